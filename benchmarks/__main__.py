@@ -32,6 +32,7 @@ BENCHMARKS = (
     "planning",
     "retries",
     "live",
+    "comparing",
     "at_size",
     "keys",
     "replaying",

@@ -39,6 +39,7 @@ class NewFlowRun:
     auto_scheduled: bool = False
     schedule_id: UUID | None = None
     process: str | None = None
+    environment_id: UUID | None = None
     created_by: dict[str, Any] | None = None
 
     @property

@@ -45,15 +45,18 @@ block_types = Later("deployments.blocks.api.block_types")
 bulk_actions = Later("runs.bulk_actions.api")
 cancelling = Later("runs.flow_runs.api.cancelling")
 calendars = Later("deployments.schedules.api.calendars")
+comparing = Later("runs.comparing.api")
 collections = Later("deployments.blocks.api.collections")
 database_api = Later("orion_site.database.api")
 deployment_checks = Later("deployments.definitions.api.deployment_checks")
 deployments = Later("deployments.definitions.api.deployments")
 due_runs = Later("deployments.dispatch.api.due_runs")
+environments = Later("runs.environments.api")
 global_limits = Later("deployments.limits.api.global_limits")
 graphs = Later("runs.graphs.api")
 held_slots = Later("deployments.limits.api.held_slots")
 histories = Later("runs.history.api")
+in_common = Later("runs.in_common.api")
 inputs = Later("runs.inputs.api")
 limits = Later("deployments.limits.api.limits")
 lists = Later("runs.lists.api")
@@ -71,6 +74,7 @@ schedules = Later("deployments.schedules.api.schedules")
 schema_checks = Later("deployments.definitions.api.schema_checks")
 services_api = Later("orion_site.services.api")
 states = Later("runs.states.api")
+time_spent = Later("runs.time_spent.api")
 variables = Later("deployments.blocks.api.variables")
 why = Later("runs.why.api")
 work_pools = Later("deployments.work.api.work_pools")
@@ -101,10 +105,15 @@ api = [
     path("flows/name/<anything:name>", Endpoint(flows.ReadFlowByName)),
     path("flows/<str:id>", Endpoint(flows.ReadFlow, flows.UpdateFlow, flows.DeleteFlow)),
     #
+    path("environments/", Endpoint(environments.StoreEnvironment)),
+    path("environments/<str:id>", Endpoint(environments.ReadEnvironment)),
+    #
     path("flow_runs/", Endpoint(flow_runs.CreateFlowRun)),
     path("flow_runs/count", Endpoint(lists.CountFlowRuns)),
     path("flow_runs/filter", Endpoint(lists.FilterFlowRuns)),
     path("flow_runs/history", Endpoint(histories.ReadFlowRunHistory)),
+    path("flow_runs/in_common", Endpoint(in_common.FindWhatIsCommon)),
+    path("flow_runs/time", Endpoint(time_spent.ReadTimeOfFlowRuns)),
     path("flow_runs/lateness", Endpoint(histories.ReadAverageLateness)),
     path("flow_runs/<str:id>", Endpoint(flow_runs.ReadFlowRun, flow_runs.UpdateFlowRun, flow_runs.DeleteFlowRun)),
     path("flow_runs/<str:id>/set_state", Endpoint(SetFlowRunState)),
@@ -117,6 +126,8 @@ api = [
     path("flow_runs/<str:id>/retries/outcome", Endpoint(retries.ReportRetry)),
     path("flow_runs/<str:id>/recorded", Endpoint(retries.ReadRecorded)),
     path("flow_runs/<str:id>/why", Endpoint(why.ExplainFlowRun)),
+    path("flow_runs/<str:id>/time", Endpoint(time_spent.ReadTimeOfFlowRun)),
+    path("flow_runs/<str:id>/diff", Endpoint(comparing.DiffFlowRuns)),
     path("flow_runs/<str:id>/graph", Endpoint(graphs.ReadDependencies)),
     path("flow_runs/<str:id>/graph-v2", Endpoint(graphs.ReadGraph)),
     path("flow_runs/<str:id>/export", Endpoint(exports.ExportFlowRun), name="export-flow-run"),

@@ -79,6 +79,12 @@ def of_flow(reach: Reach, row: str) -> str:
     )
 
 
+def of_environment(reach: Reach, row: str) -> str:
+    """An environment is seen with a run that was executed in it."""
+    runs = reach.table("runs_flowrun")
+    return f"EXISTS (SELECT 1 FROM {runs} f WHERE f.environment_id = {row}.id AND {of_flow_run(reach, 'f')})"
+
+
 def of_newest_artifact(reach: Reach, row: str) -> str:
     artifacts = reach.table("runs_artifact")
     return f"EXISTS (SELECT 1 FROM {artifacts} a WHERE a.id = {row}.latest_id AND {of_either_run(reach, 'a')})"
@@ -103,6 +109,7 @@ def of_bulk_action(reach: Reach, row: str) -> str:
 
 belongings.update(
     {
+        "runs_environment": of_environment,
         "runs_flow": of_flow,
         "runs_flowrun": of_flow_run,
         "runs_flowrunstate": through_flow_run("flow_run_id"),
@@ -130,6 +137,7 @@ belongings.update(
 shared_tables.update({"runs_flow", "runs_problem"})
 addressed.update(
     {
+        "api/environments/<id>": ("runs_environment", "id"),
         "api/flow_runs/<id>": ("runs_flowrun", "id"),
         "api/task_runs/<id>": ("runs_taskrun", "id"),
         "api/flow_run_states/<id>": ("runs_flowrunstate", "id"),
@@ -141,6 +149,7 @@ addressed.update(
         "problems/<problem_id>": ("runs_problem", "id"),
         "bulk/<bulk_id>": ("runs_bulkaction", "id"),
         "runs/<run_id>": ("runs_flowrun", "id"),
+        "runs/<base_id>": ("runs_flowrun", "id"),
         "task-runs/<run_id>": ("runs_taskrun", "id"),
         "flows/<flow_id>": ("runs_flow", "id"),
         "artifacts/<artifact_id>": ("runs_artifact", "id"),

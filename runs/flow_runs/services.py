@@ -34,6 +34,7 @@ from runs.models import (
 
 UPDATABLE = frozenset(
     {"name", "flow_version", "parameters", "empirical_policy", "tags", "infrastructure_pid", "job_variables"}
+    | {"environment_id"}
 )
 
 SKIPS_KEPT = timedelta(days=7)

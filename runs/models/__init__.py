@@ -7,6 +7,7 @@ Runs copy their current state's type, name and time so that lists filter without
 from __future__ import annotations
 
 from runs.models.bulk_actions import BulkAction, BulkRun
+from runs.models.environments import Environment
 from runs.models.flows import Flow
 from runs.models.problems import Occurrence, Problem
 from runs.models.records import Artifact, ArtifactCollection, FlowRunInput, Log, SavedSearch
@@ -23,6 +24,7 @@ __all__ = [
     "BulkAction",
     "BulkRun",
     "CacheEntry",
+    "Environment",
     "Flow",
     "FlowRun",
     "FlowRunInput",

@@ -84,6 +84,8 @@ class FlowRun(Run):
     infrastructure_pid = models.CharField(max_length=1024, null=True)
     # Of a run that no agent started: the process that it is executed in, if it said so.
     process = models.CharField(max_length=1024, null=True)
+    # What it was executed by, once its program said so (`runs.environments`); no foreign key, as that may come later.
+    environment_id = models.UUIDField(null=True)
     auto_scheduled = models.BooleanField(default=False)
     created_by = models.JSONField(null=True)
     epoch = models.PositiveIntegerField(default=0, help_text="Fencing token: which attempt may write.")
@@ -148,6 +150,10 @@ class FlowRun(Run):
             models.Index(fields=["flow_version"], name="flow_run_by_version", condition=Q(flow_version__isnull=False)),
             models.Index(
                 fields=["idempotency_key"], name="flow_run_by_key", condition=Q(idempotency_key__isnull=False)
+            ),
+            # Retention, and who may see an environment: which runs name it?
+            models.Index(
+                fields=["environment_id"], name="flow_run_by_environment", condition=Q(environment_id__isnull=False)
             ),
             # Agents and the late service: what is due?
             models.Index(

@@ -23,14 +23,17 @@ from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.results import result_of_task_run, results_of_flow_run
 from runs.pages.selectors.retries import retries_shown
 from runs.pages.selectors.timeline import timeline_of
+from runs.pages.time_spent import lines_of_time, parts_of_time
 from runs.pages.timeline import drawn, ticks
 from runs.templatetags.states import look
+from runs.time_spent.selectors.of_run import time_of_run
 
 FLOW_RUN_TABS = {
     "timeline": "Timeline",
     "graph": "Graph",
     "tasks": "Task runs",
     "logs": "Logs",
+    "time": "Time",
     "history": "History",
     "parameters": "Parameters",
     "results": "Results",
@@ -43,6 +46,7 @@ TOPICS_OF_TABS = {
     "timeline": ":tasks",
     "graph": ":tasks",
     "tasks": ":tasks",
+    "time": ":tasks",
     "logs": ":log",
     "subflows": ":tasks",
     "results": ":tasks",
@@ -166,6 +170,14 @@ def flow_run_tab(
             shown = results_of_flow_run(run, after=after)
             following = address_after(request.GET, shown.after)
             return {"results": shown.results, "is_first": after is None, "next": following}
+        case "time":
+            spent = time_of_run(run_id=run.id, now=timezone.now())
+            assert spent is not None
+            return {
+                "spent": spent,
+                "parts_of_time": parts_of_time(spent),
+                "lines": lines_of_time(spent.shares, spent.lasted),
+            }
         case "history":
             return {"history": selectors.flow_run_history(run_id=run.id, states=run.seq)}
         case "artifacts":

@@ -30,6 +30,7 @@ class Bar:
 class DrawnLine:
     line: Line
     bars: Sequence[Bar]
+    is_critical: bool = False
 
     @property
     def anchor(self) -> str:
@@ -39,7 +40,7 @@ class DrawnLine:
     @property
     def subject(self) -> str:
         """A task run, or the key of a task: whose lines the row leads to."""
-        return str(self.line.run.id) if self.line.run else self.line.task_key
+        return self.line.subject
 
     @property
     def worst(self) -> str:
@@ -57,7 +58,7 @@ class Tick:
 
 def drawn(timeline: Timeline) -> list[DrawnLine]:
     whole = max((timeline.end - timeline.begin).total_seconds(), 0.001)
-    return [DrawnLine(line, _bars(line, timeline, whole)) for line in timeline.lines]
+    return [DrawnLine(line, _bars(line, timeline, whole), line.subject in timeline.critical) for line in timeline.lines]
 
 
 def _bars(line: Line, timeline: Timeline, whole: float) -> list[Bar]:

@@ -9,6 +9,7 @@ from runs.pages import (
     artifacts,
     bulk,
     bulk_actions,
+    comparing,
     graph_tab,
     lists,
     log,
@@ -17,12 +18,14 @@ from runs.pages import (
     run,
     saved_views,
     task_runs,
+    time_spent,
 )
 
 app_name = "runs"
 
 urlpatterns = [
     path("runs", lists.runs, name="runs"),
+    path("runs/common", comparing.common, name="common"),
     path("runs/all/<slug:action>", bulk.bulk, name="bulk"),
     path("problems", problems.problems, name="problems"),
     path("problems/<uuid:problem_id>", problems.problem, name="problem"),
@@ -33,7 +36,9 @@ urlpatterns = [
     path("bulk", bulk_actions.bulk_actions, name="bulk-actions"),
     path("bulk/<uuid:bulk_id>", bulk_actions.bulk_action, name="bulk-action"),
     path("bulk/<uuid:bulk_id>/stop", bulk_actions.stop, name="stop-bulk-action"),
+    path("runs/<uuid:base_id>..<uuid:run_id>", comparing.compare, name="compare"),
     path("runs/<uuid:run_id>", run.flow_run, name="run"),
+    path("runs/<uuid:run_id>/diff", comparing.compare_with_last_good, name="compare-with-last-good"),
     path("runs/<uuid:run_id>/graph.svg", graph_tab.graph_image, name="graph-image"),
     path("runs/<uuid:run_id>/cancel", actions.cancel, name="cancel"),
     path("runs/<uuid:run_id>/retry", actions.retry, name="retry"),
@@ -42,6 +47,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/log/error", log.flow_run_error, name="run-log-error"),
     path("runs/<uuid:run_id>/log.txt", log.flow_run_file, {"kind": "txt"}, name="run-log-text"),
     path("runs/<uuid:run_id>/log.jsonl", log.flow_run_file, {"kind": "jsonl"}, name="run-log-jsonl"),
+    path("time", time_spent.time_of_runs, name="time"),
     path("task-runs", task_runs.task_runs, name="task-runs"),
     path("task-runs/<uuid:run_id>", run.task_run, name="task-run"),
     path("task-runs/<uuid:run_id>/log/error", log.task_run_error, name="task-run-log-error"),

@@ -17,7 +17,17 @@ EXAMPLES = Path(__file__).parents[2] / "orion_site" / "openapi/examples.json"
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MOMENT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(Z|\+00:00)")
 TOLD_MOMENT = re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC")
-MEASURED = frozenset({"total_run_time", "estimated_run_time", "estimated_start_time_delta", "duration", "lateness"})
+MEASURED = frozenset(
+    {
+        "total_run_time",
+        "estimated_run_time",
+        "estimated_start_time_delta",
+        "duration",
+        "lateness",
+        "run_time",
+        "seconds",
+    }
+)
 MEASURED_SUMS = frozenset({"sum_estimated_run_time", "sum_estimated_lateness"})
 
 

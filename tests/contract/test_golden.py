@@ -15,6 +15,7 @@ from orionflow.contract.wire import Shaped
 from tests.api.conftest import Api
 from tests.contract.backfilled import times_are_made_up_for
 from tests.contract.changed import many_runs_are_changed
+from tests.contract.compared import runs_are_compared
 from tests.contract.deployed import deployments_are_made
 from tests.contract.exchanges import EXAMPLES, Exchanges, examples, golden, write_golden
 from tests.contract.executed import a_run_is_retried, runs_are_executed
@@ -57,6 +58,7 @@ def conversation(db):
     many_runs_are_changed(said)
     runs_fail(said)
     a_run_is_retried(said)
+    runs_are_compared(said)
     return said.exchanges.said
 
 

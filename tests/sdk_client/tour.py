@@ -13,7 +13,7 @@ from typing import Any
 
 from orionflow import wire
 from orionflow.client import AsyncOrionClient, Methods, OrionClient
-from orionflow.contract.ids import uuid7
+from orionflow.contract.ids import environment_id, uuid7
 from orionflow.states import State, StateType
 
 
@@ -77,6 +77,14 @@ class Tour:
         why = self.explain_flow_run(run.id)
         assert [one.name for one in why.history] == ["Pending", "Running"]
         assert b"renamed" in self.export_flow_run(run.id)
+        content = {"python": "3.11.2", "platform": "linux"}
+        self.store_environment(content)
+        whole = {**content, "commit": "", "files": "", "packages": {}}
+        assert self.read_environment(environment_id(whole)).python == "3.11.2"
+        assert self.diff_flow_runs(run.id, base=run.id).of_same_flow
+        assert self.find_what_is_common(flow_runs=mine).findings == []
+        assert self.read_time_of_flow_run(run.id).run_id == run.id
+        assert self.read_time_of_flow_runs(hours=1).runs >= 0
         assert self.resume_flow_run(run.id).status == "ABORT"
         self.see_inputs(run)
         return read

@@ -42,7 +42,9 @@ def make_world(word: str) -> World:
     calendar = work.Calendar.objects.create(name=f"{word}-days", ics="BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n")
     schedule.calendars.add(calendar)
     own: dict[str, Any] = {"deployment_id": deployment.pk, "work_queue_id": queue.pk, "work_queue_name": queue.name}
-    run = make_run(f"{word}-run", flow=deployment.flow, state="RUNNING", at=now, tags=[f"{word}-tag"], **own)
+    environment = runs.Environment.objects.create(id=uuid4(), python=f"{word}-python", platform="linux")
+    named = {"tags": [f"{word}-tag"], "environment_id": environment.pk}
+    run = make_run(f"{word}-run", flow=deployment.flow, state="RUNNING", at=now, **named, **own)
     task_run = make_task_run(f"{word}-task", flow_run=run, state="RUNNING", at=now)
     # Nested twice: neither of them has a deployment.
     nested = make_run(f"{word}-nested", flow=make_flow(f"{word}-inner"), at=now, parent_task_run=task_run)
@@ -88,7 +90,7 @@ def make_world(word: str) -> World:
         resource={"prefect.resource.id": f"prefect.flow-run.{run.pk}", "prefect.resource.name": run.name},
     )
     rows = [pool, queue, deployment, schedule, calendar, run, task_run, artifact, latest, limit, slot, worker]
-    rows += [backfill, bulk, problem, event, deployment.flow, run_state(run), task_state(task_run)]
+    rows += [environment, backfill, bulk, problem, event, deployment.flow, run_state(run), task_state(task_run)]
     return World(word, {row._meta.db_table: row for row in rows}, frozenset(_ids() - before))
 
 

@@ -47,6 +47,7 @@ def furnished(text: str) -> dict[str, Any]:
         **ids,
         "deployment_id": deployment.pk,
         "run_id": run.pk,
+        "base_id": run.pk,
         "flow_id": run.flow_id,
         "task-runs": task_run.pk,
         "task_run_id": task_run.pk,

@@ -110,7 +110,9 @@ def test_the_last_good_run_before_it_is_linked(browser: Client):
     make_run("older-good", at=NOON - timedelta(hours=2))
     make_run("later-good", at=NOON + timedelta(hours=2))
 
-    assert f'The last good run was <a href="/runs/{good.id}">good</a>' in page_of(browser, run)
+    page = page_of(browser, run)
+    assert f'<a href="/runs/{good.id}">Worked <time' in page
+    assert f'href="/runs/{good.id}..{run.id}">Compare with good</a>' in page
 
 
 def test_a_flow_that_raises_without_a_task_keeps_its_own_message(browser: Client):

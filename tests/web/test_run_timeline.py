@@ -180,3 +180,18 @@ def test_a_task_without_lines_says_so(browser: Client):
     _, page = beside(browser, run, log=str(task.id))
 
     assert "wrote no line from there on" in page
+
+
+def test_the_tasks_that_the_end_waited_for_are_marked(browser: Client):
+    run = make_run()
+    first = make_task_run("extract-0", flow_run=run, task_key="extract", end_time=NOON + timedelta(seconds=50))
+    make_task_run("side-0", flow_run=run, task_key="side", end_time=NOON + timedelta(seconds=20))
+    inputs = {"rows": [{"input_type": "task_run", "id": str(first.id)}]}
+    later = {"start_time": NOON + timedelta(seconds=51), "end_time": NOON + timedelta(seconds=80)}
+    make_task_run("load-0", flow_run=run, task_key="load", task_inputs=inputs, **later)
+
+    answer = browser.get(f"/runs/{run.id}?tab=timeline")
+
+    marked = [line.line.name for line in answer.context["lines"] if line.is_critical]
+    assert sorted(marked) == ["extract-0", "load-0"]
+    assert answer.content.decode().count(">critical path<") == 2

@@ -30,7 +30,9 @@ COUNTED = re.compile(rf"\b\d[\d\u202f,]*\+? (?:[a-z-]+ )?(?:{THINGS})s?\b(?: [a-
 # The page says a number, and is itself the list.
 LISTED_BELOW = {"/runs/all/<slug:action>", "/bulk/<uuid:bulk_id>"}
 # Rates, and what can only be counted.
-NOT_LISTED = re.compile("slots? (return each second|taken by programs)")
+NOT_LISTED = re.compile(
+    "slots? (return each second|taken by programs)|task runs? went alike in both|other runs? of the same flows"
+)
 # Of what cannot be called so; the page of a search, which is named by what it found; and that of a bulk action, which
 # is named by what is done.
 OTHER_NAMES = ("evil", "Login", "plain", "flow found", "Cancel 1 run")

@@ -21,6 +21,7 @@ from deployments.upkeep.services.result_files import remove_results_of_flow_runs
 from events.models import Event
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.states import TERMINAL, in_order
+from runs.environments.services import unused_environments
 from runs.flow_runs.services import delete_below_task_runs, delete_flow_runs
 from runs.models import (
     UNFINISHED_TYPES,
@@ -94,6 +95,8 @@ def _steps(ages: Ages, now: datetime, deleted: Counter[str], pause_seconds: floa
             _delete_runs(family, now, deleted, pause_seconds)
             yield
         yield from _chunks(_left_by_caches(now - ages.runs), deleted, pause_seconds)
+        # They go with the last of their runs, and nobody counts them.
+        yield from _chunks(unused_environments(now), Counter(), pause_seconds)
     for rows in _by_age(ages, now):
         yield from _chunks(rows, deleted, pause_seconds)
 

@@ -146,6 +146,7 @@ def new_flow_run(sent: FlowRunCreate) -> NewFlowRun:
         idempotency_key=sent.idempotency_key,
         created_by=made_by(),
         process=sent.process,
+        environment_id=sent.environment_id,
     )
 
 

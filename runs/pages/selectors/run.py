@@ -14,6 +14,8 @@ from django.db.models.functions import Coalesce
 
 from deployments.models import Deployment
 from orchestration.core.states import TERMINAL
+from runs.comparing.core.compared import Difference
+from runs.comparing.selectors import COMPARED, since_last_good
 from runs.models import Artifact, FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
 from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
 from runs.pages.selectors.runs import rows_of_runs, told_reasons
@@ -156,12 +158,13 @@ def progress_of(*, run_id: UUID) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The cause of a failed flow run, whether others did the same, and when it last went well."""
+    """The cause of a failed flow run, whether others did the same, when it last went well, and what differs since."""
 
     cause: Cause
     problem: ProblemOfRun | None
     same: SameError | None
     last_good: FlowRun | None
+    since: Sequence[Difference] = ()
 
 
 def failure_of(*, run: FlowRun, message: str, now: datetime) -> Failure | None:
@@ -169,8 +172,15 @@ def failure_of(*, run: FlowRun, message: str, now: datetime) -> Failure | None:
     if cause is None:
         return None
     problem = problem_of(run)
-    # Before there were problems, others with the same words were all that was known.
-    return Failure(cause, problem, None if problem else same_error(run, message, now), last_good(run))
+    good = last_good(run, *COMPARED)
+    return Failure(
+        cause,
+        problem,
+        # Before there were problems, others with the same words were all that was known.
+        None if problem else same_error(run, message, now),
+        good,
+        since_last_good(run=run, good=good) if good else (),
+    )
 
 
 def task_runs_of(

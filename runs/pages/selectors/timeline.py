@@ -16,7 +16,9 @@ from django.db.models import Count, Max, Min, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from orionflow.contract.states import TERMINAL, StateType
+from runs.graphs.selectors import upstream_ids
 from runs.models import FlowRun, TaskRun, TaskRunState
+from runs.time_spent.core.critical import Step, critical_path
 
 # A task with more runs than this is one row, and so many tasks are shown.
 RUNS_SHOWN_APART = 5
@@ -54,6 +56,11 @@ class Line:
         return sum(self.by_type.values())
 
     @property
+    def subject(self) -> str:
+        """A task run by its id, or all runs of one task by its key."""
+        return str(self.run.id) if self.run else self.task_key
+
+    @property
     def begin(self) -> datetime:
         return self.spans[0].begin
 
@@ -67,6 +74,8 @@ class Timeline:
     lines: Sequence[Line]
     waited: timedelta
     left_out: int = 0
+    # The ids of the task runs, and the keys of the tasks, that the end of the run waited for.
+    critical: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -94,8 +103,18 @@ def timeline_of(*, run: FlowRun, now: datetime) -> Timeline:
     last = max((line.spans[-1].end for line in lines), default=end)
     waited = (run.start_time or now) - (run.expected_start_time or run.created)
     return Timeline(
-        begin, max(end, last, begin), lines[:TASKS_SHOWN], max(waited, timedelta()), max(0, len(lines) - TASKS_SHOWN)
+        begin,
+        max(end, last, begin),
+        lines[:TASKS_SHOWN],
+        max(waited, timedelta()),
+        max(0, len(lines) - TASKS_SHOWN),
+        frozenset(critical_path([_step(line) for line in lines])),
     )
+
+
+def _step(line: Line) -> Step:
+    upstream = [str(one) for one in upstream_ids(line.run.task_inputs)] if line.run else []
+    return Step(line.subject, line.begin, line.spans[-1].end, upstream)
 
 
 def _tasks(run_id: UUID) -> list[_Task]:
@@ -153,7 +172,7 @@ def _single_lines(run_id: UUID, keys: Sequence[str], now: datetime) -> list[Line
     child = FlowRun.objects.filter(parent_task_run=OuterRef("pk"))
     runs = list(
         TaskRun.objects.filter(flow_run=run_id, task_key__in=keys[:TASKS_SHOWN])
-        .only("id", "name", "state_name", "run_count", *TIMES)
+        .only("id", "name", "state_name", "run_count", "task_inputs", *TIMES)
         .annotate(child=Subquery(child.values("pk")[:1]), child_name=Subquery(child.values("name")[:1]))
         .order_by("created")[: TASKS_SHOWN * RUNS_SHOWN_APART]
     )

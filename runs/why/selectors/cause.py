@@ -19,6 +19,7 @@ from runs.why.selectors.guilt import FAILURES, guilt_of
 
 LINES_LOOKED_AT = 20
 NEIGHBOURS_LOOKED_AT = 500
+GOOD_RUNS_LOOKED_AT = 20
 ERROR_LEVEL = 40
 SAME_ERROR_WITHIN = timedelta(days=1)
 FRAME = re.compile(
@@ -134,11 +135,19 @@ def same_error(run: FlowRun, message: str, now: datetime) -> SameError | None:
     return SameError(found, len(neighbours) > NEIGHBOURS_LOOKED_AT) if found else None
 
 
-def last_good(run: FlowRun) -> FlowRun | None:
-    """Find the last run before this one, of the same deployment or else of the same flow, that completed."""
+def last_good(run: FlowRun, *columns: str) -> FlowRun | None:
+    """Find the last run before this one, of the same deployment or else of the same flow, that completed.
+
+    One that was skipped did nothing. `columns` are read besides those that name it.
+    """
     if run.expected_start_time is None:
         return None
     mine = {"deployment_id": run.deployment_id} if run.deployment_id else {"flow_id": run.flow_id}
-    earlier = FlowRun.objects.filter(**mine, expected_start_time__lt=run.expected_start_time)
-    newest = earlier.only("id", "name", "state_type", "start_time", "total_run_time").order_by("-expected_start_time")
-    return next((one for one in newest[:NEIGHBOURS_LOOKED_AT] if one.state_type == StateType.COMPLETED), None)
+    earlier = FlowRun.objects.filter(
+        **mine, state_type=StateType.COMPLETED, expected_start_time__lt=run.expected_start_time
+    )
+    wanted = {"id", "name", "state_type", "state_name", "start_time", "total_run_time", *columns}
+    if "flow__name" in wanted:
+        earlier = earlier.select_related("flow")
+    newest = earlier.only(*wanted).order_by("-expected_start_time")[:GOOD_RUNS_LOOKED_AT]
+    return next((one for one in newest if one.state_name != "Skipped"), None)

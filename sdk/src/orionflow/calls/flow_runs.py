@@ -15,9 +15,11 @@ from orionflow.states import State
 from orionflow.wire import state_to_wire
 
 if TYPE_CHECKING:
+    from orionflow.contract.comparisons import Comparison, InCommon
     from orionflow.contract.explanations import Graph, HistoryBucket
     from orionflow.contract.limits import ReleasedRun
     from orionflow.contract.records import FlowRunInput
+    from orionflow.contract.time_spent import FleetTime, TimeSpent
     from orionflow.wire import Dependency, FlowRun, OrchestrationResult, Why
 
 FLOW_RUNS: Collection[FlowRun] = Collection("/flow_runs", lambda: wire.FlowRun)
@@ -38,6 +40,7 @@ def create_flow_run(
     idempotency_key: str | None = None,
     deployment_id: UUID | None = None,
     process: str | None = None,
+    environment_id: UUID | None = None,
 ) -> Call[FlowRun]:
     """A new flow run, or the one with this idempotency key. Without one the call makes its own, to be repeatable.
 
@@ -57,6 +60,7 @@ def create_flow_run(
         idempotency_key=idempotency_key or str(uuid7()),
         deployment_id=deployment_id,
         process=process,
+        environment_id=environment_id,
     )
     return FLOW_RUNS.create(body)
 
@@ -76,6 +80,7 @@ def update_flow_run(
     tags: Sequence[str] | None = None,
     infrastructure_pid: str | None = None,
     job_variables: Mapping[str, Any] | None = None,
+    environment_id: UUID | None = None,
 ) -> Call[None]:
     """Change the named fields of a flow run; its state is changed by `set_flow_run_state` alone."""
     body = present(
@@ -86,6 +91,7 @@ def update_flow_run(
         tags=names(tags),
         infrastructure_pid=infrastructure_pid,
         job_variables=job_variables,
+        environment_id=environment_id,
     )
     return FLOW_RUNS.update(flow_run_id, body)
 
@@ -185,6 +191,31 @@ def explain_flow_run(flow_run_id: UUID | str) -> Call[Why]:
 
 def explain(runs: Collection[Any], run_id: UUID | str) -> Call[Why]:
     return Call("GET", f"{runs.one(run_id)}/why", read=lambda: wire.Why)
+
+
+def diff_flow_runs(flow_run_id: UUID | str, *, base: UUID | str | None = None) -> Call[Comparison]:
+    """Compare a flow run with an earlier one: `base`, or the last good run of its deployment or flow."""
+    params = None if base is None else {"base": str(base)}
+    return Call(
+        "GET", f"{FLOW_RUNS.one(flow_run_id)}/diff", params=params, read=lambda: contract.comparisons.Comparison
+    )
+
+
+def find_what_is_common(**criteria: Any) -> Call[InCommon]:
+    """Find in common what flow runs that fit the criteria have beside the other runs of their flows."""
+    return Call(
+        "POST", f"{FLOW_RUNS.path}/in_common", selection(**criteria), read=lambda: contract.comparisons.InCommon
+    )
+
+
+def read_time_of_flow_run(flow_run_id: UUID | str) -> Call[TimeSpent]:
+    """Where the time of a flow run went since it was due."""
+    return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/time", read=lambda: contract.time_spent.TimeSpent)
+
+
+def read_time_of_flow_runs(*, hours: float = 24) -> Call[FleetTime]:
+    """Where the time of all finished flow runs of the last hours went."""
+    return Call("GET", f"{FLOW_RUNS.path}/time", params={"hours": hours}, read=lambda: contract.time_spent.FleetTime)
 
 
 def read_flow_run_dependencies(flow_run_id: UUID) -> Call[list[Dependency]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, overlo
 from urllib.parse import urlencode
 
 from orionflow.attempt import HEADERS, headers_for
-from orionflow.calls import Call, deployments, flow_runs, flows, records, server, task_runs
+from orionflow.calls import Call, deployments, environments, flow_runs, flows, records, server, task_runs
 from orionflow.client.responses import Reply
 from orionflow.client.transport import (
     EphemeralTransport,
@@ -82,6 +82,12 @@ class Methods:
     read_flow_run_history = Method(flow_runs.read_flow_run_history)
     read_flow_run_states = Method(flow_runs.read_flow_run_states)
     explain_flow_run = Method(flow_runs.explain_flow_run)
+    store_environment = Method(environments.store_environment)
+    read_environment = Method(environments.read_environment)
+    diff_flow_runs = Method(flow_runs.diff_flow_runs)
+    find_what_is_common = Method(flow_runs.find_what_is_common)
+    read_time_of_flow_run = Method(flow_runs.read_time_of_flow_run)
+    read_time_of_flow_runs = Method(flow_runs.read_time_of_flow_runs)
     read_flow_run_dependencies = Method(flow_runs.read_flow_run_dependencies)
     read_flow_run_graph = Method(flow_runs.read_flow_run_graph)
     export_flow_run = Method(flow_runs.export_flow_run)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from orionflow.contract import backfills as backfills
     from orionflow.contract import blocks as blocks
     from orionflow.contract import bulk_actions as bulk_actions
+    from orionflow.contract import comparisons as comparisons
     from orionflow.contract import deployments as deployments
     from orionflow.contract import discovery as discovery
+    from orionflow.contract import environments as environments
     from orionflow.contract import events as events
     from orionflow.contract import explanations as explanations
     from orionflow.contract import limits as limits
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from orionflow.contract import results as results
     from orionflow.contract import retries as retries
     from orionflow.contract import schedules as schedules
+    from orionflow.contract import time_spent as time_spent
     from orionflow.contract import work as work
 
 _MODELS = frozenset(
@@ -37,8 +40,10 @@ _MODELS = frozenset(
         "backfills",
         "blocks",
         "bulk_actions",
+        "comparisons",
         "deployments",
         "discovery",
+        "environments",
         "events",
         "explanations",
         "limits",
@@ -48,6 +53,7 @@ _MODELS = frozenset(
         "retries",
         "results",
         "schedules",
+        "time_spent",
         "work",
     }
 )

@@ -1,14 +1,20 @@
 """Ids of rows, made by whoever makes the row: UUIDs of version 7 (RFC 9562), ascending in a process.
 
+Environments alone have ids that are digests of what they hold.
+
 Rows written together lie together on disk, in the order of their making; a repeated request names the same row.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
+from collections.abc import Mapping
 from threading import Lock
 from time import time_ns
+from typing import Any
 from uuid import UUID
 
 _VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
@@ -47,3 +53,9 @@ def _reseed_after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reseed_after_fork)
+
+
+def environment_id(content: Mapping[str, Any]) -> UUID:
+    """The id of an environment with this content: a digest of it, so that each distinct one is stored once."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return UUID(bytes=hashlib.sha256(text.encode()).digest()[:16])

@@ -188,6 +188,7 @@ class FlowRunCreate(StrictWire):
     deployment_id: UUID | None = None
     # Where it is executed, for a run that its own maker executes: so a server there notices when the process is gone.
     process: Text1024 | None = None
+    environment_id: UUID | None = None
 
 
 class FlowRunUpdate(StrictWire):
@@ -200,6 +201,7 @@ class FlowRunUpdate(StrictWire):
     tags: Tags | None = None
     infrastructure_pid: Text1024 | None = None
     job_variables: JSONObject | None = None
+    environment_id: UUID | None = None
 
 
 class DeploymentFlowRunCreate(StrictWire):
@@ -262,6 +264,7 @@ class PolledFlowRun(Run):
 class FlowRun(PolledFlowRun):
     work_pool_id: UUID | None = None
     work_pool_name: str | None = None
+    environment_id: Annotated[UUID | None, OWN] = None
 
 
 # --- task runs ------------------------------------------------------------------------------------------------------

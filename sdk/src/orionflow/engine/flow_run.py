@@ -29,6 +29,7 @@ from orionflow.engine.commands import (
 )
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Do, Sleep, Steps, surely
+from orionflow.engine.environments import note_environment
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
 from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names, propose, propose_end, store_value
@@ -131,6 +132,7 @@ def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
         # The rules skipped it.
         state.value = None
     active.logger.info("The run of flow %r begins.", active.flow.name)
+    note_environment(active)
     while state.type is StateType.RUNNING:
         context = active.context = active.new_context()
         try:

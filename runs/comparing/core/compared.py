@@ -1,0 +1,136 @@
+"""Two runs as they are compared, and what differs between them: values, without rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The environment of a run: Python, its packages, and the state of the code."""
+
+    python: str = ""
+    platform: str = ""
+    commit: str = ""
+    # A digest of the code's own files: what differs within a commit was not committed.
+    files: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedTask:
+    """One task run of a compared run. `seconds` is the time that it ran."""
+
+    id: UUID
+    key: str
+    dynamic_key: str
+    name: str
+    state_type: str = "COMPLETED"
+    state_name: str = "Completed"
+    seconds: float = 0.0
+    attempts: int = 1
+    error: str = ""
+
+    @property
+    def was_cached(self) -> bool:
+        return self.state_name == "Cached"
+
+    @property
+    def base_name(self) -> str:
+        return self.name.rsplit("-", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRun:
+    """A flow run with everything that a comparison looks at."""
+
+    id: UUID
+    name: str
+    flow: str
+    state_type: str | None = None
+    state_name: str | None = None
+    began: datetime | None = None
+    seconds: float | None = None
+    attempts: int = 0
+    error: str = ""
+    deployment: str = ""
+    deployment_version: str = ""
+    flow_version: str = ""
+    queue: str = ""
+    agent: str = ""
+    host: str = ""
+    tags: Sequence[str] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    environment: Environment | None = None
+    tasks: Sequence[ComparedTask] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One fact that differs. `before` and `after` are the texts of it in both runs, empty where it is absent."""
+
+    subject: str
+    name: str
+    before: str
+    after: str
+    # How unusual it is, or how much lies between.
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        what = {"parameter": f"parameter {self.name}", "package": self.name}.get(self.subject, self.name)
+        if not self.before:
+            change = f"{self.after} is new" if self.subject == "package" else f"{self.after} was not set before"
+        elif not self.after:
+            change = f"{self.before} is gone" if self.subject == "package" else f"{self.before} is no longer set"
+        else:
+            change = f"{self.before} → {self.after}"
+        return f"{what} {change}" + (f" ({self.note})" if self.note else "")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDifference:
+    """A difference of one task run, or of all runs of a task that only one of the two runs has.
+
+    `kinds` says in which ways: only_before, only_after, state, error, cache, attempts, duration.
+    """
+
+    key: str
+    name: str
+    kinds: Sequence[str]
+    text: str
+    before: ComparedTask | None = None
+    after: ComparedTask | None = None
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LogDifference:
+    """The first line of the later run that the earlier one never wrote, and what that one wrote in its place."""
+
+    line: str
+    above: Sequence[str]
+    instead: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything that differs between two runs, the most informative first."""
+
+    before: ComparedRun
+    after: ComparedRun
+    differences: Sequence[Difference]
+    tasks: Sequence[TaskDifference] = ()
+    tasks_alike: int = 0
+    tasks_left_out: int = 0
+    log: LogDifference | None = None
+    # What could not be compared, in words.
+    unknown: Sequence[str] = ()
+
+    @property
+    def of_same_flow(self) -> bool:
+        return self.before.flow == self.after.flow

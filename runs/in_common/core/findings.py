@@ -1,0 +1,212 @@
+"""Find in common what others have not: values of chosen runs that are more frequent among them than chance makes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from runs.in_common.core.certainty import least_possible, p_value
+from runs.in_common.core.dimensions import NOT_SET, PARAMETER, SIZE, TAG, SampledRun, values_of
+
+# The chance that there is a finding at all where nothing makes a difference: one in a hundred.
+CERTAINTY = 0.01
+# Numbers with more values than this are compared by ranges.
+FEW_NUMBERS = 12
+RANGES = 4
+# A dimension with more values than this, and none of them frequent, says nothing.
+MOST_VALUES = 200
+MOST_DIMENSIONS = 400
+# Where fewer runs than this have a value, it is unknown rather than absent.
+KNOWN_ENOUGH = 0.5
+FEWEST_RUNS = 3
+# Two findings that hold for nearly the same runs are two words for one.
+NEARLY_THE_SAME = 0.95
+PLACES_KEPT = 50
+
+# What is absent there is a value of its own; elsewhere it was not recorded.
+MAY_BE_ABSENT = (PARAMETER, SIZE, TAG)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A value that is more frequent among the chosen runs, with its numbers and how certain that is.
+
+    `p` is the chance of such a difference anywhere, if nothing made one: it counts all the values that were tested.
+    """
+
+    dimension: str
+    value: str
+    chosen_with: int
+    chosen: int
+    others_with: int
+    others: int
+    p: float
+    # Another finding that holds for nearly the same runs.
+    like: str = ""
+    # The places of the first chosen runs that have the value.
+    places: Sequence[int] = ()
+
+    @property
+    def name(self) -> str:
+        match self.value:
+            case "yes":
+                return self.dimension
+            case "no":
+                return f"without {self.dimension}"
+        return f"{self.dimension} {self.value}"
+
+    @property
+    def chosen_share(self) -> float:
+        return self.chosen_with / self.chosen if self.chosen else 0.0
+
+    @property
+    def others_share(self) -> float:
+        return self.others_with / self.others if self.others else 0.0
+
+    @property
+    def lift(self) -> float | None:
+        """How many times as frequent; None where the others never have it."""
+        return self.chosen_share / self.others_share if self.others_share else None
+
+    @property
+    def text(self) -> str:
+        numbers = (
+            f"{percent(self.chosen_share)} of the chosen runs ({self.chosen_with:,} of {self.chosen:,}), "
+            f"{percent(self.others_share)} of the others ({self.others_with:,} of {self.others:,})"
+        )
+        return f"{self.name}: {numbers}"
+
+
+@dataclass(frozen=True, slots=True)
+class InCommon:
+    """All that was found, and what could not be compared and why."""
+
+    chosen: int
+    others: int
+    findings: Sequence[Finding] = ()
+    tested: int = 0
+    not_compared: Sequence[str] = ()
+
+
+def percent(share: float) -> str:
+    """Whole percents, but neither 0 % nor 100 % where it is not exactly that."""
+    number = round(100 * share)
+    if (number == 0 and share > 0) or (number == 100 and share < 1):
+        return f"{100 * share:.1f} %" if 0.0005 <= share <= 0.9995 else ("< 0.1 %" if share < 0.5 else "> 99.9 %")
+    return f"{number} %"
+
+
+def in_common(chosen: Sequence[SampledRun], others: Sequence[SampledRun]) -> InCommon:
+    """Compare chosen runs with others, value by value."""
+    if len(chosen) < FEWEST_RUNS or len(others) < FEWEST_RUNS:
+        few = "chosen" if len(chosen) < FEWEST_RUNS else "other"
+        which = f"There are too few {few} runs to compare: at least {FEWEST_RUNS} are needed."
+        return InCommon(len(chosen), len(others), not_compared=[which])
+    number = len(chosen)
+    runs = _by_value([*chosen, *others])
+    not_compared: list[str] = []
+    candidates: list[tuple[str, str, frozenset[int], int, int]] = []
+    for dimension, values in runs.items():
+        known = {place for places in values.values() for place in places}
+        known_chosen = sum(place < number for place in known)
+        least = min(known_chosen / number, (len(known) - known_chosen) / len(others))
+        if least < KNOWN_ENOUGH:
+            missing = len(chosen) + len(others) - len(known)
+            not_compared.append(f"{dimension}: not recorded for {missing:,} of {len(chosen) + len(others):,} runs")
+        elif len(values) > MOST_VALUES:
+            not_compared.append(f"{dimension}: {len(values):,} different values")
+        elif len(values) > 1:
+            of_others = len(known) - known_chosen
+            candidates += [
+                (dimension, value, frozenset(places), known_chosen, of_others) for value, places in values.items()
+            ]
+    found, tested = _tested(candidates, number)
+    return InCommon(number, len(others), _without_twins(found, number), tested, not_compared)
+
+
+def _by_value(runs: Sequence[SampledRun]) -> dict[str, dict[str, list[int]]]:
+    """By dimension and value, the places of the runs that have it."""
+    texts: defaultdict[str, dict[str, list[int]]] = defaultdict(dict)
+    numbers: defaultdict[str, dict[int, float]] = defaultdict(dict)
+    for place, run in enumerate(runs):
+        for dimension, value in values_of(run):
+            if isinstance(value, float):
+                numbers[dimension][place] = value
+            else:
+                texts[dimension].setdefault(value, []).append(place)
+    for dimension, values in numbers.items():
+        for text, places in _ranges(values).items():
+            texts[dimension].setdefault(text, []).extend(places)
+    for dimension in list(texts)[MOST_DIMENSIONS:]:
+        del texts[dimension]
+    for dimension, places_of in texts.items():
+        if dimension.startswith(MAY_BE_ABSENT):
+            present = {place for places in places_of.values() for place in places}
+            if absent := [place for place in range(len(runs)) if place not in present]:
+                places_of["no" if dimension.startswith(TAG) else NOT_SET] = absent
+    return texts
+
+
+def _ranges(values: Mapping[int, float]) -> dict[str, list[int]]:
+    """Numbers as they are where they are few, otherwise by four ranges that have as many runs each."""
+    distinct = sorted(set(values.values()))
+    if len(distinct) <= FEW_NUMBERS:
+        limits, words = distinct, [_number(one) for one in distinct]
+    else:
+        ordered = sorted(values.values())
+        limits = sorted({ordered[len(ordered) * part // RANGES] for part in range(RANGES)})
+        ends = [*limits[1:], None]
+        words = [
+            f"{_number(low)} or more" if high is None else f"from {_number(low)} to below {_number(high)}"
+            for low, high in zip(limits, ends, strict=True)
+        ]
+    found: dict[str, list[int]] = {}
+    for place, value in values.items():
+        found.setdefault(words[bisect_right(limits, value) - 1], []).append(place)
+    return found
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def _tested(
+    candidates: Iterable[tuple[str, str, frozenset[int], int, int]], number: int
+) -> tuple[list[tuple[Finding, frozenset[int]]], int]:
+    """Test each value that could be found at all, and correct for how many these are (Bonferroni, after Tarone)."""
+    chances = []
+    for one in candidates:
+        _, _, places, of_chosen, of_others = one
+        if len(places) < of_chosen + of_others:
+            chances.append((least_possible(of_chosen, of_others, len(places)), one))
+    chances.sort(key=lambda pair: pair[0])
+    # So many tests that each of them could still be found: others cannot be a finding, and so need no correction.
+    tested = len(chances)
+    while tested and chances[tested - 1][0] * tested > CERTAINTY:
+        tested -= 1
+    found = []
+    for _, (dimension, value, places, of_chosen, of_others) in chances[:tested]:
+        with_it = sum(place < number for place in places)
+        p = p_value(with_it, of_chosen, len(places) - with_it, of_others) * tested
+        if p < CERTAINTY:
+            found.append((Finding(dimension, value, with_it, of_chosen, len(places) - with_it, of_others, p), places))
+    found.sort(key=lambda pair: (pair[0].others_share - pair[0].chosen_share, pair[0].p, pair[0].name))
+    return found, tested
+
+
+def _without_twins(found: Sequence[tuple[Finding, frozenset[int]]], number: int) -> list[Finding]:
+    """Say of each finding whether it holds for nearly the same runs as one above it, and for which runs."""
+    return [
+        replace(
+            one,
+            like=next((other.name for other, theirs in found[:place] if _are_alike(places, theirs)), ""),
+            places=sorted(at for at in places if at < number)[:PLACES_KEPT],
+        )
+        for place, (one, places) in enumerate(found)
+    ]
+
+
+def _are_alike(one: frozenset[int], other: frozenset[int]) -> bool:
+    return len(one & other) >= NEARLY_THE_SAME * len(one | other)

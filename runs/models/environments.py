@@ -1,0 +1,25 @@
+"""Environments that runs are executed in: Python, packages, the state of the code, once for each distinct one."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+
+class Environment(models.Model):
+    """An environment that runs named. Its id is a digest of what it holds, so a row is never changed."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    created = models.DateTimeField(default=timezone.now, editable=False)
+    python = models.CharField(max_length=255)
+    platform = models.CharField(max_length=255)
+    commit = models.CharField(max_length=64, blank=True, help_text="Of git; empty where the code is in no repository.")
+    files = models.CharField(max_length=64, blank=True, help_text="A digest of the code's own files.")
+    packages = models.JSONField(default=dict, help_text="Versions by name.")
+
+    class Meta:
+        # Retention: which are old enough to look whether a run still names them?
+        indexes = [models.Index(fields=["created"], name="environment_by_created")]
+
+    def __str__(self) -> str:
+        return self.commit[:7] or str(self.id)

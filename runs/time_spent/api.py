@@ -1,0 +1,80 @@
+"""Where the time of a run, and of all runs, went."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from orchestration.api.answers import as_answer
+from orchestration.api.errors import existing
+from orchestration.api.operations import Operation
+from orion_site.accounts.permissions import Action
+from orionflow.contract import time_spent as contract
+from orionflow.contract.wire import Shaped
+from runs.time_spent.core.stretches import Share
+from runs.time_spent.selectors.of_fleet import time_of_fleet
+from runs.time_spent.selectors.of_run import time_of_run
+
+TimeSpentOut = Annotated[dict[str, Any], Shaped(contract.TimeSpent)]
+FleetTimeOut = Annotated[dict[str, Any], Shaped(contract.FleetTime)]
+
+
+class ReadTimeOfFlowRun(Operation):
+    """Say where the time of a flow run went: waiting, starting, working, resting."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: TimeSpentOut}
+
+    def perform(self, id: UUID) -> TimeSpentOut:
+        found = existing(time_of_run(run_id=id, now=timezone.now()), "Flow run")
+        return as_answer(
+            contract.TimeSpent,
+            found,
+            run_id=found.run.id,
+            name=found.run.name,
+            seconds=found.lasted.total_seconds(),
+            shares=[_share(one) for one in found.shares],
+            stretches=[as_answer(contract.Stretch, one) for one in found.stretches],
+        )
+
+
+class ReadTimeOfFlowRuns(Operation):
+    """Say where the time of all finished flow runs of the last hours went, by reason, flow and tag."""
+
+    method = "GET"
+    action_required = Action.READ_RUNS
+    answers = {200: FleetTimeOut}
+
+    def perform(self, query: contract.TimeQuestion) -> FleetTimeOut:
+        now = timezone.now()
+        found = time_of_fleet(since=now - timedelta(hours=query.hours), now=now)
+        return as_answer(
+            contract.FleetTime,
+            found,
+            seconds=found.whole.total_seconds(),
+            shares=[{**_share(one.share), "runs": one.runs, "percent": one.percent} for one in found.reasons],
+            flows=[
+                {
+                    "flow_name": one.flow,
+                    "runs": one.runs,
+                    "waited_seconds": one.waited.total_seconds(),
+                    "worked_seconds": one.worked.total_seconds(),
+                    "mostly": one.mostly.words if one.mostly else None,
+                }
+                for one in found.flows
+            ],
+            tags=[
+                {"tag": one.tag, "task_runs": one.task_runs, "waited_seconds": one.waited.total_seconds()}
+                for one in found.tags
+            ],
+        )
+
+
+def _share(one: Share) -> dict[str, Any]:
+    return as_answer(
+        contract.TimeShare, one, text=one.words, seconds=one.lasted.total_seconds(), holder=one.holder or None
+    )

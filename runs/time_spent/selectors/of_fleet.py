@@ -1,0 +1,222 @@
+"""Where the time of all runs went in a period: a sample of the newest ones, which says how far it reaches."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from deployments.models import ConcurrencyLimit, Deployment, WorkPool, WorkQueue
+from orionflow.contract.states import TERMINAL, in_order
+from runs.models import FlowRun, FlowRunState, TaskRunTag
+from runs.time_spent.core.limits import Holder, full_times
+from runs.time_spent.core.stretches import IDLE, OVER, WORK, Held, Passage, Share, Stretch, shares, stretches
+from runs.time_spent.selectors.of_run import SHORTEST_WAIT, passage
+
+RUNS_SAMPLED = 2_000
+STATES_READ = 20_000
+LIMITS_READ = 500
+TASK_RUNS_READ = 2_000
+FLOWS_SHOWN = 50
+ZERO = timedelta()
+
+
+@dataclass(slots=True)
+class FlowTime:
+    """The time of the runs of one flow: how much of it they waited, and for what most."""
+
+    flow: str
+    runs: int = 0
+    waited: timedelta = ZERO
+    worked: timedelta = ZERO
+    by_reason: dict[tuple[str, str], timedelta] = field(default_factory=dict)
+
+    @property
+    def mostly(self) -> Share | None:
+        """The wait that took longest."""
+        if not self.by_reason:
+            return None
+        (kind, name), lasted = max(self.by_reason.items(), key=lambda pair: pair[1])
+        return Share(kind, lasted, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A way in which runs spent their time: how long in all, and how many runs."""
+
+    share: Share
+    runs: int
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class TagWait:
+    """How long task runs waited for the slots of a tag, while their flow runs ran."""
+
+    tag: str
+    waited: timedelta
+    task_runs: int
+    is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FleetTime:
+    """The time of the runs that were due since then and have ended."""
+
+    since: datetime
+    runs: int
+    # The sample reaches back to here, where there are more runs than it looks at.
+    reaches: datetime | None
+    whole: timedelta
+    reasons: Sequence[Reason]
+    flows: Sequence[FlowTime]
+    tags: Sequence[TagWait]
+
+
+def time_of_fleet(*, since: datetime, now: datetime) -> FleetTime:
+    """Sum up where the time of finished runs went. Eight queries at most."""
+    runs = list(
+        FlowRun.objects.filter(
+            state_type__in=in_order(TERMINAL), expected_start_time__gte=since, expected_start_time__lte=now
+        )
+        .select_related("flow")
+        .only("id", "name", "flow__name", "work_queue_id", "deployment_id", *TIMES)
+        .order_by("-expected_start_time")[: RUNS_SAMPLED + 1]
+    )
+    is_cut = len(runs) > RUNS_SAMPLED
+    del runs[RUNS_SAMPLED:]
+    history = _histories(runs)
+    full = _full(runs)
+    flows: dict[str, FlowTime] = {}
+    sums: defaultdict[tuple[str, str], timedelta] = defaultdict(timedelta)
+    concerned: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for run in runs:
+        if not (passages := history.get(run.id)):
+            continue
+        held = [one for limit in _limits_of(run, full) for one in overlapping(limit, run)]
+        found = stretches(due=run.expected_start_time, passages=passages, until=passages[-1].at, held=held)
+        _add(flows.setdefault(run.flow.name, FlowTime(run.flow.name)), found)
+        for one in shares(found):
+            if one.kind != OVER:
+                sums[one.kind, one.name] += one.lasted
+                concerned[one.kind, one.name] += 1
+    whole = sum(sums.values(), ZERO)
+    reasons = [
+        Reason(Share(kind, lasted, name), concerned[kind, name], 100 * lasted / whole if whole else 0.0)
+        for (kind, name), lasted in sums.items()
+    ]
+    return FleetTime(
+        since,
+        len(runs),
+        runs[-1].expected_start_time if is_cut else None,
+        whole,
+        sorted(reasons, key=lambda one: -one.share.lasted),
+        sorted(flows.values(), key=lambda one: -one.waited)[:FLOWS_SHOWN],
+        _waits_by_tag(since, now),
+    )
+
+
+TIMES = ("expected_start_time", "start_time", "end_time", "state_timestamp")
+
+
+def _add(flow: FlowTime, found: Iterable[Stretch]) -> None:
+    flow.runs += 1
+    for one in found:
+        if one.kind in (WORK, IDLE):
+            flow.worked += one.lasted
+        elif one.kind != OVER:
+            flow.waited += one.lasted
+            key = (one.kind, one.name)
+            flow.by_reason[key] = flow.by_reason.get(key, ZERO) + one.lasted
+
+
+def _histories(runs: Sequence[FlowRun]) -> dict[UUID, list[Passage]]:
+    states = FlowRunState.objects.filter(flow_run__in=[run.id for run in runs]).order_by("flow_run", "seq")
+    found: defaultdict[UUID, list[Passage]] = defaultdict(list)
+    for run_id, *row in states.values_list("flow_run_id", "type", "name", "timestamp", "details")[:STATES_READ]:
+        found[run_id].append(passage(*row))
+    return found
+
+
+def _full(runs: Sequence[FlowRun]) -> dict[tuple[str, UUID | None], list[Held]]:
+    """By limit, when its slots were all taken by runs of the sample. Two queries."""
+    queues = {run.work_queue_id for run in runs if run.work_queue_id}
+    deployments = {run.deployment_id for run in runs if run.deployment_id}
+    limited = {
+        one.pk: one for one in WorkQueue.objects.select_related("work_pool").filter(_limited(queues))[:LIMITS_READ]
+    }
+    served = Deployment.objects.filter(pk__in=sorted(deployments)[:1000], concurrency_limit__isnull=False)
+    pool_of = {queue.pk: queue.work_pool for queue in limited.values() if queue.work_pool}
+    found: dict[tuple[str, UUID | None], list[Held]] = {}
+    for queue in limited.values():
+        if queue.concurrency_limit is not None:
+            mine = [run for run in runs if run.work_queue_id == queue.pk]
+            found["queue", queue.pk] = _times(f"work queue {queue.name!r}", queue.concurrency_limit, mine)
+    for pool in {pool.pk: pool for pool in pool_of.values()}.values():
+        if pool.concurrency_limit is not None:
+            mine = [run for run in runs if _is_of(pool, pool_of, run)]
+            held = _times(f"work pool {pool.name!r}", pool.concurrency_limit, mine)
+            found.update({("pool", pk): held for pk, one in pool_of.items() if one.pk == pool.pk})
+    for deployment in served.only("id", "name", "concurrency_limit")[:LIMITS_READ]:
+        mine = [run for run in runs if run.deployment_id == deployment.pk]
+        slots = deployment.concurrency_limit or 0
+        found["deployment", deployment.pk] = _times(f"deployment {deployment.name!r}", slots, mine)
+    return found
+
+
+def _limited(queues: Iterable[UUID]) -> Q:
+    is_limited = Q(concurrency_limit__isnull=False) | Q(work_pool__concurrency_limit__isnull=False)
+    return Q(pk__in=sorted(queues)[:1000]) & is_limited
+
+
+def _is_of(pool: WorkPool, pool_of: Mapping[UUID, WorkPool | None], run: FlowRun) -> bool:
+    mine = pool_of.get(run.work_queue_id) if run.work_queue_id else None
+    return mine is not None and mine.pk == pool.pk
+
+
+def _times(words: str, slots: int, runs: Sequence[FlowRun]) -> list[Held]:
+    holders = [
+        Holder(run.id, run.name, run.start_time, run.end_time) for run in runs if run.start_time and run.end_time
+    ]
+    if not holders:
+        return []
+    return full_times(words, slots, holders, min(one.begin for one in holders), max(one.end for one in holders))
+
+
+def _limits_of(run: FlowRun, full: Mapping[tuple[str, UUID | None], list[Held]]) -> Iterable[list[Held]]:
+    keys = (("queue", run.work_queue_id), ("pool", run.work_queue_id), ("deployment", run.deployment_id))
+    return [full[key] for key in keys if key[1] is not None and key in full]
+
+
+def overlapping(held: Sequence[Held], run: FlowRun) -> Sequence[Held]:
+    """Those of the times, which are in order and apart, that the run can have waited in."""
+    begin, end = run.expected_start_time, run.end_time or run.state_timestamp
+    if begin is None or end is None:
+        return []
+    first = bisect_left(held, begin, key=lambda one: one.end)
+    return held[first : bisect_left(held, end, key=lambda one: one.begin)]
+
+
+def _waits_by_tag(since: datetime, now: datetime) -> list[TagWait]:
+    """How long task runs waited for the slots of each tag. Two queries."""
+    tags = list(ConcurrencyLimit.objects.values_list("tag", flat=True)[:LIMITS_READ])
+    if not tags:
+        return []
+    rows = TaskRunTag.objects.filter(tag__in=tags, expected_start_time__range=(since, now))
+    columns = ("tag", "expected_start_time", "run__start_time")
+    newest: list[Any] = list(rows.order_by("-expected_start_time").values_list(*columns)[: TASK_RUNS_READ + 1])
+    is_cut = len(newest) > TASK_RUNS_READ
+    sums: dict[str, tuple[timedelta, int]] = {}
+    for tag, due, started in newest[:TASK_RUNS_READ]:
+        wait = (started or due) - due
+        if wait >= SHORTEST_WAIT:
+            waited, number = sums.get(tag, (ZERO, 0))
+            sums[tag] = (waited + wait, number + 1)
+    found = [TagWait(tag, waited, number, is_cut) for tag, (waited, number) in sums.items()]
+    return sorted(found, key=lambda one: -one.waited)

@@ -1,0 +1,111 @@
+"""Runs compared with each other, on the wire: what differs between two."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from orionflow.contract.states import StateType
+from orionflow.contract.wire import Answer, StrictWire
+
+
+class DiffQuestion(StrictWire):
+    """`base` is the earlier run; without it, the last good run of the same deployment or flow is taken."""
+
+    base: UUID | None = None
+
+
+class ComparedRun(Answer):
+    """One of the two runs that are compared. `run_time` is in seconds."""
+
+    id: UUID
+    name: str
+    flow_name: str
+    state_type: StateType | None = None
+    state_name: str | None = None
+    start_time: datetime | None = None
+    run_time: float | None = None
+    error: str | None = None
+
+
+class Difference(Answer):
+    """One fact that differs; `text` says it in words. Values are texts, empty where there is none."""
+
+    subject: str
+    name: str
+    before: str
+    after: str
+    text: str
+
+
+class TaskDifference(Answer):
+    """A difference of one task run, or of all runs of a task that only one of the two runs has."""
+
+    task_key: str
+    name: str
+    kinds: list[
+        Literal["only_before", "only_after", "state", "error", "cache", "attempts", "duration"]
+    ]  # fmt: skip
+    text: str
+    number: int = 1
+    before_id: UUID | None = None
+    after_id: UUID | None = None
+
+
+class LogDifference(Answer):
+    """The first line of the later run that the earlier one never wrote; times and ids are not looked at."""
+
+    line: str
+    above: list[str] = []
+    instead: str | None = None
+
+
+class Comparison(Answer):
+    """Two runs, and everything that differs between them, the most informative first."""
+
+    before: ComparedRun
+    after: ComparedRun
+    of_same_flow: bool
+    differences: list[Difference] = []
+    tasks: list[TaskDifference] = []
+    tasks_alike: int = 0
+    tasks_left_out: int = 0
+    log: LogDifference | None = None
+    unknown: list[str] = []
+
+
+class Finding(Answer):
+    """A value that is more frequent among chosen runs than among the others of their flows, and how certain that is.
+
+    `p` is the chance that there is such a finding at all if nothing makes a difference. `lift` says how many times as
+    frequent it is; null where no other run has it. `like` names a finding above that holds for nearly the same runs.
+    """
+
+    dimension: str
+    value: str
+    text: str
+    chosen_with: int
+    chosen: int
+    others_with: int
+    others: int
+    lift: float | None = None
+    p: float
+    like: str = ""
+
+
+class InCommon(Answer):
+    """Findings: what chosen runs have in common that the other runs of the same flows in the same time have not."""
+
+    chosen: int
+    others: int
+    chosen_of: int
+    others_of: int
+    flows: list[str] = []
+    begin: datetime | None = None
+    end: datetime | None = None
+    is_cut: bool = False
+    tested: int = 0
+    certainty: float
+    findings: list[Finding] = []
+    not_compared: list[str] = []

@@ -1,0 +1,140 @@
+"""The environment that a run is executed in: Python, the installed packages, and the state of the code.
+
+Read once per process (and folder of code), when a run has begun: names of folders and a few small files, no package's
+metadata, no child process. Neither addresses of package indexes nor variables of the process are looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from orionflow.contract.ids import environment_id
+
+MOST_PACKAGES = 2_000
+# Of the code itself, so many files up to this size make the digest.
+MOST_FILES, LARGEST_FILE = 500, 1_000_000
+PACKAGE = re.compile(r"(?P<name>[A-Za-z0-9._]+)-(?P<version>[A-Za-z0-9.+!_]+)(?:-py\d[\d.]*)?\.(?:dist|egg)-info")
+INSTALLED = ("site-packages", "dist-packages")
+COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+# An environment is said again after so long: the server may have forgotten it since.
+SAID_FOR_SECONDS = 24 * 3600
+
+
+def environment_of(code: str | None) -> tuple[UUID, dict[str, Any]]:
+    """The environment of this process for code in this file, and its id."""
+    return _environment(os.path.dirname(os.path.abspath(code)) if code and not code.startswith("<") else "")
+
+
+@lru_cache(maxsize=32)
+def _environment(folder: str) -> tuple[UUID, dict[str, Any]]:
+    content = {
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "platform": f"{sys.platform} {os.uname().machine if hasattr(os, 'uname') else ''}".strip(),
+        "commit": commit_of(Path(folder)) if folder else "",
+        "files": _digest(_files_below(folder)) if folder else "",
+        "packages": installed_packages(),
+    }
+    return environment_id(content), content
+
+
+def installed_packages(folders: Iterable[str] | None = None) -> dict[str, str]:
+    """Versions of installed packages by name, from the names of the folders that installers leave."""
+    found: dict[str, str] = {}
+    for folder in sys.path if folders is None else folders:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith("-info") and (match := PACKAGE.fullmatch(name)):
+                found.setdefault(match["name"].replace("_", "-").lower(), match["version"])
+    return dict(sorted(found.items())[:MOST_PACKAGES])
+
+
+def commit_of(folder: Path) -> str:
+    """The commit of git that the folder's repository is at; empty where there is none, or it cannot be read."""
+    for parent in (folder, *folder.parents):
+        git = parent / ".git"
+        try:
+            if git.is_file():
+                # A worktree, or a submodule: the file says where its folder is.
+                git = (parent / git.read_text(encoding="utf-8").partition("gitdir:")[2].strip()).resolve()
+            if git.is_dir():
+                return _head_of(git)
+        except (OSError, ValueError):
+            return ""
+    return ""
+
+
+def _head_of(git: Path) -> str:
+    head = (git / "HEAD").read_text(encoding="utf-8").strip()
+    if not head.startswith("ref:"):
+        return head if COMMIT.fullmatch(head) else ""
+    name = head.partition(":")[2].strip()
+    if not name.startswith("refs/") or ".." in name:
+        return ""
+    shared = git / "commondir"
+    places = [git, (git / shared.read_text(encoding="utf-8").strip()).resolve()] if shared.is_file() else [git]
+    for place in places:
+        if (place / name).is_file():
+            found = (place / name).read_text(encoding="utf-8").strip()
+            return found if COMMIT.fullmatch(found) else ""
+    for place in places:
+        if (place / "packed-refs").is_file():
+            for line in (place / "packed-refs").read_text(encoding="utf-8").splitlines():
+                commit, _, ref = line.partition(" ")
+                if ref == name and COMMIT.fullmatch(commit):
+                    return commit
+    return ""
+
+
+def _files_below(folder: str) -> Iterator[tuple[str, str]]:
+    """The names and paths of modules of the user's own that are loaded from this folder or one below it."""
+    begin = folder.rstrip(os.sep) + os.sep
+    paths = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    own = sorted(path for path in paths if path and path.startswith(begin) and path.endswith(".py"))
+    for path in own[:MOST_FILES]:
+        name = path[len(begin) :]
+        if not any(part in INSTALLED for part in Path(name).parts):
+            yield name, path
+
+
+def _digest(files: Iterable[tuple[str, str]]) -> str:
+    digest, number = hashlib.sha256(), 0
+    for name, path in files:
+        try:
+            if os.path.getsize(path) > LARGEST_FILE:
+                continue
+            content = Path(path).read_bytes()
+        except OSError:
+            continue
+        number += 1
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest() if number else ""
+
+
+def must_be_said(id: UUID, api_url: str, home: Path) -> bool:
+    """Whether the API may not know this environment; the home remembers that it was said."""
+    note = home / "environments" / f"{hashlib.sha256(api_url.encode()).hexdigest()[:12]}-{id.hex}"
+    try:
+        if time.time() - note.stat().st_mtime < SAID_FOR_SECONDS:
+            return False
+    except OSError:
+        pass
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
+    except OSError:
+        # A home that cannot be written to: it is said by each process.
+        pass
+    return True
