@@ -126,6 +126,7 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
         Entry("ORION_OIDC_NAME", "whom the page to sign in names"),
         Entry("ORION_OIDC_SCOPE", "what the provider is asked for"),
         Entry("ORION_OIDC_GROUPS_CLAIM", "the claim that lists somebody's groups"),
+        Entry("ORION_OIDC_GROUPS", "which of these mean which groups here; groups of admins are joined by this alone"),
     ],
     "Limits of the API": [
         Entry("ORION_API_DEFAULT_LIMIT", "the length of a page of the API, and the longest that may be asked for"),
