@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import IntegerField, OuterRef, Q, QuerySet, Subquery, UUIDField
+from django.db.models import IntegerField, OuterRef, QuerySet, Subquery, UUIDField
 from django.db.models.expressions import RawSQL
 
 from deployments.dispatch.selectors.liveness import online
@@ -118,17 +118,20 @@ def problems_in(statuses: Sequence[str] = ()) -> QuerySet[Problem]:
     return found.filter(status__in=statuses) if statuses else found
 
 
-def failed_by(problem_id: UUID) -> Q:
-    """The condition on flow runs that they failed by this problem, in whatever attempt."""
-    own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False).order_by()
-    return Q(pk__in=own.values("run_id"))
+def runs_failed_by(problem_id: UUID) -> list[UUID]:
+    """The runs that failed by this problem, in whatever attempt; the newest 10,000 failures.
+
+    As values, so that planners see how few they are: with a subquery they may walk through all runs of a state.
+    """
+    own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False).order_by("-seen_at", "-id")
+    return list(dict.fromkeys(own.values_list("run_id", flat=True)[:MOST_COUNTED]))
 
 
 def failed_now(problem_id: UUID) -> QuerySet[FlowRun]:
     """Flow runs that this problem is the present failure of, the newest first: what a retry concerns."""
     own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False)
-    runs = FlowRun.objects.filter(state_type__in=FAILED_TYPES, state_id__in=own.values("pk"))
-    return runs.order_by("-expected_start_time", "-id")
+    runs = FlowRun.objects.filter(pk__in=runs_failed_by(problem_id), state_type__in=FAILED_TYPES)
+    return runs.filter(state_id__in=own.values("pk")).order_by("-expected_start_time", "-id")
 
 
 @dataclass(frozen=True, slots=True)
