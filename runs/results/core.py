@@ -33,7 +33,7 @@ def reference_in(data: Any) -> Reference | None:
         _text(data, "storage"),
         _text(data, "serializer_type"),
         size if type(size) is int and 0 <= size < 2**63 else None,
-        _moment(_text(data, "expiration")),
+        moment_in(data.get("expiration")),
         _text(data, "unstored"),
     )
 
@@ -43,9 +43,10 @@ def _text(data: Mapping[str, Any], name: str) -> str | None:
     return said if isinstance(said, str) else None
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_in(said: object) -> datetime | None:
+    """The moment that a text names, if it is one with a zone."""
     try:
-        read = datetime.fromisoformat(text or "")
+        read = datetime.fromisoformat(said if isinstance(said, str) else "")
         return read.astimezone(UTC) if read.tzinfo else None
     except (ValueError, OverflowError):
         return None

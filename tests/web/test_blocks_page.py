@@ -17,7 +17,8 @@ from deployments.blocks.services.blocks import (
     opened,
 )
 from deployments.blocks.services.builtin_types import install_builtin_block_types
-from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
+from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType, Deployment
+from tests.services.dispatching import make_deployment
 from tests.web.conftest import HOSTILE
 
 FIELDS = {
@@ -196,3 +197,22 @@ def test_pages_cost_few_queries_and_contents_are_text(
         edited = browser.get(f"/blocks/{block.pk}/edit").content.decode()
 
     assert HOSTILE not in shown + edited
+
+
+def test_a_location_of_results_names_who_stores_there_and_how_it_is_tried(
+    browser: Client, django_assert_max_num_queries
+):
+    install_builtin_block_types(now=timezone.now())
+    schema = BlockSchema.objects.get(block_type__slug="result-location")
+    block = make_block(schema, "lake", url="s3://bucket/results", options={"key": "hush"})
+    empty = make_block(schema, "pond", url="/data")
+    deployment = make_deployment()
+    Deployment.objects.filter(pk=deployment.pk).update(result_storage="lake")
+
+    with django_assert_max_num_queries(12):
+        page = browser.get(f"/blocks/{block.pk}").content.decode()
+
+    assert f'href="/deployments/{deployment.pk}"' in page
+    assert "orion result location check lake" in page
+    assert "hush" not in page
+    assert "No deployment names it" in browser.get(f"/blocks/{empty.pk}").content.decode()

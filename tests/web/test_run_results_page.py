@@ -53,6 +53,29 @@ def test_a_flow_run_lists_its_own_result_and_those_of_its_tasks(browser: Client)
     assert "elsewhere" not in page
 
 
+def test_a_location_and_what_is_known_of_the_bytes_are_shown(browser: Client):
+    said = {"size": 2048, "expiration": "2027-01-01T00:00:00+00:00"}
+
+    found, page = result_of(browser, reference("location:lake", **said))
+
+    assert (found.location, found.size, found.kept_until.year) == ("lake", 2048, 2027)
+    assert 'href="/blocks?type=result-location"' in page
+    assert "2.0\xa0KB" in page
+    assert 'datetime="2027-01-01' in page
+
+
+def test_a_result_that_was_not_stored_says_why_and_what_to_do(browser: Client, folder: Path):
+    remote, page = result_of(browser, reference("location:lake", unstored=f"no room {HOSTILE}"))
+    gone, _ = result_of(browser, reference(folder.as_uri(), unstored="no room"))
+    (folder / "3f9a").write_bytes(b"x")
+    later, _ = result_of(browser, reference(folder.as_uri(), unstored="no room"))
+
+    assert "It could not be stored: no room" in remote.problem
+    assert HOSTILE not in page
+    assert "no room" in gone.problem
+    assert (later.problem, later.size) == ("", 1), "it was stored since"
+
+
 def test_a_file_that_is_there_has_a_size(browser: Client, folder: Path):
     (folder / "3f9a").write_bytes(b"x" * 2048)
 

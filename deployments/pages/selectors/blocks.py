@@ -9,10 +9,11 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from deployments.blocks.core.blocks import secret_paths
-from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
+from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType, Deployment
 
 BLOCKS_PER_PAGE = 100
 CHOICES = 300
+LOCATION_TYPE = "result-location"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,9 @@ class BlockPage:
     references: Sequence[BlockReference]
     used_by: Sequence[BlockReference]
     secret: frozenset[str]
+    # Whether it is a location of results, and the deployments that store there.
+    is_location: bool = False
+    stored_by: Sequence[Deployment] = ()
 
 
 def blocks_page(*, name: str, slug: str, after: str) -> BlocksPage:
@@ -69,7 +73,12 @@ def block_page(block_id: UUID) -> BlockPage | None:
     references = BlockReference.objects.select_related("document__block_type").filter(parent=document).order_by("name")
     users = BlockReference.objects.select_related("parent__block_type").filter(document=document)
     secret = frozenset(path[0] for path in secret_paths(document.block_schema.fields))
-    return BlockPage(document, list(references), list(users[:CHOICES]), secret)
+    is_location = document.block_type.slug == LOCATION_TYPE
+    storing = (
+        Deployment.objects.select_related("flow").filter(result_storage=document.name).order_by("flow__name", "name")
+    )
+    stored_by = list(storing[:CHOICES]) if is_location else []
+    return BlockPage(document, list(references), list(users[:CHOICES]), secret, is_location, stored_by)
 
 
 def types_to_make() -> list[BlockType]:

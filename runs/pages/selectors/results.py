@@ -24,7 +24,7 @@ from orchestration.core.states import TERMINAL
 from orchestration.large import OMITTED
 from runs.models import FlowRun, StateRow, TaskRun
 from runs.pages.selectors.keyset import Cursor, Page, page_of
-from runs.results.core import Reference, reference_in
+from runs.results.core import Reference, moment_in, reference_in
 from runs.states.selectors import listed_flow_run_states, listed_task_run_states
 
 RESULTS_PER_PAGE = 100
@@ -95,16 +95,17 @@ def result_of_task_run(run: TaskRun) -> ResultsPage:
 
 
 def _results(runs: Iterable[FlowRun | TaskRun], states: Mapping[UUID | None, StateRow]) -> list[Result]:
-    pairs = [(run, states[run.state_id].data) for run in runs if run.state_id in states]
-    pairs = [(run, data) for run, data in pairs if data is not None or run.state_type == "COMPLETED"]
-    ids = {block_id for _, data in pairs if (block_id := _block_id(data))}
+    pairs = [(run, states[run.state_id]) for run in runs if run.state_id in states]
+    pairs = [(run, state) for run, state in pairs if state.data is not None or run.state_type == "COMPLETED"]
+    ids = {block_id for _, state in pairs if (block_id := _block_id(state.data))}
     blocks = BlockDocument.objects.select_related("block_type").in_bulk(ids) if ids else {}
-    return [result_of(run, data, blocks) for run, data in pairs]
+    return [result_of(run, state, blocks) for run, state in pairs]
 
 
-def result_of(run: FlowRun | TaskRun, data: Any, blocks: Mapping[UUID, BlockDocument]) -> Result:
+def result_of(run: FlowRun | TaskRun, state: StateRow, blocks: Mapping[UUID, BlockDocument]) -> Result:
     """Read the data of a state as its clients write it: Orion's SDK, and Prefect's."""
-    expires = getattr(run, "cache_expiration", None)
+    data: Any = state.data
+    expires = moment_in((state.details or {}).get("cache_expiration")) or getattr(run, "cache_expiration", None)
     match data:
         case None | {"type": "unpersisted"}:
             return Result(run, "none")
@@ -139,7 +140,7 @@ def _reference(
         found, problem, remedy = _file(where, key)
         size = None if problem else found or said.size
     if said.unstored and (problem or not where.startswith("file://")):
-        problem, remedy = f"It could not be stored: {said.unstored}.", UNSTORED
+        size, problem, remedy = None, f"It could not be stored: {said.unstored}.", UNSTORED
     serializer = said.serializer_type or ""
     kept_until = said.expiration
     return Result(run, "reference", key, where, serializer, block, size, expires, kept_until, None, problem, remedy)

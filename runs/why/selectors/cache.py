@@ -13,7 +13,7 @@ from uuid import UUID
 from runs.models import StateRow, TaskRun
 from runs.why.selectors.blockers import Reason, moment_text
 
-LONGEST_KEY = 60
+LONGEST_KEY = 24
 MOST_INPUTS = 20
 
 
