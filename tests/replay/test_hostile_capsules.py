@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from orionflow.errors import MissingResult
 from orionflow.replay.capsule import BadCapsule, read_capsule
+from orionflow.replay.code_files import differing_files
 from orionflow.replay.plan import NoCode, make_plan
+from orionflow.replay.recording import unpacked
 from orionflow.replay.records import read_records
 from orionflow.replay.running import own_copy
 from tests.replay.forging import FLOW_RUN, TASK_RUN, forge, records
@@ -117,6 +120,32 @@ def test_more_content_than_a_capsule_may_have_is_refused_before_it_is_unpacked(t
 
     with pytest.raises(BadCapsule, match="larger than 1 GB"):
         read_capsule(file)
+
+
+def test_a_list_of_members_that_takes_no_end_is_not_read(tmp_path):
+    file = forge(tmp_path / "evil.orion")
+    content = bytearray(file.read_bytes())
+    content[-10:-6] = (2_000_000_000).to_bytes(4, "little")
+    file.write_bytes(content)
+
+    with pytest.raises(BadCapsule, match="no capsule"):
+        read_capsule(file)
+
+
+def test_a_compressed_result_that_takes_no_end_is_not_read(monkeypatch):
+    monkeypatch.setattr("orionflow.replay.recording.LARGEST_CONTENT", 1000)
+
+    with pytest.raises(MissingResult):
+        unpacked(zlib.compress(b"x" * 100_000))
+
+
+def test_files_here_are_compared_within_bounds(tmp_path):
+    (tmp_path / "huge.py").write_bytes(b"x" * 300_000)
+    (tmp_path / "endless.py").symlink_to("/dev/zero")
+
+    assert differing_files({"huge.py": {"sha256": ""}, "endless.py": {}, "gone.py": {}}, tmp_path) == [
+        "huge.py", "endless.py", "gone.py",
+    ]  # fmt: skip
 
 
 def test_too_many_members_are_refused(tmp_path):

@@ -201,7 +201,9 @@ def test_links_hidden_and_secret_files_are_no_code(tmp_path: Path):
 @pytest.mark.parametrize(
     "text",
     [
-        "https://u:hunter22@host/x", "password=hunter22", 'token: "hunter22"', "Authorization: Bearer hunter22abc",
+        "https://u:hunter22@host/x",
+        "https://hunter22hunter22hunter22@host/x",
+        "password=hunter22", 'token: "hunter22"', "Authorization: Bearer hunter22abc",
         "AKIAHUNTERHUNTER2222", "ghp_hunter22hunter22hunter22", "xoxb-hunter22-hunter22", "orn_hunter22hunter22",
         "-----BEGIN RSA PRIVATE KEY-----\nhunter22\n-----END RSA PRIVATE KEY-----",
         "eyJhunter22hunter.eyJhunter22hunter.hunter22",

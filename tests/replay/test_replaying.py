@@ -66,6 +66,45 @@ def test_the_code_of_the_capsule_runs_elsewhere(failed: Place, tmp_path: Path):
     assert list(elsewhere.folder.iterdir()) == []
 
 
+def test_a_module_of_a_package_keeps_its_neighbours(place: Place, tmp_path: Path):
+    place.write("shop/__init__.py", "")
+    place.write("shop/prices.py", "def price(row): return row['price']")
+    place.write(
+        "shop/flows.py",
+        """
+        from orionflow import flow, task
+        from .prices import price
+
+        @task
+        def priced(row):
+            return price(row)
+
+        @flow
+        def pricing():
+            return priced({})
+        """,
+    )
+    assert place.orion("run", "shop.flows:pricing").code == 1
+    file = place.capsule("--entrypoint", "shop.flows:pricing")
+    elsewhere = Place(tmp_path / "elsewhere", tmp_path / "other-home")
+    elsewhere.folder.mkdir()
+
+    here = replayed(place, str(file), "--yes", code=1)
+    there = replayed(elsewhere, str(file), "--code", "capsule", "--yes", code=1)
+
+    assert here["priced-0"]["now_error"] == there["priced-0"]["now_error"] == "KeyError: 'price'"
+    assert here["priced-0"]["matched_by"] == "order"
+
+
+def test_a_file_named_like_a_module_of_python_is_not_taken_for_it(failed: Place):
+    failed.write("json.py", "raise SystemExit('taken')")
+    failed.write("logging.py", "raise SystemExit('taken')")
+
+    seen = replayed(failed, "@last", "--entrypoint", "flows.py:etl", "--yes", code=1)
+
+    assert seen["transform-2"]["now"] == "ran"
+
+
 def test_the_debugger_stops_in_the_function_with_its_arguments(failed: Place):
     file = failed.capsule()
 

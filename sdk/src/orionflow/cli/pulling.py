@@ -46,7 +46,7 @@ def pull(
     from orionflow.replay.pulling import pull as pull_run
 
     found = find_flow_run(session.api, run)
-    target = Path(file) if file else Path(f"{_PLAIN.sub('-', found['name']).strip('.-') or found['id']}{SUFFIX}")
+    target = Path(file) if file else Path(f"{_PLAIN.sub('-', found['name']).strip('.-')[:80] or found['id']}{SUFFIX}")
     if target.exists() and not force:
         raise CommandFailed(ExitCode.CONFLICT, f"{target} is there already.", fix="name another --file, or add --force")
     wanted = Wanted(

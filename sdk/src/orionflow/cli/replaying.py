@@ -16,7 +16,7 @@ from orionflow.cli.backend import Json
 from orionflow.cli.columns import Col
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lookup import find_flow_run
-from orionflow.cli.safe_text import one_line
+from orionflow.cli.safe_text import as_json, one_line
 from orionflow.cli.session import YES, Session, ask_before, command, with_params
 from orionflow.cli.style import painted
 from orionflow.cli.times import duration
@@ -107,6 +107,7 @@ def _show(session: Session, what: str, capsule: Capsule, plan: Plan) -> None:
                  f"{' on ' + str(said['server']) if said.get('server') else ''}, Orion {said.get('orion')}"),
         ("code", f"{plan.entrypoint} {'in ' + str(plan.folder) if plan.folder else 'in the capsule'}"
                  f"{', commit ' + str(code['commit'])[:10] if not plan.folder and code.get('commit') else ''}"),
+        ("with", _parameters(run.parameters)),
         ("runs", _names([one.name for one in plan.chosen]) or "only tasks that have no result"),
         ("recorded", f"{plan.recorded} results are taken as they were"),
     ]  # fmt: skip
@@ -126,6 +127,14 @@ def _show(session: Session, what: str, capsule: Capsule, plan: Plan) -> None:
         session.note(f"  {title:<9} {one_line(text)[:300]}")
     for warning in plan.warnings:
         session.note(f"  warning   {one_line(warning)[:500]}")
+
+
+def _parameters(parameters: Json) -> str:
+    """The parameters in one line, each cut where it is long."""
+    shown = [
+        f"{name}={value if len(value := as_json(one)) <= 60 else value[:60] + '…'}" for name, one in parameters.items()
+    ]
+    return ", ".join(shown[:10]) + (" …" if len(shown) > 10 else "") or "no parameters"
 
 
 def _names(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -32,12 +33,15 @@ MEGABYTE = 1024 * 1024
 MOST_MEMBERS = 20_000
 LARGEST_FILE = 512 * MEGABYTE
 LARGEST_CONTENT = 1024 * MEGABYTE
-LARGEST_JSON = 128 * MEGABYTE
+LARGEST_JSON = 64 * MEGABYTE
+LARGEST_DIRECTORY = 16 * MEGABYTE
 _CHUNK = 256 * 1024
 # Plain names only: no drive, no step upwards, nothing that a file system or a terminal would take for more.
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@=-]{0,199}")
 _RESULT = re.compile(r"results/[0-9a-f]{8,64}\.bin")
 _DEPTH = 12
+# The record at the end of a zip.
+_END = struct.Struct("<4s4H2LH")
 
 
 class BadCapsule(OrionError):
@@ -154,6 +158,7 @@ def read_capsule(path: Path) -> Capsule:
         raise BadCapsule(f"{path} is no file.")
     if size > LARGEST_FILE:
         raise BadCapsule(f"{path} has {size // MEGABYTE} MB; the largest capsule that is opened has 512 MB.")
+    _check_directory(path)
     with _opened(path) as archive:
         entries = _checked_entries(archive)
         manifest = _manifest(archive, entries)
@@ -164,6 +169,19 @@ def read_capsule(path: Path) -> Capsule:
             raise BadCapsule(f"The capsule has no {RUNS}.")
         runs = _json(_checked(archive, RUNS, members[RUNS], LARGEST_JSON), RUNS)
     return Capsule(path, manifest, runs, members)
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a zip whose list of members is too long to be read: Python reads all of it at once."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END.size))
+        last = file.read()
+    # A capsule ends just so: without a comment, and with numbers that need no larger format.
+    if len(last) != _END.size or not last.startswith(b"PK\x05\x06"):
+        raise BadCapsule(f"{path} is no capsule.")
+    _, _, _, _, members, size, _, comment = _END.unpack(last)
+    if comment or members > MOST_MEMBERS + 1 or size > LARGEST_DIRECTORY:
+        raise BadCapsule(f"{path} is no capsule: it has more members, or longer names, than capsules have.")
 
 
 def _opened(path: Path) -> zipfile.ZipFile:

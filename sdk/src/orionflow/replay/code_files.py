@@ -64,7 +64,9 @@ def find_code(entrypoint: str, folder: Path, *, anywhere: bool = False) -> Code 
     if not anywhere and not file.is_relative_to(folder):
         return None
     root = folder if file.is_relative_to(folder) else file.parent
-    code = Code(root, file, f"{file.relative_to(root).as_posix()}{':' + name if name else ''}")
+    # A module keeps its name, by which it imports its neighbours.
+    place = file.relative_to(root).as_posix() if is_path(where) or (folder / where).is_file() else where
+    code = Code(root, file, f"{place}:{name}" if name else place)
     code.commit, code.is_changed, code.remote = _git(file.parent)
     return code
 
@@ -188,7 +190,9 @@ def differing_files(recorded: dict[str, Any], root: Path) -> list[str]:
     for name, one in recorded.items():
         file = root.joinpath(*PurePosixPath(name).parts)
         try:
-            is_same = hashlib.sha256(file.read_bytes()).hexdigest() == one.get("sha256")
+            # Capsules have no larger ones, and what is no plain file may never end.
+            is_small = file.is_file() and file.stat().st_size <= LARGEST_FILE
+            is_same = is_small and hashlib.sha256(file.read_bytes()).hexdigest() == one.get("sha256")
         except OSError:
             is_same = False
         if not is_same:

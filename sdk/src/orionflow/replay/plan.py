@@ -102,7 +102,9 @@ def make_plan(
 def _in_capsule(capsule: Capsule, described: dict[str, Any]) -> str:
     entrypoint = described.get("entrypoint")
     name = str(entrypoint).rpartition(":")[0] or str(entrypoint)
-    if not isinstance(entrypoint, str) or CODE + name not in capsule.members:
+    module = name.replace(".", "/")
+    known = {name, f"{module}.py", f"{module}/__init__.py"}
+    if not isinstance(entrypoint, str) or not any(CODE + one in capsule.members for one in known):
         raise NoCode(
             "The capsule has no code; use that of this folder: leave --code out, and name --entrypoint if asked."
         )
@@ -123,7 +125,7 @@ def _take_local_code(plan: Plan, described: dict[str, Any], entrypoint: str | No
             f"The code {wanted!r} is not in {here};{in_capsule} go to the folder of its repository, "
             "or name it with --entrypoint path/to/file.py:flow."
         )
-    plan.entrypoint, plan.folder = wanted if entrypoint is None else code.entrypoint, code.root
+    plan.entrypoint, plan.folder = code.entrypoint, code.root
     plan.warnings += _differences(code, described, plan.records.root.run.flow_version)
 
 

@@ -13,6 +13,7 @@ import inspect
 import re
 import threading
 import time
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -23,12 +24,14 @@ from typing import TYPE_CHECKING, Any
 from orionflow.engine.commands import CancelRequested
 from orionflow.engine.recorded import AGAIN, Again
 from orionflow.engine.run_calls import FlowCall, TaskCall
-from orionflow.errors import FailedRun, OrionError
+from orionflow.errors import FailedRun, MissingResult, OrionError
 from orionflow.options.hooks import hooks_from
 from orionflow.recordable import as_text
+from orionflow.replay.capsule import LARGEST_CONTENT
 from orionflow.replay.debugging import await_stopped, call_stopped
 from orionflow.replay.records import FlowRunRecords, RecordedResult, Records, TaskRunRecord
 from orionflow.results.sealing import without_seal
+from orionflow.serializers import COMPRESSED, serializer_of
 from orionflow.states import State, StateType
 
 if TYPE_CHECKING:
@@ -86,10 +89,19 @@ class Replay:
         """The recorded value. Reading a pickle runs what its writer put there: the user agreed to that."""
         if result.file is None:
             return result.literal
-        from orionflow.serializers import serializer_of
-
         content = (self.results / Path(result.file).name).read_bytes()
-        return serializer_of(result.serializer).loads(without_seal(content))
+        content = without_seal(content)
+        if (kind := result.serializer or "").startswith(COMPRESSED):
+            content, kind = unpacked(content), kind.removeprefix(COMPRESSED)
+        return serializer_of(kind or None).loads(content)
+
+
+def unpacked(content: bytes) -> bytes:
+    """The content of a compressed result, which may be a bomb."""
+    whole = zlib.decompressobj().decompress(content, LARGEST_CONTENT + 1)
+    if len(whole) > LARGEST_CONTENT:
+        raise MissingResult("It is larger than 1 GB.")
+    return whole
 
 
 class Recording:

@@ -99,7 +99,8 @@ def run_plan(plan: Plan, folder: Path, home: Path | None, *, keeps_stdout: bool 
     make_private_folder(home or folder / "home")
     _wait_for(
         subprocess.Popen(
-            [sys.executable, "-m", "orionflow.replay.child", str(spec_file)],
+            # Without the folder on the path: a file named like a module of Python must not be taken for it.
+            [sys.executable, "-P", "-m", "orionflow.replay.child", str(spec_file)],
             env=_environment(home or folder / "home"),
             cwd=plan.folder or code,
             stdout=None if keeps_stdout else sys.stderr.fileno(),

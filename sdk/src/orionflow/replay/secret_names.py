@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Names and passwords in addresses, and how keys and tokens look that are well known.
 _LOOKS: tuple[tuple[str, str], ...] = (
     ("password of an address", r"(?<=://)[^/\s:@\"'<>\\]*:[^/\s@\"'<>\\]+(?=@)"),
+    ("token of an address", r"(?<=://)[A-Za-z0-9_.~-]{16,200}(?=@)"),
     ("private key", r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)"),
     ("key of Orion", rf"\b(?:{KEY_BEGINS}|{RUN_TOKEN_BEGINS}|{LOCAL_TOKEN_BEGINS})[A-Za-z0-9_.-]{{8,}}"),
     ("key of AWS", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),

@@ -33,7 +33,7 @@ def export(session: Session, run: str, as_html: bool, file: str | None, force: b
             ExitCode.USAGE, "As what?", fix="--html; for the API's object, orion flow-run inspect -o json"
         )
     found = find_flow_run(session.api, run)
-    target = Path(file) if file else Path(f"{_PLAIN.sub('-', found['name']).strip('.-') or found['id']}.html")
+    target = Path(file) if file else Path(f"{_PLAIN.sub('-', found['name']).strip('.-')[:80] or found['id']}.html")
     if target.exists() and not force:
         raise CommandFailed(ExitCode.CONFLICT, f"{target} is there already.", fix="name another --file, or add --force")
     content = session.api.raw(export_flow_run(found["id"]))
