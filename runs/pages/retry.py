@@ -34,6 +34,15 @@ CAUSES = {
     Cause.EXPIRED: "its result expired",
     Cause.UNKNOWN: "its inputs cannot be compared",
 }
+# Behind a number.
+COUNTED = {
+    **CAUSES,
+    Cause.DEPENDS: "with input from what runs again",
+    Cause.UNFINISHED: "that did not complete",
+    Cause.UNSTORED: "whose result was not stored",
+    Cause.EXPIRED: "whose result expired",
+    Cause.UNKNOWN: "whose inputs cannot be compared",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,9 @@ def _context(request: HttpRequest, preview: Preview, wanted: Sequence[str]) -> d
         "wanted": wanted,
         "reused": Count(len(plan.reused)),
         "again": Count(len(plan.again)),
-        "causes": [(CAUSES[cause], Count(plan.causes[cause])) for cause in FIRST if plan.causes[cause]],
+        "causes": [
+            (CAUSES[cause][plan.causes[cause] > 1], Count(plan.causes[cause])) for cause in FIRST if plan.causes[cause]
+        ],
         "shown": _shown(request, preview, wanted),
         "here": address_of(preview.run.pk, wanted),
         "new_id": uuid7(),

@@ -176,8 +176,8 @@ def _notes(run: FlowRun, deployment: Deployment | None, chosen: Sequence[Call], 
         )
     if causes[Cause.UNKNOWN]:
         notes.append(
-            f"{causes[Cause.UNKNOWN]} of the calls run again because their inputs cannot be compared, and may come "
-            "from what runs again."
+            "Calls whose inputs cannot be compared run again if they were made after one that does: their inputs may "
+            f"come from it. These are {causes[Cause.UNKNOWN]}."
         )
     first = min((call.id for call in chosen), default=None)
     later = sum(first is not None and call.id > first for call in plan.reused)
@@ -189,9 +189,10 @@ def _notes(run: FlowRun, deployment: Deployment | None, chosen: Sequence[Call], 
     if run.state_type != StateType.COMPLETED:
         notes.append("The run did not get to its end: what it had not called yet runs as well, and is not counted.")
     if deployment is not None and deployment.version != run.deployment_version:
+        was = f"version {run.deployment_version}" if run.deployment_version else "none"
         notes.append(
-            f"The deployment is at version {deployment.version or 'none'} by now, and this run was of version "
-            f"{run.deployment_version or 'none'}: the new code runs, and tasks whose code changed run again, too."
+            f"The deployment is at version {deployment.version or 'none'} by now, and this run was of {was}: the new "
+            "code runs, and tasks whose code changed run again, too."
         )
     return notes
 
