@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import IntegerField, OuterRef, QuerySet, Subquery, UUIDField
+from django.db.models import IntegerField, OuterRef, Q, QuerySet, Subquery, UUIDField
 from django.db.models.expressions import RawSQL
 
 from deployments.dispatch.selectors.liveness import online
@@ -118,13 +118,19 @@ def problems_in(statuses: Sequence[str] = ()) -> QuerySet[Problem]:
     return found.filter(status__in=statuses) if statuses else found
 
 
-def runs_failed_by(problem_id: UUID) -> list[UUID]:
-    """The runs that failed by this problem, in whatever attempt; the newest 10,000 failures.
+def failed_by(problem_id: UUID) -> Q:
+    """The condition on flow runs that they failed by this problem, in whatever attempt."""
+    own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False).order_by()
+    return Q(pk__in=own.values("run_id"))
 
-    As values, so that planners see how few they are: with a subquery they may walk through all runs of a state.
+
+def runs_failed_by(problem_id: UUID, *, most: int = MOST_COUNTED) -> list[UUID]:
+    """The ids of these runs, by their newest failures.
+
+    As values planners see how few they are: with a subquery they may walk through all runs of a state.
     """
     own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False).order_by("-seen_at", "-id")
-    return list(dict.fromkeys(own.values_list("run_id", flat=True)[:MOST_COUNTED]))
+    return list(dict.fromkeys(own.values_list("run_id", flat=True)[:most]))
 
 
 def failed_now(problem_id: UUID) -> QuerySet[FlowRun]:

@@ -67,6 +67,18 @@ def test_the_number_of_runs_is_that_of_the_list_behind_it(browser: Client):
     assert (str(line.runs), str(found.count), len(found.page.rows)) == ("3", "3", 3)
 
 
+def test_many_runs_of_a_problem_are_listed_without_numbers_of_states(browser: Client, monkeypatch):
+    monkeypatch.setattr("runs.pages.selectors.runs.FEW_IDS", 2)
+    for _ in range(3):
+        failed()
+    work_on_problems(timezone.now())
+
+    answer = browser.get(f"/runs?problem={ID}")
+
+    assert len(answer.context["found"].page.rows) == 3
+    assert {choice.count for choice in answer.context["choices"]} == {None}
+
+
 def test_the_page_of_a_problem_says_what_it_is(browser: Client):
     run = failed(flow_version="1.8")
     make_log(

@@ -17,7 +17,7 @@ from runs.lists.filters.conditions import is_tagged
 from runs.models import FlowRun, FlowRunState, FlowRunTag
 from runs.pages.selectors.failures import runs_with_error
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of, place_of
-from runs.problems.selectors import runs_failed_by
+from runs.problems.selectors import failed_by, runs_failed_by
 from runs.querysets import Literal as LiteralValue
 
 PAGE_SIZE = 50
@@ -28,6 +28,8 @@ SEARCHED = 30_000
 ERRORS_REACH_BACK = timedelta(days=7)
 # The numbers beside the choices of states stop here.
 CHOICE_CAP = 1_000
+# So many runs of a problem are named in statements, once for each choice; SQLite binds 32,766 values.
+FEW_IDS = 1_000
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 # Enough of each run for a row; parameters and context can be large.
 ROW_COLUMNS = (
@@ -190,9 +192,10 @@ def parts_of(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
 def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
     """Put the runs that failed with an error, or by a problem, in its place."""
     if wanted.problem is not None:
-        found = runs_failed_by(wanted.problem)
-        chosen = found if wanted.ids is None else set(found).intersection(wanted.ids)
-        wanted = replace(wanted, problem=None, ids=tuple(chosen))
+        found = runs_failed_by(wanted.problem, most=FEW_IDS + 1)
+        if len(found) <= FEW_IDS:
+            chosen = found if wanted.ids is None else set(found).intersection(wanted.ids)
+            wanted = replace(wanted, problem=None, ids=tuple(chosen))
     if not wanted.error:
         return wanted
     since = wanted.starts_after(now) or now - ERRORS_REACH_BACK
@@ -224,8 +227,10 @@ def counts_of(wanted: RunFilter, choices: Sequence[RunFilter], now: datetime) ->
     if wanted.searches or wanted.error:
         return [None] * len(choices)
     countable = [one for one in choices if not one.searches]
-    ids = resolved(wanted, now).ids
-    parts = [_listed(replace(one, problem=None, ids=ids), now) for one in countable]
+    chosen = resolved(wanted, now)
+    if chosen.problem is not None:
+        return [None] * len(choices)
+    parts = [_listed(replace(one, problem=None, ids=chosen.ids), now) for one in countable]
     counted = dict(zip(map(id, countable), capped_counts(parts, CHOICE_CAP), strict=True))
     return [counted.get(id(one)) for one in choices]
 
@@ -276,6 +281,8 @@ def indexed_runs(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
         runs = runs.filter(state_type=LiteralValue("SCHEDULED"), next_scheduled_start_time__lte=now)
     if wanted.ids is not None:
         runs = runs.filter(pk__in=wanted.ids)
+    if wanted.problem is not None:
+        runs = runs.filter(failed_by(wanted.problem))
     if wanted.queue:
         runs = runs.filter(work_queue_id=wanted.queue)
     if wanted.without_queue:
