@@ -54,6 +54,7 @@ def test_the_task_that_raised_is_named_with_the_line_of_the_users_own_code(brows
     assert "return row[&quot;customer_id&quot;]" in page
     assert "core.py:99" not in page
     assert "attempt 3, and the last" in page
+    assert f"orion replay {run.id}" in page
 
 
 def test_of_several_failed_tasks_the_one_is_named_whose_error_the_flow_ended_with(browser: Client):
