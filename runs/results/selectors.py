@@ -11,9 +11,9 @@ from uuid import UUID
 from django.db.models import Value
 from django.db.models.functions import Coalesce
 
-from runs.models import FlowRun, StateRow, TaskRun
+from orchestration.large import completed, without_large
+from runs.models import FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
 from runs.results.core import Reference, reference_in
-from runs.states.selectors import listed_flow_run_states, listed_task_run_states
 
 LOOKED_AT = 1000
 _NEEDED = ("id", "name", "state_id")
@@ -52,9 +52,9 @@ class Wanted:
 def stored_results(wanted: Wanted, *, before: UUID | None, limit: int) -> tuple[list[StoredResult], UUID | None]:
     """Four queries: results of the newest completed runs, and the id of the run where the next page goes on."""
     runs = _newest(wanted, before)
-    states: dict[UUID | None, StateRow] = {
-        **listed_flow_run_states([run for run in runs if isinstance(run, FlowRun)]),
-        **listed_task_run_states([run for run in runs if isinstance(run, TaskRun)]),
+    states = {
+        **_referring(FlowRunState.objects.all(), [run.state_id for run in runs if isinstance(run, FlowRun)]),
+        **_referring(TaskRunState.objects.all(), [run.state_id for run in runs if isinstance(run, TaskRun)]),
     }
     found: list[StoredResult] = []
     for run in runs:
@@ -65,6 +65,12 @@ def stored_results(wanted: Wanted, *, before: UUID | None, limit: int) -> tuple[
             if len(found) == limit:
                 return found, run.id
     return found, runs[-1].id if len(runs) == LOOKED_AT else None
+
+
+def _referring(states: Any, ids: Sequence[UUID | None]) -> dict[UUID | None, StateRow]:
+    """Those of these states that refer to a stored value; what others hold may be large, and is not read."""
+    rows = without_large(states.filter(pk__in=ids, data__type="reference"), "data") if ids else []
+    return {row.pk: row for row in completed(list(rows), "data")}
 
 
 def _newest(wanted: Wanted, before: UUID | None) -> list[FlowRun | TaskRun]:

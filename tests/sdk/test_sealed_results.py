@@ -190,6 +190,21 @@ def test_the_key_in_the_home_is_its_owners_alone(orion: Isolated):
     assert stat.S_IMODE((orion.home / KEY_FILE).stat().st_mode) == 0o600
 
 
+def test_the_key_of_the_settings_is_masked_in_logs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ORION_RESULTS_KEY", OTHER_KEY)
+
+    @flow(persist_result=True, log_prints=True)
+    def outer() -> Any:
+        stored()
+        print("the key is", os.environ["ORION_RESULTS_KEY"])
+        return 1
+
+    lines = [line.message for line in logs_of(outer(return_state=True))]
+
+    assert any(line.startswith("the key is ") for line in lines)
+    assert not any(OTHER_KEY in line for line in lines)
+
+
 def test_json_needs_no_key(orion: Isolated):
     assert read_record(stored({"rows": 3})) == {"rows": 3}
 

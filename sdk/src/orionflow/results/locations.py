@@ -23,8 +23,8 @@ T = TypeVar("T")
 BLOCK_TYPE = "result-location"
 # What somebody who may write blocks can have programs talk to.
 OF_BLOCKS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "sftp", "ssh", "hdfs", "file", "memory"})
-# How long the answer of the API about a location is believed.
-FRESH_SECONDS = 60.0
+# How long the answer of the API about a location is believed, and that there is none.
+FRESH_SECONDS, FRESH_NONE_SECONDS = 60.0, 5.0
 GONE = "run the task again with refresh_cache=True."
 
 
@@ -62,14 +62,20 @@ def find_location(name: str) -> Location | None:
     return next(own, None) or _on_the_server(name)
 
 
-_asked: dict[str, tuple[float, Location | None]] = {}
+_asked: dict[tuple[str, str], tuple[float, Location | None]] = {}
 
 
 def _on_the_server(name: str) -> Location | None:
-    at, found = _asked.get(name, (0.0, None))
-    if found is None or time.monotonic() - at > FRESH_SECONDS:
-        found = _read(name)
-        _asked[name] = time.monotonic(), found
+    settings = current_settings()
+    # Without an address the API is in this process, on the database of the home.
+    key = settings.api_url or str(settings.home), name
+    asked = _asked.get(key)
+    if asked is not None:
+        at, found = asked
+        if time.monotonic() - at < (FRESH_NONE_SECONDS if found is None else FRESH_SECONDS):
+            return found
+    found = _read(name)
+    _asked[key] = time.monotonic(), found
     return found
 
 

@@ -6,12 +6,14 @@ The key is in the reference from the start, so that whoever writes the bytes lat
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orionflow.errors import StorageFailed, UsageError
 from orionflow.recordable import as_text
 from orionflow.results.stores import LOCATION, store_named_by_reference
+from orionflow.settings import current_settings
 
 if TYPE_CHECKING:
     from orionflow.logging import RunLogger
@@ -53,12 +55,16 @@ class Unstored:
         with self._lock:
             waiting, self.waiting, self.size = self.waiting, [], 0
         stored, trouble = 0, ""
+        until = time.monotonic() + current_settings().results_timeout_seconds
         for one in waiting:
             try:
                 _write(one.reference, one.content)
                 stored += 1
             except Exception as error:
                 trouble = f"{type(error).__name__}: {as_text(error)}"
+                if time.monotonic() > until:
+                    # The flow run waits for this; each of the others might take as long.
+                    break
         lost = len(waiting) - stored + self.dropped
         if stored:
             logger.info("Results that could not be stored at first and are now: %d.", stored)
