@@ -23,6 +23,7 @@ from orionflow.contract.states import BAD, StateType, in_order
 from runs.models import FlowRun, Problem
 from runs.pages.selectors.failures import ErrorGroup, error_groups, with_guilty_tasks
 from runs.pages.selectors.keyset import COUNT_CAP, Count
+from runs.problems.selectors import as_seen
 from runs.why.selectors.waiting import WaitingGroup
 
 MOST_LINES = 7
@@ -109,7 +110,8 @@ def _open_groups(groups: Sequence[ErrorGroup]) -> tuple[list[ErrorGroup], dict[U
     """Leave out what somebody muted, and what is resolved; with the problems of the others, as far as they are counted.
 
     What regressed comes first, then what is new."""
-    problems: dict[UUID | None, Problem] = {**Problem.objects.in_bulk({one.problem for one in groups if one.problem})}
+    found = Problem.objects.in_bulk({one.problem for one in groups if one.problem})
+    problems: dict[UUID | None, Problem] = {problem_id: as_seen(one) for problem_id, one in found.items()}
     closed = {Problem.Status.MUTED, Problem.Status.RESOLVED}
     left = [one for one in groups if one.problem not in problems or problems[one.problem].status not in closed]
     order: dict[str, int] = {Problem.Status.REGRESSED: 0, Problem.Status.NEW: 1}

@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from orchestration.errors import ProblemNotFound
+from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action, actor_of, requires
 from orion_site.live.pages import live_page
 from runs.models import FlowRun, Problem
@@ -29,6 +30,7 @@ from runs.problems.selectors import (
     MOST_COUNTED,
     OPEN,
     Extent,
+    as_seen,
     extents_of,
     newest_message,
     newest_runs,
@@ -171,7 +173,9 @@ def problems(request: HttpRequest) -> HttpResponse:
     is_first = "after" not in request.GET
     context = {
         "section": "problems",
-        "lines": [ProblemLine(one, extents[one.pk], trend_of(one), now, COUNTED_IN_LIST) for one in found.rows],
+        "lines": [
+            ProblemLine(as_seen(one), extents[one.pk], trend_of(one), now, COUNTED_IN_LIST) for one in found.rows
+        ],
         "waiting": [WaitingLine(group) for group in waiting_now(now)] if is_first and status == "" else [],
         "statuses": [(value, words) for value, (words, _) in STATUSES.items()],
         "status": status,
@@ -191,7 +195,7 @@ def problem(request: HttpRequest, problem_id: UUID) -> HttpResponse:
     found = Problem.objects.filter(pk=problem_id).first()
     if found is None:
         raise Http404
-    line = ProblemLine(found, extents_of([found.pk])[found.pk], trend_of(found), now, MOST_COUNTED)
+    line = ProblemLine(as_seen(found), extents_of([found.pk])[found.pk], trend_of(found), now, MOST_COUNTED)
     runs = newest_runs(found.pk, most=RUNS_SHOWN)
     message = newest_message(found.pk)
     cause = _newest_cause(runs, message)
@@ -208,6 +212,7 @@ def problem(request: HttpRequest, problem_id: UUID) -> HttpResponse:
         "common": found.message if found.message != found.example and re.search(r"\w", found.message) else "",
         "traceback": _traceback(cause),
         "issue": _as_issue(request, line, runs, message, _traceback(cause)),
+        "shows_total": not sees_in_part(),
         "mutes": [(value, words) for value, (words, *_) in MUTES.items()],
         "me": actor_of(request).name,
     }

@@ -15,6 +15,7 @@ from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.errors import ProblemNotFound
+from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action
 from orionflow.contract import problems as contract
 from orionflow.contract.bulk_actions import BulkAction
@@ -23,7 +24,7 @@ from runs.bulk_actions.services import FEW, MOST, NewBulkAction, begin_bulk_acti
 from runs.flow_runs.commands import refusals_to_retry
 from runs.lists.filters.conditions import AnyText, Filter, MomentRange, RunId, matched
 from runs.models import Occurrence, Problem
-from runs.problems.selectors import Extent, extents_of, failed_now, problems_in, trend_of, waiting_now
+from runs.problems.selectors import Extent, as_seen, extents_of, failed_now, problems_in, trend_of, waiting_now
 from runs.problems.services import assign_problem, catch_up, mute_problem, resolve_problem, unmute_problem
 
 # A list of two hundred problems counts no further.
@@ -243,7 +244,8 @@ def _shown(problem: Problem) -> dict[str, Any]:
 def _answer(problem: Problem, extent: Extent) -> dict[str, Any]:
     return as_answer(
         contract.Problem,
-        problem,
+        as_seen(problem),
+        failures=extent.runs if sees_in_part() else problem.failures,
         runs=extent.runs,
         failed=extent.failed,
         flows=list(extent.flows),

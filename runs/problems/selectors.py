@@ -175,7 +175,7 @@ def problem_of(run: FlowRun) -> ProblemOfRun | None:
         return None
     # The run itself is among them, unless it is the consequence of another.
     others = max(0, problem.number - 1)
-    return ProblemOfRun(problem, min(others, MOST_OTHERS), others > MOST_OTHERS)
+    return ProblemOfRun(as_seen(problem), min(others, MOST_OTHERS), others > MOST_OTHERS)
 
 
 def newest_runs(problem_id: UUID, *, most: int) -> list[FlowRun]:
@@ -190,6 +190,14 @@ def newest_message(problem_id: UUID) -> str:
     """The message of the newest state that a run failed with, in full."""
     newest = Occurrence.objects.filter(problem_id=problem_id).order_by("-seen_at", "-id").values("pk")[:1]
     return FlowRunState.objects.filter(pk=Subquery(newest)).values_list("message", flat=True).first() or ""
+
+
+def as_seen(problem: Problem) -> Problem:
+    """Leave out what other runs said, for whoever sees some of its runs only: all of them share the rest."""
+    if sees_in_part():
+        problem.example, problem.version = problem.message, ""
+        problem.resolution = "Resolved." if problem.status == Status.RESOLVED else ""
+    return problem
 
 
 def trend_of(problem: Problem) -> dict[str, int]:

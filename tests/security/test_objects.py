@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from orchestration.api.operations import Endpoint
 from orchestration.sight import addressed, belongings, seeing
@@ -18,7 +20,7 @@ from orion_site.accounts.errors import BadRole
 from orion_site.accounts.objects import _discover, address_of, owned_tables, sight_of, visible
 from orion_site.accounts.permissions import OF_OBJECTS, Action
 from orion_site.accounts.users import actor_of_user, create_group, create_user
-from runs.models import FlowRun
+from runs.models import FlowRun, Occurrence, Problem
 from tests.security.askers import ELSEWHERE, Asker, key_of
 from tests.security.test_walk import addresses, filled
 from tests.security.worlds import World, make_world
@@ -267,6 +269,32 @@ def test_a_bulk_action_of_an_operator_of_a_deployment_concerns_its_runs_alone(ow
     assert rows_of(other) == before
     assert client.get(f"/api/bulk_actions/{begun['id']}").status_code == 200
     assert client.call("POST", f"/api/bulk_actions/{other.id_of('runs_bulkaction')}/stop", {}).status_code == 403
+
+
+def test_a_problem_that_others_have_too_says_nothing_of_their_runs(own: World, other: World):
+    client, now = asker("operator:deployment:alder-flow/alder-daily"), timezone.now()
+    problem = other.rows["runs_problem"]
+    words = {"type": "KeyError", "message": "…", "resolution": "3 later runs of birch-flow completed."}
+    Problem.objects.filter(pk=problem.pk).update(status="resolved", **words)
+    run = own.rows["runs_flowrun"]
+    Occurrence.objects.create(
+        id=uuid4(), problem_id=problem.pk, run=run, flow_id=run.flow_id, seen_at=now, is_pending=False
+    )
+
+    answers = [
+        client.get(f"/api/problems/{problem.pk}"),
+        client.call("POST", "/api/problems/filter", {}),
+        client.get(f"/problems/{problem.pk}"),
+        client.get("/problems?status=all"),
+        client.get("/"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert [answer for answer in answers if "birch" in answer.content.decode()] == []
+    shown = answers[0].json()
+    assert (shown["title"], shown["runs"], shown["failures"], shown["trend"]) == ("KeyError: …", 1, 1, [])
+    for command in ("mute", "unmute", "resolve"):
+        assert client.call("POST", f"/api/problems/{problem.pk}/{command}", {}).status_code == 403
 
 
 def test_a_deployer_of_a_deployment_deploys_it_again_and_nothing_else(own: World, other: World):
