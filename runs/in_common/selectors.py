@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from django.db.models import Case, F, QuerySet, TextField, When
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import Case, F, OuterRef, QuerySet, Subquery, TextField, When
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -31,6 +33,8 @@ LARGEST_PARAMETERS = 8_192
 SHORTEST_TIME = timedelta(hours=12)
 AGENT = "agent "
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Compared:
@@ -48,29 +52,24 @@ class Compared:
     chosen: Sequence[UUID] = ()
 
 
-def what_is_common(*, run_ids: Collection[UUID], since: datetime | None, now: datetime) -> Compared:
+def what_is_common(*, run_ids: Sequence[UUID], since: datetime | None, now: datetime) -> Compared:
     """Compare runs with the others of the same flows, in the same time; `since` says how far back was looked for them.
 
-    Eight queries, however many runs there are.
+    Eight queries at most, however many runs there are.
     """
-    chosen = list(
-        FlowRun.objects.filter(pk__in=list(run_ids)[:LOOKED_AT], expected_start_time__isnull=False)
-        .order_by()
-        .values_list("pk", "expected_start_time", "flow_id")
-    )
+    chosen = _read(FlowRun.objects.filter(pk__in=_drawn(run_ids), expected_start_time__isnull=False))
     if not chosen:
         return Compared(in_common([], []), [])
-    flows = list(dict.fromkeys(flow for *_, flow in chosen))[:MOST_FLOWS]
-    begin, end = _time_of([at for _, at, _ in chosen], since, now)
-    mine = {id for id, *_ in chosen}
-    others, begin, is_cut = _others(flows, mine, begin, end)
-    chosen_ids = [id for id, at, flow in chosen if at >= begin and flow in set(flows)]
-    ids = [_drawn(chosen_ids), _drawn(others)]
-    runs = _sampled([*ids[0], *ids[1]])
+    flows = list(dict.fromkeys(row.flow_id for row in chosen))[:MOST_FLOWS]
+    begin, end = _time_of([row.due for row in chosen], since, now)
+    mine = {row.id for row in chosen} if len(run_ids) == len(chosen) else {_native(one) for one in run_ids}
+    others, others_of, begin, is_cut = _others(flows, mine, begin, end)
+    chosen = [row for row in chosen if row.due >= begin and row.flow_id in set(flows)]
     names = list(Flow.objects.filter(pk__in=flows).order_by("name").values_list("name", flat=True))
-    compared = [[id for id in some if id in runs] for some in ids]
-    found = in_common(*([runs[id] for id in some] for some in compared))
-    return Compared(found, names, begin, end, len(chosen_ids), len(others), is_cut, compared[0])
+    find = _Finder([*chosen, *others])
+    found = in_common([find(row) for row in chosen], [find(row) for row in others])
+    ids = [row.id if isinstance(row.id, UUID) else UUID(row.id) for row in chosen]
+    return Compared(found, names, begin, end, max(len(run_ids), len(chosen)), others_of, is_cut, ids)
 
 
 def _time_of(times: Sequence[datetime], since: datetime | None, now: datetime) -> tuple[datetime, datetime]:
@@ -81,112 +80,161 @@ def _time_of(times: Sequence[datetime], since: datetime | None, now: datetime) -
 
 
 def _others(
-    flows: Sequence[UUID], chosen: Collection[UUID], begin: datetime, end: datetime
-) -> tuple[list[UUID], datetime, bool]:
-    """The runs of the same flows in this time, and since when they are known: the newest ones, where there are many."""
+    flows: Sequence[Any], chosen: Collection[Any], begin: datetime, end: datetime
+) -> tuple[list[Row], int, datetime, bool]:
+    """Return the other runs of the flows in this time, how many there are, and since when these are known.
+
+    Of many, a sample by chance of the newest ones.
+    """
     runs = FlowRun.objects.filter(flow_id__in=flows, expected_start_time__gte=begin, expected_start_time__lte=end)
     # Plans are no runs yet.
-    runs = runs.exclude(state_type=StateType.SCHEDULED, run_count=0)
-    newest = list(
-        runs.order_by("-expected_start_time").values_list("pk", "expected_start_time")[: LOOKED_AT + len(chosen)]
-    )
+    runs = runs.exclude(state_type=StateType.SCHEDULED, run_count=0).order_by("-expected_start_time")
+    newest = _raw(runs.values_list("pk", "expected_start_time")[: LOOKED_AT + len(chosen)])
+    ids = [id for id, _ in newest if id not in chosen]
     is_cut = len(newest) == LOOKED_AT + len(chosen)
-    return [id for id, _ in newest if id not in chosen], newest[-1][1] if is_cut else begin, is_cut
+    begin = _moment(newest[-1][1]) if is_cut else begin
+    if len(ids) <= SAMPLED:
+        # By their range: so many ids take longer to send.
+        return [row for row in _read(runs[:LOOKED_AT]) if row.id not in chosen], len(ids), begin, is_cut
+    sample = FlowRun.objects.filter(pk__in=[one if isinstance(one, UUID) else UUID(one) for one in _drawn(ids)])
+    return _read(sample), len(ids), begin, is_cut
 
 
-def _drawn(ids: Sequence[UUID]) -> Sequence[UUID]:
+def _drawn(ids: Sequence[T]) -> Sequence[T]:
     """A sample by chance; the same one each time, so that a page that is loaded again says the same."""
     return ids if len(ids) <= SAMPLED else Random(len(ids)).sample(ids, SAMPLED)  # noqa: S311 (nothing is secret)
 
 
+class Row(NamedTuple):
+    """A run as the database has it: its id and that of its flow are texts or UUIDs, and JSON is text."""
+
+    id: Any
+    flow_id: Any
+    due: datetime
+    attempts: int
+    version: str | None
+    deployment_id: Any
+    deployment_version: str | None
+    queue_id: Any
+    queue: str | None
+    process: str | None
+    environment_id: Any
+    tags: str
+    made_by: str | None
+    parameters_bytes: int
+    parameters: str | None
+    agent: str | None
+
+
 COLUMNS = (
-    *("pk", "tags", "expected_start_time", "run_count", "flow_version", "deployment_id", "deployment_version"),
-    *("work_queue_id", "work_queue_name", "process", "created_by", "environment_id"),
-    *("parameters_bytes", "parameters_text"),
+    *("pk", "flow_id", "expected_start_time", "run_count", "flow_version", "deployment_id", "deployment_version"),
+    *("work_queue_id", "work_queue_name", "process", "environment_id", "tags_text", "made_by_text"),
+    *("parameters_bytes", "parameters_text", "agent"),
 )
 
 
-def _sampled(ids: Sequence[UUID]) -> dict[UUID, SampledRun]:
-    """Read the runs, and what other rows say of them, five queries."""
-    rows = list(_with_small_parameters(FlowRun.objects.filter(pk__in=ids)).values_list(*COLUMNS))
-    deployed = [row[0] for row in rows if row[5] or row[7]]
-    agents = dict(
-        FlowRunState.objects.filter(flow_run__in=deployed, type="PENDING", author__startswith=AGENT)
-        .order_by("seq")
-        .values_list("flow_run_id", "author")
-    ) if deployed else {}  # fmt: skip
-    deployments = _names(Deployment.objects.filter(pk__in={row[5] for row in rows if row[5]}), "name")
-    pools = _names(WorkQueue.objects.filter(pk__in={row[7] for row in rows if row[7]}), "work_pool__name")
-    environments = _environments({row[11] for row in rows if row[11]})
-    zone, read = timezone.get_current_timezone(), _Reader()
-    return {
-        id: SampledRun(
-            parameters=read(text, size),
-            tags=tags,
-            due=due.astimezone(zone),
-            attempts=attempts,
-            version=version or "",
-            deployment=deployments.get(deployment, "deleted") if deployment else "none",
-            deployment_version=deployed_version or "",
-            queue=queue_name or "none",
-            pool=pools.get(queue) or "none",
-            agent=(agents.get(id) or "").removeprefix(AGENT),
-            host=(process or "").partition("|")[0],
-            created_by=_maker(made_by),
-            **_of_environment(environments.get(environment)),
-        )
-        for (
-            id, tags, due, attempts, version, deployment, deployed_version, queue, queue_name, process, made_by,
-            environment, size,
-            text,
-        ) in rows
-    }  # fmt: skip
-
-
-def _with_small_parameters(runs: QuerySet[FlowRun]) -> QuerySet[FlowRun]:
-    text = Cast(F("parameters"), TextField())
-    return runs.order_by().annotate(
+def _read(runs: QuerySet[FlowRun]) -> list[Row]:
+    taken = FlowRunState.objects.filter(flow_run=OuterRef("pk"), type="PENDING", author__startswith=AGENT)
+    rows = runs.annotate(
+        tags_text=Cast(F("tags"), TextField()),
+        made_by_text=Cast(F("created_by"), TextField()),
         parameters_bytes=Bytes(F("parameters")),
-        parameters_text=Case(When(parameters_bytes__lte=LARGEST_PARAMETERS, then=text)),
+        parameters_text=Case(When(parameters_bytes__lte=LARGEST_PARAMETERS, then=Cast(F("parameters"), TextField()))),
+        agent=Subquery(taken.order_by("-seq").values("author")[:1]),
     )
+    return [Row(id, flow, _moment(due), *rest) for id, flow, due, *rest in _raw(rows.values_list(*COLUMNS))]
 
 
-def _names(rows: QuerySet[Any], column: str) -> dict[UUID | None, str]:
-    return dict(rows.values_list("pk", column))
+def _raw(rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
+    """Rows as the driver gives them: to convert ids and JSON of ten thousand takes longer than to read them."""
+    try:
+        sql, params = rows.query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
-def _environments(ids: Collection[UUID]) -> dict[UUID, Environment]:
+def _moment(value: datetime | str) -> datetime:
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _native(id: UUID) -> Any:
+    """An id as rows have it that are not converted."""
+    return id.hex if connection.vendor == "sqlite" else id
+
+
+class _Finder:
+    """Makes of each row what is compared, with what other rows say of it. Three queries at most."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._deployments = _names(Deployment, {row.deployment_id for row in rows}, "name")
+        self._pools = _names(WorkQueue, {row.queue_id for row in rows}, "work_pool__name")
+        self._environments = _environments({row.environment_id for row in rows})
+        self._zone = timezone.get_current_timezone()
+        # Read once for each text: many runs have the same tags and were called with the same parameters.
+        self._json: dict[str, Any] = {}
+
+    def __call__(self, row: Row) -> SampledRun:
+        deployment = self._deployments.get(row.deployment_id, "deleted") if row.deployment_id else "none"
+        return SampledRun(
+            parameters=self._parameters(row),
+            tags=self._read(row.tags) or (),
+            due=row.due.astimezone(self._zone),
+            attempts=row.attempts,
+            version=row.version or "",
+            deployment=deployment,
+            deployment_version=row.deployment_version or "",
+            queue=row.queue or "none",
+            pool=self._pools.get(row.queue_id) or "none",
+            agent=(row.agent or "").removeprefix(AGENT),
+            host=(row.process or "").partition("|")[0],
+            created_by=_maker(self._read(row.made_by)),
+            **self._environments.get(row.environment_id, {}),
+        )
+
+    def _parameters(self, row: Row) -> Mapping[str, Any]:
+        if row.parameters is None:
+            return {"all of them": {OMITTED: {"bytes": row.parameters_bytes}}}
+        found: Mapping[str, Any] = self._read(row.parameters)
+        return found
+
+    def _read(self, text: str | None) -> Any:
+        if text is None:
+            return None
+        found = self._json.get(text)
+        if found is None:
+            found = self._json[text] = json.loads(text)
+        return found
+
+
+def _names(rows: Any, ids: Collection[Any], column: str) -> dict[Any, str]:
+    wanted = [one for one in ids if one]
+    return dict(_raw(rows.objects.filter(pk__in=wanted).values_list("pk", column))) if wanted else {}
+
+
+def _environments(ids: Collection[Any]) -> dict[Any, dict[str, Any]]:
     """The environments of the runs, with those packages alone whose versions differ between them. One query."""
-    rows = Environment.objects.in_bulk(sorted(ids)[:MOST_ENVIRONMENTS]) if ids else {}
+    wanted = [one for one in ids if one][:MOST_ENVIRONMENTS]
+    rows = Environment.objects.filter(pk__in=wanted) if wanted else []
+    found = {_native(row.pk): row for row in rows}
     versions: dict[str, set[str]] = {}
-    for row in rows.values():
+    for row in found.values():
         for name, version in row.packages.items():
             versions.setdefault(name, set()).add(version)
     differing = {name for name, known in versions.items() if len(known) > 1}
-    for row in rows.values():
-        row.packages = {name: version for name, version in row.packages.items() if name in differing}
-    return rows
-
-
-def _of_environment(row: Environment | None) -> dict[str, Any]:
-    if row is None:
-        return {}
-    return {"python": row.python, "platform": row.platform, "commit": row.commit[:12], "packages": row.packages}
-
-
-class _Reader:
-    """Reads parameters once for each text: many runs are called with the same ones."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Mapping[str, Any]] = {}
-
-    def __call__(self, text: str | None, size: int) -> Mapping[str, Any]:
-        if text is None:
-            return {"all of them": {OMITTED: {"bytes": size}}}
-        found = self._known.get(text)
-        if found is None:
-            found = self._known[text] = json.loads(text)
-        return found
+    return {
+        id: {
+            "python": row.python,
+            "platform": row.platform,
+            "commit": row.commit[:12],
+            "packages": {name: version for name, version in row.packages.items() if name in differing},
+        }
+        for id, row in found.items()
+    }
 
 
 def _maker(made_by: Mapping[str, Any] | None) -> str:

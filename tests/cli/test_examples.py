@@ -34,6 +34,9 @@ EXAMPLES = [
 CODES = {
     # It fails again: what it was called with has not changed.
     "orion flow-run retry @last-failed --entrypoint flows.py:etl": 1,
+    # No run of its flow completed before it.
+    "orion flow-run diff @last-failed": 5,
+    "orion fr diff @last-failed -o json": 5,
     # A finished run can neither be cancelled nor resumed.
     "orion flow-run cancel brave-otter": 6,
     "orion fr cancel brave-otter --detach": 6,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -58,8 +57,8 @@ FACTS = {
 PARAMETER, SIZE, PACKAGE, TAG = "parameter", "size of parameter", "package", "tag"
 
 
-def values_of(run: SampledRun) -> Iterator[tuple[str, str | float]]:
-    """Yield dimension and value; numbers where a parameter is one, texts otherwise."""
+def values_of(run: SampledRun) -> Iterator[tuple[str, str]]:
+    """Yield dimension and value of everything but its parameters."""
     for attribute, words in FACTS.items():
         if text := getattr(run, attribute):
             yield words, text[:LONGEST_VALUE]
@@ -72,10 +71,10 @@ def values_of(run: SampledRun) -> Iterator[tuple[str, str | float]]:
         yield f"{TAG} {tag[:LONGEST_VALUE]}", "yes"
     for name, version in run.packages.items():
         yield f"{PACKAGE} {name}", version
-    yield from _parameters(run.parameters)
 
 
-def _parameters(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str | float]]:
+def parameters_of(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str | float]]:
+    """Yield dimension and value of parameters, one level down: numbers where they are some, texts otherwise."""
     for name, value in list(parameters.items())[:MOST_PARAMETERS]:
         if isinstance(value, dict) and value and OMITTED not in value:
             for key, inner in list(value.items())[:MOST_FIELDS]:
@@ -90,7 +89,7 @@ def _value(name: str, value: Any) -> Iterator[tuple[str, str | float]]:
         case _ if NAMES_A_SECRET.search(name):
             yield dimension, MASK
         case bool() | None:
-            yield dimension, json.dumps(value)
+            yield dimension, "null" if value is None else str(value).lower()
         case int() | float():
             yield dimension, float(value)
         case dict() if OMITTED in value:
@@ -100,4 +99,4 @@ def _value(name: str, value: Any) -> Iterator[tuple[str, str | float]]:
         case str() if len(value) > LONGEST_VALUE:
             yield f"{SIZE} {name}", float(len(value))
         case _:
-            yield dimension, json.dumps(value, ensure_ascii=False)
+            yield dimension, f'"{value}"'

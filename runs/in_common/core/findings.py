@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from runs.in_common.core.certainty import least_possible, p_value
-from runs.in_common.core.dimensions import NOT_SET, PARAMETER, SIZE, TAG, SampledRun, values_of
+from runs.in_common.core.dimensions import NOT_SET, PARAMETER, SIZE, TAG, SampledRun, parameters_of, values_of
 
 # The chance that there is a finding at all where nothing makes a difference: one in a hundred.
 CERTAINTY = 0.01
@@ -130,12 +130,18 @@ def _by_value(runs: Sequence[SampledRun]) -> dict[str, dict[str, list[int]]]:
     """By dimension and value, the places of the runs that have it."""
     texts: defaultdict[str, dict[str, list[int]]] = defaultdict(dict)
     numbers: defaultdict[str, dict[int, float]] = defaultdict(dict)
+    # Runs that were called with the same parameters share them.
+    called_with: dict[int, list[tuple[str, str | float]]] = {}
     for place, run in enumerate(runs):
         for dimension, value in values_of(run):
-            if isinstance(value, float):
-                numbers[dimension][place] = value
+            texts[dimension].setdefault(value, []).append(place)
+        if (parameters := called_with.get(id(run.parameters))) is None:
+            parameters = called_with[id(run.parameters)] = list(parameters_of(run.parameters))
+        for dimension, one in parameters:
+            if isinstance(one, float):
+                numbers[dimension][place] = one
             else:
-                texts[dimension].setdefault(value, []).append(place)
+                texts[dimension].setdefault(one, []).append(place)
     for dimension, values in numbers.items():
         for text, places in _ranges(values).items():
             texts[dimension].setdefault(text, []).extend(places)

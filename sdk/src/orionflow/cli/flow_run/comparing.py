@@ -8,6 +8,7 @@ import click
 
 from orionflow.calls.flow_runs import diff_flow_runs, find_what_is_common
 from orionflow.cli.backend import Json
+from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lookup import find_flow_run
 from orionflow.cli.query import flow_run_filters
 from orionflow.cli.safe_text import one_line, styled
@@ -34,12 +35,25 @@ def diff(session: Session, run: tuple[str, ...]) -> None:
         raise click.UsageError("Name one run or two: the earlier one first.")
     found = [find_flow_run(session.api, name) for name in run]
     base = found[0]["id"] if len(found) == 2 else None
-    answer = session.api.ask(diff_flow_runs(found[-1]["id"], base=base))
+    answer = _difference(session, found[-1], base)
     if not session.for_people:
         session.show_one(answer, name="id")
         return
     for line in _lines(answer, session.terminal):
         session.terminal.out(line)
+
+
+def _difference(session: Session, run: Json, base: str | None) -> Json:
+    from orionflow.errors import Conflict
+
+    try:
+        answer: Json = session.api.ask(diff_flow_runs(run["id"], base=base))
+    except Conflict:
+        what = f"No run before {run['name']}, of the same deployment or flow, completed."
+        raise CommandFailed(
+            ExitCode.NOT_FOUND, what, fix=f"name the run to compare with: orion fr diff BEFORE {run['name']}"
+        ) from None
+    return answer
 
 
 def _lines(answer: Json, terminal: Terminal) -> Iterator[str]:
