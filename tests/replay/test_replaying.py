@@ -34,6 +34,13 @@ def test_the_failed_task_runs_and_the_others_take_their_results(failed: Place):
     assert {row["matched_by"] for row in seen.values()} == {"inputs"}
 
 
+def test_the_traceback_is_that_of_the_code(failed: Place):
+    answer = failed.orion("replay", "@last", "--entrypoint", "flows.py:etl", "--yes")
+
+    assert 'flows.py", line 13, in transform' in answer.err
+    assert "orionflow/replay" not in answer.err
+
+
 def test_mended_code_completes_and_says_so(failed: Place):
     file = failed.capsule("--entrypoint", "flows.py:etl")
     failed.write("flows.py", MENDED)

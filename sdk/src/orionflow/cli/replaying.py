@@ -105,7 +105,7 @@ def _show(session: Session, what: str, capsule: Capsule, plan: Plan) -> None:
         ("ended", run.message or "-"),
         ("made", f"{said.get('made_at')} by {said.get('made_by') or 'nobody named'}"
                  f"{' on ' + str(said['server']) if said.get('server') else ''}, Orion {said.get('orion')}"),
-        ("code", f"{plan.entrypoint} {'in ' + str(plan.folder) if plan.folder else 'in the capsule'}"
+        ("code", f"{plan.entrypoint} in {plan.folder or 'the capsule'}{', ' if plan.sameness else ''}{plan.sameness}"
                  f"{', commit ' + str(code['commit'])[:10] if not plan.folder and code.get('commit') else ''}"),
         ("with", _parameters(run.parameters)),
         ("runs", _names([one.name for one in plan.chosen]) or "only tasks that have no result"),

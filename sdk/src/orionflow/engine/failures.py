@@ -11,7 +11,8 @@ from orionflow.engine.run_calls import TaskCall
 from orionflow.logging import task_run_logger
 from orionflow.recordable import as_text
 
-OWN = str(Path(__file__).parent)
+# A replay looks at functions from outside.
+OWN = tuple(str(Path(__file__).parents[1] / name) for name in ("engine", "replay"))
 # How Python refuses to run or await what is no coroutine.
 NO_COROUTINE = ("a coroutine was expected", "a coroutine or an awaitable is required", "used in 'await' expression")
 _LOGGED = "__orion_logged__"

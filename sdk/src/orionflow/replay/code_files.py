@@ -174,13 +174,14 @@ def as_recorded(code: Code, files: list[CodeFile], secrets: SecretNames, flow_ve
         "changed_since": code.is_changed,
         "remote": secrets.text(code.remote) if code.remote else None,
         # The usual version of a flow is the digest of its file; others are names that people give.
-        "is_that_of_the_run": code.version == flow_version if _is_digest(flow_version) else None,
+        "is_that_of_the_run": code.version == flow_version if is_digest(flow_version) else None,
         "files": {one.name: {"sha256": one.digest, "masked": one.is_masked} for one in files},
         "left_out": code.left_out,
     }
 
 
-def _is_digest(version: str | None) -> bool:
+def is_digest(version: str | None) -> bool:
+    """Whether the version of a flow is the usual one: the digest of its file."""
     return bool(version and re.fullmatch(r"[0-9a-f]{32}", version))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from orionflow.errors import OrionError
 from orionflow.replay.capsule import CODE, BadCapsule, Capsule
-from orionflow.replay.code_files import Code, differing_files, find_code
+from orionflow.replay.code_files import Code, differing_files, find_code, is_digest
 from orionflow.replay.records import BAD, FlowRunRecords, RecordedResult, Records, TaskRunRecord, read_records
 from orionflow.results.sealing import is_ours
 from orionflow.spelling import did_you_mean
@@ -37,6 +37,8 @@ class Plan:
     until: TaskRunRecord | None = None
     is_debugged: bool = False
     is_offline: bool = False
+    # Of the code here, where there is nothing to warn of.
+    sameness: str = ""
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -126,7 +128,7 @@ def _take_local_code(plan: Plan, described: dict[str, Any], entrypoint: str | No
             "or name it with --entrypoint path/to/file.py:flow."
         )
     plan.entrypoint, plan.folder = code.entrypoint, code.root
-    plan.warnings += _differences(code, described, plan.records.root.run.flow_version)
+    _compare(plan, code, described)
 
 
 def _deployed(capsule: Capsule) -> str | None:
@@ -135,18 +137,26 @@ def _deployed(capsule: Capsule) -> str | None:
     return entrypoint if isinstance(entrypoint, str) else None
 
 
-def _differences(code: Code, described: dict[str, Any], flow_version: str | None) -> list[str]:
-    """Say how the code here differs from that of the capsule, and from that of the run."""
-    warnings = []
+def _compare(plan: Plan, code: Code, described: dict[str, Any]) -> None:
+    """Say whether the code here is that of the capsule, and that of the run."""
     commit, files = described.get("commit"), described.get("files")
+    version = plan.records.root.run.flow_version
     if isinstance(commit, str) and code.commit and commit != code.commit:
-        warnings.append(f"The code here is at commit {code.commit[:10]}, that of the capsule at {commit[:10]}.")
-    if isinstance(files, dict) and (others := differing_files(_named(files), code.root)):
+        plan.warnings.append(f"The code here is at commit {code.commit[:10]}, that of the capsule at {commit[:10]}.")
+    if isinstance(files, dict) and files:
+        others = differing_files(_named(files), code.root)
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        warnings.append(f"These files differ from those of the capsule: {', '.join(others[:3])}{more}.")
-    elif not files and flow_version and len(flow_version) == 32 and code.version != flow_version:
-        warnings.append(f"{code.file.name} is not the file that the run was of; it has changed since.")
-    return warnings
+        if others:
+            plan.warnings.append(f"These files differ from those of the capsule: {', '.join(others[:3])}{more}.")
+        else:
+            plan.sameness = "the same files as in the capsule"
+    elif is_digest(version):
+        if code.version != version:
+            plan.warnings.append(f"{code.file.name} is not the file that the run was of; it has changed since.")
+        else:
+            plan.sameness = "the file that the run was of"
+    else:
+        plan.sameness = "it is not recorded whether the run was of this file"
 
 
 def _named(files: dict[str, Any]) -> dict[str, dict[str, Any]]:
