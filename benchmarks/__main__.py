@@ -31,6 +31,7 @@ BENCHMARKS = (
     "dispatch",
     "planning",
     "retries",
+    "persisted",
     "live",
     "comparing",
     "at_size",
