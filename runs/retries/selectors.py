@@ -80,7 +80,9 @@ def _rows(level: Sequence[UUID]) -> Any:
 
 def _states(level: Sequence[UUID]) -> dict[UUID, tuple[bool, datetime | None, UUID | None]]:
     """Of current states: whether there is a result, when it expires, and the nested run it stands for."""
-    has_data = ExpressionWrapper(Q(data__isnull=False), output_field=BooleanField())
+    # A result that its store did not take may have been stored since; whoever plans counts on none.
+    kept = Q(data__isnull=False) & Q(data__unstored__isnull=True)
+    has_data = ExpressionWrapper(kept, output_field=BooleanField())
     current = TaskRunState.objects.filter(task_run__flow_run__in=level, pk=F("task_run__state_id")).order_by()
     return {
         pk: (data, _moment(details.get("cache_expiration")), _id(details.get("child_flow_run_id")))

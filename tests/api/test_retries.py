@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from deployments.models import Deployment
 from orionflow.contract.ids import uuid7
-from runs.models import BulkAction, BulkRun, FlowRun, RunRetry
+from runs.models import BulkAction, BulkRun, FlowRun, RunRetry, TaskRun, TaskRunState
 from tests.factories import history_of, make_flow_run, state_of
 from tests.recorded_runs import RESULT, call, chain, deployed_run, finish
 
@@ -43,6 +43,15 @@ def test_a_preview_says_what_is_reused_what_runs_again_and_what_that_took(api, r
     assert [(one["name"], one["cause"]) for one in found["calls"]] == [("c-0", "chosen"), ("d-0", "depends")]
     assert (found["chosen"], found["refusals"], found["notes"]) == (1, [], [])
     assert state_of(run) == "COMPLETED"
+
+
+def test_a_result_that_was_not_stored_is_not_counted_on(api, run):
+    first = TaskRun.objects.get(flow_run=run, name="a-0")
+    TaskRunState.objects.filter(pk=first.state_id).update(data={**RESULT, "unstored": "no room"})
+
+    found = preview(api, run, "d")
+
+    assert ("a-0", "unstored") in {(one["name"], one["cause"]) for one in found["calls"]}
 
 
 def test_what_ran_at_once_counts_once_by_the_clock(api):
