@@ -101,10 +101,13 @@ def everything_is_loaded() -> None:
 @pytest.fixture(autouse=True)
 def users_of_other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """The guard believes for two seconds that there are users; each test has users of its own."""
+    from orion_site.accounts import recognised
+
     monkeypatch.setattr("orion_site.accounts.guard._open_until", 0.0)
     throttling.requests.forget()
     throttling.guesses.forget()
     throttling.good_keys.forget()
+    recognised.keys.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         # Registers what a session remembers.
         from orchestration.authors import acting, judges, judges_of_many, sieves
-        from orion_site.accounts import sessions  # noqa: F401
+        from orion_site.accounts import recognised, sessions  # noqa: F401
         from orion_site.accounts.objects import (
             acting_narrowly,
             refused_among,
@@ -23,6 +23,7 @@ class AccountsConfig(AppConfig):
         )
 
         watch_connections()
+        recognised.connect()
         judges.append(why_refused)
         acting.append(acting_narrowly)
         judges_of_many.append(refused_among)

@@ -68,6 +68,15 @@ class Identity(models.Model):
         return self.subject
 
 
+class RightsChanged(models.Model):
+    """A number that moves with each change of keys, users, groups and roles: one row."""
+
+    number = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+
 class SignInFailures(models.Model):
     """How often in a row somebody failed to sign in, by account and address, and until when to wait."""
 

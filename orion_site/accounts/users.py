@@ -15,6 +15,7 @@ from orion_site.accounts.errors import BadName, BadPassword, BadRole, GroupNotFo
 from orion_site.accounts.local_owner import OWNER_NAME, who_can_sign_in
 from orion_site.accounts.models import Grant, Identity
 from orion_site.accounts.permissions import Action, Actor
+from orion_site.accounts.recognised import rights_changed
 from orion_site.accounts.roles import Held, Role, actions_of, objects_of, read_held
 
 LONGEST_NAME = 150
@@ -159,6 +160,7 @@ def _grant(group: Group, roles: Iterable[Held]) -> None:
     Grant.objects.bulk_create(
         Grant(group=group, role=one.role, kind=one.kind, name=one.name) for one in sorted(roles, key=str)
     )
+    rights_changed()
 
 
 def delete_group(*, name: str) -> None:

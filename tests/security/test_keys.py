@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from orion_site.accounts import recognised
 from orion_site.accounts.errors import KeyNotFound, KeyTooStrong
 from orion_site.accounts.keys import EXPIRED, REVOKED, UNKNOWN, create_key, revoke_key
-from orion_site.accounts.models import ApiKey
-from orion_site.accounts.permissions import who_asks
-from orion_site.accounts.users import set_active, set_groups
+from orion_site.accounts.models import ApiKey, Grant, RightsChanged
+from orion_site.accounts.permissions import LOCAL_OWNER, who_asks
+from orion_site.accounts.recognised import Recognised
+from orion_site.accounts.users import delete_group, delete_user, set_active, set_groups, set_roles
 from tests.security.askers import Asker, key_of, user_with
 
 pytestmark = pytest.mark.django_db
@@ -140,7 +145,14 @@ def test_other_passwords_are_not_ours_to_judge(ada: User, pair: str):
     assert elsewhere.status_code == 401
 
 
-def test_the_use_of_a_key_is_noted_once_a_minute(ada: User):
+@pytest.fixture
+def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number in the database has just been looked at, and is not for a minute."""
+    recognised.keys.find("")
+    monkeypatch.setattr(recognised, "LOOK_SECONDS", 60.0)
+
+
+def test_the_use_of_a_key_is_noted_once_a_minute(ada: User, seldom: None):
     client, key = Asker(key_of(ada)), ApiKey.objects.get()
     Asker("orn_").get("/api/me")
     with CaptureQueriesContext(connection) as first:
@@ -150,21 +162,23 @@ def test_the_use_of_a_key_is_noted_once_a_minute(ada: User):
 
     key.refresh_from_db()
     assert key.last_used is not None
-    assert [one["sql"].strip()[:6] for one in second] == ["SELECT"]
+    assert len(second) == 0
     assert any(one["sql"].startswith("UPDATE") for one in first)
 
     ApiKey.objects.update(last_used=timezone.now() - timedelta(seconds=61))
+    recognised.keys.forget()
     client.get("/api/me")
     key.refresh_from_db()
     assert timezone.now() - key.last_used < timedelta(seconds=30)
 
 
-def test_many_groups_and_keys_are_one_query(ada: User):
+def test_many_groups_and_keys_are_one_query(ada: User, seldom: None):
     user = user_with("viewer")
     for role in ("operator", "agent"):
         user.groups.add(user_with(role).groups.get())
     keys = [key_of(user) for _ in range(20)]
     Asker(keys[7]).get("/api/me")
+    recognised.keys.forget()
 
     with CaptureQueriesContext(connection) as queries:
         actions = Asker(keys[7]).get("/api/me").json()["actions"]
@@ -173,7 +187,95 @@ def test_many_groups_and_keys_are_one_query(ada: User):
     assert {"runs.change", "queues.serve"} <= set(actions)
 
 
-def test_a_refused_key_is_one_query_or_none(ada: User):
+def test_a_key_that_was_recognised_asks_nothing(ada: User, seldom: None, django_assert_num_queries: Any):
+    client = Asker(key_of(ada))
+    client.get("/api/me")
+
+    with django_assert_num_queries(0):
+        assert client.get("/api/version").status_code == 200
+
+
+def of_another_server(**columns: Any) -> None:
+    """A change of which this process is only told by the number."""
+    ApiKey.objects.update(**columns)
+    RightsChanged.objects.update(number=F("number") + 1)
+
+
+def test_what_another_server_revokes_is_refused_at_the_next_look(ada: User, monkeypatch: pytest.MonkeyPatch):
+    key = key_of(ada)
+    assert Asker(key).get("/api/me").status_code == 200
+    monkeypatch.setattr(recognised, "LOOK_SECONDS", 0.0)
+
+    of_another_server(revoked=timezone.now())
+
+    assert refusal_of(key) == REVOKED
+
+
+def test_what_was_read_before_a_change_is_not_kept(ada: User, seldom: None):
+    """One thread reads the row, another revokes the key before the first one keeps what it read."""
+    key = key_of(ada)
+    found, mark = recognised.keys.find("digest")
+    assert found is None
+
+    revoke_key(key_id=ApiKey.objects.get().pk, now=timezone.now())
+    recognised.keys.keep("digest", Recognised(LOCAL_OWNER, None, None), mark)
+
+    assert recognised.keys.find("digest")[0] is None
+    assert refusal_of(key) == REVOKED
+
+
+def test_a_key_that_was_recognised_expires(ada: User, seldom: None):
+    soon = timezone.now() + timedelta(hours=1)
+    key = key_of(ada, expires=soon)
+    assert Asker(key).get("/api/me").status_code == 200
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orion_site.accounts.keys.timezone.now", lambda: soon)
+        assert refusal_of(key) == EXPIRED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda user: set_active(name=user.username, is_active=False),
+        lambda user: set_groups(name=user.username, groups=[]),
+        lambda user: set_roles(name="operators", roles=["viewer"]),
+        lambda user: set_roles(name="operators", roles=["operator", "viewer"]),
+        lambda user: delete_group(name="operators"),
+        lambda user: delete_user(name=user.username),
+        lambda user: user.groups.clear(),
+        lambda user: Grant.objects.all().delete(),
+        lambda user: ApiKey.objects.filter(user=user).delete(),
+        lambda user: User.objects.filter(pk=user.pk).delete(),
+    ],
+)
+def test_whatever_changes_rights_is_in_force_with_the_next_request(
+    ada: User, seldom: None, change: Callable[[User], Any]
+):
+    user = user_with("operator")
+    client, number = Asker(key_of(user)), number_of_changes()
+    client.get("/api/me")
+
+    change(user)
+
+    assert number_of_changes() > number
+    assert recognised.keys._known == {}
+
+
+def test_signing_in_makes_nothing_be_forgotten(ada: User, seldom: None):
+    before = number_of_changes()
+
+    ada.last_login = timezone.now()
+    ada.save(update_fields=["last_login"])
+
+    assert number_of_changes() == before
+
+
+def number_of_changes() -> int:
+    return RightsChanged.objects.values_list("number", flat=True).first() or 0
+
+
+def test_a_refused_key_is_one_query_or_none(ada: User, seldom: None):
     with CaptureQueriesContext(connection) as queries:
         Asker("orn_" + "A" * 43, address="127.0.0.1").get("/api/me")
         Asker("nonsense", address="127.0.0.1").get("/api/me")
