@@ -33,7 +33,7 @@ from runs.models import (
 )
 
 UPDATABLE = frozenset(
-    {"name", "flow_version", "parameters", "empirical_policy", "tags", "infrastructure_pid", "job_variables"}
+    {"name", "flow_version", "parameters", "empirical_policy", "tags", "infrastructure_pid", "job_variables", "process"}
     | {"environment_id"}
 )
 

@@ -51,6 +51,23 @@ def test_a_flow_runs_here_and_its_records_are_there(orion, tmp_path):
     assert not (tmp_path / "home" / "orion.db").exists()
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("more", [(), ("--from", "tick", "--yes")], ids=["as a whole", "from a task"])
+def test_a_run_that_is_retried_here_is_not_taken_for_that_of_the_process_before(orion, more):
+    name = f"again-{len(more)}"
+    # Long enough for a server to look for processes that are gone.
+    orion("run", "shop.py:endless", "-p", "at_most=1", "--name", name)
+    body = json.dumps({"parameters": {"at_most": 25}})
+    run = json.loads(orion("fr", "inspect", name, "-o", "json").out)
+    orion("api", "PATCH", f"/flow_runs/{run['id']}", "-d", body)
+
+    answer = orion("fr", "retry", name, "--entrypoint", "shop.py:endless", *more)
+
+    assert answer.code == 0, answer.err
+    states = json.loads(orion("api", "GET", f"/flow_run_states/?flow_run_id={run['id']}").out)
+    assert "Crashed" not in [state["name"] for state in states]
+
+
 def test_the_doctor_compares_versions_and_clocks(orion):
     findings = json.loads(orion("doctor", "--json").out)
 

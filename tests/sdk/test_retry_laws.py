@@ -150,6 +150,9 @@ def run_steps(steps: tuple[Step, ...], path: list[int]) -> list[Any]:
 async def run_steps_async(steps: tuple[Step, ...], path: list[int]) -> list[Any]:
     values: list[Any] = []
     for place, step in enumerate(steps):
+        if step.kind != "submit":
+            # What blocks cannot wait for what runs on this loop.
+            values = [await value if inspect.isawaitable(value) else value for value in values]
         args, options = _arguments(step, values)
         match step.kind:
             case "map":

@@ -81,6 +81,7 @@ def update_flow_run(
     infrastructure_pid: str | None = None,
     job_variables: Mapping[str, Any] | None = None,
     environment_id: UUID | None = None,
+    process: str | None = None,
 ) -> Call[None]:
     """Change the named fields of a flow run; its state is changed by `set_flow_run_state` alone."""
     body = present(
@@ -92,6 +93,7 @@ def update_flow_run(
         infrastructure_pid=infrastructure_pid,
         job_variables=job_variables,
         environment_id=environment_id,
+        process=process,
     )
     return FLOW_RUNS.update(flow_run_id, body)
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import click
 
-from orionflow.calls.flow_runs import FLOW_RUNS, explain_flow_run
+from orionflow.calls.flow_runs import FLOW_RUNS, explain_flow_run, update_flow_run
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.errors import TERMINAL_TYPES, CommandFailed, ExitCode, exit_code_of_state
 from orionflow.cli.parameters import PARAMETERS, read_parameters
@@ -89,6 +89,11 @@ def run_here(
 def rerun_here(session: Session, flow: Flow[Any, Any], run: Json, *, watch: bool) -> int:
     """Run the flow's code for a run that exists already, with that run's parameters."""
     from orionflow.engine.invoke import call_flow_for_run
+    from orionflow.processes import own_identity
+
+    if process := own_identity():
+        # The one that is recorded may be gone, and with it, for all that a server could know, this attempt.
+        session.api.ask(update_flow_run(UUID(run["id"]), process=process))
 
     def call(observed: Flow[Any, Any]) -> State[Any]:
         return call_flow_for_run(observed, UUID(run["id"]), run["parameters"])

@@ -201,6 +201,8 @@ class FlowRunUpdate(StrictWire):
     tags: Tags | None = None
     infrastructure_pid: Text1024 | None = None
     job_variables: JSONObject | None = None
+    # Where it is executed from now on, if whoever changes it executes it.
+    process: Text1024 | None = None
     environment_id: UUID | None = None
 
 
