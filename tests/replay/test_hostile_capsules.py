@@ -205,6 +205,18 @@ def test_no_entry_point_leads_out_of_the_folder(tmp_path, entrypoint):
             make_plan(read_capsule(file), code=code, here=here)
 
 
+def test_other_packages_of_the_run_are_named(tmp_path):
+    (tmp_path / "flows.py").write_text("")
+    said = {"environment_of": "the run", "python": "2.7.18", "packages": {"pydantic": "0.1", "no-such-package": "7"}}
+    file = forge(tmp_path / "good.orion", manifest={**said, "code": {"entrypoint": "flows.py:etl"}})
+
+    warnings = " ".join(make_plan(read_capsule(file), here=tmp_path).warnings)
+
+    assert "The run was of Python 2.7.18" in warnings
+    assert "pydantic 0.1 (here 2" in warnings
+    assert "no-such-package 7 (here none)" in warnings
+
+
 def test_nothing_is_unpickled_and_nothing_is_left_before_somebody_agreed(tmp_path):
     mark = tmp_path / "mark"
     own = records()["flow_runs"][0] | {

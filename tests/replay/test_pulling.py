@@ -17,9 +17,10 @@ from orionflow.replay.records import read_records
 from orionflow.replay.secret_names import SecretNames
 from tests.replay.conftest import ETL, Place
 
-STORED = 'canary-"stored" ä\\n-7f3a'
-STORED_HEART = "7f3a"
-SHELL, SHELL_HEART = "canary-of-the-shell-9c1e", "9c1e"
+# Each is looked for by its middle, however the rest is spelled; no digest has these letters.
+STORED = 'canary-"stored" ä\\n-Heart7QZx'
+STORED_HEART = "Heart7QZx"
+SHELL, SHELL_HEART = "canary-of-the-shell-Heart9QZy", "Heart9QZy"
 IN_URL, URL_HEART = "postgres://ada:canary-url-5b2d@db/shop", "canary-url-5b2d"
 LEAKY = f'''
 import os
@@ -127,6 +128,7 @@ def test_a_capsule_has_runs_states_rules_results_log_and_packages(failed: Place)
     assert any(state["trail"] for state in whole_run["why"]["history"])
     assert [one["name"] for one in whole_run["task_runs"] if "why" in one] == ["transform-2"]
     assert any("customer_id" in line["message"] for line in capsule.log_lines())
+    assert capsule.manifest["environment_of"] == "the run"
     assert "pydantic" in capsule.manifest["packages"]
     assert capsule.manifest["code"]["is_that_of_the_run"] is True
     assert capsule.read("code/flows.py").decode() == ETL

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orionflow.environment import installed_packages
 from orionflow.errors import OrionError
 from orionflow.replay.capsule import CODE, BadCapsule, Capsule
 from orionflow.replay.code_files import Code, differing_files, find_code, is_digest
@@ -94,6 +96,7 @@ def make_plan(
         plan.entrypoint = _in_capsule(capsule, described)
     else:
         _take_local_code(plan, described, entrypoint, here or Path.cwd())
+    _compare_environments(plan)
     if debug and not chosen:
         plan.warnings.append("No task of the run failed, so the debugger stops nowhere; name one with --task.")
     if _is_masked(records.root.run.parameters):
@@ -137,12 +140,29 @@ def _deployed(capsule: Capsule) -> str | None:
     return entrypoint if isinstance(entrypoint, str) else None
 
 
+def _compare_environments(plan: Plan) -> None:
+    """Say where this Python and its packages are others than those of the run, if these were recorded."""
+    manifest = plan.capsule.manifest
+    python, packages = manifest.get("python"), manifest.get("packages")
+    if manifest.get("environment_of") != "the run" or not isinstance(packages, dict):
+        return
+    if isinstance(python, str) and python.split(".")[:2] != platform.python_version().split(".")[:2]:
+        plan.warnings.append(f"The run was of Python {python}, this is {platform.python_version()}.")
+    here = installed_packages()
+    others = [
+        f"{name} {then} (here {here.get(name, 'none')})" for name, then in packages.items() if here.get(name) != then
+    ]
+    if others:
+        more = f" and {len(others) - 4} more" if len(others) > 4 else ""
+        plan.warnings.append(f"Packages are of other versions here: {', '.join(others[:4])}{more}.")
+
+
 def _compare(plan: Plan, code: Code, described: dict[str, Any]) -> None:
     """Say whether the code here is that of the capsule, and that of the run."""
-    commit, files = described.get("commit"), described.get("files")
+    commit, files = plan.capsule.manifest.get("commit") or described.get("commit"), described.get("files")
     version = plan.records.root.run.flow_version
     if isinstance(commit, str) and code.commit and commit != code.commit:
-        plan.warnings.append(f"The code here is at commit {code.commit[:10]}, that of the capsule at {commit[:10]}.")
+        plan.warnings.append(f"The code here is at commit {code.commit[:10]}, that of the run was at {commit[:10]}.")
     if isinstance(files, dict) and files:
         others = differing_files(_named(files), code.root)
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""

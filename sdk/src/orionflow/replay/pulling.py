@@ -16,11 +16,13 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from orionflow.calls.deployments import DEPLOYMENTS
+from orionflow.calls.environments import read_environment
 from orionflow.calls.flow_runs import FLOW_RUNS, explain_flow_run
 from orionflow.calls.flows import FLOWS
 from orionflow.calls.records import ARTIFACTS, LOGS
 from orionflow.calls.server import read_me
 from orionflow.calls.task_runs import TASK_RUNS, explain_task_run
+from orionflow.environment import installed_packages
 from orionflow.errors import ApiError, OrionError
 from orionflow.replay.capsule import CODE, MEGABYTE, RUNS, Writing, as_json
 from orionflow.replay.capsule import LOGS as LOG_FILE
@@ -219,10 +221,7 @@ def _manifest(
         "made_by": _maker(api),
         "server": _server(),
         "flow_run": {"id": run["id"], "name": run["name"], "flow": flow["name"], "state": run["state_name"]},
-        # Of the machine that pulled.
-        "python": platform.python_version(),
-        "platform": f"{sys.platform} {platform.machine()}",
-        "packages": _packages(),
+        **_environment(api, run),
         "code": as_recorded(code, files, secrets, run.get("flow_version")) if code else None,
     }
 
@@ -246,9 +245,20 @@ def _server() -> str | None:
     return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
-def _packages() -> dict[str, str]:
-    """Names and versions alone: where a package came from may be an address with a password."""
-    from importlib.metadata import distributions
-
-    found = {(one.metadata["Name"] or "").lower(): one.version for one in distributions()}
-    return {name: version for name, version in sorted(found.items()) if name}
+def _environment(api: Backend, run: Json) -> Json:
+    """Python and packages of the run where they were recorded, and otherwise of this machine."""
+    if run.get("environment_id"):
+        try:
+            found: Json = api.ask(read_environment(run["environment_id"]))
+        except ApiError:
+            found = {}
+        if found:
+            kept = {name: found.get(name) for name in ("python", "platform", "commit", "packages")}
+            return {"environment_of": "the run", **kept}
+    return {
+        "environment_of": "the machine that pulled",
+        "python": platform.python_version(),
+        "platform": f"{sys.platform} {platform.machine()}",
+        # Names and versions alone: where a package came from may be an address with a password.
+        "packages": installed_packages(),
+    }
