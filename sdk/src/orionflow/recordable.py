@@ -31,6 +31,8 @@ SMALLEST_INT = -(2**63)
 # Names of flows are parts of addresses.
 CONTROL = re.compile(r"[\x00-\x1f]")
 _COLLECTIONS = (list, tuple, set, frozenset, dict)
+# Of more parts, each collection is looked at once: they may be the same few again and again.
+MANY_PARTS = 300_000
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -153,23 +155,52 @@ def described(value: object) -> str:
 
 
 def _is_beyond(value: Any, largest: int) -> bool:
-    """Whether collections have so many parts that their JSON is too large, seen without making it.
-
-    Lists that share their parts grow beyond every memory when they are written out.
-    """
-    parts, left = 0, [value]
+    """Whether collections have so many parts that their JSON is too large, seen without making it."""
+    if not isinstance(value, _COLLECTIONS):
+        return False
+    # Each part takes a character and a comma.
+    parts, most, left = 0, largest // 2, [value]
     while left:
         one = left.pop()
-        if isinstance(one, dict):
-            parts += 2 * len(one)
-            left.extend(part for part in one.values() if isinstance(part, _COLLECTIONS))
-        elif isinstance(one, _COLLECTIONS):
-            parts += len(one)
-            left.extend(part for part in one if isinstance(part, _COLLECTIONS))
-        # Each part takes a character and a comma.
-        if 2 * parts > largest:
+        parts += 2 * len(one) if isinstance(one, dict) else len(one)
+        if parts > most:
             return True
+        if parts > MANY_PARTS:
+            return _is_beyond_once_shared(value, most)
+        left.extend(_collections_in(one))
     return False
+
+
+def _is_beyond_once_shared(value: Any, most: int) -> bool:
+    """The same of what may be small in memory, and beyond every disk when the parts that it shares are written out.
+
+    Slower, but each collection is looked at once.
+    """
+    # How many parts each has when it is written out; none while those within it are counted.
+    counts: dict[int, int | None] = {}
+    seen, left = 0, [value]
+    while left:
+        one = left[-1]
+        within = _collections_in(one)
+        if id(one) not in counts:
+            counts[id(one)] = None
+            seen += len(one)
+            # What contains itself has no end.
+            if seen > most or any(counts.get(id(part), 0) is None for part in within):
+                return True
+            left.extend(within)
+            continue
+        left.pop()
+        if counts[id(one)] is None:
+            own = 2 * len(one) if isinstance(one, dict) else len(one)
+            counts[id(one)] = count = own + sum(counts[id(part)] or 0 for part in within)
+            if count > most:
+                return True
+    return False
+
+
+def _collections_in(one: Any) -> list[Any]:
+    return [part for part in (one.values() if isinstance(one, dict) else one) if isinstance(part, _COLLECTIONS)]
 
 
 def _encoded(value: Any, inf_nan: InfNan) -> tuple[bytes, bool]:
