@@ -40,6 +40,16 @@ def in_turn(rows: Iterable[T], columns: Iterable[U]) -> list[Any]:
     ]
 
 
+def by_database(cases: Iterable[Any]) -> list[Any]:
+    """All cases for `parametrize`; in a brief round each database takes every second one, the other the rest."""
+    return [
+        pytest.param(
+            *(case if isinstance(case, tuple) else (case,)), marks=[pytest.mark.long] if (number + SIDE) % 2 else []
+        )
+        for number, case in enumerate(cases)
+    ]
+
+
 def examples(few: int, many: int | None = None) -> settings:
     """Hypothesis settings: `few` examples in a brief round; `many`, or ten times as many, in one of 40 rounds."""
     count = max(few, (many or 10 * few) * ROUNDS // 40)

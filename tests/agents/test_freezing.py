@@ -46,7 +46,9 @@ def test_a_frozen_process_is_cancelled_all_the_same(api: Api, queue: str, start_
     eventually(lambda: not is_alive(process))
 
 
-@pytest.mark.parametrize(("flow", "stands_still"), [("patient", True), ("sleeping", False)])
+@pytest.mark.parametrize(
+    ("flow", "stands_still"), [("patient", True), pytest.param("sleeping", False, marks=pytest.mark.long)]
+)
 def test_out_of_touch_only_runs_that_may_start_elsewhere_stand_still_until_the_api_answers(
     tmp_path: Path, home: Path, queue: str, flow: str, stands_still: bool
 ):

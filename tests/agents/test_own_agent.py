@@ -50,7 +50,7 @@ def test_an_agent_that_was_being_started_when_the_server_ended_ends(tmp_path: Pa
 
 
 def test_the_server_takes_its_agent_and_its_runs_along(tmp_path: Path):
-    with running_server(tmp_path, agent=True, **QUICK) as server:
+    with running_server(tmp_path, "--drain-timeout", "1", agent=True, **QUICK) as server:
         api = Api(server)
         api.until(api.run_of("flows.py:sleeping", "default"), "Running")
         below = agent_of(server)
@@ -65,7 +65,7 @@ def test_runs_may_finish_when_the_server_is_told_to_stop(tmp_path: Path):
     with running_server(tmp_path, agent=True, **QUICK) as server:
         api = Api(server)
         witness = tmp_path / "witness"
-        run = api.run_of("flows.py:napping", "default", seconds=6, witness=str(witness))
+        run = api.run_of("flows.py:napping", "default", seconds=3, witness=str(witness))
         api.until(run, "Running")
 
         code, said = server.interrupt()

@@ -84,7 +84,7 @@ def in_one_go(api: Api, run: str) -> list[str]:
 @pytest.mark.parametrize(
     ("flow", "known"),
     [
-        ("plain", None),
+        pytest.param("plain", None, marks=pytest.mark.long),
         pytest.param("sturdy", None, marks=pytest.mark.long),
         pytest.param("sturdy", 3, marks=pytest.mark.long),
     ],
@@ -144,6 +144,7 @@ def test_runs_with_crash_retries_stand_still_and_go_on_without_using_one_up(tmp_
         assert "stands still" in agent.said
 
 
+@pytest.mark.long
 def test_runs_go_on_while_services_tick_and_no_server_hears_their_agent(tmp_path: Path):
     witness = tmp_path / "witness"
     with running_stack(tmp_path, "--no-services") as stack, running_agent(tmp_path, stack.api, "q") as agent:

@@ -100,6 +100,7 @@ def test_a_wire_that_tears_again_and_again_loses_and_doubles_nothing(tmp_path: P
         assert (tmp_path / "witness").read_text().split() == [run]
 
 
+@pytest.mark.long
 def test_a_slow_wire_is_not_mistaken_for_a_dead_agent(tmp_path: Path):
     with far_agent(tmp_path, QUICK) as (api, wire, *_):
         run = begun(api, "chattering", tmp_path / "witness", 6)
