@@ -172,7 +172,7 @@ def _is_beyond(value: Any, largest: int) -> bool:
 
 
 def _is_beyond_once_shared(value: Any, most: int) -> bool:
-    """The same of what may be small in memory, and beyond every disk when the parts that it shares are written out.
+    """Whether a value is too large that shares its parts: small in memory, beyond every disk when written out.
 
     Slower, but each collection is looked at once.
     """
