@@ -263,6 +263,8 @@ def _chips(query: QueryDict, values: dict[str, str]) -> list[Chip]:
             shown = words.get(text, text).lower() if name == "state" else text
             if name == "id":
                 shown = f"{len(text.split(','))} chosen"
+            if name == "problem":
+                shown = text[:8]
             chips.append(Chip(LABELS.get(name, name), shown, address_without(query, name)))
     return chips
 

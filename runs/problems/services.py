@@ -319,7 +319,9 @@ def _resolve(problem_id: UUID, resolution: str, by: str, now: datetime, last_see
         if problem.status == Status.RESOLVED or (last_seen and problem.last_seen > last_seen):
             return problem
         _unmute(problem)
-        problem.status, problem.since, problem.resolution, problem.resolved_by = Status.RESOLVED, now, resolution, by
+        problem.status, problem.since, problem.resolved_by = Status.RESOLVED, now, by
+        # Names of flows and runs may be longer than a sentence about them.
+        problem.resolution = resolution[:LONGEST_EXAMPLE]
         _save(problem, now, "resolution", "resolved_by", *_MUTING)
         newest = Occurrence.objects.filter(problem_id=problem_id).order_by("-seen_at").first()
         record_events([_event(problem, Change.RESOLVED, newest, now)])

@@ -232,6 +232,16 @@ def test_it_closes_by_itself_when_enough_later_runs_completed():
     assert problem.resolution.startswith("3 later runs of etl completed, such as ")
 
 
+def test_names_may_be_as_long_as_they_like():
+    flow = make_flow("f" * 255)
+    failed(flow=flow, flow_version="v" * 255)
+    work_on_problems(later())
+    for number in range(3):
+        make_flow_run("COMPLETED", flow=flow, now=later(60 + number), name="n" * 1024)
+
+    assert checked().status == "resolved"
+
+
 def test_every_flow_that_failed_must_have_passed():
     one, other = make_flow("one"), make_flow("other")
     failed(flow=other)
