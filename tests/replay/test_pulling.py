@@ -117,6 +117,7 @@ def test_no_secret_is_in_a_capsule_in_whatever_place_the_run_had_it(place: Place
     assert "which must not travel" in json.dumps(runs["results"])
 
 
+@pytest.mark.long
 def test_a_capsule_has_runs_states_rules_results_log_and_packages(failed: Place):
     capsule = read_capsule(failed.capsule("--entrypoint", "flows.py:etl"))
 
@@ -134,6 +135,7 @@ def test_a_capsule_has_runs_states_rules_results_log_and_packages(failed: Place)
     assert capsule.read("code/flows.py").decode() == ETL
 
 
+@pytest.mark.long
 def test_results_that_do_not_fit_are_said_to_be_too_large(place: Place):
     place.write(
         "flows.py",
@@ -164,6 +166,7 @@ def test_results_that_do_not_fit_are_said_to_be_too_large(place: Place):
     ]
 
 
+@pytest.mark.long
 def test_a_file_that_is_there_is_kept(failed: Place):
     (failed.folder / "bug.orion").write_text("mine")
 

@@ -249,6 +249,19 @@ def test_a_chosen_task_runs_and_its_value_is_compared(failed: Place):
     assert "transform-0" not in other
 
 
+def test_a_task_that_the_run_had_not_reached_can_be_named(failed: Place):
+    file = str(failed.capsule("--entrypoint", "flows.py:etl"))
+    failed.write("flows.py", MENDED + "    load([])\n")
+
+    answer = failed.orion("replay", file, "--yes", "--task", "load", "--until", "load", "--debug", stdin="p rows\nc\n")
+
+    assert "(Pdb) ['c0', 'c1', 'c2', 'c3']" in answer.out
+    assert "loading 4" in answer.out
+    assert "loading 0" not in answer.out
+    assert "The replay went as far as it was asked to (then: Failed)." in answer.err
+    assert failed.orion("replay", file, "--yes", "--until", "nothing").code == 1
+
+
 def test_offline_refuses_every_connection(place: Place):
     place.write(
         "flows.py",

@@ -108,12 +108,13 @@ def _show(session: Session, what: str, capsule: Capsule, plan: Plan) -> None:
         ("code", f"{plan.entrypoint} in {plan.folder or 'the capsule'}{', ' if plan.sameness else ''}{plan.sameness}"
                  f"{', commit ' + str(code['commit'])[:10] if not plan.folder and code.get('commit') else ''}"),
         ("with", _parameters(run.parameters)),
-        ("runs", _names([one.name for one in plan.chosen]) or "only tasks that have no result"),
+        ("runs", plan.unreached or _names([one.name for one in plan.chosen]) or "only tasks that have no result"),
         ("recorded", f"{plan.recorded} results are taken as they were"),
     ]  # fmt: skip
     if plan.without_result:
         lines.append(("runs too", f"{_names(plan.without_result)}: their results are not in the capsule"))
-    lines.append(("and", "tasks that the run had not reached" + (f", until {plan.until.name}" if plan.until else "")))
+    until = plan.until if isinstance(plan.until, str | None) else plan.until.name
+    lines.append(("and", "tasks that the run had not reached or not ended" + (f", until {until}" if until else "")))
     if plan.pickles:
         ours = (
             f"this installation sealed {plan.sealed_here} of them"
@@ -183,21 +184,21 @@ def _show_changes(session: Session, file: Path, before: str) -> None:
 
 def _report(session: Session, plan: Plan, outcome: Outcome) -> None:
     """Show what differed: the tasks that ran, and how they ended then and now."""
-    ran = [one for one in outcome.seen if one["now"] != "recorded" or one["then_state"] != one["now_state"]]
-    taken = len(outcome.seen) - len(ran)
-    if session.for_people:
-        session.show_list(ran, _COLUMNS, empty="No task ran.")
-        if taken:
-            session.note(f"{taken} task runs took their recorded results.")
-        ended = painted(outcome.name or "broken off", outcome.state)
-        then = plan.records.root.run.state
-        words = outcome.error or outcome.message
-        session.note(
-            f"The replay is {ended}{': ' + one_line(words)[:300] if words and not outcome.is_completed else ''}"
-            f" (then: {then.name if then else 'without a state'})."
-        )
+    if not session.for_people:
+        session.show_list(outcome.seen, _COLUMNS)
         return
-    session.show_list(outcome.seen, _COLUMNS)
+    ran = [one for one in outcome.seen if one["now"] != "recorded" or one["then_state"] != one["now_state"]]
+    session.show_list(ran, _COLUMNS, empty="No task ran.")
+    if taken := len(outcome.seen) - len(ran):
+        session.note(f"{taken} task runs took their recorded results.")
+    state = plan.records.root.run.state
+    then = f"(then: {state.name if state else 'without a state'})."
+    if outcome.is_over:
+        session.note(f"The replay went as far as it was asked to {then}")
+        return
+    words = "" if outcome.is_completed else one_line(outcome.error or outcome.message)[:300]
+    ended = painted(outcome.name or "broken off", outcome.state)
+    session.note(f"The replay is {ended}{': ' if words else ''}{words} {then}")
 
 
 def _then(row: Json) -> str:
@@ -226,7 +227,7 @@ _COLUMNS = (
     Col("THEN", "then_error", row=lambda row: one_line(_then(row))[:60]),
     Col("NOW", "now_error", row=lambda row: one_line(_now(row))[:60]),
     Col("TOOK THEN", "then_seconds", row=_took("then_seconds")),
-    Col("NOW", "now_seconds", row=_took("now_seconds")),
+    Col("TOOK NOW", "now_seconds", row=_took("now_seconds")),
     Col("FOUND BY", "matched_by", row=lambda row: row["matched_by"] or "-"),
     Col("NOTE", "note", row=lambda row: one_line(row["note"])[:80]),
 )

@@ -12,7 +12,7 @@ from typing import Any
 from orionflow.environment import installed_packages
 from orionflow.errors import OrionError
 from orionflow.replay.capsule import CODE, BadCapsule, Capsule
-from orionflow.replay.code_files import Code, differing_files, find_code, is_digest
+from orionflow.replay.code_files import Code, differing_files, file_of_function, find_code, is_digest
 from orionflow.replay.records import BAD, FlowRunRecords, RecordedResult, Records, TaskRunRecord, read_records
 from orionflow.results.sealing import is_ours
 from orionflow.spelling import did_you_mean
@@ -36,7 +36,9 @@ class Plan:
     # The folder of the code: that of the user, or None for that of the capsule, which is not unpacked yet.
     folder: Path | None
     chosen: list[TaskRunRecord]
-    until: TaskRunRecord | None = None
+    # A task run, or the function of a task that the run had not reached.
+    until: TaskRunRecord | str | None = None
+    unreached: str | None = None
     is_debugged: bool = False
     is_offline: bool = False
     # Of the code here, where there is nothing to warn of.
@@ -87,17 +89,20 @@ def make_plan(
 ) -> Plan:  # fmt: skip
     """Work out what a replay would do. Nothing of the capsule is unpacked or run."""
     records = read_records(capsule)
-    chosen = [find_task(records, task)] if task else [one for _, one in records.task_runs() if one.type in BAD]
+    chosen = [one for _, one in records.task_runs() if one.type in BAD]
     plan = Plan(capsule, records, "", None, chosen, is_debugged=debug, is_offline=offline)
-    plan.until = find_task(records, until) if until else None
     described = capsule.manifest.get("code")
     described = described if isinstance(described, dict) else {}
     if code == "capsule":
         plan.entrypoint = _in_capsule(capsule, described)
     else:
         _take_local_code(plan, described, entrypoint, here or Path.cwd())
+    if task:
+        found = _meant(plan, task, here or Path.cwd())
+        plan.chosen, plan.unreached = ([], found) if isinstance(found, str) else ([found], None)
+    plan.until = _meant(plan, until, here or Path.cwd()) if until else None
     _compare_environments(plan)
-    if debug and not chosen:
+    if debug and not (plan.chosen or plan.unreached):
         plan.warnings.append("No task of the run failed, so the debugger stops nowhere; name one with --task.")
     if _is_masked(records.root.run.parameters):
         plan.warnings.append("Parameters of the run held secrets; the flow gets their names in their place.")
@@ -203,6 +208,17 @@ def _is_masked(value: Any) -> bool:
         case list():
             return any(map(_is_masked, value))
     return False
+
+
+def _meant(plan: Plan, wanted: str, here: Path) -> TaskRunRecord | str:
+    """The task run that is meant; of one that the run had not reached, the function that the code here has for it."""
+    try:
+        return find_task(plan.records, wanted)
+    except NoSuchTask:
+        code = find_code(plan.entrypoint, plan.folder, anywhere=True) if plan.folder else None
+        if code is None or file_of_function(code.file, wanted) is None:
+            raise
+        return wanted
 
 
 def find_task(records: Records, wanted: str) -> TaskRunRecord:

@@ -72,6 +72,7 @@ class Replay:
     records: Records
     results: Path
     chosen: frozenset[str] = frozenset()
+    # Ids of recorded task runs, or the functions of tasks that the run had not reached.
     debugged: str | None = None
     until: str | None = None
     seen: list[Seen] = field(default_factory=list)
@@ -146,11 +147,11 @@ class Recording:
                 seen.note = f"its result cannot be read here: {type(error).__name__}: {as_text(error)}"[:LONGEST]
                 return None
             seen.now, seen.now_state = "recorded", "Completed"
-            self._has_ended(record)
+            self._has_ended(record, seen)
             return State(type=StateType.COMPLETED, value=value, message="The recorded result.")
         if record.type == "FAILED":
             seen.now, seen.now_state, seen.now_error = "recorded", seen.then_state, seen.then_error
-            self._has_ended(record)
+            self._has_ended(record, seen)
             return State(type=StateType.FAILED, message=record.message, value=exception_again(record.message))
         seen.note = "it did not come to an end then"
         return None
@@ -171,7 +172,7 @@ class Recording:
         if returns_nothing(call.task.fn):
             self._silent.append(seen)
         task = copy.copy(call.task)
-        is_stopped = record is not None and record.id == self._replay.debugged
+        is_stopped = _is_meant(self._replay.debugged, record, seen)
         task.fn = self._observed(task.fn, task.is_async, record, seen, is_stopped=is_stopped)
         task.retry_condition_fn = lambda *_: False
         task.timeout_seconds, task.crash_retries = None, 0
@@ -239,8 +240,8 @@ class Recording:
             for one in below.task_runs
         )
 
-    def _has_ended(self, record: TaskRunRecord | None) -> None:
-        if record is not None and record.id == self._replay.until:
+    def _has_ended(self, record: TaskRunRecord | None, seen: Seen) -> None:
+        if _is_meant(self._replay.until, record, seen):
             self._replay.is_over = True
 
     def _observed(
@@ -285,14 +286,14 @@ class Recording:
         seen.now_seconds = time.monotonic() - began
         seen.now_state = "Failed" if isinstance(error, Exception) else "Cancelled"
         seen.now_error = f"{type(error).__name__}: {as_text(error)}"[:LONGEST]
-        self._has_ended(record)
+        self._has_ended(record, seen)
 
     def _returned(self, seen: Seen, record: TaskRunRecord | None, value: Any, began: float) -> Any:
         seen.now_seconds, seen.now_state = time.monotonic() - began, "Completed"
         result = self._own.results.get(record.id) if self._own and record else None
         if result is not None and result.is_there:
             seen.same_value = self._is_same(result, value)
-        self._has_ended(record)
+        self._has_ended(record, seen)
         return value
 
     def _is_same(self, result: RecordedResult, value: Any) -> bool | None:
@@ -324,6 +325,12 @@ def returns_nothing(fn: Any) -> bool:
             return False
         last = one
     return True
+
+
+def _is_meant(target: str | None, record: TaskRunRecord | None, seen: Seen) -> bool:
+    if target is None:
+        return False
+    return target in (seen.task, seen.task.rpartition(".")[2]) if record is None else target == record.id
 
 
 def _base(dynamic_key: str) -> str:

@@ -89,8 +89,10 @@ def run_plan(plan: Plan, folder: Path, home: Path | None, *, keeps_stdout: bool 
         "entrypoint": plan.entrypoint,
         "folder": str(plan.folder or code),
         "chosen": [one.id for one in plan.chosen],
-        "debugged": plan.chosen[0].id if plan.is_debugged and plan.chosen else None,
-        "until": plan.until.id if plan.until else None,
+        "debugged": (plan.unreached or plan.chosen[0].id)
+        if plan.is_debugged and (plan.unreached or plan.chosen)
+        else None,
+        "until": plan.until if isinstance(plan.until, str | None) else plan.until.id,
         "offline": plan.is_offline,
     }
     spec_file = folder / "spec.json"
