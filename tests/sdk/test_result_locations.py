@@ -176,8 +176,9 @@ def test_an_unknown_location_says_how_it_is_made_known():
 
     assert state.is_completed()
     assert "orion result location add nowhere" in state.message
-    with pytest.raises(UsageError, match="location add"):
-        store_of("s3://bucket/x")
+    for elsewhere in ("s3://bucket/x", "s3/prod", "local-file-system/results"):
+        with pytest.raises(UsageError, match="location add"):
+            store_of(elsewhere)
 
 
 def test_keys_cannot_leave_a_location(lake: str):

@@ -260,7 +260,7 @@ def test_pickles_of_the_time_before_seals_are_sealed_by_their_owner():
     with pytest.raises(UntrustedResult, match="orion result seal"):
         read_record(record)
 
-    found = list(unsealed_in(store))
+    found = sorted(unsealed_in(store), key=lambda one: one.key)
     for one in found:
         seal_in(store, one)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from orionflow.results.sealing import is_sealed, sealed
@@ -25,9 +26,9 @@ class Unsealed:
     size: int
 
 
-def unsealed_in(store: LocalFileSystem) -> Iterator[Unsealed]:
-    """The pickles below a folder that have no seal, by name. Links are left alone: they may lead anywhere."""
-    for path in sorted(store.basepath.rglob("*")):
+def unsealed_in(store: LocalFileSystem, *, looked_at: int | None = None) -> Iterator[Unsealed]:
+    """The pickles below a folder that have no seal. Links are left alone: they may lead anywhere."""
+    for path in islice(store.basepath.rglob("*"), looked_at):
         if path.is_file() and not path.is_symlink() and not path.name.startswith(".") and (kind := _kind_of(path)):
             yield Unsealed(path.relative_to(store.basepath).as_posix(), kind, path.stat().st_size)
 

@@ -81,9 +81,8 @@ def _keys(settings: Settings) -> Iterator[bytes]:
     """ORION_RESULTS_KEY, and the key in the home: the first seals, and what either has sealed is ours."""
     path = settings.home / KEY_FILE
     if settings.results_key:
-        if settings.results_key not in _learnt:
-            _learnt.add(settings.results_key)
-            known.learn([settings.results_key])
+        # So that logs mask it.
+        known.learn((settings.results_key,))
         yield settings.results_key.encode()
         if not path.exists():
             return
@@ -91,8 +90,6 @@ def _keys(settings: Settings) -> Iterator[bytes]:
 
 
 _known: dict[Path, bytes] = {}
-# Keys that logs mask.
-_learnt: set[str] = set()
 
 
 def _key_in(path: Path) -> bytes:

@@ -7,6 +7,7 @@ its settings list, is read.
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from io import RawIOBase
@@ -20,6 +21,7 @@ from orionflow.settings import Settings, current_settings
 from orionflow.settings.locations import NAME
 
 LOCATION = "location:"
+_BLOCK_OF_PREFECT = re.compile(r"^(s3|gcs|azure|smb|local-file-system|remote-file-system)/[^/]+$")
 
 
 class ResultStore(Protocol):
@@ -131,6 +133,11 @@ def _from_text(where: str) -> ResultStore:
 
     if is_name(where):
         return store_of_location(where)
+    if _BLOCK_OF_PREFECT.match(where):
+        raise UsageError(
+            f"{where!r} is how Prefect names a block; `orion result location add NAME URL` makes a location, which is "
+            f"then the result_storage. A folder is written ./{where}."
+        )
     if "://" in where and not where.startswith("file://"):
         raise UsageError(
             f"Results cannot be stored at {where!r} without a name: `orion result location add NAME {where}` gives it "

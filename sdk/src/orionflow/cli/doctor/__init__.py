@@ -68,6 +68,7 @@ def examine(*, deep: bool) -> Iterator[Finding]:
         ("versions", home.versions),
         ("settings", home.settings),
         ("home", home.home),
+        ("results", home.results),
         ("disk", home.disk),
         ("spool", home.spool),
         ("database", lambda: database.database(deep=deep)),

@@ -55,6 +55,10 @@ def _misspelt() -> Iterator[Finding]:
         yield Finding("settings", "warning", found, meant)
 
 
+# A folder of results may be large, and this is to be quick.
+MOST_LOOKED_AT = 2_000
+
+
 def home() -> Iterator[Finding]:
     folder = _home()
     if not folder.exists():
@@ -78,6 +82,21 @@ def _permissions(folder: Path) -> Iterator[Finding]:
         yield Finding("home", "ok", f"{folder} is yours alone to write")
     for path in open_paths:
         yield Finding("home", "warning", f"{path} is open to other users", f"chmod go-rwx {path}")
+
+
+def results() -> Iterator[Finding]:
+    from orionflow.results import LocalFileSystem
+    from orionflow.results.resealing import unsealed_in
+    from orionflow.results.sealing import KEY_FILE
+
+    store, key = LocalFileSystem(), _home() / KEY_FILE
+    if key.exists() and key.stat().st_mode & 0o077:
+        yield Finding("results", "problem", f"{key} is open to other users, who could seal results", f"chmod 600 {key}")
+    if found := sum(1 for _ in unsealed_in(store, looked_at=MOST_LOOKED_AT)):
+        text = f"{found} pickles in {store.basepath} have no seal, so no run reads them"
+        yield Finding("results", "warning", text, "orion result seal, if only your own programs wrote there")
+    else:
+        yield Finding("results", "ok", f"no pickle without a seal is in {store.basepath}")
 
 
 def disk() -> Iterator[Finding]:

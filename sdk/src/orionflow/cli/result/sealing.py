@@ -32,7 +32,7 @@ def seal(session: Session, folder: Path | None, yes: bool, dry_run: bool) -> Non
     store = LocalFileSystem(folder)
     if not store.basepath.is_dir():
         raise CommandFailed(ExitCode.NOT_FOUND, f"There is no folder {store.basepath}.")
-    found = list(unsealed_in(store))
+    found = sorted(unsealed_in(store), key=lambda one: one.key)
     rows = [{"key": one.key, "serializer_type": one.kind, "size": one.size} for one in found]
     where = f"in {store.basepath}"
     if found and not dry_run:
