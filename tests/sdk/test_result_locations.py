@@ -434,6 +434,27 @@ def test_a_flow_whose_result_is_not_stored_may_run_again(orion: Isolated):
     assert answer.status == "ACCEPT"
 
 
+def test_a_result_is_kept_as_long_as_a_cache_gives_it_out():
+    def kept_days(cache: timedelta | None, own: timedelta | None, of_flow: timedelta | None) -> float | None:
+        @task(cache_key_fn=lambda *_: uuid4().hex, cache_expiration=cache, result_expiration=own)
+        def one() -> Any:
+            return [1]
+
+        @flow(result_expiration=of_flow)
+        def outer() -> Any:
+            one()
+
+        said = task_runs_of(outer(return_state=True))[0].state.data.get("expiration")
+        return said and round((datetime.fromisoformat(said) - datetime.now(UTC)) / timedelta(days=1))
+
+    day = timedelta(days=1)
+    assert kept_days(30 * day, None, day) == 30
+    assert kept_days(day, None, 30 * day) == 30
+    assert kept_days(day, None, None) == 1
+    assert kept_days(None, None, day) is None, "a cache without an end"
+    assert kept_days(30 * day, 2 * day, day) == 2, "as its task says"
+
+
 # --- expiry ----------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orionflow.context import TaskRunContext, _task_run
@@ -126,15 +126,24 @@ def _store(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[No
 def _write(call: TaskCall, value: Any, cache_key: str | None) -> dict[str, Any]:
     task, flow = call.task, call.flow_run.flow
     serializer = task.result_serializer or flow.result_serializer
-    lasts = task.result_expiration or flow.result_expiration or task.cache_expiration
     return write_result(
         value,
         store=store_of(task.result_storage or flow.result_storage),
         serializer=None if serializer is None else serializer_of(serializer),
         key=None if task.result_storage_key is None else task.storage_key_for(call),
-        **expiring_in(lasts),
+        **expiring_in(_kept_for(call, cache_key)),
         **({} if cache_key is None else _cached_by(call)),
     )
+
+
+def _kept_for(call: TaskCall, cache_key: str | None) -> timedelta | None:
+    """How long a result is kept: as its task says, else as its flow does, but as long as a cache gives it out."""
+    task, of_flow = call.task, call.flow_run.flow.result_expiration
+    if task.result_expiration is not None or cache_key is None:
+        return task.result_expiration or of_flow
+    if task.cache_expiration is None:
+        return None
+    return max(of_flow or task.cache_expiration, task.cache_expiration)
 
 
 def _cached_by(call: TaskCall) -> dict[str, Any]:

@@ -32,7 +32,7 @@ _ORPHANS = (
 @click.option("--orphans", is_flag=True, help="Those that no run of this server refers to any more, instead.")
 @destructive
 def purge(session: Session, location: str | None, orphans: bool, yes: bool, dry_run: bool) -> None:
-    """Delete results that have expired: by result_expiration, or else by the cache_expiration of their task.
+    """Delete results that have expired, by the result_expiration or the cache_expiration of their flow or task.
 
     Runs and states stay. A result in a store that this machine does not see is left alone.
 
