@@ -14,6 +14,7 @@ from orionflow.contract.ids import environment_id
 from orionflow.engine.api import current_client
 from orionflow.environment import commit_of, environment_of, installed_packages, must_be_said
 from orionflow.reporting import close_reporters
+from orionflow.states import Pending
 from orionflow.testing import assert_completed, flow_runs
 
 COMMIT = "4fa9c1d2" * 5
@@ -114,9 +115,9 @@ def test_changed_files_of_the_code_make_another_environment(tmp_path, monkeypatc
 def test_an_environment_is_said_once_to_each_api(tmp_path):
     id, _ = environment_of(__file__)
 
-    assert must_be_said(id, "http://a", tmp_path)
-    assert not must_be_said(id, "http://a", tmp_path)
-    assert must_be_said(id, "http://b", tmp_path)
+    assert must_be_said("http://a", tmp_path, id)
+    assert not must_be_said("http://a", tmp_path, id)
+    assert must_be_said("http://b", tmp_path, id)
 
 
 def test_code_that_is_in_no_file_has_an_environment_too():
@@ -174,3 +175,19 @@ def test_an_environment_that_cannot_be_read_stops_no_run(orion, monkeypatch):
         return 1
 
     assert etl() == 1
+
+
+def test_a_run_that_was_made_by_others_names_where_it_is_executed(orion):
+    from orionflow.engine.invoke import call_flow_for_run
+
+    @flow
+    def etl() -> int:
+        return 1
+
+    with current_client() as client:
+        run = client.create_flow_run(client.create_flow("etl").id, state=Pending())
+    call_flow_for_run(etl, run.id, {})
+    close_reporters()
+
+    (stored,) = flow_runs("etl")
+    assert stored.environment_id == environment_of(__file__)[0]

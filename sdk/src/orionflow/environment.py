@@ -123,7 +123,7 @@ def _digest(files: Iterable[tuple[str, str]]) -> str:
     return digest.hexdigest() if number else ""
 
 
-def must_be_said(id: UUID, api_url: str, home: Path) -> bool:
+def must_be_said(api_url: str, home: Path, id: UUID) -> bool:
     """Whether the API may not know this environment; the home remembers that it was said."""
     note = home / "environments" / f"{hashlib.sha256(api_url.encode()).hexdigest()[:12]}-{id.hex}"
     try:

@@ -1,4 +1,4 @@
-"""Say what flow runs are executed by: the first one of a process after it began, later ones when they are made."""
+"""Say what flow runs are executed by: when they are made, or when a run that was made by others has begun."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from uuid import UUID
 from orionflow.calls.environments import store_environment
 from orionflow.calls.flow_runs import update_flow_run
 from orionflow.engine.active_flow_run import ActiveFlowRun
-from orionflow.engine.api import Api
 from orionflow.environment import environment_of, must_be_said
 from orionflow.flows import Flow
 
-# By API, home and file of code, what runs of this process have said already.
-_said: dict[tuple[str, Path, str | None], UUID] = {}
+# By API, home and id, the environments that this process has said.
+_said: set[tuple[str, Path, UUID]] = set()
 
 
-def environment_known_for(flow: Flow[Any, Any], api: Api) -> UUID | None:
-    """The environment of a run that is being made, if one before it has said it to this API."""
-    return _said.get(_key(flow, api)) if _said else None
+def environment_for(flow: Flow[Any, Any]) -> UUID | None:
+    """The environment of a run that is being made; None where it cannot be read, which stops no run."""
+    try:
+        return environment_of(_code_of(flow))[0]
+    except Exception:
+        return None
 
 
 def note_environment(active: ActiveFlowRun) -> None:
-    """Have it recorded what the run is executed by, unless that is known. It makes nobody wait, and no run fail."""
-    if active.flow_run.environment_id is not None and active.is_made_here:
-        return
-    key = _key(active.flow, active.api)
+    """Have recorded, behind everything else, what the run is executed by. It makes nobody wait, and no run fail."""
     try:
-        id, content = environment_of(key[2])
+        id, content = environment_of(_code_of(active.flow))
     except Exception:
         active.logger.debug("What the run is executed by cannot be read.", exc_info=True)
         return
     reporter = active.api.reporter
-    # For no run: a server that does not take it shall stop none.
-    if key not in _said and must_be_said(id, reporter.client.api_url, reporter.settings.home):
-        reporter.keep(store_environment(content))
-    _said[key] = id
-    if active.flow_run.environment_id != id:
+    key = (reporter.client.api_url, reporter.settings.home, id)
+    if key not in _said:
+        _said.add(key)
+        # For no run: a server that does not take it shall stop none.
+        if must_be_said(*key):
+            reporter.keep(store_environment(content))
+    if active.flow_run.environment_id != id and not active.is_made_here:
         reporter.keep(update_flow_run(active.id, environment_id=id))
 
 
-def _key(flow: Flow[Any, Any], api: Api) -> tuple[str, Path, str | None]:
-    code = getattr(getattr(flow.fn, "__code__", None), "co_filename", None)
-    return api.reporter.client.api_url, api.reporter.settings.home, code
+def _code_of(flow: Flow[Any, Any]) -> str | None:
+    return getattr(getattr(flow.fn, "__code__", None), "co_filename", None)

@@ -15,7 +15,7 @@ from orionflow.engine.api import Api, current_api
 from orionflow.engine.commands import checkpoint, is_paused, wait_until_resumed
 from orionflow.engine.creation import Create
 from orionflow.engine.effects import Do, Steps, WaitFor, send
-from orionflow.engine.environments import environment_known_for
+from orionflow.engine.environments import environment_for
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.lineage import Lineage
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for, recorded_for
@@ -209,7 +209,7 @@ def _flow_run(
         empirical_policy=flow.policy or None,
         parent_task_run_id=parent_task_run_id,
         process=own_identity(),
-        environment_id=environment_known_for(flow, api),
+        environment_id=environment_for(flow),
     )
     tags = recordable_tags(current_tags() | flow.tags)
     refusal = None
