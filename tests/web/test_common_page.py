@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from deployments.models import Deployment
+from orionflow.contract.fingerprints import cause_of
 from runs.models import FlowRun, FlowRunState
+from tests.factories import make_flow_run, make_state
 from tests.web.conftest import HOSTILE
 from tests.web.rows import make_flow, make_run
 
@@ -150,3 +153,18 @@ def test_the_api_gives_the_same_answer(browser: Client):
     (one,) = answer["findings"]
     assert (one["dimension"], one["value"], one["lift"]) == ("parameter region", '"eu"', None)
     assert one["text"].startswith('parameter region "eu": 100 % of the chosen runs')
+
+
+def test_the_page_of_a_problem_asks_about_its_runs(browser: Client):
+    cause = cause_of("KeyError", "'price'", [("load.py", "load_rows")])
+    flow, now = make_flow("etl"), timezone.now()
+    for place in range(24):
+        state = make_state("FAILED", message="x", cause=cause.as_dict()) if place % 3 == 0 else make_state("COMPLETED")
+        region = "eu" if place % 3 == 0 else "us"
+        make_flow_run(state, flow=flow, now=now - timedelta(minutes=place + 1), parameters={"region": region})
+
+    page = browser.get(f"/problems/{UUID(cause.fingerprint)}").content.decode()
+
+    address = f"/runs/common?problem={UUID(cause.fingerprint)}"
+    assert f'href="{address}"' in page
+    assert "parameter region &quot;eu&quot;" in browser.get(address).content.decode()
