@@ -147,7 +147,7 @@ def test_deleting_costs_the_same_however_much_there_is(full_flow_run, django_ass
     for _ in range(30):
         make_task_run("PENDING", flow_run=full_flow_run)
 
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(17):
         delete_flow_run(run_id=full_flow_run.pk)
 
 
