@@ -19,6 +19,7 @@ from orionflow.calls.retries import preview_retry, read_retries, retry_flow_run
 from orionflow.contract.ids import uuid7
 from orionflow.engine.invoke import call_flow_for_run
 from orionflow.errors import InvalidRequest
+from orionflow.futures import Future
 from orionflow.states import State
 from tests.rounds import examples
 
@@ -152,7 +153,7 @@ async def run_steps_async(steps: tuple[Step, ...], path: list[int]) -> list[Any]
     for place, step in enumerate(steps):
         if step.kind != "submit":
             # What blocks cannot wait for what runs on this loop.
-            values = [await value if inspect.isawaitable(value) else value for value in values]
+            values = [await value.result() if isinstance(value, Future) else value for value in values]
         args, options = _arguments(step, values)
         match step.kind:
             case "map":
@@ -164,7 +165,7 @@ async def run_steps_async(steps: tuple[Step, ...], path: list[int]) -> list[Any]
             case "call":
                 value = TASKS[step.of](*args, **options)
                 values.append(await value if inspect.isawaitable(value) else value)
-    return [await value if inspect.isawaitable(value) else value for value in values]
+    return [await value.result() if isinstance(value, Future) else value for value in values]
 
 
 @st.composite
