@@ -9,7 +9,7 @@ know whether their inputs are still the same.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -86,11 +86,11 @@ class Call:
         """The name of the function in the key, whatever it is nested in."""
         return _DIGITS.sub("", self.key).rpartition(".")[2]
 
-    def is_called(self, wanted: str) -> bool:
-        """Whether somebody may mean it by this text: its id, its name, or the name or key of its task."""
-        if wanted in (str(self.id), self.name, self.key, self.task_name):
-            return True
-        return self.name.startswith(f"{wanted}-") and self.name[len(wanted) + 1 :].isdigit()
+    @property
+    def names_of_task(self) -> set[str]:
+        """The names under which somebody may mean its task."""
+        name, _, number = self.name.rpartition("-")
+        return {self.key, self.task_name, *([name] if number.isdigit() else [])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +152,24 @@ class Plan:
         return [call for call, _ in self.again if call.child_id not in inside]
 
 
-def chosen_calls(tree: Tree, wanted: str) -> list[Call]:
-    """The calls that somebody means: all of a task with this name, or the one with this name or id."""
-    every = [call for recorded in tree.values() for call in recorded.calls]
-    exact = [call for call in every if wanted in (str(call.id), call.name)]
-    return exact or [call for call in every if call.is_called(wanted)]
+class CallsByName:
+    """The calls of a run by what somebody may call them: each by its id and name, and together by those of its task."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._single: dict[str, list[Call]] = defaultdict(list)
+        self._of_task: dict[str, list[Call]] = defaultdict(list)
+        for recorded in tree.values():
+            for call in recorded.calls:
+                self._single[str(call.id)].append(call)
+                self._single[call.name].append(call)
+                for name in call.names_of_task:
+                    self._of_task[name].append(call)
+
+    def meant_by(self, wanted: str) -> Sequence[Call]:
+        """Those that this text stands for."""
+        if wanted in self._single:
+            return self._single[wanted]
+        return self._of_task.get(wanted, ())
 
 
 def failed_calls(tree: Tree) -> list[Call]:

@@ -190,8 +190,9 @@ MOST_RETRIES = 100
 def retries_of(run_id: UUID) -> list[RunRetry]:
     """The retries by which a run goes on, and those by which other runs continue it; the newest first."""
     # Two lookups: of an OR the database would read the table.
-    own = RunRetry.objects.filter(flow_run=run_id).order_by("-created")[:MOST_RETRIES]
-    others = RunRetry.objects.filter(source_id=run_id).exclude(flow_run=run_id).order_by("-created")[:MOST_RETRIES]
+    newest = RunRetry.objects.defer("again", "entered").order_by("-created")
+    own = newest.filter(flow_run=run_id)[:MOST_RETRIES]
+    others = newest.filter(source_id=run_id).exclude(flow_run=run_id)[:MOST_RETRIES]
     return sorted([*own, *others], key=lambda retry: retry.created, reverse=True)
 
 

@@ -28,7 +28,7 @@ from runs.flow_runs.commands import NOT_ENDED
 from runs.flow_runs.services import create_flow_run
 from runs.models import FlowRun, RunRetry
 from runs.naming import two_word_name
-from runs.retries.core import Call, Cause, Plan, Tree, chosen_calls, failed_calls, plan_of
+from runs.retries.core import Call, CallsByName, Cause, Plan, Tree, failed_calls, plan_of
 from runs.retries.selectors import recorded_tree, runs_with_task
 
 # As a name of tasks: those that did not complete.
@@ -113,8 +113,9 @@ def _weighed(run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
 
 def _chosen(run: FlowRun, tree: Tree, wanted: Sequence[str]) -> list[Call]:
     found: dict[UUID, Call] = {}
+    by_name = CallsByName(tree)
     for one in wanted:
-        calls = failed_calls(tree) if one == FAILED else chosen_calls(tree, one)
+        calls = failed_calls(tree) if one == FAILED else by_name.meant_by(one)
         if not calls and one != FAILED:
             every = dict.fromkeys(call.task_name for recorded in tree.values() for call in recorded.calls)
             names = [repr(name) for name in every]

@@ -62,6 +62,16 @@ def test_failed_pipeline_is_replayed_mended_and_retried(play: Play) -> None:
     assert played.flow_runs() == {"Completed": 1}
 
 
+def test_completed_run_begins_again_at_the_task_that_read_what_was_wrong(play: Play) -> None:
+    played = play("retry_from_here.py")
+
+    assert "3 results reused, 2 calls run again" in played.printed
+    assert played.printed.count("downloading: it takes long") == 1
+    assert "all together 130.00 EUR" in played.printed
+    assert played.flow_runs() == {"Completed": 1}
+    assert played.task_runs("price") == {"Completed": 3}
+
+
 def test_purchase_goes_on_with_the_answer_it_paused_for(play: Play) -> None:
     played = play("approval.py")
 

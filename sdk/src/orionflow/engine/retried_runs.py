@@ -107,7 +107,10 @@ def _can_be_taken(key: str, state: State[Any] | None) -> bool:
     if state is None or not state.is_completed():
         return False
     is_elsewhere = key.startswith("deployment-") and state.state_details.child_flow_run_id is not None
-    return is_elsewhere or (state.data is not None and state.data != UNPERSISTED)
+    data = state.data
+    # A store that was away may have taken the value since, but nobody counts on that.
+    is_stored = data is not None and data != UNPERSISTED and not (isinstance(data, dict) and "unstored" in data)
+    return is_elsewhere or is_stored
 
 
 class _Retry:
