@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -337,6 +339,32 @@ def test_a_folder_that_takes_nothing_leaves_the_run_complete_and_says_so():
     assert "file:///proc/orion-results failed with" in recorded.message
     with pytest.raises(MissingResult, match="was not stored: file:///proc"):
         recorded.result()
+
+
+FULL = """
+import resource
+from orionflow.errors import StorageFailed
+from orionflow.results import LocalFileSystem, read_record, write_result
+
+store = LocalFileSystem()
+write_result("old", store=store, key="x")
+# No file may become longer, as on a disk without room.
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+try:
+    write_result("new" * 100_000, store=store, key="x")
+except StorageFailed as failed:
+    print("File too large" in str(failed), failed.reference["size"])
+print([path.name for path in store.basepath.iterdir()], read_record(write_result([1], store=store)))
+print(read_record({"type": "reference", "storage": store.where, "storage_key": "x", "serializer_type": "json"}))
+"""
+
+
+def test_a_disk_without_room_keeps_the_old_result_and_no_half_of_the_new_one(tmp_path: Path):
+    environment = {"ORION_HOME": str(tmp_path), "PATH": "/usr/bin"}
+
+    ended = subprocess.run([sys.executable, "-c", FULL], env=environment, capture_output=True, text=True, check=False)
+
+    assert ended.stdout.splitlines() == ["True 300002", "['x'] [1]", "old"], ended.stderr
 
 
 class Failing:

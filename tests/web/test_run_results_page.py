@@ -154,3 +154,25 @@ def test_a_page_of_results_costs_few_queries(browser: Client, django_assert_max_
 
     with django_assert_max_num_queries(8):
         browser.get(f"/runs/{run.id}?tab=results")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [None, [], HOSTILE, {"task_run_id": HOSTILE, "inputs": HOSTILE},
+     {"task_run_id": [1], "inputs": {HOSTILE: [HOSTILE]}},
+     {"task_run_id": str(uuid4()), "inputs": {str(number): "x" for number in range(10_000)}}],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["Cached", "Completed"])
+def test_whatever_a_client_said_of_a_cache_has_a_page(browser: Client, told: Any, name: str):
+    task = make_task_run("load-0", state_name=name)
+    details = {"cache_key": HOSTILE, "cache_expiration": "never"}
+    data = {"type": "literal", "value": 1, "cache": told}
+    TaskRunState.objects.filter(pk=task.state_id).update(data=data, details=details)
+
+    answer = browser.get(f"/task-runs/{task.id}")
+    page = answer.content.decode()
+
+    assert answer.status_code == 200
+    assert f"Cache {'hit' if name == 'Cached' else 'miss'}" in page
+    assert HOSTILE not in page
+    assert len(page) < 100_000

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from runs.models import StateRow, TaskRun
+from runs.results.core import moment_in
 from runs.why.selectors.blockers import Reason, moment_text
 
 LONGEST_KEY = 24
@@ -37,10 +38,10 @@ def cache_reasons(run: TaskRun, state: StateRow | None, now: datetime) -> Iterat
         yield Reason("cache_miss", text)
 
 
-def _until(said: str | None, now: datetime) -> str:
-    if said is None:
+def _until(said: object, now: datetime) -> str:
+    expires = moment_in(said)
+    if expires is None:
         return "The result is given out without an end."
-    expires = datetime.fromisoformat(said)
     verb = "was" if expires <= now else "is"
     return f"The result {verb} given out until {moment_text(expires)}."
 
