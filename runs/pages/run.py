@@ -65,7 +65,11 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     shows_tab = is_shown(request, "tab", "beside")
     # Parts name their tab, and those above the tabs need not count.
     counts = shows_tab or is_shown(request, "progress") or request.GET.get("tab") not in FLOW_RUN_TABS
-    progress = selectors.progress_of(run_id=run.id) if counts else selectors.NO_PROGRESS
+    opens_timeline = shows_tab and not request.GET.keys() & {"state", "task"}
+    read = selectors.progress_of
+    if opens_timeline and request.GET.get("tab", "timeline") not in FLOW_RUN_TABS.keys() - {"timeline"}:
+        read = selectors.progress_with_tasks
+    progress = read(run_id=run.id) if counts else selectors.NO_PROGRESS
     tab = chosen_tab(request, FLOW_RUN_TABS, first_tab(request, progress))
     why = failure = None
     if shows_tab or is_shown(request, "facts"):
@@ -150,7 +154,7 @@ def flow_run_tab(
     after = Cursor.read(request.GET.get("after", ""))
     match tab:
         case "timeline":
-            found = timeline_of(run=run, now=timezone.now())
+            found = timeline_of(run=run, now=timezone.now(), tasks=progress.tasks)
             lines = drawn(found)
             traceback = failure.cause.log_line if failure and not failure.cause.path else None
             beside = log_beside(request, run, lines, traceback) if lines else None

@@ -19,6 +19,7 @@ from runs.comparing.selectors import COMPARED, since_last_good
 from runs.models import Artifact, FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
 from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
 from runs.pages.selectors.runs import rows_of_runs, told_reasons
+from runs.pages.selectors.timeline import SummedTask, summed_tasks
 from runs.problems.selectors import PROBLEM_ID, ProblemOfRun, problem_of
 from runs.why.selectors.blockers import Reason
 from runs.why.selectors.cache import cache_reasons
@@ -45,6 +46,8 @@ class Progress:
     by_type: dict[str, int]
     total: Count
     task_keys: list[str]
+    # The tasks summed up, where the timeline shows them.
+    tasks: Sequence[SummedTask] | None = None
 
     @property
     def finished(self) -> int:
@@ -154,6 +157,15 @@ def progress_of(*, run_id: UUID) -> Progress:
         keys[task_key] = None
     total = counted.total()
     return Progress(dict(counted), Count(min(total, TASKS_COUNTED), capped=total > TASKS_COUNTED), list(keys))
+
+
+def progress_with_tasks(*, run_id: UUID) -> Progress:
+    """The progress of a run whose timeline is shown, which sums its tasks up anyway."""
+    tasks = summed_tasks(run_id)
+    counted: Counter[str] = Counter()
+    for task in tasks:
+        counted.update(task.by_type)
+    return Progress(dict(counted), Count(counted.total()), [task.key for task in tasks], tasks)
 
 
 @dataclass(frozen=True, slots=True)

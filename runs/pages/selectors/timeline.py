@@ -79,7 +79,7 @@ class Timeline:
 
 
 @dataclass(slots=True)
-class _Task:
+class SummedTask:
     """All runs of one task, summed up by the database."""
 
     key: str
@@ -91,9 +91,9 @@ class _Task:
     longest: timedelta | None = None
 
 
-def timeline_of(*, run: FlowRun, now: datetime) -> Timeline:
-    """Read the timeline of a flow run in four queries, however many task runs it has."""
-    tasks = _tasks(run.id)
+def timeline_of(*, run: FlowRun, now: datetime, tasks: Sequence[SummedTask] | None = None) -> Timeline:
+    """Read the timeline of a flow run in four queries, however many task runs it has; `tasks` may be known already."""
+    tasks = summed_tasks(run.id) if tasks is None else tasks
     few = [task.key for task in tasks if sum(task.by_type.values()) <= RUNS_SHOWN_APART]
     lines = [*_single_lines(run.id, few, now), *(_sum_line(task, now) for task in tasks if task.key not in set(few))]
     lines.sort(key=lambda line: line.begin)
@@ -117,7 +117,7 @@ def _step(line: Line) -> Step:
     return Step(line.subject, line.begin, line.spans[-1].end, upstream)
 
 
-def _tasks(run_id: UUID) -> list[_Task]:
+def summed_tasks(run_id: UUID) -> list[SummedTask]:
     rows = (
         TaskRun.objects.filter(flow_run=run_id)
         .order_by()
@@ -131,9 +131,9 @@ def _tasks(run_id: UUID) -> list[_Task]:
             longest=Max("total_run_time"),
         )
     )
-    tasks: dict[str, _Task] = {}
+    tasks: dict[str, SummedTask] = {}
     for row in rows:
-        task = tasks.setdefault(row["task_key"], _Task(row["task_key"]))
+        task = tasks.setdefault(row["task_key"], SummedTask(row["task_key"]))
         task.name = task.name or row["name"].rsplit("-", 1)[0]
         task.by_type[row["state_type"] or ""] = row["number"]
         task.begin = _least(task.begin, row["began"])
@@ -150,7 +150,7 @@ def _most(one: Any, other: Any) -> Any:
     return other if one is None else one if other is None else max(one, other)
 
 
-def _sum_line(task: _Task, now: datetime) -> Line:
+def _sum_line(task: SummedTask, now: datetime) -> Line:
     begin = task.begin or now
     is_open = any(state_type not in TERMINAL for state_type in task.by_type)
     end = now if is_open or task.end is None else task.end
