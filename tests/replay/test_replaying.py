@@ -262,6 +262,31 @@ def test_a_task_that_the_run_had_not_reached_can_be_named(failed: Place):
     assert failed.orion("replay", file, "--yes", "--until", "nothing").code == 1
 
 
+def test_parameters_that_were_secret_are_given_again(place: Place):
+    place.write(
+        "flows.py",
+        """
+        from orionflow import flow, task
+
+        @task
+        def sign_in(password, tries):
+            raise ValueError(f"{password[:4]} {tries!r}")
+
+        @flow
+        def shopping(password: str, tries: int = 1):
+            sign_in(password, tries)
+        """,
+    )
+    place.orion("run", "flows.py:shopping", "-p", "password=hunter22")
+    file = str(place.capsule("--entrypoint", "flows.py:shopping"))
+
+    masked = place.orion("replay", file, "--yes")
+    given = replayed(place, file, "--yes", "-p", "password=12345678", "-p", "tries=3", code=1)
+
+    assert "Of password the flow gets the names of secrets" in masked.err
+    assert given["sign_in-0"]["now_error"] == "ValueError: 1234 3"
+
+
 def test_offline_refuses_every_connection(place: Place):
     place.write(
         "flows.py",

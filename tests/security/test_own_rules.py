@@ -204,7 +204,11 @@ def test_a_rule_finds_its_probe(rule: Rule):
         ("text that is not escaped", r"\|\s*safe\b|autoescape\s+off|\|\s*safeseq\b", set[str]()),
         ("a script of its own", r"<script(?![^>]*\ssrc=)", set[str]()),
         # Saved as files, they are no pages.
-        ("a style of its own", r"<style|\sstyle=", {"templates/runs/_graph_file.html", "templates/runs/export/run.html"}),
+        (
+            "a style of its own",
+            r"<style|\sstyle=",
+            {"templates/runs/_graph_file.html", "templates/runs/export/run.html"},
+        ),
         ("an event in an attribute", r"\son(click|load|error|submit|change|input|focus|mouse\w+)\s*=", set[str]()),
         ("a page of others in a frame", r"<(iframe|object|embed|base)\b", set[str]()),
         ("a form that is sent without a token", r"(?s)<form[^>]*method=\"post\"(?!.*?csrf_token)", set[str]()),

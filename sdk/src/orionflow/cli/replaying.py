@@ -16,6 +16,7 @@ from orionflow.cli.backend import Json
 from orionflow.cli.columns import Col
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lookup import find_flow_run
+from orionflow.cli.parameters import read_pairs
 from orionflow.cli.safe_text import as_json, one_line
 from orionflow.cli.session import YES, Session, ask_before, command, with_params
 from orionflow.cli.style import painted
@@ -42,6 +43,14 @@ if TYPE_CHECKING:
     help="Whose code runs: that of this folder, or that in the capsule.",
 )  # fmt: skip
 @click.option("--task", metavar="TASK", help="Run this task instead of the failed ones: transform, transform-3.")
+@click.option(
+    "-p",
+    "--param",
+    "pairs",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Call the flow with this instead of what it had.",
+)
 @click.option("--until", metavar="TASK", help="Go no further than this task.")
 @click.option("--debug", is_flag=True, help="Stop under pdb at the first line of the task that runs.")
 @click.option("--edit", metavar="TASK", help="Open the file of this task in $EDITOR first.")
@@ -50,8 +59,8 @@ if TYPE_CHECKING:
 @click.option("--retry", is_flag=True, help="If it completes, retry the run on its server, without asking.")
 @with_params(YES)
 def replay(
-    session: Session, what: str, entrypoint: str | None, code: str, task: str | None, until: str | None, debug: bool,
-    edit: str | None, offline: bool, home: str | None, retry: bool, yes: bool,
+    session: Session, what: str, entrypoint: str | None, code: str, task: str | None, pairs: Sequence[str],
+    until: str | None, debug: bool, edit: str | None, offline: bool, home: str | None, retry: bool, yes: bool,
 ) -> int:  # fmt: skip
     """Run a recorded run again here, with what it recorded. Nothing of that is recorded on its server.
 
@@ -67,7 +76,14 @@ def replay(
         file = own_copy(Path(what), folder) if run is None else _pulled(session, run, folder, entrypoint)
         capsule = read_capsule(file)
         plan = make_plan(
-            capsule, entrypoint=entrypoint, code=code, task=task, until=until, debug=debug, offline=offline
+            capsule,
+            entrypoint=entrypoint,
+            code=code,
+            task=task,
+            until=until,
+            debug=debug,
+            offline=offline,
+            parameters=_given(capsule, pairs),
         )
         edited = find_task(plan.records, edit) if edit else None
         if edited is not None and plan.folder is None:
@@ -84,6 +100,14 @@ def replay(
         if before is not None:
             _show_changes(session, *before)
         return _after(session, run, plan, outcome, is_wanted=retry)
+
+
+def _given(capsule: Capsule, pairs: Sequence[str]) -> Json:
+    """The parameters that are given here; a text of then stays one, whatever it looks like."""
+    from orionflow.replay.records import read_records
+
+    then = read_records(capsule).root.run.parameters
+    return read_pairs(pairs, "-p", texts=frozenset(name for name, value in then.items() if isinstance(value, str)))
 
 
 def _pulled(session: Session, run: Json, folder: Path, entrypoint: str | None) -> Path:
@@ -107,7 +131,7 @@ def _show(session: Session, what: str, capsule: Capsule, plan: Plan) -> None:
                  f"{' on ' + str(said['server']) if said.get('server') else ''}, Orion {said.get('orion')}"),
         ("code", f"{plan.entrypoint} in {plan.folder or 'the capsule'}{', ' if plan.sameness else ''}{plan.sameness}"
                  f"{', commit ' + str(code['commit'])[:10] if not plan.folder and code.get('commit') else ''}"),
-        ("with", _parameters(run.parameters)),
+        ("with", _parameters(plan.parameters)),
         ("runs", plan.unreached or _names([one.name for one in plan.chosen]) or "only tasks that have no result"),
         ("recorded", f"{plan.recorded} results are taken as they were"),
     ]  # fmt: skip

@@ -40,7 +40,7 @@ def main(spec_file: str) -> None:
     report: dict[str, Any] = {"state": None, "error": ""}
     try:
         flow = load_flow(spec["entrypoint"], Path(spec["folder"]))
-        state = _called(_in_replay(flow, is_debugged=spec["debugged"] is not None), replay)
+        state = _called(_in_replay(flow, is_debugged=spec["debugged"] is not None), replay, spec["parameters"])
         report |= {"state": state.type.value, "name": state.name, "message": state.message}
     except BaseException as error:
         report["error"] = f"{type(error).__name__}: {as_text(error)}"
@@ -61,9 +61,9 @@ def _in_replay(flow: Flow[Any, Any], *, is_debugged: bool) -> Flow[Any, Any]:
     return without_earnest(flow).with_options(task_runner=runner)
 
 
-def _called(flow: Flow[Any, Any], replay: Replay) -> State[Any]:
+def _called(flow: Flow[Any, Any], replay: Replay, parameters: dict[str, Any]) -> State[Any]:
     with taking_up(replay.source()):
-        outcome: Any = flow(**replay.records.root.run.parameters, return_state=True)
+        outcome: Any = flow(**parameters, return_state=True)
         state: State[Any] = asyncio.run(_awaited(outcome)) if inspect.iscoroutine(outcome) else outcome
         return state
 

@@ -39,6 +39,8 @@ class Plan:
     # A task run, or the function of a task that the run had not reached.
     until: TaskRunRecord | str | None = None
     unreached: str | None = None
+    # What the flow is called with.
+    parameters: dict[str, Any] = field(default_factory=dict)
     is_debugged: bool = False
     is_offline: bool = False
     # Of the code here, where there is nothing to warn of.
@@ -86,6 +88,7 @@ def _has_result(own: FlowRunRecords, task: TaskRunRecord) -> bool:
 def make_plan(
     capsule: Capsule, *, entrypoint: str | None = None, code: str = "local", task: str | None = None,
     until: str | None = None, debug: bool = False, offline: bool = False, here: Path | None = None,
+    parameters: dict[str, Any] | None = None,
 ) -> Plan:  # fmt: skip
     """Work out what a replay would do. Nothing of the capsule is unpacked or run."""
     records = read_records(capsule)
@@ -104,8 +107,12 @@ def make_plan(
     _compare_environments(plan)
     if debug and not (plan.chosen or plan.unreached):
         plan.warnings.append("No task of the run failed, so the debugger stops nowhere; name one with --task.")
-    if _is_masked(records.root.run.parameters):
-        plan.warnings.append("Parameters of the run held secrets; the flow gets their names in their place.")
+    plan.parameters = {**records.root.run.parameters, **(parameters or {})}
+    if masked := [name for name, value in plan.parameters.items() if _is_masked(value)]:
+        names = ", ".join(masked[:5])
+        plan.warnings.append(
+            f"Of {names} the flow gets the names of secrets in their place; say others with -p NAME=VALUE."
+        )
     return plan
 
 

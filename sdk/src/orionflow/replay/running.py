@@ -88,6 +88,7 @@ def run_plan(plan: Plan, folder: Path, home: Path | None, *, keeps_stdout: bool 
         "report": str(report),
         "entrypoint": plan.entrypoint,
         "folder": str(plan.folder or code),
+        "parameters": plan.parameters,
         "chosen": [one.id for one in plan.chosen],
         "debugged": (plan.unreached or plan.chosen[0].id)
         if plan.is_debugged and (plan.unreached or plan.chosen)
