@@ -107,6 +107,7 @@ FULL = EMPTY | {
     "backfill": "/deployments/{deployment}/backfill",
     "bulk": "/runs/all/retry?state=failed",
     "bulk-actions": "/bulk",
+    "problems": "/problems",
     "search": "/search?q=settlement",
     "admin-runs": "/admin/runs/flowrun/",
     "calendars": "/calendars",
