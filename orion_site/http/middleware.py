@@ -99,7 +99,7 @@ class MaskingMiddleware:
         if not known or may(who_asks(), Action.READ_SECRETS):
             return response
         kind = response.headers.get("Content-Type", "").partition(";")[0]
-        mask = known.masked_json if kind == "application/json" else known.masked_bytes
+        mask = known.masked_answer if kind == "application/json" else known.masked_bytes
         if isinstance(response, StreamingHttpResponse):
             if not response.is_async:
                 # Whoever makes it piece by piece makes whole lines.
