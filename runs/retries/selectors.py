@@ -23,6 +23,7 @@ from runs.retries.core import RENEWED, Call, Recorded
 # Deeper nesting than this is not looked into: what stands for it runs as a whole.
 DEEPEST = 10
 CALLS_PER_PAGE = 1_000
+MOST_NESTED = 10_000
 _COLUMNS = (
     "id", "flow_run_id", "task_key", "dynamic_key", "name", "state_id", "state_type", "state_name", "state_timestamp",
     "task_inputs", "end_time", "total_run_time", "flow_run_run_count", "flow_run__run_count",
@@ -36,6 +37,8 @@ class _Attempts:
     number: int = 0
     last: datetime | None = None
     is_deployed: bool = False
+    # The run that it is nested in.
+    parent_id: UUID | None = None
 
 
 def recorded_tree(run_id: UUID) -> dict[UUID, Recorded]:
@@ -49,22 +52,38 @@ def recorded_tree(run_id: UUID) -> dict[UUID, Recorded]:
         level, attempts, left = [run_id], _attempts_of([run_id]), MOST_TASK_RUNS
         for _ in range(DEEPEST):
             rows = list(_rows(level)[: left + 1])
-            if (left := left - len(rows)) < 0:
-                raise TooManyTaskRuns(most=MOST_TASK_RUNS)
+            left -= len(rows)
             states = _states(level)
-            children = {child for _, _, child in states.values() if child} - tree.keys()
-            nested = _attempts_of(children)
+            children = {child for _, _, child in states.values() if child} - tree.keys() - set(level)
+            if left < 0 or len(children) > MOST_NESTED:
+                raise TooManyTaskRuns(most=MOST_TASK_RUNS)
+            nested = _nested(children, run_id, level)
+            unclaimed = set(nested)
             calls: dict[UUID, list[Call]] = defaultdict(list)
             for row in rows:
-                run = attempts.get(row["flow_run_id"], _Attempts())
-                if _is_of_last_attempt(row, run, states.get(row["state_id"])):
-                    calls[row["flow_run_id"]].append(_call(row, run, states.get(row["state_id"]), nested))
+                run, state = attempts.get(row["flow_run_id"], _Attempts()), states.get(row["state_id"])
+                if _is_of_last_attempt(row, run, state):
+                    call = _call(row, run, state, nested, unclaimed)
+                    unclaimed.discard(call.child_id)
+                    calls[row["flow_run_id"]].append(call)
             for one in level:
                 tree[one] = Recorded(_without_renewals(calls[one]), attempts.get(one, _Attempts()).number <= 1)
             level, attempts = [one for one, run in nested.items() if not run.is_deployed], nested
             if not level:
                 break
     return tree
+
+
+def _nested(children: set[UUID], root: UUID, level: Sequence[UUID]) -> dict[UUID, _Attempts]:
+    """The attempts of those of the runs that are really nested there, or in a run that this one continues.
+
+    Which run a task run stands for is what its process says, and a process may name any.
+    """
+    found = _attempts_of(children) if children else {}
+    around = {run.parent_id for run in found.values() if run.parent_id is not None} - set(level)
+    within = _within(around, {one.source_id for one in _with_those_before(root)}) if around else set()
+    known = within.union(level)
+    return {child: run for child, run in found.items() if run.parent_id in known}
 
 
 def _rows(level: Sequence[UUID]) -> Any:
@@ -95,10 +114,9 @@ def _attempts_of(run_ids: Iterable[UUID]) -> dict[UUID, _Attempts]:
     found: dict[UUID, _Attempts] = {}
     before: dict[UUID, str] = {}
     states = FlowRunState.objects.filter(flow_run__in=list(run_ids)).order_by("flow_run", "seq")
-    for run_id, deployment_id, kind, at in states.values_list(
-        "flow_run_id", "flow_run__deployment_id", "type", "timestamp"
-    ):
-        known = found.setdefault(run_id, _Attempts(is_deployed=deployment_id is not None))
+    columns = ("flow_run_id", "flow_run__deployment_id", "flow_run__parent_task_run__flow_run_id", "type", "timestamp")
+    for run_id, deployment_id, parent_id, kind, at in states.values_list(*columns):
+        known = found.setdefault(run_id, _Attempts(is_deployed=deployment_id is not None, parent_id=parent_id))
         if kind == "RUNNING" and before.get(run_id) != "PAUSED":
             found[run_id] = replace(known, number=known.number + 1, last=at)
         before[run_id] = kind
@@ -116,8 +134,12 @@ def _is_of_last_attempt(row: Mapping[str, Any], run: _Attempts, state: Any) -> b
     return (refused_at is not None and refused_at >= run.last) or (row["state_timestamp"] or run.last) >= run.last
 
 
-def _call(row: Mapping[str, Any], run: _Attempts, state: Any, nested: Mapping[UUID, _Attempts]) -> Call:
-    has_result, expires, child_id = state or (False, None, None)
+def _call(
+    row: Mapping[str, Any], run: _Attempts, state: Any, nested: Mapping[UUID, _Attempts], unclaimed: set[UUID]
+) -> Call:
+    has_result, expires, named = state or (False, None, None)
+    # No two calls stand for one run.
+    child_id = named if named in unclaimed else None
     lasted, end = row["total_run_time"], row["end_time"]
     if run.number > 1 and run.last is not None and end is not None:
         # Its time is that of all attempts together.
@@ -134,9 +156,9 @@ def _call(row: Mapping[str, Any], run: _Attempts, state: Any, nested: Mapping[UU
         upstream=upstream_ids(row["task_inputs"]) if row["task_inputs"] else (),
         expires=expires,
         child_id=child_id,
-        is_deployed=child_id is not None and child_id in nested and nested[child_id].is_deployed,
-        is_childless=child_id is not None and child_id not in nested,
-        ended_itself=child_id is None and row["state_name"] != "Cached",
+        is_deployed=child_id is not None and nested[child_id].is_deployed,
+        is_childless=named is not None and child_id is None,
+        ended_itself=named is None and row["state_name"] != "Cached",
         end=end,
         lasted=lasted,
     )
@@ -218,7 +240,7 @@ def recorded_for(*, run_id: UUID, source_id: UUID | None, after: UUID | None) ->
         source = source_id or next(
             (one.source_id for one in retries if one.flow_run_id == run_id and one.is_new_run), None
         )
-        if source_id is not None and not _is_within(source_id, above):
+        if source_id is not None and not _within({source_id}, above):
             return None
         calls = _calls_of(source, after) if source is not None else []
     is_first = source_id is None and after is None
@@ -247,16 +269,22 @@ def _with_those_before(run_id: UUID) -> list[RunRetry]:
 MOST_SOURCES = 100
 
 
-def _is_within(run_id: UUID, above: set[UUID]) -> bool:
-    """Whether a run is one of these, or nested in one."""
+def _within(run_ids: set[UUID], above: set[UUID]) -> set[UUID]:
+    """Those of the runs that are one of these, or nested in one."""
+    runs_at: dict[UUID, set[UUID]] = {one: {one} for one in run_ids}
+    found: set[UUID] = set()
     for _ in range(DEEPEST + 1):
-        if run_id in above:
-            return True
-        parent = FlowRun.objects.filter(pk=run_id).values_list("parent_task_run__flow_run_id").first()
-        if parent is None or parent[0] is None:
-            return False
-        run_id = parent[0]
-    return False
+        for one in runs_at.keys() & above:
+            found |= runs_at.pop(one)
+        if not runs_at:
+            break
+        higher: dict[UUID, set[UUID]] = defaultdict(set)
+        parents = FlowRun.objects.filter(pk__in=list(runs_at), parent_task_run__isnull=False)
+        for one, parent_id in parents.values_list("pk", "parent_task_run__flow_run_id"):
+            if parent_id is not None:
+                higher[parent_id] |= runs_at[one]
+        runs_at = higher
+    return found
 
 
 def _calls_of(source_id: UUID, after: UUID | None) -> list[dict[str, Any]]:

@@ -212,6 +212,38 @@ def test_the_engine_reads_what_was_set_aside_and_the_calls_of_the_run_that_it_co
     assert api.send(f"/flow_runs/{stranger.pk}/recorded").json()["calls"] == []
 
 
+def test_a_task_run_that_says_it_stands_for_a_run_elsewhere_shows_nothing_of_that(api):
+    stranger = deployed_run()
+    call(stranger, "secret")
+    finish(stranger)
+    run = deployed_run()
+    for number in range(3):
+        call(run, "named", inputs=str(number), child_flow_run_id=stranger.pk)
+    call(run, "itself", child_flow_run_id=run.pk)
+    run = finish(run)
+
+    found = preview(api, run, "named-0")
+
+    assert {one["name"] for one in found["calls"]} == {"named-0", "named-1", "named-2", "itself-0"}
+    assert found["causes"] == {"chosen": 1, "unknown": 3}
+    assert "secret" not in preview(api, run, "secret", status=422)["detail"].partition("it called")[2]
+
+
+def test_two_task_runs_that_say_they_stand_for_one_nested_run_count_it_once(api):
+    run = deployed_run()
+    first = call(run, "first")
+    nested = make_flow_run("RUNNING", parent_task_run_id=first.pk)
+    call(nested, "inner")
+    finish(nested)
+    for name in ("one", "two"):
+        call(run, name, first, child_flow_run_id=nested.pk)
+    run = finish(run)
+
+    found = preview(api, run, "first")
+
+    assert (found["again"], len([one for one in found["calls"] if one["name"] == "inner-0"])) == (4, 1)
+
+
 def test_an_attempt_reports_what_it_took_up(api, run):
     retry(api, run, "c")
 
