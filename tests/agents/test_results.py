@@ -12,7 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.agents.running import Agent, Api
+from tests.agents.running import QUICK, Agent, Api
+from tests.site.running import orion, running_server
 
 StartAgent = Callable[..., Agent]
 KEY = "a key that the machines of this installation share"
@@ -23,16 +24,31 @@ print(json.dumps(read_record(json.loads(sys.argv[1]))))
 """
 
 
-@pytest.fixture
-def lake(api: Api, tmp_path: Path) -> tuple[str, Path]:
-    """A location on the server, and the folder behind it."""
+FIND = """
+import sys
+from orionflow.results.locations import find_location
+for name in sys.argv[1:]:
+    try:
+        print(find_location(name))
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+def add_location(api: Api, url: str, **options: str) -> str:
     name = f"lake-{uuid4().hex[:8]}"
     api.post("/block_types/install_system_block_types", {})
     kind = api.get("/block_types/slug/result-location")
     [schema] = api.post("/block_schemas/filter", {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}})
     named = {"block_type_id": kind["id"], "block_schema_id": schema["id"]}
-    api.post("/block_documents/", {"name": name, "data": {"url": str(tmp_path / "lake")}, **named})
-    return name, tmp_path / "lake"
+    api.post("/block_documents/", {"name": name, "data": {"url": url, "options": options}, **named})
+    return name
+
+
+@pytest.fixture
+def lake(api: Api, tmp_path: Path) -> tuple[str, Path]:
+    """A location on the server, and the folder behind it."""
+    return add_location(api, str(tmp_path / "lake")), tmp_path / "lake"
 
 
 def stored(api: Api, run: str) -> dict[str, Any]:
@@ -84,3 +100,23 @@ def test_job_variables_are_nearer_to_the_run_than_its_deployment(
 
     assert api.until_ended(run)["name"] == "Completed"
     assert stored(api, run)["storage"] == (tmp_path / "other").as_uri()
+
+
+@pytest.mark.long
+def test_who_may_not_read_secrets_uses_locations_without_options_alone(tmp_path: Path):
+    home = tmp_path / "server"
+    with running_server(home, **QUICK) as running:
+        api = Api(running)
+        plain, sealed = add_location(api, "memory://a"), add_location(api, "memory://b", key="hush")
+        seen = {}
+        for role in ("viewer", "deployer"):
+            made = orion(home, "key", "create", role, "--role", role, "-o", "json").stdout
+            key = json.loads(made)["key"]
+            environment = {"ORION_HOME": str(tmp_path / role), "ORION_API_URL": api.url, "ORION_API_KEY": key}
+            command = [sys.executable, "-c", FIND, plain, sealed]
+            seen[role] = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert f"Location(name='{plain}', url='memory://a', options={{}})" in seen["viewer"]
+    assert f"secrets=['result-location/{sealed}']" in seen["viewer"]
+    assert "hush" not in seen["viewer"]
+    assert f"Location(name='{sealed}', url='memory://b', options={{'key': 'hush'}})" in seen["deployer"]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from orionflow.errors import ApiError, MissingResult, NotFound, UntrustedResult, UsageError
+from orionflow.errors import ApiError, MissingResult, NotAllowed, NotFound, UntrustedResult, UsageError
 from orionflow.results.stores import LOCATION, LocalFileSystem, ResultStore, folder_of, leads_out
 from orionflow.settings import current_settings
 from orionflow.settings.locations import NAME, Location, location
@@ -85,7 +85,16 @@ def _read(name: str) -> Location | None:
 
     try:
         with OrionClient() as client:
-            block = client.send(read_block(BLOCK_TYPE, name, include_secrets=True))
+            try:
+                block = client.send(read_block(BLOCK_TYPE, name, include_secrets=True))
+            except NotAllowed as refusal:
+                # A location without options has no secrets.
+                block = client.send(read_block(BLOCK_TYPE, name))
+                if block.data.get("options"):
+                    raise UsageError(
+                        f"The options of the location of results {name!r} are secret, and this program may not read "
+                        f"them: {refusal} A deployment declares it: secrets=['{BLOCK_TYPE}/{name}']."
+                    ) from refusal
     except NotFound:
         return None
     except ApiError as error:
