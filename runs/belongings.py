@@ -23,12 +23,17 @@ def _own(reach: Reach, row: str) -> str:
     if reach.runs != "(NULL)":
         conditions.append(f"{row}.id IN {reach.runs}")
     if reach.starters != "(NULL)":
-        starter = f"json_extract({row}.created_by, '$.id')" if reach.is_sqlite else f"({row}.created_by ->> 'id')"
-        conditions.append(f"{starter} IN {reach.starters}")
+        # The id alone is not enough: whoever makes a run may choose the id of a deployment or a user for it.
+        id, kind = (_said_of_maker(reach, row, name) for name in ("id", "type"))
+        conditions.append(f"({id} IN {reach.starters} AND {kind} = 'FLOW_RUN')")
     if reach.tags != "(NULL)":
         tags = reach.table("runs_flowruntag")
         conditions.append(f"EXISTS (SELECT 1 FROM {tags} g WHERE g.run_id = {row}.id AND g.tag IN {reach.tags})")
     return f"({' OR '.join(conditions)})"
+
+
+def _said_of_maker(reach: Reach, row: str, name: str) -> str:
+    return f"json_extract({row}.created_by, '$.{name}')" if reach.is_sqlite else f"({row}.created_by ->> '{name}')"
 
 
 def through_flow_run(column: str) -> Condition:

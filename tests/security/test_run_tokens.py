@@ -182,6 +182,14 @@ def test_an_attempt_starts_runs_below_its_own_tasks_only(attempt: Attempt, other
     assert (answer.status_code, FlowRun.objects.count() - before) == ((201, 1) if whose == "own" else (403, 0))
 
 
+@pytest.mark.parametrize("kind", ["USER", "DEPLOYMENT", "AUTOMATION", "BACKFILL"])
+def test_an_attempt_with_the_id_of_something_else_sees_nothing_of_it(attempt: Attempt, kind: str):
+    """Whoever makes a run chooses its id: also that of a deployment, whose planned runs have it in `created_by`."""
+    theirs = make_flow_run("RUNNING", created_by={"id": attempt.id, "type": kind, "display_value": "x"})
+
+    assert attempt.client.get(f"/api/flow_runs/{theirs.pk}").status_code == 404
+
+
 @pytest.mark.parametrize("body", [{"state": {"type": "CANCELLED"}}, {"state": {"type": "COMPLETED"}, "force": True}])
 def test_an_attempt_reports_no_run_that_it_started(attempt: Attempt, started: str, body: dict[str, Any]):
     client = attempt.client
