@@ -215,7 +215,9 @@ def _first_line(before: ComparedRun, after: ComparedRun) -> LogDifference | None
 
 def _lines(run_id: UUID) -> list[str]:
     lines = Log.objects.filter(flow_run_id=run_id).order_by("timestamp", "id")
-    return [known.masked(line) for line in lines.values_list(Left("message", LONGEST_LINE), flat=True)[:LINES_COMPARED]]
+    # Masked before they are cut: a part of a secret is not found.
+    read = lines.values_list(Left("message", 2 * LONGEST_LINE), flat=True)[:LINES_COMPARED]
+    return [known.masked(line)[:LONGEST_LINE] for line in read]
 
 
 def _unknown(before: ComparedRun, after: ComparedRun) -> Iterable[str]:

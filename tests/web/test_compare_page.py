@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
+from orionflow.contract.masking import known
 from tests.web.conftest import HOSTILE
 from tests.web.rows import NOON, add_lines, make_flow, make_run, make_task_run
 
@@ -129,3 +130,18 @@ def test_what_runs_say_is_shown_as_text(browser: Client):
 
     assert HOSTILE not in compared(browser, good, bad)
     assert HOSTILE not in browser.get(f"/runs/{bad.id}").content.decode()
+
+
+def test_a_secret_that_ends_where_lines_are_cut_is_masked(browser: Client):
+    good, bad = good_run(), bad_run()
+    add_lines(good, "begin")
+    add_lines(bad, "x" * 990 + "s3cret-value-of-a-test")
+    known.learn(["s3cret-value-of-a-test"])
+
+    try:
+        page = compared(browser, good, bad)
+    finally:
+        known.forget()
+
+    assert "x" * 990 in page
+    assert "s3cret" not in page

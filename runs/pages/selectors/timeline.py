@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Max, Min, OuterRef, Subquery
+from django.db.models import Case, Count, F, Max, Min, OuterRef, Subquery, When
 from django.db.models.functions import Coalesce
 
+from orchestration.large import Bytes
 from orionflow.contract.states import TERMINAL, StateType
 from runs.graphs.selectors import upstream_ids
 from runs.models import FlowRun, TaskRun, TaskRunState
@@ -24,6 +25,8 @@ from runs.time_spent.core.critical import Step, critical_path
 RUNS_SHOWN_APART = 5
 TASKS_SHOWN = 200
 STATES_READ = 2000
+# A task run that takes more inputs than this, as text, is on the critical path by its time alone.
+LARGEST_INPUTS = 65_536
 TIMES = ("state_type", "expected_start_time", "start_time", "end_time", "total_run_time", "state_timestamp", "created")
 
 
@@ -113,7 +116,8 @@ def timeline_of(*, run: FlowRun, now: datetime, tasks: Sequence[SummedTask] | No
 
 
 def _step(line: Line) -> Step:
-    upstream = [str(one) for one in upstream_ids(line.run.task_inputs)] if line.run else []
+    inputs = vars(line.run)["inputs"] if line.run else None
+    upstream = [str(one) for one in upstream_ids(inputs)] if inputs else []
     return Step(line.subject, line.begin, line.spans[-1].end, upstream)
 
 
@@ -172,7 +176,9 @@ def _single_lines(run_id: UUID, keys: Sequence[str], now: datetime) -> list[Line
     child = FlowRun.objects.filter(parent_task_run=OuterRef("pk"))
     runs = list(
         TaskRun.objects.filter(flow_run=run_id, task_key__in=keys[:TASKS_SHOWN])
-        .only("id", "name", "state_name", "run_count", "task_inputs", *TIMES)
+        .only("id", "name", "state_name", "run_count", *TIMES)
+        .annotate(inputs_bytes=Bytes(F("task_inputs")))
+        .annotate(inputs=Case(When(inputs_bytes__lte=LARGEST_INPUTS, then=F("task_inputs"))))
         .annotate(child=Subquery(child.values("pk")[:1]), child_name=Subquery(child.values("name")[:1]))
         .order_by("created")[: TASKS_SHOWN * RUNS_SHOWN_APART]
     )
