@@ -12,6 +12,7 @@ from django import forms
 from deployments.models import Deployment
 from orion_site.forms.fields import NameField, NumberField, ObjectField, TagsField
 from orionflow.contract.deployments import BLOCK_NAME, DeploymentFields, Within
+from orionflow.contract.kinds import LOCATION_NAME
 from orionflow.contract.wire import Shown
 
 OVERLAPS = {
@@ -68,6 +69,14 @@ class DeploymentForm(forms.Form):
     secrets = SecretsField(
         label="Secrets",
         help_text="Blocks that its runs may read although its author may not: TYPE/NAME, between commas.",
+    )
+    result_storage = forms.RegexField(
+        LOCATION_NAME.removesuffix("$") + r"\Z",
+        required=False,
+        empty_value=None,
+        label="Location of results",
+        help_text="A block of the type Result Location, by its name: for results that its code does not place.",
+        error_messages={"invalid": "This names no location; write its name in small letters, such as lake."},
     )
     work_pool = forms.ChoiceField(label="Work pool")
     work_queue = NameField(label="Work queue", help_text="Where its runs wait. It is made if it is new.")

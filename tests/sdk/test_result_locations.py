@@ -210,6 +210,7 @@ def test_a_result_that_is_gone_from_a_location_is_missing(lake: str):
         "location:../lake",
         "location:lake/../../x",
         "location:Lake",
+        "location:lake\n",
         "location:a\x00b",
         "memory://lake/results",
         "s3://bucket/x",

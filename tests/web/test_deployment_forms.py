@@ -57,6 +57,7 @@ def test_each_field_is_changed_and_planned_runs_follow(browser: Client):
             "concurrency_limit": "",
             "crash_retries": "2",
             "must_start_within": "60",
+            "result_storage": "lake",
         },
     )
 
@@ -64,7 +65,19 @@ def test_each_field_is_changed_and_planned_runs_follow(browser: Client):
     assert (made.description, made.tags, made.parameters) == ("New", ["x", "y"], {"n": 2})
     assert (made.work_queue.name, made.overlap, made.concurrency_limit) == ("gpu", "skip", None)
     assert (made.crash_retries, made.must_start_within) == (2, timedelta(minutes=1))
+    assert made.result_storage == "lake"
     assert {tuple(run.tags) for run in FlowRun.objects.all()} == {("auto-scheduled", "x", "y")}
+
+
+@pytest.mark.parametrize("name", ["../lake", "Lake", "s3://bucket", "a b", "lake\n", "x" * 101])
+def test_what_names_no_location_is_refused(browser: Client, name: str):
+    made = make_deployment()
+    path = f"/deployments/{made.pk}/edit"
+
+    answer = browser.post(path, filled_in(browser, path) | {"result_storage": name})
+
+    made.refresh_from_db()
+    assert (answer.status_code, made.result_storage) == (422, None)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from pydantic import AliasChoices, Field, model_validator
 
+from orionflow.contract.kinds import LOCATION_NAME
 from orionflow.contract.policies import Overlap
 from orionflow.contract.schedules import Definition, DeploymentSchedule, ScheduleCreate
 from orionflow.contract.wire import (
@@ -34,7 +35,7 @@ Within = Annotated[float, Field(gt=0, le=1e9, description="Seconds.")]
 _FROM_PLAN = "From the time that it is planned for. Empty: any time."
 Path = Annotated[str, Field(max_length=4096)]
 # Of a named location of results; a folder may be another one on each machine.
-LocationName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$")]
+LocationName = Annotated[str, Field(pattern=LOCATION_NAME)]
 # A block: its type and its name, such as secret/db-password.
 BLOCK_NAME = r"^[a-z0-9-]{1,255}/[a-z0-9-]{1,255}$"
 BlockName = Annotated[str, Field(pattern=BLOCK_NAME, description="TYPE/NAME of a block.")]

@@ -64,6 +64,8 @@ class _OfCause:
 CauseFields = Annotated[dict[str, str], _OfCause()]
 
 
+# How a location of results may be called.
+LOCATION_NAME = r"^[a-z0-9][a-z0-9_-]{0,99}$"
 # The labels by which a resource of an event is known, and its part in the event.
 RESOURCE_ID = "prefect.resource.id"
 RESOURCE_ROLE = "prefect.resource.role"

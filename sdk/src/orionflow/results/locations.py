@@ -29,7 +29,7 @@ GONE = "run the task again with refresh_cache=True."
 
 
 def is_name(text: str) -> bool:
-    return NAME.match(text) is not None
+    return NAME.fullmatch(text) is not None
 
 
 def store_of_location(name: str) -> ResultStore:

@@ -172,7 +172,7 @@ def name_store(store: ResultStore) -> None:
 
 def name_option(chosen: StoreOption) -> None:
     """Let references name the store of an option; one that cannot be used is refused where it is used."""
-    if isinstance(chosen, str) and NAME.match(chosen):
+    if isinstance(chosen, str) and NAME.fullmatch(chosen):
         # References to locations are followed without that, and a declaration must not ask the API.
         return
     with suppress(UsageError, AttributeError):

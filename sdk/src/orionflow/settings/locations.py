@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,99}$")
+from orionflow.contract.kinds import LOCATION_NAME
+
+NAME = re.compile(LOCATION_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Location:
 
 def location(name: str, url: object, options: object = None) -> Location:
     """A location, checked. Raises ValueError."""
-    if not NAME.match(name):
+    if not NAME.fullmatch(name):
         raise ValueError(f"names a location {name!r}; use lower-case letters, digits, - and _")
     if not isinstance(url, str) or not url.strip():
         raise ValueError(f"gives the location {name!r} no folder or address")
