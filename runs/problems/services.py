@@ -19,7 +19,7 @@ from events.recording.record import new_event, record_events
 from orchestration.errors import ProblemNotFound
 from orchestration.sight import seeing
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orionflow.contract.fingerprints import Cause, cause_of_state, normalised
+from orionflow.contract.fingerprints import Cause, cause_of_state, is_sum, normalised, words_of
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 from orionflow.contract.states import StateType
 from runs.models import Flow, FlowRun, FlowRunState, Occurrence, Problem
@@ -153,7 +153,7 @@ def _locked_problems(grouped: Mapping[UUID, Sequence[Occurrence]], now: datetime
             id=problem_id,
             type=cause.type,
             place=cause.place,
-            message=cause.message,
+            message=normalised(words),
             since=own[0].seen_at,
             first_seen=own[0].seen_at,
             last_seen=own[0].seen_at,
@@ -162,7 +162,7 @@ def _locked_problems(grouped: Mapping[UUID, Sequence[Occurrence]], now: datetime
         )
         for problem_id, own in sorted(grouped.items())
         if problem_id not in known
-        for cause, _ in [causes[problem_id]]
+        for cause, words in [causes[problem_id]]
     ]
     Problem.objects.bulk_create(missing, ignore_conflicts=True)
     problems = list(Problem.objects.select_for_update(no_key=True).filter(pk__in=grouped).order_by("pk"))
@@ -172,35 +172,25 @@ def _locked_problems(grouped: Mapping[UUID, Sequence[Occurrence]], now: datetime
 
 
 def _causes(newest: Mapping[UUID, Occurrence]) -> dict[UUID, tuple[Cause, str]]:
-    """The cause that these occurrences' states name, and its message as it was. One query, and more for sums."""
+    """The cause that these occurrences' states name, and its words. One query, and more where others have the words."""
     states = FlowRunState.objects.in_bulk([one.pk for one in newest.values()])
     found: dict[UUID, tuple[Cause, str]] = {}
-    sums: dict[UUID, tuple[UUID, str]] = {}
+    elsewhere: dict[UUID, tuple[UUID, str]] = {}
     for problem_id, one in newest.items():
         state = states.get(one.pk)
         details, name, message = (state.details, state.name, state.message or "") if state else ({}, "Failed", "")
         cause = cause_of_state(details.get("cause"), name, message)
-        example = example_of(cause, name, message)
-        found[problem_id] = (cause, cause.message if example is None else example)
-        if example is None:
-            sums[one.run_id] = (problem_id, message)
+        words = words_of(cause.type, name, message)
+        found[problem_id] = (cause, error_in(message) if words is None else words)
+        if words is None:
+            elsewhere[one.run_id] = (problem_id, message)
     # "2 of 40 runs failed": the words of the error are those of the task run that it came from.
-    guilt = guilt_of({run_id: message for run_id, (_, message) in sums.items()}) if sums else {}
-    for run_id, (problem_id, _) in sums.items():
-        cause = found[problem_id][0]
-        found[problem_id] = (cause, example_of(cause, "", guilt[run_id].error) or cause.message)
-    return found
-
-
-def example_of(cause: Cause, state_name: str, message: str) -> str | None:
-    """The words of an error without its type, which stands beside them; None where they are not those of the cause."""
-    words = " ".join(error_in(message).split())
-    kind, _, rest = words.partition(": ")
-    if kind.rpartition(".")[2] == cause.type:
-        return rest[:LONGEST_EXAMPLE]
-    if state_name == cause.type or normalised(words) == cause.message:
-        return words[:LONGEST_EXAMPLE]
-    return rest[:LONGEST_EXAMPLE] if rest and normalised(rest) == cause.message else None
+    guilt = guilt_of({run_id: message for run_id, (_, message) in elsewhere.items()}) if elsewhere else {}
+    for run_id, (problem_id, _) in elsewhere.items():
+        cause, error = found[problem_id][0], guilt[run_id].error
+        words = words_of(cause.type, None, error)
+        found[problem_id] = (cause, words if words is not None else "" if is_sum(error) else error)
+    return {problem_id: (cause, words[:LONGEST_EXAMPLE]) for problem_id, (cause, words) in found.items()}
 
 
 def _apply(

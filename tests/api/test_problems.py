@@ -24,7 +24,8 @@ def failed(flow: str = "etl", *, deployed: bool = False, cause=CAUSE, **fields) 
     own = make_flow(flow)
     if deployed:
         fields["deployment_id"] = Deployment.objects.get_or_create(name="prod", flow=own)[0].pk
-    state = make_state("FAILED", message="The flow raised KeyError: 'price'", cause=cause)
+    message = "The flow raised ValueError: boom" if cause is OTHER else "The flow raised KeyError: 'price'"
+    state = make_state("FAILED", message=message, cause=cause)
     return make_flow_run(state, flow=own, now=timezone.now(), **fields)
 
 

@@ -11,7 +11,6 @@ def runs_fail(said: Any) -> None:
         "fingerprint": "0123456789abcdef0123456789abcdef",
         "type": "KeyError",
         "place": "brew.py:load_hops",
-        "message": "…",
     }
     failed = {"type": "FAILED", "message": "The flow raised KeyError: 'hops'", "state_details": {"cause": cause}}
     run = {"flow_id": flow, "name": "kettle", "flow_version": "1", "state": {"type": "RUNNING"}}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from orionflow.contract.fingerprints import cause_of, cause_of_state, normalised
 from orionflow.contract.states import StateDetails
@@ -116,7 +118,16 @@ def test_a_flow_that_cannot_be_loaded_has_the_type_of_its_error():
 def test_the_cause_that_came_with_a_state_counts():
     own = cause_of("KeyError", "'x'", FRAMES)
 
-    assert cause_of_state(own.as_dict(), "Failed", "2/40 runs failed.") == own
+    assert cause_of_state(own.as_dict(), "Failed", "2/40 runs failed.") == replace(own, message="")
+
+
+def test_the_message_of_a_cause_is_that_of_its_state_where_secrets_are_masked():
+    own = cause_of("ValueError", "bad token my secret 42", FRAMES)
+
+    found = cause_of_state(own.as_dict(), "Failed", "The flow raised ValueError: bad token ********")
+
+    assert "secret" not in str(own.as_dict())
+    assert (found.fingerprint, found.message) == (own.fingerprint, "bad token ********")
 
 
 @pytest.mark.parametrize("forged", ["", "x" * 32, "A" * 32, "../../etc", 5, None, "0" * 33])
@@ -127,11 +138,13 @@ def test_a_fingerprint_that_is_none_is_made_of_the_words(forged: object):
 
 
 def test_a_cause_is_stored_without_what_it_should_not_have():
-    details = StateDetails(cause={"fingerprint": "0" * 32, "type": "E" * 500, "message": "m" * 9000})
+    sent = {"cause": {"fingerprint": "0" * 32, "type": "E" * 500, "message": "m" * 9000}}
+    details = TypeAdapter(StateDetails).validate_python(sent)
 
     found = cause_of_state(details.cause, "Failed", None)
 
-    assert (len(found.type), len(found.message)) == (120, 240)
+    assert details.cause == {"fingerprint": "0" * 32, "type": "E" * 120}
+    assert len(found.type) == 120
 
 
 @given(st.text(max_size=900))

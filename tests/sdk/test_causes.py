@@ -27,9 +27,10 @@ def cause_of(state) -> dict[str, str]:
     return state.state_details.cause or {}
 
 
-def told(state) -> tuple[str, str, str]:
+def told(state) -> tuple[str, str]:
     cause = cause_of(state)
-    return cause["type"], cause["place"], cause.get("message", "")
+    assert "message" not in cause
+    return cause["type"], cause["place"]
 
 
 def test_a_task_its_flow_and_the_flow_around_it_have_one_cause():
@@ -44,7 +45,7 @@ def test_a_task_its_flow_and_the_flow_around_it_have_one_cause():
 
     states = [outer(return_state=True), inner(return_state=True)]
 
-    assert told(states[0]) == ("KeyError", "test_causes.py:load_rows", "…")
+    assert told(states[0]) == ("KeyError", "test_causes.py:load_rows")
     assert cause_of(states[0]) == cause_of(states[1])
 
 
@@ -81,7 +82,7 @@ def test_the_flows_own_exception_is_its_cause():
     def own() -> None:
         helper()
 
-    assert told(own(return_state=True)) == ("RuntimeError", "test_causes.py:helper", "no token #")
+    assert told(own(return_state=True)) == ("RuntimeError", "test_causes.py:helper")
 
 
 def test_library_frames_are_left_out():
@@ -91,7 +92,7 @@ def test_library_frames_are_left_out():
 
         json.loads("{")
 
-    assert told(reading(return_state=True))[:2] == ("JSONDecodeError", "test_causes.py:reading")
+    assert told(reading(return_state=True)) == ("JSONDecodeError", "test_causes.py:reading")
 
 
 def test_a_timeout_names_what_took_too_long():
@@ -103,10 +104,7 @@ def test_a_timeout_names_what_took_too_long():
     def waiting() -> None:
         slow()
 
-    kind, place, message = told(waiting(return_state=True))
-
-    assert (kind, place) == ("TimedOut", "test_causes.py:slow")
-    assert message == "Task … ran longer than its timeout_seconds=#."
+    assert told(waiting(return_state=True)) == ("TimedOut", "test_causes.py:slow")
 
 
 def raise_far_away() -> None:
@@ -129,12 +127,17 @@ def test_an_exception_of_another_process_has_the_cause_that_it_would_have_here()
     assert cause_of(elsewhere(return_state=True)) == cause_of(here(return_state=True))
 
 
-def test_a_group_of_exceptions_has_the_cause_of_its_first():
+def test_groups_of_exceptions_differ_by_their_first():
     @flow
-    def grouped() -> None:
-        raise ExceptionGroup("two", [ExceptionGroup("one", [OSError("disk 4")]), ValueError("x")])
+    def grouped(first: Exception) -> None:
+        raise ExceptionGroup("two", [ExceptionGroup("one", [first]), ValueError("x")])
 
-    assert told(grouped(return_state=True))[0] == "OSError"
+    one, same, other = (
+        grouped(first, return_state=True) for first in (OSError("disk 4"), OSError("disk 5"), KeyError("x"))
+    )
+
+    assert told(one) == ("ExceptionGroup", "test_causes.py:grouped")
+    assert cause_of(one) == cause_of(same) != cause_of(other)
 
 
 def test_hostile_exceptions_cost_the_run_nothing():

@@ -99,12 +99,12 @@ def test_a_state_without_a_cause_is_placed_by_its_words():
     assert Problem.objects.get(type="ValueError").example == "row 2 is bad"
 
 
-def test_a_sum_shows_the_error_of_the_cause_that_came_with_it():
+def test_a_sum_without_a_failed_task_run_has_the_type_of_its_cause():
     failed(cause=OTHER, message="2/40 runs failed.")
 
     work_on_problems(later())
 
-    assert the_problem(OTHER).title == "ValueError: boom"
+    assert (the_problem(OTHER).title, the_problem(OTHER).place) == ("ValueError", "load.py:parse")
 
 
 def test_a_sum_shows_the_words_of_the_task_run_that_failed_first():

@@ -18,6 +18,7 @@ from orionflow.contract.kinds import CAUSE_FIELDS, bounded_cause
 VERSION = 1
 # Of a longer message nobody reads more in a list, and searching it would be felt.
 LOOKED_AT = 2_000
+LONGEST_MESSAGE = 240
 # The innermost of the user's functions; recursion would make a cause of each depth.
 MOST_FRAMES = 6
 ANYTHING, NUMBER = "…", "#"
@@ -67,8 +68,8 @@ class Cause:
     message: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """Its fields that say something, as they travel in the details of a state."""
-        given = {"fingerprint": self.fingerprint, "type": self.type, "place": self.place, "message": self.message}
+        """Its fields that say something, as they travel in the details of a state; its message is the state's."""
+        given = {"fingerprint": self.fingerprint, "type": self.type, "place": self.place}
         return {name: text for name, text in given.items() if text}
 
 
@@ -97,7 +98,10 @@ def cause_of_state(
     """
     if details and _FINGERPRINT.fullmatch(str(details.get("fingerprint", ""))):
         given = bounded_cause(details)
-        return Cause(given["fingerprint"], given.get("type", ""), given.get("place", ""), given.get("message", ""))
+        kind = given.get("type", "")
+        return Cause(
+            given["fingerprint"], kind, given.get("place", ""), normalised(words_of(kind, name, message) or "")
+        )
     words = _RAISED.sub("", message or "")
     if match := _NAMED.match(words):
         return cause_of(match[1].rpartition(".")[2], match[2], scope=scope)
@@ -106,12 +110,26 @@ def cause_of_state(
     return cause_of(name or "Failed", words, scope=scope)
 
 
+def is_sum(words: str) -> bool:
+    """Whether they count runs, as "2/40 runs failed." does: of the cause they say nothing."""
+    return _SUM.match(words) is not None
+
+
+def words_of(type_name: str, state_name: str | None, message: str | None) -> str | None:
+    """The words of an error in the message of its state, without its type; None where they are not there."""
+    words = " ".join(_RAISED.sub("", message or "").split())
+    kind, _, rest = words.partition(": ")
+    if kind.rpartition(".")[2] == type_name:
+        return rest
+    return words if state_name == type_name else None
+
+
 def normalised(message: str) -> str:
     """The message without what differs from run to run, in one line."""
     text = _VARYING.sub(_replaced, " ".join(message[:LOOKED_AT].split()))
     if len(message) > LOOKED_AT:
         text = _UNENDED.sub(ANYTHING, _UNCLOSED.sub(ANYTHING, text))
-    return _ENCLOSED.sub(rf"\1{ANYTHING}\2", _REPEATED.sub(ANYTHING, text))[: CAUSE_FIELDS["message"]]
+    return _ENCLOSED.sub(rf"\1{ANYTHING}\2", _REPEATED.sub(ANYTHING, text))[:LONGEST_MESSAGE]
 
 
 def _replaced(match: re.Match[str]) -> str:

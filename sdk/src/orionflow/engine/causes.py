@@ -59,20 +59,20 @@ def _first_cause(states: Iterable[Any]) -> dict[str, str] | None:
 
 
 def _cause_of_exception(error: BaseException, function: Callable[..., Any], name: str) -> dict[str, str]:
-    trace = error.__traceback__
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-        trace = error.__traceback__ or trace
     # The exception of a task comes out of its flow, and of the flow around that: it is one cause.
     if noted := _noted(error):
         return noted
-    frames = own_frames(error, trace, _folder_of(function))
-    kind = type(error).__name__
+    kind, first, trace = type(error).__name__, error, error.__traceback__
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+        trace = first.__traceback__ or trace
+    frames = own_frames(first, trace, _folder_of(function))
     if not frames and isinstance(error, OrionError):
         # We raised it about this function: it took too long, its value cannot be stored, its process is gone.
         frames = _frames_of(function)
         kind = name if isinstance(error, TimeoutError) else kind
-    found = cause_of(kind, as_text(error), frames).as_dict()
+    words = as_text(first) if first is error else f"{type(first).__name__}: {as_text(first)}"
+    found = cause_of(kind, words, frames).as_dict()
     # Some exceptions let nobody write on them; their cause is found once more.
     with suppress(Exception):
         setattr(error, _CAUSE, found)
