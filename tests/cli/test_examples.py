@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ EXAMPLES = [
 CODES = {
     # It fails again: what it was called with has not changed.
     "orion flow-run retry @last-failed --entrypoint flows.py:etl": 1,
+    # Where the code of a flow is that was not deployed, only --entrypoint says.
+    "orion replay @last-failed": 1,
+    # They ask before they run code, and here nobody answers.
+    "orion replay bug.orion --debug": 2,
+    "orion replay bug.orion --task load-0 --until load-0": 2,
+    "orion replay bug.orion --edit load": 2,
+    # It fails here as it did there.
+    "orion replay bug.orion --code capsule --offline --yes": 1,
     # No run of its flow completed before it.
     "orion flow-run diff @last-failed": 5,
     "orion fr diff @last-failed -o json": 5,
@@ -66,8 +75,14 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def session(home):
-    with companion(home, cwd=GALLERY) as orion:
+def gallery(tmp_path_factory):
+    """A copy: examples write files."""
+    return shutil.copytree(GALLERY, tmp_path_factory.mktemp("gallery") / "gallery")
+
+
+@pytest.fixture(scope="module")
+def session(home, gallery):
+    with companion(home, cwd=gallery) as orion:
         yield orion
 
 
@@ -105,6 +120,7 @@ NEEDED = {
     "fr": RUNS,
     "problem": RUNS,
     "bulk": [*RUNS, ["bulk", "start", "cancel", "flow:etl", "--yes"]],
+    "replay": [*RUNS, ["pull", "@last-failed", "-f", "bug.orion", "--entrypoint", "flows.py:etl", "--force"]],
     "result": KEPT,
     "task-run": RUNS,
     "tr": RUNS,
@@ -159,7 +175,7 @@ def prepare(orion, line, home):
 
 
 @pytest.mark.parametrize("line", dict.fromkeys(EXAMPLES))
-def test_the_example_does_what_it_says(orion, home, line, tmp_path):
+def test_the_example_does_what_it_says(orion, home, gallery, line, tmp_path):
     if "profile create" in line:
         (home / "profiles.toml").unlink()
     prepare(orion, line, home)
@@ -167,6 +183,6 @@ def test_the_example_does_what_it_says(orion, home, line, tmp_path):
     # A key is kept for a minute after the next one: each rotation has a home of its own.
     answer = run_orion(ready_home(tmp_path), *words_of(line)) if "secret rotate" in line else orion(*words_of(line))
 
-    (GALLERY / "prod.yaml").unlink(missing_ok=True)
-    (GALLERY / "result.json").unlink(missing_ok=True)
+    for made in ("prod.yaml", "result.json", "bug.orion", "brave-otter.orion", "brave-otter.html"):
+        (gallery / made).unlink(missing_ok=True)
     assert answer.code == CODES.get(line, 0), answer.err

@@ -237,6 +237,15 @@ def test_results_that_were_not_kept_are_computed_again_and_said_to_be(place: Pla
     assert "runs too  extract-0, transform-0, transform-1, transform-3: their results are not in" in answer.err
 
 
+def test_a_task_that_the_run_has_not_is_answered_with_those_that_it_has(failed: Place):
+    file = str(failed.capsule("--entrypoint", "flows.py:etl"))
+
+    answer = failed.orion("replay", file, "--task", "publish", "--yes")
+
+    assert answer.code == 1
+    assert "It has extract-0, transform-0, transform-1" in answer.err
+
+
 def test_a_chosen_task_runs_and_its_value_is_compared(failed: Place):
     file = str(failed.capsule("--entrypoint", "flows.py:etl"))
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 @command(
     ("orion replay @last-failed", "run it here: what finished takes its results, what failed runs"),
     ("orion replay bug.orion --debug", "stop in the failed task, at its first line"),
-    ("orion replay bug.orion --task transform-3 --until transform-3", "only as far as that"),
-    ("orion replay bug.orion --edit transform", "change the code first, and see what that changes"),
+    ("orion replay bug.orion --task load-0 --until load-0", "only as far as that"),
+    ("orion replay bug.orion --edit load", "change the code first, and see what that changes"),
     ("orion replay bug.orion --code capsule --offline --yes", "with the code in the file, without a network"),
 )
 @click.argument("what", metavar="RUN|FILE")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,10 @@ from orionflow.replay.code_files import Code, differing_files, file_of_function,
 from orionflow.replay.records import BAD, FlowRunRecords, RecordedResult, Records, TaskRunRecord, read_records
 from orionflow.results.sealing import is_ours
 from orionflow.spelling import did_you_mean
+
+
+# So many task runs are named to whoever asks for one that is not there.
+NAMED = 8
 
 
 class NoSuchTask(OrionError):
@@ -239,8 +242,9 @@ def find_task(records: Records, wanted: str) -> TaskRunRecord:
     if runs := _of_function(tasks, wanted):
         # Of several, the one that failed is meant.
         return next((one for one in runs if one.type in BAD), runs[0])
-    known = Counter(one.name for one in tasks)
-    raise NoSuchTask(f"The run has no task run {wanted!r}. {did_you_mean(wanted, list(known), 'It has none.')}".strip())
+    named = list(dict.fromkeys(one.name for one in tasks))
+    has = f"It has {', '.join(named[:NAMED])}{' and others' if named[NAMED:] else ''}." if named else "It has none."
+    raise NoSuchTask(f"The run has no task run {wanted!r}. {did_you_mean(wanted, named, has)}")
 
 
 def _of_function(tasks: Sequence[TaskRunRecord], name: str) -> list[TaskRunRecord]:
