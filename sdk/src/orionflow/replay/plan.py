@@ -16,7 +16,6 @@ from orionflow.replay.records import BAD, FlowRunRecords, RecordedResult, Record
 from orionflow.results.sealing import is_ours
 from orionflow.spelling import did_you_mean
 
-
 # So many task runs are named to whoever asks for one that is not there.
 NAMED = 8
 
