@@ -241,9 +241,9 @@ def find_task(records: Records, wanted: str) -> TaskRunRecord:
     if runs := _of_function(tasks, wanted):
         # Of several, the one that failed is meant.
         return next((one for one in runs if one.type in BAD), runs[0])
-    named = list(dict.fromkeys(one.name for one in tasks))
-    has = f"It has {', '.join(named[:NAMED])}{' and others' if named[NAMED:] else ''}." if named else "It has none."
-    raise NoSuchTask(f"The run has no task run {wanted!r}. {did_you_mean(wanted, named, has)}")
+    known = list(dict.fromkeys(one.name for one in tasks))
+    has = f"It has {', '.join(known[:NAMED])}{' and others' if known[NAMED:] else ''}." if known else "It has none."
+    raise NoSuchTask(f"The run has no task run {wanted!r}. {did_you_mean(wanted, known, has)}")
 
 
 def _of_function(tasks: Sequence[TaskRunRecord], name: str) -> list[TaskRunRecord]:
