@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.test import Client
@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from deployments.models import Deployment
 from orionflow.contract.fingerprints import cause_of
-from runs.models import FlowRun, FlowRunState
+from runs.models import Environment, FlowRun, FlowRunState
 from tests.factories import make_flow_run, make_state
 from tests.web.conftest import HOSTILE
 from tests.web.rows import make_flow, make_run
@@ -168,3 +168,17 @@ def test_the_page_of_a_problem_asks_about_its_runs(browser: Client):
     address = f"/runs/common?problem={UUID(cause.fingerprint)}"
     assert f'href="{address}"' in page
     assert "parameter region &quot;eu&quot;" in browser.get(address).content.decode()
+
+
+def test_packages_are_compared_that_differ_between_environments(browser: Client):
+    old, new = (
+        Environment.objects.create(id=uuid4(), python="3.11.2", packages={"pandas": version, "six": "1.17"})
+        for version in ("2.2", "2.3")
+    )
+    for run in fleet(parameters={}):
+        environment = new if run.state_type == "FAILED" else old
+        FlowRun.objects.filter(pk=run.pk).update(environment_id=environment.pk)
+
+    answer = browser.get("/runs/common?state=failed")
+
+    assert [line.finding.name for line in answer.context["lines"]] == ["package pandas 2.3"]

@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from orionflow.contract.masking import known
+from runs.models import Environment
 from tests.web.conftest import HOSTILE
 from tests.web.rows import NOON, add_lines, make_flow, make_run, make_task_run
 
@@ -145,3 +146,19 @@ def test_a_secret_that_ends_where_lines_are_cut_is_masked(browser: Client):
 
     assert "x" * 990 in page
     assert "s3cret" not in page
+
+
+def test_packages_and_the_commit_are_compared_on_both_pages(browser: Client):
+    shared = {"python": "3.11.2", "platform": "linux"}
+    ids = [uuid4(), uuid4()]
+    for id, commit, version in zip(ids, ("4fa9c1d2", "9be2d0e1"), ("2.2", "2.3"), strict=True):
+        Environment.objects.create(id=id, commit=commit * 5, packages={"pandas": version, "six": "1.17"}, **shared)
+    good, bad = good_run(environment_id=ids[0]), bad_run(environment_id=ids[1])
+
+    for page in (compared(browser, good, bad), browser.get(f"/runs/{bad.id}").content.decode()):
+        assert "4fa9c1d" in page
+        assert "9be2d0e" in page
+        assert "pandas" in page
+        assert "six" not in page
+    assert "not known of" not in compared(browser, good, bad)
+    assert "Packages and commit are not known of one of the runs." in compared(browser, make_run("old"), bad)
