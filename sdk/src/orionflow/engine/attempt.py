@@ -10,7 +10,7 @@ from orionflow.context import TaskRunContext, _task_run
 from orionflow.contract.ids import uuid7
 from orionflow.contract.states import BAD, NO_DETAILS
 from orionflow.engine.effects import Do, Steps, UserCode
-from orionflow.engine.failures import log_exception, logger_of
+from orionflow.engine.failures import log_exception, logger_of, note_cause
 from orionflow.engine.final_state import (
     fail_for_want_of_storage,
     keep_unstored,
@@ -47,9 +47,6 @@ def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
     elif state.type is StateType.FAILED and task.retries:
         state.amend_details(retriable=_is_retriable(call, state))
     if state.type in BAD:
-        # Loaded where something fails.
-        from orionflow.engine.causes import note_cause
-
         note_cause(state, task.fn)
     if state.data is None and state.value is not None:
         state.data = UNPERSISTED

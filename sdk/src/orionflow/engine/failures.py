@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Any
 from orionflow.engine.run_calls import TaskCall
 from orionflow.logging import task_run_logger
 from orionflow.recordable import as_text
+from orionflow.states import State
 
 # A replay looks at functions from outside.
 OWN = tuple(str(Path(__file__).parents[1] / name) for name in ("engine", "replay"))
@@ -46,6 +48,17 @@ def _is_logged(error: BaseException) -> bool:
         return object.__getattribute__(error, _LOGGED) is True
     except AttributeError:
         return False
+
+
+def note_cause(state: State[Any], function: Callable[..., Any]) -> None:
+    """Write the cause of a bad state into its details, if it can be found; the server goes by the words otherwise."""
+    try:
+        # Loaded where something fails.
+        from orionflow.engine import causes
+    except (OSError, ImportError):
+        # What failed may be that no more files can be opened.
+        return
+    causes.note_cause(state, function)
 
 
 def users_part(trace: TracebackType | None) -> TracebackType | None:

@@ -30,6 +30,7 @@ from orionflow.engine.commands import (
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Do, Sleep, Steps, surely
 from orionflow.engine.environments import note_environment
+from orionflow.engine.failures import note_cause
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
 from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names, propose, propose_end, store_value
@@ -183,9 +184,6 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
     if ended.is_completed():
         yield from store_value(active, ended)
     if ended.type in BAD:
-        # Loaded where something fails.
-        from orionflow.engine.causes import note_cause
-
         note_cause(ended, active.flow.fn)
     if ended.data is None and ended.value is not None:
         ended.data = UNPERSISTED
