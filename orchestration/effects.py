@@ -92,9 +92,12 @@ class Effects:
         """Note by which problem a flow run failed. A service counts these rows, so no failure waits for another."""
         assert state.id is not None
         assert state.timestamp is not None
-        # Loaded where something fails.
-        from orionflow.contract.fingerprints import cause_of_state
-
+        try:
+            # Loaded where something fails.
+            from orionflow.contract.fingerprints import cause_of_state
+        except (OSError, ImportError):
+            # A program may fail because it can open no more files; its state is worth more than the problem.
+            return
         cause = cause_of_state(state.details.cause, state.name, state.message, scope=flow_id.hex)
         spell, problem = dialect(), UUID(cause.fingerprint)
         ids = [state.id, problem, run.id, flow_id, run.deployment_id, state.timestamp]
