@@ -103,7 +103,7 @@ class World:
     def _record(self, run: FlowRun) -> Any:
         books = (run.seq, run.state_type, run.state_name, run.run_count, bool(run.start_time), bool(run.end_time))
         # A pause that came and went in one unit leaves no mark of it; elsewhere the mark says false.
-        policy = {name: value for name, value in run.empirical_policy.items() if value}
+        policy = {name: value for name, value in sorted(run.empirical_policy.items()) if value}
         refused = run.refusal and run.refusal["reason"]
         events = Event.objects.filter(resource_id=f"prefect.flow-run.{run.pk}").order_by("id")
         recorded = [(one.event, one.payload["initial_state"]) for one in events]
