@@ -119,6 +119,7 @@ NEEDED = {
     "flow-run": RUNS,
     "fr": RUNS,
     "problem": RUNS,
+    "pull": RUNS,
     "bulk": [*RUNS, ["bulk", "start", "cancel", "flow:etl", "--yes"]],
     "replay": [*RUNS, ["pull", "@last-failed", "-f", "bug.orion", "--entrypoint", "flows.py:etl", "--force"]],
     "result": KEPT,
