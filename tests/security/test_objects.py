@@ -21,6 +21,7 @@ from orion_site.accounts.objects import _discover, address_of, owned_tables, sig
 from orion_site.accounts.permissions import OF_OBJECTS, Action
 from orion_site.accounts.users import actor_of_user, create_group, create_user
 from runs.models import FlowRun, Occurrence, Problem
+from tests.factories import make_flow_run, make_task_run
 from tests.rounds import by_database
 from tests.security.askers import ELSEWHERE, Asker, key_of
 from tests.security.test_walk import addresses, filled
@@ -259,6 +260,31 @@ def test_an_operator_of_a_deployment_operates_it(own: World, other: World):
     assert client.call("DELETE", f"/api/deployments/{deployment}").status_code == 403
     assert client.call("POST", "/api/logs/", []).status_code == 403
     assert client.call("POST", "/api/block_types/filter", {}).status_code == 403
+
+
+def test_an_operator_of_a_deployment_retries_its_runs_from_a_task_and_no_others(own: World, other: World):
+    client = asker("operator:deployment:alder-flow/alder-daily")
+    run, asked = make_ended_run(own), {"from_tasks": ["@failed"], "new_run": True}
+
+    begun = client.call("POST", f"/api/flow_runs/{run}/retry", asked)
+
+    assert begun.status_code == 201, begun.content
+    new = begun.json()["retry"]["flow_run_id"]
+    assert client.get(f"/api/flow_runs/{new}").status_code == 200
+    assert [one["source_id"] for one in client.get(f"/api/flow_runs/{run}/retries").json()] == [run]
+    theirs = make_ended_run(other)
+    for path in (f"{theirs}/retry", f"{theirs}/retry/preview", f"{theirs}/recorded"):
+        assert client.call("POST", f"/api/flow_runs/{path}", asked).status_code in {403, 404}
+    viewer = Asker(key_of(someone("viewer", name="vera")))
+    assert viewer.call("POST", f"/api/flow_runs/{run}/retry", asked).status_code == 403
+
+
+def make_ended_run(world: World) -> str:
+    """A run of the world's deployment in which a task failed."""
+    deployed = world.rows["runs_flowrun"]
+    run = make_flow_run("FAILED", flow=deployed.flow, deployment_id=deployed.deployment_id)
+    make_task_run("FAILED", flow_run=run)
+    return str(run.pk)
 
 
 def test_a_bulk_action_of_an_operator_of_a_deployment_concerns_its_runs_alone(own: World, other: World):
