@@ -265,6 +265,8 @@ def _somebody_cleans_up(said, flow, run, task):
 
 # They tell of the installation, and of nothing that a client depends on.
 NOT_RECORDED = {
+    # A page.
+    "export_flow_run",
     "filter_audit_entries",
     "make_link",
     "read_me",

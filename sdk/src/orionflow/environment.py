@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from orionflow.contract.ids import environment_id
+from orionflow.private_files import make_private_folder, private_opener
 
 MOST_PACKAGES = 2_000
 # Of the code itself, so many files up to this size make the digest.
@@ -132,8 +133,9 @@ def must_be_said(api_url: str, home: Path, id: UUID) -> bool:
     except OSError:
         pass
     try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.touch()
+        make_private_folder(note.parent)
+        with open(note, "wb", opener=private_opener):
+            os.utime(note)
     except OSError:
         # A home that cannot be written to: it is said by each process.
         pass
