@@ -242,6 +242,27 @@ class OccurrenceAdmin(RecordAdmin):
     ordering = ["-id"]
 
 
+@admin.register(models.RunRetry)
+class RunRetryAdmin(RecordAdmin):
+    newest_by = "created"
+    list_display = ["__str__", "flow_run_id", "attempt", "author", "created"]
+    search_fields = ["=id", "=flow_run", "=source_id", "=author"]
+    search_help_text = "The id of a retry or of one of its runs, or the name of who began it."
+    ordering = ["-created"]
+
+    def view_on_site(self, obj: models.RunRetry) -> str:
+        return reverse("runs:run", args=[obj.flow_run_id])
+
+
+@admin.register(models.Environment)
+class EnvironmentAdmin(RecordAdmin):
+    newest_by = "created"
+    list_display = ["__str__", "python", "platform", "created"]
+    search_fields = ["=id", "=commit"]
+    search_help_text = "The id of an environment, or a commit."
+    ordering = ["-created"]
+
+
 @admin.register(models.BulkAction)
 class BulkActionAdmin(RecordAdmin):
     newest_by = "created"

@@ -64,6 +64,8 @@ GROUPS: Sequence[Group] = (
             "runs.SavedSearch": "Filters that somebody named",
             "runs.Problem": "Failures of one cause",
             "runs.Occurrence": "Which run failed by which problem, and when",
+            "runs.RunRetry": "Which runs were retried from some of their tasks",
+            "runs.Environment": "Python, packages and code that runs were executed with",
             "runs.BulkAction": "Commands for many runs at once",
             "runs.BulkRun": "The runs of bulk actions, and what they came to",
             "runs.RollUp": "How many runs there are, by time and state",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
+from urllib.parse import urlencode
 
 from orionflow.contract.discovery import ARTIFACT_TYPE, ENTRYPOINT
 from tests.agents.conftest import StartAgent
@@ -19,6 +21,19 @@ def count(day: str):
 '''
 
 
+def asked_on_the_page(api: Api, **form: str) -> str:
+    """Send the form of "New deployment"; the id of the run that finds the flows."""
+    _, headers, page = api.server.get("/deployments/new", Accept="text/html")
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+    assert token, page
+    cookie = headers["set-cookie"].partition(";")[0]
+    body = urlencode({**form, "csrfmiddlewaretoken": token[1]}).encode()
+    more = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}
+    status, headers, page = api.server.request("POST", "/deployments/new", body, more)
+    assert status == 302, page
+    return headers["location"].rpartition("/")[2]
+
+
 def test_an_agent_finds_the_flows_of_a_repository(api: Api, queue: str, start_agent: StartAgent, tmp_path: Path):
     repository = tmp_path / "flows"
     repository.mkdir()
@@ -27,9 +42,19 @@ def test_an_agent_finds_the_flows_of_a_repository(api: Api, queue: str, start_ag
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words], cwd=repository, check=True)
     start_agent()
+    # Only the page makes such runs: their parameters say which code is executed.
     steps = [{"orionflow.storage.git_clone": {"repository": f"file://{repository}"}}]
+    refused = api.server.request(
+        "POST",
+        f"/api/deployments/{api.deploy(ENTRYPOINT, queue, path=None)}/create_flow_run",
+        json.dumps({"parameters": {"pull_steps": steps}}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    assert refused[0] == 403
 
-    run = api.run(api.deploy(ENTRYPOINT, queue, path=None), pull_steps=steps)
+    run = asked_on_the_page(
+        api, kind="git", address=f"file://{repository}", queue=f"default-agent-pool / {queue}", branch="", folder=""
+    )
 
     assert api.until_ended(run)["name"] == "Completed", api.logs(run)
     (artifact,) = api.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
