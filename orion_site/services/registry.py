@@ -28,7 +28,7 @@ from orionflow.processes import is_gone
 from runs.background_tasks.offers import offers
 from runs.background_tasks.services import offer_abandoned_calls
 from runs.bulk_actions.services import work_on_bulk_actions
-from runs.problems.services import work_on_problems
+from runs.problems.services.counting import work_on_problems
 from runs.roll_ups.services import add_up
 from runs.upkeep import clean_up_cancelled, fail_expired_pauses
 

@@ -38,7 +38,8 @@ from runs.problems.selectors import (
     trend_of,
     waiting_now,
 )
-from runs.problems.services import assign_problem, catch_up, mute_problem, resolve_problem, unmute_problem
+from runs.problems.services.counting import catch_up
+from runs.problems.services.decisions import assign_problem, mute_problem, resolve_problem, unmute_problem
 from runs.why.selectors.cause import Cause, cause_of
 from runs.why.selectors.waiting import WaitingGroup
 

@@ -25,7 +25,8 @@ from runs.flow_runs.commands import refusals_to_retry
 from runs.lists.filters.conditions import AnyText, Filter, MomentRange, RunId, matched
 from runs.models import Occurrence, Problem
 from runs.problems.selectors import Extent, as_seen, extents_of, failed_now, problems_in, trend_of, waiting_now
-from runs.problems.services import assign_problem, catch_up, mute_problem, resolve_problem, unmute_problem
+from runs.problems.services.counting import catch_up
+from runs.problems.services.decisions import assign_problem, mute_problem, resolve_problem, unmute_problem
 
 # A list of two hundred problems counts no further.
 COUNTED_IN_LISTS = 1_000

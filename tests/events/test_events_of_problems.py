@@ -7,7 +7,8 @@ from uuid import UUID
 from events.notifications.services.notifications import send_notifications
 from orionflow.contract.fingerprints import cause_of
 from runs.models import Problem
-from runs.problems.services import resolve_problem, work_on_problems
+from runs.problems.services.counting import work_on_problems
+from runs.problems.services.decisions import resolve_problem
 from tests.events.automations import act, notify, trigger
 from tests.events.rows import make_block
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state

@@ -11,7 +11,7 @@ from django.utils import timezone
 from orionflow import flow, task
 from orionflow.cli import main
 from runs.models import Problem
-from runs.problems.services import work_on_problems
+from runs.problems.services.counting import work_on_problems
 
 
 @task

@@ -17,13 +17,8 @@ from orionflow.contract.ids import uuid7
 from runs.flow_runs.commands import retry_flow_run
 from runs.flow_runs.services import delete_flow_run
 from runs.models import Flow, FlowRun, Occurrence, Problem
-from runs.problems.services import (
-    assign_problem,
-    mute_problem,
-    resolve_problem,
-    unmute_problem,
-    work_on_problems,
-)
+from runs.problems.services.counting import work_on_problems
+from runs.problems.services.decisions import assign_problem, mute_problem, resolve_problem, unmute_problem
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
 from tests.services.threads import race
 

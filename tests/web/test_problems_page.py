@@ -12,7 +12,8 @@ from django.utils import timezone
 from deployments.models import Deployment
 from orionflow.contract.fingerprints import cause_of
 from runs.models import Flow, FlowRun, Problem
-from runs.problems.services import mute_problem, work_on_problems
+from runs.problems.services.counting import work_on_problems
+from runs.problems.services.decisions import mute_problem
 from tests.factories import make_flow, make_flow_run, make_log, make_state
 from tests.web.conftest import HOSTILE
 

@@ -1,4 +1,4 @@
-"""Count occurrences of problems, close those that are mended, and carry out what people decide about them.
+"""Count occurrences of problems.
 
 Failures only insert their occurrence. One service makes of them what pages show: several servers may tick it, since
 each takes other rows. Where no server ticks, whoever reads problems does it first.
@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import F, Max, Q
+from django.db.models import F, Max
 
-from events.models import Event
-from events.recording.record import new_event, record_events
-from orchestration.errors import ProblemNotFound
+from events.recording.record import record_events
 from orchestration.sight import seeing
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.fingerprints import Cause, cause_of_state, is_sum, normalised, words_of
-from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 from orionflow.contract.states import StateType
-from runs.models import Flow, FlowRun, FlowRunState, Occurrence, Problem
-from runs.problems.core import PASSES, RECENT, Change, Failure, Standing, after_failure, with_failures
+from runs.models import FlowRun, FlowRunState, Occurrence, Problem
+from runs.problems.core import RECENT, Change, Failure, Standing, after_failure, with_failures
+from runs.problems.services.mending import CHECK_EVERY, close_mended
+from runs.problems.services.rows import MUTING, event_of
 from runs.why.selectors.guilt import error_in, guilt_of
 
 Status = Problem.Status
@@ -31,13 +30,8 @@ Status = Problem.Status
 # One transaction counts so many failures; on SQLite it holds up every writer.
 STEP = 500
 STEPS_OF_A_TICK = 20
-# How often it is asked whether a problem is mended, and of how many in one tick.
-CHECK_EVERY, CHECKED = timedelta(seconds=15), 20
-# What fails in more flows and deployments than these is not closed by itself.
-MOST_PLACES = 50
 LONGEST_EXAMPLE = 400
 _LIFE = ("status", "since", "failures", "noticed", "version", "resolved_by")
-_MUTING = ("muted_until", "muted_until_failures", "muted_in_version")
 
 
 def catch_up(now: datetime) -> None:
@@ -57,11 +51,8 @@ def work_on_problems(now: datetime) -> int:
         recent = Problem.objects.filter(status__in=[Status.NEW, Status.REGRESSED], since__lt=now - RECENT)
         if recent.exists():
             recent.update(status=Status.ONGOING, since=now, updated=now)
-        _close_mended(now)
+        close_mended(now)
     return counted
-
-
-# --- counting --------------------------------------------------------------------------------------------------------
 
 
 def _count_pending(now: datetime) -> int:
@@ -98,7 +89,7 @@ def _count_failures(now: datetime) -> int:
             own = grouped[problem.pk]
             counted = [one for one in own if one.pk not in consequences]
             changes = _apply(problem, counted, runs, too_many.get(problem.pk, 0), now)
-            events += [_event(problem, change, own[-1], now) for change in changes]
+            events += [event_of(problem, change, own[-1], now) for change in changes]
         Occurrence.objects.filter(pk__in=[one.pk for one in found]).update(is_pending=False)
         if consequences:
             Occurrence.objects.filter(pk__in=consequences).update(is_consequence=True)
@@ -197,12 +188,12 @@ def _apply(
     problem: Problem, counted: Sequence[Occurrence], runs: Mapping[UUID, _Run], too_many: int, now: datetime
 ) -> list[Change]:
     changes = []
-    standing = Standing(**{name: getattr(problem, name) for name in (*_LIFE, *_MUTING)})
+    standing = Standing(**{name: getattr(problem, name) for name in (*_LIFE, *MUTING)})
     for one in counted:
         run = runs.get(one.run_id, _Run(None, "", None))
         standing, change = after_failure(standing, Failure(one.seen_at, run.started, run.version))
         changes += [change] if change else []
-    for name in (*_LIFE, *_MUTING):
+    for name in (*_LIFE, *MUTING):
         setattr(problem, name, getattr(standing, name))
     problem.failures = max(0, problem.failures - too_many)
     if counted:
@@ -213,172 +204,6 @@ def _apply(
         problem.resolution = ""
     columns = ("example", "first_seen", "last_seen", "trend", "resolution", "updated")
     problem.updated = now
-    problem.save(update_fields=[*_LIFE, *_MUTING, *columns])
+    problem.save(update_fields=[*_LIFE, *MUTING, *columns])
     # In one batch the last word counts: a problem that is new is not growing as well.
     return changes[:1] if changes[:1] == [Change.NEW] else changes[-1:]
-
-
-def _event(problem: Problem, change: Change, newest: Occurrence | None, now: datetime) -> Event:
-    related = []
-    if newest is not None:
-        related = [(f"prefect.flow.{newest.flow_id}", "flow"), (f"prefect.flow-run.{newest.run_id}", "flow-run")]
-        if newest.deployment_id:
-            related.append((f"prefect.deployment.{newest.deployment_id}", "deployment"))
-    return new_event(
-        f"orion.problem.{change}",
-        resource={RESOURCE_ID: f"orion.problem.{problem.pk}", "prefect.resource.name": problem.title[:255]},
-        related=[{RESOURCE_ID: one, RESOURCE_ROLE: role} for one, role in related],
-        payload={
-            "type": problem.type,
-            "place": problem.place,
-            "message": problem.example,
-            "status": problem.status,
-            "failures": problem.failures,
-            "version": problem.version,
-            "first_seen": problem.first_seen.isoformat(),
-            "resolution": problem.resolution,
-        },
-        now=now,
-    )
-
-
-# --- closing ---------------------------------------------------------------------------------------------------------
-
-
-def _close_mended(now: datetime) -> None:
-    open_ones = Problem.objects.exclude(status=Status.RESOLVED).filter(checked_at__lte=now - CHECK_EVERY)
-    for problem in list(open_ones.order_by("checked_at")[:CHECKED]):
-        resolution = _proof_of_mending(problem.pk)
-        if resolution:
-            _resolve(problem.pk, resolution, "", now, last_seen=problem.last_seen)
-        else:
-            Problem.objects.filter(pk=problem.pk).update(checked_at=now)
-
-
-def _proof_of_mending(problem_id: UUID) -> str:
-    """By what it is mended, as a sentence; empty where that is not shown.
-
-    Each flow and deployment that failed by it must have shown it: all of its failed runs were run again and completed,
-    or enough runs that were due after its last failure did.
-    """
-    own = Occurrence.objects.filter(problem_id=problem_id)
-    newest = own.order_by("-seen_at", "-id").select_related("run").first()
-    if newest is None or newest.is_pending:
-        return ""
-    has_passed = Q(run__state_type=StateType.COMPLETED)
-    # Mostly what failed last has not passed, and nothing else need be looked at.
-    if newest.run.state_type != StateType.COMPLETED and not _passes(
-        newest.flow_id, newest.deployment_id, newest.seen_at
-    ):
-        return ""
-    left = own.exclude(has_passed).order_by().values_list("flow_id", "deployment_id").annotate(last=Max("seen_at"))
-    places = list(left[: MOST_PLACES + 1])
-    if len(places) > MOST_PLACES:
-        return ""
-    names = []
-    for flow_id, deployment_id, last in places:
-        passed = _passes(flow_id, deployment_id, last)
-        if not passed:
-            return ""
-        names += passed[:1]
-    if not places:
-        return "All of its runs completed when they were run again."
-    flows = Flow.objects.filter(pk__in={flow_id for flow_id, _, _ in places}).order_by("name")
-    return (
-        f"{PASSES} later runs of {_listed(list(flows.values_list('name', flat=True)))} completed, such as {names[0]}."
-    )
-
-
-def _passes(flow_id: UUID | None, deployment_id: UUID | None, after: datetime) -> list[str]:
-    """The names of runs that were due after this and completed, where they are enough to show something."""
-    runs = FlowRun.objects.filter(state_type=StateType.COMPLETED.value, expected_start_time__gt=after)
-    runs = runs.filter(deployment_id=deployment_id) if deployment_id else runs.filter(flow=flow_id, deployment_id=None)
-    names = list(runs.order_by("-expected_start_time").values_list("name", flat=True)[:PASSES])
-    return names if len(names) == PASSES else []
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-@repeated_on_conflict
-def _resolve(problem_id: UUID, resolution: str, by: str, now: datetime, last_seen: datetime | None = None) -> Problem:
-    with write_transaction():
-        problem = _locked(problem_id)
-        # It failed once more meanwhile, or somebody was faster.
-        if problem.status == Status.RESOLVED or (last_seen and problem.last_seen > last_seen):
-            return problem
-        _unmute(problem)
-        problem.status, problem.since, problem.resolved_by = Status.RESOLVED, now, by
-        # Names of flows and runs may be longer than a sentence about them.
-        problem.resolution = resolution[:LONGEST_EXAMPLE]
-        _save(problem, now, "resolution", "resolved_by", *_MUTING)
-        newest = Occurrence.objects.filter(problem_id=problem_id).order_by("-seen_at").first()
-        record_events([_event(problem, Change.RESOLVED, newest, now)])
-    return problem
-
-
-# --- what people decide ----------------------------------------------------------------------------------------------
-
-
-def resolve_problem(*, problem_id: UUID, by: str, now: datetime) -> Problem:
-    """Close it in somebody's name. A run that begins later and fails by it opens it again. Raises ProblemNotFound."""
-    return _resolve(problem_id, f"Resolved by {by}.", by, now)
-
-
-@repeated_on_conflict
-def mute_problem(
-    *,
-    problem_id: UUID,
-    now: datetime,
-    until: datetime | None = None,
-    grows_by: int | None = None,
-    other_version: bool = False,
-) -> Problem:
-    """Let it concern nobody until one of these comes; without any, for ever. Raises ProblemNotFound."""
-    with write_transaction():
-        problem = _locked(problem_id)
-        problem.status, problem.since, problem.muted_until = Status.MUTED, now, until
-        problem.muted_until_failures = None if grows_by is None else problem.failures + grows_by
-        problem.muted_in_version = problem.version if other_version else None
-        _save(problem, now, *_MUTING)
-    return problem
-
-
-@repeated_on_conflict
-def unmute_problem(*, problem_id: UUID, now: datetime) -> Problem:
-    """Let it concern somebody again; one that is not muted, or that is resolved, as well. Raises ProblemNotFound."""
-    with write_transaction():
-        problem = _locked(problem_id)
-        if problem.status in {Status.MUTED, Status.RESOLVED}:
-            problem.status, problem.since, problem.noticed = Status.ONGOING, now, problem.failures
-            problem.resolution = problem.resolved_by = ""
-            _unmute(problem)
-            _save(problem, now, "noticed", "resolution", "resolved_by", *_MUTING)
-    return problem
-
-
-@repeated_on_conflict
-def assign_problem(*, problem_id: UUID, assignee: str, now: datetime) -> Problem:
-    """Say whose it is; an empty name is nobody's. Raises ProblemNotFound."""
-    with write_transaction():
-        problem = _locked(problem_id)
-        problem.assignee = assignee
-        _save(problem, now, "assignee")
-    return problem
-
-
-def _locked(problem_id: UUID) -> Problem:
-    problem = Problem.objects.select_for_update(no_key=True).filter(pk=problem_id).first()
-    if problem is None:
-        raise ProblemNotFound(id=problem_id)
-    return problem
-
-
-def _unmute(problem: Problem) -> None:
-    problem.muted_until = problem.muted_until_failures = problem.muted_in_version = None
-
-
-def _save(problem: Problem, now: datetime, *columns: str) -> None:
-    problem.updated = now
-    problem.save(update_fields=["status", "since", "updated", *columns])
