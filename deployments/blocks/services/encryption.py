@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +145,10 @@ def _alone_with_keys() -> Iterator[list[str]]:
 def _remove_scratch() -> None:
     """Remove what a process left that was killed before its file was the key file: there are keys in it."""
     for one in key_file().parent.glob(f"{key_file().name}.*"):
-        if one.suffix != ".lock" and one.stat().st_mtime < time.time() - SCRATCH_SECONDS:
-            one.unlink(missing_ok=True)
+        # One that is being made beside us may be gone already.
+        with suppress(FileNotFoundError):
+            if one.suffix != ".lock" and one.stat().st_mtime < time.time() - SCRATCH_SECONDS:
+                one.unlink()
 
 
 def _replace(keys: list[str]) -> None:
