@@ -1,4 +1,4 @@
-"""What people decide about problems: resolve, mute, assign."""
+"""Carry out what people decide about problems: resolve, mute, assign."""
 
 from __future__ import annotations
 
