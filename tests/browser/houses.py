@@ -40,6 +40,7 @@ MORE = {
             "graph",
             "graph&view=radar",
             "graph&view=table",
+            "time",
         )
     ],
     "runs:task-run": ["?tab=history", "?tab=inputs", "?tab=result", "?tab=artifacts"],
