@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.agents.running import eventually
 from tests.site.running import RunningServer, orion, running_server
 
 pytestmark = pytest.mark.slow
@@ -56,10 +57,12 @@ def test_the_dashboard_and_its_files_are_served(server: RunningServer):
 
 
 def test_the_status_page_names_the_services_that_tick(server: RunningServer):
-    _, _, page = server.get("/status")
+    def named() -> bool:
+        _, _, page = server.get("/status")
+        return "pause expiry" in page and "cancellation clean-up" in page
 
-    assert "pause expiry" in page
-    assert "cancellation clean-up" in page
+    # Each is first ticked a moment after the start.
+    eventually(named)
 
 
 def test_links_in_calendar_feeds_lead_to_this_server(server: RunningServer):
