@@ -17,6 +17,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from deployments.models import Deployment, WorkQueue
+from orchestration.collector import collection_put_off
 from orchestration.core.states import StateType
 from orchestration.large import OMITTED, Bytes
 from runs.in_common.core.dimensions import SampledRun
@@ -52,6 +53,7 @@ class Compared:
     chosen: Sequence[UUID] = ()
 
 
+@collection_put_off()
 def what_is_common(*, run_ids: Sequence[UUID], since: datetime | None, now: datetime) -> Compared:
     """Compare runs with the others of the same flows, in the same time; `since` says how far back was looked for them.
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from orchestration.api.collector import collection_put_off
+from orchestration.collector import collection_put_off
 
 
 def test_it_is_off_inside_and_on_afterwards():

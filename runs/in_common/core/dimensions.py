@@ -12,6 +12,7 @@ from orionflow.contract.masking import MASK, NAMES_A_SECRET
 LONGEST_VALUE = 120
 MOST_PARAMETERS, MOST_FIELDS, MOST_TAGS = 50, 20, 20
 NOT_SET = "not set"
+HOURS = tuple(f"{hour:02}:00 to {hour:02}:59" for hour in range(24))
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 # A large parameter that was left out when it was read.
 OMITTED = "__orion_omitted__"
@@ -65,7 +66,7 @@ def values_of(run: SampledRun) -> Iterator[tuple[str, str]]:
     if run.attempts:
         yield "attempts", str(run.attempts)
     if run.due:
-        yield "hour", f"{run.due:%H}:00 to {run.due:%H}:59"
+        yield "hour", HOURS[run.due.hour]
         yield "weekday", DAYS[run.due.weekday()]
     for tag in list(dict.fromkeys(run.tags))[:MOST_TAGS]:
         yield f"{TAG} {tag[:LONGEST_VALUE]}", "yes"

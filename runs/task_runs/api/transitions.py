@@ -11,11 +11,11 @@ from django.http.response import HttpResponseBase
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from orchestration.api.collector import collection_put_off
 from orchestration.api.fencing import attempt_named, names_an_attempt
 from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state, state_out
 from orchestration.batch import ItemOutcome, TaskRunTransition, apply_task_run_transitions
+from orchestration.collector import collection_put_off
 from orchestration.core.states import State
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.database_clock import current_time
