@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -12,21 +10,12 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, report
+from benchmarks.measuring import QUICK, on_database, report
 from benchmarks.postgresql import postgresql
 
 RUNS = 2_000 if QUICK else 10_000
 TASKS = 1_000
 ROUNDS = 7
-
-
-def in_child(database: str, **more: str) -> None:
-    """Django serves one database per process."""
-    with empty_home() as home:
-        env = environment(home, **more)
-        subprocess.run([ORION, "database", "upgrade"], env=env, check=True, capture_output=True)
-        command = [sys.executable, "-m", "benchmarks.comparing", "--on", database]
-        subprocess.run(command, env=env, cwd=ROOT, check=True)
 
 
 def measure(database: str) -> None:
@@ -134,6 +123,6 @@ if __name__ == "__main__":
     if asked.on:
         measure(asked.on)
     else:
-        in_child("sqlite")
+        on_database("benchmarks.comparing", "sqlite")
         with postgresql() as url:
-            in_child("postgresql", ORION_DATABASE_URL=url)
+            on_database("benchmarks.comparing", "postgresql", ORION_DATABASE_URL=url)

@@ -11,26 +11,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from benchmarks.at_size import timed
-from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, percentile, report
+from benchmarks.measuring import QUICK, on_database, percentile, report
 from benchmarks.postgresql import postgresql
 
 LINES = 20_000 if QUICK else 1_000_000
 BATCH = 5_000
 BEGIN = datetime(2026, 11, 20, 12, tzinfo=UTC)
-
-
-def in_child(database: str, lines: int, **more: str) -> None:
-    with empty_home() as home:
-        env = environment(home, **more)
-        subprocess.run([ORION, "database", "upgrade"], env=env, check=True, capture_output=True)
-        command = [sys.executable, "-m", "benchmarks.long_log", "--on", database, "--lines", str(lines), "--here"]
-        subprocess.run(command, env=env, cwd=ROOT, check=True)
 
 
 def measure(database: str, lines: int) -> None:
@@ -102,8 +93,9 @@ if __name__ == "__main__":
     if asked.here:
         measure(asked.on, asked.lines)
         sys.exit()
+    words = ["--lines", str(asked.lines), "--here"]
     if asked.on in (None, "sqlite"):
-        in_child("sqlite", asked.lines)
+        on_database("benchmarks.long_log", "sqlite", *words)
     if asked.on in (None, "postgresql"):
         with postgresql() as url:
-            in_child("postgresql", asked.lines, ORION_DATABASE_URL=url)
+            on_database("benchmarks.long_log", "postgresql", *words, ORION_DATABASE_URL=url)

@@ -54,6 +54,14 @@ def empty_home() -> Iterator[Path]:
         yield Path(home)
 
 
+def on_database(module: str, database: str, *words: str, **settings: str) -> None:
+    """Run a benchmark's module with `--on DATABASE` in a child of its own: Django serves one database per process."""
+    with empty_home() as home:
+        env = environment(home, **settings)
+        subprocess.run([ORION, "database", "upgrade"], env=env, check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", module, "--on", database, *words], env=env, cwd=ROOT, check=True)
+
+
 def environment(home: Path, **more: str) -> dict[str, str]:
     """The environment of a child process that sees nothing of the caller's Orion."""
     hidden = ("ORION_", "PREFECT_", "DJANGO_", "PYTHONPATH")

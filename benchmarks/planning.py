@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, report
+from benchmarks.measuring import QUICK, on_database, report
 from benchmarks.postgresql import postgresql
 
 DEPLOYMENTS = 1_000 if QUICK else 10_000
 # A minute of its own for each, so that the runs do not all fall on one moment.
 DEFINITIONS = [{"cron": f"{number % 60} * * * *", "timezone": "Europe/Berlin", "day_or": True} for number in range(60)]
-
-
-def in_child(database: str, **more: str) -> None:
-    """Django serves one database per process."""
-    with empty_home() as home:
-        env = environment(home, **more)
-        subprocess.run([ORION, "database", "upgrade"], env=env, check=True, capture_output=True)
-        command = [sys.executable, "-m", "benchmarks.planning", "--on", database]
-        subprocess.run(command, env=env, cwd=ROOT, check=True)
 
 
 def measure(database: str) -> None:
@@ -72,6 +61,6 @@ if __name__ == "__main__":
     if asked.on:
         measure(asked.on)
     else:
-        in_child("sqlite")
+        on_database("benchmarks.planning", "sqlite")
         with postgresql() as url:
-            in_child("postgresql", ORION_DATABASE_URL=url)
+            on_database("benchmarks.planning", "postgresql", ORION_DATABASE_URL=url)

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from uuid import UUID
 
-from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, report
+from benchmarks.measuring import QUICK, on_database, report
 from benchmarks.postgresql import postgresql
 
 SIZES = (100, 1_000) if QUICK else (1_000, 10_000)
 # So many calls take input from the one before them.
 DEEP = 10
 REPEATS = 5
-
-
-def in_child(database: str, **more: str) -> None:
-    """Django serves one database per process."""
-    with empty_home() as home:
-        env = environment(home, **more)
-        subprocess.run([ORION, "database", "upgrade"], env=env, check=True, capture_output=True)
-        command = [sys.executable, "-m", "benchmarks.retries", "--on", database]
-        subprocess.run(command, env=env, cwd=ROOT, check=True)
 
 
 def measure(database: str) -> None:
@@ -109,6 +98,6 @@ if __name__ == "__main__":
     if wanted.on:
         measure(wanted.on)
     else:
-        in_child("sqlite")
+        on_database("benchmarks.retries", "sqlite")
         with postgresql() as url:
-            in_child("postgresql", ORION_DATABASE_URL=url)
+            on_database("benchmarks.retries", "postgresql", ORION_DATABASE_URL=url)
