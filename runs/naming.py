@@ -1,8 +1,9 @@
-"""Names for runs that were created without one: two words that people can say to each other."""
+"""Names for runs that were created without one, two words that people can say to each other; and names in sentences."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 _FIRST = """
     amber bold brisk calm clever copper crimson curious dapper eager early fabled gentle golden hazel honest jolly keen
@@ -18,3 +19,8 @@ _SECOND = """
 
 def two_word_name() -> str:
     return f"{random.choice(_FIRST.split())}-{random.choice(_SECOND.split())}"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Names in a sentence: the first ones, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -21,6 +21,7 @@ from orion_site.home.setbacks import Kind, Setback, setbacks
 from orion_site.services.disks import disks
 from orionflow.contract.states import BAD, StateType, in_order
 from runs.models import FlowRun, Problem
+from runs.naming import listed
 from runs.pages.selectors.failures import ErrorGroup, error_groups, with_guilty_tasks
 from runs.pages.selectors.keyset import COUNT_CAP, Count
 from runs.problems.selectors import as_seen
@@ -122,7 +123,7 @@ def _open_groups(groups: Sequence[ErrorGroup]) -> tuple[list[ErrorGroup], dict[U
 
 def _of_error(group: ErrorGroup, problem: Problem | None, words: str, tag: str) -> Need:
     number, names = len(group.runs), group.flow_names
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    shown = listed(names)
     query = {"error": group.key, "since": words, **({"tag": tag} if tag else {})}
     address = _runs(**query)
     retried = sum(run.deployment_id is not None for run in group.runs)

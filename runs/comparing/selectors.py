@@ -170,11 +170,12 @@ def _with_errors(found: Aligned) -> Aligned:
     words = TaskRunState.objects.filter(task_run__in=failed, type__in=FAILURES).order_by("seq")
     errors = {id: _error(message) for id, message in words.values_list("task_run_id", "message")}
 
-    def told(task: ComparedTask) -> ComparedTask:
+    def with_error(task: ComparedTask) -> ComparedTask:
         return replace(task, error=errors[task.id]) if task.state_type in FAILURES and task.id in errors else task
 
     return replace(
-        found, pairs=[replace(pair, before=told(pair.before), after=told(pair.after)) for pair in found.pairs]
+        found,
+        pairs=[replace(pair, before=with_error(pair.before), after=with_error(pair.after)) for pair in found.pairs],
     )
 
 

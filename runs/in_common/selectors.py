@@ -19,8 +19,8 @@ from django.utils import timezone
 from deployments.models import Deployment, WorkQueue
 from orchestration.collector import collection_put_off
 from orchestration.core.states import StateType
-from orchestration.large import OMITTED, Bytes
-from runs.in_common.core.dimensions import SampledRun
+from orchestration.large import Bytes
+from runs.in_common.core.dimensions import OMITTED, SampledRun
 from runs.in_common.core.findings import InCommon, in_common
 from runs.models import Environment, Flow, FlowRun, FlowRunState
 

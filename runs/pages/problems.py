@@ -23,6 +23,7 @@ from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action, actor_of, requires
 from orion_site.live.pages import live_page
 from runs.models import FlowRun, Problem
+from runs.naming import listed
 from runs.pages.filtering import address_after
 from runs.pages.selectors.keyset import Count, Cursor, page_of
 from runs.pages.selectors.runs import told_reasons
@@ -102,7 +103,7 @@ class ProblemLine:
 
     @property
     def flows(self) -> str:
-        return _listed(list(self.extent.flows))
+        return listed(list(self.extent.flows))
 
     @property
     def versions(self) -> list[str]:
@@ -128,10 +129,6 @@ class ProblemLine:
         return [self.trend.get(hour.strftime("%Y-%m-%dT%H"), 0) for hour in hours]
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 @dataclass(frozen=True, slots=True)
 class WaitingLine:
     """Runs that wait for one reason."""
@@ -154,7 +151,7 @@ class WaitingLine:
 
     @property
     def flows(self) -> str:
-        return _listed(list(dict.fromkeys(run.flow.name for run in self.group.runs)))
+        return listed(list(dict.fromkeys(run.flow.name for run in self.group.runs)))
 
 
 @requires(Action.READ_RUNS)
@@ -242,7 +239,7 @@ def _as_issue(request: HttpRequest, line: ProblemLine, runs: Sequence[FlowRun], 
         f"- First seen {one.first_seen:%Y-%m-%d %H:%M} UTC, last {one.last_seen:%Y-%m-%d %H:%M} UTC",
     ]
     if line.versions:
-        facts.append(f"- Versions: {_listed(line.versions)}")
+        facts.append(f"- Versions: {listed(line.versions)}")
     if runs:
         address = request.build_absolute_uri(reverse("runs:run", args=[runs[0].pk]))
         facts.append(f"- Newest run: {runs[0].name} {address}")

@@ -18,6 +18,7 @@ from orchestration.errors import DomainError, FlowRunNotFound
 from orion_site.accounts.permissions import Action, actor_of, requires
 from orionflow.contract.ids import uuid7
 from runs.models import FlowRun
+from runs.naming import listed
 from runs.pages.selectors.keyset import Count
 from runs.pages.selectors.retries import Choice, choices_of
 from runs.retries.core import FIRST, Call, Cause
@@ -118,7 +119,7 @@ def _names(preview: Preview, wanted: Sequence[str]) -> str:
     """The chosen tasks in words: ids of task runs by their names."""
     by_id = {str(call.id): call.name for call in preview.chosen}
     names = ["the failed tasks" if one == FAILED else by_id.get(one, one) for one in wanted]
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return listed(names, 5)
 
 
 def _shown(request: HttpRequest, preview: Preview, wanted: Sequence[str]) -> Shown:

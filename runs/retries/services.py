@@ -27,7 +27,7 @@ from orionflow.contract.ids import uuid7
 from runs.flow_runs.commands import NOT_ENDED
 from runs.flow_runs.services import create_flow_run
 from runs.models import FlowRun, RunRetry
-from runs.naming import two_word_name
+from runs.naming import listed, two_word_name
 from runs.retries.core import Call, CallsByName, Cause, Plan, Tree, failed_calls, plan_of
 from runs.retries.selectors import recorded_tree, runs_with_task
 
@@ -118,9 +118,8 @@ def _chosen(run: FlowRun, tree: Tree, wanted: Sequence[str]) -> list[Call]:
         calls = failed_calls(tree) if one == FAILED else by_name.meant_by(one)
         if not calls and one != FAILED:
             every = dict.fromkeys(call.task_name for recorded in tree.values() for call in recorded.calls)
-            names = [repr(name) for name in every]
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            raise NoSuchTask(run=run.name, wanted=one, known=", ".join(names[:_NAMED]) + more if names else "none")
+            known = listed([repr(name) for name in every], _NAMED)
+            raise NoSuchTask(run=run.name, wanted=one, known=known or "none")
         found |= {call.id: call for call in calls}
     return list(found.values())
 
@@ -150,15 +149,14 @@ def _judged(runs: Sequence[FlowRun], proposed: State, now: datetime) -> dict[UUI
 
 
 def _first_state(asked: AskedRetry, now: datetime) -> State:
-    message = f"Retried from {_listed(asked.wanted)}."
+    message = f"Retried from {_asked_for(asked.wanted)}."
     if asked.process is not None:
         return State(type=StateType.PENDING, message=message)
     return scheduled(now, message=message) if asked.new_run else awaiting_retry(now, message=message)
 
 
-def _listed(wanted: Sequence[str]) -> str:
-    names = ["the failed tasks" if one == FAILED else one for one in wanted]
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+def _asked_for(wanted: Sequence[str]) -> str:
+    return listed(["the failed tasks" if one == FAILED else one for one in wanted], _NAMED)
 
 
 def _notes(run: FlowRun, deployment: Deployment | None, chosen: Sequence[Call], plan: Plan) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from events.recording.record import record_events
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.states import StateType
 from runs.models import Flow, FlowRun, Occurrence, Problem
+from runs.naming import listed
 from runs.problems.core import PASSES, Change
 from runs.problems.services.rows import MUTING, event_of, locked_problem, save_problem, unmute
 
@@ -64,9 +64,7 @@ def _proof_of_mending(problem_id: UUID) -> str:
     if not places:
         return "All of its runs completed when they were run again."
     flows = Flow.objects.filter(pk__in={flow_id for flow_id, _, _ in places}).order_by("name")
-    return (
-        f"{PASSES} later runs of {_listed(list(flows.values_list('name', flat=True)))} completed, such as {names[0]}."
-    )
+    return f"{PASSES} later runs of {listed(list(flows.values_list('name', flat=True)))} completed, such as {names[0]}."
 
 
 def _passes(flow_id: UUID | None, deployment_id: UUID | None, after: datetime) -> list[str]:
@@ -75,10 +73,6 @@ def _passes(flow_id: UUID | None, deployment_id: UUID | None, after: datetime) -
     runs = runs.filter(deployment_id=deployment_id) if deployment_id else runs.filter(flow=flow_id, deployment_id=None)
     names = list(runs.order_by("-expected_start_time").values_list("name", flat=True)[:PASSES])
     return names if len(names) == PASSES else []
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 @repeated_on_conflict

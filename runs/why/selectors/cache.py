@@ -23,8 +23,8 @@ def cache_reasons(run: TaskRun, state: StateRow | None, now: datetime) -> Iterat
     details = state.details if state is not None and isinstance(state.details, dict) else {}
     if state is None or run.state_type != "COMPLETED" or not details.get("cache_key"):
         return
-    told = state.data.get("cache") if isinstance(state.data, dict) else None
-    said: Mapping[str, Any] = told if isinstance(told, dict) else {}
+    recorded = state.data.get("cache") if isinstance(state.data, dict) else None
+    said: Mapping[str, Any] = recorded if isinstance(recorded, dict) else {}
     key, until = _shown(details["cache_key"]), _until(details.get("cache_expiration"), now)
     made = _inputs(said.get("inputs"))
     if run.state_name == "Cached":

@@ -291,8 +291,8 @@ def _retry(session: Session, run: Json, entrypoint: str | None, at: Sequence[str
 
     assert retry.callback is not None
     # The user has agreed just now, or by --retry.
-    told: int = retry.callback(
+    exit_code: int = retry.callback(
         run=run["id"], entrypoint=entrypoint, from_tasks=at, new_run=False, yes=True, dry_run=False, watch=False,
         format="table", as_json=False, columns=None,
     )  # fmt: skip
-    return told
+    return exit_code
