@@ -122,9 +122,12 @@ def requests() -> Iterator[tuple[str, Callable[[], Any]]]:
     from django.test import Client
     from django.utils import timezone
 
+    from orion_site.http.peers import OWN_USER
     from runs.models import Flow, FlowRun, TaskRun
 
-    client = Client(headers={"host": "127.0.0.1"})
+    # A connection of the Unix user who runs the server, as the server marks it.
+    proof: dict[str, Any] = {OWN_USER: True}
+    client = Client(headers={"host": "127.0.0.1"}, **proof)
     run = FlowRun.objects.order_by("-expected_start_time").filter(state_type="FAILED")[0]
     task = TaskRun.objects.order_by("-expected_start_time").filter(state_type="FAILED")[0]
     flow = Flow.objects.order_by("name")[0]
