@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 
 from deployments.limits.selectors.capacity import is_held
 from deployments.limits.services.global_limits import create_global_limit, return_slots, take_slots
@@ -13,6 +14,7 @@ from deployments.limits.services.held_slots import renew_leases, sweep_leases
 from deployments.limits.services.slot_leases import Taker
 from deployments.models import GlobalLimit, GlobalSlot
 from orchestration.errors import SlotLost
+from tests.conftest import DATABASE
 from tests.factories import NOON, later, make_flow_run
 from tests.services.threads import race
 
@@ -79,6 +81,32 @@ def test_a_slot_that_its_taker_asks_for_again_is_not_swept_away():
         race(lambda work: work(later(second + 6)), [take, sweep_leases, sweep_leases])  # noqa: B023
 
         assert GlobalSlot.objects.filter(is_held(later(second + 6))).count() == 1
+
+
+@pytest.mark.skipif(DATABASE == "sqlite", reason="SQLite has one writer at a time")
+def test_a_sweep_leaves_a_slot_alone_that_was_gone_and_came_back_meanwhile():
+    make("db", 1)
+    taker = Taker(id=uuid4(), lease=timedelta(seconds=5))
+
+    def take(now):
+        take_slots(names=["db"], slots=1, as_rate=False, now=now, taker=taker)
+
+    def with_others_between(execute, sql, params, many, context):
+        if "global" in sql and sql.startswith("SELECT") and len(seen) == 1:
+            race(sweep_leases, [later(6)])
+        if sql.startswith("DELETE"):
+            race(take, [later(6)])
+        seen.append(sql)
+        return execute(sql, params, many, context)
+
+    take(NOON)
+    seen: list[str] = []
+    with connection.execute_wrapper(with_others_between):
+        sweep_leases(later(6))
+
+    race(take, [later(6)])
+    assert GlobalSlot.objects.filter(is_held(later(6))).count() == 1
+    assert not any(sql.startswith("DELETE") for sql in seen), seen
 
 
 def test_a_lease_is_kept_by_its_holder_or_given_on_never_both():

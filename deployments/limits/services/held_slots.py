@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from deployments.limits.selectors.capacity import is_held
 from deployments.limits.services.global_limits import teach_occupancy
 from deployments.models import GlobalLimit, GlobalSlot
@@ -24,8 +26,8 @@ def renew_leases(*, ids: Sequence[UUID], lease: timedelta, now: datetime) -> Non
     """Keep slots for so much longer. All of them or, when one is over, none: raises SlotLost."""
     with write_transaction():
         # Under the lock of the limits: nobody may find a slot free that is being kept.
-        _locked(set(GlobalSlot.objects.filter(pk__in=ids).values_list("limit_id", flat=True)))
-        held = set(GlobalSlot.objects.filter(is_held(now), pk__in=ids).values_list("pk", flat=True))
+        _, slots = _locked_with_limits(ids)
+        held = set(slots.filter(is_held(now)).values_list("pk", flat=True))
         for one in ids:
             if one not in held:
                 raise SlotLost(id=one)
@@ -36,12 +38,10 @@ def renew_leases(*, ids: Sequence[UUID], lease: timedelta, now: datetime) -> Non
 def release_leases(*, ids: Sequence[UUID], now: datetime) -> list[GlobalLimit]:
     """Give slots back; those that are over already are passed over. Returns the limits whose slots they were."""
     with write_transaction():
-        slots = list(GlobalSlot.objects.filter(pk__in=ids))
-        limits = {limit.pk: limit for limit in _locked({slot.limit_id for slot in slots})}
+        limits, slots = _locked_with_limits(ids)
         for slot in slots:
-            if slot.limit_id in limits:
-                teach_occupancy(limits[slot.limit_id], slot.slots, (now - slot.taken_at).total_seconds(), now)
-        GlobalSlot.objects.filter(pk__in=ids).delete()
+            teach_occupancy(limits[slot.limit_id], slot.slots, (now - slot.taken_at).total_seconds(), now)
+        slots.delete()
         return list(limits.values())
 
 
@@ -56,12 +56,20 @@ def sweep_leases(now: datetime) -> int:
 @repeated_on_conflict
 def _forget(ids: Sequence[UUID], now: datetime) -> int:
     with write_transaction():
-        _locked(set(GlobalSlot.objects.filter(pk__in=ids).values_list("limit_id", flat=True)))
+        _, slots = _locked_with_limits(ids)
         # Looked at again under the lock: a request that is repeated gets its slot back under the same id.
-        held = GlobalSlot.objects.filter(is_held(now), pk__in=ids).values_list("pk", flat=True)
-        deleted, _ = GlobalSlot.objects.filter(pk__in=set(ids) - set(held)).delete()
+        held = set(slots.filter(is_held(now)).values_list("pk", flat=True))
+        deleted, _ = slots.exclude(pk__in=held).delete()
         return deleted
 
 
-def _locked(ids: Collection[UUID]) -> list[GlobalLimit]:
-    return list(GlobalLimit.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("name"))
+def _locked_with_limits(ids: Collection[UUID]) -> tuple[dict[UUID, GlobalLimit], QuerySet[GlobalSlot]]:
+    """Lock the limits of these slots; the slots of those limits alone.
+
+    A slot that was gone when its limit was looked up may come back at any time: without the lock, nobody touches it.
+    """
+    slots = GlobalSlot.objects.filter(pk__in=ids)
+    wanted = set(slots.values_list("limit_id", flat=True))
+    limits = GlobalLimit.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("name")
+    locked = {limit.pk: limit for limit in limits}
+    return locked, slots.filter(limit_id__in=locked)
