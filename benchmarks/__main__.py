@@ -27,6 +27,7 @@ BENCHMARKS = (
     "batch",
     "fingerprints",
     "footprint",
+    "bytes",
     "claims",
     "dispatch",
     "planning",
