@@ -13,7 +13,8 @@ from django.db import connection
 from orchestration.tables import FLOW_RUNS, TASK_RUNS
 from runs.triggers import names_there
 
-# Descending, and none of it last. Only PostgreSQL lets an index say the latter, and SQLite need not be told.
+# Read backwards: the newest end first, and none of it last. On SQLite null is first anyway; PostgreSQL must be told, as
+# models cannot. Ascending, because new entries then come last, where pages are filled before the next one is begun.
 _BY_END = {FLOW_RUNS.runs: "flow_run_by_end", TASK_RUNS.runs: "task_run_by_end"}
 
 
@@ -26,8 +27,8 @@ def install(**_: Any) -> None:
     tag_rows.install()
     with connection.cursor() as cursor:
         for table in _missing_indexes(names_there(cursor)):
-            nulls = " NULLS LAST" if connection.vendor == "postgresql" else ""
-            cursor.execute(f"CREATE INDEX {_BY_END[table]} ON {table} (end_time DESC{nulls}, id DESC)")
+            nulls = " NULLS FIRST" if connection.vendor == "postgresql" else ""
+            cursor.execute(f"CREATE INDEX {_BY_END[table]} ON {table} (end_time{nulls}, id)")
 
 
 def is_complete() -> bool:

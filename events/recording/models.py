@@ -26,9 +26,9 @@ class Event(models.Model):
     class Meta:
         ordering = ["-occurred", "-id"]
         indexes = [
-            models.Index(fields=["-occurred", "-id"], name="event_by_time"),
-            models.Index(fields=["event", "-occurred"], name="event_by_name"),
-            models.Index(fields=["resource_id", "-occurred"], name="event_by_resource"),
+            models.Index(fields=["occurred", "id"], name="event_by_time"),
+            models.Index(fields=["event", "occurred"], name="event_by_name"),
+            models.Index(fields=["resource_id", "occurred"], name="event_by_resource"),
             # Who follows events asks for these, whatever process stored them.
             models.Index(fields=["received", "id"], name="event_by_arrival"),
             # `events.automations.services.evaluation` asks for these, in this order.

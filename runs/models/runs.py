@@ -106,15 +106,17 @@ class FlowRun(Run):
                 name="flow_run_state_type_known",
             ),
         ]
+        # All ascending: new rows come last in each, where pages are filled before the next one is begun. Lists read
+        # them backwards.
         indexes = [
             # The runs page and EXPECTED_START_TIME_DESC, by keyset.
-            models.Index(fields=["-expected_start_time", "-id"], name="flow_run_by_expected_start"),
+            models.Index(fields=["expected_start_time", "id"], name="flow_run_by_expected_start"),
             # The runs page with a state filter.
-            models.Index(fields=["state_type", "-expected_start_time"], name="flow_run_by_state"),
+            models.Index(fields=["state_type", "expected_start_time"], name="flow_run_by_state"),
             # A flow's page, and overlap: which runs of this flow are running?
-            models.Index(fields=["flow", "-expected_start_time"], name="flow_run_by_flow"),
+            models.Index(fields=["flow", "expected_start_time"], name="flow_run_by_flow"),
             # Lists and counts by flow and state.
-            models.Index(fields=["flow", "state_type", "-expected_start_time"], name="flow_run_by_flow_state"),
+            models.Index(fields=["flow", "state_type", "expected_start_time"], name="flow_run_by_flow_state"),
             # What is on its way: few rows among many, of which a planner must know that they are few.
             models.Index(
                 fields=["state_type", "expected_start_time"],
@@ -126,7 +128,7 @@ class FlowRun(Run):
                 fields=["state_type", "id"], name="flow_run_ended_badly", condition=is_one_of("state_type", BAD_TYPES)
             ),
             models.Index(
-                fields=["state_type", "-expected_start_time"],
+                fields=["state_type", "expected_start_time"],
                 name="flow_run_ended_badly_at",
                 condition=is_one_of("state_type", BAD_TYPES),
             ),
@@ -137,13 +139,13 @@ class FlowRun(Run):
             models.Index(fields=["next_scheduled_start_time", "id"], name="flow_run_by_next_start"),
             # Filters by names of states that few runs are in.
             models.Index(
-                fields=["state_name", "-expected_start_time"],
+                fields=["state_name", "expected_start_time"],
                 name="flow_run_by_rare_state",
                 condition=is_none_of("state_name", COMMON_NAMES),
             ),
             # Filters by columns that most runs leave empty.
             models.Index(
-                fields=["work_queue_name", "-expected_start_time"],
+                fields=["work_queue_name", "expected_start_time"],
                 name="flow_run_by_queue_name",
                 condition=Q(work_queue_name__isnull=False),
             ),
@@ -203,11 +205,11 @@ class FlowRun(Run):
             ),
             # Lists and counts by deployment and state.
             models.Index(
-                fields=["deployment_id", "state_type", "-expected_start_time"], name="flow_run_by_deployed_state"
+                fields=["deployment_id", "state_type", "expected_start_time"], name="flow_run_by_deployed_state"
             ),
             # Runs of a deployment.
             models.Index(
-                fields=["deployment_id", "-expected_start_time"],
+                fields=["deployment_id", "expected_start_time"],
                 name="flow_run_by_deployment",
                 condition=Q(deployment_id__isnull=False),
             ),
@@ -242,7 +244,7 @@ class TaskRun(Run):
         ]
         indexes = [
             # The task runs page and EXPECTED_START_TIME_DESC, by keyset.
-            models.Index(fields=["-expected_start_time", "-id"], name="task_run_by_expected_start"),
+            models.Index(fields=["expected_start_time", "id"], name="task_run_by_expected_start"),
             # Cancellation clean-up and crash detection: what is still open?
             models.Index(
                 fields=["state_type", "flow_run"],
@@ -254,7 +256,7 @@ class TaskRun(Run):
                 fields=["state_type", "id"], name="task_run_ended_badly", condition=is_one_of("state_type", BAD_TYPES)
             ),
             models.Index(
-                fields=["state_type", "-expected_start_time"],
+                fields=["state_type", "expected_start_time"],
                 name="task_run_ended_badly_at",
                 condition=is_one_of("state_type", BAD_TYPES),
             ),
