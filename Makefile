@@ -9,12 +9,13 @@ LOCKED := install --require-hashes -r requirements
 EDITABLE := install --no-deps --no-build-isolation -e ./sdk -e .
 DEMO_HOME := $(CURDIR)/.demo
 PORT ?= 4200
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 # Tests start hundreds of processes: what the first of them compiles is kept for the others.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots bench lock sbom versions docs clean
+.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots bench lock sbom versions pages docs docs-serve clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -170,7 +171,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --gene
 	--custom-compile-command "make lock" --no-emit-package orionflow --no-emit-package orionflow-server
 
 lock: $(VENV)/installed-dev  ## Renew the locked versions in requirements/*.txt to the newest allowed, then run every test with them
-	@for name in product dev prefect2 prefect3 dbos sbom; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	@for name in product dev prefect2 prefect3 dbos sbom docs; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	@$(MAKE) test
 
 SBOM := .cache/sbom
@@ -188,9 +189,25 @@ sbom: $(SBOM)/installed  ## The bill of materials of the product, with versions 
 versions: $(VENV)/installed-dev  ## The tests with the lowest and the newest allowed versions, and on each other Python that is found
 	@$(BIN)/python -m tests.versions $(ARGS)
 
-docs: $(VENV)/installed  ## Renew the generated pages of the documentation
-	@$(BIN)/python -m orchestration.core.document > docs/rules.md
-	@$(BIN)/python -m orionflow.settings > docs/settings.md
+pages: $(VENV)/installed  ## Renew the generated pages of the documentation
+	@$(BIN)/python -m orchestration.core.document > docs/reference/rules.md
+	@$(BIN)/python -m orionflow.settings > docs/reference/settings.md
+
+DOCS := .cache/docs
+$(DOCS)/installed: requirements/docs.txt
+	@echo "==> environment: installing MkDocs into $(DOCS) (once)"
+	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED)/docs.txt
+	@touch $@
+
+docs docs-serve: export DISABLE_MKDOCS_2_WARNING := true
+docs docs-serve: export NO_MKDOCS_2_WARNING := true
+docs: $(DOCS)/installed pages  ## Build the documentation as a site, searchable and offline: build/docs/VERSION/index.html
+	@ORION_DOCS_FOLDER=build/docs/$(VERSION) $(DOCS)/bin/mkdocs build --quiet --strict
+	@echo "build/docs/$(VERSION)/index.html"
+
+docs-serve: $(DOCS)/installed  ## Show the documentation on http://127.0.0.1:8000, and follow what is written
+	@$(DOCS)/bin/mkdocs serve --dev-addr 127.0.0.1:8000
 
 clean:  ## Remove the environment and everything that was made
 	rm -rf $(VENV) .demo .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

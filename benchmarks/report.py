@@ -1,4 +1,4 @@
-"""The table of docs/performance.md, from the newest results.
+"""The table of docs/explanation/performance.md, from the newest results.
 
 python -m benchmarks.report prints it, and with --write puts it into the page.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import peers
 from benchmarks.measuring import ROOT
 
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "explanation" / "performance.md"
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 DATABASES = ("sqlite", "postgresql")
 WHO = ("orion", peers.PREFECT_2, peers.PREFECT, peers.DBOS)

@@ -1,4 +1,4 @@
-"""The rules reference, written from the rules themselves: `python -m orchestration.core.document > docs/rules.md`."""
+"""The rules reference, from the rules themselves: `python -m orchestration.core.document > docs/reference/rules.md`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from orionflow.contract.states import NAMES
 INTRODUCTION = """\
 # The rules
 
-*This page is generated from the rules' own docstrings (`make docs`).*
+*This page is generated from the rules' own docstrings (`make pages`).*
 
 Every state of every run has passed the rules below. A client **proposes** a state; the rules that concern the
 transition are asked in order, and the first that refuses settles it. What each rule said, and why, is stored with the

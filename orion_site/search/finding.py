@@ -41,6 +41,7 @@ PAGES = {
     "Audit log": ("audit", ""),
     "Settings": ("settings", ","),
     "Admin": ("admin:index", ""),
+    "Help": ("help", ""),
     "API": ("docs", ""),
 }
 

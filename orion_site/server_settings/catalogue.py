@@ -1,4 +1,4 @@
-"""All settings of the server by subject, as docs/server.md has them; a test compares the two."""
+"""All settings of the server by subject, as docs/reference/server.md has them; a test compares the two."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def start() -> None:
 
 @services.command(
     cls=OrionCommand,
-    examples=(("orion services schedule", "then start beat and a worker: docs/services.md"),),
+    examples=(("orion services schedule", "then start beat and a worker: docs/reference/services.md"),),
 )
 def schedule() -> None:
     """Write the services down as periodic tasks of django-celery-beat now; servers and beat do so when they start."""

@@ -1,4 +1,4 @@
-"""The five calls of agents, as docs/dispatch.md has them."""
+"""The five calls of agents, as docs/explanation/dispatch.md has them."""
 
 from __future__ import annotations
 

@@ -73,6 +73,9 @@ PAGES = {
     "login": "/login",
     "api": "/api/health",
     "search": "/search?q=etl",
+    "help": "/help",
+    "help-page": "/help/howto/on-a-server",
+    "help-search": "/help?q=postgresql",
 }
 RUNS = {
     "failed": {"flows": {"name": {"any_": ["etl"]}}, "flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}},

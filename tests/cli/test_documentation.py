@@ -1,4 +1,4 @@
-"""docs/cli.md names every command with the sentence that its help shows, and every exit code."""
+"""docs/reference/cli.md names every command with the sentence that its help shows, and every exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from orionflow.cli.errors import MEANINGS
 from orionflow.cli.lazy import LazyGroup
 from tests.cli.commands import SERVER_GROUPS, all_groups
 
-PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 
 
 def test_the_page_has_a_line_for_every_command():

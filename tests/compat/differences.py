@@ -3,7 +3,7 @@
 `python -m tests.compat.differences http://127.0.0.1:4200/api http://127.0.0.1:4300/api [--strict]`
 
 Both are written to, so give it two that are fresh. Not a gate: some differences are meant
-(docs/migrating-from-prefect-2.md). Only an answer of ours over 499 is an error.
+(docs/howto/from-prefect-2.md). Only an answer of ours over 499 is an error.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ DEPLOY = ROOT / "deploy"
 ORION = [sys.executable, "-m", "orionflow.cli"]
 PASSWORD = "an otter in the river\n"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
-DOCUMENTED = (ROOT / "docs" / "server.md").read_text() + (ROOT / "docs" / "settings.md").read_text()
+DOCUMENTED = "".join((ROOT / "docs" / "reference" / f"{name}.md").read_text() for name in ("server", "settings"))
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,8 @@ def test_tests_that_a_document_names_are_there(page: Path) -> None:
 
 
 def test_every_setting_of_the_server_is_documented() -> None:
-    documented = set(re.findall(r"^\| `(ORION_[A-Z_]+)`", (ROOT / "docs" / "server.md").read_text(), re.MULTILINE))
+    page = (ROOT / "docs" / "reference" / "server.md").read_text()
+    documented = set(re.findall(r"^\| `(ORION_[A-Z_]+)`", page, re.MULTILINE))
     readers = re.compile(r'env_(?:str|int|bool|list)\(\s*"(ORION_[A-Z_]+)"')
 
     read = set().union(*(readers.findall(path.read_text()) for path in (ROOT / "orion_site").rglob("*.py")))

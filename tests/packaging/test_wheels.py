@@ -33,6 +33,7 @@ def test_wheels_put_only_their_own_names_into_site_packages(contents: dict[str, 
         ("deployments", "orion_site/_apps/deployments"),
         ("templates", "orion_site/_data/templates"),
         ("static", "orion_site/_data/static"),
+        ("docs", "orion_site/_data/docs"),
         ("orion_site", "orion_site"),
     ],
 )

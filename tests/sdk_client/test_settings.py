@@ -157,7 +157,7 @@ def test_the_page_of_settings_names_every_one_of_them():
 
 
 def test_the_page_in_the_documentation_is_fresh():
-    stored = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    stored = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text()
 
     printed = subprocess.run([sys.executable, "-m", "orionflow.settings"], capture_output=True, text=True, check=True)
 

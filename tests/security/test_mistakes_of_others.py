@@ -1,4 +1,4 @@
-"""Mistakes of other orchestrators that are tried nowhere else; docs/security.md has the whole list."""
+"""Mistakes of other orchestrators that are tried nowhere else; docs/reference/security.md has the whole list."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def row_of(name: str, page: str) -> str:
 
 
 def test_every_setting_of_the_manual_is_shown_with_its_meaning(browser: Client, django_assert_max_num_queries: Any):
-    manual = (Path(settings.BASE_DIR) / "docs/server.md").read_text()
+    manual = (Path(settings.BASE_DIR) / "docs/reference/server.md").read_text()
     names = set(re.findall(r"^\| `(ORION_\w+)` \|", manual, re.MULTILINE))
 
     with django_assert_max_num_queries(12):

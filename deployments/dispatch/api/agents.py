@@ -1,4 +1,4 @@
-"""The calls of agents: register, claim, heartbeat, report an end, leave. docs/dispatch.md is their protocol."""
+"""The calls of agents: register, claim, heartbeat, report an end, leave. docs/explanation/dispatch.md has them."""
 
 from __future__ import annotations
 

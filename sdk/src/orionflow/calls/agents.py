@@ -1,4 +1,4 @@
-"""Calls of agents: taking runs from work queues, and keeping what was taken. See docs/dispatch.md."""
+"""Calls of agents: taking runs from work queues, and keeping what was taken. See docs/explanation/dispatch.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agents and workers on the wire: registering, claims, heartbeats, exits. docs/dispatch.md is their protocol."""
+"""Agents and workers on the wire: registering, claims, heartbeats, exits. docs/explanation/dispatch.md has them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """States as both sides know them: types and the sets that derive from them, the names that Orion writes, and details.
 
 A new name is one line of `NAMES`: the query language of lists, the filters and symbols of pages, `orion help states`
-and docs/rules.md read it there. A constructor is a convenience: the server's are in `orchestration.core.states`, those
-of programs in `orionflow.states`.
+and docs/reference/rules.md read it there. A constructor is a convenience: the server's are in
+`orchestration.core.states`, those of programs in `orionflow.states`.
 A new field of `StateDetails` is one line, too: validation, storage and answers follow from its annotation and default.
 """
 

@@ -45,7 +45,7 @@ class Deployable:
 
         - `cron`, `interval` or another of `ScheduleOptions`, with `timezone`; or `schedule`, `schedules`: when.
         - `work_queue_name`, `work_pool_name`: whose agents run it; `job_variables`: what they should know.
-        - `secrets`: the blocks whose secrets its runs read, as "secret/db-password"; see Secrets in docs/security.md.
+        - `secrets`: the blocks whose secrets its runs read, as "secret/db-password".
         - `parameters`: defaults of its runs; `enforce_parameter_schema=False` takes whatever a request says.
         - `storage`, `entrypoint`: where the code is; unless said, in this file, on every machine with an agent.
         - `overlap`, `concurrency_limit`: what happens to a run while another one runs, and how many may.

@@ -1,7 +1,7 @@
 """The SDK's settings: one table of name, type, default and meaning, and where each value came from.
 
 Precedence: flags > environment `ORION_*` > orion.toml or pyproject.toml `[tool.orion]` > the active profile > defaults.
-The page `docs/settings.md` is printed from this table.
+The page `docs/reference/settings.md` is printed from this table.
 """
 
 from __future__ import annotations
@@ -280,7 +280,7 @@ def _warn_of_slips(
 
 
 def settings_page() -> str:
-    """The table of all settings as Markdown: what `docs/settings.md` holds."""
+    """The table of all settings as Markdown: what `docs/reference/settings.md` holds."""
     rows = [
         f"| `{environment_name(one.name)}` | {_shown_default(one)} | {one.metadata['meaning']} |"
         for one in settings_table()
@@ -303,7 +303,7 @@ def _shown_default(one: Field[Any]) -> str:
 
 PAGE_HEAD = """# Settings of the SDK
 
-Printed from the table in `orionflow/settings/__init__.py`; `python -m orionflow.settings > docs/settings.md` renews it.
+Printed from the table in `orionflow/settings/__init__.py`; `make pages` renews it.
 
 A value is taken from the first place that has one: a flag of the command, the environment, `orion.toml` or the table
 `[tool.orion]` of `pyproject.toml` in the working directory or above it, the active profile in `~/.orion/profiles.toml`,

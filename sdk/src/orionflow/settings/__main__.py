@@ -1,4 +1,4 @@
-"""Print docs/settings.md: `python -m orionflow.settings`."""
+"""Print docs/reference/settings.md: `python -m orionflow.settings`."""
 
 from __future__ import annotations
 

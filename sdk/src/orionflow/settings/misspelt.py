@@ -28,5 +28,5 @@ def unknown_settings(
     names = sorted(known)
     for origin, values in layers:
         for name in sorted(set(values) - set(names)):
-            otherwise = "take it out; docs/settings.md has all settings"
+            otherwise = "take it out; docs/reference/settings.md has all settings"
             yield f"{origin}: {name} is unknown", did_you_mean(name, names, otherwise, most=1)

@@ -1,0 +1,62 @@
+"""What the site needs beside mkdocs.yml: navigation, notes and links as GitHub and the server's `/help` have them."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+# Not as a part of the package, which this environment does not have.
+sys.path.insert(0, str(HERE / "orion_site" / "help"))
+
+import contents  # noqa: E402
+
+ROOT = HERE / "docs"
+ALERT = re.compile(r"^> \[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\n((?:>.*\n?)*)", re.MULTILINE)
+KINDS = {"IMPORTANT": "info", "CAUTION": "danger"}
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(((?!https?:|mailto:|#)[^)#\s]+)(?:#[^)]*)?\)")
+
+
+def on_config(config: Any) -> Any:
+    config.nav = [{"Orion": contents.INDEX}] + [
+        {section.title: [nav_entry(page) for page in section.pages]} for section in contents.sections(ROOT)
+    ]
+    return config
+
+
+def nav_entry(page: contents.Page) -> dict[str, Any]:
+    if page.children:
+        return {page.title: [{page.title: page.path}, *({one.title: one.path} for one in page.children)]}
+    return {page.title: page.path}
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    return ALERT.sub(admonition, outside_as_text(markdown, posixpath.dirname(page.file.src_uri)))
+
+
+def admonition(found: re.Match[str]) -> str:
+    kind = KINDS.get(found[1], found[1].lower())
+    body = re.sub(r"^> ?", "    ", found[2], flags=re.MULTILINE)
+    return f"!!! {kind}\n\n{body}\n"
+
+
+def outside_as_text(markdown: str, folder: str) -> str:
+    """Files that only the repository has are named, not linked."""
+
+    def named(found: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(folder, found[2]))
+        return found[1] if target.startswith("..") else found[0]
+
+    return LINK.sub(named, markdown)
+
+
+def on_post_build(config: Any) -> None:
+    """List the versions that stand side by side, for the menu of versions."""
+    site = Path(config.site_dir)
+    versions = sorted((one.name for one in site.parent.iterdir() if (one / "index.html").exists()), reverse=True)
+    listed = [{"version": one, "title": one, "aliases": []} for one in versions]
+    (site.parent / "versions.json").write_text(json.dumps(listed))

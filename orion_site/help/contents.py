@@ -1,0 +1,70 @@
+"""The order of the pages: docs/README.md lists them in tables, and every navigation is read from there.
+
+`mkdocs_hooks.py` reads it, too, in an environment without Orion: this module needs nothing but Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+INDEX = "README.md"
+_SECTION = re.compile(r"^## (.+)$")
+_PAGE = re.compile(r"^\| \[([^\]]+)\]\(([^)#:]+\.md)\) \| (.*) \|$")
+_TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page in the navigation; `path` is that of its file below docs/."""
+
+    title: str
+    path: str
+    about: str = ""
+    children: Sequence[Page] = ()
+
+    @property
+    def name(self) -> str:
+        """Its address below `/help`: the path without its ending, and nothing for the index."""
+        return self.path.removesuffix(".md").removesuffix("README").strip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    title: str
+    pages: Sequence[Page]
+
+
+def sections(root: Path) -> Sequence[Section]:
+    """All sections in the order of the index. A folder's README brings the other pages of the folder along."""
+    found: list[tuple[str, list[Page]]] = []
+    for line in (root / INDEX).read_text(encoding="utf-8").splitlines():
+        if head := _SECTION.match(line):
+            found.append((head[1], []))
+        elif (row := _PAGE.match(line)) and found:
+            found[-1][1].append(Page(row[1], row[2], row[3], _children(root, row[2])))
+    return [Section(title, pages) for title, pages in found if pages]
+
+
+def every_page(root: Path) -> Iterator[Page]:
+    yield Page("Documentation", INDEX)
+    for section in sections(root):
+        for page in section.pages:
+            yield page
+            yield from page.children
+
+
+def _children(root: Path, path: str) -> Sequence[Page]:
+    if not path.endswith(f"/{INDEX}"):
+        return ()
+    folder = (root / path).parent
+    return [
+        Page(_title(one), one.relative_to(root).as_posix()) for one in sorted(folder.glob("*.md")) if one.name != INDEX
+    ]
+
+
+def _title(file: Path) -> str:
+    found = _TITLE.search(file.read_text(encoding="utf-8"))
+    return found[1].replace("`", "") if found else file.stem

@@ -1,0 +1,72 @@
+"""`/help` and the pages below it, with a search that needs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import get_script_prefix
+
+from orion_site.accounts.permissions import Action, requires
+from orion_site.help.contents import Page, Section, every_page, sections
+from orion_site.help.rendering import Passage, Rendered, path_of, rendered
+from orion_site.help.searching import hits
+
+LONGEST = 200
+
+
+@requires(Action.PROBE)
+def help_index(request: HttpRequest) -> HttpResponse:
+    """The table of all pages, or, with `?q=`, the passages that have the words."""
+    text = request.GET.get("q", "").strip()[:LONGEST]
+    if not text:
+        return _shown(request, "")
+    context = _context() | {"text": text, "hits": hits(text, _searched(get_script_prefix()))}
+    return TemplateResponse(request, "help/search.html", context)
+
+
+@requires(Action.PROBE)
+def help_page(request: HttpRequest, name: str) -> HttpResponse:
+    return _shown(request, name)
+
+
+def _shown(request: HttpRequest, name: str) -> HttpResponse:
+    path = path_of(_root(), name)
+    if path is None:
+        raise Http404
+    page = _rendered(path, get_script_prefix(), _changed(path))
+    shown = next(one for one in every_page(_root()) if one.path == path)
+    return TemplateResponse(request, "help/page.html", _context() | {"page": page, "shown": shown})
+
+
+def _context() -> dict[str, object]:
+    return {"section": "help", "sections": _sections(_changed("README.md"))}
+
+
+def _root() -> Path:
+    return Path(settings.BASE_DIR) / "docs"
+
+
+def _changed(path: str) -> int:
+    """When the file was changed: who writes the documentation sees it without a restart."""
+    return (_root() / path).stat().st_mtime_ns
+
+
+@lru_cache(maxsize=1)
+def _sections(changed: int) -> Sequence[Section]:
+    return sections(_root())
+
+
+# Links contain the path under which the server is reached.
+@lru_cache(maxsize=256)
+def _rendered(path: str, prefix: str, changed: int) -> Rendered:
+    return rendered(_root(), path)
+
+
+@lru_cache(maxsize=1)
+def _searched(prefix: str) -> Sequence[tuple[Page, Sequence[Passage]]]:
+    return [(page, _rendered(page.path, prefix, _changed(page.path)).passages) for page in every_page(_root())]

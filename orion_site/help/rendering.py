@@ -1,0 +1,158 @@
+"""A page of the documentation as HTML: what GitHub and the site of `make docs` show, within the dashboard.
+
+The pages are our own, but the rules of strangers' Markdown hold for them as well (decision 0031): no raw HTML.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import unicodedata
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+from markdown_it.token import Token
+
+from orion_site.help.contents import INDEX, every_page
+
+_ALERT = re.compile(r"^\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\n?")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    level: int
+    anchor: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What stands under one heading, for the search."""
+
+    heading: Heading
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    html: SafeString
+    headings: Sequence[Heading]
+    passages: Sequence[Passage]
+
+
+def rendered(root: Path, path: str) -> Rendered:
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser.core.ruler.push("alerts", _mark_alerts)
+    parser.core.ruler.push("headings", _anchor_headings)
+    parser.core.ruler.push("links", _lead_links)
+    pages = {page.path: page.name for page in every_page(root)}
+    environment: dict[str, Any] = {"path": path, "pages": pages, "anchors": set[str]()}
+    tokens = parser.parse((root / path).read_text(encoding="utf-8"), environment)
+    html = parser.renderer.render(tokens, parser.options, environment)
+    # What scrolls sideways is reached by the keyboard. Text has no angle bracket left that these could be mistaken for.
+    html = html.replace("<pre>", '<pre tabindex="0">')
+    html = html.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace("</table>", "</table></div>")
+    passages = _passages(tokens)
+    # Built by the parser, which passes no HTML on.
+    return Rendered(mark_safe(html), [one.heading for one in passages], passages)  # noqa: S308
+
+
+def slug(text: str) -> str:
+    """The anchor of a heading, as Python-Markdown makes it: links work on both."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower())
+
+
+def _anchor_headings(state: StateCore) -> None:
+    taken: set[str] = state.env["anchors"]
+    for opened, inline in zip(state.tokens, state.tokens[1:], strict=False):
+        if opened.type == "heading_open":
+            base = anchor = slug(_words(inline))
+            number = 0
+            while anchor in taken:
+                number += 1
+                anchor = f"{base}_{number}"
+            taken.add(anchor)
+            opened.attrSet("id", anchor)
+
+
+def _mark_alerts(state: StateCore) -> None:
+    """Make notes of the quotes that begin with `[!NOTE]`."""
+    for quote, _, inline in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
+        if quote.type == "blockquote_open" and inline.type == "inline" and (found := _ALERT.match(inline.content)):
+            kind = found[1].lower()
+            quote.attrSet("class", f"alert alert-{kind}")
+            title = [
+                Token("strong_open", "strong", 1),
+                Token("text", "", 0, content=kind.capitalize()),
+                Token("strong_close", "strong", -1),
+            ]
+            # The mark is a text of its own, or of several with the line's end behind it.
+            rest = inline.children or []
+            end = next((at + 1 for at, one in enumerate(rest) if one.type == "softbreak"), len(rest))
+            inline.children = [*title, Token("hardbreak", "br", 0), *rest[end:]]
+
+
+def _lead_links(state: StateCore) -> None:
+    for token in state.tokens:
+        if token.type == "inline" and token.children:
+            token.children = [one for one in token.children if _led(one, state.env)]
+
+
+def _led(token: Token, env: MutableMapping[str, Any]) -> bool:
+    """Point links at pages here and images at static files; drop links to files that only the repository has."""
+    folder, pages = posixpath.dirname(env["path"]), env["pages"]
+    if token.type == "image":
+        source = posixpath.normpath(posixpath.join(folder, str(token.attrGet("src"))))
+        token.attrSet("src", static(f"help/{posixpath.relpath(source, 'images')}"))
+        token.attrSet("loading", "lazy")
+    if token.type == "link_close":
+        return not env.pop("is_dropped", False)
+    if token.type != "link_open":
+        return True
+    address = str(token.attrGet("href"))
+    if address.startswith("#"):
+        return True
+    if re.match(r"[a-z]+:", address):
+        token.attrSet("rel", "noopener noreferrer")
+        return True
+    target, mark, anchor = address.partition("#")
+    target = posixpath.normpath(posixpath.join(folder, target))
+    if target not in pages:
+        env["is_dropped"] = True
+        return False
+    token.attrSet("href", address_of(pages[target]) + mark + anchor)
+    return True
+
+
+def address_of(name: str) -> str:
+    return reverse("help-page", args=[name]) if name else reverse("help")
+
+
+def path_of(root: Path, name: str) -> str | None:
+    """The file of an address, if it is one of a page."""
+    wanted = name.strip("/")
+    return next((page.path for page in every_page(root) if page.name == wanted), INDEX if not wanted else None)
+
+
+def _words(inline: Token) -> str:
+    return "".join(one.content if one.type != "softbreak" else " " for one in inline.children or [])
+
+
+def _passages(tokens: Sequence[Token]) -> Sequence[Passage]:
+    found: list[tuple[Heading, list[str]]] = []
+    for at, token in enumerate(tokens):
+        if token.type == "heading_open":
+            found.append((Heading(int(token.tag[1]), str(token.attrGet("id")), _words(tokens[at + 1])), []))
+        elif found and token.type == "inline" and tokens[at - 1].type != "heading_open":
+            found[-1][1].append(_words(token))
+        elif found and token.type in ("fence", "code_block"):
+            found[-1][1].append(token.content)
+    return [Passage(heading, " ".join(words)) for heading, words in found]

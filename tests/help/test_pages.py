@@ -1,0 +1,105 @@
+"""`/help` shows the pages of docs/ in the dashboard: complete, linked, searchable, and without anybody's HTML."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from orion_site.help.contents import every_page
+from orion_site.help.rendering import rendered
+from tests.audited import AuditedClient
+
+DOCS = Path(settings.BASE_DIR) / "docs"
+PAGES = list(every_page(DOCS))
+
+
+@pytest.fixture
+def browser(db: None) -> Client:
+    return AuditedClient(headers={"host": "127.0.0.1:4200"})
+
+
+def addresses_in(page: str) -> list[str]:
+    return re.findall(r'<a href="(/help[^"]*)"', page)
+
+
+def test_every_file_is_in_the_navigation():
+    listed = {page.path for page in PAGES}
+
+    assert {one.relative_to(DOCS).as_posix() for one in DOCS.rglob("*.md")} - listed == set()
+
+
+def test_every_link_leads_to_a_page_and_to_a_heading_of_it(browser: Client):
+    anchors = {f"/help/{page.name}".rstrip("/"): anchors_of(page.path) for page in PAGES}
+
+    for address in anchors:
+        answer = browser.get(address)
+        assert answer.status_code == 200, address
+        for link in addresses_in(answer.content.decode()):
+            target, _, anchor = link.partition("#")
+            assert target in anchors, f"{address} links to {link}"
+            assert not anchor or anchor in anchors[target], f"{address} links to {link}"
+
+
+def anchors_of(path: str) -> set[str]:
+    return {heading.anchor for heading in rendered(DOCS, path).headings}
+
+
+def test_a_page_asks_the_database_nothing_about_runs(browser: Client, django_assert_max_num_queries: Any):
+    with django_assert_max_num_queries(2):
+        page = browser.get("/help/explanation/concepts").content.decode()
+
+    assert page.count("<h1") == 1
+    assert 'aria-current="page">Concepts</a>' in page
+
+
+def test_pictures_are_served_by_the_server_itself(browser: Client):
+    page = browser.get("/help/tutorial").content.decode()
+
+    pictures = re.findall(r'<img src="([^"]+)"', page)
+
+    assert pictures
+    for picture in pictures:
+        assert b"".join(browser.get(picture)).startswith((b"\x89PNG", b"<svg"))
+
+
+def test_the_search_finds_passages_by_all_of_their_words(browser: Client):
+    found = browser.get("/help", {"q": "webhook slack"}).content.decode()
+
+    assert any("notifications" in address for address in addresses_in(found))
+    assert "No passage has all of these words" in browser.get("/help", {"q": "qwertz"}).content.decode()
+
+
+@pytest.mark.parametrize("name", ["nothing", "../README", "tutorial.md", "images/home.png", "%00", "tutorial/.."])
+def test_what_is_no_page_is_not_found(browser: Client, name: str):
+    assert browser.get(f"/help/{name}").status_code in (400, 404)
+
+
+def test_the_words_of_a_search_stay_words(browser: Client):
+    page = browser.get("/help", {"q": "<script>alert(1)</script>"}).content.decode()
+
+    assert "<script>alert" not in page
+
+
+def test_notes_headings_and_links_are_as_on_the_site(tmp_path: Path):
+    (tmp_path / "README.md").write_text("## Learn\n\n| page | about |\n|---|---|\n| [One](a/one.md) | it |\n")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one.md").write_text(
+        "# One & two\n\n> [!WARNING]\n> Mind **this**.\n\n## Two: `x`\n\n## Two: `x`\n\n"
+        "[here](../README.md#learn) [outside](../../x.py) [web](https://example.org) <b>bold</b>\n"
+    )
+
+    html = rendered(tmp_path, "a/one.md").html
+
+    assert '<h1 id="one-two">' in html
+    assert 'id="two-x"' in html
+    assert 'id="two-x_1"' in html
+    assert '<blockquote class="alert alert-warning">' in html
+    assert "<strong>Warning</strong><br />" in html
+    assert "<strong>this</strong>" in html
+    assert '<a href="/help#learn">here</a> outside <a href="https://example.org" rel="noopener noreferrer">' in html
+    assert "&lt;b&gt;bold" in html
