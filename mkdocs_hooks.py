@@ -1,4 +1,4 @@
-"""What the site needs beside mkdocs.yml: navigation, notes and links as GitHub and the server's `/help` have them."""
+"""Give the site of mkdocs.yml the navigation, notes and links that GitHub and the server's `/help` have."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What stands under one heading, for the search."""
+    """The text under one heading, for the search."""
 
     heading: Heading
     text: str

@@ -31,8 +31,7 @@ _found: dict[str, dict[str, Any]] = {}
 def mark() -> str:
     """A hash of our own files and of the versions of the others: all servers of one release have one mark."""
     found = sha256()
-    for one in settings.STATICFILES_DIRS:
-        folder = one[1] if isinstance(one, tuple) else one
+    for folder in (settings.BASE_DIR / "static", settings.BASE_DIR / "docs" / "images"):
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
