@@ -133,19 +133,23 @@ def requests() -> Iterator[tuple[str, Callable[[], Any]]]:
     flow = Flow.objects.order_by("name")[0]
     now = timezone.now()
     week = (now - timedelta(days=7)).isoformat()
+    # Of the admin, which has 50 rows to a page.
+    page = min(200, FlowRun.objects.count() // 50)
+    before = FlowRun.objects.filter(flow_id=run.flow_id, state_type="COMPLETED").order_by("-expected_start_time")[0]
     for path in (
         "/", "/?tag=rare-7", "/?tag=prod&since=-7d", "/runs", "/runs?state=failed",
         "/runs?state=failed,crashed&since=-7d",
         "/runs?state=late", "/runs?tag=rare-7", "/runs?tag=prod", "/runs?tag=prod&state=failed", "/runs?tag=nowhere",
         "/runs?q=no-such-name", "/runs?q=dur>1h", "/runs?q=-tag:prod+-tag:test", f"/runs?flow={flow.name}",
         f"/runs?deployment={DEPLOYMENT}", "/flows", f"/flows/{flow.id}", f"/runs/{run.id}", f"/runs/{run.id}?tab=logs",
-        f"/runs/{run.id}?tab=tasks", "/deployments", f"/deployments/{DEPLOYMENT}", "/schedule", "/work",
+        f"/runs/{run.id}?tab=tasks", f"/runs/{before.id}..{run.id}", "/problems", "/time",
+        "/runs/common?state=failed", "/task-runs", "/task-runs?state=failed", "/bulk", "/audit", "/deployments", f"/deployments/{DEPLOYMENT}", "/schedule", "/work",
         f"/work/queues/{QUEUE}", "/agents", "/limits", "/events", "/status",
         "/search?q=flow", "/search?q=no-such-name", "/artifacts", "/automations", "/notifications", "/blocks",
         "/variables", "/settings", "/calendars", f"/task-runs/{task.id}", f"/runs/{run.id}?tab=graph",
         "/admin/", "/admin/runs/flowrun/", "/admin/runs/flowrun/?q=no-such-name", f"/admin/runs/flowrun/?q={run.id}",
         "/admin/runs/flowrun/?state_type__exact=CRASHED", f"/admin/runs/flowrun/?expected_start_time__gte={week[:10]}",
-        "/admin/runs/flowrun/?p=200", "/admin/runs/taskrun/?state_type__exact=CRASHED&q=no-such-name",
+        f"/admin/runs/flowrun/?p={page}", "/admin/runs/taskrun/?state_type__exact=CRASHED&q=no-such-name",
         f"/admin/runs/flowrunstate/?q={run.id}", "/admin/runs/taskrunstate/?type__exact=CANCELLED&verdict=REJECT",
         f"/admin/runs/log/?q={run.id}", f"/admin/runs/log/?timestamp__gte={week[:10]}",
     ):  # fmt: skip
