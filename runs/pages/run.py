@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,9 +24,9 @@ from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.results import result_of_task_run, results_of_flow_run
 from runs.pages.selectors.retries import retries_shown
-from runs.pages.selectors.timeline import timeline_of
+from runs.pages.selectors.timeline import attempts_of, timeline_of, within
 from runs.pages.time_spent import lines_of_time, parts_of_time
-from runs.pages.timeline import drawn, ticks
+from runs.pages.timeline import axis_of_timeline, drawn
 from runs.templatetags.states import look
 from runs.time_spent.selectors.of_run import time_of_run
 
@@ -155,10 +157,22 @@ def flow_run_tab(
     match tab:
         case "timeline":
             found = timeline_of(run=run, now=timezone.now(), tasks=progress.tasks)
-            lines = drawn(found)
+            attempts = attempts_of(run)
+            attempt = chosen_attempt(request, attempts)
+            if attempt:
+                found = within(found, *[*attempts, None][attempt - 1 : attempt + 1])
+            axis = axis_of_timeline(found, to_scale="scale" in request.GET)
+            lines = drawn(found, axis)
             traceback = failure.cause.log_line if failure and not failure.cause.path else None
             beside = log_beside(request, run, lines, traceback) if lines else None
-            return {"timeline": found, "lines": lines, "ticks": ticks(found), "beside": beside}
+            return {
+                "timeline": found,
+                "lines": lines,
+                "axis": axis,
+                "beside": beside,
+                "attempts": range(1, len(attempts) + 1),
+                "attempt": attempt,
+            }
         case "graph":
             return graph_tab(request, run)
         case "tasks":
@@ -187,6 +201,13 @@ def flow_run_tab(
         case "artifacts":
             return {"artifacts": selectors.artifacts_of(run_id=run.id)}
     return {}
+
+
+def chosen_attempt(request: HttpRequest, attempts: Sequence[datetime]) -> int:
+    """The number of the attempt that the timeline shows alone, or 0."""
+    asked = request.GET.get("attempt", "")
+    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 5 else 0
+    return number if number <= len(attempts) else 0
 
 
 def task_run_tab(request: HttpRequest, run: TaskRun, tab: str) -> dict[str, Any]:

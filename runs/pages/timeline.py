@@ -1,19 +1,17 @@
-"""The timeline of a flow run as rows of bars; x and width in thousandths of the whole time."""
+"""The timeline of a flow run as rows of bars; x and width in thousandths of its axis."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from zlib import crc32
 
+from runs.pages.axis import WHOLE, Axis, axis_of
 from runs.pages.selectors.timeline import Line, Timeline
 
 # So narrow a bar is still seen.
 NARROWEST = 2.0
-MOST_TICKS = 6
-STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
-         7200, 14400, 21600, 43200, 86400)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +46,23 @@ class DrawnLine:
         return self.bars[-1].state_type
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A moment on the scale, as the time since the start."""
-
-    percent: float
-    after: timedelta
+def axis_of_timeline(timeline: Timeline, *, to_scale: bool = False) -> Axis:
+    """Return the axis on which all rows are drawn; waits and rests fold where nothing else ran."""
+    spans = (span for line in timeline.lines for span in line.spans if span.kind == "work")
+    return axis_of(timeline.begin, timeline.end, [(span.begin, span.end) for span in spans], to_scale=to_scale)
 
 
-def drawn(timeline: Timeline) -> list[DrawnLine]:
-    whole = max((timeline.end - timeline.begin).total_seconds(), 0.001)
-    return [DrawnLine(line, _bars(line, timeline, whole), line.subject in timeline.critical) for line in timeline.lines]
+def drawn(timeline: Timeline, axis: Axis) -> list[DrawnLine]:
+    return [DrawnLine(line, _bars(line, axis), line.subject in timeline.critical) for line in timeline.lines]
 
 
-def _bars(line: Line, timeline: Timeline, whole: float) -> list[Bar]:
+def _bars(line: Line, axis: Axis) -> list[Bar]:
     bars, attempt = [], 0
     for span in line.spans:
         attempt += span.kind == "work"
-        seconds = (span.end - span.begin).total_seconds()
-        x = min(max(1000 * (span.begin - timeline.begin).total_seconds() / whole, 0), 1000 - NARROWEST)
-        width = min(max(1000 * seconds / whole, NARROWEST), 1000 - x)
-        title = _title(line, span.kind, attempt, seconds)
+        x = min(axis.at(span.begin), WHOLE - NARROWEST)
+        width = min(max(axis.at(span.end) - x, NARROWEST), WHOLE - x)
+        title = _title(line, span.kind, attempt, (span.end - span.begin).total_seconds())
         bars.append(Bar(span.kind, span.state_type, round(x, 1), round(width, 1), title, span.begin))
     return bars
 
@@ -81,15 +75,3 @@ def _title(line: Line, kind: str, attempt: int, seconds: float) -> str:
         case "rest":
             return f"waited {took} for the next attempt"
     return f"attempt {attempt}: {took}" if line.run is not None else f"{line.number} runs within {took}"
-
-
-def ticks(timeline: Timeline) -> list[Tick]:
-    """Round moments of the scale, at most six."""
-    whole = (timeline.end - timeline.begin).total_seconds()
-    if whole <= 0:
-        return []
-    step = next((one for one in STEPS if whole / one <= MOST_TICKS), whole / MOST_TICKS)
-    return [
-        Tick(round(100 * number * step / whole, 2), timedelta(seconds=number * step))
-        for number in range(int(whole / step) + 1)
-    ]

@@ -129,7 +129,9 @@ def test_the_title_says_how_the_run_is(browser: Client):
 
 @pytest.mark.parametrize("tasks", [1, 60])
 def test_the_page_costs_the_same_whatever_failed(browser: Client, tasks: int, django_assert_max_num_queries):
-    run = failed_run()
+    flow = make_flow("etl")
+    make_run("worked-before", flow=flow, at=NOON - timedelta(hours=1))
+    run = failed_run(flow=flow)
     for number in range(tasks):
         log_traceback(failed_task(run, f"load-{number}"))
         failed_run(f"other-{number}", at=timezone.now())

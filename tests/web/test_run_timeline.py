@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
-from runs.models import FlowRun, Log, TaskRun, TaskRunState
+from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 from tests.web.rows import NOON, add_lines, make_run, make_task_run
 
 SECOND = timedelta(seconds=1)
@@ -46,6 +46,68 @@ def test_each_attempt_is_a_bar_with_the_wait_before_it_and_the_rest_between(brow
     # The run took 90 seconds.
     assert [round(bar.x) for bar in bars] == [0, 111, 222, 556]
     assert [round(bar.width) for bar in bars] == [111, 111, 333, 111]
+
+
+def retried_after_a_night() -> FlowRun:
+    run = make_run(end_time=NOON + timedelta(hours=8, seconds=30))
+    for name, seconds in (("extract-0", 0), ("load-0", 8 * 3600)):
+        begin = NOON + seconds * SECOND
+        task = make_task_run(name, flow_run=run, at=begin, start_time=begin, end_time=begin + 20 * SECOND)
+        with_history(task, ("RUNNING", seconds), ("COMPLETED", seconds + 20))
+    return run
+
+
+def test_a_night_in_which_nothing_ran_is_folded(browser: Client):
+    run = retried_after_a_night()
+
+    page = browser.get(f"/runs/{run.id}", {"tab": "timeline"}).content.decode()
+    lines = lines_of(browser, run)
+
+    assert "Folded at ⋯, where nothing ran: 7h 59m." in page
+    assert "nothing ran for 7h 59m" in page
+    # Of the 50 seconds that are drawn, 20 were before the night and 30 after it.
+    assert [(round(drawn.bars[-1].x), round(drawn.bars[-1].width)) for drawn in lines.values()] == [
+        (0, 388),
+        (418, 388),
+    ]
+
+
+def test_a_folded_timeline_can_be_drawn_to_scale(browser: Client):
+    run = retried_after_a_night()
+
+    page = browser.get(f"/runs/{run.id}", {"tab": "timeline"}).content.decode()
+    lines = lines_of(browser, run, scale="1")
+
+    assert '<a href="?tab=timeline&amp;scale=1">Draw it to scale</a>' in page
+    assert [round(drawn.bars[-1].x) for drawn in lines.values()] == [0, 998]
+
+
+def test_each_attempt_of_a_retried_run_has_a_timeline_of_its_own(browser: Client):
+    run = retried_after_a_night()
+    FlowRun.objects.filter(pk=run.pk).update(run_count=2)
+    FlowRunState.objects.filter(flow_run=run).delete()
+    states = [("RUNNING", 0), ("FAILED", 25), ("RUNNING", 8 * 3600), ("COMPLETED", 8 * 3600 + 30)]
+    for seq, (kind, seconds) in enumerate(states, start=1):
+        FlowRunState.objects.create(
+            flow_run=run, seq=seq, type=kind, name=kind.capitalize(), timestamp=NOON + seconds * SECOND
+        )
+
+    page = browser.get(f"/runs/{run.id}", {"tab": "timeline"}).content.decode()
+    first = browser.get(f"/runs/{run.id}", {"tab": "timeline", "attempt": "1"})
+
+    assert 'href="?tab=timeline&amp;attempt=2"' in page
+    assert list(lines_of(browser, run, attempt="1")) == ["extract-0"]
+    assert list(lines_of(browser, run, attempt="2")) == ["load-0"]
+    assert first.context["axis"].folds == []
+    assert [round(drawn.bars[-1].x) for drawn in lines_of(browser, run, attempt="2").values()] == [0]
+
+
+@pytest.mark.parametrize("asked", ["0", "3", "-1", "00002", "999999", "x", "²", ""])
+def test_an_attempt_that_there_is_not_shows_all_of_them(browser: Client, asked: str):
+    run = retried_after_a_night()
+    FlowRun.objects.filter(pk=run.pk).update(run_count=2)
+
+    assert list(lines_of(browser, run, attempt=asked)) == ["extract-0", "load-0"]
 
 
 def test_a_task_with_many_runs_is_one_row_with_their_number_and_states(browser: Client):

@@ -135,7 +135,9 @@ def _important(lines: QuerySet[Log], wish: LogWish) -> QuerySet[Log]:
 
 
 def log_page(lines: QuerySet[Log], *, run_id: UUID, wish: LogWish, where: Where, size: int = LINES_PER_PAGE) -> LogPage:
-    """A page of at most `size` lines: two to four queries, whatever the length of the log."""
+    """A page of at most `size` lines: one to four queries, whatever the length of the log."""
+    if where.at and not wish.searches:
+        return _around(_narrowed(lines, run_id, wish), where.at, size)
     if where.at:
         earlier = _stretch(lines, run_id, wish, where.at, size=CONTEXT, newest_first=True)
         # From the line on: there is nothing between its place and the one before it.
@@ -151,6 +153,22 @@ def log_page(lines: QuerySet[Log], *, run_id: UUID, wish: LogWish, where: Where,
     found = _stretch(lines, run_id, wish, where.after, size=size, newest_first=False)
     before = (found.lines[0].place if found.lines else where.after) if where.after else None
     return LogPage(found.lines, before, found.further, found.looked_to)
+
+
+def _around(lines: QuerySet[Log], at: Cursor, size: int) -> LogPage:
+    """Both sides of a line, in one query."""
+    itself = Cursor(at.at, UUID(int=max(0, at.id.int - 1)))
+    earlier = in_order(lines, by="timestamp", after=at, newest_first=True)[: CONTEXT + 1]
+    later = in_order(lines, by="timestamp", after=itself, newest_first=False)[: size - CONTEXT + 1]
+    sides = [_as_lines(Log.objects.order_by().filter(pk__in=side.values("pk")), at.id) for side in (earlier, later)]
+    rows = sorted((Line(*row) for row in sides[0].union(sides[1], all=True)), key=lambda line: line.place)
+    before = _cut([row for row in reversed(rows) if row.place < at], CONTEXT)
+    after = _cut([row for row in rows if row.place >= at], size - CONTEXT)
+    return LogPage([*reversed(before.lines), *after.lines], before.further, after.further)
+
+
+def _cut(lines: Sequence[Line], size: int) -> Stretch:
+    return Stretch(lines[:size], lines[size - 1].place if len(lines) > size else None)
 
 
 def _stretch(

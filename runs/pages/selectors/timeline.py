@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,13 +18,14 @@ from django.db.models.functions import Coalesce
 from orchestration.large import Bytes
 from orionflow.contract.states import TERMINAL, StateType
 from runs.graphs.selectors import upstream_ids
-from runs.models import FlowRun, TaskRun, TaskRunState
+from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
 from runs.time_spent.core.critical import Step, critical_path
 
 # A task with more runs than this is one row, and so many tasks are shown.
 RUNS_SHOWN_APART = 5
 TASKS_SHOWN = 200
 STATES_READ = 2000
+ATTEMPTS_SHOWN = 100
 # A task run that takes more inputs than this, as text, is on the critical path by its time alone.
 LARGEST_INPUTS = 65_536
 TIMES = ("state_type", "expected_start_time", "start_time", "end_time", "total_run_time", "state_timestamp", "created")
@@ -113,6 +114,30 @@ def timeline_of(*, run: FlowRun, now: datetime, tasks: Sequence[SummedTask] | No
         max(0, len(lines) - TASKS_SHOWN),
         frozenset(critical_path([_step(line) for line in lines])),
     )
+
+
+def attempts_of(run: FlowRun) -> list[datetime]:
+    """When each attempt of a flow run began; nothing of a run that has had one."""
+    if run.run_count < 2:
+        return []
+    states = FlowRunState.objects.filter(flow_run=run.pk, type=StateType.RUNNING).order_by("seq")
+    return list(states.values_list("timestamp", flat=True)[:ATTEMPTS_SHOWN])
+
+
+def within(timeline: Timeline, begin: datetime, end: datetime | None) -> Timeline:
+    """Return what a timeline shows between two moments: one attempt of its run."""
+    until = min(end or timeline.end, timeline.end)
+    lines = [
+        replace(line, spans=spans)
+        for line in timeline.lines
+        if (spans := [_cut(span, begin, until) for span in line.spans if span.begin < until and span.end >= begin])
+    ]
+    last = max((line.spans[-1].end for line in lines), default=until)
+    return replace(timeline, begin=begin, end=max(last if end else until, begin), lines=lines)
+
+
+def _cut(span: Span, begin: datetime, end: datetime) -> Span:
+    return replace(span, begin=max(span.begin, begin), end=min(span.end, end))
 
 
 def _step(line: Line) -> Step:

@@ -1,0 +1,129 @@
+"""The axis of a timeline: time to scale, but for long stretches in which nothing ran, which are folded.
+
+Two attempts with a night between them are otherwise two dots at the ends of a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+# In thousandths of the whole axis.
+WHOLE = 1000.0
+WIDTH_OF_FOLD = 30.0
+MOST_FOLDS = 8
+# What is shorter, or no longer than all the work together, is drawn to scale.
+SHORTEST_FOLD = timedelta(minutes=1)
+MOST_TICKS = 6
+# Labels that are nearer than this, in percent, would overlap.
+NEAREST_TICKS = 9.0
+STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
+         7200, 14400, 21600, 43200, 86400)  # fmt: skip
+
+Period = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of time with where it is drawn; `scale` is thousandths per second."""
+
+    begin: datetime
+    end: datetime
+    x: float
+    width: float
+    is_folded: bool = False
+
+    @property
+    def lasted(self) -> timedelta:
+        return self.end - self.begin
+
+    @property
+    def percent(self) -> float:
+        """The middle, in percent of the whole axis."""
+        return round((self.x + self.width / 2) / 10, 2)
+
+    @property
+    def scale(self) -> float:
+        return self.width / max(self.lasted.total_seconds(), 1e-6)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A moment on the scale, as the time since the start, or since the last fold."""
+
+    percent: float
+    after: timedelta
+    is_since_fold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    pieces: Sequence[Piece]
+
+    @property
+    def folds(self) -> list[Piece]:
+        return [piece for piece in self.pieces if piece.is_folded]
+
+    def at(self, moment: datetime) -> float:
+        """Return where a moment is, in thousandths; what is before or after the axis is at its end."""
+        for piece in self.pieces:
+            if moment <= piece.end:
+                return piece.x + piece.scale * max((moment - piece.begin).total_seconds(), 0)
+        return WHOLE
+
+    def ticks(self) -> list[Tick]:
+        """Round moments of the scale, about six; after a fold they are counted from where it ends."""
+        shown = sum(piece.lasted.total_seconds() for piece in self.pieces if not piece.is_folded)
+        if shown <= 0:
+            return []
+        step = next((one for one in STEPS if shown / one <= MOST_TICKS), shown / MOST_TICKS)
+        found: list[Tick] = []
+        for piece in self.pieces:
+            if piece.is_folded:
+                continue
+            for number in range(int(piece.lasted.total_seconds() / step) + 1):
+                after = timedelta(seconds=number * step)
+                percent = round((piece.x + piece.scale * after.total_seconds()) / 10, 2)
+                if not found or percent - found[-1].percent >= NEAREST_TICKS:
+                    since = self.pieces[0].begin if number == 0 else piece.begin
+                    found.append(Tick(percent, piece.begin + after - since, piece.x > 0 and number > 0))
+        return found
+
+
+def axis_of(begin: datetime, end: datetime, busy: Iterable[Period], *, to_scale: bool = False) -> Axis:
+    """Lay time out between two moments; `busy` are the stretches in which something ran."""
+    worked, idle = _divided(begin, end, busy)
+    least = max(SHORTEST_FOLD, worked)
+    folded = sorted((one for one in idle if one[1] - one[0] > least), key=lambda one: one[0] - one[1])[:MOST_FOLDS]
+    if to_scale:
+        folded = []
+    shown = (end - begin) - sum((until - since for since, until in folded), timedelta())
+    scale = (WHOLE - WIDTH_OF_FOLD * len(folded)) / max(shown.total_seconds(), 1e-3)
+    return Axis(list(_pieces(begin, end, sorted(folded), scale)))
+
+
+def _divided(begin: datetime, end: datetime, busy: Iterable[Period]) -> tuple[timedelta, list[Period]]:
+    """Return how long anything ran, and when nothing did."""
+    worked, idle, reached = timedelta(), [], begin
+    for since, until in sorted(busy):
+        since, until = min(max(since, begin), end), min(until, end)
+        if since > reached:
+            idle.append((reached, since))
+        worked += max(until - max(since, reached), timedelta())
+        reached = max(reached, until)
+    if end > reached:
+        idle.append((reached, end))
+    return worked, idle
+
+
+def _pieces(begin: datetime, end: datetime, folded: Sequence[Period], scale: float) -> Iterator[Piece]:
+    x = 0.0
+    bounds = [begin, *(moment for fold in folded for moment in fold), end]
+    for place, (since, until) in enumerate(pairwise(bounds)):
+        is_folded = place % 2 == 1
+        width = WIDTH_OF_FOLD if is_folded else scale * (until - since).total_seconds()
+        if until > since or len(bounds) == 2:
+            yield Piece(since, until, round(x, 2), round(width, 2), is_folded)
+        x += width
