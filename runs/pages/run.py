@@ -160,7 +160,8 @@ def flow_run_tab(
             attempts = attempts_of(run)
             attempt = chosen_attempt(request, attempts)
             if attempt:
-                found = within(found, *[*attempts, None][attempt - 1 : attempt + 1])
+                next_one = attempts[attempt] if attempt < len(attempts) else None
+                found = within(found, attempts[attempt - 1], next_one)
             axis = axis_of_timeline(found, to_scale="scale" in request.GET)
             lines = drawn(found, axis)
             traceback = failure.cause.log_line if failure and not failure.cause.path else None
