@@ -228,6 +228,8 @@ class TaskRun(Run):
     task_version = models.CharField(max_length=255, null=True)
     task_inputs = models.JSONField(default=dict, blank=True)
     flow_run_run_count = models.PositiveIntegerField(default=0)
+    # The first states, as far as they say nothing unusual; they have no rows of their own (`runs.states.selectors`).
+    folded_states = models.BinaryField(null=True)
 
     objects = RunQuerySet.as_manager()
 

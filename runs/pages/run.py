@@ -218,7 +218,7 @@ def task_run_tab(request: HttpRequest, run: TaskRun, tab: str) -> dict[str, Any]
         case "result":
             return {"results": result_of_task_run(run).results}
         case "history":
-            return {"history": selectors.task_run_history(run_id=run.id, states=run.seq)}
+            return {"history": selectors.task_run_history(run)}
         case "artifacts":
             return {"artifacts": selectors.artifacts_of(run_id=run.id)}
     return {}

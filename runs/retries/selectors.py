@@ -19,6 +19,7 @@ from orionflow.contract.states import in_order
 from runs.graphs.selectors import MOST_TASK_RUNS, upstream_ids
 from runs.models import FlowRun, FlowRunState, RunRetry, TaskRun, TaskRunState
 from runs.retries.core import RENEWED, Call, Recorded
+from runs.states.selectors import FOLDED, current_task_run_states
 
 # Deeper nesting than this is not looked into: what stands for it runs as a whole.
 DEEPEST = 10
@@ -98,7 +99,10 @@ def _rows(level: Sequence[UUID]) -> Any:
 
 
 def _states(level: Sequence[UUID]) -> dict[UUID, tuple[bool, datetime | None, UUID | None]]:
-    """Of current states: whether there is a result, when it expires, and the nested run it stands for."""
+    """Of current states with a row: whether there is a result, when it expires, and the nested run it stands for.
+
+    Folded states have none of these.
+    """
     # A result that its store did not take may have been stored since; whoever plans counts on none.
     kept = Q(data__isnull=False) & Q(data__unstored__isnull=True)
     has_data = ExpressionWrapper(kept, output_field=BooleanField())
@@ -291,7 +295,9 @@ def _calls_of(source_id: UUID, after: UUID | None) -> list[dict[str, Any]]:
     rows = TaskRun.objects.filter(flow_run=source_id).order_by("id")
     if after is not None:
         rows = rows.filter(pk__gt=after)
-    page = list(rows.values("id", "task_key", "dynamic_key", "state_id")[:CALLS_PER_PAGE])
-    states = TaskRunState.objects.filter(task_run__in=[row["id"] for row in page], pk=F("task_run__state_id"))
-    by_id = {state.pk: state for state in states.only("type", "name", "message", "data", "details", "timestamp")}
-    return [{**row, "state": by_id.get(row["state_id"])} for row in page]
+    page = list(rows.only("id", "task_key", "dynamic_key", *FOLDED)[:CALLS_PER_PAGE])
+    states = current_task_run_states(page)
+    return [
+        {"id": run.pk, "task_key": run.task_key, "dynamic_key": run.dynamic_key, "state": states.get(run.state_id)}
+        for run in page
+    ]

@@ -13,6 +13,7 @@ from orion_site.accounts.permissions import Action
 from orionflow.contract.runs import StateOut
 from orionflow.contract.wire import Wire
 from runs.models import FlowRunState, TaskRunState
+from runs.states.selectors import listed_states_of_task_run, task_run_state
 
 
 class OfFlowRun(Wire):
@@ -53,7 +54,7 @@ class ReadTaskRunState(StateQuestion):
     answers = {200: StateOut}
 
     def perform(self, id: UUID) -> StateOut:
-        return _task_run_state_out(_found(TaskRunState.objects.select_related("task_run").filter(pk=id).first()))
+        return _task_run_state_out(_found(task_run_state(id)))
 
 
 class ReadTaskRunStates(StateQuestion):
@@ -62,8 +63,7 @@ class ReadTaskRunStates(StateQuestion):
     answers = {200: list[StateOut]}
 
     def perform(self, query: OfTaskRun) -> list[StateOut]:
-        states = TaskRunState.objects.select_related("task_run").filter(task_run=query.task_run_id).order_by("seq")
-        return [_task_run_state_out(state) for state in completed(list(without_large(states, "data")), "data")]
+        return [_task_run_state_out(state) for state in listed_states_of_task_run(query.task_run_id)]
 
 
 def _found(state: Any) -> Any:

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.db.models.functions import Coalesce
 
 from deployments.models import Deployment
@@ -21,6 +21,7 @@ from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
 from runs.pages.selectors.runs import rows_of_runs, told_reasons
 from runs.pages.selectors.timeline import SummedTask, summed_tasks
 from runs.problems.selectors import PROBLEM_ID, ProblemOfRun, problem_of
+from runs.states.selectors import current_task_run_state, newest_states_of_task_run
 from runs.why.selectors.blockers import Reason
 from runs.why.selectors.cache import cache_reasons
 from runs.why.selectors.cause import Cause, SameError, cause_of, last_good, same_error
@@ -35,8 +36,6 @@ TASKS_COUNTED = 10_000
 UNTOLD_DETAILS = frozenset({"flow_run_id", "task_run_id", "transition_id"})
 # How a claim signs the state that it writes.
 AGENT = "agent "
-
-S = TypeVar("S", bound=StateRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ def why_flow_run(*, run: FlowRun, now: datetime) -> Why:
 
 
 def why_task_run(*, run: TaskRun, now: datetime) -> Why:
-    state = TaskRunState.objects.filter(task_run=run, seq=run.seq).first()
+    state = current_task_run_state(run)
     why = _why(run, state, lambda: task_run_reasons(run, state, now))
     # A finished run waits for nothing, and still has taken a stored result or not.
     return why if why.reasons else replace(why, reasons=list(cache_reasons(run, state, now)))
@@ -229,16 +228,16 @@ def child_flow_run_of_task(*, task_run_id: UUID) -> FlowRun | None:
 
 
 def flow_run_history(*, run_id: UUID, states: int) -> History:
-    return _history(FlowRunState.objects.filter(flow_run=run_id), states)
+    rows = FlowRunState.objects.filter(flow_run=run_id).defer("data").order_by("-seq")
+    return _history(list(rows[:STATES_SHOWN]), states)
 
 
-def task_run_history(*, run_id: UUID, states: int) -> History:
-    return _history(TaskRunState.objects.filter(task_run=run_id), states)
+def task_run_history(run: TaskRun) -> History:
+    return _history(newest_states_of_task_run(run, STATES_SHOWN), run.seq)
 
 
-def _history(rows: QuerySet[S], states: int) -> History:
+def _history(newest: Sequence[StateRow], states: int) -> History:
     # `seq` counts a run's states, so the number of older ones is known without counting.
-    newest = list(rows.defer("data").order_by("-seq")[:STATES_SHOWN])
     until: list[datetime | None] = [None, *(state.timestamp for state in newest)]
     passages = [
         Passage(state, end - state.timestamp if end else None, _said_in(state))

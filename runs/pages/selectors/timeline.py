@@ -5,7 +5,6 @@ A task that was mapped over 10,000 inputs is one row: the database sums it up.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -18,7 +17,8 @@ from django.db.models.functions import Coalesce
 from orchestration.large import Bytes
 from orionflow.contract.states import TERMINAL, StateType
 from runs.graphs.selectors import upstream_ids
-from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
+from runs.models import FlowRun, FlowRunState, TaskRun
+from runs.states.selectors import FOLDED, passages_of_task_runs
 from runs.time_spent.core.critical import Step, critical_path
 
 # A task with more runs than this is one row, and so many tasks are shown.
@@ -201,18 +201,14 @@ def _single_lines(run_id: UUID, keys: Sequence[str], now: datetime) -> list[Line
     child = FlowRun.objects.filter(parent_task_run=OuterRef("pk"))
     runs = list(
         TaskRun.objects.filter(flow_run=run_id, task_key__in=keys[:TASKS_SHOWN])
-        .only("id", "name", "state_name", "run_count", *TIMES)
+        .only("id", "name", "state_name", "run_count", *TIMES, *FOLDED)
         .annotate(inputs_bytes=Bytes(F("task_inputs")))
         .annotate(inputs=Case(When(inputs_bytes__lte=LARGEST_INPUTS, then=F("task_inputs"))))
         .annotate(child=Subquery(child.values("pk")[:1]), child_name=Subquery(child.values("name")[:1]))
         .order_by("created")[: TASKS_SHOWN * RUNS_SHOWN_APART]
     )
-    ids = [one.id for one in runs]
     inside = {one.id: FlowRun(id=one.child, name=one.child_name) for one in runs if one.child}
-    states = TaskRunState.objects.filter(task_run__in=ids).order_by("task_run", "seq")
-    history: dict[UUID, list[tuple[str, datetime]]] = defaultdict(list)
-    for task_run_id, kind, at in states.values_list("task_run_id", "type", "timestamp")[:STATES_READ]:
-        history[task_run_id].append((kind, at))
+    history = passages_of_task_runs(runs, STATES_READ)
     return [
         Line(
             one.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +10,8 @@ from uuid import UUID
 
 from deployments.models import ConcurrencyLimit
 from orionflow.contract.states import EXECUTING, TERMINAL, StateType
-from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
+from runs.models import FlowRun, FlowRunState, TaskRun
+from runs.states.selectors import FOLDED, passages_of_task_runs
 from runs.time_spent.core.stretches import (
     LIMIT,
     RETRY,
@@ -78,8 +78,8 @@ def time_of_run(*, run_id: UUID, now: datetime) -> TimeSpent | None:
 
 
 TASK = (
-    *("id", "state_type", "run_count", "tags"),
-    *("expected_start_time", "created", "start_time", "end_time", "state_timestamp"),
+    *("id", "state_type", "run_count", "tags", *FOLDED),
+    *("expected_start_time", "created", "start_time", "end_time"),
 )
 
 
@@ -112,10 +112,8 @@ def _of_tasks(tasks: Collection[dict[str, Any]], now: datetime) -> tuple[list[tu
     ]
     waits: list[Held] = []
     if tried_again:
-        states = TaskRunState.objects.filter(task_run__in=tried_again).order_by("task_run", "seq")
-        history: defaultdict[UUID, list[tuple[str, datetime]]] = defaultdict(list)
-        for id, kind, at in states.values_list("task_run_id", "type", "timestamp")[:STATES_OF_TASKS_READ]:
-            history[id].append((kind, at))
+        runs = [TaskRun(**{name: task[name] for name in ("id", *FOLDED)}) for task in tasks if task["id"] in apart]
+        history = passages_of_task_runs(runs, STATES_OF_TASKS_READ)
         for task in tasks:
             for place, (kind, at) in enumerate(history.get(task["id"], ())):
                 following = history[task["id"]][place + 1 : place + 2]

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from orionflow.contract.states import EXECUTING, TERMINAL, UNFINISHED
-from runs.models import FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
+from runs.models import FlowRun, FlowRunState, StateRow, TaskRun
+from runs.states.selectors import states_of_task_run
 from runs.why.selectors.blockers import Reason, deadlines_of, full_limits, moment_text, overlapping_runs
 from runs.why.selectors.cache import cache_reasons
 from runs.why.selectors.queue_blockers import agent_of, queue_blockers
@@ -47,7 +48,7 @@ def why_task_run(*, run_id: UUID, now: datetime) -> Why | None:
     run = TaskRun.objects.select_related("flow_run").filter(pk=run_id).first()
     if run is None:
         return None
-    history = _newest(TaskRunState.objects.filter(task_run=run_id))
+    history = states_of_task_run(run)[-LONGEST_HISTORY:]
     state = history[-1] if history else None
     return Why(
         run_id, "task-run", run, state, _moves(run), list(task_run_reasons(run, state, now)), history, run.refusal
