@@ -13,11 +13,13 @@ import click
 
 from orion_site.accounts.cli import group, key, user
 from orion_site.database.commands import database
+from orion_site.database.partitioning import partition
 from orion_site.database.purge import purge
 from orion_site.database.seals import problem_of_seals, reseal, rotate
 
 __all__ = ["database", "group", "key", "server", "user"]
 
+database.add_command(partition)
 database.add_command(purge)
 database.add_command(reseal)
 database.add_command(rotate)

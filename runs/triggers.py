@@ -19,7 +19,7 @@ def names_there(cursor: Any) -> set[str]:
         cursor.execute("SELECT name FROM sqlite_master")
     else:
         cursor.execute(
-            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'i') "
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'i', 'p', 'I') "
             "UNION ALL SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
         )
     return {name for (name,) in cursor.fetchall()}

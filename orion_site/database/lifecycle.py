@@ -37,7 +37,18 @@ from orion_site.database.migration_files import (
 from orion_site.database.sqlite.files import alone, damaged
 from runs import beyond_models
 
-__all__ = ["Change", "DatabaseUnusable", "Report", "check", "place", "prepare", "reset", "sorting_in_files", "upgrade"]
+__all__ = [
+    "Change",
+    "DatabaseUnusable",
+    "Report",
+    "check",
+    "one_at_a_time",
+    "place",
+    "prepare",
+    "reset",
+    "sorting_in_files",
+    "upgrade",
+]
 
 
 # So long one process waits for another one that upgrades.
@@ -82,7 +93,7 @@ def prepare() -> None:
         _reach_postgresql()
         missing = missing_migrations()
         if missing:
-            with _one_at_a_time():
+            with one_at_a_time():
                 # Another process may have done it meanwhile, or have been half-way through when it was looked at.
                 missing = missing_migrations()
                 if missing and only_new_apps(missing):
@@ -121,7 +132,7 @@ def upgrade() -> Change:
     refuse_what_is_not_there()
     with _plain_errors():
         _reach_postgresql()
-    with _plain_errors(), _one_at_a_time():
+    with _plain_errors(), one_at_a_time():
         missing = missing_migrations()
         missing = known_migrations() if missing is None else missing
         if problem := _ahead():
@@ -251,7 +262,7 @@ def sorting_in_files() -> Iterator[None]:
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def one_at_a_time() -> Iterator[None]:
     """Two upgrades that start together would both create the same table."""
     if (file := sqlite_file()) is not None:
         with alone(file):

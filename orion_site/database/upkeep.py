@@ -1,4 +1,4 @@
-"""Maintenance of a SQLite file. PostgreSQL looks after itself."""
+"""Maintenance of a SQLite file. PostgreSQL looks after itself, but for the coming days of tables in partitions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+
+from deployments.upkeep.services.partitions import make_days_ahead
 
 # Writers wait while the log is cut, and the cut waits for readers: better the next time than for long.
 PATIENCE_MILLISECONDS = 200
@@ -79,6 +81,7 @@ def _has_grown(cursor: Any, table: str) -> bool:
 def tidy_database(now: datetime) -> None:
     """Renew what the planner knows of the tables, and write the log of recent changes back into the file."""
     if connection.vendor != "sqlite":
+        make_days_ahead(now)
         return
     give_space_back()
     renew_statistics()

@@ -16,7 +16,7 @@ from deployments.dispatch.services.lateness import mark_late_runs, watch_deadlin
 from deployments.limits.services.held_slots import sweep_leases
 from deployments.schedules.services.planning import plan_due_schedules
 from deployments.upkeep.current_settings import current
-from deployments.upkeep.services.retention import Ages, purge
+from deployments.upkeep.services.retention import Ages, retain
 from events.automations.services.actions import do_actions
 from events.automations.services.evaluation import judge_events
 from events.notifications.services.notifications import send_notifications
@@ -140,7 +140,7 @@ def _sweep(now: datetime) -> object:
 def _retain(now: datetime) -> object:
     if days := current("ORION_RETENTION_DAYS_AUDIT"):
         remove_days(older_than=timedelta(days=days), now=now)
-    return purge(ages=retention_ages(), now=now)
+    return retain(ages=retention_ages(), now=now)
 
 
 def _clean_up(now: datetime) -> int:

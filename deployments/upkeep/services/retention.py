@@ -1,5 +1,7 @@
 """Deleting what is old: finished runs with everything below them, actions on many runs that ended, logs, and events.
 
+Whole days of logs and events are dropped where the database has them in partitions.
+
 A run goes with the runs that are nested in it, and only when all of them have ended and are old. Rows are deleted some
 thousands at a time, each such chunk in a transaction of its own and with a pause after it, so that nobody waits long.
 """
@@ -8,15 +10,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from deployments.models import Backfill, BackfillTime
+from deployments.upkeep.services.partitions import Part, drop, is_crowded, old_days, row_by_row
 from deployments.upkeep.services.result_files import remove_results_of_flow_runs, remove_results_of_task_runs
 from events.models import Event
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -62,7 +66,15 @@ class Ages:
 def purge(*, ages: Ages, now: datetime, pause_seconds: float = PAUSE_SECONDS) -> Counter[str]:
     """Delete what is older than `ages`; how many rows of each kind that were."""
     deleted: Counter[str] = Counter()
-    for _ in _steps(ages, now, deleted, pause_seconds):
+    for _ in _steps(ages, now, deleted, pause_seconds, _every_row):
+        pass
+    return deleted
+
+
+def retain(*, ages: Ages, now: datetime) -> Counter[str]:
+    """As `purge`, but rows that are dropped with their day go with it, up to a day later."""
+    deleted: Counter[str] = Counter()
+    for _ in _steps(ages, now, deleted, PAUSE_SECONDS, row_by_row):
         pass
     return deleted
 
@@ -71,7 +83,7 @@ def purge_for(*, seconds: float, ages: Ages, now: datetime) -> tuple[Counter[str
     """Delete what is older than `ages` until the time is up; how many rows of each kind, and whether that was all."""
     deleted: Counter[str] = Counter()
     until = time.monotonic() + seconds
-    for _ in _steps(ages, now, deleted, PAUSE_SECONDS):
+    for _ in _steps(ages, now, deleted, PAUSE_SECONDS, _every_row):
         if time.monotonic() > until:
             return deleted, False
     return deleted, True
@@ -88,7 +100,13 @@ def old_rows(*, ages: Ages, now: datetime) -> list[Rows]:
     return found + [rows for rows in _by_age(ages, now) if rows.model is not CacheEntry]
 
 
-def _steps(ages: Ages, now: datetime, deleted: Counter[str], pause_seconds: float) -> Iterator[None]:
+def _every_row(table: str, crowded: Sequence[Part] = ()) -> Q:
+    return Q()
+
+
+def _steps(
+    ages: Ages, now: datetime, deleted: Counter[str], pause_seconds: float, beside_days: Callable[..., Q]
+) -> Iterator[None]:
     """Delete some thousands of rows at a time, oldest families of runs first."""
     if ages.runs is not None:
         for family in old_families(before=now - ages.runs):
@@ -97,7 +115,11 @@ def _steps(ages: Ages, now: datetime, deleted: Counter[str], pause_seconds: floa
         yield from _chunks(_left_by_caches(now - ages.runs), deleted, pause_seconds)
         # They go with the last of their runs, and nobody counts them.
         yield from _chunks(unused_environments(now), Counter(), pause_seconds)
-    for rows in _by_age(ages, now):
+    crowded: list[Part] = []
+    for old in _by_day(ages, now):
+        crowded += _drop_days(old, deleted)
+        yield
+    for rows in _by_age(ages, now, partial(beside_days, crowded=crowded)):
         yield from _chunks(rows, deleted, pause_seconds)
 
 
@@ -180,7 +202,36 @@ def _with_nested(roots: Sequence[UUID], before: datetime) -> list[UUID]:
     return [run_id for family in families.values() for run_id in reversed(family)]
 
 
-def _by_age(ages: Ages, now: datetime) -> Iterator[Rows]:
+@dataclass(frozen=True, slots=True)
+class OldDays:
+    """Days that are dropped whole, but for rows that stay: a condition of SQL, in which a row is called `one`."""
+
+    model: type[Model]
+    before: datetime
+    keep: str
+    params: tuple[Any, ...]
+
+    @property
+    def table(self) -> str:
+        return self.model._meta.db_table
+
+
+def _by_day(ages: Ages, now: datetime) -> Iterator[OldDays]:
+    # What its maker dates later than its id says stays until it is that old.
+    if ages.logs is not None:
+        before = now - ages.logs
+        is_open = "EXISTS (SELECT 1 FROM runs_flowrun r WHERE r.id = one.flow_run_id AND r.state_type = ANY(%s))"
+        yield OldDays(Log, before, f"one.timestamp >= %s OR {is_open}", (before, UNFINISHED_TYPES))
+    if ages.events is not None:
+        before = now - ages.events
+        yield OldDays(Event, before, "one.occurred >= %s", (before,))
+
+
+def _open_run_of_log() -> Rows:
+    return FlowRun.objects.filter(pk=OuterRef("flow_run_id"), state_type__in=UNFINISHED_TYPES)
+
+
+def _by_age(ages: Ages, now: datetime, beside_days: Callable[[str], Q] = _every_row) -> Iterator[Rows]:
     yield CacheEntry.objects.filter(expires_at__lt=now)
     if ages.runs is not None:
         # Its times first: they are many, and its own row is what finds them.
@@ -194,13 +245,27 @@ def _by_age(ages: Ages, now: datetime) -> Iterator[Rows]:
         failed_lately = Occurrence.objects.filter(problem_id=OuterRef("pk"))
         yield Problem.objects.filter(~Exists(failed_lately), last_seen__lt=now - ages.runs)
     if ages.logs is not None:
-        of_open_run = FlowRun.objects.filter(pk=OuterRef("flow_run_id"), state_type__in=UNFINISHED_TYPES)
-        yield Log.objects.filter(~Exists(of_open_run), timestamp__lt=now - ages.logs)
+        old = Log.objects.filter(~Exists(_open_run_of_log()), timestamp__lt=now - ages.logs)
+        yield old.filter(beside_days("runs_log"))
     if ages.events is not None:
-        yield Event.objects.filter(occurred__lt=now - ages.events)
+        yield Event.objects.filter(beside_days("events_event"), occurred__lt=now - ages.events)
 
 
 # --- deleting --------------------------------------------------------------------------------------------------------
+
+
+def _drop_days(old: OldDays, deleted: Counter[str]) -> list[Part]:
+    """Drop whole days; those that are not, because so much of them stays."""
+    crowded = []
+    for part in old_days(old.table, before=old.before):
+        if is_crowded(part, old.keep, old.params):
+            crowded.append(part)
+            continue
+        dropped = drop(old.table, part, keep=old.keep, params=old.params)
+        if dropped is None:
+            break
+        deleted[_kind(old.model)] += dropped
+    return crowded
 
 
 def _beside(runs: Sequence[UUID]) -> list[Rows]:

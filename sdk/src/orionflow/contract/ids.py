@@ -12,6 +12,7 @@ import json
 import os
 import random
 from collections.abc import Mapping
+from datetime import datetime
 from threading import Lock
 from time import time_ns
 from typing import Any
@@ -37,6 +38,11 @@ def uuid7() -> UUID:
         _last = now if now > _last else _last + 1
         moment, noise = _last, _bits.getrandbits(_RANDOM_BITS)
     return UUID(int=((moment >> 12) << 80) | ((moment & 0xFFF) << 64) | _VERSION_AND_VARIANT | noise)
+
+
+def first_id_at(moment: datetime) -> UUID:
+    """Return the lowest id that is made at this moment: what is below was made before, if it is of version 7."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def _milliseconds_and_fraction(nanoseconds: int) -> int:

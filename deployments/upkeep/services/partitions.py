@@ -1,0 +1,358 @@
+"""Tables of PostgreSQL in parts, one for each day, so that what is old is dropped instead of deleted (decision 0057).
+
+Rows are told apart by their ids, which begin with the time of their making. Together the parts hold every id there is:
+
+    past     before the first day: what was there when the table was divided, and is deleted row by row
+    kept…    days that were dropped already, of which some rows must stay
+    pYYYYMMDD    one day each, some made ahead
+    ahead    after the last of them: nearly nothing, as days are made in time
+    foreign  ids that are not of version 7, as other clients make them: deleted row by row
+
+There is no default partition: it would have to be searched whenever a day is made. A table that nobody divided works as
+before, and so does SQLite.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import OperationalError, connection, transaction
+from django.db.models import Model, Q
+
+from events.models import Event
+from orchestration.transactions import write_transaction
+from orionflow.contract.ids import first_id_at
+from runs.models import Log
+
+logger = logging.getLogger("orion.partitions")
+
+DAY = timedelta(days=1)
+DAYS_AHEAD = 4
+# No clock says so before the year 2109. Of random ids one in sixty is below it, and lands in some day or beside.
+FOREIGN = UUID(int=0x0400 << 112)
+# Of one day, at most: they are copied while everybody waits. A day with more is deleted row by row.
+MOST_KEPT = 50_000
+LOCK_TIMEOUT = "1s"
+# A part up to this size is counted when it is dropped; of a larger one the planner knows about how many rows it has.
+COUNTED_BYTES = 16 * 1024 * 1024
+_LOCK = 0x0A07
+# What stands on its own: no foreign key leads to a row, and nothing but its id is unique.
+DIVISIBLE: Mapping[str, type[Model]] = {"runs_log": Log, "events_event": Event}
+
+
+class CannotDivide(ValueError):
+    """A table cannot be divided; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A partition: its name, and from which id up to which it holds rows. None: without bound."""
+
+    name: str
+    begin: UUID | None
+    end: UUID | None
+    rows: float = -1.0
+    size: int = 0
+
+    @property
+    def is_day(self) -> bool:
+        return re.search(r"_p\d{8}$", self.name) is not None
+
+    @property
+    def ids(self) -> Q:
+        """The ids of its rows."""
+        at_least = Q() if self.begin is None else Q(pk__gte=self.begin)
+        return at_least if self.end is None else at_least & Q(pk__lt=self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """A table that was divided now, and how many rows had ids beyond today, which were moved."""
+
+    table: str
+    rows: int
+    moved: int
+    seconds: float = 0.0
+
+
+# --- what there is -------------------------------------------------------------------------------------------------
+
+
+def is_divided(table: str) -> bool:
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        return _kind(cursor, table) == "p"
+
+
+def parts_of(table: str) -> list[Part]:
+    """Return the parts in the order of their ids; none of a table that is not divided."""
+    if connection.vendor != "postgresql":
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), c.reltuples, pg_total_relation_size(c.oid) "
+            "FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = to_regclass(%s)",
+            [table],
+        )
+        found = [Part(name, *_bounds(bound), rows, size) for name, bound, rows, size in cursor.fetchall()]
+    return sorted(found, key=lambda part: part.begin or UUID(int=0))
+
+
+def _bounds(expression: str) -> tuple[UUID | None, UUID | None]:
+    values = re.findall(r"'([0-9a-f-]{36})'|(MINVALUE|MAXVALUE)", expression)
+    begin, end = (UUID(id) if id else None for id, _ in values)
+    return begin, end
+
+
+def _kind(cursor: Any, table: str) -> str | None:
+    cursor.execute("SELECT relkind FROM pg_class WHERE oid = to_regclass(%s)", [table])
+    row = cursor.fetchone()
+    return row and str(row[0])
+
+
+def row_by_row(table: str, crowded: Sequence[Part] = ()) -> Q:
+    """The rows that are not dropped with a day: all of a table that is not divided, and of days that are too full."""
+    parts = parts_of(table)
+    if not parts:
+        return Q()
+    found = Q(pk__in=())
+    for part in parts:
+        if not part.is_day or part in crowded:
+            found |= part.ids
+    return found
+
+
+# --- dividing a table ----------------------------------------------------------------------------------------------
+
+
+def undivided() -> list[str]:
+    return [table for table in DIVISIBLE if not is_divided(table)]
+
+
+def rows_about(table: str) -> int:
+    """Return the number of its rows, as the planner knows it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT GREATEST(reltuples, 0) FROM pg_class WHERE oid = to_regclass(%s)", [table])
+        return int(cursor.fetchone()[0])
+
+
+def divide(table: str, *, now: datetime) -> Divided:
+    """Make the table one of parts, in one transaction. Its rows stay where they are, as the part of what is past.
+
+    Who reads or writes it waits meanwhile: for as long as PostgreSQL reads the table once, as it checks their ids.
+    """
+    began = datetime.now(UTC)
+    first = _day(now) + DAY
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        if _kind(cursor, table) != "r":
+            raise CannotDivide(f"{table} is divided already, or not there.")
+        _refuse_what_hangs_on_it(cursor, table)
+        indexes = _indexes(cursor, table)
+        past = f"{table}_past"
+        _put_aside(cursor, table, past)
+        cursor.execute(f"CREATE TABLE {table} (LIKE {past} INCLUDING ALL EXCLUDING INDEXES) PARTITION BY RANGE (id)")
+        cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT {table}_pkey PRIMARY KEY (id)")
+        for definition in indexes:
+            cursor.execute(definition)
+        _make(cursor, table, f"{table}_foreign", FOREIGN, None)
+        last = first
+        while last < first + DAYS_AHEAD * DAY:
+            _make_day(cursor, table, last)
+            last += DAY
+        _make(cursor, table, f"{table}_ahead", first_id_at(last), FOREIGN)
+        moved = _move(cursor, past, table, first_id_at(first), None)
+        _attach(cursor, table, past, None, first_id_at(first))
+    _analyse(table)
+    return Divided(table, rows_about(past), moved, (datetime.now(UTC) - began).total_seconds())
+
+
+def _refuse_what_hangs_on_it(cursor: Any, table: str) -> None:
+    cursor.execute(
+        "SELECT conname FROM pg_constraint WHERE contype = 'f' AND to_regclass(%s) IN (conrelid, confrelid) "
+        "UNION SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal "
+        "UNION SELECT indexrelid::regclass::text FROM pg_index "
+        "WHERE indrelid = to_regclass(%s) AND indisunique AND NOT indisprimary",
+        [table] * 3,
+    )
+    if found := [name for (name,) in cursor.fetchall()]:
+        raise CannotDivide(f"{table} has what a table of parts cannot keep: {', '.join(found)}.")
+
+
+def _indexes(cursor: Any, table: str) -> list[str]:
+    cursor.execute(
+        "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = to_regclass(%s) AND NOT indisprimary",
+        [table],
+    )
+    return [definition for (definition,) in cursor.fetchall()]
+
+
+def _put_aside(cursor: Any, table: str, name: str) -> None:
+    """Rename the table, and what has a name in the schema, so that the table of parts has those that models say."""
+    cursor.execute(
+        "SELECT c.relname FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE indrelid = to_regclass(%s)", [table]
+    )
+    for (index,) in cursor.fetchall():
+        cursor.execute(f"ALTER INDEX {_quoted(index)} RENAME TO {_quoted(index[:57] + '_past')}")
+    cursor.execute(f"ALTER TABLE {table} RENAME TO {name}")
+
+
+def _make(cursor: Any, table: str, name: str, begin: UUID | None, end: UUID | None) -> None:
+    cursor.execute(f"CREATE TABLE {name} PARTITION OF {table} {_values(begin, end)}")
+
+
+def _make_day(cursor: Any, table: str, day: datetime) -> None:
+    _make(cursor, table, f"{table}_p{day:%Y%m%d}", first_id_at(day), first_id_at(day + DAY))
+
+
+def _attach(cursor: Any, table: str, name: str, begin: UUID | None, end: UUID | None) -> None:
+    cursor.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} {_values(begin, end)}")
+
+
+def _values(begin: UUID | None, end: UUID | None) -> str:
+    least = "MINVALUE" if begin is None else f"'{begin}'"
+    most = "MAXVALUE" if end is None else f"'{end}'"
+    return f"FOR VALUES FROM ({least}) TO ({most})"
+
+
+def _move(cursor: Any, source: str, target: str, begin: UUID, end: UUID | None) -> int:
+    below = "" if end is None else f" AND id < '{end}'"
+    cursor.execute(
+        f"WITH moved AS (DELETE FROM {source} WHERE id >= '{begin}'{below} RETURNING *) "
+        f"INSERT INTO {target} SELECT * FROM moved"
+    )
+    return int(cursor.rowcount)
+
+
+def _analyse(table: str) -> None:
+    """Nobody else does: the server of the database analyses parts, but not the whole that plans are made for."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {table}")
+
+
+def _day(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _quoted(name: str) -> str:
+    return str(connection.ops.quote_name(name))
+
+
+# --- days ahead ----------------------------------------------------------------------------------------------------
+
+
+def make_days_ahead(now: datetime) -> int:
+    """Make the parts of the coming days; how many."""
+    return sum(_make_days(table, now) for table in DIVISIBLE if is_divided(table))
+
+
+def _make_days(table: str, now: datetime) -> int:
+    wanted = _day(now) + DAYS_AHEAD * DAY
+    ahead = _part(table, "ahead")
+    if ahead is None or ahead.begin is None or ahead.begin > first_id_at(wanted):
+        return 0
+    made = 0
+    with _alone(table) as cursor:
+        ahead = _part(table, "ahead") if cursor is not None else None
+        if cursor is None or ahead is None or ahead.begin is None:
+            return 0
+        cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {ahead.name}")
+        day = datetime.fromtimestamp((ahead.begin.int >> 80) / 1000, UTC)
+        while day <= wanted:
+            _make_day(cursor, table, day)
+            day, made = day + DAY, made + 1
+        if ahead.begin < first_id_at(day):
+            # Written by clocks that are ahead, or while no server made days.
+            _move(cursor, ahead.name, table, ahead.begin, first_id_at(day))
+        _attach(cursor, table, ahead.name, first_id_at(day), ahead.end)
+    if made:
+        _analyse(table)
+    return made
+
+
+def _part(table: str, name: str) -> Part | None:
+    return next((part for part in parts_of(table) if part.name == f"{table}_{name}"), None)
+
+
+@contextmanager
+def _alone(table: str) -> Iterator[Any]:
+    """Hold the table in a transaction; None where another server does, or readers do not let go of it in time."""
+    try:
+        with write_transaction(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+            if not cursor.fetchone()[0]:
+                yield None
+                return
+            cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            yield cursor
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != "55P03":
+            raise
+        logger.info("%s is in use; its partitions are looked after at the next tick.", table)
+
+
+# --- dropping ------------------------------------------------------------------------------------------------------
+
+
+def old_days(table: str, *, before: datetime) -> list[Part]:
+    """The days all of whose rows were made before then, oldest first."""
+    limit = first_id_at(before)
+    return [part for part in parts_of(table) if part.is_day and part.end is not None and part.end <= limit]
+
+
+def is_crowded(part: Part, keep: str, params: Sequence[Any]) -> bool:
+    """Whether so much of it must be kept that it is not dropped."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM {part.name} one WHERE {keep} LIMIT {MOST_KEPT + 1}) kept", params
+        )
+        return int(cursor.fetchone()[0]) > MOST_KEPT
+
+
+def drop(table: str, part: Part, *, keep: str, params: Sequence[Any]) -> int | None:
+    """Drop a day, after the rows that must be kept were moved; about how many rows went. None: not now.
+
+    `keep` is their condition, in which the day's rows are called `one`.
+    """
+    with _alone(table) as cursor:
+        if cursor is None or part.name not in {one.name for one in parts_of(table)}:
+            return None
+        rows = _about(cursor, part)
+        # Detached, so that what must stay is asked of one day only, and nothing is added meanwhile.
+        cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {part.name}")
+        kept = _kept(cursor, table, part)
+        cursor.execute(f"INSERT INTO {kept.name} SELECT * FROM {part.name} one WHERE {keep}", params)
+        moved = int(cursor.rowcount)
+        _attach(cursor, table, kept.name, kept.begin, part.end)
+        cursor.execute(f"DROP TABLE {part.name}")
+        logger.info("Dropped %s with about %s rows and %s bytes; %s rows stay.", part.name, rows, part.size, moved)
+        return max(0, rows - moved)
+    return None
+
+
+def _about(cursor: Any, part: Part) -> int:
+    # What was made empty is known as empty until it is worth to be looked at again.
+    if part.size > COUNTED_BYTES and part.rows > 0:
+        return int(part.rows)
+    cursor.execute(f"SELECT count(*) FROM {part.name}")
+    return int(cursor.fetchone()[0])
+
+
+def _kept(cursor: Any, table: str, part: Part) -> Part:
+    """Take out of the table the part for rows of dropped days, which this day is added to; make it if there is none."""
+    for found in parts_of(table):
+        if found.name.startswith(f"{table}_kept") and found.end == part.begin:
+            cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {found.name}")
+            return found
+    name = f"{table}_kept{part.name[-8:]}"
+    cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
+    return Part(name, part.begin, part.begin)
