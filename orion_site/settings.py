@@ -235,6 +235,7 @@ ORION_ENCRYPTION_KEY_FILE = orion_home() / "encryption-key"
 ORION_STATE_LISTENERS: list[str] = [
     "deployments.dispatch.services.hints.run_changed",
     "orion_site.live.changes.run_changed",
+    "orion_site.metrics.transitions.run_changed",
 ]
 # Where agents are told of due runs; without it they ask by themselves.
 ORION_BROKER_URL = env_str("ORION_BROKER_URL")

@@ -15,6 +15,7 @@ from orion_site.accounts.sign_in import sign_in, sign_out
 from orion_site.audit.pages import audit
 from orion_site.help.pages import help_index, help_page
 from orion_site.home.views import home
+from orion_site.metrics.views import metrics
 from orion_site.openapi.pages import api_root, redoc, swagger
 from orion_site.preferences.pages import switch_zone
 from orion_site.search.views import search
@@ -35,6 +36,7 @@ urlpatterns = [
     path("redoc", redoc, name="redoc"),
     path("help", help_index, name="help"),
     path("help/<path:name>", help_page, name="help-page"),
+    path("metrics", metrics, name="metrics"),
     path("status", status, name="status"),
     path("audit", audit, name="audit"),
     path("search", search, name="search"),

@@ -62,6 +62,7 @@ class Action(StrEnum):
     CHANGE_AUTOMATIONS = "automations.change"
     READ_SETTINGS = "settings.read"
     CHANGE_SETTINGS = "settings.change"
+    READ_METRICS = "metrics.read"  # figures of the whole installation
     READ_AUDIT = "audit.read"  # who did what
     OPERATE = "operate"  # the admin
     KEEP_KEYS = "keys.keep"  # one's own keys and password

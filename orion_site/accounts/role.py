@@ -6,8 +6,9 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """Named sets of actions, from the least to the most; `agent` is for machines."""
+    """Named sets of actions, from the least to the most; `monitor` and `agent` are for machines."""
 
+    MONITOR = "monitor"
     VIEWER = "viewer"
     OPERATOR = "operator"
     DEPLOYER = "deployer"

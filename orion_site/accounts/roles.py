@@ -11,6 +11,7 @@ from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor, OnObject
 from orion_site.accounts.role import Role as Role
 
 # Sets are written out: an action that is added later is in no role but the last until somebody puts it there.
+_MONITOR = frozenset({Action.PROBE, Action.READ_METRICS})
 _VIEWER = frozenset(
     {
         Action.PROBE,
@@ -24,6 +25,7 @@ _VIEWER = frozenset(
         Action.READ_EVENTS,
         Action.READ_AUTOMATIONS,
         Action.READ_SETTINGS,
+        Action.READ_METRICS,
     }
 )
 _OPERATOR = _VIEWER | {Action.CHANGE_RUNS, Action.RUN_DEPLOYMENTS, Action.CHANGE_BACKFILLS}
@@ -66,6 +68,7 @@ _DEPLOYER = (
     }
 )
 ACTIONS: dict[str, frozenset[Action]] = {
+    Role.MONITOR: _MONITOR,
     Role.VIEWER: _VIEWER,
     Role.OPERATOR: _OPERATOR,
     Role.DEPLOYER: _DEPLOYER,

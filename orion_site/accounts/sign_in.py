@@ -126,5 +126,6 @@ class SignInMiddleware:
     def _is_of_a_person(self, request: HttpRequest) -> bool:
         # A part of a page must not be replaced by the whole page to sign in.
         is_part = "_f" in request.GET
-        is_program = request.path_info.startswith("/api") or "Authorization" in request.headers
+        of_programs = request.path_info.startswith("/api") or request.path_info == "/metrics"
+        is_program = of_programs or "Authorization" in request.headers
         return not is_part and not is_program

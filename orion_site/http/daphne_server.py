@@ -23,6 +23,7 @@ from deployments.dispatch.waiting_agents import room
 from orion_site.http.connections import BoundedHTTPFactory, most_waiting, raise_descriptor_limit
 from orion_site.http.peers import OWN_USER
 from orion_site.http.wsgi_adapter import GRACE_SECONDS
+from orion_site.metrics.event_loop import watch
 
 # Its type depends on the platform, and Twisted's stubs know only the least of it.
 reactor: Any = installed_reactor
@@ -71,6 +72,7 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
         reactor.callWhenRunning(self._listen)
         reactor.callLater(1, self.application_checker)
         asyncio.set_event_loop(reactor._asyncioEventloop)
+        watch(reactor._asyncioEventloop)
         reactor.addSystemEventTrigger("before", "shutdown", self.kill_all_applications)
         reactor.run(installSignalHandlers=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import Any
+from weakref import WeakSet
 
 from channels.middleware import BaseMiddleware
 from channels.routing import URLRouter
@@ -79,18 +80,27 @@ def _judged(request: WSGIRequest) -> Actor | None:
     return recognised(request)
 
 
+# The counts of this process, for whoever measures it.
+counted: WeakSet[OpenSockets] = WeakSet()
+
+
 class OpenSockets(BaseMiddleware):  # type: ignore[misc]  # Channels has no types
     """Keep no more sockets open than the server can bear, and of one key, user or stranger's address half of that."""
 
-    def __init__(self, inner: Any, *, most: int) -> None:
+    def __init__(self, inner: Any, *, most: int, of: str = "programs") -> None:
         super().__init__(inner)
-        self._most = most
+        self.of, self.most = of, most
         self._of_one = max(1, most // 2)
         self._open = Counter[str]()
+        counted.add(self)
+
+    @property
+    def open(self) -> int:
+        return self._open.total()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         who = _holder(scope)
-        if self._open.total() >= self._most:
+        if self.open >= self.most:
             return await self._turn_away("Too many open sockets; try again later", scope, receive, send)
         if who != LOCAL_OWNER.identity and self._open[who] >= self._of_one:
             return await self._turn_away("You have too many open sockets; close one", scope, receive, send)
@@ -121,6 +131,6 @@ def websockets(*, base_path: str, most: int, most_pages: int = 200) -> SocketGua
     """
     anything_else = re_path("", refuse)  # type: ignore[arg-type]  # a view to Django, an application to Channels
     of_programs = OpenSockets(URLRouter([*routes, anything_else]), most=most)
-    of_pages = OpenSockets(LivePages.as_asgi(), most=most_pages)
+    of_pages = OpenSockets(LivePages.as_asgi(), most=most_pages, of="pages")
     router = URLRouter([path("live", of_pages), re_path("", of_programs)])
     return SocketGuard(router, base_path=base_path)

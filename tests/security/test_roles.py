@@ -29,9 +29,9 @@ from tests.web.rows import make_run
 
 pytestmark = pytest.mark.django_db
 
-# v o d g a: viewer, operator, deployer, agent, admin.
+# v o d g a: viewer, operator, deployer, agent, admin; m: monitor.
 TABLE = {
-    Action.PROBE: "vodga",
+    Action.PROBE: "vodgam",
     Action.READ_RUNS: "vodga",
     Action.READ_LIMITS: "vodga",
     Action.READ_VARIABLES: "vodga",
@@ -62,6 +62,7 @@ TABLE = {
     Action.TAKE_SLOTS: "..dga",
     Action.REPORT_EVENTS: "..dga",
     Action.SERVE_QUEUES: "..dga",
+    Action.READ_METRICS: "vod.am",
     Action.READ_AUDIT: "....a",
     Action.CHANGE_SETTINGS: "....a",
     Action.OPERATE: "....a",
@@ -69,7 +70,13 @@ TABLE = {
     Action.MANAGE_USERS: "....a",
     Action.ANYBODY: "....a",
 }
-LETTERS = {"v": Role.VIEWER, "o": Role.OPERATOR, "d": Role.DEPLOYER, "g": Role.AGENT, "a": Role.ADMIN}
+LETTERS = {"m": Role.MONITOR} | {
+    "v": Role.VIEWER,
+    "o": Role.OPERATOR,
+    "d": Role.DEPLOYER,
+    "g": Role.AGENT,
+    "a": Role.ADMIN,
+}
 
 
 def test_the_table_names_every_action():
@@ -85,6 +92,7 @@ def test_each_role_allows_what_the_table_says(action: Action):
 
 
 def test_each_role_but_the_agents_has_what_the_one_before_has():
+    assert ACTIONS[Role.MONITOR] < ACTIONS[Role.VIEWER]
     assert ACTIONS[Role.VIEWER] < ACTIONS[Role.OPERATOR] < ACTIONS[Role.DEPLOYER] < ACTIONS[Role.ADMIN]
     assert ACTIONS[Role.AGENT] < ACTIONS[Role.DEPLOYER]
 

@@ -20,6 +20,7 @@ from deployments.limits.selectors.capacity import chosen_by
 from deployments.models import Lease, Worker, WorkQueue
 from orchestration.core.states import State, StateType
 from orchestration.errors import AgentReplaced
+from orchestration.measured import claim_delay
 from orchestration.services import propose
 from orchestration.stored import StoredRun, read_runs
 from orchestration.tables import FLOW_RUNS
@@ -108,6 +109,8 @@ def _claim(run_id: UUID, agent: Worker, now: datetime) -> Claim | None:
             return None
         claim = Claim(run_id, stored.epoch + 1)
         _grant(claim, agent, now)
+        if stored.run.next_scheduled_start_time is not None:
+            claim_delay.observe((now - stored.run.next_scheduled_start_time).total_seconds())
         return claim
 
 

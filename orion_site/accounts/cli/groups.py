@@ -18,8 +18,9 @@ _roles = click.Option(
     ["--role", "roles"],
     multiple=True,
     metavar="ROLE[:KIND:NAME]",
-    help="A role of the group: viewer, operator, deployer, agent or admin; or one that holds for named objects only: "
-    "operator:deployment:FLOW/NAME, viewer:tag:NAME, operator:work-pool:NAME, operator:work-queue:POOL/NAME.",
+    help="A role of the group: monitor, viewer, operator, deployer, agent or admin; or one that holds for named "
+    "objects only: operator:deployment:FLOW/NAME, viewer:tag:NAME, operator:work-pool:NAME, "
+    "operator:work-queue:POOL/NAME.",
 )
 
 

@@ -13,6 +13,7 @@ from orion_site.accounts.users import LONGEST_NAME, users
 
 LIVES = {"30": "30 days", "90": "90 days", "365": "A year", "": "Never"}
 ROLES = {
+    Role.MONITOR: "Monitor: reads the figures of /metrics and nothing else; for Prometheus",
     Role.VIEWER: "Viewer: sees everything but secrets",
     Role.OPERATOR: "Operator: also starts, pauses, cancels and retries runs, and answers their questions",
     Role.DEPLOYER: "Deployer: also changes deployments, blocks, variables, limits, queues and automations",

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
+
+from orchestration.measured import Distribution
 
 
 class FairGate:
@@ -22,6 +25,12 @@ class FairGate:
         self._line: deque[tuple[threading.Lock, int]] = deque()
         self._holder: int | None = None
         self._depth = 0
+        # Of writers that found it taken: how long each stood in line. The others cost nothing here.
+        self.waited = Distribution()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._line)
 
     def acquire(self, timeout: float) -> bool:
         """Wait for our turn; False when it did not come within `timeout` seconds."""
@@ -34,6 +43,13 @@ class FairGate:
             turn = threading.Lock()
             turn.acquire()
             self._line.append((turn, me))
+        began = time.monotonic()
+        try:
+            return self._has_turn(turn, me, timeout)
+        finally:
+            self.waited.observe(time.monotonic() - began)
+
+    def _has_turn(self, turn: threading.Lock, me: int, timeout: float) -> bool:
         if turn.acquire(timeout=timeout):
             return True
         with self._mutex:
@@ -64,6 +80,11 @@ def gate_of(path: str) -> FairGate:
     """The one gate of this file in this process."""
     with _gates_mutex:
         return _gates.setdefault(os.path.realpath(path), FairGate())
+
+
+def gates() -> list[FairGate]:
+    """The gates of all files in this process."""
+    return list(_gates.values())
 
 
 def _forget_gates() -> None:

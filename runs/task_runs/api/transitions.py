@@ -19,6 +19,7 @@ from orchestration.collector import collection_put_off
 from orchestration.core.states import State
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.database_clock import current_time
+from orchestration.measured import report_delay
 from orion_site.accounts.permissions import Action
 from orionflow.contract.runs import NewTaskRunIn, StateCreate, StateOut
 from orionflow.contract.wire import Moment, Natural, StrictWire, Wire
@@ -115,8 +116,16 @@ class ApplyTaskRunTransitions(Operation):
             epochs=body.epochs or {},
             writer=attempt_named(self.request),
         )
+        _measure(body)
         orders: Any = outcome.orders
         return {"results": list(map(_result, items, outcome.items)), "orders": orders}
+
+
+def _measure(body: TransitionBatch) -> None:
+    """Note how long the first report of the batch was on its way; steps of a batch are in order."""
+    said = body.items[0].state if body.items else None
+    if body.sent_at is not None and said is not None and said.timestamp is not None:
+        report_delay.observe((body.sent_at - said.timestamp).total_seconds())
 
 
 def _transition(item: TransitionItem) -> TaskRunTransition:

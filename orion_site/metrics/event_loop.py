@@ -1,0 +1,21 @@
+"""How late the event loop of the server is: a timer that looks once a second how long after its time it was called."""
+
+from __future__ import annotations
+
+import asyncio
+
+from orchestration.measured import Distribution
+
+EVERY_SECONDS = 1.0
+
+lateness = Distribution()
+
+
+def watch(loop: asyncio.AbstractEventLoop) -> None:
+    """Look at this loop for as long as it runs."""
+    loop.call_at(loop.time() + EVERY_SECONDS, _look, loop, loop.time() + EVERY_SECONDS)
+
+
+def _look(loop: asyncio.AbstractEventLoop, due: float) -> None:
+    lateness.observe(loop.time() - due)
+    watch(loop)

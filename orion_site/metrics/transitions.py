@@ -1,0 +1,22 @@
+"""How many states this process recorded, by kind of run and type of state: a listener, called after each commit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from threading import Lock
+from uuid import UUID
+
+_counted: Counter[tuple[str, str]] = Counter()
+_lock = Lock()
+
+
+def run_changed(kind: str, run_id: UUID, state_type: str) -> None:
+    # The kind "agent" names an agent of which something is wanted: that change is announced by itself.
+    if kind != "agent":
+        with _lock:
+            _counted[kind, state_type] += 1
+
+
+def transitions() -> dict[tuple[str, str], int]:
+    with _lock:
+        return dict(_counted)

@@ -1,0 +1,46 @@
+"""`/metrics`: what Prometheus reads. One set of figures is shared by all who ask within a few seconds."""
+
+from __future__ import annotations
+
+import time
+from threading import Lock
+
+from django.http import HttpRequest, HttpResponse
+from prometheus_client.exposition import choose_encoder
+
+from orion_site.accounts.permissions import Action, requires
+from orion_site.metrics import process
+from orion_site.metrics.database import DatabaseFigures, database_figures
+from orion_site.metrics.exposition import Collected, families_of_database
+
+SHARED_SECONDS = 5.0
+
+
+class Shared:
+    """The newest figures of the database; whoever asks while they are read waits for them."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._found: DatabaseFigures | None = None
+        self._until = 0.0
+
+    def figures(self) -> DatabaseFigures:
+        with self._lock:
+            if self._found is None or time.monotonic() >= self._until:
+                self._found = database_figures()
+                self._until = time.monotonic() + SHARED_SECONDS
+            return self._found
+
+    def forget(self) -> None:
+        with self._lock:
+            self._found = None
+
+
+shared = Shared()
+
+
+@requires(Action.READ_METRICS)
+def metrics(request: HttpRequest) -> HttpResponse:
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    families = [*families_of_database(shared.figures()), *process.families("0")]
+    return HttpResponse(encode(Collected(families)), content_type=content_type)
