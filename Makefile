@@ -189,9 +189,8 @@ sbom: $(SBOM)/installed  ## The bill of materials of the product, with versions 
 versions: $(VENV)/installed-dev  ## The tests with the lowest and the newest allowed versions, and on each other Python that is found
 	@$(BIN)/python -m tests.versions $(ARGS)
 
-pages: $(VENV)/installed  ## Renew the generated pages of the documentation
-	@$(BIN)/python -m orchestration.core.document > docs/reference/rules.md
-	@$(BIN)/python -m orionflow.settings > docs/reference/settings.md
+pages: $(VENV)/installed  ## Renew the pages of the documentation that are written from the code
+	@ORION_HOME=$$(mktemp -d) $(BIN)/python -W ignore -m tests.docs.generated
 
 DOCS := .cache/docs
 $(DOCS)/installed: requirements/docs.txt

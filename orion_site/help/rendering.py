@@ -21,6 +21,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 from orion_site.help.contents import INDEX, every_page
+from orion_site.help.python_names import filled_in
 
 _ALERT = re.compile(r"^\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\n?")
 
@@ -54,7 +55,7 @@ def rendered(root: Path, path: str) -> Rendered:
     parser.core.ruler.push("links", _lead_links)
     pages = {page.path: page.name for page in every_page(root)}
     environment: dict[str, Any] = {"path": path, "pages": pages, "anchors": set[str]()}
-    tokens = parser.parse((root / path).read_text(encoding="utf-8"), environment)
+    tokens = parser.parse(filled_in((root / path).read_text(encoding="utf-8")), environment)
     html = parser.renderer.render(tokens, parser.options, environment)
     # What scrolls sideways is reached by the keyboard. Text has no angle bracket left that these could be mistaken for.
     html = html.replace("<pre>", '<pre tabindex="0">')

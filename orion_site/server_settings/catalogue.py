@@ -1,4 +1,4 @@
-"""All settings of the server by subject, as docs/reference/server.md has them; a test compares the two."""
+"""All settings of the server by subject, from which docs/reference/settings.md is printed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from orion_site.accounts.local_owner import owner_by
 from orion_site.env import env_str, orion_home
 
 HIDDEN = "set, and not shown"
+HOME, HOMES_FILE = "`~/.orion`", "a file in the home"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Entry:
     is_secret: bool = False
     # The file of the home that has it where the environment does not.
     file: str = ""
+    # In words, where it depends on the machine.
+    default: str = ""
 
 
 def database_words() -> str:
@@ -80,11 +83,16 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
             "ORION_BROKER_URL",
             "through which agents learn of due runs",
             read=_address_without_login("ORION_BROKER_URL"),
+            default="a folder in the home",
         ),
         Entry("ORION_BEAT", "whether Celery beat ticks the services"),
     ],
     "Addresses": [
-        Entry("ORION_EXTERNAL_URL", "where people and programs reach the server; links in messages begin with it"),
+        Entry(
+            "ORION_EXTERNAL_URL",
+            "where people and programs reach the server; links in messages begin with it",
+            default="where the server listens",
+        ),
         Entry(
             "ORION_TRUSTED_PROXIES",
             "proxies whose word on addresses and schemes is believed",
@@ -99,6 +107,7 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
             "ORION_LOCAL_OWNER",
             "who owns the server without a key: its Unix user, who has the token, or anyone on its machine",
             read=owner_by,
+            default="`user` on Linux, else `token`",
         ),
         Entry(
             "ORION_SERVER_THREADS",
@@ -123,10 +132,14 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
         Entry("ORION_OIDC_ISSUER", "the provider of OpenID Connect by whom people sign in"),
         Entry("ORION_OIDC_CLIENT_ID", "by what the provider knows this server"),
         Entry("ORION_OIDC_CLIENT_SECRET", "by what the server proves that", is_secret=True),
-        Entry("ORION_OIDC_NAME", "whom the page to sign in names"),
-        Entry("ORION_OIDC_SCOPE", "what the provider is asked for"),
+        Entry("ORION_OIDC_NAME", "whom the page to sign in names", default="your organisation"),
+        Entry("ORION_OIDC_SCOPE", "what the provider is asked for", default="`openid profile`"),
         Entry("ORION_OIDC_GROUPS_CLAIM", "the claim that lists somebody's groups"),
-        Entry("ORION_OIDC_GROUPS", "which of these mean which groups here; groups of admins are joined by this alone"),
+        Entry(
+            "ORION_OIDC_GROUPS",
+            "which of these mean which groups here; groups of admins are joined by this alone",
+            default="none",
+        ),
     ],
     "Limits of the API": [
         Entry("ORION_API_DEFAULT_LIMIT", "the length of a page of the API, and the longest that may be asked for"),
@@ -143,9 +156,14 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
         Entry("ORION_API_LIST_FIELD_BYTES", "up to which size lists show a field; of larger ones there is a note"),
     ],
     "Database and secrets": [
-        Entry("ORION_HOME", "where the database and the secret key are", read=lambda: str(orion_home())),
-        Entry("ORION_DATABASE_URL", "SQLite or PostgreSQL", read=database_words),
-        Entry("ORION_DATABASE_POOL_SIZE", "connections to PostgreSQL", read=_pool_size),
+        Entry(
+            "ORION_HOME",
+            "where the database and the secret key are",
+            read=lambda: str(orion_home()),
+            default=HOME,
+        ),
+        Entry("ORION_DATABASE_URL", "SQLite or PostgreSQL", read=database_words, default="a SQLite file in the home"),
+        Entry("ORION_DATABASE_POOL_SIZE", "connections to PostgreSQL", read=_pool_size, default="`20`"),
         Entry(
             "ORION_DATABASE_PREPARED_STATEMENTS",
             "false for PostgreSQL behind a pooler that hands out connections by transaction",
@@ -156,8 +174,20 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
             "FULL survives a power cut with every commit",
             read=lambda: env_str("ORION_SQLITE_SYNCHRONOUS") or "NORMAL",
         ),
-        Entry("ORION_SECRET_KEY", "what signs sessions and forms", is_secret=True, file="secret-key"),
-        Entry("ORION_ENCRYPTION_KEYS", "keys that seal the secrets of blocks", is_secret=True, file="encryption-key"),
+        Entry(
+            "ORION_SECRET_KEY",
+            "what signs sessions and forms",
+            is_secret=True,
+            file="secret-key",
+            default=HOMES_FILE,
+        ),
+        Entry(
+            "ORION_ENCRYPTION_KEYS",
+            "keys that seal the secrets of blocks",
+            is_secret=True,
+            file="encryption-key",
+            default=HOMES_FILE,
+        ),
     ],
 }
 
@@ -196,6 +226,16 @@ def _line(entry: Entry, changed: ChangedSetting | None) -> Line:
     if changed and is_changeable:
         return Line(entry, _words(changed.value), "changed here", True, changed, was=f"{value} ({source})")
     return Line(entry, value, source, is_changeable)
+
+
+def default_words(entry: Entry) -> str:
+    """The value in words, for a program in whose environment nothing is set."""
+    match _value(entry) if not entry.is_secret else None:
+        case bool() as value:
+            return "`true`" if value else "`false`"
+        case value:
+            words = _words(value)
+            return words if words == "none" else f"`{words}`"
 
 
 def _source(entry: Entry) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import warm
+from tests.docs import generated
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -54,13 +55,18 @@ def test_tests_that_a_document_names_are_there(page: Path) -> None:
 
 
 def test_every_setting_of_the_server_is_documented() -> None:
-    page = (ROOT / "docs" / "reference" / "server.md").read_text()
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text()
     documented = set(re.findall(r"^\| `(ORION_[A-Z_]+)`", page, re.MULTILINE))
     readers = re.compile(r'env_(?:str|int|bool|list)\(\s*"(ORION_[A-Z_]+)"')
 
     read = set().union(*(readers.findall(path.read_text()) for path in (ROOT / "orion_site").rglob("*.py")))
 
     assert read - {"ORION_TEST_SQLITE"} - documented == set()
+
+
+@pytest.mark.parametrize("name", generated.PAGES)
+def test_generated_pages_are_current(name: str) -> None:
+    assert generated.path_of(name).read_text(encoding="utf-8") == generated.PAGES[name](), "run `make pages`"
 
 
 def run(program: Path) -> tuple[int, str]:

@@ -103,3 +103,12 @@ def test_notes_headings_and_links_are_as_on_the_site(tmp_path: Path):
     assert "<strong>this</strong>" in html
     assert '<a href="/help#learn">here</a> outside <a href="https://example.org" rel="noopener noreferrer">' in html
     assert "&lt;b&gt;bold" in html
+
+
+def test_names_of_the_sdk_come_with_their_signature_and_text(browser: Client):
+    page = browser.get("/help/reference/python").content.decode()
+
+    assert "run_deployment(" in page
+    assert "&quot;str&quot;" not in page
+    assert "Make a function a flow." in page
+    assert "::: " not in page

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -154,14 +152,6 @@ def test_the_page_of_settings_names_every_one_of_them():
     page = settings_page()
 
     assert all(f"`ORION_{one.name.upper()}`" in page for one in settings_table())
-
-
-def test_the_page_in_the_documentation_is_fresh():
-    stored = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text()
-
-    printed = subprocess.run([sys.executable, "-m", "orionflow.settings"], capture_output=True, text=True, check=True)
-
-    assert stored == printed.stdout
 
 
 def test_a_mark_of_the_byte_order_is_no_part_of_a_file(tmp_path):

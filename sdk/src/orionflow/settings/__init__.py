@@ -301,9 +301,14 @@ def _shown_default(one: Field[Any]) -> str:
     return f"`{one.default}`"
 
 
-PAGE_HEAD = """# Settings of the SDK
+PAGE_HEAD = """# Settings
 
-Printed from the table in `orionflow/settings/__init__.py`; `make pages` renews it.
+> [!NOTE]
+> This page is written from the code. `make pages` renews it.
+
+## Settings of programs
+
+They hold for flows, for the command line and for agents.
 
 A value is taken from the first place that has one: a flag of the command, the environment, `orion.toml` or the table
 `[tool.orion]` of `pyproject.toml` in the working directory or above it, the active profile in `~/.orion/profiles.toml`,

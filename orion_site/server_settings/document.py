@@ -1,0 +1,37 @@
+"""The settings of the server as Markdown: `make pages` prints them into docs/reference/settings.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import django
+
+HEAD = """## Settings of the server
+
+They come from the environment of `orion server start` and of the services, and are read once at the start. A value
+that cannot be read stops the start with one sentence. The page [Settings](dashboard.md#settings-of-the-server) shows
+the value of each and where it comes from, and changes some of them while servers run.
+"""
+
+
+def lines() -> Iterator[str]:
+    # Its models need Django.
+    from orion_site.server_settings.catalogue import CATALOGUE, default_words
+
+    yield HEAD
+    for subject, entries in CATALOGUE.items():
+        yield f"### {subject}\n"
+        yield "| Variable | Default | Meaning |\n|---|---|---|"
+        yield from (f"| `{one.name}` | {one.default or default_words(one)} | {one.meaning} |" for one in entries)
+        yield ""
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
+    django.setup()
+    print("\n".join(lines()).rstrip("\n"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""The pages of the reference that are written from the code: `make pages` renews them, and a test finds stale ones."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+NOTE = "> [!NOTE]\n> This page is written from the code. `make pages` renews it.\n"
+
+
+def cell(text: object) -> str:
+    """A text as a cell of a table: one line, no bar, no tag. Code keeps its signs."""
+    flat = " ".join(str(text).split()).replace("|", "\\|")
+    parts = re.split(r"(`[^`]*`)", flat)
+    return "".join(one if one.startswith("`") else one.replace("<", "&lt;").replace("*", "\\*") for one in parts)
+
+
+def table(head: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(str(one) for one in line)} |" for line in lines) + "\n"
+
+
+def states() -> str:
+    from orionflow.contract.states import NAMES, TERMINAL
+
+    parts = [
+        "# States\n",
+        "Where a run is. The rules know a state's *type*; its *name* is for people, and you may give your own.\n",
+        NOTE,
+    ]
+    for kind, names in NAMES.items():
+        ends = "A run of this type has ended." if kind in TERMINAL else "A run of this type goes on."
+        rows = ((f"`{name}`", cell(one.meaning)) for name, one in names.items())
+        parts += [f"## {kind.value}\n", f"{ends}\n", table(("name", "what it says of a run"), rows)]
+    return "\n".join(parts)
+
+
+def errors() -> str:
+    return "\n".join(
+        [
+            "# Errors\n",
+            "What can go wrong, in the words of the answer. Most messages end with what to do.\n",
+            NOTE,
+            "## From the API\n",
+            "The answer has a `code` for programs and a `detail` for people. A name in braces is filled in.\n",
+            table(("code", "status", "when", "what it says"), _api_errors()),
+            "## From the command line\n",
+            "A command that fails prints what is wrong, why, and how to fix it, and exits with one of these codes.\n",
+            table(("exit code", "name", "meaning"), _exit_codes()),
+            "## In programs\n",
+            "All of them are in `orionflow.errors` and derive from `OrionError`.\n",
+            table(("exception", "kind of", "when it is raised"), _exceptions()),
+        ]
+    )
+
+
+def _api_errors() -> Iterator[tuple[object, ...]]:
+    # Whatever can be answered is loaded with the paths.
+    import orion_site.urls
+    from orchestration.api.errors import STATUS_OF
+    from orchestration.errors import DomainError
+
+    assert orion_site.urls
+
+    def below(kind: type[DomainError]) -> Iterator[type[DomainError]]:
+        yield kind
+        for one in kind.__subclasses__():
+            yield from below(one)
+
+    kinds = {one.code: one for one in below(DomainError) if not one.__module__.startswith("tests")}
+    for code, kind in sorted(kinds.items()):
+        status = next((found for one, found in STATUS_OF.items() if issubclass(kind, one)), 422)
+        if {"code", "message"} <= set(vars(kind)) and kind is not DomainError:
+            yield f"`{code}`", status, cell(inspect.cleandoc(kind.__doc__ or "")), says(kind.message)
+
+
+def says(message: str) -> str:
+    """A message with the names of its places; of some errors all of it is the reason at hand."""
+    if message == "{reason}":
+        return "the reason"
+    return "`" + " ".join(re.sub(r"\{(\w+)[^}]*\}", r"{\1}", message).replace("`", "'").replace("|", "/").split()) + "`"
+
+
+def _exit_codes() -> Iterator[tuple[object, ...]]:
+    from orionflow.cli.errors import MEANINGS
+
+    for code, meaning in MEANINGS.items():
+        yield int(code), f"`{code.name}`", cell(meaning)
+
+
+def _exceptions() -> Iterator[tuple[object, ...]]:
+    from orionflow import errors
+
+    for name, kind in vars(errors).items():
+        if inspect.isclass(kind) and issubclass(kind, Exception) and kind.__module__ == errors.__name__:
+            yield f"`{name}`", f"`{kind.__base__.__name__}`", cell(inspect.cleandoc(kind.__doc__ or ""))
+
+
+def commands() -> str:
+    import click
+
+    from orionflow.cli.root import root
+
+    parts = [
+        "# Commands\n",
+        "Every command of `orion` with its options and examples; [the command line](cli.md) shows them at work.\n",
+        NOTE,
+    ]
+
+    def walk(command: click.Command, path: str, context: click.Context | None) -> None:
+        here = click.Context(command, info_name=path.split()[-1], parent=context)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(here):
+                if inner := command.get_command(here, name):
+                    walk(inner, f"{path} {name}", here)
+            return
+        parts.append(_command(command, path, here))
+
+    walk(root, "orion", None)
+    return "\n".join(parts)
+
+
+# Options that every command has.
+SHARED = ("--debug", "--quiet", "--verbose", "--no-color", "--help")
+
+
+def _command(command: Any, path: str, context: Any) -> str:
+    arguments = [one.make_metavar(context) for one in command.params if one.param_type_name == "argument"]
+    usage = " ".join([path, "[OPTIONS]", *arguments])
+    text = re.sub(r"\x08\n?", "", inspect.cleandoc(command.help or ""))
+    text = "\n\n".join(cell(one).replace("\\|", "|") for one in text.split("\n\n"))
+    parts = [f"## {path}\n", f"{text}\n", f"```text\n{usage}\n```\n"]
+    rows = [
+        record
+        for one in command.params
+        if not set(SHARED) & set(one.opts) and (record := one.get_help_record(context)) is not None
+    ]
+    if rows:
+        parts.append(table(("option", "meaning"), ((f"`{a.replace('|', ' or ')}`", cell(b)) for a, b in rows)))
+    if examples := getattr(command, "examples", ()):
+        lines = [f"$ {line}{f'  # {note}' if note else ''}" for line, note in examples]
+        parts.append("```console\n" + "\n".join(lines) + "\n```\n")
+    return "\n".join(parts)
+
+
+def rest() -> str:
+    from orion_site.openapi.document import openapi
+
+    parts = [
+        "# REST API\n",
+        "Every operation below `/api`, by the thing that it concerns. [The API](api.md) explains filters, pages and\n"
+        "limits. A server shows the same with types at `/docs`; the OpenAPI document is at `/api/openapi.json`.\n",
+        NOTE,
+    ]
+    by_tag: dict[str, list[tuple[object, ...]]] = {}
+    for path, methods in openapi()["paths"].items():
+        for method, one in methods.items():
+            row = (f"`{method.upper()} {path}`", cell(one["description"].split("\n\n")[0]), f"`{one['x-permission']}`")
+            by_tag.setdefault(one["tags"][0], []).append(row)
+    for tag, rows in sorted(by_tag.items()):
+        title = tag.replace("_", " ").replace("-", " ").capitalize() or "Root"
+        parts += [f"## {title}\n", table(("operation", "what it does", "right"), iter(rows))]
+    return "\n".join(parts)
+
+
+def rules() -> str:
+    from orchestration.core.document import document
+
+    return document()
+
+
+def settings() -> str:
+    """Ask programs of their own, since this one may have settings that differ."""
+    with tempfile.TemporaryDirectory() as home:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
+        asked = [sys.executable, "-W", "ignore", "-m", "orion_site.server_settings.document"]
+        said: dict[str, Any] = {"capture_output": True, "text": True, "check": True, "cwd": ROOT}
+        server = subprocess.run(asked, env=kept | {"ORION_HOME": home}, **said)
+        sdk = subprocess.run([sys.executable, "-m", "orionflow.settings"], env=kept, **said)
+    return sdk.stdout + "\n" + server.stdout
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "commands": commands,
+    "errors": errors,
+    "rest": rest,
+    "rules": rules,
+    "settings": settings,
+    "states": states,
+}
+
+
+def path_of(name: str) -> Path:
+    return REFERENCE / f"{name}.md"
+
+
+def main() -> None:
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
+    django.setup()
+    for name, page in PAGES.items():
+        path_of(name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
