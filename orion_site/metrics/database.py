@@ -34,6 +34,18 @@ MOST_QUEUES = 200
 MOST_COUNTED = 10_000
 OTHERS = "(others)"
 WITHOUT_QUEUE = "(none)"
+# What may keep due runs; `starting` is nothing: an agent will claim them in a moment.
+REASONS = (
+    "no_agent",
+    "agents_full",
+    "queue_full",
+    "queue_paused",
+    "pool_full",
+    "pool_paused",
+    "no_queue",
+    "other_queues",
+    "starting",
+)
 # Problems that concern somebody now.
 PROBLEM_STATUSES = ("new", "regressed", "ongoing")
 
@@ -92,11 +104,11 @@ class DatabaseFigures:
 
     @property
     def waiting_by_reason(self) -> dict[str, int]:
-        waiting: Counter[str] = Counter()
+        # All of them, so that an alert sees when one is over.
+        waiting = dict.fromkeys(REASONS, 0)
         for queue in self.queues:
-            if queue.depth:
-                waiting[queue.reason] += queue.depth
-        return dict(waiting)
+            waiting[queue.reason] += queue.depth
+        return waiting
 
 
 def database_figures() -> DatabaseFigures:

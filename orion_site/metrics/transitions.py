@@ -6,7 +6,9 @@ from collections import Counter
 from threading import Lock
 from uuid import UUID
 
-_counted: Counter[tuple[str, str]] = Counter()
+from orionflow.contract.states import StateType
+
+_counted = Counter({(kind, one.value): 0 for kind in ("flow-run", "task-run") for one in StateType})
 _lock = Lock()
 
 

@@ -1,0 +1,112 @@
+"""The alert rules and the Grafana dashboard of `deploy/`: every figure and label in them is there at /metrics."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
+
+from deployments.models import ServiceRecord
+from orchestration.measured import claim_delay, report_delay
+from orion_site.http.sockets import OpenSockets
+from orion_site.http.thread_pools import BoundedPool
+from orion_site.metrics import event_loop
+from orion_site.metrics.views import shared
+from orionflow.cli.root import root
+from tests.factories import make_flow_run, make_log
+from tests.services.dispatching import make_agent, make_queue
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+RULES = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
+DASHBOARD = json.loads((DEPLOY / "grafana" / "orion.json").read_text())
+NAME = r"(?<![\w$])(?:orion|process)_[a-z0-9_]+"
+# Those of one database are not there on the other one, and those of Prometheus are its own.
+OF_ONE_DATABASE = {"sqlite": ("orion_database_pool_", "orion_database_connections"), "postgresql": ("orion_sqlite_",)}
+OF_PROMETHEUS = {"job", "instance"}
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    for rule in RULES:
+        yield rule["alert"], rule["expr"]
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", ()):
+            yield panel["title"], target["expr"]
+
+
+@pytest.fixture
+def shown(browser: Client, django_capture_on_commit_callbacks) -> Mapping[str, set[str]]:
+    """The names of all lines that a busy server has, each with its labels."""
+    make_agent(now=timezone.now())
+    make_queue("limited", concurrency_limit=1)
+    with django_capture_on_commit_callbacks(execute=True):
+        make_flow_run("RUNNING")
+    make_log(now=timezone.now() - timedelta(days=1))
+    for one in (claim_delay, report_delay, event_loop.lateness):
+        one.observe(0.1)
+    pool = BoundedPool("requests", threads=1, in_flight=2)
+    sockets = OpenSockets(None, most=1)
+    ServiceRecord.objects.create(name="hints", every_seconds=1, last_tick=timezone.now())
+    shared.forget()
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(browser.get("/metrics").content.decode()):
+        for line in family.samples:
+            found.setdefault(line.name, set()).update(line.labels)
+    pool.close(0)
+    del sockets
+    return found
+
+
+@pytest.mark.parametrize(("where", "expression"), list(expressions()))
+def test_every_figure_and_label_is_there(shown: Mapping[str, set[str]], where: str, expression: str):
+    names = [one for one in re.findall(NAME, expression) if not one.startswith(OF_ONE_DATABASE[connection.vendor])]
+    by = {label for group in re.findall(r"by \(([^)]*)\)", expression) for label in re.findall(r"\w+", group)}
+    asked = {label for group in re.findall(r"\{([^}]*)\}", expression) for label in re.findall(r"(\w+)\s*[=!]", group)}
+
+    assert [one for one in names if one not in shown] == []
+    if names:
+        known = OF_PROMETHEUS.union(*(shown[one] for one in names))
+        assert (by | asked) - known == set()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_a_rule_says_how_bad_it_is_and_what_to_do(rule: dict[str, object]):
+    labels, annotations = rule["labels"], rule["annotations"]
+
+    assert isinstance(labels, dict)
+    assert labels["severity"] in {"warning", "critical"}
+    assert isinstance(annotations, dict)
+    assert set(annotations) == {"summary", "action"}
+    assert re.fullmatch(r"\d+[mhd]", str(rule["for"]))
+
+
+def test_commands_in_rules_exist():
+    text = " ".join(rule["annotations"]["action"] for rule in RULES)
+
+    context = click.Context(root)
+    for group, name in re.findall(r"\borion ([a-z-]+)(?: ([a-z]+))?", text):
+        command = root.get_command(context, group)
+        assert command is not None, group
+        if name and isinstance(command, click.Group):
+            assert command.get_command(context, name) is not None, (group, name)
+
+
+def test_panels_lie_beside_each_other_and_have_ids_of_their_own():
+    cells = [
+        (column, line)
+        for panel in DASHBOARD["panels"]
+        for column in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for line in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+
+    assert len(set(cells)) == len(cells)
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
