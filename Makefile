@@ -92,7 +92,7 @@ test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest $(SIDE_BY_SIDE) $(SHORT) --ignore tests/packaging
 
 # Faults whose outcome depends on the database. On PostgreSQL the others are caused by `make chaos`.
-FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_cluster_ticking test_full_disk test_interrupted_upgrade \
+FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_workers test_cluster_ticking test_full_disk test_interrupted_upgrade \
 	test_kill_nine test_lost_starts test_nemesis test_outages test_postgresql_restart simulation/test_services)
 
 # They have a process and a SQLite file of their own, ask no database, or are repeated on PostgreSQL by `make thorough`.

@@ -16,6 +16,7 @@ from orion_site.database.commands import database
 from orion_site.database.partitioning import partition
 from orion_site.database.purge import purge
 from orion_site.database.seals import problem_of_seals, reseal, rotate
+from orion_site.http.commands import status, stop
 
 __all__ = ["database", "group", "key", "server", "user"]
 
@@ -30,6 +31,10 @@ database.problem_of_seals = problem_of_seals  # type: ignore[attr-defined]
 @click.group()
 def server() -> None:
     """Run the Orion server: API, dashboard and services."""
+
+
+server.add_command(status)
+server.add_command(stop)
 
 
 @server.command()
@@ -47,6 +52,14 @@ def server() -> None:
     metavar="SECONDS",
     help="At the end runs of this server's agent may go on for so long; Ctrl-C once more ends them at once.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 63),
+    default=1,
+    show_default=True,
+    envvar="ORION_SERVER_WORKERS",
+    help="Processes that answer requests, on PostgreSQL; about one for each core.",
+)
 @click.option("--open", "open_browser", is_flag=True, help="Open the dashboard in a browser.")
 @click.option(
     "-o",
@@ -63,6 +76,7 @@ def start(
     agent: bool,
     agent_concurrency: int,
     drain_timeout: float,
+    workers: int,
     open_browser: bool,
     output: str,
 ) -> None:
@@ -97,6 +111,7 @@ def start(
         agent=agent,
         agent_concurrency=agent_concurrency,
         drain_seconds=drain_timeout,
+        workers=workers,
     )
     try:
         all_ended = run_server(options, on_ready=ready)

@@ -209,6 +209,8 @@ LOGGING = {
 # What Orion itself reads.
 # How the owner's own programs on this machine are known; unset: by Unix user where the kernel knows it, else by token.
 ORION_LOCAL_OWNER = env_choice("ORION_LOCAL_OWNER", ("user", "token", "anyone"))
+# Processes that answer requests: `orion server start --workers`.
+ORION_SERVER_WORKERS = env_int("ORION_SERVER_WORKERS", 1, minimum=1)
 # Threads of each pool. SQLite has one writer and Python one interpreter lock: more threads only take turns.
 ORION_SERVER_THREADS = env_int("ORION_SERVER_THREADS", 4, minimum=1)
 ORION_SERVER_MAX_IN_FLIGHT = env_int("ORION_SERVER_MAX_IN_FLIGHT", 64, minimum=1)

@@ -10,11 +10,11 @@ import secrets
 import time
 from collections.abc import Mapping
 from hashlib import sha256
-from threading import Lock
 from typing import Any
 
 from django.core.signing import BadSignature, TimestampSigner
 
+from orion_site.shared_rows import OwnRows, Rows, Sheet
 from orionflow.contract.credentials import LOCAL_TOKEN_BEGINS
 
 WRONG = (
@@ -26,13 +26,18 @@ MOST_LINKS = 20
 COOKIE_SECONDS = 14 * 24 * 3600
 
 _token = f"{LOCAL_TOKEN_BEGINS}{secrets.token_urlsafe(32)}"
-# Those that were made and not used yet, by the hash of their code: until when each is good.
-_links: dict[str, float] = {}
-_linking = Lock()
+# Those that were made and not used yet, by the hash of their code: until when each is good, and when it was made.
+_links: Rows = OwnRows(MOST_LINKS)
 
 
 def token_of_this_start() -> str:
     return _token
+
+
+def share_with_others(token: str, sheet: Sheet) -> None:
+    """Have one token and one set of links together with the other workers of this server."""
+    global _token, _links
+    _token, _links = token, sheet.rows("links")
 
 
 def is_own_token(token: str) -> bool:
@@ -42,19 +47,15 @@ def is_own_token(token: str) -> bool:
 def new_code() -> str:
     """Make the code of a link that lets a browser in, once and soon."""
     code, now = secrets.token_urlsafe(32), time.monotonic()
-    with _linking:
-        for old in [one for one, until in _links.items() if until < now]:
-            del _links[old]
-        while len(_links) >= MOST_LINKS:
-            del _links[next(iter(_links))]
-        _links[_hash(code)] = now + LINK_SECONDS
+    with _links.locked():
+        _links.put(_hash(code), (now + LINK_SECONDS, now))
     return code
 
 
 def use_code(code: str) -> bool:
     """Whether a link is good; it is not any more afterwards."""
-    with _linking:
-        until = _links.pop(_hash(code), 0.0)
+    with _links.locked():
+        until, _ = _links.pop(_hash(code)) or (0.0, 0.0)
     return until >= time.monotonic()
 
 

@@ -1,4 +1,4 @@
-"""How often one key, session or address may ask: a bucket of tokens for each, in this process.
+"""How often one key, session or address may ask: a bucket of tokens for each, in all workers of this server.
 
 A request costs a token, and one more for each 256 KiB of its body; what running work reports, a tenth of that. A bucket
 is full at first and refilled at a steady rate; whoever empties it is answered 429 and when to come again. The local
@@ -10,9 +10,7 @@ and then: one wrong key, or somebody who tries many, keeps no other program of t
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections import OrderedDict
 from hashlib import sha256
 from typing import Any
 
@@ -22,6 +20,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from orion_site.accounts.permissions import LOCAL_OWNER
+from orion_site.shared_rows import OwnRows, Rows, Sheet
 
 REPORT = 0.1
 PIECE = 256 * 1024
@@ -35,76 +34,73 @@ HINT_LENGTH = 12
 
 
 class Buckets:
-    """Tokens by name. Thread-safe; taking costs a microsecond."""
+    """Tokens by name: how many are left, and as of when. Thread-safe; taking costs a microsecond."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self.rows: Rows = OwnRows(MOST_BUCKETS)
 
     def take(self, name: str, cost: float, *, rate: float, size: float) -> float:
         """Take so many tokens; 0.0 if they were there, else the seconds until they will be."""
         now = time.monotonic()
-        with self._lock:
+        with self.rows.locked():
             left = self._filled(name, now, rate, size)
             # What costs more than the bucket holds is let through when it is full.
             missing = min(cost, size) - left
             if missing <= 0:
                 left -= cost
-            self._left[name] = (left, now)
-            if len(self._left) > MOST_BUCKETS:
-                self._left.popitem(last=False)
+            self.rows.put(name, (left, now))
         return max(0.0, missing / rate)
 
     def is_known(self, name: str) -> bool:
         """Whether tokens of it were taken lately."""
-        return name in self._left
+        with self.rows.locked():
+            return self.rows.get(name) is not None
 
     def wait(self, name: str, *, rate: float, size: float) -> float:
         """The seconds until there is a token; none is taken."""
-        now = time.monotonic()
-        with self._lock:
-            missing = 1.0 - self._filled(name, now, rate, size) if name in self._left else 0.0
+        with self.rows.locked():
+            missing = 1.0 - self._filled(name, time.monotonic(), rate, size)
         return max(0.0, missing / rate)
 
     def forget(self) -> None:
-        with self._lock:
-            self._left.clear()
+        with self.rows.locked():
+            self.rows.clear()
 
     def _filled(self, name: str, now: float, rate: float, size: float) -> float:
-        left, then = self._left.pop(name, (size, now))
-        filled = min(size, left + (now - then) * rate)
-        self._left[name] = (filled, now)
-        return filled
+        left, then = self.rows.get(name) or (size, now)
+        return min(size, left + (now - then) * rate)
 
 
 class Digests:
     """The digests of keys that were good lately. They prove nothing: a key among them is looked up like any other."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: OrderedDict[bytes, None] = OrderedDict()
+        self.rows: Rows = OwnRows(MOST_BUCKETS)
 
     def add(self, key: str) -> None:
-        digest = _digest(key)
-        with self._lock:
-            self._known[digest] = None
-            self._known.move_to_end(digest)
-            if len(self._known) > MOST_BUCKETS:
-                self._known.popitem(last=False)
+        with self.rows.locked():
+            self.rows.put(_digest(key), (1.0, time.monotonic()))
 
     def __contains__(self, key: str) -> bool:
-        return _digest(key) in self._known
+        with self.rows.locked():
+            return self.rows.get(_digest(key)) is not None
 
     def forget(self) -> None:
-        with self._lock:
-            self._known.clear()
+        with self.rows.locked():
+            self.rows.clear()
 
 
-def _digest(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "replace")).digest()
+def _digest(key: str) -> str:
+    return sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
 requests, guesses, good_keys = Buckets(), Buckets(), Digests()
+
+
+def count_with_others(sheet: Sheet) -> None:
+    """Count from now on together with the other workers of this server."""
+    requests.rows, guesses.rows = sheet.rows("requests"), sheet.rows("guesses")
+    good_keys.rows = sheet.rows("good keys")
 
 
 class TooManyWrongKeys(AuthenticationFailed):

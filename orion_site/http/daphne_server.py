@@ -22,8 +22,10 @@ from twisted.logger import globalLogBeginner
 from deployments.dispatch.waiting_agents import room
 from orion_site.http.connections import BoundedHTTPFactory, most_waiting, raise_descriptor_limit
 from orion_site.http.peers import OWN_USER
+from orion_site.http.turns import Turns
 from orion_site.http.wsgi_adapter import GRACE_SECONDS
 from orion_site.metrics.event_loop import watch
+from orion_site.shared_rows import Sheet
 
 # Its type depends on the platform, and Twisted's stubs know only the least of it.
 reactor: Any = installed_reactor
@@ -51,8 +53,10 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
         *,
         max_body: int,
         ready_callable: Callable[[], None],
+        turns: tuple[Sheet, int] | None = None,
     ) -> None:
         self.listener = listener
+        self.turns = Turns(*turns, reactor) if turns else None
         self.max_body = max_body
         self._nowhere = open(os.devnull, "w")  # noqa: SIM115 (it must outlive everything here)
         super().__init__(
@@ -79,7 +83,9 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
     def _listen(self) -> None:
         self.listener.setblocking(False)
         self.listener.listen(1024)
-        reactor.adoptStreamPort(self.listener.fileno(), self.listener.family, self.http_factory)
+        port = reactor.adoptStreamPort(self.listener.fileno(), self.listener.family, self.http_factory)
+        if self.turns is not None:
+            self.turns.take_part(port)
         self.ready_callable()
 
     def _prepare_websockets(self) -> None:
@@ -109,6 +115,8 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
 
     async def _end_calmly(self) -> None:
         """Let what is being answered be answered; daphne would cancel it, and trips over idle connections."""
+        if self.turns is not None:
+            self.turns.leave()
         if self.before_end is not None:
             await self._drain(self.before_end)
         room.close()

@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 from orionflow.private_files import private_opener
 
 if TYPE_CHECKING:
+    from orion_site.http.running_servers import ServerFile
     from orion_site.services.own_agent import OwnAgent
+    from orion_site.shared_rows import Sheet
 
 LOOPBACK_NAMES = {"localhost": "127.0.0.1"}
 
@@ -38,6 +40,8 @@ class ServerOptions:
     agent_concurrency: int = 4
     # How long runs of that agent may go on once the server is told to stop; None leaves it at the usual time.
     drain_seconds: float | None = None
+    # Processes that answer on the socket. With more than one, services tick in yet another.
+    workers: int = 1
 
 
 def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lambda address: None) -> bool:
@@ -53,8 +57,14 @@ def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lamb
             os.environ["ORION_EXTERNAL_URL"] = address_of(listener, options.base_path)
         _prepare(options)
         _refuse_strangers(listener, options)
-        with _noticing_others(address_of(listener, options.base_path)), _token_kept(listener):
-            return _serve(listener, options, on_ready)
+        with (
+            _noticing_others(address_of(listener, options.base_path)),
+            _token_kept(listener),
+            _listed(listener, options) as file,
+        ):
+            if options.workers > 1:
+                return _serve_by_workers(listener, options, file, on_ready)
+            return serve(listener, options, on_ready)
     finally:
         listener.close()
 
@@ -114,6 +124,16 @@ def _token_kept(listener: socket.socket) -> AbstractContextManager[None]:
     return token_kept(orion_home(), here.hostname or "", here.port or 80)
 
 
+def _listed(listener: socket.socket, options: ServerOptions) -> AbstractContextManager[ServerFile]:
+    """Let `orion server status` and `stop` find this server."""
+    from orion_site.env import orion_home
+    from orion_site.http.running_servers import announced
+
+    here = urlsplit(address_of(listener))
+    address = address_of(listener, options.base_path)
+    return announced(orion_home(), here.hostname or "", here.port or 80, address)
+
+
 def _why_not_bound(host: str, port: int, error: OSError) -> str:
     match error:
         case PermissionError():
@@ -145,6 +165,7 @@ def _prepare(options: ServerOptions) -> None:
         ) from error
     settings_ready()
     _refuse_contradictions()
+    _refuse_workers_on_sqlite(options.workers)
     _prepare_database()
 
 
@@ -187,6 +208,16 @@ def _refuse_contradictions() -> None:
         raise CannotStart(" ".join(f"{one.msg} {one.hint}" for one in wrong))
     for one in found:
         say(f"{one.msg} {one.hint}")
+
+
+def _refuse_workers_on_sqlite(workers: int) -> None:
+    from django.db import connection
+
+    if workers > 1 and connection.vendor == "sqlite":
+        raise CannotStart(
+            f"{workers} workers would take turns at SQLite, which has one writer at a time, and be slower than one. "
+            "Use --workers 1, or PostgreSQL with ORION_DATABASE_URL."
+        )
 
 
 def _prepare_database() -> None:
@@ -273,7 +304,27 @@ def leave_at_once() -> NoReturn:
     os._exit(0)
 
 
-def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[str], None]) -> bool:
+def _serve_by_workers(
+    listener: socket.socket, options: ServerOptions, file: ServerFile, on_ready: Callable[[str], None]
+) -> bool:
+    from django.db import connections
+
+    from orion_site.http.workers import Workers
+
+    # What had to be asked was asked; the workers have connections of their own.
+    connections.close_all()
+    address = address_of(listener, options.base_path)
+    return Workers(listener, options, file).run(_own_agent(address, options), lambda: on_ready(address))
+
+
+def serve(
+    listener: socket.socket,
+    options: ServerOptions,
+    on_ready: Callable[[str], None],
+    *,
+    turns: tuple[Sheet, int] | None = None,
+) -> bool:
+    """Answer on the socket in this process, in turn with other workers if there are any."""
     from orion_site.asgi import application, http
     from orion_site.http.daphne_server import LoopbackServer
     from orion_site.services.registry import services_of_an_api, services_of_this_server
@@ -290,7 +341,7 @@ def _serve(listener: socket.socket, options: ServerOptions, on_ready: Callable[[
         if agent:
             agent.start()
 
-    server = LoopbackServer(application, listener, max_body=http.max_body, ready_callable=ready)
+    server = LoopbackServer(application, listener, max_body=http.max_body, ready_callable=ready, turns=turns)
     if agent:
         server.before_end, server.hurry = agent.stop, agent.hurry
     try:

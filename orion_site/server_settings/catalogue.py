@@ -109,6 +109,7 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
             read=owner_by,
             default="`user` on Linux, else `token`",
         ),
+        Entry("ORION_SERVER_WORKERS", "processes that answer requests, where the command does not say another number"),
         Entry(
             "ORION_SERVER_THREADS",
             "threads of each of the two pools: for reports of running work, and for all else",
@@ -163,7 +164,7 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
             default=HOME,
         ),
         Entry("ORION_DATABASE_URL", "SQLite or PostgreSQL", read=database_words, default="a SQLite file in the home"),
-        Entry("ORION_DATABASE_POOL_SIZE", "connections to PostgreSQL", read=_pool_size, default="`20`"),
+        Entry("ORION_DATABASE_POOL_SIZE", "connections to PostgreSQL of each process", read=_pool_size, default="`20`"),
         Entry(
             "ORION_DATABASE_PREPARED_STATEMENTS",
             "false for PostgreSQL behind a pooler that hands out connections by transaction",

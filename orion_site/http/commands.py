@@ -1,0 +1,106 @@
+"""`orion server status` and `orion server stop`: the servers that run by this home on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import urllib.request
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orionflow.cli.columns import Col, ago
+from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from orion_site.http.running_servers import RunningServer
+
+HEALTH_SECONDS = 5.0
+_COLUMNS = [
+    Col("ADDRESS", "address"),
+    Col("STATE", "state"),
+    Col("PROCESS", "pid"),
+    Col("STARTED", "started", ago),
+    Col("PARTS", row=lambda one: ", ".join(_part(part) for part in one["processes"]) or "one process"),
+]
+
+
+@command(
+    ("orion server status", "exit 0 when one answers, 1 when none does"),
+    ("orion server status -o json", "with the processes of each"),
+    times=True,
+)
+def status(session: Session) -> int:
+    """List the servers that run by this home on this machine: their processes, and whether they answer."""
+    rows = [_row(one) for one in _servers()]
+    session.show_list(rows, _COLUMNS, empty="No server of this home runs here. `orion server start` starts one.")
+    return ExitCode.DONE if any(row["state"] == "answers" for row in rows) else ExitCode.FAILED
+
+
+@command(
+    ("orion server stop", "requests end, and runs of its agent have their time"),
+    ("orion server stop --port 4300", "where more than one runs"),
+    ("orion server stop --now", "without that time"),
+)
+@click.option("--port", type=int, help="Which one, where several run by this home.")
+@click.option("--now", is_flag=True, help="End runs of its agent at once, as a second Ctrl-C does.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), default=90.0, show_default=True, metavar="SECONDS", help="Wait so long."
+)
+def stop(session: Session, port: int | None, now: bool, timeout: float) -> None:
+    """Stop the server that runs by this home on this machine, and wait until it has."""
+    server = _chosen(port)
+    with suppress(ProcessLookupError):
+        os.kill(server.pid, signal.SIGTERM)
+        if now:
+            # Two signals in the same moment are one to whoever is signalled.
+            time.sleep(0.5)
+            os.kill(server.pid, signal.SIGTERM)
+    until = time.monotonic() + timeout
+    while server.pid in {one.pid for one in _servers()}:
+        if time.monotonic() > until:
+            raise CommandFailed(
+                ExitCode.FAILED, f"The server at {server.address} still ends its work.", fix="orion server stop --now"
+            )
+        time.sleep(0.1)
+    session.report(f"The server at {server.address} has stopped.", {"address": server.address, "pid": server.pid})
+
+
+def _servers() -> list[RunningServer]:
+    from orion_site.env import orion_home
+    from orion_site.http.running_servers import running_servers
+
+    return running_servers(orion_home())
+
+
+def _chosen(port: int | None) -> RunningServer:
+    found = [one for one in _servers() if port is None or one.address.split("/")[2].endswith(f":{port}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise click.UsageError(
+            f"Servers of this home: {', '.join(one.address for one in found)}. Choose one with --port."
+        )
+    raise CommandFailed(ExitCode.FAILED, "No server of this home runs on this machine.", fix="orion server status")
+
+
+def _row(server: RunningServer) -> dict[str, Any]:
+    return {**asdict(server), "state": "answers" if _answers(server.address) else "does not answer"}
+
+
+def _answers(address: str) -> bool:
+    with (
+        suppress(OSError),
+        urllib.request.urlopen(f"{address.rstrip('/')}/api/health", timeout=HEALTH_SECONDS) as answer,  # noqa: S310 (our own address)
+    ):
+        return bool(answer.status == 200)
+    return False
+
+
+def _part(part: dict[str, Any]) -> str:
+    again = f", started {part['starts']} times" if part["starts"] > 1 else ""
+    return f"{part['name']} ({part['pid'] or 'not there'}{again})"

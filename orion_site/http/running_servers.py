@@ -1,0 +1,97 @@
+"""The servers of this home that run on this machine: each keeps a locked file that says what it is made of.
+
+Locks go with their process, however it ended, so the file of a killed server proves nothing and is removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from orionflow.private_files import make_private_folder, private_opener
+from orionflow.settings.local_token import FOLDER, token_file
+
+try:
+    import fcntl
+except ImportError:  # Windows: nobody can tell there whether a server lives, so none is listed.
+    fcntl = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process of a server. `starts` counts how often it had to be started."""
+
+    name: str
+    pid: int | None
+    starts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """One server; `pid` is of the process to which signals go."""
+
+    address: str
+    pid: int
+    started: str
+    processes: tuple[Part, ...]
+
+
+class ServerFile:
+    """The file of this server, rewritten when one of its processes was started again."""
+
+    def __init__(self, file: TextIO, address: str) -> None:
+        self._file = file
+        self._server = RunningServer(address, os.getpid(), datetime.now(UTC).isoformat(), ())
+        self.write(())
+
+    def write(self, processes: Sequence[Part]) -> None:
+        server = {**asdict(self._server), "processes": [asdict(one) for one in processes]}
+        self._file.seek(0)
+        self._file.write(json.dumps(server))
+        self._file.truncate()
+        self._file.flush()
+
+
+@contextmanager
+def announced(home: Path, host: str, port: int, address: str) -> Iterator[ServerFile]:
+    """Keep the file of a server until the block ends."""
+    token = token_file(home, host, port)
+    path = token.with_name(f"{token.name}.json")
+    make_private_folder(path.parent)
+    with open(path, "w", encoding="utf-8", opener=private_opener) as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield ServerFile(file, address)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def running_servers(home: Path) -> list[RunningServer]:
+    """List the servers of this home on this machine, and forget those that were killed."""
+    if fcntl is None:
+        return []
+    found = []
+    for path in sorted((home / FOLDER).glob(f"{socket.gethostname()} *.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError), open(path, encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.append(_read(file))
+            else:
+                path.unlink(missing_ok=True)
+    return found
+
+
+def _read(file: TextIO) -> RunningServer:
+    kept = json.load(file)
+    return RunningServer(
+        kept["address"], int(kept["pid"]), kept["started"], tuple(Part(**one) for one in kept["processes"])
+    )

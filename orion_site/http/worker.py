@@ -1,0 +1,109 @@
+"""One of several processes below `orion server start --workers`: it answers requests, or ticks the services.
+
+Its orders come as a line on its standard input. When that closes, its server is gone, and it ends as well.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any
+
+SERVICES = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """For one process, as its parent has prepared it. Worker 0 ticks the services; the others answer on the socket."""
+
+    number: int
+    listener: int
+    sheet: int
+    token: str
+    base_path: str
+
+    def as_line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+def main() -> None:
+    orders = Orders(**json.loads(sys.stdin.buffer.readline()))
+    # Ctrl-C is for the parent; how it says the same is SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="orion-follows-parent", daemon=True).start()
+    from orion_site.http.server import settings_ready
+
+    settings_ready()
+    _name_in_logs("services" if orders.number == SERVICES else f"worker {orders.number}")
+    _share(orders)
+    if orders.number == SERVICES:
+        _tick()
+    else:
+        _answer(orders)
+
+
+def _end_with_parent() -> None:
+    # Not through Python's buffer, whose lock this thread would still hold when the interpreter leaves.
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _name_in_logs(name: str) -> None:
+    """Say in each line of the log which of the server's processes wrote it."""
+    usual = logging.getLogRecordFactory()
+
+    def named(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = usual(*args, **kwargs)
+        record.name = f"{record.name} [{name}]"
+        return record
+
+    logging.setLogRecordFactory(named)
+
+
+def _share(orders: Orders) -> None:
+    from orion_site.accounts.local_token import share_with_others
+    from orion_site.accounts.throttling import count_with_others
+    from orion_site.shared_rows import Sheet
+
+    sheet = Sheet(orders.sheet)
+    share_with_others(orders.token, sheet)
+    count_with_others(sheet)
+
+
+def _answer(orders: Orders) -> None:
+    from orion_site.http.server import ServerOptions, leave_at_once, serve
+    from orion_site.shared_rows import Sheet
+
+    listener = socket.socket(fileno=orders.listener)
+    options = ServerOptions(base_path=orders.base_path, services=False, agent=False)
+    turns = (Sheet(orders.sheet), orders.number)
+    if not serve(listener, options, lambda address: _is_up(), turns=turns):
+        leave_at_once()
+
+
+def _tick() -> None:
+    from orion_site.services.registry import services_of_this_server
+    from orion_site.services.ticker import Ticker
+
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    ticker = Ticker(services_of_this_server())
+    ticker.start()
+    _is_up()
+    over.wait()
+    ticker.stop()
+
+
+def _is_up() -> None:
+    sys.stdout.write("up\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
