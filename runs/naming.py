@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-_FIRST = """
+FIRST = """
     amber bold brisk calm clever copper crimson curious dapper eager early fabled gentle golden hazel honest jolly keen
     lively lucky mellow nimble noble olive patient placid polite proud quiet rapid rosy silver smooth solid sunny swift
     tidy upbeat vivid warm witty zesty
 """
-_SECOND = """
+SECOND = """
     badger beaver bison bobcat crane dingo dolphin eagle falcon ferret finch gecko gibbon hare heron ibex jackal kestrel
     koala lemur lynx marmot marten newt ocelot osprey otter owl panda pelican puffin quail raven robin salmon seal
     sparrow stoat swallow tapir tern toucan vole walrus weasel wombat wren
@@ -18,7 +18,7 @@ _SECOND = """
 
 
 def two_word_name() -> str:
-    return f"{random.choice(_FIRST.split())}-{random.choice(_SECOND.split())}"
+    return f"{random.choice(FIRST.split())}-{random.choice(SECOND.split())}"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

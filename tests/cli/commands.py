@@ -36,3 +36,21 @@ def words_of(line: str) -> list[str]:
     """The words after `orion`, without what belongs to the shell."""
     inner = line.partition("$(")[2].rstrip('")') if "$(" in line else line
     return shlex.split(inner.split(" > ")[0].split(" < ")[0].split(" && ")[0])[1:]
+
+
+def parse(words: list[str]) -> bool:
+    """Let click read the words down to the last command, without running it."""
+    command: click.Command = root
+    context = click.Context(root, info_name="orion")
+    while isinstance(command, LazyGroup):
+        context = command.make_context(command.name, list(words), parent=context, resilient_parsing=False)
+        words = [*context._protected_args, *context.args]
+        if not words:
+            return True
+        if words[0] in SERVER_GROUPS:
+            return True
+        _, found, words = command.resolve_command(context, words)
+        assert found is not None
+        command = found
+    command.make_context(command.name, list(words), parent=context)
+    return True

@@ -10,9 +10,8 @@ import click
 import pytest
 
 from orionflow.cli.command import WithExamples
-from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.root import root
-from tests.cli.commands import SERVER_GROUPS, all_commands, all_groups, words_of
+from tests.cli.commands import SERVER_GROUPS, all_commands, all_groups, parse, words_of
 
 COMMANDS = {" ".join(path): command for path, command in all_commands()}
 GROUPS = {" ".join(path) or "orion": group for path, group in all_groups()}
@@ -46,24 +45,6 @@ def test_every_example_is_understood_by_the_command_line(path):
         words = words_of(line)
 
         assert parse(words), line
-
-
-def parse(words: list[str]) -> bool:
-    """Let click read the words down to the last command, without running it."""
-    command: click.Command = root
-    context = click.Context(root, info_name="orion")
-    while isinstance(command, LazyGroup):
-        context = command.make_context(command.name, list(words), parent=context, resilient_parsing=False)
-        words = [*context._protected_args, *context.args]
-        if not words:
-            return True
-        if words[0] in SERVER_GROUPS:
-            return True
-        _, found, words = command.resolve_command(context, words)
-        assert found is not None
-        command = found
-    command.make_context(command.name, list(words), parent=context)
-    return True
 
 
 @pytest.mark.parametrize("path", GROUPS)
