@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import random
 import re
 import signal
 import subprocess
+import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +22,9 @@ import pytest
 from tests.agents.running import QUICK, Api, eventually, is_alive
 from tests.conftest import DATABASE
 from tests.faults.cluster import own_database, processes_of_home, verified
+from tests.faults.test_reporting import THREE_STEPS, Program
 from tests.site.running import RunningServer, orion, running_server
+from tests.sockets.wire import connected
 
 pytestmark = pytest.mark.skipif(DATABASE == "sqlite", reason="SQLite is served by one worker")
 
@@ -88,3 +95,103 @@ def test_a_deployed_flow_runs_and_may_finish_when_the_server_is_told_to_stop(tmp
         assert code == 0
         assert witness.read_text() == "awake", said
         assert verified(tmp_path, settings) == ""
+
+
+class OpenPage:
+    """The socket of a page of one run: it reads the run again when it is told to, and at no other time."""
+
+    def __init__(self, server: RunningServer, run: str) -> None:
+        self._api, self._port, self._run = Api(server), server.port, run
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self.shows: dict[str, Any] = {}
+        self.connections = 0
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        at = ""
+        topics = [f"run:{self._run}", f"run:{self._run}:tasks"]
+        while not self._over.is_set():
+            # As in a browser: what is cut off is connected again, from the last change that was named.
+            with suppress(OSError, EOFError, AssertionError), connected(self._port, "/live") as socket:
+                self.connections += 1
+                socket.send_json({"topics": topics, "since": at})
+                while not self._over.is_set():
+                    message = socket.hear_json()
+                    if message.get("all") or message.get("changed"):
+                        self._read()
+                    at = message["at"]
+            time.sleep(0.05)
+
+    def _read(self) -> None:
+        criteria = {
+            "flow_runs": {"id": {"any_": [self._run]}},
+            "task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+        }
+        state = self._api.get(f"/flow_runs/{self._run}")["state"]["type"]
+        self.shows = {"state": state, "tasks": self._api.post("/task_runs/count", criteria)}
+
+
+@pytest.mark.long
+def test_nothing_acknowledged_is_lost_while_workers_are_killed(tmp_path: Path):
+    """Neither of what a program reports, nor of what an open page is to show."""
+    tasks, killed = 600, 0
+    with served(tmp_path / "server", workers=3) as (server, settings), ExitStack() as stack:
+        program = Program(tmp_path / "program", str(tasks), "0.15", ORION_API_URL=f"http://127.0.0.1:{server.port}/api")
+        page = stack.enter_context(closing(OpenPage(server, str(program.flow_run))))
+
+        while program.process.poll() is None:
+            there = [part["pid"] for name, part in parts(tmp_path / "server").items() if part["pid"]]
+            if there:
+                with suppress(ProcessLookupError):
+                    os.kill(random.choice(there), signal.SIGKILL)
+                    killed += 1
+            time.sleep(1)
+        *acknowledged, completed = program.finish()
+
+        assert killed > 4
+        assert int(completed) == tasks
+        assert len(" ".join(acknowledged).split()) == tasks
+        eventually(lambda: page.shows == {"state": "COMPLETED", "tasks": tasks}, lambda: page.shows)
+        assert page.connections > 1
+        api = Api(server)
+        for run in random.sample(" ".join(acknowledged).split(), 20):
+            history = api.get(f"/task_run_states/?task_run_id={run}")
+            assert [state["name"] for state in history] == THREE_STEPS
+        assert verified(tmp_path / "server", settings) == ""
+
+
+def test_connections_are_spread_over_the_workers(tmp_path: Path):
+    with served(tmp_path) as (server, _), ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", server.port)))
+            client.request("GET", "/api/health")
+            assert client.getresponse().read() == b"true"
+
+        pids = [part["pid"] for name, part in parts(tmp_path).items() if name != "services"]
+        assert min(connections_of(pids, server.port)) >= 7
+
+
+def test_workers_count_together_how_often_a_key_asks(tmp_path: Path):
+    with served(tmp_path, ORION_API_REQUESTS_PER_SECOND="0.01", ORION_API_BURST="10") as (server, settings):
+        made = orion(tmp_path, "key", "create", "reader", "--role", "viewer", "-o", "json", **settings)
+        key = json.loads(made.stdout)["key"]
+
+        # Each on a connection of its own.
+        asked = Counter(server.get("/api/version", Authorization=f"Bearer {key}")[0] for _ in range(30))
+
+    assert asked == {200: 10, 429: 20}
+
+
+def test_a_link_of_orion_open_is_good_at_every_worker_and_once(tmp_path: Path):
+    with served(tmp_path, ORION_LOCAL_OWNER="token") as (server, settings):
+        way = {**settings, "ORION_API_URL": f"http://127.0.0.1:{server.port}/api"}
+        for _ in range(4):
+            link = orion(tmp_path, "open", "--no-browser", **way).stdout.strip()
+            path = "/" + link.split("/", 3)[3]
+
+            assert [server.get(path)[0] for _ in range(3)] == [302, 401, 401]
