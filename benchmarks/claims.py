@@ -1,6 +1,7 @@
-"""Claims per second over HTTP: due runs of one queue, taken by 1, 4 and 16 agents, one run and ten runs at a time.
+"""Claims per second over HTTP: due runs of one queue, taken by 1 to 64 agents, one run and ten runs at a time.
 
-No run is executed: what is measured is how fast a server can hand out work, and that it hands out each run once.
+No run is executed: what is measured is how fast a server can hand out work, what of that the processors of the server
+and of the database are busy with, and that each run is handed out once.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import uuid
 from typing import Any
 
 from benchmarks.http_load import Connection
-from benchmarks.measuring import QUICK, empty_home, percentile, report, running_server
+from benchmarks.measuring import QUICK, Processors, empty_home, percentile, report, running_server
 from benchmarks.postgresql import postgresql
 
-RUNS = 100 if QUICK else 400
-AGENTS = (1, 4, 16)
+RUNS = 100 if QUICK else 800
+AGENTS = (1, 4, 16, 64)
 AT_ONCE = (1, 10)
 
 
@@ -55,7 +56,7 @@ class Agent:
             empty_handed = 0 if answer else empty_handed + 1
 
 
-async def round_of(url: str, agents: int, at_once: int) -> dict[str, Any]:
+async def round_of(url: str, agents: int, at_once: int, database_url: str) -> dict[str, Any]:
     maker = Connection(url)
     await maker.open()
     await prepared(maker)
@@ -64,13 +65,17 @@ async def round_of(url: str, agents: int, at_once: int) -> dict[str, Any]:
         await agent.register()
     claimed: list[str] = []
     times: list[float] = []
+    processors = Processors(database_url)
     began = time.perf_counter()
     await asyncio.gather(*(agent.claim_all(at_once, claimed, times) for agent in ready))
     seconds = time.perf_counter() - began
+    of_server, of_database = processors.since()
     return {
         "claims_per_second": round(len(claimed) / seconds, 1),
         "request_p50_ms": round(percentile(times, 0.5) * 1000, 1),
         "request_p95_ms": round(percentile(times, 0.95) * 1000, 1),
+        "server_cpu_ms_per_claim": round(1000 * of_server / len(claimed), 2),
+        "database_cpu_ms_per_claim": round(1000 * of_database / len(claimed), 2),
         "claimed_twice": len(claimed) - len(set(claimed)),
         "left": RUNS - len(set(claimed)),
     }
@@ -80,7 +85,7 @@ def measure(database: str, **more: str) -> None:
     with empty_home() as home, running_server(home, **more) as (url, _):
         for at_once in AT_ONCE:
             for agents in AGENTS:
-                figures = asyncio.run(round_of(url, agents, at_once))
+                figures = asyncio.run(round_of(url, agents, at_once, more.get("ORION_DATABASE_URL", "")))
                 report("claims", who="orion", database=database, agents=agents, at_once=at_once, **figures)
 
 

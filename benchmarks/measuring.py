@@ -12,10 +12,13 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGAN_WITH = {"pip", "setuptools", "wheel"}
@@ -52,6 +55,39 @@ def percentile(values: Sequence[float], share: float) -> float:
 def empty_home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="orion-bench-") as home:
         yield Path(home)
+
+
+class Processors:
+    """The processor seconds of a server, a child of this process, and of its database if that is a PostgreSQL."""
+
+    def __init__(self, database_url: str = "") -> None:
+        self._directory = parse_qs(urlsplit(database_url).query).get("host", [""])[0]
+        self._before = self._spent()
+
+    def since(self) -> tuple[float, float]:
+        """Of the server and of its database, since this was made or asked before."""
+        before, self._before = self._before, self._spent()
+        return self._before[0] - before[0], self._before[1] - before[1]
+
+    def _spent(self) -> tuple[float, float]:
+        ours = {one.pid: one for one in psutil.Process().children(recursive=True)}
+        database = {one.pid: one for one in psutil.process_iter() if self._directory and self._serves(one)}
+        return _seconds(ours[pid] for pid in ours.keys() - database.keys()), _seconds(database.values())
+
+    def _serves(self, process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return process.name() == "postgres" and process.cwd().startswith(self._directory)
+        return False
+
+
+def _seconds(processes: Iterable[psutil.Process]) -> float:
+    total = 0.0
+    for process in processes:
+        # One that has ended is counted by its parent.
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def on_database(module: str, database: str, *words: str, **settings: str) -> None:

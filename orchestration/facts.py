@@ -21,7 +21,7 @@ from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType
 from orchestration.effects import Effects, indexed_key
 from orchestration.json_columns import details_from
 from orchestration.moving import MovingRun
-from orchestration.run_slots import run_slots_of
+from orchestration.run_slots import RunSlots
 from orchestration.tables import dialect, json_text
 from runs.models import CacheEntry, Flow, FlowRun, FlowRunState
 
@@ -50,6 +50,8 @@ class Facts:
         self._write_first = write_first
         self._draw: float | None = None
         self._moving: MovingRun | None = None
+        # Kept when rows are written: it is counted under locks, and goes on counting.
+        self._run_slots = RunSlots()
         self.forget()
 
     def _write(self) -> None:
@@ -162,9 +164,11 @@ class Facts:
 
     def run_slots(self) -> Sequence[SlotUse]:
         assert self._moving is not None
-        self._write()
-        stored, run = self._moving.stored, self._moving.run
-        return run_slots_of(run.id, stored.work_queue_id, run.deployment_id)
+        return self._run_slots.of(self._moving, self._runs.values())
+
+    def entered(self, moving: MovingRun, before: State | None, state: State) -> None:
+        """Take note that a flow run entered a state: it may hold slots now, or hold them no more."""
+        self._run_slots.entered(moving, before, state)
 
 
 def flow_runs_above(parent_task_run_id: UUID) -> frozenset[UUID]:

@@ -106,11 +106,17 @@ def dialect() -> Dialect:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def lock(tables: Tables, run_ids: Sequence[UUID]) -> None:
-    """Hold these runs until the end of the transaction, in the order of their ids. SQLite holds the file anyway."""
-    if connection.vendor == "postgresql" and run_ids:
-        # A statement of its own: joined rows would be those from before the wait for the lock.
-        fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), " ORDER BY id FOR NO KEY UPDATE")
+def lock(tables: Tables, run_ids: Sequence[UUID], *, free_only: bool = False) -> list[UUID] | None:
+    """Hold these runs until the end of the transaction, in the order of their ids. SQLite holds the file anyway.
+
+    With `free_only` those that another transaction holds are skipped: the ids of the others, or None for all.
+    """
+    if connection.vendor != "postgresql" or not run_ids:
+        return None
+    # A statement of its own: joined rows would be those from before the wait for the lock.
+    rest = f" ORDER BY id FOR NO KEY UPDATE{' SKIP LOCKED' if free_only else ''}"
+    held = fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), rest)
+    return [row[0] for row in held] if free_only else None
 
 
 def fetch(select: str, ids: Sequence[UUID], rest: str = "") -> list[tuple[Any, ...]]:

@@ -91,10 +91,14 @@ class Unit:
 
     # --- runs ----------------------------------------------------------------------------------------------------
 
-    def load(self, tables: Tables, run_ids: Collection[UUID]) -> None:
-        """Hold and read those of the runs that are there; flow runs come before task runs, against deadlock."""
+    def load(self, tables: Tables, run_ids: Collection[UUID], *, free_only: bool = False) -> None:
+        """Hold and read those of the runs that are there; flow runs come before task runs, against deadlock.
+
+        With `free_only` those that another transaction holds are left out instead of waited for.
+        """
         ids = sorted(set(run_ids) - self.runs.keys())
-        lock(tables, ids)
+        held = lock(tables, ids, free_only=free_only)
+        ids = ids if held is None else held
         for run_id, stored in read_runs(tables, ids).items():
             self.runs[run_id] = MovingRun.of(tables, stored)
 
@@ -179,6 +183,8 @@ class Unit:
             author=proposal.author,
         )
         self._entered.append((moving, before, state, row))
+        if moving.tables is FLOW_RUNS:
+            self.facts.entered(moving, before, state)
         if moving.stored.agent_id is not None and proposal.epoch is None:
             # Not the attempt itself wants this, so whoever executes it does not know yet.
             self._agents.append(("agent", moving.stored.agent_id, state.type.value))

@@ -19,6 +19,12 @@ class WorkPool(Row):
     base_job_template = models.JSONField(default=dict)
     is_paused = models.BooleanField(default=False)
     concurrency_limit = models.PositiveIntegerField(null=True)
+    fair_share = models.CharField(
+        max_length=255,
+        null=True,
+        blank=True,
+        help_text="By what runs of one priority take turns: deployment, author or tag:… (empty: no turns).",
+    )
     default_queue_id = models.UUIDField(null=True)
 
     class Meta:

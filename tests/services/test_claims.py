@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from deployments.dispatch.services.claims import claim_next
-from deployments.models import Lease, Worker
+from deployments.dispatch.services.claims import Wish, claim_for_all, claim_next
+from deployments.models import Lease, Worker, WorkPool
 from orchestration.core.states import scheduled
 from orchestration.errors import AgentNotFound, AgentReplaced, RunLost
 from orchestration.services import propose_flow_run_state
@@ -225,3 +225,72 @@ def test_a_claim_costs_the_same_however_many_runs_wait():
 
     assert cost() == few
     assert few <= 20
+
+
+def wish(agent, limit=1, run=None):
+    return Wish(agent.id, agent.incarnation, limit, run and run.pk)
+
+
+def test_agents_that_ask_together_share_what_is_due_at_the_price_of_one():
+    queue = make_queue(concurrency_limit=50)
+    deployment = make_deployment(queue)
+    agents = [make_agent(f"agent-{n}") for n in range(8)]
+    runs = [waiting(queue, later(-n), deployment) for n in range(60)]
+
+    with CaptureQueriesContext(connection) as of_one:
+        first = claim_for_all([wish(agents[0], 2)], NOON)
+    with CaptureQueriesContext(connection) as of_all:
+        others = claim_for_all([wish(agent, 9) for agent in agents], NOON)
+
+    claimed = [claim.flow_run_id for claims in [*first, *others] for claim in claims]
+    assert len(set(claimed)) == len(claimed) == 50
+    assert claimed[:2] == [run.pk for run in reversed(runs[-2:])]
+    assert sorted(map(len, others)) == [6] * 8
+    assert Lease.objects.count() == 50
+    assert len(of_all) == len(of_one)
+
+
+def test_each_of_those_that_ask_together_gets_an_answer_of_its_own():
+    run = waiting(make_queue())
+    old = make_agent("old")
+    make_agent("old", now=later(1))
+    named, also, idle = make_agent("named"), make_agent("also"), make_agent("idle", queues=("other",))
+
+    wishes = [wish(old), wish(named, run=run), wish(also, run=run), wish(idle), wish(also), wish(named)]
+    answers = claim_for_all([*wishes, Wish(uuid4(), uuid4())], later(2))
+
+    assert isinstance(answers[0], AgentReplaced)
+    assert [claim.flow_run_id for claim in answers[1]] == [run.pk]
+    assert answers[2:6] == [[], [], [], []]
+    assert isinstance(answers[6], AgentNotFound)
+
+
+def test_one_agent_may_ask_twice_at_once():
+    queue = make_queue()
+    agent = make_agent()
+    for _ in range(4):
+        waiting(queue)
+
+    answers = claim_for_all([wish(agent, 2), wish(agent, 2)], NOON)
+
+    assert list(map(len, answers)) == [2, 2]
+    assert Lease.objects.filter(worker=agent.id).count() == 4
+
+
+@pytest.mark.parametrize("key", ["deployment", "tag:team", "author"])
+def test_in_a_pool_that_shares_fairly_a_crowd_starves_nobody(key):
+    queue = make_queue()
+    WorkPool.objects.update(fair_share=key)
+    crowd = make_deployment(queue, name="crowd", tags=["team:big"], author=1)
+    crowd_too = make_deployment(queue, name="crowd too", tags=["team:big"], author=1)
+    few = make_deployment(queue, name="few", tags=["team:small"], author=2)
+    for n in range(30):
+        waiting(queue, later(-100 - n), crowd if n % 2 or key == "deployment" else crowd_too)
+    for _ in range(4):
+        waiting(queue, later(-1), few)
+
+    claims = make_agent().claim(NOON, limit=8)
+
+    ids = [claim.flow_run_id for claim in claims]
+    assert FlowRun.objects.filter(pk__in=ids, deployment_id=few.pk).count() == 4
+    assert len(ids) == 8

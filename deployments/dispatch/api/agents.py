@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from rest_framework.response import Response
 
+from deployments.dispatch.gathering import Gathering
 from deployments.dispatch.services.agents import (
     OWNER,
     leave,
@@ -18,7 +19,7 @@ from deployments.dispatch.services.agents import (
     register_agent,
 )
 from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
-from deployments.dispatch.services.claims import Claim, claim_next, claim_one
+from deployments.dispatch.services.claims import Claim, Wish, claim_for_all
 from deployments.dispatch.services.heartbeats import orders_now, record_heartbeat
 from deployments.dispatch.waiting_agents import WAIT_HEADER
 from deployments.models import Deployment, WorkQueue
@@ -27,6 +28,7 @@ from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.states import state_out
 from orchestration.database_clock import database_now
+from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action
 from orion_site.accounts.run_tokens import token_of
 from orionflow.contract import agents as contract
@@ -70,16 +72,11 @@ class ClaimRuns(OfAgent):
     answers = {200: list[contract.ClaimedRun]}
 
     def perform(self, id: UUID, body: contract.ClaimRequest) -> list[dict[str, Any]]:
-        now, run_id = database_now(), body.flow_run_id
-        if run_id is None:
-            claims = claim_next(
-                agent_id=id, incarnation=body.incarnation, limit=body.limit, now=now, account=self.account
-            )
-        else:
-            claims = claim_one(
-                agent_id=id, incarnation=body.incarnation, flow_run_id=run_id, now=now, account=self.account
-            )
-        return claims_out(claims, now, account=self.account)
+        limit = 1 if body.flow_run_id else body.limit
+        wish = Wish(id, body.incarnation, limit, body.flow_run_id, self.account)
+        # Each sees what its rights name: those that see everything are answered together.
+        gathering = Gathering(answered, most=1) if sees_in_part() else _claims
+        return gathering.ask(wish)
 
 
 class SendHeartbeat(OfAgent):
@@ -153,6 +150,20 @@ class LeaveAgent(OfAgent):
         leave(agent_id=id, incarnation=body.incarnation, now=database_now(), account=self.account)
 
 
+Answer = list[dict[str, Any]]
+
+
+def answered(wishes: Sequence[Wish]) -> list[Answer | Exception]:
+    now = database_now()
+    came_to = claim_for_all(wishes, now)
+    claims = [[] if isinstance(one, Exception) else one for one in came_to]
+    outs = claims_out(claims, now, [wish.account for wish in wishes])
+    return [one if isinstance(one, Exception) else out for one, out in zip(came_to, outs, strict=True)]
+
+
+_claims: Gathering[Wish, Answer] = Gathering(answered, most=100)
+
+
 def served(queues: Iterable[WorkQueue]) -> list[dict[str, Any]]:
     return [as_answer(contract.ServedQueue, one, hint_queue=contract.hint_queue(one.pk)) for one in queues]
 
@@ -161,24 +172,29 @@ def orders_out(orders: Mapping[UUID, contract.Order]) -> list[dict[str, Any]]:
     return [{"id": run_id, "order": order} for run_id, order in orders.items()]
 
 
-def claims_out(claims: Sequence[Claim], now: datetime, *, account: int) -> list[dict[str, Any]]:
-    """A handful of queries, however many runs were claimed."""
-    if not claims:
-        return []
-    rows = FlowRun.objects.select_related("flow").in_bulk([claim.flow_run_id for claim in claims])
-    found = [(claim, rows[claim.flow_run_id]) for claim in claims if claim.flow_run_id in rows]
-    runs = [run for _, run in found]
-    deployments = Deployment.objects.in_bulk({run.deployment_id for run in runs if run.deployment_id})
+def claims_out(claims: Sequence[Sequence[Claim]], now: datetime, accounts: Sequence[int]) -> list[list[dict[str, Any]]]:
+    """The claims of each account. A handful of queries, however many runs were claimed."""
+    ids = [claim.flow_run_id for some in claims for claim in some]
+    if not ids:
+        return [[] for _ in claims]
+    rows = FlowRun.objects.select_related("flow").in_bulk(ids)
+    deployments = Deployment.objects.in_bulk({run.deployment_id for run in rows.values() if run.deployment_id})
+    runs = list(rows.values())
+    outs = dict(zip(rows, flow_runs_out(runs, now), strict=True))
     return [
-        as_answer(
-            contract.ClaimedRun,
-            claim,
-            flow_run=out,
-            flow_name=run.flow.name,
-            run_token=token_of(claim.flow_run_id, claim.epoch, account) if account != OWNER else None,
-            deployment=deployment_out(deployments.get(run.deployment_id), run),
-        )
-        for (claim, run), out in zip(found, flow_runs_out(runs, now), strict=True)
+        [
+            as_answer(
+                contract.ClaimedRun,
+                claim,
+                flow_run=outs[claim.flow_run_id],
+                flow_name=run.flow.name,
+                run_token=token_of(claim.flow_run_id, claim.epoch, account) if account != OWNER else None,
+                deployment=deployment_out(deployments.get(run.deployment_id), run),
+            )
+            for claim in some
+            if (run := rows.get(claim.flow_run_id)) is not None
+        ]
+        for some, account in zip(claims, accounts, strict=True)
     ]
 
 

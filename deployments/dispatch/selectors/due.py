@@ -1,12 +1,13 @@
 """Which runs may be started now: due, not paused, and with room under the limits of their queue, pool and deployment.
 
-The answer costs a handful of queries however many runs wait: each queue gives its first runs in the order of an index.
-It is advice; what is claimed is judged again, under a lock, by the rule TakeQueueSlots.
+The answer costs a handful of queries however many runs wait: each queue gives its first runs in the order of an index,
+or, in a pool that shares fairly, the first of each deployment. It is advice; what is claimed is judged again, under a
+lock, by the rule TakeQueueSlots.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,8 +16,17 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 
-from deployments.limits.selectors.capacity import Room, chosen_by, full_deployments, room_in, room_of_deployments
-from deployments.models import Deployment
+from deployments.dispatch.core.hand_out import Candidate, Share, Taker, hand_out
+from deployments.dispatch.selectors.shares import first_of_each_deployment, going, shares_of
+from deployments.limits.selectors.capacity import (
+    Room,
+    chosen_by,
+    full_deployments,
+    holding_by_deployment,
+    room_in,
+    room_of_deployments,
+)
+from deployments.models import Deployment, WorkQueue
 from orchestration.authors import refused_rows
 from orchestration.tables import dialect
 from runs.models import FlowRun
@@ -45,17 +55,35 @@ class _Line:
     runs: Q
     priority: int
     room: int
+    queue: WorkQueue | None = None
+
+    @property
+    def fair_share(self) -> str | None:
+        pool = self.queue.work_pool if self.queue else None
+        return pool.fair_share if pool else None
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A run that could start if it were alone. `due` is in the database's own notation, and only compared."""
+class _Found:
+    """A run as its line gave it. `due` is in the database's own notation, and only compared."""
 
-    priority: int
+    line: _Line
     due: Any
     id: UUID
     queue_id: UUID | None
     deployment_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """The runs that could start, each as if it were alone, and what decides which of them do."""
+
+    candidates: Sequence[Candidate] = ()
+    room: Mapping[UUID, int] | None = None
+    going: Mapping[Share, int] | None = None
+
+    def among(self, takers: Sequence[Taker]) -> list[tuple[Candidate, int]]:
+        return hand_out(self.candidates, takers, self.room or {}, self.going)
 
 
 def due_ids(
@@ -81,12 +109,13 @@ def due_ids(
     else:
         room = room_in(_queues_of(deployments))
         lines = [_Line(Q(deployment_id=one) & ~Q(work_queue_id__in=room.closed), 1, limit) for one in deployments]
-    if not lines:
-        return []
-    full, refused = full_deployments(), refused_rows("deployments.run", Deployment._meta.db_table)
-    startable = _startable(after, before, full, refused)
-    found = _first_of(lines, among & startable, limit, len(full) + len(refused))
-    return _within(sorted(found, key=_urgency), room, limit)
+    advice = _advice(room, lines, before=before, after=after, limit=limit, among=among)
+    return [run.id for run, _ in advice.among([Taker(limit)])]
+
+
+def due_in(room: Room, *, before: datetime, limit: int, among: Q) -> Advice:
+    """The first due runs of these queues, up to `limit` of each."""
+    return _advice(room, _lines_of_queues(room), before=before, after=None, limit=limit, among=among)
 
 
 def in_order(ids: Sequence[UUID]) -> list[FlowRun]:
@@ -95,9 +124,43 @@ def in_order(ids: Sequence[UUID]) -> list[FlowRun]:
     return [rows[one] for one in ids if one in rows]
 
 
+def _advice(
+    room: Room, lines: Sequence[_Line], *, before: datetime | None, after: datetime | None, limit: int, among: Q
+) -> Advice:
+    if not lines:
+        return Advice()
+    holding = holding_by_deployment()
+    full, refused = full_deployments(holding), refused_rows("deployments.run", Deployment._meta.db_table)
+    startable = among & _startable(after, before, full, refused)
+    found = list(_first_of(lines, startable, limit, len(full) + len(refused)))
+    if not found:
+        return Advice()
+    free = room_of_deployments({one.deployment_id for one in found if one.deployment_id}, holding)
+    fair = {line.queue.work_pool_id: line.fair_share for line in lines if line.queue and line.fair_share}
+    shares = shares_of(fair, holding, {one.deployment_id for one in found}) if fair else {}
+    pools = {queue.pk: queue.work_pool_id for queue in room.queues}
+    candidates = [
+        Candidate(
+            one.id,
+            one.line.priority,
+            one.due,
+            one.line.queue.pk if one.line.queue else None,
+            _limits(one, pools),
+            shares.get((one.line.queue.work_pool_id, one.deployment_id)) if shares and one.line.queue else None,
+        )
+        for one in found
+    ]
+    return Advice(candidates, {**room.of_queues, **room.of_pools, **free}, going(shares, holding, fair))
+
+
+def _limits(one: _Found, pools: Mapping[UUID, UUID | None]) -> tuple[UUID, ...]:
+    pool_id = pools.get(one.queue_id) if one.queue_id else None
+    return tuple(limit for limit in (one.queue_id, pool_id, one.deployment_id) if limit)
+
+
 def _lines_of_queues(room: Room) -> list[_Line]:
     open_queues = [queue for queue in room.queues if room.in_queue(queue) > 0]
-    return [_Line(chosen_by(queue), queue.priority, room.in_queue(queue)) for queue in open_queues]
+    return [_Line(chosen_by(queue), queue.priority, room.in_queue(queue), queue) for queue in open_queues]
 
 
 def _queues_of(deployments: Sequence[UUID]) -> set[UUID]:
@@ -118,7 +181,7 @@ def _startable(after: datetime | None, before: datetime | None, full: Sequence[U
     return condition
 
 
-def _first_of(lines: Sequence[_Line], startable: Q, limit: int, values: int) -> Iterator[_Waiting]:
+def _first_of(lines: Sequence[_Line], startable: Q, limit: int, values: int) -> Iterator[_Found]:
     """Read the first runs of each line, all lines in one statement.
 
     The ORM refuses a `union` of parts with a limit on SQLite, so the compiled parts are joined here.
@@ -132,44 +195,18 @@ def _first_of(lines: Sequence[_Line], startable: Q, limit: int, values: int) -> 
 
 def _first_of_line(line: _Line, startable: Q, limit: int) -> tuple[str, tuple[Any, ...]]:
     runs = FlowRun.objects.filter(line.runs, startable).order_by("next_scheduled_start_time", "pk")
+    if line.fair_share:
+        return first_of_each_deployment(runs, limit)
     columns = runs.values_list("next_scheduled_start_time", "pk", "work_queue_id", "deployment_id")
     sql, values = columns[:limit].query.sql_with_params()
     return sql, tuple(values)
 
 
-def _fetched(branches: Sequence[tuple[str, tuple[Any, ...]]], lines: Sequence[_Line]) -> Iterator[_Waiting]:
+def _fetched(branches: Sequence[tuple[str, tuple[Any, ...]]], lines: Sequence[_Line]) -> Iterator[_Found]:
     selects = [f"SELECT {number}, first.* FROM ({sql}) AS first" for number, (sql, _) in enumerate(branches)]
     spell = dialect().read_uuid
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(selects), [value for _, values in branches for value in values])
         for number, due, run_id, queue_id, deployment_id in cursor.fetchall():
             queue, deployment = (one and spell(one) for one in (queue_id, deployment_id))
-            yield _Waiting(lines[number].priority, due, spell(run_id), queue, deployment)
-
-
-def _urgency(waiting: _Waiting) -> tuple[Any, ...]:
-    return waiting.priority, waiting.due, waiting.id
-
-
-def _within(waiting: Sequence[_Waiting], room: Room, limit: int) -> list[UUID]:
-    """Those that may start together: what lines share is given to the more urgent ones."""
-    left: dict[Any, int] = {**room.of_queues, **room.of_pools}
-    left.update(room_of_deployments(one.deployment_id for one in waiting if one.deployment_id) if waiting else {})
-    pool_of = {queue.pk: queue.work_pool_id for queue in room.queues}
-    chosen: dict[UUID, None] = {}
-    for one in waiting:
-        shared = [one.queue_id, pool_of.get(one.queue_id) if one.queue_id else None, one.deployment_id]
-        if one.id not in chosen and _take(left, shared):
-            chosen[one.id] = None
-        if len(chosen) == limit:
-            break
-    return list(chosen)
-
-
-def _take(left: dict[Any, int], shared: Iterable[UUID | None]) -> bool:
-    limited = [one for one in shared if one in left]
-    if any(left[one] <= 0 for one in limited):
-        return False
-    for one in limited:
-        left[one] -= 1
-    return True
+            yield _Found(lines[number], due, spell(run_id), queue, deployment)

@@ -98,7 +98,11 @@ def leave(*, agent_id: UUID, incarnation: UUID, now: datetime, account: int = OW
 
 def present_agent(agent_id: UUID, incarnation: UUID, account: int = OWNER) -> Worker:
     """Return the agent. Raises AgentNotFound, AgentReplaced when it has been started again, and AgentOfAnother."""
-    agent = Worker.objects.filter(pk=agent_id).first()
+    return refuse_absent(Worker.objects.filter(pk=agent_id).first(), agent_id, incarnation, account)
+
+
+def refuse_absent(agent: Worker | None, agent_id: UUID, incarnation: UUID, account: int) -> Worker:
+    """As `present_agent`, of one that was looked up."""
     if agent is None:
         raise AgentNotFound(id=agent_id)
     refuse_another(agent, account)

@@ -1,36 +1,38 @@
-"""Claiming: a due run becomes this agent's, or somebody else's, never both.
+"""Claiming: a due run becomes one agent's, never two agents'.
 
-Each run is claimed in a transaction of its own: PENDING by the rules, a new epoch, and the lease. Which runs to try is
-only advice; everything that matters is asked again under the run's lock.
+All agents that ask at the same time are answered by one transaction: PENDING by the rules, a new epoch, and the lease,
+for all their runs. Which runs to try, and who gets which, is only advice; everything that matters is asked again under
+locks. Other servers do the same meanwhile: whoever holds a run has it, and nobody waits for him.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
+from django.db.models import Q
 
-from deployments.dispatch.selectors.due import due_ids, for_agents
-from deployments.dispatch.services.agents import OWNER, present_agent, queues_of_pool
-from deployments.limits.selectors.capacity import chosen_by
-from deployments.models import Lease, Worker, WorkQueue
+from deployments.dispatch.core.hand_out import Candidate, Taker
+from deployments.dispatch.selectors.due import Advice, due_in, for_agents
+from deployments.dispatch.services.agents import OWNER, refuse_absent
+from deployments.limits.selectors.capacity import Room, chosen_by, room_in
+from deployments.models import Worker, WorkQueue
 from orchestration.core.states import State, StateType
-from orchestration.errors import AgentReplaced
+from orchestration.errors import AgentReplaced, DomainError
 from orchestration.measured import claim_delay
-from orchestration.services import propose
-from orchestration.stored import StoredRun, read_runs
-from orchestration.tables import FLOW_RUNS
+from orchestration.moving import MovingRun
+from orchestration.tables import FLOW_RUNS, dialect, insert_rows
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orchestration.unit import Proposal
+from orchestration.unit import Proposal, Unit
 from runs.models import FlowRun
 
-# Agents that ask at the same time are given the same advice; with a few more runs in it each finds some.
+# Servers that look at the same time are given the same advice; with a few more runs in it each finds some.
 SPARE = 10
 ROUNDS = 3
+_LEASE = ("flow_run_id", "worker_id", "incarnation", "epoch", "granted_at", "expires_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,118 +43,209 @@ class Claim:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A start of an agent asks for the most urgent runs of its queues, up to `limit`; or for the run that it names."""
+
+    agent_id: UUID
+    incarnation: UUID
+    limit: int = 1
+    named: UUID | None = None
+    account: int = OWNER
+
+
+@dataclass(slots=True)
+class _Asking:
+    """An agent whose wish is worked on, and what it was given."""
+
+    wish: Wish
+    agent: Worker
+    queues: frozenset[UUID] = frozenset()
+    claims: tuple[Claim, ...] = ()
+    error: DomainError | None = None
+
+    @property
+    def taker(self) -> Taker:
+        wanted = 0 if self.error else self.wish.limit - len(self.claims)
+        return Taker(max(wanted, 0), self.queues, self.wish.named)
+
+
+def claim_for_all(wishes: Sequence[Wish], now: datetime) -> list[list[Claim] | Exception]:
+    """Return runs for each wish, in their order; or AgentNotFound, AgentReplaced or AgentOfAnother."""
+    agents = Worker.objects.in_bulk([wish.agent_id for wish in wishes])
+    judged = [_judged(wish, agents.get(wish.agent_id)) for wish in wishes]
+    asking = [one for one in judged if isinstance(one, _Asking) and not one.agent.draining and one.wish.limit > 0]
+    if asking:
+        _claim(asking, now)
+    return [one.error or list(one.claims) if isinstance(one, _Asking) else one for one in judged]
+
+
 def claim_next(*, agent_id: UUID, incarnation: UUID, limit: int, now: datetime, account: int = OWNER) -> list[Claim]:
     """The most urgent runs of the agent's queues, up to `limit`.
 
     Raises AgentNotFound, AgentReplaced and AgentOfAnother.
     """
-    agent = present_agent(agent_id, incarnation, account)
-    if agent.draining or limit <= 0:
-        return []
-    queues = _queue_ids(agent)
-    claims: list[Claim] = []
-    tried: set[UUID] = set()
-    for _ in range(ROUNDS):
-        left = limit - len(claims)
-        advised = due_ids(queues=queues, before=now, limit=left + SPARE, among=for_agents())
-        new = [run_id for run_id in advised if run_id not in tried]
-        for run_id in new:
-            if len(claims) == limit:
-                break
-            tried.add(run_id)
-            if claim := _claim(run_id, agent, now):
-                claims.append(claim)
-        # Only where others were faster is there a reason to look again.
-        if len(claims) == limit or len(new) <= left:
-            break
-    return claims
+    return _claimed(Wish(agent_id, incarnation, limit, account=account), now)
 
 
 def claim_one(
     *, agent_id: UUID, incarnation: UUID, flow_run_id: UUID, now: datetime, account: int = OWNER
 ) -> list[Claim]:
     """This run, if it is due in one of the agent's queues. Raises AgentNotFound, AgentReplaced and AgentOfAnother."""
-    agent = present_agent(agent_id, incarnation, account)
-    if agent.draining or not _is_in(_queue_ids(agent), flow_run_id):
-        return []
-    claim = _claim(flow_run_id, agent, now)
-    return [claim] if claim else []
-
-
-def _queue_ids(agent: Worker) -> list[UUID]:
-    if not agent.serves_pool:
-        return [UUID(one) for one in agent.queue_ids]
-    ids = [queue.pk for queue in queues_of_pool(agent.work_pool_id)]
-    if {str(one) for one in ids} != set(agent.queue_ids):
-        Worker.objects.filter(pk=agent.pk).update(queue_ids=[str(one) for one in ids])
-    return ids
-
-
-def _is_in(queue_ids: Sequence[UUID], run_id: UUID) -> bool:
-    run = FlowRun.objects.filter(for_agents(), pk=run_id)
-    if run.filter(work_queue_id__in=queue_ids).exists():
-        return True
-    filtering = WorkQueue.objects.filter(pk__in=queue_ids, filter__isnull=False)
-    return any(run.filter(chosen_by(queue)).exists() for queue in filtering)
-
-
-@repeated_on_conflict
-def _claim(run_id: UUID, agent: Worker, now: datetime) -> Claim | None:
-    with write_transaction():
-        stored = _lock_if_free(run_id)
-        if stored is None or not _is_due(stored, now):
-            return None
-        pending = State(type=StateType.PENDING, message=f"Taken by agent {agent.name!r}.")
-        proposal = Proposal(pending, now, author=f"agent {agent.name}"[:255], new_attempt=True)
-        outcome = propose(FLOW_RUNS, run_id, proposal)
-        if not outcome.written or outcome.state is None or outcome.state.type is not StateType.PENDING:
-            return None
-        claim = Claim(run_id, stored.epoch + 1)
-        _grant(claim, agent, now)
-        if stored.run.next_scheduled_start_time is not None:
-            claim_delay.observe((now - stored.run.next_scheduled_start_time).total_seconds())
-        return claim
-
-
-def _lock_if_free(run_id: UUID) -> StoredRun | None:
-    """Lock the run and read it; None if another transaction holds it, which most likely is another claim."""
-    if connection.vendor == "postgresql":
-        free = FlowRun.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=run_id)
-        if not free.values_list("pk"):
-            return None
-    return read_runs(FLOW_RUNS, [run_id]).get(run_id)
-
-
-def _is_due(stored: StoredRun, now: datetime) -> bool:
-    state, due = stored.state, stored.run.next_scheduled_start_time
-    if state is None or state.type is not StateType.SCHEDULED:
-        return False
-    if stored.run.leased or stored.run.policy.retry_type == "in_process":
-        return False
-    return due is None or due <= now
-
-
-def _grant(claim: Claim, agent: Worker, now: datetime) -> None:
-    _lock_agent(agent)
-    lease = Lease(
-        flow_run_id=claim.flow_run_id,
-        worker=agent,
-        incarnation=agent.incarnation,
-        epoch=claim.epoch,
-        granted_at=now,
-        expires_at=lease_end(now),
-    )
-    lease.save(force_insert=True)
-    # A process that is named on the run belongs to an earlier attempt.
-    FlowRun.objects.filter(pk=claim.flow_run_id, infrastructure_pid__isnull=False).update(infrastructure_pid=None)
-
-
-def _lock_agent(agent: Worker) -> None:
-    """Lock the agent until the lease is stored, so that whoever deregisters this start of it finds all its leases."""
-    same = Worker.objects.select_for_update(no_key=True).filter(pk=agent.pk, incarnation=agent.incarnation)
-    if not same.values_list("pk"):
-        raise AgentReplaced(name=agent.name)
+    return _claimed(Wish(agent_id, incarnation, named=flow_run_id, account=account), now)
 
 
 def lease_end(now: datetime) -> datetime:
     return now + timedelta(seconds=settings.ORION_LEASE_SECONDS)
+
+
+def _claimed(wish: Wish, now: datetime) -> list[Claim]:
+    (answer,) = claim_for_all([wish], now)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _judged(wish: Wish, agent: Worker | None) -> _Asking | DomainError:
+    try:
+        return _Asking(wish, refuse_absent(agent, wish.agent_id, wish.incarnation, wish.account))
+    except DomainError as error:
+        return error
+
+
+def _claim(asking: Sequence[_Asking], now: datetime) -> None:
+    room = _room_of(asking)
+    tried: set[UUID] = set()
+    for round_ in range(ROUNDS):
+        wanted = sum(one.taker.wanted for one in asking if one.wish.named is None)
+        limit = wanted + len(tried) + SPARE
+        among = for_agents()
+        advice = due_in(room, before=now, limit=limit, among=among) if wanted else Advice()
+        if round_ == 0:
+            advice = _with_named(advice, asking, among)
+        candidates = [run for run in advice.candidates if run.id not in tried]
+        lost = _hand_out(replace(advice, candidates=candidates), asking, tried, now)
+        # Only where others were faster is there a reason to look again.
+        if not lost:
+            break
+
+
+def _hand_out(advice: Advice, asking: Sequence[_Asking], tried: set[UUID], now: datetime) -> int:
+    """Give the runs to their takers, and return how many were somebody else's in this moment."""
+    chosen = advice.among([one.taker for one in asking])
+    if not chosen:
+        return 0
+    tried.update(run.id for run, _ in chosen)
+    given = _given([(run.id, number) for run, number in chosen], asking, now)
+    for number, claims in given.items():
+        asking[number].claims += tuple(claims)
+    return len(chosen) - sum(map(len, given.values()))
+
+
+@repeated_on_conflict
+def _given(chosen: Sequence[tuple[UUID, int]], asking: Sequence[_Asking], now: datetime) -> dict[int, list[Claim]]:
+    """Propose all of them in one unit of work, and return what was claimed, by the number of who asked."""
+    with write_transaction():
+        _refuse_replaced(asking)
+        unit = Unit(now)
+        wanted = {run_id: number for run_id, number in chosen if asking[number].error is None}
+        unit.load(FLOW_RUNS, list(wanted), free_only=True)
+        given: dict[int, list[Claim]] = {}
+        for run_id, number in wanted.items():
+            moving = unit.runs.get(run_id)
+            if moving is not None and _is_due(moving, now) and _becomes_pending(unit, moving, asking[number].agent):
+                given.setdefault(number, []).append(Claim(run_id, moving.epoch))
+                if (due := moving.stored.run.next_scheduled_start_time) is not None:
+                    claim_delay.observe((now - due).total_seconds())
+        unit.write()
+        _grant([(asking[number].wish, claims) for number, claims in given.items()], unit, now)
+        return given
+
+
+def _becomes_pending(unit: Unit, moving: MovingRun, agent: Worker) -> bool:
+    pending = State(type=StateType.PENDING, message=f"Taken by agent {agent.name!r}.")
+    proposal = Proposal(pending, unit.now, author=f"agent {agent.name}"[:255], new_attempt=True)
+    outcome = unit.propose(moving, proposal)
+    return outcome.written and outcome.state is not None and outcome.state.type is StateType.PENDING
+
+
+def _is_due(moving: MovingRun, now: datetime) -> bool:
+    state, due = moving.state, moving.run.next_scheduled_start_time
+    if state is None or state.type is not StateType.SCHEDULED:
+        return False
+    if moving.run.leased or moving.run.policy.retry_type == "in_process":
+        return False
+    return due is None or due <= now
+
+
+def _refuse_replaced(asking: Iterable[_Asking]) -> None:
+    """Lock the agents until their leases are stored, so that whoever deregisters a start finds all its leases."""
+    ids = {one.agent.pk for one in asking}
+    rows = Worker.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
+    present = dict(rows.values_list("pk", "incarnation"))
+    for one in asking:
+        if present.get(one.agent.pk) != one.wish.incarnation:
+            one.error = AgentReplaced(name=one.agent.name)
+
+
+def _grant(granted: Sequence[tuple[Wish, Sequence[Claim]]], unit: Unit, now: datetime) -> None:
+    spell, end = dialect(), lease_end(now)
+    rows = [
+        spell.write([claim.flow_run_id, wish.agent_id, wish.incarnation, claim.epoch, now, end])
+        for wish, claims in granted
+        for claim in claims
+    ]
+    insert_rows("deployments_lease", _LEASE, rows)
+    # A process that is named on the run belongs to an earlier attempt.
+    ids = [claim.flow_run_id for _, claims in granted for claim in claims]
+    if named := [id for id in ids if unit.runs[id].run.infrastructure_pid is not None]:
+        FlowRun.objects.filter(pk__in=named).update(infrastructure_pid=None)
+
+
+# --- queues --------------------------------------------------------------------------------------------------------
+
+
+def _room_of(asking: Sequence[_Asking]) -> Room:
+    """The queues of all who ask, with their room. Those of a whole pool get what was made in it meanwhile."""
+    pools = {one.agent.work_pool_id for one in asking if one.agent.serves_pool}
+    named = {UUID(id) for one in asking if not one.agent.serves_pool for id in one.agent.queue_ids}
+    room = room_in(Q(pk__in=named) | Q(work_pool__in=pools) if pools else Q(pk__in=named))
+    of_pools: dict[UUID, list[UUID]] = {}
+    for queue in room.queues:
+        if queue.work_pool_id in pools:
+            of_pools.setdefault(queue.work_pool_id, []).append(queue.pk)
+    for one in asking:
+        agent = one.agent
+        if not agent.serves_pool:
+            one.queues = frozenset(UUID(id) for id in agent.queue_ids)
+            continue
+        one.queues = frozenset(of_pools.get(agent.work_pool_id, ()))
+        ids = [str(id) for id in of_pools.get(agent.work_pool_id, ())]
+        if set(ids) != set(agent.queue_ids):
+            agent.queue_ids = ids
+            Worker.objects.filter(pk=agent.pk).update(queue_ids=ids)
+    return room
+
+
+def _with_named(advice: Advice, asking: Sequence[_Asking], among: Q) -> Advice:
+    """The runs that are asked for by name, before all others, where they wait in a queue of who asks."""
+    ids = [one.wish.named for one in asking if one.wish.named]
+    if not ids:
+        return advice
+    runs = FlowRun.objects.filter(among, pk__in=ids)
+    queue_of = dict(runs.values_list("pk", "work_queue_id"))
+    named = [
+        Candidate(run_id, 0, 0, line)
+        for one in asking
+        for run_id in queue_of
+        if run_id == one.wish.named and (line := _line_of(run_id, queue_of[run_id], one)) is not None
+    ]
+    return replace(advice, candidates=[*named, *advice.candidates])
+
+
+def _line_of(run_id: UUID, queue_id: UUID | None, one: _Asking) -> UUID | None:
+    if queue_id in one.queues:
+        return queue_id
+    filtering = WorkQueue.objects.filter(pk__in=one.queues, filter__isnull=False)
+    run = FlowRun.objects.filter(pk=run_id)
+    return next((queue.pk for queue in filtering if run.filter(chosen_by(queue)).exists()), None)

@@ -41,11 +41,13 @@ class Room:
         return [queue.pk for queue in self.queues if self.in_queue(queue) <= 0]
 
 
-def room_in(queue_ids: Collection[UUID] | None) -> Room:
+def room_in(queue_ids: Collection[UUID] | Q | None) -> Room:
     """Room in these queues, or in every queue for None. Two queries, or three where a pool is limited."""
     rows = WorkQueue.objects.select_related("work_pool").defer("work_pool__base_job_template")
     rows = rows.order_by("priority", "name", "pk")
-    queues = list(rows if queue_ids is None else rows.filter(pk__in=queue_ids))
+    if queue_ids is not None:
+        rows = rows.filter(queue_ids if isinstance(queue_ids, Q) else Q(pk__in=queue_ids))
+    queues = list(rows)
     pools = {queue.work_pool.pk: queue.work_pool for queue in queues if queue.work_pool}
     taken = _taken_in_queues([queue.pk for queue in queues if queue.concurrency_limit is not None])
     taken_in_pools = _taken_in_pools([pk for pk, pool in pools.items() if pool.concurrency_limit is not None])
@@ -102,26 +104,38 @@ def _taken_by_filter(queue: WorkQueue) -> int:
     return FlowRun.objects.filter(chosen_by(queue), is_holding()).count()
 
 
-def full_deployments() -> list[UUID]:
-    """Deployments whose own limit is full, found from the runs that hold slots, which are few."""
-    taken = _taken_in_deployments(None)
-    limited = Deployment.objects.filter(Q(pk__in=taken) | Q(concurrency_limit=0), concurrency_limit__isnull=False)
-    limits = limited.values_list("pk", "concurrency_limit")
-    return [pk for pk, most in limits if most is not None and taken.get(pk, 0) >= most]
+# How many runs of each deployment hold slots, by the queue that they were taken from.
+Holding = Mapping[UUID, Mapping[UUID | None, int]]
 
 
-def room_of_deployments(ids: Iterable[UUID]) -> dict[UUID, int]:
+def holding_by_deployment() -> Holding:
+    """Count the runs that hold slots, which are few: one query, which an index answers."""
+    held = FlowRun.objects.filter(is_holding(), deployment_id__isnull=False)
+    found: dict[UUID, dict[UUID | None, int]] = {}
+    counted = held.values_list("deployment_id", "work_queue_id").annotate(Count("pk")).order_by()
+    for deployment_id, queue_id, runs in counted:
+        found.setdefault(deployment_id, {})[queue_id] = runs
+    return found
+
+
+def full_deployments(holding: Holding) -> list[UUID]:
+    """Deployments whose own limit is full."""
+    limited = Deployment.objects.filter(
+        Q(pk__in=list(holding)) | Q(concurrency_limit=0), concurrency_limit__isnull=False
+    )
+    limits = limited.order_by().values_list("pk", "concurrency_limit")
+    return [pk for pk, most in limits if most is not None and _taken(holding, pk) >= most]
+
+
+def room_of_deployments(ids: Iterable[UUID], holding: Holding) -> dict[UUID, int]:
     """How many more runs each of these deployments may start; those without a limit are left out."""
     limited = Deployment.objects.filter(pk__in=set(ids), concurrency_limit__isnull=False)
-    limits = {pk: most for pk, most in limited.values_list("pk", "concurrency_limit") if most is not None}
-    taken = _taken_in_deployments(limits) if limits else {}
-    return {pk: max(most - taken.get(pk, 0), 0) for pk, most in limits.items()}
+    limits = limited.order_by().values_list("pk", "concurrency_limit")
+    return {pk: max(most - _taken(holding, pk), 0) for pk, most in limits if most is not None}
 
 
-def _taken_in_deployments(ids: Collection[UUID] | None) -> dict[UUID, int]:
-    held = FlowRun.objects.filter(is_holding(), deployment_id__isnull=False)
-    held = held if ids is None else held.filter(deployment_id__in=ids)
-    return dict(held.values_list("deployment_id").annotate(Count("pk")).order_by())
+def _taken(holding: Holding, deployment_id: UUID) -> int:
+    return sum(holding.get(deployment_id, {}).values())
 
 
 def is_held(now: datetime) -> Q:

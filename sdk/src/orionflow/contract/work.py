@@ -28,16 +28,22 @@ from orionflow.contract.wire import (
 
 Status = Literal["READY", "NOT_READY", "PAUSED"]
 
+# By what a pool shares fairly among runs of one priority: `deployment`, `author`, or `tag:team` for the tag of a
+# deployment that begins with "team:".
+BY_DEPLOYMENT, BY_AUTHOR, TAG_KEY = "deployment", "author", "tag:"
+FairShare = Annotated[str, Field(max_length=255, pattern=rf"^({BY_DEPLOYMENT}|{BY_AUTHOR}|{TAG_KEY}[^\s:]+)$")]
+
 # --- pools ----------------------------------------------------------------------------------------------------------
 
 
 class WorkPoolUpdate(StrictWire):
-    """Only what is sent is changed; a limit of null lifts it."""
+    """Only what is sent is changed; a limit of null lifts it, and so does a fair share of null."""
 
     description: str | None = None
     is_paused: bool | None = None
     base_job_template: JSONObject | None = None
     concurrency_limit: Natural | None = None
+    fair_share: FairShare | None = None
 
 
 class WorkPoolCreate(StrictWire):
@@ -48,6 +54,7 @@ class WorkPoolCreate(StrictWire):
     base_job_template: JSONObject = {}
     is_paused: bool = False
     concurrency_limit: Natural | None = None
+    fair_share: FairShare | None = None
 
 
 class WorkPool(Stored):
@@ -59,6 +66,7 @@ class WorkPool(Stored):
     base_job_template: dict[str, Any] = {}
     is_paused: bool = False
     concurrency_limit: int | None = None
+    fair_share: str | None = None
     # None for a pool of agents: no worker says whether it is there.
     status: Status | None = None
     default_queue_id: UUID | None = None

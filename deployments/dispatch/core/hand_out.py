@@ -1,0 +1,142 @@
+"""Who gets which run: the one decision behind claims and hints. Pure; what it is asked about was read before.
+
+Runs go out by the priority of their line. Within one priority a pool may share fairly: then the next run is one of the
+share that has fewest runs going, and otherwise the one that has been due longest. Takers get runs by turns.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+# Whose turn it is in a pool that shares fairly; None in one that does not.
+Share = tuple[UUID, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A run that may start, as far as is known, and the line in which it waits."""
+
+    id: UUID
+    priority: int
+    # In whatever notation: it is only compared.
+    due: Any
+    line: UUID | None = None
+    # The queue, pool and deployment of which it would take a slot.
+    limits: tuple[UUID, ...] = ()
+    share: Share | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """Somebody who wants up to so many runs from these lines, or from all for None; or one run that it names."""
+
+    wanted: int
+    lines: frozenset[UUID] | None = None
+    named: UUID | None = None
+
+
+def hand_out(
+    candidates: Iterable[Candidate],
+    takers: Sequence[Taker],
+    room: Mapping[UUID, int],
+    going: Mapping[Share, int] | None = None,
+) -> list[tuple[Candidate, int]]:
+    """Each run that is given, in order, with the number of its taker. No run is given twice, nor beyond `room`."""
+    return list(_Hand(takers, room, going or {}).out(candidates))
+
+
+class _Hand:
+    def __init__(self, takers: Sequence[Taker], room: Mapping[UUID, int], going: Mapping[Share, int]) -> None:
+        self._takers, self._room = takers, dict(room)
+        self._going = _from_the_least(going)
+        self._left = [taker.wanted for taker in takers]
+        self._given: set[UUID] = set()
+        # By line, the takers that serve it, in turns; who serves few lines comes first.
+        self._turns: dict[UUID | None, deque[int]] = {}
+
+    def out(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, int]]:
+        candidates = list(candidates)
+        yield from self._named(candidates)
+        yield from self._by_turns(candidates)
+
+    def _named(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, int]]:
+        """Whether there is room for a run that is named is left to the rules, which say what was in its way."""
+        names = {taker.named for taker in self._takers}
+        named = [one for one in candidates if one.id in names]
+        for number, taker in enumerate(self._takers):
+            run = next((one for one in named if one.id == taker.named and _serves(taker, one)), None)
+            if run is not None and run.id not in self._given:
+                self._give(run)
+                yield run, number
+
+    def _by_turns(self, candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, int]]:
+        by_share: dict[tuple[int, Share | None], deque[Candidate]] = defaultdict(deque)
+        for run in sorted(candidates, key=lambda one: (one.priority, one.due, one.id)):
+            by_share[run.priority, run.share].append(run)
+        groups = list(by_share.values())
+        heads = [(*self._urgency(runs[0]), number) for number, runs in enumerate(groups)]
+        heapq.heapify(heads)
+        wanted = sum(left for left, taker in zip(self._left, self._takers, strict=True) if taker.named is None)
+        while heads and wanted:
+            *urgency, group = heads[0]
+            runs = groups[group]
+            now = self._urgency(runs[0])
+            if tuple(urgency) != now:
+                # Another line of its share had a turn meanwhile.
+                heapq.heapreplace(heads, (*now, group))
+                continue
+            run = runs.popleft()
+            number = self._next_taker(run) if self._may_start(run) else None
+            if number is not None:
+                self._give(run)
+                self._left[number] -= 1
+                wanted -= 1
+                yield run, number
+            if runs:
+                heapq.heapreplace(heads, (*self._urgency(runs[0]), group))
+            else:
+                heapq.heappop(heads)
+
+    def _urgency(self, run: Candidate) -> tuple[Any, ...]:
+        return run.priority, self._going.get(run.share, 0) if run.share else 0, run.due, run.id
+
+    def _may_start(self, run: Candidate) -> bool:
+        return run.id not in self._given and all(self._room.get(limit, 1) > 0 for limit in run.limits)
+
+    def _give(self, run: Candidate) -> None:
+        self._given.add(run.id)
+        for limit in run.limits:
+            if limit in self._room:
+                self._room[limit] -= 1
+        if run.share:
+            self._going[run.share] = self._going.get(run.share, 0) + 1
+
+    def _next_taker(self, run: Candidate) -> int | None:
+        if run.line not in self._turns:
+            serving = [number for number, taker in enumerate(self._takers) if not taker.named and _serves(taker, run)]
+            serving.sort(key=lambda number: len(self._takers[number].lines or ()))
+            self._turns[run.line] = deque(serving)
+        turns = self._turns[run.line]
+        while turns:
+            number = turns.popleft()
+            if self._left[number] > 0:
+                turns.append(number)
+                return number
+        return None
+
+
+def _serves(taker: Taker, run: Candidate) -> bool:
+    return taker.lines is None or run.line in taker.lines
+
+
+def _from_the_least(going: Mapping[Share, int]) -> dict[Share, int]:
+    """Count from the share of each pool that has least, so that pools are not compared by how busy they are."""
+    least: dict[UUID, int] = {}
+    for (pool, _), runs in going.items():
+        least[pool] = min(runs, least.get(pool, runs))
+    return {share: runs - least[share[0]] for share, runs in going.items()}
