@@ -58,7 +58,7 @@ class Command:
 
 def commands_of(block: Block) -> list[Command]:
     """The commands of a console or shell block; a line that ends with a backslash or an open quote goes on."""
-    if block.language == "sh":
+    if block.language in ("sh", "bash"):
         return [Command(block.text, "", block.line + 1)]
     found: list[Command] = []
     lines = block.text.splitlines()

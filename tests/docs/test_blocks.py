@@ -24,19 +24,20 @@ from tests.homes import ready_home
 OF_THE_SYSTEM = {
     "cat", "cd", "celery", "code", "cp", "createdb", "createuser", "crontab", "curl", "docker", "echo", "eval",
     "export", "git", "grep", "head", "install", "jq", "kill", "kubectl", "ls", "make", "mkdir", "mv", "nginx",
-    "node", "openssl", "pg_dump", "pg_restore", "pip", "prefect", "printf", "psql", "python", "python3", "redis-cli",
+    "node", "openssl", "pg_basebackup", "pg_dump", "pg_restore", "pip", "prefect", "printf", "psql", "python", "python3", "redis-cli",
     "restic", "rm", "rsync", "sed", "sleep", "source", "sqlite3", "sudo", "systemctl", "tail", "tar",
     "test", "time", "touch", "umask", "unset",
 }  # fmt: skip
 # They have other tests: programs run, sessions are followed, the rest is for the eye.
-ELSEWHERE = {"python", "console", "sh", "text", "html", "css", "js", "mjs", "sql", "http", "django"}
+ELSEWHERE = {"python", "console", "sh", "bash", "text", "html", "css", "js", "mjs", "sql", "http", "django"}
 # The examples of commands.md are those of the commands, which tests/cli reads.
-CONSOLES = [block for block in every_block("console", "sh") if block.page.name != "commands.md"]
+CONSOLES = [block for block in every_block("console", "sh", "bash") if block.page.name != "commands.md"]
 FOLLOWED = [ROOT / "docs" / name for name in ("tutorial.md",)]
 
 
 def read_ini(text: str) -> None:
-    configparser.ConfigParser(strict=False, interpolation=None, allow_no_value=True).read_string(text)
+    """Read units of systemd, and files such as postgresql.conf that have no sections."""
+    configparser.ConfigParser(strict=False, interpolation=None, allow_no_value=True).read_string(f"[top]\n{text}")
 
 
 def read_nginx(text: str) -> None:
