@@ -22,11 +22,12 @@ from tests.homes import ready_home
 
 # Programs that a reader has, or gets from the system; whatever else is called must be one of Orion's.
 OF_THE_SYSTEM = {
-    "cat", "cd", "celery", "code", "cp", "createdb", "createuser", "crontab", "curl", "docker", "echo", "eval",
-    "export", "git", "grep", "head", "install", "jq", "kill", "kubectl", "ls", "make", "mkdir", "mv", "nginx",
-    "node", "openssl", "pg_basebackup", "pg_dump", "pg_restore", "pip", "prefect", "printf", "psql", "python", "python3", "redis-cli",
-    "restic", "rm", "rsync", "sed", "sleep", "source", "sqlite3", "sudo", "systemctl", "tail", "tar",
-    "test", "time", "touch", "umask", "unset",
+    "cat", "cd", "celery", "code", "cp", "createdb", "createuser", "crontab", "curl",
+    "docker", "echo", "eval", "export", "git", "grep", "head", "install", "jq",
+    "kill", "kubectl", "ls", "make", "mkdir", "mv", "nginx", "node", "openssl",
+    "pg_basebackup", "pg_dump", "pg_restore", "pip", "prefect", "printf", "psql", "python", "python3",
+    "redis-cli", "restic", "rm", "rsync", "sed", "sleep", "source", "sqlite3", "sudo",
+    "systemctl", "tail", "tar", "test", "time", "touch", "umask", "unset",
 }  # fmt: skip
 # They have other tests: programs run, sessions are followed, the rest is for the eye.
 ELSEWHERE = {"python", "console", "sh", "bash", "text", "html", "css", "js", "mjs", "sql", "http", "django"}
