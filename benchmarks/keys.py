@@ -1,27 +1,35 @@
 """The cost of a key: the same requests by the owner, whom the kernel names, and by an API key, one after the other.
 
 Requests go to the server's WSGI application in this process, and what is measured is the processor time of the thread:
-so a busy machine changes little. The median of the differences is compared with the median request; HTTP, which daphne
-reads, would make the share smaller. What PostgreSQL does for it elsewhere is not in it.
+so a busy machine changes little. The median of the differences is compared with the median request. What PostgreSQL
+does for it elsewhere is not in it.
+
+Then the same over HTTP: blocks of requests to a server, in turn by the owner and with the key, and the processor time
+of all its threads for each request.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import io
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-from benchmarks.measuring import ORION, QUICK, empty_home, environment, report
+from benchmarks.measuring import ORION, QUICK, empty_home, environment, report, running_server
 from benchmarks.postgresql import postgresql
 
-PAIRS, WARM_UP = (300, 50) if QUICK else (1500, 200)
+PAIRS, WARM_UP, BLOCKS, BLOCK = (300, 50, 6, 50) if QUICK else (1500, 200, 30, 100)
+# Nobody is slowed: what is measured is one request, not how many there may be.
+UNLIMITED = {"ORION_API_REQUESTS_PER_SECOND": "1000000", "ORION_API_BURST": "1000000"}
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -100,25 +108,76 @@ def measure(database: str) -> None:
     owner, keyed = Asker(application), Asker(application, key)
     flow = owner.ask("POST", "/flows/", {"name": "measured"})["id"]
     run = owner.ask("POST", "/flow_runs/", {"flow_id": flow, "state": {"type": "RUNNING"}})["id"]
+    for what, request in requests_about(run).items():
+        compare(database, what, owner, keyed, lambda one, request=request: one.ask(*request()))  # type: ignore[misc]
+
+
+def requests_about(run: str) -> dict[str, Callable[[], tuple[str, str, Any]]]:
+    """Return makers of requests about a run: method, path, body."""
     line = {"name": "x", "level": 20, "message": "m", "timestamp": "2026-01-01T00:00:00Z", "flow_run_id": run}
-    requests: dict[str, Callable[[Asker], Any]] = {
-        "read a run": lambda one: one.ask("GET", f"/flow_runs/{run}"),
-        "list 20 runs": lambda one: one.ask("POST", "/flow_runs/filter", {"limit": 20}),
-        "log a line": lambda one: one.ask("POST", "/logs/", [line]),
-        "a task run and its state": lambda one: one.ask(
-            "POST",
-            "/task_runs/",
-            {"flow_run_id": run, "task_key": "t", "dynamic_key": str(uuid4()), "state": {"type": "RUNNING"}},
-        ),
+    task = {"flow_run_id": run, "task_key": "t", "state": {"type": "RUNNING"}}
+    return {
+        "read a run": lambda: ("GET", f"/flow_runs/{run}", None),
+        "list 20 runs": lambda: ("POST", "/flow_runs/filter", {"limit": 20}),
+        "log a line": lambda: ("POST", "/logs/", [line]),
+        "a task run and its state": lambda: ("POST", "/task_runs/", {**task, "dynamic_key": str(uuid4())}),
     }
-    for what, request in requests.items():
-        compare(database, what, owner, keyed, request)
+
+
+def over_http(database: str, **more: str) -> None:
+    """Compare blocks of requests to a real server by what its process works for them."""
+    more = {**UNLIMITED, **more}
+    with empty_home() as home, running_server(home, **more) as (url, _):
+        variables = environment(home, **more)
+
+        def orion(*words: str) -> Any:
+            done = subprocess.run([ORION, *words, "-o", "json"], env=variables, check=True, capture_output=True)
+            return json.loads(done.stdout)
+
+        key = orion("key", "create", "measured", "--role", "deployer")["key"]
+        (server,) = orion("server", "status")
+        place = urlsplit(url)
+        connection = http.client.HTTPConnection(place.hostname or "", place.port)
+
+        def ask(method: str, path: str, body: Any, key: str | None) -> Any:
+            headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+            connection.request(method, f"/api{path}", json.dumps(body), headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status >= 300:
+                raise RuntimeError(f"{method} {path}: {answer.status} {text[:200]!r}")
+            return json.loads(text) if text else None
+
+        flow = ask("POST", "/flows/", {"name": "measured"}, None)["id"]
+        run = ask("POST", "/flow_runs/", {"flow_id": flow, "state": {"type": "RUNNING"}}, None)["id"]
+        for what, request in requests_about(run).items():
+            for sender in (None, key):
+                for _ in range(WARM_UP):
+                    ask(*request(), sender)
+            differences, usual = [], []
+            for number in range(BLOCKS):
+                worked = {}
+                for sender in (None, key) if number % 2 else (key, None):
+                    begin = processor_ms(server["pid"])
+                    for _ in range(BLOCK):
+                        ask(*request(), sender)
+                    worked[sender] = (processor_ms(server["pid"]) - begin) / BLOCK
+                usual.append(worked[None])
+                differences.append(worked[key] - worked[None])
+            costs = f"{100 * median(differences) / median(usual):.1f} %"
+            figures = {"owner_ms": round(median(usual), 3), "key_ms": round(median(differences), 3), "key_costs": costs}
+            report("keys", database=database, what=f"{what}, over HTTP", **figures)
+
+
+def processor_ms(pid: int) -> float:
+    """Of all threads that a process has."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(one.read_text().split()[0]) for one in threads) / 1e6
 
 
 def in_process(database: str, **more: str) -> None:
     """Measure in a process of its own, whose settings are made for this database."""
-    # Nobody is slowed: what is measured is one request, not how many there may be.
-    more = {"ORION_API_REQUESTS_PER_SECOND": "1000000", "ORION_API_BURST": "1000000", **more}
+    more = {**UNLIMITED, **more}
     with empty_home() as home:
         variables = environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings", **more)
         subprocess.run([ORION, "database", "upgrade"], env=variables, check=True, capture_output=True)
@@ -129,9 +188,10 @@ def main() -> None:
     if len(sys.argv) > 1:
         measure(sys.argv[1])
         return
-    in_process("sqlite")
-    with postgresql() as url:
-        in_process("postgresql", ORION_DATABASE_URL=url)
+    for measured in (in_process, over_http):
+        measured("sqlite")
+        with postgresql() as url:
+            measured("postgresql", ORION_DATABASE_URL=url)
 
 
 if __name__ == "__main__":
