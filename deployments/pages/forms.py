@@ -20,14 +20,19 @@ class PoolForm(forms.Form):
     base_job_template = ObjectField(
         required=False,
         label="Job template",
-        help_text="What runs may say about their surroundings, as JSON. Leave {} where nothing is to be said.",
+        help_text="What runs may say about their surroundings, as JSON. With {} pools of containers get the usual one.",
     )
 
 
 class NewPoolForm(PoolForm):
     name = NameField(help_text="Deployments name it.")
     type = forms.ChoiceField(
-        choices=[("prefect-agent", "Orion's agents (and agents of Prefect)"), ("process", "Workers: processes")],
+        choices=[
+            ("prefect-agent", "Orion's agents (and agents of Prefect)"),
+            ("process", "Workers: processes"),
+            ("docker", "Orion's agents: Docker containers"),
+            ("kubernetes", "Orion's agents: Kubernetes Jobs"),
+        ],
         help_text="Who executes the runs. It stays as it is.",
     )
     field_order = ("name", "type", "description", "concurrency_limit", "base_job_template")

@@ -14,7 +14,8 @@ import pytest
 
 from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop
 from orionflow.agent.guard import Guard
-from orionflow.agent.launching import End, Launcher
+from orionflow.agent.infrastructure import End
+from orionflow.agent.launching import Launcher
 from orionflow.agent.stopping import Stopping
 from orionflow.agent.zygote import Lines, Zygote
 from orionflow.contract.agents import ClaimedRun

@@ -178,3 +178,40 @@ def test_an_agent_of_very_many_queues_is_told_to_serve_fewer(api):
 
     assert agent.registered.status_code == 422
     assert not WorkQueue.objects.exists()
+
+
+def test_a_restarted_agent_goes_on_with_what_outlived_it(api):
+    agent = AgentOfApi(api)
+    survivor, gone = due_run(), due_run()
+    assert len(agent.call("claim", limit=2).json()) == 2
+
+    again = AgentOfApi(api, survivors=[{"id": str(survivor.pk), "epoch": 1}])
+
+    (adopted,) = again.registered.json()["adopted"]
+    assert (adopted["flow_run"]["id"], adopted["epoch"]) == (str(survivor.pk), 1)
+    assert (state_of(survivor), state_of(gone)) == ("PENDING", "SCHEDULED")
+    held = again.call("heartbeat", runs=[{"id": str(survivor.pk), "epoch": 1}])
+    assert held.json()["orders"] == [{"id": str(survivor.pk), "order": "ok"}]
+
+
+def test_a_survivor_whose_attempt_was_replaced_is_not_adopted(api):
+    agent = AgentOfApi(api)
+    run = due_run()
+    agent.call("claim", limit=1)
+
+    again = AgentOfApi(api, survivors=[{"id": str(run.pk), "epoch": 7}, {"id": MISSING, "epoch": 1}])
+
+    assert "adopted" not in again.registered.json()
+    assert state_of(run) == "SCHEDULED"
+
+
+def test_nobody_adopts_the_runs_of_an_agent_of_another_name(api):
+    agent = AgentOfApi(api)
+    run = due_run()
+    agent.call("claim", limit=1)
+
+    thief = AgentOfApi(api, name="jones", survivors=[{"id": str(run.pk), "epoch": 1}])
+
+    assert "adopted" not in thief.registered.json()
+    assert state_of(run) == "PENDING"
+    assert agent.call("heartbeat", runs=[{"id": str(run.pk), "epoch": 1}]).status_code == 200

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from deployments.dispatch.gathering import Gathering
 from deployments.dispatch.services.agents import (
     OWNER,
+    adopted_by,
     leave,
     present_agent,
     queues_of_pool_agent,
@@ -46,14 +47,16 @@ class OfAgent(Operation):
 
 
 class RegisterAgent(OfAgent):
-    """Register an agent. The runs that an earlier start of this name held are revoked."""
+    """Register an agent. The runs that an earlier start of this name held are revoked, but for its survivors."""
 
     method = "POST"
     action_required = Action.SERVE_QUEUES
     answers = {201: contract.RegisteredAgent, 404: dict[str, str]}
 
     def perform(self, body: contract.AgentRegistration) -> dict[str, Any]:
-        agent, queues = register_agent(who=body, now=database_now(), account=self.account)
+        now = database_now()
+        agent, queues = register_agent(who=body, now=now, account=self.account)
+        adopted = [Claim(*attempt) for attempt in adopted_by(agent)] if body.survivors else []
         return as_answer(
             contract.RegisteredAgent,
             agent,
@@ -61,6 +64,7 @@ class RegisterAgent(OfAgent):
             heartbeat_seconds=settings.ORION_HEARTBEAT_SECONDS,
             poll_seconds=settings.ORION_AGENT_POLL_SECONDS,
             work_queues=served(queues),
+            adopted=claims_out(adopted, now, account=self.account),
         )
 
 

@@ -1,4 +1,5 @@
-"""Register agents, and deregister them. Registering revokes at once the runs that an earlier start of the agent held.
+"""Register agents, and deregister them. Registering revokes at once the runs that an earlier start of the agent held,
+but for those that go on in containers, which it adopts.
 
 Workers of other makes only send heartbeats; what they hold has no lease.
 """
@@ -39,9 +40,29 @@ def register_agent(*, who: AgentRegistration, now: datetime, account: int = OWNE
     named = [queue_for(pool_name=pool.name, queue_name=name, now=now) for name in dict.fromkeys(who.work_queues)]
     queues = [queue for queue in named if queue] or queues_of_pool(pool.pk)
     agent = _registered(who, pool, queues, account, now)
+    _adopt(agent, who, now)
     message = f"Agent {agent.name!r} was restarted, so the process that it had for the run is gone."
     _revoke_runs_of(agent, message, now, but_from=who.incarnation)
     return agent, queues
+
+
+@repeated_on_conflict
+def _adopt(agent: Worker, who: AgentRegistration, now: datetime) -> None:
+    """Give the leases of attempts that outlived an earlier start of the agent to this one."""
+    if not who.survivors:
+        return
+    attempts = {(one.id, one.epoch) for one in who.survivors}
+    with write_transaction():
+        held = Lease.objects.select_for_update().filter(worker=agent, pk__in=[id for id, _ in attempts])
+        adopted = [lease.pk for lease in held if (lease.pk, lease.epoch) in attempts]
+        expires_at = now + timedelta(seconds=settings.ORION_LEASE_SECONDS)
+        Lease.objects.filter(pk__in=adopted).update(incarnation=who.incarnation, expires_at=expires_at)
+
+
+def adopted_by(agent: Worker) -> list[tuple[UUID, int]]:
+    """The attempts that the agent holds in its present start."""
+    held = Lease.objects.filter(worker=agent, incarnation=agent.incarnation).order_by("pk")
+    return list(held.values_list("pk", "epoch"))
 
 
 @repeated_on_conflict

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from orionflow.contract.job_templates import default_job_template
+
 _NAME = "What the process is called where it is listed."
 _ENV = "Environment variables that the process gets beside those of its worker."
 _LABELS = "Names and values that describe the process."
@@ -32,7 +34,15 @@ def worker_types() -> dict[str, dict[str, dict[str, Any]]]:
         "prefect": {
             "prefect-agent": _worker_type("prefect-agent", "Agent", "Agents take the runs and execute them.", {}),
             "process": _worker_type("process", "Process", "Workers execute each run in a process of its own.", process),
-        }
+        },
+        "orion": {
+            "docker": _worker_type(
+                "docker", "Docker", "Agents execute each run in a container.", default_job_template("docker")
+            ),
+            "kubernetes": _worker_type(
+                "kubernetes", "Kubernetes", "Agents execute each run as a Job.", default_job_template("kubernetes")
+            ),
+        },
     }
 
 

@@ -14,11 +14,13 @@ from deployments.work.services.queue_usage import remember_usage, usage_of
 from deployments.work.services.work_queues import default_queue, locked_pool
 from orchestration.errors import BadJobTemplate, BlockDocumentNotFound, WorkPoolExists, WorkPoolInUse, WorkPoolReserved
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.job_templates import default_job_template
 
 
 @repeated_on_conflict
 def create_work_pool(*, columns: Mapping[str, Any], now: datetime) -> WorkPool:
     _refuse_reserved(columns["name"], "made")
+    columns = _with_template(columns, columns.get("type", ""))
     refuse_bad_template(columns)
     with write_transaction():
         if WorkPool.objects.filter(name=columns["name"]).exists():
@@ -37,6 +39,7 @@ def update_work_pool(*, name: str, changes: Mapping[str, Any], now: datetime) ->
     refuse_bad_template(changes)
     with write_transaction():
         pool = locked_pool(name)
+        changes = _with_template(changes, pool.type) if "base_job_template" in changes else changes
         WorkPool.objects.filter(pk=pool.pk).update(**changes, updated=now)
         if changes.get("is_paused", pool.is_paused) != pool.is_paused:
             pool.is_paused = changes["is_paused"]
@@ -61,6 +64,12 @@ def delete_work_pool(*, name: str, force: bool | None = None) -> None:
             raise WorkPoolInUse(name=name, users=users)
         remember_usage(queues)
         pool.delete()
+
+
+def _with_template(columns: Mapping[str, Any], pool_type: str) -> Mapping[str, Any]:
+    """A pool of containers without a template gets the usual one: no job could be made without it."""
+    template = columns.get("base_job_template") or default_job_template(pool_type)
+    return {**columns, "base_job_template": template}
 
 
 def _refuse_reserved(name: str, wish: str) -> None:

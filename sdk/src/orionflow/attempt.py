@@ -11,9 +11,24 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+# Seconds between the clocks of two machines.
+CLOCKS_DIFFER = 3.0
 HEADERS = ("Orion-Run-Id", "Orion-Run-Epoch")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How long an attempt in a container may take, in words, and until when, by the clock of its agent."""
+
+    words: str
+    ends_at: float
+
+    @classmethod
+    def read(cls, sent: Mapping[str, Any] | None) -> Limit | None:
+        return cls(sent["words"], sent["ends_at"]) if sent else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,8 @@ class Attempt:
     api_url: str
     # Where its agent says why it has the process end.
     note: Path | None = None
+    # Agents leave no notes in containers.
+    limit: Limit | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -61,6 +78,8 @@ def _wake(*_: object) -> None:
 
 def why_asked_to_end() -> str | None:
     """Return the agent's reason for the SIGTERM that it sent; None when somebody else sent it."""
+    if _current is not None and _current.limit is not None and time.time() > _current.limit.ends_at - CLOCKS_DIFFER:
+        return f"it took longer than {_current.limit.words}"
     if _current is None or _current.note is None:
         return None
     try:

@@ -6,18 +6,21 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid4
 
+from orionflow.agent.infrastructure import Infrastructure, InfrastructureAway, Survivor
 from orionflow.calls import agents as calls
+from orionflow.calls.work import WORK_POOLS
 from orionflow.client import OrionClient
 from orionflow.client.transport import Patience, may_pass
 from orionflow.contract.agents import ClaimedRun, HeartbeatReply, Orders, RegisteredAgent
-from orionflow.errors import ApiError, Conflict
+from orionflow.contract.work import WorkPool
+from orionflow.errors import ApiError, Conflict, NotFound
 from orionflow.logging import agent_logger
 from orionflow.settings import current_settings
 
@@ -29,6 +32,7 @@ SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 2.0, 10.0
 WAIT_SECONDS = 25.0
 
 
+Answered = TypeVar("Answered")
 LauncherKind = Literal["fork", "spawn"]
 # System libraries of macOS do not survive a fork.
 DEFAULT_LAUNCHER: LauncherKind = "spawn" if sys.platform == "darwin" else "fork"
@@ -72,24 +76,32 @@ class AgentClient:
         assert self.registration is not None
         return self.registration.id
 
-    def register(self, is_wanted: Callable[[], bool]) -> RegisteredAgent | None:
+    def read_pool(self, is_wanted: Callable[[], bool]) -> WorkPool | None:
+        """Return the pool that the agent serves; None for the default one, for one that is not there, and when the
+        agent is not wanted any more."""
+        if self.options.pool is None:
+            return None
+        try:
+            return _as_soon_as_possible(self.pool, is_wanted)
+        except NotFound:
+            return None
+
+    def pool(self) -> WorkPool:
+        """Return the pool by which the agent is named, with its present job template."""
+        assert self.options.pool is not None
+        return self.client.send(WORK_POOLS.read(self.options.pool))
+
+    def register(
+        self, is_wanted: Callable[[], bool], survivors: Sequence[Survivor] = ()
+    ) -> RegisteredAgent | None:  # fmt: skip
         """Register as soon as the API answers; None when that is not wanted any more."""
-        is_logged = False
-        while is_wanted():
-            try:
-                self.registration = self.client.send(calls.register_agent(**self._introduction()))
-                self._heartbeats = _client_for_heartbeats(self.registration.heartbeat_seconds)
-                self._commands = _client_with_timeout(WAIT_SECONDS + LONGEST_TIMEOUT)
-                return self.registration
-            except ApiError as error:
-                # A name that is alive on another machine comes free when that machine is gone.
-                if not (may_pass(error) or isinstance(error, Conflict) or (error.status or 0) >= 500):
-                    raise
-                if not is_logged:
-                    agent_logger.warning("%s The agent waits for it.", error)
-                    is_logged = True
-            time.sleep(RETRY_SECONDS)
-        return None
+        held = [{"id": str(one.flow_run_id), "epoch": one.epoch} for one in survivors]
+        call = calls.register_agent(**self._introduction(), survivors=held)
+        self.registration = _as_soon_as_possible(lambda: self.client.send(call), is_wanted)
+        if self.registration is not None:
+            self._heartbeats = _client_for_heartbeats(self.registration.heartbeat_seconds)
+            self._commands = _client_with_timeout(WAIT_SECONDS + LONGEST_TIMEOUT)
+        return self.registration
 
     def _introduction(self) -> dict[str, Any]:
         return {
@@ -118,6 +130,31 @@ class AgentClient:
     def leave(self) -> None:
         self.client.patience = Patience(budget_seconds=3.0)
         self.client.send(calls.leave(self.agent_id, self.session_id))
+
+
+def _as_soon_as_possible(ask: Callable[[], Answered], is_wanted: Callable[[], bool]) -> Answered | None:
+    """Ask until the API or the infrastructure answers; None when that is not wanted any more."""
+    is_logged = False
+    while is_wanted():
+        try:
+            return ask()
+        except InfrastructureAway as error:
+            reason: Exception = error
+        except ApiError as error:
+            # A name that is alive on another machine comes free when that machine is gone.
+            if not (may_pass(error) or isinstance(error, Conflict) or (error.status or 0) >= 500):
+                raise
+            reason = error
+        if not is_logged:
+            agent_logger.warning("%s The agent waits for it.", reason)
+            is_logged = True
+        time.sleep(RETRY_SECONDS)
+    return None
+
+
+def find_survivors(infrastructure: Infrastructure, is_wanted: Callable[[], bool]) -> Sequence[Survivor]:
+    """Return what goes on since an earlier start: whoever registered without it would have it revoked."""
+    return _as_soon_as_possible(infrastructure.survivors, is_wanted) or ()
 
 
 def _client_for_heartbeats(interval: float) -> OrionClient:

@@ -11,11 +11,12 @@ import logging
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from orionflow.attempt import Attempt, begin_attempt
+from orionflow.attempt import Attempt, Limit, begin_attempt
 from orionflow.client.transport import may_pass
 from orionflow.errors import ApiError, CodeUnavailable, OrchestrationRefused
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from orionflow.states import State
 
 REPORT_VARIABLE = "ORION_AGENT_REPORT"
+REPORT_MARK = "orion-report "
 RUN_VARIABLE = "ORION_FLOW_RUN_ID"
 OUR_MODULES = ("orionflow", "importlib", "_frozen_importlib")
 Order = dict[str, Any]
@@ -66,7 +68,9 @@ def _enter(order: Order) -> None:
         # What the job variables say is nearer to the run.
         os.environ.setdefault("ORION_RESULTS_STORAGE", location)
     sys.argv = [order["deployment"].get("entrypoint") or order["flow_name"]]
-    begin_attempt(Attempt(UUID(order["flow_run_id"]), order["epoch"], order["api_url"], Path(order["note"])))
+    note = Path(order["note"]) if order["note"] else None
+    limit = None if note else Limit.read(order["limit"])
+    begin_attempt(Attempt(UUID(order["flow_run_id"]), order["epoch"], order["api_url"], note, limit))
 
 
 def _run(order: Order) -> State[Any]:
@@ -147,9 +151,19 @@ def _words(error: BaseException) -> str:
 
 
 def report(what: dict[str, Any]) -> None:
-    """Send the agent a report by way of the launcher. A process that dies without one has crashed."""
+    """Send the agent a report by way of the launcher. A process that dies without one has crashed.
+
+    In a container a report is a line of stderr, or a file that the cluster shows with the end of the container.
+    """
     descriptor, _, key = os.environ.get(REPORT_VARIABLE, "").partition(":")
-    if descriptor:
+    if descriptor == "stderr":
+        print(REPORT_MARK + json.dumps(what), file=sys.__stderr__, flush=True)
+    elif descriptor == "file":
+        # A cluster shows no more than four kilobytes.
+        short = {name: value[:1000] if isinstance(value, str) else value for name, value in what.items()}
+        with suppress(OSError):
+            Path(key).write_text(json.dumps(short, ensure_ascii=False), encoding="utf-8")
+    elif descriptor:
         with socket.socket(fileno=os.dup(int(descriptor))) as reports:
             reports.send(key.encode() + b"\n" + json.dumps(what).encode())
 

@@ -7,7 +7,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,8 @@ from uuid import UUID
 from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Limit, Stop
 from orionflow.agent.agent_client import AgentClient, AgentOptions
 from orionflow.agent.heartbeats import trusted_until
-from orionflow.agent.launching import End, Launcher, LauncherGone, without_key
+from orionflow.agent.infrastructure import End, Infrastructure, Survivor
+from orionflow.agent.launching import LauncherGone, without_key
 from orionflow.contract.agents import ClaimedRun, hint_queue
 from orionflow.errors import ApiError
 from orionflow.logging import agent_logger
@@ -42,14 +43,21 @@ class Slots:
     def take_all(self) -> int:
         """Take every place that is free now; how many those were."""
         with self._changed:
-            taken, self._free = (0 if self._closed else self._free), (self._free if self._closed else 0)
+            if self._closed or self._free <= 0:
+                return 0
+            taken, self._free = self._free, 0
             return taken
+
+    def hold(self, count: int) -> None:
+        """Take slots for what goes on already, if need be more than there are."""
+        with self._changed:
+            self._free -= count
 
     def take_one(self, patience: float | None = None) -> bool:
         """Wait for a place; False when there was none in time, or when the agent takes no more runs."""
         until = None if patience is None else time.monotonic() + patience
         with self._changed:
-            while not self._free and not self._closed:
+            while self._free <= 0 and not self._closed:
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
                     return False
@@ -150,16 +158,16 @@ class RunStarter:
     """Turns each claim into an active run with a process."""
 
     def __init__(
-        self, options: AgentOptions, api: AgentClient, active: ActiveRuns, launcher: Launcher, folder: Path,
-        on_ended: Callable[[End], None],
+        self, options: AgentOptions, api: AgentClient, active: ActiveRuns, infrastructure: Infrastructure,
+        folder: Path, on_ended: Callable[[End], None],
     ) -> None:  # fmt: skip
         self.on_queue: Callable[[str], None] = lambda queue: None
         self._options, self._api, self._active = options, api, active
-        self._launcher, self._folder, self._on_ended = launcher, folder, on_ended
+        self._infrastructure, self._folder, self._on_ended = infrastructure, folder, on_ended
 
     def are_possible(self) -> bool:
         """Nothing is claimed that could not be started."""
-        return self._launcher.is_ready(READY_SECONDS)
+        return self._infrastructure.is_ready(READY_SECONDS)
 
     def begin(self, claimed: ClaimedRun, asked_at: float) -> None:
         run = self._hold(claimed, asked_at)
@@ -172,6 +180,16 @@ class RunStarter:
             # Job variables that mean nothing, or a disk that is full. The agent outlives its runs, whatever they ask.
             why = f"Its process cannot be started. {type(error).__name__}: {error}"
             self._never_began(run, why, is_agents_fault=isinstance(error, OSError))
+
+    def adopt(self, adopted: Mapping[str, ClaimedRun], survivors: Sequence[Survivor], asked_at: float) -> None:
+        """Go on with what an earlier start of this agent began, as far as the API left it to this one."""
+        for one in survivors:
+            if claimed := adopted.get(one.key):
+                run = self._hold(claimed, asked_at)
+                run.began = time.monotonic() - one.age
+                self._limit(run, variables_of(claimed))
+                agent_logger.info("%s goes on; it began under an earlier start of this agent.", run.title)
+        self._infrastructure.adopt(adopted.keys())
 
     def give_back(self, claimed: ClaimedRun, asked_at: float) -> None:
         """Give a run back that came when the agent had begun to end."""
@@ -191,14 +209,15 @@ class RunStarter:
         self._on_ended(End(run.key, None))
 
     def _start(self, run: ActiveRun) -> None:
-        deployment = run.claimed.deployment
-        # The server has laid the run's own variables over those of its deployment.
-        variables = deployment.job_variables if deployment else run.claimed.flow_run.job_variables
-        run.limit = limit_of(variables, self._options.run_seconds)
-        run.ends_by = None if run.limit is None else run.began + run.limit.seconds
+        variables = variables_of(run.claimed)
+        self._limit(run, variables)
         if queue := run.claimed.flow_run.work_queue_id:
             self.on_queue(hint_queue(queue))
-        self._launcher.start(run.key, self._order(run, variables))
+        self._infrastructure.start(run.key, self._order(run, variables))
+
+    def _limit(self, run: ActiveRun, variables: Mapping[str, Any]) -> None:
+        run.limit = limit_of(variables, self._options.run_seconds)
+        run.ends_by = None if run.limit is None else run.began + run.limit.seconds
 
     def _order(self, run: ActiveRun, variables: Mapping[str, Any]) -> dict[str, Any]:
         folder = self._folder / run.key.replace(":", "-")
@@ -216,6 +235,9 @@ class RunStarter:
             "note": str(run.note),
             "env": self._environment(variables, run.claimed.run_token),
             "working_dir": variables.get("working_dir"),
+            "limit": None
+            if run.limit is None
+            else {"words": str(run.limit), "ends_at": time.time() + run.limit.seconds},
             "limits": {"memory_bytes": self._options.memory_bytes, "processes": self._options.processes},
             "command": self._command(variables),
         }
@@ -234,6 +256,11 @@ class RunStarter:
         if not python and self._options.launcher == "fork":
             return None
         return [os.fspath(python or sys.executable), "-P", "-m", "orionflow.agent.child"]
+
+
+def variables_of(claimed: ClaimedRun) -> dict[str, Any]:
+    """Return the job variables of a run; the server has laid its own over those of its deployment."""
+    return claimed.deployment.job_variables if claimed.deployment else claimed.flow_run.job_variables
 
 
 def limit_of(variables: Mapping[str, Any], general: float | None) -> Limit | None:

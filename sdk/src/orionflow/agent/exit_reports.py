@@ -11,7 +11,7 @@ from typing import Any
 
 from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop, signal_name
 from orionflow.agent.agent_client import AgentClient
-from orionflow.agent.launching import End
+from orionflow.agent.infrastructure import End, Infrastructure
 from orionflow.calls.flow_runs import read_flow_run
 from orionflow.client.transport import may_pass
 from orionflow.errors import ApiError
@@ -32,21 +32,24 @@ DELIVERIES = 720
 class ExitReporter:
     """Takes ends from the launcher and settles them one after another."""
 
-    def __init__(self, api: AgentClient, active: ActiveRuns, folder: Path) -> None:
-        self._api, self._active, self._folder = api, active, folder
-        self._queue: queue.SimpleQueue[tuple[ActiveRun, int | None]] = queue.SimpleQueue()
+    def __init__(
+        self, api: AgentClient, active: ActiveRuns, infrastructure: Infrastructure, folder: Path
+    ) -> None:  # fmt: skip
+        self._api, self._active, self._infrastructure, self._folder = api, active, infrastructure, folder
+        self._queue: queue.SimpleQueue[tuple[ActiveRun, End]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="orion-exit-reports", daemon=True).start()
 
     def take(self, run: ActiveRun, end: End) -> None:
         run.has_process = False
-        self._queue.put((run, end.status))
+        self._queue.put((run, end))
 
     def _work(self) -> None:
         while True:
-            run, status = self._queue.get()
+            run, end = self._queue.get()
             self._clear(run)
             try:
-                self._settle(run, status)
+                self._settle(run, end)
+                self._infrastructure.clear(run.key)
             except Exception:
                 # The ends of other runs wait behind this one.
                 agent_logger.exception("%s: its end could not be reported.", run.title)
@@ -82,7 +85,7 @@ class ExitReporter:
             self._api.ended(run.id, run.epoch, exit_code=0, message="The process had ended when it was cancelled.")
         return state is None or not (state.is_running() or state.is_pending())
 
-    def _settle(self, run: ActiveRun, status: int | None) -> None:
+    def _settle(self, run: ActiveRun, end: End) -> None:
         seconds = time.monotonic() - run.began
         if run.report and run.report.get("type") in REPORTED:
             message = (run.report.get("message") or "").partition("\n")[0]
@@ -96,10 +99,10 @@ class ExitReporter:
         elif run.stopped is Stop.LOST:
             agent_logger.info("%s is not this agent's any more; its process has ended.", run.title)
         else:
-            self._report(run, status, seconds)
+            self._report(run, end, seconds)
 
-    def _report(self, run: ActiveRun, status: int | None, seconds: float) -> None:
-        how = manner(run, status)
+    def _report(self, run: ActiveRun, end: End, seconds: float) -> None:
+        how = manner(run, end)
         is_logged = False
         while True:
             try:
@@ -120,17 +123,20 @@ class ExitReporter:
                 return
 
 
-def manner(run: ActiveRun, status: int | None) -> dict[str, Any]:
-    """How a process ended, in numbers for the API and in words for people."""
-    report = run.report or {}
+def manner(run: ActiveRun, end: End) -> dict[str, Any]:
+    """How an attempt ended, in numbers for the API and in words for people."""
+    report, status = run.report or {}, end.status
     how: dict[str, Any] = {"reason": str(run.stopped) if run.stopped else None}
+    why = f": {run.why_stopped}" if run.stopped else ""
+    if end.cause is not None:
+        reason = how["reason"] or (AGENT_FAILED if end.is_agents_fault else None)
+        return how | {"exit_code": status, "message": f"{end.cause.removesuffix('.')}{why}.", "reason": reason}
     if status is None and "error" in report:
         reason = AGENT_FAILED if report.get("is_agents_fault") else how["reason"]
         return how | {"message": report["error"], "reason": reason}
     if status is None:
         lost = "The launcher of the agent died, and the process of the run with it."
         return how | {"message": lost, "reason": how["reason"] or LAUNCHER_DIED}
-    why = f": {run.why_stopped}" if run.stopped else ""
     if status < 0:
         return how | {"signal": -status, "message": f"The process was ended by {signal_name(-status)}{why}."}
     if report.get("is_out_of_touch"):

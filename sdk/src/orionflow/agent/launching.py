@@ -1,4 +1,4 @@
-"""The agent's side of the launcher: start it, ask it for processes, learn of their ends, replace it when it dies."""
+"""Attempts as processes: start the launcher, ask it for processes, learn of their ends, replace it when it dies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from orionflow.agent.containment import kill_group
+from orionflow.agent.infrastructure import End, Survivor
 from orionflow.agent.zygote import Lines, Message, send_line
 from orionflow.client.transport import without_credentials
 from orionflow.contract.credentials import KEY_BEGINS
@@ -38,16 +38,11 @@ class LauncherGone(OrionError):
     """The launcher died before it had started the process."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a process ended: its exit code, or minus the signal; None when nobody saw it."""
-
-    key: str
-    status: int | None
-
-
 class Launcher:
     """Starts processes. `on_started` gets their ids, `on_report` what they report, `on_ended` their ends."""
+
+    outlives_agent = False
+    can_stand_still = True
 
     def __init__(
         self,
@@ -66,6 +61,16 @@ class Launcher:
     def is_ready(self, patience: float) -> bool:
         """Whether processes can be started, perhaps after a moment."""
         return self._ready.wait(patience)
+
+    def survivors(self) -> list[Survivor]:
+        """The guard leaves none."""
+        return []
+
+    def adopt(self, keys: Collection[str]) -> None:
+        """There is nothing to adopt."""
+
+    def clear(self, key: str) -> None:
+        """A process that ended leaves nothing."""
 
     def start(self, key: str, order: Mapping[str, Any]) -> None:
         """Have a process started for an order. Raises LauncherGone when that cannot be."""

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop
-from orionflow.agent.launching import Launcher
+from orionflow.agent.infrastructure import Infrastructure
 from orionflow.logging import agent_logger
 
 MESSAGES = {
@@ -26,8 +26,8 @@ KILL_AGAIN_SECONDS = 1.0
 class Stopping:
     """Stops runs, and looks after those that do not stop, or should not go on."""
 
-    def __init__(self, active: ActiveRuns, launcher: Launcher, stop_seconds: float) -> None:
-        self._active, self._launcher, self._seconds = active, launcher, stop_seconds
+    def __init__(self, active: ActiveRuns, infrastructure: Infrastructure, stop_seconds: float) -> None:
+        self._active, self._infrastructure, self._seconds = active, infrastructure, stop_seconds
 
     def stop(self, run: ActiveRun, why: Stop) -> None:
         """Have the process of a run end. Once is enough, unless what was asked for turns out to be urgent."""
@@ -43,7 +43,7 @@ class Stopping:
         else:
             run.killed_at = time.monotonic() + self._seconds
             _leave_note(run)
-            self._launcher.signal(run.key, signal.SIGTERM)
+            self._infrastructure.signal(run.key, signal.SIGTERM)
             self.thaw(run)
 
     def freeze(self, run: ActiveRun) -> None:
@@ -52,7 +52,7 @@ class Stopping:
             "%s may be started elsewhere, as no heartbeat gets through; it stands still until one does.", run.title
         )
         run.frozen_at = time.monotonic()
-        self._launcher.signal(run.key, signal.SIGSTOP)
+        self._infrastructure.signal(run.key, signal.SIGSTOP)
 
     def thaw(self, run: ActiveRun) -> None:
         """The run is still this agent's, or has to receive a signal."""
@@ -63,15 +63,15 @@ class Stopping:
         run.frozen_at = None
         if run.stopped is None:
             agent_logger.info("%s is still this agent's, and goes on.", run.title)
-        self._launcher.signal(run.key, signal.SIGCONT)
+        self._infrastructure.signal(run.key, signal.SIGCONT)
 
     def _kill(self, run: ActiveRun) -> None:
         run.is_killed, run.killed_at = True, time.monotonic() + KILL_AGAIN_SECONDS
-        self._launcher.signal(run.key, signal.SIGKILL)
+        self._infrastructure.signal(run.key, signal.SIGKILL)
 
     def kill_all(self) -> None:
         for run in self._active:
-            self._launcher.signal(run.key, signal.SIGKILL)
+            self._infrastructure.signal(run.key, signal.SIGKILL)
 
     def look(self) -> None:
         """Called a few times a second."""
@@ -93,7 +93,8 @@ class Stopping:
     def _distrust(self, run: ActiveRun) -> None:
         """By now the run may have been given to another agent."""
         if run.stopped is None and run.frozen_at is None:
-            self.freeze(run)
+            if self._infrastructure.can_stand_still:
+                self.freeze(run)
         elif run.stopped is not None and not run.is_killed:
             self._kill(run)
 

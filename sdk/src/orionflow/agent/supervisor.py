@@ -8,18 +8,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from types import FrameType
 
 from orionflow.agent.active_runs import ActiveRuns, Stop
-from orionflow.agent.agent_client import AgentClient, AgentOptions
+from orionflow.agent.agent_client import AgentClient, AgentOptions, find_survivors
 from orionflow.agent.claiming import Claims, RunStarter, Slots
 from orionflow.agent.exit_reports import ExitReporter
 from orionflow.agent.heartbeats import CommandListener, Heartbeats
 from orionflow.agent.hints import Hints
-from orionflow.agent.launching import End, Launcher
+from orionflow.agent.infrastructure import End, Infrastructure, Survivor
+from orionflow.agent.launching import Launcher
 from orionflow.agent.naming import HeldName
 from orionflow.agent.stopping import Stopping
 from orionflow.client import OrionClient
@@ -37,6 +38,8 @@ REPORT_SECONDS = 10.0
 # A process that reported its end has this long to leave.
 LINGER_SECONDS = 30.0
 AFTER_KILL_SECONDS = 5.0
+# The types of pools whose runs go to containers; those of all others go to processes.
+CONTAINER_POOLS = frozenset({"docker", "kubernetes"})
 
 
 class Supervisor:
@@ -49,9 +52,6 @@ class Supervisor:
         self._api = AgentClient(options, name.name)
         self._active = ActiveRuns()
         self._slots = Slots(options.concurrency)
-        self._launcher = Launcher(self._started, self._reported, self._ended)
-        self._stopping = Stopping(self._active, self._launcher, options.stop_seconds)
-        self._exit_reporter = ExitReporter(self._api, self._active, name.folder)
         self._wanted_end = 0
         self._is_orphaned = False
         self._deregistered: str | None = None
@@ -61,7 +61,10 @@ class Supervisor:
     def run(self) -> int:
         """Work until a signal comes, or nothing is left to do; the exit code."""
         with self._signals():
-            registration = self._api.register(lambda: not self._wanted_end)
+            self._choose_infrastructure()
+            survivors = find_survivors(self._infrastructure, self._is_wanted)
+            asked_at = time.monotonic()
+            registration = self._api.register(self._is_wanted, survivors)
             if registration is None:
                 return 0
             self._on_registered()
@@ -71,13 +74,29 @@ class Supervisor:
             listening = CommandListener(self._api, self._active, heartbeats)
             listening.start()
             LeftoverSender(self._api.client).start()
-            self._feed(registration, heartbeats)
+            self._feed(registration, survivors, asked_at, heartbeats)
             self._work()
             heartbeats.draining = True
             self._drain()
             heartbeats.end()
             listening.end()
             return self._leave()
+
+    def _is_wanted(self) -> bool:
+        return not self._wanted_end
+
+    def _choose_infrastructure(self) -> None:
+        """Start attempts where the type of the pool says."""
+        pool = self._api.read_pool(self._is_wanted)
+        callbacks = (self._started, self._reported, self._ended)
+        if pool is not None and pool.type in CONTAINER_POOLS:
+            from orionflow.agent.containers import infrastructure_of
+
+            self._infrastructure: Infrastructure = infrastructure_of(pool, self._api, *callbacks)
+        else:
+            self._infrastructure = Launcher(*callbacks)
+        self._stopping = Stopping(self._active, self._infrastructure, self.options.stop_seconds)
+        self._exit_reporter = ExitReporter(self._api, self._active, self._infrastructure, self._name.folder)
 
     def _log_start(self, registration: RegisteredAgent) -> None:
         queues = ", ".join(self.options.queues) or "every queue of its pool"
@@ -87,8 +106,14 @@ class Supervisor:
             self._name.name, queues, self._api.client.api_url, self.options.concurrency, hints,
         )  # fmt: skip
 
-    def _feed(self, registration: RegisteredAgent, heartbeats: Heartbeats) -> None:
-        starter = RunStarter(self.options, self._api, self._active, self._launcher, self._name.folder, self._ended)
+    def _feed(
+        self, registration: RegisteredAgent, survivors: Sequence[Survivor], asked_at: float, heartbeats: Heartbeats
+    ) -> None:  # fmt: skip
+        starter = RunStarter(
+            self.options, self._api, self._active, self._infrastructure, self._name.folder, self._ended
+        )  # fmt: skip
+        self._slots.hold(len(registration.adopted))
+        starter.adopt({f"{one.flow_run.id}:{one.epoch}": one for one in registration.adopted}, survivors, asked_at)
         self._claims = Claims(self._api, self._active, self._slots, starter, self.options.once)
         self._claims.start()
         if self.options.broker:
@@ -114,13 +139,19 @@ class Supervisor:
             self._hints.end()
         running = sum(run.has_process for run in self._active)
         patience = 0.0 if self._deregistered else self.options.drain_seconds
-        if running and not self._deregistered:
+        if running and self._infrastructure.outlives_agent:
+            agent_logger.info("The agent ends; it waits up to %g s for what it has started.", patience)
+        elif running and not self._deregistered:
             then = "it is asked to end, and killed" if running == 1 else "they are asked to end, and killed"
             agent_logger.info(
                 "The agent ends; %s up to %g s, then %s %g s later. Ctrl-C once more ends it now.",
                 _who_has(running), patience, then, self.options.stop_seconds,
             )  # fmt: skip
         self._wait_for_processes(patience)
+        if self._infrastructure.outlives_agent:
+            # Also of an agent that was replaced: its next start has adopted what goes on.
+            self._wait_until(lambda: self._are_left_alone, REPORT_SECONDS)
+            return
         for run in self._active:
             self._stopping.stop(run, Stop.LOST if self._deregistered else Stop.DRAINED)
         self._wait_for_processes(self.options.stop_seconds + AFTER_KILL_SECONDS)
@@ -137,12 +168,25 @@ class Supervisor:
             time.sleep(LOOK_SECONDS / 4)
             self._stopping.look()
 
+    @property
+    def _are_left_alone(self) -> bool:
+        """Whether all that is left goes on by itself, without an end that the API does not know."""
+        return all(run.has_process for run in self._active)
+
     def _leave(self) -> int:
-        self._launcher.close()
+        self._infrastructure.close()
         if self._deregistered is not None:
             agent_logger.error("The agent ends, as the API does not know it any more. %s", self._deregistered)
             return 1
         if self._is_orphaned:
+            return 0
+        if any(run.has_process for run in self._active):
+            # Whoever leaves gives up its leases.
+            agent_logger.info(
+                "Agent %r ends, and %s: started again under this name before the leases end, it goes on with them.",
+                self._name.name,
+                "its container goes on" if len(self._active) == 1 else f"its {len(self._active)} containers go on",
+            )
             return 0
         try:
             self._api.leave()
@@ -151,7 +195,7 @@ class Supervisor:
         agent_logger.info("Agent %r has left.", self._name.name)
         return 0
 
-    # Called by the launcher, in its thread
+    # Called by the infrastructure, in its threads
 
     def _started(self, key: str, pid: int) -> None:
         if (run := self._active.get(key)) is not None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 WORK_POOLS: Collection[WorkPool] = Collection("/work_pools", lambda: contract.work.WorkPool, key="name")
 WORK_QUEUES: Collection[WorkQueue] = Collection("/work_queues", lambda: contract.work.WorkQueue)
+# By package, then by type: the kinds of work pool, with the job template that each begins with.
+WORKER_TYPES: Call[Any] = Call("GET", "/collections/views/aggregate-worker-metadata", read=Any)
 # To look shall not count as being served.
 _ONLY_LOOKING: Mapping[str, str] = {"X-PREFECT-UI": "true"}
 

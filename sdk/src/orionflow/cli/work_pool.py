@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from operator import itemgetter
+from pathlib import Path
 
 import click
 
-from orionflow.calls.work import WORK_POOLS, look_at_due_runs_of_pool, queues_of
+from orionflow.calls.work import WORK_POOLS, WORKER_TYPES, look_at_due_runs_of_pool, queues_of
 from orionflow.cli.backend import Json, without_none
 from orionflow.cli.columns import ID, Col, Columns
 from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command
 from orionflow.cli.work_queue import QUEUE, STATUS, limit_text, preview_command, status_text, throttles
+
+TEMPLATE_HELP = "A file with the job template, as JSON."
 
 work_pool = LazyGroup(
     "work-pool",
@@ -24,9 +28,11 @@ work_pool = LazyGroup(
             "ls": "List work pools.",
             "inspect": "Show a pool with its queues.",
             "preview": "Show the runs that would be started next.",
+            "get-default-base-job-template": "Show the job template that pools of a type begin with.",
         },
         "Act": {
             "create": "Create a work pool.",
+            "update": "Change the job template or the description of a pool.",
             "pause": "Start no runs of a pool.",
             "resume": "Start runs of a pool again.",
             "set-concurrency-limit": "Limit how many of its runs go at once.",
@@ -96,13 +102,72 @@ delete = POOL.delete(
 )
 
 
-@command("orion work-pool create small", "orion work-pool create gpus --limit 4 --paused")
+@command(
+    "orion work-pool create small",
+    "orion work-pool create gpus --limit 4 --paused",
+    "orion work-pool create cluster --type kubernetes",
+    "orion work-pool create boxes --type docker --base-job-template template.json",
+)
 @click.argument("name")
-@click.option("--type", "kind", metavar="TYPE", default="process", show_default=True, help="What kind of workers.")
+@click.option(
+    "--type", "kind", metavar="TYPE", default="process", show_default=True,
+    help="Where runs go: process, docker or kubernetes.",
+)  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many of its runs at once.")
 @click.option("--description", metavar="TEXT", help="What it is for.")
 @click.option("--paused", is_flag=True, help="Start none of its runs yet.")
-def create(session: Session, name: str, kind: str, limit: int | None, description: str | None, paused: bool) -> None:
+@click.option("--base-job-template", "template", type=click.Path(path_type=Path), help=TEMPLATE_HELP)
+def create(
+    session: Session, name: str, kind: str, limit: int | None, description: str | None, paused: bool,
+    template: Path | None,
+) -> None:  # fmt: skip
     """Create a work pool with a default queue."""
-    fields = {"name": name, "type": kind, "concurrency_limit": limit, "description": description, "is_paused": paused}
+    fields = {
+        "name": name,
+        "type": kind,
+        "concurrency_limit": limit,
+        "description": description,
+        "is_paused": paused,
+        "base_job_template": read_template(template),
+    }
     session.report(f"Created the work pool {name}.", session.api.ask(WORK_POOLS.create(without_none(fields))))
+
+
+@command("orion work-pool update cluster --base-job-template template.json")
+@click.argument("pool")
+@click.option("--base-job-template", "template", type=click.Path(path_type=Path), help=TEMPLATE_HELP)
+@click.option("--description", metavar="TEXT", help="What it is for.")
+def update(session: Session, pool: str, template: Path | None, description: str | None) -> None:
+    """Change the job template or the description of a pool. Runs that go on keep what they began with."""
+    changes = without_none({"base_job_template": read_template(template), "description": description})
+    if not changes:
+        raise click.UsageError("Say what to change: --base-job-template or --description.")
+    session.api.ask(WORK_POOLS.update(pool, changes))
+    session.report(f"Updated the work pool {pool}.", session.api.ask(WORK_POOLS.read(pool)))
+
+
+@command(
+    "orion work-pool get-default-base-job-template --type kubernetes",
+    "orion work-pool get-default-base-job-template --type docker > template.json",
+)
+@click.option("--type", "kind", metavar="TYPE", required=True, help="The type of the pools, such as docker.")
+def get_default_base_job_template(session: Session, kind: str) -> None:
+    """Show the job template that pools of a type begin with, as JSON: change it, and give it to a pool."""
+    known = {one["type"]: one for found in session.api.ask(WORKER_TYPES).values() for one in found.values()}
+    if kind not in known:
+        raise click.UsageError(f"There are no pools of the type {kind!r}; the types are {', '.join(sorted(known))}.")
+    session.terminal.out(json.dumps(known[kind]["default_base_job_configuration"], indent=2))
+
+
+def read_template(file: Path | None) -> Json | None:
+    if file is None:
+        return None
+    try:
+        template = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise click.UsageError(f"{file} is no JSON: {error}.") from error
+    if not isinstance(template, dict):
+        raise click.UsageError(f"{file} holds no job template: an object with job_configuration and variables.")
+    return template

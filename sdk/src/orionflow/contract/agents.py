@@ -38,6 +38,14 @@ def hint_queue(work_queue_id: UUID) -> str:
 # --- registering ----------------------------------------------------------------------------------------------------
 
 
+class HeldRun(Wire):
+    id: UUID
+    epoch: Natural
+
+
+HeldRuns = Annotated[list[HeldRun], Field(max_length=MOST_RUNS)]
+
+
 class AgentRegistration(Wire):
     """The registration of an agent; without queues it serves all of its pool."""
 
@@ -49,6 +57,8 @@ class AgentRegistration(Wire):
     host: Text255 | None = None
     pid: Natural | None = None
     version: Text255 | None = None
+    # What goes on in containers that an earlier start of the agent began. All its other runs are revoked.
+    survivors: HeldRuns = []
 
 
 class ServedQueue(Answer):
@@ -57,16 +67,6 @@ class ServedQueue(Answer):
     id: UUID
     name: str
     hint_queue: str
-
-
-class RegisteredAgent(Answer):
-    """How often an agent sends heartbeats and polls, how long its leases last, and which queues it serves."""
-
-    id: UUID
-    lease_seconds: float
-    heartbeat_seconds: float
-    poll_seconds: float
-    work_queues: list[ServedQueue] = []
 
 
 class AgentLeave(Wire):
@@ -107,15 +107,19 @@ class ClaimedRun(Answer):
     run_token: str | None = None
 
 
-# --- heartbeats and orders ------------------------------------------------------------------------------------------
+class RegisteredAgent(Answer):
+    """How often an agent sends heartbeats and polls, how long its leases last, and which queues it serves."""
 
-
-class HeldRun(Wire):
     id: UUID
-    epoch: Natural
+    lease_seconds: float
+    heartbeat_seconds: float
+    poll_seconds: float
+    work_queues: list[ServedQueue] = []
+    # Those of the survivors that are this agent's to go on with.
+    adopted: Annotated[list[ClaimedRun], OWN] = []
 
 
-HeldRuns = Annotated[list[HeldRun], Field(max_length=MOST_RUNS)]
+# --- heartbeats and orders ------------------------------------------------------------------------------------------
 
 
 class Heartbeat(Wire):

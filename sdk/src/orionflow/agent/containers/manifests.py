@@ -1,0 +1,114 @@
+"""The objects that an attempt is made of in a cluster: a Job, and a Secret with its environment that the Job owns."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from orionflow.agent.containers.orders import Origin, command_of
+from orionflow.agent.containers.pods import MAIN, is_label
+from orionflow.agent.containers.templates import Job, NotStarted
+
+PREFIX = "orion/"
+REPORT_FILE = "/dev/termination-log"
+Manifest = dict[str, Any]
+
+
+def job_manifest(
+    job: Job, *, name: str, namespace: str, order: Mapping[str, Any], origin: Origin, stop_seconds: float
+) -> Manifest:  # fmt: skip
+    """Return the Job of an attempt, which is suspended until its Secret is there. Raises NotStarted."""
+    manifest: Manifest = copy.deepcopy(job.get("job_manifest") or {})
+    metadata, spec = _part(manifest, "metadata"), _part(manifest, "spec")
+    pod_metadata, pod = _part(spec, "template", "metadata"), _part(spec, "template", "spec")
+    labels = labels_of(origin, order)
+    for one in (metadata, pod_metadata):
+        one["labels"] = {**{str(k): str(v) for k, v in (one.get("labels") or {}).items()}, **labels}
+        one["annotations"] = {**(one.get("annotations") or {}), **annotations_of(order, origin)}
+    metadata |= {"name": name, "namespace": namespace}
+    metadata.pop("generateName", None)
+    # One attempt is one pod: whether there is another is for the server to say.
+    spec |= {"suspend": True, "backoffLimit": 0, "completions": 1, "parallelism": 1}
+    pod |= {"restartPolicy": "Never"}
+    pod.setdefault("terminationGracePeriodSeconds", max(1, round(stop_seconds)))
+    _equip(_main(pod), job, name)
+    return {"apiVersion": "batch/v1", "kind": "Job", **manifest}
+
+
+def _equip(container: Manifest, job: Job, secret: str) -> None:
+    if not container.get("image"):
+        raise NotStarted("Its job variables name no image.")
+    container["name"] = MAIN
+    container["command"], container["args"] = command_of(job), []
+    container["envFrom"] = [*(container.get("envFrom") or []), {"secretRef": {"name": secret}}]
+    # What the run reports; if it says nothing, the last lines of its log.
+    container["terminationMessagePath"] = REPORT_FILE
+    container["terminationMessagePolicy"] = "FallbackToLogsOnError"
+    resources = container.get("resources") or {}
+    for kind in ("requests", "limits"):
+        if not resources.get(kind):
+            resources.pop(kind, None)
+
+
+def _main(pod: Manifest) -> Manifest:
+    containers = pod.get("containers")
+    if not isinstance(containers, list) or not containers or not all(isinstance(one, dict) for one in containers):
+        raise NotStarted("job_manifest.spec.template.spec.containers of its work pool's job template names none.")
+    main: Manifest = next((one for one in containers if one.get("name") == MAIN), containers[0])
+    return main
+
+
+def secret_manifest(environment: Mapping[str, str], *, name: str, namespace: str, job: Manifest) -> Manifest:
+    """Return the Secret of a Job that was made: it goes with the Job, whoever removes it."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job["metadata"]["uid"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {key: one for key, one in job["metadata"].get("labels", {}).items() if key.startswith(PREFIX)},
+            "ownerReferences": [owner],
+        },
+        "type": "Opaque",
+        "immutable": True,
+        "stringData": dict(environment),
+    }
+
+
+def labels_of(origin: Origin, order: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        **own_labels(origin),
+        f"{PREFIX}flow-run-id": str(order["flow_run_id"]),
+        f"{PREFIX}epoch": str(order["epoch"]),
+        "app.kubernetes.io/managed-by": "orion-agent",
+    }
+
+
+def own_labels(origin: Origin) -> dict[str, str]:
+    """By which an agent finds its objects. A name that is no label is known by its digest."""
+    agent = origin.agent
+    if not is_label(agent):
+        agent = f"agent-{hashlib.sha256(agent.encode()).hexdigest()[:32]}"
+    return {f"{PREFIX}agent": agent, f"{PREFIX}api": origin.api}
+
+
+def annotations_of(order: Mapping[str, Any], origin: Origin) -> dict[str, str]:
+    return {
+        f"{PREFIX}agent": origin.agent,
+        f"{PREFIX}flow-run-name": str(order.get("name") or ""),
+        f"{PREFIX}flow-name": str(order.get("flow_name") or ""),
+        f"{PREFIX}deployment-name": str(order["deployment"].get("name") or ""),
+    }
+
+
+def _part(manifest: Manifest, *path: str) -> Manifest:
+    part = manifest
+    for name in path:
+        inner = part.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise NotStarted(f"job_manifest: {'.'.join(path)} of its work pool's job template is no object.")
+        part = inner
+    return part

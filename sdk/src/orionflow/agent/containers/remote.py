@@ -1,0 +1,236 @@
+"""What containers and Jobs have in common as infrastructure: they are begun, watched and ended by requests.
+
+Requests may hang, so no caller waits for one: an attempt begins in a thread of its own, signals wait in a queue, and
+one thread follows what there is. Which of them sees an end first reports it; the others find that it is reported.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orionflow.agent.containers.back_off import BackOff
+from orionflow.agent.containers.orders import name_of
+from orionflow.agent.containers.templates import NotStarted
+from orionflow.agent.infrastructure import End, Survivor
+from orionflow.logging import agent_logger
+
+Report = dict[str, Any]
+OnStarted = Callable[[str, int], None]
+OnReport = Callable[[str, Report], None]
+OnEnded = Callable[[End], None]
+ENDING = frozenset({signal.SIGTERM, signal.SIGKILL})
+# Who has been killed for so long lives on a machine that does not answer.
+GIVEN_UP_SECONDS = 120.0
+
+
+@dataclass(eq=False, slots=True)
+class Held:
+    """An attempt of this agent, from its order to its end."""
+
+    key: str
+    name: str
+    # It is there, and can be signalled.
+    is_made: bool = False
+    is_running: bool = False
+    start_by: float = float("inf")
+    start_seconds: float = 0.0
+    # Why it is not running yet.
+    waits: str | None = None
+    # The last signal that was to end it.
+    ending: int | None = None
+    killed_at: float | None = None
+    status: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Remote(ABC):
+    """An infrastructure whose attempts outlive the agent."""
+
+    outlives_agent = True
+    can_stand_still = False
+
+    def __init__(self, on_started: OnStarted, on_report: OnReport, on_ended: OnEnded) -> None:
+        self._on_started, self._on_report, self._on_ended = on_started, on_report, on_ended
+        self._lock = threading.Lock()
+        self._held: dict[str, Held] = {}
+        self._found: Sequence[Survivor] = ()
+        self._over = threading.Event()
+        self._reachable = threading.Event()
+        self._errands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    # --- the promises of an infrastructure ---
+
+    def is_ready(self, patience: float) -> bool:
+        return self._reachable.wait(patience)
+
+    def survivors(self) -> Sequence[Survivor]:
+        self._found = self._look_for_survivors()
+        return self._found
+
+    def adopt(self, keys: Collection[str]) -> None:
+        for one in self._found:
+            if one.key in keys:
+                self._held[one.key] = Held(one.key, name_of(one.key), is_made=True, is_running=True)
+            else:
+                self._later(lambda key=one.key: self._remove(name_of(key)))  # type: ignore[misc]
+        self._found = ()
+        self._thread(self._run_errands, "errands")
+        self._thread(self._tick, "ticks")
+        for number, follow in enumerate(self._followers()):
+            self._thread(lambda follow=follow: self._watch(follow), f"watch-{number}")  # type: ignore[misc]
+
+    def start(self, key: str, order: Mapping[str, Any]) -> None:
+        held = Held(key, name_of(key))
+        with self._lock:
+            self._held[key] = held
+        self._thread(lambda: self._begin(held, order), "start")
+
+    def signal(self, key: str, number: int) -> None:
+        held = self._held.get(key)
+        if held is None:
+            return
+        if number in ENDING:
+            held.ending = number
+            if number == signal.SIGKILL:
+                held.killed_at = held.killed_at or time.monotonic()
+        if held.is_made:
+            self._later(lambda: self._send(held, number))
+
+    def close(self) -> None:
+        self._over.set()
+
+    # --- what an engine or a cluster does for it ---
+
+    @abstractmethod
+    def _look_for_survivors(self) -> Sequence[Survivor]:
+        """Return what is left of an earlier start; remove what never began. Raises InfrastructureAway."""
+
+    @abstractmethod
+    def _launch(self, held: Held, order: Mapping[str, Any]) -> None:
+        """Make it and have it begin. Raises NotStarted."""
+
+    @abstractmethod
+    def _send(self, held: Held, number: int) -> None:
+        """Carry out a signal."""
+
+    @abstractmethod
+    def _remove(self, name: str) -> None:
+        """Remove it with all that belongs to it, whatever it is doing."""
+
+    @abstractmethod
+    def _followers(self) -> Sequence[Callable[[], None]]:
+        """Return what lists all of a kind, then follows it until it has to be listed again.
+
+        Each is called again and again, in a thread of its own, and raises whatever its client raises.
+        """
+
+    @abstractmethod
+    def _pause_after(self, error: Exception) -> float | None:
+        """How long to wait at least after this error; None for one that is our own fault."""
+
+    # --- ends ---
+
+    def _end(
+        self, held: Held, status: int | None, cause: str | None = None, *, fault: bool = False,
+        report: Report | None = None,
+    ) -> None:  # fmt: skip
+        """Report the end of an attempt, once."""
+        with self._lock:
+            if self._held.pop(held.key, None) is None:
+                return
+        if report:
+            self._on_report(held.key, report)
+        self._on_ended(End(held.key, status, cause, fault))
+
+    def _all_held(self) -> list[Held]:
+        with self._lock:
+            return list(self._held.values())
+
+    def _still_wanted(self, held: Held) -> bool:
+        """Whether an attempt is to begin: if not, it has ended with this call at the latest."""
+        if held.key in self._held and held.ending is None:
+            return True
+        self._end(held, -(held.ending or signal.SIGTERM), "It had not begun")
+        return False
+
+    # --- threads ---
+
+    def _thread(self, work: Callable[[], None], name: str) -> None:
+        threading.Thread(target=work, name=f"orion-containers-{name}", daemon=True).start()
+
+    def _begin(self, held: Held, order: Mapping[str, Any]) -> None:
+        try:
+            self._launch(held, order)
+        except NotStarted as error:
+            self._end(held, None, str(error), fault=error.is_agents_fault)
+        except Exception as error:
+            # The agent outlives its runs, whatever they ask for.
+            agent_logger.exception("%s could not be started.", held.name)
+            self._end(held, None, f"Its container could not be started. {type(error).__name__}: {error}", fault=True)
+            self._later(lambda: self._remove(held.name))
+        else:
+            if held.key not in self._held:
+                self._later(lambda: self._remove(held.name))
+            elif held.ending is not None:
+                self._later(lambda: self._send(held, held.ending or signal.SIGTERM))
+
+    def _after(self, seconds: float, errand: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, errand)
+        timer.daemon = True
+        timer.start()
+
+    def _later(self, errand: Callable[[], None]) -> None:
+        self._errands.put(errand)
+
+    def _run_errands(self) -> None:
+        while True:
+            errand = self._errands.get()
+            try:
+                errand()
+            except Exception as error:
+                # Signals that end are repeated, and what could not be removed is found by the next start.
+                agent_logger.warning("A request about a container came to nothing: %s", error)
+
+    def _watch(self, follow: Callable[[], None]) -> None:
+        back_off = BackOff()
+        is_away = False
+        while not self._over.is_set():
+            began = time.monotonic()
+            try:
+                follow()
+            except Exception as error:
+                pause = self._pause_after(error)
+                if pause is None:
+                    agent_logger.exception("Containers cannot be followed.")
+                elif not is_away:
+                    agent_logger.warning("Containers cannot be seen now, what goes on is left alone. %s", error)
+                is_away = True
+                self._reachable.clear()
+                if time.monotonic() - began > GIVEN_UP_SECONDS:
+                    back_off.succeed()
+                back_off.wait(self._over, pause or 0.0)
+                continue
+            if is_away:
+                agent_logger.info("Containers are seen again.")
+            is_away = False
+            back_off.succeed()
+
+    def _tick(self) -> None:
+        """See to what nobody reports: starts that take too long, and machines that do not answer."""
+        while not self._over.wait(0.5):
+            now = time.monotonic()
+            for held in self._all_held():
+                if not held.is_running and now > held.start_by:
+                    reason = f" {held.waits}" if held.waits else ""
+                    self._end(held, None, f"It did not start within {held.start_seconds:g} s.{reason}")
+                    self._later(lambda name=held.name: self._remove(name))  # type: ignore[misc]
+                elif held.killed_at is not None and now > held.killed_at + GIVEN_UP_SECONDS:
+                    self._end(held, -signal.SIGKILL, "It was killed, and its machine does not answer")
+                    self._later(lambda name=held.name: self._remove(name))  # type: ignore[misc]
