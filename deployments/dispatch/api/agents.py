@@ -64,7 +64,7 @@ class RegisterAgent(OfAgent):
             heartbeat_seconds=settings.ORION_HEARTBEAT_SECONDS,
             poll_seconds=settings.ORION_AGENT_POLL_SECONDS,
             work_queues=served(queues),
-            adopted=claims_out(adopted, now, account=self.account),
+            adopted=claims_out([adopted], now, [self.account])[0],
         )
 
 
