@@ -1,4 +1,4 @@
-"""What both stand-ins have in common: HTTP with faults that a test orders, and local processes as attempts."""
+"""The shared part of both stand-ins: HTTP with faults that a test orders, and local processes as attempts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Docker engine says of a container, in words that name the cause and what to do."""
+"""The words of a Docker engine about a container, turned into a cause that says what to do."""
 
 from __future__ import annotations
 

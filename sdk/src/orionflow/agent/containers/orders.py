@@ -1,4 +1,4 @@
-"""What the container of an attempt is given: its environment, and by that everything that its flow must know.
+"""The environment and command of an attempt's container: by these its flow gets everything that it must know.
 
 Nothing of it stands in arguments, which every user of the machine may read.
 """

@@ -1,4 +1,4 @@
-"""What a cluster says of a pod, as a verdict: it waits and why, it runs, or it ended and how."""
+"""A verdict on a pod, by its status: it waits and why, it runs, or it ended and how."""
 
 from __future__ import annotations
 

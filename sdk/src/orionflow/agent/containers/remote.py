@@ -1,4 +1,4 @@
-"""What containers and Jobs have in common as infrastructure: they are begun, watched and ended by requests.
+"""The shared part of containers and Jobs as infrastructure: they are begun, watched and ended by requests.
 
 Requests may hang, so no caller waits for one: an attempt begins in a thread of its own, signals wait in a queue, and
 one thread follows what there is. Which of them sees an end first reports it; the others find that it is reported.
