@@ -72,6 +72,10 @@ addressed: dict[str, tuple[str, str]] = {}
 class Sight(Protocol):
     """Somebody's rights on some objects."""
 
+    @property
+    def reach(self) -> Reach:
+        """What they name at the moment."""
+
     def only_seen(self, sql: str, *, has_params: bool) -> str:
         """The statement, whose tables have only the rows that are seen."""
 

@@ -68,7 +68,11 @@ def _usual_ages() -> dict[str, int | None]:
 
 
 def _ages(days: Mapping[str, int | None]) -> Ages:
-    return Ages(**{name: None if number is None else timedelta(days=number) for name, number in days.items()})
+    runs, logs, events = (
+        None if number is None else timedelta(days=number)
+        for number in (days[name] for name in ("runs", "logs", "events"))
+    )
+    return Ages(runs, logs, events)
 
 
 def _delete(request: HttpRequest, ages: Ages, days: Mapping[str, int | None]) -> None:

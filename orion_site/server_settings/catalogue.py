@@ -65,6 +65,12 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
         Entry("ORION_RETENTION_DAYS_LOGS", "how many days logs are kept"),
         Entry("ORION_RETENTION_DAYS_EVENTS", "how many days events are kept"),
         Entry("ORION_RETENTION_DAYS_AUDIT", "how many days entries of the audit log are kept; 0: for ever"),
+        Entry(
+            "ORION_ARCHIVE_PATH",
+            "where old runs are kept as Parquet files",
+            _address_without_login("ORION_ARCHIVE_PATH"),
+        ),
+        Entry("ORION_ARCHIVE_AFTER_DAYS", "how many days after their end runs are moved there"),
     ],
     "Runs and agents": [
         Entry("ORION_LATE_AFTER_SECONDS", "how long after its time a run becomes Late"),

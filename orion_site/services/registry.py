@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from deployments.archive.services import archive_age, archive_runs
 from deployments.backfills.services.making import make_runs_of_backfills
 from deployments.blocks.services.known_secrets import learn_secrets
 from deployments.definitions.services.statuses import record_statuses
@@ -117,19 +118,29 @@ def _long() -> list[Service]:
     """Services of every hour, which take as long as they take."""
     hour, long = 3600.0, ServiceThread.LONG
     return [
-        Service("retention", hour, _retain, "Deletes what is older than the settings say.", long, first_after=600),
+        Service(
+            "retention",
+            hour,
+            _retain,
+            "Archives and deletes what is older than the settings say.",
+            long,
+            first_after=600,
+        ),
         Service("database upkeep", hour, tidy_database, "Keeps the database's own files tidy.", long, first_after=300),
     ]
 
 
 def retention_ages() -> Ages:
     """Read the ages from the settings; 0 days are for ever."""
-    days = (
-        current("ORION_RETENTION_DAYS_RUNS"),
-        current("ORION_RETENTION_DAYS_LOGS"),
-        current("ORION_RETENTION_DAYS_EVENTS"),
+    runs, logs, events = (
+        timedelta(days=number) if number else None
+        for number in (
+            current("ORION_RETENTION_DAYS_RUNS"),
+            current("ORION_RETENTION_DAYS_LOGS"),
+            current("ORION_RETENTION_DAYS_EVENTS"),
+        )
     )
-    return Ages(*(timedelta(days=number) if number else None for number in days))
+    return Ages(runs, logs, events, archived=archive_age() is not None)
 
 
 def _sweep(now: datetime) -> object:
@@ -140,7 +151,11 @@ def _sweep(now: datetime) -> object:
 def _retain(now: datetime) -> object:
     if days := current("ORION_RETENTION_DAYS_AUDIT"):
         remove_days(older_than=timedelta(days=days), now=now)
-    return retain(ages=retention_ages(), now=now)
+    ages = retention_ages()
+    if (age := archive_age()) is not None:
+        # What cannot be archived is not deleted: an archive that is out of reach is an error of this service.
+        archive_runs(older_than=min(age, ages.runs or age), now=now)
+    return retain(ages=ages, now=now)
 
 
 def _clean_up(now: datetime) -> int:

@@ -49,6 +49,7 @@ PAUSE_SECONDS = 0.05
 _OVER = in_order(TERMINAL)
 
 Rows = QuerySet[Any, Any]
+RemoveResults = Callable[[Sequence[UUID]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Ages:
     runs: timedelta | None = None
     logs: timedelta | None = None
     events: timedelta | None = None
+    # Whether runs are archived, so that the logs of those that are there wait and go with them.
+    archived: bool = False
 
 
 def purge(*, ages: Ages, now: datetime, pause_seconds: float = PAUSE_SECONDS) -> Counter[str]:
@@ -220,15 +223,20 @@ def _by_day(ages: Ages, now: datetime) -> Iterator[OldDays]:
     # What its maker dates later than its id says stays until it is that old.
     if ages.logs is not None:
         before = now - ages.logs
-        is_open = "EXISTS (SELECT 1 FROM runs_flowrun r WHERE r.id = one.flow_run_id AND r.state_type = ANY(%s))"
-        yield OldDays(Log, before, f"one.timestamp >= %s OR {is_open}", (before, UNFINISHED_TYPES))
+        needs_it = (
+            "EXISTS (SELECT 1 FROM runs_flowrun r WHERE r.id = one.flow_run_id AND (%s OR r.state_type = ANY(%s)))"
+        )
+        params = (before, ages.archived, UNFINISHED_TYPES)
+        yield OldDays(Log, before, f"one.timestamp >= %s OR {needs_it}", params)
     if ages.events is not None:
         before = now - ages.events
         yield OldDays(Event, before, "one.occurred >= %s", (before,))
 
 
-def _open_run_of_log() -> Rows:
-    return FlowRun.objects.filter(pk=OuterRef("flow_run_id"), state_type__in=UNFINISHED_TYPES)
+def _needed_by(ages: Ages) -> Rows:
+    """Return the run for which a log line stays."""
+    of_line = FlowRun.objects.filter(pk=OuterRef("flow_run_id"))
+    return of_line if ages.archived else of_line.filter(state_type__in=UNFINISHED_TYPES)
 
 
 def _by_age(ages: Ages, now: datetime, beside_days: Callable[[str], Q] = _every_row) -> Iterator[Rows]:
@@ -245,7 +253,7 @@ def _by_age(ages: Ages, now: datetime, beside_days: Callable[[str], Q] = _every_
         failed_lately = Occurrence.objects.filter(problem_id=OuterRef("pk"))
         yield Problem.objects.filter(~Exists(failed_lately), last_seen__lt=now - ages.runs)
     if ages.logs is not None:
-        old = Log.objects.filter(~Exists(_open_run_of_log()), timestamp__lt=now - ages.logs)
+        old = Log.objects.filter(~Exists(_needed_by(ages)), timestamp__lt=now - ages.logs)
         yield old.filter(beside_days("runs_log"))
     if ages.events is not None:
         yield Event.objects.filter(beside_days("events_event"), occurred__lt=now - ages.events)
@@ -292,13 +300,30 @@ def _left_by_caches(before: datetime) -> Rows:
     )
 
 
-def _delete_runs(family: Sequence[UUID], now: datetime, deleted: Counter[str], pause_seconds: float) -> None:
+def _delete_runs(
+    family: Sequence[UUID],
+    now: datetime,
+    deleted: Counter[str],
+    pause_seconds: float,
+    results_of_task_runs: RemoveResults = remove_results_of_task_runs,
+    results_of_flow_runs: RemoveResults = remove_results_of_flow_runs,
+) -> None:
     for rows in _beside(family):
         _delete(rows, deleted, pause_seconds, of_runs=family)
-    _delete(_task_runs(family, now), deleted, pause_seconds, of_runs=family)
+    for _ in _chunks(_task_runs(family, now), deleted, pause_seconds, family, results_of_task_runs):
+        pass
     began = time.monotonic()
-    deleted[_kind(FlowRun)] += _delete_emptied(family)
+    deleted[_kind(FlowRun)] += _delete_emptied(family, results_of_flow_runs)
     _let_others_write(began, pause_seconds)
+
+
+def delete_archived(family: Sequence[UUID], *, now: datetime, deleted: Counter[str]) -> None:
+    """Delete runs that are over with everything below them, but no files of results: the archive names them."""
+    _delete_runs(family, now, deleted, PAUSE_SECONDS, _keep_results, _keep_results)
+
+
+def _keep_results(runs: Sequence[UUID]) -> None:
+    pass
 
 
 def _let_others_write(began: float, longest: float) -> None:
@@ -310,12 +335,18 @@ def _delete(rows: Rows, deleted: Counter[str], pause_seconds: float, of_runs: Se
         pass
 
 
-def _chunks(rows: Rows, deleted: Counter[str], pause_seconds: float, of_runs: Sequence[UUID] = ()) -> Iterator[None]:
+def _chunks(
+    rows: Rows,
+    deleted: Counter[str],
+    pause_seconds: float,
+    of_runs: Sequence[UUID] = (),
+    remove_results: RemoveResults = remove_results_of_task_runs,
+) -> Iterator[None]:
     # With a task run go its states, some five of them.
     most = CHUNK // 5 if rows.model is TaskRun else CHUNK
     # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly there is nothing.
     began = time.monotonic()
-    while rows.exists() and (number := _delete_chunk(rows, most, of_runs)):
+    while rows.exists() and (number := _delete_chunk(rows, most, of_runs, remove_results)):
         deleted[_kind(rows.model)] += number
         _let_others_write(began, pause_seconds)
         yield
@@ -323,13 +354,13 @@ def _chunks(rows: Rows, deleted: Counter[str], pause_seconds: float, of_runs: Se
 
 
 @repeated_on_conflict
-def _delete_chunk(rows: Rows, most: int, of_runs: Sequence[UUID]) -> int:
+def _delete_chunk(rows: Rows, most: int, of_runs: Sequence[UUID], remove_results: RemoveResults) -> int:
     with write_transaction():
         if not _still_over(of_runs):
             return 0
         ids = list(rows.order_by().values_list("pk", flat=True)[:most])
         if rows.model is TaskRun:
-            remove_results_of_task_runs(ids)
+            remove_results(ids)
             delete_below_task_runs(TaskRun.objects.filter(pk__in=ids).values("pk"))
         chunk = rows.model.objects.filter(pk__in=ids)
         return int(chunk._raw_delete(chunk.db) or 0)
@@ -343,12 +374,12 @@ def _still_over(runs: Sequence[UUID]) -> bool:
 
 
 @repeated_on_conflict
-def _delete_emptied(runs: Sequence[UUID]) -> int:
+def _delete_emptied(runs: Sequence[UUID], remove_results: RemoveResults) -> int:
     """The runs themselves. What is left of their task runs is kept alone, for the cache."""
     with write_transaction():
         if not _still_over(runs):
             return 0
         TaskRun.objects.filter(flow_run__in=runs).update(flow_run=None)
-        remove_results_of_flow_runs(runs)
+        remove_results(runs)
         delete_flow_runs(FlowRun.objects.filter(pk__in=runs).values("pk"))
     return len(runs)

@@ -1,0 +1,242 @@
+"""The place of the archive: folders of Parquet files behind any address that fsspec knows, each with a manifest.
+
+    <place>/<day>/<batch>/flow_runs.parquet, task_runs.parquet, …, manifest.json, cleared.json
+
+The manifest is written last: without it, a batch is not there. `cleared.json` says that its rows have left the
+database. Nothing here is ever changed, or deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+VERSION = 1
+MANIFEST, CLEARED = "manifest.json", "cleared.json"
+_READ_AT_ONCE = 1024 * 1024
+
+
+class ArchiveUnavailable(RuntimeError):
+    """The archive cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a batch, as its manifest says it was written."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some thousands of runs that were archived together: when they were expected, and their lowest and highest ids."""
+
+    folder: str
+    day: str
+    since: datetime
+    until: datetime
+    first: UUID
+    last: UUID
+    written: datetime
+    files: Mapping[str, File]
+    is_cleared: bool = False
+
+    @property
+    def flow_runs(self) -> int:
+        return self.files["flow_runs"].rows
+
+    @property
+    def task_runs(self) -> int:
+        return self.files["task_runs"].rows
+
+    @property
+    def bytes(self) -> int:
+        return sum(one.bytes for one in self.files.values())
+
+
+def is_configured() -> bool:
+    return bool(settings.ORION_ARCHIVE_PATH)
+
+
+class Place:
+    """An address of the archive."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.files, self.root = _file_system(address)
+        # Manifests never change, so each is read once.
+        self._known: dict[str, Batch] = {}
+
+    def url(self, path: str) -> str:
+        """The address of a file, for who reads it by fsspec."""
+        return path if self.is_local else str(self.files.unstrip_protocol(path))
+
+    @property
+    def is_local(self) -> bool:
+        return "file" in _protocols(self.files)
+
+    # --- reading ---
+
+    def batches(self) -> list[Batch]:
+        """Return all batches, oldest first. Raises ArchiveUnavailable where a manifest cannot be read."""
+        try:
+            found = set(self.files.find(self.root)) if self.files.exists(self.root) else set()
+        except OSError as error:
+            raise ArchiveUnavailable(f"The archive {self.address} cannot be read: {error}") from error
+        batches = []
+        for path in sorted(one for one in found if one.endswith(f"/{MANIFEST}")):
+            folder = path.removesuffix(f"/{MANIFEST}")
+            batch = self._known.get(folder) or self._read(folder)
+            if not batch.is_cleared and f"{folder}/{CLEARED}" in found:
+                batch = _cleared(batch)
+            self._known[folder] = batch
+            batches.append(batch)
+        return sorted(batches, key=lambda batch: (batch.since, batch.folder))
+
+    def _read(self, folder: str) -> Batch:
+        try:
+            said = json.loads(self.files.cat_file(f"{folder}/{MANIFEST}"))
+            return _batch(folder, said)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            message = f"The manifest of {folder} cannot be read ({type(error).__name__}); restore it from a copy."
+            raise ArchiveUnavailable(message) from error
+
+    def flaws(self, batch: Batch) -> list[str]:
+        """Read each file of a batch, and say where it is not what the manifest says."""
+        found = []
+        for name, file in batch.files.items():
+            path = f"{batch.folder}/{file.name}"
+            try:
+                size, digest = self._digest(path)
+            except OSError as error:
+                found.append(f"{path} cannot be read: {error}")
+                continue
+            if (size, digest) != (file.bytes, file.sha256):
+                found.append(f"{path} is not the file that was written: its checksum differs.")
+            elif (rows := self.table(batch, name, ["id"]).num_rows) != file.rows:
+                found.append(f"{path} has {rows} rows instead of {file.rows}.")
+        return found
+
+    def _digest(self, path: str) -> tuple[int, str]:
+        digest, size = hashlib.sha256(), 0
+        with self.files.open(path, "rb") as file:
+            while part := file.read(_READ_AT_ONCE):
+                digest.update(part)
+                size += len(part)
+        return size, digest.hexdigest()
+
+    def table(self, batch: Batch, name: str, columns: list[str]) -> Any:
+        """Some columns of one of the batch's files, as an Arrow table."""
+        parquet = needed("pyarrow.parquet")
+        with self.files.open(f"{batch.folder}/{batch.files[name].name}", "rb") as file:
+            return parquet.read_table(file, columns=columns)
+
+    # --- writing ---
+
+    def add(self, *, day: str, files: Mapping[str, tuple[Path, int]], said: Mapping[str, Any]) -> Batch:
+        """Copy files there, then say in a manifest that they are a batch."""
+        folder = f"{self.root}/{day}/{secrets.token_hex(8)}"
+        self.files.makedirs(folder, exist_ok=True)
+        written = {}
+        for name, (source, rows) in files.items():
+            target = f"{folder}/{source.name}"
+            self.files.put_file(str(source), target)
+            with source.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            written[name] = {"name": source.name, "rows": rows, "bytes": source.stat().st_size, "sha256": digest}
+        self._keep(f"{folder}/{one['name']}" for one in written.values())
+        manifest = {"version": VERSION, "day": day, **said, "files": written}
+        self._write(folder, MANIFEST, manifest)
+        return _batch(folder, manifest)
+
+    def mark_cleared(self, batch: Batch, *, now: datetime) -> None:
+        self._write(batch.folder, CLEARED, {"cleared": now.isoformat()})
+
+    def _write(self, folder: str, name: str, value: Mapping[str, Any]) -> None:
+        """Write a file that is whole or not there."""
+        path, part = f"{folder}/{name}", f"{folder}/.{name}.part"
+        self.files.pipe_file(part, json.dumps(value, indent=1).encode())
+        self._keep([part])
+        self.files.mv(part, path)
+
+    def _keep(self, paths: Iterable[str]) -> None:
+        """Have a file system of this machine write to its disk now: rows are deleted upon it."""
+        if not self.is_local:
+            return
+        for path in paths:
+            for one in (path, os.path.dirname(path)):
+                descriptor = os.open(one, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+
+_places: dict[str, Place] = {}
+
+
+def place() -> Place:
+    """The place of the settings. Raises ArchiveUnavailable."""
+    address = settings.ORION_ARCHIVE_PATH
+    if not address:
+        raise ArchiveUnavailable("There is no archive: ORION_ARCHIVE_PATH names no place for one.")
+    if address not in _places:
+        _places[address] = Place(address)
+    return _places[address]
+
+
+def needed(module: str) -> Any:
+    """Import a part of the extra `archive`. Raises ArchiveUnavailable, with what to install."""
+    try:
+        return import_module(module)
+    except ImportError:
+        message = f"The archive needs {module.partition('.')[0]}: pip install 'orionflow-server[archive]'"
+        raise ArchiveUnavailable(message) from None
+
+
+def _file_system(address: str) -> tuple[Any, str]:
+    core = needed("fsspec.core")
+    try:
+        files, path = core.url_to_fs(address)
+    except ImportError as error:
+        raise ArchiveUnavailable(f"The archive {address} needs a package that is not installed: {error}") from None
+    except (OSError, ValueError) as error:
+        raise ArchiveUnavailable(f"The archive {address} cannot be used: {error}") from error
+    return files, str(path).rstrip("/")
+
+
+def _protocols(files: Any) -> tuple[str, ...]:
+    return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
+
+
+def _batch(folder: str, said: Mapping[str, Any]) -> Batch:
+    if said["version"] != VERSION:
+        raise ValueError("another version")
+    return Batch(
+        folder=folder,
+        day=said["day"],
+        since=datetime.fromisoformat(said["since"]),
+        until=datetime.fromisoformat(said["until"]),
+        first=UUID(said["first"]),
+        last=UUID(said["last"]),
+        written=datetime.fromisoformat(said["written"]),
+        files={name: File(**one) for name, one in said["files"].items()},
+    )
+
+
+def _cleared(batch: Batch) -> Batch:
+    return Batch(**{name: getattr(batch, name) for name in Batch.__slots__ if name != "is_cleared"}, is_cleared=True)

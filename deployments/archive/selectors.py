@@ -1,0 +1,248 @@
+"""Runs in the archive, read by DuckDB from the files that manifests name: pages of them, and one with all below it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.archive.place import Batch, Place, needed, place
+from deployments.archive.rows import as_id, as_model, in_utc
+from orchestration.sight import current_sight
+from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+
+# So many batches are read at once, the newest first, until a page is full.
+BATCHES_AT_ONCE = 24
+MOST_TASK_RUNS, MOST_LINES = 1_000, 1_000
+_CONSTANT = re.compile(r"'((?:[^']|'')*)'")
+_LISTED = (
+    "id", "name", "flow_id", "flow_name", "state_type", "state_name", "expected_start_time", "created", "start_time",
+    "end_time", "run_count", "deployment_id",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The runs that somebody looks for: expected in a time, by state types, flow and a part of their name."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    states: Sequence[str] = ()
+    flow: str = ""
+    name: str = ""
+    # The last run of the page before.
+    after: tuple[datetime, UUID] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """A run in a list of the archive."""
+
+    id: UUID
+    name: str
+    flow_id: UUID
+    flow_name: str
+    state_type: str
+    state_name: str
+    expected: datetime
+    start_time: datetime | None
+    end_time: datetime | None
+    run_count: int
+    deployment_id: UUID | None
+    batch: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedRun:
+    """A run with what is kept of it, as objects that no database has."""
+
+    run: FlowRun
+    flow_name: str
+    batch: Batch
+    states: Sequence[FlowRunState]
+    task_runs: Sequence[TaskRun]
+    task_run_states: Mapping[UUID, Sequence[TaskRunState]]
+    logs: Sequence[Log]
+    artifacts: Sequence[Artifact]
+    # How many there are, as no more than so many are read.
+    task_run_count: int = 0
+    log_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What somebody has rights on who sees in part."""
+
+    names: Sequence[str] = field(default_factory=tuple)
+
+
+def batches_of(where: Place | None = None) -> list[Batch]:
+    return (where or place()).batches()
+
+
+def archived_runs(wanted: Wanted, *, limit: int) -> list[ListedRun]:
+    """Return the newest runs that fit, by the time at which they were expected."""
+    where = place()
+    seen = _seen()
+    if seen is not None and not seen.names:
+        return []
+    found: dict[UUID, ListedRun] = {}
+    left = [batch for batch in where.batches() if _may_hold(batch, wanted)]
+    left.sort(key=lambda batch: batch.until, reverse=True)
+    while left:
+        now, left = left[:BATCHES_AT_ONCE], left[BATCHES_AT_ONCE:]
+        for run in _listed(where, now, wanted, seen, limit):
+            # Whoever changed after it was archived is there twice; the newer batch has it as it is.
+            if run.id not in found or _is_newer(run.batch, found[run.id].batch, where):
+                found[run.id] = run
+        newest = sorted(found.values(), key=lambda run: (run.expected, run.id), reverse=True)[:limit]
+        if len(newest) == limit and (not left or newest[-1].expected > left[0].until):
+            break
+    return sorted(found.values(), key=lambda run: (run.expected, run.id), reverse=True)[:limit]
+
+
+def _may_hold(batch: Batch, wanted: Wanted) -> bool:
+    until = min((one for one in (wanted.until, wanted.after and wanted.after[0]) if one is not None), default=None)
+    return (wanted.since is None or batch.until >= wanted.since) and (until is None or batch.since <= until)
+
+
+def _is_newer(one: str, other: str, where: Place) -> bool:
+    written = {batch.folder: batch.written for batch in where.batches()}
+    return written[one] > written[other]
+
+
+def _listed(
+    where: Place, batches: Sequence[Batch], wanted: Wanted, seen: Seen | None, limit: int
+) -> Iterator[ListedRun]:
+    expected = "COALESCE(expected_start_time, created)"
+    conditions: list[str] = ["TRUE"]
+    params: list[Any] = []
+    for condition, value in (
+        (f"{expected} >= ?", wanted.since),
+        (f"{expected} < ?", wanted.until),
+        ("state_type IN (SELECT unnest(?))", list(wanted.states) or None),
+        ("flow_name = ?", wanted.flow or None),
+        ("contains(lower(name), lower(?))", wanted.name or None),
+        ("list_has_any(belongs_to, ?)", list(seen.names) if seen is not None else None),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            params.append(value)
+    if wanted.after is not None:
+        conditions.append(f"({expected} < ? OR {expected} = ? AND id < ?)")
+        params += [wanted.after[0], wanted.after[0], wanted.after[1]]
+    rows = _query(
+        where,
+        batches,
+        "flow_runs",
+        f"SELECT {', '.join(_LISTED)}, filename FROM {{files}} WHERE {' AND '.join(conditions)} "
+        f"ORDER BY {expected} DESC, id DESC LIMIT {int(limit)}",
+        params,
+    )
+    for row in rows:
+        yield ListedRun(
+            id=as_id(row["id"]),
+            name=row["name"],
+            flow_id=as_id(row["flow_id"]),
+            flow_name=row["flow_name"],
+            state_type=row["state_type"] or "",
+            state_name=row["state_name"] or "",
+            expected=in_utc(row["expected_start_time"] or row["created"]),
+            start_time=row["start_time"] and in_utc(row["start_time"]),
+            end_time=row["end_time"] and in_utc(row["end_time"]),
+            run_count=row["run_count"] or 0,
+            deployment_id=row["deployment_id"] and as_id(row["deployment_id"]),
+            batch=_folder(where, batches, row["filename"]),
+        )
+
+
+def archived_run(run_id: UUID) -> ArchivedRun | None:
+    """Return a run that is in the archive; None also for one that whoever asks may not see."""
+    where = place()
+    batches = [batch for batch in where.batches() if batch.first <= run_id <= batch.last]
+    rows = _query(where, batches, "flow_runs", "SELECT * FROM {files} WHERE id = ?", [run_id]) if batches else []
+    seen = _seen()
+    by_batch = {batch.folder: batch for batch in batches}
+    versions = [(by_batch[_folder(where, batches, row["filename"])], row) for row in rows]
+    if not versions:
+        return None
+    batch, row = max(versions, key=lambda one: one[0].written)
+    if seen is not None and not set(seen.names) & set(row["belongs_to"] or ()):
+        return None
+
+    def below(name: str, column: str, order: str, most: int) -> tuple[list[dict[str, Any]], int]:
+        counted = _query(where, [batch], name, f"SELECT count(*) AS n FROM {{files}} WHERE {column} = ?", [run_id])
+        select = f"SELECT * FROM {{files}} WHERE {column} = ? ORDER BY {order} LIMIT {most}"
+        return _query(where, [batch], name, select, [run_id]), counted[0]["n"]
+
+    states, _ = below("flow_run_states", "flow_run_id", "seq", MOST_TASK_RUNS)
+    tasks, task_count = below("task_runs", "flow_run_id", "COALESCE(expected_start_time, created), id", MOST_TASK_RUNS)
+    lines, line_count = below("logs", "flow_run_id", "timestamp, id", MOST_LINES)
+    artifacts, _ = below("artifacts", "flow_run_id", "created", MOST_TASK_RUNS)
+    of_tasks = _states_of(where, batch, [as_id(one["id"]) for one in tasks])
+    return ArchivedRun(
+        run=as_model(FlowRun, row),
+        flow_name=row["flow_name"],
+        batch=batch,
+        states=[as_model(FlowRunState, one) for one in states],
+        task_runs=[as_model(TaskRun, one) for one in tasks],
+        task_run_states=of_tasks,
+        logs=[as_model(Log, one) for one in lines],
+        artifacts=[as_model(Artifact, one) for one in artifacts],
+        task_run_count=task_count,
+        log_count=line_count,
+    )
+
+
+def _states_of(where: Place, batch: Batch, tasks: Sequence[UUID]) -> dict[UUID, list[TaskRunState]]:
+    found: dict[UUID, list[TaskRunState]] = {}
+    if tasks and batch.files["task_run_states"].rows:
+        select = "SELECT * FROM {files} WHERE task_run_id IN (SELECT unnest(?)) ORDER BY task_run_id, seq"
+        for row in _query(where, [batch], "task_run_states", select, [list(tasks)]):
+            state = as_model(TaskRunState, row)
+            found.setdefault(state.task_run_id, []).append(state)
+    return found
+
+
+def _seen() -> Seen | None:
+    """What limits whoever asks; None for who may see everything."""
+    sight = current_sight.get()
+    if sight is None:
+        return None
+    reach = sight.reach
+    if reach.runs != "(NULL)":
+        # The program of one run: what others left is none of its own.
+        return Seen()
+    names = [f"deployment:{UUID(one)}" for one in _CONSTANT.findall(reach.deployments)]
+    names += [f"queue:{UUID(one)}" for one in _CONSTANT.findall(reach.queues)]
+    names += [f"tag:{one}".replace("''", "'") for one in _CONSTANT.findall(reach.tags)]
+    return Seen(names)
+
+
+# --- DuckDB ----------------------------------------------------------------------------------------------------------
+
+
+def _query(
+    where: Place, batches: Sequence[Batch], name: str, select: str, params: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """Rows of one kind of file of these batches. Of the statement only `{files}` is filled in, with parameters too."""
+    duckdb = needed("duckdb")
+    files = [where.url(f"{batch.folder}/{batch.files[name].name}") for batch in batches if batch.files[name].rows]
+    if not files:
+        return [{"n": 0}] if "count(*)" in select else []
+    with duckdb.connect(":memory:", config={"threads": "2"}) as database:
+        if not where.is_local:
+            database.register_filesystem(where.files)
+        database.execute("SET TimeZone = 'UTC'")
+        source = "read_parquet(?, union_by_name = true, filename = true)"
+        # The files stand before every condition. By Arrow, as DuckDB wants a package more for moments in a time zone.
+        found = database.sql(select.format(files=source), params=[files, *params])
+        rows: list[dict[str, Any]] = found.to_arrow_table().to_pylist()
+        return rows
+
+
+def _folder(where: Place, batches: Sequence[Batch], filename: str) -> str:
+    return next(batch.folder for batch in batches if filename.startswith(where.url(f"{batch.folder}/")))

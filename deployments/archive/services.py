@@ -1,0 +1,219 @@
+"""Old runs are moved to the archive: written, read back and compared, and only then deleted from the database.
+
+Each batch is on its own. Whoever is killed leaves files that no manifest names, which nobody reads, or a batch whose
+rows are there still: the next one compares it again and deletes them. What changed meanwhile is archived once more, and
+readers take the newer one.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Model
+
+from deployments.archive.place import ArchiveUnavailable, Batch, Place, place
+from deployments.archive.rows import Column, Writer, add_rows, as_id, columns_of
+from deployments.upkeep.services.retention import RUNS_AT_ONCE, delete_archived, old_families
+from runs.models import Artifact, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
+
+logger = logging.getLogger("orion.archive")
+
+# A batch has about so many rows of runs: a file of some megabytes, read as a whole.
+TASK_RUNS_PER_BATCH = 100_000
+FLOW_RUNS_PER_BATCH = 5_000
+IDS_AT_ONCE = 500
+# The files of a batch: the model, and how its rows belong to flow runs.
+TABLES: tuple[tuple[str, type[Model], str], ...] = (
+    ("flow_runs", FlowRun, "pk__in"),
+    ("task_runs", TaskRun, "flow_run__in"),
+    ("flow_run_states", FlowRunState, "flow_run__in"),
+    ("task_run_states", TaskRunState, "task_run__flow_run__in"),
+    ("logs", Log, "flow_run_id__in"),
+    ("artifacts", Artifact, "flow_run_id__in"),
+    ("inputs", FlowRunInput, "flow_run__in"),
+)
+_BELONGS = (Column("flow_name", "text"), Column("belongs_to", "texts"))
+
+
+@dataclass(slots=True)
+class Archived:
+    """The outcome of archiving: what was written, and how many rows left the database."""
+
+    batches: int = 0
+    flow_runs: int = 0
+    task_runs: int = 0
+    bytes: int = 0
+    deleted: Counter[str] = field(default_factory=Counter)
+
+
+def archive_age() -> timedelta | None:
+    """Runs that ended so long ago are archived; None: there is no archive."""
+    if not settings.ORION_ARCHIVE_PATH:
+        return None
+    return timedelta(days=settings.ORION_ARCHIVE_AFTER_DAYS)
+
+
+def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
+    """Move runs that ended before then, with all below them, to the archive. Raises ArchiveUnavailable."""
+    target, done = place(), Archived()
+    for batch in target.batches():
+        if not batch.is_cleared:
+            clear(target, batch, now=now, deleted=done.deleted)
+    for runs in _batches(now - older_than):
+        batch = write(target, runs, now=now)
+        done.batches += 1
+        done.flow_runs += batch.flow_runs
+        done.task_runs += batch.task_runs
+        done.bytes += batch.bytes
+        clear(target, batch, now=now, deleted=done.deleted)
+    if done.batches:
+        logger.info("Archived %s flow runs in %s bytes at %s.", done.flow_runs, done.bytes, target.address)
+    return done
+
+
+def count_archivable(*, older_than: timedelta, now: datetime) -> int:
+    return sum(len(family) for family in old_families(before=now - older_than))
+
+
+def _batches(before: datetime) -> Iterator[list[UUID]]:
+    """Whole families, some thousands of runs at a time, those of one day together as far as they fit."""
+    batch: list[UUID] = []
+    tasks, day = 0, None
+    for family in old_families(before=before):
+        of_family = _day_of(family)
+        more = TaskRun.objects.filter(flow_run__in=family).count()
+        is_full = len(batch) + len(family) > FLOW_RUNS_PER_BATCH or tasks + more > TASK_RUNS_PER_BATCH
+        if batch and (is_full or of_family != day):
+            yield batch
+            batch, tasks = [], 0
+        batch, tasks, day = batch + family, tasks + more, of_family
+    if batch:
+        yield batch
+
+
+def _day_of(runs: Sequence[UUID]) -> str:
+    times = FlowRun.objects.filter(pk__in=runs, expected_start_time__isnull=False).order_by("expected_start_time")
+    first = times.values_list("expected_start_time", flat=True).first()
+    return f"{first:%Y-%m-%d}" if first else "undated"
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def write(target: Place, runs: Sequence[UUID], *, now: datetime) -> Batch:
+    """Write runs, the inner ones first, and all below them as a batch."""
+    with tempfile.TemporaryDirectory(prefix="orion-archive-") as folder:
+        files = {}
+        for name, model, path in TABLES:
+            files[name] = _write_table(Path(folder), name, model, path, runs)
+        times = FlowRun.objects.filter(pk__in=runs).values_list("expected_start_time", "created")
+        moments = [expected or created for expected, created in times]
+        if not moments:
+            raise ArchiveUnavailable("The runs went while they were archived; nothing was deleted.")
+        said = {
+            "since": min(moments).isoformat(),
+            "until": max(moments).isoformat(),
+            "first": str(min(runs)),
+            "last": str(max(runs)),
+            "written": now.isoformat(),
+        }
+        return target.add(day=f"{min(moments).astimezone(UTC):%Y-%m-%d}", files=files, said=said)
+
+
+def _write_table(folder: Path, name: str, model: type[Model], path: str, runs: Sequence[UUID]) -> tuple[Path, int]:
+    columns = columns_of(model)
+    writer = Writer(folder / f"{name}.parquet", [*columns, *(_BELONGS if model is FlowRun else ())])
+    names = [one.name for one in columns]
+    for begin in range(0, len(runs), IDS_AT_ONCE):
+        chunk = runs[begin : begin + IDS_AT_ONCE]
+        rows = model._default_manager.filter(**{path: chunk})
+        if model is FlowRun:
+            writer.add(_flow_runs(rows, names))
+        else:
+            add_rows(writer, rows, names)
+    writer.close()
+    return writer.path, writer.rows
+
+
+def _flow_runs(rows: Any, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Add to each run the name of its flow, and what somebody must have rights on to see it."""
+    found = list(rows.order_by("pk").select_related("flow"))
+    return [
+        (*(getattr(run, name) for name in names), run.flow.name, sorted(set(belongs)))
+        for run, belongs in zip(found, _belongs(found), strict=True)
+    ]
+
+
+def _belongs(runs: Sequence[FlowRun]) -> list[list[str]]:
+    """What runs and those that they are nested in belong to: deployments, work queues and tags."""
+    own = {run.pk: _own(run) for run in runs}
+    above = {run.pk: run.parent_task_run_id for run in runs}
+    level = {pk: parent for pk, parent in above.items() if parent is not None}
+    while level:
+        tasks = TaskRun.objects.filter(pk__in=set(level.values()), flow_run__isnull=False)
+        callers = dict(tasks.values_list("pk", "flow_run_id"))
+        parents = FlowRun.objects.in_bulk(set(callers.values()))
+        deeper = {}
+        for pk, task in level.items():
+            caller = parents.get(callers.get(task))
+            if caller is not None:
+                own[pk] = own[pk] + _own(caller)
+                if caller.parent_task_run_id is not None:
+                    deeper[pk] = caller.parent_task_run_id
+        level = deeper
+    return [own[run.pk] for run in runs]
+
+
+def _own(run: FlowRun) -> list[str]:
+    ids = [f"deployment:{run.deployment_id}"] if run.deployment_id else []
+    ids += [f"queue:{run.work_queue_id}"] if run.work_queue_id else []
+    return ids + [f"tag:{tag}" for tag in run.tags if isinstance(tag, str)]
+
+
+# --- deleting --------------------------------------------------------------------------------------------------------
+
+
+def clear(target: Place, batch: Batch, *, now: datetime, deleted: Counter[str]) -> None:
+    """Compare the batch with its manifest, and delete its runs from the database, unless they changed since."""
+    if flaws := target.flaws(batch):
+        raise ArchiveUnavailable(f"{flaws[0]} Nothing of it is deleted from the database.")
+    kept = {name: _versions(target, batch, name) for name in ("flow_runs", "task_runs", "logs", "artifacts")}
+    runs = list(kept["flow_runs"])
+    for begin in range(0, len(runs), RUNS_AT_ONCE):
+        same = _unchanged(runs[begin : begin + RUNS_AT_ONCE], kept)
+        if same:
+            delete_archived(same, now=now, deleted=deleted)
+    target.mark_cleared(batch, now=now)
+
+
+def _version_columns(name: str) -> list[str]:
+    return {"flow_runs": ["id", "seq", "updated"], "task_runs": ["id", "seq", "updated"]}.get(name, ["id"])
+
+
+def _versions(target: Place, batch: Batch, name: str) -> dict[UUID, tuple[Any, ...]]:
+    table = target.table(batch, name, _version_columns(name))
+    columns = [table.column(one).to_pylist() for one in _version_columns(name)]
+    return {as_id(id): tuple(rest) for id, *rest in zip(*columns, strict=True)}
+
+
+def _unchanged(runs: Sequence[UUID], kept: dict[str, dict[UUID, tuple[Any, ...]]]) -> list[UUID]:
+    """Those of the runs that are there as they were archived, with nothing below them that was not."""
+    there = {
+        id: tuple(rest) for id, *rest in FlowRun.objects.filter(pk__in=runs).values_list(*_version_columns("flow_runs"))
+    }
+    changed = {id for id, version in there.items() if kept["flow_runs"].get(id) != version}
+    tasks = TaskRun.objects.filter(flow_run__in=runs).values_list("flow_run_id", *_version_columns("task_runs"))
+    changed |= {run for run, id, *version in tasks.iterator() if kept["task_runs"].get(id) != tuple(version)}
+    for name, model in (("logs", Log), ("artifacts", Artifact)):
+        beside: Any = model._default_manager.filter(flow_run_id__in=runs).values_list("flow_run_id", "pk")
+        changed |= {run for run, id in beside.iterator() if id not in kept[name]}
+    return [id for id in runs if id in there and id not in changed]

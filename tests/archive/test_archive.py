@@ -1,0 +1,243 @@
+"""Old runs are moved to Parquet: written and compared before they go, readable afterwards, and never lost."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from deployments.archive import place as places
+from deployments.archive import services
+from deployments.archive.place import ArchiveUnavailable, place
+from deployments.archive.selectors import Wanted, archived_run, archived_runs
+from deployments.archive.services import archive_runs, count_archivable
+from deployments.upkeep.services.retention import Ages, purge
+from orchestration.services import propose_flow_run_state, propose_task_run_state
+from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+from runs.states.selectors import states_of_task_run, unfolded
+from tests.factories import NOON, make_artifact, make_flow, make_flow_run, make_log, make_state, make_task_run
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+OLD = NOON - 20 * DAY
+
+
+@pytest.fixture(autouse=True)
+def archive(settings, tmp_path: Path) -> Path:
+    settings.ORION_ARCHIVE_PATH = str(tmp_path / "archive")
+    places._places.clear()
+    return tmp_path / "archive"
+
+
+def ended(at=OLD, state: str = "COMPLETED", tasks: int = 2, **fields) -> FlowRun:
+    run = make_flow_run("RUNNING", now=at, **fields)
+    for _ in range(tasks):
+        task = make_task_run("PENDING", flow_run=run, now=at)
+        propose_task_run_state(run_id=task.pk, proposed=make_state("RUNNING"), now=at)
+        propose_task_run_state(run_id=task.pk, proposed=make_state("COMPLETED"), now=at)
+    make_log(f"line of {run.name}", flow_run=run, now=at)
+    propose_flow_run_state(run_id=run.pk, proposed=make_state(state), now=at)
+    return run
+
+
+def archived(now=NOON):
+    return archive_runs(older_than=14 * DAY, now=now)
+
+
+def test_an_old_run_is_moved_with_everything_below_it():
+    run, young = ended(), ended(NOON - DAY)
+    make_artifact(None, flow_run_id=run.pk, now=OLD)
+    assert count_archivable(older_than=14 * DAY, now=NOON) == 1
+
+    done = archived()
+
+    assert (done.batches, done.flow_runs, done.task_runs) == (1, 1, 2)
+    assert dict(+done.deleted) == {"flow runs": 1, "task runs": 2, "logs": 1, "artifacts": 1}
+    assert [one.pk for one in FlowRun.objects.all()] == [young.pk]
+    kept = archived_run(run.pk)
+    assert kept is not None
+    assert (kept.task_run_count, kept.log_count, len(kept.artifacts)) == (2, 1, 1)
+    assert kept.logs[0].message == f"line of {run.name}"
+
+
+def fields_of(row) -> dict:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def test_the_archive_has_every_column_as_it_was():
+    run = ended(parameters={"ä": [1, None, "x"]}, tags=["prod", "a'b"], retries=3)
+    before = {
+        "run": fields_of(FlowRun.objects.get(pk=run.pk)),
+        "states": [fields_of(one) for one in FlowRunState.objects.filter(flow_run=run).order_by("seq")],
+        "tasks": {one.pk: fields_of(one) for one in TaskRun.objects.filter(flow_run=run)},
+        "histories": {one.pk: histories(states_of_task_run(one)) for one in TaskRun.objects.filter(flow_run=run)},
+    }
+
+    archived()
+
+    kept = archived_run(run.pk)
+    assert kept is not None
+    assert fields_of(kept.run) == before["run"]
+    assert [fields_of(one) for one in kept.states] == before["states"]
+    assert {one.pk: fields_of(one) for one in kept.task_runs} == before["tasks"]
+    found = {one.pk: histories([*unfolded(one), *kept.task_run_states.get(one.pk, ())]) for one in kept.task_runs}
+    assert found == before["histories"]
+
+
+def histories(states) -> list:
+    return [(one.pk, one.seq, one.type, one.name, one.timestamp, list(map(tuple, one.trail))) for one in states]
+
+
+def test_what_is_open_or_recent_or_has_such_a_run_in_it_stays():
+    parent = make_flow_run("RUNNING", now=OLD)
+    task = make_task_run("RUNNING", flow_run=parent, now=OLD)
+    make_flow_run("RUNNING", now=OLD, parent_task_run_id=task.pk)
+    propose_flow_run_state(run_id=parent.pk, proposed=make_state("COMPLETED"), now=OLD)
+    ended(NOON - 13 * DAY)
+
+    assert archived().batches == 0
+    assert FlowRun.objects.count() == 3
+
+
+def test_lists_go_by_time_state_flow_name_and_pages():
+    flow = make_flow("etl")
+    runs = [
+        ended(OLD - number * DAY, "FAILED" if number == 2 else "COMPLETED", flow=flow, tasks=0) for number in range(4)
+    ]
+    other = ended(OLD - 2 * DAY, tasks=0, name="needle one")
+    archived()
+
+    def found(limit: int = 10, **wanted) -> list:
+        return [one.id for one in archived_runs(Wanted(**wanted), limit=limit)]
+
+    assert found(flow="etl") == [one.pk for one in runs]
+    assert found(states=["FAILED"]) == [runs[2].pk]
+    assert found(name="NEEDLE") == [other.pk]
+    assert found(since=OLD - DAY) == [runs[0].pk, runs[1].pk]
+    assert found(until=OLD - 2 * DAY) == [runs[3].pk]
+    first = archived_runs(Wanted(flow="etl"), limit=2)
+    assert found(flow="etl", after=(first[-1].expected, first[-1].id)) == [runs[2].pk, runs[3].pk]
+    assert found(name="' OR 1=1 --") == []
+
+
+def test_nothing_is_deleted_upon_a_file_that_is_not_what_was_written(archive: Path, monkeypatch):
+    run = ended()
+    write = services.write
+
+    def torn(*args, **kwargs):
+        batch = write(*args, **kwargs)
+        file = Path(batch.folder, "task_runs.parquet")
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+        return batch
+
+    monkeypatch.setattr(services, "write", torn)
+
+    with pytest.raises(ArchiveUnavailable, match="checksum differs"):
+        archived()
+
+    assert FlowRun.objects.filter(pk=run.pk).exists()
+    assert Log.objects.count() == 1
+
+
+def test_a_place_that_cannot_be_written_deletes_nothing(settings, tmp_path: Path):
+    run = ended()
+    (tmp_path / "file").write_text("")
+    settings.ORION_ARCHIVE_PATH = str(tmp_path / "file" / "archive")
+
+    with pytest.raises((ArchiveUnavailable, OSError)):
+        archived()
+
+    assert FlowRun.objects.filter(pk=run.pk).exists()
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch):
+    def missing(name: str):
+        raise ImportError(name)
+
+    monkeypatch.setattr(places, "import_module", missing)
+
+    with pytest.raises(ArchiveUnavailable, match=r"pip install 'orionflow-server\[archive\]'"):
+        archived()
+
+
+def test_a_run_that_changed_after_it_was_written_stays_and_is_written_again(monkeypatch):
+    run = ended()
+    clear = services.clear
+
+    def changed_before(*args, **kwargs):
+        make_log("came late", flow_run=run, now=NOON)
+        clear(*args, **kwargs)
+
+    monkeypatch.setattr(services, "clear", changed_before)
+    archived()
+    assert FlowRun.objects.filter(pk=run.pk).exists()
+    monkeypatch.setattr(services, "clear", clear)
+
+    archived(NOON + timedelta(hours=1))
+
+    assert not FlowRun.objects.filter(pk=run.pk).exists()
+    assert [one.id for one in archived_runs(Wanted(), limit=10)] == [run.pk]
+    kept = archived_run(run.pk)
+    assert kept is not None
+    assert [one.message for one in kept.logs] == [f"line of {run.name}", "came late"]
+
+
+def test_who_was_killed_between_writing_and_deleting_is_followed_by_who_deletes(monkeypatch):
+    run = ended()
+    monkeypatch.setattr(services, "clear", lambda *args, **kwargs: None)
+    archived()
+    monkeypatch.undo()
+
+    again = archived()
+
+    assert (again.batches, again.deleted["flow runs"]) == (0, 1)
+    assert not FlowRun.objects.filter(pk=run.pk).exists()
+    assert len(place().batches()) == 1
+
+
+def test_files_without_a_manifest_are_not_there(archive: Path):
+    run = ended()
+    archived()
+    for manifest in archive.rglob("manifest.json"):
+        manifest.unlink()
+
+    assert place().batches() == []
+    assert archived_run(run.pk) is None
+
+
+def test_logs_of_runs_that_wait_for_the_archive_stay():
+    run = ended()
+
+    gone = purge(ages=Ages(logs=5 * DAY, archived=True), now=NOON, pause_seconds=0)
+
+    assert gone["logs"] == 0
+    assert Log.objects.filter(flow_run_id=run.pk).exists()
+    assert purge(ages=Ages(logs=5 * DAY), now=NOON, pause_seconds=0)["logs"] == 1
+
+
+def test_the_newest_artifact_of_a_key_is_in_both():
+    run = ended()
+    artifact = make_artifact("report", flow_run_id=run.pk, now=OLD)
+
+    archived()
+
+    assert Artifact.objects.filter(pk=artifact.pk).exists()
+    kept = archived_run(run.pk)
+    assert kept is not None
+    assert [one.key for one in kept.artifacts] == ["report"]
+
+
+def test_a_finished_task_run_takes_little(archive: Path):
+    for number in range(20):
+        ended(OLD - timedelta(minutes=number), tasks=50)
+
+    archived()
+
+    (batch,) = place().batches()
+    of_tasks = batch.files["task_runs"].bytes + batch.files["task_run_states"].bytes
+    print(of_tasks / batch.task_runs, {name: (one.rows, one.bytes) for name, one in batch.files.items()})
+    assert not TaskRunState.objects.exists()
+    assert json.loads(Path(batch.folder, "manifest.json").read_text())["files"]["task_runs"]["rows"] == 1000

@@ -1,0 +1,104 @@
+"""`orion archive`, and an archive that is killed at any moment: nothing is lost, and nothing is there twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests import warm
+from tests.site.running import environment, orion
+
+PROGRAM = """
+from orionflow import flow, task
+@task
+def one(x): return x
+@flow
+def small():
+    one(1)
+    one(2)
+for _ in range({runs}): small()
+"""
+
+
+def home_with_runs(tmp_path: Path, runs: int) -> dict[str, str]:
+    warm.run(
+        [sys.executable, "-c", PROGRAM.format(runs=runs)], env=environment(tmp_path), check=True, capture_output=True
+    )
+    return {"ORION_ARCHIVE_PATH": str(tmp_path / "archive")}
+
+
+def said(home: Path, *words: str, **more: str):
+    answer = orion(home, "archive", *words, "-o", "json", **more)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+def ids_in(home: Path) -> set[str]:
+    with closing(sqlite3.connect(home / "orion.db")) as database:
+        return {str(id) for (id,) in database.execute("SELECT quote(id) FROM runs_flowrun")}
+
+
+def test_runs_are_moved_listed_shown_and_verified(tmp_path: Path):
+    where = home_with_runs(tmp_path, 3)
+    assert said(tmp_path, "run", "--older-than", "0.001s", "--dry-run", **where) == {"flow_runs": 3}
+
+    moved = said(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
+
+    assert (moved["flow_runs"], moved["task_runs"]) == (3, 6)
+    assert ids_in(tmp_path) == set()
+    assert [day["flow_runs"] for day in said(tmp_path, "ls", **where)] == [3]
+    listed = said(tmp_path, "runs", "--flow", "small", "--state", "completed", **where)
+    assert len(listed) == 3
+    assert all(one["archived"] for one in listed)
+    shown = said(tmp_path, "inspect", listed[0]["id"], **where)
+    assert [[state["type"] for state in task["states"]][-1] for task in shown["task_runs"]] == ["COMPLETED"] * 2
+    assert said(tmp_path, "verify", **where) == {"batches": 1, "flaws": []}
+
+
+def test_it_says_what_is_wrong(tmp_path: Path):
+    where = home_with_runs(tmp_path, 1)
+
+    without = orion(tmp_path, "archive", "ls")
+    missing = orion(tmp_path, "archive", "inspect", str(uuid4()), **where)
+    odd = orion(tmp_path, "archive", "runs", "--since", "yesterday", **where)
+
+    assert (without.returncode, missing.returncode, odd.returncode) == (1, 5, 2)
+    assert "ORION_ARCHIVE_PATH" in without.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_an_archive_that_is_killed_again_and_again_loses_nothing(tmp_path: Path):
+    where = home_with_runs(tmp_path, 60)
+    with closing(sqlite3.connect(tmp_path / "orion.db")) as database:
+        number = database.execute("SELECT count(*) FROM runs_flowrun").fetchone()[0]
+    command = [sys.executable, "-m", "orionflow", "archive", "run", "--older-than", "0.001s", "--yes"]
+    for _ in range(6):
+        running = subprocess.Popen(
+            command, env=environment(tmp_path, **where), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(random.uniform(0.6, 2.2))
+        running.kill()
+        running.wait()
+
+        listed = said(tmp_path, "runs", "--limit", "1000", **where)
+        assert len(ids_in(tmp_path)) + len(listed) >= number
+        assert len({one["id"] for one in listed}) == len(listed)
+
+    said(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
+
+    assert ids_in(tmp_path) == set()
+    listed = said(tmp_path, "runs", "--limit", "1000", **where)
+    assert len(listed) == len({one["id"] for one in listed}) == number
+    assert said(tmp_path, "verify", **where)["flaws"] == []
+    assert os.path.exists(where["ORION_ARCHIVE_PATH"])
