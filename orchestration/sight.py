@@ -74,7 +74,7 @@ class Sight(Protocol):
 
     @property
     def reach(self) -> Reach:
-        """What they name at the moment."""
+        """The objects that they name at the moment."""
 
     def only_seen(self, sql: str, *, has_params: bool) -> str:
         """The statement, whose tables have only the rows that are seen."""

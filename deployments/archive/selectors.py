@@ -74,7 +74,7 @@ class ArchivedRun:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What somebody has rights on who sees in part."""
+    """The objects that somebody has rights on who sees in part."""
 
     names: Sequence[str] = field(default_factory=tuple)
 
@@ -208,7 +208,7 @@ def _states_of(where: Place, batch: Batch, tasks: Sequence[UUID]) -> dict[UUID, 
 
 
 def _seen() -> Seen | None:
-    """What limits whoever asks; None for who may see everything."""
+    """Return the objects that limit what is seen; None for who may see everything."""
     sight = current_sight.get()
     if sight is None:
         return None

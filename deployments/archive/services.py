@@ -154,7 +154,7 @@ def _flow_runs(rows: Any, names: Sequence[str]) -> list[tuple[Any, ...]]:
 
 
 def _belongs(runs: Sequence[FlowRun]) -> list[list[str]]:
-    """What runs and those that they are nested in belong to: deployments, work queues and tags."""
+    """Return the deployments, queues and tags that runs, and those that they are nested in, belong to."""
     own = {run.pk: _own(run) for run in runs}
     above = {run.pk: run.parent_task_run_id for run in runs}
     level = {pk: parent for pk, parent in above.items() if parent is not None}
