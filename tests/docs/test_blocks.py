@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,7 +34,10 @@ OF_THE_SYSTEM = {
 ELSEWHERE = {"python", "console", "sh", "bash", "text", "html", "css", "js", "mjs", "sql", "http", "django"}
 # The examples of commands.md are those of the commands, which tests/cli reads.
 CONSOLES = [block for block in every_block("console", "sh", "bash") if block.page.name != "commands.md"]
-FOLLOWED = [ROOT / "docs" / name for name in ("tutorial.md",)]
+FOLLOWED = [
+    ROOT / "docs" / f"{name}.md"
+    for name in ("tutorial", "howto/limits", "howto/calendars", "howto/from-cron", "howto/other-languages")
+]
 
 
 def read_ini(text: str) -> None:
@@ -48,8 +52,11 @@ def read_nginx(text: str) -> None:
     text = re.sub(r"^\s*(ssl_certificate\w*|include) .*;$", "", text, flags=re.MULTILINE).replace(" ssl;", ";")
     is_server = re.search(r"^\s*(server|upstream|map) ", text, re.MULTILINE)
     whole = f"events {{}}\nhttp {{ {text if is_server else f'server {{ {text} }}'} }}\n"
-    asked = [nginx, "-t", "-q", "-g", "pid /dev/null; error_log stderr;", "-c", "/dev/stdin"]
-    ended = subprocess.run(asked, input=whole, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "nginx.conf")
+        file.write_text(f"pid {folder}/pid; error_log stderr;\n{whole}")
+        asked = [nginx, "-t", "-q", "-p", folder, "-c", str(file)]
+        ended = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert "[emerg]" not in ended.stderr or "bind()" in ended.stderr, ended.stderr
 
 
