@@ -16,7 +16,7 @@ from benchmarks.http_load import Connection
 from benchmarks.measuring import QUICK, Processors, empty_home, percentile, report, running_server
 from benchmarks.postgresql import postgresql
 
-RUNS = 100 if QUICK else 800
+RUNS = 100 if QUICK else 640
 AGENTS = (1, 4, 16, 64)
 AT_ONCE = (1, 10)
 

@@ -31,7 +31,7 @@ from orion_site.operators.records import RecordAdmin, SettingAdmin
 @admin.register(models.WorkPool)
 class WorkPoolAdmin(CommandingAdmin, SettingAdmin):
     commands = ON_WORK
-    list_display = ["name", "type", "is_paused", "concurrency_limit", "updated"]
+    list_display = ["name", "type", "is_paused", "concurrency_limit", "fair_share", "updated"]
     list_filter = ["is_paused"]
     search_fields = ["=id", "name"]
     readonly_fields = ["default_queue_id"]

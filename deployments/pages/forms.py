@@ -8,6 +8,7 @@ from django import forms
 from django.core.validators import RegexValidator
 
 from orion_site.forms.fields import NameField, NumberField, ObjectField, TagsField
+from orionflow.contract.work import FAIR_SHARE_PATTERN
 
 _LIMIT = "How many runs may be under way at once. Empty: no limit."
 
@@ -17,6 +18,14 @@ class PoolForm(forms.Form):
 
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}), empty_value=None)
     concurrency_limit = NumberField(required=False, label="Limit", help_text=_LIMIT)
+    fair_share = forms.CharField(
+        required=False,
+        empty_value=None,
+        max_length=255,
+        validators=[RegexValidator(FAIR_SHARE_PATTERN, "Write deployment, author, or tag:… such as tag:team.")],
+        help_text="By what runs of one priority take turns: deployment, author (of the deployment), or tag:team for "
+        "its tag that begins with team:. Empty: who waits longest goes first.",
+    )
     base_job_template = ObjectField(
         required=False,
         label="Job template",
@@ -35,7 +44,7 @@ class NewPoolForm(PoolForm):
         ],
         help_text="Who executes the runs. It stays as it is.",
     )
-    field_order = ("name", "type", "description", "concurrency_limit", "base_job_template")
+    field_order = ("name", "type", "description", "concurrency_limit", "fair_share", "base_job_template")
 
 
 class QueueForm(forms.Form):

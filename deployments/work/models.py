@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.core.validators import RegexValidator
 from django.db import models
 
+from orionflow.contract.work import FAIR_SHARE_PATTERN
 from runs.models import NAME, Row
 
 
@@ -23,6 +25,7 @@ class WorkPool(Row):
         max_length=255,
         null=True,
         blank=True,
+        validators=[RegexValidator(FAIR_SHARE_PATTERN, "Write deployment, author, or tag:… such as tag:team.")],
         help_text="By what runs of one priority take turns: deployment, author or tag:… (empty: no turns).",
     )
     default_queue_id = models.UUIDField(null=True)

@@ -164,6 +164,20 @@ def test_a_run_in_a_full_queue_names_who_holds_its_places(api, counted):
     assert "1 of 1 slots" in told["reasons"][1]["text"]
 
 
+def test_where_runs_take_turns_a_run_says_what_its_share_has_under_way(api):
+    queue = make_queue(last_polled=timezone.now())
+    WorkPool.objects.update(fair_share="tag:team")
+    run = deployed(queue=queue, tags=["team:sales"])
+    other = deployed("RUNNING", queue=queue, tags=["team:research"])
+    assert codes(why(api, run)) == ["due"]
+
+    FlowRun.objects.filter(pk=other.pk).update(deployment_id=run.deployment_id)
+
+    (_, told) = why(api, run)["reasons"]
+    assert told["code"] == "fair_share"
+    assert "by tag:team, and its share 'team:sales' has 1 run under way" in told["text"]
+
+
 @pytest.mark.parametrize("generations", [1, 2])
 def test_a_run_whose_caller_holds_the_place_that_it_waits_for_says_so(api, generations):
     queue = make_queue(concurrency_limit=1, last_polled=timezone.now())

@@ -74,6 +74,23 @@ def test_a_pool_is_paused_limited_and_set_free_again(api):
     assert api.call("PATCH", "/work_pools/none", {}).status_code == 404
 
 
+@pytest.mark.parametrize("key", ["deployment", "author", "tag:team"])
+def test_a_pool_shares_fairly_by_what_it_is_asked_to(api, key):
+    make_pool(api, fair_share="deployment")
+
+    assert api.call("PATCH", "/work_pools/pool", {"fair_share": key}).status_code == 204
+    shared = api.read("/work_pools/pool").json()
+    api.call("PATCH", "/work_pools/pool", {"fair_share": None})
+
+    assert shared["fair_share"] == key
+    assert "fair_share" not in api.read("/work_pools/pool").json()
+
+
+@pytest.mark.parametrize("key", ["", "owner", "tag:", "tag:a b", "tag:a:b", "tag:" + "x" * 252])
+def test_other_keys_of_fair_shares_are_refused(api, key):
+    assert make_pool(api, fair_share=key).status_code == 422
+
+
 def test_a_deleted_pool_takes_its_queues_and_workers_along(api):
     make_pool(api)
     beat(api)

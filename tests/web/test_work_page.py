@@ -100,14 +100,19 @@ def test_a_pool_is_made_and_changed_in_forms(browser: Client):
     made = browser.post("/work/pools/new", {"name": "cluster", "type": "process", "base_job_template": "{}"})
     pool = WorkPool.objects.get(name="cluster")
     filled = browser.get(f"/work/pools/{pool.pk}/edit").context["form"].initial
-    changed = browser.post(
-        f"/work/pools/{pool.pk}/edit", {"description": "fast", "concurrency_limit": "4", "base_job_template": "{}"}
-    )
+    fields = {"description": "fast", "concurrency_limit": "4", "fair_share": "tag:team", "base_job_template": "{}"}
+    changed = browser.post(f"/work/pools/{pool.pk}/edit", fields)
 
     pool.refresh_from_db()
     assert (made.status_code, changed.status_code) == (302, 302)
     assert filled["concurrency_limit"] is None
     assert (pool.type, pool.description, pool.concurrency_limit) == ("process", "fast", 4)
+    assert pool.fair_share == "tag:team"
+    assert "take turns by tag:team" in browser.get("/work").content.decode()
+
+    browser.post(f"/work/pools/{pool.pk}/edit", {**fields, "fair_share": ""})
+    pool.refresh_from_db()
+    assert pool.fair_share is None
 
 
 @pytest.mark.parametrize(
@@ -117,6 +122,7 @@ def test_a_pool_is_made_and_changed_in_forms(browser: Client):
         ({"name": "a/b"}, "must not contain"),
         ({"name": "prefect-pool"}, "prefect"),
         ({"name": "x", "concurrency_limit": "-1"}, "greater than or equal to 0"),
+        ({"name": "x", "fair_share": "owner"}, "Write deployment, author, or tag:"),
         ({"name": "x", "base_job_template": "[1]"}, "Write a JSON object"),
         ({"name": "x", "base_job_template": '{"variables": {}}'}, "job_configuration"),
     ],

@@ -34,8 +34,8 @@ def create_work_pool(*, columns: Mapping[str, Any], now: datetime) -> WorkPool:
 
 @repeated_on_conflict
 def update_work_pool(*, name: str, changes: Mapping[str, Any], now: datetime) -> None:
-    if changes.keys() - {"is_paused", "concurrency_limit"}:
-        _refuse_reserved(name, "changed but for its limit and its pause")
+    if changes.keys() - {"is_paused", "concurrency_limit", "fair_share"}:
+        _refuse_reserved(name, "changed but for its limits and its pause")
     refuse_bad_template(changes)
     with write_transaction():
         pool = locked_pool(name)

@@ -8,9 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from deployments.dispatch.selectors.liveness import is_recent, is_served, served_queues
+from deployments.dispatch.selectors.shares import going, shares_of
+from deployments.limits.selectors.capacity import holding_by_deployment
 from deployments.limits.selectors.holders import holders_in
 from deployments.models import Deployment, Lease, Worker, WorkPool, WorkQueue
 from orchestration.authors import refusal
+from orionflow.contract.work import BY_DEPLOYMENT
 from runs.models import FlowRun
 from runs.why.selectors.blockers import HOLDERS_SHOWN, Reason, moment_text
 
@@ -61,6 +64,24 @@ def _in_queue(run: FlowRun, queue: WorkQueue, now: datetime) -> Iterator[Reason]
     yield from _full(run, "queue", queue)
     if queue.work_pool is not None:
         yield from _full(run, "pool", queue.work_pool)
+        yield from _others_turn(run, queue.work_pool)
+
+
+def _others_turn(run: FlowRun, pool: WorkPool) -> Iterator[Reason]:
+    """Yield a reason if the pool shares fairly and runs of the same share go on: those that have fewer go first."""
+    if pool.fair_share is None:
+        return
+    holding = holding_by_deployment()
+    fair: dict[UUID | None, str] = {pool.pk: pool.fair_share}
+    shares = shares_of(fair, holding, {run.deployment_id})
+    mine = shares[pool.pk, run.deployment_id]
+    if runs := going(shares, holding, fair).get(mine):
+        whose = f"share {mine[1]!r}" if mine[1] and pool.fair_share != BY_DEPLOYMENT else "share"
+        under_way = "1 run" if runs == 1 else f"{runs} runs"
+        turns = f"In work pool {pool.name!r} runs take turns by {pool.fair_share}"
+        text = f"{turns}, and its {whose} has {under_way} under way: those with fewer go first."
+        fix = f"Wait for its turn, or end the turns: orion work-pool clear-fair-share {pool.name}"
+        yield Reason("fair_share", text, fix, run.next_scheduled_start_time)
 
 
 def blockers_of_queue(

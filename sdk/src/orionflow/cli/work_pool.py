@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -16,6 +17,7 @@ from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command
 from orionflow.cli.work_queue import QUEUE, STATUS, limit_text, preview_command, status_text, throttles
+from orionflow.contract.work import FAIR_SHARE_PATTERN
 
 TEMPLATE_HELP = "A file with the job template, as JSON."
 
@@ -37,6 +39,8 @@ work_pool = LazyGroup(
             "resume": "Start runs of a pool again.",
             "set-concurrency-limit": "Limit how many of its runs go at once.",
             "clear-concurrency-limit": "Lift the limit of a pool.",
+            "set-fair-share": "Let runs of one priority take turns.",
+            "clear-fair-share": "Let the run that waits longest go first.",
             "delete": "Delete a work pool with its queues.",
         },
     },
@@ -57,6 +61,7 @@ def _columns(session: Session, rows: Sequence[Json]) -> Columns:
         Col("POOL", "name"),
         Col("STATUS", "status", row=status),
         Col("LIMIT", "concurrency_limit", row=lambda one: limit_text(one["concurrency_limit"])),
+        Col("FAIR SHARE", "fair_share", row=lambda one: one.get("fair_share") or "-"),
         Col("TYPE", "type"),
         Col("DESCRIPTION", "description"),
         ID,
@@ -86,6 +91,32 @@ inspect = POOL.inspect(
     times=True,
 )
 pause, resume, set_concurrency_limit, clear_concurrency_limit = throttles(POOL, "cluster", 20, "what runs goes on")
+FAIR_SHARE_HELP = (
+    "KEY says whose turn it is: `deployment`, `author` for the author of the deployment, or `tag:team` for the tag of "
+    "the deployment that begins with team:."
+)
+
+
+def _fair_share(context: click.Context, parameter: click.Parameter, key: str | None) -> str | None:
+    if key is not None and not re.match(FAIR_SHARE_PATTERN, key):
+        raise click.BadParameter("Write deployment, author, or tag:… such as tag:team.")
+    return key
+
+
+set_fair_share = POOL.change(
+    f"Let runs of one priority take turns, so that a crowd starves nobody. {FAIR_SHARE_HELP}",
+    ("orion work-pool set-fair-share cluster tag:team", "by tags such as team:sales"),
+    "orion work-pool set-fair-share cluster deployment",
+    changes=lambda options: {"fair_share": options["key"]},
+    done="shares fairly by {key}",
+    params=[click.Argument(["key"], callback=_fair_share)],
+)
+clear_fair_share = POOL.change(
+    "Let the run that waits longest go first, whosever it is.",
+    "orion work-pool clear-fair-share cluster",
+    changes={"fair_share": None},
+    done="shares by the order of arrival",
+)
 preview = preview_command(
     POOL,
     "Show the runs that workers would be given next, in that order. Limits and pauses count.",
@@ -114,18 +145,20 @@ delete = POOL.delete(
     help="Where runs go: process, docker or kubernetes.",
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many of its runs at once.")
+@click.option("--fair-share", metavar="KEY", callback=_fair_share, help="Take turns by deployment, author or tag:….")
 @click.option("--description", metavar="TEXT", help="What it is for.")
 @click.option("--paused", is_flag=True, help="Start none of its runs yet.")
 @click.option("--base-job-template", "template", type=click.Path(path_type=Path), help=TEMPLATE_HELP)
 def create(
-    session: Session, name: str, kind: str, limit: int | None, description: str | None, paused: bool,
-    template: Path | None,
+    session: Session, name: str, kind: str, limit: int | None, fair_share: str | None, description: str | None,
+    paused: bool, template: Path | None,
 ) -> None:  # fmt: skip
     """Create a work pool with a default queue."""
     fields = {
         "name": name,
         "type": kind,
         "concurrency_limit": limit,
+        "fair_share": fair_share,
         "description": description,
         "is_paused": paused,
         "base_job_template": read_template(template),

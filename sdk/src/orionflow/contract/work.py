@@ -13,6 +13,7 @@ from pydantic import Field
 
 from orionflow.contract.wire import (
     NAME_PATTERN,
+    OWN,
     Answer,
     Findable,
     JSONObject,
@@ -31,7 +32,8 @@ Status = Literal["READY", "NOT_READY", "PAUSED"]
 # By what a pool shares fairly among runs of one priority: `deployment`, `author`, or `tag:team` for the tag of a
 # deployment that begins with "team:".
 BY_DEPLOYMENT, BY_AUTHOR, TAG_KEY = "deployment", "author", "tag:"
-FairShare = Annotated[str, Field(max_length=255, pattern=rf"^({BY_DEPLOYMENT}|{BY_AUTHOR}|{TAG_KEY}[^\s:]+)$")]
+FAIR_SHARE_PATTERN = rf"^({BY_DEPLOYMENT}|{BY_AUTHOR}|{TAG_KEY}[^\s:]+)$"
+FairShare = Annotated[str, Field(max_length=255, pattern=FAIR_SHARE_PATTERN)]
 
 # --- pools ----------------------------------------------------------------------------------------------------------
 
@@ -66,7 +68,7 @@ class WorkPool(Stored):
     base_job_template: dict[str, Any] = {}
     is_paused: bool = False
     concurrency_limit: int | None = None
-    fair_share: str | None = None
+    fair_share: Annotated[str | None, OWN] = None
     # None for a pool of agents: no worker says whether it is there.
     status: Status | None = None
     default_queue_id: UUID | None = None
