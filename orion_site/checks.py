@@ -38,6 +38,19 @@ def check_debug(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 
 
 @register("orion")
+def check_replica(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if "replica" not in settings.DATABASES or "postgresql" in settings.DATABASES["default"]["ENGINE"]:
+        return []
+    return [
+        Error(
+            "ORION_DATABASE_REPLICA_URL names a replica, and ORION_DATABASE_URL no PostgreSQL that could have one.",
+            hint="Unset one of the two, or set both to PostgreSQL.",
+            id="orion.E013",
+        )
+    ]
+
+
+@register("orion")
 def check_base_path(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     path = settings.FORCE_SCRIPT_NAME
     if not path or (path.startswith("/") and not path.endswith("/") and "//" not in path):

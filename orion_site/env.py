@@ -124,7 +124,29 @@ def database_from_url(url: str) -> dict[str, Any]:
     )
 
 
-def _parts_of(url: str) -> SplitResult:
+def replica_from_url(url: str) -> dict[str, Any]:
+    """Django's database settings of a replica: never written to, and given up soon where it does not answer.
+
+    Raises ImproperlyConfigured for anything but PostgreSQL.
+    """
+    name = "ORION_DATABASE_REPLICA_URL"
+    if _parts_of(url, name).scheme.split("+")[0] not in {"postgresql", "postgres"}:
+        raise ImproperlyConfigured(
+            f"{name} is that of a PostgreSQL server; write postgresql://user:password@host/name."
+        )
+    found = _postgresql(url)
+    options = found["OPTIONS"]
+    options["pool"] |= {"min_size": 0, "timeout": 2, "reconnect_timeout": 2}
+    options |= {
+        "connect_timeout": 2,
+        "application_name": "orion-replica",
+        "options": f"{options['options']} -c default_transaction_read_only=on",
+    }
+    # Tests have one database.
+    return {**found, "TEST": {"MIRROR": "default"}}
+
+
+def _parts_of(url: str, name: str = "ORION_DATABASE_URL") -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -132,7 +154,7 @@ def _parts_of(url: str) -> SplitResult:
         # What the error repeats may be the password.
         why = "its host or port cannot be read"
         fix = "in a password write @ as %40, / as %2F, [ as %5B and # as %23"
-        raise ImproperlyConfigured(f"ORION_DATABASE_URL: {why}; {fix}.") from None
+        raise ImproperlyConfigured(f"{name}: {why}; {fix}.") from None
     return parts
 
 

@@ -21,6 +21,7 @@ from orion_site.env import (
     host_of,
     orion_home,
     path_of,
+    replica_from_url,
     result_folders,
     trusted_origins,
 )
@@ -68,6 +69,7 @@ MIDDLEWARE = [
     "orion_site.accounts.refused.RefusedButtonsMiddleware",
     "orion_site.http.middleware.MaskingMiddleware",
     "orion_site.preferences.middleware.PreferencesMiddleware",
+    "orion_site.database.replica.ReadYourWritesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -106,12 +108,19 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "orion_site.preferences.middleware.preferences",
                 "orion_site.accounts.sign_in.signed_in",
+                "orion_site.database.replica.read_of",
             ],
         },
     }
 ]
 
 DATABASES = {"default": database_from_url(database_url())}
+# Lists, charts and exports may be read there, and then say as of when they are.
+DATABASE_ROUTERS: list[str] = []
+if replica_url := env_str("ORION_DATABASE_REPLICA_URL"):
+    DATABASES["replica"] = replica_from_url(replica_url)
+    DATABASE_ROUTERS.append("orion_site.database.replica.ReplicaRouter")
+ORION_DATABASE_REPLICA_MAX_LAG_SECONDS = env_float("ORION_DATABASE_REPLICA_MAX_LAG_SECONDS", 30, minimum=1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 USE_TZ = True

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from orion_site.settings import *  # noqa: F403
+from orion_site.settings import DATABASES
 from orion_site.settings import REST_FRAMEWORK as OF_THE_SERVER
 
 INSTALLED_APPS = ["rest_framework", "runs", "deployments", "events", "orion_site.audit"]
 MIDDLEWARE = []
+# A run reads what it has just written.
+DATABASES = {"default": DATABASES["default"]}
+DATABASE_ROUTERS = []
 ROOT_URLCONF = "orion_site.urls_api"
 TEMPLATES = []
 # No browsable pages: they need templates.

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from deployments.pages.selectors.deployment_lines import DeploymentFilter, Health, LineCursor, deployments_page
 from orion_site.accounts.permissions import Action, requires
+from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page
 from runs.pages.filtering import Chip, address_after, address_with, address_without
 from runs.pages.saved_views import begins_with_default, views_above
@@ -20,6 +21,7 @@ CHIPS = {"q": "name", "flow": "flow", "tag": "tag", "show": "state"}
 
 
 @requires(Action.READ_DEPLOYMENTS)
+@may_lag
 @begins_with_default("deployments")
 @live_page
 def deployments(request: HttpRequest) -> HttpResponse:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from events.pages.links import named
 from events.pages.selectors.events import PAGE_SIZE, EventWish, event_with_cause, events_page
 from orion_site.accounts.permissions import Action, requires
+from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
 from runs.pages.filtering import address_after, address_without, read_since, since_choices
 from runs.pages.saved_views import begins_with_default, views_above
@@ -18,6 +19,7 @@ from runs.pages.selectors.keyset import Cursor
 
 
 @requires(Action.READ_EVENTS)
+@may_lag
 @begins_with_default("events")
 @live_page
 def events(request: HttpRequest) -> HttpResponse:
@@ -42,6 +44,7 @@ def events(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.READ_EVENTS)
+@may_lag
 @live_page
 def event(request: HttpRequest, event_id: UUID) -> HttpResponse:
     found = event_with_cause(event_id)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
+from django.db import connections
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
@@ -31,6 +32,7 @@ from rest_framework.views import APIView
 from orchestration.api.errors import InvalidRequest, Refused, complaint, complaints_of
 from orchestration.api.fencing import names_an_attempt, write_as_attempt
 from orchestration.errors import DomainError
+from orchestration.reading import REPLICA
 from orchestration.sight import refuse_others, refuse_unseen, sees_in_part
 from orion_site.accounts.permissions import Action, may, refuse_held_by_others
 from orionflow.contract.masking import known
@@ -70,6 +72,8 @@ class Operation(APIView):
     fences_itself: ClassVar[bool] = False
     """Whether `perform` looks itself at the attempt that the headers of a write may name."""
 
+    may_lag: ClassVar[bool] = False
+    """Whether the answer may be that of a replica, some seconds old (`orion_site.database.replica`)."""
     masks_secrets: ClassVar[bool] = False
     """Whether the body is what a program says of itself, to be shown: secrets that are known do not get into it."""
 
@@ -105,12 +109,28 @@ class Operation(APIView):
             with self._recorded(request, path):
                 if names_an_attempt(request) and self._is_fenced():
                     answer = write_as_attempt(request, path, lambda: self.perform(**arguments))
+                elif self.may_lag and REPLICA in connections.settings:
+                    return self._lagging(request, arguments)
                 else:
                     answer = self.perform(**arguments)
         finally:
             # View and request hold each other until the next full collection; thousands of steps shall not wait for it.
             self.body = None
             arguments.clear()
+        return self._response_to(answer)
+
+    def _lagging(self, request: Request, arguments: Mapping[str, Any]) -> HttpResponseBase:
+        """Perform it on the replica, if that is fit for it."""
+        # Only a server with a replica needs it.
+        from orion_site.database.replica import answered, where_to_read
+
+        answer, read = answered(where_to_read(request), lambda: self.perform(**arguments))
+        response = self._response_to(answer)
+        for name, value in read.headers.items():
+            response.headers[name] = value
+        return response
+
+    def _response_to(self, answer: Any) -> HttpResponseBase:
         return answer if isinstance(answer, HttpResponseBase) else Response(answer, status=next(iter(self.answers)))
 
     def reported_runs(self, body: Any) -> Iterable[tuple[str, UUID | None]]:

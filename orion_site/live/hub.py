@@ -11,10 +11,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
 from secrets import token_hex
 from typing import TypeVar
@@ -43,6 +44,9 @@ STAGGER_SECONDS = 0.001
 # A page that was opened shows its socket within this time; after it, nobody is assumed to look.
 AWAKE_SECONDS = 60.0
 AWAKE_CHECK_SECONDS = 1.0
+# When changes were named, for pages that were read on a replica; and by so much more their clocks may differ.
+MOST_TIMES = 4096
+CLOCKS_DIFFER = timedelta(seconds=2)
 MOST_REMEMBERED_TOPICS = 20_000
 MOST_TOPICS_OF_A_SOCKET = 64
 LONGEST_TOPIC = 64
@@ -138,6 +142,7 @@ class Hub:
         self._open: set[Seat] = set()
         self._awake_until = 0.0
         self._awake_since = timezone.now()
+        self._times: deque[tuple[int, datetime]] = deque(maxlen=MOST_TIMES)
         self._lock = threading.Lock()
         self._work: asyncio.Task[None] | None = None
         # Changes of runs of which it has to be read what they belong to.
@@ -161,6 +166,14 @@ class Hub:
                 noted.open()
             self._awake_until = time.monotonic() + AWAKE_SECONDS
             return self.place
+
+    def place_as_of(self, moment: datetime) -> str:
+        """Where a page begins that shows the database as it was then; nowhere, if what changed since is not known."""
+        moment -= CLOCKS_DIFFER
+        if moment < self._awake_since:
+            return f"{self._tag}.0"
+        named = next((number for number, at in reversed(list(self._times)) if at <= moment), self._floor)
+        return f"{self._tag}.{max(named, self._floor)}"
 
     def number_of(self, place: str) -> int | None:
         """The number in a place of this hub; None in one of another process, or from before what is known."""
@@ -209,6 +222,7 @@ class Hub:
         if not topics:
             return
         self._number += 1
+        self._times.append((self._number, timezone.now()))
         shown: dict[Seat, set[str]] = defaultdict(set)
         for topic in topics:
             self._changed[topic] = self._number

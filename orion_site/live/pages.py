@@ -69,6 +69,8 @@ def live_page(view: View) -> View:
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         # Before the view reads anything: what changes from here on reaches the page through its socket.
         place = hub.place_for_page()
+        if (read := getattr(request, "orion_read", None)) is not None and read.as_of is not None:
+            place = hub.place_as_of(read.as_of)
         request.live_place = place  # type: ignore[attr-defined]
         names, address = request.GET.get(PARTS, ""), request.get_full_path()
         if request.method != "GET" or not names:

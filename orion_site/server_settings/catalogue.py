@@ -39,6 +39,15 @@ def database_words() -> str:
     parts = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{parts['NAME']}"
+    return _server_words(parts)
+
+
+def replica_words() -> str:
+    parts = settings.DATABASES.get("replica")
+    return _server_words(parts) if parts else ""
+
+
+def _server_words(parts: Mapping[str, Any]) -> str:
     return urlsplit(f"postgresql://{parts['HOST']}:{parts['PORT']}/{parts['NAME']}").geturl()
 
 
@@ -170,6 +179,13 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
             default=HOME,
         ),
         Entry("ORION_DATABASE_URL", "SQLite or PostgreSQL", read=database_words, default="a SQLite file in the home"),
+        Entry(
+            "ORION_DATABASE_REPLICA_URL",
+            "a replica of that PostgreSQL, where lists, charts and exports are read",
+            read=replica_words,
+            default="none",
+        ),
+        Entry("ORION_DATABASE_REPLICA_MAX_LAG_SECONDS", "a replica that is further behind is not read"),
         Entry("ORION_DATABASE_POOL_SIZE", "connections to PostgreSQL of each process", read=_pool_size, default="`20`"),
         Entry(
             "ORION_DATABASE_PREPARED_STATEMENTS",

@@ -10,7 +10,9 @@ from django.utils import timezone
 
 from orchestration.api.operations import Operation
 from orchestration.errors import FlowRunNotFound
+from orchestration.reading import refuse_lag
 from orion_site.accounts.permissions import Action
+from orionflow.contract.states import TERMINAL
 from runs.exports.rendering import render_export
 from runs.exports.selectors import exported_run
 
@@ -22,6 +24,7 @@ class ExportFlowRun(Operation):
 
     method = "GET"
     action_required = Action.READ_RUNS
+    may_lag = True
     media_type = "text/html"
     answers = {200: str}
     orchestrates = True
@@ -31,6 +34,8 @@ class ExportFlowRun(Operation):
         found = exported_run(run_id=id, now=now)
         if found is None:
             raise FlowRunNotFound(id=id)
+        if found.run.state_type not in TERMINAL:
+            refuse_lag()
         page = render_export(found, now=now).encode("utf-8", "replace")
         name = _PLAIN.sub("-", found.run.name or "").strip("-.") or str(id)
         return HttpResponse(

@@ -20,6 +20,7 @@ from deployments.models import Deployment, WorkQueue
 from orchestration.collector import collection_put_off
 from orchestration.core.states import StateType
 from orchestration.large import Bytes
+from orchestration.reading import reader
 from runs.in_common.core.dimensions import OMITTED, SampledRun
 from runs.in_common.core.findings import InCommon, in_common
 from runs.models import Environment, Flow, FlowRun, FlowRunState
@@ -153,7 +154,7 @@ def _raw(rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
         sql, params = rows.query.sql_with_params()
     except EmptyResultSet:
         return []
-    with connection.cursor() as cursor:
+    with reader().cursor() as cursor:
         cursor.execute(sql, params)
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found

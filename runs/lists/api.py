@@ -61,6 +61,7 @@ class RunQuestion(Operation):
 
     method = "POST"
     action_required = Action.READ_RUNS
+    may_lag = True
     body_optional = True
 
 

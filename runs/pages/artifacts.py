@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from orion_site.accounts.permissions import Action, requires
+from orion_site.database.replica import may_lag
 from runs.pages.filtering import address_after
 from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.selectors.artifacts import artifact_page, artifacts_page
@@ -15,6 +16,7 @@ from runs.pages.selectors.keyset import Cursor
 
 
 @requires(Action.READ_RUNS)
+@may_lag
 @begins_with_default("artifacts")
 def artifacts(request: HttpRequest) -> HttpResponse:
     key = request.GET.get("q", "").strip()

@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
+from orion_site.database.replica import may_lag
 from runs.comparing.core.compared import Difference
 from runs.comparing.selectors import comparison_of, last_good_before
 from runs.in_common.core.findings import CERTAINTY, Finding, percent
@@ -82,6 +83,7 @@ class FindingLine:
 
 
 @requires(Action.READ_RUNS)
+@may_lag
 def common(request: HttpRequest) -> HttpResponse:
     asked, now = read_filter(request.GET), timezone.now()
     chosen = chosen_runs(wanted=asked.wanted, now=now, most=LOOKED_AT)

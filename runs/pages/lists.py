@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
+from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
 from runs.pages.charts import plot_of, trend_of
 from runs.pages.filtering import (
@@ -63,6 +64,7 @@ def state_choices(asked: AskedFilter, query: QueryDict, now: datetime) -> list[S
 
 
 @requires(Action.READ_RUNS)
+@may_lag
 @begins_with_default("runs")
 @live_page
 def runs(request: HttpRequest) -> HttpResponse:
@@ -92,6 +94,7 @@ def runs(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.READ_RUNS)
+@may_lag
 @begins_with_default("flows")
 @live_page
 def flows(request: HttpRequest) -> HttpResponse:
@@ -109,6 +112,7 @@ def flows(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.READ_RUNS)
+@may_lag
 @live_page
 def flow(request: HttpRequest, flow_id: UUID) -> HttpResponse:
     after = Cursor.read(request.GET.get("after", ""))

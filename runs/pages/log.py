@@ -20,7 +20,9 @@ from django.views.decorators.http import require_safe
 from pydantic_core import to_json
 
 from orchestration.core.states import TERMINAL
+from orchestration.reading import refuse_lag
 from orion_site.accounts.permissions import Action, requires
+from orion_site.database.replica import may_lag
 from orionflow.contract.states import BAD
 from runs.models import FlowRun, Log, TaskRun
 from runs.pages.selectors import log as selectors
@@ -187,9 +189,11 @@ def task_run_error(request: HttpRequest, run_id: UUID) -> HttpResponse:
 
 
 def _known(runs: QuerySet[R]) -> R:
-    run = runs.only("name").first()
+    run = runs.only("name", "state_type").first()
     if run is None:
         raise Http404
+    if run.state_type not in TERMINAL:
+        refuse_lag()
     return run
 
 
@@ -203,6 +207,7 @@ def _to_error(request: HttpRequest, page: str, lines: QuerySet[Log]) -> HttpResp
 
 
 @requires(Action.READ_RUNS)
+@may_lag
 @require_safe
 def flow_run_file(request: HttpRequest, run_id: UUID, kind: str) -> HttpResponseBase:
     run = _known(FlowRun.objects.filter(pk=run_id))
@@ -211,6 +216,7 @@ def flow_run_file(request: HttpRequest, run_id: UUID, kind: str) -> HttpResponse
 
 
 @requires(Action.READ_RUNS)
+@may_lag
 @require_safe
 def task_run_file(request: HttpRequest, run_id: UUID, kind: str) -> HttpResponseBase:
     run = _known(TaskRun.objects.filter(pk=run_id))

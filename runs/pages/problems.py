@@ -21,6 +21,7 @@ from django.views.decorators.http import require_POST
 from orchestration.errors import ProblemNotFound
 from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action, actor_of, requires
+from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page
 from runs.models import FlowRun, Problem
 from runs.naming import listed
@@ -155,6 +156,7 @@ class WaitingLine:
 
 
 @requires(Action.READ_RUNS)
+@may_lag
 @live_page
 def problems(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
@@ -186,6 +188,7 @@ def problems(request: HttpRequest) -> HttpResponse:
 
 
 @requires(Action.READ_RUNS)
+@may_lag
 @live_page
 def problem(request: HttpRequest, problem_id: UUID) -> HttpResponse:
     now = timezone.now()

@@ -8,6 +8,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
+from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
 from runs.pages.filtering import STATE_CHOICES, address_after, read_filter, since_choices
 from runs.pages.saved_views import begins_with_default, views_above
@@ -21,6 +22,7 @@ CHOICES = [(value, words) for value, words in STATE_CHOICES if value not in {"wa
 
 
 @requires(Action.READ_RUNS)
+@may_lag
 @begins_with_default("task-runs")
 @live_page
 def task_runs(request: HttpRequest) -> HttpResponse:

@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
+from orion_site.database.replica import may_lag
 from runs.time_spent.core.stretches import Share
 from runs.time_spent.selectors.of_fleet import time_of_fleet
 from runs.time_spent.selectors.of_run import TimeSpent
@@ -59,6 +60,7 @@ def lines_of_time(shares: Sequence[Share], whole: timedelta) -> list[ShareLine]:
 
 
 @requires(Action.READ_RUNS)
+@may_lag
 def time_of_runs(request: HttpRequest) -> HttpResponse:
     period = request.GET.get("since", "24h").removeprefix("-")
     period = period if period in PERIODS else "24h"

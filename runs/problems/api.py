@@ -68,6 +68,7 @@ class FilterProblems(Operation):
 
     method = "POST"
     action_required = Action.READ_RUNS
+    may_lag = True
     answers = {200: list[contract.Problem]}
     body_optional = True
 
@@ -82,6 +83,7 @@ class CountProblems(Operation):
 
     method = "POST"
     action_required = Action.READ_RUNS
+    may_lag = True
     answers = {200: int}
     body_optional = True
 
@@ -94,6 +96,7 @@ class ReadProblem(Operation):
 
     method = "GET"
     action_required = Action.READ_RUNS
+    may_lag = True
     answers = {200: contract.Problem}
 
     def perform(self, id: UUID) -> dict[str, Any]:

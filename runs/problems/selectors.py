@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import IntegerField, OuterRef, Q, QuerySet, Subquery, UUIDField
 from django.db.models.expressions import RawSQL
 
 from deployments.dispatch.selectors.liveness import online
 from deployments.models import Worker
+from orchestration.reading import reader
 from orchestration.sight import sees_in_part
 from orchestration.tables import dialect
 from orionflow.contract.states import BAD, HOLDING, in_order
@@ -85,7 +85,7 @@ def _counts(problem_ids: Sequence[UUID], cap: int) -> list[tuple[int, int]]:
         for state in ("", f" AND r.state_type IN ({bad}) AND r.state_id = o.id"):
             parts.append(f"(SELECT COUNT(*) FROM (SELECT DISTINCT o.run_id {of_it}{state} LIMIT {cap}) counted)")
             values.append(spell.uuid(problem_id))
-    with connection.cursor() as cursor:
+    with reader().cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(parts)}", values)
         row = cursor.fetchone()
     return [(row[number], row[number + 1]) for number in range(0, len(row), 2)]
@@ -98,7 +98,7 @@ def _sampled(problem_ids: Sequence[UUID]) -> list[tuple[UUID, UUID | None, str, 
         "SELECT * FROM (SELECT problem_id, flow_id, run_id FROM runs_occurrence WHERE problem_id = %s "
         f"AND NOT is_consequence ORDER BY seen_at DESC, id DESC LIMIT {SAMPLED}) newest"
     )
-    with connection.cursor() as cursor:
+    with reader().cursor() as cursor:
         cursor.execute(
             "SELECT o.problem_id, o.flow_id, COALESCE(r.deployment_version, r.flow_version, ''), COUNT(*) "
             f"FROM ({' UNION ALL '.join([newest] * len(problem_ids))}) o JOIN runs_flowrun r ON r.id = o.run_id "

@@ -18,6 +18,8 @@ ResultPageOut = Annotated[dict[str, Any], Shaped(contract.ResultPage)]
 class FilterResults(RunQuestion):
     """List stored results of the newest runs that completed."""
 
+    # Files are deleted by it.
+    may_lag = False
     answers = {200: ResultPageOut}
 
     def perform(self, body: contract.ResultListing) -> ResultPageOut:

@@ -47,6 +47,7 @@ class ReadTimeOfFlowRuns(Operation):
 
     method = "GET"
     action_required = Action.READ_RUNS
+    may_lag = True
     answers = {200: FleetTimeOut}
 
     def perform(self, query: contract.TimeQuestion) -> FleetTimeOut:

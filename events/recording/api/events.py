@@ -99,6 +99,7 @@ class FilterEvents(Operation):
 
     method = "POST"
     action_required = Action.READ_EVENTS
+    may_lag = True
     answers = {200: contract.EventPage}
     body_optional = True
 
@@ -111,6 +112,7 @@ class ReadNextEvents(Operation):
 
     method = "GET"
     action_required = Action.READ_EVENTS
+    may_lag = True
     answers = {200: contract.EventPage, 403: dict[str, str]}
 
     def perform(self, query: NextPage) -> dict[str, Any]:
@@ -123,6 +125,7 @@ class CountEvents(Operation):
 
     method = "POST"
     action_required = Action.READ_EVENTS
+    may_lag = True
     answers = {200: list[contract.EventCount]}
 
     def perform(self, countable: Countable, body: EventCounting) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import DateTimeField, Lookup, Q
 
+from orchestration.reading import reader
 from orchestration.tables import dialect
 from orionflow.contract.states import StateType
 from runs.history.selectors.durations import EPOCH, microseconds
@@ -119,7 +120,7 @@ def rolled_up(subject: Subject, rolled: Sequence[Stretch], now: datetime) -> Cou
         return {}
     # Written out: hundreds of bins would be thousands of parameters. All of it is made of numbers here.
     parts = ", ".join(str(part) for stretch in rolled for part in _parts(stretch))
-    with connection.cursor() as cursor:
+    with reader().cursor() as cursor:
         cursor.execute(
             f"WITH part(bin, has_come, level, since, until) AS (VALUES {parts}) "
             f"SELECT p.bin, p.has_come, '' AS minute, t.state_type, t.state_name, {SUMMED} FROM part p "

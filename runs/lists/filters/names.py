@@ -11,6 +11,8 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q
 
+from orchestration.reading import reader
+
 # With more names than these the names of runs are compared one by one.
 MOST_NAMES = 10_000
 MOST_CHOSEN = 500
@@ -45,7 +47,7 @@ def _names_with(runs: type[Any], part: str) -> list[str] | None:
     walk = _WALK.format(
         table=runs._meta.db_table, most=MOST_NAMES, like=_LIKE[connection.vendor], chosen=MOST_CHOSEN + 1
     )
-    with connection.cursor() as cursor:
+    with reader().cursor() as cursor:
         cursor.execute(walk, [f"%{part}%"])
         found = cursor.fetchall()
     if len(found) > MOST_CHOSEN or any(number > MOST_NAMES for _, number in found):

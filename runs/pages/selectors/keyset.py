@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
 from django.db.models import Model, Q, QuerySet
+
+from orchestration.reading import reader
 
 M = TypeVar("M", bound=Model)
 
@@ -133,6 +134,6 @@ def capped_counts(parts: Sequence[QuerySet[M]], cap: int) -> list[Count]:
             sql, given = "SELECT 1 WHERE 1 = 0", ()
         sources.append(f"(SELECT COUNT(*) FROM ({sql}) AS counted)")
         params.extend(given)
-    with connection.cursor() as cursor:
+    with reader().cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(sources)}", params)
         return [Count(min(number, cap), capped=number > cap) for number in cursor.fetchone()]
