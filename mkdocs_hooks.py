@@ -54,9 +54,33 @@ def outside_as_text(markdown: str, folder: str) -> str:
     return LINK.sub(named, markdown)
 
 
+# What a browser would load by itself from another host.
+FOREIGN = re.compile(
+    r"""<(?:script|img|iframe|source|video|audio)\b[^>]*\ssrc=["']?(?:https?:)?//[^>]*>"""
+    r"""|<link\b(?![^>]*rel=["']?canonical)[^>]*\shref=["']?(?:https?:)?//[^>]*>"""
+)
+FOREIGN_IN_STYLES = re.compile(r"""(?:@import\s+|url\(\s*)["']?(?:https?:)?//[^)"']*""")
+
+
+def foreign_assets(text: str, *, is_style: bool = False) -> list[str]:
+    return [found[0] for found in (FOREIGN_IN_STYLES if is_style else FOREIGN).finditer(text)]
+
+
+def refuse_foreign_assets(site: Path) -> None:
+    """A page that loads something from elsewhere does not work without the web, and tells others who reads it."""
+    found = [
+        f"{file.relative_to(site)}: {asset}"
+        for file in sorted([*site.rglob("*.html"), *site.rglob("*.css")])
+        for asset in foreign_assets(file.read_text(encoding="utf-8"), is_style=file.suffix == ".css")
+    ]
+    if found:
+        raise SystemExit("The site loads from other hosts:\n" + "\n".join(found))
+
+
 def on_post_build(config: Any) -> None:
     """List the versions that stand side by side, for the menu of versions."""
     site = Path(config.site_dir)
+    refuse_foreign_assets(site)
     versions = sorted((one.name for one in site.parent.iterdir() if (one / "index.html").exists()), reverse=True)
     listed = [{"version": one, "title": one, "aliases": []} for one in versions]
     (site.parent / "versions.json").write_text(json.dumps(listed))
