@@ -140,16 +140,21 @@ class _Batch:
 
         Gives the position of the last item that is known: clients repeat in order, so all before it were judged, too.
         """
+        items = self._items
         asked = {
             item.proposed.id: position
-            for position, item in enumerate(self._items)
+            for position, item in enumerate(items)
             if item.proposed and item.proposed.id and (every_state or self._is_known(item))
         }
-        known = self._unit.load_answers(TASK_RUNS, list(asked))
+        known = self._unit.load_answers(TASK_RUNS, {id: self._stored_id(items[at]) for id, at in asked.items()})
         return max((asked[one] for one in known), default=-1)
 
     def _is_known(self, item: TaskRunTransition) -> bool:
         return item.task_run_id in self._unit.runs or (item.create is not None and item.create.call in self._calls)
+
+    def _stored_id(self, item: TaskRunTransition) -> UUID:
+        known = self._calls.get(item.create.call) if item.create is not None else None
+        return item.task_run_id if known is None or item.task_run_id in self._unit.runs else known
 
     # --- the items, one by one -----------------------------------------------------------------------------------
 

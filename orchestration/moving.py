@@ -8,12 +8,15 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from orchestration.core.decide import Decision, Judgement
+from orchestration.core.effects import RememberResult
+from orchestration.core.folding import MOST_STATES, FoldedState, closed, is_usual, number_of, opened, unfold
 from orchestration.core.runs import Run
 from orchestration.core.states import State, StateDetails, StateType
 from orchestration.json_columns import policy_text
 from orchestration.new_runs import NewRun
 from orchestration.stored import StoredRun
-from orchestration.tables import FLOW_RUNS, Kind, Tables
+from orchestration.tables import TASK_RUNS, Kind, Tables
 
 # What bookkeeping may change, beside the copy of the current state.
 _BOOKS = ("run_count", "start_time", "end_time", "expected_start_time", "next_scheduled_start_time", "total_run_time")
@@ -36,6 +39,8 @@ class MovingRun:
     epoch: int
     # The details of a state that says nothing beyond whose it is.
     own_details: StateDetails
+    # The first states of a task run, as far as they have no rows.
+    folded: bytes = b""
     # Why the last proposal wrote nothing, as JSON.
     refusal: str | None = None
     touched: bool = False
@@ -46,7 +51,64 @@ class MovingRun:
         own = StateDetails(flow_run_id=run.id, task_run_id=run.parent_task_run_id)
         if run.kind == "task-run":
             own = StateDetails(flow_run_id=run.flow_run_id, task_run_id=run.id)
-        return cls(tables, stored, new, run, stored.state, stored.seq, stored.epoch, own, touched=new is not None)
+        return cls(
+            tables,
+            stored,
+            new,
+            run,
+            stored.state,
+            stored.seq,
+            stored.epoch,
+            own,
+            stored.folded,
+            touched=new is not None,
+        )
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether none of its states has a row, the current one included."""
+        return number_of(self.folded) == self.seq
+
+    def folded_states(self) -> list[FoldedState]:
+        if self.state is None or not self.is_folded:
+            return unfold(self.folded)
+        return unfold(self.folded, self.state.id, self.state.timestamp)
+
+    def folds(self, decision: Decision) -> bool:
+        """Whether the state that it has just entered goes where those before it are: into the row of the run."""
+        return (
+            self.tables is TASK_RUNS
+            and self.state is not None
+            and number_of(self.folded) == self.seq - 1 < MOST_STATES
+            and is_usual(self.run, self.state, decision.trail, self.own_details)
+            # A result that others may reuse is found by the row of its state.
+            and not any(isinstance(effect, RememberResult) for effect in decision.effects)
+        )
+
+    def fold(self, trail: tuple[Judgement, ...], *, sent: datetime | None, author: str | None) -> None:
+        """Add the state that it has just entered to those in the row of the run."""
+        state = self.state
+        assert state is not None
+        assert state.id is not None
+        assert state.timestamp is not None
+        self.folded = opened(
+            self.folded,
+            FoldedState(
+                id=state.id,
+                type=state.type,
+                timestamp=state.timestamp,
+                trail=trail,
+                epoch=self.epoch,
+                client_timestamp=None if sent == state.timestamp else sent,
+                author=author,
+                is_untrackable=state.details.untrackable_result,
+            ),
+        )
+
+    def leave_state(self) -> None:
+        """Have the current state, if it is folded, say itself what so far the run's row says of it."""
+        if self.folded and self.is_folded and self.state and self.state.id and self.state.timestamp:
+            self.folded = closed(self.folded, self.state.id, self.state.timestamp)
 
     @property
     def has_moved(self) -> bool:
@@ -67,7 +129,9 @@ class MovingRun:
             "refusal": self.refusal,
             "updated": now,
         }
-        if self.tables is FLOW_RUNS:
+        if self.tables is TASK_RUNS:
+            columns["folded_states"] = self.folded or None
+        else:
             columns |= {"epoch": self.epoch, "hinted_at": self._hinted_at()}
         return columns
 
@@ -90,6 +154,8 @@ class MovingRun:
             changed.update(name for name, old, new in zip(_BOOKS_OF[kind], before, after, strict=True) if old != new)
         if self.run.policy is not stored.run.policy and self.run.policy != stored.run.policy:
             changed.add("empirical_policy")
+        if self.folded != stored.folded:
+            changed.add("folded_states")
         if self.epoch != stored.epoch:
             changed.add("epoch")
         if self._hinted_at() != stored.hinted_at:
@@ -107,6 +173,7 @@ class MovingRun:
             was_refused=self.refusal is not None or (self.stored.was_refused and not self.has_moved),
             epoch=self.epoch,
             hinted_at=self._hinted_at(),
+            folded=self.folded,
         )
         self.new, self.refusal, self.touched = None, None, False
 

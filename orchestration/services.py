@@ -68,7 +68,7 @@ def propose(tables: Tables, run_id: UUID, proposal: Proposal) -> Outcome:
     unit = Unit(proposal.now)
     moving = unit.run(tables, run_id)
     if proposal.state.id is not None:
-        unit.load_answers(tables, [proposal.state.id])
+        unit.load_answers(tables, {proposal.state.id: run_id})
         if answer := unit.answer_given_before(moving, proposal.state.id):
             return answer
     if proposal.epoch is not None and proposal.epoch != moving.epoch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import connection
 
 from orchestration.core.decide import Judgement, ParentFlowRun
+from orchestration.core.folding import number_of, unfold
 from orchestration.core.runs import Run
 from orchestration.core.states import State, StateType
 from orchestration.core.verdicts import ACCEPT, Accept, Reject
@@ -37,6 +38,8 @@ class StoredRun:
     # When agents were last told of it.
     hinted_at: datetime | None = None
     parent: ParentFlowRun | None = None
+    # The first states of a task run, as far as they have no rows (`orchestration.core.folding`).
+    folded: bytes = b""
 
 
 _RUN = (
@@ -51,7 +54,7 @@ _SELECT_FLOW_RUNS = (
     "LEFT JOIN deployments_lease l ON l.flow_run_id = r.id WHERE r.id IN "
 )
 _SELECT_TASK_RUNS = (
-    f"SELECT {_RUN}, f.epoch, r.flow_run_id, r.flow_run_run_count, "
+    f"SELECT {_RUN}, f.epoch, r.flow_run_id, r.flow_run_run_count, r.folded_states, "
     "f.state_id, f.state_type, f.state_name, f.state_timestamp, f.run_count "
     "FROM runs_taskrun r LEFT JOIN runs_taskrunstate s ON s.id = r.state_id "
     "LEFT JOIN runs_flowrun f ON f.id = r.flow_run_id WHERE r.id IN "
@@ -99,12 +102,17 @@ def _flow_run(row: tuple[Any, ...], spell: Dialect) -> StoredRun:
 
 
 def _task_run(row: tuple[Any, ...], spell: Dialect) -> StoredRun:
-    epoch, flow_run_id, flow_run_run_count, *parent = row[18:]
+    epoch, flow_run_id, flow_run_run_count, folded, *parent = row[18:]
     run_id = spell.read_uuid(row[0])
     flow_run_id = _maybe(spell.read_uuid, flow_run_id)
     run = _run(row, spell, kind="task-run", flow_run_id=flow_run_id, flow_run_run_count=flow_run_run_count)
     state = _current_state(row, spell, flow_run_id, run_id)
-    stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch or 0)
+    folded = folded or b""
+    if state is not None and state.is_terminal and number_of(folded) == row[3]:
+        # Only what has ended can have a detail there.
+        last = unfold(folded, state.id, state.timestamp)[-1]
+        state = replace(state, details=last.details_of(state.details))
+    stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch or 0, folded=folded)
     if flow_run_id is not None:
         stored.parent = parent_from(flow_run_id, *parent, spell=spell)
     return stored

@@ -8,7 +8,7 @@ announced after the commit.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -20,11 +20,12 @@ from orchestration.acts import current_act, note
 from orchestration.core.bookkeeping import settle
 from orchestration.core.decide import Decision, Judgement, ParentFlowRun, Transition, decide
 from orchestration.core.effects import CancelRuns, MirrorToParentTask
+from orchestration.core.folding import FoldedState, may_hold
 from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK, Policy, usual_policy
 from orchestration.core.results import taken_apart
 from orchestration.core.runs import Run
 from orchestration.core.states import NO_DETAILS, State, StateDetails, StateType
-from orchestration.core.verdicts import Abort, Accept, Reject, Wait
+from orchestration.core.verdicts import ACCEPT, Abort, Accept, Reject, Wait
 from orchestration.effects import Effects
 from orchestration.errors import StateIdTaken
 from orchestration.facts import Facts
@@ -33,7 +34,7 @@ from orchestration.moving import MovingRun
 from orchestration.new_runs import NewFlowRun, NewRun
 from orchestration.stored import StoredRun, StoredState, read_runs, read_states
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Row, Tables, dialect, json_text, lock
-from orchestration.writes import insert_runs, insert_states, state_row, update_runs
+from orchestration.writes import insert_runs, insert_states, state_row, unfolded_row, update_runs
 from orionflow.contract.ids import uuid7
 from orionflow.contract.states import BAD
 
@@ -85,8 +86,9 @@ class Unit:
         # Weakly: a circle with all these runs would be freed only by a full collection, and slow it down.
         self.facts = Facts(self.runs, self._effects, now, WeakMethod(self._write_and_go_on))
         self._answers: dict[UUID, tuple[UUID, Outcome]] = {}
-        # The states that were entered, in order: the run, the state before, the state, its row.
-        self._entered: list[tuple[MovingRun, State | None, State, Row]] = []
+        # The states that were entered, in order: the run, the state before, the state, and its row if it has one.
+        self._entered: list[tuple[MovingRun, State | None, State, Row | None]] = []
+        self._unfolded: list[Row] = []
         self._agents: list[announce.Change] = []
 
     # --- runs ----------------------------------------------------------------------------------------------------
@@ -121,12 +123,27 @@ class Unit:
 
     # --- proposals -----------------------------------------------------------------------------------------------
 
-    def load_answers(self, tables: Tables, proposal_ids: Sequence[UUID]) -> set[UUID]:
-        """Look up what was answered to these proposals before; which of them are known."""
+    def load_answers(self, tables: Tables, proposals: Mapping[UUID, UUID]) -> set[UUID]:
+        """Look up what was answered before to these proposals, each for the run of this id; which of them are known."""
+        folded = {id: (run_id, state) for id, run_id in proposals.items() if (state := self._folded(run_id, id))}
+        self._answers |= {id: (run_id, _accepted(self.runs[run_id], state)) for id, (run_id, state) in folded.items()}
+        # A run without rows of states was never answered otherwise.
+        asked = [id for id, run_id in proposals.items() if id not in folded and not self._is_folded(run_id)]
         other_ids = {run_id: _other_own_id(moving.run) for run_id, moving in self.runs.items()}
-        given = read_states(tables, proposal_ids, other_ids)
+        given = read_states(tables, asked, other_ids)
         self._answers |= {proposal_id: (known.run_id, _repeated(known)) for proposal_id, known in given.items()}
-        return set(given)
+        return {*folded, *given}
+
+    def _is_folded(self, run_id: UUID) -> bool:
+        return run_id in self.runs and self.runs[run_id].folded != b"" and self.runs[run_id].is_folded
+
+    def _folded(self, run_id: UUID, state_id: UUID) -> FoldedState | None:
+        moving = self.runs.get(run_id)
+        if moving is None or not moving.folded or moving.state is None:
+            return None
+        if moving.state.id != state_id and not may_hold(moving.folded, state_id):
+            return None
+        return next((state for state in moving.folded_states() if state.id == state_id), None)
 
     def answer_given_before(self, moving: MovingRun, proposal_id: UUID | None) -> Outcome | None:
         """A client that lost the answer asks again with the same id, and gets the same answer. Raises StateIdTaken."""
@@ -169,20 +186,12 @@ class Unit:
             details=_with_own_ids(decided, moving),
         )
         moving.run = settle(decision.run, before, state)
+        moving.leave_state()
         moving.state, moving.seq, moving.refusal = state, moving.seq + 1, None
         epoch_before = moving.epoch
         if proposal.new_attempt:
             moving.epoch += 1
-        row = state_row(
-            self._dialect,
-            moving,
-            state,
-            decision,
-            proposal_id=None if accepted else proposal.state.id,
-            sent=proposal.state.timestamp,
-            author=proposal.author,
-        )
-        self._entered.append((moving, before, state, row))
+        self._entered.append((moving, before, state, self._stored_apart(moving, before, decision, proposal)))
         if moving.tables is FLOW_RUNS:
             self.facts.entered(moving, before, state)
         if moving.stored.agent_id is not None and proposal.epoch is None:
@@ -201,6 +210,33 @@ class Unit:
                 case _:
                     self._effects.add(effect, moving.run, state, epoch_before)
         return state
+
+    def _stored_apart(
+        self, moving: MovingRun, before: State | None, decision: Decision, proposal: Proposal
+    ) -> Row | None:
+        """The row of the state that the run has just entered, unless it was folded into the run's."""
+        state, accepted = moving.state, isinstance(decision.verdict, Accept)
+        assert state is not None
+        if before is not None and before.is_terminal and not state.is_terminal:
+            self._unfold(moving)
+        if accepted and moving.folds(decision):
+            moving.fold(decision.trail, sent=proposal.state.timestamp, author=proposal.author)
+            return None
+        return state_row(
+            self._dialect,
+            moving,
+            state,
+            decision,
+            proposal_id=None if accepted else proposal.state.id,
+            sent=proposal.state.timestamp,
+            author=proposal.author,
+        )
+
+    def _unfold(self, moving: MovingRun) -> None:
+        """Give rows to the folded states of a run that begins once more: by its times they would be found no longer."""
+        for seq, folded in enumerate(moving.folded_states(), 1):
+            self._unfolded.append(unfolded_row(self._dialect, moving, seq, folded))
+        moving.folded = b""
 
     def _mirror(self, parent_id: UUID, child_id: UUID, state: State, proposal: Proposal) -> None:
         self.load(TASK_RUNS, [parent_id])
@@ -235,7 +271,9 @@ class Unit:
                 leave_out_known=self._known_are_left_out,
             )
             self._drop(known)
-            rows = [row for moving, _, _, row in self._entered if moving.tables is tables]
+            rows = [row for moving, _, _, row in self._entered if moving.tables is tables and row is not None]
+            if tables is TASK_RUNS:
+                rows = [*self._unfolded, *rows]
             is_watched |= insert_states(tables, rows)
             update_runs(tables, [moving for moving in own if moving.new is None], self.now)
         holders = {run_id for run_id in self._effects.released if self.facts.may_hold_a_slot(run_id)}
@@ -245,7 +283,7 @@ class Unit:
         if current_act.get() is not None:
             self._note(touched)
         self._announce(touched)
-        self._entered, self._agents = [], []
+        self._entered, self._unfolded, self._agents = [], [], []
 
     def _write_and_go_on(self) -> None:
         """Write what there is in the middle of the work, for a fact that is counted in the database."""
@@ -320,6 +358,13 @@ def _awaits(task_run: MovingRun, child_id: UUID) -> bool:
 def _other_own_id(run: Run) -> UUID | None:
     """Return the other id in the details of a run's states: its flow run, or the task run that a nested one is."""
     return run.flow_run_id if run.kind == "task-run" else run.parent_task_run_id
+
+
+def _accepted(moving: MovingRun, folded: FoldedState) -> Outcome:
+    state = State(
+        id=folded.id, type=folded.type, timestamp=folded.timestamp, details=folded.details_of(moving.own_details)
+    )
+    return Outcome(ACCEPT, state, True, folded.trail)
 
 
 def _repeated(known: StoredState) -> Outcome:

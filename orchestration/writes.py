@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import OperationalError
 
 from orchestration.core.decide import Decision
+from orchestration.core.folding import FoldedState
 from orchestration.core.states import State
 from orchestration.json_columns import details_text, stored_data, trail_text, verdict_name
 from orchestration.moving import MovingRun
@@ -20,8 +21,10 @@ from orchestration.tables import (
     dialect,
     insert_returning,
     insert_rows,
+    json_text,
     update_rows,
 )
+from orionflow.contract.states import USUAL_NAMES
 
 _STATE_COLUMNS = (
     *("id", "seq", "type", "name", "timestamp", "message", "data", "details"),
@@ -67,6 +70,28 @@ def state_row(
         None if sent is None or sent == state.timestamp else spell.moment(sent),
         moving.epoch,
         author,
+        spell.uuid(moving.run.id),
+    )
+
+
+def unfolded_row(spell: Dialect, moving: MovingRun, seq: int, state: FoldedState) -> Row:
+    """The row of a state that was folded into the run's row until now."""
+    client = state.client_timestamp
+    return (
+        spell.uuid(state.id),
+        seq,
+        state.type.value,
+        USUAL_NAMES[state.type],
+        spell.moment(state.timestamp),
+        None,
+        None,
+        json_text(state.details),
+        trail_text(state.trail),
+        "ACCEPT",
+        None,
+        None if client is None else spell.moment(client),
+        state.epoch,
+        state.author,
         spell.uuid(moving.run.id),
     )
 

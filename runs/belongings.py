@@ -146,7 +146,7 @@ addressed.update(
         "api/flow_runs/<id>": ("runs_flowrun", "id"),
         "api/task_runs/<id>": ("runs_taskrun", "id"),
         "api/flow_run_states/<id>": ("runs_flowrunstate", "id"),
-        "api/task_run_states/<id>": ("runs_taskrunstate", "id"),
+        # Most states of task runs have no row of their own: those of runs that are not seen are not found.
         "api/flows/<id>": ("runs_flow", "id"),
         "api/artifacts/<id>": ("runs_artifact", "id"),
         "api/bulk_actions/<id>": ("runs_bulkaction", "id"),

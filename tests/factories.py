@@ -14,7 +14,8 @@ from orchestration.new_runs import NewFlowRun, NewTaskRun
 from runs.artifacts.services import NewArtifact, create_artifact
 from runs.flow_runs.services import create_flow_run
 from runs.flows.services import create_flow
-from runs.models import Artifact, Flow, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+from runs.models import Artifact, Flow, FlowRun, FlowRunState, Log, StateRow, TaskRun
+from runs.states.selectors import states_of_task_run
 from runs.task_runs.services import create_task_run
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -91,12 +92,14 @@ def state_of(run: FlowRun | TaskRun | UUID) -> str | None:
 
 def history_of(run: FlowRun | TaskRun) -> list[str]:
     """The names of the run's states in their order."""
-    rows = (
-        FlowRunState.objects.filter(flow_run=run)
-        if isinstance(run, FlowRun)
-        else TaskRunState.objects.filter(task_run=run)
-    )
-    return list(rows.order_by("seq").values_list("name", flat=True))
+    return [state.name for state in states_of(run)]
+
+
+def states_of(run: FlowRun | TaskRun) -> list[StateRow]:
+    """The states of the run in their order, also those that are folded into its row."""
+    if isinstance(run, FlowRun):
+        return list(FlowRunState.objects.filter(flow_run=run).order_by("seq"))
+    return [*states_of_task_run(TaskRun.objects.get(pk=run.pk))]
 
 
 def later(seconds: float = 1, since: datetime = NOON) -> datetime:

@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from orchestration.core.packed_trails import MOST_LINES as MOST_LINES
 from orchestration.core.packed_trails import Malformed as Malformed
 from orchestration.core.packed_trails import Reader, Trail, packed_trail, signed, text, varint
-from orchestration.core.states import StateType
+from orchestration.core.runs import Run
+from orchestration.core.states import State, StateDetails, StateType, is_unpersisted
+from orionflow.contract.states import USUAL_NAMES
 
 VERSION = 1
 MOST_STATES = 255
@@ -26,14 +29,20 @@ NEAR = timedelta(seconds=60)
 
 _TYPES = tuple(StateType)
 _TYPE_NUMBERS = {one: number for number, one in enumerate(_TYPES)}
-_HAS_EPOCH, _HAS_CLIENT_TIME, _HAS_AUTHOR = 0x10, 0x20, 0x40
+_HAS_EPOCH, _HAS_CLIENT_TIME, _HAS_AUTHOR, _IS_UNTRACKABLE = 0x10, 0x20, 0x40, 0x80
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_VERSION_OF_IDS = 7
+# What a task run that just works goes through.
+_FOLDED = frozenset({StateType.PENDING, StateType.RUNNING, StateType.COMPLETED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldedState:
-    """A state with the usual name of its type, accepted as it was proposed, without message, data and details."""
+    """A state with the usual name of its type, accepted as it was proposed, without message and data.
+
+    Of its details it may have one: that of many results, as None, nobody can say of which task they are.
+    """
 
     id: UUID
     type: StateType
@@ -42,6 +51,15 @@ class FoldedState:
     epoch: int = 0
     client_timestamp: datetime | None = None
     author: str | None = None
+    is_untrackable: bool = False
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What rows have in this column."""
+        return {"untrackable_result": True} if self.is_untrackable else {}
+
+    def details_of(self, own_details: StateDetails) -> StateDetails:
+        return own_details.revised(untrackable_result=True) if self.is_untrackable else own_details
 
 
 def fold(states: Sequence[FoldedState], *, last_is_current: bool) -> bytes:
@@ -69,12 +87,45 @@ def opened(folded: bytes, state: FoldedState) -> bytes:
     if state.author is not None:
         head |= _HAS_AUTHOR
         words.append(text(state.author))
+    if state.is_untrackable:
+        head |= _IS_UNTRACKABLE
     return b"".join([bytes((VERSION, count)), folded[2:], bytes((head,)), *words])
 
 
 def closed(folded: bytes, id: UUID, timestamp: datetime) -> bytes:
     """Add id and time of the last state, which is the current one no longer."""
     return b"".join([folded, id.bytes, signed((timestamp - _EPOCH) // _MICROSECOND - _time_in(id))])
+
+
+def is_usual(run: Run, state: State, trail: Trail, own_details: StateDetails) -> bool:
+    """Whether a state that a run was asked to enter, and has, says nothing beyond what can be folded.
+
+    `run` is as the state left it, and its details are those that say no more than whose it is. What has another time
+    than the run shows, or an id made at another time, would not be found by its id.
+    """
+    return (
+        state.type in _FOLDED
+        and state.message is None
+        and (state.data is None or is_unpersisted(state.data))
+        and state.name == USUAL_NAMES[state.type]
+        and (state.details is own_details or says_no_more(state, own_details))
+        and state.timestamp in (run.start_time, run.end_time, run.expected_start_time)
+        and is_found_by_its_id(state.id, state.timestamp)
+        and len(trail) <= MOST_LINES
+    )
+
+
+def says_no_more(state: State, own_details: StateDetails) -> bool:
+    """Whether details say whose the state is, perhaps that the result of its end is untrackable, and nothing else."""
+    if state.is_terminal and state.details.untrackable_result:
+        return state.details == own_details.revised(untrackable_result=True)
+    return state.details == own_details
+
+
+def is_found_by_its_id(id: UUID | None, timestamp: datetime | None) -> bool:
+    if id is None or timestamp is None or (id.int >> 76) & 0xF != _VERSION_OF_IDS:
+        return False
+    return abs((id.int >> 80) / 1000 - timestamp.timestamp()) <= NEAR.total_seconds()
 
 
 def number_of(folded: bytes) -> int:
@@ -118,6 +169,7 @@ def unfold(folded: bytes, current_id: UUID | None = None, current: datetime | No
                 epoch=epoch,
                 client_timestamp=None if offset is None else _moment(timestamp, offset),
                 author=author,
+                is_untrackable=bool(head & _IS_UNTRACKABLE),
             )
         )
     if not reader.is_at_end:

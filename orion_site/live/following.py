@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Aggregate, BigIntegerField, Count, Max, Model, QuerySet
+from django.db.models import Aggregate, BigIntegerField, Count, Max, Model, QuerySet, Value
 from django.db.models.expressions import RawSQL
 
 from deployments.models import (
@@ -147,12 +147,44 @@ def _first_id_at(moment: datetime) -> UUID:
     return UUID(int=(int(moment.timestamp() * 1000) << 80) | (0x7 << 76) | (0x2 << 62))
 
 
+class TaskRunsMoved:
+    """The task runs that entered states since the last look: those of new rows, and those that show it by their times.
+
+    Usual states have no rows. A run that enters one is new, starts, or ends.
+    """
+
+    def __init__(self, since: datetime) -> None:
+        self._states = Added(TaskRunState, ["task_run_id"], since)
+        self._since = since
+        self._seen: set[tuple[str, UUID]] = set()
+
+    def read(self, now: datetime) -> list[tuple[UUID | None, ...]] | None:
+        """None: there is more than can be read."""
+        with_rows, moved = self._states.read(now), self._moved(now)
+        return None if with_rows is None or moved is None else [*with_rows, *moved]
+
+    def _moved(self, now: datetime) -> list[tuple[UUID | None, ...]] | None:
+        since = self._since - OVERLAP
+        runs = TaskRun.objects.order_by()
+        new, *timed = (
+            runs.filter(**condition).values_list(Value(what), "pk")
+            for what, condition in (
+                ("new", {"pk__gte": _first_id_at(since)}),
+                ("started", {"start_time__gte": since}),
+                ("ended", {"end_time__gte": since}),
+            )
+        )
+        rows = set(new.union(*timed, all=True)[: MOST_ROWS + 1])
+        seen, self._seen, self._since = self._seen, rows, now
+        return None if len(rows) > MOST_ROWS else [(run_id,) for run_id in {run_id for _, run_id in rows - seen}]
+
+
 class Follower:
     """Reads what is new, of the tables that somebody's topics need."""
 
     def __init__(self, since: datetime) -> None:
         self._flow_runs = Added(FlowRunState, ["flow_run_id"], since)
-        self._task_runs = Added(TaskRunState, ["task_run_id"], since)
+        self._task_runs = TaskRunsMoved(since)
         self._lines = Added(Log, ["flow_run_id", "task_run_id"], since)
         self._compared: dict[str, tuple[Any, ...]] = {}
         self._relations: OrderedDict[Changed, tuple[UUID | None, ...]] = OrderedDict()

@@ -152,6 +152,7 @@ def _as_row(run: TaskRun, seq: int, state: FoldedState) -> TaskRunState:
         type=state.type.value,
         name=USUAL_NAMES[state.type],
         timestamp=state.timestamp,
+        details=state.details,
         trail=[list(line) for line in state.trail],
         client_timestamp=state.client_timestamp,
         epoch=state.epoch,

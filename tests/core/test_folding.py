@@ -39,6 +39,7 @@ states = st.builds(
     epoch=st.integers(0, 2**40),
     client_timestamp=st.none() | moments,
     author=st.none() | words,
+    is_untrackable=st.booleans(),
 )
 
 

@@ -25,10 +25,12 @@ ephemeral_application()
 from orion_site.database import lifecycle as database
 from django.utils import timezone
 from deployments.upkeep.selectors.invariants import violations
-from runs.models import FlowRunState, TaskRunState
+from runs.models import FlowRunState, TaskRun, TaskRunState
+from runs.states.selectors import unfolded
 
 assert database.check(deep=True).ok
 stored = {str(pk) for rows in (FlowRunState, TaskRunState) for pk in rows.objects.values_list("pk", flat=True)}
+stored |= {str(state.pk) for run in TaskRun.objects.all() for state in unfolded(run)}
 acknowledged = set(open(sys.argv[1]).read().split())
 print("lost", len(acknowledged - stored))
 print("broken", len(list(violations(timezone.now()))))

@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from orchestration.core.folding import unfold
+from orionflow.contract.states import USUAL_NAMES
 from tests import warm
 from tests.ports import lasting_port
 from tests.rounds import rounds
@@ -59,11 +62,15 @@ class Program:
 
 def histories(home: Path, flow_run: UUID) -> dict[str, list[tuple[int, str]]]:
     """The numbered names of the states of each task run, straight from the file."""
+    folded = "SELECT id, folded_states FROM runs_taskrun WHERE flow_run_id = ? AND folded_states NOTNULL"
     query = """
         SELECT t.id, s.seq, s.name FROM runs_taskrun t JOIN runs_taskrunstate s ON s.task_run_id = t.id
         WHERE t.flow_run_id = ? ORDER BY t.id, s.seq"""
     found: dict[str, list[tuple[int, str]]] = {}
     with closing(sqlite3.connect(home / "orion.db")) as database:
+        for task_run, states in database.execute(folded, [flow_run.hex]):
+            names = [USUAL_NAMES[state.type] for state in unfold(states, UUID(task_run), datetime.now(UTC))]
+            found[str(UUID(task_run))] = list(enumerate(names, 1))
         for task_run, seq, name in database.execute(query, [flow_run.hex]):
             found.setdefault(str(UUID(task_run)), []).append((seq, name))
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)

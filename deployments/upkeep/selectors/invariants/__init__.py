@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from deployments.upkeep.selectors.invariants.attempts import ATTEMPTS
+from deployments.upkeep.selectors.invariants.folded import folded_histories
 from deployments.upkeep.selectors.invariants.histories import HISTORIES, illegal_successions
 from deployments.upkeep.selectors.invariants.laws import Violation, broken
 from deployments.upkeep.selectors.invariants.limits import LIMITS
@@ -25,6 +26,7 @@ def violations(now: datetime) -> Iterator[Violation]:
     for law in (*HISTORIES, *ATTEMPTS, *LIMITS, *TIMES, *PROBLEMS):
         yield from broken(law, now)
     yield from illegal_successions()
+    yield from folded_histories()
     yield from crashes_over_their_budget()
     yield from pauses_past_their_deadline(now)
     yield from wrong_roll_ups()

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from deployments.upkeep.selectors.invariants.laws import Law, Violation, rows_of, sql_of
+from orchestration.core.decide import Judgement
 from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK
 from orchestration.json_columns import trail_from
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables, dialect
-from orionflow.contract.states import HOLDING, TERMINAL, StateType
+from orionflow.contract.states import ANY, HOLDING, TERMINAL, StateType
 
 
 def _laws(tables: Tables) -> tuple[Law, ...]:
     kind, runs, states, run_id = tables.kind, tables.runs, tables.states, tables.run_column
+    # The others are looked at by `folded`.
+    with_rows = "WHERE r.folded_states IS NULL " if tables is TASK_RUNS else ""
     return (
         Law(
             "I2",
             kind,
             f"SELECT r.id, r.seq, COUNT(s.id), MIN(s.seq), MAX(s.seq) FROM {runs} r "
-            f"LEFT JOIN {states} s ON s.{run_id} = r.id GROUP BY r.id, r.seq "
+            f"LEFT JOIN {states} s ON s.{run_id} = r.id {with_rows}GROUP BY r.id, r.seq "
             "HAVING COUNT(s.id) <> r.seq OR COALESCE(MAX(s.seq), 0) <> r.seq OR COALESCE(MIN(s.seq), 1) <> 1",
             "should have {} states, numbered without gaps, and has {} from {} to {}",
         ),
@@ -84,6 +87,11 @@ _NEEDS_A_REASON = (
     f"(a.type IN {_ENDS} AND b.type NOT IN {_ENDS}) OR (a.type = 'CANCELLING' AND b.type <> 'CANCELLED') "
     f"OR (a.type IN {sql_of(HOLDING - {StateType.CANCELLING})} AND b.type = 'PENDING')"
 )
+_NEED_A_REASON_AFTER = {
+    **dict.fromkeys(TERMINAL, ANY - TERMINAL),
+    **dict.fromkeys(HOLDING, frozenset({StateType.PENDING})),
+    StateType.CANCELLING: ANY - {StateType.CANCELLED},
+}
 # Whoever forces a state asks no rules but these.
 _WHEN_FORCED = frozenset(type(rule).__name__ for rule in (*MINIMAL_FLOW, *MINIMAL_TASK))
 _REOPENING = frozenset({"KeepFinishedFlowRuns", "KeepFinishedTaskRuns"})
@@ -98,13 +106,18 @@ def illegal_successions() -> Iterator[Violation]:
             f"JOIN {tables.states} b ON b.{run_id} = a.{run_id} AND b.seq = a.seq + 1 WHERE {_NEEDS_A_REASON}"
         )
         for subject, before, after, seq, trail in rows:
-            if not _has_a_reason(before, trail):
+            if not has_a_reason(before, trail_from(trail)):
                 message = f"went from {before} to {after} in state #{seq}, which no rule allows"
                 yield Violation("I2", f"{tables.kind} {spell.read_uuid(subject)}", message)
 
 
-def _has_a_reason(before: str, trail: str) -> bool:
-    lines = trail_from(trail)
+def needs_a_reason(before: str, after: str) -> bool:
+    """Whether the second state may follow the first only by a rule that says so, or by force; of folded states."""
+    return StateType(after) in _NEED_A_REASON_AFTER.get(StateType(before), ())
+
+
+def has_a_reason(before: str, lines: Iterable[Judgement]) -> bool:
+    lines = list(lines)
     if all(line.rule in _WHEN_FORCED for line in lines):
         return True
     return before in TERMINAL and any(line.rule in _REOPENING and line.verdict == "amend" for line in lines)

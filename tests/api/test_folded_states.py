@@ -1,0 +1,152 @@
+"""Usual states of task runs are folded into the row of the run; whoever reads a history cannot see whether they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from deployments.upkeep.selectors.invariants import violations
+from orchestration.batch import TaskRunTransition, apply_task_run_transitions
+from orchestration.new_runs import NewTaskRun
+from orchestration.services import propose_flow_run_state, propose_task_run_state
+from orionflow.contract.ids import uuid7
+from runs.models import TaskRun, TaskRunState
+from runs.pages.selectors.run import task_run_history, why_task_run
+from runs.pages.selectors.timeline import timeline_of
+from runs.retries.selectors import recorded_tree
+from tests.api.conftest import Api
+from tests.factories import NOON, history_of, later, make_flow_run, make_state, states_of
+from tests.rounds import examples
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+_numbers = count(1)
+_ENDS = ["COMPLETED", "COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
+kinds = st.sampled_from(["PENDING", "RUNNING", "RUNNING", *_ENDS, "SCHEDULED"])
+odd = st.sampled_from([{}, {}, {"message": "words"}, {"name": "Own"}, {"untrackable_result": True}, {"data": {"a": 1}}])
+moves = st.lists(st.tuples(kinds, odd, st.sampled_from([False, False, True])), max_size=7)
+
+
+def id_about(moment: datetime) -> UUID:
+    """An id as a program makes it at this moment."""
+    return UUID(int=(int(moment.timestamp() * 1000) << 80) | (0x7 << 76) | (0x2 << 62) | next(_numbers))
+
+
+def live(steps: Sequence[Any], made: timedelta, *, at_once: bool) -> TaskRun:
+    """A task run with this life, whose states have ids that were made so long after them."""
+    flow_run = make_flow_run("RUNNING")
+    run_id = uuid7()
+    new = NewTaskRun(task_key="t", dynamic_key="0", name="t-0", flow_run_id=flow_run.pk)
+    items = []
+    for second, (kind, said, force) in enumerate([("PENDING", {}, False), *steps], 1):
+        at = later(second)
+        state = make_state(kind, id=id_about(at + made), timestamp=at, **said)
+        items.append(TaskRunTransition(run_id, None if items else new, state, force))
+    for batch in [items] if at_once else [[item] for item in items]:
+        apply_task_run_transitions(items=batch, now=later(60), sent_at=None)
+    # What was applied already is answered as before, and changes nothing.
+    apply_task_run_transitions(items=items, now=later(61), sent_at=None)
+    propose_flow_run_state(run_id=flow_run.pk, proposed=make_state("COMPLETED"), now=later(100), force=True)
+    return TaskRun.objects.get(pk=run_id)
+
+
+def story_of(run: TaskRun) -> str:
+    """All that the API and the pages say of a run, with its ids by their order."""
+    api = Api(raise_request_exception=True)
+    states = api.read(f"/task_run_states/?task_run_id={run.pk}").json()
+    flow_run = run.flow_run
+    assert flow_run is not None
+    told = [
+        states,
+        [api.read(f"/task_run_states/{state['id']}").json() for state in states],
+        api.read(f"/task_runs/{run.pk}").json(),
+        api.send("/task_runs/filter", {"task_runs": {"id": {"any_": [str(run.pk)]}}}).json(),
+        api.read(f"/task_runs/{run.pk}/why").json(),
+        api.read(f"/flow_runs/{run.flow_run_id}/graph").json(),
+        api.read(f"/flow_runs/{run.flow_run_id}/time").json(),
+        [(p.state.pk, p.state.name, p.state.trail, p.lasted, p.details) for p in task_run_history(run).states],
+        why_task_run(run=run, now=later(99)),
+        timeline_of(run=flow_run, now=later(99)),
+        recorded_tree(run.flow_run_id),
+        api.read(f"/flow_runs/{run.flow_run_id}/export").content.decode(),
+    ]
+    text = str(told)
+    for number, id in enumerate([run.pk, run.flow_run_id, *(state["id"] for state in states)]):
+        text = text.replace(str(id), f"id {number}")
+    text = text.replace(flow_run.name, "run").replace(str(flow_run.flow_id), "flow").replace(flow_run.flow.name, "flow")
+    text = re.sub(r"\b\d{6,}\.\d+", "seconds until now", text)
+    return re.sub(r"20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?", _unless_it_is_now, text)
+
+
+def _unless_it_is_now(moment: re.Match[str]) -> str:
+    return moment[0] if moment[0].startswith(f"{NOON:%Y-%m-%d}") else "now"
+
+
+@examples(4, 200)
+@given(moves, st.booleans())
+@example([("RUNNING", {}, False), ("COMPLETED", {"untrackable_result": True}, False)], True)
+@example([("RUNNING", {}, False), ("COMPLETED", {}, False), ("PENDING", {}, True), ("RUNNING", {}, False)], False)
+@example([("RUNNING", {}, False), ("FAILED", {"message": "words"}, False)], False)
+def test_folded_histories_tell_the_same_story(steps, at_once):
+    folded = live(steps, timedelta(), at_once=at_once)
+    stored = live(steps, DAY, at_once=at_once)
+
+    assert stored.folded_states is None
+    assert story_of(folded) == story_of(stored)
+    assert not list(violations(later(120)))
+
+
+def test_a_task_run_that_just_works_has_no_rows_of_states():
+    run = live([("RUNNING", {}, False), ("COMPLETED", {}, False)], timedelta(), at_once=False)
+
+    assert not TaskRunState.objects.exists()
+    assert history_of(run) == ["Pending", "Running", "Completed"]
+    assert [state.seq for state in states_of(run)] == [1, 2, 3]
+
+
+def test_a_failure_has_a_row_behind_what_is_folded():
+    run = live([("RUNNING", {}, False), ("FAILED", {"message": "no"}, False)], timedelta(), at_once=False)
+
+    assert [row.seq for row in TaskRunState.objects.filter(task_run=run)] == [3]
+    assert history_of(run) == ["Pending", "Running", "Failed"]
+
+
+def test_a_run_that_starts_again_after_its_end_gets_rows():
+    run = live([("RUNNING", {}, False), ("COMPLETED", {}, False)], timedelta(), at_once=False)
+
+    propose_task_run_state(run_id=run.pk, proposed=make_state("PENDING"), now=later(70), force=True)
+
+    run.refresh_from_db()
+    assert run.folded_states is None
+    assert [row.seq for row in TaskRunState.objects.filter(task_run=run)] == [1, 2, 3, 4]
+    assert not list(violations(later(120)))
+
+
+def test_a_folded_state_is_read_by_its_id_by_whoever_sees_its_run(api: Api):
+    run = live([("RUNNING", {}, False), ("COMPLETED", {}, False)], timedelta(), at_once=True)
+
+    answers = [api.read(f"/task_run_states/{state.pk}") for state in states_of(run)]
+
+    assert [answer.json()["type"] for answer in answers] == ["PENDING", "RUNNING", "COMPLETED"]
+    assert api.read(f"/task_run_states/{id_about(NOON)}").status_code == 404
+
+
+def test_faults_in_folded_states_are_found():
+    steps = [("RUNNING", {}, False), ("COMPLETED", {}, False)]
+    torn, short, other = (live(steps, timedelta(), at_once=True) for _ in range(3))
+
+    TaskRun.objects.filter(pk=torn.pk).update(folded_states=bytes(torn.folded_states or b"")[:-9])
+    TaskRun.objects.filter(pk=short.pk).update(seq=4)
+    TaskRun.objects.filter(pk=other.pk).update(state_type="RUNNING")
+
+    found = {violation.subject for violation in violations(later(120)) if violation.invariant == "I2"}
+    assert found == {f"task-run {run.pk}" for run in (torn, short, other)}
