@@ -55,7 +55,7 @@ class FoldedState:
 
     @property
     def details(self) -> dict[str, Any]:
-        """What rows have in this column."""
+        """Its details as rows store them."""
         return {"untrackable_result": True} if self.is_untrackable else {}
 
     def details_of(self, own_details: StateDetails) -> StateDetails:
