@@ -10,12 +10,26 @@ from uuid import uuid4
 
 import pytest
 
-from tests.agents.conftest import api as api
-from tests.agents.running import Agent, Api, running_agent
+from tests.agents.running import QUICK, Agent, Api, running_agent
+from tests.conftest import DATABASE
+from tests.containers.cluster import Cluster
 from tests.containers.engine import Engine
+from tests.site.running import orion, running_server
 
 HERE = Path(__file__).parent
 StartAgent = Callable[..., Agent]
+
+
+@pytest.fixture(scope="module")
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A server whose leases last while an agent starts again, however busy the machine is."""
+    home = tmp_path_factory.mktemp("server")
+    settings = {**QUICK, "ORION_LEASE_SECONDS": "60"}
+    if DATABASE == "postgresql":
+        settings["ORION_DATABASE_URL"] = request.getfixturevalue("postgresql_url")
+        assert orion(home, "database", "upgrade", **settings).returncode == 0
+    with running_server(home, **settings) as server:
+        yield Api(server)
 
 
 class Pool:
@@ -58,4 +72,32 @@ def start_docker_agent(tmp_path: Path, api: Api, docker_pool: Pool, engine: Engi
     with ExitStack() as agents:
         yield lambda *options, **more: agents.enter_context(
             running_agent(home, api, None, "--pool", docker_pool.name, *options, **{"DOCKER_HOST": engine.url, **more})
+        )
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    stand_in = Cluster(tmp_path / "cluster")
+    try:
+        yield stand_in
+    finally:
+        stand_in.close()
+
+
+@pytest.fixture
+def kubernetes_pool(api: Api) -> Pool:
+    # Pods of the stand-in share the loopback of the machine.
+    return Pool(api, "kubernetes", image="flows:1", api_url=api.url)
+
+
+@pytest.fixture
+def start_kubernetes_agent(
+    tmp_path: Path, api: Api, kubernetes_pool: Pool, cluster: Cluster
+) -> Iterator[StartAgent]:  # fmt: skip
+    home = tmp_path / "agent"
+    home.mkdir()
+    own = {"KUBECONFIG": str(cluster.kubeconfig())}
+    with ExitStack() as agents:
+        yield lambda *options, **more: agents.enter_context(
+            running_agent(home, api, None, "--pool", kubernetes_pool.name, *options, **{**own, **more})
         )

@@ -34,6 +34,17 @@ def sleeping(seconds: float = 60, mark: str | None = None) -> None:
 
 
 @flow
+def waiting(mark: str, until: str) -> None:
+    """Goes on until a file is there."""
+    with open(mark, "a") as file:
+        file.write("began\n")
+    while not Path(until).exists():
+        time.sleep(0.05)
+    with open(mark, "a") as file:
+        file.write("ended\n")
+
+
+@flow
 def stubborn(mark: str) -> None:
     import signal
 

@@ -59,12 +59,13 @@ def test_an_agent_that_is_killed_adopts_its_container_and_nothing_runs_twice(
 ):
     first = start_docker_agent("--name", "smith")
     mark = tmp_path / "mark"
-    run = docker_pool.run("sleeping", seconds=3, mark=str(mark))
+    run = docker_pool.run("waiting", mark=str(mark), until=str(tmp_path / "until"))
     eventually(mark.exists)
 
     first.process.kill()
     first.process.wait()
     second = start_docker_agent("--name", "smith")
+    (tmp_path / "until").touch()
 
     assert api.until_ended(run)["name"] == "Completed"
     assert mark.read_text() == "began\nended\n"
@@ -97,13 +98,14 @@ def test_an_agent_that_is_asked_to_end_hands_its_containers_to_its_next_start(
 ):
     first = start_docker_agent("--name", "smith", "--drain-timeout", "0")
     mark = tmp_path / "mark"
-    run = docker_pool.run("sleeping", seconds=3, mark=str(mark))
+    run = docker_pool.run("waiting", mark=str(mark), until=str(tmp_path / "until"))
     eventually(mark.exists)
 
     first.signal(signal.SIGTERM)
     assert first.ended() == 0
     assert "goes on" in first.said
     start_docker_agent("--name", "smith")
+    (tmp_path / "until").touch()
 
     assert api.until_ended(run)["name"] == "Completed"
     assert mark.read_text() == "began\nended\n"

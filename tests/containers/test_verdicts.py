@@ -1,0 +1,280 @@
+"""Verdicts on pods and containers, jobs from templates, and what containers are given: pure functions."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import kubernetes_validate
+import pytest
+
+from orionflow.agent.containers.docker_words import ended
+from orionflow.agent.containers.manifests import job_manifest, own_labels, secret_manifest
+from orionflow.agent.containers.orders import Origin, environment_for
+from orionflow.agent.containers.pods import Over, Runs, Waiting, verdict_of
+from orionflow.agent.containers.templates import NotStarted, filled_in
+from orionflow.contract.job_templates import default_job_template
+
+ORIGIN = Origin("smith", "0123456789abcdef")
+
+
+def pod(**status: Any) -> dict[str, Any]:
+    limits = {"resources": {"limits": {"memory": "1Gi"}}}
+    return {"spec": {"containers": [{"name": "flow", **limits}]}, "status": status}
+
+
+def flow_container(**state: Any) -> list[dict[str, Any]]:
+    return [
+        {"name": "istio-proxy", "state": {"running": {}}},
+        {"name": "flow", "state": state},
+    ]
+
+
+def terminated(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
+    return pod(
+        phase="Running",
+        containerStatuses=flow_container(terminated={"exitCode": code, "reason": reason, "message": message}),
+    )
+
+
+def disrupted(reason: str, message: str) -> dict[str, Any]:
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}
+    return pod(phase="Failed", conditions=[condition])
+
+
+@pytest.mark.parametrize(
+    ("seen", "words", "is_fault"),
+    [
+        (terminated(137, "OOMKilled"), "its memory limit of 1Gi", False),
+        (terminated(137), "killed by SIGKILL", False),
+        (terminated(1, message="Traceback\nModuleNotFoundError: orionflow"), "ModuleNotFoundError: orionflow", False),
+        (terminated(128, "StartError", "exec: no such file"), "could not run: exec: no such file", False),
+        (disrupted("PreemptionByScheduler", "Preempted by x"), "preempted for a pod of higher priority", True),
+        (disrupted("DeletionByTaintManager", ""), "as when the node is lost", True),
+        (disrupted("SomethingNew", "because"), "(SomethingNew): because", True),
+        (pod(phase="Failed", reason="Evicted", message="low on memory"), "ran short of resources: low on memory", True),
+        (pod(phase="Failed", reason="NodeShutdown"), "its node shut down", True),
+        (pod(phase="Failed", reason="DeadlineExceeded"), "activeDeadlineSeconds", False),
+        (
+            pod(
+                phase="Failed",
+                initContainerStatuses=[{"name": "git", "state": {"terminated": {"exitCode": 4, "message": "no repo"}}}],
+            ),
+            "init container 'git' exited with code 4. Its last lines:\nno repo",
+            False,
+        ),
+        (pod(phase="Failed"), "does not say why", False),
+    ],
+)
+def test_an_end_has_its_cause(seen: dict[str, Any], words: str, is_fault: bool):
+    verdict = verdict_of(seen)
+
+    assert isinstance(verdict, Over)
+    assert words in str(verdict.cause)
+    assert verdict.is_fault is is_fault
+
+
+def test_an_end_that_the_run_reported_needs_no_cause():
+    report = {"type": "COMPLETED", "name": "Completed", "message": ""}
+
+    assert verdict_of(terminated(0, "Completed", json.dumps(report))) == Over(0, None, report)
+
+
+@pytest.mark.parametrize(
+    ("seen", "words", "is_final"),
+    [
+        (pod(phase="Pending"), None, False),
+        (pod(containerStatuses=flow_container(waiting={"reason": "ContainerCreating"})), "ContainerCreating", False),
+        (
+            pod(containerStatuses=flow_container(waiting={"reason": "ImagePullBackOff", "message": "Back-off"})),
+            "ImagePullBackOff: Back-off",
+            False,
+        ),
+        (
+            pod(containerStatuses=flow_container(waiting={"reason": "ErrImagePull", "message": "denied"})),
+            "ErrImagePull: denied",
+            True,
+        ),
+        (
+            pod(containerStatuses=flow_container(waiting={"reason": "InvalidImageName", "message": "?"})),
+            "InvalidImageName",
+            True,
+        ),
+        (
+            pod(
+                containerStatuses=flow_container(waiting={"reason": "CreateContainerConfigError", "message": "secret"})
+            ),
+            "cannot be configured",
+            False,
+        ),
+        (
+            pod(conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}]),
+            "No node takes it (Unschedulable). 0/3",
+            False,
+        ),
+    ],
+)
+def test_a_pod_that_waits_says_for_what(seen: dict[str, Any], words: str | None, is_final: bool):
+    verdict = verdict_of(seen)
+
+    assert isinstance(verdict, Waiting)
+    assert verdict.is_final is is_final
+    assert verdict.reason is None if words is None else words in str(verdict.reason)
+
+
+def test_a_pod_runs_when_the_container_of_the_flow_runs():
+    assert verdict_of(pod(phase="Running", containerStatuses=flow_container(running={}))) == Runs()
+
+
+@pytest.mark.parametrize(
+    ("state", "log", "cause"),
+    [
+        ({"ExitCode": 137, "OOMKilled": True}, "", "more than its limit of 512 MiB"),
+        ({"ExitCode": 137}, "", "killed by SIGKILL from outside"),
+        ({"ExitCode": 127, "Error": "exec failed"}, "", "could not run: exec failed"),
+        ({"ExitCode": 1}, "No module named orionflow", "Its last lines:\nNo module named orionflow"),
+        ({"ExitCode": 1}, 'x\norion-report {"error": "ValueError: 3"}', None),
+        ({"ExitCode": 1}, "orion-report {broken", "exited with code 1"),
+        ({"ExitCode": 0}, "", None),
+    ],
+)
+def test_the_end_of_a_container_has_its_cause(state: dict[str, Any], log: str, cause: str | None):
+    how = ended({"State": state, "HostConfig": {"Memory": 512 << 20}}, log)
+
+    assert how is not None
+    assert how.cause is None if cause is None else cause in str(how.cause)
+
+
+def test_a_container_that_stands_still_has_not_ended():
+    assert ended({"State": {"Running": False, "Paused": True}}, "") is None
+
+
+TEMPLATE = {
+    "job_configuration": {
+        "image": "{{ image }}:{{ tag }}",
+        "cpus": "{{ cpus }}",
+        "env": "{{ env }}",
+        "list": ["{{ x }}"],
+    },
+    "variables": {
+        "properties": {
+            "image": {"default": "flows"},
+            "tag": {"default": 1},
+            "env": {"default": {"A": "pool", "B": "pool"}},
+        }
+    },
+}
+
+
+def test_a_job_is_its_template_with_defaults_under_variables():
+    assert filled_in(TEMPLATE, {"cpus": 2, "env": {"B": "run"}}) == {
+        "image": "flows:1", "cpus": 2, "env": {"A": "pool", "B": "run"}, "list": [],
+    }  # fmt: skip
+    assert "cpus" not in filled_in(TEMPLATE, {})
+
+
+def test_what_only_workers_of_prefect_fill_in_is_named():
+    with pytest.raises(NotStarted, match=r"prefect\.variables\.team"):
+        filled_in({"job_configuration": {"a": "{{ prefect.variables.team }}"}}, {})
+
+
+def order(**more: Any) -> dict[str, Any]:
+    deployment = {"name": "nightly", "job_variables": {"env": {"A": "1"}}}
+    return {
+        "flow_run_id": str(uuid4()), "epoch": 3, "name": "calm fox", "flow_name": "etl", "deployment": deployment,
+        "api_url": "http://orion/api", "env": {"ORION_API_URL": "http://orion/api", "ORION_API_KEY": "ort_x"},
+        "limit": None, "working_dir": None, **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("version", ["1.28", "1.31", "1.33"])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {
+            "memory_limit": "1Gi", "cpu_limit": "2", "service_account_name": "flows", "node_selector": {"a": "b"},
+            "tolerations": [{"key": "gpu", "operator": "Exists"}], "image_pull_secrets": [{"name": "registry"}],
+            "volumes": [{"name": "x", "emptyDir": {}}], "volume_mounts": [{"name": "x", "mountPath": "/x"}],
+            "labels": {"team": "ice"}, "working_dir": "/app", "finished_job_ttl": 0,
+        },
+    ],
+)  # fmt: skip
+def test_manifests_fit_the_published_schemas(version: str, variables: dict[str, Any]):
+    job = filled_in(default_job_template("kubernetes"), {"image": "flows:1", **variables})
+    made = job_manifest(job, name="orion-x-3", namespace="flows", order=order(), origin=ORIGIN, stop_seconds=30)
+    secret = secret_manifest({"A": "b"}, name="orion-x-3", namespace="flows", job={"metadata": {"uid": "u"}})
+
+    kubernetes_validate.validate(made, version, strict=True)
+    kubernetes_validate.validate(secret, version, strict=True)
+
+
+def test_nothing_of_an_attempt_stands_in_its_job():
+    job = filled_in(default_job_template("kubernetes"), {"image": "flows:1", "env": {"PASSWORD": "hush"}})
+
+    made = job_manifest(job, name="x", namespace="flows", order=order(), origin=ORIGIN, stop_seconds=30)
+
+    assert "hush" not in str(made)
+    assert "ort_" not in str(made)
+
+
+def test_a_name_that_is_no_label_is_a_digest_in_one():
+    long = own_labels(Origin("agent of Ada & Bob " * 9, "x"))["orion/agent"]
+
+    assert long.startswith("agent-")
+    assert len(long) < 64
+    assert own_labels(ORIGIN)["orion/agent"] == "smith"
+
+
+@pytest.mark.parametrize("name", ["A=B", "", "A B", "1A"])
+def test_a_variable_that_cannot_be_one_is_named(name: str):
+    with pytest.raises(NotStarted, match="env."):
+        environment_for(order(), {"env": {name: "x"}}, report="stderr", api_url="http://orion/api")
+
+
+def test_job_variables_cannot_send_the_token_elsewhere():
+    given = environment_for(
+        order(), {"env": {"ORION_API_URL": "http://evil/api", "ORION_ATTEMPT": "{}"}}, report="stderr",
+        api_url="http://orion/api",
+    )  # fmt: skip
+
+    assert given["ORION_API_URL"] == "http://orion/api"
+    assert json.loads(given["ORION_ATTEMPT"])["epoch"] == 3
+    assert given["ORION_API_KEY"] == "ort_x"
+
+
+INIT = """
+import os, signal, subprocess, sys, time
+from orionflow.agent import contained
+contained._become_init()
+assert os.getpid() != 1
+subprocess.Popen(["sleep", "0.1"])
+print("ready", flush=True)
+time.sleep(float(sys.argv[1]))
+os._exit(int(sys.argv[2]))
+"""
+UNSHARE = [shutil.which("unshare") or "unshare", "--fork", "--pid", "--kill-child"]
+can_unshare = shutil.which("unshare") and not subprocess.run([*UNSHARE, "true"], capture_output=True).returncode
+
+
+@pytest.mark.skipif(not can_unshare, reason="no process namespaces here")
+def test_process_1_passes_signals_on_and_ends_as_its_run_ends():
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    quick = subprocess.run([*UNSHARE, sys.executable, "-c", INIT, "0.2", "7"], capture_output=True, timeout=30, env=env)
+    slow = subprocess.Popen([*UNSHARE, sys.executable, "-c", INIT, "60", "0"], stdout=subprocess.PIPE, env=env)
+    assert slow.stdout is not None
+    assert slow.stdout.readline() == b"ready\n"
+    (init,) = map(int, Path(f"/proc/{slow.pid}/task/{slow.pid}/children").read_text().split())
+
+    os.kill(init, signal.SIGTERM)
+
+    assert quick.returncode == 7
+    assert slow.wait(30) == 128 + signal.SIGTERM
+    slow.stdout.close()
