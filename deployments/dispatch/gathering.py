@@ -49,6 +49,11 @@ class Gathering(Generic[Asked, Answer]):
             raise mine.answer
         return mine.answer  # type: ignore[return-value]
 
+    def waiting(self) -> list[Asked]:
+        """The requests that nobody works on yet."""
+        with self._lock:
+            return [one.asked for one in self._line]
+
     def _answer_all(self) -> None:
         with self._lock:
             group, self._line = self._line[: self._most], self._line[self._most :]

@@ -140,6 +140,13 @@ class Cluster:
         eventually(lambda: all("Ctrl-C stops" in server.said for server in self.servers), self.told)
         eventually(lambda: all("serves" in agent.said for agent in self.agents), self.told)
 
+    def share_fairly(self, key: str) -> None:
+        body = json.dumps({"fair_share": key}).encode()
+        status, _, text = self.api.server.request(
+            "PATCH", "/api/work_pools/default-agent-pool", body, {"Content-Type": "application/json"}
+        )
+        assert status == 204, text
+
     def limit_queue(self, name: str, places: int) -> None:
         queue = self.api.get(f"/work_queues/name/{name}")["id"]
         body = json.dumps({"concurrency_limit": places}).encode()

@@ -157,6 +157,7 @@ def test_whatever_dies_every_run_ends_lawfully_and_nothing_is_left(tmp_path: Pat
     print(f"ORION_CHAOS_SEED={SEED} ORION_CHAOS_ROUNDS={ROUNDS}")
     with running_cluster(tmp_path / "home", QUEUE, **LEASES) as cluster:
         cluster.limit_queue(QUEUE, PLACES)
+        cluster.share_fairly("deployment")
         load = Load(cluster.api, QUEUE, tmp_path / "witness", random.Random(SEED))
         nemesis = Nemesis(cluster, load, random.Random(SEED))
         with load, StallWatch(nemesis.chronicle):

@@ -9,12 +9,13 @@ import pytest
 from deployments.definitions.services.deployments import pause_unless_served, update_deployment
 from deployments.dispatch.services.agents import leave
 from deployments.dispatch.services.attempt_exit import Cause, revoke
+from deployments.dispatch.services.claims import Wish, claim_for_all
 from deployments.dispatch.services.reconciler import reconcile
-from deployments.models import Lease
+from deployments.models import Lease, WorkPool
 from orchestration.database_clock import database_now
 from orchestration.errors import AgentReplaced
 from runs.models import FlowRun, FlowRunState
-from tests.factories import history_of, later, make_state, state_of
+from tests.factories import NOON, history_of, later, make_state, state_of
 from tests.rounds import THOROUGH
 from tests.services.dispatching import make_agent, make_deployment, make_queue, report, start, waiting
 from tests.services.threads import race
@@ -63,6 +64,31 @@ def test_agents_that_claim_at_once_never_exceed_a_limit():
     claims = race(lambda agent: agent.claim(limit=5), agents)
 
     assert sum(map(len, claims)) == FlowRun.objects.filter(state_type="PENDING").count() == 3
+
+
+def test_servers_that_answer_groups_at_once_give_each_run_once_within_every_limit():
+    queue, other = make_queue(concurrency_limit=25), make_queue("other")
+    WorkPool.objects.update(fair_share="deployment")
+    limited, free = make_deployment(queue, name="limited", concurrency_limit=7), make_deployment(other, name="free")
+    runs = [waiting(queue, later(-n), limited) for n in range(20)] + [
+        waiting(queue, deployment=free) for _ in range(40)
+    ]
+    runs += [waiting(other, deployment=free) for _ in range(40)]
+    groups = [[make_agent(f"agent-{server}-{n}", queues=("q", "other")) for n in range(4)] for server in range(4)]
+
+    def answer(group):
+        wishes = [Wish(agent.id, agent.incarnation, 3) for agent in group]
+        return [claim for _ in range(6) for claims in claim_for_all(wishes, NOON) for claim in claims]
+
+    claimed = [claim.flow_run_id for claims in race(answer, groups) for claim in claims]
+
+    going = FlowRun.objects.filter(state_type="PENDING")
+    assert len(claimed) == len(set(claimed)) == Lease.objects.count() == going.count()
+    assert set(going.values_list("epoch", flat=True)) == {1}
+    assert going.filter(deployment_id=limited.pk).count() == 7
+    assert going.filter(work_queue_id=queue.pk).count() == 25
+    # The queue without a limit is empty.
+    assert len(claimed) == 25 + 40 == len(runs) - 35
 
 
 def test_a_claim_and_a_restart_at_once_leave_nothing_with_the_start_that_is_over():

@@ -81,6 +81,15 @@ class Model:
             return [Claim(number, row.epoch)]
         return []
 
+    def claim_together(self, asking: list[tuple[str, int]], now: int) -> list[list[Claim] | Replaced]:
+        answers: list[list[Claim] | Replaced] = []
+        for agent, start in asking:
+            try:
+                answers.append(self.claim(agent, start, None, now))
+            except Replaced as replaced:
+                answers.append(replaced)
+        return answers
+
     def _taken(self, now: int) -> int:
         match self.slots:
             case "counter":

@@ -11,10 +11,11 @@ from uuid import UUID, uuid4
 from deployments.dispatch.selectors.due import due_ids
 from deployments.dispatch.services.agents import register_agent
 from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
-from deployments.dispatch.services.claims import claim_next, claim_one
+from deployments.dispatch.services.claims import Claim as Granted
+from deployments.dispatch.services.claims import Wish, claim_for_all, claim_next, claim_one
 from deployments.dispatch.services.heartbeats import record_heartbeat
 from deployments.dispatch.services.reconciler import SERVICE, reconcile
-from deployments.models import ConcurrencyLimit, Lease, ServiceRecord, Worker
+from deployments.models import ConcurrencyLimit, Lease, ServiceRecord, Worker, WorkPool
 from deployments.upkeep.selectors.invariants import violations
 from orchestration.api.fencing import fenced
 from orchestration.batch import TaskRunTransition, apply_task_run_transitions
@@ -54,9 +55,12 @@ class Services:
     def create(self, plans: list[Plan]) -> None:
         self.queue = make_queue(concurrency_limit=LIMIT)
         self.numbers: dict[UUID, int] = {}
-        deployment = make_deployment(self.queue)
+        # A crowd and a few, which take turns.
+        WorkPool.objects.update(fair_share="deployment")
+        deployments = [make_deployment(self.queue, name=name) for name in ("crowd", "few")]
         ConcurrencyLimit.objects.create(tag=TAG, concurrency_limit=SLOTS)
-        for plan in plans:
+        for number, plan in enumerate(plans):
+            deployment = deployments[number % 4 == 3]
             run = make_flow_run(
                 scheduled(at(plan.due)),
                 flow=deployment.flow,
@@ -83,6 +87,14 @@ class Services:
                 claims = claim_one(flow_run_id=self.ids[run], now=at(now), **who)
         except AgentReplaced:
             raise Replaced from None
+        return self._known(claims)
+
+    def claim_together(self, asking: list[tuple[str, int]], now: int) -> list[list[Claim] | Replaced]:
+        wishes = [Wish(self.agents[agent], self._incarnation(agent, start)) for agent, start in asking]
+        answers = claim_for_all(wishes, at(now))
+        return [Replaced() if isinstance(one, Exception) else self._known(one) for one in answers]
+
+    def _known(self, claims: list[Granted]) -> list[Claim]:
         return [Claim(self.numbers[claim.flow_run_id], claim.epoch) for claim in claims]
 
     def heartbeat(self, agent: str, start: int, runs: Mapping[int, int], now: int) -> dict[int, str]:

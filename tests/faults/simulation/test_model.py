@@ -59,7 +59,7 @@ def test_outages_alone_crash_nothing():
     ids=lambda one: "-".join(map(str, one)) if isinstance(one, dict) else one,
 )
 def test_a_planted_fault_is_found(fault, law):
-    found = [broken for seed in range(60) if (broken := first_broken(Model(**fault), seed))]
+    found = [broken for seed in range(120) if (broken := first_broken(Model(**fault), seed))]
 
     assert any(f" {law}:" in str(broken) for broken in found), found[:3]
 

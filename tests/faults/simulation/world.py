@@ -22,6 +22,12 @@ class Unreachable(Exception):
     """The call or its answer got lost."""
 
 
+def _opened(answer: list[Claim] | Replaced) -> list[Claim]:
+    if isinstance(answer, Replaced):
+        raise answer
+    return answer
+
+
 class World:
     def __init__(self, server: Server, seed: int, scenario: Scenario) -> None:
         self.server, self.seed, self.scenario = server, seed, scenario
@@ -30,6 +36,7 @@ class World:
         self.outage_until = -1
         self.messages: deque[int] = deque()
         self.hinted: dict[int, int] = {}
+        self.asking: list[Agent] = []
         self.tokens = 0
         self.starts: Counter[int] = Counter()
         self.accepted: Counter[Claim] = Counter()
@@ -64,6 +71,7 @@ class World:
         self.chance.shuffle(acts)
         for act in acts:
             act()
+        self._claim_together()
         self._check()
 
     # --- misfortune --------------------------------------------------------------------------------------------------
@@ -147,7 +155,10 @@ class World:
             if self._ask(agent, lambda claim=claim: self.server.ended(*claim, self.now), None) is not None:
                 agent.deaths.remove(claim)
         if len(agent.processes) < self.scenario.places and self.chance.random() < 0.2:
-            self._claim(agent, None)
+            if self.chance.random() < 0.5:
+                self._claim(agent, None)
+            else:
+                self.asking.append(agent)
 
     def _is_awake(self, agent: Agent) -> bool:
         return max(agent.dead_until, agent.frozen_until) < self.now
@@ -187,8 +198,23 @@ class World:
         answer = self._ask(agent, lambda: self.server.register(agent.name, agent.start, self.now), None)
         agent.is_registered = answer is not None
 
+    def _claim_together(self) -> None:
+        """Who asked in this step without being answered at once is answered in one go, if the request gets through."""
+        asking, self.asking = self.asking, []
+        asking = [one for one in asking if max(self.outage_until, one.cut_off_until) < self.now]
+        if not asking:
+            return
+        answers = self.server.claim_together([(one.name, one.start) for one in asking], self.now)
+        given = [claim.run for answer in answers if isinstance(answer, list) for claim in answer]
+        if len(given) > len(set(given)):
+            self._fail("I6", f"one of the runs {given} was given twice at once")
+        for agent, answer in zip(asking, answers, strict=True):
+            self._begin(agent, self._ask(agent, lambda answer=answer: _opened(answer), None))
+
     def _claim(self, agent: Agent, run: int | None) -> None:
-        claims = self._ask(agent, lambda: self.server.claim(agent.name, agent.start, run, self.now), None)
+        self._begin(agent, self._ask(agent, lambda: self.server.claim(agent.name, agent.start, run, self.now), None))
+
+    def _begin(self, agent: Agent, claims: list[Claim] | None) -> None:
         for claim in claims if isinstance(claims, list) else ():
             plan = self.plans[claim.run]
             agent.processes.append(
