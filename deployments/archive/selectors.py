@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.archive.place import Batch, Place, needed, place
+from deployments.archive.place import Batch, Place, is_configured, needed, place
 from deployments.archive.rows import as_id, as_model, in_utc
 from orchestration.sight import current_sight
 from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
@@ -157,6 +157,11 @@ def _listed(
             deployment_id=row["deployment_id"] and as_id(row["deployment_id"]),
             batch=_folder(where, batches, row["filename"]),
         )
+
+
+def may_be_archived(run_id: UUID) -> bool:
+    """Whether a run that is not in the database may be in the archive, by what manifests say."""
+    return is_configured() and any(batch.first <= run_id <= batch.last for batch in place().batches())
 
 
 def archived_run(run_id: UUID) -> ArchivedRun | None:

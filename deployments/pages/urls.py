@@ -6,6 +6,7 @@ from django.urls import path
 
 from deployments.pages import (
     agents,
+    archive,
     backfills,
     blocks,
     calendars,
@@ -25,6 +26,8 @@ from deployments.pages import (
 app_name = "deployments"
 
 urlpatterns = [
+    path("archive", archive.archive, name="archive"),
+    path("archive/<uuid:run_id>", archive.run, name="archived-run"),
     path("work", work.work, name="work"),
     path("work/pools/new", work.new_pool, name="new-pool"),
     path("work/pools/<uuid:pool_id>/edit", work.edit_pool, name="edit-pool"),

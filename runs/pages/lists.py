@@ -12,6 +12,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from deployments.archive.place import is_configured
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
@@ -76,6 +77,7 @@ def runs(request: HttpRequest) -> HttpResponse:
     found = runs_page(wanted=asked.wanted, after=after, now=now, size=size)
     context = {
         "section": "runs",
+        "has_archive": is_configured(),
         "views": views_above(request, "runs"),
         "asked": asked,
         "found": found,

@@ -8,9 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from deployments.archive.place import ArchiveUnavailable
+from deployments.archive.selectors import may_be_archived
 from orchestration.core.states import TERMINAL, StateType
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import is_shown, live_page
@@ -57,12 +60,22 @@ TOPICS_OF_TABS = {
 STATE_CHOICES = [("", "Any state"), *[(kind.value, kind.value.capitalize()) for kind in StateType]]
 
 
+def _from_archive(run_id: UUID) -> HttpResponse:
+    """Links to a run lead on to the archive when it is there."""
+    try:
+        if may_be_archived(run_id):
+            return redirect("deployments:archived-run", run_id)
+    except ArchiveUnavailable as error:
+        raise Http404(str(error)) from error
+    raise Http404
+
+
 @requires(Action.READ_RUNS)
 @live_page
 def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = selectors.flow_run_facts(run_id=run_id)
     if run is None:
-        raise Http404
+        return _from_archive(run_id)
     now = timezone.now()
     shows_tab = is_shown(request, "tab", "beside")
     # Parts name their tab, and those above the tabs need not count.

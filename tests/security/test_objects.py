@@ -133,6 +133,7 @@ NOBODYS = {
     "api/task_run_states/<id>",
     "runs/all/<action>",
     "views/<list_name>",
+    "archive/<run_id>",
     "settings/server/<name>",
     "settings/keys/<key_id>",
     "settings/users/<user_id>",
