@@ -192,9 +192,12 @@ def known_calls(calls: Sequence[NewTaskRun]) -> dict[Call, UUID]:
         return {}
     values = ", ".join(["(%s, %s, %s)"] * len(keys))
     with connection.cursor() as cursor:
+        # SQLite reads the whole table for `(…) IN (VALUES …)`, and keeps to the order of a CROSS JOIN.
         cursor.execute(
-            "SELECT id, flow_run_id, task_key, dynamic_key FROM runs_taskrun "
-            f"WHERE (flow_run_id, task_key, dynamic_key) IN (VALUES {values})",
+            f"WITH call (flow_run_id, task_key, dynamic_key) AS (VALUES {values}) "
+            "SELECT run.id, run.flow_run_id, run.task_key, run.dynamic_key FROM call CROSS JOIN runs_taskrun run "
+            "WHERE run.flow_run_id = call.flow_run_id AND run.task_key = call.task_key "
+            "AND run.dynamic_key = call.dynamic_key",
             [value for key in keys for value in key],
         )
         rows: list[tuple[Any, ...]] = cursor.fetchall()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -102,6 +103,25 @@ def test_no_query_reads_a_whole_table(client, asked):
 
     asked_for = [one["sql"] for one in list(queries) if one["sql"].startswith(("SELECT", "(SELECT", "WITH"))]
     assert [(sql, plan) for sql in asked_for if reads_whole_table(sql, plan := plan_of(sql))] == []
+
+
+def test_no_report_reads_a_whole_table(client):
+    """Neither of task runs that are new, nor of those that are reported once more; both while a flow goes on."""
+    with CaptureQueriesContext(connection) as queries:
+        flow_run = make_flow_run("RUNNING")
+        new = [
+            {"flow_run_id": str(flow_run.pk), "task_key": "noop", "dynamic_key": str(number)} for number in range(200)
+        ]
+        for _ in range(2):
+            reported = [
+                {"task_run_id": str(uuid4()), "task_run": one, "state": {"type": "PENDING", "id": str(uuid4())}}
+                for one in new
+            ]
+            answer = client.post("/api/task_runs/transitions", json.dumps({"items": reported}), "application/json")
+            assert answer.status_code == 200, answer.content
+
+    asked_for = [one["sql"] for one in list(queries) if one["sql"].startswith(("SELECT", "(SELECT", "WITH", "UPDATE"))]
+    assert [(sql[:200], plan) for sql in asked_for if reads_whole_table(sql, plan := plan_of(sql))] == []
 
 
 def test_a_query_without_an_index_is_noticed(client):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import Lock
 from typing import Any
 
 from orionflow.contract.states import BAD, TERMINAL
@@ -18,22 +19,25 @@ KEPT_BYTES = 16 * 1024 * 1024
 class StateCounts:
     """Counts states by type and keeps the first ones that are not completed."""
 
-    __slots__ = ("_bytes", "_counts", "_kept", "total")
+    __slots__ = ("_bytes", "_counts", "_kept", "_lock", "total")
 
     def __init__(self, states: Iterable[State[Any]] = ()) -> None:
         self.total = 0
         self._counts: dict[StateType, int] = {}
         self._kept: list[State[Any]] = []
         self._bytes = 0
+        # Submitted tasks end in threads of their own.
+        self._lock = Lock()
         for state in states:
             self.add(state)
 
     def add(self, state: State[Any]) -> None:
         kind = state.type
-        self.total += 1
-        self._counts[kind] = self._counts.get(kind, 0) + 1
-        if kind is not StateType.COMPLETED and len(self._kept) < KEPT:
-            self._kept.append(self._lightened(state))
+        with self._lock:
+            self.total += 1
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+            if kind is not StateType.COMPLETED and len(self._kept) < KEPT:
+                self._kept.append(self._lightened(state))
 
     def _lightened(self, state: State[Any]) -> State[Any]:
         """The state, or one with its message alone where its exception would keep too much alive. The first is whole:
