@@ -63,6 +63,7 @@ lists = Later("runs.lists.api")
 events = Later("events.recording.api.events")
 exports = Later("runs.exports.api")
 firings = Later("events.automations.api.firings")
+metrics_api = Later("orion_site.metrics.api")
 notification_policies = Later("events.notifications.api.policies")
 notifications = Later("events.notifications.api.notifications")
 retries = Later("runs.retries.api")
@@ -93,6 +94,7 @@ api = [
     path("admin/database/clear", Endpoint(database_api.ClearDatabase)),
     path("admin/database/create", Endpoint(database_api.CreateDatabase)),
     path("admin/database/drop", Endpoint(database_api.DropDatabase)),
+    path("admin/bottlenecks", Endpoint(metrics_api.FindBottlenecks)),
     path("admin/settings", Endpoint(system_api.ReadSettings)),
     path("admin/version", Endpoint(system_api.ReadVersion)),
     path("audit/filter", Endpoint(audit.FilterAuditEntries)),

@@ -101,7 +101,7 @@ def _sockets() -> Iterator[Metric]:
 
 def _connections() -> Iterator[Metric]:
     """The pools of connections to PostgreSQL, by the name of the database in Django's settings."""
-    stats = {alias: pool.get_stats() for alias in connections if (pool := _pool_of(alias)) is not None}
+    stats = pool_stats()
     if not stats:
         return
     of = ("database",)
@@ -116,6 +116,10 @@ def _connections() -> Iterator[Metric]:
     waited = (((alias,), found.get("requests_wait_ms", 0) / 1000) for alias, found in stats.items())
     yield counter("orion_database_pool_wait_seconds", "Time spent waiting for connections.", of, waited)
     yield counter("orion_database_pool_errors", "Requests that got no connection.", of, each("requests_errors"))
+
+
+def pool_stats() -> dict[str, dict[str, int]]:
+    return {alias: pool.get_stats() for alias in connections if (pool := _pool_of(alias)) is not None}
 
 
 def _pool_of(alias: str) -> Any:

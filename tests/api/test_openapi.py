@@ -43,6 +43,7 @@ UNRECORDED = {
     "filter_audit_entries",
     "make_link",
     "read_me",
+    "find_bottlenecks",
     "read_services",
     "read_settings",
     "read_version",

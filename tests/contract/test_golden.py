@@ -268,6 +268,7 @@ NOT_RECORDED = {
     # A page.
     "export_flow_run",
     "filter_audit_entries",
+    "find_bottlenecks",
     "make_link",
     "read_me",
     "read_services",

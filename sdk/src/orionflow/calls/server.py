@@ -10,7 +10,7 @@ from orionflow.calls import Call
 
 if TYPE_CHECKING:
     from orionflow.contract.audit import AuditPage, AuditVerified
-    from orionflow.contract.records import Service
+    from orionflow.contract.records import Bottleneck, Service
 
 
 def check_health() -> Call[Any]:
@@ -46,6 +46,11 @@ def read_server_settings() -> Call[dict[str, Any]]:
 def read_services() -> Call[list[Service]]:
     """Read the services of the server: their last ticks, lags and errors."""
     return Call("GET", "/admin/services", read=lambda: list[contract.records.Service])
+
+
+def find_bottlenecks() -> Call[list[Bottleneck]]:
+    """Find which parts of the installation keep the others waiting now, at most three, the worst first."""
+    return Call("GET", "/admin/bottlenecks", read=lambda: list[contract.records.Bottleneck])
 
 
 def read_audit_log(criteria: Mapping[str, Any], *, limit: int, after: str | None = None) -> Call[AuditPage]:

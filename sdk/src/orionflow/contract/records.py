@@ -102,6 +102,14 @@ class SavedSearch(Stored):
     filters: Annotated[list[SavedSearchFilterOut], BeforeValidator(lambda value: value or [])] = []
 
 
+class Bottleneck(Answer):
+    """A part of the installation that keeps the others waiting: how that is known, and what mends it."""
+
+    part: str
+    evidence: str
+    fix: str
+
+
 class Service(Answer):
     """A service of the server: when it ticked last, how far behind it is, and what went wrong."""
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from orionflow.calls.flow_runs import FLOW_RUNS
-from orionflow.calls.server import check_health, read_me, read_server_settings, read_version
+from orionflow.calls.server import check_health, find_bottlenecks, read_me, read_server_settings, read_version
 from orionflow.cli.backend import Backend
 from orionflow.cli.doctor import Finding
 from orionflow.cli.errors import explained
@@ -40,6 +40,7 @@ def api() -> Iterator[Finding]:
     if not backend.client.is_ephemeral:
         yield from _clock(backend)
         yield _access(backend)
+        yield from _bottlenecks(backend)
 
 
 def _answers(backend: Backend) -> Iterator[Finding]:
@@ -90,6 +91,20 @@ def _access(backend: Backend) -> Finding:
         f"the server takes you for {me['name']} without a key: so it does with whoever comes the same way",
         "run it only where every user of the machine is trusted; others get users and keys: orion user create",
     )
+
+
+def _bottlenecks(backend: Backend) -> Iterator[Finding]:
+    """Yield what keeps the installation waiting, as the server judges; one of an earlier version does not."""
+    from orionflow.errors import NotAllowed, NotFound
+
+    try:
+        found = backend.ask(find_bottlenecks())
+    except (NotAllowed, NotFound):
+        return
+    for one in found:
+        yield Finding(one["part"], "warning", one["evidence"], one["fix"])
+    if not found:
+        yield Finding("load", "ok", "no part of the server keeps the others waiting")
 
 
 def _clock(backend: Backend) -> Iterator[Finding]:

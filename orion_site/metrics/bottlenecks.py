@@ -1,0 +1,247 @@
+"""Which part of the installation is the bottleneck now: the same figures as at /metrics, judged.
+
+`judged` is pure: what was seen goes in, and at most three findings come out, the worst first, each with its evidence
+and the command or setting that mends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestration.measured import Seen
+from orion_site.metrics.database import OTHERS, WITHOUT_QUEUE, DatabaseFigures, QueueFigures
+from orion_site.metrics.recent import slowest
+
+MOST = 3
+SLOW_SYNC_SECONDS = 0.02
+# How long a due run may wait before something is the matter.
+PATIENCE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """A part that keeps the others waiting. `weight` orders them: seconds that somebody waits, more or less."""
+
+    part: str
+    evidence: str
+    fix: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOfThreads:
+    name: str
+    in_flight: int
+    limit: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOfConnections:
+    """The connections of this process to one database."""
+
+    database: str
+    size: int
+    most: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that is judged. `lately` has the distributions of the last minutes by their names."""
+
+    database: DatabaseFigures
+    vendor: str
+    lately: Mapping[str, Seen] = field(default_factory=dict)
+    threads: Sequence[PoolOfThreads] = ()
+    connections: Sequence[PoolOfConnections] = ()
+    writers_waiting: int = 0
+    # How long the disk of the home takes until something is on it, and where that is.
+    sync_seconds: float = 0.0
+    home: str = ""
+    full_disks: Sequence[str] = ()
+    # Large tables of which the planner knows nothing, and tables in parts that end today.
+    unknown_tables: Sequence[str] = ()
+    parts_missing: Sequence[str] = ()
+    # Why the replica is not read, where there is one.
+    replica: str = ""
+
+
+def judged(seen: Observed) -> list[Bottleneck]:
+    found = [
+        *_waiting(seen),
+        *_services(seen),
+        *_threads(seen),
+        *_connections(seen),
+        *_database(seen),
+        *_writers(seen),
+        *_storage(seen),
+        *_reports(seen),
+    ]
+    return sorted(found, key=lambda one: -one.weight)[:MOST]
+
+
+def _waiting(seen: Observed) -> Iterator[Bottleneck]:
+    """Due runs, by what keeps them: for each reason its worst queue."""
+    waiting: dict[str, list[QueueFigures]] = {}
+    for queue in seen.database.queues:
+        if queue.depth and queue.oldest_wait >= PATIENCE_SECONDS and queue.name not in {OTHERS, WITHOUT_QUEUE}:
+            waiting.setdefault(queue.reason, []).append(queue)
+    for reason, queues in waiting.items():
+        worst = max(queues, key=lambda one: one.oldest_wait)
+        number = sum(one.depth for one in queues)
+        others = f" (and in {len(queues) - 1} more)" if len(queues) > 1 else ""
+        wait = (
+            f"{number} due runs wait in {worst.pool}/{worst.name}{others}, the first for {_period(worst.oldest_wait)}"
+        )
+        weight = worst.oldest_wait + number
+        if reason == "starting":
+            # Agents have places, and nobody claims: they do not learn of it, or claims are slow.
+            fix = "Look at how long claims take (orion_claim_delay_seconds); ORION_BROKER_URL lets agents be notified."
+            yield Bottleneck("claims", f"{wait}, though its agents have free places.", fix, weight)
+        elif reason == "agents_full":
+            pool = next(one for one in seen.database.pools if one.name == worst.pool)
+            evidence = (
+                f"{wait}: the {pool.agents} agents of pool {pool.name} execute {pool.used} of {pool.places} runs."
+            )
+            fix = f"orion agent start --pool {pool.name} on another machine, or a higher --concurrency."
+            yield Bottleneck("agents", evidence, fix, weight)
+        else:
+            yield Bottleneck("queues", f"{wait}. {worst.text}", worst.fix, weight)
+
+
+def _services(seen: Observed) -> Iterator[Bottleneck]:
+    ailing = [one for one in seen.database.services if one.verdict != "well"]
+    behind = sorted((one for one in ailing if one.verdict == "behind"), key=lambda one: -one.lag)
+    if behind:
+        names = ", ".join(one.record.name for one in behind[:3])
+        evidence = f"{len(behind)} services are behind ({names}), by up to {_period(behind[0].lag)}."
+        longest = max(behind, key=lambda one: one.record.last_seconds).record
+        if longest.last_seconds > longest.every_seconds:
+            evidence += f" The last tick of {longest.name} took {_period(longest.last_seconds)}."
+        yield Bottleneck("services", evidence, "orion services start, on this machine or another one.", behind[0].lag)
+    for one in ailing:
+        if one.verdict == "failing":
+            said = one.record.last_error.strip().splitlines()[-1:] or [""]
+            evidence = f"The service {one.record.name} fails at each tick: {said[0][:200]}"
+            yield Bottleneck("services", evidence, "orion services ls -o wide", 60.0)
+            return
+
+
+def _threads(seen: Observed) -> Iterator[Bottleneck]:
+    for pool in seen.threads:
+        waits = _slowest(seen, f"wait for {pool.name}")
+        fix = (
+            "orion server start --workers N, or another server; slow requests are what uses them up."
+            if seen.vendor == "postgresql"
+            else "Fewer open pages and pollers; on PostgreSQL also orion server start --workers N."
+        )
+        if pool.in_flight >= pool.limit:
+            evidence = (
+                f"All {pool.limit} requests that the pool {pool.name} holds are there; more are refused with 503."
+            )
+            yield Bottleneck("threads", evidence, fix, 100.0)
+        elif waits >= 0.1:
+            evidence = f"One request in twenty waits {_period(waits)} or more for a thread of the pool {pool.name}."
+            yield Bottleneck("threads", evidence, fix, 20 * waits)
+    if (late := _slowest(seen, "loop")) >= 0.1:
+        evidence = f"The event loop of this process is late by {_period(late)} or more, one time in twenty."
+        fix = (
+            "Its core is used up: orion server start --workers N on PostgreSQL, or services elsewhere (--no-services)."
+        )
+        yield Bottleneck("processor", evidence, fix, 20 * late)
+
+
+def _connections(seen: Observed) -> Iterator[Bottleneck]:
+    for pool in seen.connections:
+        if pool.waiting:
+            evidence = (
+                f"{pool.waiting} threads wait for one of the {pool.most} connections to the {pool.database} database."
+            )
+            yield Bottleneck("connections", evidence, f"ORION_DATABASE_POOL_SIZE={2 * pool.most}", 10.0 * pool.waiting)
+    used, most = seen.database.connections, seen.database.connections_limit
+    if used is not None and most and used > 0.9 * most:
+        fix = "A lower ORION_DATABASE_POOL_SIZE, a higher max_connections of PostgreSQL, or a pooler between."
+        yield Bottleneck("connections", f"PostgreSQL has {used} of {most} connections.", fix, 50.0)
+
+
+def _database(seen: Observed) -> Iterator[Bottleneck]:
+    took = seen.database.quickest_seconds
+    if took >= 0.1:
+        where = "PostgreSQL" if seen.vendor == "postgresql" else "SQLite"
+        evidence = f"{where} takes {_period(took)} for a question about a dozen rows."
+        fix = (
+            "Look at its processor and disk, and at what runs there: pg_stat_activity."
+            if seen.vendor == "postgresql"
+            else ("Look at the disk and at what else uses it.")
+        )
+        yield Bottleneck("database", evidence, fix, 100 * took)
+    if seen.unknown_tables:
+        names = ", ".join(seen.unknown_tables)
+        fix = (
+            f"ANALYZE {seen.unknown_tables[0]};"
+            if seen.vendor == "postgresql"
+            else "orion services ls: does database upkeep tick?"
+        )
+        yield Bottleneck("statistics", f"The planner knows nothing of {names}, which are large.", fix, 8.0)
+    if seen.parts_missing:
+        names = ", ".join(seen.parts_missing)
+        fix = "orion services ls: does database upkeep tick?"
+        yield Bottleneck("partitions", f"No part for tomorrow was made of {names}.", fix, 15.0)
+    if seen.replica:
+        fix = "Look at its replication, or unset ORION_DATABASE_REPLICA_URL."
+        yield Bottleneck("replica", f"The replica is {seen.replica}, so the primary answers for it.", fix, 12.0)
+
+
+def _writers(seen: Observed) -> Iterator[Bottleneck]:
+    waits = _slowest(seen, "gate")
+    if waits >= 0.25 or seen.writers_waiting >= 8:
+        now = f"{seen.writers_waiting} wait now, one in twenty for {_period(waits)} or more"
+        evidence = f"Writers of SQLite take turns: {now}."
+        yield Bottleneck("writers", evidence, "PostgreSQL: ORION_DATABASE_URL=postgresql://…", max(20 * waits, 5.0))
+
+
+def _storage(seen: Observed) -> Iterator[Bottleneck]:
+    if seen.sync_seconds >= SLOW_SYNC_SECONDS and seen.vendor == "sqlite":
+        evidence = f"The disk below {seen.home} takes {_period(seen.sync_seconds)} to keep a small write."
+        yield Bottleneck(
+            "disk", evidence, "ORION_HOME on a local SSD, and not on a network or a busy disk.", 200 * seen.sync_seconds
+        )
+    for disk in seen.full_disks:
+        yield Bottleneck(
+            "disk", f"The disk of {disk} is nearly full.", "orion database purge, orion result purge", 80.0
+        )
+    for kind, days in seen.database.kept.items():
+        age = seen.database.oldest.get(kind, 0.0) / 86400
+        # Runs count from their end, and some stay for others' sake.
+        if days and kind != "runs" and age > 1.5 * days:
+            evidence = f"The oldest of the {kind} are {age:.0f} days old, and are to be kept for {days}."
+            yield Bottleneck("retention", evidence, "orion database purge; does retention tick? orion services ls", 3.0)
+
+
+def _reports(seen: Observed) -> Iterator[Bottleneck]:
+    if (late := _slowest(seen, "reports")) >= 5:
+        evidence = f"Reports of task runs are {_period(late)} old or more when they come, one batch in twenty."
+        fix = "Look at the network between runs and this server, and at its clock: orion doctor, there."
+        yield Bottleneck("reports", evidence, fix, late)
+    if seen.database.events_waiting >= 1000:
+        evidence = f"{seen.database.events_waiting} events wait for the triggers of automations."
+        yield Bottleneck(
+            "automations", evidence, "Fewer enabled automations; orion services ls: do triggers tick?", 6.0
+        )
+    if seen.database.messages_waiting >= 100:
+        evidence = f"{seen.database.messages_waiting} messages of notifications wait to be sent."
+        yield Bottleneck("notifications", evidence, "orion notify log: does whoever should get them answer?", 4.0)
+
+
+def _slowest(seen: Observed, name: str) -> float:
+    return slowest(seen.lately[name]) if name in seen.lately else 0.0
+
+
+def _period(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -1,0 +1,183 @@
+"""`orion doctor` names what keeps an installation waiting: judged from figures, and found on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from deployments.models import ServiceRecord
+from deployments.upkeep.selectors.service_health import ServiceHealth
+from orchestration.measured import Distribution
+from orion_site.metrics.bottlenecks import Observed, PoolOfConnections, PoolOfThreads, judged
+from orion_site.metrics.database import DatabaseFigures, PoolFigures, QueueFigures
+from orion_site.metrics.observing import observed, sync_seconds
+from orion_site.metrics.recent import slowest
+from orion_site.metrics.views import shared
+from tests.metrics.test_metrics import make_waiting
+from tests.security.askers import Asker
+from tests.services.dispatching import make_agent, make_queue
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def seen(*, figures: dict[str, Any] | None = None, **fields: Any) -> Observed:
+    return Observed(database=DatabaseFigures(**(figures or {})), **{"vendor": "postgresql", **fields})
+
+
+def queue(reason: str, *, depth: int = 5, wait: float = 60, **fields: Any) -> QueueFigures:
+    named = {"pool": "p", "name": "q", "holding": 2, "limit": None, "text": "Why.", "fix": "Mend it.", **fields}
+    return QueueFigures(depth=depth, oldest_wait=wait, reason=reason, **named)
+
+
+def service(name: str = "hints", *, lag: float = 0, **fields: Any) -> ServiceHealth:
+    return ServiceHealth(ServiceRecord(name=name, every_seconds=1, **fields), lag)
+
+
+def took(seconds: float, times: int = 100) -> Any:
+    distribution = Distribution()
+    for _ in range(times):
+        distribution.observe(seconds)
+    return distribution.seen()
+
+
+BUSY = {"queues": [queue("agents_full")], "pools": [PoolFigures("p", 2, 8, 8)]}
+
+
+@pytest.mark.parametrize(
+    ("observed", "part", "words"),
+    [
+        (seen(figures={"queues": [queue("no_agent")]}), "queues", ("5 due runs", "p/q", "Why.", "Mend it.")),
+        (seen(figures={"queues": [queue("queue_full")]}), "queues", ("Why.", "Mend it.")),
+        (seen(figures=BUSY), "agents", ("2 agents of pool p execute 8 of 8", "--concurrency")),
+        (seen(figures={"queues": [queue("starting")]}), "claims", ("free places", "ORION_BROKER_URL")),
+        (seen(figures={"services": [service(lag=90)]}), "services", ("hints", "90 s", "orion services start")),
+        (
+            seen(figures={"services": [service(last_error="ValueError: odd", last_error_at=NOON)]}),
+            "services",
+            ("fails at each tick", "ValueError: odd"),
+        ),
+        (seen(threads=[PoolOfThreads("requests", 64, 64, 9)]), "threads", ("All 64", "503", "--workers")),
+        (
+            seen(threads=[PoolOfThreads("requests", 5, 64, 0)], lately={"wait for requests": took(0.4)}),
+            "threads",
+            ("waits 500 ms or more",),
+        ),
+        (seen(lately={"loop": took(0.4)}), "processor", ("event loop",)),
+        (
+            seen(connections=[PoolOfConnections("default", 20, 20, 3)]),
+            "connections",
+            ("3 threads", "ORION_DATABASE_POOL_SIZE=40"),
+        ),
+        (seen(figures={"connections": 99, "connections_limit": 100}), "connections", ("99 of 100",)),
+        (seen(figures={"quickest_seconds": 0.3}), "database", ("300 ms", "pg_stat_activity")),
+        (seen(vendor="sqlite", lately={"gate": took(0.7)}), "writers", ("take turns", "ORION_DATABASE_URL")),
+        (seen(vendor="sqlite", sync_seconds=0.05, home="/slow"), "disk", ("/slow", "50 ms", "SSD")),
+        (seen(full_disks=["/home"]), "disk", ("nearly full",)),
+        (seen(unknown_tables=["runs_log"]), "statistics", ("runs_log", "ANALYZE runs_log")),
+        (seen(parts_missing=["runs_log"]), "partitions", ("tomorrow", "upkeep")),
+        (seen(replica="behind"), "replica", ("behind", "ORION_DATABASE_REPLICA_URL")),
+        (seen(figures={"kept": {"logs": 30}, "oldest": {"logs": 90 * 86400}}), "retention", ("90 days", "30")),
+        (seen(lately={"reports": took(9)}), "reports", ("10 s",)),
+        (seen(figures={"events_waiting": 5000}), "automations", ("5000 events",)),
+        (seen(figures={"messages_waiting": 500}), "notifications", ("500 messages",)),
+    ],
+)
+def test_each_bottleneck_is_named_with_its_evidence_and_what_mends_it(
+    observed: Observed, part: str, words: tuple[str, ...]
+):
+    (found,) = judged(observed)
+
+    assert found.part == part
+    for one in words:
+        assert one in f"{found.evidence} {found.fix}"
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        seen(),
+        # They are about to be claimed.
+        seen(figures={"queues": [queue("starting", wait=2)]}),
+        seen(figures={"queues": [queue("no_agent", depth=0)]}),
+        # Too few to say.
+        seen(lately={"loop": took(3, times=3)}),
+        seen(threads=[PoolOfThreads("requests", 3, 64, 9)], lately={"wait for requests": took(0.001)}),
+        seen(vendor="sqlite", sync_seconds=0.001),
+        # For ever.
+        seen(figures={"kept": {"logs": 0}, "oldest": {"logs": 900 * 86400}}),
+    ],
+)
+def test_nothing_is_named_where_nothing_waits(observed: Observed):
+    assert judged(observed) == []
+
+
+def test_at_most_three_are_named_the_worst_first():
+    many = seen(
+        figures={"queues": [queue("no_agent", wait=600)], "messages_waiting": 500, "quickest_seconds": 0.3},
+        replica="away",
+        full_disks=["/home"],
+    )
+
+    assert [one.part for one in judged(many)] == ["queues", "disk", "database"]
+
+
+def test_the_slowest_of_few_is_not_known():
+    assert slowest(took(5, times=19)) == 0.0
+    assert slowest(took(5, times=20)) == 5.0
+
+
+# --- on a real server ---
+
+
+def of_part(part: str, client: Asker) -> dict[str, str]:
+    """The disk of the tests may be slow as well."""
+    found: list[dict[str, str]] = client.get("/api/admin/bottlenecks").json()
+    return next(one for one in found if one["part"] == part)
+
+
+@pytest.mark.django_db
+def test_a_queue_that_nobody_serves_is_found(asker: Callable[[str | None], Asker]):
+    shared.forget()
+    make_waiting(make_queue("gpu"), 3, seconds=120)
+
+    found = of_part("queues", asker("monitor"))
+
+    assert "3 due runs wait in default-agent-pool/gpu, the first for" in found["evidence"]
+    assert "orion agent start -q gpu" in found["fix"]
+
+
+@pytest.mark.django_db
+def test_agents_at_their_limit_are_found(asker: Callable[[str | None], Asker]):
+    shared.forget()
+    now = timezone.now()
+    waiting = make_queue("gpu")
+    agent = make_agent(queues=("gpu",), now=now, concurrency=1)
+    make_waiting(waiting, 3, seconds=120)
+    assert len(agent.claim(now=now)) == 1
+
+    found = of_part("agents", asker("viewer"))
+
+    assert "execute 1 of 1 runs" in found["evidence"]
+
+
+@pytest.mark.django_db
+def test_an_agents_key_may_not_ask(asker: Callable[[str | None], Asker]):
+    assert asker("agent").get("/api/admin/bottlenecks").status_code == 403
+
+
+@pytest.mark.django_db
+def test_looking_at_the_installation_costs_no_more_than_a_scrape(django_assert_max_num_queries):
+    shared.forget()
+    figures = shared.figures()
+
+    # On SQLite two for each of the large tables, and nothing for their rows.
+    with django_assert_max_num_queries(10 if connection.vendor == "sqlite" else 5):
+        found = observed(figures)
+
+    assert found.vendor == connection.vendor
+    assert 0 < sync_seconds() < 10
