@@ -42,6 +42,7 @@ def main() -> None:
     settings_ready()
     _name_in_logs("services" if orders.number == SERVICES else f"worker {orders.number}")
     _share(orders)
+    _show_figures("services" if orders.number == SERVICES else f"worker-{orders.number}")
     if orders.number == SERVICES:
         _tick()
     else:
@@ -74,6 +75,12 @@ def _share(orders: Orders) -> None:
     sheet = Sheet(orders.sheet)
     share_with_others(orders.token, sheet)
     count_with_others(sheet)
+
+
+def _show_figures(name: str) -> None:
+    from orion_site.metrics.siblings import join
+
+    join(name, os.getppid())
 
 
 def _answer(orders: Orders) -> None:

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from prometheus_client.exposition import choose_encoder
 
 from orion_site.accounts.permissions import Action, requires
-from orion_site.metrics import process
+from orion_site.metrics import siblings
 from orion_site.metrics.database import DatabaseFigures, database_figures
 from orion_site.metrics.exposition import Collected, families_of_database
 
@@ -42,5 +42,5 @@ shared = Shared()
 @requires(Action.READ_METRICS)
 def metrics(request: HttpRequest) -> HttpResponse:
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    families = [*families_of_database(shared.figures()), *process.families("0")]
+    families = [*families_of_database(shared.figures()), *siblings.siblings.families()]
     return HttpResponse(encode(Collected(families)), content_type=content_type)

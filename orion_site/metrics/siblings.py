@@ -1,0 +1,92 @@
+"""Figures of all processes of one server: each leaves its own in a file, and the one that is asked adds the others'.
+
+A scrape reaches one worker of `orion server start --workers N`, another one each time. Files of processes that have
+gone grow old and are left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client.core import Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from orion_site.env import orion_home
+from orion_site.metrics import process
+from orion_site.metrics.exposition import Collected
+from orionflow.private_files import private_opener
+
+EVERY_SECONDS = 2.0
+OLD_SECONDS = 15.0
+FOLDER = "metrics"
+ALONE = "server"
+
+logger = logging.getLogger("orion.metrics")
+
+
+class Siblings:
+    """The processes of a server, by a folder that they share. One that is alone has none."""
+
+    def __init__(self, name: str = ALONE, folder: Path | None = None) -> None:
+        self.name, self._folder = name, folder
+
+    def families(self) -> list[Metric]:
+        """Those of this process as they are now, and of the others as they were some seconds ago."""
+        found = {one.name: one for one in process.families(self.name)}
+        for family in self._of_others():
+            if family.name in found:
+                found[family.name].samples += family.samples
+            else:
+                found[family.name] = family
+        return list(found.values())
+
+    def publish(self) -> None:
+        if self._folder is None:
+            return
+        file = self._folder / f"{self.name}.prom"
+        text = generate_latest(Collected(process.families(self.name)))
+        with open(file.with_suffix(".new"), "wb", opener=private_opener) as new:
+            new.write(text)
+        os.replace(new.name, file)
+
+    def _of_others(self) -> Iterator[Metric]:
+        if self._folder is None:
+            return
+        for file in sorted(self._folder.glob("*.prom")):
+            try:
+                if file.stem != self.name and time.time() - file.stat().st_mtime <= OLD_SECONDS:
+                    yield from text_string_to_metric_families(file.read_text())
+            except (OSError, ValueError) as error:
+                logger.debug("The figures of %s cannot be read: %s", file.stem, error)
+
+
+siblings = Siblings()
+
+
+def join(name: str, server: int) -> None:
+    """From here on this process is one of the server with that process id, and publishes its figures."""
+    global siblings
+    above = orion_home() / FOLDER
+    folder = above / str(server)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for other in above.iterdir():
+        if other.name.isdecimal() and not Path(f"/proc/{other.name}").exists() and Path("/proc").exists():
+            shutil.rmtree(other, ignore_errors=True)
+    siblings = Siblings(name, folder)
+    threading.Thread(target=_publish_forever, args=(siblings,), name="orion-metrics", daemon=True).start()
+
+
+def _publish_forever(own: Siblings) -> None:
+    while True:
+        try:
+            own.publish()
+        except OSError as error:
+            logger.warning("The figures of %s cannot be written: %s", own.name, error)
+        time.sleep(EVERY_SECONDS)

@@ -1,0 +1,68 @@
+"""A scrape shows the figures of all processes of a server, whichever of them answers."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from orion_site.metrics.siblings import OLD_SECONDS, Siblings
+from tests.conftest import DATABASE
+from tests.site.running import orion, running_server
+
+NAME = "process_resident_memory_bytes"
+
+
+def processes(own: Siblings) -> set[str]:
+    return {one.labels["process"] for family in own.families() for one in family.samples if one.name == NAME}
+
+
+def test_each_shows_those_of_the_others(tmp_path: Path):
+    first, second = Siblings("worker-1", tmp_path), Siblings("worker-2", tmp_path)
+
+    second.publish()
+
+    assert processes(first) == {"worker-1", "worker-2"}
+    assert processes(second) == {"worker-2"}
+
+
+def test_one_that_has_gone_is_left_out(tmp_path: Path):
+    first, second = Siblings("worker-1", tmp_path), Siblings("worker-2", tmp_path)
+    second.publish()
+    long_ago = time.time() - OLD_SECONDS - 1
+
+    os.utime(tmp_path / "worker-2.prom", (long_ago, long_ago))
+
+    assert processes(first) == {"worker-1"}
+
+
+def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path):
+    (tmp_path / "worker-2.prom").write_text("orion_odd{ 7 seven\n")
+
+    assert processes(Siblings("worker-1", tmp_path)) == {"worker-1"}
+
+
+def test_each_family_is_described_once(tmp_path: Path):
+    first, second = Siblings("worker-1", tmp_path), Siblings("worker-2", tmp_path)
+    second.publish()
+
+    names = [family.name for family in first.families()]
+
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.long
+@pytest.mark.skipif(DATABASE != "postgresql", reason="SQLite has one process.")
+def test_workers_of_a_real_server_are_all_there(tmp_path: Path, postgresql_url: str):
+    settings = {"ORION_DATABASE_URL": postgresql_url}
+    assert orion(tmp_path, "database", "upgrade", **settings).returncode == 0
+    with running_server(tmp_path, "--workers", "2", **settings) as server:
+        time.sleep(5)
+        _, _, text = server.get("/metrics")
+
+    lines = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    assert {one.labels["process"] for one in lines if one.name == NAME} == {"services", "worker-1", "worker-2"}
+    assert len([one for one in lines if one.name == "orion_late_flow_runs"]) == 1
