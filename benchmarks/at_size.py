@@ -261,13 +261,13 @@ def copy_day(table: str, copy: int) -> None:
 
 
 def own(vendor: str) -> str:
-    return "substr(id, 14, 3) = '000'" if vendor == "sqlite" else "substr(id::text, 16, 3) = '000'"
+    return "substr(id, 7, 2) = X'7000'" if vendor == "sqlite" else "substr(id::text, 16, 3) = '000'"
 
 
 def copied(name: str, copy: int, vendor: str) -> str:
     if name in ("id", "state_id", "flow_run_id", "task_run_id"):
         if vendor == "sqlite":
-            return f"substr({name}, 1, 13) || '{copy:03x}' || substr({name}, 17)"
+            return f"CAST(substr({name}, 1, 6) || X'7{copy:03x}' || substr({name}, 9) AS BLOB)"
         return f"(substr({name}::text, 1, 15) || '{copy:03x}' || substr({name}::text, 19))::uuid"
     if name in ("created", "updated", "timestamp", "state_timestamp", "expected_start_time", "start_time", "end_time"):
         if vendor == "sqlite":

@@ -87,7 +87,10 @@ def _deployments_of(runs: Collection[UUID]) -> dict[UUID, UUID | None]:
 
 
 def _ids(found: Collection[UUID], is_sqlite: bool) -> str:
-    return constants(one.hex if is_sqlite else str(one) for one in found)
+    if is_sqlite:
+        blobs = sorted(f"X'{one.hex}'" for one in found)
+        return f"({', '.join(blobs) or 'NULL'})"
+    return constants(found)
 
 
 def _schema() -> str:

@@ -24,7 +24,7 @@ def _id(reach: Reach, row: str, kind: str) -> str:
     """The id in the name of a resource of that kind; null for others. Anybody may report an event of any name."""
     begin, rest = f"substr({row}.resource_id, 1, {len(kind)})", f"substr({row}.resource_id, {len(kind) + 1})"
     if reach.is_sqlite:
-        return f"CASE WHEN {begin} = '{kind}' THEN replace({rest}, '-', '') END"
+        return f"CASE WHEN {begin} = '{kind}' THEN orion_id({rest}) END"
     return f"CASE WHEN {begin} = '{kind}' AND {rest} ~ '^{_ID}$' THEN ({rest})::uuid END"
 
 

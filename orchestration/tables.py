@@ -89,10 +89,10 @@ def _same(value: Any) -> Any:
 
 
 _SQLITE = Dialect(
-    uuid=lambda value: value.hex,
+    uuid=lambda value: value.bytes,
     moment=_sqlite_moment,
     period=lambda value: value // _MICROSECOND,
-    read_uuid=UUID,
+    read_uuid=lambda value: UUID(bytes=value),
     read_moment=lambda value: value.replace(tzinfo=UTC),
     read_period=lambda value: timedelta(microseconds=value),
 )

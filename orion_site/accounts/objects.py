@@ -266,7 +266,7 @@ def _is_in_sight(request: HttpRequest | Request, sight: NamedSight | None) -> bo
             value = UUID(str(value))
         except ValueError:
             return False
-        value = value.hex if connection.vendor == "sqlite" else value
+        value = value.bytes if connection.vendor == "sqlite" else value
     with seeing(sight), connection.cursor() as cursor:
         cursor.execute(f'SELECT 1 FROM "{table}" WHERE {column} = %s', [value])  # noqa: S608 (names are constants)
         return cursor.fetchone() is not None

@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BooleanField, Field, JSONField, UUIDField
+from django.db.models import BooleanField, Field, JSONField
 
 from orchestration.acts import Note
 from orion_site.audit.masking import masked
-from orion_site.audit.subjects import Subject, subject_of, subjects
+from orion_site.audit.subjects import Subject, is_id, subject_of, subjects
 from orionflow.contract.masking import MASK
 
 Image = Mapping[str, Any]
@@ -92,17 +92,16 @@ def _image(subject: Subject, text: str | None) -> Image | None:
     if text is None:
         return None
     stored = json.loads(text)
-    columns = {subject.key: subject.model._meta.pk, **subject.fields}
-    return {name: _value(one, stored.get(name)) for name, one in columns.items()}
+    return {name: _value(one, stored.get(name)) for name, one in subject.columns.items()}
 
 
 def _value(column: Field[Any, Any] | None, value: Any) -> Any:
     """A stored value as the API has it. PostgreSQL writes most of them so by itself."""
     if value is None or connection.vendor != "sqlite":
         return value
-    target = getattr(column, "target_field", column)
-    if isinstance(target, UUIDField):
+    if is_id(column):
         return str(UUID(value))
+    target = getattr(column, "target_field", column)
     if isinstance(target, BooleanField):
         return bool(value)
     if isinstance(target, JSONField):

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Field, Model
+from django.db.models import Field, Model, UUIDField
 
 # When a row was made and changed is said by the entry.
 _ALWAYS_LEFT_OUT = frozenset({"created", "updated"})
@@ -46,6 +46,16 @@ class Subject:
         """The kept ones by their column."""
         out = self.left_out | _ALWAYS_LEFT_OUT
         return {str(one.column): one for one in self.model._meta.concrete_fields if one.name not in out}
+
+    @property
+    def columns(self) -> dict[str, Field[Any, Any]]:
+        """The kept ones, and before them that of its id."""
+        return {self.key: self.model._meta.pk, **self.fields}
+
+
+def is_id(column: Field[Any, Any] | None) -> bool:
+    """Whether a UUID is stored in it."""
+    return isinstance(getattr(column, "target_field", column), UUIDField)
 
 
 def _columns(*names: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from orion_site.audit.subjects import Subject, subjects
+from orion_site.audit.subjects import Subject, is_id, subjects
 from runs.triggers import drop_triggers
 
 # Says on PostgreSQL, until the transaction ends, that its changes are recorded.
@@ -91,10 +91,10 @@ def _all() -> Iterator[Trigger]:
 
 
 def _watching_sqlite(subject: Subject) -> Iterator[Trigger]:
-    table, columns = subject.table, _kept(subject)
+    table, columns = subject.table, list(subject.columns)
     marked = "EXISTS (SELECT 1 FROM audit_mark)"
     changed = " OR ".join(f'OLD."{one}" IS NOT NEW."{one}"' for one in columns)
-    old, new = (_object(row, columns) for row in ("OLD", "NEW"))
+    old, new = (_object(row, subject) for row in ("OLD", "NEW"))
     listed = ", ".join(f'"{one}"' for one in columns)
     for when, event, condition, before, after in (
         ("insert", "INSERT", "", "NULL", new),
@@ -109,9 +109,13 @@ def _watching_sqlite(subject: Subject) -> Iterator[Trigger]:
         )
 
 
-def _object(row: str, columns: list[str]) -> str:
+def _object(row: str, subject: Subject) -> str:
+    ids = {name for name, column in subject.columns.items() if is_id(column)}
     # In parts: a function of SQLite takes a hundred arguments at most.
-    pairs = [f"'{one}', {row}.\"{one}\"" for one in columns]
+    pairs = [
+        f"'{one}', " + (f"NULLIF(hex({row}.\"{one}\"), '')" if one in ids else f'{row}."{one}"')
+        for one in subject.columns
+    ]
     parts = [f"json_object({', '.join(pairs[start : start + 40])})" for start in range(0, len(pairs), 40)]
     whole = parts[0]
     for part in parts[1:]:
@@ -121,17 +125,13 @@ def _object(row: str, columns: list[str]) -> str:
 
 def _watching_postgresql(subject: Subject) -> Iterator[Trigger]:
     table = subject.table
-    listed = ", ".join(f'"{one}"' for one in _kept(subject))
+    listed = ", ".join(f'"{one}"' for one in subject.columns)
     yield Trigger.of(
         table,
         table,
         f'CREATE TRIGGER {{name}} AFTER INSERT OR DELETE OR UPDATE OF {listed} ON "{table}" FOR EACH ROW '
         f"WHEN (current_setting('{MARK}', true) = '1') EXECUTE FUNCTION audit_keep_change()",
     )
-
-
-def _kept(subject: Subject) -> list[str]:
-    return list(dict.fromkeys([subject.key, *subject.fields]))
 
 
 # --- entries that stay -----------------------------------------------------------------------------------------------

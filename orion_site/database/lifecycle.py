@@ -132,7 +132,7 @@ def upgrade() -> Change:
     refuse_what_is_not_there()
     with _plain_errors():
         _reach_postgresql()
-    with _plain_errors(), one_at_a_time():
+    with _plain_errors(), one_at_a_time(), _ids_of_sixteen_bytes():
         missing = missing_migrations()
         missing = known_migrations() if missing is None else missing
         if problem := _ahead():
@@ -144,6 +144,19 @@ def upgrade() -> Change:
                 part.install()
         _add_roll_ups_up()
     return Change(place(), False, _spelled(missing))
+
+
+@contextmanager
+def _ids_of_sixteen_bytes() -> Iterator[None]:
+    if (file := sqlite_file()) is None:
+        yield
+        return
+    from orion_site.database.conversion import converted
+
+    # A connection of Django's would write into the file, and what a killed upgrade has copied would be copied again.
+    connection.close()
+    with converted(file):
+        yield
 
 
 def _add_roll_ups_up() -> None:

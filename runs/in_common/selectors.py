@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
 from django.db.models import Case, F, OuterRef, QuerySet, Subquery, TextField, When
 from django.db.models.functions import Cast
 from django.utils import timezone
@@ -21,6 +20,7 @@ from orchestration.collector import collection_put_off
 from orchestration.core.states import StateType
 from orchestration.large import Bytes
 from orchestration.reading import reader
+from orchestration.tables import dialect
 from runs.in_common.core.dimensions import OMITTED, SampledRun
 from runs.in_common.core.findings import InCommon, in_common
 from runs.models import Environment, Flow, FlowRun, FlowRunState
@@ -65,13 +65,13 @@ def what_is_common(*, run_ids: Sequence[UUID], since: datetime | None, now: date
         return Compared(in_common([], []), [])
     flows = list(dict.fromkeys(row.flow_id for row in chosen))[:MOST_FLOWS]
     begin, end = _time_of([row.due for row in chosen], since, now)
-    mine = {row.id for row in chosen} if len(run_ids) == len(chosen) else {_native(one) for one in run_ids}
+    mine = {row.id for row in chosen} if len(run_ids) == len(chosen) else {dialect().uuid(one) for one in run_ids}
     others, others_of, begin, is_cut = _others(flows, mine, begin, end)
     chosen = [row for row in chosen if row.due >= begin and row.flow_id in set(flows)]
-    names = list(Flow.objects.filter(pk__in=flows).order_by("name").values_list("name", flat=True))
+    names = list(Flow.objects.filter(pk__in=_read_ids(flows)).order_by("name").values_list("name", flat=True))
     find = _Finder([*chosen, *others])
     found = in_common([find(row) for row in chosen], [find(row) for row in others])
-    ids = [row.id if isinstance(row.id, UUID) else UUID(row.id) for row in chosen]
+    ids = _read_ids(row.id for row in chosen)
     return Compared(found, names, begin, end, max(len(run_ids), len(chosen)), others_of, is_cut, ids)
 
 
@@ -89,7 +89,9 @@ def _others(
 
     Of many, a sample by chance of the newest ones.
     """
-    runs = FlowRun.objects.filter(flow_id__in=flows, expected_start_time__gte=begin, expected_start_time__lte=end)
+    runs = FlowRun.objects.filter(
+        flow_id__in=_read_ids(flows), expected_start_time__gte=begin, expected_start_time__lte=end
+    )
     # Plans are no runs yet.
     runs = runs.exclude(state_type=StateType.SCHEDULED, run_count=0).order_by("-expected_start_time")
     newest = _raw(runs.values_list("pk", "expected_start_time")[: LOOKED_AT + len(chosen)])
@@ -99,7 +101,7 @@ def _others(
     if len(ids) <= SAMPLED:
         # By their range: so many ids take longer to send.
         return [row for row in _read(runs[:LOOKED_AT]) if row.id not in chosen], len(ids), begin, is_cut
-    sample = FlowRun.objects.filter(pk__in=[one if isinstance(one, UUID) else UUID(one) for one in _drawn(ids)])
+    sample = FlowRun.objects.filter(pk__in=_read_ids(_drawn(ids)))
     return _read(sample), len(ids), begin, is_cut
 
 
@@ -109,7 +111,7 @@ def _drawn(ids: Sequence[T]) -> Sequence[T]:
 
 
 class Row(NamedTuple):
-    """A run as the database has it: its id and that of its flow are texts or UUIDs, and JSON is text."""
+    """A run as the database has it: its id and that of its flow are bytes or UUIDs, and JSON is text."""
 
     id: Any
     flow_id: Any
@@ -165,9 +167,10 @@ def _moment(value: datetime | str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _native(id: UUID) -> Any:
-    """An id as rows have it that are not converted."""
-    return id.hex if connection.vendor == "sqlite" else id
+def _read_ids(ids: Iterable[Any]) -> list[UUID]:
+    """The ids of rows that are not converted."""
+    read = dialect().read_uuid
+    return [read(one) for one in ids]
 
 
 class _Finder:
@@ -215,15 +218,16 @@ class _Finder:
 
 
 def _names(rows: Any, ids: Collection[Any], column: str) -> dict[Any, str]:
-    wanted = [one for one in ids if one]
+    wanted = _read_ids(one for one in ids if one)
     return dict(_raw(rows.objects.filter(pk__in=wanted).values_list("pk", column))) if wanted else {}
 
 
 def _environments(ids: Collection[Any]) -> dict[Any, dict[str, Any]]:
     """The environments of the runs, with those packages alone whose versions differ between them. One query."""
-    wanted = [one for one in ids if one][:MOST_ENVIRONMENTS]
+    wanted = _read_ids(one for one in ids if one)[:MOST_ENVIRONMENTS]
     rows = Environment.objects.filter(pk__in=wanted) if wanted else []
-    found = {_native(row.pk): row for row in rows}
+    spell = dialect()
+    found = {spell.uuid(row.pk): row for row in rows}
     versions: dict[str, set[str]] = {}
     for row in found.values():
         for name, version in row.packages.items():

@@ -39,7 +39,7 @@ class _Spelling:
 
 _SQLITE = _Spelling(
     minute="COALESCE(substr({0}, 1, 16), '')",
-    hex="COALESCE({0}, '')",
+    hex="lower(hex({0}))",
     moment="CAST(round((julianday({0}) - 2440587.5) * 86400000) AS INTEGER)",
     period="{0}",
     between="CAST(round((julianday({0}) - julianday({1})) * 86400000) AS INTEGER) * 1000",

@@ -68,11 +68,11 @@ def histories(home: Path, flow_run: UUID) -> dict[str, list[tuple[int, str]]]:
         WHERE t.flow_run_id = ? ORDER BY t.id, s.seq"""
     found: dict[str, list[tuple[int, str]]] = {}
     with closing(sqlite3.connect(home / "orion.db")) as database:
-        for task_run, states in database.execute(folded, [flow_run.hex]):
-            names = [USUAL_NAMES[state.type] for state in unfold(states, UUID(task_run), datetime.now(UTC))]
-            found[str(UUID(task_run))] = list(enumerate(names, 1))
-        for task_run, seq, name in database.execute(query, [flow_run.hex]):
-            found.setdefault(str(UUID(task_run)), []).append((seq, name))
+        for task_run, states in database.execute(folded, [flow_run.bytes]):
+            names = [USUAL_NAMES[state.type] for state in unfold(states, UUID(bytes=task_run), datetime.now(UTC))]
+            found[str(UUID(bytes=task_run))] = list(enumerate(names, 1))
+        for task_run, seq, name in database.execute(query, [flow_run.bytes]):
+            found.setdefault(str(UUID(bytes=task_run)), []).append((seq, name))
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     return found
 

@@ -50,7 +50,14 @@ def rows(path: Path) -> dict[str, list[dict[str, Any]]]:
         database.row_factory = sqlite3.Row
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {
-            RENAMED.get(table, table): [dict(row) for row in database.execute(f'SELECT * FROM "{table}" ORDER BY 1')]
+            RENAMED.get(table, table): [
+                # Ids have become sixteen bytes.
+                {
+                    name: value.hex() if type(value) is bytes and len(value) == 16 else value
+                    for name, value in dict(row).items()
+                }
+                for row in database.execute(f'SELECT * FROM "{table}" ORDER BY 1')
+            ]
             for table in tables
             if not table.startswith(OF_DJANGO)
         }

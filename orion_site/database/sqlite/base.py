@@ -1,4 +1,5 @@
-"""The backend itself (Django looks for `base`): a fair gate before each write transaction, and no silent new files."""
+"""The backend itself (Django looks for `base`): a fair gate before each write transaction, no silent new files, and ids
+of sixteen bytes."""
 
 # The stubs know nothing of the hooks below that Django gives to its backends.
 # mypy: disable-error-code="misc,attr-defined,no-any-return"
@@ -6,11 +7,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.sqlite3 import base, creation, operations
+from django.db.backends.sqlite3 import base, creation, features, operations
+from django.db.models.expressions import RawSQL
 from django.db.utils import DatabaseError, OperationalError
 
 from orion_site.database.sqlite.files import damaged, found_no_room, refuse_network_file_system
@@ -30,9 +34,34 @@ class DatabaseCreation(creation.DatabaseCreation):
         return name
 
 
+class DatabaseFeatures(features.DatabaseFeatures):
+    # Fields hand over UUIDs as they are, and the cursor makes sixteen bytes of each.
+    has_native_uuid_field = True
+
+
+class Cursor(base.SQLiteCursorWrapper):
+    """Takes UUIDs as values. An adapter of sqlite3 would hold for the whole process, which may be a user's program."""
+
+    def execute(self, query: str, params: Any = None) -> Any:
+        return super().execute(query, _bound(params) if params else params)
+
+
 class DatabaseOperations(operations.DatabaseOperations):
     """Empties tables twice: triggers write into some while others are emptied, and keep the audit log of days that are
     not marked as removed."""
+
+    def get_db_converters(self, expression: Any) -> list[Any]:
+        converters = super().get_db_converters(expression)
+        if isinstance(expression, RawSQL) and expression.output_field.get_internal_type() == "Field":
+            # Where many have many, Django reads whose each row is as SQL without a type.
+            converters.append(_id_among_others)
+        return converters
+
+    def convert_uuidfield_value(self, value: bytes | None, expression: Any, connection: Any) -> UUID | None:
+        return None if value is None else UUID(bytes=value)
+
+    def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
+        return super().last_executed_query(cursor, sql, _bound(params) if params else params)
 
     def sql_flush(self, style: Any, tables: Any, **options: Any) -> list[str]:
         days = ["UPDATE audit_day SET removed = day WHERE removed IS NULL"] if "audit_day" in tables else []
@@ -42,6 +71,8 @@ class DatabaseOperations(operations.DatabaseOperations):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    data_types = {**base.DatabaseWrapper.data_types, "UUIDField": "blob"}  # noqa: RUF012 (as Django declares it)
+    features_class = DatabaseFeatures
     creation_class = DatabaseCreation
     ops_class = DatabaseOperations
 
@@ -61,11 +92,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         try:
-            return super().get_new_connection(conn_params)
+            connected = super().get_new_connection(conn_params)
+            connected.create_function("orion_id", 1, _id_of_text, deterministic=True)
+            return connected
         except base.Database.OperationalError as error:
             raise self._with_a_clear_text(error) from error
         except base.Database.DatabaseError as error:
             raise DatabaseError(damaged(str(self.settings_dict["NAME"]))) from error
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        return self.connection.cursor(factory=Cursor)
 
     def _with_a_clear_text(self, error: Exception) -> OperationalError:
         path = str(self.settings_dict["NAME"])
@@ -115,6 +151,25 @@ class DatabaseWrapper(base.DatabaseWrapper):
             super()._close()
         finally:
             self._leave_gate()
+
+
+def _id_among_others(value: Any, expression: Any, connection: Any) -> Any:
+    return UUID(bytes=value) if type(value) is bytes and len(value) == 16 else value
+
+
+def _bound(params: Any) -> Any:
+    """The values of a statement as sqlite3 takes them."""
+    if isinstance(params, Mapping):
+        return {name: one.bytes if type(one) is UUID else one for name, one in params.items()}
+    return [one.bytes if type(one) is UUID else one for one in params]
+
+
+def _id_of_text(text: str | None) -> bytes | None:
+    """For SQL that meets ids in texts: the id as columns have it; null where there is none."""
+    try:
+        return UUID(text).bytes if text else None
+    except ValueError:
+        return None
 
 
 def _refuse_old_sqlite() -> None:

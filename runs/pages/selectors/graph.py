@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import TextField
+from django.db.models import Func, TextField
 from django.db.models.functions import Cast
 
 from runs.graphs.core.ranks import Edge, Ranks, ranks, reachable
@@ -187,16 +187,26 @@ def _task_runs(run: FlowRun) -> list[Run]:
     # Mapped runs have the same inputs, as texts: each is read once.
     inputs: dict[str, Inputs] = {"{}": {}}
     task_runs = []
-    for key, *others, text in found.values_list(Cast("id", TextField()), *columns)[: TASK_RUNS_READ + 1]:
+    for key, *others, text in found.values_list(Hex("id"), *columns)[: TASK_RUNS_READ + 1]:
         if text not in inputs:
             inputs[text] = json.loads(text)
-        task_runs.append(Run._make((_plain(key), *others, inputs[text])))
+        task_runs.append(Run._make((key, *others, inputs[text])))
     return task_runs
 
 
 def _plain(run_id: str) -> str:
-    """An id as SQLite has it; PostgreSQL and inputs have dashes in it."""
+    """An id of inputs, which have dashes in it, as `Hex` gives it."""
     return run_id.replace("-", "").lower()
+
+
+class Hex(Func):
+    """An id as 32 digits: to convert thousands of them would be felt."""
+
+    template = "replace((%(expressions)s)::text, '-', '')"
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="lower(hex(%(expressions)s))", **context)
 
 
 def _by_task(task_runs: Iterable[Run]) -> list[Node]:

@@ -1,0 +1,221 @@
+"""SQLite files that hold ids as texts of 32 digits are written once more, with ids of sixteen bytes (decision 0055).
+
+The new file grows beside the old one, table by table, a chunk of rows in each transaction, and takes its name in one
+rename when it is whole and verified. Killed at any moment, the old file is there as it was, and the next upgrade goes
+on where this one stopped, unless somebody wrote into the old file meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from orion_site.database.file import UPGRADE, DatabaseUnusable
+from orion_site.database.sqlite.files import found_no_room
+from orionflow.private_files import private_opener
+
+# What Django declares for a UUID on SQLite.
+TEXT_ID = "char(32)"
+_DECLARED = re.compile(r"\bchar\(32\)", re.IGNORECASE)
+ROWS_AT_ONCE = 20_000
+SECONDS_BETWEEN_WORDS = 5.0
+
+
+@contextmanager
+def converted(file: Path) -> Iterator[None]:
+    """Give the file ids of sixteen bytes if it has others, and let nobody have the old one until the block is left.
+
+    Raises DatabaseUnusable. Nobody else may convert the file meanwhile (`alone`), and this process has it not open.
+    """
+    if not has_text_ids(file):
+        yield
+        return
+    with closing(_connect(file)) as database:
+        try:
+            _keep_others_out(database, file)
+            draft = _draft_of(file)
+            _make_room_sure(file, draft)
+            _Conversion(database, draft, _mark(file)).run()
+            os.rename(draft, file)
+        except sqlite3.Error as error:
+            raise DatabaseUnusable(_why_not(file, error)) from error
+        yield
+
+
+def _draft_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}.converted")
+
+
+def has_text_ids(file: Path) -> bool:
+    try:
+        with closing(_connect(file)) as database:
+            tables = database.execute("SELECT sql FROM sqlite_master WHERE type = 'table'").fetchall()
+    except sqlite3.Error:
+        # Whoever opens it next will say so.
+        return False
+    return any(_DECLARED.search(sql) for (sql,) in tables)
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True, isolation_level=None)
+
+
+def _keep_others_out(database: sqlite3.Connection, file: Path) -> None:
+    """Have the file for ourselves, without a log beside it: who has it open would go on writing into the old one."""
+    database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    try:
+        (mode,) = database.execute("PRAGMA journal_mode = DELETE").fetchone()
+        database.execute("BEGIN EXCLUSIVE")
+        database.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if found_no_room(error) or "locked" not in str(error):
+            raise
+        mode = "locked"
+    if mode != "delete":
+        raise DatabaseUnusable(
+            f"Other processes have the database {file} open, which is to be rewritten; stop servers, services, agents "
+            f"and programs of Orion, then run {UPGRADE} again."
+        )
+
+
+def _make_room_sure(file: Path, draft: Path) -> None:
+    # Indexes are sorted in files of their own, most of which are smaller than what ids lose.
+    wanted = file.stat().st_size - (draft.stat().st_size if draft.exists() else 0)
+    free = shutil.disk_usage(file.parent).free
+    if free < wanted:
+        raise DatabaseUnusable(
+            f"The database {file} is rewritten beside itself, which needs {wanted / 1e6:,.0f} MB; there are "
+            f"{free / 1e6:,.0f} MB left. Make room there, then run {UPGRADE} again."
+        )
+
+
+def _mark(file: Path) -> str:
+    """Changes whenever somebody writes into the file, of which no log is left beside it."""
+    status = file.stat()
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
+
+
+def _why_not(file: Path, error: sqlite3.Error) -> str:
+    if found_no_room(error):
+        return f"The disk below {file} is too full to rewrite the database; make room there and run {UPGRADE} again."
+    return f"The database {file} could not be rewritten, and is as it was: {error}."
+
+
+def _id_of_text(text: str | None) -> bytes | None:
+    return None if text is None else bytes.fromhex(text)
+
+
+class _Conversion:
+    """Fills the draft. `database` is the old file; the draft is attached to it as `new`."""
+
+    def __init__(self, database: sqlite3.Connection, draft: Path, mark: str) -> None:
+        self._database, self._draft, self._mark = database, draft, mark
+        objects = database.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+        self._tables = {name: sql for kind, name, sql in objects if kind == "table" and not name.startswith("sqlite_")}
+        self._indexes = {name: sql for kind, name, sql in objects if kind == "index"}
+        self._said = time.monotonic()
+
+    def run(self) -> None:
+        self._database.create_function("id_of_text", 1, _id_of_text, deterministic=True)
+        # Whatever is sorted for an index is as large as the index.
+        self._database.execute("PRAGMA temp_store = FILE")
+        if not self._goes_on():
+            self._begin()
+        for number, table in enumerate(self._tables, 1):
+            self._fill(table, number)
+        there = {name for (name,) in self._database.execute("SELECT name FROM new.sqlite_master")}
+        for name in self._indexes.keys() - there:
+            self._say(f"Rewriting the database: index {name}.")
+            self._database.execute(re.sub(r"^CREATE (UNIQUE )?INDEX ", r"CREATE \1INDEX new.", self._indexes[name]))
+        self._verify()
+        self._database.execute("DROP TABLE new.conversion")
+        self._database.execute("DETACH new")
+
+    def _attach(self) -> None:
+        open(self._draft, "ab", opener=private_opener).close()
+        self._database.execute("ATTACH ? AS new", [f"file:{quote(str(self._draft))}?mode=rw"])
+
+    def _goes_on(self) -> bool:
+        """Whether there is a draft of this very file."""
+        if not self._draft.exists():
+            return False
+        self._attach()
+        try:
+            if self._database.execute("SELECT mark FROM new.conversion").fetchall() == [(self._mark,)]:
+                return True
+        except sqlite3.DatabaseError:
+            pass
+        self._database.execute("DETACH new")
+        return False
+
+    def _begin(self) -> None:
+        for left in (self._draft, Path(f"{self._draft}-journal")):
+            left.unlink(missing_ok=True)
+        self._attach()
+        self._database.execute("PRAGMA new.auto_vacuum = INCREMENTAL")
+        self._database.execute("BEGIN")
+        for sql in self._tables.values():
+            typed = _DECLARED.sub("blob", sql)
+            self._database.execute(re.sub(r"^CREATE TABLE ", "CREATE TABLE new.", typed))
+        self._database.execute("CREATE TABLE new.conversion (mark text)")
+        self._database.execute("INSERT INTO new.conversion VALUES (?)", [self._mark])
+        self._keep_what_sqlite_knows()
+        self._database.execute("COMMIT")
+
+    def _keep_what_sqlite_knows(self) -> None:
+        """Of numbers that were given, and of how common values are."""
+        known = {name for (name,) in self._database.execute("SELECT name FROM main.sqlite_master")}
+        if "sqlite_stat1" in known:
+            self._database.execute("ANALYZE new")
+            self._database.execute("DELETE FROM new.sqlite_stat1")
+            self._database.execute("INSERT INTO new.sqlite_stat1 SELECT * FROM main.sqlite_stat1")
+        if "sqlite_sequence" in known:
+            self._database.execute("INSERT INTO new.sqlite_sequence SELECT * FROM main.sqlite_sequence")
+
+    def _fill(self, table: str, number: int) -> None:
+        """Copy the rows by their numbers in the table, which they keep: the last one says how far it got."""
+        columns = self._database.execute(f'PRAGMA main.table_info("{table}")').fetchall()
+        # A column that is the row's number stands for it.
+        is_numbered = any(kind.lower() == "integer" and key for _, _, kind, _, _, key in columns)
+        names = ["rowid"] * (not is_numbered) + [f'"{name}"' for _, name, *_ in columns]
+        values = ["rowid"] * (not is_numbered) + [
+            f'id_of_text("{name}")' if kind.lower() == TEXT_ID else f'"{name}"' for _, name, kind, *_ in columns
+        ]
+        copied = (
+            f'INSERT INTO new."{table}" ({", ".join(names)}) SELECT {", ".join(values)} FROM main."{table}" '
+            f"WHERE rowid > ? ORDER BY rowid LIMIT {ROWS_AT_ONCE}"
+        )
+        (last,) = self._database.execute(f'SELECT MAX(rowid) FROM main."{table}"').fetchone()
+        while True:
+            (done,) = self._database.execute(f'SELECT COALESCE(MAX(rowid), -1) FROM new."{table}"').fetchone()
+            if last is None or done >= last:
+                return
+            self._database.execute(copied, [done])
+            self._say(
+                f"Rewriting the database: table {number} of {len(self._tables)}, {table}, "
+                f"row {max(done, 0):,} of {last:,}."
+            )
+
+    def _say(self, words: str) -> None:
+        if time.monotonic() - self._said > SECONDS_BETWEEN_WORDS:
+            self._said = time.monotonic()
+            print(words, file=sys.stderr, flush=True)
+
+    def _verify(self) -> None:
+        for table in self._tables:
+            counts = self._database.execute(
+                f'SELECT (SELECT COUNT(*) FROM main."{table}"), (SELECT COUNT(*) FROM new."{table}")'
+            ).fetchone()
+            if counts[0] != counts[1]:
+                raise sqlite3.DatabaseError(f"{table} has {counts[0]:,} rows, and the new file {counts[1]:,}")
+        (verdict,) = self._database.execute("PRAGMA new.quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(f"the new file is not sound: {verdict}")
