@@ -14,7 +14,9 @@ from uuid import uuid4
 
 import kubernetes_validate
 import pytest
+import yaml
 
+from deployments.work.core.job_variables import misfit
 from orionflow.agent.containers.docker_words import ended
 from orionflow.agent.containers.manifests import job_manifest, own_labels, secret_manifest
 from orionflow.agent.containers.orders import Origin, environment_for
@@ -278,3 +280,14 @@ def test_process_1_passes_signals_on_and_ends_as_its_run_ends():
     assert quick.returncode == 7
     assert slow.wait(30) == 128 + signal.SIGTERM
     slow.stdout.close()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_example_fits_the_usual_templates(number: int):
+    path = Path(__file__).parents[2] / "examples" / "containers" / "orion.yaml"
+    pool = yaml.safe_load(path.read_text())["deployments"][number]["work_pool"]
+    template = default_job_template(["docker", "kubernetes"][number])
+
+    assert misfit(template, pool["job_variables"], complete=True) is None
+    assert "memroy" in str(misfit(template, {**pool["job_variables"], "memroy": "1g"}, complete=True))
+    assert "image" in str(misfit(template, {}, complete=True))
