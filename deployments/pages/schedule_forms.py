@@ -13,6 +13,7 @@ from django.utils import timezone
 from deployments.models import Schedule
 from deployments.schedules.core import READERS, ScheduleError, moment_in
 from deployments.schedules.core.definitions import completed, refuse_without_times
+from deployments.schedules.core.spread import MOST_SECONDS
 from deployments.schedules.core.zones import wall_of, zone_of
 from orion_site.forms.fields import NumberField, ObjectField
 from orionflow.contract.schedules import LONGEST_CRON, LONGEST_ICS, AnyDefinition
@@ -83,6 +84,14 @@ class ScheduleForm(forms.Form):
         label="Leave out the times in",
         help_text="Nothing is started during the events of these calendars.",
     )
+    spread = NumberField(
+        required=False,
+        least=1,
+        most=MOST_SECONDS,
+        label="Spread over, in seconds",
+        help_text="Runs come up to so much later, always by the same time for one deployment, so that not all of them "
+        "begin at the full hour.",
+    )
     parameters = ObjectField(
         required=False, label="Parameters of its runs", help_text="As JSON, beside those of the deployment.", initial={}
     )
@@ -104,6 +113,8 @@ class ScheduleForm(forms.Form):
             return values
         try:
             values["definition"] = self.definition(values)
+            if values.get("spread"):
+                values["definition"]["spread"] = float(values["spread"])
             refuse_without_times(completed(values["definition"], self.now), self.now)
         except ScheduleError as error:
             name = {"anchor_date": "anchor", "interval": "every"}.get(error.field or "", error.field)
@@ -203,6 +214,7 @@ def initial_of(schedule: Schedule, calendars: Sequence[str]) -> dict[str, Any]:
         "misfire": schedule.misfire,
         "ends_at": wall_of(schedule.ends_at, zone).replace(microsecond=0) if schedule.ends_at else None,
         "max_runs": schedule.max_runs,
+        "spread": int(definition["spread"]) if definition.get("spread") else None,
         "calendars": list(calendars),
         "parameters": schedule.parameters,
         "active": schedule.active,

@@ -44,8 +44,8 @@ class TagsField(forms.CharField):
 class NumberField(forms.IntegerField):
     """A whole number that the database can hold; None where it is left out."""
 
-    def __init__(self, *, least: int = 0, **wishes: Any) -> None:
-        super().__init__(min_value=least, max_value=HIGHEST, **wishes)
+    def __init__(self, *, least: int = 0, most: int = HIGHEST, **wishes: Any) -> None:
+        super().__init__(min_value=least, max_value=most, **wishes)
 
 
 class ObjectField(forms.Field):

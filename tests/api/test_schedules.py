@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from uuid import UUID
+
 import pytest
 
+from deployments.schedules.core.spread import shift_of
 from tests.api.test_deployments import HALF_HOURLY, deploy, planned_runs
 
 DAILY = {"cron": "0 6 * * *", "timezone": "Europe/Berlin"}
@@ -45,6 +49,30 @@ def test_a_schedule_is_changed_field_by_field(api):
     assert (changed["misfire"], changed["catchup"], changed["misfire_window"]) == ("all", True, 90)
     assert (changed.get("max_runs"), changed["schedule"]) == (None, schedule["schedule"])
     assert len(planned_runs(api, made)) == 3
+
+
+def test_a_spread_schedule_plans_every_run_by_the_shift_of_its_deployment(api):
+    hourly = {"cron": "0 * * * *", "timezone": "UTC"}
+    made = deploy(api, schedules=[{"schedule": {**hourly, "spread": 900, "spread_by": 899}}]).json()
+    (schedule,) = made["schedules"]
+    by = shift_of(UUID(made["id"]), 900)
+    runs = planned_runs(api, made)
+
+    why = api.read(f"/flow_runs/{runs[0]['id']}/why").json()
+    moments = [datetime.fromisoformat(run["expected_start_time"]) for run in runs]
+    path = f"/deployments/{made['id']}/schedules"
+    api.call("PATCH", f"{path}/{schedule['id']}", {"schedule": hourly})
+
+    assert schedule["schedule"] == {**hourly, "day_or": True, "spread": 900.0, "spread_by": by}
+    assert {moment.minute * 60 + moment.second for moment in moments} == {by}
+    assert f"those of this deployment come {timedelta(seconds=by)} after" in why["reasons"][0]["text"]
+    assert "spread" not in api.read(path).json()[0]["schedule"]
+    assert {run["expected_start_time"][14:19] for run in planned_runs(api, made)} == {"00:00"}
+
+
+@pytest.mark.parametrize("spread", [0, -1, 86_401, "x"])
+def test_a_spread_is_a_part_of_a_day(api, spread):
+    assert deploy(api, schedules=[{"schedule": {**DAILY, "spread": spread}}]).status_code == 422
 
 
 def test_a_schedule_is_switched_off_and_deleted(api):

@@ -331,7 +331,7 @@ def test_schedules_are_added_paused_previewed_and_cleared(orion):
 
     added = orion(
         *("dep", "schedule", "create", "test", "--cron", "30 2 * * *", "--timezone", "Europe/Berlin"),
-        *("--max-runs", "3", "--catchup", "latest", "--params", '{"limit": 1}', "-o", "json"),
+        *("--max-runs", "3", "--catchup", "latest", "--spread", "10m", "--params", '{"limit": 1}', "-o", "json"),
     )
     preview = orion("dep", "schedule", "preview", "test", "--after", "2027-03-27T12:00+00:00", "--count", "2", "--json")
     orion("dep", "schedule", "pause", "test")

@@ -39,10 +39,11 @@ def test_everything_that_a_schedule_can_say_is_sent():
         misfire="latest",
         misfire_window=timedelta(hours=2),
         calendars=["holidays"],
+        spread=timedelta(minutes=10),
     )
 
     assert schedule.to_wire() == {
-        "schedule": {"cron": "0 6 * * *", "day_or": True, "timezone": "Europe/Berlin"},
+        "schedule": {"cron": "0 6 * * *", "day_or": True, "timezone": "Europe/Berlin", "spread": 600.0},
         "active": False,
         "parameters": {"limit": 3},
         "ends_at": "2026-11-21T12:00:00+00:00",

@@ -44,7 +44,7 @@ def definition_of(sent: AnyDefinition) -> dict[str, Any]:
 
     A calendar may say in which zone it is, and a cron expression keeps the null that its sender will compare with.
     """
-    definition = sent.model_dump(mode="json")
+    definition = sent.model_dump(mode="json", exclude={"spread_by"} if sent.spread else {"spread", "spread_by"})
     if definition["timezone"] is None and not _may_name_no_zone(sent):
         definition["timezone"] = "UTC"
     if isinstance(sent, IntervalDefinition) and sent.anchor_date is not None and sent.anchor_date.tzinfo is None:

@@ -14,6 +14,7 @@ from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.ics import read_ics
 from deployments.schedules.core.interval import read_interval
 from deployments.schedules.core.rrule import read_rrule
+from deployments.schedules.core.spread import spread_out
 from deployments.schedules.core.timetable import Timetable
 from deployments.schedules.core.zones import first_moment
 from orionflow.contract.schedules import AnyDefinition
@@ -30,6 +31,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Timetable]] = {
 FIELDS = {
     kind: frozenset(one.model_fields) for one in get_args(AnyDefinition) for kind in READERS if kind in one.model_fields
 }
+_OF_ALL = frozenset({"spread", "spread_by"})
 _KINDS = f"{', '.join([*READERS][:-1])} or {[*READERS][-1]}"
 
 
@@ -42,7 +44,8 @@ def read_definition(definition: Mapping[str, Any]) -> Timetable:
         raise ScheduleError(f"A schedule has exactly one of {_KINDS}.", kinds[1] if kinds else None)
     if unknown := sorted(map(str, definition.keys() - FIELDS[kinds[0]])):
         raise ScheduleError(f"A schedule by {kinds[0]} has no {unknown[0]!r}.", unknown[0])
-    return READERS[kinds[0]](definition)
+    own = {name: value for name, value in definition.items() if name not in _OF_ALL}
+    return spread_out(READERS[kinds[0]](own), definition)
 
 
 def moment_in(definition: Mapping[str, Any], said: datetime) -> datetime:

@@ -11,6 +11,7 @@ from deployments.schedules.core import read_definition
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.interval import anchor_of
 from deployments.schedules.core.rrule import RuleTimes
+from deployments.schedules.core.spread import Spread
 from deployments.schedules.core.timetable import Timetable
 from deployments.schedules.core.zones import is_place, zone_of
 
@@ -30,7 +31,8 @@ def is_same(wanted: Mapping[str, Any], stored: Mapping[str, Any], now: datetime)
 
 def comparable(definition: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the defaults of a definition, and read its moments, so that equal schedules compare as equal."""
-    filled = {name: value for name, value in definition.items() if value is not None}
+    # The shift of a spread schedule follows from its deployment.
+    filled = {name: value for name, value in definition.items() if value is not None and name != "spread_by"}
     if "ics" not in filled:
         # A calendar may name its zone itself, so there none is not UTC.
         filled["timezone"] = definition.get("timezone") or "UTC"
@@ -77,6 +79,7 @@ def refuse_without_times(definition: Mapping[str, Any], now: datetime) -> None:
     if not is_place(zone):
         raise ScheduleError(f"{zone!r} is no time zone of a place; write it like Europe/Berlin, or UTC.", "timezone")
     timetable = read_definition(definition)
+    timetable = timetable.base if isinstance(timetable, Spread) else timetable
     if next(timetable.after(now), None) is None and (why := _why_never(timetable)):
         raise ScheduleError(why)
 

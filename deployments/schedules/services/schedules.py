@@ -16,6 +16,7 @@ from deployments.blocks.selectors import filled_in
 from deployments.models import Calendar, Deployment, Schedule
 from deployments.schedules.core import ScheduleError, moment_in
 from deployments.schedules.core.definitions import completed, first_after, is_same, key_of_times
+from deployments.schedules.core.spread import spread_for
 from deployments.schedules.services.changes import Plans
 from deployments.schedules.services.planning import replan
 from orchestration.authors import made_by
@@ -142,9 +143,9 @@ def _bring_to(schedule: Schedule, wanted: NewSchedule, before: Plans, now: datet
 def _definition(wanted: Mapping[str, Any], stored: Schedule, now: datetime) -> dict[str, Any]:
     """As it is to be stored: with the anchor that the schedule has, if nobody chose another one."""
     if not is_same(wanted, stored.definition, now):
-        return completed(wanted, now)
+        return spread_for(completed(wanted, now), stored.deployment_id)
     anchor = {"anchor_date": stored.definition["anchor_date"]} if "anchor_date" in stored.definition else {}
-    return {**wanted, **anchor}
+    return spread_for({**wanted, **anchor}, stored.deployment_id)
 
 
 def held_deployment(deployment_id: UUID) -> Deployment:
@@ -190,7 +191,7 @@ def _refuse_ended(definition: Mapping[str, Any], ends_at: datetime | None, activ
 def _row(deployment: Deployment, new: NewSchedule, now: datetime) -> Schedule:
     return Schedule(
         deployment=deployment,
-        definition=completed(new.definition, now),
+        definition=spread_for(completed(new.definition, now), deployment.pk),
         **_columns(new),
         created=now,
         created_by=made_by(),

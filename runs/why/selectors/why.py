@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
+from deployments.models import Schedule
 from orionflow.contract.states import EXECUTING, TERMINAL, UNFINISHED
 from runs.models import FlowRun, FlowRunState, StateRow, TaskRun
 from runs.states.selectors import states_of_task_run
@@ -119,7 +120,19 @@ def _scheduled(run: FlowRun | TaskRun, now: datetime) -> Reason:
     if run.state_name == "AwaitingRetry":
         text = f"Attempt {run.run_count} failed; the next one begins at {moment_text(due)}."
         return Reason("awaiting_retry", text, since=run.state_timestamp)
-    return Reason("scheduled_later", f"It is scheduled for {moment_text(due)}.", since=run.state_timestamp)
+    text = f"It is scheduled for {moment_text(due)}.{_spread_text(run)}"
+    return Reason("scheduled_later", text, since=run.state_timestamp)
+
+
+def _spread_text(run: FlowRun | TaskRun) -> str:
+    """Explain a planned time that is not the schedule's own."""
+    if not isinstance(run, FlowRun) or not run.auto_scheduled or run.schedule_id is None:
+        return ""
+    definition = Schedule.objects.filter(pk=run.schedule_id).values_list("definition", flat=True).first() or {}
+    if not definition.get("spread"):
+        return ""
+    over, by = (timedelta(seconds=definition.get(name) or 0) for name in ("spread", "spread_by"))
+    return f" Its schedule spreads runs over {over}: those of this deployment come {by} after the schedule's own time."
 
 
 def _paused(run: FlowRun | TaskRun, state: StateRow | None) -> Reason:

@@ -42,6 +42,7 @@ class Schedule:
     - `misfire`: times missed while no server ran are made up for: "all", the "latest" one, or "none" (the default);
       `misfire_window` leaves out those missed longer ago.
     - `calendars`: names of calendars on the server; during their events nothing is started.
+    - `spread`: runs come up to so much later, always by the same time for one deployment.
 
     A kind adds a field of its `kind`'s name, which says when, and fields for the rest of its definition.
     """
@@ -58,6 +59,7 @@ class Schedule:
     misfire: Misfire = "none"
     misfire_window: Period | None = None
     calendars: Iterable[str] = ()
+    spread: Period | None = None
 
     def __post_init__(self) -> None:
         if self.misfire not in _MISFIRES:
@@ -86,7 +88,10 @@ class Schedule:
             "calendars": list(self.calendars) or None,
         }
         given = {name: value for name, value in said.items() if value is not None}
-        return {"schedule": self._with_zone(self.definition()), "active": self.active, **given}
+        definition = self._with_zone(self.definition())
+        if self.spread is not None:
+            definition = {**definition, "spread": seconds_of(self.spread)}
+        return {"schedule": definition, "active": self.active, **given}
 
     def _with_zone(self, definition: dict[str, Any]) -> dict[str, Any]:
         return definition if self.timezone is None else {**definition, "timezone": self.timezone}

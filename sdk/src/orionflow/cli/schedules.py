@@ -30,6 +30,7 @@ SCHEDULE_PARAMS: tuple[click.Parameter, ...] = (
     click.Option(["--max-runs"], type=click.IntRange(min=1), metavar="N", help="End after so many runs."),
     click.Option(["--catchup"], type=click.Choice(["all", "latest", "none"]), help="Make up for missed times."),
     click.Option(["--catchup-window"], metavar="PERIOD", help="But not for those missed longer ago."),
+    click.Option(["--spread"], metavar="PERIOD", help="Up to so much later, by a fixed time for each deployment."),
     click.Option(["--exclude"], metavar="CALENDAR", multiple=True, help="Not during the events of this calendar."),
 )
 
@@ -69,6 +70,7 @@ def _shared(options: dict[str, Any], clock: Clock) -> dict[str, Any]:
         "misfire": options["catchup"] or "none",
         "misfire_window": read_period(options["catchup_window"]) if options["catchup_window"] else None,
         "calendars": options["exclude"],
+        "spread": read_period(options["spread"]) if options["spread"] else None,
     }
 
 
@@ -81,7 +83,7 @@ def _end(written: str, zone: str | None, clock: Clock) -> datetime:
 
 
 def _refuse_leftovers(options: dict[str, Any]) -> None:
-    for option in ("timezone", "anchor", "ends", "max_runs", "catchup", "catchup_window", "exclude"):
+    for option in ("timezone", "anchor", "ends", "max_runs", "catchup", "catchup_window", "spread", "exclude"):
         if options[option]:
             raise click.UsageError(f"--{_SPELT.get(option, option).replace('_', '-')} belongs to {ANY_OPTION}.")
 
@@ -94,8 +96,9 @@ def schedules_text(schedules: Sequence[Json]) -> str:
 
 def definition_text(definition: Json) -> str:
     """A schedule in few words: `0 6 * * * (Europe/Berlin)`."""
-    zone = definition.get("timezone")
-    return f"{_kind_text(definition)} ({zone})" if zone else _kind_text(definition)
+    zone, spread = definition.get("timezone"), definition.get("spread")
+    text = f"{_kind_text(definition)} ({zone})" if zone else _kind_text(definition)
+    return f"{text}, spread over {_period(float(spread))}" if spread else text
 
 
 def _kind_text(definition: Json) -> str:

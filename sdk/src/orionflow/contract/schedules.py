@@ -44,19 +44,29 @@ def _in_range(moment: datetime) -> datetime:
 LocalMoment = Annotated[datetime, AfterValidator(_in_range)]
 
 
-class IntervalDefinition(StrictWire):
+class OfAllKinds(StrictWire):
+    """With `spread`, runs come up to so many seconds later, by `spread_by`: always the same for one deployment.
+
+    That shift is the server's; one that is sent is ignored.
+    """
+
+    spread: Annotated[float, Field(ge=1, le=86_400, description="Seconds.")] | None = None
+    spread_by: Annotated[float, Field(ge=0, le=86_400)] | None = None
+
+
+class IntervalDefinition(OfAllKinds):
     interval: Annotated[float, Field(gt=0, le=1e11, description="Seconds.")]
     anchor_date: LocalMoment | None = None
     timezone: Text255 | None = None
 
 
-class CronDefinition(StrictWire):
+class CronDefinition(OfAllKinds):
     cron: Annotated[str, Field(max_length=LONGEST_CRON)]
     timezone: Text255 | None = None
     day_or: bool = True
 
 
-class RRuleDefinition(StrictWire):
+class RRuleDefinition(OfAllKinds):
     rrule: Annotated[
         str,
         Field(max_length=LONGEST_RRULE),
@@ -69,7 +79,7 @@ class RRuleDefinition(StrictWire):
     timezone: Text255 | None = None
 
 
-class IcsDefinition(StrictWire):
+class IcsDefinition(OfAllKinds):
     """The events of an iCalendar document; runs are planned at their starts."""
 
     ics: Annotated[str, Field(max_length=LONGEST_ICS)]
