@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
+import os
 import queue
+import threading
 import time
-import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -19,6 +21,21 @@ from orionflow.states import Pending, State
 
 R = TypeVar("R")
 
+logger = logging.getLogger("orionflow.futures")
+# Held for a few instructions by whoever ends a run or begins to wait for one. A signal may come right then, and its
+# handler ends runs as well.
+_settling = threading.RLock()
+
+
+def _forget_in_child() -> None:
+    # The thread that held it was not copied.
+    global _settling
+    _settling = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
 
 class Future(Generic[R]):
     """A task run that goes on elsewhere.
@@ -26,7 +43,7 @@ class Future(Generic[R]):
     Of an async task in an async flow, `result()` and `wait()` are awaited; awaiting the future itself gives it back.
     """
 
-    __slots__ = ("__weakref__", "_done", "_state", "is_async", "loop", "name", "task_run_id")
+    __slots__ = ("__weakref__", "_callbacks", "_state", "is_async", "loop", "name", "task_run_id")
 
     def __init__(
         self,
@@ -42,7 +59,9 @@ class Future(Generic[R]):
         # Where it runs when that is the event loop of the flow: nobody may block there until it ends.
         self.loop = loop
         self._state: State[R] | None = None
-        self._done: concurrent.futures.Future[State[R]] = concurrent.futures.Future()
+        # Of those who wait; None once the run has ended. A flow may keep futures of a hundred thousand runs, so that
+        # what is waited on is made when somebody waits.
+        self._callbacks: list[Callable[[Future[R]], object]] | None = []
 
     @property
     def is_done(self) -> bool:
@@ -101,11 +120,17 @@ class Future(Generic[R]):
                 "await its result first."
             )
         with suppress(concurrent.futures.TimeoutError):
-            wait_for(self._done, timeout)
+            wait_for(self._done(), timeout)
 
     async def wait_until_done(self) -> None:
         if self._state is None:
-            await asyncio.shield(asyncio.wrap_future(self._done))
+            await asyncio.shield(asyncio.wrap_future(self._done()))
+
+    def _done(self) -> concurrent.futures.Future[None]:
+        """Return what can be waited on."""
+        done: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self.add_done_callback(lambda _: done.set_result(None))
+        return done
 
     async def _wait_async(self, timeout: float | None) -> State[R] | None:
         try:
@@ -119,25 +144,29 @@ class Future(Generic[R]):
 
     def settle(self, state: State[R]) -> bool:
         """The run ended. The first to say so is believed."""
-        if self._state is not None:
-            return False
-        self._state = state
-        try:
-            self._done.set_result(state)
-        except concurrent.futures.InvalidStateError:
-            return False
+        with _settling:
+            if self._state is not None:
+                return False
+            self._state = state
+            callbacks, self._callbacks = self._callbacks or [], None
+        for callback in callbacks:
+            self._call(callback)
         return True
 
-    def add_done_callback(self, callback: Callable[[Future[R]], None]) -> None:
+    def add_done_callback(self, callback: Callable[[Future[R]], object]) -> None:
         """Have a function called with this future when the run has ended, or now if it has."""
-        # Python keeps callbacks that were called, and with a strong reference in them this future and its value.
-        itself = weakref.ref(self)
+        with _settling:
+            if self._callbacks is not None:
+                self._callbacks.append(callback)
+                return
+        self._call(callback)
 
-        def call_back(_: object) -> None:
-            if (future := itself()) is not None:
-                callback(future)
-
-        self._done.add_done_callback(call_back)
+    def _call(self, callback: Callable[[Future[R]], object]) -> None:
+        try:
+            callback(self)
+        except Exception:
+            # Whoever ended the run has nothing to do with it.
+            logger.exception("A callback of %r failed.", self)
 
     def __await__(self) -> Generator[Any, None, Future[R]]:
         return self._itself().__await__()
@@ -193,13 +222,13 @@ class DoneAndNotDone(NamedTuple):
 
 def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:
     """Block until all of these task runs have ended, or the time is up."""
-    by_done = {future._done: future for future in futures}
-    _check_loops(by_done.values())
+    asked = {id(future): future for future in futures}
+    _check_loops(asked.values())
     with suppress(TimeoutError):
-        for _ in as_completed(by_done.values(), timeout):
+        for _ in as_completed(asked.values(), timeout):
             pass
-    done = {future for future in by_done.values() if future.is_done}
-    return DoneAndNotDone(done, set(by_done.values()) - done)
+    done = {future for future in asked.values() if future.is_done}
+    return DoneAndNotDone(done, set(asked.values()) - done)
 
 
 def _check_loops(futures: Iterable[Future[Any]]) -> None:
@@ -215,11 +244,11 @@ class as_completed(Generic[R]):  # noqa: N801
     """
 
     def __init__(self, futures: Iterable[Future[R]], timeout: float | None = None) -> None:
-        self._by_done = {future._done: future for future in futures}
+        self._asked = {id(future): future for future in futures}
         self._timeout = timeout
 
     def __iter__(self) -> Iterator[Future[R]]:
-        futures = list(self._by_done.values())
+        futures = list(self._asked.values())
         _check_loops(futures)
         ended: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
         for future in futures:
@@ -239,5 +268,5 @@ class as_completed(Generic[R]):  # noqa: N801
             await future.wait_until_done()
             return future
 
-        for next_one in asyncio.as_completed([ended(one) for one in self._by_done.values()], timeout=self._timeout):
+        for next_one in asyncio.as_completed([ended(one) for one in self._asked.values()], timeout=self._timeout):
             yield await next_one
