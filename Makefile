@@ -15,7 +15,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types layers words migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots bench upgrade-drill lock sbom versions pages docs docs-serve clean
+.PHONY: help demo serve test check lint types layers words prose migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots bench upgrade-drill lock sbom versions pages docs docs-serve clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -49,7 +49,7 @@ serve: $(VENV)/installed  ## Serve the dashboard and the API on the demo's runs 
 test: check test-sqlite test-postgresql  ## Everything: format, lint, types, layers, words, migrations, tests on both databases
 	@echo "==> all checks and tests passed"
 
-CHECKS := types lint layers words migrations templates
+CHECKS := types lint layers words prose migrations templates
 check: $(VENV)/installed-dev  ## Everything but the tests: side by side, each with its output in one piece
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync $(CHECKS)
 
@@ -70,6 +70,10 @@ layers: $(VENV)/installed-dev
 words: $(VENV)/installed-dev
 	@echo "==> words"
 	@$(BIN)/python -m tests.words
+
+prose: $(VENV)/installed-dev
+	@echo "==> prose"
+	@$(BIN)/python -m tests.prose
 
 migrations: $(VENV)/installed-dev
 	@echo "==> migrations"

@@ -50,7 +50,7 @@ server.add_command(stop)
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="At the end runs of this server's agent may go on for so long; Ctrl-C once more ends them at once.",
+    help="At the end runs of this server's agent may continue for so long; Ctrl-C again ends them at once.",
 )
 @click.option(
     "--workers",

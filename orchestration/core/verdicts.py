@@ -47,7 +47,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """Stop: the run keeps its state and its client shall end quietly."""
+    """Stop: the run keeps its state and its client ends quietly."""
 
     reason: str
 

@@ -119,11 +119,11 @@ def reset(yes: bool, output: str) -> None:
             _as_json({"place": str(whole.place()), "empty": True})
 
 
-@database.command(short_help="Copy the SQLite database while servers go on.")
+@database.command(short_help="Copy the SQLite database while servers run.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @_output_option
 def backup(file: Path, output: str) -> None:
-    """Copy the SQLite database to FILE, whole and checked, while servers go on.
+    """Copy the SQLite database to FILE, whole and checked, while servers run.
 
     Example: orion database backup /backups/orion-2026-11-21.db
     """

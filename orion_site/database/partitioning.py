@@ -19,7 +19,7 @@ def partition(dry_run: bool, yes: bool, output: str) -> None:
     """Keep logs and events in one partition for each day, so that retention drops whole days.
 
     Rows that are there stay where they are. Each table is locked while PostgreSQL reads it once; who wants it waits. A
-    command that is killed leaves each table as it was or divided, and goes on when it is given again.
+    command that is killed leaves each table as it was or divided, and continues when it is given again.
 
     Example: orion database partition --dry-run
     """

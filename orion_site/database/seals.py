@@ -43,11 +43,11 @@ def reseal(dry_run: bool, output: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-@click.command(short_help="Seal all secrets with a new key, while servers go on.")
+@click.command(short_help="Seal all secrets with a new key, while servers run.")
 @click.option("--retire", is_flag=True, help="Make no new key; forget the older ones, which nothing needs any more.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the outcome.")
 def rotate(retire: bool, output: str) -> None:
-    """Put a new key into the key file of ORION_HOME and seal every secret with it. Cut off and begun again, it goes on.
+    """Put a new key into the key file of ORION_HOME and seal every secret with it. Begin it again after a cut.
 
     Example: orion secret rotate
     """

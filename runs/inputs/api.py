@@ -46,7 +46,7 @@ class Resume(Wire):
 
 
 class ResumeFlowRun(Operation):
-    """Let a paused flow run go on; a pause that waits for input takes `run_input`, checked against its schema."""
+    """Let a paused flow run continue; a pause that waits for input takes `run_input`, checked against its schema."""
 
     method = "POST"
     action_required = Action.CHANGE_RUNS

@@ -176,7 +176,7 @@ class RetryProblem(Operation):
 
 
 class MuteProblem(Operation):
-    """Let a problem concern nobody: until it grows, until another version fails by it, until a moment, or for ever."""
+    """Let a problem concern nobody: until it grows, until another version fails by it, until a moment, or forever."""
 
     method = "POST"
     action_required = Action.CHANGE_RUNS

@@ -38,7 +38,7 @@ def states() -> str:
         NOTE,
     ]
     for kind, names in NAMES.items():
-        ends = "A run of this type has ended." if kind in TERMINAL else "A run of this type goes on."
+        ends = "A run of this type has ended." if kind in TERMINAL else "A run of this type has not ended."
         rows = ((f"`{name}`", cell(one.meaning)) for name, one in names.items())
         parts += [f"## {kind.value}\n", f"{ends}\n", table(("name", "what it says of a run"), rows)]
     return "\n".join(parts)

@@ -107,7 +107,7 @@ class ReadBackfill(Operation):
 
 
 class PauseBackfill(Operation):
-    """Make no further runs of a backfill until it is resumed. Those that are made go on."""
+    """Make no further runs of a backfill until it is resumed. Those that are made are left alone."""
 
     method = "POST"
     action_required = Action.CHANGE_BACKFILLS

@@ -57,7 +57,7 @@ def create_backfill(*, deployment_id: UUID, asked: NewBackfill, now: datetime) -
 
 
 def pause_backfill(*, backfill_id: UUID, now: datetime) -> None:
-    """Make no further runs. Those that are made go on."""
+    """Make no further runs. Those that are made are left alone."""
     _change(backfill_id, Backfill.Status.PAUSED, now)
 
 

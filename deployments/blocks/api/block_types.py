@@ -62,7 +62,7 @@ class ReadBlockTypeBySlug(Operation):
 
 
 class UpdateBlockType(Operation):
-    """Change what is told of a block type."""
+    """Change what is shown of a block type."""
 
     method = "PATCH"
     action_required = Action.CHANGE_BLOCKS

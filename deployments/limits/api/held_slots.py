@@ -81,7 +81,7 @@ class ReadTagHolders(Operation):
 
 
 class ReleaseTagSlot(Operation):
-    """Take one task run's slot of a tag away; the task goes on without it."""
+    """Take one task run's slot of a tag away; the task continues without it."""
 
     method = "POST"
     action_required = Action.CHANGE_LIMITS

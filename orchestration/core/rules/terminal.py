@@ -43,7 +43,7 @@ def _reopened(run: Run, target: StateType) -> Run:
 
 
 class RunAgainFromTasks:
-    """A finished flow run of which some tasks are to run again starts once more, also if it completed and its result is
+    """A finished flow run of which some tasks are to run again starts again, also if it completed and its result is
     stored; from then on it takes up only the results that were not set aside. To be scheduled it needs a deployment,
     because somebody must start it."""
 

@@ -16,7 +16,7 @@ from runs.flow_runs.commands import cancel_flow_run, cancel_flow_run_alone
 
 
 class Cancellation(StrictWire):
-    """With `detach` the deployed runs that are nested in the run go on as runs of their own."""
+    """With `detach` the deployed runs that are nested in the run continue as runs of their own."""
 
     message: Text1024 | None = None
     detach: bool = False

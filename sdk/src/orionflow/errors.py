@@ -63,7 +63,7 @@ class RunEnded(OrionError):
 
 
 class FailedRun(RunEnded):
-    """A run failed and its exception is not at hand."""
+    """A run failed and its exception is not available."""
 
 
 class CrashedRun(RunEnded):

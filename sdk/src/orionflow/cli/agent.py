@@ -86,7 +86,7 @@ def read_bytes(text: str) -> int:
 @click.option("--name", metavar="NAME", help="How the agent is named; default: the name of the machine.")
 @click.option(
     "--drain-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
-    help="How long runs may go on when the agent is asked to end.",
+    help="How long runs may continue when the agent is asked to end.",
 )  # fmt: skip
 @click.option(
     "--stop-timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",

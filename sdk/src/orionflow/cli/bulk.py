@@ -112,7 +112,7 @@ def start(
     begun = session.api.ask(BULK_ACTIONS.create({**filters, **more, "action": action, "id": str(uuid7())}))
     session.report(f"{_title(begun).capitalize()}: {_progress(begun)}.", begun, name="id")
     if session.for_people and begun["status"] == "active":
-        session.note(f"It goes on: orion bulk inspect {begun['id']}")
+        session.note(f"It continues: orion bulk inspect {begun['id']}")
 
 
 @command("orion bulk stop @last")

@@ -194,7 +194,7 @@ def retry(session: Session, problem: str, yes: bool, dry_run: bool) -> None:
     numbers = ", ".join(f"{begun[name]} {name}" for name in ("done", "refused", "failed", "left") if begun[name])
     session.report(f"Retry {counted(begun['total'], 'run')}: {numbers}.", begun, name="id")
     if session.for_people and begun["status"] == "active":
-        session.note(f"It goes on: orion bulk inspect {begun['id']}")
+        session.note(f"It continues: orion bulk inspect {begun['id']}")
 
 
 def _previewed(preview: Json) -> str:

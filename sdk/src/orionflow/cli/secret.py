@@ -115,10 +115,10 @@ def reseal(dry_run: bool, output: str) -> None:
 @click.option("--retire", is_flag=True, help="Make no new key; forget the older ones, which nothing needs any more.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the outcome.")
 def rotate(retire: bool, output: str) -> None:
-    """Put a new key into the key file of ORION_HOME and seal every secret with it, while servers and runs go on.
+    """Put a new key into the key file of ORION_HOME and seal every secret with it, while servers and runs keep going.
 
     Older keys stay in the file until --retire, so that nothing is unreadable meanwhile. Cut off and begun again, it
-    goes on where it was. Keys in ORION_ENCRYPTION_KEYS are changed there, and `orion secret reseal` does the rest.
+    continues where it was. Keys in ORION_ENCRYPTION_KEYS are changed there, and `orion secret reseal` does the rest.
     """
     _of_server("rotate")(retire=retire, output=output)
 

@@ -163,7 +163,7 @@ destructive = with_params(YES, DRY_RUN)
 
 
 def ask_before(what: str, *, yes: bool) -> None:
-    """Go on only if the user agrees; where nobody can answer, refuse instead of waiting for ever."""
+    """Go on only if the user agrees; where nobody can answer, refuse instead of waiting forever."""
     terminal = current_terminal()
     if yes:
         return

@@ -90,7 +90,9 @@ inspect = POOL.inspect(
     below=_show_queues,
     times=True,
 )
-pause, resume, set_concurrency_limit, clear_concurrency_limit = throttles(POOL, "cluster", 20, "what runs goes on")
+pause, resume, set_concurrency_limit, clear_concurrency_limit = throttles(
+    POOL, "cluster", 20, "what runs is left alone"
+)
 FAIR_SHARE_HELP = (
     "KEY says whose turn it is: `deployment`, `author` for the author of the deployment, or `tag:team` for the tag of "
     "the deployment that begins with team:."
@@ -171,7 +173,7 @@ def create(
 @click.option("--base-job-template", "template", type=click.Path(path_type=Path), help=TEMPLATE_HELP)
 @click.option("--description", metavar="TEXT", help="What it is for.")
 def update(session: Session, pool: str, template: Path | None, description: str | None) -> None:
-    """Change the job template or the description of a pool. Runs that go on keep what they began with."""
+    """Change the job template or the description of a pool. Runs that have started keep what they began with."""
     changes = without_none({"base_job_template": read_template(template), "description": description})
     if not changes:
         raise click.UsageError("Say what to change: --base-job-template or --description.")

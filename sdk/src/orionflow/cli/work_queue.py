@@ -141,11 +141,11 @@ def throttles(resource: Resource, sample: str, limit: int, note: str) -> Iterato
     """Make the commands that pause and resume a queue or a pool, and those that set its limit and lift it."""
     base, kind = f"orion {resource.kind.replace(' ', '-')}", resource.kind.partition(" ")[2]
     yield resource.change(
-        f"Start no runs of a {kind}. They wait; those that run go on.", (f"{base} pause {sample}", note),
+        f"Start no runs of a {kind}. They wait; those that run are left alone.", (f"{base} pause {sample}", note),
         changes={"is_paused": True}, done="is paused",
     )  # fmt: skip
     yield resource.change(
-        f"Start runs of a {kind} again.", f"{base} resume {sample}", changes={"is_paused": False}, done="goes on"
+        f"Start runs of a {kind} again.", f"{base} resume {sample}", changes={"is_paused": False}, done="continues"
     )
     yield resource.change(
         f"Limit how many runs of a {kind} are pending or running at once. Lowering it stops none.",
@@ -194,7 +194,7 @@ inspect = QUEUE.inspect(
     fields=_fields,
 )
 pause, resume, set_concurrency_limit, clear_concurrency_limit = throttles(
-    QUEUE, "big", 3, "runs wait; what runs goes on"
+    QUEUE, "big", 3, "runs wait; what runs is left alone"
 )
 priority = QUEUE.change(
     "Serve a queue before those of its pool with a higher number; 1 comes first.",

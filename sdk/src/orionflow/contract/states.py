@@ -65,7 +65,7 @@ NAMES: Mapping[StateType, Mapping[str, StateName]] = {
         "Scheduled": StateName("will run at a time"),
         "Late": StateName("that time has passed", "late", is_choice=True),
         "AwaitingRetry": StateName("waits for its next try", "retry", is_choice=True),
-        "Resuming": StateName("was resumed and is to go on"),
+        "Resuming": StateName("was resumed and is about to continue"),
     },
     StateType.PENDING: {
         "Pending": StateName("about to start; its parameters and inputs are being prepared"),

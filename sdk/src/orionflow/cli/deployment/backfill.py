@@ -97,11 +97,12 @@ inspect = BACKFILL.inspect(
     plain=True,
 )
 pause = BACKFILL.change(
-    "Make no further runs of a backfill. Those that are made go on.", "orion deployment backfill pause january",
+    "Make no further runs of a backfill. Those that are made are left alone.",
+    "orion deployment backfill pause january",
     call=pause_backfill, done="is paused",
 )  # fmt: skip
 resume = BACKFILL.change(
-    "Make runs of a backfill again.", "orion deployment backfill resume january", call=resume_backfill, done="goes on"
+    "Make runs of a backfill again.", "orion deployment backfill resume january", call=resume_backfill, done="continues"
 )
 cancel = BACKFILL.change(
     "End a backfill: make no further runs, and cancel those that have not ended.",

@@ -38,7 +38,7 @@ from orionflow.spelling import did_you_mean
 @click.option("--idempotency-key", "key", metavar="KEY", help="Give back the run of this key, if there is one.")
 @click.option("--watch", is_flag=True, help="Follow the run, with its log, until it ends.")
 @click.option("--wait", is_flag=True, help="Wait until the run ends, and print nothing of it.")
-@click.option("--timeout", metavar="PERIOD", help="Wait or watch no longer (exit 9); the run goes on.")
+@click.option("--timeout", metavar="PERIOD", help="Wait or watch no longer (exit 9); the run continues.")
 def run(session: Session, name: str, watch: bool, wait: bool, timeout: str | None, **options: Any) -> int:
     """Have a deployment run once: an agent that serves its queue picks it up."""
     found = find_deployment(session, name)

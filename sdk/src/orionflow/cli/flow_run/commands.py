@@ -103,13 +103,13 @@ def _these(runs: Sequence[Json]) -> str:
     "orion flow-run cancel brave-otter",
     ('orion fr cancel --query "flow:monitor state:running" --yes', "all that match"),
     ('orion fr cancel --query "state:pending" --dry-run', "only say which"),
-    ("orion fr cancel brave-otter --detach", "its deployed subflows go on"),
+    ("orion fr cancel brave-otter --detach", "its deployed subflows continue"),
     ("orion fr cancel brave-otter --force --yes", "when its process is gone and cannot answer"),
     times=True,
 )
 @selection
 @click.option("--force", is_flag=True, help="Call it Cancelled at once: for runs whose process is gone.")
-@click.option("--detach", is_flag=True, help="Let nested runs of deployments go on, as runs of their own.")
+@click.option("--detach", is_flag=True, help="Let nested runs of deployments continue, as runs of their own.")
 @destructive
 def cancel(
     session: Session, runs: Sequence[str], query: str | None, most: int, force: bool, detach: bool, yes: bool,
@@ -156,7 +156,7 @@ def _as_object(run: Json, answer: Answer) -> Json:
 
 
 @command(
-    ("orion flow-run resume brave-otter", "let a paused run go on"),
+    ("orion flow-run resume brave-otter", "let a paused run continue"),
     ("orion fr resume brave-otter --input approved=true", "with the answer that it waits for"),
 )
 @click.argument("run", metavar="RUN")

@@ -47,7 +47,7 @@ LAST = datetime.max.replace(tzinfo=UTC)
     times=True,
 )
 @click.argument("run", metavar="RUN")
-@click.option("-f", "--follow", "following", is_flag=True, help="Go on until the run ends.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Continue until the run ends.")
 @click.option("--level", type=click.Choice(list(LEVELS)), help="Only this level and higher ones.")
 @click.option("--task", metavar="NAME", help="Only lines of the task run with this name.")
 @click.option("--grep", metavar="REGEX", help="Only lines that match.")
@@ -91,7 +91,7 @@ def _task_run_ids(api: Backend, run: Json, name: str) -> list[str]:
 )
 @click.argument("run", metavar="RUN")
 @click.option("--logs/--no-logs", "with_logs", default=True, show_default=True, help="Print its log lines too.")
-@click.option("--timeout", metavar="TIME", help="Stop watching after this time (exit 9); the run goes on.")
+@click.option("--timeout", metavar="TIME", help="Stop watching after this time (exit 9); the run continues.")
 def watch(session: Session, run: str, with_logs: bool, timeout: str | None) -> int:
     """Follow a run until it ends; the exit code says how. Ctrl-C stops the watching, not the run."""
     return watch_run(session, find_flow_run(session.api, run), timeout, with_logs=with_logs)
@@ -107,7 +107,7 @@ def watch_run(
     try:
         state_type = watcher.until_the_end(deadline)
     except KeyboardInterrupt:
-        session.note(f"\n{run['name']} goes on. To cancel it: orion flow-run cancel {run['name']}")
+        session.note(f"\n{run['name']} continues. To cancel it: orion flow-run cancel {run['name']}")
         return ExitCode.INTERRUPTED
     if not people:
         session.show_one(session.api.ask(FLOW_RUNS.read(run["id"])))

@@ -1,4 +1,4 @@
-"""`orion flow-run retry`: the same run once more, with the parameters that it was called with."""
+"""`orion flow-run retry`: the same run again, with the parameters that it was called with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orion flow-run retry --from`: a finished run once more from some of its tasks, after saying what that comes to."""
+"""`orion flow-run retry --from`: a finished run again from some of its tasks, after saying what that comes to."""
 
 from __future__ import annotations
 
