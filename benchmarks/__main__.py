@@ -28,6 +28,7 @@ BENCHMARKS = (
     "fingerprints",
     "footprint",
     "bytes",
+    "folding",
     "claims",
     "dispatch",
     "planning",

@@ -26,7 +26,7 @@ from orchestration.tables import (
 )
 from orionflow.contract.states import USUAL_NAMES
 
-_STATE_COLUMNS = (
+STATE_COLUMNS = (
     *("id", "seq", "type", "name", "timestamp", "message", "data", "details"),
     *("trail", "verdict", "proposal_id", "client_timestamp", "epoch", "author"),
 )
@@ -98,7 +98,7 @@ def unfolded_row(spell: Dialect, moving: MovingRun, seq: int, state: FoldedState
 
 def insert_states(tables: Tables, rows: Sequence[Row]) -> bool:
     """Whether somebody watches the flow runs that entered them, so that what follows must be written down."""
-    columns = (*_STATE_COLUMNS, tables.run_column)
+    columns = (*STATE_COLUMNS, tables.run_column)
     if tables is TASK_RUNS:
         insert_rows(tables.states, columns, rows)
         return False

@@ -137,6 +137,7 @@ belongings.update(
         "runs_cacheentry": nothing,
         # Filters that somebody saved, with whatever they name.
         "runs_savedsearch": nothing,
+        "runs_conversion": nothing,
     }
 )
 shared_tables.update({"runs_flow", "runs_problem"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # Of each law that does not hold.
 MOST_SHOWN = 5
+SECONDS_BETWEEN_WORDS = 5.0
 
 
 _output_option = click.option(
@@ -39,11 +41,17 @@ def database() -> None:
 
 @database.command(short_help="Bring the database up to date; create it if there is none.")
 @click.option("--dry-run", is_flag=True, help="Say what would be applied, and change nothing.")
+@click.option("--later", is_flag=True, help="Leave rows of earlier versions as they are until the next upgrade.")
 @_output_option
-def upgrade(dry_run: bool, output: str) -> None:
+def upgrade(dry_run: bool, later: bool, output: str) -> None:
     """Bring the database up to date; create it if there is none.
 
+    Then states that an earlier version stored are folded into the rows of their runs. Servers may start and work
+    meanwhile; a command that is stopped goes on where it was when it is repeated.
+
+    \b
     Example: orion database upgrade
+    Example: orion database upgrade --later
     """
     with django_ready():
         from orion_site.database import lifecycle as whole
@@ -54,6 +62,8 @@ def upgrade(dry_run: bool, output: str) -> None:
         else:
             change = whole.upgrade()
             _as_json(asdict(change)) if output == "json" else _print_change(change)
+            if not later and not change.created:
+                _fold_states()
 
 
 @database.command(short_help="Say whether the database can be used.")
@@ -220,6 +230,27 @@ def _print_change(change: Change) -> None:
         click.echo(f"Applied {_migrations(len(change.applied))} to {change.place}.", err=True)
     else:
         click.echo(f"The database {change.place} is up to date.", err=True)
+
+
+def _fold_states() -> None:
+    """Fold the states of earlier runs, and say every few seconds how far it came."""
+    from runs.states.services import Progress, fold_stored_states, is_folded
+
+    if is_folded():
+        return
+    spoke = began = time.monotonic()
+
+    def said(progress: Progress) -> None:
+        nonlocal spoke
+        if time.monotonic() - spoke > SECONDS_BETWEEN_WORDS:
+            if spoke == began:
+                click.echo("Folding the states of earlier task runs; servers may start meanwhile.", err=True)
+            spoke = time.monotonic()
+            click.echo(f"{progress.looked_at:,} task runs so far.", err=True)
+
+    done = fold_stored_states(said)
+    if done.looked_at:
+        click.echo(f"Folded the states of {done.folded:,} of {done.looked_at:,} task runs.", err=True)
 
 
 def _print_report(report: Report) -> None:

@@ -7,6 +7,7 @@ Runs copy their current state's type, name and time so that lists filter without
 from __future__ import annotations
 
 from runs.models.bulk_actions import BulkAction, BulkRun
+from runs.models.conversions import Conversion
 from runs.models.environments import Environment
 from runs.models.flows import Flow
 from runs.models.problems import Occurrence, Problem
@@ -24,6 +25,7 @@ __all__ = [
     "BulkAction",
     "BulkRun",
     "CacheEntry",
+    "Conversion",
     "Environment",
     "Flow",
     "FlowRun",

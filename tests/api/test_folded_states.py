@@ -18,10 +18,12 @@ from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.new_runs import NewTaskRun
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from orionflow.contract.ids import uuid7
-from runs.models import TaskRun, TaskRunState
+from runs.models import CacheEntry, Conversion, TaskRun, TaskRunState
 from runs.pages.selectors.run import task_run_history, why_task_run
 from runs.pages.selectors.timeline import timeline_of
 from runs.retries.selectors import recorded_tree
+from runs.states.selectors import unfolded
+from runs.states.services import Progress, fold_stored_states, is_folded
 from tests.api.conftest import Api
 from tests.factories import NOON, history_of, later, make_flow_run, make_state, states_of
 from tests.rounds import examples
@@ -150,3 +152,65 @@ def test_faults_in_folded_states_are_found():
 
     found = {violation.subject for violation in violations(later(120)) if violation.invariant == "I2"}
     assert found == {f"task-run {run.pk}" for run in (torn, short, other)}
+
+
+def as_a_version_before() -> None:
+    """Have nothing been folded, as nothing was when the tables were made."""
+    Conversion.objects.all().delete()
+
+
+def as_before(run: TaskRun) -> None:
+    """Store the run as a version did that folded nothing."""
+    TaskRunState.objects.bulk_create(states_of(run)[: len(unfolded(run))])
+    TaskRun.objects.filter(pk=run.pk).update(folded_states=None)
+    run.refresh_from_db()
+
+
+@examples(4, 100)
+@given(moves, st.booleans())
+@example([("RUNNING", {}, False), ("COMPLETED", {"untrackable_result": True}, False)], True)
+@example([("RUNNING", {}, False), ("FAILED", {"message": "words"}, False)], False)
+def test_stored_states_are_folded_to_what_the_writer_folds(steps, at_once):
+    as_a_version_before()
+    run = live([*steps, ("COMPLETED", {}, True)], timedelta(), at_once=at_once)
+    told, folded = story_of(run), run.folded_states
+    as_before(run)
+
+    fold_stored_states(lambda progress: None)
+
+    run.refresh_from_db()
+    assert story_of(run) == told
+    assert folded is None or run.folded_states == folded
+    assert not list(violations(later(120)))
+
+
+def test_states_that_others_refer_to_keep_their_rows():
+    run = live([("RUNNING", {}, False), ("COMPLETED", {}, False)], timedelta(), at_once=True)
+    as_a_version_before()
+    as_before(run)
+    CacheEntry.objects.create(cache_key="k", task_run_state_id=run.state_id)
+
+    fold_stored_states(lambda progress: None)
+
+    assert [row.seq for row in TaskRunState.objects.all()] == [3]
+    assert history_of(run) == ["Pending", "Running", "Completed"]
+
+
+def test_folding_goes_on_where_it_was_stopped_and_ends_once():
+    runs = [live([("RUNNING", {}, False), ("COMPLETED", {}, False)], timedelta(), at_once=True) for _ in range(5)]
+    as_a_version_before()
+    for run in runs:
+        as_before(run)
+
+    def stop(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fold_stored_states(stop, at_once=2)
+    assert (TaskRunState.objects.count(), is_folded()) == (9, False)
+
+    assert fold_stored_states(lambda progress: None, at_once=2) == Progress(3, 3)
+
+    assert (TaskRunState.objects.count(), is_folded()) == (0, True)
+    assert fold_stored_states(lambda progress: None) == Progress(0, 0)
+    assert {tuple(history_of(run)) for run in runs} == {("Pending", "Running", "Completed")}

@@ -1,0 +1,18 @@
+"""Conversions of rows that an earlier version of Orion stored, which go on where they were stopped."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import models
+
+
+class Conversion(models.Model):
+    """One conversion: up to which run it came, and when it had gone through all."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    position = models.UUIDField(default=UUID(int=0))
+    finished = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,167 @@
+"""Fold the states that an earlier version of Orion gave rows of their own, as the writer of states folds new ones.
+
+Chunk by chunk, each in a transaction that ends with how far it came: others work in between, and whoever was stopped
+goes on where it was. What is not folded, or not yet, is read as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from orchestration.core.folding import MOST_STATES, FoldedState, fold, is_usual
+from orchestration.core.runs import Run
+from orchestration.core.states import State, StateDetails, StateType
+from orchestration.json_columns import details_from, trail_from
+from orchestration.tables import Dialect, dialect, fetch, update_rows
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.states import TERMINAL, in_order
+from runs.models import Conversion, TaskRunState
+
+NAME = "folded states"
+RUNS_AT_ONCE = 1_000
+
+_ENDED = ", ".join(map(repr, in_order(TERMINAL)))
+_LOCKED = " FOR NO KEY UPDATE SKIP LOCKED"
+_RUNS = (
+    "SELECT id, seq, flow_run_id, expected_start_time, start_time, end_time, state_id FROM runs_taskrun "
+    f"WHERE folded_states IS NULL AND seq > 0 AND state_type IN ({_ENDED}) AND id > %s ORDER BY id LIMIT %s"
+)
+_STATES = (
+    "SELECT s.task_run_id, s.seq, s.id, s.type, s.name, s.timestamp, s.message, s.data IS NOT NULL, s.details, "
+    "s.trail, s.verdict, s.proposal_id IS NOT NULL, s.client_timestamp, s.epoch, s.author, "
+    "EXISTS (SELECT 1 FROM runs_cacheentry c WHERE c.task_run_state_id = s.id) "
+    "FROM runs_taskrunstate s WHERE s.task_run_id IN "
+)
+
+
+class Progress(NamedTuple):
+    """The progress so far: runs that were looked at, and those of them that have folded states now."""
+
+    looked_at: int
+    folded: int
+
+
+def is_folded() -> bool:
+    """Whether nothing is left to do: all was folded before, or there is no task run yet."""
+    return Conversion.objects.filter(name=NAME, finished__isnull=False).exists()
+
+
+def fold_stored_states(said: Callable[[Progress], None], *, at_once: int = RUNS_AT_ONCE) -> Progress:
+    """Fold what is left; `said` is called after each chunk."""
+    progress = Progress(0, 0)
+    while chunk := _fold_chunk(at_once):
+        progress = Progress(progress.looked_at + chunk.looked_at, progress.folded + chunk.folded)
+        said(progress)
+        # Who waits for a lock gets it.
+        time.sleep(0)
+    return progress
+
+
+@repeated_on_conflict
+def _fold_chunk(at_once: int) -> Progress | None:
+    """Fold the states of the next runs; None when there are no more."""
+    with write_transaction():
+        done, _ = Conversion.objects.get_or_create(name=NAME)
+        if done.finished is not None:
+            return None
+        runs = _next_runs(done.position, at_once)
+        if not runs:
+            Conversion.objects.filter(name=NAME).update(finished=timezone.now())
+            return None
+        folded = _fold(runs)
+        Conversion.objects.filter(name=NAME).update(position=dialect().read_uuid(runs[-1][0]))
+        return Progress(len(runs), folded)
+
+
+def _next_runs(after: UUID, most: int) -> list[tuple[Any, ...]]:
+    # Nobody writes a run that has ended, but one that somebody just begins once more; it keeps its rows.
+    locked = _LOCKED if connection.vendor == "postgresql" else ""
+    with connection.cursor() as cursor:
+        cursor.execute(_RUNS + locked, [dialect().uuid(after), most])
+        return list(cursor.fetchall())
+
+
+def _fold(runs: Sequence[tuple[Any, ...]]) -> int:
+    spell = dialect()
+    by_id = {spell.read_uuid(row[0]): row for row in runs}
+    rows = fetch(_STATES, list(by_id), " ORDER BY s.task_run_id, s.seq")
+    updates, ids = [], []
+    for key, states in groupby(rows, key=lambda row: row[0]):
+        run_id = spell.read_uuid(key)
+        found = _first_usual(by_id[run_id], list(states), spell)
+        if found:
+            is_whole = len(found) == by_id[run_id][1]
+            updates.append((fold(found, last_is_current=is_whole), spell.uuid(run_id)))
+            ids += [state.id for state in found]
+    _store(updates)
+    obsolete = TaskRunState.objects.filter(pk__in=ids)
+    obsolete._raw_delete(obsolete.db)
+    return len(updates)
+
+
+def _store(updates: Sequence[tuple[bytes, Any]]) -> None:
+    if connection.vendor == "sqlite":
+        update_rows("runs_taskrun", ("folded_states",), updates, ("id",))
+        return
+    with connection.cursor() as cursor:
+        # One statement: a round trip for each row would take as long as all the rest.
+        cursor.execute(
+            "UPDATE runs_taskrun r SET folded_states = one.folded "
+            "FROM unnest(%s::uuid[], %s::bytea[]) AS one(id, folded) WHERE r.id = one.id",
+            [[run_id for _, run_id in updates], [folded for folded, _ in updates]],
+        )
+
+
+def _first_usual(row: Sequence[Any], states: Sequence[Sequence[Any]], spell: Dialect) -> list[FoldedState]:
+    """The first states of a run as far as they can be folded."""
+    run_id, flow_run_id = spell.read_uuid(row[0]), None if row[2] is None else spell.read_uuid(row[2])
+    times = (None if one is None else spell.read_moment(one) for one in row[3:6])
+    expected, start, end = times
+    run = Run(id=run_id, kind="task-run", expected_start_time=expected, start_time=start, end_time=end)
+    own = StateDetails(flow_run_id=flow_run_id, task_run_id=run_id)
+    found: list[FoldedState] = []
+    for place, one in enumerate(states[:MOST_STATES], 1):
+        _, seq, id, kind, name, at, message, has_data, details, trail, verdict, is_answer, client, *rest = one
+        epoch, author, is_cached = rest
+        if seq != place or has_data or verdict != "ACCEPT" or is_answer or is_cached:
+            break
+        said = own if details == "{}" else details_from(details, flow_run_id, run_id)
+        state = State(
+            id=spell.read_uuid(id),
+            type=StateType(kind),
+            name=name,
+            message=message,
+            timestamp=spell.read_moment(at),
+            details=said,
+        )
+        lines = trail_from(trail)
+        if not is_usual(run, state, lines, own) or not _is_plain(details):
+            break
+        assert state.id is not None
+        assert state.timestamp is not None
+        found.append(
+            FoldedState(
+                id=state.id,
+                type=state.type,
+                timestamp=state.timestamp,
+                trail=lines,
+                epoch=epoch,
+                client_timestamp=None if client is None else spell.read_moment(client),
+                author=author,
+                is_untrackable=said.untrackable_result,
+            )
+        )
+    return found
+
+
+def _is_plain(text: str) -> bool:
+    """Whether these details hold nothing that this version of Orion does not know."""
+    return text == "{}" or set(json.loads(text)) <= {"untrackable_result"}
