@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestration.core.decide import Decision, Judgement
 from orchestration.core.effects import RememberResult
-from orchestration.core.folding import MOST_STATES, FoldedState, closed, is_usual, number_of, opened, unfold
+from orchestration.core.folding import MOST_STATES, FoldedState, added, is_usual, number_of
 from orchestration.core.runs import Run
 from orchestration.core.states import State, StateDetails, StateType
 from orchestration.json_columns import policy_text
@@ -69,11 +69,6 @@ class MovingRun:
         """Whether none of its states has a row, the current one included."""
         return number_of(self.folded) == self.seq
 
-    def folded_states(self) -> list[FoldedState]:
-        if self.state is None or not self.is_folded:
-            return unfold(self.folded)
-        return unfold(self.folded, self.state.id, self.state.timestamp)
-
     def folds(self, decision: Decision) -> bool:
         """Whether the state that it has just entered goes where those before it are: into the row of the run."""
         return (
@@ -91,7 +86,7 @@ class MovingRun:
         assert state is not None
         assert state.id is not None
         assert state.timestamp is not None
-        self.folded = opened(
+        self.folded = added(
             self.folded,
             FoldedState(
                 id=state.id,
@@ -104,11 +99,6 @@ class MovingRun:
                 is_untrackable=state.details.untrackable_result,
             ),
         )
-
-    def leave_state(self) -> None:
-        """Have the current state, if it is folded, say itself what so far the run's row says of it."""
-        if self.folded and self.is_folded and self.state and self.state.id and self.state.timestamp:
-            self.folded = closed(self.folded, self.state.id, self.state.timestamp)
 
     @property
     def has_moved(self) -> bool:

@@ -110,7 +110,7 @@ def _task_run(row: tuple[Any, ...], spell: Dialect) -> StoredRun:
     folded = folded or b""
     if state is not None and state.is_terminal and number_of(folded) == row[3]:
         # Only what has ended can have a detail there.
-        last = unfold(folded, state.id, state.timestamp)[-1]
+        last = unfold(folded)[-1]
         state = replace(state, details=last.details_of(state.details))
     stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch or 0, folded=folded)
     if flow_run_id is not None:

@@ -20,7 +20,7 @@ from orchestration.acts import current_act, note
 from orchestration.core.bookkeeping import settle
 from orchestration.core.decide import Decision, Judgement, ParentFlowRun, Transition, decide
 from orchestration.core.effects import CancelRuns, MirrorToParentTask
-from orchestration.core.folding import FoldedState, may_hold
+from orchestration.core.folding import FoldedState, may_hold, unfold
 from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK, Policy, usual_policy
 from orchestration.core.results import taken_apart
 from orchestration.core.runs import Run
@@ -139,11 +139,9 @@ class Unit:
 
     def _folded(self, run_id: UUID, state_id: UUID) -> FoldedState | None:
         moving = self.runs.get(run_id)
-        if moving is None or not moving.folded or moving.state is None:
+        if moving is None or not may_hold(moving.folded, state_id):
             return None
-        if moving.state.id != state_id and not may_hold(moving.folded, state_id):
-            return None
-        return next((state for state in moving.folded_states() if state.id == state_id), None)
+        return next((state for state in unfold(moving.folded) if state.id == state_id), None)
 
     def answer_given_before(self, moving: MovingRun, proposal_id: UUID | None) -> Outcome | None:
         """A client that lost the answer asks again with the same id, and gets the same answer. Raises StateIdTaken."""
@@ -186,7 +184,6 @@ class Unit:
             details=_with_own_ids(decided, moving),
         )
         moving.run = settle(decision.run, before, state)
-        moving.leave_state()
         moving.state, moving.seq, moving.refusal = state, moving.seq + 1, None
         epoch_before = moving.epoch
         if proposal.new_attempt:
@@ -234,7 +231,7 @@ class Unit:
 
     def _unfold(self, moving: MovingRun) -> None:
         """Give rows to the folded states of a run that begins once more: by its times they would be found no longer."""
-        for seq, folded in enumerate(moving.folded_states(), 1):
+        for seq, folded in enumerate(unfold(moving.folded), 1):
             self._unfolded.append(unfolded_row(self._dialect, moving, seq, folded))
         moving.folded = b""
 

@@ -1,15 +1,16 @@
 """States that say nothing unusual, folded into one value of their run's row; the only place that folds and unfolds.
 
     version | count | state | state | …
-    state   = type and flags, trail [, epoch] [, the client's time] [, author], then id, time
+    state   = type and flags, trail [, epoch] [, the client's time] [, author], id, time
 
-Id and time of the last state are left out while it is the run's current one: its row has them. So a state is added by
-adding bytes, and nothing is stored twice. Times are told by their distance from the time in the id.
+A state is added by adding bytes. The last one is whole as well, though the row shows its id and time: a server of an
+earlier version, which works beside, moves a run on without knowing of this value. Times are told by their distance
+from the time in the id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -62,18 +63,16 @@ class FoldedState:
         return own_details.revised(untrackable_result=True) if self.is_untrackable else own_details
 
 
-def fold(states: Sequence[FoldedState], *, last_is_current: bool) -> bytes:
-    """Fold the first states of a run; without id and time of the last one, where that is what its row shows."""
+def fold(states: Iterable[FoldedState]) -> bytes:
+    """Fold the first states of a run."""
     folded = b""
-    for place, state in enumerate(states):
-        folded = opened(folded, state)
-        if place < len(states) - 1 or not last_is_current:
-            folded = closed(folded, state.id, state.timestamp)
+    for state in states:
+        folded = added(folded, state)
     return folded
 
 
-def opened(folded: bytes, state: FoldedState) -> bytes:
-    """Add a state that becomes the current one; those before it are closed already."""
+def added(folded: bytes, state: FoldedState) -> bytes:
+    """Return what is folded with one more state behind it."""
     count = number_of(folded) + 1
     if count > MOST_STATES:
         raise ValueError(f"no more than {MOST_STATES} states can be folded")
@@ -89,12 +88,8 @@ def opened(folded: bytes, state: FoldedState) -> bytes:
         words.append(text(state.author))
     if state.is_untrackable:
         head |= _IS_UNTRACKABLE
-    return b"".join([bytes((VERSION, count)), folded[2:], bytes((head,)), *words])
-
-
-def closed(folded: bytes, id: UUID, timestamp: datetime) -> bytes:
-    """Add id and time of the last state, which is the current one no longer."""
-    return b"".join([folded, id.bytes, signed((timestamp - _EPOCH) // _MICROSECOND - _time_in(id))])
+    moment = signed((state.timestamp - _EPOCH) // _MICROSECOND - _time_in(state.id))
+    return b"".join([bytes((VERSION, count)), folded[2:], bytes((head,)), *words, state.id.bytes, moment])
 
 
 def is_usual(run: Run, state: State, trail: Trail, own_details: StateDetails) -> bool:
@@ -134,15 +129,12 @@ def number_of(folded: bytes) -> int:
 
 
 def may_hold(folded: bytes, id: UUID) -> bool:
-    """Whether one of the states, but for the current one, may have this id: cheap, and never wrongly no."""
+    """Whether one of the states may have this id: cheap, and never wrongly no."""
     return id.bytes in folded
 
 
-def unfold(folded: bytes, current_id: UUID | None = None, current: datetime | None = None) -> list[FoldedState]:
-    """Return the folded states, the first one first, given what the run's row says of its current state.
-
-    Raises Malformed.
-    """
+def unfold(folded: bytes) -> list[FoldedState]:
+    """Return the folded states, the first one first. Raises Malformed."""
     if not folded:
         return []
     if folded[0] != VERSION:
@@ -153,13 +145,8 @@ def unfold(folded: bytes, current_id: UUID | None = None, current: datetime | No
         epoch = reader.varint() if head & _HAS_EPOCH else 0
         offset = reader.signed() if head & _HAS_CLIENT_TIME else None
         author = reader.text() if head & _HAS_AUTHOR else None
-        if not reader.is_at_end:
-            id = UUID(bytes=reader.taken(16))
-            timestamp = _moment(_EPOCH, reader.signed() + _time_in(id))
-        elif current_id is not None and current is not None:
-            id, timestamp = current_id, current
-        else:
-            raise Malformed("the last state lacks its id")
+        id = UUID(bytes=reader.taken(16))
+        timestamp = _moment(_EPOCH, reader.signed() + _time_in(id))
         states.append(
             FoldedState(
                 id=id,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BooleanField, Q
+from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
 
 from deployments.models import WorkQueue
@@ -57,15 +57,14 @@ def pools_of(runs: Iterable[FlowRun]) -> dict[UUID | None, tuple[UUID, str]]:
 # The times of a run, one of which is the time of each of its folded states.
 _TIMES = ("expected_start_time", "start_time", "end_time")
 # All of a run that unfolding its states takes.
-FOLDED = ("seq", "state_id", "state_timestamp", "folded_states")
+FOLDED = ("seq", "state_id", "folded_states")
 
 
 def unfolded(run: TaskRun) -> list[TaskRunState]:
     """Return the states that are folded into the run's row, as rows that nobody stored. They are its first ones."""
     if not run.folded_states:
         return []
-    states = unfold(bytes(run.folded_states), run.state_id, run.state_timestamp)
-    return [_as_row(run, seq, state) for seq, state in enumerate(states, 1)]
+    return [_as_row(run, seq, state) for seq, state in enumerate(unfold(bytes(run.folded_states)), 1)]
 
 
 def is_wholly_folded(run: TaskRun) -> bool:
@@ -166,7 +165,7 @@ def _runs_that_may_hold(id: UUID) -> Iterator[TaskRun]:
     held = RawSQL(_HELD[connection.vendor], [id.bytes], output_field=BooleanField())  # noqa: S611 (constants)
     for column in _TIMES:
         about = {f"{column}__gte": made - NEAR, f"{column}__lte": made + NEAR, "folded_states__isnull": False}
-        yield from TaskRun.objects.filter(Q(state_id=id) | held, **about).order_by()
+        yield from TaskRun.objects.filter(held, **about).order_by()
 
 
 _HELD = {

@@ -98,8 +98,7 @@ def _fold(runs: Sequence[tuple[Any, ...]]) -> int:
         run_id = spell.read_uuid(key)
         found = _first_usual(by_id[run_id], list(states), spell)
         if found:
-            is_whole = len(found) == by_id[run_id][1]
-            updates.append((fold(found, last_is_current=is_whole), spell.uuid(run_id)))
+            updates.append((fold(found), spell.uuid(run_id)))
             ids += [state.id for state in found]
     _store(updates)
     obsolete = TaskRunState.objects.filter(pk__in=ids)

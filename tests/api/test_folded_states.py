@@ -214,3 +214,17 @@ def test_folding_goes_on_where_it_was_stopped_and_ends_once():
     assert (TaskRunState.objects.count(), is_folded()) == (0, True)
     assert fold_stored_states(lambda progress: None) == Progress(0, 0)
     assert {tuple(history_of(run)) for run in runs} == {("Pending", "Running", "Completed")}
+
+
+def test_a_server_of_an_earlier_version_moves_a_run_on_that_has_folded_states():
+    run = live([], timedelta(), at_once=True)
+    id, at = id_about(later(5)), later(5)
+    TaskRunState.objects.create(id=id, task_run=run, seq=2, type="RUNNING", name="Running", timestamp=at)
+    current = {"seq": 2, "state_id": id, "state_type": "RUNNING", "state_name": "Running", "state_timestamp": at}
+    TaskRun.objects.filter(pk=run.pk).update(**current)
+
+    propose_task_run_state(run_id=run.pk, proposed=make_state("COMPLETED"), now=later(6), force=True)
+
+    assert history_of(run) == ["Pending", "Running", "Completed"]
+    assert [state.timestamp for state in states_of(run)] == [later(1), later(5), later(6)]
+    assert not list(violations(later(120)))

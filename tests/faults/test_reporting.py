@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -69,7 +68,7 @@ def histories(home: Path, flow_run: UUID) -> dict[str, list[tuple[int, str]]]:
     found: dict[str, list[tuple[int, str]]] = {}
     with closing(sqlite3.connect(home / "orion.db")) as database:
         for task_run, states in database.execute(folded, [flow_run.bytes]):
-            names = [USUAL_NAMES[state.type] for state in unfold(states, UUID(bytes=task_run), datetime.now(UTC))]
+            names = [USUAL_NAMES[state.type] for state in unfold(states)]
             found[str(UUID(bytes=task_run))] = list(enumerate(names, 1))
         for task_run, seq, name in database.execute(query, [flow_run.bytes]):
             found.setdefault(str(UUID(bytes=task_run)), []).append((seq, name))

@@ -79,7 +79,7 @@ def time_of_run(*, run_id: UUID, now: datetime) -> TimeSpent | None:
 
 TASK = (
     *("id", "state_type", "run_count", "tags", *FOLDED),
-    *("expected_start_time", "created", "start_time", "end_time"),
+    *("expected_start_time", "created", "start_time", "end_time", "state_timestamp"),
 )
 
 

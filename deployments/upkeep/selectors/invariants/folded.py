@@ -52,8 +52,7 @@ def _wrong(rows: Sequence[Sequence[Any]], spell: Dialect) -> Iterator[tuple[str,
         if row[8] is not None
     ]
     try:
-        # What a row follows is complete in itself.
-        unfolded = unfold(bytes(folded), *(() if stored else current))
+        unfolded = unfold(bytes(folded))
     except Malformed as error:
         yield "I2", f"has folded states that cannot be read: {error}"
         return

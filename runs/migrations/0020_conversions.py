@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("runs", "0018_folded_states")]
+    dependencies = [("runs", "0019_ids_of_sixteen_bytes")]
 
     operations = [
         migrations.CreateModel(
