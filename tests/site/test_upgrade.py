@@ -68,10 +68,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("upgraded")
     for name in ("orion.db", "before.db"):
         (home / name).write_bytes(gzip.decompress((KEPT / "orion.db.gz").read_bytes()))
-    upgraded = orion(home, "database", "upgrade", **KEYS)
+    upgraded = orion(home, "database", "upgrade", "--later", **KEYS)
     assert upgraded.returncode == 0, upgraded.stderr
     # As the upgrade left it: a server that runs goes on writing.
     (home / "after.db").write_bytes((home / "orion.db").read_bytes())
+    folded = orion(home, "database", "upgrade", **KEYS)
+    assert "Folded the states of" in folded.stderr
     return home
 
 
