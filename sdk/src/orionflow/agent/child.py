@@ -32,16 +32,24 @@ Order = dict[str, Any]
 
 
 def load_everything() -> None:
-    """Import what runs need, and build the validators of the answers that each of them reads."""
+    """Import what runs need, and build the validators of the answers that each of them reads.
+
+    A module that is missing here is imported by every run before it begins.
+    """
     import asyncio  # noqa: F401
     import concurrent.futures.thread  # noqa: F401
+    import encodings.ascii
+    import encodings.utf_8_sig  # noqa: F401
 
     import requests  # noqa: F401
 
     import orionflow
+    import orionflow.client.ephemeral_adapter
     import orionflow.code.entrypoints
     import orionflow.engine.invoke
     import orionflow.logging
+    import orionflow.settings.profiles
+    import orionflow.settings.stored_keys
     import orionflow.storage
     import orionflow.task_runners.threads  # noqa: F401
     from orionflow.wire import Flow, FlowRun, OrchestrationResult, TaskRun, prepare_for
@@ -91,7 +99,7 @@ def _run(order: Order) -> State[Any]:
         return _fail(order, error)
     if flow.crash_retries:
         report({"is_tried_again": True})
-    return call_flow_for_run(flow, run_id, run.parameters)
+    return call_flow_for_run(flow, run_id, run.parameters, run)
 
 
 def _load(order: Order) -> Flow[Any, Any]:

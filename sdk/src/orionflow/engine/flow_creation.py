@@ -195,7 +195,11 @@ def _flow_run(
     """Create the run at the API, or read one that exists. With an exception for its name it is created as Failed."""
     flow = call.flow
     if call.flow_run_id is not None:
-        existing: FlowRun = yield Create(call.created, api.client.send, read_flow_run(call.flow_run_id))
+        existing = call.existing
+        if existing is None:
+            existing = yield Create(call.created, api.client.send, read_flow_run(call.flow_run_id))
+        else:
+            call.created.append(existing)
         # As with a new run: the count that it will have once it is RUNNING.
         return existing.model_copy(update={"run_count": existing.run_count + 1})
     stored, changes = recorded_parameters(parameters)

@@ -25,6 +25,7 @@ from orionflow.states import State
 if TYPE_CHECKING:
     from orionflow.flows import Flow
     from orionflow.tasks import Task
+    from orionflow.wire import FlowRun
 
 Sources = Mapping[str, list[dict[str, Any]]]
 
@@ -109,9 +110,14 @@ def _is_awaited(flow_run: FlowRunContext) -> bool:
     return flow_run.loop is not None or running_loop() is not None
 
 
-def call_flow_for_run(flow: Flow[Any, Any], flow_run_id: UUID, parameters: dict[str, Any]) -> State[Any]:
-    """Run the code of a flow for a run that exists already, and wait for its final state."""
-    steps = run_flow(FlowCall(flow, (), parameters, flow_run_id=flow_run_id))
+def call_flow_for_run(
+    flow: Flow[Any, Any], flow_run_id: UUID, parameters: dict[str, Any], known: FlowRun | None = None
+) -> State[Any]:
+    """Run the code of a flow for a run that exists already, and wait for its final state. `known` is the run, if it was
+    read a moment ago."""
+    call = FlowCall(flow, (), parameters, flow_run_id=flow_run_id)
+    call.existing = known
+    steps = run_flow(call)
     return asyncio.run(drive_async(steps)) if flow.is_async else drive(steps)
 
 

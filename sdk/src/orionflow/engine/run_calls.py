@@ -203,8 +203,8 @@ class FlowCall:
     """One call of a flow: its run, and under a parent flow also the task run that stands for it there."""
 
     __slots__ = (
-        "active", "args", "created", "flow", "flow_run_id", "has_ended", "hold", "kwargs", "may_exist", "new_run_id",
-        "parent", "recorded", "wait_for",
+        "active", "args", "created", "existing", "flow", "flow_run_id", "has_ended", "hold", "kwargs", "may_exist",
+        "new_run_id", "parent", "recorded", "wait_for",
     )  # fmt: skip
 
     def __init__(
@@ -221,6 +221,8 @@ class FlowCall:
         self.wait_for = wait_for
         # A run that exists already, as of a deployment; otherwise a new one is made.
         self.flow_run_id = flow_run_id
+        # That run, where somebody has just read it.
+        self.existing: FlowRun | None = None
         self.new_run_id = uuid7()
         self.parent = FlowRunContext.get()
         # A nested flow has that which the one around it has for it.
