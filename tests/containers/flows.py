@@ -44,6 +44,19 @@ def waiting(mark: str, until: str) -> None:
         file.write("ended\n")
 
 
+def note_hook(name):
+    def hook(flow, run, state):
+        Path(run.parameters["hooked"]).write_text(name)
+
+    return hook
+
+
+@flow(on_cancellation=[note_hook("cancelled")], on_crashed=[note_hook("crashed")])
+def hooked(mark: str, hooked: str) -> None:
+    Path(mark).touch()
+    time.sleep(60)
+
+
 @flow
 def stubborn(mark: str) -> None:
     import signal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.running import Api, eventually
+from tests.agents.running import Api, eventually, running_agent
 from tests.containers.conftest import Pool, StartAgent
 from tests.containers.engine import Engine
 
@@ -274,3 +274,95 @@ def test_a_container_that_was_never_started_leads_to_a_new_start(
 
     assert api.until_ended(run)["name"] == "Completed", api.logs(run)
     assert api.history(run).count("Running") == 1
+
+
+def test_the_hooks_of_a_cancelled_run_are_those_of_cancelling(
+    api: Api, docker_pool: Pool, start_docker_agent: StartAgent, tmp_path: Path
+):
+    start_docker_agent()
+    mark, hooked = tmp_path / "mark", tmp_path / "hooked"
+    run = docker_pool.run("hooked", mark=str(mark), hooked=str(hooked))
+    eventually(mark.exists)
+
+    api.post(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+
+    assert api.until_ended(run)["name"] == "Cancelled"
+    eventually(hooked.exists)
+    assert hooked.read_text() == "cancelled"
+
+
+def test_a_container_that_is_stopped_from_outside_says_so(
+    api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent, tmp_path: Path
+):
+    start_docker_agent()
+    mark = tmp_path / "mark"
+    run = docker_pool.run("sleeping", mark=str(mark))
+    eventually(mark.exists)
+
+    engine.of_run(run)[0].process.signal(signal.SIGTERM)
+
+    ended = api.until_ended(run)
+    assert ended["name"] == "Crashed"
+    assert "stopped from outside" in ended["message"]
+
+
+def test_an_agent_of_the_same_name_in_another_pool_leaves_containers_alone(
+    api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent, tmp_path: Path
+):
+    start_docker_agent("--name", "smith")
+    mark = tmp_path / "mark"
+    run = docker_pool.run("waiting", mark=str(mark), until=str(tmp_path / "until"))
+    eventually(mark.exists)
+    other = Pool(api, "docker", image="flows:1", network_mode="host")
+    home = tmp_path / "other"
+    home.mkdir()
+
+    with running_agent(home, api, None, "--pool", other.name, "--name", "smith", DOCKER_HOST=engine.url):
+        assert api.until_ended(other.run("doubling"))["name"] == "Completed"
+        (tmp_path / "until").touch()
+
+        assert api.until_ended(run)["name"] == "Completed"
+
+
+def test_a_container_that_is_to_be_kept_stays_when_the_agent_starts_again(
+    api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent
+):
+    first = start_docker_agent("--name", "smith")
+    run = docker_pool.run("doubling", variables={"auto_remove": False})
+    assert api.until_ended(run)["name"] == "Completed"
+    first.process.kill()
+    first.process.wait()
+
+    start_docker_agent("--name", "smith")
+
+    assert api.until_ended(docker_pool.run("doubling"))["name"] == "Completed"
+    assert engine.of_run(run)
+
+
+def test_a_run_whose_image_is_being_pulled_is_cancelled_at_once(
+    api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent
+):
+    engine.fail("POST", "/images/create", 500, "the registry is busy", times=999)
+    start_docker_agent()
+    run = docker_pool.run("doubling", variables={"image": "remote:1"})
+    eventually(lambda: engine.count("/images/create"))
+
+    api.post(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+
+    assert api.until_ended(run)["name"] == "Cancelled"
+    assert not engine.of_run(run)
+
+
+def test_nothing_is_claimed_while_the_engine_is_away(
+    api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent
+):
+    agent = start_docker_agent()
+    eventually(lambda: "is seen" in agent.said, lambda: agent.said)
+    engine.fail("GET", "/containers/json", 500, "the engine starts", times=4)
+    engine.drop_streams()
+    eventually(lambda: "cannot be seen now" in agent.said, lambda: agent.said)
+
+    run = docker_pool.run("doubling")
+
+    assert api.until_ended(run)["name"] == "Completed"
+    assert api.history(run) == ["Scheduled", "Pending", "Running", "Completed"]

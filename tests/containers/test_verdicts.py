@@ -24,7 +24,7 @@ from orionflow.agent.containers.pods import Over, Runs, Waiting, verdict_of
 from orionflow.agent.containers.templates import NotStarted, filled_in
 from orionflow.contract.job_templates import default_job_template
 
-ORIGIN = Origin("smith", "0123456789abcdef")
+ORIGIN = Origin("smith", "boxes", "0123456789abcdef")
 
 
 def pod(**status: Any) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def test_nothing_of_an_attempt_stands_in_its_job():
 
 
 def test_a_name_that_is_no_label_is_a_digest_in_one():
-    long = own_labels(Origin("agent of Ada & Bob " * 9, "x"))["orion/agent"]
+    long = own_labels(Origin("agent of Ada & Bob " * 9, "boxes", "x"))["orion/agent"]
 
     assert long.startswith("agent-")
     assert len(long) < 64

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,9 @@ class Attempt:
     api_url: str
     # Where its agent says why it has the process end.
     note: Path | None = None
-    # Agents leave no notes in containers.
+    # Agents leave no notes in containers: the limit is known from the beginning, and the rest is asked for.
     limit: Limit | None = None
+    ask_why: Callable[[], str | None] | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -80,6 +81,8 @@ def why_asked_to_end() -> str | None:
     """Return the agent's reason for the SIGTERM that it sent; None when somebody else sent it."""
     if _current is not None and _current.limit is not None and time.time() > _current.limit.ends_at - CLOCKS_DIFFER:
         return f"it took longer than {_current.limit.words}"
+    if _current is not None and _current.ask_why is not None:
+        return _current.ask_why()
     if _current is None or _current.note is None:
         return None
     try:

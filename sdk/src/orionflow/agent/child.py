@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 REPORT_VARIABLE = "ORION_AGENT_REPORT"
 REPORT_MARK = "orion-report "
 RUN_VARIABLE = "ORION_FLOW_RUN_ID"
+# An agent waits for so long at least before it kills.
+WHY_SECONDS = 2.0
 OUR_MODULES = ("orionflow", "importlib", "_frozen_importlib")
 Order = dict[str, Any]
 
@@ -78,7 +81,25 @@ def _enter(order: Order) -> None:
     sys.argv = [order["deployment"].get("entrypoint") or order["flow_name"]]
     note = Path(order["note"]) if order["note"] else None
     limit = None if note else Limit.read(order["limit"])
-    begin_attempt(Attempt(UUID(order["flow_run_id"]), order["epoch"], order["api_url"], note, limit))
+    run_id = UUID(order["flow_run_id"])
+    ask_why = None if note else lambda: _why_stopped(run_id)
+    begin_attempt(Attempt(run_id, order["epoch"], order["api_url"], note, limit, ask_why))
+
+
+def _why_stopped(run_id: UUID) -> str:
+    """Why a container is asked to end: the API knows whether somebody cancelled its run; its agent reports the rest."""
+    from orionflow.calls.flow_runs import read_flow_run
+    from orionflow.client import OrionClient
+    from orionflow.settings import current_settings
+
+    try:
+        settings = replace(current_settings(), api_read_timeout_seconds=WHY_SECONDS)
+        run = OrionClient(retry_budget_seconds=0, settings=settings).send(read_flow_run(run_id))
+        if run.state is not None and run.state.type.value in ("CANCELLING", "CANCELLED"):
+            return "cancelled"
+    except ApiError as error:
+        logging.getLogger("orionflow.agent").debug("Why the container ends is not known. %s", error)
+    return "its container was stopped from outside, as when its pod is evicted or its node drained"
 
 
 def _run(order: Order) -> State[Any]:

@@ -39,6 +39,8 @@ class Survivor:
     epoch: int
     # Seconds since it began.
     age: float = 0.0
+    # It has ended; if it is not adopted, it is left to its time to live, or to whoever wanted to keep it.
+    stays: bool = False
 
     @property
     def key(self) -> str:

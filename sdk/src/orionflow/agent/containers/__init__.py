@@ -25,7 +25,7 @@ def infrastructure_of(
             f"{install_command(pool.type)}"
         )
     job_of: Callable[..., dict[str, object]] = JobTemplate(pool, api).job_of
-    origin = Origin.of(api.name, api.client.api_url)
+    origin = Origin.of(api.name, pool.name, api.client.api_url)
     if pool.type == "docker":
         from orionflow.agent.containers.docker_engine import DockerContainers
 

@@ -85,12 +85,14 @@ class DockerContainers(Remote):
         try:
             state = self._engine.inspect_container(listed["Id"])["State"]
             age = seconds_since(state.get("StartedAt"), datetime.now(UTC))
-            return Survivor(UUID(labels[f"{LABEL}flow-run-id"]), int(labels[f"{LABEL}epoch"]), age)
+            stays = listed["State"] == "exited" and bool(labels.get(f"{LABEL}keep"))
+            return Survivor(UUID(labels[f"{LABEL}flow-run-id"]), int(labels[f"{LABEL}epoch"]), age, stays)
         except (NotFound, KeyError, ValueError):
             return None
 
     def _own_labels(self) -> list[str]:
-        return [f"{LABEL}agent={self._origin.agent}", f"{LABEL}api={self._origin.api}"]
+        own = {"agent": self._origin.agent, "pool": self._origin.pool, "api": self._origin.api}
+        return [f"{LABEL}{name}={value}" for name, value in own.items()]
 
     # --- beginning ---
 
@@ -199,6 +201,7 @@ class DockerContainers(Remote):
     def _labels(self, held: Held, order: Mapping[str, Any]) -> dict[str, str]:
         own = {
             "agent": self._origin.agent,
+            "pool": self._origin.pool,
             "api": self._origin.api,
             "flow-run-id": order["flow_run_id"],
             "epoch": order["epoch"],
@@ -236,14 +239,14 @@ class DockerContainers(Remote):
 
     # --- following ---
 
-    def _followers(self) -> Sequence[Callable[[], None]]:
-        return [self._follow]
+    def _followers(self) -> Mapping[str, Callable[[], None]]:
+        return {"containers": self._follow}
 
     def _follow(self) -> None:
         began = time.time()
         held = {one.name: one for one in self._all_held() if one.is_running}
         listed = self._engine.containers(all=True, filters={"label": self._own_labels()})
-        self._reachable.set()
+        self._sees("containers")
         states = {one["Names"][0].lstrip("/"): one["State"] for one in listed if one.get("Names")}
         for name, one in held.items():
             if states.get(name) not in ("running", "paused", "restarting"):

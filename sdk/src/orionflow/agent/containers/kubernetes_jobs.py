@@ -119,7 +119,9 @@ class KubernetesJobs(Remote):
             return None
         try:
             age = seconds_since(job["metadata"].get("creationTimestamp"), datetime.now(UTC))
-            return Survivor(UUID(labels["orion/flow-run-id"]), int(labels["orion/epoch"]), age)
+            conditions = (job.get("status") or {}).get("conditions") or []
+            stays = any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in conditions)
+            return Survivor(UUID(labels["orion/flow-run-id"]), int(labels["orion/epoch"]), age, stays)
         except (KeyError, ValueError):
             return None
 
@@ -195,33 +197,36 @@ class KubernetesJobs(Remote):
 
     # --- following ---
 
-    def _followers(self) -> Sequence[Callable[[], None]]:
-        return [self._follow_pods, self._follow_jobs]
+    def _followers(self) -> Mapping[str, Callable[[], None]]:
+        return {"pods": self._follow_pods, "jobs": self._follow_jobs}
 
     def _follow_pods(self) -> None:
         pods, version = self._list(self._core.list_namespaced_pod)
-        self._reachable.set()
+        self._sees("pods")
         for pod in pods:
             self._see_pod(pod)
-        self._watch_from(version, self._core.list_namespaced_pod, self._see_pod_event)
+        self._watch_from("pods", version, self._core.list_namespaced_pod, self._see_pod_event)
 
     def _follow_jobs(self) -> None:
         held = [one for one in self._all_held() if one.is_made]
         jobs, version = self._list(self._jobs.list_namespaced_job)
+        self._sees("jobs")
         there = {job["metadata"]["name"] for job in jobs}
         for job in jobs:
             self._see_job(job)
         for one in held:
             if one.name not in there:
                 self._gone(one)
-        self._watch_from(version, self._jobs.list_namespaced_job, self._see_job_event)
+        self._watch_from("jobs", version, self._jobs.list_namespaced_job, self._see_job_event)
 
-    def _watch_from(self, version: str, listing: Callable[..., Any], see: Callable[[str, Manifest], None]) -> None:
+    def _watch_from(
+        self, of: str, version: str, listing: Callable[..., Any], see: Callable[[str, Manifest], None]
+    ) -> None:  # fmt: skip
         """Watch on where the last watch ended, as they do by themselves every few minutes, until that is forgotten."""
         back_off = BackOff()
         while not self._over.is_set():
             try:
-                for kind, one in self._events(listing, version):
+                for kind, one in self._events(of, listing, version):
                     back_off.succeed()
                     version = (one.get("metadata") or {}).get("resourceVersion") or version
                     if kind != "BOOKMARK":
@@ -232,9 +237,10 @@ class KubernetesJobs(Remote):
             except AWAY as error:
                 if (getattr(error, "status", 0) or 0) in (401, 403):
                     raise
+                self._misses(of, error)
                 back_off.wait(self._over, retry_after(getattr(error, "headers", None)))
 
-    def _events(self, listing: Callable[..., Any], version: str) -> Iterator[tuple[str, Manifest]]:
+    def _events(self, of: str, listing: Callable[..., Any], version: str) -> Iterator[tuple[str, Manifest]]:
         try:
             answer = listing(
                 self._namespace, label_selector=self._selector, watch=True, allow_watch_bookmarks=True,
@@ -245,6 +251,7 @@ class KubernetesJobs(Remote):
             if error.status == 410:
                 raise Expired(_words(error)) from error
             raise
+        self._sees(of)
         try:
             for line in _lines(answer):
                 event = json.loads(line)
@@ -440,5 +447,5 @@ def _words(error: Exception) -> str:
 
 def _flaws(error: ValidationError) -> str:
     """Which fields of the manifest are wrong, and why; never their values."""
-    found = {".".join(str(part) for part in one["loc"] if part not in (0, 1, 2)): one["msg"] for one in error.errors()}
+    found = {".".join(str(part) for part in one["loc"][1:]): one["msg"] for one in error.errors()}
     return "; ".join(f"{place}: {why}" for place, why in list(found.items())[:5])

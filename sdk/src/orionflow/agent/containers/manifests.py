@@ -89,15 +89,21 @@ def labels_of(origin: Origin, order: Mapping[str, Any]) -> dict[str, str]:
 
 def own_labels(origin: Origin) -> dict[str, str]:
     """By which an agent finds its objects. A name that is no label is known by its digest."""
-    agent = origin.agent
-    if not is_label(agent):
-        agent = f"agent-{hashlib.sha256(agent.encode()).hexdigest()[:32]}"
-    return {f"{PREFIX}agent": agent, f"{PREFIX}api": origin.api}
+    return {
+        f"{PREFIX}agent": _as_label("agent", origin.agent),
+        f"{PREFIX}pool": _as_label("pool", origin.pool),
+        f"{PREFIX}api": origin.api,
+    }
+
+
+def _as_label(kind: str, name: str) -> str:
+    return name if is_label(name) else f"{kind}-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 def annotations_of(order: Mapping[str, Any], origin: Origin) -> dict[str, str]:
     return {
         f"{PREFIX}agent": origin.agent,
+        f"{PREFIX}pool": origin.pool,
         f"{PREFIX}flow-run-name": str(order.get("name") or ""),
         f"{PREFIX}flow-name": str(order.get("flow_name") or ""),
         f"{PREFIX}deployment-name": str(order["deployment"].get("name") or ""),

@@ -30,14 +30,15 @@ LONGEST = 120_000
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whose containers they are: an agent's, by its name, of one server."""
+    """Whose containers they are: those of an agent, by its name, of one pool of one server."""
 
     agent: str
+    pool: str
     api: str
 
     @classmethod
-    def of(cls, agent: str, api_url: str) -> Origin:
-        return cls(agent, hashlib.sha256(api_url.rstrip("/").encode()).hexdigest()[:16])
+    def of(cls, agent: str, pool: str, api_url: str) -> Origin:
+        return cls(agent, pool, hashlib.sha256(api_url.rstrip("/").encode()).hexdigest()[:16])
 
 
 def name_of(key: str) -> str:

@@ -19,6 +19,7 @@ from orionflow.agent.containers.back_off import BackOff
 from orionflow.agent.containers.orders import name_of
 from orionflow.agent.containers.templates import NotStarted
 from orionflow.agent.infrastructure import End, Survivor
+from orionflow.contract.agents import MOST_RUNS
 from orionflow.logging import agent_logger
 
 Report = dict[str, Any]
@@ -63,6 +64,8 @@ class Remote(ABC):
         self._found: Sequence[Survivor] = ()
         self._over = threading.Event()
         self._reachable = threading.Event()
+        # The kinds of objects that cannot be seen now; nothing is claimed while there are any.
+        self._unseen: set[str] = set()
         self._errands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
     # --- the promises of an infrastructure ---
@@ -71,20 +74,24 @@ class Remote(ABC):
         return self._reachable.wait(patience)
 
     def survivors(self) -> Sequence[Survivor]:
-        self._found = self._look_for_survivors()
+        found = sorted(self._look_for_survivors(), key=lambda one: (one.stays, one.age))
+        # Those that have ended may be many, and the newest of them are the likeliest to be unreported.
+        self._found = found[:MOST_RUNS]
         return self._found
 
     def adopt(self, keys: Collection[str]) -> None:
         for one in self._found:
             if one.key in keys:
                 self._held[one.key] = Held(one.key, name_of(one.key), is_made=True, is_running=True)
-            else:
+            elif not one.stays:
                 self._later(lambda key=one.key: self._remove(name_of(key)))  # type: ignore[misc]
         self._found = ()
         self._thread(self._run_errands, "errands")
         self._thread(self._tick, "ticks")
-        for number, follow in enumerate(self._followers()):
-            self._thread(lambda follow=follow: self._watch(follow), f"watch-{number}")  # type: ignore[misc]
+        followers = self._followers()
+        self._unseen.update(followers)
+        for kind, follow in followers.items():
+            self._thread(lambda kind=kind, follow=follow: self._watch(kind, follow), kind)  # type: ignore[misc]
 
     def start(self, key: str, order: Mapping[str, Any]) -> None:
         held = Held(key, name_of(key))
@@ -125,10 +132,11 @@ class Remote(ABC):
         """Remove it with all that belongs to it, whatever it is doing."""
 
     @abstractmethod
-    def _followers(self) -> Sequence[Callable[[], None]]:
-        """Return what lists all of a kind, then follows it until it has to be listed again.
+    def _followers(self) -> Mapping[str, Callable[[], None]]:
+        """Return by kind what lists all of that kind, then follows it until it has to be listed again.
 
-        Each is called again and again, in a thread of its own, and raises whatever its client raises.
+        Each is called again and again, in a thread of its own, calls `_sees` whenever it was answered, and raises
+        whatever its client raises.
         """
 
     @abstractmethod
@@ -198,29 +206,34 @@ class Remote(ABC):
                 # Signals that end are repeated, and what could not be removed is found by the next start.
                 agent_logger.warning("A request about a container came to nothing: %s", error)
 
-    def _watch(self, follow: Callable[[], None]) -> None:
+    def _watch(self, kind: str, follow: Callable[[], None]) -> None:
         back_off = BackOff()
-        is_away = False
         while not self._over.is_set():
-            began = time.monotonic()
             try:
                 follow()
+                back_off.succeed()
             except Exception as error:
-                pause = self._pause_after(error)
-                if pause is None:
-                    agent_logger.exception("Containers cannot be followed.")
-                elif not is_away:
-                    agent_logger.warning("Containers cannot be seen now, what goes on is left alone. %s", error)
-                is_away = True
-                self._reachable.clear()
-                if time.monotonic() - began > GIVEN_UP_SECONDS:
-                    back_off.succeed()
-                back_off.wait(self._over, pause or 0.0)
-                continue
-            if is_away:
-                agent_logger.info("Containers are seen again.")
-            is_away = False
-            back_off.succeed()
+                self._misses(kind, error)
+                back_off.wait(self._over, self._pause_after(error) or 0.0)
+
+    def _sees(self, kind: str) -> None:
+        with self._lock:
+            was_away = kind in self._unseen
+            self._unseen.discard(kind)
+            if not self._unseen:
+                self._reachable.set()
+        if was_away:
+            agent_logger.info("What becomes of %s is seen.", kind)
+
+    def _misses(self, kind: str, error: Exception) -> None:
+        with self._lock:
+            is_new = kind not in self._unseen or self._reachable.is_set()
+            self._unseen.add(kind)
+            self._reachable.clear()
+        if self._pause_after(error) is None:
+            agent_logger.error("What becomes of %s cannot be followed.", kind, exc_info=error)
+        elif is_new:
+            agent_logger.warning("What becomes of %s cannot be seen now; what goes on is left alone. %s", kind, error)
 
     def _tick(self) -> None:
         """See to what nobody reports: starts that take too long, and machines that do not answer."""
@@ -231,6 +244,9 @@ class Remote(ABC):
                     reason = f" {held.waits}" if held.waits else ""
                     self._end(held, None, f"It did not start within {held.start_seconds:g} s.{reason}")
                     self._later(lambda name=held.name: self._remove(name))  # type: ignore[misc]
+                elif held.ending and not held.is_made:
+                    # Whoever is beginning it finds that it has ended, and stops.
+                    self._end(held, -held.ending, "It had not begun")
                 elif held.killed_at is not None and now > held.killed_at + GIVEN_UP_SECONDS:
                     self._end(held, -signal.SIGKILL, "It was killed, and its machine does not answer")
                     self._later(lambda name=held.name: self._remove(name))  # type: ignore[misc]
