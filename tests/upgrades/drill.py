@@ -95,6 +95,7 @@ class Prober:
 
     def __init__(self, url: str) -> None:
         self.refused = 0
+        self.last_error = ""
         self.longest = 0.0
         self._url, self._over = url, threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
@@ -117,8 +118,9 @@ class Prober:
             try:
                 with urllib.request.urlopen(request, timeout=10):
                     pass
-            except (OSError, urllib.error.HTTPError):
+            except (OSError, urllib.error.HTTPError) as error:
                 self.refused += 1
+                self.last_error = f"{type(error).__name__}: {error}"
                 self.longest = max(self.longest, time.monotonic() - answered)
             else:
                 if self.refused:
@@ -217,7 +219,7 @@ def judged(site: Site, api: Api, load: Load, before: dict[str, int], shape: str,
     wrong += [f"{kind}: {before[kind]} before, {after[kind]} now" for kind in before if after[kind] < before[kind]]
     site.orion(HERE, "database", "verify")
     if prober.longest > LONGEST_OUTAGE_SECONDS[shape]:
-        wrong.append(f"nobody answered for {prober.longest:.1f} s ({prober.refused} requests)")
+        wrong.append(f"nobody answered for {prober.longest:.1f} s ({prober.refused} requests, {prober.last_error})")
     report(
         "upgrade_drill",
         since=site.old.name,
