@@ -313,7 +313,8 @@ def is_crowded(part: Part, keep: str, params: Sequence[Any]) -> bool:
     """Whether so much of it must be kept that it is not dropped."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM {part.name} one WHERE {keep} LIMIT {MOST_KEPT + 1}) kept", params
+            f"SELECT count(*) FROM (SELECT 1 FROM ({keep.format(part=part.name)}) ids LIMIT {MOST_KEPT + 1}) kept",
+            params,
         )
         return int(cursor.fetchone()[0]) > MOST_KEPT
 
@@ -321,7 +322,7 @@ def is_crowded(part: Part, keep: str, params: Sequence[Any]) -> bool:
 def drop(table: str, part: Part, *, keep: str, params: Sequence[Any]) -> int | None:
     """Drop a day, after the rows that must be kept were moved; about how many rows went. None: not now.
 
-    `keep` is their condition, in which the day's rows are called `one`.
+    `keep` selects their ids from `{part}`.
     """
     with _alone(table) as cursor:
         if cursor is None or part.name not in {one.name for one in parts_of(table)}:
@@ -330,7 +331,8 @@ def drop(table: str, part: Part, *, keep: str, params: Sequence[Any]) -> int | N
         # Detached, so that what must stay is asked of one day only, and nothing is added meanwhile.
         cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {part.name}")
         kept = _kept(cursor, table, part)
-        cursor.execute(f"INSERT INTO {kept.name} SELECT * FROM {part.name} one WHERE {keep}", params)
+        kept_ids = keep.format(part=part.name)
+        cursor.execute(f"INSERT INTO {kept.name} SELECT * FROM {part.name} WHERE id IN ({kept_ids})", params)
         moved = int(cursor.rowcount)
         _attach(cursor, table, kept.name, kept.begin, part.end)
         cursor.execute(f"DROP TABLE {part.name}")

@@ -207,7 +207,7 @@ def _with_nested(roots: Sequence[UUID], before: datetime) -> list[UUID]:
 
 @dataclass(frozen=True, slots=True)
 class OldDays:
-    """Days that are dropped whole, but for rows that stay: a condition of SQL, in which a row is called `one`."""
+    """Days that are dropped whole, but for rows that stay: their ids in SQL, found by indexes of the day."""
 
     model: type[Model]
     before: datetime
@@ -223,14 +223,13 @@ def _by_day(ages: Ages, now: datetime) -> Iterator[OldDays]:
     # What its maker dates later than its id says stays until it is that old.
     if ages.logs is not None:
         before = now - ages.logs
-        needs_it = (
-            "EXISTS (SELECT 1 FROM runs_flowrun r WHERE r.id = one.flow_run_id AND (%s OR r.state_type = ANY(%s)))"
-        )
-        params = (before, ages.archived, UNFINISHED_TYPES)
-        yield OldDays(Log, before, f"one.timestamp >= %s OR {needs_it}", params)
+        open_only = "" if ages.archived else " WHERE r.state_type = ANY(%s)"
+        of_runs = f"SELECT one.id FROM runs_flowrun r JOIN {{part}} one ON one.flow_run_id = r.id{open_only}"
+        params = (before,) if ages.archived else (before, UNFINISHED_TYPES)
+        yield OldDays(Log, before, f"SELECT one.id FROM {{part}} one WHERE one.timestamp >= %s UNION {of_runs}", params)
     if ages.events is not None:
         before = now - ages.events
-        yield OldDays(Event, before, "one.occurred >= %s", (before,))
+        yield OldDays(Event, before, "SELECT one.id FROM {part} one WHERE one.occurred >= %s", (before,))
 
 
 def _needed_by(ages: Ages) -> Rows:

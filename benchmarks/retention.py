@@ -1,0 +1,272 @@
+"""What old rows cost: to drop a day, to delete runs, to archive them, and transitions beside many of them.
+
+python -m benchmarks.retention                       everything at its usual size
+python -m benchmarks.retention --part days           on PostgreSQL: a day of logs dropped, and deleted row by row
+python -m benchmarks.retention --part transitions    the processor's time for a transition, beside ever more task runs
+python -m benchmarks.retention --part runs           100,000 flow runs deleted: all in all, and the longest transaction
+python -m benchmarks.retention --part archive        flow runs moved to the archive: bytes and time for each task run
+
+Rows of before are copied by SQL, as for `at_size`. Seconds are the processor's, the database's share included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from benchmarks import at_size
+from benchmarks.at_size import add_up_roll_ups, copy_day, fill_one_day, processor_seconds
+from benchmarks.batch import items
+from benchmarks.measuring import QUICK, on_database, report
+from benchmarks.postgresql import postgresql
+
+DAY = timedelta(days=1)
+LINES = (10_000, 50_000) if QUICK else (100_000, 1_000_000, 5_000_000)
+MOST_DELETED = 1_000_000
+# Days of so many flow runs with four task runs each: 20,000 task runs a day.
+RUNS_A_DAY, TASKS, COPIES = (500, 4, (1, 3)) if QUICK else (5_000, 4, (1, 5, 50))
+ROUNDS, TASKS_AT_ONCE = 15, 100
+DELETED = 2_000 if QUICK else 100_000
+ARCHIVED = 500 if QUICK else 10_000
+TABLES = ("runs_flowrun", "runs_flowrunstate", "runs_taskrun", "runs_taskrunstate", "runs_log")
+# Longest transaction of what is measured.
+longest = 0.0
+
+
+def measured(work: Callable[[], Any]) -> tuple[float, float]:
+    """How long it takes, and how long the processor works on it."""
+    began, worked = time.perf_counter(), processor_seconds()
+    work()
+    return time.perf_counter() - began, processor_seconds() - worked
+
+
+# --- days of logs on PostgreSQL --------------------------------------------------------------------------------------
+
+
+def days() -> None:
+    from deployments.upkeep.services.partitions import divide, make_days_ahead
+    from deployments.upkeep.services.retention import Ages, purge, retain
+
+    now = datetime.now(UTC)
+    ages = Ages(logs=30 * DAY)
+    for lines in LINES:
+        if lines <= MOST_DELETED:
+            write_lines(now - 40 * DAY, lines)
+            seconds, cpu = measured(lambda: purge(ages=ages, now=now, pause_seconds=0))
+            report_days("deleted row by row", lines, seconds, cpu)
+    divide("runs_log", now=now - 42 * DAY)
+    make_days_ahead(now)
+    for number, lines in enumerate(LINES):
+        write_lines(now - (40 - number) * DAY, lines)
+        at = now - (40 - number) * DAY + 31 * DAY
+        # Empty days before it.
+        retain(ages=ages, now=at - DAY)
+        seconds, cpu = measured(lambda at=at: retain(ages=ages, now=at))  # type: ignore[misc]
+        report_days("dropped as a day", lines, seconds, cpu)
+
+
+def report_days(way: str, lines: int, seconds: float, cpu: float) -> None:
+    report("retention", part="days", way=way, lines=lines, ms=round(seconds * 1000, 1), cpu_ms=round(cpu * 1000, 1))
+
+
+def write_lines(at: datetime, lines: int) -> None:
+    """Lines of one day, as long as those of usual logs."""
+    from django.db import connection
+
+    begin = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute(
+            "INSERT INTO runs_log (id, created, name, level, message, timestamp, flow_run_id) SELECT "
+            "(lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3) "
+            "|| '8' || substr(md5(n::text), 4, 15))::uuid, at, 'orion.flow_runs', 20, repeat('x', 80), at, "
+            "md5((n / 100)::text)::uuid FROM (SELECT n, %s + n * interval '23 hours' / %s AS at "
+            "FROM generate_series(1, %s) n) lines",
+            [begin, lines, lines],
+        )
+        cursor.execute("ANALYZE runs_log")
+
+
+# --- transitions beside many rows ------------------------------------------------------------------------------------
+
+
+def transitions(is_divided: bool) -> None:
+    from django.db import connection
+    from django.utils import timezone
+
+    from deployments.upkeep.services.partitions import divide, undivided
+
+    now = timezone.now()
+    if is_divided:
+        for table in undivided():
+            divide(table, now=now - 3 * DAY)
+    fill_one_day(now, TASKS)
+    there = 1
+    for copies in COPIES:
+        for copy in range(there, copies):
+            for table in TABLES:
+                copy_day(table, copy)
+            add_up_roll_ups()
+        there = copies
+        add_up_roll_ups()
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+        report(
+            "retention",
+            part="transitions",
+            database=connection.vendor,
+            divided=is_divided,
+            task_runs=RUNS_A_DAY * TASKS * copies,
+            cpu_us_each=round(cpu_of_a_transition() * 1e6, 1),
+        )
+
+
+def cpu_of_a_transition() -> float:
+    """The median of some batches, as one batch in ten waits for the disk."""
+    from django.test import Client
+
+    from orion_site.http.peers import OWN_USER
+
+    proof: dict[str, Any] = {OWN_USER: True}
+    client = Client(headers={"host": "127.0.0.1"}, **proof)
+
+    def post(path: str, body: Any) -> Any:
+        answer = client.post(f"/api/{path}", json.dumps(body), content_type="application/json")
+        if answer.status_code >= 300:
+            raise RuntimeError(f"{path}: {answer.status_code} {answer.content[:300]!r}")
+        return answer.json() if answer.content else None
+
+    each = []
+    flow = post("flows/", {"name": "batch"})
+    run = post("flow_runs/", {"flow_id": flow["id"], "state": {"type": "RUNNING"}})
+    for _ in range(ROUNDS):
+        body = {"sent_at": datetime.now(UTC).isoformat(), "items": items(uuid.UUID(run["id"]), TASKS_AT_ONCE)}
+        _, cpu = measured(lambda body=body: post("task_runs/transitions", body))  # type: ignore[misc]
+        each.append(cpu / len(body["items"]))
+    return sorted(each)[len(each) // 2]
+
+
+# --- runs deleted, and archived --------------------------------------------------------------------------------------
+
+
+def runs() -> None:
+    from django.db import connection
+    from django.utils import timezone
+
+    from deployments.upkeep.services import retention
+    from orchestration.transactions import write_transaction
+
+    now = timezone.now()
+    at_size.BASE = DELETED
+    fill_one_day(now - 10 * DAY, 2)
+    retention.write_transaction = timed(write_transaction)  # type: ignore[attr-defined]
+    ages = retention.Ages(runs=5 * DAY)
+    seconds, cpu = measured(lambda: retention.purge(ages=ages, now=now))
+    report(
+        "retention",
+        part="runs",
+        database=connection.vendor,
+        flow_runs=DELETED,
+        seconds=round(seconds, 1),
+        cpu_s=round(cpu, 1),
+        cpu_us_each=round(cpu / DELETED * 1e6),
+        longest_transaction_ms=round(longest * 1000),
+    )
+
+
+def timed(transaction: Callable[[], Any]) -> Callable[[], Any]:
+    @contextlib.contextmanager
+    def timing() -> Iterator[None]:
+        global longest
+        # The wait for others is none of it.
+        with transaction():
+            began = time.perf_counter()
+            yield
+        longest = max(longest, time.perf_counter() - began)
+
+    return timing
+
+
+def archive() -> None:
+    from django.conf import settings
+    from django.db import connection
+    from django.utils import timezone
+
+    from deployments.archive.services import archive_runs
+
+    now = timezone.now()
+    at_size.BASE = ARCHIVED
+    fill_one_day(now - 10 * DAY, 6)
+    with tempfile.TemporaryDirectory() as folder:
+        settings.ORION_ARCHIVE_PATH = folder
+        began, worked = time.perf_counter(), processor_seconds()
+        done = archive_runs(older_than=5 * DAY, now=now)
+        cpu = processor_seconds() - worked
+        from deployments.archive.place import place
+
+        of = dict.fromkeys(("flow_runs", "task_runs", "task_run_states", "logs"), 0)
+        for batch in place().batches():
+            for name in of:
+                of[name] += batch.files[name].bytes
+    report(
+        "retention",
+        part="archive",
+        database=connection.vendor,
+        flow_runs=done.flow_runs,
+        task_runs=done.task_runs,
+        bytes_of_a_task_run=round((of["task_runs"] + of["task_run_states"]) / done.task_runs, 1),
+        bytes_all_in=round(done.bytes / done.task_runs, 1),
+        cpu_us_of_a_task_run=round(cpu / done.task_runs * 1e6, 1),
+        seconds=round(time.perf_counter() - began, 1),
+    )
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "days": days,
+    "transitions": lambda: transitions(False),
+    "transitions-divided": lambda: transitions(True),
+    "runs": runs,
+    "archive": archive,
+}
+
+
+QUICKLY = {"ORION_BENCH_QUICK": "1"} if QUICK else {}
+
+
+def in_child(part: str, database: str) -> None:
+    if database == "sqlite":
+        on_database("benchmarks.retention", database, "--part", part, **QUICKLY)
+        return
+    with postgresql() as url:
+        on_database("benchmarks.retention", database, "--part", part, ORION_DATABASE_URL=url, **QUICKLY)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--part", choices=[*PARTS])
+    parser.add_argument("--database", choices=["sqlite", "postgresql"])
+    parser.add_argument("--on", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.on:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
+        import django
+
+        django.setup()
+        at_size.BASE = RUNS_A_DAY
+        PARTS[asked.part]()
+        sys.exit()
+    for part in [asked.part] if asked.part else PARTS:
+        only_postgresql = part in ("days", "transitions-divided")
+        for database in [asked.database] if asked.database else ["sqlite", "postgresql"]:
+            if database == "postgresql" or not only_postgresql:
+                in_child(part, database)
