@@ -1,4 +1,4 @@
-"""What old rows cost: to drop a day, to delete runs, to archive them, and transitions beside many of them.
+"""The cost of old rows: to drop a day, to delete runs, to archive them, and transitions beside many of them.
 
 python -m benchmarks.retention                       everything at its usual size
 python -m benchmarks.retention --part days           on PostgreSQL: a day of logs dropped, and deleted row by row
