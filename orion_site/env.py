@@ -265,6 +265,16 @@ def external_url() -> str:
     raise ImproperlyConfigured(f"{name} is no address of a server; write it like https://orion.example or with a path.")
 
 
+def traces_link() -> str:
+    """`ORION_TRACES_LINK`: an address with `{trace_id}` in it."""
+    link = env_str("ORION_TRACES_LINK").strip()
+    if link and (not link.startswith(("http://", "https://")) or "{trace_id}" not in link):
+        raise ImproperlyConfigured(
+            "ORION_TRACES_LINK is no address of traces; write it like https://traces.example/trace/{trace_id}."
+        )
+    return link
+
+
 def host_of(url: str) -> list[str]:
     """Return the host of an address, as it stands in the header `Host` without its port."""
     host = urlsplit(url).hostname or ""

@@ -23,6 +23,7 @@ from orion_site.env import (
     path_of,
     replica_from_url,
     result_folders,
+    traces_link,
     trusted_origins,
 )
 
@@ -270,6 +271,8 @@ ORION_RETENTION_DAYS_AUDIT = env_int("ORION_RETENTION_DAYS_AUDIT", 0, minimum=0)
 # Runs that ended so many days ago are moved to Parquet files there: a folder, or an address that fsspec knows.
 ORION_ARCHIVE_PATH = env_str("ORION_ARCHIVE_PATH")
 ORION_ARCHIVE_AFTER_DAYS = env_int("ORION_ARCHIVE_AFTER_DAYS", 14, minimum=1)
+# Where traces of runs are looked at: pages of runs link there.
+ORION_TRACES_LINK = traces_link()
 # Messages to the outside (their links begin with ORION_EXTERNAL_URL): which hosts or networks may be reached although
 # they are not public (`chat.example.org, 10.0.0.0/8, 127.0.0.1`).
 ORION_WEBHOOK_ALLOW = env_list("ORION_WEBHOOK_ALLOW")

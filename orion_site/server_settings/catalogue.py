@@ -100,6 +100,9 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
             read=_address_without_login("ORION_BROKER_URL"),
             default="a folder in the home",
         ),
+        Entry(
+            "ORION_TRACES_LINK", "where the trace of a run is looked at; `{trace_id}` stands for its id", default="none"
+        ),
         Entry("ORION_BEAT", "whether Celery beat ticks the services"),
     ],
     "Addresses": [

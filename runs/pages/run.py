@@ -30,6 +30,7 @@ from runs.pages.selectors.retries import retries_shown
 from runs.pages.selectors.timeline import attempts_of, timeline_of, within
 from runs.pages.time_spent import lines_of_time, parts_of_time
 from runs.pages.timeline import axis_of_timeline, drawn
+from runs.pages.trace import shown_trace
 from runs.templatetags.states import look
 from runs.time_spent.selectors.of_run import time_of_run
 
@@ -97,6 +98,7 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "why": why,
         "failure": failure,
         "origin": selectors.origin_of(run=run),
+        "trace": shown_trace(run),
         "progress": progress,
         "parts": parts_of(progress),
         "retries": retries_shown(run) if shows_tab or is_shown(request, "facts") else None,

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from orionflow import tracing
 from orionflow.code.sources import is_decorated
 from orionflow.context import FlowRunContext, TaskRunContext, _child_run, get_run_context
 from orionflow.contract.masking import known
@@ -100,7 +101,7 @@ def flow_run_logger(context: FlowRunContext, **extra: Any) -> RunLogger:
 def logger_for_flow_run(id: UUID, name: str, flow_name: str, **extra: Any) -> RunLogger:
     set_up()
     more = {"flow_run_id": id, "flow_run_name": name, "flow_name": flow_name, "run_label": f"Flow run {name!r} - "}
-    return RunLogger(logging.getLogger(FLOW_RUNS), {**more, **extra})
+    return RunLogger(logging.getLogger(FLOW_RUNS), {**more, **tracing.ids_of_present_span(), **extra})
 
 
 def task_run_logger(flow_run: FlowRunContext, id: UUID, name: str, task_name: str, **extra: Any) -> RunLogger:
@@ -114,7 +115,7 @@ def task_run_logger(flow_run: FlowRunContext, id: UUID, name: str, task_name: st
         "task_name": task_name,
         "run_label": f"Task run {name!r} - ",
     }
-    return RunLogger(logging.getLogger(TASK_RUNS), {**more, **extra})
+    return RunLogger(logging.getLogger(TASK_RUNS), {**more, **tracing.ids_of_present_span(), **extra})
 
 
 def logger_of_child(run: RunOfChild, **extra: Any) -> RunLogger:

@@ -94,6 +94,7 @@ def create_flow_run_from_deployment(
     parent_task_run_id: UUID | None = None,
     work_queue_name: str | None = None,
     job_variables: Mapping[str, Any] | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> Call[FlowRun]:
     """A new run of a deployment, or the one with this idempotency key. Without one the call makes its own."""
     body = present(
@@ -105,5 +106,6 @@ def create_flow_run_from_deployment(
         parent_task_run_id=parent_task_run_id,
         work_queue_name=work_queue_name,
         job_variables=job_variables,
+        context=context,
     )
     return Call("POST", f"{DEPLOYMENTS.one(deployment_id)}/create_flow_run", body, read=lambda: wire.FlowRun)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from orionflow import tracing
 from orionflow.caching import hash_of
 from orionflow.calls import Call
 from orionflow.calls.deployments import create_flow_run_from_deployment, read_deployment, read_deployment_by_name
@@ -108,6 +109,7 @@ class _Wanted:
             tags=self.tags,
             idempotency_key=self.idempotency_key or key,
             parent_task_run_id=parent_task_run_id,
+            context=tracing.carried(),
             **self.options,
         )
 

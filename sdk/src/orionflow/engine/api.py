@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from orionflow import tracing
 from orionflow.client import OrionClient
 from orionflow.context import FlowRunContext
 from orionflow.reporting import Reporter, get_reporter
+from orionflow.settings import current_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Api:
 def current_api() -> Api:
     """Return the API that the settings name now."""
     reporter = get_reporter()
+    tracing.begin(current_settings().traces_url)
     return Api(reporter.client, reporter)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from orionflow import tracing
 from orionflow.calls.flow_runs import create_flow_run, read_flow_run, set_flow_run_state, update_flow_run
 from orionflow.calls.flows import create_flow
 from orionflow.context import FlowRunContext, current_tags, in_flow_run
@@ -212,6 +213,7 @@ def _flow_run(
         state=Failed(message=str(name)) if isinstance(name, Exception) else Pending(),
         empirical_policy=flow.policy or None,
         parent_task_run_id=parent_task_run_id,
+        context=tracing.carried(),
         process=own_identity(),
         environment_id=environment_for(flow),
     )

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from orionflow import tracing
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.client.transport import Patience
 from orionflow.context import FlowRunContext
@@ -175,7 +176,8 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
     if active.unstored is not None:
         ended, active.unstored = active.unstored, None
     else:
-        ended = yield from attempt_flow(active, context, running)
+        attempt = attempt_flow if tracing.current is None else _traced
+        ended = yield from attempt(active, context, running)
     if context.unstored is not None:
         yield Do(context.unstored.store, active.logger)
     ended_at = datetime.now(UTC)
@@ -197,6 +199,13 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
         return (yield from propose_end(active, ended))
     except AWAY as away:
         return end_without_api(active, ended, ended_at, away)
+
+
+def _traced(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
+    # OpenTelemetry is loaded by whoever traces.
+    from orionflow.tracing.spans import traced_flow
+
+    return traced_flow(active, context, running)
 
 
 def _crash(active: ActiveFlowRun, call: FlowCall, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from orionflow import tracing
 from orionflow.calls.task_runs import update_task_run
 from orionflow.context import TaskRunContext, in_task_run
 from orionflow.engine.attempt import attempt_task
@@ -105,9 +106,11 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
                     flow_run.lineage.add(running.value, call.id)
                 else:
                     running.value = UNSET
+            if tracing.current is not None:
+                tracing.current.not_run(call, running)
             return running
         call.run_count += 1
-        ended = yield from attempt_task(call, cache_key)
+        ended = yield from (attempt_task(call, cache_key) if tracing.current is None else _traced(call, cache_key))
         state = yield from _propose_end(call, ended)
         if not state.is_scheduled():
             return state
@@ -117,6 +120,13 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
         yield Sleep(seconds_until_due(state))
         asks = True
         checkpoint(flow_run)
+
+
+def _traced(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
+    # OpenTelemetry is loaded by whoever traces.
+    from orionflow.tracing.spans import traced_task
+
+    return traced_task(call, cache_key)
 
 
 def _take_up(call: TaskCall, recorded: Recorded) -> Steps[State[Any] | None]:

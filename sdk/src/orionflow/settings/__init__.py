@@ -126,6 +126,11 @@ class Settings:
     results_timeout_seconds: float = setting(
         30.0, read_seconds, "How long a run waits for a location of results to answer."
     )
+    traces_url: str | None = setting(
+        None,
+        read_url,
+        "Where spans of runs are sent by OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces; unset: nowhere.",
+    )
     results_key: str | None = setting(
         None,
         read_key,

@@ -11,8 +11,10 @@ from multiprocessing.context import BaseContext
 from typing import Any
 from uuid import UUID
 
+from orionflow import tracing
 from orionflow.code.fetched_modules import know_folders, known_folders
 from orionflow.contract.credentials import RUN_TOKEN_BEGINS
+from orionflow.contract.traces import TRACEPARENT
 from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
@@ -51,6 +53,7 @@ class RunOfChild:
     """The run that a child process works for, as far as it knows it, and its token if it has one."""
 
     token: str | None = None
+    traceparent: str | None = None
 
     def __init__(self, flow_run_id: UUID, task_run_id: UUID, names: dict[str, Any], log_prints: bool) -> None:
         self.flow_run_id = flow_run_id
@@ -73,6 +76,8 @@ def _present_run() -> RunOfChild | None:
     # Keys of people and agents stay where they are.
     if key is not None and key.startswith(RUN_TOKEN_BEGINS):
         run.token = key
+    if (carried := tracing.carried()) is not None:
+        run.traceparent = carried[TRACEPARENT]
     return run
 
 

@@ -6,7 +6,7 @@ import builtins
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from orionflow import context as contexts
@@ -24,12 +24,30 @@ def working_for(run: RunOfChild | None) -> Iterator[None]:
     _ship_logs()
     if run.log_prints:
         _ship_prints()
+    around = below(run.traceparent) if run.traceparent else nullcontext()
     token, speaking = contexts._child_run.set(run), token_of_caller.set(run.token)
     try:
-        yield
+        with around:
+            yield
     finally:
         contexts._child_run.reset(token)
         token_of_caller.reset(speaking)
+
+
+@contextmanager
+def below(traceparent: str) -> Iterator[None]:
+    """Let spans of the user's code find the span of its task run as their parent, where there is OpenTelemetry."""
+    try:
+        from opentelemetry import context as otel_context
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+    except ImportError:
+        yield
+        return
+    token = otel_context.attach(TraceContextTextMapPropagator().extract({"traceparent": traceparent}))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
 
 
 def _ship_logs() -> None:
