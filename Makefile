@@ -15,7 +15,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types layers words prose migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots bench upgrade-drill lock sbom versions pages docs docs-serve clean
+.PHONY: help demo serve test check lint types layers words prose migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots illustrations bench upgrade-drill lock sbom versions pages docs docs-serve clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -148,6 +148,9 @@ pixels: $(VENV)/installed-dev  ## Renew the pictures and outlines that `make bro
 
 screenshots: $(VENV)/installed-dev  ## Pictures of every page, narrow and wide, light and dark: build/screenshots/*.png
 	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
+
+illustrations: $(VENV)/installed-dev  ## Renew the pictures of the dashboard in the documentation, light and dark
+	@$(BIN)/python -m tests.browser.illustrations $(ARGS)
 
 bench: $(VENV)/installed-dev  ## Measure; `make bench ARGS=--peer` measures the peers beside us
 	@$(BIN)/python -m benchmarks $(ARGS)

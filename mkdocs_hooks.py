@@ -18,6 +18,7 @@ import contents  # noqa: E402
 ROOT = HERE / "docs"
 ALERT = re.compile(r"^> \[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\n((?:>.*\n?)*)", re.MULTILINE)
 KINDS = {"IMPORTANT": "info", "CAUTION": "danger"}
+IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)#\s]+\.png)\)")
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(((?!https?:|mailto:|#)[^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -35,7 +36,20 @@ def nav_entry(page: contents.Page) -> dict[str, Any]:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    return ALERT.sub(admonition, outside_as_text(markdown, posixpath.dirname(page.file.src_uri)))
+    folder = posixpath.dirname(page.file.src_uri)
+    return ALERT.sub(admonition, outside_as_text(for_both_schemes(markdown, folder), folder))
+
+
+def for_both_schemes(markdown: str, folder: str) -> str:
+    """A picture with a dark one beside it in the folder is shown as the one or the other."""
+
+    def both(found: re.Match[str]) -> str:
+        dark = found[2].removesuffix(".png") + "-dark.png"
+        if not (ROOT / folder / dark).exists():
+            return found[0]
+        return f"![{found[1]}]({found[2]}#only-light) ![{found[1]}]({dark}#only-dark)"
+
+    return IMAGE.sub(both, markdown)
 
 
 def admonition(found: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import MutableMapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def rendered(root: Path, path: str) -> Rendered:
     parser.core.ruler.push("headings", _anchor_headings)
     parser.core.ruler.push("links", _lead_links)
     pages = {page.path: page.name for page in every_page(root)}
-    environment: dict[str, Any] = {"path": path, "pages": pages, "anchors": set[str]()}
+    environment: dict[str, Any] = {"root": root, "path": path, "pages": pages, "anchors": set[str]()}
     tokens = parser.parse(filled_in((root / path).read_text(encoding="utf-8")), environment)
     html = parser.renderer.render(tokens, parser.options, environment)
     # What scrolls sideways is reached by the keyboard. Text has no angle bracket left that these could be mistaken for.
@@ -104,7 +105,22 @@ def _mark_alerts(state: StateCore) -> None:
 def _lead_links(state: StateCore) -> None:
     for token in state.tokens:
         if token.type == "inline" and token.children:
-            token.children = [one for one in token.children if _led(one, state.env)]
+            children = [shown for one in token.children for shown in _for_both_schemes(one, state.env)]
+            token.children = [one for one in children if _led(one, state.env)]
+
+
+def _for_both_schemes(token: Token, env: MutableMapping[str, Any]) -> Sequence[Token]:
+    """A picture with a dark one beside it in the folder is shown as the one or the other."""
+    if token.type != "image":
+        return [token]
+    light = str(token.attrGet("src"))
+    dark = light.replace(".png", "-dark.png")
+    if dark == light or not (env["root"] / posixpath.dirname(env["path"]) / dark).exists():
+        return [token]
+    other = copy(token)
+    other.attrs = dict(token.attrs) | {"src": dark, "class": "only-dark"}
+    token.attrSet("class", "only-light")
+    return [token, other]
 
 
 def _led(token: Token, env: MutableMapping[str, Any]) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.docs import diagrams
+
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 NOTE = "> [!NOTE]\n> This page is written from the code. `make pages` renews it.\n"
@@ -210,6 +212,7 @@ def main() -> None:
     django.setup()
     for name, page in PAGES.items():
         path_of(name).write_text(page(), encoding="utf-8")
+    diagrams.main()
 
 
 if __name__ == "__main__":

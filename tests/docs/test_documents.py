@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import warm
-from tests.docs import generated
+from tests.docs import diagrams, generated
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -67,6 +67,13 @@ def test_every_setting_of_the_server_is_documented() -> None:
 @pytest.mark.parametrize("name", generated.PAGES)
 def test_generated_pages_are_current(name: str) -> None:
     assert generated.path_of(name).read_text(encoding="utf-8") == generated.PAGES[name](), "run `make pages`"
+
+
+@pytest.mark.parametrize("name", diagrams.DIAGRAMS)
+def test_diagrams_are_those_of_their_text(name: str) -> None:
+    stored = (diagrams.FOLDER / f"{name}.svg").read_text(encoding="utf-8")
+
+    assert stored == diagrams.drawn(diagrams.DIAGRAMS[name]), "run `make pages`"
 
 
 def run(program: Path) -> tuple[int, str]:

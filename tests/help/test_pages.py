@@ -112,3 +112,10 @@ def test_names_of_the_sdk_come_with_their_signature_and_text(browser: Client):
     assert "&quot;str&quot;" not in page
     assert "Make a function a flow." in page
     assert "::: " not in page
+
+
+def test_a_picture_with_a_dark_one_beside_it_is_shown_as_either(browser: Client):
+    page = browser.get("/help/tutorial").content.decode()
+
+    assert re.search(r'<img src="/static/v-\w+/help/run-failed.png"[^>]* class="only-light"', page)
+    assert re.search(r'<img src="/static/v-\w+/help/run-failed-dark.png"[^>]* class="only-dark"', page)
