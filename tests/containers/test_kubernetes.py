@@ -312,3 +312,16 @@ def test_another_namespace_than_the_agents_is_refused_with_words(
     run = kubernetes_pool.run("doubling", variables={"namespace": "elsewhere"})
 
     assert "this agent has rights in 'flows' alone" in api.until_ended(run)["message"]
+
+
+def test_a_pod_that_cannot_be_read_keeps_nobody_from_seeing_the_others(
+    api: Api, cluster: Cluster, kubernetes_pool: Pool, start_kubernetes_agent: StartAgent
+):
+    odd = [{"name": "flow", "state": {"terminated": {"exitCode": "many"}}}]
+    cluster.stuck["odd:1"] = {"phase": "Failed", "containerStatuses": odd}
+    start_kubernetes_agent()
+
+    runs = [kubernetes_pool.run("doubling", variables={"image": image}) for image in ("odd:1", "flows:1")]
+
+    assert "cannot be read" in api.until_ended(runs[0])["message"]
+    assert api.until_ended(runs[1])["name"] == "Completed"

@@ -154,6 +154,29 @@ def test_the_end_of_a_container_has_its_cause(state: dict[str, Any], log: str, c
     assert how.cause is None if cause is None else cause in str(how.cause)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[" * 19_000,
+        "{" + "x" * 30_000,
+        '{"type": ["COMPLETED"]}',
+        '{"type": 3, "name": {}}',
+        "null",
+        '"x"',
+        '{"a": 1}',
+        "{",
+    ],
+)
+def test_a_report_that_is_none_is_no_report(said: str):
+    of_log = ended({"State": {"ExitCode": 3}}, f"orion-report {said}\nlast words")
+    of_pod = verdict_of(terminated(3, message=said))
+
+    assert of_log is not None
+    assert "exited with code 3" in str(of_log.cause)
+    assert isinstance(of_pod, Over)
+    assert "exited with code 3" in str(of_pod.cause)
+
+
 def test_a_container_that_stands_still_has_not_ended():
     assert ended({"State": {"Running": False, "Paused": True}}, "") is None
 

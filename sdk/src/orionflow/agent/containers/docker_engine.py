@@ -40,7 +40,7 @@ FOLLOW_SECONDS = 30.0
 # Containers that ended, and whose agent never came back.
 SWEPT_AFTER_SECONDS = 24 * 3600.0
 GATEWAY = "host.docker.internal"
-LOG_LINES = 60
+LOG_LINES, LONGEST_LOG = 60, 100_000
 OUR_MISTAKES = (InvalidArgument, InvalidVersion, DeprecatedMethod, NullResource)
 AWAY = (requests.ConnectionError, requests.Timeout, DockerException)
 
@@ -277,11 +277,18 @@ class DockerContainers(Remote):
         if not (container.get("State") or {}).get("Running"):
             # Some drivers keep logs where the engine cannot read them.
             with suppress(APIError):
-                log = self._engine.logs(held.name, tail=LOG_LINES).decode("utf-8", "replace")
-        if how := ended(container, log):
+                log = self._tail_of(held.name)
+        if how := self._judged(held, lambda: ended(container, log)):
             status = -held.ending if held.ending and not how.report else how.status
             cause = None if held.ending and "memory" not in (how.cause or "") else how.cause
             self._end(held, status, cause, report=how.report)
+
+    def _tail_of(self, name: str) -> str:
+        """Return the last lines of a log, and of those as much as is worth keeping."""
+        kept = b""
+        for part in self._engine.logs(name, stream=True, follow=False, tail=LOG_LINES):
+            kept = (kept + part)[-LONGEST_LOG:]
+        return kept.decode("utf-8", "replace")
 
     def _sweep(self) -> None:
         """Remove what agents of this server left that never came back."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from orionflow.agent.child import REPORT_MARK
+from orionflow.agent.containers.reports import last_lines, read_report, shown
 
 # What asking again does not change; everything else may be a registry that is busy.
 FOR_GOOD = re.compile(
@@ -17,7 +17,6 @@ FOR_GOOD = re.compile(
     "does not exist|no matching manifest|invalid repository|no basic auth",
     re.IGNORECASE,
 )
-SHOWN_LINES, LONGEST_TAIL = 12, 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +53,13 @@ def ended(container: Mapping[str, Any], log: str) -> Ended | None:
 def split_log(log: str) -> tuple[dict[str, Any] | None, list[str]]:
     """The last report in a log, and the last lines beside it."""
     report: dict[str, Any] = {}
-    lines = log.splitlines()
-    for line in lines:
+    others = []
+    for line in log.splitlines():
         if line.startswith(REPORT_MARK):
-            try:
-                said = json.loads(line.removeprefix(REPORT_MARK))
-            except ValueError:
-                continue
-            report |= said if isinstance(said, dict) else {}
-    report.pop("is_tried_again", None)
-    others = [line for line in lines if line.strip() and not line.startswith(REPORT_MARK)]
-    return report or None, others[-SHOWN_LINES:]
-
-
-def shown(tail: list[str]) -> str:
-    text = "\n".join(tail)[-LONGEST_TAIL:]
-    return f" Its last lines:\n{text}" if text else ""
+            report |= read_report(line.removeprefix(REPORT_MARK)) or {}
+        else:
+            others.append(line)
+    return report or None, last_lines("\n".join(others))
 
 
 def size(count: int) -> str:

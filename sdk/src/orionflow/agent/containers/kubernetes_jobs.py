@@ -291,7 +291,7 @@ class KubernetesJobs(Remote):
         held = self._held_by(pod)
         if held is None:
             return
-        match verdict_of(pod):
+        match self._judged(held, lambda: verdict_of(pod)):
             case Runs():
                 if not held.is_running:
                     held.is_running = True

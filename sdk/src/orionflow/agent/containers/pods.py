@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orionflow.agent.containers.docker_words import FOR_GOOD, shown
+from orionflow.agent.containers.docker_words import FOR_GOOD
+from orionflow.agent.containers.reports import last_lines, read_report, shown
 
 Object = Mapping[str, Any]
 MAIN = "flow"
@@ -162,15 +162,8 @@ def _memory_limit(pod: Object) -> str | None:
 
 def read_message(message: str) -> tuple[dict[str, Any] | None, list[str]]:
     """The run's report in a termination message, or the last lines of a log, which a cluster shows without one."""
-    if message.startswith("{"):
-        try:
-            report = json.loads(message)
-        except ValueError:
-            report = None
-        if isinstance(report, dict):
-            report.pop("is_tried_again", None)
-            return report or None, []
-    return None, [line for line in message.splitlines() if line.strip()][-12:]
+    report = read_report(message) if message.startswith("{") else None
+    return report or None, [] if report is not None else last_lines(message)
 
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")

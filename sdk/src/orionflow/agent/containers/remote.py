@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from orionflow.agent.containers.back_off import BackOff
 from orionflow.agent.containers.orders import name_of
@@ -22,6 +22,7 @@ from orionflow.agent.infrastructure import End, Survivor
 from orionflow.contract.agents import MOST_RUNS
 from orionflow.logging import agent_logger
 
+Judged = TypeVar("Judged")
 Report = dict[str, Any]
 OnStarted = Callable[[str, int], None]
 OnReport = Callable[[str, Report], None]
@@ -156,6 +157,16 @@ class Remote(ABC):
         if report:
             self._on_report(held.key, report)
         self._on_ended(End(held.key, status, cause, fault))
+
+    def _judged(self, held: Held, judge: Callable[[], Judged]) -> Judged | None:
+        """Judge what is there of an attempt; what cannot be read ends it, and keeps nobody from seeing the others."""
+        try:
+            return judge()
+        except Exception as error:
+            agent_logger.exception("What %s came to cannot be read.", held.name)
+            self._end(held, None, f"What became of its container cannot be read. {type(error).__name__}: {error}")
+            self._later(lambda: self._remove(held.name))
+            return None
 
     def _all_held(self) -> list[Held]:
         with self._lock:

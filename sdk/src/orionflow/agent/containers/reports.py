@@ -1,0 +1,35 @@
+"""Reports that runs leave in logs and termination messages. Anybody's code may have written them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+Report = dict[str, Any]
+TEXTS = ("type", "name", "message", "error")
+FACTS = ("is_out_of_touch",)
+SHOWN_LINES, LONGEST_TAIL, LONGEST_LINE = 12, 1500, 20_000
+
+
+def read_report(text: str) -> Report | None:
+    """Return what is known of reports in a text; None for a text that is none."""
+    if len(text) > LONGEST_LINE:
+        return None
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict):
+        return None
+    texts = {name: said[name] for name in TEXTS if isinstance(said.get(name), str)}
+    return {**texts, **{name: True for name in FACTS if said.get(name) is True}}
+
+
+def last_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()][-SHOWN_LINES:]
+
+
+def shown(tail: Sequence[str]) -> str:
+    text = "\n".join(tail)[-LONGEST_TAIL:]
+    return f" Its last lines:\n{text}" if text else ""
