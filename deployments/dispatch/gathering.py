@@ -57,22 +57,20 @@ class Gathering(Generic[Asked, Answer]):
     def _answer_all(self) -> None:
         with self._lock:
             group, self._line = self._line[: self._most], self._line[self._most :]
-        try:
-            answers: Sequence[Answer | Exception] = self._work([one.asked for one in group])
-        except Exception as error:
-            answers = [error] * len(group)
-        except BaseException:
-            self._pass_on(group, [RuntimeError("the thread that answered this was ended")] * len(group))
-            raise
-        self._pass_on(group, answers)
-
-    def _pass_on(self, group: Sequence[_Waiting[Asked, Answer]], answers: Sequence[Answer | Exception]) -> None:
-        for one, answer in zip(group, answers, strict=True):
-            one.answer = answer
-        with self._lock:
-            self._is_busy = bool(self._line)
-            if self._line:
-                self._line[0].leads = True
-                self._line[0].woken.set()
         for one in group:
-            one.woken.set()
+            one.answer = RuntimeError("the thread that was to answer this was ended")
+        try:
+            for one, answer in zip(group, self._work([one.asked for one in group]), strict=True):
+                one.answer = answer
+        except Exception as error:
+            for one in group:
+                one.answer = error
+        finally:
+            # Whatever became of it: nobody waits for ever, and the next in line goes on.
+            with self._lock:
+                self._is_busy = bool(self._line)
+                if self._line:
+                    self._line[0].leads = True
+                    self._line[0].woken.set()
+            for one in group:
+                one.woken.set()

@@ -9,6 +9,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from deployments.dispatch.selectors import due, shares
+from deployments.dispatch.services import claims
 from deployments.dispatch.services.claims import Wish, claim_for_all, claim_next
 from deployments.models import Lease, Worker, WorkPool
 from orchestration.core.states import scheduled
@@ -294,3 +296,29 @@ def test_in_a_pool_that_shares_fairly_a_crowd_starves_nobody(key):
     ids = [claim.flow_run_id for claim in claims]
     assert FlowRun.objects.filter(pk__in=ids, deployment_id=few.pk).count() == 4
     assert len(ids) == 8
+
+
+def test_a_share_that_is_alone_gets_all_that_is_asked_for(monkeypatch):
+    monkeypatch.setattr(shares, "MOST_OF_ONE", 3)
+    monkeypatch.setattr(due, "MOST_OF_ONE", 3)
+    queue = make_queue()
+    WorkPool.objects.update(fair_share="deployment")
+    deployment = make_deployment(queue)
+    for n in range(10):
+        waiting(queue, later(-n), deployment)
+
+    assert len(make_agent().claim(limit=8)) == 8
+
+
+def test_a_large_group_is_answered_in_portions(monkeypatch):
+    monkeypatch.setattr(claims, "RUNS_AT_ONCE", 5)
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    agents = [make_agent(f"agent-{n}") for n in range(4)]
+    for _ in range(20):
+        waiting(queue, deployment=deployment)
+
+    answers = claim_for_all([*(wish(agent, 2) for agent in agents), wish(agents[0], 9)], NOON)
+
+    assert list(map(len, answers)) == [2, 2, 2, 2, 9]
+    assert Lease.objects.count() == 17

@@ -7,6 +7,7 @@ lock, by the rule TakeQueueSlots.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 
 from deployments.dispatch.core.hand_out import Candidate, Share, Taker, hand_out
-from deployments.dispatch.selectors.shares import first_of_each_deployment, going, shares_of
+from deployments.dispatch.selectors.shares import MOST_OF_ONE, first_of_each_deployment, going, shares_of
 from deployments.limits.selectors.capacity import (
     Room,
     chosen_by,
@@ -81,6 +82,8 @@ class Advice:
     candidates: Sequence[Candidate] = ()
     room: Mapping[UUID, int] | None = None
     going: Mapping[Share, int] | None = None
+    # Whether some deployment may have more runs that wait than were looked at.
+    is_cut: bool = False
 
     def among(self, takers: Sequence[Taker]) -> list[tuple[Candidate, int]]:
         return hand_out(self.candidates, takers, self.room or {}, self.going)
@@ -150,7 +153,9 @@ def _advice(
         )
         for one in found
     ]
-    return Advice(candidates, {**room.of_queues, **room.of_pools, **free}, going(shares, holding, fair))
+    shown = Counter((one.line.queue.pk, one.deployment_id) for one in found if one.line.fair_share and one.line.queue)
+    is_cut = any(number >= MOST_OF_ONE for number in shown.values())
+    return Advice(candidates, {**room.of_queues, **room.of_pools, **free}, going(shares, holding, fair), is_cut)
 
 
 def _limits(one: _Found, pools: Mapping[UUID, UUID | None]) -> tuple[UUID, ...]:

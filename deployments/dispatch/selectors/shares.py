@@ -24,14 +24,14 @@ _WAITING = (
     "WHERE {some} AND deployment_id > waiting.id ORDER BY deployment_id LIMIT 1) FROM waiting WHERE id IS NOT NULL)"
 ).format(some="deployment_id IS NOT NULL AND state_type = 'SCHEDULED'")
 # So many of one deployment are enough for a while.
-_MOST_OF_ONE = 100
+MOST_OF_ONE = 100
 
 
 def first_of_each_deployment(runs: QuerySet[FlowRun], limit: int) -> tuple[str, tuple[Any, ...]]:
     """The statement that reads the first of these runs, which are in order, of each of their deployments."""
     of_one = runs.filter(deployment_id=RawSQL("waiting.id", ()))
     columns = ("next_scheduled_start_time", "pk", "work_queue_id", "deployment_id")
-    most = min(limit, _MOST_OF_ONE)
+    most = min(limit, MOST_OF_ONE)
     if connection.vendor == "postgresql":
         sql, values = of_one.values_list(*columns)[:most].query.sql_with_params()
         return f"{_WAITING} SELECT one.* FROM waiting CROSS JOIN LATERAL ({sql}) AS one", tuple(values)

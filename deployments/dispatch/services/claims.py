@@ -7,7 +7,7 @@ locks. Other servers do the same meanwhile: whoever holds a run has it, and nobo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -32,6 +32,9 @@ from runs.models import FlowRun
 # Servers that look at the same time are given the same advice; with a few more runs in it each finds some.
 SPARE = 10
 ROUNDS = 3
+# Where runs take turns, so many looks at the first runs of each deployment.
+LOOKS = 10
+RUNS_AT_ONCE = 500
 _LEASE = ("flow_run_id", "worker_id", "incarnation", "epoch", "granted_at", "expires_at")
 
 
@@ -75,9 +78,21 @@ def claim_for_all(wishes: Sequence[Wish], now: datetime) -> list[list[Claim] | E
     agents = Worker.objects.in_bulk([wish.agent_id for wish in wishes])
     judged = [_judged(wish, agents.get(wish.agent_id)) for wish in wishes]
     asking = [one for one in judged if isinstance(one, _Asking) and not one.agent.draining and one.wish.limit > 0]
-    if asking:
-        _claim(asking, now)
+    for portion in _portions(asking):
+        _claim(portion, now)
     return [one.error or list(one.claims) if isinstance(one, _Asking) else one for one in judged]
+
+
+def _portions(asking: Sequence[_Asking]) -> Iterator[list[_Asking]]:
+    """Those who are answered by one transaction, which others must not have to wait for too long."""
+    portion: list[_Asking] = []
+    for one in asking:
+        if portion and sum(other.wish.limit for other in portion) + one.wish.limit > RUNS_AT_ONCE:
+            yield portion
+            portion = []
+        portion.append(one)
+    if portion:
+        yield portion
 
 
 def claim_next(*, agent_id: UUID, incarnation: UUID, limit: int, now: datetime, account: int = OWNER) -> list[Claim]:
@@ -116,30 +131,32 @@ def _judged(wish: Wish, agent: Worker | None) -> _Asking | DomainError:
 def _claim(asking: Sequence[_Asking], now: datetime) -> None:
     room = _room_of(asking)
     tried: set[UUID] = set()
-    for round_ in range(ROUNDS):
+    rounds = ROUNDS
+    for look in range(LOOKS):
         wanted = sum(one.taker.wanted for one in asking if one.wish.named is None)
         limit = wanted + len(tried) + SPARE
         among = for_agents()
         advice = due_in(room, before=now, limit=limit, among=among) if wanted else Advice()
-        if round_ == 0:
+        if look == 0:
             advice = _with_named(advice, asking, among)
         candidates = [run for run in advice.candidates if run.id not in tried]
-        lost = _hand_out(replace(advice, candidates=candidates), asking, tried, now)
-        # Only where others were faster is there a reason to look again.
-        if not lost:
+        chosen, lost = _hand_out(replace(advice, candidates=candidates), asking, tried, now)
+        # Only where others were faster is there a reason to look again, or where each deployment showed only some runs.
+        rounds -= lost > 0
+        if not rounds or not (lost or (chosen and advice.is_cut)):
             break
 
 
-def _hand_out(advice: Advice, asking: Sequence[_Asking], tried: set[UUID], now: datetime) -> int:
-    """Give the runs to their takers, and return how many were somebody else's in this moment."""
+def _hand_out(advice: Advice, asking: Sequence[_Asking], tried: set[UUID], now: datetime) -> tuple[int, int]:
+    """Give the runs to their takers; how many those were, and how many of them somebody else's in this moment."""
     chosen = advice.among([one.taker for one in asking])
     if not chosen:
-        return 0
+        return 0, 0
     tried.update(run.id for run, _ in chosen)
     given = _given([(run.id, number) for run, number in chosen], asking, now)
     for number, claims in given.items():
         asking[number].claims += tuple(claims)
-    return len(chosen) - sum(map(len, given.values()))
+    return len(chosen), len(chosen) - sum(map(len, given.values()))
 
 
 @repeated_on_conflict
