@@ -17,6 +17,7 @@ from orion_site.operators.filters import DatesFilter, NewestChoices, VerdictFilt
 from orion_site.operators.records import REACH, RecordAdmin, SettingAdmin
 from runs import models
 from runs.admin_commands import ON_FLOW_RUNS, ON_TASK_RUNS
+from runs.states.selectors import unfolded
 
 
 @admin.register(models.Flow)
@@ -120,9 +121,16 @@ class TaskRunAdmin(CommandingAdmin, RunAdmin):
     list_filter = [("state_type", NewestChoices), ("expected_start_time", DatesFilter)]
     list_select_related = ["flow_run"]
     linked_by = ("flow_run__id__exact",)
-    readonly_fields = ["id", "state"]
+    readonly_fields = ["id", "state", "usual_states"]
     fieldsets = [
-        (None, {"fields": ["id", "name", "flow_run", "state", "state_timestamp", "seq", "tags", "refusal"]}),
+        (
+            None,
+            {
+                "fields": [
+                    *("id", "name", "flow_run", "state", "state_timestamp", "seq", "usual_states", "tags", "refusal"),
+                ]
+            },
+        ),
         ("Times", {"fields": [*TIMES, "flow_run_run_count"]}),
         (
             "What it was given",
@@ -134,6 +142,12 @@ class TaskRunAdmin(CommandingAdmin, RunAdmin):
             },
         ),
     ]
+
+    @admin.display(description="First states, which have no rows", empty_value="none")
+    def usual_states(self, run: models.TaskRun) -> str | None:
+        return (
+            ", ".join(f"{one.name} ({one.timestamp.isoformat(' ', 'milliseconds')})" for one in unfolded(run)) or None
+        )
 
     def view_on_site(self, obj: models.TaskRun) -> str:
         return reverse("runs:task-run", args=[obj.pk])
@@ -301,3 +315,9 @@ class RollUpAdmin(RecordAdmin):
     search_fields = ["=subject"]
     search_help_text = "A kind of runs, or the id of a flow or deployment without hyphens."
     ordering = ["-id"]
+
+
+@admin.register(models.Conversion)
+class ConversionAdmin(RecordAdmin):
+    list_display = ["name", "position", "finished"]
+    search_fields = ["=name"]

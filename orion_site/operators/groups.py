@@ -55,7 +55,7 @@ GROUPS: Sequence[Group] = (
             "runs.TaskRun": "One call of a task each",
             "runs.Flow": "The functions that were decorated",
             "runs.FlowRunState": "Every state of every flow run",
-            "runs.TaskRunState": "Every state of every task run",
+            "runs.TaskRunState": "States of task runs that say more than usual; the others are shown with their run",
             "runs.Log": "What runs wrote",
             "runs.Artifact": "What runs want to show",
             "runs.ArtifactCollection": "The newest artifact of each key",
@@ -70,6 +70,7 @@ GROUPS: Sequence[Group] = (
             "runs.BulkRun": "The runs of bulk actions, and what they came to",
             "runs.RollUp": "How many runs there are, by time and state",
             "runs.RollUpChange": "What is to be added to these numbers",
+            "runs.Conversion": "How far rows of earlier versions were made compact",
         },
         dict(
             (

@@ -8,11 +8,12 @@ import pytest
 
 from deployments.models import Worker, WorkPool
 from events.models import ActionRun, Automation, Event
+from orchestration.services import propose_task_run_state
 from orion_site.live import following
 from orion_site.live.following import Follower
-from runs.models import FlowRunState
+from runs.models import FlowRunState, TaskRunState
 from tests.conftest import DATABASE
-from tests.factories import make_flow_run, make_log, make_task_run
+from tests.factories import make_flow_run, make_log, make_state, make_task_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,6 +38,18 @@ def test_new_states_are_found_once(follower: Follower):
 
     assert set(first[0]) == {("flow-run", flow_run.id), ("task-run", task_run.id)}
     assert second == ([], set(), False)
+
+
+def test_usual_states_of_task_runs_are_found_by_the_times_of_the_run(follower: Follower):
+    task_run = make_task_run("PENDING", now=now())
+    found = [follower.read(now())[0]]
+    for state in ("RUNNING", "COMPLETED"):
+        propose_task_run_state(run_id=task_run.id, proposed=make_state(state), now=now())
+        found.append(follower.read(now())[0])
+
+    assert not TaskRunState.objects.exists()
+    assert [("task-run", task_run.id) in one for one in found] == [True] * 3
+    assert follower.read(now()) == ([], set(), False)
 
 
 def test_a_follower_begins_where_the_page_was_read():

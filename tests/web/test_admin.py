@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from django.test import Client
 
 from deployments.models import ConcurrencyLimit, Slot, WorkPool
 from orion_site.accounts.local_owner import OWNER_NAME
+from runs.models import TaskRun, TaskRunState
+from tests.factories import make_task_run as made_by_the_rules
 from tests.web.conftest import HOSTILE
 from tests.web.rows import NOON, add_lines, make_flow, make_run, make_task_run
 
@@ -43,6 +46,15 @@ def test_every_list_opens_and_can_be_searched(browser: Client, model: Any):
     searched = browser.get(address(model) + "?q=11111111-1111-1111-1111-111111111111")
 
     assert (opened.status_code, searched.status_code) == (200, 200)
+
+
+def test_the_states_of_a_task_run_are_shown_with_it_where_they_have_no_rows(browser: Client):
+    run = made_by_the_rules("PENDING", now=datetime.now(UTC))
+
+    page = browser.get(address(TaskRun, f"{run.pk}/change/")).content.decode()
+
+    assert not TaskRunState.objects.filter(task_run=run).exists()
+    assert "Pending (2" in page
 
 
 @pytest.mark.parametrize(
