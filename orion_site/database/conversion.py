@@ -44,6 +44,8 @@ def converted(file: Path) -> Iterator[None]:
             draft = _draft_of(file)
             _make_room_sure(file, draft)
             _Conversion(database, draft, _mark(file)).run()
+            # While we keep the old file for ourselves its journal stays, empty, where the new file's would be.
+            Path(f"{file}-journal").unlink(missing_ok=True)
             os.rename(draft, file)
         except sqlite3.Error as error:
             raise DatabaseUnusable(_why_not(file, error)) from error

@@ -205,7 +205,9 @@ class FlowRun(Run):
             ),
             # Lists and counts by deployment and state.
             models.Index(
-                fields=["deployment_id", "state_type", "expected_start_time"], name="flow_run_by_deployed_state"
+                fields=["deployment_id", "state_type", "expected_start_time"],
+                name="flow_run_by_deployed_state",
+                condition=Q(deployment_id__isnull=False),
             ),
             # Runs of a deployment.
             models.Index(
