@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,11 +17,11 @@ from benchmarks.measuring import ROOT, report
 PENDING, RUNNING, COMPLETED = "PENDING", "RUNNING", "COMPLETED"
 
 
-def items(flow_run_id: uuid.UUID, tasks: int) -> list[dict[str, Any]]:
+def items(flow_run_id: uuid.UUID, tasks: int, new_id: Callable[[], uuid.UUID] = uuid.uuid4) -> list[dict[str, Any]]:
     """Three transitions a task, as the SDK sends them."""
     sent = []
     for number in range(tasks):
-        task_run_id = str(uuid.uuid4())
+        task_run_id = str(new_id())
         new = {
             "flow_run_id": str(flow_run_id),
             "task_key": "noop",
@@ -29,7 +30,7 @@ def items(flow_run_id: uuid.UUID, tasks: int) -> list[dict[str, Any]]:
         }
         for state in (PENDING, RUNNING, COMPLETED):
             at = datetime.now(UTC).isoformat()
-            item = {"task_run_id": task_run_id, "state": {"id": str(uuid.uuid4()), "type": state, "timestamp": at}}
+            item = {"task_run_id": task_run_id, "state": {"id": str(new_id()), "type": state, "timestamp": at}}
             sent.append({**item, "task_run": new} if state is PENDING else item)
     return sent
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from deployments.archive.selectors import Wanted, archived_run, archived_runs
 from deployments.archive.services import archive_runs, count_archivable
 from deployments.upkeep.services.retention import Ages, purge
 from orchestration.services import propose_flow_run_state, propose_task_run_state
-from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun
 from runs.states.selectors import states_of_task_run, unfolded
 from tests.factories import NOON, make_artifact, make_flow, make_flow_run, make_log, make_state, make_task_run
 
@@ -230,14 +229,14 @@ def test_the_newest_artifact_of_a_key_is_in_both():
     assert [one.key for one in kept.artifacts] == ["report"]
 
 
-def test_a_finished_task_run_takes_little(archive: Path):
-    for number in range(20):
-        ended(OLD - timedelta(minutes=number), tasks=50)
+def test_many_runs_are_several_batches_of_one_day_each(monkeypatch):
+    monkeypatch.setattr(services, "FLOW_RUNS_PER_BATCH", 2)
+    monkeypatch.setattr("deployments.upkeep.services.retention.RUNS_AT_ONCE", 1)
+    runs = [ended(OLD - number * timedelta(hours=1), tasks=1) for number in range(5)]
+    yesterday = ended(OLD - DAY, tasks=0)
 
-    archived()
+    done = archived()
 
-    (batch,) = place().batches()
-    of_tasks = batch.files["task_runs"].bytes + batch.files["task_run_states"].bytes
-    print(of_tasks / batch.task_runs, {name: (one.rows, one.bytes) for name, one in batch.files.items()})
-    assert not TaskRunState.objects.exists()
-    assert json.loads(Path(batch.folder, "manifest.json").read_text())["files"]["task_runs"]["rows"] == 1000
+    assert done.flow_runs == 6
+    assert [batch.day for batch in place().batches()] == ["2025-12-15"] + ["2025-12-16"] * (done.batches - 1)
+    assert {one.id for one in archived_runs(Wanted(), limit=10)} == {one.pk for one in [*runs, yesterday]}
