@@ -45,6 +45,42 @@ def test_a_template_of_which_no_job_can_be_made_is_refused(api):
     assert api.read("/work_pools/pool").json()["base_job_template"] == {}
 
 
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_a_pool_of_containers_begins_with_the_usual_template(api, kind):
+    made = make_pool(api, type=kind).json()
+    own = {"job_configuration": {"image": "{{ image }}"}, "variables": {"properties": {"image": {"type": "string"}}}}
+
+    changed = [api.call("PATCH", "/work_pools/pool", {"base_job_template": one}).status_code for one in (own, {})]
+
+    usual = api.read("/collections/views/aggregate-worker-metadata").json()["orion"][kind]
+    assert changed == [204, 204]
+    assert made["base_job_template"] == usual["default_base_job_configuration"]
+    assert api.read("/work_pools/pool").json()["base_job_template"] == made["base_job_template"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "variables", "words"),
+    [
+        ("docker", {"image": "x", "mem_limit": "much"}, "mem_limit"),
+        ("docker", {"image": "x", "memroy": "1g"}, "memroy"),
+        ("docker", {"image": "x", "cpus": 0}, "cpus"),
+        ("docker", {"image": "x", "privileged": True}, "privileged"),
+        ("kubernetes", {"image": "x", "memory_limit": "1 GB"}, "memory_limit"),
+        ("kubernetes", {"image": 3}, "image"),
+        ("kubernetes", {}, "image"),
+    ],
+)
+def test_job_variables_that_do_not_fit_are_refused_with_the_name_of_the_field(api, kind, variables, words):
+    make_pool(api, type=kind)
+    flow = api.send("/flows/", {"name": "etl"}).json()["id"]
+    made = api.send("/deployments/", {"flow_id": flow, "name": "d", "work_pool_name": "pool"}).json()["id"]
+
+    refused = api.send(f"/deployments/{made}/create_flow_run", {"job_variables": variables})
+
+    assert refused.status_code in (409, 422)
+    assert words in refused.json()["detail"]
+
+
 def test_nobody_says_whether_agents_serve_their_pool(api):
     made = make_pool(api, "agents", type="prefect-agent").json()
 

@@ -366,3 +366,18 @@ def test_nothing_is_claimed_while_the_engine_is_away(
 
     assert api.until_ended(run)["name"] == "Completed"
     assert api.history(run) == ["Scheduled", "Pending", "Running", "Completed"]
+
+
+def test_requests_whose_answers_are_lost_make_one_container(
+    api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent
+):
+    engine.fail("POST", "/containers/create", 500, "the answer is lost", answers_only=True)
+    engine.fail("POST", "/start", 500, "the answer is lost", answers_only=True)
+    start_docker_agent()
+
+    run = docker_pool.run("doubling")
+
+    assert api.until_ended(run)["name"] == "Completed", api.logs(run)
+    assert api.history(run) == ["Scheduled", "Pending", "Running", "Completed"]
+    assert engine.count("POST .*/containers/create") == 2
+    eventually(lambda: engine.removed == [f"orion-{run}-1"])
