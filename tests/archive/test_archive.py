@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import random
+import tempfile
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from django.db import transaction
+from django.test import override_settings
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deployments.archive import place as places
 from deployments.archive import services
 from deployments.archive.place import ArchiveUnavailable, place
 from deployments.archive.selectors import Wanted, archived_run, archived_runs
 from deployments.archive.services import archive_runs, count_archivable
-from deployments.upkeep.services.retention import Ages, purge
+from deployments.upkeep.services.retention import Ages, purge, retain
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun
 from runs.states.selectors import states_of_task_run, unfolded
 from tests.factories import NOON, make_artifact, make_flow, make_flow_run, make_log, make_state, make_task_run
+from tests.rounds import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -240,3 +249,57 @@ def test_many_runs_are_several_batches_of_one_day_each(monkeypatch):
     assert done.flow_runs == 6
     assert [batch.day for batch in place().batches()] == ["2025-12-15"] + ["2025-12-16"] * (done.batches - 1)
     assert {one.id for one in archived_runs(Wanted(), limit=10)} == {one.pk for one in [*runs, yesterday]}
+
+
+@examples(1, 60)
+@given(st.integers(0, 2**32))
+def test_no_open_run_and_nothing_within_its_time_is_ever_lost(archive: Path, seed: int):
+    """Families of any age, some of them open, are archived and deleted at any times, with writers killed in between."""
+    chance = random.Random(seed)
+    with undone(), mock.patch.object(services, "clear", wraps=services.clear) as clear:
+        now, lines, open_runs = NOON, {}, set()
+        for _ in range(3):
+            now += timedelta(hours=chance.randint(1, 500))
+            for _ in range(chance.randint(1, 3)):
+                for run in family(chance, now - timedelta(days=chance.randint(0, 40)), open_runs):
+                    lines[make_log(flow_run=run, now=now).pk] = run.pk
+            # Whoever is killed after the manifest has written, and deleted nothing.
+            clear.side_effect = Killed if chance.random() < 0.3 else None
+            with suppress(Killed):
+                archive_runs(older_than=14 * DAY, now=now)
+                retain(ages=Ages(runs=90 * DAY, logs=30 * DAY, archived=True), now=now)
+
+            there = set(FlowRun.objects.values_list("pk", flat=True))
+            kept = {one.id for one in archived_runs(Wanted(), limit=1000)}
+            assert set(lines.values()) <= there | kept
+            assert open_runs <= there
+        stored = set(Log.objects.values_list("pk", flat=True))
+        for run in set(lines.values()) - there:
+            stored |= {line.pk for line in archived_run(run).logs}
+        assert lines.keys() <= stored
+
+
+class Killed(Exception):
+    """The end of a process at this moment."""
+
+
+def family(chance: random.Random, at: datetime, open_runs: set) -> list[FlowRun]:
+    """A run, perhaps with one nested in it, each open or over."""
+    outer = make_flow_run("RUNNING", now=at)
+    runs = [outer]
+    if chance.random() < 0.5:
+        task = make_task_run("RUNNING", flow_run=outer, now=at)
+        runs.append(make_flow_run("RUNNING", now=at, parent_task_run_id=task.pk))
+    for run in runs:
+        if chance.random() < 0.3:
+            open_runs.add(run.pk)
+        else:
+            propose_flow_run_state(run_id=run.pk, proposed=make_state("COMPLETED"), now=at, force=True)
+    return runs
+
+
+@contextmanager
+def undone():
+    with tempfile.TemporaryDirectory() as folder, override_settings(ORION_ARCHIVE_PATH=folder), transaction.atomic():
+        yield
+        transaction.set_rollback(True)
