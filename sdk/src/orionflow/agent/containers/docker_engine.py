@@ -49,6 +49,7 @@ class DockerContainers(Remote):
     """The containers of one agent."""
 
     can_stand_still = True
+    survivors_run = True
 
     def __init__(
         self, job_of: Callable[[Mapping[str, Any]], Job], origin: Origin, options: AgentOptions,

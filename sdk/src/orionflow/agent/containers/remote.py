@@ -30,6 +30,7 @@ OnEnded = Callable[[End], None]
 ENDING = frozenset({signal.SIGTERM, signal.SIGKILL})
 # Who has been killed for so long lives on a machine that does not answer.
 GIVEN_UP_SECONDS = 120.0
+USUAL_START_SECONDS = 600.0
 
 
 @dataclass(eq=False, slots=True)
@@ -57,6 +58,8 @@ class Remote(ABC):
 
     outlives_agent = True
     can_stand_still = False
+    #: Whatever an earlier start has left has begun.
+    survivors_run = False
 
     def __init__(self, on_started: OnStarted, on_report: OnReport, on_ended: OnEnded) -> None:
         self._on_started, self._on_report, self._on_ended = on_started, on_report, on_ended
@@ -83,7 +86,7 @@ class Remote(ABC):
     def adopt(self, keys: Collection[str]) -> None:
         for one in self._found:
             if one.key in keys:
-                self._held[one.key] = Held(one.key, name_of(one.key), is_made=True, is_running=True)
+                self._held[one.key] = self._adopted(one.key)
             elif not one.stays:
                 self._later(lambda key=one.key: self._remove(name_of(key)))  # type: ignore[misc]
         self._found = ()
@@ -93,6 +96,14 @@ class Remote(ABC):
         self._unseen.update(followers)
         for kind, follow in followers.items():
             self._thread(lambda kind=kind, follow=follow: self._watch(kind, follow), kind)  # type: ignore[misc]
+
+    def _adopted(self, key: str) -> Held:
+        """Hold a survivor. One that may still wait to begin gets the usual time for it once more."""
+        start_by = time.monotonic() + USUAL_START_SECONDS
+        return Held(
+            key, name_of(key), is_made=True, is_running=self.survivors_run, start_by=start_by,
+            start_seconds=USUAL_START_SECONDS,
+        )  # fmt: skip
 
     def start(self, key: str, order: Mapping[str, Any]) -> None:
         held = Held(key, name_of(key))
@@ -251,7 +262,9 @@ class Remote(ABC):
         while not self._over.wait(0.5):
             now = time.monotonic()
             for held in self._all_held():
-                if not held.is_running and now > held.start_by:
+                # What is made and cannot be seen may be running by now.
+                is_seen = not held.is_made or self._reachable.is_set()
+                if not held.is_running and now > held.start_by and is_seen:
                     reason = f" {held.waits}" if held.waits else ""
                     self._end(held, None, f"It did not start within {held.start_seconds:g} s.{reason}")
                     self._later(lambda name=held.name: self._remove(name))  # type: ignore[misc]
