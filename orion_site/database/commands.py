@@ -47,7 +47,7 @@ def upgrade(dry_run: bool, later: bool, output: str) -> None:
     """Bring the database up to date; create it if there is none.
 
     Then states that an earlier version stored are folded into the rows of their runs. Servers may start and work
-    meanwhile; a command that is stopped goes on where it was when it is repeated.
+    meanwhile; a command that is stopped continues where it was when it is repeated.
 
     \b
     Example: orion database upgrade
