@@ -199,10 +199,18 @@ SESSION_COOKIE_SECURE = ORION_EXTERNAL_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = trusted_origins(ORION_EXTERNAL_URL, env_list("ORION_ALLOWED_HOSTS"))
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 
+# For people a line of text; for machines a JSON object a line, with the id of the request in which it was written.
+ORION_LOG_FORMAT = env_choice("ORION_LOG_FORMAT", ("text", "json"), "text")
+if ORION_LOG_FORMAT == "json":
+    MIDDLEWARE.insert(0, "orion_site.http.request_ids.RequestIdMiddleware")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}
+        if ORION_LOG_FORMAT == "text"
+        else {"()": "orionflow.json_lines.JsonFormatter"}
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env_str("ORION_SERVER_LOG_LEVEL", "WARNING").upper()},
     "loggers": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from django.db import Error, connection
 
 from orion_site.database.sqlite.files import alone, damaged, found_no_room, is_first_look, looks_truncated
+from orionflow import json_lines
 from orionflow.private_files import make_private_folder
 
 UPGRADE = "`orion database upgrade`"
@@ -99,7 +99,7 @@ def create_alone(make_tables: Callable[[], None], *, say: bool) -> None:
             for leftover in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
                 leftover.unlink(missing_ok=True)
     if say:
-        print(f"Orion created its database at {file}.", file=sys.stderr, flush=True)
+        json_lines.say(f"Orion created its database at {file}.")
 
 
 def _why_not_made(file: Path, error: Error) -> str:

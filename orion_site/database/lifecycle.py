@@ -5,7 +5,6 @@ Nothing here repairs by deleting: a file that is not understood stays where it i
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from orion_site.database.migration_files import (
     only_new_apps,
 )
 from orion_site.database.sqlite.files import alone, damaged
+from orionflow.json_lines import say
 from runs import beyond_models
 
 __all__ = [
@@ -308,7 +308,7 @@ def _wait_for_upgrade_lock(cursor: Any) -> None:
                 "wait for its end, or end it, and start again."
             )
         if not is_said:
-            print(f"Waiting for another process that upgrades the database {place()}.", file=sys.stderr, flush=True)
+            say(f"Waiting for another process that upgrades the database {place()}.")
             is_said = True
         time.sleep(0.2)
 

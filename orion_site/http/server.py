@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
+from orionflow import json_lines
 from orionflow.private_files import private_opener
 
 if TYPE_CHECKING:
@@ -198,6 +200,8 @@ def settings_ready() -> None:
         django.setup()
     except ImproperlyConfigured as error:
         raise CannotStart(str(error)) from error
+    if json_lines.are_wanted():
+        json_lines.log_uncaught(logging.getLogger("orion.server"))
 
 
 def _refuse_contradictions() -> None:
@@ -426,4 +430,4 @@ def _who_may() -> str:
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    json_lines.say(text, "orion.server")

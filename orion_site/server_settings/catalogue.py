@@ -145,6 +145,7 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
             "what the server logs",
             read=lambda: env_str("ORION_SERVER_LOG_LEVEL") or "WARNING",
         ),
+        Entry("ORION_LOG_FORMAT", "text for people, or json: one object a line"),
         Entry("ORION_DEBUG", "Django's debug pages", read=lambda: settings.DEBUG),
     ],
     "Single sign-on": [

@@ -43,7 +43,7 @@ SMALLEST_LEVEL, LARGEST_LEVEL = -(2**15), 2**15 - 1
 agent_logger = logging.LoggerAdapter(logging.getLogger("orionflow.agent"), {"run_label": ""})
 
 _lock = threading.Lock()
-_set_up_for: tuple[int, bool, tuple[str, ...]] | None = None
+_set_up_for: tuple[int, bool, tuple[str, ...], bool] | None = None
 
 
 class RunLogger(RunAdapter):
@@ -272,7 +272,12 @@ def set_up() -> None:
     """Give Orion's loggers their handlers and levels, once, and again when the settings changed."""
     global _set_up_for
     settings = current_settings()
-    wanted = (settings.logging_level, settings.logging_to_api, settings.logging_extra_loggers)
+    wanted = (
+        settings.logging_level,
+        settings.logging_to_api,
+        settings.logging_extra_loggers,
+        settings.log_format == "json",
+    )
     if logging.getLogger(ROOT).disabled:
         _revive()
     if wanted == _set_up_for:
@@ -282,13 +287,22 @@ def set_up() -> None:
         _set_up_for = wanted
 
 
-def _apply(level: int, to_api: bool, extra_loggers: tuple[str, ...]) -> None:
+def _apply(level: int, to_api: bool, extra_loggers: tuple[str, ...], as_json: bool) -> None:
     root = logging.getLogger(ROOT)
     root.setLevel(level)
-    if not any(isinstance(handler, ConsoleHandler) for handler in root.handlers):
-        root.addHandler(ConsoleHandler())
+    console = next((one for one in root.handlers if isinstance(one, ConsoleHandler)), None)
+    if console is None:
+        console = ConsoleHandler()
+        root.addHandler(console)
         # Programs with a console handler of their own would see every line twice.
         root.propagate = False
+    if as_json:
+        from orionflow.json_lines import JsonFormatter, log_uncaught
+
+        console.setFormatter(JsonFormatter())
+        log_uncaught(root)
+    elif not isinstance(console.formatter, ConsoleFormatter):
+        console.setFormatter(ConsoleFormatter())
     for name in (FLOW_RUNS, TASK_RUNS, *extra_loggers):
         logger = logging.getLogger(name)
         for handler in [one for one in logger.handlers if isinstance(one, ApiHandler)]:

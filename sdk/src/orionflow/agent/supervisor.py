@@ -26,6 +26,7 @@ from orionflow.agent.stopping import Stopping
 from orionflow.client import OrionClient
 from orionflow.contract.agents import RegisteredAgent
 from orionflow.errors import ApiError
+from orionflow.json_lines import always
 from orionflow.logging import agent_logger
 from orionflow.reporting import replay_leftovers
 
@@ -49,6 +50,7 @@ class Supervisor:
         self._on_registered = on_registered
         self.options = options
         self._name = name
+        always["agent"] = name.name
         self._api = AgentClient(options, name.name)
         self._active = ActiveRuns()
         self._slots = Slots(options.concurrency)

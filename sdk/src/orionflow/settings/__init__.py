@@ -25,6 +25,7 @@ from orionflow.settings.values import (
     read_folders,
     read_key,
     read_level,
+    read_log_format,
     read_names,
     read_path,
     read_positive,
@@ -89,6 +90,9 @@ class Settings:
         10.0, read_seconds, "How long the interpreter's exit waits for an API that is away before it spools the rest."
     )
 
+    log_format: str = setting(
+        "text", read_log_format, "How lines of the log look on stderr: text for people, or json: one object a line."
+    )
     logging_level: int = setting(20, read_level, "The lowest level of the run loggers.")
     logging_to_api: bool = setting(True, read_yes_or_no, "Whether log lines of runs are sent to the API.")
     logging_queue_size: int = setting(

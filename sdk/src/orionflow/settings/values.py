@@ -111,6 +111,12 @@ def read_level(raw: str) -> int:
     raise ValueError(f"is not a log level; use one of {', '.join(LEVELS)}, or a number")
 
 
+def read_log_format(raw: str) -> str:
+    if raw.lower() in {"text", "json"}:
+        return raw.lower()
+    raise ValueError("is not a format of logs; use text or json")
+
+
 def read_names(raw: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in raw.split(",") if name.strip())
 

@@ -1,0 +1,102 @@
+"""Logs for machines (`ORION_LOG_FORMAT=json`): one JSON object a line, of server, services, agents and programs alike.
+
+A leaf of the standard library and of the masks, so that a server need not load the rest of the SDK for it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from orionflow.contract.masking import known
+
+# Attributes of records that become fields, where a record has them.
+FIELDS = (
+    "flow_run_id",
+    "flow_run_name",
+    "flow_name",
+    "task_run_id",
+    "task_run_name",
+    "task_name",
+    "trace_id",
+    "span_id",
+)
+# Fields of every line of this process, such as the name of its agent, and those of what is done at the moment.
+always: dict[str, str] = {}
+present: list[Callable[[], Mapping[str, Any]]] = []
+
+
+class JsonFormatter(logging.Formatter):
+    """`{"time": "2026-01-05T12:00:00.123Z", "level": "ERROR", "logger": "orion.agents", "message": "…"}`"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": _moment(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": _message(record),
+            "process": record.process,
+            **always,
+        }
+        for fields in present:
+            line.update(fields())
+        line.update({name: str(value) for name in FIELDS if (value := getattr(record, name, None))})
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__qualname__
+            line["traceback"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        masked = {name: known.masked(value) if isinstance(value, str) else value for name, value in line.items()}
+        # In ASCII: it stays one line whatever is in it, and fits every stream.
+        return json.dumps(masked)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:
+        # A line whose arguments do not fit is worth more than none.
+        return f"{record.msg!r} {record.args!r}"
+
+
+def line_of(text: str, logger: str = "orion") -> str:
+    """A line that is no record: what a program says of itself on its terminal."""
+    said = {"name": logger, "levelno": logging.INFO, "levelname": "INFO", "msg": text.strip()}
+    return JsonFormatter().format(logging.makeLogRecord(said))
+
+
+def are_wanted() -> bool:
+    """Whether this process logs JSON, for whoever has to know before settings are read."""
+    return os.environ.get("ORION_LOG_FORMAT", "").strip().lower() == "json"
+
+
+def say(text: str, logger: str = "orion") -> None:
+    """Say something on the terminal: as it is, or as a line where logs are JSON."""
+    print(line_of(text, logger) if are_wanted() else text, file=sys.stderr, flush=True)
+
+
+def log_uncaught(logger: logging.Logger) -> None:
+    """Have errors that nobody caught be lines as well, in all threads, and warnings of Python."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+            return
+        logger.critical("Uncaught %s", kind.__qualname__, exc_info=(kind, error, trace))
+
+    def of_thread(said: threading.ExceptHookArgs) -> None:
+        if said.exc_value is not None and not issubclass(said.exc_type, SystemExit):
+            hook(said.exc_type, said.exc_value, said.exc_traceback)
+
+    sys.excepthook, threading.excepthook = hook, of_thread
+    logging.captureWarnings(True)
