@@ -94,6 +94,8 @@ class Place:
     def batches(self) -> list[Batch]:
         """Return all batches, oldest first. Raises ArchiveUnavailable where a manifest cannot be read."""
         try:
+            # File systems of object stores remember listings; others write there, too.
+            self.files.invalidate_cache()
             found = set(self.files.find(self.root)) if self.files.exists(self.root) else set()
         except OSError as error:
             raise ArchiveUnavailable(f"The archive {self.address} cannot be read: {error}") from error

@@ -251,6 +251,18 @@ def test_many_runs_are_several_batches_of_one_day_each(monkeypatch):
     assert {one.id for one in archived_runs(Wanted(), limit=10)} == {one.pk for one in [*runs, yesterday]}
 
 
+def test_any_file_system_will_do(settings):
+    settings.ORION_ARCHIVE_PATH = "memory://orion-archive"
+    run = ended()
+
+    archived()
+
+    assert [one.id for one in archived_runs(Wanted(), limit=10)] == [run.pk]
+    kept = archived_run(run.pk)
+    assert kept is not None
+    assert kept.log_count == 1
+
+
 @examples(1, 60)
 @given(st.integers(0, 2**32))
 def test_no_open_run_and_nothing_within_its_time_is_ever_lost(archive: Path, seed: int):
