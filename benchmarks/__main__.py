@@ -3,6 +3,7 @@
 python -m benchmarks                      all of them
 python -m benchmarks tasks http_load      some of them
 python -m benchmarks --peer               the peers beside us (installs them under .cache/peers)
+python -m benchmarks --scale              transitions by 1, 2 and 4 processes of a server; then benchmarks.simulation
 python -m benchmarks --quick              smaller sizes, for a look
 python -m benchmarks --against REV        this tree beside another revision; --long for more rounds of larger sizes
 """
@@ -47,6 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help=f"which: {', '.join(BENCHMARKS)}")
     parser.add_argument("--peer", action="store_true", help="measure the peers in the same run")
+    parser.add_argument("--scale", action="store_true", help="1, 2 and 4 processes of a server on PostgreSQL")
     parser.add_argument("--quick", action="store_true", help="smaller sizes")
     parser.add_argument("--against", metavar="REV", help="measure this tree beside another revision")
     parser.add_argument("--long", action="store_true", help="with --against: more rounds, larger sizes")
@@ -55,7 +57,8 @@ def main() -> int:
         return against.main(asked.against, long=asked.long)
     if asked.quick:
         os.environ["ORION_BENCH_QUICK"] = "1"
-    rows = [row for name in asked.names or BENCHMARKS for row in run(name, ["--peer"] if asked.peer else [])]
+    names = ["scale"] if asked.scale else asked.names or BENCHMARKS
+    rows = [row for name in names for row in run(name, ["--peer"] if asked.peer else [])]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     path.write_text(json.dumps(rows, indent=1))

@@ -11,7 +11,7 @@ from benchmarks import peers
 from benchmarks.measuring import HERE, QUICK, ROOT, Installation, empty_home, environment, report, running_server
 from benchmarks.postgresql import postgresql
 
-SIZES = [200, 2000] if QUICK else [200, 2000, 20000]
+SIZES = [200, 2000] if QUICK else [200, 2000, 20000, 50000]
 ROUNDS = 1 if QUICK else 3
 
 

@@ -1,0 +1,207 @@
+"""What a second and a fourth process of the API are worth: recorded transitions on PostgreSQL by 1, 2 and 4 workers.
+
+Rounds are interleaved. On few cores a rate says little about more of them; the processor time of a transition does, of
+the servers and of the database apart: where it stays flat, each further core records as many transitions more. What a
+claim and a list cost is measured beside it: `benchmarks.simulation` counts with the figures of the last run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+from uuid import UUID, uuid4
+
+import psutil
+
+from benchmarks.batch import items
+from benchmarks.claims import Agent, prepared
+from benchmarks.http_load import Connection
+from benchmarks.measuring import ORION, QUICK, Processors, empty_home, environment, percentile, report, serving
+from benchmarks.postgresql import postgresql
+
+WORKERS = (1, 2, 4)
+ROUNDS = 2 if QUICK else 3
+CONNECTIONS = 8
+# As the SDK sends them: 167 tasks of three transitions in one request.
+TASKS_OF_A_BATCH, BATCHES = 167, 2 if QUICK else 6
+SINGLES = 20 if QUICK else 100
+PAGES = 10 if QUICK else 40
+CLAIMERS = 4
+
+Figures = dict[str, float]
+
+
+@contextmanager
+def server_of(workers: int, home: Path, database_url: str) -> Iterator[str]:
+    command = [ORION, "server", "start", "--no-agent", "--workers", str(workers)]
+    with serving(command, environment(home, ORION_DATABASE_URL=database_url)) as (url, _):
+        yield url
+
+
+class Measured:
+    """Work that is timed, and the processor seconds that it took."""
+
+    def __init__(self, processors: Processors) -> None:
+        self._processors = processors
+        self.times: list[float] = []
+
+    async def of(self, work: list[Any]) -> None:
+        self._processors.since()
+        began, own, all_busy = time.perf_counter(), time.process_time(), busy_seconds()
+        await asyncio.gather(*work)
+        self.seconds = time.perf_counter() - began
+        self.client = time.process_time() - own
+        busy = busy_seconds() - all_busy
+        self.server, self.database = self._processors.since()
+        self.others = max(0.0, busy - self.client - self.server - self.database)
+        self.clients = len(work)
+
+    def per(self, number: int) -> Figures:
+        return {
+            "clients": self.clients,
+            "per_second": round(number / self.seconds, 1),
+            "server_cpu_us": round(1e6 * self.server / number, 1),
+            "database_cpu_us": round(1e6 * self.database / number, 1),
+            "client_cpu_us": round(1e6 * self.client / number, 1),
+            "others_cores": round(self.others / self.seconds, 2),
+            "cores_used": round((self.server + self.database) / self.seconds, 2),
+            "p50_ms": round(1000 * percentile(self.times, 0.5), 1),
+            "p95_ms": round(1000 * percentile(self.times, 0.95), 1),
+        }
+
+
+def busy_seconds() -> float:
+    """Of all processors of the machine, whoever kept them busy."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
+
+
+async def opened(url: str, number: int) -> list[Connection]:
+    connections = [Connection(url) for _ in range(number)]
+    for connection in connections:
+        await connection.open()
+    return connections
+
+
+async def running_flow_run(connection: Connection) -> UUID:
+    _, flow = await connection.post("/flows/", {"name": "scale"})
+    _, run = await connection.post("/flow_runs/", {"flow_id": flow["id"], "state": {"type": "PENDING"}})
+    await connection.post(f"/flow_runs/{run['id']}/set_state", {"state": {"type": "RUNNING"}})
+    return UUID(run["id"])
+
+
+async def timed(connection: Connection, measured: Measured, path: str, body: Any) -> Any:
+    began = time.perf_counter()
+    status, answer = await connection.post(path, body)
+    measured.times.append(time.perf_counter() - began)
+    if status >= 300:
+        raise RuntimeError(f"{path} was answered with {status}: {answer}")
+    return answer
+
+
+async def batches(url: str, processors: Processors) -> Figures:
+    connections, measured = await opened(url, CONNECTIONS), Measured(processors)
+
+    async def program(connection: Connection) -> None:
+        run = await running_flow_run(connection)
+        for _ in range(BATCHES):
+            await timed(connection, measured, "/task_runs/transitions", {"items": items(run, TASKS_OF_A_BATCH)})
+
+    await measured.of([program(one) for one in connections])
+    return measured.per(CONNECTIONS * BATCHES * TASKS_OF_A_BATCH * 3)
+
+
+async def singles(url: str, processors: Processors) -> Figures:
+    connections, measured = await opened(url, CONNECTIONS), Measured(processors)
+    run = await running_flow_run(connections[0])
+
+    async def program(connection: Connection) -> None:
+        for _ in range(SINGLES):
+            new = {"flow_run_id": str(run), "task_key": "t", "dynamic_key": uuid4().hex, "state": {"type": "PENDING"}}
+            task = await timed(connection, measured, "/task_runs/", new)
+            for state in ("RUNNING", "COMPLETED"):
+                await timed(connection, measured, f"/task_runs/{task['id']}/set_state", {"state": {"type": state}})
+
+    await measured.of([program(one) for one in connections])
+    return measured.per(CONNECTIONS * SINGLES * 3)
+
+
+async def lists(url: str, processors: Processors) -> Figures:
+    connections, measured = await opened(url, CONNECTIONS), Measured(processors)
+    asked = {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}, "limit": 50, "sort": "END_TIME_DESC"}
+
+    async def reader(connection: Connection) -> None:
+        for _ in range(PAGES):
+            await timed(connection, measured, "/task_runs/filter", asked)
+
+    await measured.of([reader(one) for one in connections])
+    return measured.per(CONNECTIONS * PAGES)
+
+
+async def claims(url: str, processors: Processors) -> Figures:
+    (maker,), measured = await opened(url, 1), Measured(processors)
+    await prepared(maker)
+    agents = [Agent(url, number) for number in range(CLAIMERS)]
+    for agent in agents:
+        await agent.register()
+    claimed: list[str] = []
+    await measured.of([agent.claim_all(10, claimed, measured.times) for agent in agents])
+    return measured.per(len(claimed))
+
+
+KINDS = {"transitions in batches": batches, "single transitions": singles, "lists": lists, "claims by tens": claims}
+
+
+def measure() -> dict[tuple[str, int], list[Figures]]:
+    found: dict[tuple[str, int], list[Figures]] = {}
+    with postgresql() as database_url, empty_home() as home:
+        upgrade = environment(home, ORION_DATABASE_URL=database_url)
+        subprocess.run([ORION, "database", "upgrade"], env=upgrade, check=True, capture_output=True)
+        for _ in range(ROUNDS):
+            for workers in WORKERS:
+                with server_of(workers, home, database_url) as url:
+                    processors = Processors(database_url)
+                    for kind, work in KINDS.items():
+                        # Once before: each thread of each worker connects, and PostgreSQL plans its statements there.
+                        asyncio.run(work(url, processors))
+                        found.setdefault((kind, workers), []).append(asyncio.run(work(url, processors)))
+    return found
+
+
+def tell(found: dict[tuple[str, int], list[Figures]]) -> None:
+    for (kind, workers), rounds in found.items():
+        figures: Figures = {name: round(median(one[name] for one in rounds), 1) for name in rounds[0]}
+        for name in ("cores_used", "others_cores"):
+            figures[name] = round(median(one[name] for one in rounds), 2)
+        # Of the same round, so that a slow minute of the machine hits both.
+        of_one = zip(rounds, found[kind, 1], strict=True)
+        ratios = [
+            (now["server_cpu_us"] / then["server_cpu_us"], now["database_cpu_us"] / then["database_cpu_us"],
+             now["per_second"] / then["per_second"])
+            for now, then in of_one
+        ]  # fmt: skip
+        server, database, rate = (round(median(column), 2) for column in zip(*ratios, strict=True))
+        report(
+            "scale",
+            what=kind,
+            workers=workers,
+            rounds=len(rounds),
+            nice=os.nice(0),
+            **figures,
+            server_cpu_ratio=server,
+            database_cpu_ratio=database,
+            rate_ratio=rate,
+        )
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_known_args()
+    tell(measure())
