@@ -167,9 +167,8 @@ def check(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Every measured line beside the same load in the simulation, by the costs of that line."""
     cores = os.cpu_count() or 1
     for row in rows:
-        # Where others of the machine were not made to wait, the simulated cores are slower by what they took.
-        others = 0.0 if row["nice"] < 0 else row["others_cores"]
-        slower = cores / max(0.1, cores - others)
+        # The simulated cores are slower by what others of the machine took of the real ones.
+        slower = cores / max(0.1, cores - row["others_cores"])
         cost = costs_of(rows, row["workers"])[row["what"]].slower(slower)
         here = Installation(Machines(row["workers"], cores), random.Random(SEED))
         for number in range(int(row["clients"])):
