@@ -1,4 +1,4 @@
-"""What a second and a fourth process of the API are worth: recorded transitions on PostgreSQL by 1, 2 and 4 workers.
+"""Measure recorded transitions on PostgreSQL by 1, 2 and 4 workers: how much a second and a fourth process are worth.
 
 Rounds are interleaved. On few cores a rate says little about more of them; the processor time of a transition does, of
 the servers and of the database apart: where it stays flat, each further core records as many transitions more. What a
