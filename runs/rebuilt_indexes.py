@@ -35,6 +35,8 @@ class RebuildIndex(Operation):
         if schema_editor.connection.vendor != "postgresql":
             schema_editor.execute(f"DROP INDEX IF EXISTS {name}")
             schema_editor.add_index(model, self.index)
+            # With the index SQLite forgets how common its values are.
+            schema_editor.execute(f"ANALYZE {name}")
             return
         statement = str(self.index.create_sql(model, schema_editor, concurrently=True))
         rebuild_beside_writers(schema_editor, self.index.name, statement)

@@ -109,6 +109,16 @@ def test_every_row_is_carried_with_its_values(home: Path):
     assert list(differences(before, after)) == []
 
 
+def test_the_planner_knows_the_indexes_that_were_rebuilt(home: Path):
+    with closing(sqlite3.connect(home / "after.db")) as database:
+        unknown = database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name IN ('runs_flowrun', 'runs_taskrun') "
+            "AND sql NOT LIKE '%WHERE%' AND name NOT IN (SELECT idx FROM sqlite_stat1 WHERE idx IS NOT NULL)"
+        ).fetchall()
+
+    assert unknown == []
+
+
 def test_the_api_answers_what_it_answered_before(server: RunningServer):
     answers = gzip.decompress((KEPT / "answers.json.gz").read_bytes()).decode()
     # Moments were spelled with a Z then.
