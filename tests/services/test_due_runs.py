@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deployments.dispatch.selectors.due import due_ids, for_agents, in_order
+from deployments.limits.selectors.capacity import holding_by_deployment
 from deployments.models import Deployment, WorkPool, WorkQueue
 from deployments.work.services.work_queues import create_work_queue, queue_for, update_work_queue
 from runs.models import FlowRun
@@ -241,3 +242,15 @@ def test_priorities_shift_and_stay_unique():
 
     assert list(order) == [("first", 1), ("second", 2), ("default", 3)]
     assert second.priority == 1
+
+
+def test_who_holds_slots_is_found_by_the_index_of_those_that_do():
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL chooses by the size of the table")
+    with CaptureQueriesContext(connection) as queries:
+        holding_by_deployment()
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}")
+        plan = " ".join(row[3] for row in cursor.fetchall())
+    assert "USING INDEX flow_run_holding_deployment" in plan
