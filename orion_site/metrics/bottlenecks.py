@@ -155,7 +155,8 @@ def _threads(seen: Observed) -> Iterator[Bottleneck]:
 
 def _connections(seen: Observed) -> Iterator[Bottleneck]:
     for pool in seen.connections:
-        if pool.waiting:
+        # One that is not full has nobody to connect to.
+        if pool.waiting and pool.size >= pool.most:
             evidence = (
                 f"{pool.waiting} threads wait for one of the {pool.most} connections to the {pool.database} database."
             )

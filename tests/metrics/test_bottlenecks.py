@@ -108,6 +108,8 @@ def test_each_bottleneck_is_named_with_its_evidence_and_what_mends_it(
         seen(lately={"loop": took(3, times=3)}),
         seen(threads=[PoolOfThreads("requests", 3, 64, 9)], lately={"wait for requests": took(0.001)}),
         seen(vendor="sqlite", sync_seconds=0.001),
+        # Its server is away, which is another matter.
+        seen(connections=[PoolOfConnections("default", 1, 20, 3)]),
         # For ever.
         seen(figures={"kept": {"logs": 0}, "oldest": {"logs": 900 * 86400}}),
     ],
