@@ -130,6 +130,7 @@ def test_every_address_of_an_object_is_declared():
 # Found by reading, where rights are looked at in every statement; or allowed by roles that hold for everything only.
 NOBODYS = {
     "enter/<code>",
+    "help/<name>",
     "api/task_run_states/<id>",
     "runs/all/<action>",
     "views/<list_name>",

@@ -118,6 +118,7 @@ RULES = [
         {
             "runs/pages/markdown.py": "what the reader made, which writes no HTML of others",
             "runs/pages/graph.py": "the drawing of our own template",
+            "orion_site/help/rendering.py": "our own pages, by a reader that writes no HTML of theirs",
         },
     ),
     Rule(
@@ -151,6 +152,8 @@ RULES = [
             "deployments/dispatch/hint_sender.py": "the transport that the settings name",
             "orion_site/accounts/sessions.py": "the engine of sessions that the settings name",
             "orchestration/api/operations.py": "operations of the source, when they are first asked for",
+            "orion_site/help/python_names.py": "names that our own pages describe",
+            "deployments/archive/place.py": "modules of an extra, which its callers name",
         },
     ),
     Rule(
