@@ -15,6 +15,7 @@ import click
 
 from orion_site.database.commands import ask_first, django_ready
 from orionflow.cli.errors import CommandFailed, ExitCode
+from orionflow.cli.safe_text import cleaned, one_line
 from orionflow.cli.times import read_period
 from orionflow.contract.states import StateType
 
@@ -108,7 +109,7 @@ def ls(output: str) -> None:
         return
     for one in days:
         click.echo(
-            f"{one['day']}  {one['flow_runs']:>10,} flow runs  {one['task_runs']:>10,} task runs  "
+            f"{one_line(str(one['day']))}  {one['flow_runs']:>10,} flow runs  {one['task_runs']:>10,} task runs  "
             f"{one['bytes']:>14,} bytes"
         )
     if not days:
@@ -136,7 +137,7 @@ def verify(output: str) -> None:
         click.echo(json.dumps({"batches": len(batches), "flaws": flaws}))
     else:
         for flaw in flaws:
-            click.echo(flaw)
+            click.echo(one_line(flaw))
         click.echo(f"{len(batches):,} batches, {len(flaws)} flaws.", err=True)
     if flaws:
         raise click.exceptions.Exit(1)
@@ -168,9 +169,8 @@ def runs(
         click.echo(json.dumps([_as_json(one) for one in found]))
         return
     for one in found:
-        click.echo(
-            f"{one.id}  {one.expected:%Y-%m-%d %H:%M}  {one.state_name:<12}  {one.flow_name} / {one.name}  (archive)"
-        )
+        of = f"{one.expected:%Y-%m-%d %H:%M}  {one.state_name:<12}  {one.flow_name} / {one.name}"
+        click.echo(f"{one.id}  {one_line(of)}  (archive)")
     if not found:
         click.echo("No run in the archive fits.", err=True)
 
@@ -240,12 +240,13 @@ def _print_run_json(found: ArchivedRun) -> None:
 
 def _print_run(found: ArchivedRun) -> None:
     run = found.run
-    click.echo(f"{found.flow_name} / {run.name}  {run.state_name}  (archive, {found.batch.day})")
+    click.echo(one_line(f"{found.flow_name} / {run.name}  {run.state_name}  (archive, {found.batch.day})"))
     for state in found.states:
-        click.echo(f"  {state.timestamp:%Y-%m-%d %H:%M:%S}  {state.name}  {state.message or ''}".rstrip())
+        said = f"{state.timestamp:%Y-%m-%d %H:%M:%S}  {state.name}  {state.message or ''}"
+        click.echo(f"  {cleaned(said)}".rstrip())
     click.echo(f"{found.task_run_count:,} task runs")
     for task in found.task_runs:
-        click.echo(f"  {task.id}  {task.state_name:<12}  {task.name}")
+        click.echo(one_line(f"  {task.id}  {task.state_name:<12}  {task.name}"))
     click.echo(f"{found.log_count:,} lines of log")
     for line in found.logs:
-        click.echo(f"  {line.timestamp:%H:%M:%S}  {line.message}")
+        click.echo(f"  {line.timestamp:%H:%M:%S}  {cleaned(line.message)}")

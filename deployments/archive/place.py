@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from django.conf import settings
 
 VERSION = 1
 MANIFEST, CLEARED = "manifest.json", "cleared.json"
+# What readers look for in each batch, and how its files may be called.
+KINDS = frozenset({"flow_runs", "task_runs", "flow_run_states", "task_run_states", "logs", "artifacts"})
+_FILE_NAME = re.compile(r"\w+\.parquet", re.ASCII)
 _READ_AT_ONCE = 1024 * 1024
 
 
@@ -113,7 +117,7 @@ class Place:
         try:
             said = json.loads(self.files.cat_file(f"{folder}/{MANIFEST}"))
             return _batch(folder, said)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             message = f"The manifest of {folder} cannot be read ({type(error).__name__}); restore it from a copy."
             raise ArchiveUnavailable(message) from error
 
@@ -152,7 +156,7 @@ class Place:
     def add(self, *, day: str, files: Mapping[str, tuple[Path, int]], said: Mapping[str, Any]) -> Batch:
         """Copy files there, then say in a manifest that they are a batch."""
         folder = f"{self.root}/{day}/{secrets.token_hex(8)}"
-        self.files.makedirs(folder, exist_ok=True)
+        self._make_folder(folder)
         written = {}
         for name, (source, rows) in files.items():
             target = f"{folder}/{source.name}"
@@ -164,6 +168,13 @@ class Place:
         manifest = {"version": VERSION, "day": day, **said, "files": written}
         self._write(folder, MANIFEST, manifest)
         return _batch(folder, manifest)
+
+    def _make_folder(self, folder: str) -> None:
+        """Make the folder of a batch. On this machine nobody else may enter it: logs and parameters lie there."""
+        if self.is_local:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        else:
+            self.files.makedirs(folder, exist_ok=True)
 
     def mark_cleared(self, batch: Batch, *, now: datetime) -> None:
         self._write(batch.folder, CLEARED, {"cleared": now.isoformat()})
@@ -226,18 +237,36 @@ def _protocols(files: Any) -> tuple[str, ...]:
 
 
 def _batch(folder: str, said: Mapping[str, Any]) -> Batch:
+    """Read a manifest, which anybody may have written who may write there."""
     if said["version"] != VERSION:
         raise ValueError("another version")
+    files = {name: _file(**one) for name, one in said["files"].items()}
+    if missing := KINDS - files.keys():
+        raise ValueError(f"no file of {missing}")
     return Batch(
         folder=folder,
-        day=said["day"],
-        since=datetime.fromisoformat(said["since"]),
-        until=datetime.fromisoformat(said["until"]),
+        day=str(said["day"]),
+        since=_moment(said["since"]),
+        until=_moment(said["until"]),
         first=UUID(said["first"]),
         last=UUID(said["last"]),
-        written=datetime.fromisoformat(said["written"]),
-        files={name: File(**one) for name, one in said["files"].items()},
+        written=_moment(said["written"]),
+        files=files,
     )
+
+
+def _file(name: str, rows: int, bytes: int, sha256: str) -> File:
+    # It lies beside its manifest, and is no pattern of several.
+    if not _FILE_NAME.fullmatch(name):
+        raise ValueError("no name of a file")
+    return File(name, int(rows), int(bytes), str(sha256))
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a moment without a time zone")
+    return moment
 
 
 def _cleared(batch: Batch) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,14 +10,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.archive.place import Batch, Place, is_configured, needed, place
+from deployments.archive.place import ArchiveUnavailable, Batch, Place, is_configured, needed, place
 from deployments.archive.rows import as_id, as_model, in_utc
 from orchestration.sight import current_sight
 from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 
+logger = logging.getLogger("orion.archive")
+
 # So many batches are read at once, the newest first, until a page is full.
 BATCHES_AT_ONCE = 24
 MOST_TASK_RUNS, MOST_LINES = 1_000, 1_000
+# For one question, so that a file that unpacks to a lot fails instead of the server. Nothing is written to the disk.
+_BOUNDS = {"threads": "2", "memory_limit": "1GB", "temp_directory": ""}
 _CONSTANT = re.compile(r"'((?:[^']|'')*)'")
 _LISTED = (
     "id", "name", "flow_id", "flow_name", "state_type", "state_name", "expected_start_time", "created", "start_time",
@@ -238,15 +243,21 @@ def _query(
     files = [where.url(f"{batch.folder}/{batch.files[name].name}") for batch in batches if batch.files[name].rows]
     if not files:
         return [{"n": 0}] if "count(*)" in select else []
-    with duckdb.connect(":memory:", config={"threads": "2"}) as database:
-        if not where.is_local:
-            database.register_filesystem(where.files)
-        database.execute("SET TimeZone = 'UTC'")
-        source = "read_parquet(?, union_by_name = true, filename = true)"
-        # The files stand before every condition. By Arrow, as DuckDB wants a package more for moments in a time zone.
-        found = database.sql(select.format(files=source), params=[files, *params])
-        rows: list[dict[str, Any]] = found.to_arrow_table().to_pylist()
-        return rows
+    try:
+        with duckdb.connect(":memory:", config=_BOUNDS) as database:
+            if not where.is_local:
+                database.register_filesystem(where.files)
+            database.execute("SET TimeZone = 'UTC'")
+            source = "read_parquet(?, union_by_name = true, filename = true)"
+            # The files stand before every condition. By Arrow, as DuckDB wants a package more for moments in a time
+            # zone.
+            found = database.sql(select.format(files=source), params=[files, *params])
+            rows: list[dict[str, Any]] = found.to_arrow_table().to_pylist()
+            return rows
+    except (duckdb.Error, OSError) as error:
+        logger.warning("Files of the archive cannot be read: %s", error)
+        message = f"Files of the archive cannot be read ({type(error).__name__}); `orion archive verify` says which."
+        raise ArchiveUnavailable(message) from error
 
 
 def _folder(where: Place, batches: Sequence[Batch], filename: str) -> str:
