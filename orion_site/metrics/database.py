@@ -296,11 +296,14 @@ def _add_single_figures(found: DatabaseFigures, now: datetime) -> None:
 
 
 def _time_of(value: Any) -> datetime | None:
-    """When an id was made; None for those of other versions, which say nothing of it."""
+    """When an id was made; None for those of other versions, which say nothing of it, and of times that are none."""
     if value is None:
         return None
     one = dialect().read_uuid(value)
-    return datetime.fromtimestamp((one.int >> 80) / 1000, UTC) if one.version == 7 else None
+    try:
+        return datetime.fromtimestamp((one.int >> 80) / 1000, UTC) if one.version == 7 else None
+    except ValueError:
+        return None
 
 
 def _moment(value: Any) -> datetime | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from threading import Lock
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from prometheus_client.exposition import choose_encoder
@@ -41,6 +43,14 @@ shared = Shared()
 
 @requires(Action.READ_METRICS)
 def metrics(request: HttpRequest) -> HttpResponse:
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    encode, content_type = _encoder(request.headers.get("Accept", ""))
     families = [*families_of_database(shared.figures()), *siblings.siblings.families()]
     return HttpResponse(encode(Collected(families)), content_type=content_type)
+
+
+def _encoder(accept: str) -> tuple[Callable[[Any], bytes], str]:
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):
+        # A version that is none, such as `text/plain; version=latest`.
+        return choose_encoder("")

@@ -228,3 +228,8 @@ def test_a_server_of_an_earlier_version_moves_a_run_on_that_has_folded_states():
     assert history_of(run) == ["Pending", "Running", "Completed"]
     assert [state.timestamp for state in states_of(run)] == [later(1), later(5), later(6)]
     assert not list(violations(later(120)))
+
+
+@pytest.mark.parametrize("id", ["ffffffff-ffff-7fff-bfff-ffffffffffff", "00000000-0000-7000-8000-000000000000"])
+def test_an_id_of_a_time_that_nobody_has_is_not_found(api: Api, id: str):
+    assert api.call("GET", f"/task_run_states/{id}").status_code == 404

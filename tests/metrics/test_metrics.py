@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -97,6 +98,32 @@ def test_transitions_are_counted_when_they_are_committed(
         make_flow_run("RUNNING")
 
     assert read("orion_transitions_total", kind="flow-run", state="RUNNING") == before + 1
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/plain; version=latest",
+        "application/openmetrics-text; version=1.x",
+        "application/openmetrics-text; version=99999999999999999999; escaping=\xe4",
+        "text/plain; version=; q=",
+        ";,=;",
+    ],
+)
+def test_whatever_format_is_asked_for_there_is_an_answer(browser: Client, accept: str):
+    answer = browser.get("/metrics", headers={"accept": accept})
+
+    assert answer.status_code == 200
+    assert b"orion_build_info" in answer.content
+
+
+def test_an_id_of_a_time_that_is_none_hides_no_figures(browser: Client):
+    make_flow_run(id=UUID("ffffffff-ffff-7fff-bfff-ffffffffffff"))
+
+    answer = browser.get("/metrics")
+
+    assert answer.status_code == 200
+    assert b'orion_oldest_record_age_seconds{kind="runs"}' not in answer.content
 
 
 @pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text; version=1.0.0"])
