@@ -38,6 +38,8 @@ def converted(file: Path) -> Iterator[None]:
     if not has_text_ids(file):
         yield
         return
+    # A link stays one, and the new file is on the disk of the old one.
+    file = file.resolve()
     with closing(_connect(file)) as database:
         try:
             _keep_others_out(database, file)

@@ -21,6 +21,7 @@ from orionflow.agent.containers.docker_words import ended
 from orionflow.agent.containers.manifests import job_manifest, own_labels, secret_manifest
 from orionflow.agent.containers.orders import Origin, environment_for
 from orionflow.agent.containers.pods import Over, Runs, Waiting, verdict_of
+from orionflow.agent.containers.reports import LONGEST_TAIL, shown
 from orionflow.agent.containers.templates import NotStarted, filled_in
 from orionflow.contract.job_templates import default_job_template
 
@@ -314,3 +315,12 @@ def test_the_example_fits_the_usual_templates(number: int):
     assert misfit(template, pool["job_variables"], complete=True) is None
     assert "memroy" in str(misfit(template, {**pool["job_variables"], "memroy": "1g"}, complete=True))
     assert "image" in str(misfit(template, {}, complete=True))
+
+
+def test_last_lines_begin_with_a_line():
+    secret = "correct-horse-battery-staple"
+    lines = [f"password={secret}", "y" * (LONGEST_TAIL - 12), "end"]
+
+    assert "staple" not in shown(lines)
+    assert shown(lines).endswith("end")
+    assert len(shown(["z" * 9_000])) < LONGEST_TAIL + 50

@@ -100,6 +100,21 @@ def test_what_was_written_after_an_upgrade_was_killed_is_not_lost(file: Path):
     assert asked(file, "SELECT COUNT(*) FROM runs_flow WHERE name = 'renamed meanwhile'") == [(1,)]
 
 
+def test_a_file_behind_a_link_stays_where_it_is(file: Path):
+    disk = file.parent / "large disk"
+    disk.mkdir()
+    there = file.rename(disk / "orion-of-team.db")
+    file.symlink_to(there)
+
+    upgrade = orion(file.parent, "database", "upgrade")
+
+    assert upgrade.returncode == 0, upgrade.stderr
+    assert file.is_symlink()
+    assert kinds_of_ids(there) == {"blob"}
+    assert orion(file.parent, "database", "check", "--deep").returncode == 0
+    assert not [*disk.glob("*.converted*"), *disk.glob("*-journal"), *file.parent.glob("orion.db?*journal")]
+
+
 def test_a_file_that_others_have_open_is_left_as_it_is(file: Path):
     with closing(sqlite3.connect(file)) as other:
         other.execute("PRAGMA journal_mode = WAL")

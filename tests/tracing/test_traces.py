@@ -22,8 +22,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from orionflow import flow, get_run_logger, task, tracing
+from orionflow.contract.masking import KnownSecrets
 from orionflow.contract.traces import named_trace, span_id_of, trace_id_of
 from orionflow.task_runners import ConcurrentTaskRunner, ProcessTaskRunner
+from orionflow.tracing import spans as spans_module
+from orionflow.tracing.spans import LONGEST_TEXT
 from tests.site.running import environment, running_server
 from tests.tracing.flows import called, double
 
@@ -79,6 +82,24 @@ def test_a_subflow_is_below_its_caller(spans: InMemorySpanExporter):
     assert found["inner"].parent.span_id == found["outer"].context.span_id
     assert found["double"].parent.span_id == found["inner"].context.span_id
     assert len({one.context.trace_id for one in found.values()}) == 1
+
+
+def test_no_part_of_a_secret_is_left_where_a_long_traceback_is_cut(
+    spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+):
+    secret = "correct-horse-battery-staple"
+    monkeypatch.setattr("orionflow.tracing.spans.known", KnownSecrets())
+    spans_module.known.learn([secret])
+
+    @flow
+    def etl() -> None:
+        raise ValueError(secret + "x" * (LONGEST_TEXT - len(secret) + 8))
+
+    etl(return_state=True)
+
+    (own,) = spans.get_finished_spans()
+    assert "staple" not in str(own.events[0].attributes)
+    assert "staple" not in str(own.status.description)
 
 
 def test_each_attempt_is_a_span_linked_to_the_one_before(spans: InMemorySpanExporter):

@@ -149,7 +149,8 @@ class Attempt:
         said = {
             "exception.type": type(error).__qualname__,
             "exception.message": _shown(as_text(error)),
-            "exception.stacktrace": _shown("".join(lines)[-LONGEST_TEXT:]),
+            # Masked first: of a secret that is cut nobody knows the rest.
+            "exception.stacktrace": known.masked("".join(lines))[-LONGEST_TEXT:],
         }
         self._events.append(Event("exception", said, time.time_ns()))
 

@@ -31,5 +31,9 @@ def last_lines(text: str) -> list[str]:
 
 
 def shown(tail: Sequence[str]) -> str:
-    text = "\n".join(tail)[-LONGEST_TAIL:]
+    text = "\n".join(tail)
+    if len(text) > LONGEST_TAIL:
+        # From the beginning of a line, if there is one: nobody masks a secret whose first half is missing.
+        cut = text[-LONGEST_TAIL:]
+        text = cut.partition("\n")[2] or cut
     return f" Its last lines:\n{text}" if text else ""
