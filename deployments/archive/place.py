@@ -80,7 +80,7 @@ class Place:
     """An address of the archive."""
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        self.address = without_login(address)
         self.files, self.root = _file_system(address)
         # Manifests never change, so each is read once.
         self._known: dict[str, Batch] = {}
@@ -221,14 +221,21 @@ def needed(module: str) -> Any:
         raise ArchiveUnavailable(message) from None
 
 
+def without_login(address: str) -> str:
+    """Return an address as it is shown: viewers read what is wrong with the archive, too."""
+    scheme, mark, rest = address.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else address
+
+
 def _file_system(address: str) -> tuple[Any, str]:
-    core = needed("fsspec.core")
+    core, shown = needed("fsspec.core"), without_login(address)
     try:
         files, path = core.url_to_fs(address)
     except ImportError as error:
-        raise ArchiveUnavailable(f"The archive {address} needs a package that is not installed: {error}") from None
+        raise ArchiveUnavailable(f"The archive {shown} needs a package that is not installed: {error}") from None
     except (OSError, ValueError) as error:
-        raise ArchiveUnavailable(f"The archive {address} cannot be used: {error}") from error
+        said = str(error).replace(address, shown)
+        raise ArchiveUnavailable(f"The archive {shown} cannot be used: {said}") from error
     return files, str(path).rstrip("/")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from shlex import quote
 from typing import Any
 
 from django.conf import settings
@@ -160,7 +161,7 @@ def _made(claims: Mapping[str, Any]) -> Identity:
     if User.objects.filter(username=name).exists():
         raise NotLetIn(
             reason=f"There is another user {name!r} here. Whoever runs this server can link the two: "
-            f"orion user link {name} {claims['sub']}"
+            f"orion user link {quote(name)} {quote(str(claims['sub']))}"
         )
     user = create_user(name=name)
     return Identity.objects.create(user=user, issuer=settings.ORION_OIDC_ISSUER, subject=claims["sub"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 
 from orchestration.measured import Seen
 from orion_site.metrics.database import OTHERS, WITHOUT_QUEUE, DatabaseFigures, QueueFigures
@@ -105,7 +106,7 @@ def _waiting(seen: Observed) -> Iterator[Bottleneck]:
             evidence = (
                 f"{wait}: the {pool.agents} agents of pool {pool.name} execute {pool.used} of {pool.places} runs."
             )
-            fix = f"orion agent start --pool {pool.name} on another machine, or a higher --concurrency."
+            fix = f"orion agent start --pool {quote(pool.name)} on another machine, or a higher --concurrency."
             yield Bottleneck("agents", evidence, fix, weight)
         else:
             yield Bottleneck("queues", f"{wait}. {worst.text}", worst.fix, weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 from uuid import uuid4
 
@@ -207,6 +208,20 @@ def test_a_queue_is_served_by_an_agent_that_has_it_among_its_own_even_if_it_neve
 
     assert unserved == ["due", "no_agent"]
     assert codes(why(api, run)) == ["due"]
+
+
+def test_names_do_nothing_to_the_shell_that_a_way_out_is_pasted_into(api):
+    queue = make_queue()
+    WorkPool.objects.filter(pk=queue.work_pool_id).update(name="gpu box;reboot", fair_share="deployment")
+    WorkQueue.objects.filter(pk=queue.pk).update(name="$(reboot)")
+    run = deployed(queue=queue)
+    make_flow_run("RUNNING", deployment_id=run.deployment_id, work_queue_id=queue.pk)
+
+    fixes = [one["fix"] or "" for one in why(api, run)["reasons"]]
+
+    commands = [shlex.split(one.partition("orion ")[2]) for one in fixes if "orion " in one]
+    assert ["agent", "start", "--pool", "gpu box;reboot", "-q", "$(reboot)"] in commands
+    assert ["work-pool", "clear-fair-share", "gpu box;reboot"] in commands
 
 
 def test_the_way_to_serve_a_queue_names_its_pool_unless_it_is_the_default_one(api):

@@ -149,3 +149,17 @@ def test_what_runs_wrote_does_nothing_to_the_terminal(archive: Path, capsys: pyt
     shown = capsys.readouterr().out
     assert "\\x1b[2J gone" in shown
     assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://archivist:hunter22@127.0.0.1:9/runs", "vault://archivist:hunter22@host/runs"]
+)
+def test_the_password_in_an_address_is_not_shown(settings, address: str):
+    settings.ORION_ARCHIVE_PATH = address
+    places._places.clear()
+
+    answer = Client(headers={"host": "127.0.0.1:4200"}).get("/archive")
+
+    assert answer.status_code == 503
+    assert "The archive " in answer.content.decode()
+    assert "hunter22" not in answer.content.decode()

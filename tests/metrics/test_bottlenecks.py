@@ -54,6 +54,11 @@ BUSY = {"queues": [queue("agents_full")], "pools": [PoolFigures("p", 2, 8, 8)]}
         (seen(figures={"queues": [queue("no_agent")]}), "queues", ("5 due runs", "p/q", "Why.", "Mend it.")),
         (seen(figures={"queues": [queue("queue_full")]}), "queues", ("Why.", "Mend it.")),
         (seen(figures=BUSY), "agents", ("2 agents of pool p execute 8 of 8", "--concurrency")),
+        (
+            seen(figures={"queues": [queue("agents_full", pool="$(id)")], "pools": [PoolFigures("$(id)", 1, 1, 1)]}),
+            "agents",
+            ("--pool '$(id)' on",),
+        ),
         (seen(figures={"queues": [queue("starting")]}), "claims", ("free places", "ORION_BROKER_URL")),
         (seen(figures={"services": [service(lag=90)]}), "services", ("hints", "90 s", "orion services start")),
         (

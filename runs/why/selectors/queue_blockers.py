@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from shlex import quote
 from typing import Any
 from uuid import UUID
 
@@ -80,7 +81,7 @@ def _others_turn(run: FlowRun, pool: WorkPool) -> Iterator[Reason]:
         under_way = "1 run" if runs == 1 else f"{runs} runs"
         turns = f"In work pool {pool.name!r} runs take turns by {pool.fair_share}"
         text = f"{turns}, and its {whose} has {under_way} under way: those with fewer go first."
-        fix = f"Wait for its turn, or end the turns: orion work-pool clear-fair-share {pool.name}"
+        fix = f"Wait for its turn, or end the turns: orion work-pool clear-fair-share {quote(pool.name)}"
         yield Reason("fair_share", text, fix, run.next_scheduled_start_time)
 
 
@@ -123,7 +124,8 @@ def _of_its_pool(queue: WorkQueue) -> str:
 
 def _address(queue: WorkQueue) -> str:
     pool = queue.work_pool
-    return f"--pool {pool.name} -q {queue.name}" if pool and _of_its_pool(queue) else f"-q {queue.name}"
+    of_pool = f"--pool {quote(pool.name)} " if pool and _of_its_pool(queue) else ""
+    return f"{of_pool}-q {quote(queue.name)}"
 
 
 def _not_for_agents(run: FlowRun, deployment: Deployment | None, queue: WorkQueue, now: datetime) -> Iterator[Reason]:
