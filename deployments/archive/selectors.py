@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -61,6 +63,14 @@ class ListedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """Runs of the archive. `reached`: there was no time to look at those that were expected then or before."""
+
+    runs: Sequence[ListedRun]
+    reached: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ArchivedRun:
     """A run with what is kept of it, as objects that no database has."""
 
@@ -88,25 +98,34 @@ def batches_of(where: Place | None = None) -> list[Batch]:
     return (where or place()).batches()
 
 
-def archived_runs(wanted: Wanted, *, limit: int) -> list[ListedRun]:
+def archived_runs(wanted: Wanted, *, limit: int) -> Sequence[ListedRun]:
     """Return the newest runs that fit, by the time at which they were expected."""
-    where = place()
+    return archived_page(wanted, limit=limit).runs
+
+
+def archived_page(wanted: Wanted, *, limit: int, patience: float = inf) -> Found:
+    """Return the newest runs that fit, and after so many seconds how far back it has looked."""
+    where, began = place(), time.monotonic()
     seen = _seen()
     if seen is not None and not seen.names:
-        return []
+        return Found([])
     found: dict[UUID, ListedRun] = {}
-    left = [batch for batch in where.batches() if _may_hold(batch, wanted)]
+    every = where.batches()
+    left = [batch for batch in every if _may_hold(batch, wanted)]
     left.sort(key=lambda batch: batch.until, reverse=True)
+    newest: list[ListedRun] = []
     while left:
         now, left = left[:BATCHES_AT_ONCE], left[BATCHES_AT_ONCE:]
-        for run in _listed(where, now, wanted, seen, limit):
-            # Whoever changed after it was archived is there twice; the newer batch has it as it is.
-            if run.id not in found or _is_newer(run.batch, found[run.id].batch, where):
-                found[run.id] = run
+        found |= {run.id: run for run in _present(where, now, wanted, seen, limit, every)}
         newest = sorted(found.values(), key=lambda run: (run.expected, run.id), reverse=True)[:limit]
-        if len(newest) == limit and (not left or newest[-1].expected > left[0].until):
+        reached = left[0].until if left else None
+        if len(newest) == limit and (reached is None or newest[-1].expected > reached):
             break
-    return sorted(found.values(), key=lambda run: (run.expected, run.id), reverse=True)[:limit]
+        # Not without having come further back than the page before.
+        is_progress = reached is not None and (wanted.after is None or reached < wanted.after[0])
+        if reached is not None and is_progress and time.monotonic() - began >= patience:
+            return Found([run for run in newest if run.expected > reached], reached)
+    return Found(newest)
 
 
 def _may_hold(batch: Batch, wanted: Wanted) -> bool:
@@ -114,9 +133,40 @@ def _may_hold(batch: Batch, wanted: Wanted) -> bool:
     return (wanted.since is None or batch.until >= wanted.since) and (until is None or batch.since <= until)
 
 
-def _is_newer(one: str, other: str, where: Place) -> bool:
-    written = {batch.folder: batch.written for batch in where.batches()}
-    return written[one] > written[other]
+def _present(
+    where: Place, batches: Sequence[Batch], wanted: Wanted, seen: Seen | None, limit: int, every: Sequence[Batch]
+) -> list[ListedRun]:
+    """Return what is listed, but for runs of which there is a newer version: that one may fit no longer, or be hidden.
+
+    Whoever changed after it was archived is there twice.
+    """
+    asked = limit
+    while True:
+        listed = list(_listed(where, batches, wanted, seen, asked))
+        obsolete = _obsolete(where, listed, every)
+        kept = [run for run in listed if (run.id, run.batch) not in obsolete]
+        if len(listed) < asked or len(kept) >= limit:
+            return kept
+        asked += len(listed) - len(kept)
+
+
+def _obsolete(where: Place, listed: Sequence[ListedRun], every: Sequence[Batch]) -> set[tuple[UUID, str]]:
+    """Return the id and batch of those that a batch written later has as well."""
+    written = {batch.folder: batch.written for batch in every}
+    later = [
+        batch
+        for batch in every
+        if any(batch.written > written[run.batch] and batch.first <= run.id <= batch.last for run in listed)
+    ]
+    if not later:
+        return set()
+    select = "SELECT id, filename FROM {files} WHERE id IN (SELECT unnest(?))"
+    rows = _query(where, later, "flow_runs", select, [[run.id for run in listed]])
+    newest: dict[UUID, datetime] = {}
+    for row in rows:
+        id, at = as_id(row["id"]), written[_folder(where, later, row["filename"])]
+        newest[id] = max(at, newest.get(id, at))
+    return {(run.id, run.batch) for run in listed if run.id in newest and newest[run.id] > written[run.batch]}
 
 
 def _listed(

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from deployments.archive.place import ArchiveUnavailable, is_configured
-from deployments.archive.selectors import Wanted, archived_run, archived_runs
+from deployments.archive.selectors import Wanted, archived_page, archived_run
 from orion_site.accounts.permissions import Action, requires
 from orionflow.contract.states import TERMINAL, in_order
 from runs.models import TaskRun, TaskRunState
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 RUNS_PER_PAGE = 50
+# So long a page looks for runs; then it says how far back it came.
+PATIENCE_SECONDS = 5.0
+LAST_ID = UUID(int=2**128 - 1)
 DAY = timedelta(days=1)
 # What has not ended is never archived.
 STATES = [(value.lower(), value.capitalize()) for value in in_order(TERMINAL)]
@@ -64,17 +67,21 @@ def archive(request: HttpRequest) -> HttpResponse:
     if values["state"] and values["state"] not in dict(STATES):
         problems.append(f"{values['state']!r} is no state.")
         values["state"] = ""
-    after = Cursor.read(request.GET.get("after", ""))
+    before = Cursor.read(request.GET.get("after", ""))
     wanted = Wanted(
         since=since,
         until=until,
         states=[values["state"].upper()] if values["state"] else [],
         flow=values["flow"],
         name=values["q"],
-        after=(after.at, after.id) if after else None,
+        after=(before.at, before.id) if before else None,
     )
-    found = archived_runs(wanted, limit=RUNS_PER_PAGE + 1)
-    shown, is_more = found[:RUNS_PER_PAGE], len(found) > RUNS_PER_PAGE
+    found = archived_page(wanted, limit=RUNS_PER_PAGE + 1, patience=PATIENCE_SECONDS)
+    shown, after = found.runs[:RUNS_PER_PAGE], None
+    if len(found.runs) > RUNS_PER_PAGE:
+        after = Cursor(shown[-1].expected, shown[-1].id)
+    elif found.reached is not None:
+        after = Cursor(found.reached, LAST_ID)
     context = {
         "section": "runs",
         "runs": shown,
@@ -83,7 +90,8 @@ def archive(request: HttpRequest) -> HttpResponse:
         "state_choices": STATES,
         "is_filtered": any(values.values()),
         "is_first": "after" not in request.GET,
-        "next": address_after(request.GET, Cursor(shown[-1].expected, shown[-1].id) if is_more else None),
+        "reached": found.reached,
+        "next": address_after(request.GET, after),
     }
     return TemplateResponse(request, "deployments/archive.html", context)
 

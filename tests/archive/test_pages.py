@@ -11,7 +11,7 @@ from django.test import Client
 
 from deployments.archive import place as places
 from deployments.archive.selectors import Wanted, archived_run, archived_runs
-from deployments.archive.services import archive_runs
+from deployments.archive.services import archive_runs, write
 from deployments.models import Deployment
 from orchestration.services import propose_flow_run_state
 from orchestration.sight import seeing
@@ -38,9 +38,9 @@ def browser() -> Client:
     return Client(headers={"host": "127.0.0.1:4200"})
 
 
-def ended(state: str = "COMPLETED", **fields) -> FlowRun:
-    run = make_flow_run("RUNNING", now=OLD, **fields)
-    propose_flow_run_state(run_id=run.pk, proposed=make_state(state, message="it ended"), now=OLD, force=True)
+def ended(state: str = "COMPLETED", at=OLD, **fields) -> FlowRun:
+    run = make_flow_run("RUNNING", now=at, **fields)
+    propose_flow_run_state(run_id=run.pk, proposed=make_state(state, message="it ended"), now=at, force=True)
     return run
 
 
@@ -101,6 +101,41 @@ def test_pages_go_on(browser: Client, monkeypatch):
 
     assert {str(one.id) for page in (first, second) for one in page.context["runs"]} == runs
     assert not second.context["next"]
+
+
+def test_a_long_search_says_how_far_back_it_came_and_goes_on(browser: Client, monkeypatch):
+    monkeypatch.setattr("deployments.archive.selectors.BATCHES_AT_ONCE", 1)
+    monkeypatch.setattr("deployments.pages.archive.PATIENCE_SECONDS", 0.0)
+    runs = []
+    for days in (0, 1, 1, 2, 3):
+        runs.append(ended(at=OLD - days * DAY, name=f"of day {days}"))
+        archived()
+
+    address, shown_runs, pages = "", [], 0
+    while address or not pages:
+        page = browser.get(f"/archive{address}")
+        shown_runs += [one.id for one in page.context["runs"]]
+        address, pages = page.context["next"], pages + 1
+
+    assert pages > 2
+    assert sorted(shown_runs) == sorted(run.pk for run in runs)
+    first = browser.get("/archive?q=day+3")
+    assert first.context["runs"] == []
+    assert "There was time to look at runs back to" in shown(first)
+    assert "No run in the archive fits" not in shown(first)
+
+
+def test_a_run_that_was_archived_once_more_is_seen_by_its_newest_version_alone():
+    other, run = ended("FAILED", tags=["finance"]), ended("FAILED", tags=["finance"])
+    write(places.place(), [run.pk, other.pk], now=NOON - DAY)
+    FlowRun.objects.filter(pk=run.pk).update(tags=["board"], name="renamed", updated=NOON)
+    archived()
+
+    with seeing(NamedSight({"tag": {"finance"}}, reading=True)):
+        for limit in (1, 2, 10):
+            assert [one.id for one in archived_runs(Wanted(), limit=limit)] == [other.pk]
+        assert archived_run(run.pk) is None
+    assert {one.name for one in archived_runs(Wanted(), limit=10)} == {"renamed", other.name}
 
 
 @pytest.mark.parametrize("asked", ["since=yesterday", "until=9999-12-31", "state=odd", "after=x", "flow=%27"])
