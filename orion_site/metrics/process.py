@@ -12,7 +12,6 @@ from prometheus_client.process_collector import ProcessCollector
 from deployments.dispatch.waiting_agents import room
 from orchestration.measured import Distribution, claim_delay, report_delay
 from orion_site.database.sqlite.gate import gates
-from orion_site.http.sockets import counted
 from orion_site.http.thread_pools import pools
 from orion_site.metrics import event_loop
 from orion_site.metrics.transitions import transitions
@@ -84,6 +83,9 @@ def _requests() -> Iterator[Metric]:
 
 
 def _sockets() -> Iterator[Metric]:
+    # A program that serves itself has neither sockets nor the models of accounts behind them.
+    from orion_site.http.sockets import counted
+
     own = list(counted)
     yield gauge(
         "orion_sockets",

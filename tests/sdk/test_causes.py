@@ -7,6 +7,7 @@ import time
 import pytest
 
 from orionflow import flow, task
+from orionflow.contract.fingerprints import cause_of_state
 from orionflow.engine import causes
 from orionflow.states import Completed, Failed
 from orionflow.task_runners import ProcessTaskRunner
@@ -64,6 +65,33 @@ def test_a_flow_has_the_cause_of_the_first_task_that_failed():
 
     assert state.message == "2/2 runs failed."
     assert told(state)[0] == "KeyError"
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_task_that_could_not_start_has_the_cause_of_its_input(wait: bool):
+    @task
+    def total(rows: list[None]) -> None:
+        """Never starts."""
+
+    @flow
+    def waiting() -> None:
+        rows = load_rows.map([1, 2])
+        total(rows) if wait else total.submit(rows).result()
+
+    state = waiting(return_state=True)
+
+    assert "UpstreamFailed" in (state.message or "")
+    assert told(state) == ("KeyError", "test_causes.py:load_rows")
+
+
+def test_a_problem_of_an_input_has_its_words():
+    message = "The flow raised orionflow.errors.UpstreamFailed: The upstream run 'price-1' is Failed: The task raised "
+    message += "ValueError: 'h0ney' is not for sale; mark the argument with allow_failure() to run all the same."
+    given = {"fingerprint": "0" * 32, "type": "ValueError", "place": "shop.py:price"}
+
+    cause = cause_of_state(given, "Failed", message)
+
+    assert cause == cause_of_state(given, "Failed", "The task raised ValueError: 'h0ney' is not for sale")
 
 
 def test_a_returned_state_brings_its_cause():

@@ -79,7 +79,11 @@ class PausedRun(RunEnded):
 
 
 class UpstreamFailed(RunEnded):
-    """An input of a task did not complete, so the task did not start."""
+    """An input of a task did not complete, so the task did not start. `cause` is what the input failed by, if known."""
+
+    def __init__(self, message: str, *, cause: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class UnfinishedRun(OrionError):

@@ -48,6 +48,11 @@ _UNENDED = re.compile(r"[\[({][…#\s,;:=-]*$")
 _RAISED = re.compile(
     r"^(?:The (?:flow|task) raised |(?:Flow|Task) run encountered an exception[.:]? ?|The flow could not be loaded\. )"
 )
+# A task that could not start, or its flow, names the input that failed, which may name one in its turn.
+_UPSTREAM = re.compile(
+    r"^(?:[\w.]*UpstreamFailed: )?The upstream run \S.{0,300}? is \w+: (?=The (?:flow|task|upstream) )", re.DOTALL
+)
+_ADVICE = re.compile(r"; mark the argument with allow_failure\(\) to run all the same\.$")
 # Machines and agents fail for everybody; how a run's own process ends is the doing of its code.
 _OWN_END = re.compile(r"^The process of the run (?:exited|was killed|was ended)")
 _NAMED = re.compile(
@@ -102,7 +107,7 @@ def cause_of_state(
         return Cause(
             given["fingerprint"], kind, given.get("place", ""), normalised(words_of(kind, name, message) or "")
         )
-    words = _RAISED.sub("", message or "")
+    words = _raised(message)
     if match := _NAMED.match(words):
         return cause_of(match[1].rpartition(".")[2], match[2], scope=scope)
     if name == "Crashed" and not _SUM.match(words) and not _OWN_END.match(words):
@@ -117,11 +122,19 @@ def is_sum(words: str) -> bool:
 
 def words_of(type_name: str, state_name: str | None, message: str | None) -> str | None:
     """The words of an error in the message of its state, without its type; None where they are not there."""
-    words = " ".join(_RAISED.sub("", message or "").split())
+    words = " ".join(_raised(message).split())
     kind, _, rest = words.partition(": ")
     if kind.rpartition(".")[2] == type_name:
         return rest
     return words if state_name == type_name else None
+
+
+def _raised(message: str | None) -> str:
+    """The error in a message of a state: past the inputs that failed by it, and without our own first words."""
+    words = _RAISED.sub("", message or "")
+    while _ADVICE.search(words) and (further := _UPSTREAM.sub("", words)) != words:
+        words = _RAISED.sub("", _ADVICE.sub("", further))
+    return words
 
 
 def normalised(message: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from orionflow.contract.fingerprints import cause_of
 from orionflow.contract.states import BAD
-from orionflow.errors import OrionError
+from orionflow.errors import OrionError, UpstreamFailed
 from orionflow.recordable import as_text
 from orionflow.states import State
 
@@ -62,6 +62,9 @@ def _cause_of_exception(error: BaseException, function: Callable[..., Any], name
     # The exception of a task comes out of its flow, and of the flow around that: it is one cause.
     if noted := _noted(error):
         return noted
+    # A task that could not start failed by what its input failed by.
+    if type(error) is UpstreamFailed and error.cause:
+        return error.cause
     kind, first, trace = type(error).__name__, error, error.__traceback__
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]

@@ -110,6 +110,7 @@ def _completed_value(state: State[Any], run: str) -> Any:
     if not state.is_completed():
         raise UpstreamFailed(
             f"The upstream run {run} is {state.name}{': ' + state.message if state.message else ''}; "
-            "mark the argument with allow_failure() to run all the same."
+            "mark the argument with allow_failure() to run all the same.",
+            cause=state.state_details.cause,
         )
     return state.result()
