@@ -23,6 +23,7 @@ from django.db.models import Model
 from deployments.archive.place import ArchiveUnavailable, Batch, Place, place
 from deployments.archive.rows import Column, Writer, add_rows, as_id, columns_of
 from deployments.upkeep.services.retention import RUNS_AT_ONCE, delete_archived, old_families
+from orionflow.contract.states import TERMINAL
 from runs.models import Artifact, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
 
 logger = logging.getLogger("orion.archive")
@@ -64,17 +65,17 @@ def archive_age() -> timedelta | None:
 
 def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
     """Move runs that ended before then, with all below them, to the archive. Raises ArchiveUnavailable."""
-    target, done = place(), Archived()
+    target, done, before = place(), Archived(), now - older_than
     for batch in target.batches():
         if not batch.is_cleared:
-            clear(target, batch, now=now, deleted=done.deleted)
-    for runs in _batches(now - older_than):
+            clear(target, batch, before=before, now=now, deleted=done.deleted)
+    for runs in _batches(before):
         batch = write(target, runs, now=now)
         done.batches += 1
         done.flow_runs += batch.flow_runs
         done.task_runs += batch.task_runs
         done.bytes += batch.bytes
-        clear(target, batch, now=now, deleted=done.deleted)
+        clear(target, batch, before=before, now=now, deleted=done.deleted)
     if done.batches:
         logger.info("Archived %s flow runs in %s bytes at %s.", done.flow_runs, done.bytes, target.address)
     return done
@@ -189,14 +190,17 @@ def _own(run: FlowRun) -> list[str]:
 # --- deleting --------------------------------------------------------------------------------------------------------
 
 
-def clear(target: Place, batch: Batch, *, now: datetime, deleted: Counter[str]) -> None:
-    """Compare the batch with its manifest, and delete its runs from the database, unless they changed since."""
+def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, deleted: Counter[str]) -> None:
+    """Compare the batch with its manifest, and delete its runs from the database, unless they changed since.
+
+    Whatever the batch says, only those that ended before then: others may write there, too.
+    """
     if flaws := target.flaws(batch):
         raise ArchiveUnavailable(f"{flaws[0]} Nothing of it is deleted from the database.")
     kept = {name: _versions(target, batch, name) for name in ("flow_runs", "task_runs", "logs", "artifacts")}
     runs = list(kept["flow_runs"])
     for begin in range(0, len(runs), RUNS_AT_ONCE):
-        same = _unchanged(runs[begin : begin + RUNS_AT_ONCE], kept)
+        same = _unchanged(runs[begin : begin + RUNS_AT_ONCE], kept, before)
         if same:
             delete_archived(same, now=now, deleted=deleted)
     target.mark_cleared(batch, now=now)
@@ -212,11 +216,10 @@ def _versions(target: Place, batch: Batch, name: str) -> dict[UUID, tuple[Any, .
     return {as_id(id): tuple(rest) for id, *rest in zip(*columns, strict=True)}
 
 
-def _unchanged(runs: Sequence[UUID], kept: dict[str, dict[UUID, tuple[Any, ...]]]) -> list[UUID]:
+def _unchanged(runs: Sequence[UUID], kept: dict[str, dict[UUID, tuple[Any, ...]]], before: datetime) -> list[UUID]:
     """Those of the runs that are there as they were archived, with nothing below them that was not."""
-    there = {
-        id: tuple(rest) for id, *rest in FlowRun.objects.filter(pk__in=runs).values_list(*_version_columns("flow_runs"))
-    }
+    over = FlowRun.objects.filter(pk__in=runs, state_type__in=TERMINAL, state_timestamp__lt=before)
+    there = {id: tuple(rest) for id, *rest in over.values_list(*_version_columns("flow_runs"))}
     changed = {id for id, version in there.items() if kept["flow_runs"].get(id) != version}
     tasks = TaskRun.objects.filter(flow_run__in=runs).values_list("flow_run_id", *_version_columns("task_runs"))
     changed |= {run for run, id, *version in tasks.iterator() if kept["task_runs"].get(id) != tuple(version)}

@@ -13,10 +13,10 @@ from django.test import Client
 
 from deployments.archive import place as places
 from deployments.archive.selectors import Wanted, archived_run, archived_runs
-from deployments.archive.services import archive_runs
+from deployments.archive.services import archive_runs, write
 from orchestration.services import propose_flow_run_state
 from orion_site import archive_commands
-from runs.models import FlowRun
+from runs.models import FlowRun, Log
 from tests.factories import NOON, make_flow_run, make_log, make_state
 
 pytestmark = pytest.mark.django_db
@@ -163,3 +163,18 @@ def test_the_password_in_an_address_is_not_shown(settings, address: str):
     assert answer.status_code == 503
     assert "The archive " in answer.content.decode()
     assert "hunter22" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("archive", ["archive"], indirect=True)
+def test_a_forged_batch_deletes_no_run_that_is_not_old(archive: Path):
+    going, young = make_flow_run("RUNNING", now=OLD), make_flow_run("RUNNING", now=NOON - DAY)
+    propose_flow_run_state(run_id=young.pk, proposed=make_state("COMPLETED"), now=NOON - DAY)
+    for run in (going, young):
+        make_log("a line", flow_run=run, now=NOON - DAY)
+        write(places.place(), [run.pk], now=NOON - DAY)
+    ended()
+
+    archive_runs(older_than=14 * DAY, now=NOON)
+
+    assert {one.pk for one in FlowRun.objects.all()} == {going.pk, young.pk}
+    assert Log.objects.filter(flow_run_id__in=[going.pk, young.pk]).count() == 2
