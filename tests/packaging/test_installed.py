@@ -13,7 +13,7 @@ from tests.packaging.wheels import build_wheels, installed_packages, locked_vers
 
 pytestmark = pytest.mark.slow
 
-MOST_PACKAGES_OF_SDK, MOST_PACKAGES = 13, 75
+MOST_PACKAGES_OF_SDK, MOST_PACKAGES = 13, 76
 
 PROGRAM = """
 from orionflow import flow, task

@@ -78,10 +78,10 @@ def make_finished_runs(number: int) -> None:
             for one in own
         ]
     with connection.constraint_checks_disabled():
-        FlowRun.objects.bulk_create(runs)
-        TaskRun.objects.bulk_create(tasks)
-        FlowRunState.objects.bulk_create(states)
-        TaskRunState.objects.bulk_create(task_states)
+        FlowRun.objects.bulk_create(runs, batch_size=1000)
+        TaskRun.objects.bulk_create(tasks, batch_size=1000)
+        FlowRunState.objects.bulk_create(states, batch_size=1000)
+        TaskRunState.objects.bulk_create(task_states, batch_size=1000)
     Log.objects.bulk_create([Log(name="x", level=20, message="m", timestamp=NOW, flow_run_id=run.pk) for run in runs])
     Deadline.objects.bulk_create(
         [Deadline(flow_run=run, kind="start", due=run.state_timestamp, missed_at=NOW) for run in runs]
