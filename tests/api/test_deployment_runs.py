@@ -188,6 +188,28 @@ def test_job_variables_of_a_deployment_may_leave_the_rest_to_its_runs(api):
 SAID = [{}, {"image": "x"}, {"cpus": "two"}]
 
 
+@pytest.mark.parametrize("way", ["change", "deploy again", "move to the pool", "move to the pool later"])
+def test_no_way_to_a_schedule_leads_around_the_template_of_a_pool(api, way):
+    make_machines(api)
+    bad = {"job_variables": {"cpus": "all"}}
+    made = deploy(api, work_pool_name=None if "move" in way else "machines", **(bad if "move" in way else {})).json()
+
+    match way:
+        case "change":
+            answer = api.call("PATCH", f"/deployments/{made['id']}", bad)
+        case "deploy again":
+            answer = deploy(api, **bad)
+        case "move to the pool":
+            answer = api.call("PATCH", f"/deployments/{made['id']}", {"work_pool_name": "machines"})
+        case _:
+            answer = deploy(api, work_pool_name="machines")
+
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "job_variables_misfit"
+    kept = api.call("GET", f"/deployments/{made['id']}").json()
+    assert (kept["work_pool_name"], kept["infra_overrides"]) != ("machines", bad["job_variables"])
+
+
 def make_machines(api):
     variables = {"properties": {"cpus": {"type": "integer"}, "image": {"type": "string"}}, "required": ["cpus"]}
     template = {"job_configuration": {"cpus": "{{ cpus }}", "image": "{{ image }}"}, "variables": variables}

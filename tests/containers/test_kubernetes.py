@@ -297,11 +297,11 @@ def test_a_manifest_that_is_wrong_names_the_field(
 ):
     start_kubernetes_agent()
 
-    run = kubernetes_pool.run("doubling", variables={"volumes": [{"name": "x", "emptyDirr": {}}]})
+    run = kubernetes_pool.run("doubling", variables={"tolerations": [{"operatorr": "Exists"}]})
 
     message = api.until_ended(run)["message"]
-    assert "spec.template.spec.volumes" in message
-    assert "emptyDirr" in message
+    assert "spec.template.spec.tolerations" in message
+    assert "operatorr" in message
 
 
 def test_another_namespace_than_the_agents_is_refused_with_words(

@@ -324,3 +324,34 @@ def test_last_lines_begin_with_a_line():
     assert "staple" not in shown(lines)
     assert shown(lines).endswith("end")
     assert len(shown(["z" * 9_000])) < LONGEST_TAIL + 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "volume"),
+    [
+        ("docker", "/:/host"),
+        ("docker", "./here:/there"),
+        ("docker", "/var/run/docker.sock:/var/run/docker.sock"),
+        ("docker", "~/.ssh:/ssh"),
+        ("docker", "C:\\\\Users:/c"),
+        ("kubernetes", {"name": "v", "secret": {"secretName": "orion"}}),
+        ("kubernetes", {"name": "v", "hostPath": {"path": "/"}}),
+        ("kubernetes", {"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}),
+        ("kubernetes", {"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io"}}),
+    ],
+)
+def test_the_usual_template_gives_nobody_the_machine_or_a_secret(kind: str, volume: object):
+    template = default_job_template(kind)
+
+    assert "volumes" in str(misfit(template, {"image": "flows:1", "volumes": [volume]}, complete=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "volumes"),
+    [
+        ("docker", ["census-cache:/cache", "a.b_c:/x/y:ro", "data:/data:ro,z"]),
+        ("kubernetes", [{"name": "a", "emptyDir": {}}, {"name": "b", "persistentVolumeClaim": {"claimName": "data"}}]),
+    ],
+)
+def test_the_usual_template_takes_volumes_of_ones_own(kind: str, volumes: object):
+    assert misfit(default_job_template(kind), {"image": "flows:1", "volumes": volumes}, complete=True) is None

@@ -86,8 +86,7 @@ def create_deployment(
         refuse_secrets_of_others(deployment, columns)
         columns = {**_filled_in(columns), **_signed(columns, is_new=known is None)}
         _set(deployment, {**columns, **_queue_columns(deployment, pool_name, queue_name, now)}, check_parameters=True)
-        if pool_name is not None:
-            refuse_odd_job_variables(deployment.work_queue, columns.get("job_variables") or {}, complete=False)
+        _refuse_odd_job_variables(deployment, columns, pool_name, queue_name)
         if known:
             deployment.save(update_fields=[*_names(columns, pool_name, queue_name), "updated"])
             replace_schedules(deployment, before, schedules, now)
@@ -130,6 +129,7 @@ def update_deployment(
             {**changes, **_queue_columns(deployment, pool_name, queue_name, now)},
             check_parameters=bool(checked),
         )
+        _refuse_odd_job_variables(deployment, changes, pool_name, queue_name)
         deployment.save(update_fields=[*_names(changes, pool_name, queue_name), "updated"])
         if schedules is not None:
             replace_schedules(deployment, before, schedules, now)
@@ -230,6 +230,14 @@ def _set(deployment: Deployment, columns: Mapping[str, Any], *, check_parameters
 def _refuse_bad_schema(schema: Mapping[str, Any] | None) -> None:
     if schema and (reason := flaw_of_schema(schema)):
         raise BadParameterSchema(reason=reason)
+
+
+def _refuse_odd_job_variables(
+    deployment: Deployment, columns: Mapping[str, Any], pool_name: str | None, queue_name: str | None
+) -> None:
+    """Judge what the deployment says now, where it says something new: runs of its schedules are not judged again."""
+    if "job_variables" in columns or pool_name is not None or queue_name is not None:
+        refuse_odd_job_variables(deployment.work_queue, deployment.job_variables or {}, complete=False)
 
 
 def _queue_columns(

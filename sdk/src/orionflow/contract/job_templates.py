@@ -11,6 +11,23 @@ from typing import Any
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _LIST_OF_TEXTS = {"type": "array", "items": {"type": "string"}}
 _OBJECTS = {"type": "array", "items": {"type": "object"}}
+# What is the machine's, a secret or a token of the cluster is for whoever owns the pool to give.
+_NAMED_VOLUMES = {
+    "type": "array",
+    "items": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]*:/[^:]*(:[A-Za-z,]+)?$"},
+}
+_POD_VOLUMES = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            **{kind: {"type": "object"} for kind in ("emptyDir", "persistentVolumeClaim", "ephemeral", "configMap")},
+        },
+        "required": ["name"],
+        "additionalProperties": False,
+    },
+}
 _QUANTITY = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"}
 _POSITIVE = {"type": "number", "exclusiveMinimum": 0}
 
@@ -51,7 +68,7 @@ _DOCKER: dict[str, dict[str, Any]] = {
     "pids_limit": _variable("Processes", "The most processes and threads.", {"type": "integer", "minimum": 1}),
     "networks": _variable("Networks", "Names of networks to join.", _LIST_OF_TEXTS),
     "network_mode": _variable("Network mode", "Such as host or none.", {"type": "string"}),
-    "volumes": _variable("Volumes", "As `name:/path` or `/host/path:/path:ro`.", _LIST_OF_TEXTS),
+    "volumes": _variable("Volumes", "Named ones, as `name:/path` or `name:/path:ro`.", _NAMED_VOLUMES),
     "auto_remove": _variable(
         "Remove", "Whether the container is removed when its end is recorded.", {"type": "boolean"}, default=True
     ),
@@ -72,7 +89,9 @@ _KUBERNETES: dict[str, dict[str, Any]] = {
     "memory_limit": _variable("Memory limit", "Such as 1Gi.", _QUANTITY),
     "node_selector": _variable("Node selector", "Labels that a node must have.", _TEXTS),
     "tolerations": _variable("Tolerations", "Taints that the pod tolerates.", _OBJECTS),
-    "volumes": _variable("Volumes", "As a pod's manifest has them.", _OBJECTS),
+    "volumes": _variable(
+        "Volumes", "As in a pod's manifest: emptyDir, persistentVolumeClaim, ephemeral or configMap.", _POD_VOLUMES
+    ),
     "volume_mounts": _variable("Mounts", "As a container's manifest has them.", _OBJECTS),
     "finished_job_ttl": _variable(
         "Time to live", "How many seconds a finished Job stays, with its pod and secret.",
