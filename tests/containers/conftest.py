@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from orionflow.contract.job_templates import default_job_template
 from tests.agents.running import QUICK, Agent, Api, running_agent
 from tests.conftest import DATABASE
 from tests.containers.cluster import Cluster
@@ -37,8 +38,11 @@ class Pool:
 
     def __init__(self, api: Api, kind: str, **variables: Any) -> None:
         self.api, self.name = api, f"p-{uuid4().hex[:10]}"
+        template = default_job_template(kind)
+        if "network_mode" in variables:
+            template["job_configuration"]["network_mode"] = variables.pop("network_mode")
         self.variables = variables
-        api.post("/work_pools/", {"name": self.name, "type": kind})
+        api.post("/work_pools/", {"name": self.name, "type": kind, "base_job_template": template})
 
     def deploy(self, flow: str, *, fields: dict[str, Any] | None = None, **variables: Any) -> str:
         own = {**self.variables, **variables}

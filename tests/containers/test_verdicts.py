@@ -346,6 +346,17 @@ def test_the_usual_template_gives_nobody_the_machine_or_a_secret(kind: str, volu
     assert "volumes" in str(misfit(template, {"image": "flows:1", "volumes": [volume]}, complete=True))
 
 
+@pytest.mark.parametrize("mode", ["host", "container:orion-server", "ns:/proc/1/ns/net"])
+def test_the_usual_template_gives_nobody_the_network_of_the_machine(mode: str):
+    template = default_job_template("docker")
+
+    for said in ({"network_mode": mode}, {"networks": [mode]}, {"networks": ["shop", mode]}):
+        assert "network" in str(misfit(template, {"image": "flows:1", **said}, complete=True))
+        assert "network" in str(misfit(template, {"image": "flows:1", **said}, complete=False))
+    own = {"image": "flows:1", "networks": ["shop_default", "hosts"], "network_mode": "none"}
+    assert misfit(template, own, complete=True) is None
+
+
 @pytest.mark.parametrize(
     ("kind", "volumes"),
     [

@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
-_LIST_OF_TEXTS = {"type": "array", "items": {"type": "string"}}
 _OBJECTS = {"type": "array", "items": {"type": "object"}}
 # What is the machine's, a secret or a token of the cluster is for whoever owns the pool to give.
 _NAMED_VOLUMES = {
     "type": "array",
     "items": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]*:/[^:]*(:[A-Za-z,]+)?$"},
+}
+_OWN_NETWORKS = {
+    "type": "array",
+    "items": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", "not": {"enum": ["host"]}},
 }
 _POD_VOLUMES = {
     "type": "array",
@@ -66,8 +69,9 @@ _DOCKER: dict[str, dict[str, Any]] = {
     ),
     "cpus": _variable("CPUs", "The most processor time, such as 0.5 or 2.", _POSITIVE),
     "pids_limit": _variable("Processes", "The most processes and threads.", {"type": "integer", "minimum": 1}),
-    "networks": _variable("Networks", "Names of networks to join.", _LIST_OF_TEXTS),
-    "network_mode": _variable("Network mode", "Such as host or none.", {"type": "string"}),
+    "networks": _variable("Networks", "Names of networks to join.", _OWN_NETWORKS),
+    # On the machine's own network, its servers take a container for whoever has the same number of user.
+    "network_mode": _variable("Network mode", "bridge or none.", {"enum": ["bridge", "none"]}),
     "volumes": _variable("Volumes", "Named ones, as `name:/path` or `name:/path:ro`.", _NAMED_VOLUMES),
     "auto_remove": _variable(
         "Remove", "Whether the container is removed when its end is recorded.", {"type": "boolean"}, default=True
