@@ -67,6 +67,8 @@ class Call:
     is_childless: bool = False
     # Whether the call ran again later, as a run of its own beside this one.
     was_renewed: bool = False
+    # Whether its inputs were there: a call that waited for them in vain runs for the first time, and has another key then.
+    has_begun: bool = True
     # Whether the process of the run made the current state, with an id from its own clock.
     ended_itself: bool = True
     end: datetime | None = None
@@ -198,7 +200,8 @@ def _judge(tree: Tree, run_id: UUID, chosen: frozenset[UUID], now: datetime, pla
             plan.reused.append(call)
             plan.by_order += not call.is_identified
             continue
-        plan.again.append((call, cause))
+        if call.has_begun:
+            plan.again.append((call, cause))
         if call.state_id is not None:
             if cause in SET_ASIDE:
                 plan.set_aside.append(call.state_id)
@@ -206,7 +209,8 @@ def _judge(tree: Tree, run_id: UUID, chosen: frozenset[UUID], now: datetime, pla
                 plan.entered.append(call.state_id)
         if call.child_id in tree and call.child_id is not None:
             if cause in SET_ASIDE:
-                plan.again.extend((inner, Cause.INSIDE) for inner in _everything(tree, call.child_id))
+                inside = _everything(tree, call.child_id)
+                plan.again.extend((inner, Cause.INSIDE) for inner in inside if inner.has_begun)
             else:
                 _judge(tree, call.child_id, chosen, now, plan)
 

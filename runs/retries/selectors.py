@@ -162,6 +162,7 @@ def _call(
         child_id=child_id,
         is_deployed=child_id is not None and nested[child_id].is_deployed,
         is_childless=named is not None and child_id is None,
+        has_begun=row["state_name"] != "NotReady",
         ended_itself=named is None and row["state_name"] != "Cached",
         end=end,
         lasted=lasted,

@@ -250,3 +250,24 @@ def test_the_preview_says_what_comes_and_the_value_is_that_of_a_fresh_run(
 
     for _ in range(2):
         run_id = check_retry(fn, run_id, data, expected)
+
+
+@pytest.mark.parametrize("of", ["kept", "odd"])
+@pytest.mark.parametrize("fn", [generated, generated_async], ids=["sync", "async"])
+def test_a_call_whose_input_failed_runs_for_the_first_time(fn: Flow[Any, Any], of: str):
+    PROGRAM[0] = (Step("call", "kept", 0), Step("submit", of, 1, fails=True), Step("submit", of, 0, (1,)))
+    FAILING[0] = True
+    first = called(fn)
+    FAILING[0] = False
+    run_id = first.state_details.flow_run_id
+    assert run_id is not None
+
+    with OrionClient() as client:
+        preview = client.send(preview_retry(run_id, from_tasks=["@failed"], new_run=False, process=HERE))
+        client.send(retry_flow_run(run_id, from_tasks=["@failed"], id=uuid7(), new_run=False, process=HERE))
+    call_flow_for_run(fn, run_id, {})
+
+    with OrionClient() as client:
+        (retry,) = client.send(read_retries(run_id))
+    assert (preview.reused, preview.again) == (1, 1)
+    assert retry.outcome == {"attempt": 2, "reused": 1, "again": 1, "new": 1}

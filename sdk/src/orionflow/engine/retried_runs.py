@@ -62,7 +62,7 @@ class RetriedRun:
             found = self._judged(key, before, known)
         is_taken = isinstance(found, State) or (found is None and _can_be_taken(key, known))
         # Of a call that is new the API knows no state.
-        self._api.tally.count(is_taken=is_taken, is_known=before is not None or known is not None)
+        self._api.tally.count(is_taken=is_taken, is_known=_has_begun(before) or _has_begun(known))
         return found
 
     def _judged(self, key: str, before: State[Any] | None, known: State[Any] | None) -> State[Any] | Again | None:
@@ -100,6 +100,11 @@ class RetriedRun:
         except ApiError as error:
             return f"What was taken up could not be reported: {error}"
         return f"Of its calls {tally.reused} reused a result, {tally.again} ran again, and {tally.new} were new."
+
+
+def _has_begun(state: State[Any] | None) -> bool:
+    """Whether it is the state of a call whose inputs were there."""
+    return state is not None and state.name != "NotReady"
 
 
 def _can_be_taken(key: str, state: State[Any] | None) -> bool:
