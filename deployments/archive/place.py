@@ -149,7 +149,8 @@ class Place:
         """Some columns of one of the batch's files, as an Arrow table."""
         parquet = needed("pyarrow.parquet")
         with self.files.open(f"{batch.folder}/{batch.files[name].name}", "rb") as file:
-            return parquet.read_table(file, columns=columns)
+            # Not by threads of Arrow's own, which read Python's file: one that is left when a command ends aborts it.
+            return parquet.ParquetFile(file, pre_buffer=False).read(columns=columns, use_threads=False)
 
     # --- writing ---
 
