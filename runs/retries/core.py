@@ -67,7 +67,7 @@ class Call:
     is_childless: bool = False
     # Whether the call ran again later, as a run of its own beside this one.
     was_renewed: bool = False
-    # Whether its inputs were there: a call that waited for them in vain runs for the first time, and has another key then.
+    # Whether its inputs were there: a call that waited for them in vain runs for the first time, under another key.
     has_begun: bool = True
     # Whether the process of the run made the current state, with an id from its own clock.
     ended_itself: bool = True
