@@ -379,7 +379,9 @@ def test_planned_runs_never_push_what_failed_off_the_page(browser: Client):
 
 
 def test_the_next_day_is_a_track_for_each_deployment_with_what_its_schedule_names(browser: Client):
-    make_deployment("hourly", schedules=[HOURLY])
+    # Its next run is half an hour away, whenever this is asked.
+    half_past = {"anchor_date": (timezone.now() + timedelta(minutes=30)).isoformat()}
+    make_deployment("hourly", schedules=[{**HOURLY, **half_past}])
     make_deployment("seconds", schedules=[{**HOURLY, "interval": 10}])
     make_deployment("paused", schedules=[HOURLY], paused=True)
     due = timezone.now() + timedelta(hours=23)
