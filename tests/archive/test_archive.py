@@ -33,13 +33,6 @@ DAY = timedelta(days=1)
 OLD = NOON - 20 * DAY
 
 
-@pytest.fixture(autouse=True)
-def archive(settings, tmp_path: Path) -> Path:
-    settings.ORION_ARCHIVE_PATH = str(tmp_path / "archive")
-    places._places.clear()
-    return tmp_path / "archive"
-
-
 def ended(at=OLD, state: str = "COMPLETED", tasks: int = 2, **fields) -> FlowRun:
     run = make_flow_run("RUNNING", now=at, **fields)
     for _ in range(tasks):

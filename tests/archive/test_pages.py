@@ -26,13 +26,6 @@ DAY = timedelta(days=1)
 OLD = NOON - 20 * DAY
 
 
-@pytest.fixture(autouse=True)
-def archive(settings, tmp_path: Path) -> Path:
-    settings.ORION_ARCHIVE_PATH = str(tmp_path / "archive")
-    places._places.clear()
-    return tmp_path / "archive"
-
-
 @pytest.fixture
 def browser() -> Client:
     return Client(headers={"host": "127.0.0.1:4200"})

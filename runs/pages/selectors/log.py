@@ -186,10 +186,10 @@ def _stretch(
     if end:
         found = found.filter(**{f"timestamp__{'gte' if newest_first else 'lte'}": end})
     rows = list(_as_lines(in_order(found, by="timestamp", after=begin, newest_first=newest_first), whole)[: size + 1])
-    shown = [Line(*row) for row in rows[:size]]
-    if len(rows) > size:
-        return Stretch(shown, shown[-1].place)
-    return Stretch(shown, Cursor(end, FIRST_ID if newest_first else LAST_ID) if end else None, end)
+    found_here = _cut([Line(*row) for row in rows], size)
+    if found_here.further or not end:
+        return found_here
+    return Stretch(found_here.lines, Cursor(end, FIRST_ID if newest_first else LAST_ID), end)
 
 
 def _end_of_search(lines: QuerySet[Log], begin: Cursor | None, newest_first: bool) -> datetime | None:

@@ -95,7 +95,7 @@ class DockerContainers(Remote):
         own = {"agent": self._origin.agent, "pool": self._origin.pool, "api": self._origin.api}
         return [f"{LABEL}{name}={value}" for name, value in own.items()]
 
-    # --- beginning ---
+    # --- starting ---
 
     def _launch(self, held: Held, order: Mapping[str, Any]) -> None:
         job = self._job_of(order["deployment"].get("job_variables") or {})

@@ -125,7 +125,7 @@ class KubernetesJobs(Remote):
         except (KeyError, ValueError):
             return None
 
-    # --- beginning ---
+    # --- starting ---
 
     def _launch(self, held: Held, order: Mapping[str, Any]) -> None:
         job = self._job_of(order["deployment"].get("job_variables") or {})
