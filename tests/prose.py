@@ -6,10 +6,11 @@ Help of commands, messages of errors and descriptions of the API are read where 
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.words import printed
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTED = tomllib.loads((ROOT / "tests" / "prose.toml").read_text(encoding="utf-8"))
@@ -70,12 +71,5 @@ def findings() -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}:{line}: {what}"
 
 
-def main() -> int:
-    found = list(findings())
-    for line in found:
-        print(line, file=sys.stderr)
-    return int(bool(found))
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(printed(findings()))

@@ -57,11 +57,16 @@ def findings() -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}: struck: {word} ({number}). {advice[word]}"
 
 
-def main() -> int:
-    found = list(findings())
-    for line in found:
+def printed(found: Iterator[str]) -> int:
+    """Print findings on stderr, and return the exit code."""
+    lines = list(found)
+    for line in lines:
         print(line, file=sys.stderr)
-    return int(bool(found))
+    return int(bool(lines))
+
+
+def main() -> int:
+    return printed(findings())
 
 
 if __name__ == "__main__":

@@ -148,14 +148,14 @@ Values = Iterable[tuple[tuple[str, ...], float]]
 
 
 def gauge(name: str, meaning: str, labels: tuple[str, ...], values: Values) -> Metric:
-    family = GaugeMetricFamily(name, meaning, labels=labels)
-    for key, value in values:
-        family.add_metric(key, value)
-    return family
+    return _filled(GaugeMetricFamily(name, meaning, labels=labels), values)
 
 
 def counter(name: str, meaning: str, labels: tuple[str, ...], values: Values) -> Metric:
-    family = CounterMetricFamily(name, meaning, labels=labels)
+    return _filled(CounterMetricFamily(name, meaning, labels=labels), values)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> Metric:
     for key, value in values:
         family.add_metric(key, value)
     return family
