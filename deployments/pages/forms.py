@@ -23,18 +23,18 @@ class PoolForm(forms.Form):
         empty_value=None,
         max_length=255,
         validators=[RegexValidator(FAIR_SHARE_PATTERN, "Write deployment, author, or tag:… such as tag:team.")],
-        help_text="By what runs of one priority take turns: deployment, author (of the deployment), or tag:team for "
-        "its tag that begins with team:. Empty: who waits longest goes first.",
+        help_text="Lets runs of one priority take turns: by deployment, by author (of the deployment), or by tag:team, "
+        "the tag that begins with team:. Empty: who waits longest goes first.",
     )
     base_job_template = ObjectField(
         required=False,
         label="Job template",
-        help_text="What runs may say about their surroundings, as JSON. With {} pools of containers get the usual one.",
+        help_text="What runs may ask of their surroundings, as JSON. With {} pools of containers get the usual one.",
     )
 
 
 class NewPoolForm(PoolForm):
-    name = NameField(help_text="Deployments name it.")
+    name = NameField(help_text="Deployments name the pool that their runs wait in.")
     type = forms.ChoiceField(
         choices=[
             ("prefect-agent", "Orion's agents (and agents of Prefect)"),
@@ -42,13 +42,13 @@ class NewPoolForm(PoolForm):
             ("docker", "Orion's agents: Docker containers"),
             ("kubernetes", "Orion's agents: Kubernetes Jobs"),
         ],
-        help_text="Who executes the runs. It stays as it is.",
+        help_text="What executes the runs. This cannot be changed later.",
     )
     field_order = ("name", "type", "description", "concurrency_limit", "fair_share", "base_job_template")
 
 
 class QueueForm(forms.Form):
-    name = NameField(help_text="Deployments and agents name it.")
+    name = NameField(help_text="Deployments and agents name the queue.")
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}))
     priority = NumberField(
         least=1, required=False, help_text="1 is the most urgent. Queues from there on move back by one."

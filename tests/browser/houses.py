@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from django.urls import reverse
 from playwright.sync_api import BrowserContext
 
 from tests import warm
@@ -19,12 +21,27 @@ from tests.site.running import RunningServer, environment, running_server, servi
 FURNISH = """
 import sys, json, django
 django.setup()
-from tests.web import test_hostile_pages as pages
+from tests.browser.houses import addresses
 from tests.web.furnished import EVIL, furnished
-house = furnished(EVIL if sys.argv[1] == "evil" else "nightly load")
-found = {name: pages.address_of(*one, house).path for name, one in zip(pages.IDS, pages.PATTERNS)}
-print(json.dumps(found | {"search": "/search", "settings": "/settings"}))
+print(json.dumps(addresses(furnished(EVIL if sys.argv[1] == "evil" else "nightly load"))))
 """
+# Pages that belong to no app of the dashboard, with the ids or words in their addresses.
+OTHERS: dict[str, list[str]] = {
+    "search": [],
+    "help": [],
+    "help-page": ["howto/on-a-server"],
+    "audit": [],
+    "sign-in": [],
+    "settings": [],
+    "change-setting": ["ORION_LATE_AFTER_SECONDS"],
+    "keys": [],
+    "users": [],
+    "new-user": [],
+    "user": ["user_id"],
+    "groups": [],
+    "new-group": [],
+    "group": ["group_id"],
+}
 # What a page shows besides what it opens with.
 MORE = {
     "runs:run": [
@@ -53,6 +70,9 @@ MORE = {
         "?when=json&do=json",
     ],
     "search": ["?q=load"],
+    "deployments:archive": ["?q=nothing-of-this-name", "?since=yesterday"],
+    "audit": ["?who=nobody"],
+    "help": ["?q=postgresql", "?q=nothingofthisname"],
 }
 FRAMEWORKS = ["/api/", "/api/flows/", "/admin/", "/admin/runs/flow/", "/admin/runs/flowrun/", "/docs", "/redoc"]
 # Those that stand for the others where time is short.
@@ -81,13 +101,24 @@ class House:
         return self.everywhere if walk == "every page" else [self.pages[name] for name in FEW]
 
 
+def addresses(house: dict[str, Any]) -> dict[str, str]:
+    """The paths of all pages, by name, for the rows of a furnished house."""
+    from tests.web import test_hostile_pages as pages
+
+    found = {name: pages.address_of(*one, house).path for name, one in zip(pages.IDS, pages.PATTERNS, strict=True)}
+    return found | {
+        name: reverse(name, args=[house.get(word, word) for word in words]) for name, words in OTHERS.items()
+    }
+
+
 @contextmanager
-def furnished_server(home: Path, text: str) -> Iterator[House]:
+def furnished_server(home: Path, text: str, **more: str) -> Iterator[House]:
     """`text`: every text is markup where it is `evil`, and a few words where it is `plain`."""
-    with running_server(home) as server:
+    more |= {"ORION_ARCHIVE_PATH": str(home / "archive")}
+    with running_server(home, **more) as server:
         made = warm.run(
             [sys.executable, "-c", FURNISH, text],
-            env=environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings"),
+            env=environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings", **more),
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -100,17 +131,18 @@ def furnished_server(home: Path, text: str) -> Iterator[House]:
 def overfull_server(home: Path) -> Iterator[RunningServer]:
     """More of everything than fits, on a server that neither ticks nor runs anything."""
     ready_home(home)
+    archive = {"ORION_ARCHIVE_PATH": str(home / "archive")}
     warm.run(
         [
             sys.executable,
             "-c",
             "import django; django.setup(); from tests.browser.sample.overfull import write; write()",
         ],
-        env=environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings"),
+        env=environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings", **archive),
         cwd=ROOT,
         check=True,
     )
-    with running_server(home, "--no-services") as server:
+    with running_server(home, "--no-services", **archive) as server:
         yield server
 
 

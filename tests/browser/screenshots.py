@@ -47,7 +47,21 @@ PAGES = {
     "run-radar": "/runs/{nested}?tab=graph&view=radar",
     "run-nested": "/runs/{nested}",
     "run-retried": "/runs/{retried}",
+    "run-results": "/runs/{mapped}?tab=results",
+    "run-time": "/runs/{mapped}?tab=time",
+    "run-tasks": "/runs/{mapped}?tab=tasks",
+    "run-retry-from": "/runs/{failed}/retry-from",
+    "compare": "/runs/{last_good}..{failed}",
+    "problems": "/problems",
+    "problem": "/problems/{problem}",
+    "bulk": "/runs/all/retry?state=failed",
+    "bulk-actions": "/bulk",
+    "common": "/runs/common?state=failed",
+    "time": "/time",
+    "task-runs": "/task-runs",
+    "task-run": "/task-runs/{task_run}",
     "flows": "/flows",
+    "flow": "/flows/{flow}",
     "deployments": "/deployments",
     "deployment": "/deployments/{deployment}",
     "deployment-run": "/deployments/{deployment}/run",
@@ -55,7 +69,12 @@ PAGES = {
     "deployment-backfill": "/deployments/{deployment}/backfill",
     "schedule": "/schedule",
     "work": "/work",
+    "pool-new": "/work/pools/new",
+    "pool-edit": "/work/pools/{pool}/edit",
+    "queue": "/work/queues/{queue}",
     "agents": "/agents",
+    "agent": "/agents/{agent}",
+    "archive": "/archive",
     "limits": "/limits",
     "events": "/events",
     "automations": "/automations",
@@ -78,6 +97,7 @@ PAGES = {
     "help-search": "/help?q=postgresql",
 }
 RUNS = {
+    "last_good": {"flows": {"name": {"any_": ["etl"]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}},
     "failed": {"flows": {"name": {"any_": ["etl"]}}, "flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}},
     "running": {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}},
     "late": {"flow_runs": {"state": {"name": {"any_": ["Late"]}}}},
@@ -85,7 +105,23 @@ RUNS = {
     "nested": {"flows": {"name": {"any_": ["report"]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}},
     "retried": {"flows": {"name": {"any_": ["rates"]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}},
 }
-
+# What no filter of the API finds: the first link of a page to one of its kind.
+LINKED = {
+    "problem": ("/problems", "/problems/"),
+    "task_run": ("/task-runs", "/task-runs/"),
+    "flow": ("/flows", "/flows/"),
+    "pool": ("/work", "/work/pools/"),
+    "queue": ("/work", "/work/queues/"),
+    "agent": ("/agents", "/agents/"),
+    "bulk_action": ("/bulk", "/bulk/"),
+    "backfill": ("/deployments/{deployment}/backfill", "/backfills/"),
+    "event": ("/events", "/events/"),
+    "automation": ("/automations", "/automations/"),
+    "block": ("/blocks", "/blocks/"),
+    "artifact": ("/artifacts", "/artifacts/"),
+    "tag_limit": ("/limits", "/limits/tags/"),
+}
+NOTHING = "00000000-0000-0000-0000-000000000000"
 
 GROUPS = ("normal", "each", "wrong", "empty", "full")
 # The other servers: pages by their names, of a house or by address.
@@ -108,10 +144,21 @@ FULL = EMPTY | {
     "deployment-schedules": "/deployments/{deployment}?tab=schedules",
     "deployment-run": "/deployments/{deployment}/run",
     "backfill": "/deployments/{deployment}/backfill",
+    "task-run": "/task-runs/{task_run}",
+    "flow": "/flows/{flow}",
+    "queue": "/work/queues/{queue}",
+    "agent": "/agents/{agent}",
+    "tag-limit": "/limits/tags/{tag_limit}",
+    "automation": "/automations/{automation}",
+    "event": "/events/{event}",
+    "artifact": "/artifacts/{artifact}",
+    "backfill-progress": "/backfills/{backfill}",
     "bulk": "/runs/all/retry?state=failed",
     "bulk-actions": "/bulk",
-    "problems": "/problems",
+    "bulk-action": "/bulk/{bulk_action}",
+    "problem": "/problems/{problem}",
     "search": "/search?q=settlement",
+    "admin": "/admin/",
     "admin-runs": "/admin/runs/flowrun/",
     "calendars": "/calendars",
 }
@@ -181,14 +228,21 @@ def ids(address: str, group: str) -> dict[str, str]:
     wanted = RUNS if group == "normal" else {one: {"flow_runs": {"name": {"like_": n}}} for one, n in named.items()}
     found = {name: first(address, "flow_runs", **one, sort="EXPECTED_START_TIME_DESC") for name, one in wanted.items()}
     flows = {"flows": {"name": {"any_": ["etl"]}}} if group == "normal" else {}
-    return {**found, "deployment": first(address, "deployments", **flows, sort="NAME_ASC")}
+    found["deployment"] = first(address, "deployments", **flows, sort="NAME_ASC")
+    return found | {name: linked(address + page.format(**found), start) for name, (page, start) in LINKED.items()}
+
+
+def linked(page: str, start: str) -> str:
+    with urlopen(page) as answer:
+        link = re.search(rf'href="{start}([0-9a-f-]{{36}})', answer.read().decode())
+    return link[1] if link else NOTHING
 
 
 def first(address: str, kind: str, **wanted: object) -> str:
     body = json.dumps({**wanted, "limit": 1}).encode()
     with urlopen(Request(f"{address}/api/{kind}/filter", body, {"Content-Type": "application/json"})) as answer:
         rows = json.load(answer)
-    return str(rows[0]["id"]) if rows else "00000000-0000-0000-0000-000000000000"
+    return str(rows[0]["id"]) if rows else NOTHING
 
 
 def taken(context: BrowserContext, path: str, file: Path, width: int, sends_nothing: bool) -> Path | None:

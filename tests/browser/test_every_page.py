@@ -146,10 +146,10 @@ def test_the_bar_of_a_phone_has_five_entries_and_the_others_under_more(chromium:
 
     expect(menu.get_by_role("link")).to_have_text(FIRST)
     menu.get_by_text("More").click()
-    expect(menu.get_by_role("link")).to_have_count(20)
+    expect(menu.get_by_role("link")).to_have_count(21)
     menu.get_by_role("link", name="Blocks").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Blocks")
     page.set_viewport_size({"width": 1440, "height": 800})
-    expect(menu.get_by_role("link")).to_have_count(20)
+    expect(menu.get_by_role("link")).to_have_count(21)
     expect(menu.get_by_text("More")).to_be_hidden()
     context.close()

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from deployments.archive.place import is_configured
+from deployments.archive.services import archive_runs
 from deployments.backfills.services.backfills import create_backfill
 from deployments.backfills.services.planning import NewBackfill
 from deployments.blocks.services.variables import create_variable
@@ -16,11 +18,15 @@ from deployments.definitions.services.discovery import ask_for_flows
 from deployments.models import Deployment, GlobalSlot, Schedule, WorkPool, WorkQueue
 from deployments.schedules.services.calendars import create_calendar
 from events.models import Event, NotificationPolicy
+from orchestration.services import propose_flow_run_state, propose_task_run_state
+from orion_site.accounts.users import create_group, create_user
 from orionflow.contract.discovery import ARTIFACT_TYPE
 from runs.bulk_actions.services import NewBulkAction, begin_bulk_action, finish_at_once
 from runs.models import Artifact, BulkRun, FlowRun, Occurrence, Problem, TaskRun
 from runs.saved_searches.saved_views import save_view
-from tests.factories import make_artifact, make_limit
+from tests import factories
+from tests.factories import make_artifact, make_limit, make_state
+from tests.security.askers import key_of
 from tests.web.deployments import HOURLY, add_run, make_deployment
 from tests.web.rows import add_lines, make_run, make_task_run
 from tests.web.test_agents_page import give_run, make_agent
@@ -43,6 +49,7 @@ def furnished(text: str) -> dict[str, Any]:
     run, task_run = ran(deployment, text, now)
     ids = limited(text, run, task_run) | served(text) | announced(text, now) | left_by(run, text)
     ids |= cancelled_in_bulk(run, text, now) | planned(deployment, text, now) | failed_by(run, text, now)
+    ids |= admitted(text) | archived(text, now)
     return {
         **ids,
         "deployment_id": deployment.pk,
@@ -188,3 +195,28 @@ def planned(deployment: Deployment, text: str, now: datetime) -> dict[str, Any]:
         "calendar_id": calendar.pk,
         "schedule_id": Schedule.objects.get().pk,
     }
+
+
+def admitted(text: str) -> dict[str, Any]:
+    """A user with a key, in a group."""
+    user, group = create_user(name="ada"), create_group(name="team", roles=["viewer"])
+    user.groups.add(group)
+    key_of(user, "viewer", name=text)
+    type(user).objects.filter(pk=user.pk).update(username=text)
+    type(group).objects.filter(pk=group.pk).update(name=text)
+    return {"user_id": user.pk, "group_id": group.pk}
+
+
+def archived(text: str, now: datetime) -> dict[str, Any]:
+    """A run in the archive, where a server has one."""
+    if not is_configured():
+        return {}
+    old = now - timedelta(days=60)
+    flow = factories.make_flow(text, now=old)
+    run = factories.make_flow_run("RUNNING", flow=flow, now=old, name=text, parameters={text: text})
+    task = factories.make_task_run("RUNNING", flow_run=run, now=old, name=text)
+    factories.make_log(text, flow_run=run, now=old)
+    propose_task_run_state(run_id=task.pk, proposed=make_state("FAILED", message=text), now=old)
+    propose_flow_run_state(run_id=run.pk, proposed=make_state("FAILED", message=text), now=old)
+    archive_runs(older_than=timedelta(days=30), now=now)
+    return {"archived": run.pk}

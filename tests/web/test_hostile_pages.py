@@ -130,6 +130,8 @@ def address_of(space: str, route: str, pattern: URLPattern, house: dict[str, Any
     words = {name: house[name] for name in pattern.pattern.converters}
     if route.startswith("task-runs/"):
         words["run_id"] = house["task-runs"]
+    if route.startswith("archive/"):
+        words["run_id"] = house.get("archived", uuid4())
     if route.startswith("deployments/new/"):
         words["run_id"] = house["search"]
     if route.startswith("limits/global/") and "limit_id" in words:

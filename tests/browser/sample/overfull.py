@@ -9,16 +9,21 @@ from random import Random
 from django.test import Client
 from django.utils import timezone
 
+from deployments.archive.services import archive_runs
 from deployments.backfills.services.backfills import create_backfill
 from deployments.backfills.services.planning import NewBackfill
 from deployments.models import Deployment, WorkPool, WorkQueue
 from deployments.schedules.services.schedules import NewSchedule, add_schedules
 from orchestration.core.states import StateType
+from orchestration.services import propose_flow_run_state
 from orion_site.accounts.roles import Role
 from orion_site.accounts.users import create_group, create_user
+from runs.bulk_actions.services import NewBulkAction, begin_bulk_action, work_on_bulk_actions
 from runs.models import FlowRun
+from runs.problems.services.counting import work_on_problems
 from runs.saved_searches.saved_views import save_view
-from tests.factories import make_artifact, make_limit
+from tests import factories
+from tests.factories import make_artifact, make_limit, make_state
 from tests.security.askers import key_of
 from tests.web.deployments import HOURLY, NIGHTLY, add_run, make_deployment
 from tests.web.rows import add_lines, make_run, make_task_run
@@ -89,6 +94,10 @@ def write() -> None:
     _chain(Deployment.objects.all()[1])
     _people()
     _changes()
+    _old_runs()
+    _many_at_once()
+    while work_on_problems(timezone.now()):
+        pass
     for view in range(12):
         save_view(
             list_name="runs", name=f"{LONG} {view}" if view % 3 == 0 else f"view {view}", query="state=failed", now=now
@@ -146,6 +155,40 @@ def _chain(deployment: Deployment) -> None:
     for step in range(40):
         inputs = {"rows": [{"input_type": "task_run", "id": str(before.pk)}]} if before else {}
         before = make_task_run(f"step-{step}", flow_run=run, task_key=f"steps.step_{step}", task_inputs=inputs)
+
+
+def _old_runs() -> None:
+    """More runs in the archive than a page shows."""
+    now = timezone.now()
+    for number in range(70):
+        at = now - timedelta(days=40, hours=7 * number)
+        flow = factories.make_flow(f"{LONG}-{number % 5}" if number % 2 else f"etl-{number % 5}", now=at)
+        name = f"{LONG}-{number}" if number % 3 == 0 else f"old-{number}"
+        run = factories.make_flow_run("RUNNING", flow=flow, now=at, name=name, parameters={"regions": [LONG] * 9})
+        for line in range(30 * (number == 0)):
+            factories.make_task_run(
+                "RUNNING", flow_run=run, now=at, name=f"{LONG}-{line}" if line % 3 else f"load-{line}"
+            )
+            factories.make_log(f"line {line} of {WORDS}", flow_run=run, now=at)
+        state = make_state("FAILED", message=MESSAGE) if number % 6 == 0 else make_state("COMPLETED")
+        propose_flow_run_state(run_id=run.pk, proposed=state, now=at + timedelta(minutes=number))
+    archive_runs(older_than=timedelta(days=30), now=now)
+
+
+def _many_at_once() -> None:
+    """A bulk action under way: what it can do first, then what is refused."""
+    now = timezone.now()
+    late = FlowRun.objects.filter(state_name="Late").values_list("pk", "name")[:20]
+    over = FlowRun.objects.filter(state_type="COMPLETED").values_list("pk", "name")
+    asked = NewBulkAction(
+        action="cancel",
+        runs=[*late, *list(over) * 10][:9000],
+        filter={"query": f"tag={LONG}"},
+        author="ada",
+        entrance="page",
+    )
+    begin_bulk_action(asked=asked, now=now)
+    work_on_bulk_actions(now)
 
 
 def _people() -> None:
