@@ -99,21 +99,19 @@ test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_workers test_cluster_ticking test_full_disk test_interrupted_upgrade \
 	test_kill_nine test_lost_starts test_nemesis test_outages test_postgresql_restart simulation/test_services)
 
-# They have a process and a SQLite file of their own, ask no database, or are repeated on PostgreSQL by `make thorough`.
-ON_SQLITE_ALONE := $(patsubst %,--ignore tests/%.py,sockets/test_live_server api/test_embedded api/test_guard \
-	api/test_permissions api/test_openapi api/test_fuzz)
+# The cases of most of them are divided among the databases (see tests/rounds.py).
+ON_BOTH := $(addprefix tests/,services api web events sockets live security)
 
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
 	@echo "==> tests on PostgreSQL"
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) $(SHORT) tests/services tests/api tests/web tests/events tests/sockets tests/live tests/security \
-		$(FAULTS_OF_DATABASES) $(ON_SQLITE_ALONE)
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) $(SHORT) $(ON_BOTH) $(FAULTS_OF_DATABASES)
 
 thorough chaos: export ORION_CHAOS_ROUNDS ?= 40
 thorough chaos: export ORION_TEST_COLD := 1
 thorough: $(VENV)/installed-dev  ## What `make test` does briefly or leaves out: generative, hostile and long tests, with many more cases
 	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/core
 	@$(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/core --ignore tests/packaging --ignore tests/browser -m "generative or long"
-	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) tests/api/test_fuzz.py
+	@ORION_TEST_DATABASE=postgresql $(BIN)/pytest $(SIDE_BY_SIDE) -m "generative or long" $(ON_BOTH)
 
 chaos: $(VENV)/installed-dev  ## The fault tests, with many more rounds than in `make test`
 	@echo "==> faults on SQLite"

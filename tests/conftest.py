@@ -20,7 +20,7 @@ from orion_site.env import database_from_url
 from orionflow.contract.masking import known
 from tests.homes import ready_database
 from tests.postgresql import running_postgresql
-from tests.rounds import examples
+from tests.rounds import examples, is_left_to_the_other_database
 
 settings.register_profile("orion", examples(25, 400))
 settings.load_profile("orion")
@@ -53,6 +53,8 @@ def pytest_collection_finish() -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
         item.add_marker("generative")
+    if is_left_to_the_other_database(item):
+        item.add_marker("long")
 
 
 def pytest_report_header() -> str:

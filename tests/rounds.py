@@ -1,11 +1,14 @@
 """How long generative, hostile and stormy tests go on: briefly, or as long as `ORION_CHAOS_ROUNDS` says.
 
 A brief round meets every kind of case a few times; `make thorough` and `make chaos` meet each many times.
+
+What the two databases share is divided among them: see `is_left_to_the_other_database`.
 """
 
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -19,6 +22,40 @@ U = TypeVar("U")
 SIDE = 1 if os.environ.get("ORION_TEST_DATABASE") == "postgresql" else 0
 ROUNDS = int(os.environ.get("ORION_CHAOS_ROUNDS", "0"))
 THOROUGH = ROUNDS > 0
+
+
+# They ask the database through services and selectors, each of which has tests that both databases run.
+DIVIDED = ("tests/api/", "tests/live/", "tests/security/", "tests/sockets/", "tests/web/")
+# They have a process and a SQLite file of their own, or ask no database. `make thorough` repeats them on PostgreSQL.
+ON_SQLITE_ALONE = tuple(
+    f"tests/{name}.py"
+    for name in (
+        "api/test_embedded",
+        "api/test_fuzz",
+        "api/test_guard",
+        "api/test_openapi",
+        "api/test_permissions",
+        "sockets/test_live_server",
+    )
+)
+
+
+def is_left_to_the_other_database(item: pytest.Item) -> bool:
+    """Whether a brief round on the other database does what this item would do.
+
+    The cases of a parametrised test take turns: of one list each database has every second case, of two lists the
+    fields of one colour of a chessboard. Not so where a test is marked as `undivided`, or chooses its database itself.
+    """
+    if item.nodeid.startswith(ON_SQLITE_ALONE):
+        return SIDE == 1
+    if not item.nodeid.startswith(DIVIDED) or any(map(item.get_closest_marker, ("undivided", "skipif"))):
+        return False
+    indices = getattr(getattr(item, "callspec", None), "indices", {})
+    names = [mark.args[0] for mark in item.iter_markers("parametrize")]
+    first = [name.split(",")[0].strip() if isinstance(name, str) else name[0] for name in names]
+    places = [indices[name] for name in first if name in indices]
+    # By the name of the test, so that the odd cases of all tests are not on one side.
+    return bool(places) and (sum(places) + zlib.crc32(item.nodeid.partition("[")[0].encode())) % 2 != SIDE
 
 
 def rounds(few: int) -> int:
@@ -37,16 +74,6 @@ def in_turn(rows: Iterable[T], columns: Iterable[U]) -> list[Any]:
         pytest.param(row, column, marks=[pytest.mark.long] if (number + place) % 2 else [])
         for number, row in enumerate(rows)
         for place, column in enumerate(columns)
-    ]
-
-
-def by_database(cases: Iterable[Any]) -> list[Any]:
-    """All cases for `parametrize`; in a brief round each database takes every second one, the other the rest."""
-    return [
-        pytest.param(
-            *(case if isinstance(case, tuple) else (case,)), marks=[pytest.mark.long] if (number + SIDE) % 2 else []
-        )
-        for number, case in enumerate(cases)
     ]
 
 

@@ -273,6 +273,7 @@ def test_an_anonymous_block_has_a_name_of_its_own_and_is_listed_only_when_asked_
     assert api.send("/block_documents/count", {"block_documents": {"is_anonymous": None}}).json() == 2
 
 
+@pytest.mark.undivided
 @pytest.mark.parametrize(
     ("asked", "names"),
     [

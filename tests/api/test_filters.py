@@ -15,7 +15,7 @@ from tests.api.oracle import matching_ids
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
 from tests.rounds import examples
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.undivided]
 
 NAMES = ["Census", "census-2", "100% sure", "100x sure", "under_score", "underXscore", "back\\slash", "ångström"]
 TAGS = ["nightly", "gpu", 'quo"te', "ünï", "a'b", "[]"]

@@ -15,7 +15,7 @@ from runs.models import FlowRun
 from tests.conftest import DATABASE
 from tests.factories import make_flow_run, make_limit, make_state, make_task_run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.undivided]
 ROOT = "/v2/concurrency_limits"
 
 

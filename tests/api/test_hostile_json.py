@@ -12,7 +12,7 @@ from runs.models import FlowRun
 from tests.factories import make_flow, make_flow_run
 from tests.rounds import examples
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.undivided]
 
 # What is put where {"n": …} stands, and the kind of complaint about it.
 POISON = {

@@ -8,7 +8,7 @@ import pytest
 
 from tests.factories import make_flow, make_flow_run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.undivided]
 
 
 def text_of(characters: int) -> str:

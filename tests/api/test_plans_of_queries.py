@@ -20,7 +20,7 @@ from tests.conftest import DATABASE
 from tests.factories import NOON, later, make_flow, make_flow_run, make_task_run
 from tests.services.dispatching import make_deployment
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("statistics_of_its_own")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("statistics_of_its_own"), pytest.mark.undivided]
 
 RUNS = r"runs_(?:flow|task)run(?:state)?"
 MONTH = {

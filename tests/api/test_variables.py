@@ -73,6 +73,7 @@ def test_what_is_missing_is_told(api):
     assert api.read("/variables/none").status_code == 404
 
 
+@pytest.mark.undivided
 @pytest.mark.parametrize(
     ("asked", "found"),
     [

@@ -236,6 +236,7 @@ def forge() -> None:
     entry.save()
 
 
+@pytest.mark.undivided
 @pytest.mark.parametrize(
     ("tamper", "found"), [(edit, 3), (remove, 3), (remove_last, 6), (swap, 3), (put_in, 7), (forge, 4)]
 )
@@ -248,6 +249,7 @@ def test_tampering_is_found_where_it_was_done(chained, unguarded, tamper, found)
     assert finding.number == found
 
 
+@pytest.mark.undivided
 @pytest.mark.parametrize(
     "statement",
     [
@@ -542,6 +544,7 @@ def test_what_is_not_there_was_not_refused(api):
 # --- many entries ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.undivided
 @pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL reads a small table whole")
 @pytest.mark.parametrize(
     "wanted",

@@ -22,7 +22,6 @@ from orion_site.accounts.permissions import OF_OBJECTS, Action
 from orion_site.accounts.users import actor_of_user, create_group, create_user
 from runs.models import FlowRun, Occurrence, Problem
 from tests.factories import make_flow_run, make_task_run
-from tests.rounds import by_database
 from tests.security.askers import ELSEWHERE, Asker, key_of
 from tests.security.test_walk import addresses, filled
 from tests.security.worlds import World, make_world
@@ -167,7 +166,7 @@ NOBODYS = {
 }
 
 
-@pytest.mark.parametrize("kind", by_database(KINDS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_nothing_of_another_deployment_is_in_any_answer(own: World, other: World, kind: str):
     """All addresses with the other's objects in them, by all methods: refused, or without a trace of it."""
     client, before = asker(f"deployer:{KINDS[kind]}"), rows_of(other)
@@ -185,7 +184,7 @@ def test_nothing_of_another_deployment_is_in_any_answer(own: World, other: World
 
 @pytest.mark.parametrize(
     ("role", "kind"),
-    by_database([("viewer", "deployment"), ("deployer", "deployment"), *(("operator", kind) for kind in KINDS)]),
+    [("viewer", "deployment"), ("deployer", "deployment"), *(("operator", kind) for kind in KINDS)],
 )
 def test_the_objects_of_another_are_not_there(own: World, other: World, kind: str, role: str):
     client, wrong = asker(f"{role}:{KINDS[kind]}"), []
@@ -205,7 +204,7 @@ def test_the_objects_of_another_are_not_there(own: World, other: World, kind: st
     assert wrong == []
 
 
-@pytest.mark.parametrize("kind", by_database(KINDS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_ones_own_objects_are_there(own: World, other: World, kind: str):
     client, wrong = asker(f"operator:{KINDS[kind]}"), []
     for route in routes():
@@ -230,7 +229,7 @@ def has_no_get(route: str) -> bool:
 NOT_OF_ALL_KINDS = ("agents/", "api/agents/", "limits/", "api/concurrency_limits", "deployments/new/", "api/backfills")
 
 
-@pytest.mark.parametrize("kind", by_database(KINDS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_counts_and_histories_are_those_of_ones_own(own: World, other: World, kind: str):
     client = asker(f"viewer:{KINDS[kind]}")
 

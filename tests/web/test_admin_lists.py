@@ -173,6 +173,7 @@ def test_an_address_cannot_ask_for_more_than_the_list_offers(browser: Client, qu
     assert not [sql for sql in of_runs if "LIKE" in sql or 'ORDER BY "runs_flowrun"."name"' in sql]
 
 
+@pytest.mark.undivided
 @pytest.mark.parametrize("model", OURS, ids=lambda model: model._meta.model_name)
 def test_any_words_can_be_searched_for(browser: Client, model: Any):
     words = ["'\"; --", "%", "\\", "\u202e", "x" * 5000, "{", str(uuid4())]
@@ -180,6 +181,7 @@ def test_any_words_can_be_searched_for(browser: Client, model: Any):
     assert [q for q in words if browser.get(address(model), {"q": q}).status_code != 200] == []
 
 
+@pytest.mark.undivided
 @pytest.mark.parametrize("model", OURS, ids=lambda model: model._meta.model_name)
 def test_every_filter_can_be_set(browser: Client, model: Any):
     answer = browser.get(address(model))
@@ -226,6 +228,7 @@ def plan(sql: str) -> str:
 LARGE = {"runs_flowrun", "runs_taskrun", "runs_flowrunstate", "runs_taskrunstate", "runs_log", "events_event"}
 
 
+@pytest.mark.undivided
 @pytest.mark.parametrize(
     "path",
     [

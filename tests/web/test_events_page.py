@@ -30,6 +30,7 @@ def test_events_are_listed_newest_first(browser: Client):
     assert [one.event for one in answer.context["found"].page.rows] == ["newer", "older"]
 
 
+@pytest.mark.undivided
 @pytest.mark.parametrize(
     ("query", "found"),
     [

@@ -219,6 +219,7 @@ def test_every_page_declares_what_it_needs(space: str, route: str, pattern: URLP
     assert hasattr(pattern.callback, "action_required")
 
 
+@pytest.mark.undivided
 @pytest.mark.slow
 @pytest.mark.generative
 @pytest.mark.parametrize(("space", "route", "pattern"), PATTERNS, ids=IDS)

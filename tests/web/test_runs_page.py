@@ -80,6 +80,7 @@ def test_a_filter_without_hits_offers_the_way_back(browser: Client):
     assert "Remove the filter query" in page
 
 
+@pytest.mark.undivided
 @pytest.mark.parametrize(
     "query",
     ["state=failed,crashed", "state=FAILED", "flow=train", "tag=gpu", "q=OTTER", "since=-24h"],
@@ -197,6 +198,7 @@ def names_of(browser: Client, query: str) -> list[str]:
     return sorted(run.name for run in browser.get(f"/runs?{query}").context["found"].page.rows)
 
 
+@pytest.mark.undivided
 @pytest.mark.parametrize(
     ("query", "found"),
     [

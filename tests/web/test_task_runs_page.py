@@ -38,6 +38,7 @@ def test_task_runs_stand_newest_first_with_their_flow_runs_and_reasons(browser: 
         assert words in text
 
 
+@pytest.mark.undivided
 @pytest.mark.parametrize(
     ("query", "found"),
     [

@@ -1,0 +1,75 @@
+"""The databases share the cases of a test: none is left out, and none runs twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests import rounds
+from tests.rounds import DIVIDED, ON_SQLITE_ALONE, is_left_to_the_other_database
+
+PAGES = f"{DIVIDED[-1]}test_pages.py::test_a_page"
+
+
+def sides_of(monkeypatch: pytest.MonkeyPatch, case: Any) -> list[int]:
+    """On which databases a case runs: 0 is SQLite, 1 is PostgreSQL."""
+    found = []
+    for side in (0, 1):
+        monkeypatch.setattr(rounds, "SIDE", side)
+        if not is_left_to_the_other_database(case):
+            found.append(side)
+    return found
+
+
+def case_of(test: str, lists: dict[str, int], marks: Sequence[str] = ()) -> Any:
+    """A case that takes these places of lists, each of which gives one argument or, after commas, several."""
+    places = {name.strip(): place for names, place in lists.items() for name in names.split(",")}
+    marked = [SimpleNamespace(args=[names]) for names in lists]
+    return SimpleNamespace(
+        nodeid=f"{test}[{list(lists.values())}]",
+        callspec=SimpleNamespace(indices=places),
+        iter_markers=lambda name: marked,
+        get_closest_marker=lambda name: name if name in marks else None,
+    )
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_each_case_runs_on_one_database_and_each_has_half(monkeypatch: pytest.MonkeyPatch, number: int):
+    cases = [case_of(f"{PAGES}_{number}", {"path, status": place}) for place in range(6)]
+
+    sides = [sides_of(monkeypatch, case) for case in cases]
+
+    assert sorted(sides) == [[0]] * 3 + [[1]] * 3
+
+
+def test_of_two_lists_each_row_and_each_column_is_on_both_databases(monkeypatch: pytest.MonkeyPatch):
+    sides = {
+        (row, column): sides_of(monkeypatch, case_of(PAGES, {"row": row, "column": column}))
+        for row, column in product(range(2), range(2))
+    }
+
+    assert sides[0, 0] == sides[1, 1] != sides[0, 1] == sides[1, 0]
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        case_of(PAGES, {}),
+        case_of(PAGES, {"path": 1}, ["undivided"]),
+        case_of(PAGES, {"path": 1}, ["skipif"]),
+        case_of("tests/services/test_claims.py::test_a_claim", {"path": 1}),
+    ],
+    ids=lambda case: case.nodeid,
+)
+def test_other_tests_run_on_both(monkeypatch: pytest.MonkeyPatch, whole: Any):
+    assert sides_of(monkeypatch, whole) == [0, 1]
+
+
+def test_what_has_a_database_of_its_own_runs_whole_on_sqlite(monkeypatch: pytest.MonkeyPatch):
+    assert [sides_of(monkeypatch, case_of(f"{path}::test", {"x": n})) for path in ON_SQLITE_ALONE for n in (0, 1)] == [
+        [0]
+    ] * 2 * len(ON_SQLITE_ALONE)
