@@ -13,6 +13,7 @@ import pytest
 from django.db import connection, connections
 from hypothesis import settings
 
+from deployments.upkeep import current_settings
 from orion_site.accounts import throttling
 from orion_site.accounts.authentication import LocalOwnerAuthentication
 from orion_site.accounts.permissions import Actor
@@ -100,12 +101,35 @@ def everything_is_loaded() -> None:
         pass
 
 
+# For so long the product works, waits or believes, and what it does then would depend on how fast the machine is.
+# A test whose subject is such a limit sets its own.
+LIMITS = (
+    "deployments.definitions.core.schema_work.DEADLINE_SECONDS",
+    "deployments.pages.archive.PATIENCE_SECONDS",
+    "deployments.upkeep.current_settings.KEPT_SECONDS",
+    "events.notifications.services.notifications.SECONDS_PER_PASS",
+    "orion_site.accounts.guard.OPEN_SECONDS",
+    "runs.bulk_actions.services.PATIENCE_SECONDS",
+    "runs.bulk_actions.services.STEP_SECONDS",
+    "runs.bulk_actions.services.TICK_SECONDS",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_test_depends_on_how_fast_the_machine_is() -> None:
+    for name in LIMITS:
+        module, constant = name.rsplit(".", 1)
+        assert hasattr(import_module(module), constant), name
+        setattr(import_module(module), constant, 3600.0)
+
+
 @pytest.fixture(autouse=True)
 def users_of_other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """The guard believes for two seconds that there are users; each test has users of its own."""
     from orion_site.accounts import recognised
 
     monkeypatch.setattr("orion_site.accounts.guard._open_until", 0.0)
+    current_settings.forget()
     throttling.requests.forget()
     throttling.guesses.forget()
     throttling.good_keys.forget()

@@ -126,8 +126,7 @@ def test_a_program_that_is_killed_loses_nothing_that_a_server_acknowledged(tmp_p
     home = tmp_path / "home"
     with running_server(home) as server:
         program = Program(tmp_path, "5000", "0.02", ORION_API_URL=f"http://127.0.0.1:{server.port}/api")
-        time.sleep(1.5)
-        told = acknowledged(program.kill())
+        told = acknowledged([program.read_line() for _ in range(3)] + program.kill())
 
     found = histories(home, program.flow_run)
     assert len(told) >= 10
@@ -137,8 +136,7 @@ def test_a_program_that_is_killed_loses_nothing_that_a_server_acknowledged(tmp_p
 @pytest.mark.parametrize("attempt", range(rounds(1)))
 def test_a_program_that_is_killed_loses_nothing_that_was_acknowledged_in_its_own_process(tmp_path: Path, attempt: int):
     program = Program(tmp_path, "5000", "0.01")
-    time.sleep(0.7 + attempt / 7)
-    told = acknowledged(program.kill())
+    told = acknowledged([program.read_line() for _ in range(1 + attempt)] + program.kill())
 
     found = histories(tmp_path, program.flow_run)
 

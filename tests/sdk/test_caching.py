@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -58,13 +57,13 @@ def test_cache_outlives_the_flow_run():
 
 def test_cache_expires(orion: Isolated):
     calls: list[Any] = []
-    compute = counted(calls, cache_key_fn=lambda *_: "key", cache_expiration=timedelta(milliseconds=150))
+    compute = counted(calls, cache_key_fn=lambda *_: "key", cache_expiration=timedelta(minutes=10))
 
     @flow
     def outer() -> None:
         compute(1)
         compute(1)
-        time.sleep(0.2)
+        orion.clock.advance(601)
         compute(1)
 
     outer()

@@ -16,7 +16,7 @@ class HesitantLock:
 
     def __enter__(self) -> None:
         if threading.current_thread().name == "submits":
-            self.counted.wait(5)
+            self.counted.wait(60)
         self.lock.acquire()
 
     def __exit__(self, *_: object) -> None:
@@ -29,7 +29,7 @@ def test_pool_ends_although_a_thread_is_made_while_it_closes():
     pool = DaemonPool(4, "test")
     done = [threading.Event(), threading.Event()]
     pool.submit(done[0].set)
-    done[0].wait(5)
+    done[0].wait(60)
     pool._lock = HesitantLock(threading.Event())
     pool._idle = threading.Semaphore(0)
 
@@ -37,10 +37,10 @@ def test_pool_ends_although_a_thread_is_made_while_it_closes():
     closes = threading.Thread(target=pool.close, kwargs={"wait": True}, name="closes", daemon=True)
     submits.start()
     closes.start()
-    closes.join(5)
-    submits.join(5)
+    closes.join(60)
+    submits.join(60)
 
     assert not closes.is_alive()
     for thread in pool._threads:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()

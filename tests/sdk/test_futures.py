@@ -82,7 +82,7 @@ def test_submitted_tasks_overlap():
 
     @task
     def meet() -> int:
-        barrier.wait(5)
+        barrier.wait(60)
         return 1
 
     assert in_flow(lambda: sum(future.result() for future in [meet.submit() for _ in range(3)])) == 3
@@ -176,7 +176,7 @@ def test_waiting_inputs_take_no_threads():
 
     @task
     def held() -> None:
-        released.wait(5)
+        released.wait(60)
 
     @task
     def release() -> None:
@@ -185,7 +185,7 @@ def test_waiting_inputs_take_no_threads():
     def body() -> Any:
         first = held.submit()
         behind = [echo.submit(first) for _ in range(5)]
-        release.submit().result(timeout=5)
+        release.submit().result(timeout=60)
         return [future.result() for future in behind]
 
     assert in_flow(body, task_runner=ConcurrentTaskRunner(max_workers=2)) == [None] * 5
@@ -213,7 +213,7 @@ def test_wait_for_orders_runs_that_share_nothing():
 def test_as_completed_gives_the_quick_ones_first():
     def body() -> Any:
         futures = [nap.submit(0.3), nap.submit(0.0)]
-        return [future.result() for future in as_completed(futures, timeout=5)]
+        return [future.result() for future in as_completed(futures, timeout=60)]
 
     assert in_flow(body) == [0.0, 0.3]
 

@@ -223,7 +223,7 @@ def test_senders_are_known_and_can_be_answered():
         from orionflow.runtime import flow_run
 
         child = squaring(3, flow_run.id, return_state=True)
-        order = Order.receive(timeout=1).next()
+        order = Order.receive(timeout=60).next()
         order.respond(order.pieces**2)
         send_input(1, flow_run.id)
         answered = receive_input(int, flow_run_id=child.state_details.flow_run_id, with_metadata=True).next()

@@ -29,14 +29,14 @@ def busy(seconds: float) -> None:
 
 @task(timeout_seconds=0.1)
 def slow() -> str:
-    busy(5)
+    busy(60)
     return "ended"
 
 
 def test_task_in_the_main_thread_is_interrupted_even_in_c():
     @task(timeout_seconds=0.1)
     def sleeping() -> None:
-        time.sleep(5)
+        time.sleep(60)
 
     @flow
     def outer() -> Any:
@@ -45,7 +45,7 @@ def test_task_in_the_main_thread_is_interrupted_even_in_c():
     began = time.monotonic()
     state = outer(return_state=True)
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     assert_failed(state)
     run = task_runs_of(state)[0]
     assert (run.state_name, states_of(run)) == ("TimedOut", ["Pending", "Running", "TimedOut"])
@@ -64,7 +64,7 @@ def test_task_in_a_thread_is_interrupted():
 async def test_async_task_is_interrupted():
     @task(timeout_seconds=0.1)
     async def sleeping() -> None:
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
 
     @flow
     async def outer() -> Any:
@@ -78,7 +78,7 @@ def test_time_limit_is_no_exception_that_code_catches_by_accident():
     def stubborn() -> None:
         while True:
             try:
-                time.sleep(5)
+                time.sleep(60)
             except Exception:
                 continue
 
@@ -92,7 +92,7 @@ def test_time_limit_is_no_exception_that_code_catches_by_accident():
 def test_flow_is_interrupted():
     @flow(timeout_seconds=0.1)
     def outer() -> None:
-        time.sleep(5)
+        time.sleep(60)
 
     state = outer(return_state=True)
 
@@ -107,7 +107,7 @@ def test_flow_in_a_thread_is_interrupted():
 
     @flow(timeout_seconds=0.1)
     def outer() -> None:
-        busy(5)
+        busy(60)
 
     thread = threading.Thread(target=lambda: found.append(outer(return_state=True).name))
     thread.start()
@@ -119,7 +119,7 @@ def test_flow_in_a_thread_is_interrupted():
 async def test_async_flow_is_interrupted():
     @flow(timeout_seconds=0.1)
     async def outer() -> None:
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
 
     assert (await outer(return_state=True)).name == "TimedOut"
 
@@ -127,7 +127,7 @@ async def test_async_flow_is_interrupted():
 def test_flow_that_runs_out_of_time_in_a_task_leaves_no_task_running():
     @task
     def sleeping() -> None:
-        time.sleep(5)
+        time.sleep(60)
 
     @flow(timeout_seconds=0.2)
     def outer() -> None:
@@ -146,7 +146,7 @@ def test_flow_that_runs_out_of_time_does_not_wait_for_submitted_tasks():
 
     @task
     def held() -> None:
-        released.wait(10)
+        released.wait(60)
 
     @flow(timeout_seconds=0.2)
     def outer() -> None:
@@ -158,7 +158,7 @@ def test_flow_that_runs_out_of_time_does_not_wait_for_submitted_tasks():
     took = time.monotonic() - began
     released.set()
 
-    assert took < 3
+    assert took < 30
     assert state.name == "TimedOut"
     assert [run.state_name for run in task_runs_of(state)] == ["Crashed"]
 
@@ -207,7 +207,7 @@ def test_timed_out_task_is_tried_again():
     def second_time_lucky() -> str:
         calls.append(1)
         if len(calls) == 1:
-            busy(5)
+            busy(60)
         return "ended"
 
     @flow

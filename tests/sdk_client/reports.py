@@ -48,7 +48,7 @@ def spool_files(home: Path) -> list[Path]:
     return sorted((home / "spool").glob("*.jsonl"))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)

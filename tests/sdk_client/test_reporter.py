@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -11,7 +10,7 @@ from orionflow.client import OrionClient
 from orionflow.contract.ids import uuid7
 from orionflow.reporting import Reporter
 from tests.sdk_client.conftest import quick_settings
-from tests.sdk_client.reports import FLOW_RUN, ids_of, line, state, step, task_of_three_steps
+from tests.sdk_client.reports import FLOW_RUN, ids_of, line, state, step, task_of_three_steps, wait_for
 from tests.sdk_client.scripted_server import Fault, ScriptedServer, slow
 
 
@@ -42,7 +41,7 @@ def test_an_item_waits_no_longer_than_the_interval(server: ScriptedServer, repor
     item = step()
 
     reporter.stream(item)
-    time.sleep(0.2)
+    wait_for(lambda: server.order)
 
     assert server.order == ids_of([item])
 
@@ -51,7 +50,7 @@ def test_asking_sends_what_is_queued_before_and_at_once(server: ScriptedServer, 
     streamed, asked = step("PENDING"), step("RUNNING")
     reporter.stream(streamed)
 
-    reply = reporter.ask(asked).result(timeout=5)
+    reply = reporter.ask(asked).result(timeout=60)
 
     assert reply.is_accepted
     assert server.order == ids_of([streamed, asked])
@@ -61,7 +60,7 @@ def test_a_verdict_comes_with_its_reason_and_state(server: ScriptedServer, repor
     retry = {"id": str(uuid7()), "type": "SCHEDULED", "name": "AwaitingRetry"}
     server.result_of = lambda item: {"status": "REJECT", "reason": "retry 1 of 3", "state": retry}
 
-    reply = reporter.ask(step("FAILED")).result(timeout=5)
+    reply = reporter.ask(step("FAILED")).result(timeout=60)
 
     assert (reply.status, reply.reason) == ("REJECT", "retry 1 of 3")
     assert reply.state is not None
@@ -92,7 +91,7 @@ def test_a_run_that_was_stored_under_another_id_is_reported_under_that(server: S
     stored = uuid7()
     pending, running, completed = task_of_three_steps(1)
     server.result_of = lambda item: {"status": "ACCEPT", "task_run_id": str(stored)}
-    reporter.ask(pending).result(timeout=5)
+    reporter.ask(pending).result(timeout=60)
     server.result_of = lambda item: {"status": "ACCEPT"}
 
     reporter.stream(running)
@@ -169,13 +168,15 @@ def test_lines_that_no_database_takes_are_made_so_that_they_do(server: ScriptedS
 def test_lines_beyond_the_bound_are_counted_where_they_are_missing(server: ScriptedServer):
     settings = quick_settings(logging_queue_size=10)
     reporter = Reporter(OrionClient(server.url, settings=settings), settings=settings)
-    server.faults = [slow(0.3)]
+    full = threading.Event()
+    server.fault_of = lambda seen: full.wait(60) and None
     reporter.log(line("first"))
-    time.sleep(0.15)
+    wait_for(lambda: server.requests)
 
     for number in range(30):
         reporter.log(line(f"line {number}"))
-    reporter.close(5)
+    full.set()
+    reporter.close(60)
 
     told = [one["message"] for one in server.logs]
     assert told[:10] == ["first", *(f"line {number}" for number in range(9))]
@@ -192,7 +193,7 @@ def test_a_step_that_is_not_json_is_refused_and_the_others_go_on(server: Scripte
     reporter.stream(last)
     reporter.drain()
 
-    assert refused.result(timeout=5).code == "unsendable"
+    assert refused.result(timeout=60).code == "unsendable"
     assert server.order == ids_of([good, last])
 
 
@@ -200,7 +201,7 @@ def test_a_callback_of_an_answer_may_report(server: ScriptedServer, reporter: Re
     following = step()
 
     reporter.ask(step()).add_done_callback(lambda _: reporter.stream(following))
-    time.sleep(0.3)
+    wait_for(lambda: len(server.order) == 2)
 
     assert server.order[-1] == str(following.state.id)
 
@@ -274,7 +275,7 @@ def test_what_is_reported_after_the_close_is_delivered_as_well(server: ScriptedS
     reporter.stream(first)
     reporter.close()
 
-    reply = reporter.ask(second).result(timeout=5)
+    reply = reporter.ask(second).result(timeout=60)
 
     assert reply.is_accepted
     assert server.order == ids_of([first, second])
@@ -286,4 +287,4 @@ def test_who_stopped_waiting_for_an_answer_does_not_stop_the_others(server: Scri
 
     given_up.cancel()
 
-    assert wanted.result(timeout=5).is_accepted
+    assert wanted.result(timeout=60).is_accepted

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from orionflow.reporting import close_reporters, get_reporter
 from orionflow.settings import override_settings
 from tests import warm
-from tests.sdk_client.reports import ids_of, step
+from tests.sdk_client.reports import ids_of, step, wait_for
 from tests.sdk_client.scripted_server import ScriptedServer, slow
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +26,10 @@ def stream(count):
     for item in items:
         get_reporter().stream(item)
     return items
+def take_over():
+    get_reporter()
+    while os.listdir(os.environ["ORION_HOME"] + "/spool"):
+        time.sleep(0.02)
 """
 
 
@@ -83,7 +86,7 @@ def test_a_program_that_ends_while_the_api_is_away_leaves_a_file_for_the_next_on
     files = list((home / "spool").glob("*.jsonl"))
     server.restart()
 
-    finish(start("get_reporter(); time.sleep(1)", server))
+    finish(start("take_over()", server))
 
     assert "700 reported transitions could not be delivered, kept in" in err
     assert len(files) == 1
@@ -100,7 +103,8 @@ while True:
 """
     server.fault_of = lambda seen: slow(0.01)
     child = start(program, server)
-    time.sleep(1.5)
+    # Of so many all but the last hundred have been acknowledged.
+    wait_for(lambda: len(server.order) >= 300)
 
     os.kill(child.pid, signal.SIGKILL)
     out, _ = finish(child)
@@ -120,7 +124,7 @@ def test_kill_9_leaves_the_spool_file_to_the_next_process(server: ScriptedServer
     os.kill(child.pid, signal.SIGKILL)
     finish(child)
     server.restart()
-    finish(start("get_reporter(); time.sleep(1)", server))
+    finish(start("take_over()", server))
 
     assert server.order == reported[100:]
     assert list((home / "spool").iterdir()) == []
