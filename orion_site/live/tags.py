@@ -6,7 +6,7 @@ The first argument names the part, the second lists its topics; the others fill 
 `tag` and `class` of the element, `every` (seconds after which it is looked at in any case), `still` (it does not change
 under pointer and focus), `append` (a log: only new lines are asked for), `title` (of the whole page), `reload` (the
 page becomes another one when it changes). A view whose address leaves a choice open, such as the tab, pins it for its
-parts by `live_query` in its context. `docs/reference/dashboard.md` has the topics.
+parts by `live_query` in its context. `docs/maintainers/live-pages.md` lists the topics.
 """
 
 from __future__ import annotations

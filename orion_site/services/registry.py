@@ -42,11 +42,17 @@ def services_of_an_api() -> list[Service]:
     """Return the services that every server for agents ticks, whoever ticks the rest."""
     every, purpose = (
         reconciler.seconds_between_api_heartbeats(),
-        "Records that a server is there which receives the heartbeats of agents.",
+        "Records that a server is there to receive the heartbeats of agents. Every server of the API runs it.",
     )
     return [
         Service(reconciler.API_PRESENCE, every, reconciler.record_api_heartbeat, purpose, ServiceThread.PRESENCE),
-        Service("secrets", 2, learn_secrets, "Learns which secrets to mask in reports.", ServiceThread.SLOW),
+        Service(
+            "secrets",
+            2,
+            learn_secrets,
+            "Learns which secrets to mask in reports. Every server of the API runs it.",
+            ServiceThread.SLOW,
+        ),
     ]
 
 
@@ -62,16 +68,26 @@ def service_named(name: str) -> Service:
 def _quick() -> list[Service]:
     """Services that somebody waits for."""
     return [
-        Service("hints", 1, hint_due_runs, "Tells agents of runs that are due, and again of those that still wait."),
+        Service(
+            "hints",
+            1,
+            hint_due_runs,
+            "Sends agents with free capacity a hint for each due run, and repeats it for runs that still wait.",
+        ),
         Service(
             reconciler.SERVICE,
             settings.ORION_RECONCILE_SECONDS,
             reconciler.tick,
-            "Revokes the runs of agents that are gone.",
+            "Revokes the runs of agents whose leases have run out.",
         ),
-        Service("backfills", 2, make_runs_of_backfills, "Makes the runs of backfills, a few at a time."),
-        Service("lateness", 5, _mark_late, "Marks runs late that nobody started in time."),
-        Service("deadlines", 5, watch_deadlines, "Records which runs did not start or finish by their deadline."),
+        Service("backfills", 2, make_runs_of_backfills, "Creates the runs of backfills, a few at a time."),
+        Service(
+            "lateness",
+            5,
+            _mark_late,
+            "Marks runs late that were not started in time. Retries and resumed runs are never late.",
+        ),
+        Service("deadlines", 5, watch_deadlines, "Records runs that missed a deadline as events."),
     ]
 
 
@@ -79,30 +95,42 @@ def _slow() -> list[Service]:
     """Services that may take a while, or that nobody notices a second later."""
     slow = ServiceThread.SLOW
     return [
-        Service("planning", 5, plan_due_schedules, "Plans the runs of schedules ahead of their time.", slow),
+        Service("planning", 5, plan_due_schedules, "Plans the runs of schedules ahead of time.", slow),
         Service(
             "crash detection",
             5,
             _crash_vanished,
-            "Crashes runs of programs on this machine whose process is gone.",
+            "Crashes runs of programs on this machine whose process no longer exists.",
             slow,
         ),
         Service(
-            "statuses", 10, record_statuses, "Records when queues, pools and deployments become ready or not.", slow
+            "statuses",
+            10,
+            record_statuses,
+            "Records as events when queues, pools and deployments become ready or stop being ready.",
+            slow,
         ),
-        Service("triggers", 2, judge_events, "Decides which automations new events set off.", slow),
-        Service("actions", 2, do_actions, "Does what automations have set off.", slow),
+        Service("triggers", 2, judge_events, "Decides which automations are triggered by new events.", slow),
+        Service("actions", 2, do_actions, "Carries out the actions of triggered automations.", slow),
         Service("bulk actions", 1, work_on_bulk_actions, "Carries out bulk actions, some runs at a time.", slow),
-        Service("problems", 2, work_on_problems, "Groups failures by their cause, and closes what is mended.", slow),
-        Service("roll-ups", 2, add_up, "Adds up the numbers of runs that pages and histories show.", slow),
-        Service("slot clean-up", 60, _sweep, "Forgets slots of global limits that have run out.", slow),
-        Service("pause expiry", 5, fail_expired_pauses, "Fails paused runs that nobody resumed in time.", slow),
-        Service("cancellation clean-up", 20, _clean_up, "Cancels what is still open below a cancelled run.", slow),
+        Service(
+            "problems", 2, work_on_problems, "Groups failures by cause, and closes problems that no longer occur.", slow
+        ),
+        Service("roll-ups", 2, add_up, "Adds up the counts of runs that pages and histories show.", slow),
+        Service("slot clean-up", 60, _sweep, "Removes expired slots of global limits.", slow),
+        Service("pause expiry", 5, fail_expired_pauses, "Fails paused runs that were not resumed in time.", slow),
+        Service(
+            "cancellation clean-up",
+            20,
+            _clean_up,
+            "Cancels what is still open below a cancelled run, and cancelling runs that no agent holds or serves.",
+            slow,
+        ),
         Service(
             "task calls",
             30,
             _offer_abandoned,
-            "Offers calls of tasks again that a worker took and never started.",
+            "Offers calls of tasks again that a worker took but did not start within 30 s.",
             slow,
         ),
     ]
@@ -122,16 +150,23 @@ def _long() -> list[Service]:
             "retention",
             hour,
             _retain,
-            "Archives and deletes what is older than the settings say.",
+            "Archives and deletes data that is older than the settings allow.",
             long,
             first_after=600,
         ),
-        Service("database upkeep", hour, tidy_database, "Keeps the database's own files tidy.", long, first_after=300),
+        Service(
+            "database upkeep",
+            hour,
+            tidy_database,
+            "Writes SQLite's log back and updates planner statistics; on PostgreSQL, creates the coming partitions.",
+            long,
+            first_after=300,
+        ),
     ]
 
 
 def retention_ages() -> Ages:
-    """Read the ages from the settings; 0 days are for ever."""
+    """Read the ages from the settings; 0 days means forever."""
     runs, logs, events = (
         timedelta(days=number) if number else None
         for number in (

@@ -114,21 +114,38 @@ def commands() -> str:
 
     parts = [
         "# Commands\n",
-        "Every command of `orion` with its options and examples; [the command line](cli.md) shows them at work.\n",
+        "Every command of `orion` with its options and examples. [The command line](cli.md) explains what they\n"
+        "share.\n\n`list` is another word for every `ls`, `show` for `inspect`, and `rm` for `delete`.\n",
         NOTE,
     ]
 
-    def walk(command: click.Command, path: str, context: click.Context | None) -> None:
+    index: list[tuple[object, ...]] = []
+
+    def walk(command: click.Command, path: str, context: click.Context | None, names: tuple[str, str]) -> None:
         here = click.Context(command, info_name=path.split()[-1], parent=context)
         if isinstance(command, click.Group):
             for name in command.list_commands(here):
                 if inner := command.get_command(here, name):
-                    walk(inner, f"{path} {name}", here)
+                    walk(inner, f"{path} {name}", here, _listed(command, name, inner))
             return
+        summary, aliases = names
+        index.append((f"[`{path}`](#{path.replace(' ', '-')}){aliases}", cell(summary)))
         parts.append(_command(command, path, here))
 
-    walk(root, "orion", None)
+    walk(root, "orion", None, ("", ""))
+    parts.insert(3, table(("command", "what it does"), iter(index)))
     return "\n".join(parts)
+
+
+def _listed(group: Any, name: str, command: Any) -> tuple[str, str]:
+    """The sentence by which a group lists a command, and its other names but the usual ones."""
+    from orionflow.cli.lazy import USUAL_ALIASES
+
+    entry = getattr(group, "entries", {}).get(name)
+    if entry is None:
+        return command.get_short_help_str(200), ""
+    aliases = [f"`{one}`" for one in entry.aliases if one not in USUAL_ALIASES.get(name, ())]
+    return entry.summary, f" ({', '.join(aliases)})" if aliases else ""
 
 
 # Options that every command has.
@@ -201,6 +218,36 @@ PAGES: Mapping[str, Callable[[], str]] = {
 }
 
 
+def services() -> str:
+    """Name the setting of an interval that follows one, since the settings of this program may differ."""
+    from orion_site.services.registry import services_of_an_api, services_of_this_server
+
+    intervals = {
+        "reconciliation": "`ORION_RECONCILE_SECONDS` (5 s)",
+        "hearing": "`ORION_RECONCILE_SECONDS` (5 s), or less",
+    }
+    rows = (
+        (
+            one.name,
+            intervals.get(one.name) or ("1 h" if one.every == 3600 else f"{one.every:g} s"),
+            cell(one.description),
+        )
+        for one in [*services_of_this_server(), *services_of_an_api()]
+    )
+    return table(("service", "every", "what it does"), rows)
+
+
+# Tables in pages written by hand, between comments such as `<!-- services: from the code -->` and `<!-- end -->`.
+PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {"services": ("services", services)}
+
+
+def part_of(text: str, name: str) -> re.Match[str]:
+    """The part of a page between its comments; the table is the second group."""
+    found = re.search(rf"(<!-- {name}: from the code -->\n)(.*?)(<!-- end -->)", text, re.DOTALL)
+    assert found, f"no part {name}"
+    return found
+
+
 def path_of(name: str) -> Path:
     return REFERENCE / f"{name}.md"
 
@@ -212,6 +259,11 @@ def main() -> None:
     django.setup()
     for name, page in PAGES.items():
         path_of(name).write_text(page(), encoding="utf-8")
+    for name, (page_name, part) in PARTS.items():
+        path = path_of(page_name)
+        text = path.read_text(encoding="utf-8")
+        found = part_of(text, name)
+        path.write_text(text[: found.start(2)] + part() + text[found.end(2) :], encoding="utf-8")
     diagrams.main()
 
 

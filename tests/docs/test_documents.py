@@ -69,6 +69,13 @@ def test_generated_pages_are_current(name: str) -> None:
     assert generated.path_of(name).read_text(encoding="utf-8") == generated.PAGES[name](), "run `make pages`"
 
 
+@pytest.mark.parametrize("name", generated.PARTS)
+def test_generated_tables_of_pages_are_current(name: str) -> None:
+    page, part = generated.PARTS[name]
+
+    assert generated.part_of(generated.path_of(page).read_text(encoding="utf-8"), name)[2] == part(), "run `make pages`"
+
+
 @pytest.mark.parametrize("name", diagrams.DIAGRAMS)
 def test_diagrams_are_those_of_their_text(name: str) -> None:
     stored = (diagrams.FOLDER / f"{name}.svg").read_text(encoding="utf-8")
