@@ -100,7 +100,7 @@ def _problem(kind: SourceKind, address: str) -> str:
 class FoundFlowForm(forms.Form):
     name = NameField(label="Name", initial="default", help_text="Of the deployment; its flow has a name already.")
     queue = forms.ChoiceField(label="Runs wait in", help_text="Work pool and queue.")
-    when = forms.ChoiceField(choices=WHEN, label="Runs by itself")
+    when = forms.ChoiceField(choices=WHEN, label="Starts by itself")
     every = forms.FloatField(required=False, min_value=0, max_value=1e11, label="Every", initial=1)
     unit = forms.ChoiceField(choices=[(name, name) for name in UNITS], label="Unit", required=False, initial="hours")
     cron = CronField(required=False, help_text="Such as 30 6 * * 1-5.")

@@ -89,8 +89,8 @@ class ScheduleForm(forms.Form):
         least=1,
         most=MOST_SECONDS,
         label="Spread over, in seconds",
-        help_text="Runs come up to so much later, always by the same time for one deployment, so that not all of them "
-        "begin at the full hour.",
+        help_text="Runs of this deployment start up to so much later, always by the same time, so that not all "
+        "deployments start on the hour.",
     )
     parameters = ObjectField(
         required=False, label="Parameters of its runs", help_text="As JSON, beside those of the deployment.", initial={}

@@ -300,7 +300,7 @@ class PolicyForm(forms.Form):
     state_names = TagsField(label="Or a state with one of these names", help_text="Such as Late or TimedOut.")
     tags = TagsField(label="Only runs with one of these tags")
     flow_names = TagsField(label="Only runs of these flows", help_text="Names between commas. Empty: of any flow.")
-    block_document_id = forms.ChoiceField(label="Through")
+    block_document_id = forms.ChoiceField(label="Through", help_text="The block that sends the messages.")
     message_template = forms.CharField(
         required=False,
         max_length=10_000,

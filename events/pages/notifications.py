@@ -88,6 +88,8 @@ def _policy_form(request: HttpRequest, initial: dict[str, Any]) -> PolicyForm:
 def _page(request: HttpRequest, form: PolicyForm, title: str, submit: str) -> HttpResponse:
     back = (reverse("events:notifications"), "Notifications")
     context = {"section": "notifications", "form": form, "title": title, "submit": submit, "back": back}
+    if not form.fields["block_document_id"].choices:  # type: ignore[attr-defined]
+        context["intro"] = "No block sends messages yet. Make one under Blocks first, such as a Slack webhook."
     return render(request, "forms/form.html", context)
 
 

@@ -172,6 +172,8 @@ GROUPS: Sequence[Group] = (
         },
     ),
 )
+# What a model is called among the models of other apps.
+NAMES = {"audit.Entry": "Audit entries", "audit.Day": "Audit days", "admin.LogEntry": "Changes in the admin"}
 GROUP_OF = {label: group for group in GROUPS for label in group.lists}
 
 
@@ -189,7 +191,10 @@ def grouped(apps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if group.key == SYSTEM:
             known |= dict.fromkeys([label for label in models if label not in GROUP_OF], "")
         if known:
-            lists = [models[label] | {"purpose": purpose} for label, purpose in known.items()]
+            lists = [
+                models[label] | {"name": NAMES.get(label, models[label]["name"]), "purpose": purpose}
+                for label, purpose in known.items()
+            ]
             found.append(
                 {
                     "name": group.name,

@@ -56,7 +56,7 @@ def test_policies_and_messages_are_listed_with_every_attempt(browser: Client, bl
 
     page = browser.get("/notifications").content.decode()
 
-    for text in ("failures", "FAILED", "prod", "alarm", "Given up", "1 attempt", "answered 500", "It raised KeyError."):
+    for text in ("failures", "Failed", "prod", "alarm", "Given up", "1 attempt", "answered 500", "It raised KeyError."):
         assert text in page
 
 
@@ -107,6 +107,10 @@ def test_a_test_message_says_what_came_of_it(browser: Client, block: UUID):
 def test_without_policies_the_page_says_what_they_do(browser: Client):
     assert "No policies yet" in browser.get("/notifications").content.decode()
     assert browser.get(f"/notifications/{uuid4()}").status_code == 404
+
+
+def test_a_new_policy_says_when_nothing_could_send_its_messages(browser: Client):
+    assert "Make one under Blocks first" in browser.get("/notifications/new").content.decode()
 
 
 def test_the_page_costs_few_queries_and_names_are_text(browser: Client, block: UUID, django_assert_max_num_queries):

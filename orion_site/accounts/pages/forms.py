@@ -86,7 +86,10 @@ class GroupForm(forms.Form):
 
     name = forms.CharField(max_length=LONGEST_NAME)
     roles = forms.MultipleChoiceField(
-        required=False, choices=list(ROLES.items()), widget=forms.CheckboxSelectMultiple, label="Roles for everything"
+        required=False,
+        choices=list(ROLES.items()),
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "long-choices"}),
+        label="Roles for everything",
     )
     objects = forms.CharField(
         required=False,

@@ -20,12 +20,12 @@ from orion_site.accounts.roles import Role
 from orion_site.accounts.users import create_group, create_user
 from runs.bulk_actions.services import NewBulkAction, begin_bulk_action, work_on_bulk_actions
 from runs.models import FlowRun
-from runs.problems.services.counting import work_on_problems
 from runs.saved_searches.saved_views import save_view
 from tests import factories
 from tests.factories import make_artifact, make_limit, make_state
 from tests.security.askers import key_of
 from tests.web.deployments import HOURLY, NIGHTLY, add_run, make_deployment
+from tests.web.furnished import failed_by
 from tests.web.rows import add_lines, make_run, make_task_run
 from tests.web.test_agents_page import give_run, make_agent
 from tests.web.test_automations_page import make_automation, make_firing
@@ -96,8 +96,8 @@ def write() -> None:
     _changes()
     _old_runs()
     _many_at_once()
-    while work_on_problems(timezone.now()):
-        pass
+    for run in FlowRun.objects.filter(state_type="FAILED").exclude(state_id=None)[:30]:
+        failed_by(run, f"TimeoutError: {LONG}.internal.example:5432 did not answer within {run.pk.int % 97} s", now)
     for view in range(12):
         save_view(
             list_name="runs", name=f"{LONG} {view}" if view % 3 == 0 else f"view {view}", query="state=failed", now=now
