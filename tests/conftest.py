@@ -23,7 +23,7 @@ from tests.homes import ready_database
 from tests.postgresql import running_postgresql
 from tests.rounds import examples, is_left_to_the_other_database
 
-settings.register_profile("orion", examples(25, 400))
+settings.register_profile("orion", examples(15, 400))
 settings.load_profile("orion")
 DATABASE = os.environ.get("ORION_TEST_DATABASE", "sqlite")
 

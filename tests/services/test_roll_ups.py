@@ -71,7 +71,7 @@ def make_population(runs, deployment, flows):
             )
 
 
-@examples(25, 300)
+@examples(10, 300)
 @given(
     runs=runs_of_flows,
     added_after=st.integers(0, 8),
@@ -127,7 +127,7 @@ steps = st.lists(
 )
 
 
-@examples(25, 300)
+@examples(10, 300)
 @given(steps=steps)
 def test_whatever_happens_they_say_what_counting_says(steps):
     made, flow = [], make_flow()
