@@ -23,7 +23,7 @@ class DomainError(Exception):
 
 
 class NotFound(DomainError):
-    """Something that the request names is not there."""
+    """Something that the request names does not exist."""
 
     code = "not_found"
     message = "Not found."
@@ -37,28 +37,28 @@ class Conflict(DomainError):
 
 
 class Protected(DomainError):
-    """The request concerns what belongs to the server."""
+    """The object belongs to the server."""
 
     code = "protected"
     message = "This belongs to the server and stays as it is."
 
 
 class BeyondRights(Protected):
-    """Whoever asks has rights on named objects, and would change another one."""
+    """The user has rights on named objects only, and this is another one."""
 
     code = "beyond_rights"
     message = "Your role holds for named objects only; {what} needs a role that holds for all of them."
 
 
 class SecretsNotYours(Protected):
-    """A deployment would be lent secrets by somebody who may not read them."""
+    """The user may not read the secrets that the deployment declares."""
 
     code = "secrets_not_yours"
     message = "You may not let a deployment read the secrets of {names}: {reason} Ask somebody who may read secrets."
 
 
 class SecretNotDeclared(Protected):
-    """A run asked for a secret that is not among those of its deployment."""
+    """The deployment of the run does not declare the secret."""
 
     code = "secret_not_declared"
     message = "{reason}"
@@ -86,21 +86,21 @@ BulkActionNotFound = not_found("bulk_action", "Bulk action {id} not found.")
 
 
 class NothingToChange(DomainError):
-    """A bulk action was asked for, and its filter finds no run."""
+    """The filter of the bulk action matches no run."""
 
     code = "nothing_to_change"
     message = "No flow run matches, so there is nothing to {action}."
 
 
 class TooManyTaskRuns(DomainError):
-    """A run has more task runs than can be weighed one by one."""
+    """The run has too many task runs to retry it from one of them."""
 
     code = "too_many_task_runs"
     message = "The run has more than {most:,} task runs, too many to retry it from one of them; retry it as a whole."
 
 
 class NoSuchTask(DomainError):
-    """A retry was asked for from a task that the run did not call."""
+    """The run did not call the task to retry from."""
 
     code = "no_such_task"
     message = "The last attempt of {run} called no task {wanted!r}; it called {known}."
@@ -114,14 +114,14 @@ class RetryTaken(Conflict):
 
 
 class RunMoved(Conflict):
-    """A run changed between the look at it and the command that rests on that."""
+    """The run changed after it was read."""
 
     code = "run_moved"
     message = "Flow run {id} moved on meanwhile; look at it again."
 
 
 class WithoutFilter(DomainError):
-    """A bulk action was asked for that says nothing of the runs that it concerns."""
+    """The bulk action has no filter."""
 
     code = "without_filter"
     message = 'Say which runs are meant: {{"flow_runs": {{…}}}}, "flows" or "deployments", as in /flow_runs/filter.'
@@ -133,21 +133,21 @@ class RunIdTaken(Conflict):
 
 
 class IdempotencyKeyTaken(Conflict):
-    """Somebody who may not see a run would be shown it by its key."""
+    """The key belongs to a run that the user may not see."""
 
     code = "idempotency_key_taken"
     message = "The idempotency key {key!r} belongs to a run that you may not see; use another one."
 
 
 class CodeInParameters(Protected):
-    """A run of the flow that finds flows executes what its parameters bring, with the rights of whoever asked."""
+    """The parameters of a run that searches for flows decide which code runs, so only a page may start one."""
 
     code = "code_in_parameters"
     message = 'Runs that find flows are made by the page "New deployment": their parameters say which code is executed.'
 
 
 class JobVariablesUnused(DomainError):
-    """Job variables were sent for a run that belongs to no deployment, so that no work pool reads them."""
+    """The run has no deployment, so nothing would use its job variables."""
 
     code = "job_variables_unused"
     message = "A deployment for the flow run could not be found, so nothing would use its job variables."
@@ -164,7 +164,7 @@ class StateIdTaken(Conflict):
 
 
 class RunLost(DomainError):
-    """A writer of an earlier attempt reported; the run was given to somebody else in the meantime."""
+    """The report comes from an attempt that was replaced."""
 
     code = "run_lost"
     message = (
@@ -196,7 +196,7 @@ class BackfillEnded(Conflict):
 
 
 class BadBackfill(DomainError):
-    """Its times cannot be worked out, or there are none."""
+    """The times of the backfill cannot be computed, or there are none."""
 
     code = "bad_backfill"
     message = "{reason}"
@@ -228,7 +228,7 @@ class JobVariablesSettled(DomainError):
 
 
 class SeveralSchedules(DomainError):
-    """A call that means the one schedule of a deployment, which has more."""
+    """The call needs a deployment with one schedule, and this one has several."""
 
     code = "several_schedules"
     message = (
@@ -291,28 +291,28 @@ class DefaultQueueStays(Conflict):
 class WorkPoolInUse(Conflict):
     code = "work_pool_in_use"
     message = (
-        "Work pool {name!r} is used by {users}, which nobody would run any more. Deploy them elsewhere first, or "
-        "delete it all the same with ?force=true (orion work-pool delete {name} --force)."
+        "Work pool {name!r} is used by {users}, which nothing would run any more. Deploy them elsewhere first, or "
+        "or delete it with ?force=true (orion work-pool delete {name} --force)."
     )
 
 
 class WorkQueueInUse(Conflict):
     code = "work_queue_in_use"
     message = (
-        "Work queue {name!r} is used by {users}, which nobody would run any more. Deploy them elsewhere first, or "
-        "delete it all the same with ?force=true (orion work-queue delete {name} --force)."
+        "Work queue {name!r} is used by {users}, which nothing would run any more. Deploy them elsewhere first, or "
+        "or delete it with ?force=true (orion work-queue delete {name} --force)."
     )
 
 
 class WorkPoolReserved(Protected):
-    """Prefect's own servers keep such names for themselves, and its clients refuse them."""
+    """Prefect reserves these names, and its clients refuse them."""
 
     code = "work_pool_reserved"
     message = "Work pools whose name starts with 'prefect' are reserved for internal use; {name!r} cannot be {wish}."
 
 
 class BadJobTemplate(DomainError):
-    """A template of which no job can be made."""
+    """The template does not describe a job."""
 
     code = "bad_job_template"
     message = "base_job_template: {reason}"
@@ -324,21 +324,21 @@ class AgentNameTaken(Conflict):
 
 
 class AgentOfAnother(Protected):
-    """Somebody else's key registered the agent, and it alone speaks for it."""
+    """The agent was registered with the key of another user."""
 
     code = "agent_of_another"
-    message = "Agent {name!r} was registered with the key of another user, and answers to that user only."
+    message = "Agent {name!r} was registered with the key of another user, and only that user may use it."
 
 
 class RunOfAnother(Conflict):
-    """Another agent holds the run, or none does."""
+    """The agent does not hold the run."""
 
     code = "run_of_another"
-    message = "Agent {name!r} does not hold run {id}, so what comes of that is not for it to say."
+    message = "Agent {name!r} does not hold run {id}, so it may not report about it."
 
 
 class AgentReplaced(Conflict):
-    """The agent left, or a later start of it registered; what it held is not its own any more."""
+    """The agent has left, or a later start of it has registered. Its runs were revoked."""
 
     code = "agent_replaced"
     message = "This start of agent {name!r} has ended as far as this server knows; register again, and stop its runs."
@@ -357,7 +357,7 @@ class GlobalLimitExists(Conflict):
 
 
 class SlotLost(Conflict):
-    """A lease ran out, was released by somebody else, or ended with the attempt that held it."""
+    """The lease has expired, was released, or ended with its attempt."""
 
     code = "slot_lost"
     message = (
@@ -410,7 +410,7 @@ class BlockHoldsItself(Conflict):
 
 
 class SecretsUnreadable(Conflict):
-    """The key that sealed a block is not among those that this server has."""
+    """The server does not have the key that encrypted the block."""
 
     code = "block_secrets_unreadable"
     message = (

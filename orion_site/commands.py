@@ -41,16 +41,16 @@ server.add_command(stop)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a user first.")
 @click.option("--port", default=4200, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
 @click.option("--base-path", default="", envvar="ORION_BASE_PATH", help="Serve below this path, as behind a proxy.")
-@click.option("--services/--no-services", default=True, show_default=True, help="Tick the services in this process.")
+@click.option("--services/--no-services", default=True, show_default=True, help="Run the services in this process.")
 @click.option("--agent/--no-agent", default=True, show_default=True, help="Execute runs of deployed flows here.")
-@click.option("--agent-concurrency", type=click.IntRange(min=1), default=4, show_default=True, help="So many at once.")
+@click.option("--agent-concurrency", type=click.IntRange(min=1), default=4, show_default=True, help="How many at once.")
 @click.option(
     "--drain-timeout",
     type=click.FloatRange(min=0),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="At the end runs of this server's agent may continue for so long; Ctrl-C again ends them at once.",
+    help="How long runs of this server's agent may continue when it stops; Ctrl-C again ends them at once.",
 )
 @click.option(
     "--workers",

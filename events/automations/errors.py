@@ -24,7 +24,7 @@ class NothingToActOn(DomainError):
 
 
 class AuthorRefused(DomainError):
-    """Whoever made the automation may not do what it is to do, or not any more."""
+    """The author of the automation may not do what its action does."""
 
     code = "author_refused"
     message = "Its author may not do that: {reason}"

@@ -22,66 +22,74 @@ from orchestration.core.verdicts import Abort, Accept, Amend, Reject, Wait
 from orionflow.contract.states import NAMES
 
 INTRODUCTION = """\
-# The rules
+# Rules
 
-*This page is generated from the rules' own docstrings (`make pages`).*
+*This page is generated from the docstrings of the rules (`make pages`).*
 
-Every state of every run has passed the rules below. A client **proposes** a state; the rules that concern the
-transition are asked in order, and the first that refuses settles it. What each rule said, and why, is stored with the
-state and shown on the run's page, by `orion flow-run why`, and by `GET /api/flow_runs/{id}/why`.
+A client **proposes** a state, and rules decide. The rules that concern the transition are asked in the order of these
+tables. The first one that refuses decides. What each rule said, and why, is stored with the state. The page of a run,
+`orion flow-run why` and `GET /api/flow_runs/{id}/why` show it. [How a transition is
+decided](../explanation/transitions.md) explains the steps.
 
-Each row is proved in `tests/core` (`test_flow_rules.py`, `test_task_rules.py`); `test_laws.py` holds what is true of
-all transitions, and `test_walks.py` follows whole runs.
+Each rule is tested in `tests/core` (`test_flow_rules.py`, `test_task_rules.py`). `test_laws.py` tests properties of all
+transitions, and `test_walks.py` follows whole runs.
 """
 
 POLICIES: tuple[tuple[str, str, Policy], ...] = (
-    ("Flow runs", "Judged for every proposed state of a flow run.", CORE_FLOW),
+    ("Flow runs", "For each proposed state of a flow run.", CORE_FLOW),
     (
-        "Finished flow runs of which some tasks are to run again",
-        "Asked instead of `KeepFinishedFlowRuns` when a run is retried from a task; the other rules are the same.",
+        "Flow runs that are retried from a task",
+        "Replaces `KeepFinishedFlowRuns` when a run is retried from a task. The other rules are the same.",
         tuple(rule for rule in AGAIN_FLOW if rule not in CORE_FLOW),
     ),
-    ("Task runs", "Judged for every proposed state of a task run, one by one or in a batch.", CORE_TASK),
+    ("Task runs", "For each proposed state of a task run, alone or in a batch.", CORE_TASK),
     (
         "Task runs without a flow run",
-        "Calls that a process elsewhere may take up. The same rules, after one of flow runs'.",
+        "For calls that a worker claims. The rules of task runs, after one of flow runs.",
         BACKGROUND_TASK,
     ),
     (
-        "Flow runs whose agent ended them for want of an answer",
-        "Judged when an agent reports that it ended a process because the API was away for the time of a lease.",
+        "Flow runs that an agent ended because the API did not answer",
+        "When an agent reports that it ended a process because it could not reach the API for the time of a lease.",
         UNHEARD_FLOW,
     ),
     (
         "Forced states of flow runs",
-        "`force` passes all rules but these, without which the record would be false.",
+        "`force` skips all rules except these, without which the record would be wrong.",
         MINIMAL_FLOW,
     ),
-    ("Forced states of task runs", "The same for task runs.", MINIMAL_TASK),
+    ("Forced states of task runs", "`force` skips all rules except this one.", MINIMAL_TASK),
 )
 
 RETRIES = """\
 ## How long a retry waits
 
-`retry_delay` seconds, or its element of the retry's number (the last one repeats), or 1 s where only a factor was
-given; times `retry_backoff_factor ** (retry - 1)`; at most `retry_delay_max`. With `retry_jitter_factor` f the wait is
-drawn from an exponential distribution of that mean, cut to [delay * (1 - f), delay * (1 + f)]. Crash retries wait by
-the same formula with their own count.
+| step | value |
+|---|---|
+| 1. base | `retry_delay` seconds, or the element for this retry (the last one repeats); 1 s if only a factor is given |
+| 2. growth | times `retry_backoff_factor ** (retry - 1)` |
+| 3. limit | at most `retry_delay_max` |
+| 4. jitter | with `retry_jitter_factor` f, exponentially distributed with this mean, within delay × (1 ± f) |
+
+Crash retries use the same formula with their own count.
 """
 
 BOOKS = """\
-## What every written state does
+## What every written state changes
 
-Also when it was forced or put in the place of another (`orchestration/core/bookkeeping.py`):
+This applies to forced states, and to states that replace a proposed one, too (`orchestration/core/bookkeeping.py`).
 
-- `start_time` is set by the first RUNNING and never moves; `end_time` is set by a final state of a run that had
-  started, and cleared when the run leaves it. A run that never started has no end.
-- `total_run_time` grows by the time spent in RUNNING; waiting and paused time does not count.
-- `run_count` grows by one with each RUNNING, except when a suspended run continues.
-- `expected_start_time` is set once; `next_scheduled_start_time` lives as long as the SCHEDULED state.
-- A task run gives back its concurrency slots when it enters anything but RUNNING or CANCELLING, however it leaves.
-- When a task run leaves a final state for another, what it put into the cache expires: its outcome is open again.
-- The task run that stands for a nested flow in its parent follows the nested run's state.
+| field | change |
+|---|---|
+| `start_time` | set by the first RUNNING, and never changed |
+| `end_time` | set by a final state of a run that had started, and cleared when the run leaves it |
+| `total_run_time` | grows by the time in RUNNING, not by waiting or paused time |
+| `run_count` | grows by one with each RUNNING, except when a suspended run continues |
+| `expected_start_time` | set once |
+| `next_scheduled_start_time` | set while the run is SCHEDULED |
+| concurrency slots of a task run | released by each state except RUNNING and CANCELLING |
+| cached result of a task run | expires when the task run leaves a final state |
+| task run of a nested flow | follows the state of the nested run |
 """
 
 
@@ -93,7 +101,7 @@ def document() -> str:
 
 def _states() -> str:
     rows = [f"| {t.value} | {'yes' if t in TERMINAL else 'no'} | {_names(t)} |" for t in StateType]
-    note = "Programs may give the final states that they return any name of their own."
+    note = "A program may return final states with names of its own."
     return "\n".join(["## States", "", "| type | final | names |", "|---|---|---|", *rows, "", note, ""])
 
 

@@ -11,7 +11,7 @@ from orchestration.core.states import State
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Let the transition pass; perform `effects` if it is written in the end."""
+    """Accept the proposed state; perform `effects` when it is written."""
 
     reason: str = ""
     effects: tuple[Effect, ...] = ()
@@ -19,7 +19,7 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Amend:
-    """Let it pass, changed: another state of the same type, or other facts of the run for the rules that follow."""
+    """Accept it with changes: another state of the same type, or other facts of the run for later rules."""
 
     reason: str
     state: State | None = None
@@ -29,7 +29,7 @@ class Amend:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Refuse the proposal; write `state` in its place, or keep the current state if there is none."""
+    """Refuse the proposal; write `state` instead, or keep the current state if there is none."""
 
     reason: str
     state: State | None = None
@@ -39,7 +39,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Neither yes nor no: propose the same again after `seconds`."""
+    """Decide nothing yet: propose the same state again after `seconds`."""
 
     reason: str
     seconds: int
@@ -47,7 +47,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """Stop: the run keeps its state and its client ends quietly."""
+    """Stop: the run keeps its state, and its client ends without an error."""
 
     reason: str
 

@@ -43,7 +43,7 @@ LONGEST_SUBJECT = 255
 
 
 class NotLetIn(DomainError):
-    """Somebody proved who they are, and is nobody here; or proved nothing."""
+    """The person has no user here, or could not be identified."""
 
     code = "not_let_in"
     message = "{reason}"

@@ -119,7 +119,7 @@ def set_groups(*, name: str, groups: Sequence[str]) -> None:
 
 
 def delete_user(*, name: str) -> None:
-    """Delete a user with the keys."""
+    """Delete a user and their keys."""
     with write_transaction():
         user = user_named(name)
         refuse_last_admin(user)

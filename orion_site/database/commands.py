@@ -40,14 +40,14 @@ def database() -> None:
 
 
 @database.command(short_help="Bring the database up to date; create it if there is none.")
-@click.option("--dry-run", is_flag=True, help="Say what would be applied, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be applied, and change nothing.")
 @click.option("--later", is_flag=True, help="Leave rows of earlier versions as they are until the next upgrade.")
 @_output_option
 def upgrade(dry_run: bool, later: bool, output: str) -> None:
     """Bring the database up to date; create it if there is none.
 
-    Then states that an earlier version stored are folded into the rows of their runs. Servers may start and work
-    meanwhile; a command that is stopped continues where it was when it is repeated.
+    Then states that an earlier version stored are folded into the rows of their runs. Servers may run meanwhile. If
+    the command is stopped, run it again to continue.
 
     \b
     Example: orion database upgrade
@@ -66,11 +66,11 @@ def upgrade(dry_run: bool, later: bool, output: str) -> None:
                 _fold_states()
 
 
-@database.command(short_help="Say whether the database can be used.")
+@database.command(short_help="Report whether the database can be used.")
 @click.option("--deep", is_flag=True, help="Have the database verify its own pages and rows, which takes a while.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the report.")
 def check(deep: bool, output: str) -> None:
-    """Say whether the database can be used; exit code 1 if not.
+    """Report whether the database can be used; exit code 1 if not.
 
     Example: orion database check --deep
     """
@@ -86,12 +86,12 @@ def check(deep: bool, output: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-@database.command(short_help="Check what must hold of the stored runs.")
+@database.command(short_help="Check the invariants of stored runs.")
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the findings."
 )
 def verify(output: str) -> None:
-    """Check what must hold of the stored runs, without disturbing servers; exit code 1 if something does not.
+    """Check the invariants of stored runs, without disturbing servers; exit code 1 if one is violated.
 
     Example: orion database verify
     """

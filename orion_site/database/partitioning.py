@@ -12,14 +12,14 @@ from orionflow.cli.errors import CommandFailed, ExitCode
 
 
 @click.command(short_help="Keep logs and events of PostgreSQL in one partition for each day.")
-@click.option("--dry-run", is_flag=True, help="Say what would be divided, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be divided, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the outcome.")
 def partition(dry_run: bool, yes: bool, output: str) -> None:
     """Keep logs and events in one partition for each day, so that retention drops whole days.
 
-    Rows that are there stay where they are. Each table is locked while PostgreSQL reads it once; who wants it waits. A
-    command that is killed leaves each table as it was or divided, and continues when it is given again.
+    Existing rows stay where they are. Each table is locked while PostgreSQL reads it once. If the command is killed,
+    each table is unchanged or divided; run it again to continue.
 
     Example: orion database partition --dry-run
     """

@@ -12,11 +12,11 @@ from orion_site.database.commands import django_ready
 from orionflow.cli.errors import CommandFailed, ExitCode
 
 
-@click.command(short_help="Seal all secrets with the first key, so that older keys may go.")
-@click.option("--dry-run", is_flag=True, help="Count what each kind of key opens, and change nothing.")
+@click.command(short_help="Encrypt all secrets with the first key, so that older keys can be removed.")
+@click.option("--dry-run", is_flag=True, help="Count what each key decrypts, and change nothing.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the counts.")
 def reseal(dry_run: bool, output: str) -> None:
-    """Seal with the first of ORION_ENCRYPTION_KEYS what older keys open; exit code 1 if no key opens a secret.
+    """Encrypt all secrets with the first of ORION_ENCRYPTION_KEYS; exit code 1 if no key decrypts one.
 
     Example: ORION_ENCRYPTION_KEYS=new,old orion secret reseal
     """
@@ -43,11 +43,11 @@ def reseal(dry_run: bool, output: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-@click.command(short_help="Seal all secrets with a new key, while servers run.")
-@click.option("--retire", is_flag=True, help="Make no new key; forget the older ones, which nothing needs any more.")
+@click.command(short_help="Encrypt all secrets with a new key, while servers run.")
+@click.option("--retire", is_flag=True, help="Make no new key; remove older keys that nothing uses.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the outcome.")
 def rotate(retire: bool, output: str) -> None:
-    """Put a new key into the key file of ORION_HOME and seal every secret with it. Begin it again after a cut.
+    """Put a new key into the key file of ORION_HOME and encrypt every secret with it. If interrupted, run it again.
 
     Example: orion secret rotate
     """

@@ -35,7 +35,7 @@ _COLUMNS = [
     times=True,
 )
 def status(session: Session) -> int:
-    """List the servers that run by this home on this machine: their processes, and whether they answer."""
+    """List servers of this home on this machine, their processes, and whether they answer."""
     rows = [_row(one) for one in _servers()]
     session.show_list(rows, _COLUMNS, empty="No server of this home runs here. `orion server start` starts one.")
     return ExitCode.DONE if any(row["state"] == "answers" for row in rows) else ExitCode.FAILED
@@ -46,13 +46,18 @@ def status(session: Session) -> int:
     ("orion server stop --port 4300", "where more than one runs"),
     ("orion server stop --now", "without that time"),
 )
-@click.option("--port", type=int, help="Which one, where several run by this home.")
+@click.option("--port", type=int, help="Which server, if this home has several.")
 @click.option("--now", is_flag=True, help="End runs of its agent at once, as a second Ctrl-C does.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0), default=90.0, show_default=True, metavar="SECONDS", help="Wait so long."
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=90.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait this long.",
 )
 def stop(session: Session, port: int | None, now: bool, timeout: float) -> None:
-    """Stop the server that runs by this home on this machine, and wait until it has."""
+    """Stop the server of this home on this machine, and wait until it has ended."""
     server = _chosen(port)
     with suppress(ProcessLookupError):
         os.kill(server.pid, signal.SIGTERM)

@@ -127,7 +127,7 @@ def _records(found: DatabaseFigures) -> Iterator[Metric]:
     )
     yield gauge(
         "orion_retention_seconds",
-        "How long they are kept after their end; 0 keeps them for ever.",
+        "How long they are kept after their end; 0: forever.",
         of,
         (((kind,), days * DAY_SECONDS) for kind, days in found.kept.items()),
     )

@@ -70,10 +70,10 @@ def _further_hosts() -> list[str]:
 
 CATALOGUE: Mapping[str, Sequence[Entry]] = {
     "Keeping": [
-        Entry("ORION_RETENTION_DAYS_RUNS", "how many days finished runs are kept; 0 keeps them for ever"),
+        Entry("ORION_RETENTION_DAYS_RUNS", "how many days finished runs are kept; 0: forever"),
         Entry("ORION_RETENTION_DAYS_LOGS", "how many days logs are kept"),
         Entry("ORION_RETENTION_DAYS_EVENTS", "how many days events are kept"),
-        Entry("ORION_RETENTION_DAYS_AUDIT", "how many days entries of the audit log are kept; 0: for ever"),
+        Entry("ORION_RETENTION_DAYS_AUDIT", "how many days entries of the audit log are kept; 0: forever"),
         Entry(
             "ORION_ARCHIVE_PATH",
             "where old runs are kept as Parquet files",
@@ -101,7 +101,9 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
             default="a folder in the home",
         ),
         Entry(
-            "ORION_TRACES_LINK", "where the trace of a run is looked at; `{trace_id}` stands for its id", default="none"
+            "ORION_TRACES_LINK",
+            "the address that shows the trace of a run; `{trace_id}` is replaced by its id",
+            default="none",
         ),
         Entry("ORION_BEAT", "whether Celery beat ticks the services"),
     ],

@@ -21,7 +21,7 @@ def services() -> None:
     examples=(("orion services start", "beside servers that were started with --no-services"),),
 )
 def start() -> None:
-    """Tick the services in this process until Ctrl-C. Any number of such processes may tick one database."""
+    """Run the services in this process until Ctrl-C. Any number of such processes may use one database."""
     with django_ready():
         from orion_site.services.registry import services_of_this_server
         from orion_site.services.ticker import Ticker
@@ -43,7 +43,7 @@ def start() -> None:
     examples=(("orion services schedule", "then start beat and a worker: docs/reference/services.md"),),
 )
 def schedule() -> None:
-    """Write the services down as periodic tasks of django-celery-beat now; servers and beat do so when they start."""
+    """Store the services as periodic tasks of django-celery-beat. Servers and beat also do so at their start."""
     with django_ready():
         from django.conf import settings
 

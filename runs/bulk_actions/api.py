@@ -114,7 +114,7 @@ class ReadBulkAction(Operation):
 
 
 class StopBulkAction(Operation):
-    """Change no further runs. What was changed stays changed; one that has ended stays as it is."""
+    """Stop a bulk action; what was changed stays. What was changed stays changed; one that has ended stays as it is."""
 
     method = "POST"
     action_required = Action.CHANGE_RUNS

@@ -207,7 +207,7 @@ class UnmuteProblem(Operation):
 
 
 class ResolveProblem(Operation):
-    """Close a problem. A run that begins later and fails by it opens it again, as regressed."""
+    """Close a problem. A later run that fails by it reopens it, as regressed."""
 
     method = "POST"
     action_required = Action.CHANGE_RUNS

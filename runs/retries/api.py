@@ -69,7 +69,7 @@ class FilterRetries(Operation):
 
 
 class ReadRecorded(Operation):
-    """Read what an attempt of a retried flow run takes up of what was recorded before."""
+    """Read which recorded results an attempt of a retried flow run reuses."""
 
     method = "POST"
     # For the process that executes the run: its values come from the results that these states refer to.

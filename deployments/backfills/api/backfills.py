@@ -118,7 +118,7 @@ class PauseBackfill(Operation):
 
 
 class ResumeBackfill(Operation):
-    """Make runs of a backfill again."""
+    """Resume a backfill."""
 
     method = "POST"
     action_required = Action.CHANGE_BACKFILLS

@@ -1,4 +1,4 @@
-"""The times of a backfill: those that a schedule names in a stretch of time, and how a parameter is to hold one."""
+"""The times of a backfill: those that a schedule names in a period, and how a parameter is to hold one."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class AdoptDeployment(Operation):
 
 
 class DeleteDeployment(Operation):
-    """Delete a deployment with its schedules and the runs of it that have not begun; its other runs stay."""
+    """Delete a deployment with its schedules and the runs that have not started; other runs stay."""
 
     method = "DELETE"
     action_required = Action.CHANGE_DEPLOYMENTS

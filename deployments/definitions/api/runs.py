@@ -1,4 +1,4 @@
-"""Runs of a deployment on request: one now, one later, or those that its schedules plan in a stretch of time."""
+"""Runs of a deployment on request: one now, one later, or those that its schedules plan in a period."""
 
 from __future__ import annotations
 

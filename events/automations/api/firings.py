@@ -24,7 +24,7 @@ class FiringListing(Page):
 
 
 class FilterFirings(Operation):
-    """List the actions that automations have set off, newest first. They are kept for a week."""
+    """List the actions that automations have triggered, newest first. They are kept for a week."""
 
     method = "POST"
     action_required = Action.READ_AUTOMATIONS

@@ -17,8 +17,8 @@ class CacheFacts(Facts, Protocol):
 
 
 class ReuseCachedResults:
-    """A task run with a cache key does not start when an unexpired result with the same key is known: it completes
-    under the name Cached with that result. `refresh_cache` runs it all the same."""
+    """A task run with a cache key completes as Cached if an unexpired result with the same key exists, and takes that
+    result. With `refresh_cache` it runs."""
 
     leaving = ANYWHERE
     entering = TO_RUNNING
@@ -38,7 +38,8 @@ class ReuseCachedResults:
 
 
 class RememberResultsByCacheKey:
-    """When a task run with a cache key completes, its state is kept for later runs with that key, until it expires."""
+    """When a task run with a cache key completes, its state is stored for later runs with the same key, until it
+    expires."""
 
     leaving = ANYWHERE
     entering = frozenset({StateType.COMPLETED})

@@ -9,7 +9,7 @@ from orchestration.core.verdicts import ACCEPT, Reject, Verdict
 
 
 class FinishCancelling:
-    """A run that is being cancelled can only become cancelled, and a cancelled run stays so unless it is forced."""
+    """A run that is being cancelled can only become cancelled. A cancelled run stays cancelled unless it is forced."""
 
     leaving: frozenset[StateType | None] = frozenset({StateType.CANCELLING, StateType.CANCELLED})
     entering = ANY - {StateType.CANCELLED}
@@ -21,8 +21,8 @@ class FinishCancelling:
 
 
 class CancelAtOnceWithoutInfrastructure:
-    """A run that waits to be started, is suspended, or is pending without anybody who executes it has no process to
-    kill: asked to cancel, it is cancelled at once. This holds even when the state is forced."""
+    """A run without a process (scheduled, suspended, or pending with nothing that executes it) is cancelled at once
+    when cancelling is proposed, also if the state is forced."""
 
     leaving: frozenset[StateType | None] = frozenset({StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED})
     entering = frozenset({StateType.CANCELLING})

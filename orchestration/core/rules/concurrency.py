@@ -26,8 +26,8 @@ class LimitFacts(Facts, Protocol):
 
 
 class TakeConcurrencySlots:
-    """A task run starts only when each of its tags that has a limit has a free slot. Slots are taken all together or
-    not at all, so a run that waits for one tag never blocks another. A limit of 0 stops the task."""
+    """A task run starts only if each of its tags with a limit has a free slot. It takes all slots or none, so a run
+    that waits for one tag does not block another. A limit of 0 stops the task."""
 
     leaving = ANYWHERE
     entering = TO_RUNNING

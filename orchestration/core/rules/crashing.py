@@ -12,8 +12,8 @@ from orchestration.core.verdicts import ACCEPT, Amend, Reject, Verdict
 
 
 class RetryCrashedRuns:
-    """A run whose infrastructure crashed runs again only if it was told so: `crash_retries` times, counted apart from
-    the retries of failures. By default a crash is final, because the work may have been half done."""
+    """A run whose infrastructure crashed runs again up to `crash_retries` times, counted separately from retries of
+    failures. The default is 0, because the work may be half done."""
 
     leaving: frozenset[StateType | None] = frozenset({StateType.PENDING, StateType.RUNNING, StateType.PAUSED})
     entering = frozenset({StateType.CRASHED})
@@ -32,8 +32,8 @@ class RetryCrashedRuns:
 
 
 class HandOverUnheardRuns:
-    """The agent ended the process because it could not reach the API for the time of a lease. That is no crash of the
-    run, so no crash retry is used up: if its author allows crash retries, an agent starts it again at once."""
+    """If the agent ended the process because it could not reach the API for the time of a lease, the run did not crash.
+    A run with crash retries starts again at once, without using one up."""
 
     leaving = RetryCrashedRuns.leaving
     entering = RetryCrashedRuns.entering
@@ -48,8 +48,8 @@ class HandOverUnheardRuns:
 
 
 class HandOverLostWaits:
-    """A deployed run whose process died while it waited there for its next retry has lost nothing: an agent starts it
-    again at the time of that retry. It counts as no crash."""
+    """If the process of a deployed run dies while the run waits for its next retry, an agent starts it again at the
+    time of that retry. This does not count as a crash."""
 
     leaving: frozenset[StateType | None] = frozenset({StateType.SCHEDULED})
     entering = frozenset({StateType.CRASHED})

@@ -8,7 +8,7 @@ from orchestration.core.verdicts import ACCEPT, Abort, Reject, Verdict
 
 
 class RefuseRepeatedTransitions:
-    """A proposal that carries the transition id of the current state has been made already, and is not made twice."""
+    """A proposal with the transition id of the current state was made before, and is not applied again."""
 
     leaving = ANYWHERE
     entering = ANY
@@ -21,7 +21,7 @@ class RefuseRepeatedTransitions:
 
 
 class ClaimRunsOnce:
-    """Only one worker can make a run pending: one that is pending, running or cancelled cannot be claimed again."""
+    """Only one worker can claim a run: one that is pending, running, cancelling or cancelled cannot become pending."""
 
     leaving: frozenset[StateType | None] = frozenset(
         {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateType.CANCELLED}

@@ -23,10 +23,10 @@ class OverlapFacts(Facts, Protocol):
 
 
 class ResolveOverlaps:
-    """When another run of the same flow (or of the same deployment, where that is the policy's scope) is running, the
-    overlap policy decides: `allow` lets both run, `queue` waits for the other, `skip` completes the new run under the
-    name Skipped, `cancel_new` cancels the new run, and `cancel_old` cancels the other one. A run that has run before
-    (it was paused, retried or rerun) is not skipped or cancelled for that: it waits."""
+    """If another run of the same flow (or deployment, if that is the scope of the policy) is running, the overlap
+    policy decides: `allow` runs both, `queue` waits, `skip` completes the new run as Skipped, `cancel_new` cancels the
+    new run, `cancel_old` cancels the other one. A run that has run before (paused, retried or rerun) waits in any
+    case."""
 
     leaving = ANYWHERE
     entering = TO_RUNNING

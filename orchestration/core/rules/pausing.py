@@ -9,8 +9,8 @@ from orchestration.core.verdicts import ACCEPT, Abort, Amend, Reject, Verdict
 
 
 class PauseRunningFlowRuns:
-    """Only a running flow run can be paused, and each pause fires once: a rerun passes the pauses it has been through.
-    To be suspended, a run must have a deployment that starts it again, and must not be nested in another run."""
+    """Only a running flow run can be paused, and it passes pauses that it has been through. Only a run of a deployment
+    that is not nested in another run can be suspended."""
 
     leaving = ANYWHERE
     entering = frozenset({StateType.PAUSED})
@@ -45,8 +45,8 @@ def _unused_key(keys: frozenset[str]) -> str:
 
 
 class ResumePausedFlowRuns:
-    """A paused run can be resumed, scheduled to resume, cancelled, or ended; a pause whose deadline has passed ends as
-    a failure, whatever is proposed. What a resumed run does next counts as the same attempt."""
+    """A paused run can be resumed, scheduled to resume, cancelled or ended. If its deadline has passed, it fails,
+    whatever is proposed. A resumed run continues the same attempt."""
 
     leaving: frozenset[StateType | None] = frozenset({StateType.PAUSED})
     entering = ANY
@@ -69,8 +69,8 @@ class ResumePausedFlowRuns:
 
 
 class StartTasksOfRunningFlowsOnly:
-    """A task starts only while its flow run is running. While the flow run is paused the task is held with it, under
-    the name NotReady; when the flow run has ended or is being cancelled, the task is told to stop."""
+    """A task starts only while its flow run is running. While the flow run is paused, the task is NotReady. If the flow
+    run has ended or is being cancelled, the task stops."""
 
     leaving = ANYWHERE
     entering = TO_RUNNING

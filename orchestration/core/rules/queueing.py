@@ -36,10 +36,10 @@ class QueueFacts(Facts, Protocol):
 
 
 class TakeQueueSlots:
-    """A run is claimed only while its work queue, the pool of that and its deployment are not paused or full: each
-    counts its runs that are pending, running or being cancelled. One that is refused stays scheduled; a process that
-    would start a run (again) without claiming it is told to wait for a slot. Lowering a limit stops nobody. What a
-    schedule planned begins only while the author of the deployment may run it."""
+    """A run is claimed only if its work queue, pool and deployment are neither paused nor full; each counts its runs
+    that are pending, running or cancelling. A refused run stays scheduled. A process that starts a run without a claim
+    waits for a slot. Lowering a limit stops nothing. A run planned by a schedule starts only if the author of its
+    deployment may run it."""
 
     leaving: frozenset[StateType | None] = frozenset({*(ANY - HOLDING), None})
     entering = frozenset({StateType.PENDING, StateType.RUNNING})

@@ -13,7 +13,7 @@ from orchestration.core.verdicts import ACCEPT, Amend, Reject, Verdict
 
 
 class RetryFailedFlows:
-    """A flow run that fails runs again while it has retries left. It stays the same run; its pauses can fire again."""
+    """A failed flow run runs again while it has retries left. It remains the same run, and its pauses apply again."""
 
     leaving = FROM_RUNNING
     entering = frozenset({StateType.FAILED})
@@ -27,7 +27,7 @@ class RetryFailedFlows:
 
 
 class RetryFailedTasks:
-    """A task run that fails runs again while it has retries left, unless its failure is marked as not retriable."""
+    """A failed task run runs again while it has retries left, unless its failure is marked as not retriable."""
 
     leaving = FROM_RUNNING
     entering = frozenset({StateType.FAILED})
@@ -95,7 +95,7 @@ def _jittered(mean: float, factor: float, draw: float) -> float:
 
 
 class NameRepeatedTries:
-    """A task run that starts again is named for the reason: Retrying after a failure, otherwise Rerunning."""
+    """A task run that starts again is named Retrying after a failure, and Rerunning otherwise."""
 
     leaving = ANYWHERE
     entering = TO_RUNNING
@@ -109,7 +109,7 @@ class NameRepeatedTries:
 
 
 class RememberFlowAttempt:
-    """A task run remembers in which attempt of its flow run it last started."""
+    """A task run stores in which attempt of its flow run it last started."""
 
     leaving = ANYWHERE
     entering = TO_RUNNING

@@ -15,9 +15,8 @@ NOT_AFTER_THE_END = frozenset({StateType.CANCELLING, StateType.PAUSED, StateType
 
 
 class KeepFinishedFlowRuns:
-    """A finished flow run cannot be cancelled, paused or crashed. It can be started again unless it completed and its
-    result is stored; scheduling it again needs a deployment, because somebody must start it. A new start forgets the
-    pauses of the attempt before, but gives no retries back."""
+    """A finished flow run cannot be cancelled, paused or crashed. It can start again, unless it completed and its
+    result is stored. Scheduling it again needs a deployment. A new start resets its pauses, but not its retries."""
 
     leaving = FROM_TERMINAL
     entering = ANY
@@ -43,9 +42,8 @@ def _reopened(run: Run, target: StateType) -> Run:
 
 
 class RunAgainFromTasks:
-    """A finished flow run of which some tasks are to run again starts again, also if it completed and its result is
-    stored; from then on it takes up only the results that were not set aside. To be scheduled it needs a deployment,
-    because somebody must start it."""
+    """A finished flow run that is retried from a task starts again, even if it completed and its result is stored. It
+    reuses only results that were not set aside. Scheduling it needs a deployment."""
 
     leaving = FROM_TERMINAL
     entering = frozenset({StateType.SCHEDULED, StateType.PENDING})
@@ -59,9 +57,9 @@ class RunAgainFromTasks:
 
 
 class KeepFinishedTaskRuns:
-    """A finished task run cannot be cancelled, paused or crashed, and one that completed with a stored result keeps it
-    whatever is proposed, unless it is to run with `refresh_cache`. Otherwise it may run again, with all its retries;
-    when its flow run is at a later attempt, the new try is named Retrying."""
+    """A finished task run cannot be cancelled, paused or crashed. One that completed with a stored result keeps it,
+    unless it runs with `refresh_cache`. Otherwise it may run again with all its retries; in a later attempt of its flow
+    run, the new state is named Retrying."""
 
     leaving = FROM_TERMINAL
     entering = ANY
@@ -93,8 +91,8 @@ def _with_all_retries(run: Run) -> Run:
 
 
 class MarkLostResults:
-    """A failed or crashed run that is set to completed by hand keeps no value of its own: a reference to the result of
-    the failure becomes an unknown result."""
+    """A failed or crashed run that is set to Completed by hand has no value: the reference to the result of the failure
+    becomes an unknown result."""
 
     leaving: frozenset[StateType | None] = frozenset({StateType.FAILED, StateType.CRASHED})
     entering = frozenset({StateType.COMPLETED})
@@ -108,7 +106,7 @@ class MarkLostResults:
 
 
 class MarkOnlyScheduledRunsLate:
-    """Late says that a scheduled run has not started; a run that is no longer scheduled cannot become late."""
+    """Only a scheduled run can become Late."""
 
     leaving = ANYWHERE
     entering = frozenset({StateType.SCHEDULED})

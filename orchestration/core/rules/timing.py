@@ -8,7 +8,7 @@ from orchestration.core.verdicts import ACCEPT, Amend, Verdict, Wait
 
 
 class CarryScheduledTime:
-    """A run that is claimed before it starts keeps its scheduled time, so that it still waits for it."""
+    """A run that is claimed before its scheduled time keeps that time, and waits for it."""
 
     leaving: frozenset[StateType | None] = frozenset({StateType.SCHEDULED})
     entering = frozenset({StateType.PENDING})
@@ -22,7 +22,7 @@ class CarryScheduledTime:
 
 
 class WaitForScheduledTime:
-    """A run does not start before its scheduled time; asked earlier, it is told how many seconds to wait (rounded)."""
+    """A run does not start before its scheduled time. The answer says how many seconds to wait, rounded."""
 
     leaving = WAITING
     entering = TO_RUNNING

@@ -12,11 +12,11 @@ user = LazyGroup(
         "ls": "List users with their roles.",
         "create": "Create a user; the password is asked for.",
         "set-password": "Set the password of a user.",
-        "set-groups": "Say in which groups a user is.",
+        "set-groups": "Set the groups of a user.",
         "link": "Let somebody sign in by single sign-on.",
-        "disable": "Refuse a user, with all keys, until enabled.",
-        "enable": "Let a disabled user in again.",
-        "delete": "Delete a user with the keys.",
+        "disable": "Disable a user and all their keys.",
+        "enable": "Enable a disabled user.",
+        "delete": "Delete a user and their keys.",
     },
     examples=(
         ("orion user create ada --role admin", "the first one opens the server to other machines"),
@@ -31,7 +31,7 @@ group = LazyGroup(
     entries={
         "ls": "List groups with their roles and members.",
         "create": "Create a group with roles.",
-        "set-roles": "Say which roles a group has.",
+        "set-roles": "Set the roles of a group.",
         "delete": "Delete a group; its members stay.",
     },
     examples=(("orion group create night-shift --role operator", ""), ("orion group ls", "")),
@@ -43,7 +43,7 @@ key = LazyGroup(
     entries={
         "ls": "List keys, and when they were last used.",
         "create": "Create a key, and show it once.",
-        "revoke": "End a key at once.",
+        "revoke": "Revoke a key at once.",
     },
     examples=(
         ("orion key create agent-1 --role agent", "with a service account of that name"),

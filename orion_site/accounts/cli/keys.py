@@ -36,7 +36,7 @@ _COLUMNS = [
     times=True,
 )
 @click.option("--user", metavar="NAME", help="Those of one user.")
-@click.option("--all", "every", is_flag=True, help="Also those that are revoked or have expired.")
+@click.option("--all", "every", is_flag=True, help="Include revoked and expired ones.")
 def ls(session: Session, user: str | None, every: bool) -> None:
     """List keys by their first characters, and when they were last used. The keys themselves are not stored."""
     with accounts_ready():
@@ -54,11 +54,15 @@ def ls(session: Session, user: str | None, every: bool) -> None:
     ("orion key create ci --user ci --role operator --expires 90d -o json", "for scripts"),
 )
 @click.argument("name")
-@click.option("--user", metavar="NAME", help="Whose key it is; otherwise a service account with the name of the key.")
-@click.option("--role", type=click.Choice(NAMES), help="It may do no more than this role; else what its user may.")
+@click.option(
+    "--user", metavar="NAME", help="The user of the key; otherwise a service account with the name of the key."
+)
+@click.option(
+    "--role", type=click.Choice(NAMES), help="Limit the key to this role; otherwise it may do what its user may."
+)
 @click.option("--expires", default="365d", show_default=True, metavar="PERIOD", help="Such as 90d, or never.")
 def create(session: Session, name: str, user: str | None, role: str | None, expires: str) -> None:
-    """Create a key, and show it: it is not stored, so nobody can show it again."""
+    """Create a key, and show it once: it is not stored."""
     life = None if expires == NEVER else read_period(expires)
     if life is not None and life <= timedelta():
         raise click.UsageError("--expires must be more than nothing; write 90d, 12h or never.")
@@ -89,7 +93,7 @@ def create(session: Session, name: str, user: str | None, role: str | None, expi
 @command(("orion key revoke 7", ""), ("orion key revoke orn_Ab3dE6gH", "by its first characters"))
 @click.argument("key")
 def revoke(session: Session, key: str) -> None:
-    """End a key at once: by its number, or by the first characters that `orion key ls` shows."""
+    """Revoke a key at once, by its number or by the first characters that `orion key ls` shows."""
     with accounts_ready("RevokeKey"):
         from django.utils import timezone
 

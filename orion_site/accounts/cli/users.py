@@ -49,7 +49,7 @@ def ls(session: Session) -> None:
 @click.option("--role", "roles", multiple=True, type=click.Choice(NAMES), help="Join the group of this role.")
 @click.option("--service", is_flag=True, help="A service account: no password, keys only.")
 def create(session: Session, name: str, groups: tuple[str, ...], roles: tuple[str, ...], service: bool) -> None:
-    """Create a user. The password is asked for at the terminal, or read from stdin; it is no argument."""
+    """Create a user. The password is asked for, or read from stdin."""
     password = None if service else _password(name)
     with accounts_ready("CreateUser"):
         from orion_site.accounts.users import create_user
@@ -77,7 +77,7 @@ def set_password(session: Session, name: str) -> None:
 @click.argument("name")
 @with_params(_groups)
 def set_groups(session: Session, name: str, groups: tuple[str, ...]) -> None:
-    """Put a user into these groups, and no others. Sessions of the user are over if the roles change."""
+    """Put a user into these groups, and no others. Sessions of the user end if the roles change."""
     with accounts_ready("SetGroups"):
         from orion_site.accounts import users
 
@@ -90,7 +90,7 @@ def set_groups(session: Session, name: str, groups: tuple[str, ...]) -> None:
 @click.argument("name")
 @click.argument("subject")
 def link(session: Session, name: str, subject: str) -> None:
-    """Let whoever is this subject at ORION_OIDC_ISSUER sign in as the user. Refused sign-ons name their subject."""
+    """Let the person with this subject at ORION_OIDC_ISSUER sign in as this user. A refused sign-on shows it."""
     with accounts_ready("LinkUser"):
         from django.conf import settings
 
@@ -113,7 +113,7 @@ def disable(session: Session, name: str) -> None:
 @command(("orion user enable bob", ""))
 @click.argument("name")
 def enable(session: Session, name: str) -> None:
-    """Let a disabled user in again, with the password and the keys of before."""
+    """Enable a disabled user, with the old password and keys."""
     _switch(session, name, is_active=True)
 
 
@@ -121,7 +121,7 @@ def enable(session: Session, name: str) -> None:
 @click.argument("name")
 @with_params(YES)
 def delete(session: Session, name: str, yes: bool) -> None:
-    """Delete a user with the keys."""
+    """Delete a user and their keys."""
     ask_before(f"delete the user {name} with all keys", yes=yes)
     with accounts_ready("DeleteUser"):
         from orion_site.accounts import users

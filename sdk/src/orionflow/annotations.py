@@ -34,18 +34,18 @@ class Mark(Generic[T]):
 
 # They are used like functions, so they are named like functions.
 class unmapped(Mark[T]):  # noqa: N801
-    """`task.map(xs, unmapped(y))`: every one of the runs gets the whole of `y`."""
+    """`task.map(xs, unmapped(y))`: pass `y` unchanged to every run."""
 
     __slots__ = ()
 
 
 class allow_failure(Mark[T]):  # noqa: N801
-    """`task(allow_failure(future))`: run even if that one failed; its exception is then the argument."""
+    """`task(allow_failure(future))`: run even if that input failed; its exception is then the argument."""
 
     __slots__ = ()
 
 
 class quote(Mark[T]):  # noqa: N801
-    """`task(quote(big))`: hand it over as it is, without a search for futures inside."""
+    """`task(quote(big))`: pass a value without searching it for futures."""
 
     __slots__ = ()

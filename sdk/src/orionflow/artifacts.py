@@ -29,9 +29,9 @@ _NO_KEY = re.compile("[^a-z0-9-]+")
 
 
 def create_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
-    """Show text with headings, lists and tables; returns the artifact's id.
+    """Record a Markdown text. Return the artifact's id.
 
-    What cannot be recorded as it is, is cut or cleaned, with a warning in the run's log.
+    Text that cannot be recorded is cut or cleaned, with a warning in the run's log.
     """
     return _create("markdown", _content(markdown), key, description)
 
@@ -39,14 +39,14 @@ def create_markdown_artifact(markdown: str, key: str | None = None, description:
 def create_link_artifact(
     link: str, link_text: str | None = None, key: str | None = None, description: str | None = None
 ) -> UUID:
-    """Show a link to something that the run made; returns the artifact's id."""
+    """Record a link to something that the run made. Return the artifact's id."""
     return _create("markdown", _content(f"[{as_text(link_text or link)}]({as_text(link)})"), key, description)
 
 
 def create_table_artifact(table: Rows, key: str | None = None, description: str | None = None) -> UUID:
-    """Show a table: a list of rows, or of dicts, or a dict of columns; returns the artifact's id.
+    """Record a table: a list of rows, a list of dicts, or a dict of columns. Return the artifact's id.
 
-    Numbers that are none (NaN) are empty cells.
+    NaN becomes an empty cell.
     """
     return _create("table", _table(table), key, description)
 

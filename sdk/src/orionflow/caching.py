@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 
 def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
-    """A cache key from a task and its arguments: `@task(cache_key_fn=task_input_hash)`.
+    """Compute a cache key from a task and its arguments: `@task(cache_key_fn=task_input_hash)`.
 
-    Of the task its code, its version, what it encloses and the object that it is bound to; arguments are compared by
-    their types and what they hold. When something cannot be compared there is no key, a warning says so, and the task
-    runs.
+    The key includes the task's code, version, enclosed variables and bound object, and the types and contents of the
+    arguments. If something cannot be compared, there is no key: a warning says so, and the task runs.
     """
     try:
         task: Task[Any, Any] = context.task

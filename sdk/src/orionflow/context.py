@@ -263,7 +263,7 @@ class TaskRunContext:
 
 
 def get_run_context() -> FlowRunContext | TaskRunContext:
-    """The task run that this code belongs to, or else the flow run."""
+    """Return the context of the current task run, or else of the current flow run."""
     found = _task_run.get() or _flow_run.get()
     if found is None:
         raise MissingContext("There is no run here; call this inside a function decorated with @flow or @task.")
@@ -277,7 +277,7 @@ def current_tags() -> frozenset[str]:
 
 @contextmanager
 def tags(*new_tags: str) -> Iterator[frozenset[str]]:
-    """Runs created in this block get these tags, beside those of the blocks around it.
+    """Add tags to all runs that are created in this block.
 
     with tags("nightly"):
         etl()

@@ -35,11 +35,11 @@ class OrionError(Exception):
 
 
 class UsageError(OrionError):
-    """The program asks for something that cannot be."""
+    """The program asks for something impossible; the message says what to write instead."""
 
 
 class MissingContext(UsageError, RuntimeError):
-    """A task was called, or a run logger wanted, outside a flow run."""
+    """A task was called, or a run logger requested, outside a flow run."""
 
 
 class ParameterError(UsageError, TypeError):
@@ -67,7 +67,7 @@ class FailedRun(RunEnded):
 
 
 class CrashedRun(RunEnded):
-    """A run's infrastructure died under it."""
+    """A run was ended by its environment, such as a lost process."""
 
 
 class CancelledRun(RunEnded):
@@ -79,7 +79,7 @@ class PausedRun(RunEnded):
 
 
 class UpstreamFailed(RunEnded):
-    """An input of a task did not complete, so the task did not start. `cause` is what the input failed by, if known."""
+    """An input of a task did not complete, so the task did not start. `cause` is the error of the input, if known."""
 
     def __init__(self, message: str, *, cause: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -91,15 +91,15 @@ class UnfinishedRun(OrionError):
 
 
 class MissingResult(OrionError):
-    """A run finished, but its value was not kept; persist results to read it from another process."""
+    """A run finished, but its value was not stored; persist results to read it from another process."""
 
 
 class UntrustedResult(MissingResult):
-    """A state names a place for its result from which this program does not read."""
+    """The result of a state is in a place from which this program does not read."""
 
 
 class StorageFailed(OrionError):
-    """A store did not take a value. `reference` names where it would have been, `content` what was to be written."""
+    """A value could not be stored. `reference` says where, `content` is what was to be written."""
 
     def __init__(self, message: str, *, reference: dict[str, object], content: bytes) -> None:
         super().__init__(message)
@@ -124,7 +124,7 @@ class NoSlotInTime(OrionError, TimeoutError):
 
 
 class WorkerCrashed(OrionError):
-    """The process that ran a task's function died under it."""
+    """The process that ran a task's function died."""
 
 
 class CodeUnavailable(OrionError):
@@ -142,31 +142,31 @@ class ApiError(OrionError):
 
 
 class ApiUnreachable(ApiError):
-    """No answer came, however often we asked."""
+    """The API did not answer, after all retries."""
 
 
 class NotFound(ApiError):
-    """The API knows no such thing."""
+    """The API does not know the object."""
 
 
 class Conflict(ApiError):
-    """It exists already, or is in the way of something else."""
+    """The object exists already, or conflicts with another one."""
 
 
 class InvalidRequest(ApiError):
-    """The API did not understand a field of the request."""
+    """A field of the request is invalid."""
 
 
 class Overloaded(ApiError):
-    """The API asks to come back later."""
+    """The API is overloaded; try again later."""
 
 
 class NotAllowed(ApiError):
-    """The API does not know us, or does not let us."""
+    """The credentials are missing or wrong, or do not allow this."""
 
 
 class ServerFailed(ApiError):
-    """The API broke over the request."""
+    """The API failed on the request."""
 
 
 class DatabaseNotReady(ApiError):

@@ -46,10 +46,10 @@ BAD_IN_NAMES = frozenset("/%&><")
 
 
 class Flow(Deployable, Generic[P, R]):
-    """A function whose calls are runs of a workflow, recorded with the task runs and flow runs inside. Made by `@flow`.
+    """A function whose calls are flow runs. Made by `@flow`.
 
-    Call it like the function. `fn` is the function itself. A generator function is run to its end within the run, and
-    its value is the list of what it yielded.
+    Call it like the function. `fn` is the function itself. If it is a generator function, it runs to its end, and the
+    value is the list of everything that it yielded.
     """
 
     _model: type[BaseModel] | None = None
@@ -324,23 +324,22 @@ def flow(
 def flow(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a flow.
 
-    - `name`, `description`, `version`, `tags`: how it is shown and found;
-      unless said, the version is a digest of the file.
-    - `flow_run_name`: the name of a run, as "load-{table}" or as a function that returns it.
-    - `retries`, `retry_delay_seconds`: how often and after how long a failed run is tried again; finished task runs
-      keep their results and do not run again. `crash_retries`: the same after a crash.
-    - `task_runner`: where submitted tasks run; threads unless said.
+    - `name`, `description`, `version`, `tags`: describe the flow; the default version is a digest of the file.
+    - `flow_run_name`: the name of a run, a template such as "load-{table}" or a function that returns it.
+    - `retries`, `retry_delay_seconds`: how often a failed run is tried again, and after how long; task runs that
+      completed with the same inputs do not run again. `crash_retries`: the same for crashes.
+    - `task_runner`: where submitted tasks run; threads by default.
     - `submit_calls=True`: plain calls of tasks are submitted and return futures.
-    - `strict=True`: ask the rules before every step instead of reporting steps as they happen.
-    - `overlap`: what happens to a run that would begin while another one runs: "allow", "queue", "skip", "cancel_new",
+    - `strict=True`: every step waits for the verdict of the rules, instead of being reported in the background.
+    - `overlap`: what to do when another run of the flow is running: "allow", "queue", "skip", "cancel_new",
       "cancel_old".
-    - `timeout_seconds`: how long a run may take. Outside of the main thread it ends at the next line of Python.
-    - `validate_parameters`: whether arguments are coerced and checked by their annotations.
+    - `timeout_seconds`: the longest time of a run. Outside of the main thread it ends at the next line of Python.
+    - `validate_parameters`: whether arguments are converted and checked by their annotations.
     - `persist_result`, `cache_result_in_memory`: whether the value is stored, and whether it stays in memory.
-    - `result_storage`, `result_serializer`, `result_expiration`: where, how and how long it is stored.
-    - `log_prints`: whether `print` writes to the run's log; unless said, as the flow around it does.
-    - `on_running`, `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`: functions called with flow, flow run
-      and state.
+    - `result_storage`, `result_serializer`, `result_expiration`: where, in which format and how long it is stored.
+    - `log_prints`: whether `print` writes to the run's log; by default as in the surrounding flow.
+    - `on_running`, `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`: functions that are called with the
+      flow, the flow run and the state.
     """
     check_known(options, _OPTIONS, "Flows")
     if fn is None:

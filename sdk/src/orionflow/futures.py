@@ -38,9 +38,9 @@ if hasattr(os, "register_at_fork"):
 
 
 class Future(Generic[R]):
-    """A task run that goes on elsewhere.
+    """A task run that may still be running.
 
-    Of an async task in an async flow, `result()` and `wait()` are awaited; awaiting the future itself gives it back.
+    In async flows, await `result()` and `wait()` of async tasks. Awaiting the future itself returns the future.
     """
 
     __slots__ = ("__weakref__", "_callbacks", "_state", "is_async", "loop", "name", "task_run_id")
@@ -69,35 +69,35 @@ class Future(Generic[R]):
 
     @property
     def state(self) -> State[R]:
-        """The state of the run as far as this process knows."""
+        """The last state of the run that this process knows."""
         return self._state or Pending()
 
     def get_state(self) -> State[R]:
-        """Return `state`; Prefect's name for it."""
+        """Return `state`. The name is Prefect's."""
         return self.state
 
     @property
     def final_state(self) -> State[R]:
-        """The state in which the run ended; only for runs that have."""
+        """The final state of the run. Only for runs that have ended."""
         if self._state is None:
             raise UsageError(f"{self!r} has not ended; wait for it first.")
         return self._state
 
     def wait(self, timeout: float | None = None) -> Any:
-        """The state in which the run ends, or None when that takes longer than `timeout` seconds."""
+        """Wait for the final state and return it, or None after `timeout` seconds."""
         return self._wait_async(timeout) if self.is_async else self._wait(timeout)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
-        """Wait for the run's result. Raises the run's exception, or returns it with `raise_on_failure=False`.
+        """Wait for the value of the run. Raises the run's exception, or returns it with `raise_on_failure=False`.
 
-        Raises TimeoutError when it takes longer than `timeout` seconds.
+        Raises TimeoutError after `timeout` seconds.
         """
         if self.is_async:
             return self._result_async(timeout, raise_on_failure)
         return self._value(self._wait(timeout), timeout, raise_on_failure)
 
     def store_result(self) -> bool:
-        """Store the value of the ended run where its store did not take it before, as `State.store_result` does."""
+        """Store the value of an ended run if its store failed before; see `State.store_result`."""
         return self.final_state.store_result()
 
     def _value(self, state: State[R] | None, timeout: float | None, raise_on_failure: bool) -> Any:
@@ -221,7 +221,7 @@ class DoneAndNotDone(NamedTuple):
 
 
 def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:
-    """Block until all of these task runs have ended, or the time is up."""
+    """Wait until all of these task runs have ended, or until the timeout."""
     asked = {id(future): future for future in futures}
     _check_loops(asked.values())
     with suppress(TimeoutError):
@@ -238,9 +238,9 @@ def _check_loops(futures: Iterable[Future[Any]]) -> None:
 
 
 class as_completed(Generic[R]):  # noqa: N801
-    """Futures in the order in which their task runs end, in a `for` or an `async for` loop.
+    """Yield futures in the order in which their task runs end, in a `for` or an `async for` loop.
 
-    Raises TimeoutError when the next one takes longer than until `timeout` seconds from the start.
+    Raises TimeoutError if not all of them have ended `timeout` seconds after the start.
     """
 
     def __init__(self, futures: Iterable[Future[R]], timeout: float | None = None) -> None:

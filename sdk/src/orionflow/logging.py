@@ -60,9 +60,9 @@ class RunLogger(RunAdapter):
 
 
 def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **extra: Any) -> RunLogger:
-    """The logger of the run that this code belongs to; raises MissingContext outside of flows and tasks.
+    """Return the logger of the current run. Raises MissingContext outside of flows and tasks.
 
-    In a function that a test calls by itself, as `load.fn(...)`, it is a logger without a run.
+    In a function that a test calls directly, such as `load.fn(...)`, it is a logger without a run.
     """
     if context is None and (child := _child_run.get()) is not None:
         return logger_of_child(child, **extra)

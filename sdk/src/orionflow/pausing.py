@@ -48,11 +48,11 @@ def pause_flow_run(
     key: str | None = None,
     wait_for: Any = None,
 ) -> Any:
-    """Pause the flow run that this code belongs to, until `orion flow-run resume` or a program resumes it.
+    """Pause the current flow run until `orion flow-run resume` or a program resumes it.
 
-    The process stays and asks every `poll_interval` seconds. Task runs that were submitted end first. When nobody
-    resumes it within `timeout` seconds, the flow run fails. With `wait_for_input`, a model or a type, it can only be
-    resumed with such an answer, which is returned. In async flows: `await pause_flow_run()`.
+    The process keeps running and asks every `poll_interval` seconds. Submitted task runs end first. If nobody resumes
+    the run within `timeout` seconds, it fails. With `wait_for_input`, a model or a type, it can only be resumed
+    with such an answer, which is returned. In async flows: `await pause_flow_run()`.
     """
     context = _own_flow_run("pause")
     state = Paused(timeout_seconds=timeout, pause_key=key or context.next_pause_key(), id=uuid7())
@@ -79,12 +79,12 @@ def suspend_flow_run(
     timeout: float | None = 3600,
     key: str | None = None,
 ) -> Any:
-    """End the process of the flow run that this code belongs to; when it is resumed, an agent starts it again.
+    """End the process of the current flow run. When the run is resumed, an agent starts it again.
 
-    The function is called from its beginning then: this call and tasks whose values are stored are passed. So give
-    tasks that must not be repeated `persist_result=True`. Only runs of deployments can be suspended. `timeout` and
-    `wait_for_input` are those of `pause_flow_run`. With `flow_run_id` it is another run that is suspended, where it
-    begins its next task. In async code it is awaited.
+    The function is then called from its beginning. This call, and tasks whose values are stored, are passed. Give tasks
+    that must not be repeated `persist_result=True`. Only runs of deployments can be suspended. `timeout` and
+    `wait_for_input` work as in `pause_flow_run`. With `flow_run_id`, another run is suspended, at its next task. In
+    coroutines, await it.
     """
     if flow_run_id is not None:
         state = Suspended(timeout_seconds=timeout, pause_key=key or str(uuid7()), id=uuid7())
@@ -190,10 +190,10 @@ def _announce(context: FlowRunContext, timeout: float | None, question: Question
 
 
 def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> Any:
-    """Let a paused or suspended flow run go on; returns its state. Raises OrchestrationRefused when it cannot.
+    """Resume a paused or suspended flow run and return its state. Raises OrchestrationRefused if that is not possible.
 
-    A pause that waits for input takes `run_input`: its fields, or a value of the type that it asked for. In
-    coroutines: `await resume_flow_run(id)`.
+    If the run waits for input, give `run_input`: a dict of fields, or a value of the type. In coroutines:
+    `await resume_flow_run(id)`.
     """
     return drive_or_await(_resumed(UUID(str(flow_run_id)), None if run_input is None else content_of(run_input)))
 

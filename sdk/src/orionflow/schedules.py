@@ -109,7 +109,7 @@ class Cron(Schedule):
     kind: ClassVar[str] = "cron"
     option: ClassVar[Option] = Option(
         "LINE",
-        "By a cron line, such as '0 6 * * 1-5'.",
+        "A cron line, such as '0 6 * * 1-5'.",
         '"0 6 * * 1-5"',
         "minute hour day month weekday; six fields begin with seconds; @daily and its kin",
     )
@@ -127,7 +127,7 @@ class Interval(Schedule):
     kind: ClassVar[str] = "interval"
     option: ClassVar[Option] = Option(
         "PERIOD",
-        "Every so often, such as 90s, 15m or 1d.",
+        "An interval, such as 90s, 15m or 1d.",
         "15m",
         "90s, 15m, 2h30m, 1d; counted from --anchor-date",
     )
@@ -150,7 +150,7 @@ class RRule(Schedule):
     kind: ClassVar[str] = "rrule"
     option: ClassVar[Option] = Option(
         "RULE",
-        "By a recurrence rule, such as FREQ=WEEKLY;BYDAY=MO.",
+        "A recurrence rule, such as FREQ=WEEKLY;BYDAY=MO.",
         "FREQ=…",
         "a recurrence rule of iCalendar",
     )
@@ -167,7 +167,7 @@ class ICalendar(Schedule):
     kind: ClassVar[str] = "ics"
     option: ClassVar[Option] = Option(
         "FILE",
-        "At the events of an .ics file.",
+        "The events of an .ics file.",
         "plan.ics",
         "the events of a calendar program, with their repetitions and exceptions",
     )

@@ -82,10 +82,10 @@ class State(Generic[R]):
         return self.type in TERMINAL
 
     def result(self, raise_on_failure: bool = True) -> R:
-        """The value of the run, from memory or from where it is stored.
+        """Return the value of the run, from memory or from storage.
 
-        A run that failed raises its exception, or gives it back with `raise_on_failure=False`. A run that has not
-        finished raises UnfinishedRun; one whose value was not kept raises MissingResult.
+        A failed run raises its exception, or returns it with `raise_on_failure=False`. A run that has not
+        finished raises UnfinishedRun. If the value was not stored, this raises MissingResult.
         """
         if not self.is_final():
             raise self._why_unfinished()
@@ -102,9 +102,9 @@ class State(Generic[R]):
         return cast(R, outcome)
 
     def store_result(self) -> bool:
-        """Store the value of a completed run where its store did not take it before; False: nothing is left to do.
+        """Store the value of a completed run if its store failed before. Returns False if there is nothing to store.
 
-        Raises StorageFailed when the store fails again, and MissingResult where the value is not at hand any more.
+        Raises StorageFailed if the store fails again, and MissingResult if the value is no longer available.
         """
         if not isinstance(self.data, dict) or "unstored" not in self.data:
             return False

@@ -47,12 +47,12 @@ RetryCondition = Callable[["Task[..., Any]", "TaskRun", State[Any]], bool]
 
 
 class Task(Generic[P, R]):
-    """A function whose calls inside flows are runs: recorded, retried, cached, timed. Made by `@task`.
+    """A function whose calls inside flows are task runs. Made by `@task`.
 
-    Call it like the function; `submit` runs it at the same time as others, `map` runs it once for each element. `fn` is
-    the function itself, for calls outside of flows and in unit tests.
+    Call it like the function. `submit` runs it in parallel, and `map` runs it once for each element. `fn` is the
+    function itself, for calls outside of flows and in unit tests.
 
-    A generator function is run to its end within the task run, and its value is the list of what it yielded.
+    If it is a generator function, it runs to its end, and the value is the list of everything that it yielded.
     """
 
     def __init__(
@@ -251,7 +251,8 @@ class Task(Generic[P, R]):
     def submit(
         self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any:
-        """Have the flow's task runner run the task, and return a future; `return_state=True` waits for its state."""
+        """Submit a call to the flow's task runner and return a future. `return_state=True` waits and returns the
+        final state."""
         from orionflow.engine.invoke import submit_task
 
         return submit_task(self, args, kwargs, self._flow_run(), wait_for, return_state)
@@ -259,10 +260,9 @@ class Task(Generic[P, R]):
     def map(
         self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> FutureList[R]:
-        """Submit the task once for each element of its iterable arguments; other arguments go to each run as they are.
+        """Submit the task once for each element of its iterable arguments. Other arguments go to each run unchanged.
 
-        A text counts as one thing; `unmapped(values)` makes a whole list go to each run. Iterables must be equally
-        long.
+        A text counts as one value. `unmapped(values)` passes a whole list to each run. Iterables must be equally long.
         """
         from orionflow.engine.mapping import map_task
 
@@ -371,19 +371,19 @@ def task(
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a task.
 
-    - `name`, `description`, `tags`, `version`: how its runs are shown and found.
-    - `task_run_name`: the name of a run, as "load-{table}" or as a function that returns it.
-    - `retries`: how often a failed run is tried again; `retry_delay_seconds`: a number, a list with one for each retry,
-      or a function of the number of retries (`exponential_backoff(2)`); `retry_jitter_factor` spreads the delays;
-      `retry_condition_fn(task, task_run, state)` says whether it is worth it; `crash_retries`: the same after a crash.
-    - `cache_key_fn(context, parameters)`: runs with equal keys return the stored value of the first, until
-      `cache_expiration` has passed; `refresh_cache=True` runs all the same and renews it.
+    - `name`, `description`, `tags`, `version`: describe the task.
+    - `task_run_name`: the name of a run, a template such as "load-{table}" or a function that returns it.
+    - `retries`: how often a failed run is tried again. `retry_delay_seconds`: a number, a list with one number for each
+      retry, or a function of the number of retries (`exponential_backoff(2)`). `retry_jitter_factor` spreads them.
+      `retry_condition_fn(task, task_run, state)` decides whether to retry. `crash_retries`: retries after a crash.
+    - `cache_key_fn(context, parameters)`: runs with equal keys share the value of the first one, until
+      `cache_expiration` has passed. `refresh_cache=True` runs the task and renews the value.
     - `persist_result`, `result_storage`, `result_storage_key`, `result_serializer`, `cache_result_in_memory`: whether,
-      where and how values are stored; `result_expiration`: how long they are kept.
-    - `timeout_seconds`: how long a run may take. In threads and processes it ends at the next line of Python.
-    - `log_prints`: whether `print` writes to the run's log; unless said, as its flow does.
-    - `on_completion`, `on_failure`: functions called with task, task run and state.
-    - `viz_return_value`: kept, and without effect so far.
+      where and how values are stored. `result_expiration`: how long they are kept.
+    - `timeout_seconds`: the longest time of a run. In threads and processes it ends at the next line of Python.
+    - `log_prints`: whether `print` writes to the run's log; by default as in the flow.
+    - `on_completion`, `on_failure`: functions that are called with the task, the task run and the state.
+    - `viz_return_value`: stored, but not used yet.
     """
     check_known(options, _OPTIONS, "Tasks")
     if fn is None:

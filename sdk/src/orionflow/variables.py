@@ -15,7 +15,7 @@ from orionflow.errors import Conflict, NotFound, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A text under a name: `Variable.get("season").value`, `Variable.set("season", "summer", overwrite=True)`."""
+    """A named text: `Variable.get("season").value`, `Variable.set("season", "summer", overwrite=True)`."""
 
     name: str
     value: str
@@ -23,14 +23,14 @@ class Variable:
 
     @classmethod
     def get(cls, name: str, default: Any = None) -> Any:
-        """Return the variable with this name, or the default. In coroutines it is awaited."""
+        """Return the variable with this name, or the default. In coroutines, await it."""
         return drive_or_await(cls._got(name, default))
 
     @classmethod
     def set(cls, name: str, value: str, tags: Sequence[str] | None = None, overwrite: bool = False) -> Any:
-        """Store a text under a name and return the variable. In coroutines it is awaited.
+        """Store a text under a name and return the variable. In coroutines, await it.
 
-        Raises Conflict when there is one of this name, unless it is to be overwritten.
+        Raises Conflict if the name is taken, unless `overwrite` is set.
         """
         if not isinstance(value, str):
             raise UsageError(f"A variable holds text, and {name!r} was given a {type(value).__name__}.")

@@ -15,5 +15,5 @@ BULK_ACTIONS: Collection[BulkAction] = Collection("/bulk_actions", lambda: contr
 
 
 def stop_bulk_action(bulk_id: UUID | str) -> Call[None]:
-    """Change no further runs."""
+    """Stop a bulk action; what was changed stays."""
     return Call("POST", f"{BULK_ACTIONS.one(bulk_id)}/stop")

@@ -17,7 +17,7 @@ PROBLEMS: Collection[Problem] = Collection("/problems", lambda: contract.problem
 
 
 def read_waiting() -> Call[list[WaitingRuns]]:
-    """List what due runs wait for."""
+    """List what due runs are waiting for."""
     return Call("GET", f"{PROBLEMS.path}/waiting", read=lambda: list[contract.problems.WaitingRuns])
 
 

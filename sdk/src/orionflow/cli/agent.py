@@ -80,9 +80,9 @@ def read_bytes(text: str) -> int:
 @click.option("-p", "--pool", metavar="POOL", help="The work pool of the queues; alone: every queue of it.")
 @click.option(
     "-c", "--concurrency", "--limit", type=click.IntRange(min=1), default=4, show_default=True,
-    help="The most runs at once.",
+    help="Run at most this many at once.",
 )  # fmt: skip
-@click.option("--broker", metavar="URL", help="Where hints come from; default: ORION_BROKER_URL. None is needed.")
+@click.option("--broker", metavar="URL", help="The broker for hints; default: ORION_BROKER_URL. Optional.")
 @click.option("--name", metavar="NAME", help="How the agent is named; default: the name of the machine.")
 @click.option(
     "--drain-timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
@@ -93,10 +93,10 @@ def read_bytes(text: str) -> int:
     help="How long the process of a cancelled run may take to end before it is killed.",
 )  # fmt: skip
 @click.option("--run-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="End runs that take longer.")
-@click.option("--memory-limit", metavar="SIZE", help="The most address space of a run's process, such as 2G.")
+@click.option("--memory-limit", metavar="SIZE", help="The limit of address space of a run's process, such as 2G.")
 @click.option(
     "--process-limit", type=click.IntRange(min=1), metavar="COUNT",
-    help="No run starts more while this user has so many processes and threads; root is not bound by it.",
+    help="The maximum number of processes and threads of this user; does not apply to root.",
 )  # fmt: skip
 @click.option(
     "--launcher", type=click.Choice(["fork", "spawn"]),
@@ -109,7 +109,7 @@ def start(
     drain_timeout: float, stop_timeout: float, run_timeout: float | None, memory_limit: str | None,
     process_limit: int | None, launcher: str | None, run_once: bool, follow_stdin: bool,
 ) -> int:  # fmt: skip
-    """Take runs of deployed flows from work queues and execute each in a process of its own, until Ctrl-C.
+    """Claim runs of deployments from work queues and execute each in its own process, until Ctrl-C.
 
     The first Ctrl-C lets runs finish for --drain-timeout seconds; another one ends them at once.
     """

@@ -40,7 +40,7 @@ RESULT = "result"
     ("orion artifact ls -o json", "the API's objects"),
     times=True,
 )
-@click.option("--all", "every", is_flag=True, help="Every version, and artifacts without a key.")
+@click.option("--all", "every", is_flag=True, help="Include earlier versions, and artifacts without a key.")
 @click.option("--key", "keys", metavar="KEY", multiple=True, help="Only of this key.")
 @click.option("--run", metavar="RUN", help="Only those of this flow run.")
 @with_params(limit_option(50))
@@ -96,7 +96,7 @@ inspect = ARTIFACT.inspect(
     below=_show_content,
 )
 delete = ARTIFACT.delete(
-    "Delete an artifact. A key falls back to the artifact before, or goes with its last one.",
+    "Delete an artifact. Its key then shows the artifact before, if there is one.",
     ("orion artifact delete daily-report --dry-run", "only say which"),
     ("orion artifact rm daily-report --yes", "its key falls back to the one before"),
     what="the artifact {}",

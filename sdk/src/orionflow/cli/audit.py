@@ -87,11 +87,10 @@ def _entries(api: Backend, asked: Json, limit: int) -> Iterator[Json]:
     ("orion audit verify -o json", "with the last hash, to be kept elsewhere"),
 )
 def verify(session: Session) -> None:
-    """Follow the chain of all entries, and name the first one that is wrong: missing, changed, put in or swapped.
+    """Follow the chain of all entries, and name the first that is missing, changed, inserted or swapped.
 
-    Keep the hash that this prints in another place: whoever can write to the database could compute a whole chain
-    again, but not one that ends with it.
-    """
+    Store the printed hash elsewhere: somebody who can write to the database could compute a new chain, but not one
+    with this hash."""
     entries, reached, go_on = 0, None, None
     while True:
         step: Json = session.api.ask(verify_audit_log(go_on))

@@ -19,9 +19,9 @@ auth = LazyGroup(
     __name__,
     help="The API key for a server. It is kept in the home, for that server's address alone.",
     entries={
-        "login": "Keep a key for the API of the settings.",
-        "logout": "Forget the key for the API of the settings.",
-        "whoami": "Show who the server takes you for.",
+        "login": "Store a key for the current API.",
+        "logout": "Remove the key for the current API.",
+        "whoami": "Show which user you are.",
     },
     examples=(("orion auth login", "asks for the key"), ("orion auth whoami", "")),
 )
@@ -33,11 +33,10 @@ auth = LazyGroup(
     ("orion --api-url https://orion.example/api auth login", "for another server"),
 )
 def login(session: Session) -> None:
-    """Keep a key for the API of the settings, after asking the server whose it is.
+    """Store a key for the current API, after checking it with the server.
 
-    It is asked for, or read from stdin: an argument would stand in the shell's history and in the list of processes.
-    The file `keys.json` in the home is readable by its owner alone. ORION_API_KEY wins over it.
-    """
+    The key is asked for, or read from stdin, because arguments appear in the shell's history and in the list of
+    processes. It is stored in `keys.json` in the home, readable only by its owner. ORION_API_KEY wins over it."""
     from orionflow.client import OrionClient
     from orionflow.settings import current_settings
     from orionflow.settings.stored_keys import store_key
@@ -53,7 +52,7 @@ def login(session: Session) -> None:
 
 @command(("orion auth logout", "the key itself stays valid: `orion key revoke` ends it"))
 def logout(session: Session) -> None:
-    """Forget the key for the API of the settings. The key itself stays valid until it is revoked."""
+    """Remove the key for the current API. The key itself stays valid until it is revoked."""
     from orionflow.settings import current_settings
     from orionflow.settings.stored_keys import forget_key
 
@@ -65,7 +64,7 @@ def logout(session: Session) -> None:
 
 @command(("orion auth whoami", ""), ("orion auth whoami -o json", "for scripts"))
 def whoami(session: Session) -> None:
-    """Show who the server takes you for, how that was proved, and what you may do."""
+    """Show which user you are, how you were authenticated, and what you may do."""
     me: Json = session.api.ask(read_me())
     session.show_one(me, [Col("name", "name"), Col("by", "by"), Col("may", "actions")])
 

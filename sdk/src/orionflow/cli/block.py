@@ -36,9 +36,9 @@ type_ = LazyGroup(
     __name__,
     help="The kinds of blocks that the server knows.",
     entries={
-        "ls": Entry("List the kinds of blocks.", ":ls_types"),
-        "inspect": Entry("Show a kind of block with its fields.", ":inspect_type"),
-        "delete": Entry("Delete a kind of block with its blocks.", ":delete_type"),
+        "ls": Entry("List block types.", ":ls_types"),
+        "inspect": Entry("Show a block type with its fields.", ":inspect_type"),
+        "delete": Entry("Delete a block type with its blocks.", ":delete_type"),
     },
     examples=(("orion block type ls", ""), ("orion block type inspect slack-webhook", "which fields has it?")),
 )
@@ -46,7 +46,7 @@ schema = LazyGroup(
     "schema",
     __name__,
     help="The fields that each kind of block has, in each version that programs have registered.",
-    entries={"ls": Entry("List the versions of the fields of blocks.", ":ls_schemas")},
+    entries={"ls": Entry("List block schemas.", ":ls_schemas")},
     examples=(("orion block schema ls", ""), ("orion block schema ls --type secret", "")),
 )
 OF_TYPE = click.Option(["--type", "slug"], metavar="TYPE", help="Only those of this type.")
@@ -113,7 +113,7 @@ ls = BLOCK.ls(
 )
 inspect = BLOCK.inspect("Show a block, its secrets masked.", "orion block inspect secret/github", fields=_fields)
 delete = BLOCK.delete(
-    "Delete a block. Blocks that hold it lose it, and flows that read it will not find it.",
+    "Delete a block. Blocks that refer to it lose the reference, and flows no longer find it.",
     "orion block delete secret/github --yes",
     what="the block {}",
 )
@@ -127,12 +127,12 @@ BLOCK_TYPE = Resource(
     find=lambda session, slug: known_type(session.api, slug),
 )  # fmt: skip
 ls_types = BLOCK_TYPE.ls(
-    "List the kinds of blocks.",
+    "List block types.",
     "orion block type ls",
     empty="No kinds of blocks yet; orion block register --known adds the usual ones.",
 )
 delete_type = BLOCK_TYPE.delete(
-    "Delete a kind of block with all blocks of it. Kinds that programs count on stay.",
+    "Delete a block type with all its blocks. Protected types cannot be deleted.",
     "orion block type delete login --dry-run",
     what="the block type {} with its blocks",
 )

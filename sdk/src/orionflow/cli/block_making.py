@@ -29,7 +29,7 @@ from orionflow.spelling import did_you_mean
 @command(
     ("orion block create slack-webhook/ops", "asks for what it needs"),
     ("orion block create slack-webhook/ops --values @ops.json", "fields from a file; @- is stdin"),
-    ('orion block create string/greeting value="Good morning"', "what is no secret may stand here"),
+    ('orion block create string/greeting value="Good morning"', "a value that is not secret"),
 )
 @click.argument("block", metavar="TYPE/NAME")
 @click.argument("pairs", metavar="[FIELD=VALUE]...", nargs=-1)
@@ -38,7 +38,7 @@ from orionflow.spelling import did_you_mean
 def create(session: Session, block: str, pairs: Sequence[str], values: str | None, overwrite: bool) -> None:
     """Create a block of a known type. `orion block type inspect TYPE` shows its fields.
 
-    Give secrets in a file, or let yourself be asked: arguments stand in the shell's history and the list of processes.
+    Give secrets in a file, or wait to be asked: arguments appear in the shell's history and in the list of processes.
     """
     slug, separator, name = block.partition("/")
     if not separator or not name:
@@ -129,9 +129,8 @@ def store_block(api: Backend, schema: Json, name: str, data: Json, *, overwrite:
 def register(session: Session, file: str | None, known: bool) -> None:
     """Register a block type, or its new fields, from a JSON or YAML file.
 
-    The file has `slug`, `name`, `description`, `capabilities`, and `fields`: a JSON schema, whose `secret_fields` name
-    what is sealed.
-    """
+    The file has `slug`, `name`, `description`, `capabilities`, and `fields`: a JSON schema, whose `secret_fields` are
+    encrypted."""
     if known == (file is not None):
         raise click.UsageError("Name a file, or add --known for the usual types.")
     api = session.api

@@ -26,9 +26,9 @@ bulk = LazyGroup(
     help="One command for many runs, carried out by the server. A BULK is its id, the beginning of one, or @last.",
     entries={
         "ls": "List bulk actions.",
-        "inspect": "Show how far a bulk action has come.",
+        "inspect": "Show the progress of a bulk action.",
         "start": "Retry, cancel or delete all runs that match.",
-        "stop": "Change no further runs.",
+        "stop": "Stop a bulk action; what was changed stays.",
     },
     examples=(
         ('orion bulk start retry "state:failed since:-24h" --yes', "the newest 10,000 at most"),
@@ -80,7 +80,7 @@ _FIELDS: Columns = (
     Col("unchanged", "reasons", row=_stayed), Col("by", "author"), Col("begun", "created", absolute),
     Col("ended", "ended_at", absolute), Col("id", "id"),
 )  # fmt: skip
-inspect = BULK.inspect("Show how far a bulk action has come.", "orion bulk inspect @last", fields=_FIELDS, plain=True)
+inspect = BULK.inspect("Show the progress of a bulk action.", "orion bulk inspect @last", fields=_FIELDS, plain=True)
 
 
 @command(
@@ -96,7 +96,7 @@ inspect = BULK.inspect("Show how far a bulk action has come.", "orion bulk inspe
 def start(
     session: Session, action: str, query: str, from_tasks: Sequence[str], yes: bool, dry_run: bool
 ) -> None:  # fmt: skip
-    """Retry, cancel or delete all runs that match, in the server: this command need not wait for it.
+    """Retry, cancel or delete all runs that match. The server does it; this command does not wait.
 
     Up to 200 runs are changed at once. Runs that the rules refuse stay as they are.
     """
@@ -118,7 +118,7 @@ def start(
 @command("orion bulk stop @last")
 @click.argument("bulk", metavar="BULK")
 def stop(session: Session, bulk: str) -> None:
-    """Change no further runs. What was changed stays changed."""
+    """Stop a bulk action. What was changed stays changed."""
     found = BULK.found(session, bulk)
     session.api.ask(stop_bulk_action(found["id"]))
     ended = session.api.ask(BULK_ACTIONS.read(found["id"]))

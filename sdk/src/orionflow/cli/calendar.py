@@ -49,7 +49,7 @@ CALENDAR = Resource(
 )
 ls = CALENDAR.ls("List calendars by name.", "orion calendar ls", "orion calendar ls -o json", empty="No calendars.")
 delete = CALENDAR.delete(
-    "Delete a calendar. One that schedules name goes by --force only, which takes it out of them.",
+    "Delete a calendar. If schedules use it, --force is required, and removes it from them.",
     "orion calendar delete closed --dry-run",
     "orion calendar delete closed --yes",
     ("orion calendar delete closed --force --yes", "its schedules run on those days from then on"),
@@ -60,20 +60,20 @@ delete = CALENDAR.delete(
 
 @command(
     ("orion calendar create festive --day 2026-12-24 --day 2026-12-25", "whole days"),
-    ("orion calendar create works --from 2026-11-21T22:00+00:00 --to 2026-11-22T02:00+00:00", "a stretch of time"),
+    ("orion calendar create works --from 2026-11-21T22:00+00:00 --to 2026-11-22T02:00+00:00", "a period"),
     times=True,
 )
 @click.argument("name")
 @click.option("--day", "days", metavar="DATE", multiple=True, type=click.DateTime(["%Y-%m-%d"]), help="A whole day.")
-@click.option("--from", "start", metavar="TIME", help="The start of a stretch of time.")
+@click.option("--from", "start", metavar="TIME", help="The start of a period.")
 @click.option("--to", "end", metavar="TIME", help="Its end.")
 @click.option("--description", metavar="TEXT", default="", help="What it is for.")
 def create(
     session: Session, name: str, days: Sequence[datetime], start: str | None, end: str | None, description: str
 ) -> None:
-    """Create a calendar of days, or of a stretch of time. Whole days are those of each schedule's own zone."""
+    """Create a calendar of days, or of a period. Whole days are in the zone of each schedule."""
     if (start is None) != (end is None) or not (days or start):
-        raise click.UsageError("Say the days with --day, or a stretch of time with --from and --to.")
+        raise click.UsageError("Say the days with --day, or a period with --from and --to.")
     events = [f"DTSTART;VALUE=DATE:{day:%Y%m%d}" for day in days]
     if start and end:
         begin, over = session.clock.moment(start), session.clock.moment(end)
@@ -103,7 +103,7 @@ def _document(name: str, events: list[str]) -> str:
 @click.option("--name", metavar="NAME", help="Its name; otherwise that of the file.")
 @click.option("--description", metavar="TEXT", default="", help="What it is for.")
 def import_(session: Session, file: str, name: str | None, description: str) -> None:
-    """Store an .ics file as a calendar, or bring the calendar of that name to it."""
+    """Store an .ics file as a calendar, or update the calendar of that name."""
     _store(session, name or Path(file).stem, read_text(file), description)
 
 

@@ -87,7 +87,7 @@ waiters = LIMIT.held(
 @click.argument("tag")
 @click.argument("slots", type=click.IntRange(min=0))
 def create(session: Session, tag: str, slots: int) -> None:
-    """Limit how many task runs with a tag run at once, or change that; 0 lets none run."""
+    """Limit how many task runs with a tag run at once, or change the limit. 0 stops them."""
     made = session.api.ask(TAG_LIMITS.create({"tag": tag, "concurrency_limit": slots}))
     if session.for_people:
         session.say(f"{tag}: {slots} at once at most.")

@@ -36,7 +36,7 @@ config = LazyGroup(
     ("orion config view --all --show-origin", "everything, and where it came from"),
     ("orion config view -o json", "for scripts"),
 )
-@click.option("--show-origin", is_flag=True, help="Say where each value came from.")
+@click.option("--show-origin", is_flag=True, help="Show where each value comes from.")
 @click.option("--all", "every", is_flag=True, help="Show defaults and meanings too.")
 def view(session: Session, show_origin: bool, every: bool) -> None:
     """Show the settings in force. Secrets are never shown."""

@@ -42,9 +42,13 @@ event = LazyGroup(
 
 
 filters = with_params(
-    click.Option(["--name", "names"], metavar="NAME", multiple=True, help="Of this name; a * at its end: begins so."),
-    click.Option(["--resource", "resources"], metavar="ID", multiple=True, help="Of this resource; also with a *."),
-    click.Option(["--related"], metavar="ID", multiple=True, help="That concern this one as well."),
+    click.Option(
+        ["--name", "names"], metavar="NAME", multiple=True, help="With this name; a * at the end matches any ending."
+    ),
+    click.Option(
+        ["--resource", "resources"], metavar="ID", multiple=True, help="About this resource; may contain a *."
+    ),
+    click.Option(["--related"], metavar="ID", multiple=True, help="Also concerning this resource."),
 )
 
 
@@ -117,7 +121,7 @@ def _related(one: Json) -> str:
 @filters
 @click.option("--timeout", metavar="PERIOD", help="End after this time; otherwise with Ctrl-C.")
 def stream(session: Session, timeout: str | None, **options: Any) -> None:
-    """Show events as they come. What was before is not shown: that is `orion event ls`."""
+    """Show new events as they arrive. For earlier ones, use `orion event ls`."""
     asked = _asked(options)
     deadline = time.monotonic() + read_period(timeout).total_seconds() if timeout else None
     begin, seen = datetime.now(UTC), set[str]()
@@ -151,7 +155,7 @@ def _show(session: Session, one: Json) -> None:
 @click.option("--resource", required=True, metavar="ID", help="The resource that the event is about.")
 @click.option("--label", "labels", metavar="NAME=VALUE", multiple=True, help="Another label of the resource.")
 @click.option("--related", "related", metavar="ROLE=ID", multiple=True, help="Another resource, with its role.")
-@click.option("--payload", metavar="JSON", help="More about it: a JSON object, or @FILE.")
+@click.option("--payload", metavar="JSON", help="The payload: a JSON object, or @FILE.")
 def emit(
     session: Session, name: str, resource: str, labels: Sequence[str], related: Sequence[str], payload: str | None
 ) -> None:

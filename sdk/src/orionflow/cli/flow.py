@@ -41,7 +41,7 @@ SORTS = {"recent": "NAME_ASC", "name": "NAME_ASC", "newest": "CREATED_DESC", "up
     times=True,
 )
 @click.argument("query", nargs=-1)
-@with_params(limit_option(50, help="The most flows to show."), sort_option(list(SORTS)))
+@with_params(limit_option(50, help="Show at most this many flows."), sort_option(list(SORTS)))
 def ls(session: Session, query: Sequence[str], limit: int, sort: str) -> None:
     """List flows with their last run, those that ran last first. A QUERY takes name:, tag:, state: and id:."""
     api = session.api

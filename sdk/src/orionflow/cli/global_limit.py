@@ -25,8 +25,8 @@ global_limit = LazyGroup(
         "Act": {
             "create": "Create a global limit.",
             "update": "Change a global limit.",
-            "enable": "Apply a limit again.",
-            "disable": "Let everybody pass a limit.",
+            "enable": "Enable a global limit.",
+            "disable": "Disable a global limit.",
             "delete": "Delete a global limit.",
         },
     },
@@ -36,7 +36,7 @@ global_limit = LazyGroup(
     ),
 )
 DECAY = click.Option(
-    ["--decay"], type=click.FloatRange(min=0), metavar="SLOTS", help="So many slots return each second."
+    ["--decay"], type=click.FloatRange(min=0), metavar="SLOTS", help="Slots that become free each second."
 )
 
 
@@ -67,13 +67,18 @@ update = LIMIT.change(
     changes=_changes,
     done="changed",
     params=[
-        click.Option(["--slots"], type=click.IntRange(min=0), metavar="N", help="How many there are."),
+        click.Option(["--slots"], type=click.IntRange(min=0), metavar="N", help="The number of slots."),
         DECAY,
-        click.Option(["--taken"], type=click.IntRange(min=0), metavar="N", help="How many count as taken from now on."),
+        click.Option(
+            ["--taken"],
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="The number of slots that count as taken from now on.",
+        ),
     ],
 )
 enable = LIMIT.change(
-    "Apply a limit again.",
+    "Enable a global limit.",
     "orion global-concurrency-limit enable database",
     changes={"active": True},
     done="applies again",
@@ -85,7 +90,7 @@ disable = LIMIT.change(
     done="lets everybody pass",
 )
 delete = LIMIT.delete(
-    "Delete a global limit. Flows that take slots of it fail, unless they may do without.",
+    "Delete a global limit. Flows that require it fail.",
     "orion global-concurrency-limit delete database --dry-run",
     "orion gcl delete database --yes",
     what="the limit {}",
@@ -99,7 +104,7 @@ def _count_unknown(session: Session, found: Json) -> None:
 
 
 holders = LIMIT.held(
-    "Show the runs that hold slots of a global limit. Holders that did not say who they are are only counted.",
+    "Show the runs that hold slots of a global limit. Holders that did not identify themselves are only counted.",
     "orion global-concurrency-limit holders database",
     side="holders",
     nobody="No run is known to hold a slot.",
@@ -114,7 +119,7 @@ holders = LIMIT.held(
 @click.argument("name")
 @click.argument("slots", type=click.IntRange(min=0))
 @with_params(DECAY)
-@click.option("--disabled", is_flag=True, help="Let everybody pass for now.")
+@click.option("--disabled", is_flag=True, help="Create it disabled.")
 def create(session: Session, name: str, slots: int, decay: float | None, disabled: bool) -> None:
     """Create a global limit of so many SLOTS."""
     fields = {"name": name, "limit": slots, "slot_decay_per_second": decay, "active": not disabled}

@@ -56,7 +56,7 @@ def why_command(
         for line in _why_lines(found["name"], answer, session.clock, session.terminal, every=every, culprits=bad):
             session.terminal.out(line)
 
-    text = "Show all states with all rules that judged them."
+    text = "Show all states with all rules that were asked."
     params = [click.Argument(["run"], metavar=metavar), click.Option(["--all", "every"], is_flag=True, help=text)]
     return make_command(why, params, examples, help=help, times=True)
 

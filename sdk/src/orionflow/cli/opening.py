@@ -18,11 +18,10 @@ from orionflow.cli.terminal import current_terminal
 )
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Whether to start a browser.")
 def open_dashboard(session: Session, browser: bool) -> None:
-    """Open the dashboard in a browser: that of the settings, or the server that runs by this home.
+    """Open the dashboard in a browser: of the API in the settings, or of the server of this home.
 
-    On the server's machine its owner is given a link that lets one browser in, once and within a minute. People of
-    other machines sign in.
-    """
+    On the server's machine, the owner gets a link that works once, within a minute. On other machines, people sign
+    in."""
     address = _address()
     link = _link(address)
     session.report(link, {"address": link})

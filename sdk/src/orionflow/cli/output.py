@@ -175,8 +175,8 @@ def output_params() -> list[click.Parameter]:
     return [
         click.Option(
             ["-o", "--output", "format"], type=click.Choice(FORMATS), default="table", show_default=True,
-            help="The form of the answer; json is the API's object.",
+            help="The output format; json is the API's object.",
         ),
-        click.Option(["--json", "as_json"], is_flag=True, help="The same as -o json."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Short for -o json."),
         click.Option(["--columns"], metavar="A,B", help="Only these columns or fields, such as name,state.message."),
     ]  # fmt: skip

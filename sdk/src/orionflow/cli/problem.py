@@ -35,14 +35,14 @@ problem = LazyGroup(
     __name__,
     help="Failures of one cause, grouped. A PROBLEM is its id, the beginning of one, or @last.",
     entries={
-        "ls": "List what runs fail by.",
-        "waiting": "List what due runs wait for.",
-        "show": "Show a problem: its cause, its runs, what became of it.",
-        "retry": "Retry all runs that are failed by it.",
-        "mute": "Let it concern nobody until something changes.",
-        "unmute": "Let it concern somebody again.",
-        "resolve": "Close it; a later failure opens it again.",
-        "assign": "Say whose it is.",
+        "ls": "List problems: causes that runs fail by.",
+        "waiting": "List what due runs are waiting for.",
+        "show": "Show a problem: its cause, runs and history.",
+        "retry": "Retry all failed runs of a problem.",
+        "mute": "Hide a problem until something changes.",
+        "unmute": "Show a muted problem again.",
+        "resolve": "Close a problem; a later failure reopens it.",
+        "assign": "Assign a problem to somebody.",
     },
     examples=(
         ("orion problem ls", "what fails, and how often?"),
@@ -106,14 +106,14 @@ def _narrow(session: Session, options: Options) -> Json:
 
 
 ls = PROBLEM.ls(
-    "List what runs fail by: problems that are new, regressed or ongoing, the one that failed last first.",
+    "List problems that are new, regressed or ongoing, the latest failure first.",
     "orion problem ls",
     ("orion problem ls --status muted", "those that concern nobody for a while"),
     ("orion problem ls --all -o json", "resolved ones as well, for a program"),
     empty="No problems: no run failed by anything that is still open. All of them: orion problem ls --all.",
     params=[
         click.Option(["--status"], type=click.Choice(STATUSES), multiple=True, help="Only these. May be repeated."),
-        click.Option(["--all", "every"], is_flag=True, help="Muted and resolved ones as well."),
+        click.Option(["--all", "every"], is_flag=True, help="Include muted and resolved ones."),
         click.Option(["--assignee"], metavar="NAME", help="Only those of this person."),
     ],
     narrow=_narrow,
@@ -151,7 +151,7 @@ def _runs_below(session: Session, one: Json) -> None:
 
 
 show = PROBLEM.inspect(
-    "Show a problem: its cause, its runs, what became of it.",
+    "Show a problem: its cause, runs and history.",
     "orion problem show @last",
     fields=_FIELDS,
     below=_runs_below,
@@ -168,7 +168,7 @@ _WAITING: Columns = (
 
 @command("orion problem waiting", times=True)
 def waiting(session: Session) -> None:
-    """List what runs wait for that are due and that nobody has started in time."""
+    """List what late runs are waiting for."""
     found = session.api.ask(read_waiting())
     session.show_list(found, _WAITING, empty="No run waits longer than it should.", name="oldest_run_id")
 
@@ -180,7 +180,7 @@ def waiting(session: Session) -> None:
 @click.argument("problem", metavar="PROBLEM")
 @destructive
 def retry(session: Session, problem: str, yes: bool, dry_run: bool) -> None:
-    """Retry all runs that are failed by a problem now, as one bulk action. It closes by itself when they complete."""
+    """Retry all failed runs of a problem as one bulk action. The problem closes when they complete."""
     found = PROBLEM.found(session, problem)
     preview = session.api.ask(preview_problem_retry(found["id"]))
     if dry_run or not preview["can"]:
@@ -212,10 +212,10 @@ def _previewed(preview: Json) -> str:
 )
 @click.argument("problem", metavar="PROBLEM")
 @click.option("--until", metavar="TIME", help="Until this time, such as +2d.")
-@click.option("--grows-by", type=click.IntRange(min=1), metavar="N", help="Until it has failed N times more.")
-@click.option("--other-version", is_flag=True, help="Until another version of the code fails by it.")
+@click.option("--grows-by", type=click.IntRange(min=1), metavar="N", help="Until it has failed N more times.")
+@click.option("--other-version", is_flag=True, help="Until another version of the code has the same failure.")
 def mute(session: Session, problem: str, until: str | None, grows_by: int | None, other_version: bool) -> None:
-    """Let a problem concern nobody until the first of these comes; without any, until somebody unmutes it."""
+    """Hide a problem until the first of these conditions is met; without any, until it is unmuted."""
     found = PROBLEM.found(session, problem)
     wanted: Json = {"other_version": other_version}
     if until:
@@ -237,7 +237,7 @@ def unmute(session: Session, problem: str) -> None:
 @command("orion problem resolve @last")
 @click.argument("problem", metavar="PROBLEM")
 def resolve(session: Session, problem: str) -> None:
-    """Close a problem. A run that begins later and fails by it opens it again, as regressed."""
+    """Close a problem. A later run that fails by it reopens it, as regressed."""
     changed = session.api.ask(resolve_problem(PROBLEM.found(session, problem)["id"]))
     session.report(f"Resolved: {changed['title']}", changed, name="id")
 

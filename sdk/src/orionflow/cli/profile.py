@@ -89,7 +89,7 @@ def _lines(settings: dict[str, object]) -> str:
 )
 @click.argument("name")
 @click.option("-s", "--set", "pairs", metavar="NAME=VALUE", multiple=True, help="A setting of the new profile.")
-@click.option("--from", "source", metavar="PROFILE", help="Begin with the settings of this one.")
+@click.option("--from", "source", metavar="PROFILE", help="Start with the settings of this profile.")
 def create(session: Session, name: str, pairs: Sequence[str], source: str | None) -> None:
     """Create a profile."""
     stored = stored_profiles()

@@ -27,7 +27,7 @@ _PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
     "--entrypoint", metavar="PLACE", help="Where the flow's code is: path/to/file.py:flow or package.module:flow."
 )
 @click.option("--max-size", "megabytes", metavar="MB", type=click.IntRange(1, 500), default=64, show_default=True,
-              help="The most that results may take.")  # fmt: skip
+              help="The maximum size of results.")  # fmt: skip
 @click.option("--no-results", is_flag=True, help="Leave results out; their tasks run again in a replay.")
 @click.option("--no-code", is_flag=True, help="Leave the files of the code out.")
 @click.option("--no-logs", is_flag=True, help="Leave the log out.")
@@ -39,7 +39,7 @@ def pull(
     """Pack a flow run into one file: states, rules, log, results, code and package list.
 
     `orion replay FILE` runs it, here or elsewhere. Secrets that this profile knows are replaced by their names, and the
-    environment is not in it. It has what you may see of the run, and no more.
+    environment is not in it. It contains only what you may see of the run.
     """
     from orionflow.replay.capsule import MEGABYTE, SUFFIX, write_private
     from orionflow.replay.pulling import Pulled, Wanted

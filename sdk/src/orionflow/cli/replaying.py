@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--entrypoint", metavar="PLACE", help="Where the code is here: path/to/file.py:flow.")
 @click.option(
     "--code", type=click.Choice(["local", "capsule"]), default="local", show_default=True,
-    help="Whose code runs: that of this folder, or that in the capsule.",
+    help="Which code runs: that of this folder, or that in the capsule.",
 )  # fmt: skip
 @click.option("--task", metavar="TASK", help="Run this task instead of the failed ones: transform, transform-3.")
 @click.option(
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     "pairs",
     metavar="NAME=VALUE",
     multiple=True,
-    help="Call the flow with this instead of what it had.",
+    help="Call the flow with this value instead.",
 )
-@click.option("--until", metavar="TASK", help="Go no further than this task.")
+@click.option("--until", metavar="TASK", help="Stop after this task.")
 @click.option("--debug", is_flag=True, help="Stop under pdb at the first line of the task that runs.")
 @click.option("--edit", metavar="TASK", help="Open the file of this task in $EDITOR first.")
 @click.option("--offline", is_flag=True, help="Refuse the network to the replay.")
@@ -62,11 +62,10 @@ def replay(
     session: Session, what: str, entrypoint: str | None, code: str, task: str | None, pairs: Sequence[str],
     until: str | None, debug: bool, edit: str | None, offline: bool, home: str | None, retry: bool, yes: bool,
 ) -> int:  # fmt: skip
-    """Run a recorded run again here, with what it recorded. Nothing of that is recorded on its server.
+    """Run a recorded run again here, with its recorded values. Nothing is recorded on its server.
 
-    Finished tasks take their results from the capsule, the failed one runs. You are asked before any code runs; until
-    then the capsule is only read. At the end stands what differed.
-    """
+    Finished tasks take their results from the capsule, and the failed one runs. You are asked before any code runs. At
+    the end, the differences are printed."""
     from orionflow.replay.capsule import read_capsule
     from orionflow.replay.plan import find_task, make_plan
     from orionflow.replay.running import own_copy, run_plan, workspace

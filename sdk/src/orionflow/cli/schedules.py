@@ -23,15 +23,21 @@ ANY_OPTION = f"{', '.join(_EACH_OPTION[:-1])} or {_EACH_OPTION[-1]}"
 # The options that say when; a command gets them among its keywords.
 SCHEDULE_PARAMS: tuple[click.Parameter, ...] = (
     *(click.Option([f"--{name}"], metavar=kind.option.metavar, help=kind.option.help) for name, kind in KINDS.items()),
-    click.Option(["--timezone"], metavar="ZONE", help="The zone in which the times are meant."),
-    click.Option(["--anchor-date", "--anchor", "anchor"], metavar="TIME", help="Intervals are counted from here."),
-    click.Option(["--day-or/--day-and"], default=True, help="Cron: either day fits, or both must."),
+    click.Option(["--timezone"], metavar="ZONE", help="The time zone of the schedule."),
+    click.Option(
+        ["--anchor-date", "--anchor", "anchor"], metavar="TIME", help="The time from which intervals are counted."
+    ),
+    click.Option(
+        ["--day-or/--day-and"], default=True, help="Cron: whether one of the two day fields must match, or both."
+    ),
     click.Option(["--ends"], metavar="TIME", help="No run after this time."),
-    click.Option(["--max-runs"], type=click.IntRange(min=1), metavar="N", help="End after so many runs."),
-    click.Option(["--catchup"], type=click.Choice(["all", "latest", "none"]), help="Make up for missed times."),
-    click.Option(["--catchup-window"], metavar="PERIOD", help="But not for those missed longer ago."),
-    click.Option(["--spread"], metavar="PERIOD", help="Up to so much later, by a fixed time for each deployment."),
-    click.Option(["--exclude"], metavar="CALENDAR", multiple=True, help="Not during the events of this calendar."),
+    click.Option(["--max-runs"], type=click.IntRange(min=1), metavar="N", help="End after this number of runs."),
+    click.Option(["--catchup"], type=click.Choice(["all", "latest", "none"]), help="Which missed times to run."),
+    click.Option(["--catchup-window"], metavar="PERIOD", help="Ignore times that were missed longer ago."),
+    click.Option(["--spread"], metavar="PERIOD", help="Delay runs by up to this time, constant for each deployment."),
+    click.Option(
+        ["--exclude"], metavar="CALENDAR", multiple=True, help="Plan nothing during the events of this calendar."
+    ),
 )
 
 

@@ -26,8 +26,8 @@ secret = LazyGroup(
     entries={
         "ls": "List the names of secrets.",
         "set": "Store a value, read from stdin or asked for.",
-        "rotate": "Seal all with a new key, on the server's machine.",
-        "reseal": "Seal all with the first key, on the server's machine.",
+        "rotate": "Encrypt all secrets with a new key, on the server.",
+        "reseal": "Encrypt all secrets with the first key, on the server.",
         "delete": Entry("Delete a secret.", aliases=("unset",)),
     },
     examples=(("orion secret set github < token.txt", "from a file"), ("orion secret ls", "")),
@@ -62,11 +62,10 @@ delete = SECRET.delete(
 )
 @click.argument("name")
 def set_(session: Session, name: str) -> None:
-    """Store a value under a name, whether or not there is one of that name.
+    """Store a value under a name, or replace it.
 
-    It is read from stdin, without the newline at its end, or asked for at the terminal. It is no argument, as those
-    stand in the shell's history and in the list of processes.
-    """
+    The value is read from stdin, without the final newline, or asked for. It is not an argument, because arguments
+    appear in the shell's history and in the list of processes."""
     from orionflow.engine.drivers import drive
     from orionflow.storage.keeping import save_secret
 
@@ -95,12 +94,12 @@ def _value(name: str) -> str:
         ("orion secret reseal --dry-run -o json", "count what each kind of key opens"),
     ),
 )
-@click.option("--dry-run", is_flag=True, help="Count what each kind of key opens, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Count what each key decrypts, and change nothing.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the counts.")
 def reseal(dry_run: bool, output: str) -> None:
-    """Seal with the first of ORION_ENCRYPTION_KEYS what older keys open, so that these can be retired.
+    """Encrypt all secrets with the first of ORION_ENCRYPTION_KEYS, so that older keys can be removed.
 
-    It needs the keys and the database: run it where the server runs. Exit code 1 if no key opens a secret.
+    It needs the keys and the database: run it where the server runs. Exit code 1 if no key decrypts a secret.
     """
     _of_server("reseal")(dry_run=dry_run, output=output)
 
@@ -112,14 +111,13 @@ def reseal(dry_run: bool, output: str) -> None:
         ("orion secret rotate --retire", "a minute later: older keys are forgotten"),
     ),
 )
-@click.option("--retire", is_flag=True, help="Make no new key; forget the older ones, which nothing needs any more.")
+@click.option("--retire", is_flag=True, help="Make no new key; remove older keys that nothing uses.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the outcome.")
 def rotate(retire: bool, output: str) -> None:
-    """Put a new key into the key file of ORION_HOME and seal every secret with it, while servers and runs keep going.
+    """Put a new key into the key file of ORION_HOME and encrypt every secret with it, while servers and runs continue.
 
-    Older keys stay in the file until --retire, so that nothing is unreadable meanwhile. Cut off and begun again, it
-    continues where it was. Keys in ORION_ENCRYPTION_KEYS are changed there, and `orion secret reseal` does the rest.
-    """
+    Older keys stay in the file until --retire, so that everything remains readable. If interrupted, run it again. For
+    keys in ORION_ENCRYPTION_KEYS, change the variable and run `orion secret reseal`."""
     _of_server("rotate")(retire=retire, output=output)
 
 

@@ -15,8 +15,8 @@ services = LazyGroup(
     __name__,
     entries={
         "ls": "List the services, their last ticks and errors.",
-        "start": "Tick the services in a process of its own.",
-        "schedule": "Have Celery beat tick the services.",
+        "start": "Run the services in a process of their own.",
+        "schedule": "Let Celery beat run the services.",
     },
     examples=(("orion services ls", "is anything behind?"), ("orion services start", "tick them here")),
     help="Services: planning, hints, recovery of lost runs, lateness, retention and other work that time brings.",
@@ -27,7 +27,7 @@ services = LazyGroup(
     ("orion services ls", "is anything behind?"), ("orion services ls -o wide", "with errors and who ticks"), times=True
 )
 def ls(session: Session) -> None:
-    """List the services of the server, whichever process ticks them: their last tick, lag and errors."""
+    """List the services of the server: their last tick, lag and errors."""
     found: list[Json] = session.api.ask(read_services())
     columns = [
         Col("NAME", "name"),

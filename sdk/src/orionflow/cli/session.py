@@ -134,7 +134,7 @@ def with_params(*params: click.Parameter) -> Callable[[Callable[..., Any]], Call
     return add
 
 
-def limit_option(default: int = 200, *, least: int = 0, help: str = "The most to show.") -> click.Option:
+def limit_option(default: int = 200, *, least: int = 0, help: str = "Show at most this many.") -> click.Option:
     """--limit, which every list has."""
     return click.Option(["--limit"], default=default, show_default=True, type=click.IntRange(min=least), help=help)
 
@@ -157,8 +157,8 @@ def span_of(session: Session, since: str | None, until: str | None) -> Json:
 
 
 YES = click.Option(["-y", "--yes"], is_flag=True, help="Do not ask.")
-DRY_RUN = click.Option(["--dry-run"], is_flag=True, help="Only say what would be done.")
-FORCE = click.Option(["--force"], is_flag=True, help="Also if something uses it.")
+DRY_RUN = click.Option(["--dry-run"], is_flag=True, help="Only show what would be done.")
+FORCE = click.Option(["--force"], is_flag=True, help="Delete it even if something uses it.")
 destructive = with_params(YES, DRY_RUN)
 
 

@@ -52,7 +52,7 @@ SORTS = {"newest": NEWEST, "oldest": "EXPECTED_START_TIME_ASC", "name": "NAME_AS
 @click.option("--run", metavar="RUN", help="Only those of this flow run.")
 @with_params(limit_option(20), sort_option(list(SORTS)))
 def ls(session: Session, query: Sequence[str], run: str | None, limit: int, sort: str) -> None:
-    """List task runs, newest first. A QUERY narrows the list; `orion help filters` shows all of it."""
+    """List task runs, newest first. A QUERY filters the list; see `orion help filters`."""
     api = session.api
     filters = task_run_filters(query, session.clock, api)
     if run:

@@ -30,7 +30,7 @@ from orionflow.cli.terminal import Terminal
 def start(
     terminal: Terminal, queues: Sequence[str], concurrency: int | None, broker: str | None, name: str | None
 ) -> None:
-    """Call the task functions that flows with a CeleryTaskRunner offer, until Ctrl-C.
+    """Run the tasks of flows with a CeleryTaskRunner, until Ctrl-C.
 
     Workers and flows must have the same ORION_TASK_KEY, or the same ORION_HOME: whoever has the key can run code here.
     """
@@ -61,7 +61,7 @@ def start(
 task_worker = LazyGroup(
     "task-worker",
     __name__,
-    entries={"start": "Call task functions for flows."},
+    entries={"start": "Run tasks of flows on this machine."},
     examples=(("orion task-worker start -q default", "serve a queue"),),
     help="Task workers: the fleet that CeleryTaskRunner spreads tasks over.",
 )

@@ -20,7 +20,7 @@ variable = LazyGroup(
     entries={
         "ls": "List variables.",
         "get": "Print the value of a variable.",
-        "set": "Give a variable a value.",
+        "set": "Set a variable.",
         "unset": Entry("Delete a variable.", aliases=("delete", "rm")),
         "inspect": "Show a variable with its times and tags.",
     },
@@ -72,7 +72,7 @@ def get(session: Session, name: str) -> None:
 @command(("orion variable set season winter", "new, or changed"), "orion variable set shop_url x --tag shop")
 @click.argument("name")
 @click.argument("value")
-@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Tag it; the tags it had are replaced.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Tag it; earlier tags are replaced.")
 def set_(session: Session, name: str, value: str, tags: Sequence[str]) -> None:
     """Give a variable a value, whether or not there is one of that name."""
     from orionflow.errors import NotFound

@@ -30,17 +30,17 @@ work_pool = LazyGroup(
             "ls": "List work pools.",
             "inspect": "Show a pool with its queues.",
             "preview": "Show the runs that would be started next.",
-            "get-default-base-job-template": "Show the job template that pools of a type begin with.",
+            "get-default-base-job-template": "Show the default job template of a type of pools.",
         },
         "Act": {
             "create": "Create a work pool.",
             "update": "Change the job template or the description of a pool.",
-            "pause": "Start no runs of a pool.",
-            "resume": "Start runs of a pool again.",
-            "set-concurrency-limit": "Limit how many of its runs go at once.",
-            "clear-concurrency-limit": "Lift the limit of a pool.",
+            "pause": "Pause a pool: start no further runs.",
+            "resume": "Resume a pool.",
+            "set-concurrency-limit": "Limit how many runs are active at once.",
+            "clear-concurrency-limit": "Remove the limit of a pool.",
             "set-fair-share": "Let runs of one priority take turns.",
-            "clear-fair-share": "Let the run that waits longest go first.",
+            "clear-fair-share": "Turn the fair share off: oldest run first.",
             "delete": "Delete a work pool with its queues.",
         },
     },
@@ -94,7 +94,7 @@ pause, resume, set_concurrency_limit, clear_concurrency_limit = throttles(
     POOL, "cluster", 20, "what runs is left alone"
 )
 FAIR_SHARE_HELP = (
-    "KEY says whose turn it is: `deployment`, `author` for the author of the deployment, or `tag:team` for the tag of "
+    "KEY defines a share: `deployment`, `author` for the author of the deployment, or `tag:team` for the tag of "
     "the deployment that begins with team:."
 )
 
@@ -106,7 +106,7 @@ def _fair_share(context: click.Context, parameter: click.Parameter, key: str | N
 
 
 set_fair_share = POOL.change(
-    f"Let runs of one priority take turns, so that a crowd starves nobody. {FAIR_SHARE_HELP}",
+    f"Let runs of one priority take turns. {FAIR_SHARE_HELP}",
     ("orion work-pool set-fair-share cluster tag:team", "by tags such as team:sales"),
     "orion work-pool set-fair-share cluster deployment",
     changes=lambda options: {"fair_share": options["key"]},
@@ -121,13 +121,13 @@ clear_fair_share = POOL.change(
 )
 preview = preview_command(
     POOL,
-    "Show the runs that workers would be given next, in that order. Limits and pauses count.",
+    "Show the runs that workers would get next, in order, considering limits and pauses.",
     "orion work-pool preview cluster --within 2h",
     look=lambda pool, before, limit: look_at_due_runs_of_pool(pool["name"], before=before, limit=limit),
     run_of=itemgetter("flow_run"),
 )
 delete = POOL.delete(
-    "Delete a pool with its queues and workers. By force also one in use: its runs wait until it is made again.",
+    "Delete a pool with its queues and workers. With --force also one in use: its runs wait until it is created again.",
     "orion work-pool delete cluster --dry-run",
     "orion work-pool delete cluster --yes",
     what="the work pool {} with its queues",
@@ -146,10 +146,10 @@ delete = POOL.delete(
     "--type", "kind", metavar="TYPE", default="process", show_default=True,
     help="Where runs go: process, docker or kubernetes.",
 )  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many of its runs at once.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Run at most this many of its runs at once.")
 @click.option("--fair-share", metavar="KEY", callback=_fair_share, help="Take turns by deployment, author or tag:….")
 @click.option("--description", metavar="TEXT", help="What it is for.")
-@click.option("--paused", is_flag=True, help="Start none of its runs yet.")
+@click.option("--paused", is_flag=True, help="Create it paused.")
 @click.option("--base-job-template", "template", type=click.Path(path_type=Path), help=TEMPLATE_HELP)
 def create(
     session: Session, name: str, kind: str, limit: int | None, fair_share: str | None, description: str | None,
@@ -173,7 +173,7 @@ def create(
 @click.option("--base-job-template", "template", type=click.Path(path_type=Path), help=TEMPLATE_HELP)
 @click.option("--description", metavar="TEXT", help="What it is for.")
 def update(session: Session, pool: str, template: Path | None, description: str | None) -> None:
-    """Change the job template or the description of a pool. Runs that have started keep what they began with."""
+    """Change the job template or the description of a pool. Runs that have started are not affected."""
     changes = without_none({"base_job_template": read_template(template), "description": description})
     if not changes:
         raise click.UsageError("Say what to change: --base-job-template or --description.")

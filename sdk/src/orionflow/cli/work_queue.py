@@ -40,15 +40,15 @@ work_queue = LazyGroup(
             "inspect": "Show a queue and whether it is healthy.",
             "preview": "Show the runs that would be started next.",
             "holders": "Show the runs that hold slots of a queue.",
-            "waiters": "Show the due runs that wait for a slot of it.",
+            "waiters": "Show due runs that wait for a slot of a queue.",
         },
         "Act": {
             "create": "Create a work queue.",
-            "pause": "Start no runs of a queue.",
-            "resume": "Start runs of a queue again.",
-            "set-concurrency-limit": "Limit how many of its runs go at once.",
-            "clear-concurrency-limit": "Lift the limit of a queue.",
-            "priority": "Serve a queue before or after others.",
+            "pause": "Pause a queue: start no further runs.",
+            "resume": "Resume a queue.",
+            "set-concurrency-limit": "Limit how many runs are active at once.",
+            "clear-concurrency-limit": "Remove the limit of a queue.",
+            "priority": "Set the priority of a queue.",
             "delete": "Delete a work queue.",
         },
     },
@@ -148,7 +148,7 @@ def throttles(resource: Resource, sample: str, limit: int, note: str) -> Iterato
         f"Start runs of a {kind} again.", f"{base} resume {sample}", changes={"is_paused": False}, done="continues"
     )
     yield resource.change(
-        f"Limit how many runs of a {kind} are pending or running at once. Lowering it stops none.",
+        f"Limit how many runs of a {kind} are pending or running at once. Lowering it stops no run.",
         f"{base} set-concurrency-limit {sample} {limit}",
         changes=lambda options: {"concurrency_limit": options["limit"]}, done="runs {limit} at once at most",
         params=[click.Argument(["limit"], type=click.IntRange(min=0))],
@@ -172,9 +172,9 @@ def preview_command(
         session.show_list(runs, flow_run_columns(session, runs), empty=empty)
 
     until = click.Option(
-        ["--within"], metavar="PERIOD", default="1h", show_default=True, help="Runs that are due by then."
+        ["--within"], metavar="PERIOD", default="1h", show_default=True, help="Runs that are due within this time."
     )
-    most = limit_option(20, least=1, help="The most runs to show.")
+    most = limit_option(20, least=1, help="Show at most this many runs.")
     params = [click.Argument(["name"], metavar=resource.metavar), until, most]
     return make_command(preview, params, examples, help=help, times=True)
 
@@ -204,7 +204,7 @@ priority = QUEUE.change(
     params=[click.Argument(["number"], metavar="PRIORITY", type=click.IntRange(min=1))],
 )
 delete = QUEUE.delete(
-    "Delete a work queue. By force also one in use: its runs wait until it is made again.",
+    "Delete a work queue. With --force, also one in use: its runs wait until it is created again.",
     "orion work-queue delete big --dry-run",
     ("orion wq delete big --yes", "its runs wait for nobody"),
     what="the work queue {}",
@@ -218,7 +218,7 @@ delete = QUEUE.delete(
 )  # fmt: skip
 @click.argument("name")
 @click.option("--pool", metavar="POOL", help="In this pool; otherwise in the default one.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many of its runs at once.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Run at most this many of its runs at once.")
 @click.option("--priority", type=click.IntRange(min=1), metavar="N", help="1 is served first.")
 @click.option("--description", metavar="TEXT", help="What it is for.")
 def create(
@@ -233,7 +233,7 @@ def create(
 
 preview = preview_command(
     QUEUE,
-    "Show the runs that agents would be given next, in that order. Limits and pauses count.",
+    "Show the runs that agents would get next, in order, considering limits and pauses.",
     "orion work-queue preview default",
     ("orion wq preview default --within 2h", "what comes until then"),
     look=lambda queue, before, limit: look_at_due_runs(queue["id"], before=before, limit=limit),

@@ -140,7 +140,7 @@ class Methods:
 
 
 class OrionClient(Methods):
-    """The API at `api_url`, or where the settings say, or in this process. May be shared by threads."""
+    """A client of the API at `api_url`, of the settings, or in this process. Threads may share it."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class OrionClient(Methods):
 
 
 class AsyncOrionClient(Methods):
-    """The client for coroutines: each call is sent from a thread, so that the event loop never waits."""
+    """A client for coroutines. Each call is sent from a thread, so the event loop never waits."""
 
     def __init__(self, api_url: str | None = None, *, client: OrionClient | None = None, **options: Any) -> None:
         self.sync = client or OrionClient(api_url, **options)
@@ -290,5 +290,5 @@ def _read(call: Call[T], reply: Reply, api_url: str) -> T:
 
 
 def get_client(sync_client: bool = False, **options: Any) -> AsyncOrionClient | OrionClient:
-    """A client for `async with get_client() as client:`; `sync_client=True` gives the blocking one."""
+    """Return a client for `async with get_client() as client:`, or a blocking one with `sync_client=True`."""
     return OrionClient(**options) if sync_client else AsyncOrionClient(**options)

@@ -63,8 +63,8 @@ class StateName(NamedTuple):
 NAMES: Mapping[StateType, Mapping[str, StateName]] = {
     StateType.SCHEDULED: {
         "Scheduled": StateName("will run at a time"),
-        "Late": StateName("that time has passed", "late", is_choice=True),
-        "AwaitingRetry": StateName("waits for its next try", "retry", is_choice=True),
+        "Late": StateName("its time has passed", "late", is_choice=True),
+        "AwaitingRetry": StateName("waits for its next attempt", "retry", is_choice=True),
         "Resuming": StateName("was resumed and is about to continue"),
     },
     StateType.PENDING: {
@@ -73,26 +73,26 @@ NAMES: Mapping[StateType, Mapping[str, StateName]] = {
     },
     StateType.RUNNING: {
         "Running": StateName("user code runs"),
-        "Retrying": StateName("a further try", "retrying", is_choice=True),
+        "Retrying": StateName("another attempt", "retrying", is_choice=True),
         "Rerunning": StateName("started again after it had ended", "retrying"),
     },
     StateType.PAUSED: {
         "Paused": StateName("waits for somebody to resume it"),
-        "Suspended": StateName("paused, and its process has ended meanwhile"),
+        "Suspended": StateName("paused, and its process has ended"),
         "NotReady": StateName("a task of a paused flow"),
     },
     StateType.CANCELLING: {"Cancelling": StateName("was asked to stop and has not stopped yet")},
     StateType.COMPLETED: {
-        "Completed": StateName("ended well"),
-        "Cached": StateName("a stored result was taken instead of running", "cached"),
-        "Skipped": StateName("left out because another run was active"),
+        "Completed": StateName("succeeded"),
+        "Cached": StateName("a stored result was used instead of running", "cached"),
+        "Skipped": StateName("skipped because another run was active"),
     },
     StateType.FAILED: {
         "Failed": StateName("user code raised an error and no retry was left"),
         "TimedOut": StateName("took too long", "timed-out", is_choice=True),
     },
-    StateType.CRASHED: {"Crashed": StateName("the process or machine under it died")},
-    StateType.CANCELLED: {"Cancelled": StateName("stopped because somebody wanted it so")},
+    StateType.CRASHED: {"Crashed": StateName("its process or machine died")},
+    StateType.CANCELLED: {"Cancelled": StateName("stopped by somebody")},
 }
 
 

@@ -55,10 +55,10 @@ class DeploymentOptions(ScheduleOptions, total=False):
 
 @dataclass(slots=True, kw_only=True)
 class Deployment:
-    """A flow that is handed to Orion: what to run, with what, where and when.
+    """How Orion runs a flow: which code, with which parameters, where and when.
 
-    `Deployment.build_from_flow(flow, name="prod", cron="0 6 * * *").apply()` hands it over; applied once more under
-    its name, it is brought up to date.
+    `Deployment.build_from_flow(flow, name="prod", cron="0 6 * * *").apply()` deploys it. Applied again under the same
+    name, it replaces the earlier definition.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Deployment:
 
     @classmethod
     def build_from_flow(cls, flow: Flow[Any, Any], name: str, *, apply: bool = False, **options: Any) -> Deployment:
-        """The deployment of a flow, with the options of `flow.deploy`; `apply=True` hands it over at once."""
+        """Return the deployment of a flow, with the options of `flow.deploy`. `apply=True` deploys it at once."""
         check_known(options, frozenset(DeploymentOptions.__annotations__), "Deployments")
         deployment = _built(flow, name, options)
         if apply:
@@ -102,7 +102,8 @@ class Deployment:
         return f"{self.flow_name}/{self.name}"
 
     def apply(self) -> Any:
-        """Hand the deployment to the API, new or changed; its id. In coroutines: `await deployment.apply()`."""
+        """Create or change the deployment through the API, and return its id. In coroutines: `await
+        deployment.apply()`."""
         return drive_or_await(self.applied())
 
     def applied(self) -> Steps[UUID]:
@@ -117,7 +118,7 @@ class Deployment:
         return id
 
     def to_wire(self) -> dict[str, Any]:
-        """The fields that the API stores, without those that name it. What is empty is emptied there, too."""
+        """Return the fields that the API stores, except name and flow. Empty fields are cleared there."""
         whole = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         if self.work_pool_name is None:
             whole["work_queue_name"] = self.work_queue_name or DEFAULT_QUEUE

@@ -52,11 +52,10 @@ def run_deployment(
     job_variables: Mapping[str, Any] | None = None,
     as_subflow: bool = True,
 ) -> FlowRun:
-    """Have a deployment (`"flow/deployment"` or its id) run once; returns the flow run as it was last seen.
+    """Start a run of a deployment (`"flow/deployment"` or its id) and return the flow run as last seen.
 
-    Waits until the run has ended, or `timeout` seconds; 0 does not wait. Called in a flow, the run is its subflow: it
-    has a task run there, and is cancelled with it; `as_subflow=False` leaves it on its own. In coroutines it is
-    awaited.
+    Waits until the run has ended, or for `timeout` seconds; 0 does not wait. In a flow, the run is a subflow: it has a
+    task run there and is cancelled together with it. `as_subflow=False` makes it independent. In coroutines, await it.
     """
     if scheduled_time is not None and scheduled_time.tzinfo is None:
         raise UsageError(f"scheduled_time={scheduled_time} has no time zone; write datetime(…, tzinfo=UTC).")

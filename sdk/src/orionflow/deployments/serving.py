@@ -32,11 +32,11 @@ _LONGEST_NAME = 200
 def serve(
     *deployments: Deployment, limit: int | None = None, pause_on_shutdown: bool = True, drain_timeout: float = 60.0
 ) -> None:
-    """Deploy flows, and run what is asked of them in processes of this machine, at most `limit` at once, until Ctrl-C.
+    """Deploy flows and execute their runs in processes of this machine, at most `limit` at once, until Ctrl-C.
 
-    Runs may then go on for `drain_timeout` seconds, before they are told to end; a second Ctrl-C ends them at once.
-    Deployments that no other program serves are paused, as nobody would run what they plan; serving them again resumes
-    them. `pause_on_shutdown=False` leaves them as they are.
+    Runs may then finish for `drain_timeout` seconds before they are stopped; a second Ctrl-C stops them at once.
+    Deployments that no other program serves are paused, and resumed when they are served again.
+    `pause_on_shutdown=False` leaves them active.
 
     `serve(etl.to_deployment("nightly", cron="0 2 * * *"), report.to_deployment("daily", interval=86400))`
     """

@@ -35,7 +35,7 @@ class Metadata:
 
 
 class RunInput(BaseModel):
-    """The input that a flow run asks people or programs for: `class Approval(RunInput): approved: bool`."""
+    """Input that a flow run asks people or programs for: `class Approval(RunInput): approved: bool`."""
 
     if TYPE_CHECKING:
 
@@ -54,7 +54,7 @@ class RunInput(BaseModel):
 
     @classmethod
     def with_initial_data(cls, description: str | None = None, **initial: Any) -> type[Self]:
-        """Return this input type with initial values, and a text that explains to people what is asked of them."""
+        """Return this input type with initial values, and with a text that explains the question."""
         fields: Any = {name: _field(cls, name, value) for name, value in initial.items()}
         model: type[Self] = create_model(cls.__name__, __base__=cls, **fields)
         if description is not None:
@@ -62,13 +62,13 @@ class RunInput(BaseModel):
         return model
 
     def send_to(self, flow_run_id: UUID | str, sender: str | None = None, key_prefix: str | None = None) -> Any:
-        """Send this to a flow run, which receives it with `receive`. In coroutines it is awaited."""
+        """Send this to a flow run, which reads it with `receive`. In coroutines, await it."""
         from orionflow.input.passing import send_input
 
         return send_input(self, flow_run_id, sender, key_prefix)
 
     def respond(self, run_input: Any, sender: str | None = None, key_prefix: str | None = None) -> Any:
-        """Send something to the flow run that sent this. In coroutines it is awaited."""
+        """Send a value to the flow run that sent this one. In coroutines, await it."""
         from orionflow.input.passing import send_input
 
         return send_input(run_input, self.metadata.sending_flow_run, sender, key_prefix)
@@ -83,7 +83,7 @@ class RunInput(BaseModel):
         key_prefix: str | None = None,
         flow_run_id: UUID | str | None = None,
     ) -> Receiver[Self]:
-        """Inputs of this kind, one after another; see `receive_input`."""
+        """Return inputs of this type, one after another; see `receive_input`."""
         from orionflow.input.passing import receive_input
 
         return receive_input(cls, timeout, poll_interval, raise_timeout_error, exclude_keys, key_prefix, flow_run_id)

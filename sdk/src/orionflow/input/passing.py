@@ -26,9 +26,9 @@ T = TypeVar("T")
 def send_input(
     run_input: Any, flow_run_id: UUID | str, sender: str | None = None, key_prefix: str | None = None
 ) -> Any:
-    """Send a value to a flow run: a model, or anything that JSON can tell. In coroutines it is awaited.
+    """Send a value to a flow run: a model, or anything that JSON can express. In coroutines, await it.
 
-    The run takes it in with `receive_input` of the same type, or of the same `key_prefix`.
+    The run reads it with `receive_input` of the same type, or of the same `key_prefix`.
     """
     return drive_or_await(_sent(run_input, UUID(str(flow_run_id)), sender or _own_name(), key_prefix))
 
@@ -56,11 +56,11 @@ def receive_input(
     flow_run_id: UUID | str | None = None,
     with_metadata: bool = False,
 ) -> Receiver[Any]:
-    """Values of a type that are sent to this flow run, or to another one, oldest first.
+    """Yield values of a type that were sent to this flow run, or to another one, oldest first.
 
-    Loop over them, with `for` or `async for`, or ask for the `next()`. A loop ends when nothing comes for `timeout`
-    seconds; `next()` raises TimeoutError then, and so does a loop with `raise_timeout_error`. With `with_metadata`
-    plain values come as `Received`, which says who sent them; a `RunInput` knows without it.
+    Loop over them with `for` or `async for`, or call `next()`. A loop ends if nothing arrives for `timeout` seconds;
+    `next()` then raises TimeoutError, and so does a loop with `raise_timeout_error`. With `with_metadata`, plain values
+    come as `Received`, which knows the sender; a `RunInput` knows it in any case.
     """
     kind = kind_of(input_type)
     return Receiver(

@@ -103,7 +103,7 @@ class Settings:
         (), read_names, "Further loggers whose lines belong to runs, by comma."
     )
     logging_log_prints: bool = setting(
-        False, read_yes_or_no, "Whether `print` in flows and tasks logs, unless they say."
+        False, read_yes_or_no, "The default of `log_prints`: whether `print` writes to the run's log."
     )
 
     results_path: Path | None = setting(None, read_path, "Where results are stored; unset means `results` in the home.")

@@ -38,9 +38,9 @@ FULL = 423
 
 
 class concurrency:
-    """Hold `occupy` slots of every limit named, for the time of a `with` or an `async with` block.
+    """Hold `occupy` slots of each named limit during a `with` or an `async with` block.
 
-    Waits until there is room; after `timeout_seconds` it raises NoSlotInTime. A name without a limit is no limit.
+    Waits for free slots. Raises NoSlotInTime after `timeout_seconds`. A name without a limit does not limit anything.
     """
 
     def __init__(self, names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None) -> None:
@@ -95,7 +95,7 @@ class concurrency:
 
 
 def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None) -> Any:
-    """Wait for the turn that the rates named allow; their slots come back by themselves.
+    """Wait until the named rates allow another call. Slots become free by themselves.
 
     In coroutines: `await rate_limit("api")`.
     """

@@ -23,7 +23,7 @@ _SECRETS = ("prefect.blocks.secret.", "orion.secrets.")
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret on the server, by its name: `Secret("github")` refers to it, `Secret.load("github")` reads it.
+    """A secret of the server: `Secret("github")` refers to it, `Secret.load("github")` reads it.
 
     Pull steps read the value when the code is fetched. `Secret(value="…").save("github")` stores one.
     """
@@ -37,13 +37,13 @@ class Secret:
 
     @classmethod
     def load(cls, name: str) -> Any:
-        """The secret with its value. In coroutines it is awaited."""
+        """Return the secret with its value. In coroutines, await it."""
         from orionflow.engine.drivers import drive_or_await
 
         return drive_or_await(cls._loaded(name))
 
     def get(self) -> Any:
-        """The value; it is read now where the secret has not been loaded."""
+        """Return the value. Reads it first if the secret was not loaded."""
         if self.value is not None:
             return self.value
         from orionflow.engine.drivers import drive
@@ -51,7 +51,7 @@ class Secret:
         return drive(self._loaded(self._own_name())).value
 
     def save(self, name: str | None = None, overwrite: bool = False) -> Any:
-        """Store the value under a name. Raises Conflict when there is one already. In coroutines it is awaited."""
+        """Store the value under a name. Raises Conflict if the name is taken. In coroutines, await it."""
         if self.value is None:
             raise UsageError("This secret has no value to save; write Secret(value=…).save(name).")
         from orionflow.engine.drivers import drive_or_await

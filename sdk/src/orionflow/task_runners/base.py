@@ -8,18 +8,18 @@ from typing import Any, Self
 
 
 class TaskRunner(abc.ABC):
-    """Runs what is submitted to it. Write your own by saying where work is called:
+    """Runs submitted task runs. To write your own, implement `submit`:
 
         class Later(TaskRunner):
             def start(self): self.pool = SomePool()
             def stop(self, *, wait): self.pool.close()
             def submit(self, work): self.pool.add(work)
 
-    `work` takes nothing and returns nothing: it is one task run with all its steps, in which nothing is raised. It must
-    be called once, in this process, in any thread; the engine has waited for its inputs already. To have only the
-    user's function called elsewhere, in another process say, give `call` as well.
+    `work` takes and returns nothing and raises nothing: it is one task run with all its steps. Call it once, in this
+    process, in any thread; its inputs are ready. To run only the user's function elsewhere, such as in another process,
+    implement `call` as well.
 
-    A runner object belongs to a flow's declaration; each run of the flow works with a fresh `duplicate()`.
+    The runner object belongs to the declaration of the flow; each flow run works with a fresh `duplicate()`.
     """
 
     is_sequential = False
@@ -27,21 +27,21 @@ class TaskRunner(abc.ABC):
 
     @abc.abstractmethod
     def submit(self, work: Callable[[], None]) -> None:
-        """Have `work` called, now or soon."""
+        """Arrange that `work` is called, now or soon."""
 
     def start(self) -> None:
         """Called when a flow run submits its first task."""
         return
 
     def stop(self, *, wait: bool = True) -> None:
-        """Called when the flow run ends; with `wait=False` it ends early and nobody needs what still runs."""
+        """Called when the flow run ends. With `wait=False`, running work is no longer needed."""
         return
 
     call: Callable[[Callable[..., Any], Sequence[Any], Mapping[str, Any], float | None], Any] | None = None
     """`call(fn, args, kwargs, timeout_seconds)` returns what the user's function does; None: it is called in `work`."""
 
     def duplicate(self) -> Self:
-        """A runner with the same options that has not started."""
+        """Return a runner with the same options that has not started."""
         return type(self)()
 
     def __repr__(self) -> str:
@@ -52,9 +52,9 @@ Work = Callable[[], None]
 
 
 class SequentialTaskRunner(TaskRunner):
-    """One task run after another, in the thread of the flow: `submit()` returns when the run has ended.
+    """Run one task run after another, in the flow's thread: `submit()` returns when the run has ended.
 
-    For debugging, and for what must not overlap.
+    Use it for debugging, and for tasks that must not overlap.
     """
 
     is_sequential = True

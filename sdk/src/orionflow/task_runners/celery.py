@@ -12,12 +12,11 @@ from orionflow.task_runners.threads import ConcurrentTaskRunner
 
 
 class CeleryTaskRunner(ConcurrentTaskRunner):
-    """Task functions on task workers: `orion task-worker start -q QUEUE` on any machine that reaches the broker.
+    """Run task functions on task workers: `orion task-worker start -q QUEUE` on any machine that reaches the broker.
 
-    Up to `max_workers` calls are on their way at once; the workers decide how many run. The broker is that of
-    ORION_BROKER_URL unless `broker` names another one. Functions, arguments and results travel between machines, so
-    they must be picklable, and the workers need the packages that the functions import. Everything else about the task
-    runs (states, retries, caching, results) stays in the process of the flow.
+    Up to `max_workers` calls are sent at once; the workers decide how many run. The broker is ORION_BROKER_URL unless
+    `broker` names another one. Functions, arguments and results must be picklable, and the workers need the packages
+    that the functions import. States, retries, caching and results stay in the process of the flow.
     """
 
     def __init__(self, queue: str = "default", *, max_workers: int | None = None, broker: str | None = None) -> None:

@@ -18,12 +18,11 @@ Options = Mapping[str, Any]
 
 
 class DaskTaskRunner(ConcurrentTaskRunner):
-    """Task functions on a Dask cluster: that at `address`, a `cluster` that the program made, or one for the flow run.
+    """Run task functions on a Dask cluster: the one at `address`, a `cluster` object, or one made for the flow run.
 
     The last is a `LocalCluster` with a process for each core, unless `cluster_class` (a class, or its name with its
     module) and `cluster_kwargs` say otherwise; `adapt_kwargs` let it grow and shrink. Functions, arguments and results
-    travel between processes, so they must be picklable, and scripts must call their flows under
-    `if __name__ == "__main__":`.
+    must be picklable, and scripts must call their flows under `if __name__ == "__main__":`.
     """
 
     def __init__(

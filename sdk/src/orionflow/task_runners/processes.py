@@ -15,11 +15,11 @@ from orionflow.task_runners.threads import ConcurrentTaskRunner
 
 
 class ProcessTaskRunner(ConcurrentTaskRunner):
-    """Up to `max_workers` task functions at once, each in another process: for work that keeps a core busy.
+    """Run up to `max_workers` task functions at once, each in another process. For work that keeps a core busy.
 
-    Functions, arguments and results travel between processes, so they must be picklable. The script that calls the flow
-    must do so under `if __name__ == "__main__":`, as with every use of Python's multiprocessing. `get_run_logger()` and
-    `print` work as usual; other parts of the run's context are not there.
+    Functions, arguments and results must be picklable. The script must call its flow under
+    `if __name__ == "__main__":`, as always with Python's multiprocessing. `get_run_logger()` and `print` work as usual;
+    other parts of the run's context are not available.
     """
 
     def __init__(self, max_workers: int | None = None, start_method: str = "spawn") -> None:

@@ -13,10 +13,10 @@ from orionflow.task_runners.threads import ConcurrentTaskRunner
 
 
 class RayTaskRunner(ConcurrentTaskRunner):
-    """Task functions on the Ray cluster at `address` ("auto": the one that runs on this machine), or on one of this
-    process, made with `init_kwargs` for the flow run. `remote_options` say what each call needs, as `num_cpus`.
+    """Run task functions on the Ray cluster at `address` ("auto" is the one on this machine), or on one made with
+    `init_kwargs` for the flow run. `remote_options` are the needs of each call, such as `num_cpus`.
 
-    Functions, arguments and results travel between processes, so they must be picklable.
+    Functions, arguments and results must be picklable.
     """
 
     def __init__(

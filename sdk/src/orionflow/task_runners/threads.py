@@ -13,9 +13,9 @@ USUAL_THREADS = 64
 
 
 class ConcurrentTaskRunner(TaskRunner):
-    """Up to `max_workers` task runs at once, in threads; async tasks run on the event loop, any number of them.
+    """Run up to `max_workers` task runs at once in threads, and any number of async tasks on the event loop.
 
-    Without `max_workers`: ORION_TASK_RUNNER_THREADS, or 64.
+    The default of `max_workers` is ORION_TASK_RUNNER_THREADS, or 64.
     """
 
     def __init__(self, max_workers: int | None = None) -> None:

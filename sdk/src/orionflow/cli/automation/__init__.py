@@ -12,13 +12,13 @@ automation = LazyGroup(
         "Look": {
             "ls": Entry("List automations.", ".commands"),
             "inspect": Entry("Show one automation.", ".commands"),
-            "log": Entry("Show what automations did, and what went wrong.", ".commands"),
+            "log": Entry("Show what automations did, and their errors.", ".commands"),
         },
         "Act": {
-            "create": Entry("Make an automation, by options or from a file.", ".create"),
+            "create": Entry("Create an automation, from options or a file.", ".create"),
             "test": Entry("Send the messages of an automation now.", ".commands"),
-            "pause": Entry("Let automations do nothing for a while.", ".commands"),
-            "resume": Entry("Let automations act again.", ".commands"),
+            "pause": Entry("Pause automations.", ".commands"),
+            "resume": Entry("Resume automations.", ".commands"),
             "delete": Entry("Delete automations.", ".commands"),
         },
     },

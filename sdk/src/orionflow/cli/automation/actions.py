@@ -23,7 +23,7 @@ ACTION_PARAMS: tuple[click.Parameter, ...] = (
     click.Option(["--subject"], metavar="TEXT", help="The subject of messages; Jinja."),
     click.Option(["--message"], metavar="TEXT", help="The text of messages; Jinja: '{{ flow_run.name }} failed'."),
     click.Option(["--webhook", "webhooks"], metavar="TYPE/NAME", multiple=True, help="Call this block's address."),
-    click.Option(["--payload"], metavar="TEXT", help="What is sent to it; Jinja."),
+    click.Option(["--payload"], metavar="TEXT", help="The content to send; Jinja."),
     click.Option(["--run", "deployed"], metavar="DEPLOYMENT", multiple=True, help="Run this deployment."),
     click.Option(["-p", "--param", "pairs"], metavar="NAME=VALUE", multiple=True, help="A parameter of --run."),
     click.Option(["--pause-deployment", "stopped"], metavar="DEPLOYMENT", multiple=True, help="Pause it."),

@@ -50,7 +50,7 @@ inspect = AUTOMATION.inspect(
     times=True,
 )
 pause = AUTOMATION.change(
-    "Let automations do nothing for a while. What happens meanwhile is not caught up with.",
+    "Pause automations. What happens meanwhile is not caught up with.",
     ("orion automation pause hung", "during a maintenance"),
     changes={"enabled": False},
     done="is paused",
@@ -78,7 +78,7 @@ TRIALS = [
 @command(("orion automation test hung", "its messages, about the newest run"))
 @click.argument("name", metavar="AUTOMATION")
 def test(session: Session, name: str) -> None:
-    """Send the messages of an automation now, about the newest flow run. Its other actions are named, and not done."""
+    """Send the messages of an automation now, about the newest flow run. Other actions are only named."""
     tried: list[Json] = session.api.ask(try_automation(_find(session, name)["id"]))
     session.show_list(tried, TRIALS, empty="It does nothing.", name="outcome")
     failed = [one for one in tried if _failed(one)]

@@ -25,14 +25,14 @@ from orionflow.cli.session import Session, command, with_params
 @click.argument("name", required=False)
 @click.option("-f", "--file", "file", metavar="FILE", help="Read JSON or YAML; - is stdin.")
 @click.option("--description", metavar="TEXT", help="What it is for.")
-@click.option("--paused", is_flag=True, help="Let it do nothing yet.")
+@click.option("--paused", is_flag=True, help="Create it paused.")
 @click.option("--overwrite", is_flag=True, help="Replace the automation of this name, if there is one.")
 @with_params(*TRIGGER_PARAMS, *ACTION_PARAMS)
 def create(
     session: Session, name: str | None, file: str | None, description: str | None, paused: bool, overwrite: bool,
     **options: Any,
 ) -> None:  # fmt: skip
-    """Make an automation. Options say when and what; a file has the API's own form, with `trigger` and `actions`."""
+    """Create an automation, from options or from a file in the API's form, with `trigger` and `actions`."""
     if file is not None:
         given = [option for option, value in options.items() if value and option != "count"]
         if given:

@@ -17,14 +17,14 @@ from orionflow.cli.session import Session, command
 )
 @click.argument("file", required=False)
 @click.option("-n", "--name", "names", metavar="NAME", multiple=True, help="Only the deployment of this name.")
-@click.option("--all", "every", is_flag=True, help="All of the file, which is so anyway.")
-@click.option("--prune", is_flag=True, help="Delete what the project of this file deployed before and has no more.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be changed.")
+@click.option("--all", "every", is_flag=True, help="Everything in the file, which is the default.")
+@click.option("--prune", is_flag=True, help="Delete deployments of this project that are no longer in the file.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before something is deleted.")
 def deploy(
     session: Session, file: str | None, names: Sequence[str], every: bool, prune: bool, dry_run: bool, yes: bool
 ) -> None:
-    """Deploy what FILE describes (by default orion.yaml). Deployments that are as the file has them are left alone.
+    """Deploy what FILE describes (by default orion.yaml). Deployments that are unchanged are left alone.
 
     Everything is checked before anything is changed. `orion help deploy-files` explains the file; prefect.yaml is read
     as well.

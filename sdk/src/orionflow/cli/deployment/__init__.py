@@ -7,23 +7,23 @@ from orionflow.cli.lazy import Entry, LazyGroup
 deployment = LazyGroup(
     "deployment",
     __name__,
-    help="Flows that were deployed. A DEPLOYMENT is flow/name, a name that only one has, or an id.",
+    help="Deployments of flows. A DEPLOYMENT is flow/name, a name that only one has, or an id.",
     entries={
         "Look": {
             "ls": Entry("List deployments.", ".resource"),
             "inspect": Entry("Show one deployment and its newest runs.", ".resource"),
         },
         "Act": {
-            "run": Entry("Have a deployment run once, now or later.", ".run"),
-            "pause": Entry("Plan no further runs of deployments.", ".resource"),
-            "resume": Entry("Plan runs of deployments again.", ".resource"),
-            "adopt": Entry("Answer for the runs of what somebody else deployed.", ".resource"),
-            "delete": Entry("Delete deployments; runs that have begun stay.", ".resource"),
+            "run": Entry("Start one run of a deployment, now or later.", ".run"),
+            "pause": Entry("Pause deployments: plan no further runs.", ".resource"),
+            "resume": Entry("Resume deployments: plan runs again.", ".resource"),
+            "adopt": Entry("Become the author of a deployment.", ".resource"),
+            "delete": Entry("Delete deployments; runs that have started stay.", ".resource"),
             "schedule": Entry("When a deployment runs by itself.", ".schedule"),
             "backfill": Entry("Run a deployment for times that have passed.", ".backfill"),
         },
         "From files": {
-            "build": Entry("Write a deployment of a flow as a file.", ".files"),
+            "build": Entry("Write a deployment of a flow to a file.", ".files"),
             "apply": Entry("Deploy what a file describes.", ".files"),
         },
     },

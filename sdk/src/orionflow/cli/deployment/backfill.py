@@ -28,13 +28,13 @@ backfill = LazyGroup(
     entries={
         "Look": {
             "ls": "List backfills.",
-            "inspect": "Show how far a backfill has come.",
+            "inspect": "Show the progress of a backfill.",
         },
         "Act": {
-            "create": "Run a deployment for each time of a stretch of the past.",
-            "pause": "Make no further runs of a backfill.",
-            "resume": "Make runs of a backfill again.",
-            "cancel": "End a backfill, and cancel its open runs.",
+            "create": "Run a deployment for each time of a past period.",
+            "pause": "Pause a backfill.",
+            "resume": "Resume a backfill.",
+            "cancel": "Cancel a backfill and its open runs.",
         },
     },
     examples=(
@@ -90,22 +90,22 @@ def _fields(session: Session, one: Json) -> Columns:
 
 
 inspect = BACKFILL.inspect(
-    "Show how far a backfill has come.",
+    "Show the progress of a backfill.",
     "orion deployment backfill inspect january",
     fields=_fields,
     below=lambda session, one: session.note(f"Its runs: orion flow-run ls --tag {one['tag']}"),
     plain=True,
 )
 pause = BACKFILL.change(
-    "Make no further runs of a backfill. Those that are made are left alone.",
+    "Pause a backfill. Those that are made are left alone.",
     "orion deployment backfill pause january",
     call=pause_backfill, done="is paused",
 )  # fmt: skip
 resume = BACKFILL.change(
-    "Make runs of a backfill again.", "orion deployment backfill resume january", call=resume_backfill, done="continues"
+    "Resume a backfill.", "orion deployment backfill resume january", call=resume_backfill, done="continues"
 )
 cancel = BACKFILL.change(
-    "End a backfill: make no further runs, and cancel those that have not ended.",
+    "Cancel a backfill, and its runs that have not ended.",
     "orion deployment backfill cancel january --yes",
     call=cancel_backfill, done="is cancelled", sure="cancel the backfill {} and its open runs",
 )  # fmt: skip
@@ -129,19 +129,18 @@ LEFT_OPEN = dict.fromkeys(("ends", "max_runs", "catchup", "catchup_window"))
 @click.option("--name", "own_name", metavar="NAME", help="Name the backfill; otherwise it gets one.")
 @click.option("--schedule", "number", metavar="N", type=click.IntRange(min=1), help="The times of this schedule of it.")
 @with_params(*(one for one in SCHEDULE_PARAMS if one.name not in LEFT_OPEN))
-@click.option("--time-param", metavar="PARAM", help="The parameter that is given the time of each run.")
+@click.option("--time-param", metavar="PARAM", help="The parameter that receives the time of each run.")
 @with_params(*PARAMETERS)
 @click.option("--at-once", type=click.IntRange(1, 100), default=1, show_default=True, help="How many runs at once.")
-@click.option("--newest-first", is_flag=True, help="Begin with the last time.")
+@click.option("--newest-first", is_flag=True, help="Start with the last time.")
 @click.option("--again", is_flag=True, help="Also run the times that have a completed run.")
 @click.option("--queue", metavar="QUEUE", help="Another work queue than the deployment's.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be run.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be run.")
 def create(session: Session, name: str, own_name: str | None, dry_run: bool, **options: Any) -> None:
-    """Run a deployment for each time of a stretch of the past.
+    """Run a deployment for each time of a past period.
 
-    The times are those of its only schedule, of the one that --schedule numbers, or of the one that other options say.
-    The next run is made when one has ended, and only while no other run waits for an agent of the queue.
-    """
+    The times are those of its only schedule, of the one that --schedule numbers, or of the one in other options. The
+    next run is made when one has ended and no other run waits for an agent of the queue."""
     deployment = find_deployment(session, name)
     body = _request(session, deployment, options)
     if dry_run:

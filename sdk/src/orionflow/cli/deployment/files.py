@@ -39,7 +39,7 @@ from orionflow.cli.yaml_text import as_yaml
 @click.option("--description", metavar="TEXT", help="What it is for.")
 @click.option("--version", metavar="TEXT", help="Its version; otherwise the flow's.")
 @click.option("--storage", metavar="PLACE", help="Where its code is: a folder, a repository, s3://bucket/folder …")
-@click.option("--paused", is_flag=True, help="Plan nothing yet.")
+@click.option("--paused", is_flag=True, help="Create it paused.")
 @click.option("--apply", "deploys", is_flag=True, help="Deploy it.")
 @with_params(*SCHEDULE_PARAMS, *time_params())
 def build(
@@ -91,7 +91,7 @@ def _entry(built: Any, flow: Any) -> dict[str, Any]:
 
 @command(("orion deployment apply orion.yaml --dry-run", "what would change"), "orion deployment apply orion.yaml")
 @click.argument("file")
-@click.option("--dry-run", is_flag=True, help="Only say what would be changed.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
 def apply(session: Session, file: str, dry_run: bool) -> None:
     """Deploy what a file describes that `build` wrote, or that you did."""
     from orionflow.cli.deploy.apply import deploy_file

@@ -193,7 +193,7 @@ inspect = DEPLOYMENT.inspect(
     plain=True,
 )
 pause = DEPLOYMENT.change(
-    "Plan no further runs of deployments. Runs that were asked for by hand still run.",
+    "Pause deployments: plan no further runs. Runs on request still start.",
     ("orion deployment pause etl/prod", "its planned runs are deleted, others stay"),
     changes={"paused": True},
     done="is paused",
@@ -207,14 +207,14 @@ resume = DEPLOYMENT.change(
     many=True,
 )
 adopt = DEPLOYMENT.change(
-    "Answer for the runs of deployments that somebody else deployed: they act by your rights. Their code stays.",
+    "Become the author of deployments: their runs then have your rights. Their code stays.",
     ("orion deployment adopt etl/prod", "its author has left, so that its schedules are held"),
     call=adopt_deployment,
     done="is yours to answer for",
     many=True,
 )
 delete = DEPLOYMENT.delete(
-    "Delete deployments with their schedules. Runs that have begun stay.",
+    "Delete deployments with their schedules. Runs that have started stay.",
     ("orion deployment delete etl/prod --dry-run", "only say what would be deleted"),
     "orion dep delete etl/prod etl/test --yes",
     many=True,

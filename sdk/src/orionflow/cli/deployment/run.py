@@ -35,12 +35,12 @@ from orionflow.spelling import did_you_mean
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="Tag the run.")
 @click.option("--queue", metavar="QUEUE", help="Another work queue than the deployment's.")
 @click.option("--job-variable", "variables", metavar="NAME=VALUE", multiple=True, help="One job variable of this run.")
-@click.option("--idempotency-key", "key", metavar="KEY", help="Give back the run of this key, if there is one.")
+@click.option("--idempotency-key", "key", metavar="KEY", help="Return the existing run with this key, if there is one.")
 @click.option("--watch", is_flag=True, help="Follow the run, with its log, until it ends.")
-@click.option("--wait", is_flag=True, help="Wait until the run ends, and print nothing of it.")
-@click.option("--timeout", metavar="PERIOD", help="Wait or watch no longer (exit 9); the run continues.")
+@click.option("--wait", is_flag=True, help="Wait until the run ends, without printing its log.")
+@click.option("--timeout", metavar="PERIOD", help="Stop waiting after this time (exit 9); the run continues.")
 def run(session: Session, name: str, watch: bool, wait: bool, timeout: str | None, **options: Any) -> int:
-    """Have a deployment run once: an agent that serves its queue picks it up."""
+    """Start one run of a deployment. An agent that serves its queue executes it."""
     found = find_deployment(session, name)
     created = session.api.ask(_creation(found, session.clock, options))
     if watch or wait:

@@ -37,8 +37,8 @@ schedule = LazyGroup(
         },
         "Act": {
             "create": "Add a schedule to a deployment.",
-            "pause": "Plan nothing by a schedule.",
-            "resume": "Plan by a schedule again.",
+            "pause": "Pause a schedule.",
+            "resume": "Resume a schedule.",
             "delete": "Delete a schedule.",
             "clear": "Delete all schedules of a deployment.",
         },
@@ -111,7 +111,7 @@ def ls(session: Session, name: str) -> None:
 @click.argument("name", metavar="DEPLOYMENT")
 @with_params(*SCHEDULE_PARAMS)
 @click.option("--params", metavar="JSON", help="Parameters of its runs, as a JSON object or @FILE.")
-@click.option("--paused", is_flag=True, help="Add it, but plan nothing yet.")
+@click.option("--paused", is_flag=True, help="Add it paused.")
 def create(session: Session, name: str, params: str | None, paused: bool, **options: Any) -> None:
     """Add a schedule to a deployment. Exactly one option must say when."""
     wanted = read_schedule(options, session.clock)
@@ -127,7 +127,7 @@ def create(session: Session, name: str, params: str | None, paused: bool, **opti
 @click.argument("name", metavar="DEPLOYMENT")
 @click.argument("wanted", metavar="[SCHEDULE]", required=False)
 def pause(session: Session, name: str, wanted: str | None) -> None:
-    """Plan nothing by a schedule, and delete the runs that it planned. Without SCHEDULE, the only one there is."""
+    """Pause a schedule, and delete the runs that it planned. Without SCHEDULE, the only one."""
     _set_active(session, name, wanted, active=False)
 
 
@@ -135,7 +135,7 @@ def pause(session: Session, name: str, wanted: str | None) -> None:
 @click.argument("name", metavar="DEPLOYMENT")
 @click.argument("wanted", metavar="[SCHEDULE]", required=False)
 def resume(session: Session, name: str, wanted: str | None) -> None:
-    """Plan by a schedule again. Without SCHEDULE, the only one there is."""
+    """Resume a schedule. Without SCHEDULE, the only one there is."""
     _set_active(session, name, wanted, active=True)
 
 
@@ -209,7 +209,7 @@ def clear(session: Session, name: str, yes: bool, dry_run: bool) -> None:
 def preview(
     session: Session, name: str | None, wanted: str | None, count: int, after: str | None, **options: Any
 ) -> None:
-    """Show the next times of a deployment, with what is particular about them when the clocks change."""
+    """Show the next times of a deployment, with notes on changes of clocks."""
     asked: Json = {"count": count, "after": session.clock.moment(after) if after else None}
     draft = read_schedule(options, session.clock)
     if (draft is None) == (name is None):
@@ -258,7 +258,7 @@ def _time_columns(clock: Clock, zones: Mapping[str | None, str | None], *, sever
     ),
 )
 @click.argument("name", metavar="[DEPLOYMENT]", required=False)
-@click.option("--ics", is_flag=True, help="As an iCalendar document, which is the only form there is.")
+@click.option("--ics", is_flag=True, help="As an iCalendar document, the only format.")
 def export(name: str | None, ics: bool) -> None:
     """Print the planned runs of a deployment, or of all of them, as a calendar."""
     session = bare_session()

@@ -25,7 +25,7 @@ selection = with_params(
     click.Argument(["runs"], metavar="[RUN]...", nargs=-1),
     click.Option(["--query"], metavar="QUERY", help='All runs that match, as in ls: --query "state:pending flow:etl".'),
     click.Option(
-        ["--max", "most"], default=100, show_default=True, type=click.IntRange(min=1), help="Refuse to touch more."
+        ["--max", "most"], default=100, show_default=True, type=click.IntRange(min=1), help="Change at most this many."
     ),
 )
 
@@ -108,8 +108,8 @@ def _these(runs: Sequence[Json]) -> str:
     times=True,
 )
 @selection
-@click.option("--force", is_flag=True, help="Call it Cancelled at once: for runs whose process is gone.")
-@click.option("--detach", is_flag=True, help="Let nested runs of deployments continue, as runs of their own.")
+@click.option("--force", is_flag=True, help="Mark it Cancelled at once, for runs whose process is gone.")
+@click.option("--detach", is_flag=True, help="Let nested runs of deployments continue on their own.")
 @destructive
 def cancel(
     session: Session, runs: Sequence[str], query: str | None, most: int, force: bool, detach: bool, yes: bool,
@@ -173,7 +173,7 @@ def resume(session: Session, run: str, pairs: Sequence[str]) -> None:
 
 @command(("orion flow-run release @last --dry-run", "only say which"), "orion fr release calm-fox --yes")
 @click.argument("run", metavar="RUN")
-@click.option("--message", metavar="TEXT", help="Why, for its history.")
+@click.option("--message", metavar="TEXT", help="A reason, for the history.")
 @destructive
 def release(session: Session, run: str, message: str | None, yes: bool, dry_run: bool) -> None:
     """Free the slots of a run in queue, pool and deployment: its attempt ends as Crashed, or is tried again.

@@ -26,11 +26,9 @@ TASKS_SHOWN = 30
 )
 @click.argument("run", metavar="[BEFORE] RUN", nargs=-1, required=True)
 def diff(session: Session, run: tuple[str, ...]) -> None:
-    """Say what differs between two runs: code, packages, parameters, tasks, times, errors and logs.
+    """Show the differences between two runs: code, packages, parameters, tasks, times, errors and logs.
 
-    With one RUN, the run to compare it with is the last good one before it, of the same deployment or else of the same
-    flow.
-    """
+    With one RUN, it is compared with the last good run before it, of the same deployment or else of the same flow."""
     if len(run) > 2:
         raise click.UsageError("Name one run or two: the earlier one first.")
     found = [find_flow_run(session.api, name) for name in run]
@@ -107,11 +105,10 @@ def _log(found: Json | None) -> Iterator[str]:
 )
 @click.argument("query", nargs=-1, required=True)
 def common(session: Session, query: Sequence[str]) -> None:
-    """Say what runs have in common that the other runs of their flows in the same time have not.
+    """Show what runs have in common that other runs of their flows at the time do not.
 
     It compares parameters, tags, agent, host, queue, deployment, version, packages, hour and attempts, and shows only
-    what is hardly by chance. A QUERY says which runs are meant; `orion help filters` shows all of it.
-    """
+    what is unlikely to be chance. A QUERY selects the runs; see `orion help filters`."""
     filters = flow_run_filters(query, session.clock, session.api)
     answer = session.api.ask(find_what_is_common(**filters))
     if not session.for_people:

@@ -93,7 +93,7 @@ def _task_run_ids(api: Backend, run: Json, name: str) -> list[str]:
 @click.option("--logs/--no-logs", "with_logs", default=True, show_default=True, help="Print its log lines too.")
 @click.option("--timeout", metavar="TIME", help="Stop watching after this time (exit 9); the run continues.")
 def watch(session: Session, run: str, with_logs: bool, timeout: str | None) -> int:
-    """Follow a run until it ends; the exit code says how. Ctrl-C stops the watching, not the run."""
+    """Follow a run until it ends; the exit code says how. Ctrl-C stops this command, not the run."""
     return watch_run(session, find_flow_run(session.api, run), timeout, with_logs=with_logs)
 
 

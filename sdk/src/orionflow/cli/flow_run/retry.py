@@ -28,7 +28,7 @@ MESSAGE = "Retried from the command line."
     ("orion fr retry calm-fox", "a run of a deployment: an agent runs it again"),
     ("orion fr retry brave-otter --entrypoint shop.flows:etl --watch", "with a progress line"),
     ("orion fr retry brave-otter --from load --dry-run", "what would run again, if it began at this task?"),
-    ("orion fr retry calm-fox --from @failed --new-run --yes", "as a new run that takes up what completed"),
+    ("orion fr retry calm-fox --from @failed --new-run --yes", "as a new run that reuses what completed"),
     times=True,
 )
 @click.argument("run", metavar="RUN")
@@ -40,9 +40,9 @@ MESSAGE = "Retried from the command line."
     "from_tasks",
     metavar="TASK",
     multiple=True,
-    help="Run this task again and all that depends on it: a task's name, a task run's name or id, or @failed.",
+    help="Run this task and all that depends on it: the name of a task, the name or id of a task run, or @failed.",
 )
-@click.option("--new-run", is_flag=True, help="With --from: as a new run, which takes up what this one recorded.")
+@click.option("--new-run", is_flag=True, help="With --from: make a new run, which reuses results of this one.")
 @destructive
 @click.option("--watch", is_flag=True, help="Show the progress of its tasks.")
 def retry(
@@ -51,10 +51,8 @@ def retry(
 ) -> int:  # fmt: skip
     """Run a finished run again: the same run, with the same parameters.
 
-    A run of a deployment is scheduled for its agents. Of others the API does not know the code; --entrypoint says where
-    that is, and they run in this process. Task runs whose results were kept are not repeated, except with --from those
-    of the named tasks and of what depends on them.
-    """
+    A run of a deployment is scheduled for its agents. Other runs need --entrypoint, and run in this process. Task runs
+    whose results are stored are not repeated, except, with --from, the named tasks and what depends on them."""
     refuse_without_tasks(from_tasks, new_run=new_run, dry_run=dry_run)
     found = find_flow_run(session.api, run)
     _refuse_unfinished(found)

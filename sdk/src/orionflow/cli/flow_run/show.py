@@ -48,16 +48,15 @@ SORTS = {
 )
 @click.argument("query", nargs=-1)
 @with_params(
-    limit_option(20, help="The most runs to show."),
+    limit_option(20, help="Show at most this many runs."),
     click.Option(["--after"], metavar="RUN", help="Only runs older than this one: the next page."),
     sort_option(list(SORTS)),
 )
 def ls(session: Session, query: Sequence[str], limit: int, after: str | None, sort: str) -> None:
     """List runs, newest first.
 
-    Runs that are planned for later come last, the next one first; `--sort next` begins with them. A QUERY narrows the
-    list; `orion help filters` shows all of it.
-    """
+    Runs that are planned for later come last, the next one first; `--sort next` begins with them. A QUERY filters the
+    list; see `orion help filters`."""
     if after and sort != "newest":
         raise click.UsageError("--after pages through the newest runs; leave out --sort.")
     filters = flow_run_filters(query, session.clock, session.api)

@@ -33,7 +33,7 @@ FLOWS_SHOWN = 20
     help="Without RUN: how far back.",
 )
 def time(session: Session, run: str | None, hours: float) -> None:
-    """Say where the time went: waiting for an agent or a slot, starting, working, retrying, paused, idle.
+    """Show where the time went: waiting for an agent or a slot, starting, working, retrying, paused, idle.
 
     Without a RUN, it sums up the runs that were due in the last hours and have ended.
     """

@@ -10,7 +10,7 @@ from orionflow.cli.session import Session, command, destructive
 import_group = LazyGroup(
     "import",
     __name__,
-    help="Copy what another server knows.",
+    help="Copy data from another server.",
     entries={"prefect": "Copy from a running Prefect 2 server."},
     examples=(("orion import prefect --url http://old:4200/api --dry-run", "what would be copied"),),
 )
@@ -28,9 +28,8 @@ import_group = LazyGroup(
 def prefect(session: Session, url: str, only: str | None, paused: bool, yes: bool, dry_run: bool) -> None:
     """Copy flows, deployments with their schedules, pools, queues, limits, variables and blocks.
 
-    What is the same here is left alone, what differs is changed, and nothing is deleted: it can be repeated. Runs stay
-    where they are. The secrets of blocks are read from the old server, and sealed here.
-    """
+    Differences are changed and nothing is deleted, so the command can be repeated. Runs are not copied. The secrets of
+    blocks are read from the old server, and encrypted here."""
     from orionflow.cli.importing.copying import copy_from
 
     copy_from(session, url, only=only, paused=paused, yes=yes, dry_run=dry_run)

@@ -17,8 +17,8 @@ notify = LazyGroup(
         "Act": {
             "create": Entry("Send a message when runs fail.", ".create"),
             "test": Entry("Send a test message now.", ".commands"),
-            "pause": Entry("Send nothing for a while.", ".commands"),
-            "resume": Entry("Send messages again.", ".commands"),
+            "pause": Entry("Pause notifications.", ".commands"),
+            "resume": Entry("Resume notifications.", ".commands"),
             "delete": Entry("Delete notifications.", ".commands"),
         },
     },

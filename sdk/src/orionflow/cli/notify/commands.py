@@ -93,21 +93,21 @@ inspect = NOTIFICATION.inspect(
     times=True,
 )
 pause = NOTIFICATION.change(
-    "Send nothing for a while. States that are entered meanwhile are not reported later.",
+    "Pause notifications. States that runs enter meanwhile are not reported later.",
     ("orion notify pause ops", "during a maintenance"),
     changes={"is_active": False},
     done="is paused",
     many=True,
 )
 resume = NOTIFICATION.change(
-    "Send messages again.",
+    "Resume notifications.",
     "orion notify resume ops",
     changes={"is_active": True},
     done="is active again",
     many=True,
 )
 delete = NOTIFICATION.delete(
-    "Delete notifications with their log. What they have still to send is not sent; their blocks stay.",
+    "Delete notifications with their log. Messages that wait are not sent; their blocks stay.",
     ("orion notify delete ops --dry-run", "only say which"),
     "orion notify rm ops --yes",
     many=True,
@@ -120,7 +120,7 @@ delete = NOTIFICATION.delete(
 )
 @click.argument("wanted", metavar="NOTIFICATION|TYPE/NAME")
 def test(session: Session, wanted: str) -> None:
-    """Send a test message now, and say what its receiver answered. It is sent once, and not repeated."""
+    """Send a test message once, and show the answer of the receiver."""
     if "/" in wanted:
         send_test(session, {"block_document_id": receiver_block(session, wanted)["id"]})
     else:
@@ -146,7 +146,7 @@ def send_test(session: Session, to: Json) -> None:
     times=True,
 )
 @click.argument("name", metavar="[NOTIFICATION]", required=False)
-@with_params(FAILED, limit_option(20, help="The most messages to show."))
+@with_params(FAILED, limit_option(20, help="Show at most this many messages."))
 def log(session: Session, name: str | None, failed: bool, limit: int) -> None:
     """Show the newest messages with each attempt to deliver them. They are kept for a week."""
     asked: Json = {"policy_id": {"any_": [_find(session, name)["id"]]}} if name else {}

@@ -30,8 +30,8 @@ USUAL = ("failed", "crashed")
 )
 @click.argument("kind", required=False)
 @click.argument("address", required=False)
-@click.option("--name", metavar="NAME", help="What it is called; otherwise as its kind.")
-@click.option("--block", metavar="TYPE/NAME", help="Send to this block, instead of making one.")
+@click.option("--name", metavar="NAME", help="Its name; otherwise that of its kind.")
+@click.option("--block", metavar="TYPE/NAME", help="Send to this existing block.")
 @click.option("--on", "states", metavar="STATE,…", multiple=True, help="In which states; failed,crashed by default.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="Only runs with one of these tags.")
 @click.option("--flow", "flows", metavar="FLOW", multiple=True, help="Only runs of these flows.")
@@ -39,8 +39,8 @@ USUAL = ("failed", "crashed")
     "--deployment", "deployments", metavar="DEPLOYMENT", multiple=True, help="Only runs of these deployments."
 )
 @click.option("--message", metavar="TEXT", help="The text, such as '{flow_run_name} is {flow_run_state_name}'.")
-@click.option("--to", "receivers", metavar="MAIL", multiple=True, help="For mail: who is written to.")
-@click.option("--from", "sender", metavar="MAIL", help="For mail: who writes.")
+@click.option("--to", "receivers", metavar="MAIL", multiple=True, help="For mail: the recipients.")
+@click.option("--from", "sender", metavar="MAIL", help="For mail: the sender.")
 @click.option("--set", "pairs", metavar="FIELD=VALUE", multiple=True, help="Another field of the block.")
 @click.option("--test", "tries", is_flag=True, help="Send a test message at once.")
 def create(session: Session, kind: str | None, address: str | None, tries: bool, **options: Any) -> None:
@@ -48,7 +48,7 @@ def create(session: Session, kind: str | None, address: str | None, tries: bool,
     opsgenie, pagerduty or custom.
 
     ADDRESS is the webhook's address or the service's key. It is a secret: leave it out to be asked for it, or give it
-    on stdin. It is sealed in a block, and never shown.
+    on stdin. It is stored encrypted in a block, and never shown.
     """
     if (kind is None) == (options["block"] is None):
         raise click.UsageError("Name a kind of receiver, such as slack, or a --block that is there.")

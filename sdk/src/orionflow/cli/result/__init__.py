@@ -13,7 +13,7 @@ result = LazyGroup(
         "get": Entry("Print a result, or write its bytes to a file.", ".reading"),
         "purge": Entry("Delete results that have expired.", ".purging"),
         "location": Entry("Named locations of results: folders, buckets.", ".location"),
-        "seal": Entry("Seal pickles of the time before seals.", ".sealing"),
+        "seal": Entry("Seal pickles that were stored without a seal.", ".sealing"),
     },
     examples=(
         ("orion result ls --run @last", "what did it store, and where?"),

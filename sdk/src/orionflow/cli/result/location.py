@@ -28,10 +28,10 @@ location = LazyGroup(
         "the server hold for every program that asks it."
     ),
     entries={
-        "ls": "List the locations that are known here.",
-        "add": "Name a folder or an address, on the server.",
-        "check": "Write, read and delete a small result there.",
-        "delete": "Forget a location of the server; its results stay.",
+        "ls": "List the locations of results.",
+        "add": "Add a location to the server: a folder or an address.",
+        "check": "Check a location: write, read and delete a small result.",
+        "delete": "Remove a location from the server; its results stay.",
     },
     examples=(
         ("orion result location add lake s3://bucket/results", ""),
@@ -80,10 +80,10 @@ def _row(name: str, url: Any, options: Any, origin: str) -> Json:
 @click.option("--options", "whole", metavar="JSON", help="All options as one JSON object, or @FILE; @- is stdin.")
 @click.option("--overwrite", is_flag=True, help="Replace the location of this name.")
 def add(session: Session, name: str, url: str, pairs: Sequence[str], whole: str | None, overwrite: bool) -> None:
-    """Name a folder or an address on the server, for flows, tasks and deployments: result_storage="NAME".
+    """Add a location to the server, for flows, tasks and deployments: result_storage="NAME".
 
-    Options go to the file system of the address, and are stored sealed. Without a key in them, each machine uses its
-    own credentials.
+    Options are passed to the file system of the address, and stored encrypted. Without a key in them, each machine uses
+    its own credentials.
     """
     content = {"url": url, "options": {**read_whole(whole, "--options"), **read_pairs(pairs, "OPTION")}}
     location_of_block(name, content)
@@ -138,7 +138,7 @@ def _tried(name: str) -> str:
 @click.argument("name")
 @destructive
 def delete(session: Session, name: str, yes: bool, dry_run: bool) -> None:
-    """Forget a location of the server. Results in it stay, and cannot be read until it is named again."""
+    """Remove a location from the server. Its results stay, and cannot be read until it is added again."""
     found = [one for one in blocks_of(session.api, BLOCK_TYPE, 1000) if one["name"] == name]
     if not found:
         from orionflow.settings import current_settings

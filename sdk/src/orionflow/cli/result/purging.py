@@ -29,16 +29,15 @@ _ORPHANS = (
     times=True,
 )
 @click.option("--location", metavar="NAME", help="Only in this location or folder.")
-@click.option("--orphans", is_flag=True, help="Those that no run of this server refers to any more, instead.")
+@click.option("--orphans", is_flag=True, help="Delete those that no run of this server refers to, instead.")
 @destructive
 def purge(session: Session, location: str | None, orphans: bool, yes: bool, dry_run: bool) -> None:
     """Delete results that have expired, by the result_expiration or the cache_expiration of their flow or task.
 
-    Runs and states stay. A result in a store that this machine does not see is left alone.
+    Runs and states stay. Results in stores that this machine cannot reach stay.
 
-    With --orphans, delete what no run refers to, in one location or folder (unless said, the usual one): only what
-    Orion stored there under keys of its own, more than a day ago. Not where another server's runs store as well.
-    """
+    With --orphans, delete results that no run refers to, in one location or folder (by default the usual one): only
+    files with a name that Orion made, older than a day. Do not use it where runs of another server store results."""
     if orphans:
         _purge_orphans(session, location, yes=yes, dry_run=dry_run)
     else:

@@ -21,13 +21,13 @@ from orionflow.cli.session import Session, command
     ("orion result get @last --out result.json", "the bytes as they are stored, without the seal"),
 )
 @click.argument("run", metavar="RUN")
-@click.option("--task", is_flag=True, help="RUN is a task run; what has a slash in it is one anyhow.")
-@click.option("--unpickle", is_flag=True, help="Open pickles, too: that runs what is in them.")
+@click.option("--task", is_flag=True, help="RUN is a task run; a name with a slash always is.")
+@click.option("--unpickle", is_flag=True, help="Read pickles, too. This runs code that they contain.")
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write the stored bytes to this file.")
 def get(session: Session, run: str, task: bool, unpickle: bool, out: Path | None) -> None:
     """Print the result of a run as JSON, or write its bytes to a file.
 
-    Seals are checked first. A pickle is printed only with --unpickle, because reading it runs what is in it.
+    Seals are checked first. A pickle is printed only with --unpickle, because reading it runs code that it contains.
     """
     data = _data_of(session.api, run, task="/" in run or task)
     if data["type"] != "reference":
