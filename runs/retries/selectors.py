@@ -104,7 +104,9 @@ def _states(level: Sequence[UUID]) -> dict[UUID, tuple[bool, datetime | None, UU
     Folded states have none of these.
     """
     # A result that its store did not take may have been stored since; whoever plans counts on none.
-    kept = Q(data__isnull=False) & Q(data__unstored__isnull=True)
+    kept = Q(data__isnull=False, data__unstored__isnull=True)
+    # Nor on one that does not repeat what its task did to its arguments.
+    kept &= Q(data__inputs_changed__isnull=True) | Q(name="Cached")
     has_data = ExpressionWrapper(kept, output_field=BooleanField())
     current = TaskRunState.objects.filter(task_run__flow_run__in=level, pk=F("task_run__state_id")).order_by()
     return {

@@ -206,6 +206,20 @@ def other_default(x: int = 1, *, y: int = 3) -> int:
     return x + y
 
 
+def chosen(value: Any) -> Any:
+    class Choice(Enum):
+        ONLY = value
+
+    return Choice
+
+
+def set_to(value: Any) -> Any:
+    class Settings:
+        names = value
+
+    return Settings
+
+
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN)
 # Each of these is another value than all the others.
@@ -273,6 +287,7 @@ DIFFERENT: list[Any] = [
         len,
         str.upper,
     ),
+    *(chosen(1).ONLY, chosen(2).ONLY, chosen([1]).ONLY, set_to(["a"]), set_to(["b"]), set_to(("a",)), set_to({"a": 1})),
     *("x".join, "y".join, ValueError("a"), ValueError("b"), TypeError("a"), threading, os),
 ]
 

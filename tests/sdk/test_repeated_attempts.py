@@ -305,6 +305,50 @@ def test_refreshed_tasks_run_in_each_attempt():
     assert attempts.done == ["x", "x", "x"]
 
 
+@pytest.mark.parametrize("how", ["call", "submit", "method"])
+@pytest.mark.parametrize("persist", [True, None])
+def test_a_task_that_changes_its_arguments_changes_them_in_each_attempt(how: str, persist: bool | None):
+    attempts = Attempts(1, 2)
+
+    class Steps:
+        @task(persist_result=persist)
+        def enrich(self, rows: list[Any]) -> None:
+            attempts.done.append("enrich")
+            rows.append({"enriched": len(rows)})
+
+    @task(persist_result=persist)
+    def enrich(rows: list[Any]) -> None:
+        attempts.done.append("enrich")
+        rows.append({"enriched": len(rows)})
+
+    @task(persist_result=persist)
+    def count(rows: list[Any]) -> int:
+        attempts.done.append("count")
+        return len(rows)
+
+    ways: dict[str, Callable[[list[Any]], Any]] = {
+        "call": enrich,
+        "submit": lambda rows: enrich.submit(rows).result(),
+        "method": Steps().enrich,
+    }
+
+    @flow(retries=1)
+    def outer() -> list[Any]:
+        attempts.next()
+        rows: list[Any] = ["a"]
+        ways[how](rows)
+        counted = count(rows)
+        attempts.end()
+        return [*rows, counted]
+
+    state = outer(return_state=True)
+
+    assert state.result() == ["a", {"enriched": 1}, 2]
+    # What left its arguments alone is not done again.
+    assert Counter(attempts.done) == {"enrich": 2, "count": 1}
+    assert any("changed its arguments" in line.message for line in logs_of(state))
+
+
 def test_failed_runs_are_continued_by_the_call_with_the_same_inputs():
     attempts = Attempts(["a", "b", "c"], ["c", "a", "b"])
 

@@ -119,6 +119,50 @@ def test_a_result_of_the_attempt_before_that_cannot_be_read_is_computed_again(
     assert len(task_runs_of(state)) == 2
 
 
+@pytest.mark.parametrize("serializer", [None, "json", "pickle"])
+def test_a_result_that_another_run_wrote_over_is_none_for_attempts_and_caches(tmp_path: Path, serializer: str | None):
+    begun: list[int] = []
+    options: dict[str, Any] = {
+        "result_storage": tmp_path,
+        "result_storage_key": "latest",
+        "result_serializer": serializer,
+    }
+
+    @task(persist_result=True, **options)
+    def tens(x: int) -> int:
+        return x * 10
+
+    @task(cache_key_fn=lambda _, given: f"hundreds {given['x']}", **options)
+    def hundreds(x: int) -> int:
+        return x * 100
+
+    @flow(retries=1)
+    def outer() -> list[int]:
+        begun.append(1)
+        values = [tens(1), hundreds(1), tens(2), hundreds(2)]
+        if len(begun) == 1:
+            raise RuntimeError("the first attempt fails")
+        return values
+
+    assert outer() == outer() == [10, 100, 20, 200]
+
+
+def test_whoever_asks_for_a_result_that_was_written_over_is_told(tmp_path: Path):
+    @task(persist_result=True, result_storage=tmp_path, result_storage_key="latest")
+    def double(x: int) -> int:
+        return 2 * x
+
+    @flow
+    def outer(x: int) -> None:
+        double(x)
+
+    first, second = (task_runs_of(outer(x, return_state=True))[0].state for x in (1, 2))
+
+    assert second.result() == 4
+    with pytest.raises(MissingResult, match="latest.*written over"):
+        first.result()
+
+
 def test_whoever_asks_for_a_damaged_result_is_told_which(orion: Isolated):
     reference = write_result([1], store=LocalFileSystem(), serializer=PickleSerializer())
     emptied(results_in(orion)[0])

@@ -180,7 +180,7 @@ def _completed_before(call: FlowCall, parent: FlowRunContext, answer: Answer) ->
         return None
     if (why := (yield Do(recall, done))) is not None:
         flow_run_logger(parent).warning(
-            "The stored result of the run %s of flow %r cannot be read (%s), so it runs.", run.name, call.flow.name, why
+            "The stored result of the run %s of flow %r cannot be used (%s), so it runs.", run.name, call.flow.name, why
         )
         return None
     return done

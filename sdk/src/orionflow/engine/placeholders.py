@@ -117,7 +117,7 @@ def recorded_for(parent: FlowRunContext, subflow: Subflow, answer: Answer) -> St
         return found
     if found.is_completed() and (why := (yield Do(recall, found))) is not None:
         logger = flow_run_logger(parent)
-        logger.warning("The recorded result of %r cannot be read (%s), so it runs.", subflow.name, why)
+        logger.warning("The recorded result of %r cannot be used (%s), so it runs.", subflow.name, why)
         return None
     assert subflow.task_run_id is not None
     state = found.copy(name="Cached" if found.is_completed() else found.name)

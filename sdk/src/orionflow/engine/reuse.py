@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
 from orionflow.reporting.items import Answer
-from orionflow.results import read_record
+from orionflow.results import INPUTS_CHANGED, read_record
 from orionflow.states import UNSET, State, is_record
 
 if TYPE_CHECKING:
     from orionflow.context import FlowRunContext
+    from orionflow.engine.run_calls import TaskCall
 
 # A cache key is longer; this many digits never agree by chance.
 KEY_DIGITS = 40
+# The name of states that a cache gave; what their task does to its arguments was never done in this flow run.
+CACHED = "Cached"
 
 
 def digest_of_call(
@@ -50,9 +53,25 @@ def is_done(answer: Answer) -> bool:
     return state is not None and state.is_completed() and state.data is not None
 
 
+def changed_its_inputs(call: TaskCall) -> bool:
+    """Whether the function wrote into its arguments: who takes up the value later does not get that."""
+    if call.inputs_digest is None:
+        return False
+    task = call.task
+    try:
+        now = digest_of_call(call.flow_run, task.fn, call.parameters, key=task.task_key, version=task.version)
+    except UnserializableError:
+        return True
+    return now != call.inputs_digest
+
+
 def recall(state: State[Any]) -> str | None:
-    """Read the stored result of a completed state into it; returns what is wrong when it cannot be read."""
-    if state.value is not UNSET or not is_record(state.data):
+    """Read the stored result of a completed state into it; returns what is wrong when it cannot be used."""
+    if not is_record(state.data):
+        return None
+    if state.data.get(INPUTS_CHANGED) and state.name != CACHED:
+        return "the task changed its arguments, which its value does not repeat"
+    if state.value is not UNSET:
         return None
     try:
         state.value = read_record(state.data)

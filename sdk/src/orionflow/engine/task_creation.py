@@ -16,6 +16,7 @@ from orionflow.engine.reuse import counted, digest_of_call, is_done, why_not_com
 from orionflow.engine.run_calls import TaskCall
 from orionflow.errors import UnserializableError, UpstreamFailed
 from orionflow.states import State, StateType
+from orionflow.values.traversal import are_plain
 
 logger = logging.getLogger("orionflow.task_runs")
 
@@ -55,6 +56,8 @@ def _identify(call: TaskCall) -> None:
         inputs = digest_of_call(flow_run, task.fn, call.parameters, key=task.task_key, version=task.version)
         call.dynamic_key = counted(flow_run, task.task_key, inputs)
         call.is_identified = True
+        if not are_plain(call.parameters.values()):
+            call.inputs_digest = inputs
     except UnserializableError as error:
         if flow_run.is_repeated:
             logger_of(call).info("%s", why_not_compared(error))

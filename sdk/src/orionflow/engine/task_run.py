@@ -151,9 +151,9 @@ def _take_up(call: TaskCall, recorded: Recorded) -> Steps[State[Any] | None]:
 
 
 def _stand_in(call: TaskCall, found: State[Any]) -> Steps[State[Any] | None]:
-    """End the run in the state that was recorded; None where its value cannot be read."""
+    """End the run in the state that was recorded; None where its value cannot be used."""
     if found.is_completed() and (why := (yield Do(recall, found))) is not None:
-        _log(call, logging.WARNING, "The recorded result cannot be read (%s), so the task runs.", why)
+        _log(call, logging.WARNING, "The recorded result cannot be used (%s), so the task runs.", why)
         return None
     state = call.new_state(found.type, "Cached" if found.is_completed() else found.name, found.message)
     state.data, state.value = found.data, found.value
@@ -167,11 +167,11 @@ def _stand_in(call: TaskCall, found: State[Any]) -> Steps[State[Any] | None]:
 
 
 def _reopen(call: TaskCall, known: State[Any], why: str) -> Steps[None]:
-    """Set a completed run back to PENDING, as its stored result cannot be read."""
+    """Set a completed run back to PENDING, as its stored result cannot be used."""
     where = known.data.get("storage_key") or known.data.get("type")
-    _log(call, logging.WARNING, "The stored result %s cannot be read (%s), so the task runs.", where, why)
+    _log(call, logging.WARNING, "The stored result %s cannot be used (%s), so the task runs.", where, why)
     call.refreshes = True
-    call.state = call.new_state(StateType.PENDING, message="Its stored result cannot be read.")
+    call.state = call.new_state(StateType.PENDING, message="Its stored result cannot be used.")
     yield Ask(call.flow_run.reporter, call.step(call.state, force=True))
 
 

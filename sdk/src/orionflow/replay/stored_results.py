@@ -9,6 +9,7 @@ from orionflow.errors import MissingResult, OrionError, UntrustedResult
 from orionflow.recordable import as_text
 from orionflow.replay.capsule import RESULTS, Writing
 from orionflow.replay.secret_names import SecretNames
+from orionflow.results import refuse_what_others_wrote
 from orionflow.results.sealing import without_seal
 from orionflow.results.stores import store_named_by_reference
 from orionflow.states import is_record
@@ -73,4 +74,5 @@ def content_of(record: Json) -> bytes:
     if not (isinstance(key, str) and isinstance(where, str | None)):
         raise MissingResult("The reference to the stored result is damaged.")
     content: bytes = store_named_by_reference(where).read(key)
+    refuse_what_others_wrote(record, without_seal(content))
     return content

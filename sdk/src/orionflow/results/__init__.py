@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 
 from orionflow.contract.ids import uuid7
 from orionflow.errors import MissingResult, UnserializableError, UntrustedResult, UsageError
 from orionflow.results.exact_json import is_exact_in_json
-from orionflow.results.sealing import sealed, unsealed
+from orionflow.results.sealing import sealed, unsealed, without_seal
 from orionflow.results.stores import LocalFileSystem as LocalFileSystem
 from orionflow.results.stores import ResultStore as ResultStore
 from orionflow.results.stores import StoreOption as StoreOption
@@ -26,6 +27,9 @@ from orionflow.states import NOT_KEPT
 
 UNPERSISTED: dict[str, Any] = {"type": "unpersisted"}
 _LITERALS = (None, True, False)
+# In a reference: the task wrote into its arguments, so its value alone does not stand for another call.
+INPUTS_CHANGED = "inputs_changed"
+_OF_LITERALS = frozenset({"cache", INPUTS_CHANGED})
 
 
 def write_result(
@@ -36,11 +40,14 @@ def write_result(
     Without a serializer it is JSON where that gives it back as it was, and a pickle otherwise.
     """
     if any(value is literal for literal in _LITERALS) and key is None:
-        return {"type": "literal", "value": value, **{name: said for name, said in more.items() if name == "cache"}}
-    key, where = key or uuid7().hex, store.where
+        return {"type": "literal", "value": value, **{name: more[name] for name in more if name in _OF_LITERALS}}
+    named_key, key, where = key, key or uuid7().hex, store.where
     serializer, content = as_bytes(value, serializer, where, key)
     named = {"type": "reference", "storage_key": key, "storage": where, "serializer_type": serializer.type}
     reference = {**named, "size": len(content), **more}
+    if named_key is not None:
+        # Another run may write to the same place.
+        reference["digest"] = _digest(without_seal(content))
     name_store(store)
     try:
         store.write(key, content)
@@ -83,12 +90,30 @@ def read_record(record: dict[str, Any]) -> Any:
 def stored_bytes(record: dict[str, Any]) -> bytes:
     """The bytes that a reference names, without their seal, which is checked."""
     store = store_named_by_reference(record.get("storage"))
-    return _checked(serializer_of(record.get("serializer_type")), store, record["storage_key"])
+    return _checked(record, serializer_of(record.get("serializer_type")), store)
 
 
-def _checked(serializer: Serializer, store: ResultStore, key: str) -> bytes:
+def _checked(record: dict[str, Any], serializer: Serializer, store: ResultStore) -> bytes:
+    key = record["storage_key"]
     content = store.read(key)
-    return unsealed(content, where=store.where, key=key, kind=serializer.type) if needs_seal(serializer) else content
+    if needs_seal(serializer):
+        content = unsealed(content, where=store.where, key=key, kind=serializer.type)
+    refuse_what_others_wrote(record, content)
+    return content
+
+
+def refuse_what_others_wrote(record: dict[str, Any], content: bytes) -> None:
+    """Raise MissingResult if these bytes are no longer the ones, without their seal, that the reference is about."""
+    said = record.get("digest")
+    if said is not None and said != _digest(content):
+        raise MissingResult(
+            f"The stored result {record['storage_key']!r} in {record.get('storage')} was written over since, as by a "
+            "run with the same result_storage_key; run the task again with refresh_cache=True."
+        )
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=16).hexdigest()
 
 
 def _read_reference(record: dict[str, Any]) -> Any:
@@ -98,7 +123,7 @@ def _read_reference(record: dict[str, Any]) -> Any:
     store = store_named_by_reference(where)
     try:
         serializer = serializer_of(kind)
-        return serializer.loads(_checked(serializer, store, key))
+        return serializer.loads(_checked(record, serializer, store))
     except MissingResult as error:
         if UNSTORED in record and not isinstance(error, UntrustedResult):
             raise MissingResult(f"The result was not stored: {record[UNSTORED]}") from error

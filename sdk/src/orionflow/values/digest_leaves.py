@@ -103,7 +103,10 @@ def is_model(value: Any) -> bool:
 
 def is_plain_array(value: Any) -> bool:
     numpy = sys.modules.get("numpy")
-    return numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject
+    # The short name of a structured type says nothing of its fields.
+    return (
+        numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject and value.dtype.names is None
+    )
 
 
 def module_of(kind: Any) -> str:

@@ -41,6 +41,8 @@ from orionflow.values.enclosed import Enclosed
 # Values that can be found twice in one value are digested once; more of them than this are not remembered.
 MOST_SHARED = 10_000
 _NEVER = sys.maxsize
+# What classes keep their settings in; under other names Python and libraries write down what they know of a class.
+_CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _OF_NO_MEANING = frozenset({"__doc__", "__firstlineno__", "__module__", "__qualname__"})
 _UNCHANGING = (
     *(int, float, complex, str, bytes, type(None), tuple, frozenset, type, Enum),
@@ -144,7 +146,8 @@ class _Walk:
     def _object(self, value: Any, kind: type) -> bytes:
         name = self.of(kind)
         if isinstance(value, Enum):
-            return joined("enum", name, value.name.encode() if value.name else self.of(value.value))
+            # Of two classes with one name, as the one before and after a change, members of one name differ by value.
+            return joined("enum", name, (value.name or "").encode(), self._member(value.value))
         if kind is object:
             raise UnserializableError("an object() has nothing but its identity")
         if isinstance(value, Iterator):
@@ -232,9 +235,15 @@ class _Walk:
         members = [member for base in kind.__bases__ if (member := self._members(base))]
         for name, value in sorted(vars(kind).items()):
             inner = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
-            if name not in _OF_NO_MEANING and (type(inner) in PLAIN or isinstance(inner, FunctionType)):
+            if self._tells(kind, name, inner):
                 members.append(joined(name, self._member(inner)))
         return b"".join(members)
+
+    def _tells(self, kind: type, name: str, member: Any) -> bool:
+        """Whether a member says what makes the class another one."""
+        if type(member) in _CONTAINERS:
+            return not (name.startswith("__") or issubclass(kind, Enum))
+        return name not in _OF_NO_MEANING and (type(member) in PLAIN or isinstance(member, FunctionType))
 
     def _member(self, value: Any) -> bytes:
         before = self._back_to
