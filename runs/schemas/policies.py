@@ -8,6 +8,7 @@ from typing import Any, cast
 from orionflow.contract.runs import FlowRunPolicyIn, FlowRunPolicyOut, TaskRunPolicyIn, TaskRunPolicyOut
 
 _RETRIES: Mapping[str, Any] = {"max_retries": 0, "retry_delay_seconds": 0.0, "retries": None, "retry_delay": None}
+_OLD_NAMES: Mapping[str, str] = {"max_retries": "retries", "retry_delay_seconds": "retry_delay"}
 _TASK_DEFAULTS: Mapping[str, Any] = {**_RETRIES, "retry_jitter_factor": None}
 _FLOW_DEFAULTS: Mapping[str, Any] = {**_RETRIES, "pause_keys": [], "resuming": False, "retry_type": None}
 _OWN_DEFAULTS: Mapping[str, Any] = {"crash_retries": 0, "crash_count": 0, "overlap": "allow", "overlap_scope": "flow"}
@@ -19,11 +20,17 @@ def policy_in(sent: FlowRunPolicyIn | TaskRunPolicyIn | None) -> dict[str, Any]:
 
 
 def flow_run_policy_out(stored: Mapping[str, Any]) -> FlowRunPolicyOut:
-    return cast(FlowRunPolicyOut, {**_FLOW_DEFAULTS, **_without_own_defaults(stored)})
+    return cast(FlowRunPolicyOut, {**_FLOW_DEFAULTS, **_under_present_names(_without_own_defaults(stored))})
 
 
 def task_run_policy_out(stored: Mapping[str, Any]) -> TaskRunPolicyOut:
-    return cast(TaskRunPolicyOut, {**_TASK_DEFAULTS, **_without_own_defaults(stored)})
+    return cast(TaskRunPolicyOut, {**_TASK_DEFAULTS, **_under_present_names(_without_own_defaults(stored))})
+
+
+def _under_present_names(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Tell retries and delays that were sent under the names of older clients under those of newer ones as well."""
+    told = {new: stored[old] for old, new in _OLD_NAMES.items() if stored.get(old) and stored.get(new) is None}
+    return {**stored, **told} if told else stored
 
 
 def _without_own_defaults(stored: Mapping[str, Any]) -> Mapping[str, Any]:

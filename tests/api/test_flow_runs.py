@@ -99,6 +99,19 @@ def test_the_policy_of_an_older_client_is_understood(api):
     assert run["empirical_policy"] | policy == run["empirical_policy"]
 
 
+@pytest.mark.parametrize("kind", ["flow_runs", "task_runs"])
+def test_retries_under_their_old_names_are_told_under_the_new_ones_too(api, kind):
+    about = {
+        "flow_runs": {"flow_id": str(make_flow().id)},
+        "task_runs": {"flow_run_id": str(make_flow_run().id), "task_key": "k", "dynamic_key": "0"},
+    }[kind]
+
+    sent = {"max_retries": 2, "retry_delay_seconds": 1.5}
+    policy = api.send(f"/{kind}/", {**about, "empirical_policy": sent}).json()["empirical_policy"]
+
+    assert policy == policy | sent | {"retries": 2, "retry_delay": 1.5}
+
+
 def test_a_flow_run_is_read_with_its_state(api, counted):
     run = make_flow_run("RUNNING")
 
@@ -158,6 +171,21 @@ def test_null_empties_only_what_may_be_empty(api):
 
     told = api.read(f"/flow_runs/{run.id}").json()
     assert (told["infrastructure_pid"], told["name"]) == (None, "kept")
+
+
+def test_nobody_takes_the_name_of_a_run_away(api):
+    task_run = make_task_run(name="kept")
+    FlowRun.objects.filter(pk=task_run.flow_run_id).update(name="kept")
+
+    answers = [
+        api.call("PATCH", f"/flow_runs/{task_run.flow_run_id}", {"name": "", "tags": ["a"]}),
+        api.call("PATCH", f"/task_runs/{task_run.id}", {"name": ""}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [204, 204]
+    told = api.read(f"/flow_runs/{task_run.flow_run_id}").json()
+    assert (told["name"], told["tags"]) == ("kept", ["a"])
+    assert api.read(f"/task_runs/{task_run.id}").json()["name"] == "kept"
 
 
 def test_a_deleted_run_is_gone_with_its_task_runs(api):

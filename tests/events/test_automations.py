@@ -38,6 +38,28 @@ def test_an_automation_is_changed_switched_and_deleted(api, make):
     assert (changed["name"], changed["trigger"]["threshold"], changed["enabled"]) == ("other", 3, False)
 
 
+def test_an_automation_that_is_off_stays_so_when_it_is_replaced(api, make):
+    path = f"/automations/{make(enabled=False).json()['id']}"
+    body = {"name": "other", "trigger": trigger(), "actions": []}
+
+    api.call("PUT", path, body)
+    unsaid = api.read(path).json()
+    api.call("PUT", path, {**body, "enabled": True})
+
+    assert (unsaid["name"], unsaid["enabled"]) == ("other", False)
+    assert api.read(path).json()["enabled"]
+
+
+def test_a_trigger_need_not_say_what_its_fields_say(api, make):
+    event = {"posture": "Reactive", "expect": ["a.b"]}
+    triggers = [event, {"triggers": [event, event], "require": "all"}, {"triggers": [event], "within": 60}]
+
+    stored = [make(one).json()["trigger"] for one in triggers]
+
+    assert [one["type"] for one in stored] == ["event", "compound", "sequence"]
+    assert [one["type"] for one in stored[1]["triggers"]] == ["event", "event"]
+
+
 def test_automations_are_listed_counted_and_found_by_what_they_belong_to(api, make):
     run = make_deployment()
     make(name="b", owner_resource="prefect.flow.1")

@@ -69,7 +69,7 @@ class ReadAutomation(Operation):
 
 
 class ReplaceAutomation(Operation):
-    """Replace an automation. Its counts begin again."""
+    """Replace an automation. Its counts begin again; without `enabled` it stays on or off."""
 
     method = "PUT"
     action_required = Action.CHANGE_AUTOMATIONS
@@ -77,7 +77,8 @@ class ReplaceAutomation(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.AutomationUpdate) -> None:
-        replace_automation(automation_id=id, columns=body.model_dump(mode="json"), now=timezone.now())
+        unsaid = {"enabled"} - body.model_fields_set
+        replace_automation(automation_id=id, columns=body.model_dump(mode="json", exclude=unsaid), now=timezone.now())
 
 
 class SwitchAutomation(Operation):

@@ -93,8 +93,10 @@ class UpdateFlowRun(Operation):
             raise PermissionDenied("Your role does not allow to change the parameters of a run that waits.")
         if "empirical_policy" in changes:
             changes["empirical_policy"] = policy_in(body.empirical_policy)
-        # Null means "leave as it is", except where the column itself may be empty.
+        # Null means "leave as it is", except where the column itself may be empty; so does a name without a character.
         kept = {name: value for name, value in changes.items() if value is not None or name in MAY_BE_EMPTIED}
+        if kept.get("name") == "":
+            del kept["name"]
         try:
             _update_of(kept)(run_id=id, changes=kept, now=current_time())
         except (JobVariablesSettled, JobVariablesUnused) as error:

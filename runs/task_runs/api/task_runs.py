@@ -86,7 +86,7 @@ class UpdateTaskRun(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: TaskRunUpdate) -> None:
-        if body.name is not None:
+        if body.name:
             update_task_run(run_id=id, name=body.name, now=current_time())
         elif not TaskRun.objects.filter(pk=id).exists():
             raise Missing("Task run")

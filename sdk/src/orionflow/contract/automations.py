@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError, to_json
 
 from orionflow.contract.events import Label, Specification, Texts
@@ -67,7 +67,19 @@ class SequenceTriggerIn(Wire):
     within: Seconds | None = None
 
 
-TriggerIn = Annotated[EventTriggerIn | CompoundTriggerIn | SequenceTriggerIn, Field(discriminator="type")]
+def _with_its_type(trigger: Any) -> Any:
+    """Tell the type of a trigger that does not say it by the fields that only one type has."""
+    if isinstance(trigger, dict) and "type" not in trigger:
+        return {
+            "type": "compound" if "require" in trigger else "sequence" if "triggers" in trigger else "event",
+            **trigger,
+        }
+    return trigger
+
+
+TriggerIn = Annotated[
+    EventTriggerIn | CompoundTriggerIn | SequenceTriggerIn, Field(discriminator="type"), BeforeValidator(_with_its_type)
+]
 
 
 class Sourced(Wire):
@@ -182,7 +194,7 @@ Actions = Annotated[list[ActionIn], Field(max_length=50)]
 
 
 class AutomationUpdate(StrictWire):
-    """A whole automation, which replaces the stored one. Fields that are not sent get their defaults."""
+    """A whole automation, which replaces the stored one. Fields other than `enabled` get their defaults if not sent."""
 
     name: Annotated[str, Field(min_length=1, max_length=1024)]
     description: Long = ""
