@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from deployments.models import Deployment, WorkPool, WorkQueue
@@ -34,6 +35,10 @@ COUNTED = 1000
 FEW_PARENTS = 20_000
 # So many rows are sorted rather than sought in the order of the list.
 FEW_ROWS = 1_000
+# Where a page would need all matching rows sorted, it is sought among so many times as many first rows of the list.
+SOUGHT, FARTHEST_SOUGHT = 50, 1_000
+# What SQLite says of a plan that reads every matching row before the first one is known.
+SORTED_WHOLE = "USE TEMP B-TREE FOR ORDER BY"
 
 
 class Search(Wire):
@@ -102,7 +107,7 @@ def page_of_flow_runs(search: Search, sort: FlowRunSort, rows: slice) -> QuerySe
     """Return some rows of the list of flow runs, in its order."""
     ids: Any = _ids_by_tag(search, "flow_runs", sort)
     if ids is None:
-        ids = _few(flow_runs_matching(search), search).order_by(*ORDERS[sort]).values("pk")
+        ids = _ids_in_order(flow_runs_matching(search), search, sort, rows)
     # What comes before them is stepped over in an index; only they are read.
     return FlowRun.objects.filter(pk__in=ids[rows]).order_by(*ORDERS[sort])
 
@@ -111,19 +116,48 @@ def page_of_task_runs(search: Search, sort: TaskRunSort, rows: slice) -> QuerySe
     """Return some rows of the list of task runs, in its order."""
     ids: Any = _ids_by_tag(search, "task_runs", sort)
     if ids is None:
-        ids = _few(_listed_task_runs(search), search).order_by(*ORDERS[sort]).values("pk")
+        ids = _ids_in_order(_listed_task_runs(search), search, sort, rows)
     return TaskRun.objects.filter(pk__in=ids[rows]).order_by(*ORDERS[sort])
 
 
-def _few(matching: QuerySet[Any], search: Search) -> QuerySet[Any]:
-    """Name the rows where they are few: sought in the order of a list, they could be the last ones of all."""
-    are_all = not any(getattr(search, name) for name in ("flows", "flow_runs", "task_runs", "deployments"))
-    if are_all and search.pools() is None and search.queues() is None:
-        return matching
-    if any(asked is not None and asked.names_ids for asked in (search.flow_runs, search.task_runs)):
-        return matching
-    ids = list(matching.order_by().values_list("pk", flat=True)[: FEW_ROWS + 1])
-    return matching if len(ids) > FEW_ROWS else matching.model._default_manager.filter(pk__in=ids)
+def _ids_in_order(
+    matching: QuerySet[Any], search: Search, sort: FlowRunSort | TaskRunSort, rows: slice
+) -> QuerySet[Any, Any]:
+    """Return the ids of the matching rows in the order of a list, or of as many of them as the page needs."""
+    ids = _in_order(matching, sort)
+    if not _chooses(search):
+        return ids
+    few = list(matching.order_by().values_list("pk", flat=True)[: FEW_ROWS + 1])
+    # Sought in the order of the list, they could be the last ones of all.
+    found = few if len(few) <= FEW_ROWS else _among_first(ids, sort, rows)
+    return ids if found is None else _in_order(matching.model._default_manager.filter(pk__in=found), sort)
+
+
+def _in_order(runs: QuerySet[Any], sort: FlowRunSort | TaskRunSort) -> QuerySet[Any, Any]:
+    return runs.order_by(*ORDERS[sort]).values("pk")
+
+
+def _chooses(search: Search) -> bool:
+    """Whether not all rows are asked for, nor some by their ids."""
+    parts = ("flows", "flow_runs", "task_runs", "deployments")
+    if not any(getattr(search, name) for name in parts) and search.pools() is None and search.queues() is None:
+        return False
+    return not any(asked is not None and asked.names_ids for asked in (search.flow_runs, search.task_runs))
+
+
+def _among_first(ids: QuerySet[Any, Any], sort: FlowRunSort | TaskRunSort, rows: slice) -> list[Any] | None:
+    """Return the ids up to the end of a page, where they are found among the first rows of the whole list.
+
+    SQLite's planner prefers the index of a condition to that of the order, whatever LIMIT says, and then sorts all
+    rows that match.
+    """
+    if connection.vendor != "sqlite" or rows.stop > FARTHEST_SOUGHT or SORTED_WHOLE not in ids[rows].explain():
+        return None
+    first = _in_order(ids.model._default_manager.all(), sort)[: SOUGHT * rows.stop]
+    if SORTED_WHOLE in first.explain():
+        return None
+    found = [row["pk"] for row in ids.filter(pk__in=first)[: rows.stop]]
+    return found if len(found) == rows.stop else None
 
 
 def count_of_flow_runs(search: Search) -> int:
