@@ -207,9 +207,11 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}
-        if ORION_LOG_FORMAT == "text"
-        else {"()": "orionflow.json_lines.JsonFormatter"}
+        "line": {
+            "()": "orion_site.log_lines.LineFormatter"
+            if ORION_LOG_FORMAT == "text"
+            else "orionflow.json_lines.JsonFormatter"
+        }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env_str("ORION_SERVER_LOG_LEVEL", "WARNING").upper()},

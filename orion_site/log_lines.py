@@ -1,0 +1,31 @@
+"""Lines of the server's log for people (`ORION_LOG_FORMAT=text`): what others wrote looks like no line of ours.
+
+A leaf of the standard library and of the masks: settings name it. For machines there is `orionflow.json_lines`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from orionflow.contract.masking import known
+
+FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+# What moves a terminal's cursor, colours its text or turns its direction; lines and tabs stay.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_INDENT = "\n    "
+
+
+class LineFormatter(logging.Formatter):
+    """One line for each record; what follows it, such as a traceback or the rest of a message, is indented."""
+
+    def __init__(self) -> None:
+        super().__init__(FORMAT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = known.masked(super().format(record)).rstrip("\n")
+        return _CONTROLS.sub(_spelled, text).replace("\n", _INDENT)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
