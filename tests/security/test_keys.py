@@ -20,6 +20,7 @@ from orion_site.accounts.keys import EXPIRED, REVOKED, UNKNOWN, create_key, revo
 from orion_site.accounts.models import ApiKey, Grant, RightsChanged
 from orion_site.accounts.permissions import LOCAL_OWNER, who_asks
 from orion_site.accounts.recognised import Recognised
+from orion_site.accounts.throttling import good_keys
 from orion_site.accounts.users import delete_group, delete_user, set_active, set_groups, set_roles
 from tests.security.askers import Asker, key_of, user_with
 
@@ -193,6 +194,21 @@ def test_a_key_that_was_recognised_asks_nothing(ada: User, seldom: None, django_
 
     with django_assert_num_queries(0):
         assert client.get("/api/version").status_code == 200
+
+
+def test_a_key_that_was_recognised_is_looked_for_in_no_list_of_guesses(ada: User, seldom: None):
+    """With several workers these lists are locked for each look."""
+    key = key_of(ada)
+    Asker(key).get("/api/me")
+    good_keys.forget()
+
+    assert Asker(key).get("/api/me").status_code == 200
+    assert key not in good_keys
+
+    ApiKey.objects.update(last_used=timezone.now() - timedelta(seconds=61))
+    recognised.keys.forget()
+    assert Asker(key).get("/api/me").status_code == 200
+    assert key in good_keys
 
 
 def of_another_server(**columns: Any) -> None:
