@@ -122,6 +122,19 @@ def of_global_slot(reach: Reach, row: str) -> str:
     return f"({through_flow_run('flow_run_id')(reach, row)} OR {through_task_run('task_run_id')(reach, row)})"
 
 
+def of_worker(reach: Reach, row: str) -> str:
+    """An agent is seen with its pool, or with all the queues that it serves, where it has named them."""
+    served = (
+        f"json_each({row}.queue_ids) j" if reach.is_sqlite else f"jsonb_array_elements_text({row}.queue_ids) j(value)"
+    )
+    is_named = f"('prefect.work-queue.' || j.value IN {reach.resources})"
+    by_queues = (
+        f"NOT {row}.serves_pool AND EXISTS (SELECT 1 FROM {served} WHERE {is_named}) "
+        f"AND NOT EXISTS (SELECT 1 FROM {served} WHERE {is_named} IS NOT TRUE)"
+    )
+    return f"({row}.work_pool_id IN {reach.pools} OR {by_queues})"
+
+
 def of_deadline(reach: Reach, row: str) -> str:
     runs = reach.table("runs_flowrun")
     return f"EXISTS (SELECT 1 FROM {runs} f WHERE f.id = {row}.flow_run_id AND {of_flow_run(reach, 'f')})"
@@ -141,7 +154,7 @@ belongings.update(
         "deployments_workpool": is_in("id", "pools_seen"),
         "deployments_workqueue": is_in("id", "queues_seen"),
         "deployments_formerqueue": nothing,
-        "deployments_worker": is_in("work_pool_id", "pools"),
+        "deployments_worker": of_worker,
         "deployments_lease": through_flow_run("flow_run_id"),
         "deployments_concurrencylimit": is_in("tag", "tags"),
         "deployments_slot": through_task_run("task_run_id"),

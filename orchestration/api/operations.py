@@ -34,7 +34,7 @@ from orchestration.api.fencing import names_an_attempt, write_as_attempt
 from orchestration.errors import DomainError
 from orchestration.reading import REPLICA
 from orchestration.sight import refuse_others, refuse_unseen, sees_in_part
-from orion_site.accounts.permissions import Action, may, refuse_held_by_others
+from orion_site.accounts.permissions import Action, may_here, refuse_held_by_others
 from orionflow.contract.masking import known
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Operation(APIView):
             if self.reports and sees_in_part():
                 refuse_unseen(self.reported_runs(self.body))
                 refuse_others(self.named_rows(self.body))
-            if self.action_required in _ABOUT_RUNS and not may(request.user, self.allowed_too):
+            if self.action_required in _ABOUT_RUNS and not may_here(request, self.allowed_too):
                 refuse_held_by_others(request, [*self.reported_runs(self.body), *self.named_rows(self.body)])
             with self._recorded(request, path):
                 if names_an_attempt(request) and self._is_fenced():

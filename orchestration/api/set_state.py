@@ -16,7 +16,7 @@ from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
 from orchestration.core.states import TERMINAL, StateType
 from orchestration.database_clock import current_time
 from orchestration.services import propose_flow_run_state, propose_task_run_state
-from orion_site.accounts.permissions import Action, may, may_here, refuse_held_by_others, refuse_unserved
+from orion_site.accounts.permissions import Action, may_here, refuse_held_by_others, refuse_unserved
 from orionflow.contract.runs import OrchestrationResult, StateCreate
 from orionflow.contract.wire import Moment, Natural, Wire
 from runs.models import FlowRunState
@@ -77,7 +77,7 @@ class StateProposal(Operation):
         if body.state.type not in OF_PEOPLE and not may_here(self.request, Action.REPORT_RUNS):
             allowed = ", ".join(sorted(OF_PEOPLE))
             raise PermissionDenied(f"Your role does not allow to report {body.state.type}; you may propose {allowed}.")
-        if may(self.request.user, Action.CHANGE_RUNS) and (body.force or body.state.type not in OF_PEOPLE):
+        if (body.force or body.state.type not in OF_PEOPLE) and may_here(self.request, Action.CHANGE_RUNS):
             # Whoever may not move runs was asked this before.
             refuse_held_by_others(self.request, ())
 

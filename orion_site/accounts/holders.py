@@ -7,7 +7,7 @@ holds, as runs of programs and of agents of another make, is everybody's to repo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -16,10 +16,10 @@ from django.db import connection
 from rest_framework.request import Request
 
 from orchestration.authors import user_in
-from orchestration.sight import by_table
+from orchestration.sight import by_table, seeing
 from orchestration.tables import dialect, fetch
-from orion_site.accounts.objects import table_of
-from orion_site.accounts.permissions import Actor
+from orion_site.accounts.objects import sight_of, table_of
+from orion_site.accounts.permissions import Action, Actor, may_in_part
 
 HELD_BY_OTHERS = "An agent of another user holds this run: your role reports only those of your own agents."
 UNSERVED = (
@@ -43,13 +43,32 @@ JOIN deployments_lease l ON l.flow_run_id = above.id
 JOIN deployments_worker w ON w.id = l.worker_id"""
 
 
-def refuse_held_by_others(actor: Actor, reported: Iterable[tuple[str, UUID | None]]) -> None:
-    """Refuse what is about runs that others' agents hold. Raises PermissionDenied."""
-    ids = by_table((table, one) for table, one in reported if one is not None)
-    of_tasks = fetch("SELECT DISTINCT flow_run_id FROM runs_taskrun WHERE id IN ", [*ids[_TASK_RUNS]])
-    runs = ids[_FLOW_RUNS] | {dialect().read_uuid(found) for (found,) in of_tasks if found is not None}
-    if {account for (account,) in fetch(_ABOVE, [*runs], _HELD)} - {actor.user_id}:
+def refuse_held_by_others(actor: Actor, reported: Collection[tuple[str, UUID | None]]) -> None:
+    """Refuse what is about runs that others' agents hold, but for those of which one may report all.
+
+    Raises PermissionDenied.
+    """
+    runs = _runs_of(reported) - _of_wider_rights(actor, reported, Action.REPORT_ANY_RUN)
+    with seeing(None):
+        holders = {account for (account,) in fetch(_ABOVE, [*runs], _HELD)}
+    if holders - {actor.user_id}:
         raise PermissionDenied(HELD_BY_OTHERS)
+
+
+def _runs_of(named: Iterable[tuple[str, UUID | None]]) -> set[UUID]:
+    """The flow runs that are named, and those of the task runs that are."""
+    ids = by_table((table, one) for table, one in named if one is not None)
+    of_tasks = fetch("SELECT DISTINCT flow_run_id FROM runs_taskrun WHERE id IN ", [*ids[_TASK_RUNS]])
+    return ids[_FLOW_RUNS] | {dialect().read_uuid(found) for (found,) in of_tasks if found is not None}
+
+
+def _of_wider_rights(actor: Actor, named: Iterable[tuple[str, UUID | None]], *actions: Action) -> set[UUID]:
+    """Those of the runs to which somebody with rights on named objects may do one of these actions besides."""
+    if not any(may_in_part(actor, action) for action in actions):
+        return set()
+    with seeing(sight_of(actor, *actions)):
+        seen = fetch(f"SELECT id FROM {_FLOW_RUNS} WHERE id IN ", [*_runs_of(named)])  # noqa: S608 (a constant)
+    return {dialect().read_uuid(one) for (one,) in seen}
 
 
 _LINE = """
@@ -68,17 +87,20 @@ LEFT JOIN deployments_lease l ON l.flow_run_id = line.id
 LEFT JOIN deployments_worker w ON w.id = l.worker_id"""
 
 
-def refuse_unserved(actor: Actor, named: Iterable[tuple[str, UUID | None]]) -> None:
+def refuse_unserved(actor: Actor, named: Collection[tuple[str, UUID | None]]) -> None:
     """Refuse runs that agents of this user neither hold nor serve, and that the user did not make.
 
     What is nested goes with the run that called it; a task without a flow run is everybody's to execute.
     Raises PermissionDenied.
     """
-    ids = by_table((table, one) for table, one in named if one is not None)
-    of_tasks = fetch("SELECT DISTINCT flow_run_id FROM runs_taskrun WHERE id IN ", [*ids[_TASK_RUNS]])
-    runs = ids[_FLOW_RUNS] | {dialect().read_uuid(found) for (found,) in of_tasks if found is not None}
+    runs = _runs_of(named) - _of_wider_rights(actor, named, Action.REPORT_ANY_RUN, Action.CHANGE_RUNS)
     if not runs:
         return
+    with seeing(None):
+        _refuse_unserved(actor, runs)
+
+
+def _refuse_unserved(actor: Actor, runs: set[UUID]) -> None:
     there, served = set[Any](), set[Any]()
     with connection.cursor() as cursor:
         cursor.execute(

@@ -71,22 +71,27 @@ class Action(StrEnum):
     @property
     def is_reading(self) -> bool:
         """Whether it changes nothing."""
-        return self in {Action.ANYBODY, Action.PROBE, Action.READ_SECRETS} or self.value.endswith(".read")
+        return self in _READING or self.value.endswith(".read")
 
     @property
     def is_reporting(self) -> bool:
         """Whether running flows, agents and programs do it: it is recorded as states, leases and events."""
-        return self in {
-            Action.REPORT_RUNS,
-            Action.REPORT_ANY_RUN,
-            Action.CREATE_RUNS,
-            Action.SEND_INPUTS,
-            Action.SERVE_QUEUES,
-            Action.TAKE_SLOTS,
-            Action.REPORT_EVENTS,
-        }
+        return self in _REPORTING
 
 
+# Made once: they are looked into with each request.
+_READING = frozenset({Action.ANYBODY, Action.PROBE, Action.READ_SECRETS})
+_REPORTING = frozenset(
+    {
+        Action.REPORT_RUNS,
+        Action.REPORT_ANY_RUN,
+        Action.CREATE_RUNS,
+        Action.SEND_INPUTS,
+        Action.SERVE_QUEUES,
+        Action.TAKE_SLOTS,
+        Action.REPORT_EVENTS,
+    }
+)
 # What somebody may do to named objects alone: to deployments, tags, work pools and queues, and to what belongs to them.
 # Everything else is allowed for all objects, or not at all.
 OF_OBJECTS = frozenset(
@@ -105,6 +110,7 @@ OF_OBJECTS = frozenset(
         Action.CHANGE_BACKFILLS,
         Action.READ_QUEUES,
         Action.CHANGE_QUEUES,
+        Action.SERVE_QUEUES,
         Action.READ_LIMITS,
         Action.CHANGE_LIMITS,
         Action.READ_EVENTS,
@@ -254,7 +260,7 @@ def _may_in_sight(
     return objects.may_in_sight(request, *actions, by_sight=by_sight)
 
 
-def may_here(request: Request, action: Action) -> bool:
+def may_here(request: Request, action: Action | None) -> bool:
     """Whether whoever asks may do one more action, to the object that the address names."""
     actor = request.user
     if may(actor, action):
@@ -265,10 +271,10 @@ def may_here(request: Request, action: Action) -> bool:
 def refuse_held_by_others(request: Request, reported: Iterable[tuple[str, UUID | None]]) -> None:
     """Refuse reports about runs that the agents of others hold, the run of the address among them.
 
-    Raises PermissionDenied. Whoever has rights on some runs only, as a run token has, reports about no others anyway.
+    Raises PermissionDenied.
     """
     actor = request.user
-    if not may(actor, Action.REPORT_RUNS) or may(actor, Action.REPORT_ANY_RUN):
+    if not _reports_as_an_agent(actor):
         return
     # Imported here, because it knows tables: an API inside a user's process has no accounts.
     from orion_site.accounts import holders
@@ -276,14 +282,18 @@ def refuse_held_by_others(request: Request, reported: Iterable[tuple[str, UUID |
     holders.refuse_held_by_others(actor, [*holders.run_in_address(request), *reported])
 
 
+def _reports_as_an_agent(actor: Actor) -> bool:
+    """Whether what it reports of runs is bound to those that agents of its user hold: a run token's is by itself."""
+    if actor.run_id is not None or may(actor, Action.REPORT_ANY_RUN):
+        return False
+    return may(actor, Action.REPORT_RUNS) or may_in_part(actor, Action.REPORT_RUNS)
+
+
 def refuse_unserved(request: Request) -> None:
     """Refuse what concerns the run of the address, where an agent's role says nothing of it: neither did the agents of
     this user hold it, nor do they serve its queue. Raises PermissionDenied."""
     actor = request.user
-    if actor.run_id is not None or may(actor, Action.REPORT_ANY_RUN) or may(actor, Action.CHANGE_RUNS):
-        return
-    if not may(actor, Action.REPORT_RUNS):
-        # Rights on named objects are bound to these.
+    if not _reports_as_an_agent(actor) or may(actor, Action.CHANGE_RUNS):
         return
     # Imported here, because it knows tables: an API inside a user's process has no accounts.
     from orion_site.accounts import holders

@@ -404,11 +404,14 @@ def test_a_role_that_makes_no_sense_is_refused(ada: User, role: str):
 
 
 def rows_of(world: World) -> dict[str, Any]:
-    return {
+    rows = {
         table: type(row)._default_manager.filter(pk=row.pk).values().get()
         for table, row in world.rows.items()
         if table not in {"deployments_worker"}
     }
+    # Whoever reads problems does what a service does otherwise, where none has for a minute.
+    del rows["runs_problem"]["checked_at"]
+    return rows
 
 
 def test_for_those_who_see_everything_no_statement_is_changed(

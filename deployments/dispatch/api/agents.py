@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from deployments.dispatch.gathering import Gathering
@@ -17,6 +19,7 @@ from deployments.dispatch.services.agents import (
     leave,
     present_agent,
     queues_of_pool_agent,
+    refuse_unseen_queues,
     register_agent,
 )
 from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
@@ -29,7 +32,7 @@ from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.states import state_out
 from orchestration.database_clock import database_now
-from orchestration.sight import sees_in_part
+from orchestration.sight import seeing
 from orion_site.accounts.permissions import Action
 from orion_site.accounts.run_tokens import token_of
 from orionflow.contract import agents as contract
@@ -51,24 +54,36 @@ class RegisterAgent(OfAgent):
 
     method = "POST"
     action_required = Action.SERVE_QUEUES
+    by_sight = True
     answers = {201: contract.RegisteredAgent, 404: dict[str, str]}
 
     def perform(self, body: contract.AgentRegistration) -> dict[str, Any]:
         now = database_now()
-        agent, queues = register_agent(who=body, now=now, account=self.account)
-        adopted = [Claim(*attempt) for attempt in adopted_by(agent)] if body.survivors else []
-        return as_answer(
-            contract.RegisteredAgent,
-            agent,
-            lease_seconds=settings.ORION_LEASE_SECONDS,
-            heartbeat_seconds=settings.ORION_HEARTBEAT_SECONDS,
-            poll_seconds=settings.ORION_AGENT_POLL_SECONDS,
-            work_queues=served(queues),
-            adopted=claims_out([adopted], now, [self.account])[0],
-        )
+        refuse_unseen_queues(pool_name=body.work_pool_name, queue_names=body.work_queues)
+        with seeing(None):
+            agent, queues = register_agent(who=body, now=now, account=self.account)
+            adopted = [Claim(*attempt) for attempt in adopted_by(agent)] if body.survivors else []
+            return as_answer(
+                contract.RegisteredAgent,
+                agent,
+                lease_seconds=settings.ORION_LEASE_SECONDS,
+                heartbeat_seconds=settings.ORION_HEARTBEAT_SECONDS,
+                poll_seconds=settings.ORION_AGENT_POLL_SECONDS,
+                work_queues=served(queues),
+                adopted=claims_out([adopted], now, [self.account])[0],
+            )
 
 
-class ClaimRuns(OfAgent):
+class OfRegistered(OfAgent):
+    """A call of an agent that the address names, and that is in sight of whoever asks: so is all that it may claim."""
+
+    def _respond(self, request: Request, **path: str) -> HttpResponseBase:
+        # A run may wait in the agent's queue whose deployment waits elsewhere, and is needed to execute it.
+        with seeing(None):
+            return super()._respond(request, **path)
+
+
+class ClaimRuns(OfRegistered):
     """Take the most urgent runs of the agent's queues, up to `limit`, or the run that is named, if it is due."""
 
     method = "POST"
@@ -78,12 +93,10 @@ class ClaimRuns(OfAgent):
     def perform(self, id: UUID, body: contract.ClaimRequest) -> list[dict[str, Any]]:
         limit = 1 if body.flow_run_id else body.limit
         wish = Wish(id, body.incarnation, limit, body.flow_run_id, self.account)
-        # Each sees what its rights name: those that see everything are answered together.
-        gathering = Gathering(answered, most=1) if sees_in_part() else _claims
-        return gathering.ask(wish)
+        return _claims.ask(wish)
 
 
-class SendHeartbeat(OfAgent):
+class SendHeartbeat(OfRegistered):
     """Renew the leases of these attempts, and hear what is wanted of them."""
 
     method = "POST"
@@ -106,7 +119,7 @@ class SendHeartbeat(OfAgent):
         }
 
 
-class AwaitOrders(OfAgent):
+class AwaitOrders(OfRegistered):
     """Hear what is wanted of these attempts as soon as it is wanted, or that it is nothing, after `seconds` at most.
 
     No lease is renewed. Only Orion's own server waits; others answer at once.
@@ -126,7 +139,7 @@ class AwaitOrders(OfAgent):
         return Response({"orders": orders_out(wanted)}, headers=wait)
 
 
-class ReportEnd(OfAgent):
+class ReportEnd(OfRegistered):
     """The process of an attempt is gone. What that makes of the run is decided here."""
 
     method = "POST"
@@ -143,7 +156,7 @@ class ReportEnd(OfAgent):
         return state_out(state) if state else None
 
 
-class LeaveAgent(OfAgent):
+class LeaveAgent(OfRegistered):
     """End an agent. The runs that it still holds are revoked."""
 
     method = "POST"

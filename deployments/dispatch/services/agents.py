@@ -17,7 +17,16 @@ from django.db.models import Q
 from deployments.dispatch.services.attempt_exit import CRASH_DETECTION, Cause, revoke
 from deployments.models import Lease, Worker, WorkPool, WorkQueue
 from deployments.work.services.work_queues import DEFAULT_POOL, default_pool, found_pool, queue_for
-from orchestration.errors import AgentNameTaken, AgentNotFound, AgentOfAnother, AgentReplaced, WorkerNotFound
+from orchestration.errors import (
+    AgentNameTaken,
+    AgentNotFound,
+    AgentOfAnother,
+    AgentReplaced,
+    BeyondRights,
+    WorkerNotFound,
+    WorkPoolNotFound,
+)
+from orchestration.sight import seeing, sees_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.agents import AgentRegistration
 
@@ -44,6 +53,25 @@ def register_agent(*, who: AgentRegistration, now: datetime, account: int = OWNE
     message = f"Agent {agent.name!r} was restarted, so the process that it had for the run is gone."
     _revoke_runs_of(agent, message, now, but_from=who.incarnation)
     return agent, queues
+
+
+def refuse_unseen_queues(*, pool_name: str | None, queue_names: Sequence[str]) -> None:
+    """Refuse an agent of more than whoever asks sees: the pool, or queues of it that are there already.
+
+    Raises WorkPoolNotFound where none of it is seen, and BeyondRights.
+    """
+    if not sees_in_part():
+        return
+    name = pool_name or DEFAULT_POOL
+    with seeing(None):
+        pool_id = WorkPool.objects.filter(name=name).values_list("pk", flat=True).first()
+    if WorkPool.objects.filter(pk=pool_id).exists():
+        return
+    seen = set(WorkQueue.objects.filter(work_pool=pool_id).values_list("name", flat=True)) if pool_id else set()
+    if not seen:
+        raise WorkPoolNotFound(name=name)
+    if not queue_names or not seen.issuperset(queue_names):
+        raise BeyondRights(what=f"an agent of other queues of {name!r}")
 
 
 @repeated_on_conflict
