@@ -47,8 +47,6 @@ Row = TypeVar("Row", bound=Model)
 EVERYBODYS = frozenset({Action.ANYBODY, Action.PROBE, Action.KEEP_KEYS})
 # How a statement begins that reads rows.
 READS = re.compile(r"[\s(]*(?:SELECT\b|(?P<with>WITH)\s+(?P<recursive>RECURSIVE\s+)?)", re.I)
-# What runs say and hold: a run sees of it what is its own, also in what it looks up by name.
-OF_RUNS = re.compile(r"runs_(?!flow\b)|events_|deployments_(?:backfill|backfilltime|deadline|lease|slot|globalslot)\b")
 # Of these apps every table says to whom its rows belong.
 OWNED_APPS = ("runs", "deployments", "events")
 
@@ -56,8 +54,8 @@ OWNED_APPS = ("runs", "deployments", "events")
 class NamedSight:
     """The rows that somebody sees or may change by rights on named objects: for a request, or one look of a socket."""
 
-    def __init__(self, names: Mapping[str, set[str]], *, reading: bool, of_runs_only: bool = False) -> None:
-        self._names, self._reading, self._of_runs_only = names, reading, of_runs_only
+    def __init__(self, names: Mapping[str, set[str]], *, reading: bool) -> None:
+        self._names, self._reading = names, reading
 
     @cached_property
     def reach(self) -> Reach:
@@ -68,11 +66,10 @@ class NamedSight:
     def only_seen(self, sql: str, *, has_params: bool) -> str:
         reads = READS.match(sql)
         named = set(_tables().findall(sql)) if reads else set()
-        if self._of_runs_only:
-            named = {table for table in named if OF_RUNS.match(table)}
-        if not reads or not named:
+        parts = [self.cut(table) for table in sorted(named)] if reads else []
+        cut = ", ".join(part for part in parts if part)
+        if not reads or not cut:
             return sql
-        cut = ", ".join(self._cut(table) for table in sorted(named))
         if has_params:
             cut = cut.replace("%", "%%")
         if reads["with"] is None:
@@ -82,7 +79,12 @@ class NamedSight:
     def condition(self, table: str, row: str) -> str:
         return _condition_of(table)(self.reach, row)
 
-    def _cut(self, table: str) -> str:
+    def judges_address(self, table: str | None) -> bool:
+        """Whether an object of this table must be seen by who may do the action to everything else."""
+        return False
+
+    def cut(self, table: str) -> str:
+        """The table without what is not seen; empty where all of it is."""
         rows = self.reach.table(table)
         return f'"{table}" AS NOT MATERIALIZED (SELECT * FROM {rows} o WHERE {self.condition(table, "o")})'
 
@@ -96,9 +98,9 @@ def sight_of(actor: Actor, *actions: Action | None) -> NamedSight | None:
     if wanted & actor.actions:
         if actor.run_id is None:
             return None
-        # Also what it started before: a repeated request finds it again.
-        names_of_run = {"run": {str(actor.run_id)}, "started-by-run": {str(actor.run_id)}}
-        return NamedSight(names_of_run, reading=True, of_runs_only=True)
+        from orion_site.accounts.sight_of_runs import SightOfRun
+
+        return SightOfRun(actor.run_id, frozenset(wanted))
     names: dict[str, set[str]] = defaultdict(set)
     for one in actor.objects:
         if wanted & one.actions:
@@ -216,6 +218,9 @@ def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sig
     sight = sight_of(actor, *actions)
     answer_to(actor, sight)
     if any(may(actor, action) for action in actions):
+        # What is changed within a transaction, in which everything is seen, must be looked for before.
+        if sight is not None and sight.judges_address(table_of(request)) and not _is_in_sight(request, sight):
+            raise Http404
         return True
     if sight is None or not any(may_in_part(actor, action) for action in actions):
         return False

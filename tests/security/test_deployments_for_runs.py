@@ -1,0 +1,125 @@
+"""Code reaches by its run token no more of other deployments than the author of its own deployment does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from deployments.models import Deployment
+from orion_site.accounts.users import create_group, create_user, delete_user, set_active, set_groups, set_roles
+from runs.models import FlowRun
+from tests.security.askers import PASSWORD, user_with
+from tests.security.test_run_tokens import Attempt
+from tests.security.worlds import World, make_world
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def attempt(ada: User) -> Attempt:
+    return Attempt()
+
+
+@pytest.fixture
+def other(attempt: Attempt) -> World:
+    return make_world("birch")
+
+
+def own_deployment(attempt: Attempt) -> Deployment:
+    return Deployment.objects.select_related("flow").get(pk=attempt.run.deployment_id)
+
+
+def authored_by(attempt: Attempt, user: User | None) -> None:
+    Deployment.objects.filter(pk=attempt.run.deployment_id).update(author=user.pk if user else None)
+
+
+def deployer_of(attempt: Attempt, *more: str) -> User:
+    """Somebody who may deploy the deployment of the attempt, and has these roles besides."""
+    deployment = own_deployment(attempt)
+    create_group(name="team", roles=[f"deployer:deployment:{deployment.flow.name}/{deployment.name}", *more])
+    return create_user(name="dora", password=PASSWORD, groups=["team"])
+
+
+def reached(attempt: Attempt, deployment_id: Any) -> tuple[int, int, bool, int]:
+    """Read a deployment, its schedules, look for it in the list, and start it."""
+    path, client = f"/api/deployments/{deployment_id}", attempt.client
+    listed = [one["id"] for one in client.call("POST", "/api/deployments/filter", {}).json()]
+    return (
+        client.get(path).status_code,
+        client.get(f"{path}/schedules").status_code,
+        str(deployment_id) in listed,
+        client.call("POST", f"{path}/create_flow_run", {"parameters": {}}).status_code,
+    )
+
+
+ALL, NONE = (200, 200, True, 201), (404, 404, False, 404)
+
+
+def test_code_of_a_deployer_of_one_deployment_reaches_no_other(attempt: Attempt, other: World):
+    authored_by(attempt, deployer_of(attempt))
+    theirs, before = other.rows["deployments_deployment"], FlowRun.objects.count()
+
+    assert reached(attempt, theirs.pk) == NONE
+    assert FlowRun.objects.count() == before
+    assert attempt.client.get(f"/api/deployments/name/birch-flow/{theirs.name}").status_code == 404
+    assert attempt.client.call("POST", "/api/deployments/count", {}).json() == 1
+    assert b"birch" not in b"".join(attempt.client.get("/api/schedules.ics"))
+    assert reached(attempt, attempt.run.deployment_id) == ALL
+
+
+def test_it_reaches_what_its_author_may_start_besides(attempt: Attempt, other: World):
+    authored_by(attempt, deployer_of(attempt, "operator:tag:birch-tag"))
+
+    assert reached(attempt, other.id_of("deployments_deployment")) == ALL
+
+
+def test_it_starts_nothing_that_its_author_only_sees(attempt: Attempt, other: World):
+    authored_by(attempt, deployer_of(attempt, "viewer"))
+
+    assert reached(attempt, other.id_of("deployments_deployment")) == (200, 200, True, 404)
+
+
+@pytest.mark.parametrize("author", [lambda: None, lambda: user_with("deployer"), lambda: user_with("admin")])
+def test_code_of_who_may_start_everything_does(attempt: Attempt, other: World, author: Callable[[], User | None]):
+    """As does what the owner of the server deployed, or somebody before authors were kept."""
+    authored_by(attempt, author())
+
+    assert reached(attempt, other.id_of("deployments_deployment")) == ALL
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        lambda: set_active(name="dora", is_active=False),
+        lambda: delete_user(name="dora"),
+        lambda: set_groups(name="dora", groups=[]),
+        lambda: set_roles(name="team", roles=["viewer:tag:nothing"]),
+    ],
+)
+def test_what_the_author_loses_its_runs_lose(attempt: Attempt, other: World, deed: Callable[[], Any]):
+    authored_by(attempt, deployer_of(attempt, "deployer"))
+    assert reached(attempt, other.id_of("deployments_deployment")) == ALL
+
+    deed()
+
+    assert reached(attempt, other.id_of("deployments_deployment")) == NONE
+    # The attempt goes on, and knows what it is.
+    assert reached(attempt, attempt.run.deployment_id) == (200, 200, True, 404)
+    assert attempt.report().json()["status"] == "ACCEPT"
+
+
+def test_a_run_whose_deployment_is_gone_starts_nothing(attempt: Attempt, other: World):
+    FlowRun.objects.filter(pk=attempt.run.pk).update(deployment_id=None)
+
+    assert reached(attempt, other.id_of("deployments_deployment")) == NONE
+
+
+def test_names_of_all_are_read_as_before(attempt: Attempt, other: World):
+    authored_by(attempt, deployer_of(attempt))
+
+    paths = ["variables/filter", "v2/concurrency_limits/filter", "block_types/filter", "block_documents/filter"]
+
+    assert {attempt.client.call("POST", f"/api/{path}", {}).status_code for path in paths} == {200}
