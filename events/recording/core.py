@@ -21,15 +21,21 @@ LENGTHS = {
 }
 
 
-# Resources that stand for runs, and the tables of these.
-_RUNS = {"prefect.flow-run": "runs_flowrun", "prefect.task-run": "runs_taskrun"}
+# Resources that stand for what belongs to somebody, and the tables of these.
+_TABLES = {
+    "prefect.flow-run": "runs_flowrun",
+    "prefect.task-run": "runs_taskrun",
+    "prefect.deployment": "deployments_deployment",
+    "prefect.work-queue": "deployments_workqueue",
+    "prefect.work-pool": "deployments_workpool",
+}
 
 
-def runs_among(resources: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, UUID]]:
-    """The tables and ids of the runs that are among the resources of an event."""
+def objects_among(resources: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, UUID]]:
+    """The tables and ids of the runs, deployments, queues and pools that are among the resources of an event."""
     for labels in resources:
         kind, _, name = labels[RESOURCE_ID].rpartition(".")
-        if (table := _RUNS.get(kind)) is None:
+        if (table := _TABLES.get(kind)) is None:
             continue
         try:
             yield table, UUID(name)

@@ -15,14 +15,22 @@ from orchestration.authors import user_in
 from orchestration.sight import seeing
 from orchestration.tables import fetch
 from orion_site.accounts.objects import NamedSight
-from orion_site.accounts.permissions import Action
+from orion_site.accounts.permissions import OF_OBJECTS, Action
 from orionflow.contract.discovery import ENTRYPOINT as FINDS_FLOWS
 
 # What runs say and hold: a run sees of it what is its own.
 OF_RUNS = re.compile(r"runs_(?!flow\b)|events_|deployments_(?:backfill|backfilltime|deadline|lease|slot|globalslot)\b")
 # What the author of its deployment sees, or may start.
 DEPLOYMENTS = "deployments_deployment"
-OF_AUTHORS = frozenset({DEPLOYMENTS, "deployments_schedule", "deployments_skippedtime"})
+OF_AUTHORS = frozenset(
+    {
+        DEPLOYMENTS,
+        "deployments_schedule",
+        "deployments_skippedtime",
+        "deployments_workqueue",
+        "deployments_workpool",
+    }
+)
 
 _AUTHOR = """
 SELECT d.author, d.entrypoint, f.created_by FROM runs_flowrun f
@@ -30,7 +38,7 @@ JOIN deployments_deployment d ON d.id = f.deployment_id WHERE f.id IN """
 
 
 class SightOfRun(NamedSight):
-    """Of runs its own, of deployments those of the author, of everything else all there is."""
+    """Of runs its own, of deployments and queues those of the author, of everything else all there is."""
 
     def __init__(self, run_id: UUID, wanted: frozenset[Action]) -> None:
         # Also what it started before: a repeated request finds it again.
@@ -60,6 +68,8 @@ def _sight_of_author(run_id: UUID, wanted: frozenset[Action]) -> NamedSight | No
 
     from orion_site.accounts.users import actor_of_user
 
+    # What holds for no named object, such as to report an event, it says of what its author sees.
+    wanted = wanted & OF_OBJECTS or frozenset({Action.READ_DEPLOYMENTS})
     reading = all(action.is_reading for action in wanted)
     names: dict[str, set[str]] = {"run": {str(run_id)}}
     found = fetch(_AUTHOR, [run_id])

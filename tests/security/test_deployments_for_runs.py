@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
 
-from deployments.models import Deployment
+from deployments.models import Deployment, WorkQueue
+from events.models import Event
 from orion_site.accounts.users import create_group, create_user, delete_user, set_active, set_groups, set_roles
 from runs.models import FlowRun
 from tests.security.askers import PASSWORD, user_with
+from tests.security.test_ids_of_others import event_of
 from tests.security.test_run_tokens import Attempt
 from tests.security.worlds import World, make_world
 
@@ -115,6 +118,37 @@ def test_a_run_whose_deployment_is_gone_starts_nothing(attempt: Attempt, other: 
     FlowRun.objects.filter(pk=attempt.run.pk).update(deployment_id=None)
 
     assert reached(attempt, other.id_of("deployments_deployment")) == NONE
+
+
+RESOURCES = [
+    ("deployment", "deployments_deployment"),
+    ("work-queue", "deployments_workqueue"),
+    ("work-pool", "deployments_workpool"),
+]
+
+
+@pytest.mark.parametrize(("kind", "table"), RESOURCES)
+def test_no_event_of_a_run_speaks_for_what_its_author_does_not_see(
+    attempt: Attempt, other: World, kind: str, table: str
+):
+    """An automation of theirs would take it for what became of their deployment."""
+    authored_by(attempt, deployer_of(attempt))
+    theirs, own = f"prefect.{kind}.{other.id_of(table)}", own_deployment(attempt)
+    of_own = {
+        "deployment": own.pk,
+        "work-queue": own.work_queue_id,
+        "work-pool": WorkQueue.objects.get(pk=own.work_queue_id).work_pool_id,
+    }
+    before = Event.objects.count()
+
+    def report(*resources: str) -> int:
+        return int(attempt.client.call("POST", "/api/events", [event_of(*resources)]).status_code)
+
+    assert (report(theirs), report(f"prefect.flow-run.{uuid4()}", theirs)) == (403, 403)
+    assert Event.objects.count() == before
+    assert report("my.resource", f"prefect.{kind}.{of_own[kind]}") == 204
+    authored_by(attempt, user_with("deployer"))
+    assert report("my.resource", theirs) == 204
 
 
 def test_names_of_all_are_read_as_before(attempt: Attempt, other: World):

@@ -19,7 +19,7 @@ from django.utils import timezone
 from pydantic import Field, ValidationError
 
 from events.models import Event
-from events.recording.core import LENGTHS, Span, TooManySpans, counted, runs_among
+from events.recording.core import LENGTHS, Span, TooManySpans, counted, objects_among
 from events.recording.selectors import events_matching
 from events.recording.services import store_events
 from orchestration.api.answers import as_answer
@@ -86,9 +86,9 @@ class ReportEvents(Operation):
     answers = {204: None}
 
     def named_rows(self, body: list[EventCreate]) -> Iterable[tuple[str, UUID | None]]:
-        # An automation takes an event for what became of the run that it names.
+        # An automation takes an event for what became of the run or the deployment that it names.
         for event in body:
-            yield from runs_among([event.resource, *event.related])
+            yield from objects_among([event.resource, *event.related])
 
     def perform(self, body: Reported) -> None:
         store_events(events=body, now=timezone.now())

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from events.recording.api.events import event_out
 from events.recording.api.following import Following, is_whole
-from events.recording.core import runs_among
+from events.recording.core import objects_among
 from events.recording.services import store_events
 from orchestration.api.sockets import (
     POLICY_VIOLATION,
@@ -105,7 +105,7 @@ class ReportEventsLive(SocketConsumer):
 
 
 def _refuse_of_others(events: list[EventCreate]) -> None:
-    refuse_others(run for event in events for run in runs_among([event.resource, *event.related]))
+    refuse_others(one for event in events for one in objects_among([event.resource, *event.related]))
 
 
 def _masked(text: str) -> str:
