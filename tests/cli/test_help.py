@@ -100,6 +100,22 @@ def test_unknown_command_proposes_near_ones(orion_here):
     assert answer.out == ""
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["why", "@last"], "did you mean orion flow-run why or orion task-run why?"),
+        (["rerun", "@last"], "orion --help"),
+        (["ls"], "orion --help"),
+        (["retry", "@last"], "did you mean orion flow-run retry or orion problem retry?"),
+    ],
+)
+def test_unknown_command_that_a_group_has_is_found_there(orion_here, typed, meant):
+    answer = orion_here(*typed)
+
+    assert answer.code == 2
+    assert meant in answer.err
+
+
 def test_unknown_command_of_a_group_proposes_near_ones(orion_here):
     answer = orion_here("fr", "inspct", "@last")
 

@@ -67,6 +67,17 @@ def test_csv_can_be_read_again(capsys):
     assert rows[0] == {"name": "brave-otter", "message": "a\nb", "id": "1"}
 
 
+def test_nothing_is_nothing_in_csv(capsys):
+    columns = [
+        Column("NAME", lambda row: row["name"], "name"),
+        Column("TAGS", lambda row: ", ".join(row["tags"]) or "-"),
+    ]
+
+    Output("csv", (), Terminal()).show_many([{"name": "-", "tags": []}, {"name": "b", "tags": ["x"]}], columns)
+
+    assert capsys.readouterr().out.splitlines() == ["name,tags", "-,", "b,x"]
+
+
 def test_names_stand_alone(capsys):
     assert printed(capsys, "name").splitlines() == ["brave-otter", "日本"]
 

@@ -14,6 +14,9 @@ import click
 from orionflow.cli.command import HELP_NAMES, Examples, OrionCommand, WithExamples, shared_options
 from orionflow.spelling import did_you_mean
 
+_OWN = "orionflow.cli."
+# A word that more groups know, as `ls`, says nothing.
+MOST_ELSEWHERE = 3
 # Every group has these words for its commands.
 USUAL_ALIASES = {"ls": ("list",), "inspect": ("show",), "delete": ("rm",)}
 
@@ -72,13 +75,23 @@ class LazyGroup(WithExamples, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         typed = args[0]
         if not typed.startswith("-") and self.get_command(ctx, typed) is None:
-            raise UnknownCommand(typed, self.all_names(), ctx)
+            raise UnknownCommand(typed, self.all_names(), ctx, elsewhere=self._of_groups(typed))
         _, command, rest = super().resolve_command(ctx, args)
         # Usage lines show the full name, whatever alias was typed.
         return self.full_name(typed), command, rest
 
     def all_names(self) -> list[str]:
         return [name for full, entry in self.entries.items() for name in (full, *entry.aliases)]
+
+    def _of_groups(self, typed: str) -> list[str]:
+        """The commands of this name in groups: `flow-run why` for `why`."""
+        found = []
+        for name, entry in self.entries.items():
+            # Groups of other distributions may be missing here, or take their time.
+            group = load(entry.target) if entry.target.startswith(_OWN) else None
+            if isinstance(group, LazyGroup) and (command := group.full_name(typed)) in group.entries:
+                found.append(f"{name} {command}")
+        return found if len(found) <= MOST_ELSEWHERE else []
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section in dict.fromkeys(entry.section for entry in self.entries.values()):
@@ -114,9 +127,11 @@ def _whole_target(module: str, name: str, target: str) -> str:
 class UnknownCommand(click.UsageError):
     """No command has this name; the nearest names are proposed."""
 
-    def __init__(self, typed: str, known: list[str], ctx: click.Context) -> None:
+    def __init__(self, typed: str, known: list[str], ctx: click.Context, *, elsewhere: list[str]) -> None:
         super().__init__(f"There is no command {ctx.command_path} {typed}.", ctx)
-        self.fix = did_you_mean(typed, known, f"{ctx.command_path} --help", before=f"{ctx.command_path} ")
+        path = f"{ctx.command_path} "
+        meant = " or ".join(f"{path}{words}" for words in elsewhere)
+        self.fix = did_you_mean(typed, known, f"did you mean {meant}?" if meant else f"{path}--help", before=path)
 
 
 def load(target: str) -> click.Command:

@@ -162,7 +162,8 @@ def as_text(value: Any) -> str:
 
 def _plain(row: Row, column: Column) -> str:
     value = dig(row, column.field) if column.field else column.text(row)
-    return "" if value is None else as_text(value)
+    # People read a dash where there is nothing.
+    return "" if value is None or (value == "-" and not column.field) else as_text(value)
 
 
 def chosen_output(format: str, as_json: bool, columns: str | None) -> Output:
