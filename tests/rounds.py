@@ -35,6 +35,9 @@ ON_SQLITE_ALONE = tuple(
         "api/test_guard",
         "api/test_openapi",
         "api/test_permissions",
+        "security/test_local_owner",
+        "security/test_local_token",
+        "security/test_peers",
         "sockets/test_live_server",
     )
 )
