@@ -24,7 +24,7 @@ from tests.rounds import THOROUGH
 from tests.services.dispatching import make_agent, make_deployment, make_queue, waiting
 
 NOW = timezone.now()
-FEW, MANY = 500, 10_000 if THOROUGH else 5_000
+FEW, MANY = 500, 10_000 if THOROUGH else 2_500
 FINAL = ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]
 
 
