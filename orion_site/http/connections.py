@@ -6,6 +6,7 @@ Whoever only holds a connection open must not keep others out: when too many wai
 from __future__ import annotations
 
 import resource
+import time
 from collections import defaultdict
 from http import HTTPStatus
 from typing import Any
@@ -23,6 +24,8 @@ Wrapped: Any = http._GenericHTTPChannelProtocol
 HEAD_SECONDS = 15.0
 BODY_SECONDS = 60.0
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+# Whoever has just connected is about to send a request; an older connection without one is only kept for later.
+FRESH_SECONDS = 2.0
 # A body is read on up to this many times the limit, so that its client can read the refusal, and then cut off.
 PATIENCE = 8
 # Requests that are being answered, websockets, and the files of the database.
@@ -78,6 +81,9 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
     """One connection, between whose requests a clock runs. While it is answered, its time is the server's."""
 
     _clock: Any = None
+    # Whether it had a request, and whether a part of the next one has come.
+    _is_used = _has_begun = False
+    persistent: Any
 
     def connectionMade(self) -> None:  # noqa: N802 (Twisted's name)
         super().connectionMade()
@@ -86,6 +92,7 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
             return
         # Asked now, for all requests of this connection and for the websocket that it may become.
         self.transport.is_of_own_user = is_of_own_user(self.transport.getHandle())
+        self._made = time.monotonic()
         self._start(HEAD_SECONDS)
         self.factory.waits(self)
 
@@ -93,24 +100,43 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         # The next request on a connection that was kept open, and that the usual timeout closes when it is idle.
         if self._clock is None and not self._handlingRequest:
             self._start(HEAD_SECONDS)
+        self._has_begun = True
         super().dataReceived(data)
 
     def allHeadersReceived(self) -> None:  # noqa: N802 (Twisted's name)
         self._start(BODY_SECONDS)
         super().allHeadersReceived()
 
+    def checkPersistence(self, request: Any, version: bytes) -> bool:  # noqa: N802 (Twisted's name)
+        if not self.factory.is_ending:
+            return bool(super().checkPersistence(request, version))
+        request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        return False
+
     def allContentReceived(self) -> None:  # noqa: N802 (Twisted's name)
         self._stop()
+        self._is_used, self._has_begun = True, False
         self.factory.waits_no_more(self)
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:  # noqa: N802 (Twisted's name)
         self.factory.waits(self)
+        # One that was asked before the server was told to end.
+        self.persistent = self.persistent and not self.factory.is_ending
         super().requestDone(request)
+
+    def loseConnection(self) -> None:  # noqa: N802 (Twisted's name)
+        self.factory.closing.add(self)
+        super().loseConnection()
+
+    def expects_request(self) -> bool:
+        """Whether a request comes, or is likely to: not on a connection that is kept for later ones."""
+        return self._has_begun or (not self._is_used and time.monotonic() < self._made + FRESH_SECONDS)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802 (Twisted's name)
         self._stop()
         self.factory.waits_no_more(self)
+        self.factory.closing.discard(self)
         self.factory.has_ended(self.transport)
         super().connectionLost(reason)
 
@@ -139,6 +165,10 @@ class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no ty
     def __init__(self, server: Any, *, most_waiting: int) -> None:
         super().__init__(server)
         self.most_waiting = most_waiting
+        # From then on each connection ends with its request.
+        self.is_ending = False
+        # What was written to them is still on its way.
+        self.closing: set[BoundedChannel] = set()
         self._waiting: dict[BoundedChannel, None] = {}
         self._of: defaultdict[str, set[Any]] = defaultdict(set)
 
@@ -149,6 +179,16 @@ class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no ty
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = BoundedRequest
         return protocol
+
+    def expects_requests(self) -> bool:
+        """Whether a request is still to come; connections that are only kept for later ones are closed."""
+        expecting = False
+        for channel in list(self._waiting):
+            if channel.expects_request():
+                expecting = True
+            elif channel not in self.closing:
+                channel.loseConnection()
+        return expecting
 
     def has_room_for(self, transport: Any) -> bool:
         """Whether the other machine may have one more connection; then it is counted until it ends."""

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from daphne.server import Server
-from twisted.internet import defer
+from twisted.internet import defer, main, tcp
 from twisted.internet import reactor as installed_reactor
 from twisted.logger import globalLogBeginner
 
@@ -31,6 +31,8 @@ from orion_site.shared_rows import Sheet
 reactor: Any = installed_reactor
 # Beyond the grace, for the tickers to end and for Python to leave.
 LAST_RESORT_SECONDS = 15.0
+MOST_NOT_ACCEPTED = 1024
+LOOK_SECONDS = 0.02
 
 
 def _no_log(event: Any) -> None:
@@ -82,10 +84,10 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
 
     def _listen(self) -> None:
         self.listener.setblocking(False)
-        self.listener.listen(1024)
-        port = reactor.adoptStreamPort(self.listener.fileno(), self.listener.family, self.http_factory)
+        self.listener.listen(MOST_NOT_ACCEPTED)
+        self.port = reactor.adoptStreamPort(self.listener.fileno(), self.listener.family, self.http_factory)
         if self.turns is not None:
-            self.turns.take_part(port)
+            self.turns.take_part(self.port)
         self.ready_callable()
 
     def _prepare_websockets(self) -> None:
@@ -120,16 +122,37 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
         if self.before_end is not None:
             await self._drain(self.before_end)
         room.close()
+        self._accept_no_more()
         for protocol in list(self.connections):
             if hasattr(protocol, "go_away"):
                 protocol.go_away()
-        running = [details.get("application_instance") for details in self.connections.values()]
-        unfinished = [task for task in running if task is not None and not task.done()]
         self.ends_at = time.monotonic() + self.grace
         # Python's own threads cannot end a process in which a library holds the interpreter's lock.
         faulthandler.dump_traceback_later(self.grace + LAST_RESORT_SECONDS, exit=True, file=self._nowhere)
-        if unfinished:
-            await asyncio.wait(unfinished, timeout=self.grace)
+        # Asked again and again: meanwhile further requests come on connections that were made before.
+        while self._is_busy() and time.monotonic() < self.ends_at:
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _accept_no_more(self) -> None:
+        """Take the connections that the kernel has made, and have it refuse the next ones, which then go elsewhere.
+
+        Whatever is in its queue when the socket is closed would be reset, with its request.
+        """
+        if (port := getattr(self, "port", None)) is None:
+            return
+        port.stopReading()
+        port.numberAccepts = MOST_NOT_ACCEPTED
+        accept: Any = tcp.Port.doRead
+        accept(port)
+        # At once, and not in the next turn of the reactor; ours is another name of the same socket.
+        port.connectionLost(main.CONNECTION_DONE)
+        self.listener.close()
+        self.http_factory.is_ending = True
+
+    def _is_busy(self) -> bool:
+        running = [details.get("application_instance") for details in self.connections.values()]
+        is_answering = any(task is not None and not task.done() for task in running)
+        return self.http_factory.expects_requests() or is_answering or bool(self.http_factory.closing)
 
     def grace_left(self) -> float:
         """Return the seconds that are left to the requests that ran at the signal."""

@@ -29,8 +29,8 @@ class Turns:
         self._sheet.note_connections(self._number, 0)
 
     def leave(self) -> None:
-        """Accept no more; the others do."""
-        self._port.stopListening()
+        """Take no more turns; the others do."""
+        self._port.stopReading()
         self._has_left = True
         self._sheet.note_connections(self._number, -1)
 

@@ -44,6 +44,8 @@ def main() -> None:
     _share(orders)
     _show_figures("services" if orders.number == SERVICES else f"worker-{orders.number}")
     if orders.number == SERVICES:
+        # As long as anybody has the socket, the kernel makes connections that nobody answers.
+        os.close(orders.listener)
         _tick()
     else:
         _answer(orders)

@@ -81,6 +81,9 @@ class Workers:
     def _end(self) -> bool:
         for process in self.processes.values():
             process.let_end()
+        # Whoever connects once the workers have left is refused, and does not wait for the last of them.
+        self._listener.close()
+        for process in self.processes.values():
             process.send(signal.SIGTERM)
         self._until = min(time.monotonic() + END_SECONDS, max(self._until, time.monotonic() + HURRIED_SECONDS))
         # A list: each must be waited for, also after one that was killed.

@@ -21,6 +21,13 @@ class Balancer:
         self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
+    def leave_out(self, target: int) -> None:
+        """Give it no further connections, as before a server is stopped."""
+        self._targets.remove(target)
+
+    def take_in(self, target: int) -> None:
+        self._targets.append(target)
+
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)

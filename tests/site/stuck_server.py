@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -26,7 +27,7 @@ def stuck(environ, start_response):
 
 
 orion_site.wsgi.application = stuck
-daphne_server.LoopbackServer.grace = 1.0
+daphne_server.LoopbackServer.grace = float(os.environ.get("GRACE_SECONDS", "1"))
 connections.HEAD_SECONDS, connections.BODY_SECONDS = 1.0, 2.0
 
 from orion_site.commands import server  # noqa: E402

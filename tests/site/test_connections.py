@@ -17,7 +17,9 @@ import pytest
 
 from orion_site.http import connections
 from tests import warm
-from tests.site.running import PATIENCE_SECONDS, RunningServer, after_banner, environment
+from tests.conftest import DATABASE
+from tests.faults.cluster import own_database
+from tests.site.running import PATIENCE_SECONDS, RunningServer, after_banner, environment, running_server
 
 pytestmark = pytest.mark.slow
 FEW_DESCRIPTORS = 256
@@ -42,6 +44,19 @@ def stuck_server(home: Path, *, descriptors: int | None = None, **more: str) -> 
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@contextmanager
+def running(home: Path, workers: int) -> Iterator[RunningServer]:
+    if workers == 1:
+        with running_server(home) as server:
+            yield server
+        return
+    with (
+        own_database(home) as (settings, _),
+        running_server(home, "--workers", str(workers), **settings) as server,
+    ):
+        yield server
 
 
 def connected(server: RunningServer) -> socket.socket:
@@ -165,3 +180,54 @@ def transport_from(address):
             return peer
 
     return Transport()
+
+
+GET_HEALTH = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def first_line(client: socket.socket) -> bytes:
+    """Up to the end of the connection, so that a body that was cut off would be noticed."""
+    said = b""
+    while part := client.recv(4096):
+        said += part
+    assert said.endswith(b"true"), said
+    return said.partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.skipif(DATABASE == "sqlite", reason="one"))])
+def test_who_connected_before_a_server_is_told_to_end_is_answered(tmp_path, workers):
+    while True:
+        with running(tmp_path, workers) as server, ExitStack() as stack:
+            clients = [stack.enter_context(connected(server)) for _ in range(50)]
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            for client in clients:
+                client.sendall(GET_HEALTH)
+            # A machine that stood still meanwhile shows nothing: such connections count as idle.
+            if time.monotonic() - began < connections.FRESH_SECONDS / 2:
+                assert {first_line(client) for client in clients} == {b"HTTP/1.1 200 OK"}
+                return
+
+
+def test_who_connects_to_a_server_that_ends_is_refused_at_once(tmp_path):
+    """And not kept waiting until it has ended: the next server of a balancer would have answered."""
+    with stuck_server(tmp_path, GRACE_SECONDS="60") as server, connected(server) as client:
+        client.sendall(b"GET /stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert server.process.stderr is not None
+        while "computing" not in (line := server.process.stderr.readline()):
+            assert line, "the server has ended"
+
+        server.process.send_signal(signal.SIGTERM)
+
+        def is_refused() -> bool:
+            try:
+                with connected(server) as another:
+                    another.sendall(GET_HEALTH)
+                    assert another.recv(12) == b"HTTP/1.1 200"
+            except ConnectionRefusedError:
+                return True
+            return False
+
+        while not is_refused():
+            pass
+        assert server.process.poll() is None
