@@ -1,4 +1,4 @@
-"""A whole cluster of real processes: two API servers behind one address, services apart from them, three agents, a
+"""A whole cluster of real processes: three API servers behind one address, services apart from them, three agents, a
 broker and a database.
 
 Each part can be killed, frozen and started again; what all of them said is kept for whoever asks why a test failed.
@@ -36,6 +36,8 @@ SHORT = {
     "ORION_AGENT_POLL_SECONDS": "1",
 }
 TOLD_OF_EACH = 3000
+# Of each API server. SQLite is served by one.
+WORKERS = (1, 1, 1 if DATABASE == "sqlite" else 2)
 
 
 class Part:
@@ -110,9 +112,12 @@ class Cluster:
         # The processes of the servers change; who asks only needs the address before them.
         self.api = Api(RunningServer(None, address, ""))  # type: ignore[arg-type]
         far = {**settings, "ORION_API_URL": self.api.url}
-        serving = ["server", "start", "--no-agent", "--no-services", "--port"]
+        serving = ["server", "start", "--no-agent", "--no-services", "--workers"]
         agent = ["agent", "start", "-q", queue, "--concurrency", "2", "--stop-timeout", "1", "--name"]
-        self.servers = [Part(home, f"server-{n}", [*serving, str(port)], settings) for n, port in enumerate(ports, 1)]
+        self.servers = [
+            Part(home, f"server-{n}", [*serving, str(workers), "--port", str(port)], settings)
+            for n, (port, workers) in enumerate(zip(ports, WORKERS, strict=True), 1)
+        ]
         self.services = Part(home, "services", ["services", "start"], settings)
         self.agents = [Part(home, f"agent-{n}", [*agent, f"agent-{n}"], far) for n in range(1, 4)]
         self.broker: Redis | None = None
@@ -221,7 +226,7 @@ def running_cluster(home: Path, queue: str, **more: str) -> Iterator[Cluster]:
         settings, database = stack.enter_context(own_database(home, **{**SHORT, **more}))
         broker = stack.enter_context(running_redis()) if database else None
         settings["ORION_BROKER_URL"] = broker.url if broker else f"filesystem://{home}/broker"
-        ports = [lasting_port(), lasting_port()]
+        ports = [lasting_port() for _ in WORKERS]
         balancer = stack.enter_context(running_balancer(ports))
         cluster = Cluster(home, settings, queue, ports, balancer.port)
         cluster.broker, cluster.database = broker, database

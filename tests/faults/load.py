@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ FLOWS = ("brief", "stepping", "with_a_child", "sturdy")
 CRASH_RETRIES = {"sturdy": 2}
 # How many task runs a run has when it has completed, the placeholder of a nested run included.
 TASK_RUNS = {"brief": 0, "stepping": 5, "with_a_child": 0, "sturdy": 3}
-UNFINISHED = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "PAUSED"]}}}}
+UNFINISHED = {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "PAUSED"]}}}
 # More would only wait, and be waited for in the end.
 MOST_AT_ONCE = 8
 
@@ -27,12 +28,12 @@ MOST_AT_ONCE = 8
 class Load:
     """Made in a thread. `runs` are those that the API acknowledged, with the name of the flow."""
 
-    def __init__(self, api: Api, queue: str, witness: Path, rng: random.Random) -> None:
+    def __init__(self, api: Api, queue: str, witness: Path, rng: random.Random, flows: Sequence[str] = FLOWS) -> None:
         self.runs: dict[str, str] = {}
         self.surprises: list[str] = []
         self._api, self._witness, self._rng = api, witness, rng
         self._deployments = {
-            name: api.deploy(f"chaos_flows.py:{name}", queue, name=name, path=str(HERE)) for name in FLOWS
+            name: api.deploy(f"chaos_flows.py:{name}", queue, name=name, path=str(HERE)) for name in flows
         }
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._make_runs, daemon=True)
@@ -81,7 +82,12 @@ class Load:
         return Counter(self.state_of(run) for run in self.runs)
 
     def unfinished(self) -> int:
-        return int(self.insist("/flow_runs/count", UNFINISHED))
+        return int(self.insist("/flow_runs/count", {"flow_runs": UNFINISHED}))
+
+    def _own_unfinished(self) -> int:
+        """Without those that are planned by schedules, and those in programs."""
+        own = {"deployment_id": {"any_": [*self._deployments.values()]}}
+        return int(self.insist("/flow_runs/count", {"flow_runs": {**UNFINISHED, **own}}))
 
     def history_of(self, run: str) -> list[dict[str, Any]]:
         return list(self._api.get(f"/flow_run_states/?flow_run_id={run}"))
@@ -98,5 +104,5 @@ class Load:
 
     def _make_runs(self) -> None:
         while not self._over.wait(0.3):
-            if self.unfinished() < MOST_AT_ONCE:
-                self.add(self._rng.choice(FLOWS))
+            if self._own_unfinished() < MOST_AT_ONCE:
+                self.add(self._rng.choice([*self._deployments]))
