@@ -2,11 +2,12 @@
 
 python -m tests.upgrades.drill                          the newest of the older versions, small, both shapes
 python -m tests.upgrades.drill --from all               each of them
-python -m tests.upgrades.drill --days 10 --of 100000    a million flow runs from before
+python -m tests.upgrades.drill --runs 1000000           a million runs from before
 
 One machine (SQLite): the old server is stopped, the database upgraded, the new server started at the same port; an
 agent and a program of the old version go on before, during and after it; then the agent is replaced.
-Two servers (PostgreSQL): the database is upgraded while both old servers serve; then each is replaced.
+Two servers (PostgreSQL): the database is upgraded while both old servers serve; then each is taken out of the balancer
+and replaced.
 
 Asked for in the end: each run that was acknowledged has completed with all its task runs, nothing of what there was
 before is gone, `orion database verify` finds nothing, and how long nobody answered. Results are lines of JSON.
@@ -19,6 +20,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -27,13 +29,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
+from benchmarks.copying import copy_runs
 from benchmarks.measuring import HERE, Installation, environment, free_port, report
 from benchmarks.postgresql import postgresql
-from benchmarks.revisions import CACHE, installed_revision
+from benchmarks.revisions import installed_revision
 from tests.agents.running import Api
 from tests.faults.balancer import running_balancer
 from tests.faults.load import TASK_RUNS, Load
@@ -50,15 +55,8 @@ LONGEST_OUTAGE_SECONDS = {"one machine": 60.0, "two servers": 0.0}
 QUEUE = "drill"
 # Leases are as they come: an outage is shorter, so no run may be lost by it.
 SHORT = {"ORION_AGENT_POLL_SECONDS": "1"}
-FILL = """
-import os, sys
-os.environ["DJANGO_SETTINGS_MODULE"] = "orion_site.settings"
-import django
-django.setup()
-from benchmarks import at_size
-at_size.BASE = int(sys.argv[1])
-at_size.fill(int(sys.argv[2]), 2)
-"""
+# Runs that the old version records itself, and that are copied by SQL.
+FLOWS_TO_COPY = 50
 
 
 class DrillFailed(Exception):
@@ -143,11 +141,29 @@ class Site:
             raise DrillFailed(f"{who.name}: orion {' '.join(words)} ended with {done.returncode}: {done.stderr}")
         return done.stdout
 
-    def fill(self, flow_runs: int, days: int) -> None:
-        """Rows of many days, made by the old version's own models."""
-        command = [str(self.old.python), "-c", FILL, str(flow_runs), str(days)]
-        tree = CACHE / self.old.name / "tree"
-        subprocess.run(command, env=environment(self.home, **self.settings), cwd=tree, check=True)
+    def fill(self, runs: int) -> None:
+        """Have the old version record some runs, and copy them into the days before."""
+        port = free_port()
+        server = self.serve(self.old, "server-that-fills", port)
+        enough = self.home / "filled"
+        flows = [str(self.old.python), str(Path(__file__).with_name("reporting_flows.py")), str(enough)]
+        where = {**self.settings, "ORION_API_URL": f"http://127.0.0.1:{port}/api"}
+        program = Program(self.home, "program-that-fills", flows, where)
+        while len(program.said.split()) < FLOWS_TO_COPY:
+            time.sleep(0.2)
+        enough.touch()
+        program.end(by=signal.SIGCONT)
+        server.end()
+        there = len(program.said.split()) * (1 + TASKS)
+        with self._connected() as connection:
+            copy_runs(connection, max(runs // there - 1, 0))
+        # Counts of runs are added up as they are in a database that was in use.
+        self.orion(self.old, "database", "upgrade")
+
+    def _connected(self) -> Any:
+        if url := self.settings.get("ORION_DATABASE_URL"):
+            return closing(psycopg.connect(url, autocommit=True))
+        return closing(sqlite3.connect(self.home / "orion.db", isolation_level=None))
 
     def start(self, who: Installation, name: str, *words: str, **more: str) -> Program:
         program = Program(self.home, name, [who.orion, *words], {**self.settings, **more})
@@ -224,7 +240,7 @@ def judged(site: Site, api: Api, load: Load, before: dict[str, int], shape: str,
         "upgrade_drill",
         since=site.old.name,
         shape=shape,
-        flow_runs_before=before["flow_runs"],
+        runs_before=before["flow_runs"] + before["task_runs"],
         runs_of_agents=len(load.runs),
         runs_of_the_program=len(reported),
         longest_outage_seconds=round(prober.longest, 2),
@@ -237,10 +253,10 @@ def judged(site: Site, api: Api, load: Load, before: dict[str, int], shape: str,
         raise DrillFailed("\n".join([*wrong, logs]))
 
 
-def one_machine(old: Installation, flow_runs: int, days: int, seconds: float) -> None:
+def one_machine(old: Installation, runs: int, seconds: float) -> None:
     with made_site(old, {}) as site:
-        if flow_runs:
-            site.fill(flow_runs, days)
+        if runs:
+            site.fill(runs)
         port = free_port()
         api = Api(RunningServer(None, port, ""))  # type: ignore[arg-type]
         server = site.serve(old, "old-server", port)
@@ -256,10 +272,10 @@ def one_machine(old: Installation, flow_runs: int, days: int, seconds: float) ->
         judged(site, api, load, before, "one machine", prober, upgrade_seconds=round(took, 2))
 
 
-def two_servers(old: Installation, flow_runs: int, days: int, seconds: float) -> None:
+def two_servers(old: Installation, runs: int, seconds: float) -> None:
     with postgresql() as url, made_site(old, {"ORION_DATABASE_URL": url}) as site:
-        if flow_runs:
-            site.fill(flow_runs, days)
+        if runs:
+            site.fill(runs)
         ports = [free_port(), free_port()]
         with running_balancer(ports) as balancer:
             api = Api(RunningServer(None, balancer.port, ""))  # type: ignore[arg-type]
@@ -271,8 +287,12 @@ def two_servers(old: Installation, flow_runs: int, days: int, seconds: float) ->
                 took = time.monotonic() - began
                 for number, port in enumerate(ports, 1):
                     time.sleep(seconds)
+                    # Earlier versions reset a connection that comes in the moment in which they end.
+                    balancer.leave_out(port)
+                    time.sleep(1)
                     servers[number - 1].end()
                     site.serve(HERE, f"new-server-{number}", port)
+                    balancer.take_in(port)
                 # No server of the old version is left, which would miss the rows of states.
                 site.orion(HERE, "database", "upgrade")
             judged(site, api, load, before, "two servers", prober, upgrade_seconds=round(took, 2))
@@ -297,8 +317,7 @@ def main() -> None:
     newest = list(OLDER)[-1]
     parser.add_argument("--from", dest="older", default=newest, help="a revision, or `all`")
     parser.add_argument("--shape", choices=list(SHAPES))
-    parser.add_argument("--of", dest="flow_runs", type=int, default=0, help="flow runs of each day before")
-    parser.add_argument("--days", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=0, help="runs from before")
     parser.add_argument("--seconds", type=float, default=4, help="between two steps")
     asked = parser.parse_args()
     failed = 0
@@ -306,7 +325,7 @@ def main() -> None:
         old = installed_revision(revision)
         for shape in [asked.shape] if asked.shape else SHAPES:
             try:
-                SHAPES[shape](old, asked.flow_runs, asked.days, asked.seconds)
+                SHAPES[shape](old, asked.runs, asked.seconds)
             except DrillFailed as failure:
                 failed += 1
                 print(f"{revision}, {shape}:\n{failure}", file=sys.stderr)

@@ -1,0 +1,203 @@
+"""The cost of a transition beside ever more finished runs: processor time and statements, as ratios.
+
+python -m benchmarks.age                                                 beside 0, 100,000 and a million task runs
+python -m benchmarks.age --rows 0 1000000 20000000 --database postgresql
+
+Finished runs are reported once and copied by SQL into the hundred days before. Each size has a database of its own, and
+all of them take turns, so that a machine that others use as well is equally busy for each. Seconds are those of the
+processor, PostgreSQL's share included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+from benchmarks.copying import copy_runs
+from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, percentile, report
+from benchmarks.postgresql import postgresql
+
+SIZES = (0, 10_000) if QUICK else (0, 100_000, 1_000_000)
+ROUNDS = 3 if QUICK else 15
+# Of the runs that are copied: flow runs, and task runs of each.
+FLOW_RUNS, TASKS = 10, 500
+EACH = FLOW_RUNS * TASKS
+TASKS_AT_ONCE, SINGLES = 100, 10
+KINDS = ("in a batch", "one by one")
+
+
+# --- in the child, which Django serves one database ------------------------------------------------------------------
+
+
+def child(task_runs: int) -> None:
+    """Fill the database, then measure a round for each line that comes."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
+    import django
+
+    django.setup()
+    from benchmarks.retention import Api
+
+    api = Api()
+    began = time.perf_counter()
+    if task_runs:
+        fill(api, task_runs // EACH)
+    print(json.dumps({"filled_seconds": round(time.perf_counter() - began, 1)}), flush=True)
+    run = api.new_run()
+    for _ in sys.stdin:
+        print(json.dumps(measured_round(api, run)), flush=True)
+
+
+def measured_round(api: Any, run: UUID) -> dict[str, tuple[float, int]]:
+    """By kind, the microseconds of a transition, and the statements of all."""
+
+    def single() -> None:
+        for _ in range(SINGLES):
+            api.complete(api.new_run())
+
+    works: dict[str, tuple[Callable[[], object], int]] = {
+        KINDS[0]: (lambda: api.report_tasks(run, TASKS_AT_ONCE), 3 * TASKS_AT_ONCE),
+        # A run that begins as RUNNING, and COMPLETED.
+        KINDS[1]: (single, 2 * SINGLES),
+    }
+    return {kind: _cost(work, number) for kind, (work, number) in works.items()}
+
+
+def _cost(work: Callable[[], object], transitions: int) -> tuple[float, int]:
+    from django.db import connection
+
+    from benchmarks.at_size import processor_seconds
+
+    statements = 0
+
+    def count(execute: Callable[..., Any], *asked: Any) -> Any:
+        nonlocal statements
+        statements += 1
+        return execute(*asked)
+
+    with connection.execute_wrapper(count):
+        worked = processor_seconds()
+        work()
+        return (processor_seconds() - worked) / transitions * 1e6, statements
+
+
+def fill(api: Any, copies: int) -> None:
+    """Report runs as programs do, and copy them, the oldest copy first: that is how ids and times come."""
+    for _ in range(FLOW_RUNS):
+        run = api.new_run()
+        for _ in range(TASKS // TASKS_AT_ONCE):
+            api.report_tasks(run, TASKS_AT_ONCE)
+        api.complete(run)
+    from django.db import connection
+
+    with connection.cursor() as cursor, _without_triggers(cursor):
+        copy_runs(connection.connection, copies - 1)
+
+
+@contextlib.contextmanager
+def _without_triggers(cursor: Any) -> Iterator[None]:
+    """Leave roll-ups and rows of tags alone, which would take longer than all the rest."""
+    from django.db import connection
+
+    if connection.vendor == "postgresql":
+        cursor.execute("SET session_replication_role = replica")
+        yield
+        cursor.execute("RESET session_replication_role")
+        cursor.execute("RESET statement_timeout")
+        return
+    cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    triggers = cursor.fetchall()
+    for name, _ in triggers:
+        cursor.execute(f"DROP TRIGGER {name}")
+    yield
+    for _, sql in triggers:
+        cursor.execute(sql)
+
+
+# --- all of them in turn ---------------------------------------------------------------------------------------------
+
+
+class Child:
+    """The process of one database."""
+
+    def __init__(self, task_runs: int, settings: dict[str, str], stack: contextlib.ExitStack) -> None:
+        self.task_runs = task_runs
+        env = environment(stack.enter_context(empty_home()), **settings)
+        subprocess.run([ORION, "database", "upgrade"], env=env, check=True, capture_output=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.age", "--fill", str(task_runs)],
+            env=env, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        stack.callback(self._end)
+        self.filled_seconds = self._answer()["filled_seconds"]
+
+    def round(self) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"the process beside {self.task_runs} task runs ended with {self._process.wait()}")
+        return json.loads(line)
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def measure(database: str, sizes: Sequence[int]) -> None:
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(postgresql()) if database == "postgresql" else ""
+        children = [Child(size, _own(url, size) if url else {}, stack) for size in sizes]
+        rounds = [[child.round() for child in children] for _ in range(ROUNDS)]
+        for kind in KINDS:
+            beside_none = [one[0][kind][0] for one in rounds]
+            for place, child in enumerate(children):
+                costs = [one[place][kind][0] for one in rounds]
+                # Within a round, as others use the machine more or less.
+                ratios = [cost / none for cost, none in zip(costs, beside_none, strict=True)]
+                report(
+                    "age",
+                    database=database,
+                    transitions=kind,
+                    beside_task_runs=child.task_runs,
+                    cpu_us=round(percentile(costs, 0.5), 1),
+                    ratio=round(percentile(ratios, 0.5), 3),
+                    statements=rounds[-1][place][kind][1],
+                    filled_seconds=child.filled_seconds,
+                )
+
+
+def _own(url: str, size: int) -> dict[str, str]:
+    """A database of its own on the same server."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE beside_{size}")
+    return {"ORION_DATABASE_URL": urlunsplit(urlsplit(url)._replace(path=f"/beside_{size}"))}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--rows", type=int, nargs="+", default=SIZES, help="task runs that have finished")
+    parser.add_argument("--database", choices=["sqlite", "postgresql"])
+    parser.add_argument("--fill", type=int, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.fill is not None:
+        child(asked.fill)
+    else:
+        for database in [asked.database] if asked.database else ["sqlite", "postgresql"]:
+            measure(database, asked.rows)
