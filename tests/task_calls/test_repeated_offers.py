@@ -6,14 +6,17 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from orionflow.agent.broker import celery_app
 from orionflow.task_calls.caller import Call, Caller
+from orionflow.task_calls.mailbox import Mailbox, Message
 from orionflow.task_calls.worker import TaskWorker
 from orionflow.task_runners.child import pack
+from tests.brokers import running_redis
 
 KEY = b"a key of the tests"
 
@@ -90,3 +93,73 @@ def test_call_that_is_done_is_given_to_nobody(caller: Caller, worker: TaskWorker
     worker.take(call.id, caller._mailbox.name)
 
     assert mark.read_text() == "began\n"
+
+
+def lose_first(mailbox: Mailbox, kind: str) -> list[Message]:
+    """Lose one message of this kind, as a broker does that is killed and started empty; what was lost."""
+    receive, lost = mailbox._receive, []
+
+    def receive_all_but_one(message: Message) -> None:
+        if message["kind"] == kind and not lost:
+            lost.append(message)
+        else:
+            receive(message)
+
+    mailbox._receive = receive_all_but_one
+    return lost
+
+
+@pytest.mark.parametrize("kind", ["take", "given", "done", "declined", "thanks"])
+def test_call_runs_once_and_ends_well_whichever_message_the_broker_loses(
+    caller: Caller, worker: TaskWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    monkeypatch.setattr("orionflow.task_calls.caller.REPEAT_SECONDS", 0.5)
+    mark, over = tmp_path / "mark", threading.Event()
+    lost = lose_first(worker._mailbox if kind in ("given", "thanks") else caller._mailbox, kind)
+
+    def offer_again_and_again() -> None:
+        while not over.wait(0.2):
+            for call_id in list(caller._calls):
+                worker.take(call_id, caller._mailbox.name)
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(offer_again_and_again)
+        try:
+            outcome, _ = caller.call(pack(note, (str(mark), 0.1), {}, None))
+        finally:
+            over.set()
+
+    assert outcome
+    assert mark.read_text() == "began\n"
+    # Nothing is declined where nothing else was lost.
+    assert len(lost) == (kind != "declined")
+
+
+def test_call_goes_on_while_the_broker_is_away_for_longer_than_a_worker_may_be_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("orionflow.task_calls.caller.REPEAT_SECONDS", 0.5)
+    monkeypatch.setattr("orionflow.task_calls.caller.SILENCE_SECONDS", 4.0)
+    mark = tmp_path / "mark"
+    with running_redis() as redis, ExitStack() as stack:
+        worker = TaskWorker(celery_app("worker", redis.url), queues=["own"], concurrency=1, name="far-away", key=KEY)
+        caller = Caller(celery_app("flow", redis.url), "own", KEY)
+        for mailbox in (worker._mailbox, caller._mailbox):
+            mailbox.open()
+            stack.callback(mailbox.close)
+        stack.callback(lambda: worker._children.get().close())
+        threads = stack.enter_context(ThreadPoolExecutor(2))
+        calling = threads.submit(caller.call, pack(note, (str(mark), 0.1), {}, None))
+        while not caller._calls:
+            time.sleep(0.02)
+        threads.submit(worker.take, next(iter(caller._calls)), caller._mailbox.name)
+        while not mark.exists():
+            time.sleep(0.02)
+
+        redis.kill()
+        time.sleep(6)
+        redis.start()
+
+        outcome, _ = calling.result()
+        assert outcome
+        assert mark.read_text() == "began\n"

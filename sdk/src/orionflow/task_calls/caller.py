@@ -20,6 +20,8 @@ OFFER = "orion.task"
 OFFER_AGAIN_SECONDS = (3.0, 30.0)
 # A worker says that it is alive every 2 s. One that has been silent for so long is given up.
 SILENCE_SECONDS = 20.0
+# Before that it is given the call once more: the broker may have lost what either of them said.
+REPEAT_SECONDS = 5.0
 COMPLAINT_SECONDS = 30.0
 
 
@@ -32,6 +34,10 @@ class Call:
     worker: str | None = None
     worker_name: str = ""
     heard_at: float = 0.0
+    # How often it was given to somebody, and when that was said last.
+    given: int = 0
+    given_at: float = 0.0
+    is_repeated: bool = False
     outcome: Sealed | None = None
     died: str | None = None
     done: threading.Event = field(default_factory=threading.Event)
@@ -82,6 +88,7 @@ class Caller:
                 patience = min(patience * (2 if offered else 1), most)
                 self._mailbox.send_task(OFFER, [call.id, self._mailbox.name], self._queue)
                 offered = now()
+            self._repeat(call)
             if call.worker is not None and now() - call.heard_at > SILENCE_SECONDS:
                 call.died = f"The task worker {call.worker_name} has not been heard of for {SILENCE_SECONDS:g} s."
                 return
@@ -94,6 +101,16 @@ class Caller:
                 )
             call.done.wait(0.5)
 
+    def _repeat(self, call: Call) -> None:
+        """Tell a silent worker again that the call is its own: it goes on, sends the outcome once more, or declines."""
+        worker, silent = call.worker, min(now() - call.heard_at, now() - call.given_at)
+        if worker is None or silent < REPEAT_SECONDS:
+            return
+        call.is_repeated = True
+        if not self._send_call(call, worker):
+            # Nobody can be heard while the broker is away.
+            call.heard_at = now()
+
     def _receive(self, message: Message) -> None:
         if message["kind"] == "alive":
             for one in message["calls"]:
@@ -103,13 +120,19 @@ class Caller:
         call = self._calls.get(message["call"])
         if message["kind"] == "take":
             self._give(call, message)
-        elif call is not None and call.worker == message["worker"]:
+            return
+        if call is not None and call.worker == message["worker"]:
             self._settle(call, message)
+        if message["kind"] == "done":
+            # Until then the worker keeps the outcome.
+            self._mailbox.send(message["worker"], {"kind": "thanks", "call": message["call"]})
 
     def _settle(self, call: Call, message: Message) -> None:
         match message["kind"]:
             case "declined":
-                call.worker = None
+                # A worker of an earlier version does not say what it declines, and may have finished it meanwhile.
+                if message.get("given", 0 if call.is_repeated else call.given) == call.given:
+                    call.worker = None
                 return
             case "done":
                 call.outcome = message["outcome"]
@@ -123,5 +146,11 @@ class Caller:
             self._mailbox.send(worker, {"kind": "gone", "call": message["call"]})
             return
         call.worker, call.worker_name, call.heard_at = worker, message["name"], now()
+        call.given, call.is_repeated = call.given + 1, False
+        self._send_call(call, worker)
+
+    def _send_call(self, call: Call, worker: str) -> bool:
+        call.given_at = now()
         payload = seal(self._key, f"call {call.id}", call.payload)
-        self._mailbox.send(worker, {"kind": "given", "call": call.id, "payload": payload, "flow": self._mailbox.name})
+        given = {"kind": "given", "call": call.id, "payload": payload, "given": call.given}
+        return self._mailbox.send(worker, given | {"flow": self._mailbox.name})

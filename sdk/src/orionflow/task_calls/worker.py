@@ -12,7 +12,7 @@ from typing import Any
 from orionflow.errors import WorkerCrashed
 from orionflow.task_calls.caller import OFFER
 from orionflow.task_calls.child_process import ChildProcess
-from orionflow.task_calls.mailbox import Mailbox, Message
+from orionflow.task_calls.mailbox import Mailbox, Message, now
 from orionflow.task_calls.seal import BrokenSeal, Sealed, seal, unseal
 
 logger = logging.getLogger("orionflow.task_calls")
@@ -20,6 +20,9 @@ logger = logging.getLogger("orionflow.task_calls")
 ALIVE_SECONDS = 2.0
 # A flow that does not answer within this time is gone, most likely; its old offers shall not hold up the others.
 ANSWER_SECONDS = 2.0
+# So long the outcome of a call is kept for a flow that has not thanked for it, and so many are known as finished.
+KEEP_SECONDS = 120.0
+MOST_FINISHED = 10_000
 
 
 class TaskWorker:
@@ -36,6 +39,8 @@ class TaskWorker:
             self._children.put(ChildProcess())
         self._lock = threading.Lock()
         self._taken: dict[str, _Taken] = {}
+        # By call, what was reported and when; None once the flow has it, or can no longer want it.
+        self._finished: dict[str, tuple[Message, float] | None] = {}
         self._mailbox = Mailbox(app, self._receive)
         self._stop = threading.Event()
 
@@ -73,13 +78,30 @@ class TaskWorker:
             if call_id in self._taken:
                 # Another thread asks for it or executes it: its flow made this offer while all were busy.
                 return
+            if call_id in self._finished:
+                # Its flow has not heard of that yet, and will ask.
+                return
             taken = self._taken[call_id] = _Taken(flow)
         try:
             if (sealed := self._asked_for(call_id, taken)) is not None:
-                self._report(flow, self._outcome(call_id, taken, sealed))
+                report = self._outcome(call_id, taken, sealed)
+                with self._lock:
+                    self._finished[call_id] = (report, now())
+                    self._forget_long_finished()
+                self._report(flow, report)
         finally:
             with self._lock:
                 self._taken.pop(call_id, None)
+
+    def _forget_long_finished(self) -> None:
+        for call_id, kept in self._finished.items():
+            if kept is None:
+                continue
+            if now() - kept[1] < KEEP_SECONDS:
+                break
+            self._finished[call_id] = None
+        while len(self._finished) > MOST_FINISHED:
+            del self._finished[next(iter(self._finished))]
 
     def _asked_for(self, call_id: str, taken: _Taken) -> Sealed | None:
         self._mailbox.send(taken.flow, self._from_here("take", call_id) | {"name": self.name})
@@ -124,18 +146,32 @@ class TaskWorker:
         return {"kind": kind, "call": call_id, "worker": self._mailbox.name}
 
     def _receive(self, message: Message) -> None:
+        call_id = message["call"]
         with self._lock:
-            taken = self._taken.get(message["call"])
+            taken = self._taken.get(call_id)
             if message["kind"] == "stop":
                 if taken is not None and taken.child is not None:
                     taken.child.kill()
                 return
+            if message["kind"] == "thanks":
+                if call_id in self._finished:
+                    self._finished[call_id] = None
+                return
             if taken is not None:
                 taken.hear(message)
                 return
+            is_finished, kept = call_id in self._finished, self._finished.get(call_id)
         if message["kind"] == "given":
-            # It came too late: this worker is no longer waiting for it, and another one may have it.
-            self._mailbox.send(message["flow"], self._from_here("declined", message["call"]))
+            self._mailbox.send(message["flow"], self._answer(message, is_finished, kept))
+
+    def _answer(self, message: Message, is_finished: bool, kept: tuple[Message, float] | None) -> Message:
+        """Answer a flow that gives a call which is not waited for here."""
+        if kept is not None:
+            return kept[0]
+        if is_finished:
+            return self._from_here("died", message["call"]) | {"reason": f"{self.name} has lost the outcome."}
+        # It came too late, or it got lost at first: another one may have the call.
+        return self._from_here("declined", message["call"]) | {"given": message.get("given", 0)}
 
     def _say_alive(self) -> None:
         while not self._stop.wait(ALIVE_SECONDS):
