@@ -55,6 +55,8 @@ def _copied_in_postgresql(name: str, milliseconds: int) -> str:
         digits = f"replace({name}::text, '-', '')"
         earlier = f"('x' || substr({digits}, 1, 12))::bit(48)::bigint - copy * {milliseconds}::bigint"
         return f"(lpad(to_hex({earlier}), 12, '0') || substr({digits}, 13))::uuid"
+    if name == "idempotency_key":
+        return f"{name} || '-' || copy"
     return f"{name} - copy * interval '{milliseconds} milliseconds'" if name in TIMES else name
 
 
@@ -63,7 +65,7 @@ def _copied_in_sqlite(name: str, earlier: timedelta) -> str:
         return f"earlier_id({name}, {int(earlier / timedelta(milliseconds=1))})"
     if name in TIMES:
         return f"strftime('%Y-%m-%d %H:%M:%f000', {name}, '-{earlier.total_seconds():.3f} seconds')"
-    return name
+    return f"{name} || '-{earlier.total_seconds():.3f}'" if name == "idempotency_key" else name
 
 
 def _earlier_id(id: bytes | str | None, milliseconds: int) -> bytes | str | None:

@@ -42,15 +42,20 @@ def database() -> None:
 @database.command(short_help="Bring the database up to date; create it if there is none.")
 @click.option("--dry-run", is_flag=True, help="Show what would be applied, and change nothing.")
 @click.option("--later", is_flag=True, help="Leave rows of earlier versions as they are until the next upgrade.")
+@click.option("--ahead", is_flag=True, help="Copy a SQLite file that is to be rewritten, while servers work on it.")
 @_output_option
-def upgrade(dry_run: bool, later: bool, output: str) -> None:
+def upgrade(dry_run: bool, later: bool, ahead: bool, output: str) -> None:
     """Bring the database up to date; create it if there is none.
 
     Then states that an earlier version stored are folded into the rows of their runs. Servers may run meanwhile. If
     the command is stopped, run it again to continue.
 
+    A SQLite file whose ids are texts is rewritten, for which no process may have it open. With --ahead most of that is
+    done while servers of the earlier version work; the upgrade takes what has changed since, and is short.
+
     \b
     Example: orion database upgrade
+    Example: orion database upgrade --ahead
     Example: orion database upgrade --later
     """
     with django_ready():
@@ -59,11 +64,28 @@ def upgrade(dry_run: bool, later: bool, output: str) -> None:
         if dry_run:
             report = whole.check()
             _as_json(asdict(report)) if output == "json" else _print_plan(report)
+        elif ahead:
+            _copy_ahead(output)
         else:
             change = whole.upgrade()
             _as_json(asdict(change)) if output == "json" else _print_change(change)
             if not later and not change.created:
                 _fold_states()
+
+
+def _copy_ahead(output: str) -> None:
+    from orion_site.database import lifecycle as whole
+
+    copied = whole.copy_ahead()
+    if output == "json":
+        _as_json({"place": str(whole.place()), "copied": copied})
+    elif copied:
+        click.echo(
+            f"Copied the database {whole.place()}. Now stop whatever has it open and run: orion database upgrade",
+            err=True,
+        )
+    else:
+        click.echo(f"The database {whole.place()} need not be copied; run: orion database upgrade", err=True)
 
 
 @database.command(short_help="Report whether the database can be used.")

@@ -3,17 +3,22 @@
 The new file grows beside the old one, table by table, a chunk of rows in each transaction, and takes its name in one
 rename when it is whole and verified. Killed at any moment, the old file is there as it was, and the next upgrade goes
 on where this one stopped, unless somebody wrote into the old file meanwhile.
+
+A server may work on the old file while most of it is copied (`copy_ahead`): triggers in the old file note the rows that
+change, and they are copied once more. The upgrade then only has to take the last ones.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -26,6 +31,10 @@ from orionflow.private_files import private_opener
 TEXT_ID = "char(32)"
 _DECLARED = re.compile(r"\bchar\(32\)", re.IGNORECASE)
 ROWS_AT_ONCE = 20_000
+# In the old file: the rows that changed since they were copied, and which draft follows them.
+FOLLOWED, CHANGES = "conversion_followed", "conversion_changes"
+# So few are left to the upgrade; on a file that changes faster than it is copied, we stop at some time.
+FEW_CHANGES, MOST_LOOKS = 1_000, 20
 SECONDS_BETWEEN_WORDS = 5.0
 
 
@@ -45,13 +54,31 @@ def converted(file: Path) -> Iterator[None]:
             _keep_others_out(database, file)
             draft = _draft_of(file)
             _make_room_sure(file, draft)
-            _Conversion(database, draft, _mark(file)).run()
+            _Conversion(database, draft, _mark_of(database) or _mark(file)).run()
             # While we keep the old file for ourselves its journal stays, empty, where the new file's would be.
             Path(f"{file}-journal").unlink(missing_ok=True)
             os.rename(draft, file)
         except sqlite3.Error as error:
             raise DatabaseUnusable(_why_not(file, error)) from error
         yield
+
+
+def copy_ahead(file: Path) -> bool:
+    """Copy what is there while others write into the file; False if it holds no texts. Raises DatabaseUnusable.
+
+    Stopped at any moment, it goes on when it is called again.
+    """
+    if not has_text_ids(file):
+        return False
+    file = file.resolve()
+    with closing(_connect(file, timeout=60)) as database:
+        try:
+            _make_room_sure(file, _draft_of(file))
+            token = _mark_of(database) or _follow(database)
+            _Conversion(database, _draft_of(file), token).run_ahead()
+        except sqlite3.Error as error:
+            raise DatabaseUnusable(_why_not(file, error)) from error
+    return True
 
 
 def _draft_of(file: Path) -> Path:
@@ -68,8 +95,8 @@ def has_text_ids(file: Path) -> bool:
     return any(_DECLARED.search(sql) for (sql,) in tables)
 
 
-def _connect(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True, isolation_level=None)
+def _connect(file: Path, timeout: float = 5.0) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True, isolation_level=None, timeout=timeout)
 
 
 def _keep_others_out(database: sqlite3.Connection, file: Path) -> None:
@@ -107,6 +134,49 @@ def _mark(file: Path) -> str:
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
 
 
+def _mark_of(database: sqlite3.Connection) -> str | None:
+    """Name the draft for which changes are noted in this file; None if they are not, or if rows have got new numbers.
+
+    VACUUM gives them, and counts as a change of the schema; so does whatever makes a table or a trigger.
+    """
+    if not database.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", [FOLLOWED]).fetchone():
+        return None
+    (schema,) = database.execute("PRAGMA main.schema_version").fetchone()
+    found = database.execute(f"SELECT mark FROM main.{FOLLOWED} WHERE schema = ?", [schema]).fetchone()
+    return None if found is None else str(found[0])
+
+
+def _follow(database: sqlite3.Connection) -> str:
+    """Have the file note from now on which rows change."""
+    mark = f"followed {secrets.token_hex(8)}"
+    database.execute("BEGIN IMMEDIATE")
+    for name, kind in (
+        (FOLLOWED, "mark text, schema integer"),
+        (CHANGES, "number integer PRIMARY KEY, name text, row"),
+    ):
+        database.execute(f"DROP TABLE IF EXISTS main.{name}")
+        database.execute(f"CREATE TABLE main.{name} ({kind})")
+    for table in _tables_in(database):
+        for event, rows in (("INSERT", ("NEW",)), ("UPDATE", ("OLD", "NEW")), ("DELETE", ("OLD",))):
+            values = ", ".join(f"('{table}', {row}.rowid)" for row in rows)
+            name = f'"conversion_{table}_{event.lower()}"'
+            database.execute(f"DROP TRIGGER IF EXISTS main.{name}")
+            database.execute(
+                f'CREATE TRIGGER main.{name} AFTER {event} ON "{table}" BEGIN '
+                f"INSERT INTO {CHANGES} (name, row) VALUES {values}; END"
+            )
+    (schema,) = database.execute("PRAGMA main.schema_version").fetchone()
+    database.execute(f"INSERT INTO main.{FOLLOWED} VALUES (?, ?)", [mark, schema])
+    database.execute("COMMIT")
+    return mark
+
+
+def _tables_in(database: sqlite3.Connection) -> dict[str, str]:
+    """Return the tables of the file with their SQL, without those of this module."""
+    found = database.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'table' AND sql IS NOT NULL")
+    return {name: sql for name, sql in found if not name.startswith("sqlite_") and name not in (FOLLOWED, CHANGES)}
+
+
 def _why_not(file: Path, error: sqlite3.Error) -> str:
     if found_no_room(error):
         return f"The disk below {file} is too full to rewrite the database; make room there and run {UPGRADE} again."
@@ -122,12 +192,31 @@ class _Conversion:
 
     def __init__(self, database: sqlite3.Connection, draft: Path, mark: str) -> None:
         self._database, self._draft, self._mark = database, draft, mark
-        objects = database.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-        self._tables = {name: sql for kind, name, sql in objects if kind == "table" and not name.startswith("sqlite_")}
-        self._indexes = {name: sql for kind, name, sql in objects if kind == "index"}
+        self._tables = _tables_in(database)
+        indexes = database.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+        self._indexes = dict(indexes.fetchall())
+        self._is_followed = mark.startswith("followed ")
         self._said = time.monotonic()
 
     def run(self) -> None:
+        """Copy what is left, with the file for ourselves."""
+        self._copy()
+        self._verify()
+        self._database.execute("DROP TABLE new.conversion")
+        self._database.execute("DETACH new")
+
+    def run_ahead(self) -> None:
+        """Copy what is there, and what changes meanwhile, until little is left."""
+        self._copy()
+        for _ in range(MOST_LOOKS):
+            if self._take_changes() <= FEW_CHANGES:
+                break
+        if not self._is_sound():
+            self._look_at_pages()
+            self._database.execute("UPDATE new.conversion SET sound = 1")
+        self._database.execute("DETACH new")
+
+    def _copy(self) -> None:
         self._database.create_function("id_of_text", 1, _id_of_text, deterministic=True)
         # Whatever is sorted for an index is as large as the index.
         self._database.execute("PRAGMA temp_store = FILE")
@@ -139,9 +228,33 @@ class _Conversion:
         for name in self._indexes.keys() - there:
             self._say(f"Rewriting the database: index {name}.")
             self._database.execute(re.sub(r"^CREATE (UNIQUE )?INDEX ", r"CREATE \1INDEX new.", self._indexes[name]))
-        self._verify()
-        self._database.execute("DROP TABLE new.conversion")
-        self._database.execute("DETACH new")
+        if self._is_followed:
+            self._take_changes()
+
+    def _take_changes(self, and_then: Callable[[], object] = lambda: None) -> int:
+        """Copy the rows once more that changed since they were copied, and do more on the same state of the file."""
+        self._database.execute("BEGIN")
+        noted = self._database.execute(f"SELECT number, name, row FROM main.{CHANGES} ORDER BY number").fetchall()
+        changed: defaultdict[str, set[int]] = defaultdict(set)
+        for _, table, row in noted:
+            changed[table].add(row)
+        copied = {table: self._last_copied(table) for table in changed}
+        for table, rows in changed.items():
+            # All of them before any comes back: what is unique may have moved from one row to another.
+            self._database.executemany(f'DELETE FROM new."{table}" WHERE rowid = ?', [(row,) for row in rows])
+        for table, rows in changed.items():
+            again = [(row,) for row in sorted(rows) if row <= copied[table]]
+            self._database.executemany(f"{self._copying(table)} WHERE rowid = ?", again)
+        and_then()
+        self._database.execute("COMMIT")
+        if noted:
+            # After the draft has them: done twice is as good as once.
+            self._database.execute(f"DELETE FROM main.{CHANGES} WHERE number <= ?", [noted[-1][0]])
+        return len(noted)
+
+    def _last_copied(self, table: str) -> int:
+        (row,) = self._database.execute(f'SELECT COALESCE(MAX(rowid), -1) FROM new."{table}"').fetchone()
+        return int(row)
 
     def _attach(self) -> None:
         open(self._draft, "ab", opener=private_opener).close()
@@ -169,23 +282,21 @@ class _Conversion:
         for sql in self._tables.values():
             typed = _DECLARED.sub("blob", sql)
             self._database.execute(re.sub(r"^CREATE TABLE ", "CREATE TABLE new.", typed))
-        self._database.execute("CREATE TABLE new.conversion (mark text)")
-        self._database.execute("INSERT INTO new.conversion VALUES (?)", [self._mark])
+        self._database.execute("CREATE TABLE new.conversion (mark text, sound integer)")
+        self._database.execute("INSERT INTO new.conversion VALUES (?, 0)", [self._mark])
         self._keep_what_sqlite_knows()
         self._database.execute("COMMIT")
 
     def _keep_what_sqlite_knows(self) -> None:
-        """Of numbers that were given, and of how common values are."""
+        """Of how common values are."""
         known = {name for (name,) in self._database.execute("SELECT name FROM main.sqlite_master")}
         if "sqlite_stat1" in known:
             self._database.execute("ANALYZE new")
             self._database.execute("DELETE FROM new.sqlite_stat1")
             self._database.execute("INSERT INTO new.sqlite_stat1 SELECT * FROM main.sqlite_stat1")
-        if "sqlite_sequence" in known:
-            self._database.execute("INSERT INTO new.sqlite_sequence SELECT * FROM main.sqlite_sequence")
 
-    def _fill(self, table: str, number: int) -> None:
-        """Copy the rows by their numbers in the table, which they keep: the last one says how far it got."""
+    def _copying(self, table: str) -> str:
+        """Return the statement that copies rows with their numbers in the table, up to its WHERE."""
         columns = self._database.execute(f'PRAGMA main.table_info("{table}")').fetchall()
         # A column that is the row's number stands for it.
         is_numbered = any(kind.lower() == "integer" and key for _, _, kind, _, _, key in columns)
@@ -193,16 +304,24 @@ class _Conversion:
         values = ["rowid"] * (not is_numbered) + [
             f'id_of_text("{name}")' if kind.lower() == TEXT_ID else f'"{name}"' for _, name, kind, *_ in columns
         ]
-        copied = (
-            f'INSERT INTO new."{table}" ({", ".join(names)}) SELECT {", ".join(values)} FROM main."{table}" '
-            f"WHERE rowid > ? ORDER BY rowid LIMIT {ROWS_AT_ONCE}"
-        )
-        (last,) = self._database.execute(f'SELECT MAX(rowid) FROM main."{table}"').fetchone()
-        while True:
-            (done,) = self._database.execute(f'SELECT COALESCE(MAX(rowid), -1) FROM new."{table}"').fetchone()
-            if last is None or done >= last:
+        return f'INSERT INTO new."{table}" ({", ".join(names)}) SELECT {", ".join(values)} FROM main."{table}"'
+
+    def _fill(self, table: str, number: int) -> None:
+        """Copy the rows by their numbers in the table, which they keep: the last one says how far it got."""
+        copied = f"{self._copying(table)} WHERE rowid > ? ORDER BY rowid LIMIT {ROWS_AT_ONCE}"
+        (last,) = self._database.execute(f'SELECT COALESCE(MAX(rowid), -1) FROM main."{table}"').fetchone()
+
+        def copy() -> None:
+            self._database.execute(copied, [self._last_copied(table)])
+
+        while (done := self._last_copied(table)) < last:
+            if self._is_followed:
+                self._take_changes(copy)
+            else:
+                copy()
+            if self._last_copied(table) <= done:
+                # The last rows were deleted meanwhile.
                 return
-            self._database.execute(copied, [done])
             self._say(
                 f"Rewriting the database: table {number} of {len(self._tables)}, {table}, "
                 f"row {max(done, 0):,} of {last:,}."
@@ -220,6 +339,20 @@ class _Conversion:
             ).fetchone()
             if counts[0] != counts[1]:
                 raise sqlite3.DatabaseError(f"{table} has {counts[0]:,} rows, and the new file {counts[1]:,}")
+        if "sqlite_sequence" in {name for (name,) in self._database.execute("SELECT name FROM main.sqlite_master")}:
+            self._database.execute("DELETE FROM new.sqlite_sequence")
+            names = ", ".join(map(repr, self._tables))
+            self._database.execute(
+                f"INSERT INTO new.sqlite_sequence SELECT * FROM main.sqlite_sequence WHERE name IN ({names})"
+            )
+        if not self._is_sound():
+            self._look_at_pages()
+
+    def _is_sound(self) -> bool:
+        """Whether all pages were looked at when the file was copied ahead: changes since then are few."""
+        return bool(self._database.execute("SELECT sound FROM new.conversion").fetchone()[0])
+
+    def _look_at_pages(self) -> None:
         (verdict,) = self._database.execute("PRAGMA new.quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(f"the new file is not sound: {verdict}")

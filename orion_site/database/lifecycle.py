@@ -42,6 +42,7 @@ __all__ = [
     "DatabaseUnusable",
     "Report",
     "check",
+    "copy_ahead",
     "one_at_a_time",
     "place",
     "prepare",
@@ -144,6 +145,16 @@ def upgrade() -> Change:
                 part.install()
         _add_roll_ups_up()
     return Change(place(), False, _spelled(missing))
+
+
+def copy_ahead() -> bool:
+    """Copy a SQLite file that the next upgrade rewrites, while others work on it; False if there is none to copy."""
+    if (file := sqlite_file()) is None or not file_exists():
+        return False
+    from orion_site.database.conversion import copy_ahead as copy
+
+    with alone(file):
+        return copy(file)
 
 
 @contextmanager

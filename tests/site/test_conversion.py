@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -43,11 +46,11 @@ def kinds_of_ids(file: Path) -> set[object]:
     }
 
 
-def fill(file: Path) -> None:
+def fill(file: Path, lines: int = LINES) -> None:
     """Add so many lines that to copy them takes a while."""
     asked(
         file,
-        f"WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {LINES}) "
+        f"WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {lines}) "
         "INSERT INTO runs_log (id, created, name, level, message, timestamp) SELECT printf('%032x', n), "
         "'2026-01-01 00:00:00', 'a', 20, 'a line of a log', '2026-01-01 00:00:00' FROM number",
     )
@@ -135,3 +138,92 @@ def test_an_id_that_is_none_stops_the_upgrade_and_changes_nothing(file: Path):
     assert refused.returncode == 3
     assert "could not be rewritten, and is as it was" in refused.stderr
     assert kinds_of_ids(file) == {"text"}
+
+
+def writing(file: Path, over: threading.Event, rng: random.Random) -> None:
+    """Change rows in each way, until `over`: as a server of the earlier version does that works on."""
+    new_line = "INSERT INTO runs_log (id, created, name, level, message, timestamp) VALUES (?, ?, 'a', 20, 'new', ?)"
+    new_flow = "INSERT INTO runs_flow SELECT ?, created, updated, ?, tags FROM runs_flow WHERE id = ?"
+    at = "2026-01-01 00:00:00"
+    with closing(sqlite3.connect(file, isolation_level=None, timeout=60)) as database:
+        while not over.is_set():
+            database.execute("BEGIN IMMEDIATE")
+            some = "(SELECT rowid FROM runs_log ORDER BY random() LIMIT 20)"
+            database.execute(f"UPDATE runs_log SET message = 'changed' WHERE rowid IN {some}")
+            database.execute(f"DELETE FROM runs_log WHERE rowid IN {some}")
+            # The last numbers are given again.
+            last = f"(SELECT rowid FROM runs_log ORDER BY rowid DESC LIMIT {rng.randrange(30)})"
+            database.execute(f"DELETE FROM runs_log WHERE rowid IN {last}")
+            new = [(f"{rng.getrandbits(128):032x}", at, at) for _ in range(rng.randrange(30))]
+            database.executemany(new_line, new)
+            # A name that must be unique goes to another row.
+            ((old, name),) = database.execute("SELECT id, name FROM runs_flow ORDER BY random() LIMIT 1").fetchall()
+            database.execute("UPDATE runs_flow SET name = 'before' WHERE id = ?", [old])
+            new_id = f"{rng.getrandbits(128):032x}"
+            database.execute(new_flow, [new_id, name, old])
+            database.execute("UPDATE runs_flow SET name = ? WHERE id = ?", [f"moved-{new_id}", old])
+            database.execute("COMMIT")
+
+
+def rows(file: Path) -> dict[str, list[tuple[object, ...]]]:
+    return {
+        "logs": asked(file, "SELECT rowid, lower(hex(id)), message FROM runs_log ORDER BY rowid"),
+        "flows": asked(file, "SELECT rowid, lower(hex(id)), name FROM runs_flow ORDER BY rowid"),
+    }
+
+
+def test_what_is_copied_ahead_while_others_write_is_what_an_upgrade_copies(file: Path):
+    fill(file, 30_000)
+    asked(file, "PRAGMA journal_mode = WAL")
+    over, seed = threading.Event(), random.randrange(10**6)
+    writer = threading.Thread(target=writing, args=(file, over, random.Random(seed)))
+    writer.start()
+
+    ahead = orion(file.parent, "database", "upgrade", "--ahead")
+    time.sleep(0.2)
+    over.set()
+    writer.join()
+    asked(file, "PRAGMA wal_checkpoint(TRUNCATE)")
+    assert ahead.returncode == 0, ahead.stderr
+    assert kinds_of_ids(file) == {"text"}
+    # Another home, where nothing was copied ahead.
+    plain = file.parent / "plain" / "orion.db"
+    plain.parent.mkdir(mode=0o700)
+    shutil.copy(file, plain)
+    draft = file.parent / "draft"
+    os.link(file.with_name("orion.db.converted"), draft)
+    for home in (file.parent, plain.parent):
+        upgraded = orion(home, "database", "upgrade")
+        assert upgraded.returncode == 0, upgraded.stderr
+
+    assert os.path.samefile(file, draft)
+    assert rows(file) == rows(plain), f"seed {seed}"
+    assert asked(file, "SELECT name FROM sqlite_master WHERE name LIKE 'conversion%'") == []
+    assert orion(file.parent, "database", "check", "--deep").returncode == 0
+
+
+def test_a_file_that_was_vacuumed_after_it_was_copied_ahead_is_copied_again(file: Path):
+    """Its rows have other numbers then."""
+    fill(file, 1_000)
+    asked(file, "DELETE FROM runs_log WHERE rowid % 3 = 0")
+    assert orion(file.parent, "database", "upgrade", "--ahead").returncode == 0
+    draft = file.parent / "draft"
+    os.link(file.with_name("orion.db.converted"), draft)
+    with closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.execute("VACUUM")
+    before = asked(file, "SELECT lower(id) FROM runs_log ORDER BY id")
+
+    upgraded = orion(file.parent, "database", "upgrade")
+
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert not os.path.samefile(file, draft)
+    assert asked(file, "SELECT lower(hex(id)) FROM runs_log ORDER BY id") == before
+
+
+def test_a_new_file_need_not_be_copied_ahead(tmp_path: Path):
+    assert orion(tmp_path, "database", "upgrade").returncode == 0
+
+    ahead = orion(tmp_path, "database", "upgrade", "--ahead")
+
+    assert ahead.returncode == 0
+    assert "need not be copied" in ahead.stderr

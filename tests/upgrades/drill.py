@@ -4,8 +4,8 @@ python -m tests.upgrades.drill                          the newest of the older 
 python -m tests.upgrades.drill --from all               each of them
 python -m tests.upgrades.drill --runs 1000000           a million runs from before
 
-One machine (SQLite): the old server is stopped, the database upgraded, the new server started at the same port; an
-agent and a program of the old version go on before, during and after it; then the agent is replaced.
+One machine (SQLite): the file is copied ahead, the old server stopped, the database upgraded, the new server started at
+the same port; an agent and a program of the old version go on before, during and after it; then the agent is replaced.
 Two servers (PostgreSQL): the database is upgraded while both old servers serve; then each is taken out of the balancer
 and replaced.
 
@@ -262,6 +262,7 @@ def one_machine(old: Installation, runs: int, seconds: float) -> None:
         server = site.serve(old, "old-server", port)
         before = site.counted(api)
         with Prober(api.url) as prober, at_work(site, api, seconds) as load:
+            site.orion(HERE, "database", "upgrade", "--ahead")
             server.end()
             began = time.monotonic()
             site.orion(HERE, "database", "upgrade", "--later")
