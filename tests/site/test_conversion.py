@@ -56,10 +56,10 @@ def fill(file: Path, lines: int = LINES) -> None:
     )
 
 
-def killed_while_copying(file: Path) -> Path:
+def killed_while_copying(file: Path, *options: str) -> Path:
     """Kill an upgrade in the middle of the log; its draft, under another name too."""
     draft, link = file.with_name("orion.db.converted"), file.with_name("draft")
-    upgrade = subprocess.Popen(COMMAND, env=environment(file.parent), stderr=subprocess.DEVNULL)
+    upgrade = subprocess.Popen([*COMMAND, *options], env=environment(file.parent), stderr=subprocess.DEVNULL)
     try:
         while not (draft.exists() and draft.stat().st_size > 12_000_000):
             assert upgrade.poll() is None, "it was done before it could be killed"
@@ -200,6 +200,23 @@ def test_what_is_copied_ahead_while_others_write_is_what_an_upgrade_copies(file:
     assert rows(file) == rows(plain), f"seed {seed}"
     assert asked(file, "SELECT name FROM sqlite_master WHERE name LIKE 'conversion%'") == []
     assert orion(file.parent, "database", "check", "--deep").returncode == 0
+
+
+@pytest.mark.long
+def test_copying_ahead_goes_on_where_it_was_killed(file: Path):
+    fill(file)
+    draft = killed_while_copying(file, "--ahead")
+    asked(file, "DELETE FROM runs_log WHERE rowid % 5 = 0")
+    asked(file, "UPDATE runs_log SET message = 'changed' WHERE rowid % 5 = 1")
+    before = asked(file, "SELECT lower(id), message FROM runs_log ORDER BY id")
+
+    again = orion(file.parent, "database", "upgrade", "--ahead")
+    upgraded = orion(file.parent, "database", "upgrade")
+
+    assert again.returncode == 0, again.stderr
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert os.path.samefile(file, draft)
+    assert asked(file, "SELECT lower(hex(id)), message FROM runs_log ORDER BY id") == before
 
 
 def test_a_file_that_was_vacuumed_after_it_was_copied_ahead_is_copied_again(file: Path):

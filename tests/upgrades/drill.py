@@ -269,8 +269,11 @@ def one_machine(old: Installation, runs: int, seconds: float) -> None:
             took = time.monotonic() - began
             site.serve(HERE, "new-server", port)
             # What earlier versions stored is made compact while everybody works.
+            began = time.monotonic()
             site.orion(HERE, "database", "upgrade")
-        judged(site, api, load, before, "one machine", prober, upgrade_seconds=round(took, 2))
+            folding = time.monotonic() - began
+        spent = {"upgrade_seconds": round(took, 2), "folding_seconds": round(folding, 2)}
+        judged(site, api, load, before, "one machine", prober, **spent)
 
 
 def two_servers(old: Installation, runs: int, seconds: float) -> None:
@@ -295,8 +298,11 @@ def two_servers(old: Installation, runs: int, seconds: float) -> None:
                     site.serve(HERE, f"new-server-{number}", port)
                     balancer.take_in(port)
                 # No server of the old version is left, which would miss the rows of states.
+                began = time.monotonic()
                 site.orion(HERE, "database", "upgrade")
-            judged(site, api, load, before, "two servers", prober, upgrade_seconds=round(took, 2))
+                folding = time.monotonic() - began
+            spent = {"upgrade_seconds": round(took, 2), "folding_seconds": round(folding, 2)}
+            judged(site, api, load, before, "two servers", prober, **spent)
 
 
 @contextmanager
