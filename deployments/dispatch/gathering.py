@@ -8,69 +8,105 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
+Work = Callable[[], Sequence[Answer | Exception]]
 
 
 @dataclass(slots=True)
 class _Waiting(Generic[Asked, Answer]):
-    """One request. Its thread wakes with an answer, or to answer all that wait."""
+    """One request: of a thread that is woken with its answer, or to answer all that wait; or of nobody's thread."""
 
     asked: Asked
-    woken: threading.Event = field(default_factory=threading.Event)
+    future: Future[Answer] = field(default_factory=Future)
+    # Of a thread that waits.
+    woken: threading.Event | None = None
     leads: bool = False
-    answer: Answer | Exception | None = None
+
+    def take(self, answer: Answer | Exception) -> None:
+        if isinstance(answer, Exception):
+            self.future.set_exception(answer)
+        else:
+            self.future.set_result(answer)
+        if self.woken is not None:
+            self.woken.set()
 
 
 class Gathering(Generic[Asked, Answer]):
     """Answers many requests by one call of `work`, which gives an answer or an error for each."""
 
-    def __init__(self, work: Callable[[Sequence[Asked]], Sequence[Answer | Exception]], most: int) -> None:
-        self._work, self._most = work, most
+    def __init__(
+        self,
+        work: Callable[[Sequence[Asked]], Sequence[Answer | Exception]],
+        most: int,
+        on_own_thread: Callable[[Work[Answer]], Sequence[Answer | Exception]] = lambda work: work(),
+    ) -> None:
+        """`on_own_thread` calls the work for a group that no thread of a request answers."""
+        self._work, self._most, self._on_own_thread = work, most, on_own_thread
         self._lock = threading.Lock()
         self._line: list[_Waiting[Asked, Answer]] = []
         self._is_busy = False
+        # Answers those for whom no thread waits. It is started when the first of them comes.
+        self._own_thread = ThreadPoolExecutor(1, thread_name_prefix="orion-gathering")
 
     def ask(self, asked: Asked) -> Answer:
         """The answer to this request, whichever thread worked it out. Raises the error that is its answer."""
-        mine: _Waiting[Asked, Answer] = _Waiting(asked)
+        mine: _Waiting[Asked, Answer] = _Waiting(asked, woken=threading.Event())
         with self._lock:
             self._line.append(mine)
             mine.leads = not self._is_busy
             self._is_busy = True
         if not mine.leads:
+            assert mine.woken is not None
             mine.woken.wait()
         if mine.leads:
-            self._answer_all()
-        if isinstance(mine.answer, Exception):
-            raise mine.answer
-        return mine.answer  # type: ignore[return-value]
+            self._answer_all(lambda work: work())
+        return mine.future.result()
+
+    def ask_without_waiting(self, asked: Asked) -> Future[Answer]:
+        """The answer to this request once it is there: it takes no thread of whoever asks."""
+        mine: _Waiting[Asked, Answer] = _Waiting(asked)
+        # Nobody cancels it: it is answered with others.
+        mine.future.set_running_or_notify_cancel()
+        with self._lock:
+            self._line.append(mine)
+            leads, self._is_busy = not self._is_busy, True
+        if leads:
+            self._own_thread.submit(self._answer_all, self._on_own_thread)
+        return mine.future
 
     def waiting(self) -> list[Asked]:
         """The requests that nobody works on yet."""
         with self._lock:
             return [one.asked for one in self._line]
 
-    def _answer_all(self) -> None:
+    def _answer_all(self, call: Callable[[Work[Answer]], Sequence[Answer | Exception]]) -> None:
         with self._lock:
             group, self._line = self._line[: self._most], self._line[self._most :]
-        for one in group:
-            one.answer = RuntimeError("the thread that was to answer this was ended")
+        ended = RuntimeError("the thread that was to answer this was ended")
+        answers: Sequence[Answer | Exception] = [ended] * len(group)
         try:
-            for one, answer in zip(group, self._work([one.asked for one in group]), strict=True):
-                one.answer = answer
+            answers = call(lambda: self._work([one.asked for one in group]))
         except Exception as error:
-            for one in group:
-                one.answer = error
+            answers = [error] * len(group)
         finally:
             # Whatever became of it: nobody waits for ever, and the next in line goes on.
-            with self._lock:
-                self._is_busy = bool(self._line)
-                if self._line:
-                    self._line[0].leads = True
-                    self._line[0].woken.set()
-            for one in group:
-                one.woken.set()
+            for one, answer in zip(group, answers, strict=True):
+                one.take(answer)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        with self._lock:
+            self._is_busy = bool(self._line)
+            if not self._line:
+                return
+            first = self._line[0]
+            if first.woken is not None:
+                first.leads = True
+                first.woken.set()
+                return
+        self._own_thread.submit(self._answer_all, self._on_own_thread)

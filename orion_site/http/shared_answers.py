@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestration.api.later import LaterAnswer
 from orion_site.http.peers import OWN_USER
 
 Scope = dict[str, Any]
@@ -22,11 +23,13 @@ OF_CONTENT = frozenset({b"content-length", b"content-type", b"content-encoding"}
 
 @dataclass(slots=True)
 class Answer:
-    """The answer of the WSGI application. `body` is None when the thread already sent it piece by piece."""
+    """The answer of the WSGI application. `body` is None when the thread already sent it piece by piece, and while its
+    content is still to come."""
 
     status: int
     headers: list[Header]
     body: bytes | None
+    to_come: LaterAnswer | None = None
 
     def header(self, name: bytes) -> bytes | None:
         return next((value for key, value in self.headers if key == name), None)
@@ -35,6 +38,12 @@ class Answer:
     def is_for_all(self) -> bool:
         """Whether it is whole, and sets nothing that belongs to one browser alone."""
         return self.status == 200 and self.body is not None and self.header(b"set-cookie") is None
+
+    def with_content(self) -> Answer:
+        """The answer whole, now that its content has come."""
+        assert self.to_come is not None
+        body = b"".join(self.to_come)
+        return Answer(self.status, [*self.headers, (b"content-length", str(len(body)).encode())], body)
 
     def for_whoever_knows(self, etag: bytes | None) -> Answer:
         if etag is None or self.status != 200 or etag != self.header(b"etag"):

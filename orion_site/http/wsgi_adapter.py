@@ -17,6 +17,7 @@ from itertools import chain
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from orchestration.api.later import CAME_TO, WAITS, LaterAnswer
 from orion_site.accounts.guard import is_loopback
 from orion_site.http.long_polls import is_called, seat_for, seconds_to_wait
 from orion_site.http.peers import OWN_USER
@@ -62,6 +63,8 @@ class WSGIAdapter:
         self._reserved = BoundedPool("reports", threads=threads, in_flight=in_flight)
         self._ordinary = BoundedPool("requests", threads=threads, in_flight=in_flight)
         self._shared = shared
+        # Answers that others work out, while nobody's thread waits for them.
+        self._to_come = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -82,23 +85,38 @@ class WSGIAdapter:
 
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> Answer:
         pool, who = self._pool(scope), sender_of(scope)
-        if not pool.admit(who):
-            return refusal(503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
         loop = asyncio.get_running_loop()
 
-        def started() -> asyncio.Future[Answer]:
-            return pool.start(who, self._run, wsgi_environ(scope, body, self._base_path), loop, receive, send)
+        async def asked(**more: Any) -> Answer | None:
+            if self._to_come >= pool.limit or not pool.admit(who):
+                return None
+            environ = {**wsgi_environ(scope, body, self._base_path), WAITS: True, **more}
+            answer = await pool.start(who, self._run, environ, loop, receive, send)
+            if answer.to_come is None:
+                return answer
+            error = await self._awaited(answer.to_come)
+            return answer.with_content() if error is None else await asked(**{CAME_TO: error})
 
         with seat_for(scope) as seat:
-            answer = await started()
+            answer = await asked()
             if (
-                seat is not None
+                answer is not None
+                and seat is not None
                 and (seconds := seconds_to_wait(answer.headers))
                 and await is_called(seat, seconds, receive)
-                and pool.admit(who)
             ):
-                answer = await started()
-        return answer
+                answer = await asked() or answer
+        return answer or refusal(503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
+
+    async def _awaited(self, answer: LaterAnswer) -> BaseException | None:
+        """Wait for an answer that is worked out elsewhere; the error that it came to, if it did."""
+        content = asyncio.wrap_future(answer.content_to_come)
+        self._to_come += 1
+        try:
+            await asyncio.wait({content})
+        finally:
+            self._to_come -= 1
+        return content.exception()
 
     def close(self, within: float = GRACE_SECONDS) -> bool:
         """Let the requests that run end for so many seconds; whether all of them did."""
@@ -130,6 +148,8 @@ class WSGIAdapter:
 
         chunks = self._application(environ, start_response)
         try:
+            if isinstance(chunks, LaterAnswer):
+                return Answer(*encoded(*started[0], None), None, chunks)
             # Django says which of its answers are made while they are sent; anybody else's may be.
             if getattr(chunks, "streaming", True):
                 # The first piece is made before the head is asked for: a generator calls start_response only then.

@@ -84,3 +84,39 @@ def test_what_fails_as_a_whole_fails_for_all_and_the_next_is_answered():
     with pytest.raises(OSError, match="away"):
         gathering.ask(1)
     assert gathering.ask(2) == 2
+
+
+def test_who_waits_without_a_thread_is_answered_together_with_all_others():
+    work = Work()
+    gathering = Gathering(work, most=10)
+
+    first = gathering.ask_without_waiting(1)
+    assert work.begun.wait(10)
+    others = [gathering.ask_without_waiting(number) for number in (2, 13, 4)]
+    with ThreadPoolExecutor(1) as threads:
+        in_a_thread = threads.submit(gathering.ask, 5)
+        while len(gathering.waiting()) < 4:
+            pass
+        work.go.set()
+
+    assert [one.result(10) for one in (first, others[0], others[2], in_a_thread)] == [10, 20, 40, 50]
+    assert isinstance(others[1].exception(10), ValueError)
+    assert work.groups == [[1], [2, 13, 4, 5]]
+
+
+@pytest.mark.parametrize("waits_in_a_thread", [True, False])
+def test_whoever_is_next_in_line_is_answered_with_or_without_a_thread(waits_in_a_thread):
+    work = Work()
+    gathering = Gathering(work, most=1)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(gathering.ask, 1) if waits_in_a_thread else gathering.ask_without_waiting(1)
+        assert work.begun.wait(10)
+        second = gathering.ask_without_waiting(2) if waits_in_a_thread else threads.submit(gathering.ask, 2)
+        while not gathering.waiting():
+            pass
+        third = gathering.ask_without_waiting(3)
+        work.go.set()
+
+        assert [one.result(10) for one in (first, second, third)] == [10, 20, 30]
+    assert work.groups == [[1], [2], [3]]

@@ -6,12 +6,14 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from deployments.dispatch.waiting_agents import room
+from orchestration.api.later import CAME_TO, WAITS, LaterAnswer
 from orion_site.http.wsgi_adapter import WSGIAdapter
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -289,3 +291,68 @@ async def test_waiting_for_orders_takes_no_thread():
         while adapter._ordinary.admitted:
             await asyncio.sleep(0)
     assert {exchange.status for exchange in exchanges} == {200}
+
+
+class Gathered:
+    """An application that answers all that ask it at once, when it is told to."""
+
+    def __init__(self) -> None:
+        self.contents: list[Future[Any]] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if (error := environ.get(CAME_TO)) is not None:
+            start_response("409 Conflict", [])
+            return Whole([str(error).encode()])
+        assert environ[WAITS]
+        start_response("200 OK", [("Content-Type", "application/json")])
+        self.contents.append(Future())
+        return LaterAnswer(self.contents[-1])
+
+
+async def gathered(application: Gathered, number: int) -> tuple[list[Exchange], list[asyncio.Future[None]]]:
+    adapter = adapter_of(application, threads=1, in_flight=number)
+    exchanges = [Exchange() for _ in range(number)]
+    waiting = [asyncio.ensure_future(adapter(one.scope, one.receive, one.send)) for one in exchanges]
+    while len(application.contents) < number:
+        await asyncio.sleep(0)
+    return exchanges, waiting
+
+
+async def test_an_answer_that_is_worked_out_for_many_takes_no_thread_of_each():
+    application = Gathered()
+    exchanges, waiting = await gathered(application, 20)
+
+    for number, content in enumerate(application.contents):
+        content.set_result([{"number": number}])
+    await asyncio.gather(*waiting)
+
+    bodies = sorted(json.loads(exchange.body)[0]["number"] for exchange in exchanges)
+    assert bodies == list(range(20))
+    assert exchanges[0].headers[b"content-length"] == str(len(exchanges[0].body)).encode()
+
+
+async def test_an_error_that_comes_later_is_answered_as_any_other():
+    application = Gathered()
+    exchanges, waiting = await gathered(application, 2)
+
+    application.contents[0].set_result([])
+    application.contents[1].set_exception(ValueError("replaced"))
+    await asyncio.gather(*waiting)
+
+    assert sorted((exchange.status, exchange.body) for exchange in exchanges) == [(200, b"[]"), (409, b"replaced")]
+
+
+async def test_answers_to_come_count_as_requests_that_are_worked_on():
+    application = Gathered()
+    adapter = adapter_of(application, threads=1, in_flight=1)
+    first, second = Exchange(), Exchange()
+    begun = asyncio.ensure_future(adapter(first.scope, first.receive, first.send))
+    while not adapter._to_come:
+        await asyncio.sleep(0)
+
+    await adapter(second.scope, second.receive, second.send)
+
+    assert second.status == 503
+    application.contents[0].set_result([])
+    await begun
+    assert first.status == 200

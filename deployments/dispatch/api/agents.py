@@ -29,10 +29,12 @@ from deployments.dispatch.waiting_agents import WAIT_HEADER
 from deployments.models import Deployment, WorkQueue
 from deployments.work.core.job_variables import merged
 from orchestration.api.answers import as_answer
+from orchestration.api.later import CAME_TO, WAITS, LaterAnswer
 from orchestration.api.operations import Operation
 from orchestration.api.states import state_out
 from orchestration.database_clock import database_now
 from orchestration.sight import seeing
+from orchestration.transactions import with_usable_connection
 from orion_site.accounts.permissions import Action
 from orion_site.accounts.run_tokens import token_of
 from orionflow.contract import agents as contract
@@ -90,9 +92,13 @@ class ClaimRuns(OfRegistered):
     action_required = Action.SERVE_QUEUES
     answers = {200: list[contract.ClaimedRun]}
 
-    def perform(self, id: UUID, body: contract.ClaimRequest) -> list[dict[str, Any]]:
+    def perform(self, id: UUID, body: contract.ClaimRequest) -> list[dict[str, Any]] | LaterAnswer:
+        if (error := self.request.META.get(CAME_TO)) is not None:
+            raise error
         limit = 1 if body.flow_run_id else body.limit
         wish = Wish(id, body.incarnation, limit, body.flow_run_id, self.account)
+        if self.request.META.get(WAITS):
+            return LaterAnswer(_claims.ask_without_waiting(wish))
         return _claims.ask(wish)
 
 
@@ -178,7 +184,7 @@ def answered(wishes: Sequence[Wish]) -> list[Answer | Exception]:
     return [one if isinstance(one, Exception) else out for one, out in zip(came_to, outs, strict=True)]
 
 
-_claims: Gathering[Wish, Answer] = Gathering(answered, most=100)
+_claims: Gathering[Wish, Answer] = Gathering(answered, most=100, on_own_thread=with_usable_connection)
 
 
 def served(queues: Iterable[WorkQueue]) -> list[dict[str, Any]]:
