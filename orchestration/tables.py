@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID
 
+from django.apps import apps
 from django.db import connection
 from pydantic_core import to_json
 
@@ -166,12 +167,14 @@ def update_rows(table: str, columns: tuple[str, ...], rows: Sequence[Row], where
     """Set the columns of many rows, each of which ends in its values of `where`; how many were found."""
     if not rows:
         return 0
-    sql = _update(table, columns, where)
     with connection.cursor() as cursor:
         if len(rows) == 1:
-            cursor.execute(sql, rows[0])
+            cursor.execute(_update(table, columns, where), rows[0])
+        elif connection.vendor == "sqlite":
+            cursor.executemany(_update(table, columns, where), rows)
         else:
-            cursor.executemany(sql, rows)
+            # One statement: also its triggers are called once.
+            cursor.execute(_update_many(table, columns, where), [list(column) for column in zip(*rows, strict=True)])
         return int(cursor.rowcount)
 
 
@@ -181,6 +184,28 @@ def _update(table: str, columns: tuple[str, ...], where: tuple[str, ...]) -> str
         f"UPDATE {table} SET {', '.join(f'{name} = %s' for name in columns)} "
         f"WHERE {' AND '.join(f'{name} = %s' for name in where)}"
     )
+
+
+@lru_cache(maxsize=512)
+def _update_many(table: str, columns: tuple[str, ...], where: tuple[str, ...]) -> str:
+    """Return a text that does not depend on the number of rows, so that it is planned once."""
+    types = _types(table)
+    # A column may be among those that are set and those that are compared.
+    given = [(name, f"given_{number}") for number, name in enumerate((*columns, *where))]
+    arrays = ", ".join(f"%s::{types[name]}[]" for name, _ in given)
+    return (
+        f"UPDATE {table} SET {', '.join(f'{name} = {value}' for name, value in given[: len(columns)])} "
+        f"FROM unnest({arrays}) AS given ({', '.join(value for _, value in given)}) "
+        f"WHERE {' AND '.join(f'{name} = {value}' for name, value in given[len(columns) :])}"
+    )
+
+
+@lru_cache(maxsize=8)
+def _types(table: str) -> dict[str, str]:
+    """The types of a table's columns, without their lengths: a cast would cut what a column refuses."""
+    model = next(model for model in apps.get_models() if model._meta.db_table == table)
+    columns = ((field.column or "", field.db_type(connection) or "") for field in model._meta.concrete_fields)
+    return {name: kind.partition("(")[0] for name, kind in columns}
 
 
 @lru_cache(maxsize=64)

@@ -33,13 +33,13 @@ def install(**_: Any) -> None:
 
 def is_complete() -> bool:
     """Whether nothing is missing, in a database that has had all migrations."""
-    from runs.roll_ups.sql import trigger_names as of_roll_ups
+    from runs.roll_ups.sql import names as of_roll_ups
     from runs.tag_rows.install import trigger_names as of_tags
 
-    names = {**of_roll_ups(), **of_tags(FLOW_RUNS), **of_tags(TASK_RUNS)}
+    names = {*of_roll_ups(), *of_tags(FLOW_RUNS), *of_tags(TASK_RUNS)}
     with connection.cursor() as cursor:
         there = names_there(cursor)
-    return names.keys() <= there and not _missing_indexes(there)
+    return names <= there and not _missing_indexes(there)
 
 
 def _missing_indexes(there: set[str]) -> list[str]:

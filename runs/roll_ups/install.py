@@ -10,8 +10,8 @@ from django.db import connection, transaction
 
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables
 from runs.roll_ups.services import add_changes
-from runs.roll_ups.sql import CHANGE, counted, trigger_names, triggers
-from runs.triggers import drop_triggers, missing_triggers
+from runs.roll_ups.sql import CHANGE, counted, names, trigger_names, triggers
+from runs.triggers import drop_triggers, missing_triggers, names_there
 
 SECONDS_BETWEEN_WORDS = 5.0
 
@@ -24,18 +24,33 @@ def install(**_: Any) -> None:
     """
     with connection.cursor() as cursor:
         is_there = "runs_rollup" in connection.introspection.table_names(cursor)
-        if not is_there or not missing_triggers(cursor, trigger_names()):
+        if not is_there or names() <= names_there(cursor):
             return
         with transaction.atomic():
             drop_triggers(cursor, trigger_names())
+            cursor.execute("DELETE FROM runs_rollup")
+            cursor.execute("DELETE FROM runs_rollupchange")
             for statement in triggers():
                 cursor.execute(statement)
             _count_again(cursor)
 
 
+def replace_triggers() -> None:
+    """Make the triggers as they are now, in place of those of an earlier version; nothing is counted again."""
+    with connection.cursor() as cursor:
+        if missing_triggers(cursor, trigger_names()):
+            # What follows every migration makes them, and counts.
+            return
+        with transaction.atomic():
+            drop_triggers(cursor, trigger_names())
+            if connection.vendor == "sqlite":
+                # Those of earlier versions left many changes of one key.
+                add_changes()
+            for statement in triggers():
+                cursor.execute(statement)
+
+
 def _count_again(cursor: Any) -> None:
-    cursor.execute("DELETE FROM runs_rollup")
-    cursor.execute("DELETE FROM runs_rollupchange")
     for tables in (FLOW_RUNS, TASK_RUNS):
         _count(cursor, tables)
 

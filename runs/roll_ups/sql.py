@@ -99,8 +99,13 @@ def _values(tables: Tables, run: str, sign: str = "") -> str:
 # --- triggers --------------------------------------------------------------------------------------------------------
 
 
+ONE_OF_EACH_KEY = "roll_up_change_of_each_key"
+
+
 def triggers() -> Iterator[str]:
-    """Return the statements that create all triggers, where there are none."""
+    """Return the statements that create all triggers, where there are none, with the index that they need."""
+    if connection.vendor == "sqlite":
+        yield f"CREATE UNIQUE INDEX IF NOT EXISTS {ONE_OF_EACH_KEY} ON runs_rollupchange ({', '.join(_KEY)})"
     for tables in (FLOW_RUNS, TASK_RUNS):
         yield from _sqlite_triggers(tables) if connection.vendor == "sqlite" else _postgresql_triggers(tables)
 
@@ -109,6 +114,11 @@ def trigger_names() -> dict[str, str]:
     """Return the triggers, each with its table."""
     events = ("insert", "update", "delete")
     return {_name(tables, event): tables.runs for tables in (FLOW_RUNS, TASK_RUNS) for event in events}
+
+
+def names() -> set[str]:
+    """Return the names of all that must be there: the triggers, and the index without which SQLite's cannot write."""
+    return {*trigger_names(), *({ONE_OF_EACH_KEY} if connection.vendor == "sqlite" else ())}
 
 
 def _name(tables: Tables, event: str) -> str:
@@ -120,7 +130,9 @@ def _columns(tables: Tables) -> tuple[str, ...]:
 
 
 def _sqlite_triggers(tables: Tables) -> Iterator[str]:
+    """Changes of one key are one row: nobody else writes meanwhile, so that none waits for it."""
     new, old = _values(tables, "NEW"), _values(tables, "OLD", "-")
+    key, more = ", ".join(_KEY), ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
     for event, when, values in (
         ("insert", "INSERT", new),
         ("update", f"UPDATE OF {', '.join(_columns(tables))}", f"{old}, {new}"),
@@ -128,27 +140,41 @@ def _sqlite_triggers(tables: Tables) -> Iterator[str]:
     ):
         yield (
             f"CREATE TRIGGER {_name(tables, event)} AFTER {when} ON {tables.runs} "
-            f"BEGIN INSERT INTO runs_rollupchange ({CHANGE}) VALUES {values}; END"
+            f"BEGIN INSERT INTO runs_rollupchange ({CHANGE}) VALUES {values} "
+            f"ON CONFLICT ({key}) DO UPDATE SET {more}; END"
         )
 
 
 def _postgresql_triggers(tables: Tables) -> Iterator[str]:
-    """Rows that come or go are counted by statement, one change for all that are alike; states move one by one."""
-    names = _columns(tables)
-    differ = " OR ".join(f"OLD.{name} IS DISTINCT FROM NEW.{name}" for name in names)
-    moved = f"VALUES {_values(tables, 'OLD', '-')}, {_values(tables, 'NEW')}"
-    by_statement = "REFERENCING {} TABLE AS counted_runs FOR EACH STATEMENT"
-    for event, when, how, rows in (
-        ("insert", "INSERT", by_statement.format("NEW"), counted(tables, "counted_runs r")),
-        ("update", f"UPDATE OF {', '.join(names)}", f"FOR EACH ROW WHEN ({differ})", moved),
-        ("delete", "DELETE", by_statement.format("OLD"), counted(tables, "counted_runs r", sign="-")),
+    """Runs are counted by statement, one change for all that are alike; what an update leaves as it was is none."""
+    by_statement = "REFERENCING {} FOR EACH STATEMENT"
+    for event, how, rows in (
+        ("insert", "NEW TABLE AS counted_runs", counted(tables, "counted_runs r")),
+        ("update", "OLD TABLE AS old_runs NEW TABLE AS new_runs", _moved(tables)),
+        ("delete", "OLD TABLE AS counted_runs", counted(tables, "counted_runs r", sign="-")),
     ):
         name = _name(tables, event)
         yield (
             f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
             f"INSERT INTO runs_rollupchange ({CHANGE}) {rows}; RETURN NULL; END $$"
         )
-        yield f"CREATE TRIGGER {name} AFTER {when} ON {tables.runs} {how} EXECUTE FUNCTION {name}()"
+        yield (
+            f"CREATE TRIGGER {name} AFTER {event.upper()} ON {tables.runs} {by_statement.format(how)} "
+            f"EXECUTE FUNCTION {name}()"
+        )
+
+
+def _moved(tables: Tables) -> str:
+    rows = [
+        f"SELECT {_named(_KEY, _key_of(tables, 'r'))}, "
+        f"{_named(SUMS, [f'{sign}({each})' for each in _sums_of('r')])} FROM {source} r"
+        for source, sign in (("new_runs", ""), ("old_runs", "-"))
+    ]
+    sums = [f"SUM({name})" for name in SUMS]
+    return (
+        f"SELECT {', '.join((*_KEY, *sums))} FROM ({' UNION ALL '.join(rows)}) moved GROUP BY {', '.join(_KEY)} "
+        f"HAVING {' OR '.join(f'{each} <> 0' for each in sums)}"
+    )
 
 
 # --- totals ----------------------------------------------------------------------------------------------------------

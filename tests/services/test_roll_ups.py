@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from deployments.upkeep.selectors.invariants.roll_ups import wrong_roll_ups
 from orchestration.core.states import StateType
 from orchestration.services import propose_flow_run_state
+from orchestration.tables import dialect, update_rows
 from runs.flow_runs.services import delete_flow_run
 from runs.flows.services import delete_flow
 from runs.history.selectors.history import average_lateness, history
 from runs.models import FlowRun, FlowRunState, RollUp, RollUpChange, TaskRun
 from runs.roll_ups import services
-from runs.roll_ups.install import install
+from runs.roll_ups.install import install, replace_triggers
 from runs.roll_ups.selectors import ALL_FLOW_RUNS, ALL_TASK_RUNS, Subject, runs_by_state
 from runs.roll_ups.services import add_up
-from runs.roll_ups.sql import trigger_names
+from runs.roll_ups.sql import ONE_OF_EACH_KEY, SUMS, trigger_names
 from runs.triggers import drop_triggers
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
 from tests.rounds import examples
@@ -203,6 +204,53 @@ def test_a_program_without_a_server_leaves_few_changes_behind(monkeypatch):
 
     assert not RollUpChange.objects.exists()
     assert is_right()
+
+
+def test_changes_do_not_grow_with_the_runs_that_move_alike():
+    flow_run = make_flow_run("RUNNING")
+    runs = [make_task_run("PENDING", flow_run=flow_run) for _ in range(30)]
+    add_up(NOON)
+    completed = [(*MOVED.values(), dialect().uuid(run.pk)) for run in runs]
+
+    assert update_rows("runs_taskrun", tuple(MOVED), completed, ("id",)) == len(runs)
+
+    assert RollUpChange.objects.count() == 2
+    assert runs_by_state(ALL_TASK_RUNS) == {"COMPLETED": len(runs)}
+    assert is_right()
+
+
+def test_an_update_that_counts_nothing_leaves_no_change():
+    run = make_flow_run("RUNNING")
+    add_up(NOON)
+
+    FlowRun.objects.filter(pk=run.pk).update(name="renamed", hinted_at=NOON)
+
+    assert not RollUpChange.objects.exists()
+
+
+def test_what_triggers_of_an_earlier_version_left_is_counted_once():
+    runs = [make_task_run("PENDING") for _ in range(3)]
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(f"DROP INDEX {ONE_OF_EACH_KEY}")
+    # There and back: as a state that a run only passed through.
+    for change in RollUpChange.objects.order_by("pk"):
+        for sign in (1, -1):
+            RollUpChange.objects.create(**{name: getattr(change, name) for name in KEY}, **sums_of(change, sign))
+
+    replace_triggers()
+
+    TaskRun.objects.filter(pk=runs[0].pk).update(**MOVED)
+    assert runs_by_state(ALL_TASK_RUNS) == {"PENDING": 2, "COMPLETED": 1}
+    assert is_right()
+
+
+MOVED = {"state_type": "COMPLETED", "state_name": "Completed"}
+KEY = ("kind", "minute", "flow", "deployment", "state_type", "state_name")
+
+
+def sums_of(change: RollUpChange, sign: int) -> dict[str, int]:
+    return {name: sign * getattr(change, name) for name in SUMS}
 
 
 def test_tables_that_are_emptied_leave_no_changes():
