@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables
 from runs.roll_ups.services import add_changes
-from runs.roll_ups.sql import CHANGE, counted, names, trigger_names, triggers
+from runs.roll_ups.sql import CHANGE, counted, names, trigger_names, triggers, triggers_of
 from runs.triggers import drop_triggers, missing_triggers, names_there
 
 SECONDS_BETWEEN_WORDS = 5.0
@@ -41,13 +41,20 @@ def replace_triggers() -> None:
         if missing_triggers(cursor, trigger_names()):
             # What follows every migration makes them, and counts.
             return
-        with transaction.atomic():
-            drop_triggers(cursor, trigger_names())
-            if connection.vendor == "sqlite":
+        if connection.vendor == "sqlite":
+            with transaction.atomic():
+                drop_triggers(cursor, trigger_names())
                 # Those of earlier versions left many changes of one key.
                 add_changes()
-            for statement in triggers():
-                cursor.execute(statement)
+                for statement in triggers():
+                    cursor.execute(statement)
+            return
+        for tables in (FLOW_RUNS, TASK_RUNS):
+            # Table by table: whoever writes to both would be waited for while he waits.
+            with transaction.atomic():
+                drop_triggers(cursor, {name: table for name, table in trigger_names().items() if table == tables.runs})
+                for statement in triggers_of(tables):
+                    cursor.execute(statement)
 
 
 def _count_again(cursor: Any) -> None:

@@ -107,7 +107,12 @@ def triggers() -> Iterator[str]:
     if connection.vendor == "sqlite":
         yield f"CREATE UNIQUE INDEX IF NOT EXISTS {ONE_OF_EACH_KEY} ON runs_rollupchange ({', '.join(_KEY)})"
     for tables in (FLOW_RUNS, TASK_RUNS):
-        yield from _sqlite_triggers(tables) if connection.vendor == "sqlite" else _postgresql_triggers(tables)
+        yield from triggers_of(tables)
+
+
+def triggers_of(tables: Tables) -> Iterator[str]:
+    """Return the statements that create the triggers of one table."""
+    yield from _sqlite_triggers(tables) if connection.vendor == "sqlite" else _postgresql_triggers(tables)
 
 
 def trigger_names() -> dict[str, str]:
