@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,39 @@ def rest() -> str:
     return "\n".join(parts)
 
 
+def recorded_events() -> str:
+    from events.recording.catalogue import RECORDED
+
+    parts = [
+        "# Recorded events\n",
+        "The events that Orion records itself, by what they are about. Automations wait for them by name, and their\n"
+        "texts use the rest: `{{ event.payload.due }}`, `{{ event.resource['prefect.state-name'] }}`.\n"
+        "[Events and automations](events.md) says how; programs may report events of their own beside these.\n",
+        NOTE,
+    ]
+    for one in RECORDED:
+        rows = ((f"`{one.prefix}{end}`", cell(moment)) for end, moment in one.events.items())
+        parts += [
+            f"## {one.title}\n",
+            *([f"{one.note}\n"] if one.note else []),
+            table(("event", "when"), rows),
+            table(("it has", ""), _carried(one)),
+        ]
+    return "\n".join(parts)
+
+
+def _carried(one: Any) -> Iterator[tuple[object, ...]]:
+    def listed(names: Iterable[str], at_times: Iterable[str] = ()) -> str:
+        words = [*(f"`{name}`" for name in names), *(f"`{name}` (in some cases)" for name in at_times)]
+        return ", ".join(words) or "none"
+
+    yield "resource", f"`{one.resource}.<id>`"
+    yield "its labels", listed(one.labels, one.at_times)
+    always = [role for role in one.related if not role.startswith("(")]
+    yield "related, by role", listed(always, [role.strip("()") for role in one.related if role.startswith("(")])
+    yield "payload", listed(one.payload, one.payload_at_times)
+
+
 def rules() -> str:
     from orchestration.core.document import document
 
@@ -211,6 +244,7 @@ def settings() -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "errors": errors,
+    "recorded-events": recorded_events,
     "rest": rest,
     "rules": rules,
     "settings": settings,

@@ -6,18 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from events.automations.core.matching import fits, is_named
+from events.recording.catalogue import closed_kinds
 from orionflow.contract.kinds import RESOURCE_ID
 
 # Whatever is run goes through these.
 EVERY_RUN = ("prefect.flow-run.Scheduled", "prefect.flow-run.Pending", "prefect.flow-run.Running")
-_STATUSES = ("ready", "not-ready", "paused")
 # Of these kinds only the server itself speaks, and says nothing else.
-EMITTED: Mapping[str, Sequence[str]] = {
-    "prefect.work-queue.": _STATUSES,
-    "prefect.work-pool.": _STATUSES,
-    "prefect.deployment.": ("ready", "not-ready"),
-    "prefect.automation.": ("triggered", "action.executed", "action.failed"),
-}
+EMITTED: Mapping[str, Sequence[str]] = closed_kinds()
 
 
 def endless(columns: Mapping[str, Any]) -> str | None:
