@@ -25,7 +25,7 @@ RENEW = os.environ.get("ORION_RENEW_OUTPUTS") == "1"
 _INSTALLS = re.compile(r"python3? -m venv |source \S*activate|pip install ")
 _END = "«end of a command»"
 # A command may fail where the page shows that it does.
-_FAILS = re.compile(r"Error|[Ff]ailed|Crashed|exit|refused")
+_FAILS = re.compile(r"[Ee]rror|[Ff]ailed|Crashed|exit|refused")
 # As seen and as matched: what differs from one day to the next.
 VARIABLE = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", r"[0-9a-f-]{36}"),
@@ -40,18 +40,21 @@ VARIABLE = (
 
 
 class Session:
-    """A shell in an empty folder, with a home of its own."""
+    """A shell in an empty folder, with a home of its own; its commands are those of this environment.
 
-    def __init__(self, folder: Path, home: Path) -> None:
-        self.folder, self.port = folder, lasting_port()
+    With `installing` nothing is installed yet, as on the machine of somebody new: what the page says is installed.
+    """
+
+    def __init__(self, folder: Path, home: Path, *, installing: bool = False) -> None:
+        self.folder, self.port, self.installing = folder, lasting_port(), installing
         self.servers: list[subprocess.Popen[bytes]] = []
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_", "COLUMNS"))
-        }
+        ours = ("ORION_", "DJANGO_", "COLUMNS", "VIRTUAL_ENV", "PYTHON")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        here = Path(sys.executable).parent
+        others = [place for place in kept["PATH"].split(os.pathsep) if Path(place) != here]
         self.environment = kept | {
-            "ORION_HOME": str(home),
-            "HOME": str(folder),
-            "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
+            **({"HOME": str(home)} if installing else {"HOME": str(folder), "ORION_HOME": str(home)}),
+            "PATH": os.pathsep.join([str(Path(sys.base_prefix, "bin") if installing else here), *others]),
             "COLUMNS": "110",
             "TZ": "UTC",
             "NO_COLOR": "1",
@@ -77,26 +80,36 @@ class Session:
         typed = typed.replace("4200", str(self.port))
         if re.match(r"orion server start\b", typed):
             return self._serve(typed), 0
+        printed, code = self._typed(typed)
+        return self._readable(printed), code
+
+    def _typed(self, typed: str) -> tuple[str, int]:
         assert self.shell.stdin is not None
         assert self.shell.stdout is not None
-        self.shell.stdin.write(f"{typed}\necho; echo '{_END}' $?\n")
+        self.shell.stdin.write(f"{typed}\nended=$?; echo; echo '{_END}' $ended\n")
         self.shell.stdin.flush()
         printed: list[str] = []
         for line in self.shell.stdout:
             if line.startswith(_END):
-                return self._readable("".join(printed)), int(line.split()[-1])
+                return "".join(printed), int(line.split()[-1])
             printed.append(line)
         raise AssertionError(f"the shell ended: {typed}\n{''.join(printed)}")
 
     def _serve(self, typed: str) -> str:
         words = [*typed.partition("#")[0].split(), "--port", str(self.port)]
         log = (self.folder / ".server.log").open("wb")
+        # In a terminal of its own, in the same folder and with the same environment.
+        environment = self.environment | {"PATH": self._typed("echo $PATH")[0].strip()}
         self.servers.append(
-            subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+            subprocess.Popen(words, cwd=self.place(), env=environment, stdout=log, stderr=subprocess.STDOUT)
         )
         log.close()
         self.wait_for_server()
         return ""
+
+    def place(self) -> Path:
+        """The folder in which the reader is by now."""
+        return Path(self._typed("pwd")[0].strip())
 
     def wait_for_server(self) -> None:
         until = time.monotonic() + 60
@@ -116,7 +129,7 @@ def follow(page: Path, session: Session) -> Iterator[str]:
     """Do what the page asks for, and yield where it differs from what happens."""
     for block in blocks_of(page):
         if block.saved_as:
-            file = session.folder / block.saved_as
+            file = session.place() / block.saved_as
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text)
         elif block.language in ("console", "sh"):
@@ -125,7 +138,7 @@ def follow(page: Path, session: Session) -> Iterator[str]:
 
 
 def _follow(block: Block, command: Command, session: Session) -> Iterator[str]:
-    if _INSTALLS.match(command.typed):
+    if _INSTALLS.match(command.typed) and not session.installing:
         return
     printed, code = session.type(command.typed)
     if RENEW and command.output:

@@ -36,7 +36,21 @@ ELSEWHERE = {"python", "console", "sh", "bash", "text", "html", "css", "js", "mj
 CONSOLES = [block for block in every_block("console", "sh", "bash") if block.page.name != "commands.md"]
 FOLLOWED = [
     ROOT / "docs" / f"{name}.md"
-    for name in ("tutorial", "howto/limits", "howto/calendars", "howto/from-cron", "howto/other-languages")
+    for name in (
+        "tutorial",
+        "howto/backfill",
+        "howto/caching",
+        "howto/calendars",
+        "howto/from-cron",
+        "howto/limits",
+        "howto/logging",
+        "howto/other-languages",
+        "howto/parameters",
+        "howto/retries",
+        "howto/schedules",
+        "howto/secrets",
+        "howto/side-by-side",
+    )  # fmt: skip
 ]
 
 
