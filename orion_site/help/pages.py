@@ -12,9 +12,9 @@ from django.template.response import TemplateResponse
 from django.urls import get_script_prefix
 
 from orion_site.accounts.permissions import Action, requires
-from orion_site.help.contents import Page, Section, every_page, sections
-from orion_site.help.rendering import Passage, Rendered, path_of, rendered
-from orion_site.help.searching import hits
+from orion_site.help.contents import Section, every_page, sections
+from orion_site.help.rendering import Rendered, passages, path_of, rendered
+from orion_site.help.searching import Entry, hits, indexed
 
 LONGEST = 200
 
@@ -25,7 +25,7 @@ def help_index(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()[:LONGEST]
     if not text:
         return _shown(request, "")
-    context = _context() | {"text": text, "hits": hits(text, _searched(get_script_prefix()))}
+    context = _context() | {"text": text, "hits": hits(text, _searched())}
     return TemplateResponse(request, "help/search.html", context)
 
 
@@ -68,5 +68,5 @@ def _rendered(path: str, prefix: str, changed: int) -> Rendered:
 
 
 @lru_cache(maxsize=1)
-def _searched(prefix: str) -> Sequence[tuple[Page, Sequence[Passage]]]:
-    return [(page, _rendered(page.path, prefix, _changed(page.path)).passages) for page in every_page(_root())]
+def _searched() -> Sequence[Entry]:
+    return indexed([(page, passages(_root(), page.path)) for page in every_page(_root())])

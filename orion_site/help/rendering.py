@@ -21,6 +21,7 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
+from orion_site.help.colouring import coloured
 from orion_site.help.contents import INDEX, every_page
 from orion_site.help.python_names import filled_in
 
@@ -46,24 +47,36 @@ class Passage:
 class Rendered:
     html: SafeString
     headings: Sequence[Heading]
-    passages: Sequence[Passage]
 
 
 def rendered(root: Path, path: str) -> Rendered:
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    parser.core.ruler.push("alerts", _mark_alerts)
-    parser.core.ruler.push("headings", _anchor_headings)
-    parser.core.ruler.push("links", _lead_links)
-    pages = {page.path: page.name for page in every_page(root)}
-    environment: dict[str, Any] = {"root": root, "path": path, "pages": pages, "anchors": set[str]()}
+    parser, environment = _parser(), _environment(root, path)
     tokens = parser.parse(filled_in((root / path).read_text(encoding="utf-8")), environment)
     html = parser.renderer.render(tokens, parser.options, environment)
     # What scrolls sideways is reached by the keyboard. Text has no angle bracket left that these could be mistaken for.
     html = html.replace("<pre>", '<pre tabindex="0">')
     html = html.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace("</table>", "</table></div>")
-    passages = _passages(tokens)
     # Built by the parser, which passes no HTML on.
-    return Rendered(mark_safe(html), [one.heading for one in passages], passages)  # noqa: S308
+    return Rendered(mark_safe(html), [one.heading for one in _passages(tokens)])  # noqa: S308
+
+
+def passages(root: Path, path: str) -> Sequence[Passage]:
+    """Read what a page says, heading by heading, without making HTML of it."""
+    text = filled_in((root / path).read_text(encoding="utf-8"))
+    return _passages(_parser().parse(text, _environment(root, path)))
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "highlight": coloured}).enable(["table", "strikethrough"])
+    parser.core.ruler.push("alerts", _mark_alerts)
+    parser.core.ruler.push("headings", _anchor_headings)
+    parser.core.ruler.push("links", _lead_links)
+    return parser
+
+
+def _environment(root: Path, path: str) -> dict[str, Any]:
+    pages = {page.path: page.name for page in every_page(root)}
+    return {"root": root, "path": path, "pages": pages, "anchors": set[str]()}
 
 
 def slug(text: str) -> str:

@@ -1,8 +1,13 @@
-"""Search in the documentation: passages that have all the words, those with them in their heading first."""
+"""Search in the documentation: passages that have every word, those first that are about them.
+
+A reader who types a word or two wants to do something. So words in titles count most, and pages that show a task come
+before those that list or explain.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +16,49 @@ from orion_site.help.rendering import Passage, address_of
 
 # So much of a passage is shown around the first word that was found, and so many passages.
 AROUND, MOST = 90, 40
+# What a word counts in the title of a page, in what the index says of it, in a heading, and at most in the text.
+TITLE, ABOUT, HEADING, TEXT = 8.0, 5.0, 4.0, 2.0
+# By the first folder of a page.
+WEIGHTS = {"howto": 1.25, "reference": 1.0, "explanation": 0.8, "maintainers": 0.4, "decisions": 0.3}
+OF_OTHERS = 1.1
+# They say nothing of what is looked for.
+STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "can",
+        "do",
+        "does",
+        "for",
+        "from",
+        "how",
+        "i",
+        "in",
+        "is",
+        "it",
+        "my",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "to",
+        "was",
+        "what",
+        "when",
+        "with",
+    ]
+)
+_WORD = re.compile(r"[a-z0-9]+")
+_SUFFIXES = (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""), ("e", ""))
+# Shorter words stay as they are: `is`, `aws`, `timed`.
+SHORTEST_STEM = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +69,83 @@ class Hit:
     excerpt: str
 
 
-def hits(text: str, pages: Sequence[tuple[Page, Sequence[Passage]]]) -> Sequence[Hit]:
-    wanted = [word.lower() for word in re.findall(r"\S+", text)]
-    if not wanted:
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A passage with its words counted, so that a search reads no text twice."""
+
+    page: Page
+    passage: Passage
+    title: frozenset[str]
+    about: frozenset[str]
+    heading: frozenset[str]
+    body: Counter[str]
+    everything: str
+
+
+def indexed(pages: Sequence[tuple[Page, Sequence[Passage]]]) -> Sequence[Entry]:
+    return [_entry(page, passage) for page, passages in pages for passage in passages]
+
+
+def hits(text: str, entries: Sequence[Entry]) -> Sequence[Hit]:
+    words = re.findall(r"\S+", text.lower())
+    if not words:
         return []
-    ranked = sorted(_ranked(wanted, pages), key=lambda one: one[0])
-    return [hit for _, hit in ranked[:MOST]]
+    wanted = [word for word in words if word not in STOP_WORDS] or words
+    ranked = sorted(_ranked(wanted, entries), key=lambda one: -one[0])
+    return [_hit(entry, wanted) for _, entry in ranked[:MOST]]
 
 
-def _ranked(wanted: Sequence[str], pages: Sequence[tuple[Page, Sequence[Passage]]]) -> Iterator[tuple[int, Hit]]:
-    for page, passages in pages:
-        for passage in passages:
-            title, body = f"{page.title} {passage.heading.text}".lower(), passage.text.lower()
-            if all(word in title or word in body for word in wanted):
-                missed = sum(word not in title for word in wanted)
-                address = f"{address_of(page.name)}#{passage.heading.anchor}"
-                yield missed, Hit(page.title, passage.heading.text, address, _excerpt(passage.text, wanted))
+def _entry(page: Page, passage: Passage) -> Entry:
+    heading = passage.heading.text
+    return Entry(
+        page,
+        passage,
+        title=frozenset(_stems(page.title)),
+        about=frozenset(_stems(page.about)) if passage.heading.level == 1 else frozenset(),
+        heading=frozenset(_stems(heading)),
+        body=Counter(_stems(passage.text)),
+        everything=f"{page.title} {page.about} {heading} {passage.text}".lower(),
+    )
+
+
+def _ranked(wanted: Sequence[str], entries: Sequence[Entry]) -> Iterator[tuple[float, Entry]]:
+    asked = [(word, list(_stems(word))) for word in wanted]
+    for entry in entries:
+        scores = [_score(word, stems, entry) for word, stems in asked]
+        if all(scores):
+            yield sum(scores) * WEIGHTS.get(entry.page.path.partition("/")[0], OF_OTHERS), entry
+
+
+def _score(word: str, stems: Sequence[str], entry: Entry) -> float:
+    """How much a passage is about a word; a part of a word, or signs such as `@last`, are found, and count least."""
+    found = 0.01 if word in entry.everything else 0.0
+    for stem in stems:
+        found += TITLE * (stem in entry.title) + ABOUT * (stem in entry.about) + HEADING * (stem in entry.heading)
+        # The tenth mention says little more than the third.
+        found += TEXT * entry.body[stem] / (entry.body[stem] + 2)
+    return found
+
+
+def _stems(text: str) -> Iterator[str]:
+    """The words of a text without their suffixes: `retries` and `retry` are one word."""
+    for word in _WORD.findall(text.lower()):
+        yield _stem(word)
+
+
+def _stem(word: str) -> str:
+    for end, instead in _SUFFIXES:
+        stem = word.removesuffix(end) + instead
+        if word.endswith(end) and len(stem) >= SHORTEST_STEM:
+            # `logging` is of `log`, but `calling` of `call`.
+            return stem[:-1] if end in ("ing", "ed") and stem[-1] == stem[-2] and stem[-1] not in "ls" else stem
+    return word
+
+
+def _hit(entry: Entry, wanted: Sequence[str]) -> Hit:
+    heading = entry.passage.heading
+    # The first heading is the page.
+    address = address_of(entry.page.name) + (f"#{heading.anchor}" if heading.level > 1 else "")
+    return Hit(entry.page.title, heading.text, address, _excerpt(entry.passage.text, wanted))
 
 
 def _excerpt(text: str, wanted: Sequence[str]) -> str:

@@ -74,6 +74,55 @@ def test_the_search_finds_passages_by_all_of_their_words(browser: Client):
     assert "No passage has all of these words" in browser.get("/help", {"q": "qwertz"}).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("text", "page"),
+    [
+        ("retry", "howto/retries"),
+        ("schedule", "howto/schedules"),
+        ("cron", "howto/schedules"),
+        ("crontab", "howto/from-cron"),
+        ("cache", "howto/caching"),
+        ("slack", "howto/notifications"),
+        ("mail", "howto/notifications"),
+        ("limit", "howto/limits"),
+        ("secret", "howto/secrets"),
+        ("password", "howto/secrets"),
+        ("parameters", "howto/parameters"),
+        ("backfill", "howto/backfill"),
+        ("test a flow", "howto/testing"),
+        ("docker", "howto/containers"),
+        ("kubernetes", "howto/containers"),
+        ("git", "howto/code"),
+        ("approve", "howto/approval"),
+        ("how do I upgrade", "howto/upgrade"),
+        ("back up", "howto/back-up"),
+        ("postgresql", "howto/postgresql-and-redis"),
+        ("nginx", "howto/nginx"),
+        ("prometheus", "howto/observability"),
+        ("airflow", "howto/from-airflow"),
+        ("holidays", "howto/calendars"),
+        ("logging", "howto/logging"),
+        ("artifacts", "howto/logging"),
+        ("concurrency", "howto/limits"),
+        ("timeout", "howto/long-flows"),
+        ("roles", "reference/security"),
+        ("rules", "reference/rules"),
+        ("why does my run not start", "howto/why"),
+    ],
+)
+def test_the_page_that_a_reader_expects_is_found_first(browser: Client, text: str, page: str):
+    found = browser.get("/help", {"q": text}).content.decode()
+
+    first = re.search(r'<ul class="manual-hits">\s*<li>\s*<a href="/help/([^"#]+)', found)
+    assert first is not None
+    assert first[1] == page
+
+
+def test_a_part_of_a_word_and_signs_are_found(browser: Client):
+    for text in ("_DATABASE_U", "@last-failed", "task_input"):
+        assert '<ul class="manual-hits">' in browser.get("/help", {"q": text}).content.decode(), text
+
+
 @pytest.mark.parametrize("name", ["nothing", "../README", "tutorial.md", "images/home.png", "%00", "tutorial/.."])
 def test_what_is_no_page_is_not_found(browser: Client, name: str):
     assert browser.get(f"/help/{name}").status_code in (400, 404)
@@ -105,11 +154,26 @@ def test_notes_headings_and_links_are_as_on_the_site(tmp_path: Path):
     assert "&lt;b&gt;bold" in html
 
 
+def test_code_has_colours_and_what_is_in_it_stays_text(tmp_path: Path):
+    (tmp_path / "README.md").write_text(
+        "# One\n\n```python\ndef f(): return '<b>'\n```\n\n```console\n$ orion run\n<b>\n```\n\n```text\n<b>\n```\n\n"
+        "```unheard-of\n<b>\n```\n"
+    )
+
+    html = rendered(tmp_path, "README.md").html
+
+    assert '<span class="k">def</span>' in html
+    assert '<span class="gp">$ </span>' in html
+    assert html.count("&lt;b&gt;") == 4
+    assert "<b>" not in html
+
+
 def test_names_of_the_sdk_come_with_their_signature_and_text(browser: Client):
-    page = browser.get("/help/reference/python").content.decode()
+    page = re.sub(r"</?span[^>]*>", "", browser.get("/help/reference/python").content.decode())
 
     assert "run_deployment(" in page
     assert "&quot;str&quot;" not in page
+    assert "&#x27;str&#x27;" not in page
     assert "Make a function a flow." in page
     assert "::: " not in page
 
