@@ -16,7 +16,7 @@ from orion_site.help.rendering import Passage, address_of
 
 # So much of a passage is shown around the first word that was found, and so many passages.
 AROUND, MOST = 90, 40
-# What a word counts in the title of a page, in what the index says of it, in a heading, and at most in the text.
+# What a word counts in the title of a page, in what the index says of the page, in a heading, and at most in the text.
 TITLE, ABOUT, HEADING, TEXT = 8.0, 5.0, 4.0, 2.0
 # By the first folder of a page.
 WEIGHTS = {"howto": 1.25, "reference": 1.0, "explanation": 0.8, "maintainers": 0.4, "decisions": 0.3}
@@ -101,7 +101,7 @@ def _entry(page: Page, passage: Passage) -> Entry:
         page,
         passage,
         title=frozenset(_stems(page.title)),
-        about=frozenset(_stems(page.about)) if passage.heading.level == 1 else frozenset(),
+        about=frozenset(_stems(f"{page.title} {page.about}")) if passage.heading.level == 1 else frozenset(),
         heading=frozenset(_stems(heading)),
         body=Counter(_stems(passage.text)),
         everything=f"{page.title} {page.about} {heading} {passage.text}".lower(),
