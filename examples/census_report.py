@@ -78,7 +78,7 @@ def tasks(client: OrionClient, flow_run_id: UUID) -> Table:
 
 
 def retried(client: OrionClient, flow_run_id: UUID) -> Table:
-    table = Table(title="Why the first look was repeated", title_justify="left")
+    table = Table(title="Why the task 'discover' ran twice", title_justify="left")
     for column in ("state", "reason"):
         table.add_column(column)
     found = client.read_task_runs(

@@ -31,6 +31,8 @@ def main() -> None:
                 base_url=address, viewport=SIZE, color_scheme="dark" if scheme == "dark" else "light"
             )
             page = context.new_page()
+            # On a machine that has much else to do.
+            page.set_default_timeout(300_000)
             for name, shown in SHOWN.items():
                 page.goto(pages[shown])
                 page.wait_for_timeout(500)
