@@ -105,12 +105,13 @@ def in_common(chosen: Sequence[SampledRun], others: Sequence[SampledRun]) -> InC
         which = f"There are too few {few} runs to compare: at least {FEWEST_RUNS} are needed."
         return InCommon(len(chosen), len(others), not_compared=[which])
     number = len(chosen)
+    are_chosen = frozenset(range(number))
     runs = _by_value([*chosen, *others])
     not_compared: list[str] = []
     candidates: list[tuple[str, str, frozenset[int], int, int]] = []
     for dimension, values in runs.items():
-        known = {place for places in values.values() for place in places}
-        known_chosen = sum(place < number for place in known)
+        known = frozenset[int]().union(*values.values())
+        known_chosen = len(known & are_chosen)
         least = min(known_chosen / number, (len(known) - known_chosen) / len(others))
         if least < KNOWN_ENOUGH:
             missing = len(chosen) + len(others) - len(known)
@@ -122,7 +123,7 @@ def in_common(chosen: Sequence[SampledRun], others: Sequence[SampledRun]) -> InC
             candidates += [
                 (dimension, value, frozenset(places), known_chosen, of_others) for value, places in values.items()
             ]
-    found, tested = _tested(candidates, number)
+    found, tested = _tested(candidates, are_chosen)
     return InCommon(number, len(others), _without_twins(found, number), tested, not_compared)
 
 
@@ -149,7 +150,7 @@ def _by_value(runs: Sequence[SampledRun]) -> dict[str, dict[str, list[int]]]:
         del texts[dimension]
     for dimension, places_of in texts.items():
         if dimension.startswith(MAY_BE_ABSENT):
-            present = {place for places in places_of.values() for place in places}
+            present = set[int]().union(*places_of.values())
             if absent := [place for place in range(len(runs)) if place not in present]:
                 places_of["no" if dimension.startswith(TAG) else NOT_SET] = absent
     return texts
@@ -179,7 +180,7 @@ def _number(value: float) -> str:
 
 
 def _tested(
-    candidates: Iterable[tuple[str, str, frozenset[int], int, int]], number: int
+    candidates: Iterable[tuple[str, str, frozenset[int], int, int]], are_chosen: frozenset[int]
 ) -> tuple[list[tuple[Finding, frozenset[int]]], int]:
     """Test each value that could be found at all, and correct for how many these are (Bonferroni, after Tarone)."""
     chances = []
@@ -194,7 +195,7 @@ def _tested(
         tested -= 1
     found = []
     for _, (dimension, value, places, of_chosen, of_others) in chances[:tested]:
-        with_it = sum(place < number for place in places)
+        with_it = len(places & are_chosen)
         p = p_value(with_it, of_chosen, len(places) - with_it, of_others) * tested
         if p < CERTAINTY:
             found.append((Finding(dimension, value, with_it, of_chosen, len(places) - with_it, of_others, p), places))
