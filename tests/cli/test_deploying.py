@@ -350,6 +350,15 @@ def test_schedules_are_added_paused_previewed_and_cleared(orion):
     assert json.loads(orion("dep", "schedule", "ls", "test", "-o", "json").out) == []
 
 
+@pytest.mark.parametrize("end", ["2026-11-20T02:00", "2026-11-21T22:00"])
+def test_stretch_of_a_calendar_that_ends_before_it_begins_is_refused(orion, end):
+    answer = orion("calendar", "create", "works", "--from", "2026-11-21T22:00", "--to", end)
+
+    assert answer.code == 2
+    assert f"--to {end} is not after --from 2026-11-21T22:00" in answer.err
+    assert json.loads(orion("calendar", "ls", "-o", "json").out) == []
+
+
 def test_calendar_that_a_schedule_names_cannot_be_deleted(orion):
     orion("deploy", "-n", "test")
     made = orion("calendar", "create", "closed", "--day", "2026-12-24", "--day", "2026-12-25")

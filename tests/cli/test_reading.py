@@ -232,6 +232,13 @@ def test_a_raw_request_prints_the_answer(home):
     assert json.loads(answer.out)[0]["name"] == "twin"
 
 
+def test_a_raw_request_needs_no_slash_at_its_end(orion):
+    answer = orion("api", "POST", "/flows", "-d", '{"name": "without a slash"}')
+
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["name"] == "without a slash"
+
+
 def test_bad_input_of_a_raw_request_names_the_field(orion):
     answer = orion("api", "POST", "/flow_runs/filter", "-d", '{"limit": -1}')
 

@@ -145,10 +145,20 @@ def explained(error: Exception) -> CommandFailed:
     return _of_the_sdk(error) or _unforeseen(error)
 
 
+# What click says of values in the words of its types.
+_PLAIN_WORDS = (
+    (re.compile(r"is not a valid integer(?: range)?\.$"), "is not a whole number."),
+    (re.compile(r"is not a valid float(?: range)?\.$"), "is not a number."),
+    (re.compile(r"does not match the format '%Y-%m-%d'\.$"), "is not a day; write it as 2026-12-24."),
+)
+
+
 def _usage(error: click.UsageError) -> CommandFailed:
     path = error.ctx.command_path if error.ctx else "orion"
     fix = getattr(error, "fix", "") or _proposal(error) or f"{path} --help"
     what = f"No such option: {error.option_name}" if isinstance(error, click.NoSuchOption) else error.format_message()
+    for pattern, words in _PLAIN_WORDS:
+        what = pattern.sub(words, what)
     return CommandFailed(ExitCode.USAGE, what, fix=fix)
 
 

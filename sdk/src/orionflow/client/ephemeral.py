@@ -47,6 +47,8 @@ class WsgiReply:
         self.content += part
 
 
+# The application answers so when a path lacks its last slash, or has one too many.
+_ANOTHER_SPELLING = 307
 _BASE_ENVIRON: dict[str, Any] = {
     "SERVER_NAME": "ephemeral.orion",
     "SERVER_PORT": "80",
@@ -152,7 +154,12 @@ class InProcessServer:
         application = self.application()
         if not hasattr(self._ends, "sentinel"):
             self._watch_thread(application)
-        return call_application(application, method, path, query, headers, body)
+        reply = call_application(application, method, path, query, headers, body)
+        if reply.status == _ANOTHER_SPELLING and reply.headers.get("location", "").startswith("/"):
+            # As HTTP clients do.
+            path, _, query = reply.headers["location"].partition("?")
+            reply = call_application(application, method, path, query, headers, body)
+        return reply
 
     def _watch_thread(self, application: Application) -> None:
         closer = getattr(application, "thread_closer", None)
