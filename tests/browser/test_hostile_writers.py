@@ -1,4 +1,4 @@
-"""Markup that an operator and an agent wrote, opened by an admin in a real browser: nothing of it runs."""
+"""Markup that others wrote, opened in a real browser by an admin, an operator and a viewer: nothing of it runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests import warm
+from tests.browser.houses import House, furnished_server, is_page
 from tests.homes import ROOT
 from tests.security.askers import PASSWORD
 from tests.security.hostile import everything_hostile
@@ -26,14 +28,16 @@ django.setup()
 from orion_site.accounts.users import create_user
 from tests.security.askers import PASSWORD, key_of, user_with
 from tests.services.dispatching import make_deployment, make_queue
-create_user(name="ada", password=PASSWORD, roles=["admin"])
+for role in ("admin", "operator", "viewer"):
+    create_user(name=f"an-{role}", password=PASSWORD, roles=[role])
 keys = {role: key_of(user_with(role)) for role in ("operator", "agent")}
 print(json.dumps({**keys, "deployment": str(make_deployment(make_queue()).pk)}))
 """
+ROLES = ("admin", "operator", "viewer")
 # Had anything of it run, the page would know.
 SPY = "window.hacked = () => { document.documentElement.dataset.hacked = 'yes' }"
 LEFT = """document.documentElement.dataset.hacked
-  || document.querySelectorAll("[onerror], [onload], [onmouseover]").length"""
+  || document.querySelectorAll("[onerror], [onload], [onmouseover], hr[evil]").length"""
 LINKS = "[...document.querySelectorAll('a[href]')].map((one) => one.href)"
 
 
@@ -49,16 +53,28 @@ class Written:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
     home = tmp_path_factory.mktemp("hostile")
     with running_server(home, "--no-services") as server:
-        variables = environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings")
-        made = warm.run(
-            [sys.executable, "-c", MAKE], env=variables, cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        keys = json.loads(made.stdout.splitlines()[-1])
+        keys = made_in(home)
         operator, agent = (caller(server, keys[role]) for role in ("operator", "agent"))
         queues = {"name": "a", "incarnation": keys["deployment"], "work_queues": ["q"], "host": "h"}
         agent("POST", "/api/agents/", queues)
         runs = list(everything_hostile(operator, agent, keys["deployment"]))
         yield Written(f"http://127.0.0.1:{server.port}", runs)
+
+
+@pytest.fixture(scope="module")
+def evil_house_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    home = tmp_path_factory.mktemp("evil-by-roles")
+    with furnished_server(home, "evil") as house:
+        made_in(home)
+        yield house
+
+
+def made_in(home: Path) -> dict[str, str]:
+    """Users of each role, whose keys there are for an operator and an agent, and the id of a deployment."""
+    variables = environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings")
+    made = warm.run([sys.executable, "-c", MAKE], env=variables, cwd=ROOT, capture_output=True, text=True, check=True)
+    found: dict[str, str] = json.loads(made.stdout.splitlines()[-1])
+    return found
 
 
 def caller(server: RunningServer, key: str) -> Callable[[str, str, Any], Any]:
@@ -72,27 +88,63 @@ def caller(server: RunningServer, key: str) -> Callable[[str, str, Any], Any]:
     return call
 
 
-def signed_in(chromium: Browser, address: str) -> Page:
+def signed_in(chromium: Browser, address: str, role: str, below: str = "") -> Page:
     page = chromium.new_context(base_url=address).new_page()
+    # On a busy machine it takes long to compare a password.
+    page.set_default_timeout(120_000)
     page.add_init_script(SPY)
-    page.goto("/login")
-    page.fill("input[name=username]", "ada")
+    page.goto(f"{below}/login")
+    page.fill("input[name=username]", f"an-{role}")
     page.fill("input[name=password]", PASSWORD)
     with page.expect_navigation():
         page.locator("main button[type=submit], form button[type=submit]").last.click()
     return page
 
 
-@pytest.mark.parametrize(
-    "most", [pytest.param(8, marks=pytest.mark.short), pytest.param(150, marks=pytest.mark.everywhere)]
-)
-@pytest.mark.timeout(900)
-def test_nothing_that_others_wrote_runs_in_the_browser_of_an_admin(chromium: Browser, written: Written, most: int):
-    page = signed_in(chromium, written.address)
+def what_is_said(page: Page) -> list[str]:
+    """Collect what the console says from now on, and dialogs, which nothing of ours opens."""
     said: list[str] = []
     page.on("console", lambda one: said.append(f"{page.url}: {one.text}") if one.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: said.append(f"{page.url}: {error}"))
     page.on("dialog", lambda dialog: (said.append(f"{page.url}: a dialog"), dialog.dismiss()))
+    return said
+
+
+def what_got_through(page: Page) -> list[str]:
+    """Markup that became elements or links of the page that is shown, with all details open."""
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+    links = [one for one in page.evaluate(LINKS) if isinstance(one, str)]
+    scripts = [one for one in links if re.match(r"(?i)(javascript|data|vbscript):", one)]
+    return [f"{page.url}: {one}" for one in (*scripts, *(["markup"] if page.evaluate(LEFT) else []))]
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("walk", ["a few pages", pytest.param("every page", marks=pytest.mark.everywhere)])
+@pytest.mark.parametrize("role", ROLES)
+def test_no_name_runs_on_any_page_whoever_looks(chromium: Browser, evil_house_with_users: House, role: str, walk: str):
+    page = signed_in(chromium, evil_house_with_users.address, role)
+    said, wrong, seen = what_is_said(page), list[str](), 0
+
+    for path in evil_house_with_users.paths(walk):
+        if is_page(page.context, path):
+            page.goto(path)
+            wrong += what_got_through(page)
+            seen += 1
+
+    assert (wrong, said) == ([], [])
+    assert seen >= 5
+    page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("role", "most"),
+    [pytest.param("admin", 8, marks=pytest.mark.short)]
+    + [pytest.param(role, 150, marks=pytest.mark.everywhere) for role in ROLES],
+)
+@pytest.mark.timeout(900)
+def test_nothing_that_others_wrote_runs(chromium: Browser, written: Written, role: str, most: int):
+    page = signed_in(chromium, written.address, role)
+    said = what_is_said(page)
     run = f"{written.address}/runs/{written.runs[0]}"
     ahead = [f"{run}?tab={tab}" for tab in ("log", "tasks", "artifacts", "parameters", "graph", "history")]
     ahead += [f"{written.address}{path}" for path in ("/runs", "/artifacts", "/audit", "/search?q=img", "/deployments")]
@@ -107,15 +159,11 @@ def test_nothing_that_others_wrote_runs_in_the_browser_of_an_admin(chromium: Bro
         kinds[kind] = kinds.get(kind, 0) + 1
         seen.add(address)
         answer = page.request.head(address)
-        if "content-disposition" in answer.headers or "html" not in answer.headers.get("content-type", ""):
+        if not answer.ok or "content-disposition" in answer.headers or "html" not in answer.headers["content-type"]:
             continue
         page.goto(address)
-        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
-        if page.evaluate(LEFT):
-            wrong.append(address)
-        links = [one for one in page.evaluate(LINKS) if isinstance(one, str)]
-        wrong += [f"{address}: {one}" for one in links if re.match(r"(?i)(javascript|data|vbscript):", one)]
-        ahead += links
+        wrong += what_got_through(page)
+        ahead += [one for one in page.evaluate(LINKS) if isinstance(one, str)]
 
     assert (wrong, said) == ([], [])
     assert len(seen) == most or not ahead
