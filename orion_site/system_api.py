@@ -103,7 +103,7 @@ class Me(TypedDict):
 
 
 class ReadMe(Operation):
-    """Who asks, by what that was proved (a key, or a session), and what may be done."""
+    """Return the current user, how they were authenticated (a key, or a session), and their rights."""
 
     method = "GET"
     action_required = Action.PROBE

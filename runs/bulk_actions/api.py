@@ -114,7 +114,7 @@ class ReadBulkAction(Operation):
 
 
 class StopBulkAction(Operation):
-    """Stop a bulk action; what was changed stays. What was changed stays changed; one that has ended stays as it is."""
+    """Stop a bulk action. What was changed stays changed; one that has ended stays as it is."""
 
     method = "POST"
     action_required = Action.CHANGE_RUNS
@@ -125,7 +125,7 @@ class StopBulkAction(Operation):
 
 
 class FilterBulkRuns(Operation):
-    """List the flow runs of a bulk action in the order in which they are tried, with what each came to."""
+    """List the flow runs of a bulk action in order, with their outcomes."""
 
     method = "POST"
     action_required = Action.READ_RUNS

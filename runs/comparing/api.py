@@ -20,7 +20,7 @@ NO_GOOD_RUN = "No earlier run of the same deployment or flow completed; name the
 
 
 class DiffFlowRuns(Operation):
-    """Say what differs between a flow run and `base`, by default the last good run of its deployment or flow."""
+    """Compare a flow run with `base`, by default the last good run of its deployment or flow."""
 
     method = "GET"
     action_required = Action.READ_RUNS

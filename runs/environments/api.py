@@ -20,7 +20,7 @@ EnvironmentOut = Annotated[dict[str, Any], Shaped(contract.Environment)]
 
 
 class StoreEnvironment(Operation):
-    """Store what a program is executed by: Python, packages, the commit of its code. Runs name it by its digest."""
+    """Store the environment of a program: Python, packages, the commit of its code. Runs refer to its digest."""
 
     method = "POST"
     action_required = Action.REPORT_RUNS

@@ -18,7 +18,7 @@ InCommonOut = Annotated[dict[str, Any], Shaped(contract.InCommon)]
 
 
 class FindWhatIsCommon(RunQuestion):
-    """Say what the flow runs that a filter finds have in common that the others of their flows have not."""
+    """Return what the flow runs of a filter have in common that other runs of their flows do not."""
 
     answers = {200: InCommonOut}
 

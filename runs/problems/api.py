@@ -106,7 +106,7 @@ class ReadProblem(Operation):
 
 
 class ReadWaiting(Operation):
-    """List what runs wait for that are due and that nobody has started in time: a group for each reason."""
+    """List what late runs wait for: a group for each reason."""
 
     method = "GET"
     action_required = Action.READ_RUNS
@@ -176,7 +176,7 @@ class RetryProblem(Operation):
 
 
 class MuteProblem(Operation):
-    """Let a problem concern nobody: until it grows, until another version fails by it, until a moment, or forever."""
+    """Mute a problem until it grows, until another version fails by it, until a time, or forever."""
 
     method = "POST"
     action_required = Action.CHANGE_RUNS
@@ -195,7 +195,7 @@ class MuteProblem(Operation):
 
 
 class UnmuteProblem(Operation):
-    """Let a problem that was muted or resolved concern somebody again."""
+    """Reopen a problem that was muted or resolved."""
 
     method = "POST"
     action_required = Action.CHANGE_RUNS
@@ -220,7 +220,7 @@ class ResolveProblem(Operation):
 
 
 class AssignProblem(Operation):
-    """Say whose problem it is."""
+    """Assign a problem."""
 
     method = "POST"
     action_required = Action.CHANGE_RUNS

@@ -28,7 +28,7 @@ RecordedCallsOut = Annotated[dict[str, Any], Shaped(contract.RecordedCalls)]
 
 
 class PreviewRetry(Operation):
-    """Say what a retry from these tasks would come to: what is reused, what runs again, and how long that took."""
+    """Preview a retry from these tasks: what is reused, what runs again, and how long that took."""
 
     method = "POST"
     action_required = Action.READ_RUNS
@@ -85,7 +85,7 @@ class ReadRecorded(Operation):
 
 
 class ReportRetry(Operation):
-    """Report what an attempt of a retried flow run took up and what it ran."""
+    """Report what an attempt of a retried flow run reused, and what it ran."""
 
     method = "POST"
     action_required = Action.REPORT_RUNS

@@ -22,7 +22,7 @@ WhyOut = Annotated[dict[str, Any], Shaped(contract.Why)]
 
 
 class ExplainFlowRun(Operation):
-    """Say why a flow run is where it is."""
+    """Explain the state of a flow run."""
 
     method = "GET"
     action_required = Action.READ_RUNS
@@ -34,7 +34,7 @@ class ExplainFlowRun(Operation):
 
 
 class ExplainTaskRun(Operation):
-    """Say why a task run is where it is."""
+    """Explain the state of a task run."""
 
     method = "GET"
     action_required = Action.READ_RUNS

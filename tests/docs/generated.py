@@ -36,13 +36,13 @@ def states() -> str:
 
     parts = [
         "# States\n",
-        "Where a run is. The rules know a state's *type*; its *name* is for people, and you may give your own.\n",
+        "A state says where a run is. Rules use its *type*. Its *name* is for people, and may be your own.\n",
         NOTE,
     ]
     for kind, names in NAMES.items():
-        ends = "A run of this type has ended." if kind in TERMINAL else "A run of this type has not ended."
+        ends = "Final: a run of this type has ended." if kind in TERMINAL else "Not final."
         rows = ((f"`{name}`", cell(one.meaning)) for name, one in names.items())
-        parts += [f"## {kind.value}\n", f"{ends}\n", table(("name", "what it says of a run"), rows)]
+        parts += [f"## {kind.value}\n", f"{ends}\n", table(("name", "meaning"), rows)]
     return "\n".join(parts)
 
 
@@ -50,16 +50,16 @@ def errors() -> str:
     return "\n".join(
         [
             "# Errors\n",
-            "What can go wrong, in the words of the answer. Most messages end with what to do.\n",
+            "Codes of the API, exit codes of commands, and exceptions of the SDK. Most messages say what to do.\n",
             NOTE,
             "## From the API\n",
-            "The answer has a `code` for programs and a `detail` for people. A name in braces is filled in.\n",
+            "The answer has a `code` for programs and a `detail` for people. Names in braces are replaced by values.\n",
             table(("code", "status", "when", "what it says"), _api_errors()),
             "## From the command line\n",
             "A command that fails prints what is wrong, why, and how to fix it, and exits with one of these codes.\n",
             table(("exit code", "name", "meaning"), _exit_codes()),
             "## In programs\n",
-            "All of them are in `orionflow.errors` and derive from `OrionError`.\n",
+            "All exceptions are in `orionflow.errors` and derive from `OrionError`.\n",
             table(("exception", "kind of", "when it is raised"), _exceptions()),
         ]
     )
@@ -176,8 +176,8 @@ def rest() -> str:
 
     parts = [
         "# REST API\n",
-        "Every operation below `/api`, by the thing that it concerns. [The API](api.md) explains filters, pages and\n"
-        "limits. A server shows the same with types at `/docs`; the OpenAPI document is at `/api/openapi.json`.\n",
+        "Every operation below `/api`, by subject, with the right that it needs. [The API](api.md) explains filters,\n"
+        "batches and errors. A server shows fields and types at `/docs`; the document is `/api/openapi.json`.\n",
         NOTE,
     ]
     by_tag: dict[str, list[tuple[object, ...]]] = {}

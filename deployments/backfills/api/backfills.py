@@ -55,7 +55,7 @@ class CreateBackfill(Operation):
 
 
 class PreviewBackfill(Operation):
-    """Say what a backfill would do: how many runs, for which times, and which times are left out. Nothing is made."""
+    """Preview a backfill: how many runs, for which times, and which times are left out."""
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS

@@ -62,7 +62,7 @@ class ReadBlockTypeBySlug(Operation):
 
 
 class UpdateBlockType(Operation):
-    """Change what is shown of a block type."""
+    """Change how a block type is displayed."""
 
     method = "PATCH"
     action_required = Action.CHANGE_BLOCKS

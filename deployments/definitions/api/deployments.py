@@ -58,7 +58,7 @@ class DeploymentListing(DeploymentSearch, Page):
 
 
 class CreateDeployment(Operation):
-    """Make a deployment of a flow, or bring the one of this name to what is sent; its schedules are replaced."""
+    """Create a deployment of a flow, or update the one of this name; its schedules are replaced."""
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
@@ -138,7 +138,7 @@ class UpdateDeployment(Operation):
 
 
 class AdoptDeployment(Operation):
-    """Answer for the runs of a deployment, whose code is as it was: they act by the rights of whoever asks."""
+    """Become the author of a deployment: its runs then have the rights of this user. Its code stays."""
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS

@@ -77,7 +77,7 @@ class CreateFlowRunFromDeployment(Operation):
 
 
 class ScheduleDeployment(Operation):
-    """Plan runs by the deployment's schedules, at once and as far as is asked. What is planned already stays."""
+    """Plan runs of the deployment's schedules in a period. What is planned already stays."""
 
     method = "POST"
     action_required = Action.RUN_DEPLOYMENTS

@@ -31,7 +31,7 @@ class SchemaFlaws(TypedDict):
 
 
 class ValidateAgainstSchema(Operation):
-    """Hold values to a JSON schema. Templates among them are filled in first, as far as they can be before a run."""
+    """Check values against a JSON schema. Templates are filled in first, as far as possible before a run."""
 
     method = "POST"
     action_required = Action.READ_VARIABLES

@@ -103,7 +103,7 @@ class ClaimRuns(OfRegistered):
 
 
 class SendHeartbeat(OfRegistered):
-    """Renew the leases of these attempts, and hear what is wanted of them."""
+    """Renew the leases of these attempts, and return orders for them."""
 
     method = "POST"
     action_required = Action.SERVE_QUEUES
@@ -126,7 +126,7 @@ class SendHeartbeat(OfRegistered):
 
 
 class AwaitOrders(OfRegistered):
-    """Hear what is wanted of these attempts as soon as it is wanted, or that it is nothing, after `seconds` at most.
+    """Return orders for these attempts as soon as there is one, or none after `seconds`.
 
     No lease is renewed. Only Orion's own server waits; others answer at once.
     """
@@ -146,7 +146,7 @@ class AwaitOrders(OfRegistered):
 
 
 class ReportEnd(OfRegistered):
-    """The process of an attempt is gone. What that makes of the run is decided here."""
+    """Report that the process of an attempt has ended. The server decides the new state of the run."""
 
     method = "POST"
     action_required = Action.SERVE_QUEUES

@@ -50,7 +50,7 @@ class WorkerListing(Page):
 
 
 class HearWorker(Operation):
-    """A worker says that it is there."""
+    """Record a heartbeat of a worker."""
 
     method = "POST"
     action_required = Action.SERVE_QUEUES
@@ -77,7 +77,7 @@ class FilterWorkers(Operation):
 
 
 class DeleteWorker(Operation):
-    """Forget a worker. One that is still there comes back with its next heartbeat."""
+    """Remove a worker. One that is still running returns with its next heartbeat."""
 
     method = "DELETE"
     action_required = Action.CHANGE_QUEUES

@@ -129,7 +129,7 @@ class TakeSlots(Operation):
 
 
 class ReturnSlots(Operation):
-    """Return slots, and say how long they were held."""
+    """Return slots, with the time that they were held."""
 
     method = "POST"
     action_required = Action.TAKE_SLOTS

@@ -52,7 +52,7 @@ class ReleaseSlots(Operation):
 
 
 class ReadGlobalLimitHolders(Operation):
-    """Say who holds slots of a global limit. Slots of takers that did not say who they are are only counted."""
+    """List the holders of slots of a global limit. Holders that did not identify themselves are only counted."""
 
     method = "GET"
     action_required = Action.READ_LIMITS
@@ -67,7 +67,7 @@ class ReadGlobalLimitHolders(Operation):
 
 
 class ReadTagHolders(Operation):
-    """Say which task runs hold slots of a tag, and which wait for one."""
+    """List the task runs that hold slots of a tag, and those that wait for one."""
 
     method = "GET"
     action_required = Action.READ_LIMITS
@@ -92,7 +92,7 @@ class ReleaseTagSlot(Operation):
 
 
 class ReleaseFlowRun(Operation):
-    """Take a flow run's places by force: its attempt ends, and what its process still sends is refused.
+    """Release the slots of a flow run by force: its attempt ends, and later reports of its process are refused.
 
     The run becomes Crashed, or waits for its next crash retry; one that was being cancelled becomes Cancelled.
     """
@@ -109,7 +109,7 @@ class ReleaseFlowRun(Operation):
 
 
 class ReadQueueHolders(Operation):
-    """Say which runs hold places in a work queue, and which are due and wait for one."""
+    """List the runs that hold slots of a work queue, and due runs that wait for one."""
 
     method = "GET"
     action_required = Action.READ_QUEUES

@@ -82,7 +82,7 @@ class UpdateWorkQueue(Operation):
 
 
 class DeleteWorkQueue(Operation):
-    """Delete a queue. What uses it waits until it is made again; with `force=false` a queue that is used stays."""
+    """Delete a queue. What uses it waits until it is created again; with `force=false`, a queue in use stays."""
 
     method = "DELETE"
     action_required = Action.CHANGE_QUEUES
@@ -106,7 +106,7 @@ class FilterWorkQueues(Operation):
 
 
 class ReadWorkQueueStatus(Operation):
-    """Say whether a queue is healthy: asked for work lately, and no run late."""
+    """Return whether a queue is healthy: recently asked for work, and no run late."""
 
     method = "GET"
     action_required = Action.READ_QUEUES

@@ -82,7 +82,7 @@ class ReplaceAutomation(Operation):
 
 
 class SwitchAutomation(Operation):
-    """Switch an automation on or off. What happens while it is off is not caught up with."""
+    """Switch an automation on or off. Events while it is off are not processed later."""
 
     method = "PATCH"
     action_required = Action.CHANGE_AUTOMATIONS

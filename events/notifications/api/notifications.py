@@ -36,7 +36,7 @@ class FilterNotifications(Operation):
 
 
 class TryNotification(Operation):
-    """Send a message now, once, and answer with what came of it."""
+    """Send a message once, and return the outcome."""
 
     method = "POST"
     action_required = Action.CHANGE_NOTIFICATIONS

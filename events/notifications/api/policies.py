@@ -24,7 +24,7 @@ class PolicyListing(Page):
 
 
 class CreateFlowRunNotificationPolicy(Operation):
-    """Have people told, through a block, of flow runs that enter certain states."""
+    """Send messages through a block when flow runs enter certain states."""
 
     method = "POST"
     action_required = Action.CHANGE_NOTIFICATIONS
@@ -60,7 +60,7 @@ class UpdateFlowRunNotificationPolicy(Operation):
 
 
 class DeleteFlowRunNotificationPolicy(Operation):
-    """Delete a policy; what it has still to send is not sent."""
+    """Delete a policy; messages that wait are not sent."""
 
     method = "DELETE"
     action_required = Action.CHANGE_NOTIFICATIONS

@@ -76,7 +76,7 @@ class ReadFlowRun(Operation):
 
 
 class UpdateFlowRun(Operation):
-    """Change what is not the rules' business: name, tags, parameters, policy."""
+    """Change the name, tags, parameters or policy."""
 
     method = "PATCH"
     action_required = Action.REPORT_RUNS

@@ -229,7 +229,7 @@ def mute(session: Session, problem: str, until: str | None, grows_by: int | None
 @command("orion problem unmute @last")
 @click.argument("problem", metavar="PROBLEM")
 def unmute(session: Session, problem: str) -> None:
-    """Let a problem that was muted or resolved concern somebody again."""
+    """Reopen a problem that was muted or resolved."""
     changed = session.api.ask(unmute_problem(PROBLEM.found(session, problem)["id"]))
     session.report(f"It is {changed['status']}: {changed['title']}", changed, name="id")
 
