@@ -103,6 +103,15 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         self._has_begun = True
         super().dataReceived(data)
 
+    def headerReceived(self, line: bytes) -> bool:  # noqa: N802 (Twisted's name)
+        # Twisted passes over `identity`, also beside `chunked`; a proxy might find another end of the body then.
+        name, _, value = line.partition(b":")
+        if name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            self._respondToBadRequestAndDisconnect()
+            return False
+        received: bool = super().headerReceived(line)
+        return received
+
     def allHeadersReceived(self) -> None:  # noqa: N802 (Twisted's name)
         self._start(BODY_SECONDS)
         super().allHeadersReceived()
