@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -57,12 +58,29 @@ def is_folded() -> bool:
 def fold_stored_states(said: Callable[[Progress], None], *, at_once: int = RUNS_AT_ONCE) -> Progress:
     """Fold what is left; `said` is called after each chunk."""
     progress = Progress(0, 0)
-    while chunk := _fold_chunk(at_once):
-        progress = Progress(progress.looked_at + chunk.looked_at, progress.folded + chunk.folded)
-        said(progress)
-        # Who waits for a lock gets it.
-        time.sleep(0)
+    with _as_long_as_it_takes():
+        while chunk := _fold_chunk(at_once):
+            progress = Progress(progress.looked_at + chunk.looked_at, progress.folded + chunk.folded)
+            said(progress)
+            # Who waits for a lock gets it.
+            time.sleep(0)
     return progress
+
+
+@contextmanager
+def _as_long_as_it_takes() -> Iterator[None]:
+    """Have PostgreSQL end no transaction that computes for longer than a request may, as on a busy machine."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    limits = ("statement_timeout", "idle_in_transaction_session_timeout")
+    with connection.cursor() as cursor:
+        cursor.execute("; ".join(f"SET {limit} = 0" for limit in limits))
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("; ".join(f"RESET {limit}" for limit in limits))
 
 
 @repeated_on_conflict

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ from runs.retries.selectors import recorded_tree
 from runs.states.selectors import unfolded
 from runs.states.services import Progress, fold_stored_states, is_folded
 from tests.api.conftest import Api
+from tests.conftest import DATABASE
 from tests.factories import NOON, history_of, later, make_flow_run, make_state, states_of
 from tests.rounds import examples
 
@@ -214,6 +216,28 @@ def test_folding_goes_on_where_it_was_stopped_and_ends_once():
     assert (TaskRunState.objects.count(), is_folded()) == (0, True)
     assert fold_stored_states(lambda progress: None) == Progress(0, 0)
     assert {tuple(history_of(run)) for run in runs} == {("Pending", "Running", "Completed")}
+
+
+@pytest.mark.skipif(DATABASE == "sqlite", reason="SQLite has no such limits")
+def test_folding_may_take_longer_than_a_request():
+    """On a busy machine a thousand runs take more than the thirty seconds that a transaction may pause."""
+    run = live([("RUNNING", {}, False), ("COMPLETED", {}, False)], timedelta(), at_once=True)
+    as_a_version_before()
+    as_before(run)
+    limits = []
+
+    def look(progress: Progress) -> None:
+        with connection.cursor() as cursor:
+            for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                cursor.execute(f"SHOW {limit}")
+                limits.append(cursor.fetchone()[0])
+
+    fold_stored_states(look)
+    folding = limits.copy()
+    look(Progress(0, 0))
+
+    assert folding == ["0", "0"]
+    assert "0" not in limits[2:]
 
 
 def test_a_server_of_an_earlier_version_moves_a_run_on_that_has_folded_states():
