@@ -37,6 +37,7 @@ ON_SQLITE_ALONE = tuple(
         "api/test_permissions",
         "security/test_local_owner",
         "security/test_local_token",
+        "security/test_own_rules",
         "security/test_peers",
         "sockets/test_live_server",
     )

@@ -56,6 +56,6 @@ def world(db):
 @pytest.mark.usefixtures("world")
 @schema.parametrize()
 # The examples of the document are golden exchanges, and tested as such.
-@settings(examples(3, 60), phases=[Phase.generate])
+@settings(examples(2, 60), phases=[Phase.generate])
 def test_made_up_requests_get_promised_answers(case):
     case.call_and_validate(checks=CHECKS)
