@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -13,7 +13,9 @@ from deployments.schedules.services.schedules import NewSchedule
 from runs.models import FlowRun
 from tests.web.rows import make_flow, make_run
 
-HOURLY = {"interval": 3600, "anchor_date": "2026-01-01T00:00:00+00:00", "timezone": "UTC"}
+# Its next run is half an hour away when the tests are read, so that it does not come while one of them looks.
+_ANCHOR = (datetime.now(UTC) - timedelta(days=90, minutes=30)).replace(second=0, microsecond=0)
+HOURLY = {"interval": 3600, "anchor_date": _ANCHOR.isoformat(), "timezone": "UTC"}
 NIGHTLY = {"cron": "30 1 * * *", "timezone": "Europe/Berlin"}
 
 
