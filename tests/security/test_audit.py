@@ -171,7 +171,10 @@ def test_a_form_of_a_page_is_recorded_as_its_person_sent_it(browser):
 
 
 @pytest.fixture
-def chained(api) -> list[Entry]:
+def chained(api, monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
+    """Six entries of one day, also where the test begins in its last moment."""
+    today = current_time()
+    monkeypatch.setattr(chain.timezone, "now", lambda: today)
     for number in range(6):
         api.send("/variables/", {"name": f"v{number}", "value": "1"})
     return entries()
@@ -338,12 +341,12 @@ def three_days(api, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
         monkeypatch.setattr(chain.timezone, "now", lambda at=today - timedelta(days=back): at)
         for number in range(3):
             api.send("/variables/", {"name": f"v{back}{number}", "value": "1"})
-    monkeypatch.undo()
+    # It stays today until the test is over.
     return list(Day.objects.all())
 
 
 def test_retention_removes_whole_days_and_says_so(three_days):
-    removed = remove_days(older_than=timedelta(days=1), now=current_time())
+    removed = remove_days(older_than=timedelta(days=1), now=chain.timezone.now())
 
     oldest, kept, today = Day.objects.all()
     last = entries()[-1]
@@ -353,11 +356,11 @@ def test_retention_removes_whole_days_and_says_so(three_days):
     assert (last.actor, last.operation, last.object_id) == ("retention", chain.REMOVAL, str(oldest.day))
     assert said(last)[0] == {"entries": 3, "head": oldest.head}
     assert chain.verify(None, most=100).finding is None
-    assert remove_days(older_than=timedelta(days=1), now=current_time()) == 0
+    assert remove_days(older_than=timedelta(days=1), now=chain.timezone.now()) == 0
 
 
 def test_the_last_day_stays_however_old_it_is(three_days):
-    remove_days(older_than=timedelta(), now=current_time() + timedelta(days=9))
+    remove_days(older_than=timedelta(), now=chain.timezone.now() + timedelta(days=9))
 
     assert [day.removed is not None for day in Day.objects.all()] == [True, True, False]
     assert chain.verify(None, most=100).finding is None
@@ -365,7 +368,7 @@ def test_the_last_day_stays_however_old_it_is(three_days):
 
 def test_a_day_that_somebody_else_removed_is_found(three_days):
     first = three_days[0]
-    Day.objects.filter(pk=first.pk).update(removed=current_time())
+    Day.objects.filter(pk=first.pk).update(removed=chain.timezone.now())
     Entry.objects.filter(day=first.day).delete()
 
     finding = chain.verify(None, most=100).finding
