@@ -10,7 +10,7 @@ from django.core.signals import got_request_exception
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -19,6 +19,7 @@ from orchestration.api.parsing import UnreadableBody
 from orchestration.errors import Conflict, DomainError, NotFound, Protected, RunLost
 from orchestration.outages import is_outage, outage
 from orchestration.transactions import is_cut_off, is_disk_full
+from orionflow.contract.wire import NAME_PATTERN
 
 logger = logging.getLogger("orion.api")
 
@@ -32,6 +33,14 @@ INVALID = "Invalid request received."
 AWAY = "Service Unavailable: the database does not answer."
 BUSY = "Service Unavailable: the database is busy."
 DISK_FULL = "The disk below the database is full: nothing can be stored until somebody makes room there."
+
+_OF_A_NAME = "The characters / % & > < and control characters are not allowed"
+_MADE_OF = {
+    NAME_PATTERN: _OF_A_NAME,
+    NAME_PATTERN.replace("+", "*"): _OF_A_NAME,
+    "^[a-z0-9_]+$": "Only lower-case letters, digits and underscores are allowed",
+    "^[a-z0-9-]+$": "Only lower-case letters, digits and dashes are allowed",
+}
 
 T = TypeVar("T")
 
@@ -50,8 +59,13 @@ def complaint(loc: list[Any], message: str, kind: str) -> dict[str, Any]:
 
 
 def complaints_of(error: ValidationError, *place: str) -> list[dict[str, Any]]:
-    errors = error.errors(include_url=False, include_context=False, include_input=False)
-    return [complaint([*place, *one["loc"]], one["msg"], one["type"]) for one in errors]
+    errors = error.errors(include_url=False, include_input=False)
+    return [complaint([*place, *one["loc"]], _in_words(one), one["type"]) for one in errors]
+
+
+def _in_words(error: ErrorDetails) -> str:
+    """Say what is wrong with a value; of a text that a pattern does not fit, what it may be made of."""
+    return _MADE_OF.get(error.get("ctx", {}).get("pattern", ""), error["msg"])
 
 
 class Refused(Exception):

@@ -46,6 +46,22 @@ def test_a_body_that_is_not_json_is_a_complaint_about_the_body(api, body):
     assert answer.json()["exception_detail"][0]["loc"] == ["body"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/variables/", {"name": "A b", "value": "x"}, "lower-case letters, digits and underscores"),
+        ("/artifacts/", {"key": "A b"}, "lower-case letters, digits and dashes"),
+        ("/flows/", {"name": "a/b"}, "The characters / % & > <"),
+        ("/work_pools/", {"name": "a/b"}, "The characters / % & > <"),
+    ],
+)
+def test_what_a_name_may_be_made_of_is_told_in_words(api, path, body, said):
+    answer = api.send(path, body)
+
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
+
+
 def test_a_body_that_is_too_large_is_refused_before_it_is_parsed(api, settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
 
