@@ -65,7 +65,7 @@ def refuse_unseen_queues(*, pool_name: str | None, queue_names: Sequence[str]) -
     name = pool_name or DEFAULT_POOL
     with seeing(None):
         pool_id = WorkPool.objects.filter(name=name).values_list("pk", flat=True).first()
-    if WorkPool.objects.filter(pk=pool_id).exists():
+    if pool_id is not None and WorkPool.objects.filter(pk=pool_id).exists():
         return
     seen = set(WorkQueue.objects.filter(work_pool=pool_id).values_list("name", flat=True)) if pool_id else set()
     if not seen:
