@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orionflow.results.sealing import without_seal
 from tests.cli.conftest import Orion, companion
 
 PROGRAM = """
@@ -188,7 +189,7 @@ def test_purge_deletes_what_deleted_runs_left_and_nothing_else(orion: Orion, res
 def test_pickles_of_before_are_sealed_after_a_question(orion: Orion, results: Path):
     orion("run", "stored.py:kept", "--name", "nightly")
     file = results / "pair"
-    file.write_bytes(pickle.dumps((1, 2)))
+    file.write_bytes(without_seal(file.read_bytes()))
 
     planned, refused = orion("result", "seal", "--dry-run"), orion("result", "seal")
     assert orion("result", "get", "nightly/pair-0", "--unpickle").code == 1

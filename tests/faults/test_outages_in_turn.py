@@ -239,7 +239,7 @@ def test_servers_redis_and_postgresql_die_in_turn_and_everything_completes_once(
 
 def unfinished(cluster: Cluster) -> str:
     lines = []
-    for run in cluster.api.post("/flow_runs/filter", {**UNFINISHED, "limit": 20}):
+    for run in cluster.api.post("/flow_runs/filter", {"flow_runs": UNFINISHED, "limit": 20}):
         lines.append(f"{run['id']} of the deployment {run['deployment_id']}")
         for state in cluster.api.get(f"/flow_run_states/?flow_run_id={run['id']}"):
             lines.append(f"  {state['timestamp']} {state['name']}: {state['message']}")

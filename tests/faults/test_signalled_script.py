@@ -62,7 +62,7 @@ def unfinished_runs(home: Path, settings: dict[str, str]) -> int:
     code = f"""
 from orionflow.client import OrionClient
 client = OrionClient()
-print(client.session().post(client.api_url + "/flow_runs/count", json={UNFINISHED!r}).json())
+print(client.session().post(client.api_url + "/flow_runs/count", json={{"flow_runs": {UNFINISHED!r}}}).json())
 """
     answer = warm.run(
         [sys.executable, "-c", code], env=environment(home, **settings), capture_output=True, text=True, check=True
@@ -90,7 +90,7 @@ def test_a_script_that_is_told_to_end_at_any_moment_leaves_nothing_torn(tmp_path
         # After a second signal runs may be left that have no process any more, which a server notices.
         # Soon: it waits for a while whether their processes, of which it saw nothing, report an end yet.
         with running_server(home, **settings, **SHORT, ORION_CRASH_GRACE_SECONDS="1") as server:
-            eventually(lambda: Api(server).post("/flow_runs/count", UNFINISHED) == 0)
+            eventually(lambda: Api(server).post("/flow_runs/count", {"flow_runs": UNFINISHED}) == 0)
         assert verified(home, settings) == ""
 
 
@@ -108,4 +108,4 @@ def test_a_run_ends_whose_creation_is_not_answered_in_time(tmp_path: Path, numbe
             script.send_signal(number)
             script.wait(PATIENCE_SECONDS)
 
-        assert api.post("/flow_runs/count", UNFINISHED) == 0
+        assert api.post("/flow_runs/count", {"flow_runs": UNFINISHED}) == 0
