@@ -10,7 +10,7 @@ from django.http import StreamingHttpResponse
 
 from orchestration.api.rendering import encoded
 
-# In the environment of a request: its server waits for answers that come later; and the error that came as one.
+# Keys of a request's environment: its server waits for answers that come later; the error that such an answer came to.
 WAITS, CAME_TO = "orion.waits", "orion.came_to"
 
 

@@ -79,12 +79,13 @@ class GuardMiddleware:
 def _seen(sight: Sight, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Let what is read while it is sent be seen as what was read before."""
     iterator = iter(chunks)
-    while True:
+
+    def read() -> bytes | None:
         with seeing(sight):
-            chunk = next(iterator, None)
-        if chunk is None:
-            return
-        yield chunk
+            return next(iterator, None)
+
+    # No generator, which would end with the response: a `LaterAnswer` is closed before its content is there.
+    return cast("Iterator[bytes]", iter(read, None))
 
 
 def _foreign_machine(address: str) -> Refusal | None:

@@ -7,14 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
-from tests.site.running import RunningServer, running_server
+from tests.homes import ready_home
+from tests.site.running import RunningServer, orion, running_server
 
 AGENTS = 24
 
 
-def post(server: RunningServer, path: str, body: Any) -> tuple[int, Any]:
+def post(server: RunningServer, path: str, body: Any, **headers: str) -> tuple[int, Any]:
     said = json.dumps(body).encode()
-    status, _, answer = server.request("POST", f"/api{path}", said, {"Content-Type": "application/json"})
+    status, _, answer = server.request("POST", f"/api{path}", said, {"Content-Type": "application/json", **headers})
     return status, json.loads(answer)
 
 
@@ -48,3 +49,26 @@ def test_more_agents_than_threads_are_answered_each_with_its_own(tmp_path):
     assert len(set(claimed)) == len(claimed) == AGENTS - 1
     assert set(claimed) <= runs
     assert {one["flow_run"]["state_type"] for _, answer in answers[1:] for one in answer} == {"PENDING"}
+
+
+def test_an_agent_with_a_key_for_one_queue_is_given_its_runs(tmp_path):
+    ready_home(tmp_path)
+    for words in (
+        ("group", "create", "team", "--role", "agent:work-queue:default-agent-pool/default"),
+        ("user", "create", "gwen", "--group", "team", "--service"),
+    ):
+        done = orion(tmp_path, *words)
+        assert done.returncode == 0, done.stderr
+    key = json.loads(orion(tmp_path, "key", "create", "agent", "--user", "gwen", "-o", "json").stdout)["key"]
+
+    with running_server(tmp_path) as server:
+        _, flow = post(server, "/flows/", {"name": "claimed"})
+        fields = {"name": "d", "flow_id": flow["id"], "entrypoint": "f.py:f", "work_queue_name": "default"}
+        _, deployment = post(server, "/deployments/", fields)
+        _, run = post(server, f"/deployments/{deployment['id']}/create_flow_run", {})
+        who = {"name": "a", "incarnation": str(uuid4()), "work_queues": ["default"]}
+        _, agent = post(server, "/agents/", who, Authorization=f"Bearer {key}")
+        wish = {"incarnation": who["incarnation"], "limit": 5}
+        status, claimed = post(server, f"/agents/{agent['id']}/claim", wish, Authorization=f"Bearer {key}")
+
+    assert (status, [one["flow_run"]["id"] for one in claimed]) == (200, [run["id"]])
