@@ -9,9 +9,9 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
 from orchestration.measured import Distribution
@@ -57,6 +57,13 @@ class BoundedPool:
             self._admitted += 1
             self._of[who] += 1
             return True
+
+    def keep(self, who: bytes, until: Future[Any]) -> None:
+        """Count one more request of somebody, which needs no thread any more, until this is done."""
+        with self._changed:
+            self._admitted += 1
+            self._of[who] += 1
+        until.add_done_callback(lambda _: self.leave(who))
 
     def leave(self, who: bytes = b"") -> None:
         with self._changed:

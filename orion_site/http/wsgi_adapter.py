@@ -63,8 +63,6 @@ class WSGIAdapter:
         self._reserved = BoundedPool("reports", threads=threads, in_flight=in_flight)
         self._ordinary = BoundedPool("requests", threads=threads, in_flight=in_flight)
         self._shared = shared
-        # Answers that others work out, while nobody's thread waits for them.
-        self._to_come = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -87,14 +85,20 @@ class WSGIAdapter:
         pool, who = self._pool(scope), sender_of(scope)
         loop = asyncio.get_running_loop()
 
+        def run(environ: dict[str, Any]) -> Answer:
+            answer = self._run(environ, loop, receive, send)
+            if answer.to_come is not None:
+                # Before the thread is left, and whether or not the client stays: it is worked out all the same.
+                pool.keep(who, answer.to_come.content_to_come)
+            return answer
+
         async def asked(**more: Any) -> Answer | None:
-            if self._to_come >= pool.limit or not pool.admit(who):
+            if not pool.admit(who):
                 return None
-            environ = {**wsgi_environ(scope, body, self._base_path), WAITS: True, **more}
-            answer = await pool.start(who, self._run, environ, loop, receive, send)
+            answer = await pool.start(who, run, {**wsgi_environ(scope, body, self._base_path), WAITS: True, **more})
             if answer.to_come is None:
                 return answer
-            error = await self._awaited(answer.to_come)
+            error = await _error_of(answer.to_come)
             return answer.with_content() if error is None else await asked(**{CAME_TO: error})
 
         with seat_for(scope) as seat:
@@ -107,16 +111,6 @@ class WSGIAdapter:
             ):
                 answer = await asked() or answer
         return answer or refusal(503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
-
-    async def _awaited(self, answer: LaterAnswer) -> BaseException | None:
-        """Wait for an answer that is worked out elsewhere; the error that it came to, if it did."""
-        content = asyncio.wrap_future(answer.content_to_come)
-        self._to_come += 1
-        try:
-            await asyncio.wait({content})
-        finally:
-            self._to_come -= 1
-        return content.exception()
 
     def close(self, within: float = GRACE_SECONDS) -> bool:
         """Let the requests that run end for so many seconds; whether all of them did."""
@@ -164,6 +158,15 @@ class WSGIAdapter:
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
+
+
+async def _error_of(answer: LaterAnswer) -> BaseException | None:
+    """Wait for an answer that is worked out elsewhere; the error that it came to, if it did."""
+    content = asyncio.wrap_future(answer.content_to_come)
+    # Looked at also if the client goes away: asyncio would log it as one that nobody has seen.
+    content.add_done_callback(asyncio.Future.exception)
+    await asyncio.wait({content})
+    return content.exception()
 
 
 def stream(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -347,7 +348,7 @@ async def test_answers_to_come_count_as_requests_that_are_worked_on():
     adapter = adapter_of(application, threads=1, in_flight=1)
     first, second = Exchange(), Exchange()
     begun = asyncio.ensure_future(adapter(first.scope, first.receive, first.send))
-    while not adapter._to_come:
+    while not application.contents:
         await asyncio.sleep(0)
 
     await adapter(second.scope, second.receive, second.send)
@@ -356,3 +357,49 @@ async def test_answers_to_come_count_as_requests_that_are_worked_on():
     application.contents[0].set_result([])
     await begun
     assert first.status == 200
+
+
+async def asked(adapter: WSGIAdapter, application: Gathered, exchange: Exchange) -> asyncio.Future[None]:
+    """Ask, and wait until it was refused or handed on."""
+    before = len(application.contents)
+    asking = asyncio.ensure_future(adapter(exchange.scope, exchange.receive, exchange.send))
+    while not exchange.sent and len(application.contents) == before:
+        await asyncio.sleep(0)
+    # Mostly it waits for its answer by then.
+    await asyncio.sleep(0.05)
+    return asking
+
+
+async def test_answers_to_come_take_no_room_from_requests_of_another_kind():
+    application = Gathered()
+    adapter = adapter_of(application, threads=1, in_flight=1)
+    claim, page = Exchange(path="/api/agents/a/claim"), Exchange(path="/runs")
+
+    waiting = [await asked(adapter, application, one) for one in (claim, page)]
+    for content in application.contents:
+        content.set_result([])
+    await asyncio.gather(*waiting)
+
+    assert (claim.status, page.status) == (200, 200)
+
+
+async def test_an_answer_to_come_counts_until_it_is_there_although_its_client_has_left():
+    application, reported = Gathered(), list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    adapter = adapter_of(application, threads=1, in_flight=1)
+    second, third = Exchange(), Exchange()
+    first = await asked(adapter, application, Exchange())
+    first.cancel()
+    await asyncio.wait({first})
+
+    waiting = [await asked(adapter, application, second)]
+    application.contents.pop(0).set_exception(ValueError("replaced"))
+    while adapter._ordinary.admitted:
+        await asyncio.sleep(0)
+    waiting.append(await asked(adapter, application, third))
+    for content in application.contents:
+        content.set_result([])
+    await asyncio.gather(*waiting)
+    gc.collect()
+
+    assert (second.status, third.status, reported) == (503, 200, [])
