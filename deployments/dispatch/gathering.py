@@ -88,14 +88,14 @@ class Gathering(Generic[Asked, Answer]):
         with self._lock:
             group, self._line = self._line[: self._most], self._line[self._most :]
         ended = RuntimeError("the thread that was to answer this was ended")
-        answers: Sequence[Answer | Exception] = [ended] * len(group)
+        answered: list[tuple[_Waiting[Asked, Answer], Answer | Exception]] = [(one, ended) for one in group]
         try:
-            answers = call(lambda: self._work([one.asked for one in group]))
+            answered = list(zip(group, call(lambda: self._work([one.asked for one in group])), strict=True))
         except Exception as error:
-            answers = [error] * len(group)
+            answered = [(one, error) for one in group]
         finally:
             # Whatever became of it: nobody waits for ever, and the next in line goes on.
-            for one, answer in zip(group, answers, strict=True):
+            for one, answer in answered:
                 one.take(answer)
             self._go_on()
 

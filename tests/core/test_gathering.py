@@ -120,3 +120,14 @@ def test_whoever_is_next_in_line_is_answered_with_or_without_a_thread(waits_in_a
 
         assert [one.result(10) for one in (first, second, third)] == [10, 20, 30]
     assert work.groups == [[1], [2], [3]]
+
+
+def test_work_that_leaves_somebody_out_fails_for_all_and_the_next_is_answered():
+    def work(group):
+        return [] if group == [1] else group
+
+    gathering = Gathering(work, most=10)
+
+    with pytest.raises(ValueError, match="shorter"):
+        gathering.ask(1)
+    assert gathering.ask_without_waiting(2).result(10) == 2
