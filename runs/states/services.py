@@ -118,23 +118,10 @@ def _fold(runs: Sequence[tuple[Any, ...]]) -> int:
         if found:
             updates.append((fold(found), spell.uuid(run_id)))
             ids += [state.id for state in found]
-    _store(updates)
+    update_rows("runs_taskrun", ("folded_states",), updates, ("id",))
     obsolete = TaskRunState.objects.filter(pk__in=ids)
     obsolete._raw_delete(obsolete.db)
     return len(updates)
-
-
-def _store(updates: Sequence[tuple[bytes, Any]]) -> None:
-    if connection.vendor == "sqlite":
-        update_rows("runs_taskrun", ("folded_states",), updates, ("id",))
-        return
-    with connection.cursor() as cursor:
-        # One statement: a round trip for each row would take as long as all the rest.
-        cursor.execute(
-            "UPDATE runs_taskrun r SET folded_states = one.folded "
-            "FROM unnest(%s::uuid[], %s::bytea[]) AS one(id, folded) WHERE r.id = one.id",
-            [[run_id for _, run_id in updates], [folded for folded, _ in updates]],
-        )
 
 
 def _first_usual(row: Sequence[Any], states: Sequence[Sequence[Any]], spell: Dialect) -> list[FoldedState]:
