@@ -17,7 +17,6 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -31,7 +30,7 @@ from orionflow.private_files import private_opener
 TEXT_ID = "char(32)"
 _DECLARED = re.compile(r"\bchar\(32\)", re.IGNORECASE)
 ROWS_AT_ONCE = 20_000
-# In the old file: the rows that changed since they were copied, and which draft follows them.
+# Tables in the old file: which draft follows it, and which rows changed since they were copied.
 FOLLOWED, CHANGES = "conversion_followed", "conversion_changes"
 # So few are left to the upgrade; on a file that changes faster than it is copied, we stop at some time.
 FEW_CHANGES, MOST_LOOKS = 1_000, 20
@@ -74,8 +73,8 @@ def copy_ahead(file: Path) -> bool:
     with closing(_connect(file, timeout=60)) as database:
         try:
             _make_room_sure(file, _draft_of(file))
-            token = _mark_of(database) or _follow(database)
-            _Conversion(database, _draft_of(file), token).run_ahead()
+            mark = _mark_of(database) or _follow(database)
+            _Conversion(database, _draft_of(file), mark).run_ahead()
         except sqlite3.Error as error:
             raise DatabaseUnusable(_why_not(file, error)) from error
     return True
@@ -234,23 +233,22 @@ class _Conversion:
     def _take_changes(self, and_then: Callable[[], object] = lambda: None) -> int:
         """Copy the rows once more that changed since they were copied, and do more on the same state of the file."""
         self._database.execute("BEGIN")
-        noted = self._database.execute(f"SELECT number, name, row FROM main.{CHANGES} ORDER BY number").fetchall()
-        changed: defaultdict[str, set[int]] = defaultdict(set)
-        for _, table, row in noted:
-            changed[table].add(row)
-        copied = {table: self._last_copied(table) for table in changed}
-        for table, rows in changed.items():
+        last, number = self._database.execute(f"SELECT MAX(number), COUNT(*) FROM main.{CHANGES}").fetchone()
+        names = self._database.execute(f"SELECT DISTINCT name FROM main.{CHANGES}").fetchall()
+        copied = {table: self._last_copied(table) for (table,) in names}
+        # SQLite reads them, and we do not: days after the file was copied ahead they may be millions.
+        noted = f"rowid IN (SELECT row FROM main.{CHANGES} WHERE name = ?)"
+        for table in copied:
             # All of them before any comes back: what is unique may have moved from one row to another.
-            self._database.executemany(f'DELETE FROM new."{table}" WHERE rowid = ?', [(row,) for row in rows])
-        for table, rows in changed.items():
-            again = [(row,) for row in sorted(rows) if row <= copied[table]]
-            self._database.executemany(f"{self._copying(table)} WHERE rowid = ?", again)
+            self._database.execute(f'DELETE FROM new."{table}" WHERE {noted}', [table])
+        for table, most in copied.items():
+            self._database.execute(f"{self._copying(table)} WHERE rowid <= ? AND {noted}", [most, table])
         and_then()
         self._database.execute("COMMIT")
-        if noted:
+        if number:
             # After the draft has them: done twice is as good as once.
-            self._database.execute(f"DELETE FROM main.{CHANGES} WHERE number <= ?", [noted[-1][0]])
-        return len(noted)
+            self._database.execute(f"DELETE FROM main.{CHANGES} WHERE number <= ?", [last])
+        return int(number)
 
     def _last_copied(self, table: str) -> int:
         (row,) = self._database.execute(f'SELECT COALESCE(MAX(rowid), -1) FROM new."{table}"').fetchone()

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from orion_site.database.conversion import copy_ahead
 from tests.site.running import environment, orion
 
 pytestmark = pytest.mark.slow
@@ -235,6 +237,27 @@ def test_a_file_that_was_vacuumed_after_it_was_copied_ahead_is_copied_again(file
     assert upgraded.returncode == 0, upgraded.stderr
     assert not os.path.samefile(file, draft)
     assert asked(file, "SELECT lower(hex(id)) FROM runs_log ORDER BY id") == before
+
+
+def test_changes_of_many_days_are_taken_without_reading_them_into_memory(file: Path):
+    fill(file, 1_000)
+    copy_ahead(file)
+    for number in range(200):
+        asked(file, f"UPDATE runs_log SET message = 'change {number}'")
+    changed = "SELECT lower({}), message FROM runs_log ORDER BY id"
+    before = asked(file, changed.format("id"))
+    ((noted,),) = asked(file, "SELECT COUNT(*) FROM conversion_changes")
+
+    tracemalloc.start()
+    copy_ahead(file)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    # Each of them the number of before and that of after.
+    assert noted == 2 * 200 * len(before)
+    assert most < 10 * noted
+    assert asked(file.with_name("orion.db.converted"), changed.format("hex(id)")) == before
+    assert asked(file, "SELECT COUNT(*) FROM conversion_changes") == [(0,)]
 
 
 def test_a_new_file_need_not_be_copied_ahead(tmp_path: Path):
