@@ -292,7 +292,7 @@ class WorkPoolInUse(Conflict):
     code = "work_pool_in_use"
     message = (
         "Work pool {name!r} is used by {users}, which nothing would run any more. Deploy them elsewhere first, or "
-        "or delete it with ?force=true (orion work-pool delete {name} --force)."
+        "delete it with ?force=true (orion work-pool delete {name} --force)."
     )
 
 
@@ -300,7 +300,7 @@ class WorkQueueInUse(Conflict):
     code = "work_queue_in_use"
     message = (
         "Work queue {name!r} is used by {users}, which nothing would run any more. Deploy them elsewhere first, or "
-        "or delete it with ?force=true (orion work-queue delete {name} --force)."
+        "delete it with ?force=true (orion work-queue delete {name} --force)."
     )
 
 

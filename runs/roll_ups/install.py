@@ -50,7 +50,7 @@ def replace_triggers() -> None:
                     cursor.execute(statement)
             return
         for tables in (FLOW_RUNS, TASK_RUNS):
-            # Table by table: whoever writes to both would be waited for while he waits.
+            # Table by table: who writes to both tables and who holds both would wait for each other.
             with transaction.atomic():
                 drop_triggers(cursor, {name: table for name, table in trigger_names().items() if table == tables.runs})
                 for statement in triggers_of(tables):
