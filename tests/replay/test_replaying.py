@@ -237,6 +237,43 @@ def test_results_that_were_not_kept_are_computed_again_and_said_to_be(place: Pla
     assert "runs too  extract-0, transform-0, transform-1, transform-3: their results are not in" in answer.err
 
 
+def test_a_task_that_changed_its_arguments_runs_again_and_is_said_to(place: Place):
+    place.write(
+        "flows.py",
+        """
+        from orionflow import flow, task
+
+        @task(persist_result=True)
+        def enrich(rows):
+            rows.append("enriched")
+
+        @task(persist_result=True)
+        def size(rows):
+            return [*rows]
+
+        @task
+        def failing(rows, sizes):
+            raise KeyError("price")
+
+        @flow
+        def etl():
+            rows = ["a"]
+            enrich(rows)
+            failing(rows, size(rows))
+        """,
+    )
+    place.orion("run", "flows.py:etl")
+    file = place.capsule("--entrypoint", "flows.py:etl")
+
+    seen = replayed(place, str(file), "--yes", code=1)
+    answer = place.orion("replay", str(file), "--yes")
+
+    assert {name: row["now"] for name, row in seen.items()} == {
+        "enrich-0": "ran", "size-0": "recorded", "failing-0": "ran",
+    }  # fmt: skip
+    assert "runs too  enrich-0: they changed their arguments" in answer.err
+
+
 def test_a_task_that_the_run_has_not_is_answered_with_those_that_it_has(failed: Place):
     file = str(failed.capsule("--entrypoint", "flows.py:etl"))
 

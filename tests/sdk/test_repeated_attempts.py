@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -347,6 +348,27 @@ def test_a_task_that_changes_its_arguments_changes_them_in_each_attempt(how: str
     # What left its arguments alone is not done again.
     assert Counter(attempts.done) == {"enrich": 2, "count": 1}
     assert any("changed its arguments" in line.message for line in logs_of(state))
+
+
+@pytest.mark.parametrize("value", [bytearray(b"a"), (bytearray(b"a"),), [bytearray(b"a")]], ids=str)
+def test_a_task_that_changes_bytes_changes_them_in_each_attempt(value: Any):
+    attempts = Attempts(1, 2)
+
+    @task(persist_result=True)
+    def lengthen(given: Any) -> None:
+        (given if isinstance(given, bytearray) else given[0]).extend(b"b")
+
+    @flow(retries=1)
+    def outer() -> Any:
+        attempts.next()
+        given = copy.deepcopy(value)
+        lengthen(given)
+        attempts.end()
+        return given
+
+    given = outer()
+
+    assert given == bytearray(b"ab") or given[0] == bytearray(b"ab")
 
 
 def test_failed_runs_are_continued_by_the_call_with_the_same_inputs():

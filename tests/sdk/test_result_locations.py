@@ -409,6 +409,26 @@ def test_what_could_not_be_stored_is_stored_when_the_flow_run_ends():
     assert any("are now: 2" in line.message for line in logs_of(state))
 
 
+def test_a_value_that_changed_before_it_was_stored_again_can_be_read():
+    store = Failing(1)
+
+    @task(result_storage=store, result_storage_key="x")
+    def one() -> Any:
+        return {"n": 1}
+
+    @flow
+    def outer() -> Any:
+        state = one(return_state=True)
+        state.result()["n"] = 22
+        assert state.store_result()
+        return read_record(state.data), state.data["size"]
+
+    value, size = outer()
+
+    assert value == {"n": 22}
+    assert size == len('{"n":22}')
+
+
 def test_a_program_stores_again_what_it_has_at_hand():
     store = Failing(2)
 

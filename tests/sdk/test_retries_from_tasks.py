@@ -176,6 +176,31 @@ def test_of_a_map_one_element_or_all(work: Work, new_run: bool):
 
 
 @pytest.mark.parametrize("new_run", [False, True])
+def test_a_task_that_changed_its_arguments_is_counted_as_run_again(work: Work, new_run: bool):
+    last = work.task("last")
+
+    @task(persist_result=True)
+    def enrich(rows: list[int]) -> None:
+        DONE.append("enrich")
+        rows.append(1)
+
+    @flow
+    def outer() -> str:
+        rows: list[int] = []
+        enrich(rows)
+        return str(last(rows))
+
+    before = outer(return_state=True)
+    work.since()
+
+    retried = Retried(outer, id_of(before), "last", new_run=new_run)
+
+    assert work.since() == ["enrich", "last"]
+    assert retried.state.result() == before.result() == "last([1])"
+    assert retried.outcome == (retried.preview.reused, retried.preview.again, 0) == (0, 2, 0)
+
+
+@pytest.mark.parametrize("new_run", [False, True])
 def test_who_only_waits_for_the_chosen_task_runs_again_and_who_comes_after_it_does_not(work: Work, new_run: bool):
     a, waits, after = work.task("a"), work.task("waits"), work.task("after")
 

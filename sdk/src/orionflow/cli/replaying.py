@@ -136,6 +136,9 @@ def _show(session: Session, what: str, capsule: Capsule, plan: Plan) -> None:
     ]  # fmt: skip
     if plan.without_result:
         lines.append(("runs too", f"{_names(plan.without_result)}: their results are not in the capsule"))
+    if plan.changed_inputs:
+        why = "they changed their arguments, which their results do not repeat"
+        lines.append(("runs too", f"{_names(plan.changed_inputs)}: {why}"))
     until = plan.until if isinstance(plan.until, str | None) else plan.until.name
     lines.append(("and", "tasks that the run had not reached or not ended" + (f", until {until}" if until else "")))
     if plan.pickles:

@@ -15,6 +15,7 @@ from uuid import UUID
 from orionflow.calls.retries import read_recorded, report_retry
 from orionflow.client import OrionClient
 from orionflow.engine.recorded import AGAIN, Again, Recorded
+from orionflow.engine.reuse import is_value_alone
 from orionflow.engine.run_calls import FlowCall, TaskCall
 from orionflow.errors import ApiError, ApiUnreachable, NotFound
 from orionflow.results import UNPERSISTED
@@ -108,14 +109,14 @@ def _has_begun(state: State[Any] | None) -> bool:
 
 
 def _can_be_taken(key: str, state: State[Any] | None) -> bool:
-    """Whether the state has a result. Of a run of a deployment the run itself is the result."""
+    """Whether a result stands for the call. Of a run of a deployment the run itself is the result."""
     if state is None or not state.is_completed():
         return False
     is_elsewhere = key.startswith("deployment-") and state.state_details.child_flow_run_id is not None
     data = state.data
     # A store that was away may have taken the value since, but nobody counts on that.
     is_stored = data is not None and data != UNPERSISTED and not (isinstance(data, dict) and "unstored" in data)
-    return is_elsewhere or is_stored
+    return is_elsewhere or (is_stored and not is_value_alone(state))
 
 
 class _Retry:

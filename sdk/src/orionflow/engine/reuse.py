@@ -8,13 +8,18 @@ that has a stored result is never taken up.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
 from orionflow.reporting.items import Answer
 from orionflow.results import INPUTS_CHANGED, read_record
 from orionflow.states import UNSET, State, is_record
+from orionflow.values.traversal import PLAIN
 
 if TYPE_CHECKING:
     from orionflow.context import FlowRunContext
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 KEY_DIGITS = 40
 # The name of states that a cache gave; what their task does to its arguments was never done in this flow run.
 CACHED = "Cached"
+# No function can change a value of one of these types.
+_CONSTANT = PLAIN - {bytearray, type} | {date, datetime, time, timedelta, Decimal, UUID, type(Path())}
 
 
 def digest_of_call(
@@ -53,8 +60,14 @@ def is_done(answer: Answer) -> bool:
     return state is not None and state.is_completed() and state.data is not None
 
 
+def cannot_change(value: Any) -> bool:
+    """Whether nobody can write into an argument, so that it need not be compared after the call."""
+    kind = type(value)
+    return kind in _CONSTANT or (kind in (tuple, frozenset) and all(map(cannot_change, value)))
+
+
 def changed_its_inputs(call: TaskCall) -> bool:
-    """Whether the function wrote into its arguments: who takes up the value later does not get that."""
+    """Whether the function wrote into its arguments, which whoever takes up its value later does not get."""
     if call.inputs_digest is None:
         return False
     task = call.task
@@ -65,11 +78,16 @@ def changed_its_inputs(call: TaskCall) -> bool:
     return now != call.inputs_digest
 
 
+def is_value_alone(state: State[Any]) -> bool:
+    """Whether the task of this state also changed its arguments, which its value does not repeat for another call."""
+    return is_record(state.data) and bool(state.data.get(INPUTS_CHANGED)) and state.name != CACHED
+
+
 def recall(state: State[Any]) -> str | None:
     """Read the stored result of a completed state into it; returns what is wrong when it cannot be used."""
     if not is_record(state.data):
         return None
-    if state.data.get(INPUTS_CHANGED) and state.name != CACHED:
+    if is_value_alone(state):
         return "the task changed its arguments, which its value does not repeat"
     if state.value is not UNSET:
         return None

@@ -83,7 +83,7 @@ class TaskCall:
         self.is_resolved = self.inputs is None
         # Whether the dynamic key says what the inputs are.
         self.is_identified = False
-        # What they are before the function is called, where it may change them.
+        # The digest of the inputs before the function is called, where it may change them.
         self.inputs_digest: str | None = None
         self.refreshes = bool(task.refresh_cache)
         # The outcome of an attempt whose value could not be stored; the next attempt only stores it.

@@ -12,11 +12,10 @@ from orionflow.engine.creation import report_creation
 from orionflow.engine.effects import Ask, Steps, WaitFor
 from orionflow.engine.failures import logger_of
 from orionflow.engine.inputs import resolved_all
-from orionflow.engine.reuse import counted, digest_of_call, is_done, why_not_compared
+from orionflow.engine.reuse import cannot_change, counted, digest_of_call, is_done, why_not_compared
 from orionflow.engine.run_calls import TaskCall
 from orionflow.errors import UnserializableError, UpstreamFailed
 from orionflow.states import State, StateType
-from orionflow.values.traversal import are_plain
 
 logger = logging.getLogger("orionflow.task_runs")
 
@@ -56,7 +55,7 @@ def _identify(call: TaskCall) -> None:
         inputs = digest_of_call(flow_run, task.fn, call.parameters, key=task.task_key, version=task.version)
         call.dynamic_key = counted(flow_run, task.task_key, inputs)
         call.is_identified = True
-        if not are_plain(call.parameters.values()):
+        if not all(map(cannot_change, call.parameters.values())):
             call.inputs_digest = inputs
     except UnserializableError as error:
         if flow_run.is_repeated:
@@ -108,7 +107,8 @@ def _resolve(call: TaskCall) -> State[Any] | None:
         args, kwargs = resolved_all([*call.args, *(call.wait_for or ())], call.kwargs)
     except UpstreamFailed as error:
         state = call.new_state(StateType.PENDING, "NotReady", str(error))
-        state.value = error
+        # Where it was raised in here helps nobody.
+        state.value = error.with_traceback(None)
         return state
     call.resolve_to(args[: len(call.args)], kwargs)
     return None

@@ -57,7 +57,12 @@ class Plan:
     @property
     def without_result(self) -> list[str]:
         """The finished tasks whose results are not there, so that their code runs again."""
-        return [task.name for own, task in self._others() if task.type == "COMPLETED" and not _has_result(own, task)]
+        return [task.name for own, task in self._others() if task.type == "COMPLETED" and not _is_there(own, task)]
+
+    @property
+    def changed_inputs(self) -> list[str]:
+        """The finished tasks that changed their arguments, so that their code runs again."""
+        return [task.name for own, task in self._others() if _is_there(own, task) and not _has_result(own, task)]
 
     @property
     def pickles(self) -> list[RecordedResult]:
@@ -82,9 +87,14 @@ def _is_ours(capsule: Capsule, result: RecordedResult) -> bool:
     return False
 
 
-def _has_result(own: FlowRunRecords, task: TaskRunRecord) -> bool:
+def _is_there(own: FlowRunRecords, task: TaskRunRecord) -> bool:
     result = own.results.get(task.id)
     return result is not None and result.is_there
+
+
+def _has_result(own: FlowRunRecords, task: TaskRunRecord) -> bool:
+    """Whether a result is there that stands for the call."""
+    return _is_there(own, task) and not own.results[task.id].inputs_changed
 
 
 def make_plan(

@@ -141,6 +141,9 @@ class Recording:
             if not result.is_there and not (result.may_be_none and any(seen is one for one in self._silent)):
                 seen.note = result.missing or ""
                 return None
+            if result.inputs_changed:
+                seen.note = "it changed its arguments, which its value does not repeat"
+                return None
             try:
                 value = self._replay.value_of(result)
             except Exception as error:

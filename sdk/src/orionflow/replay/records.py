@@ -39,6 +39,8 @@ class RecordedResult(_Record):
     literal: Any = None
     # Nothing was kept: so it is with what a function returns, and with a function that returns nothing.
     may_be_none: bool = False
+    # Its task also changed its arguments, so that the value alone does not stand for the call.
+    inputs_changed: bool = False
 
     @property
     def is_there(self) -> bool:

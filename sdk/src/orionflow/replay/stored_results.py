@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from orionflow.engine.reuse import CACHED
 from orionflow.errors import MissingResult, OrionError, UntrustedResult
 from orionflow.recordable import as_text
 from orionflow.replay.capsule import RESULTS, Writing
 from orionflow.replay.secret_names import SecretNames
-from orionflow.results import refuse_what_others_wrote
+from orionflow.results import INPUTS_CHANGED, refuse_what_others_wrote
 from orionflow.results.sealing import without_seal
 from orionflow.results.stores import store_named_by_reference
 from orionflow.states import is_record
@@ -35,11 +36,12 @@ class PackedResults:
             return {"missing": NOT_KEPT, "may_be_none": True}
         if not is_record(record):
             return {"literal": self._secrets.json(record)}
+        marks = {INPUTS_CHANGED: True} if record.get(INPUTS_CHANGED) and state.get("name") != CACHED else {}
         match record["type"]:
             case "literal":
-                return {"literal": self._secrets.json(record.get("value"))}
+                return {"literal": self._secrets.json(record.get("value")), **marks}
             case "reference":
-                return self._stored(record, name)
+                return {**self._stored(record, name), **marks}
         return {"missing": NOT_KEPT}
 
     def _stored(self, record: Json, name: str) -> Json:
@@ -74,5 +76,5 @@ def content_of(record: Json) -> bytes:
     if not (isinstance(key, str) and isinstance(where, str | None)):
         raise MissingResult("The reference to the stored result is damaged.")
     content: bytes = store_named_by_reference(where).read(key)
-    refuse_what_others_wrote(record, without_seal(content))
+    refuse_what_others_wrote(record, content)
     return content

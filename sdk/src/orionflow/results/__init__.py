@@ -29,6 +29,8 @@ UNPERSISTED: dict[str, Any] = {"type": "unpersisted"}
 _LITERALS = (None, True, False)
 # In a reference: the task wrote into its arguments, so its value alone does not stand for another call.
 INPUTS_CHANGED = "inputs_changed"
+# In a reference to a place where other runs may write, too: the digest of what this run stored there.
+DIGEST = "digest"
 _OF_LITERALS = frozenset({"cache", INPUTS_CHANGED})
 
 
@@ -46,8 +48,7 @@ def write_result(
     named = {"type": "reference", "storage_key": key, "storage": where, "serializer_type": serializer.type}
     reference = {**named, "size": len(content), **more}
     if named_key is not None:
-        # Another run may write to the same place.
-        reference["digest"] = _digest(without_seal(content))
+        reference[DIGEST] = digest_of_content(content)
     name_store(store)
     try:
         store.write(key, content)
@@ -103,17 +104,18 @@ def _checked(record: dict[str, Any], serializer: Serializer, store: ResultStore)
 
 
 def refuse_what_others_wrote(record: dict[str, Any], content: bytes) -> None:
-    """Raise MissingResult if these bytes are no longer the ones, without their seal, that the reference is about."""
-    said = record.get("digest")
-    if said is not None and said != _digest(content):
+    """Raise MissingResult if these bytes, with their seal or without it, are not those that the reference is about."""
+    said = record.get(DIGEST)
+    if said is not None and said != digest_of_content(content):
         raise MissingResult(
             f"The stored result {record['storage_key']!r} in {record.get('storage')} was written over since, as by a "
             "run with the same result_storage_key; run the task again with refresh_cache=True."
         )
 
 
-def _digest(content: bytes) -> str:
-    return blake2b(content, digest_size=16).hexdigest()
+def digest_of_content(content: bytes) -> str:
+    """The digest of stored bytes; sealing them, or doing so again, does not change it."""
+    return blake2b(without_seal(content), digest_size=16).hexdigest()
 
 
 def _read_reference(record: dict[str, Any]) -> Any:

@@ -74,17 +74,21 @@ class Unstored:
 
 def store_again(data: dict[str, Any], value: Any) -> dict[str, Any]:
     """Store a value where its state says that it is to be; the reference, which then says nothing of a failure."""
-    from orionflow.results import as_bytes
+    from orionflow.results import DIGEST, as_bytes, digest_of_content
     from orionflow.serializers import serializer_of
 
     content = as_bytes(value, serializer_of(data["serializer_type"]), data["storage"], data["storage_key"])[1]
+    # The value may have changed since.
+    reference = {name: said for name, said in data.items() if name != UNSTORED} | {"size": len(content)}
+    if DIGEST in data:
+        reference[DIGEST] = digest_of_content(content)
     try:
-        _write(data, content)
+        _write(reference, content)
     except UsageError:
         raise
     except Exception as error:
-        raise storage_failed(error, data, content) from error
-    return {name: said for name, said in data.items() if name != UNSTORED}
+        raise storage_failed(error, reference, content) from error
+    return reference
 
 
 def _write(reference: dict[str, Any], content: bytes) -> None:
