@@ -52,6 +52,21 @@ def old():
     return [1, 2, 3]
 
 
+@task(persist_result=True, result_storage_key="latest.json")
+def latest(x: int):
+    return {"x": x}
+
+
+@flow(name="brief", result_expiration=timedelta(microseconds=1))
+def brief():
+    latest(1)
+
+
+@flow(name="lasting")
+def lasting():
+    latest(2)
+
+
 @flow(name="trap", persist_result=True)
 def trap(sprung: str):
     return Trap(sprung)
@@ -163,6 +178,20 @@ def test_purge_deletes_what_has_expired_and_nothing_else(orion: Orion, results: 
     assert "Deleted 1 result" in done.err
     assert json.loads(again.out) == []
     assert set(results.iterdir()) == before
+
+
+def test_purge_leaves_what_another_run_has_stored_in_the_same_place_since(orion: Orion, results: Path):
+    orion("run", "stored.py:brief")
+    orion("run", "stored.py:lasting", "--name", "newest")
+
+    kept = orion("result", "purge", "--yes")
+    latest = orion("result", "get", "newest/latest-0")
+    orion("fr", "delete", "newest", "--yes")
+    orion("result", "purge", "--yes")
+
+    assert "No result that this machine sees has expired" in kept.out + kept.err
+    assert json.loads(latest.out) == {"x": 2}
+    assert not (results / "latest.json").exists()
 
 
 def test_purge_deletes_what_deleted_runs_left_and_nothing_else(orion: Orion, results: Path):

@@ -13,7 +13,7 @@ from orionflow.results.locations import LocatedStore, RemoteFolder
 from orionflow.results.stores import LocalFileSystem, ResultStore
 
 # A key that was made for one result, and for no other.
-_OURS = re.compile(r"[0-9a-f]{32}")
+MADE_BY_US = re.compile(r"[0-9a-f]{32}")
 # What is younger may belong to a run that has not reported its end.
 YOUNGEST_SECONDS = 24 * 3600.0
 
@@ -27,7 +27,7 @@ class Orphan:
 def orphans_in(store: ResultStore, known: Collection[str]) -> Iterator[Orphan]:
     """Those of a folder or a location whose keys are not among the known ones."""
     for key, size, written in _files(store.inner if isinstance(store, LocatedStore) else store):
-        if _OURS.fullmatch(key) and key not in known and time.time() - written > YOUNGEST_SECONDS:
+        if MADE_BY_US.fullmatch(key) and key not in known and time.time() - written > YOUNGEST_SECONDS:
             yield Orphan(key, size)
 
 

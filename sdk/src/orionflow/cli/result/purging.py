@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
+from posixpath import normpath
 from typing import Any
 
 import click
@@ -48,7 +51,7 @@ def _purge_expired(session: Session, location: str | None, *, yes: bool, dry_run
     from orionflow.results.stores import store_named_by_reference
 
     asked = wanted(session, location=location, expired=True)
-    found = [{**row, "there": True} for row in pages(session.api, asked) if is_there(row)]
+    found = [{**row, "there": True} for row in _unused(session, pages(session.api, asked)) if is_there(row)]
     what = f"{_total(found)} that have expired"
     if found and not dry_run:
         ask_before(f"delete {what}", yes=yes)
@@ -56,6 +59,25 @@ def _purge_expired(session: Session, location: str | None, *, yes: bool, dry_run
             _delete(store_named_by_reference(row["storage"]), row["storage_key"])
     session.show_list(found, COLUMNS, empty="No result that this machine sees has expired.", name="storage_key")
     _conclude(session, found, what, dry_run=dry_run)
+
+
+def _unused(session: Session, expired: Iterable[Json]) -> list[Json]:
+    """Those that are not also the place of a result that has not expired: runs may share a result_storage_key."""
+    from orionflow.results.orphans import MADE_BY_US
+
+    rows = list(expired)
+    shared = {row["storage"] for row in rows if not MADE_BY_US.fullmatch(row["storage_key"])}
+    used = {
+        _place(row)
+        for where in shared
+        for row in pages(session.api, {"storage": where})
+        if row["expiration"] is None or datetime.fromisoformat(row["expiration"]) > session.clock.now
+    }
+    return [row for row in rows if _place(row) not in used]
+
+
+def _place(row: Json) -> tuple[str | None, str]:
+    return row["storage"], normpath(row["storage_key"])
 
 
 def _purge_orphans(session: Session, location: str | None, *, yes: bool, dry_run: bool) -> None:
