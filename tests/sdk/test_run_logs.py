@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import orionflow
 from orionflow import flow, get_run_logger, task
+from orionflow.errors import UpstreamFailed
 from orionflow.testing import isolated, logs_of, task_runs_of
 
 
@@ -75,6 +81,50 @@ def test_exception_is_told_once_with_the_user_s_part_of_its_traceback():
     assert len(traces) == 1
     assert "raise ValueError" in traces[0]
     assert "engine" not in traces[0]
+
+
+OURS = str(Path(orionflow.__file__).parent)
+
+
+def frames_of(text: str) -> list[str]:
+    return re.findall(r'File "(.+?)", line', text)
+
+
+@pytest.mark.parametrize("how", ["call", "submit", "subflow", "map"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_traceback_of_a_flow_that_fails_by_an_input_shows_the_user_s_code(how: str, wrapped: bool):
+    @task
+    def failing() -> None:
+        raise ValueError("here")
+
+    @task
+    def needing(x: Any) -> None: ...
+
+    @flow
+    def inner(x: Any) -> None: ...
+
+    ways: dict[str, Callable[[Any], Any]] = {
+        "call": needing,
+        "submit": lambda x: needing.submit(x).result(),
+        "subflow": inner,
+        "map": lambda x: needing.map([x]).result(),
+    }
+
+    @flow
+    def outer() -> None:
+        future = failing.submit()
+        future.wait()
+        ways[how]([{"deep": (future,)}] if wrapped else future)
+
+    state = outer(return_state=True)
+
+    trace = next(text for text in messages_of(state, logging.ERROR) if "Traceback" in text and "UpstreamFailed" in text)
+    assert frames_of(trace)[0] == __file__
+    assert sum(file.startswith(OURS) for file in frames_of(trace)) <= 1
+    with pytest.raises(UpstreamFailed) as raised:
+        outer()
+    shown = frames_of("".join(traceback.format_exception(raised.value)))
+    assert not any(file.endswith(("traversal.py", "containers.py")) for file in shown)
 
 
 def test_console_shows_time_level_run_and_message(capsys: pytest.CaptureFixture[str]):

@@ -1,20 +1,21 @@
-"""Log an exception once: where it was raised, with its traceback, and without the engine's own frames."""
+"""Log an exception once: where it was raised, with its traceback, and without our own frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from orionflow.engine.run_calls import TaskCall
+from orionflow.errors import OrionError
 from orionflow.logging import task_run_logger
 from orionflow.recordable import as_text
 from orionflow.states import State
 
-# A replay looks at functions from outside.
-OWN = tuple(str(Path(__file__).parents[1] / name) for name in ("engine", "replay"))
+OURS = str(Path(__file__).parents[1]) + os.sep
 # How Python refuses to run or await what is no coroutine.
 NO_COROUTINE = ("a coroutine was expected", "a coroutine or an awaitable is required", "used in 'await' expression")
 _LOGGED = "__orion_logged__"
@@ -36,7 +37,7 @@ def log_exception(logger: Any, error: BaseException, words: str) -> None:
                 "In a sync flow an async task or flow gives its value at once, and there is nothing to await: "
                 "call it without asyncio.run, or make the flow async."
             )
-    logger.error(words, exc_info=(type(error), error, users_part(error.__traceback__)))
+    logger.error(words, exc_info=(type(error), error, users_part(error)))
     # Some exceptions let nobody write on them; these are logged twice.
     with suppress(Exception):
         setattr(error, _LOGGED, True)
@@ -61,9 +62,28 @@ def note_cause(state: State[Any], function: Callable[..., Any]) -> None:
     causes.note_cause(state, function)
 
 
-def users_part(trace: TracebackType | None) -> TracebackType | None:
-    """Return the traceback from the first frame that is not the engine's."""
-    first = trace
-    while first is not None and first.tb_frame.f_code.co_filename.startswith(OWN):
-        first = first.tb_next
-    return first or trace
+def users_part(error: BaseException) -> TracebackType | None:
+    """Return the traceback without our frames, but for the call to us that raised the exception.
+
+    An exception that we do not raise on purpose may be a fault of ours, so it keeps our frames after the user's.
+    """
+    links = list(_links(error.__traceback__))
+    last = max((place for place, link in enumerate(links) if not _is_ours(link)), default=None)
+    if last is None:
+        return error.__traceback__
+    end = last + 2 if isinstance(error, OrionError) else len(links)
+    part: TracebackType | None = None
+    for place, link in reversed(list(enumerate(links[:end]))):
+        if place > last or not _is_ours(link):
+            part = TracebackType(part, link.tb_frame, link.tb_lasti, link.tb_lineno)
+    return part
+
+
+def _links(trace: TracebackType | None) -> Iterator[TracebackType]:
+    while trace is not None:
+        yield trace
+        trace = trace.tb_next
+
+
+def _is_ours(link: TracebackType) -> bool:
+    return link.tb_frame.f_code.co_filename.startswith(OURS)

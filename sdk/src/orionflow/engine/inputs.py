@@ -69,7 +69,11 @@ def resolved(value: Any) -> Any:
 
     Raises UpstreamFailed for one that did not complete, unless it is marked with `allow_failure`.
     """
-    return visit(value, _value_of)
+    try:
+        return visit(value, _value_of)
+    except UpstreamFailed as error:
+        # The way through the value, a few frames for each list around a future, helps nobody.
+        raise error.with_traceback(None) from None
 
 
 def resolved_all(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
