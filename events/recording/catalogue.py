@@ -1,7 +1,8 @@
 """The events that Orion itself records: their names, what each is about, and what it carries.
 
-Automations that wait for an event which is not here are refused, and docs/reference/recorded-events.md is written from
-this list. Pure. A test records an event of each kind and compares it with its line.
+docs/reference/recorded-events.md is written from this list, and an automation that waits for an event which only the
+server could report, and never does, is refused by it. A test records an event of each kind and compares it with its
+line.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ RECORDED: Sequence[Recorded] = (
         {
             "new": "a run failed by a cause that was not known",
             "regressed": "a problem that was closed has come back",
-            "growing": "it has failed ten times as often as when that was last said, or has come out of its muting",
+            "growing": "it has ten times as many failures as at its last event, or is no longer muted",
             "resolved": "somebody closed it, or its runs work again",
         },
         resource="orion.problem",

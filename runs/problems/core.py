@@ -19,7 +19,7 @@ class Change(StrEnum):
 
 # A problem is new, or has come back, for a day; then it is one of those that are known.
 RECENT = timedelta(days=1)
-# It grows when it has failed so many times as often as when that was last said.
+# It grows when it has so many times as many failures as at its last event.
 GROWTH = 10
 # The trend keeps so many hours.
 HOURS = 72

@@ -20,7 +20,8 @@ logger = logging.getLogger("orionflow.task_calls")
 ALIVE_SECONDS = 2.0
 # A flow that does not answer within this time is gone, most likely; its old offers shall not hold up the others.
 ANSWER_SECONDS = 2.0
-# So long the outcome of a call is kept for a flow that has not thanked for it, and so many are known as finished.
+# How long the outcome of a call is kept for a flow that has not thanked for it, and how many calls are remembered as
+# finished.
 KEEP_SECONDS = 120.0
 MOST_FINISHED = 10_000
 
@@ -140,7 +141,7 @@ class TaskWorker:
             if self._mailbox.send(flow, report):
                 return
             self._stop.wait(seconds)
-        logger.error("The outcome of a task could not be reported; its flow will take this worker for dead.")
+        logger.error("The outcome of a task could not be reported; its flow will ask for it when the broker is back.")
 
     def _from_here(self, kind: str, call_id: str) -> Message:
         return {"kind": kind, "call": call_id, "worker": self._mailbox.name}

@@ -97,7 +97,7 @@ inspect = BACKFILL.inspect(
     plain=True,
 )
 pause = BACKFILL.change(
-    "Pause a backfill. Those that are made are left alone.",
+    "Pause a backfill. The runs that it has made are left alone.",
     "orion deployment backfill pause january",
     call=pause_backfill, done="is paused",
 )  # fmt: skip
