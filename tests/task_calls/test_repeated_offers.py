@@ -136,6 +136,33 @@ def test_call_runs_once_and_ends_well_whichever_message_the_broker_loses(
     eventually(lambda: len(lost) == (kind != "declined"))
 
 
+def test_outcomes_are_kept_for_as_long_as_the_broker_is_away(
+    caller: Caller, worker: TaskWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("orionflow.task_calls.worker.KEEP_SECONDS", 1.0)
+    send, away = worker._mailbox.send, threading.Event()
+    monkeypatch.setattr(worker._mailbox, "send", lambda box, message: not away.is_set() and send(box, message))
+    # Have the worker repeat its reports at once.
+    worker._stop.set()
+    marks = [tmp_path / "long", tmp_path / "short"]
+    calls = [offered(caller, mark, seconds) for mark, seconds in zip(marks, (4.0, 0.5), strict=True)]
+
+    with ThreadPoolExecutor(2) as threads:
+        for call, mark in zip(calls, marks, strict=True):
+            threads.submit(worker.take, call.id, caller._mailbox.name)
+            while not mark.exists():
+                time.sleep(0.02)
+        away.set()
+    away.clear()
+    for call in calls:
+        assert call.worker is not None
+        caller._send_call(call, call.worker)
+
+    assert all(call.done.wait(20) for call in calls)
+    assert [call.died for call in calls] == [None, None]
+    assert all(call.outcome for call in calls)
+
+
 def test_call_goes_on_while_the_broker_is_away_for_longer_than_a_worker_may_be_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

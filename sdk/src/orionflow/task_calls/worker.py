@@ -42,6 +42,8 @@ class TaskWorker:
         self._taken: dict[str, _Taken] = {}
         # By call, what was reported and when; None once the flow has it, or can no longer want it.
         self._finished: dict[str, tuple[Message, float] | None] = {}
+        # When the broker last took no message.
+        self._refused_at = 0.0
         self._mailbox = Mailbox(app, self._receive)
         self._stop = threading.Event()
 
@@ -88,8 +90,9 @@ class TaskWorker:
                 report = self._outcome(call_id, taken, sealed)
                 with self._lock:
                     self._finished[call_id] = (report, now())
-                    self._forget_long_finished()
                 self._report(flow, report)
+                with self._lock:
+                    self._forget_long_finished()
         finally:
             with self._lock:
                 self._taken.pop(call_id, None)
@@ -98,7 +101,8 @@ class TaskWorker:
         for call_id, kept in self._finished.items():
             if kept is None:
                 continue
-            if now() - kept[1] < KEEP_SECONDS:
+            # While the broker is away no flow can ask for it.
+            if now() - max(kept[1], self._refused_at) < KEEP_SECONDS:
                 break
             self._finished[call_id] = None
         while len(self._finished) > MOST_FINISHED:
@@ -138,10 +142,16 @@ class TaskWorker:
     def _report(self, flow: str, report: Message) -> None:
         """The outcome of work is not thrown away because the broker is away for a while."""
         for seconds in (0.5, 1, 2, 4, 8):
-            if self._mailbox.send(flow, report):
+            if self._send(flow, report):
                 return
             self._stop.wait(seconds)
         logger.error("The outcome of a task could not be reported; its flow will ask for it when the broker is back.")
+
+    def _send(self, flow: str, message: Message) -> bool:
+        is_taken = self._mailbox.send(flow, message)
+        if not is_taken:
+            self._refused_at = now()
+        return is_taken
 
     def _from_here(self, kind: str, call_id: str) -> Message:
         return {"kind": kind, "call": call_id, "worker": self._mailbox.name}
@@ -177,7 +187,7 @@ class TaskWorker:
     def _say_alive(self) -> None:
         while not self._stop.wait(ALIVE_SECONDS):
             for flow, calls in self._given().items():
-                self._mailbox.send(flow, {"kind": "alive", "calls": calls, "worker": self._mailbox.name})
+                self._send(flow, {"kind": "alive", "calls": calls, "worker": self._mailbox.name})
 
     def _given(self) -> dict[str, list[str]]:
         """By flow, the calls that are executed or reported here."""
