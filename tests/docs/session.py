@@ -20,6 +20,26 @@ from tests.docs.blocks import Block, Command, blocks_of, commands_of
 from tests.homes import ROOT
 from tests.ports import lasting_port
 
+# The pages whose commands are typed, in their order, and whose programs run between them.
+FOLLOWED = [
+    ROOT / "docs" / f"{name}.md"
+    for name in (
+        "tutorial",
+        "howto/backfill",
+        "howto/caching",
+        "howto/calendars",
+        "howto/from-cron",
+        "howto/limits",
+        "howto/logging",
+        "howto/other-languages",
+        "howto/parameters",
+        "howto/retries",
+        "howto/schedules",
+        "howto/secrets",
+        "howto/side-by-side",
+    )  # fmt: skip
+]
+
 RENEW = os.environ.get("ORION_RENEW_OUTPUTS") == "1"
 # The environment that the reader is asked to make is there already.
 _INSTALLS = re.compile(r"python3? -m venv |source \S*activate|pip install ")

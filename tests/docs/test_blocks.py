@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from tests.cli.commands import parse
-from tests.docs.blocks import PAGES, ROOT, Block, blocks_of, commands_of, every_block, without_comment
-from tests.docs.session import Session, follow, matches
+from tests.docs.blocks import PAGES, Block, blocks_of, commands_of, every_block, without_comment
+from tests.docs.session import FOLLOWED, Session, follow, matches
 from tests.homes import ready_home
 
 # Programs that a reader has, or gets from the system; whatever else is called must be one of Orion's.
@@ -34,24 +34,6 @@ OF_THE_SYSTEM = {
 ELSEWHERE = {"python", "console", "sh", "bash", "text", "html", "css", "js", "mjs", "sql", "http", "django"}
 # The examples of commands.md are those of the commands, which tests/cli reads.
 CONSOLES = [block for block in every_block("console", "sh", "bash") if block.page.name != "commands.md"]
-FOLLOWED = [
-    ROOT / "docs" / f"{name}.md"
-    for name in (
-        "tutorial",
-        "howto/backfill",
-        "howto/caching",
-        "howto/calendars",
-        "howto/from-cron",
-        "howto/limits",
-        "howto/logging",
-        "howto/other-languages",
-        "howto/parameters",
-        "howto/retries",
-        "howto/schedules",
-        "howto/secrets",
-        "howto/side-by-side",
-    )  # fmt: skip
-]
 
 
 def read_ini(text: str) -> None:

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests import warm
+from tests.agents.running import eventually
 from tests.docs import diagrams, generated
+from tests.docs.blocks import blocks_of
+from tests.docs.session import FOLLOWED, Session
+from tests.homes import ready_home
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -20,22 +24,49 @@ TEST = re.compile(r"`(?:tests/)?((?:[a-z_]+/)+test_[a-z_0-9]+)(?:\.py[^`]*)?`")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 # Tests in a document are called, too.
 CALL_TESTS = "\nfor _name, _test in list(globals().items()):\n    if _name.startswith('test_'):\n        _test()\n"
+# Its program waits for a person.
+APPROVAL = ROOT / "docs" / "howto" / "approval.md"
 
 
 def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+def programs_of(page: Path) -> list[str]:
+    """The programs that run by themselves; those of pages that are followed come after commands of the page."""
+    typed = {block.text for block in blocks_of(page) if block.saved_as} if page in FOLLOWED else set[str]()
+    return [text for text in CODE.findall(page.read_text()) if text not in typed]
+
+
 @pytest.mark.programs
-@pytest.mark.parametrize("page", [page for page in PAGES if CODE.search(page.read_text())], ids=named)
+@pytest.mark.parametrize("page", [page for page in PAGES if programs_of(page) and page != APPROVAL], ids=named)
 def test_programs_of_a_document_run(page: Path, tmp_path: Path) -> None:
-    programs = [tmp_path / f"program_{number}.py" for number, _ in enumerate(CODE.findall(page.read_text()))]
-    for program, text in zip(programs, CODE.findall(page.read_text()), strict=True):
+    texts = programs_of(page)
+    programs = [tmp_path / f"program_{number}.py" for number, _ in enumerate(texts)]
+    for program, text in zip(programs, texts, strict=True):
         program.write_text(text + CALL_TESTS)
 
     ended = [run(program) for program in programs]
 
     assert [(code, said) for code, said in ended if code != 0] == []
+
+
+@pytest.mark.programs
+def test_the_flow_that_waits_for_a_person_continues_with_the_answer(tmp_path: Path) -> None:
+    (text,) = programs_of(APPROVAL)
+    (tmp_path / "purchase.py").write_text(text)
+    session = Session(tmp_path, ready_home(tmp_path / "home"))
+    try:
+        session.type("python purchase.py >said 2>&1 &")
+        eventually(lambda: "Paused" in session.type("orion flow-run ls state:paused")[0])
+
+        answered = session.type("orion flow-run resume @last --input approved=true --input pieces=3")
+        session.type("wait")
+    finally:
+        session.close()
+
+    assert answered[1] == 0, answered
+    assert "buying 3" in (tmp_path / "said").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
