@@ -130,7 +130,7 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
 
     def requestDone(self, request: Any) -> None:  # noqa: N802 (Twisted's name)
         self.factory.waits(self)
-        # One that was asked before the server was told to end.
+        # A request may have come before the server began to stop.
         self.persistent = self.persistent and not self.factory.is_ending
         super().requestDone(request)
 

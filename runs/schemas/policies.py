@@ -28,9 +28,9 @@ def task_run_policy_out(stored: Mapping[str, Any]) -> TaskRunPolicyOut:
 
 
 def _under_present_names(stored: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tell retries and delays that were sent under the names of older clients under those of newer ones as well."""
-    told = {new: stored[old] for old, new in _OLD_NAMES.items() if stored.get(old) and stored.get(new) is None}
-    return {**stored, **told} if told else stored
+    """Add the names that newer clients read, where retries and delays were sent under older names only."""
+    added = {new: stored[old] for old, new in _OLD_NAMES.items() if stored.get(old) and stored.get(new) is None}
+    return {**stored, **added} if added else stored
 
 
 def _without_own_defaults(stored: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -68,7 +68,7 @@ class SequenceTriggerIn(Wire):
 
 
 def _with_its_type(trigger: Any) -> Any:
-    """Tell the type of a trigger that does not say it by the fields that only one type has."""
+    """Add the type of a trigger that was sent without one, by the fields that only one type has."""
     if isinstance(trigger, dict) and "type" not in trigger:
         return {
             "type": "compound" if "require" in trigger else "sequence" if "triggers" in trigger else "event",

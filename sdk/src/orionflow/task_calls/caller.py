@@ -102,7 +102,7 @@ class Caller:
             call.done.wait(0.5)
 
     def _repeat(self, call: Call) -> None:
-        """Tell a silent worker again that the call is its own: it goes on, sends the outcome once more, or declines."""
+        """Give the call to its silent worker again, which continues, sends the outcome once more, or declines."""
         worker, silent = call.worker, min(now() - call.heard_at, now() - call.given_at)
         if worker is None or silent < REPEAT_SECONDS:
             return
