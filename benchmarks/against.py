@@ -9,9 +9,10 @@ Ratios are of medians of rounds and read alike for every figure: above 1 this tr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from benchmarks.measuring import HERE, ROOT, Installation, empty_home, environme
 from benchmarks.revisions import installed_revision
 
 FLOOR = 0.9
+SECONDS_PER_TURN = 0.5
 MODES = ("seq", "submit", "map")
 Figures = dict[str, float]
 
@@ -29,12 +31,12 @@ class Sizes:
     rounds: int = 5
     tasks: int = 2000
     starts: int = 3
-    load_seconds: float = 2.0
+    turns: int = 4
     singles: int = 8
     burst: int = 20
 
 
-SHORT, LONG = Sizes(), Sizes(rounds=15, tasks=5000, starts=5, load_seconds=5.0, singles=20, burst=50)
+SHORT, LONG = Sizes(), Sizes(rounds=15, tasks=5000, starts=5, turns=10, singles=20, burst=50)
 
 
 def tasks_in_process(of: Installation, sizes: Sizes) -> Figures:
@@ -51,6 +53,7 @@ def tasks_in_process(of: Installation, sizes: Sizes) -> Figures:
 def tasks_against_server(of: Installation, sizes: Sizes) -> Figures:
     figures: Figures = {}
     with empty_home() as home, running_server(home, of) as (url, healthy_after):
+        figures["memory of the server, idle (MB)"] = footprint.memory_of_children()
         for mode in MODES:
             with empty_home() as client_home:
                 done = _tasks(of, client_home, mode, sizes.tasks, ORION_API_URL=url)
@@ -82,18 +85,6 @@ def starts(of: Installation, sizes: Sizes) -> Figures:
     return {"import of flow and task, whole process (s)": middle["import"], "hello, warm (s)": middle["hello"]}
 
 
-def requests(of: Installation, sizes: Sizes) -> Figures:
-    figures: Figures = {}
-    with empty_home() as home, running_server(home, of) as (url, _):
-        figures["memory of the server, idle (MB)"] = footprint.memory_of_children()
-        for clients in (1, 8):
-            done, seconds = asyncio.run(http_load.load(url, clients, sizes.load_seconds))
-            if done.errors:
-                raise RuntimeError(f"{of.name}: {dict(done.errors)} with {clients} clients")
-            figures[f"HTTP transitions, clients: {clients} (/s)"] = done.made / seconds
-    return figures
-
-
 def dispatched(of: Installation, sizes: Sizes) -> Figures:
     with dispatch.warm_agent(of) as (api, deployment, _):
         latency = statistics.median(dispatch.latencies_of(api, deployment, sizes.singles))
@@ -109,9 +100,27 @@ MEASURES: tuple[Callable[[Installation, Sizes], Figures], ...] = (
     starts,
     tasks_in_process,
     tasks_against_server,
-    requests,
     dispatched,
 )
+
+
+def requests_in_turns(installations: Sequence[Installation], sizes: Sizes) -> Iterator[tuple[str, Figures]]:
+    """Load the servers of all installations in turns of half a second.
+
+    A busy neighbour takes up to a third of a shared machine for seconds on end: longer turns would measure it.
+    """
+    with contextlib.ExitStack() as running:
+        urls = {}
+        for each in installations:
+            home = running.enter_context(empty_home())
+            urls[each.name], _ = running.enter_context(running_server(home, each))
+        for clients in (1, 8):
+            for turn in range(sizes.turns):
+                for name, url in reversed(urls.items()) if turn % 2 else urls.items():
+                    done, seconds = asyncio.run(http_load.load(url, clients, SECONDS_PER_TURN))
+                    if done.errors:
+                        raise RuntimeError(f"{name}: {dict(done.errors)} with {clients} clients")
+                    yield name, {f"HTTP transitions, clients: {clients} (/s)": done.made / seconds}
 
 
 def rounds(one: Installation, other: Installation, sizes: Sizes) -> Iterator[tuple[str, Figures]]:
@@ -123,6 +132,9 @@ def rounds(one: Installation, other: Installation, sizes: Sizes) -> Iterator[tup
                 figures = measure(installation, sizes)
                 report(measure.__name__, who=installation.name, round=number + 1, figures=figures)
                 yield installation.name, figures
+        for name, figures in requests_in_turns(order, sizes):
+            report(requests_in_turns.__name__, who=name, round=number + 1, figures=figures)
+            yield name, figures
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from benchmarks import against, revisions
 from benchmarks.measuring import HERE, ROOT
 
-TINY = against.Sizes(rounds=1, tasks=20, starts=1, load_seconds=1.0, singles=1, burst=2)
+TINY = against.Sizes(rounds=1, tasks=20, starts=1, turns=1, singles=1, burst=2)
 
 
 @pytest.mark.parametrize("measure", against.MEASURES)
@@ -26,10 +26,21 @@ def test_each_measure_gives_figures_above_zero(measure):
 def test_rounds_take_both_installations_in_turn(monkeypatch):
     other = revisions.Installation("other", HERE.python)
     monkeypatch.setattr(against, "MEASURES", (lambda of, sizes: {"rate (/s)": 1.0},))
+    monkeypatch.setattr(against, "requests_in_turns", lambda installations, sizes: ())
 
     measured = list(against.rounds(HERE, other, against.Sizes(rounds=3)))
 
     assert [who for who, _ in measured] == ["other", "here", "here", "other", "other", "here"]
+
+
+@pytest.mark.slow
+def test_servers_are_loaded_in_turns():
+    other = revisions.Installation("other", HERE.python)
+
+    measured = list(against.requests_in_turns((HERE, other), against.Sizes(turns=2)))
+
+    assert [who for who, _ in measured] == ["here", "other", "other", "here"] * 2
+    assert all(rate > 0 for _, figures in measured for rate in figures.values())
 
 
 def test_ratio_is_above_one_when_a_rate_grows_and_when_a_duration_shrinks():
