@@ -113,6 +113,13 @@ class RetryTaken(Conflict):
     message = "The id {id} belongs to another retry; make a new one for each."
 
 
+class BulkActionTaken(Conflict):
+    """The id of a bulk action belongs to another one."""
+
+    code = "bulk_action_taken"
+    message = "The id {id} belongs to another bulk action; make a new one for each."
+
+
 class RunMoved(Conflict):
     """The run changed after it was read."""
 
@@ -259,7 +266,7 @@ class BadCalendar(DomainError):
 
 class BadParameterSchema(DomainError):
     code = "bad_parameter_schema"
-    message = "parameter_openapi_schema is no JSON schema: {reason}"
+    message = "parameter_openapi_schema is not a JSON schema: {reason}"
 
 
 # --- Work pools, their queues, and the agents and workers that ask them for runs -------------------------------------
@@ -373,7 +380,7 @@ class TooManySlots(DomainError):
 
 class NotARate(DomainError):
     code = "not_a_rate"
-    message = "The limit {name!r} has no slot decay, so it is no rate limit; set slot_decay_per_second first."
+    message = "The limit {name!r} has no slot decay, so it is not a rate limit; set slot_decay_per_second first."
 
 
 # --- Variables and blocks --------------------------------------------------------------------------------------------

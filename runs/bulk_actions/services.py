@@ -21,7 +21,7 @@ from django.db.models import F
 
 from orchestration.acts import act_of, note
 from orchestration.authors import asking_user, refusal, refused_among
-from orchestration.errors import BulkActionNotFound, DomainError, FlowRunNotFound, NothingToChange
+from orchestration.errors import BulkActionNotFound, BulkActionTaken, DomainError, FlowRunNotFound, NothingToChange
 from orchestration.sight import seeing
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7
@@ -67,10 +67,13 @@ class NewBulkAction:
 
 @repeated_on_conflict
 def begin_bulk_action(*, asked: NewBulkAction, now: datetime) -> BulkAction:
-    """Store the command; the service carries it out. Raises NothingToChange where there are no runs."""
+    """Store the command; the service carries it out. Raises BulkActionTaken, and NothingToChange without runs."""
     with write_transaction():
         known: BulkAction | None = BulkAction.objects.filter(pk=asked.id).first() if asked.id else None
         if known is not None:
+            # An id is no right: its answer names the runs and the filter of whoever began it.
+            if (known.user, known.action) != (asking_user(), asked.action):
+                raise BulkActionTaken(id=known.pk)
             return known
         if not asked.runs:
             raise NothingToChange(action=asked.action)

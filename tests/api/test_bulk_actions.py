@@ -85,6 +85,19 @@ def test_the_same_request_sent_again_is_done_once(api):
     assert BulkAction.objects.count() == 1
 
 
+def test_an_id_means_one_command(api):
+    make_flow_run("RUNNING")
+    body = {"id": str(uuid7()), "action": "cancel", **RUNNING}
+    api.send("/bulk_actions/", body)
+
+    answer = api.send("/bulk_actions/", {**body, "action": "delete"})
+
+    assert (answer.status_code, answer.json()["detail"]) == (
+        409,
+        f"The id {body['id']} belongs to another bulk action; make a new one for each.",
+    )
+
+
 def test_without_a_filter_nothing_is_done(api):
     run = make_flow_run("RUNNING")
 

@@ -16,26 +16,10 @@ from orion_site.accounts.users import create_user
 from runs.models import FlowRun
 from tests.factories import make_flow_run, make_task_run
 from tests.security.askers import Asker, key_of, user_with
+from tests.security.attempts import Agent
 from tests.services.dispatching import make_queue, waiting
 
 pytestmark = pytest.mark.django_db
-
-
-class Agent:
-    """An agent of our make, spoken to as by its process."""
-
-    def __init__(self, client: Any, name: str) -> None:
-        self.client, self.name, self.incarnation = client, name, str(uuid4())
-        self.answer = self.register()
-        self.id = self.answer.json().get("id")
-
-    def register(self, client: Any = None, **more: Any) -> Any:
-        body = {"name": self.name, "incarnation": self.incarnation, "work_queues": ["q"], "host": "h", **more}
-        return (client or self.client).call("POST", "/api/agents/", body)
-
-    def call(self, what: str, client: Any = None, **body: Any) -> Any:
-        sent = {"incarnation": self.incarnation, **body}
-        return (client or self.client).call("POST", f"/api/agents/{self.id}/{what}", sent)
 
 
 @pytest.fixture

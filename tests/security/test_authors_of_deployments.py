@@ -16,7 +16,7 @@ from orion_site.accounts.users import delete_user, set_active, set_groups, set_r
 from orion_site.audit.models import Entry
 from runs.models import FlowRun
 from tests.security.askers import Asker, key_of, user_with
-from tests.security.test_agents import Agent
+from tests.security.attempts import Agent
 
 pytestmark = pytest.mark.django_db
 

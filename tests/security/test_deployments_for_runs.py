@@ -14,21 +14,11 @@ from events.models import Event
 from orion_site.accounts.users import create_group, create_user, delete_user, set_active, set_groups, set_roles
 from runs.models import FlowRun
 from tests.security.askers import PASSWORD, user_with
+from tests.security.attempts import Attempt
 from tests.security.test_ids_of_others import event_of
-from tests.security.test_run_tokens import Attempt
-from tests.security.worlds import World, make_world
+from tests.security.worlds import World
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def attempt(ada: User) -> Attempt:
-    return Attempt()
-
-
-@pytest.fixture
-def other(attempt: Attempt) -> World:
-    return make_world("birch")
 
 
 def own_deployment(attempt: Attempt) -> Deployment:

@@ -16,7 +16,7 @@ from orion_site.accounts.permissions import Actor, answer_to
 from orion_site.accounts.users import actor_of_user, set_roles
 from runs.models import FlowRun
 from tests.security.askers import Asker, key_of, user_with
-from tests.security.test_agents import Agent
+from tests.security.attempts import Agent
 from tests.security.test_authors_of_deployments import READ, admin, secret
 from tests.services.dispatching import make_queue
 

@@ -15,24 +15,14 @@ from deployments.models import GlobalLimit, Variable, WorkQueue
 from events.models import Event
 from orion_site.accounts.users import create_user
 from orion_site.audit.models import Entry
-from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun
+from runs.models import Artifact, BulkAction, FlowRun, FlowRunState, Log, TaskRun
 from tests.security.askers import ELSEWHERE, PASSWORD, Asker, key_of
+from tests.security.attempts import Attempt, sent_at, state_of, task_run_of
 from tests.security.test_objects import someone
-from tests.security.test_run_tokens import Attempt, sent_at, state_of, task_run_of
 from tests.security.worlds import World, make_world
 from tests.sockets.conftest import OWN_HOST, PATIENCE, talk_to
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def attempt(ada: User) -> Attempt:
-    return Attempt()
-
-
-@pytest.fixture
-def other(attempt: Attempt) -> World:
-    return make_world("birch")
 
 
 def test_what_is_called_new_is_no_way_to_the_task_runs_of_others(attempt: Attempt, other: World):
@@ -247,6 +237,19 @@ def test_a_queue_of_ones_own_picks_no_runs_of_others(ada: User):
     assert [answer.status_code for answer in answers] == [403, 403]
     assert client.call("PATCH", queue, {"description": "x"}).status_code == 204
     assert client.call("POST", pool, {"name": "new"}).status_code == 201
+
+
+@pytest.mark.parametrize("who", ["an operator of one deployment", "another operator"])
+def test_the_id_of_a_bulk_action_of_others_shows_nothing_of_it(ada: User, who: str):
+    make_world("alder")
+    other = make_world("birch")
+    role = "operator" if who == "another operator" else "operator:deployment:alder-flow/alder-daily"
+    body = {"action": "cancel", "flow_runs": {}, "id": other.id_of("runs_bulkaction")}
+
+    answer = Asker(key_of(someone(role))).call("POST", "/api/bulk_actions/", body)
+
+    assert (answer.status_code, b"birch" in answer.content) == (409, False)
+    assert BulkAction.objects.get(pk=body["id"]).status == "active"
 
 
 def test_slots_are_taken_for_no_run_of_others(attempt: Attempt, other: World):

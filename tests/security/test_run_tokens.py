@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import User
 from django.utils import timezone
 
 from deployments.models import Lease, Worker
@@ -18,38 +17,14 @@ from orion_site.accounts.run_tokens import token_of
 from orion_site.accounts.users import delete_user, set_active
 from runs.models import FlowRun, TaskRun
 from tests.factories import make_flow_run, make_task_run
-from tests.security.askers import Asker, key_of, user_with
-from tests.security.test_agents import Agent
+from tests.security.askers import Asker
+from tests.security.attempts import Agent, Attempt, sent_at, state_of, task_run_of
 from tests.security.test_objects import routes
 from tests.security.test_walk import filled
-from tests.security.worlds import World, make_world
+from tests.security.worlds import World
 from tests.services.dispatching import make_queue, waiting
 
 pytestmark = pytest.mark.django_db
-
-
-class Attempt:
-    """A claimed run: its agent, its token, and a client that sends that."""
-
-    def __init__(self) -> None:
-        self.run = waiting(make_queue())
-        self.user = user_with("agent", "smith")
-        self.agent = Agent(Asker(key_of(self.user)), "smith")
-        [self.claimed] = self.agent.call("claim", limit=1).json()
-        self.id, self.token = str(self.run.pk), self.claimed["run_token"]
-        self.client = Asker(self.token)
-
-    def report(self, state: str = "RUNNING") -> Any:
-        return self.client.call("POST", f"/api/flow_runs/{self.id}/set_state", {"state": {"type": state}})
-
-
-@pytest.fixture
-def attempt(ada: User) -> Attempt:
-    return Attempt()
-
-
-def task_run_of(flow_run_id: str | None, **more: Any) -> dict[str, Any]:
-    return {"flow_run_id": flow_run_id, "task_key": "t", "dynamic_key": str(uuid4()), **more}
 
 
 def test_an_attempt_reports_itself_and_what_is_nested_in_it(attempt: Attempt):
@@ -72,11 +47,6 @@ def test_an_attempt_reports_itself_and_what_is_nested_in_it(attempt: Attempt):
     assert client.get(f"/api/flow_runs/{nested.json()['id']}").status_code == 200
     assert client.call("POST", "/api/flow_runs/count", {}).json() == 2
     assert attempt.report("COMPLETED").json()["status"] == "ACCEPT"
-
-
-@pytest.fixture
-def other(attempt: Attempt) -> World:
-    return make_world("birch")
 
 
 def test_an_attempt_says_nothing_of_other_runs(attempt: Attempt, other: World):
@@ -347,11 +317,3 @@ def test_an_agent_without_a_key_gets_no_token(db: None):
     [claimed] = agent.call("claim", limit=1).json()
 
     assert claimed["run_token"] is None
-
-
-def state_of(kind: str) -> dict[str, Any]:
-    return {"id": str(uuid4()), "type": kind, "timestamp": sent_at()}
-
-
-def sent_at() -> str:
-    return timezone.now().isoformat()
