@@ -149,6 +149,17 @@ def _keeping_sqlite() -> Iterator[Trigger]:
     yield Trigger.of(
         "day_delete", DAY, f"CREATE TRIGGER {{name}} BEFORE DELETE ON {DAY} WHEN OLD.removed IS NULL {raising}"
     )
+    # REPLACE deletes the row that is in its way without asking the triggers of deletions.
+    for table, same in (
+        (ENTRY, "id = NEW.id OR (day = NEW.day AND number = NEW.number)"),
+        (DAY, "day = NEW.day"),
+    ):
+        yield Trigger.of(
+            f"{table.removeprefix(PREFIX)}_replace",
+            table,
+            f"CREATE TRIGGER {{name}} BEFORE INSERT ON {table} "
+            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) {raising}",
+        )
 
 
 def _keeping_postgresql() -> Iterator[Trigger]:
@@ -165,6 +176,12 @@ def _keeping_postgresql() -> Iterator[Trigger]:
             table,
             f"CREATE TRIGGER {{name}} BEFORE {event} ON {table} FOR EACH ROW "
             f"WHEN ({condition or 'true'}) EXECUTE FUNCTION {function}()",
+        )
+    for table in (ENTRY, DAY):
+        yield Trigger.of(
+            f"{table.removeprefix(PREFIX)}_truncate",
+            table,
+            f"CREATE TRIGGER {{name}} BEFORE TRUNCATE ON {table} EXECUTE FUNCTION audit_refuse()",
         )
 
 

@@ -35,6 +35,15 @@ from tests.web.deployments import make_deployment
 from tests.web.rows import make_run
 
 VARIABLE = {"name": "colour", "value": "red"}
+# How a database empties or overwrites a table without a deletion.
+TRUNCATED = ("TRUNCATE audit_entry", "TRUNCATE audit_day", "TRUNCATE audit_change, audit_entry CASCADE")
+REPLACED = (
+    "REPLACE INTO audit_entry SELECT * FROM audit_entry",
+    "INSERT OR REPLACE INTO audit_entry SELECT id + 1000, "
+    + ", ".join(f"t.{one.column}" for one in Entry._meta.fields[1:])
+    + " FROM audit_entry t",
+    "REPLACE INTO audit_day SELECT * FROM audit_day",
+)
 
 
 def act_of_test() -> RecordedAct:
@@ -261,6 +270,7 @@ def test_tampering_is_found_where_it_was_done(chained, unguarded, tamper, found)
         "UPDATE audit_day SET head = 'x'",
         "UPDATE audit_day SET entries = 1",
         "DELETE FROM audit_day",
+        *(TRUNCATED if DATABASE == "postgresql" else REPLACED),
     ],
 )
 def test_entries_are_neither_changed_nor_deleted(chained, statement):
