@@ -14,6 +14,7 @@ from django.db.models.functions import Cast, Coalesce, Concat
 
 from deployments.models import Deadline
 from events.models import ActionRun, Notification
+from orion_site.accounts.permissions import Action, may, who_asks
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.querysets import Literal
 
@@ -47,8 +48,14 @@ class Setback:
 
 
 def setbacks(*, since: datetime, until: datetime, tag: str = "") -> Sequence[Setback]:
-    """Return those of the range, newest first; deadlines up to `until`, with the tag if one is given."""
-    found = _actions(since).union(_messages(since), _deadlines(since, until, tag), all=True)
+    """Return those of the range, newest first; deadlines up to `until`, with the tag if one is given.
+
+    Of automations and messages only what whoever asks may read.
+    """
+    actor = who_asks()
+    actions = [_actions(since)] if may(actor, Action.READ_AUTOMATIONS) else []
+    messages = [_messages(since)] if may(actor, Action.READ_NOTIFICATIONS) else []
+    found = _deadlines(since, until, tag).union(*actions, *messages, all=True)
     rows = [Setback(Kind(kind), *rest) for kind, *rest in found]
     return sorted(rows, key=lambda row: row.at, reverse=True)
 

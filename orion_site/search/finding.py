@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from deployments.models import BlockDocument, Deployment, Variable, Worker, WorkPool, WorkQueue
 from events.models import Automation
+from orion_site.accounts.permissions import Action, may, who_asks
 from runs.models import ArtifactCollection, Flow, FlowRun
 from runs.pages.search import address_of_id
 
@@ -85,6 +86,7 @@ def _objects(text: str) -> list[Found]:
     deployments = Deployment.objects.select_related("flow").filter(_in_words(text, "name", "flow__name"))
     blocks = BlockDocument.objects.select_related("block_type").filter(is_anonymous=False, name__icontains=text)
     queues = WorkQueue.objects.select_related("work_pool").filter(name__icontains=text)
+    automations = _few(_named(Automation, text)) if may(who_asks(), Action.READ_AUTOMATIONS) else ()
     work = reverse("deployments:work")
     return [
         *(
@@ -109,10 +111,7 @@ def _objects(text: str) -> list[Found]:
             Found("Variable", one.name, _page("deployments:edit-variable", one), "nav-variables")
             for one in _few(_named(Variable, text))
         ),
-        *(
-            Found("Automation", one.name, _page("events:automation", one), "nav-automations")
-            for one in _few(_named(Automation, text))
-        ),
+        *(Found("Automation", one.name, _page("events:automation", one), "nav-automations") for one in automations),
         *(
             Found("Artifact", one.key, reverse("runs:artifact", args=[one.latest_id]), "nav-artifacts")
             for one in _few(ArtifactCollection.objects.filter(key__icontains=text))

@@ -23,9 +23,11 @@ from orion_site.accounts.users import (
 )
 from runs.models import FlowRun
 from tests.api.blocks import login_schema, make_document
-from tests.security.askers import PASSWORD, Asker
+from tests.security.askers import PASSWORD, Asker, key_of, user_with
+from tests.security.test_walk import ADDRESSES, SOME_ID
 from tests.web.deployments import make_deployment
 from tests.web.rows import make_run
+from tests.web.test_home_page import make_action, make_automation, make_block, make_message
 
 pytestmark = pytest.mark.django_db
 
@@ -232,3 +234,20 @@ def test_the_last_admin_stays(ada: User, deed: Callable[[], None]):
     create_group(name="others", roles=["admin"])
     create_user(name="bob", password=PASSWORD, groups=["others"])
     deed()
+
+
+def test_no_page_shows_an_agent_the_automations_and_messages_that_it_may_not_read(ada: User):
+    make_run()
+    automation, block = make_automation("birch-automation"), make_block("birch-block")
+    make_action(automation, 5, "birch-error")
+    make_message(block, 5)
+    pages = [path for path in ADDRESSES if not path.startswith("/api/") and SOME_ID not in path]
+    pages.append("/search?q=birch")
+    hidden = (b"birch-automation", b"birch-error", b"through &#x27;birch-block")
+
+    def showing(role: str) -> set[str]:
+        client = Asker(key_of(user_with(role)))
+        return {path for path in pages if any(word in client.get(path).content for word in hidden)}
+
+    assert showing("viewer") >= {"/", "/automations", "/search?q=birch"}
+    assert showing("agent") == set()
