@@ -82,6 +82,17 @@ def test_names_stand_alone(capsys):
     assert printed(capsys, "name").splitlines() == ["brave-otter", "日本"]
 
 
+@pytest.mark.parametrize("name", ['=HYPERLINK("http://x")', "+1", "-1+1", "@SUM(1)", "\t=1", "\r=1"])
+def test_no_name_is_a_formula_in_a_spreadsheet(capsys, name):
+    Output("csv", (), Terminal()).show_many(
+        [{"name": name, "number": -1}], [Column("NAME", str, "name"), Column("N", str, "number")]
+    )
+
+    [row] = csv.reader(io.StringIO(capsys.readouterr().out.partition("\n")[2]))
+    assert row[0].startswith("'")
+    assert row[1] == "-1"
+
+
 @pytest.mark.parametrize("form", ["table", "csv", "json", "yaml", "jsonl"])
 def test_a_column_that_nobody_has_is_refused_with_those_there_are(form):
     with pytest.raises(CommandFailed, match="no column 'nope'") as refused:

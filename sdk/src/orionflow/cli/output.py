@@ -20,6 +20,7 @@ from orionflow.spelling import did_you_mean
 
 TABLES = frozenset({"table", "wide", "csv"})
 FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name", "csv")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 Row = dict[str, Any]
 
 
@@ -163,7 +164,11 @@ def as_text(value: Any) -> str:
 def _plain(row: Row, column: Column) -> str:
     value = dig(row, column.field) if column.field else column.text(row)
     # People read a dash where there is nothing.
-    return "" if value is None or (value == "-" and not column.field) else as_text(value)
+    if value is None or (value == "-" and not column.field):
+        return ""
+    text = as_text(value)
+    # A spreadsheet would execute a text that begins so, and anybody who starts a run may choose its name.
+    return f"'{text}" if isinstance(value, str) and text[1:] and text.startswith(FORMULA) else text
 
 
 def chosen_output(format: str, as_json: bool, columns: str | None) -> Output:
