@@ -18,7 +18,7 @@ def read_json(text: str) -> Any:
     try:
         value = from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        raise ValueError(f"This is no JSON: {error}. Texts stand between double quotes.") from None
+        raise ValueError(f"This is not JSON: {error}. Texts stand between double quotes.") from None
     try:
         return storable(value)
     except ValueError as error:

@@ -181,7 +181,7 @@ def _moment(said: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(said)
     except ValueError:
-        raise click.UsageError(f"{said!r} is no time; write 2026-01-31 or 2026-01-31T12:00+00:00.") from None
+        raise click.UsageError(f"{said!r} is not a time; write 2026-01-31 or 2026-01-31T12:00+00:00.") from None
     return moment if moment.tzinfo else moment.astimezone()
 
 

@@ -262,7 +262,9 @@ def external_url() -> str:
     parts = urlsplit(url)
     if parts.scheme in {"http", "https"} and parts.hostname and not (parts.query or parts.fragment or parts.username):
         return url
-    raise ImproperlyConfigured(f"{name} is no address of a server; write it like https://orion.example or with a path.")
+    raise ImproperlyConfigured(
+        f"{name} is not an address of a server; write it like https://orion.example or with a path."
+    )
 
 
 def traces_link() -> str:
@@ -270,7 +272,7 @@ def traces_link() -> str:
     link = env_str("ORION_TRACES_LINK").strip()
     if link and (not link.startswith(("http://", "https://")) or "{trace_id}" not in link):
         raise ImproperlyConfigured(
-            "ORION_TRACES_LINK is no address of traces; write it like https://traces.example/trace/{trace_id}."
+            "ORION_TRACES_LINK is not an address of traces; write it like https://traces.example/trace/{trace_id}."
         )
     return link
 

@@ -65,7 +65,7 @@ def archive(request: HttpRequest) -> HttpResponse:
     # The last day itself is meant, too.
     since, until = _day(values["since"], problems), _day(values["until"], problems, DAY)
     if values["state"] and values["state"] not in dict(STATES):
-        problems.append(f"{values['state']!r} is no state.")
+        problems.append(f"{values['state']!r} is not a state.")
         values["state"] = ""
     before = Cursor.read(request.GET.get("after", ""))
     wanted = Wanted(
@@ -121,5 +121,5 @@ def _day(text: str, problems: list[str], more: timedelta = timedelta()) -> datet
     try:
         return datetime.combine(date.fromisoformat(text) + more, time(), timezone.get_current_timezone())
     except (ValueError, OverflowError):
-        problems.append(f"{text!r} is no day; write 2026-01-31.")
+        problems.append(f"{text!r} is not a day; write 2026-01-31.")
         return None

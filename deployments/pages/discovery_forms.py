@@ -82,7 +82,7 @@ def _problem(kind: SourceKind, address: str) -> str:
     try:
         has_password = urlsplit(address).password is not None
     except ValueError:
-        return "This is no address."
+        return "This is not an address."
     if has_password:
         return "A password in the address would be stored for everybody to read; name a secret instead."
     match kind:

@@ -275,13 +275,13 @@ def number_of(text: str, kind: str) -> int | float:
         return int(text)
     except ValueError:
         if kind == "integer":
-            raise Unreadable(f"{text!r} is no whole number.") from None
+            raise Unreadable(f"{text!r} is not a whole number.") from None
     try:
         number = float(text)
     except ValueError:
-        raise Unreadable(f"{text!r} is no number.") from None
+        raise Unreadable(f"{text!r} is not a number.") from None
     if not isfinite(number):
-        raise Unreadable(f"{text!r} is no number that JSON has.")
+        raise Unreadable(f"{text!r} is not a number that JSON has.")
     return number
 
 
@@ -289,14 +289,14 @@ def _date_text_or_refuse(text: str) -> str:
     try:
         return _date_text(text)
     except Unreadable:
-        raise Unreadable(f"{text!r} is no date; write it as 2026-01-31.") from None
+        raise Unreadable(f"{text!r} is not a date; write it as 2026-01-31.") from None
 
 
 def _moment(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Unreadable(f"{text!r} is no date and time; write it as 2026-01-31T06:00:00.") from None
+        raise Unreadable(f"{text!r} is not a date and time; write it as 2026-01-31T06:00:00.") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 

@@ -91,7 +91,7 @@ def listening_address(host: str) -> str:
         ip_address(address)
     except ValueError:
         raise CannotStart(
-            f"--host {host} is no address of this machine: write 127.0.0.1, 0.0.0.0 for all of them, or one of them."
+            f"--host {host} is not an address of this machine: write 127.0.0.1, one of its others, or 0.0.0.0 for all."
         ) from None
     return address
 

@@ -81,7 +81,7 @@ class DatesFilter(admin.FieldListFilter):
             moment = _moment(text, end_of_day=name == self.until_name)
             if moment is None:
                 # The whole list would be more than was meant.
-                self.problem = f"{text[:40]!r} is no date: write 2026-11-28."
+                self.problem = f"{text[:40]!r} is not a date: write 2026-11-28."
                 return queryset.none()
             queryset = queryset.filter(**{name: moment})
         return queryset

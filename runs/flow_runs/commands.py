@@ -59,7 +59,7 @@ def _give_input(stored: StoredRun, run_input: dict[str, Any] | None, now: dateti
     except ValueError:
         asked = None
     if not isinstance(asked, dict):
-        return "The schema of the input that the run waits for is no JSON object, so no input fits; cancel the run."
+        return "The schema of the input that the run waits for is not a JSON object, so no input fits; cancel the run."
     try:
         given = filled_in(run_input or {})
     except BadTemplate as error:

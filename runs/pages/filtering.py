@@ -241,9 +241,7 @@ def _with_word(wanted: RunFilter, word: str, key: str, sign: str, value: str, pr
         case "dur", "<" | ">":
             length = _duration(value, problems)
             return replace(wanted, longer_than=length) if sign == ">" else replace(wanted, shorter_than=length)
-    problems.append(
-        f"{word!r} is no filter. There are state:, flow:, tag:, since:, dur> and dur<, and -state:, -flow: and -tag:."
-    )
+    problems.append(f"{word!r} is not a filter. Use state:, flow:, tag:, since:, dur>, dur<, -state:, -flow: or -tag:.")
     return wanted
 
 

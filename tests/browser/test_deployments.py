@@ -97,7 +97,7 @@ def test_a_run_with_other_parameters_is_made_without_scripts(page: Page, deploym
     row.get_by_role("link", name="Run with…").click()
     page.get_by_label("limit").fill("many")
     page.get_by_role("button", name="Run", exact=True).click()
-    expect(page.get_by_text("'many' is no whole number.")).to_be_visible()
+    expect(page.get_by_text("'many' is not a whole number.")).to_be_visible()
 
     page.get_by_label("limit").fill("7")
     page.get_by_role("button", name="Run", exact=True).click()

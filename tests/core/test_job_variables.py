@@ -33,8 +33,8 @@ TEMPLATE = {"job_configuration": {"command": "{{ command }} -c {{cpus}}", "env":
             {**TEMPLATE, "job_configuration": {"image": "{{ image }}:{{ tag }}"}},
             "uses image, tag, which variables do not",
         ),
-        ({**TEMPLATE, "variables": {"properties": {"a": {"type": "nope"}}}}, "no JSON schema"),
-        ({**TEMPLATE, "variables": {"properties": 3}}, "no JSON schema"),
+        ({**TEMPLATE, "variables": {"properties": {"a": {"type": "nope"}}}}, "not a JSON schema"),
+        ({**TEMPLATE, "variables": {"properties": 3}}, "not a JSON schema"),
     ],
 )
 def test_a_template_declares_what_it_uses(template, flaw):

@@ -101,9 +101,9 @@ def test_names_of_others_are_understood():
         (lambda: Cron("x", ends=datetime(2026, 1, 1)).to_wire(), "no time zone"),  # noqa: DTZ001
         (lambda: as_wire({"cron": "x", "interval": 3}), "one of cron"),
         (lambda: as_wire({"cron": "x", "colour": 3}), "colour"),
-        (lambda: as_wire(3), "is no schedule"),  # type: ignore[arg-type]
+        (lambda: as_wire(3), "is not a schedule"),  # type: ignore[arg-type]
         (lambda: ICalendar.from_file("/nowhere.ics"), "cannot be read"),
-        (lambda: ICalendar.from_file(__file__), "no iCalendar file"),
+        (lambda: ICalendar.from_file(__file__), "not an iCalendar file"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(make, cause):

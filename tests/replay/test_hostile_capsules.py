@@ -52,7 +52,7 @@ def test_a_link_is_refused(tmp_path):
     entry = zipfile.ZipInfo("code/link.py")
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
 
-    with pytest.raises(BadCapsule, match="no plain file"):
+    with pytest.raises(BadCapsule, match="not a plain file"):
         read_capsule(forge(tmp_path / "evil.orion", entries=[(entry, b"/etc/passwd")]))
 
 
@@ -84,7 +84,7 @@ def test_members_that_the_manifest_does_not_list_are_refused(tmp_path):
         ({"version": 2}, "version"),
         ({"version": "1\x1b[2J"}, "version"),
         ({"version": None}, "version"),
-        ({"format": "zip"}, "no capsule"),
+        ({"format": "zip"}, "not a capsule"),
         ({"members": None}, "no members"),
         ({"members": {"runs.json": {"size": 3, "sha256": "00"}}}, "as large"),
         ({"members": {"runs.json": "runs"}}, "as large"),
@@ -128,7 +128,7 @@ def test_a_list_of_members_that_takes_no_end_is_not_read(tmp_path):
     content[-10:-6] = (2_000_000_000).to_bytes(4, "little")
     file.write_bytes(content)
 
-    with pytest.raises(BadCapsule, match="no capsule"):
+    with pytest.raises(BadCapsule, match="not a capsule"):
         read_capsule(file)
 
 
@@ -160,7 +160,7 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path, content):
     file = tmp_path / "evil.orion"
     file.write_bytes(content)
 
-    with pytest.raises(BadCapsule, match="no capsule"):
+    with pytest.raises(BadCapsule, match="not a capsule"):
         read_capsule(file)
 
 

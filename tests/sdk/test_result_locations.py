@@ -78,13 +78,13 @@ def test_a_project_names_locations_in_a_table(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ("lake", "no list"),
+        ("lake", "not a list"),
         ("Lake=/data", "lower-case"),
         ("../x=/data", "lower-case"),
         ("lake=", "no folder or address"),
         ("lake=relative", "depends on where"),
         ("lake=simplecache::s3://b", "::"),
-        ("{nonsense", "no valid JSON"),
+        ("{nonsense", "not valid JSON"),
         ('{"lake": 7}', "no folder or address"),
         ('{"lake": {"key": "hush"}}', "no folder or address"),
     ],

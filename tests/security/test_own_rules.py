@@ -127,7 +127,7 @@ RULES = [
         "format_html(text)",
     ),
     Rule(
-        "renders a template that is no file",
+        "renders a template that is not a file",
         lambda node: calls("Template", "from_string")(node) and not is_constant(first(node)),
         "Template(text)",
         {"events/automations/core/jinja.py": "texts of automations, in the sandbox and within bounds"},

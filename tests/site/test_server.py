@@ -183,7 +183,7 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path):
         ("0.0.0.0", "orion user create NAME --role admin"),
         ("::", "orion server start --host ::"),
         ("192.0.2.7", "Cannot listen on 192.0.2.7"),
-        ("example.com", "is no address of this machine"),
+        ("example.com", "is not an address of this machine"),
     ],
 )
 def test_without_a_user_it_listens_on_loopback_only(tmp_path: Path, host: str, said: str):

@@ -145,7 +145,7 @@ def test_the_first_and_the_last_day_that_there_are_can_be_asked_for(browser: Cli
 def test_a_date_that_cannot_be_read_is_said(browser: Client):
     answer = browser.get(address(FlowRun), {"expected_start_time__gte": "<b>"})
 
-    assert "&#x27;&lt;b&gt;&#x27; is no date" in answer.content.decode()
+    assert "&#x27;&lt;b&gt;&#x27; is not a date" in answer.content.decode()
 
 
 def test_filters_of_what_no_index_knows_look_at_the_newest(browser: Client, monkeypatch: pytest.MonkeyPatch):

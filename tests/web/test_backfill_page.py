@@ -183,11 +183,11 @@ def test_it_is_paused_resumed_and_cancelled(browser: Client, nightly: Deployment
 
 def test_one_that_paused_itself_says_why(browser: Client, nightly: Deployment):
     one = made(nightly)
-    Backfill.objects.update(status="paused", problem=f"n is no number {HOSTILE}")
+    Backfill.objects.update(status="paused", problem=f"n is not a number {HOSTILE}")
 
     page = browser.get(f"/backfills/{one.pk}").content.decode()
 
-    assert "n is no number" in page
+    assert "n is not a number" in page
     assert HOSTILE not in page
 
 

@@ -120,8 +120,8 @@ def test_what_is_wrong_is_said_at_its_field(browser: Client, login: BlockSchema)
         for wrong, changes in {
             "This is required.": {"p/user": ""},
             "Small letters": {"name": "Not Good"},
-            "no whole number": {"p/port": "many"},
-            "no JSON": {"p/options": "{"},
+            "not a whole number": {"p/port": "many"},
+            "not JSON": {"p/options": "{"},
             "shop": {"name": "shop"},
         }.items()
     }

@@ -286,7 +286,7 @@ def test_a_run_that_needs_parameters_is_asked_for_them(browser: Client):
         ({"when": "cron", "cron": "nonsense"}, "nonsense"),
         ({"when": "interval", "every": "1", "timezone": "Mars/Olympus"}, "Mars/Olympus"),
         ({"parameters": '{"limit": "many"}'}, "limit"),
-        ({"parameters": "["}, "no JSON"),
+        ({"parameters": "["}, "not JSON"),
     ],
 )
 def test_what_cannot_be_deployed_is_said_and_nothing_made(browser: Client, more, words):

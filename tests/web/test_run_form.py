@@ -144,15 +144,15 @@ def test_each_kind_of_value_reaches_the_run(browser: Client, census: Deployment)
     ("name", "text", "error"),
     [
         ("p/day", "", "This is required."),
-        ("p/day", "yesterday", "is no date"),
-        ("p/limit", "many", "is no whole number"),
+        ("p/day", "yesterday", "is not a date"),
+        ("p/limit", "many", "is not a whole number"),
         ("p/limit", "0", "0 is less than the minimum of 1"),
         ("p/limit", "", "cannot be left empty"),
-        ("p/share", "nan", "no number that JSON has"),
-        ("p/since", "noon", "is no date and time"),
-        ("p/target/port", "x", "is no whole number"),
+        ("p/share", "nan", "not a number that JSON has"),
+        ("p/since", "noon", "is not a date and time"),
+        ("p/target/port", "x", "is not a whole number"),
         ("p/target/port", "1", "This is required."),
-        ("p/anything", "{", "This is no JSON"),
+        ("p/anything", "{", "This is not JSON"),
     ],
 )
 def test_what_does_not_fit_is_said_at_its_field(browser: Client, census: Deployment, name: str, text: str, error: str):

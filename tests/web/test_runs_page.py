@@ -67,7 +67,7 @@ def test_where_all_runs_are_planned_the_page_says_so(browser: Client):
 
     page = browser.get("/runs").content.decode()
 
-    assert "No run has begun yet" in page
+    assert "No run has started yet" in page
     assert "Show planned runs" in page
 
 
@@ -234,7 +234,7 @@ def test_the_query_box_filters(browser: Client, query: str, found: list[str]):
     [
         ("state:broken", "There is no state"),
         ("dur>long", "is not a duration"),
-        ("size:3", "is no filter"),
+        ("size:3", "is not a filter"),
         ("flow:", "names nothing"),
         ("-state:late", "cannot be excluded"),
         ("since:yesterday", "is not a time to look back"),

@@ -77,7 +77,7 @@ def refuse_without_times(definition: Mapping[str, Any], now: datetime) -> None:
     """
     zone = str(definition.get("timezone") or "")
     if not is_place(zone):
-        raise ScheduleError(f"{zone!r} is no time zone of a place; write it like Europe/Berlin, or UTC.", "timezone")
+        raise ScheduleError(f"{zone!r} is not a time zone of a place; write it like Europe/Berlin, or UTC.", "timezone")
     timetable = read_definition(definition)
     timetable = timetable.base if isinstance(timetable, Spread) else timetable
     if next(timetable.after(now), None) is None and (why := _why_never(timetable)):

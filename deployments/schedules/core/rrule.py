@@ -67,7 +67,7 @@ def _line(text: str) -> Line:
     name, *parameters = head.split(";")
     name = name.upper()
     if name not in (*DATED, "RRULE", "EXRULE"):
-        raise ScheduleError(f"{name} is no line of a recurrence rule.", "rrule")
+        raise ScheduleError(f"{name} is not a line of a recurrence rule.", "rrule")
     zone = next((one[5:] for one in parameters if one.upper().startswith("TZID=")), None)
     return Line(name, value, zone, [_date(one, name) for one in value.split(",")] if name in DATED else [])
 
@@ -76,7 +76,7 @@ def _date(text: str, name: str) -> datetime | date:
     try:
         moment = datetime.fromisoformat(text.upper())
     except ValueError:
-        raise ScheduleError(f"{name} has {text!r}, which is no date such as 20260105T060000.", "rrule") from None
+        raise ScheduleError(f"{name} has {text!r}, which is not a date such as 20260105T060000.", "rrule") from None
     return moment if "T" in text.upper() or ":" in text else moment.date()
 
 

@@ -173,7 +173,7 @@ def _numbers(parts: Mapping[str, str], name: str, wrong: Wrong) -> frozenset[int
     numbers = frozenset(_int(one, name, wrong) for one in parts[name].split(","))
     for number in numbers:
         if not least <= (abs(number) if from_the_end else number) <= most:
-            raise wrong(f"{number} is no {name}")
+            raise wrong(f"{number} is not a valid {name}")
     return numbers
 
 

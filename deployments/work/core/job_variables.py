@@ -22,7 +22,7 @@ def flaw_of_template(template: Template) -> str | None:
     if not (isinstance(configuration, Mapping) and configuration and isinstance(schema, Mapping) and schema):
         return "it needs both a job_configuration and variables, or neither"
     if flaw := flaw_of_schema(schema):
-        return f"variables are no JSON schema: {flaw}"
+        return f"variables are not a JSON schema: {flaw}"
     if undeclared := sorted(set(_used(configuration)) - set(_declared(schema))):
         return f"job_configuration uses {', '.join(undeclared)}, which variables do not declare"
     return None
@@ -66,7 +66,7 @@ def misfit(template: Template, *layers: Mapping[str, Any], complete: bool) -> st
     if not isinstance(schema, Mapping) or not schema:
         return None
     if flaw := flaw_of_schema(schema):
-        return f"the variables of the template are no JSON schema: {flaw}"
+        return f"the variables of the template are not a JSON schema: {flaw}"
     work = Work()
     usual = dict(_sound_defaults(schema, work))
     all_defaults_known = len(usual) == len(list(_defaults(schema)))

@@ -34,7 +34,7 @@ def misplaced(text: str) -> Misplaced | None:
     try:
         compiled(text)
     except TemplateSyntaxError as error:
-        return Misplaced(error.lineno, error.message or "this is no template")
+        return Misplaced(error.lineno, error.message or "this is not a template")
     except RecursionError:
         return Misplaced(1, "the text is nested too deeply")
     except PROBLEMS as error:

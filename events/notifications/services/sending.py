@@ -199,7 +199,7 @@ def permitted_address(host: str, port: int) -> str:
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except UnicodeError:
-        raise NotSent("The host of the block's address is no name of a host.", again=False) from None
+        raise NotSent("The address of the block has no valid host name.", again=False) from None
     except OSError:
         raise NotSent(f"{host} has no address.") from None
     allowed = _allowed(tuple(settings.ORION_WEBHOOK_ALLOW))

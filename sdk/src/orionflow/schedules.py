@@ -184,7 +184,7 @@ class ICalendar(Schedule):
         except OSError as error:
             raise UsageError(f"The calendar {str(path)!r} cannot be read: {error.strerror}.") from None
         if not text.lstrip().upper().startswith("BEGIN:VCALENDAR"):
-            raise UsageError(f"{str(path)!r} is no iCalendar file: it does not begin with BEGIN:VCALENDAR.")
+            raise UsageError(f"{str(path)!r} is not an iCalendar file: it does not begin with BEGIN:VCALENDAR.")
         return cls(text, **options)
 
     def definition(self) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def as_wire(schedule: AnySchedule) -> dict[str, Any]:
             return Interval(schedule).to_wire()
         case Mapping():
             return _of_mapping(dict(schedule))
-    raise UsageError(f"{schedule!r} is no schedule; write Cron(…), Interval(…), RRule(…) or ICalendar.from_file(…).")
+    raise UsageError(f"{schedule!r} is not a schedule; write Cron(…), Interval(…), RRule(…) or ICalendar.from_file(…).")
 
 
 def _of_mapping(written: dict[str, Any]) -> dict[str, Any]:

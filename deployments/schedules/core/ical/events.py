@@ -74,7 +74,7 @@ def _read(text: str, zone: tzinfo | None, days: tzinfo | None) -> Document:
     text, defined = _parted(FOLDED.sub("", text.lstrip("\ufeff \r\n\t")))
     calendars = Calendar.from_ical(NAMED_ZONE.sub(rf"\1{ZONE}=", text), multiple=True)
     if not calendars or any(calendar.name != "VCALENDAR" for calendar in calendars):
-        raise ScheduleError("This is no iCalendar document: it does not begin with BEGIN:VCALENDAR.", "ics")
+        raise ScheduleError("This is not an iCalendar document: it does not begin with BEGIN:VCALENDAR.", "ics")
     zones = Zones(_definitions(defined), default=zone or days, stated=_stated_zone(calendars), days=days)
     found = [one for calendar in calendars for one in _components(calendar)]
     events = _events(found, zones)

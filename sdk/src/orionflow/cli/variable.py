@@ -16,7 +16,7 @@ from orionflow.cli.session import Session, command
 variable = LazyGroup(
     "variable",
     __name__,
-    help="Variables: texts that flows and pull steps read by name. They are no place for secrets.",
+    help="Variables: texts that flows and pull steps read by name. They are not a place for secrets.",
     entries={
         "ls": "List variables.",
         "get": "Print the value of a variable.",

@@ -202,7 +202,7 @@ def read_template(file: Path | None) -> Json | None:
     except OSError as error:
         raise click.UsageError(f"{file} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise click.UsageError(f"{file} is no JSON: {error}.") from error
+        raise click.UsageError(f"{file} is not JSON: {error}.") from error
     if not isinstance(template, dict):
         raise click.UsageError(f"{file} holds no job template: an object with job_configuration and variables.")
     return template

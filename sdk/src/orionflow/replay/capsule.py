@@ -155,7 +155,7 @@ def read_capsule(path: Path) -> Capsule:
     except OSError as error:
         raise BadCapsule(f"{path} cannot be read: {error.strerror or error}.") from None
     if not path.is_file():
-        raise BadCapsule(f"{path} is no file.")
+        raise BadCapsule(f"{path} is not a file.")
     if size > LARGEST_FILE:
         raise BadCapsule(f"{path} has {size // MEGABYTE} MB; the largest capsule that is opened has 512 MB.")
     _check_directory(path)
@@ -178,17 +178,17 @@ def _check_directory(path: Path) -> None:
         last = file.read()
     # A capsule ends just so: without a comment, and with numbers that need no larger format.
     if len(last) != _END.size or not last.startswith(b"PK\x05\x06"):
-        raise BadCapsule(f"{path} is no capsule.")
+        raise BadCapsule(f"{path} is not a capsule.")
     _, _, _, _, members, size, _, comment = _END.unpack(last)
     if comment or members > MOST_MEMBERS + 1 or size > LARGEST_DIRECTORY:
-        raise BadCapsule(f"{path} is no capsule: it has more members, or longer names, than capsules have.")
+        raise BadCapsule(f"{path} is not a capsule: it has more members, or longer names, than capsules have.")
 
 
 def _opened(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise BadCapsule(f"{path} is no capsule: {error}.") from None
+        raise BadCapsule(f"{path} is not a capsule: {error}.") from None
 
 
 def _checked_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -204,7 +204,7 @@ def _checked_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             raise BadCapsule(f"The capsule has {entry.filename!r} twice.")
         seen.add(entry.filename.casefold())
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
-            raise BadCapsule(f"{entry.filename!r} is no plain file.")
+            raise BadCapsule(f"{entry.filename!r} is not a plain file.")
         if entry.flag_bits & 0x1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise BadCapsule(f"{entry.filename!r} is encrypted, or packed in a way that capsules are not.")
         entries[entry.filename] = entry
@@ -225,11 +225,11 @@ def check_name(name: str) -> None:
 
 def _manifest(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> dict[str, Any]:
     if MANIFEST not in entries:
-        raise BadCapsule(f"The file has no {MANIFEST}, so it is no capsule.")
+        raise BadCapsule(f"The file has no {MANIFEST}, so it is not a capsule.")
     declared = entries[MANIFEST].file_size
     manifest = _json(_bounded(archive, MANIFEST, declared, LARGEST_JSON), MANIFEST)
     if manifest.get("format") != FORMAT:
-        raise BadCapsule("The file is no capsule of Orion.")
+        raise BadCapsule("The file is not a capsule of Orion.")
     if manifest.get("version") != VERSION:
         raise BadCapsule(
             f"The capsule has version {str(manifest.get('version'))[:20]} of the format; this Orion reads version "

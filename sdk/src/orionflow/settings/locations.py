@@ -30,7 +30,7 @@ def location(name: str, url: object, options: object = None) -> Location:
     if not isinstance(url, str) or not url.strip():
         raise ValueError(f"gives the location {name!r} no folder or address")
     if not isinstance(options, dict | None):
-        raise ValueError(f"gives the location {name!r} options that are no object")
+        raise ValueError(f"gives the location {name!r} options that are not an object")
     return Location(name, _checked_url(name, url.strip()), options or {})
 
 
@@ -56,7 +56,7 @@ def _from_list(raw: str) -> dict[str, tuple[object, object]]:
     for one in filter(None, map(str.strip, raw.split(","))):
         name, separator, url = one.partition("=")
         if not separator:
-            raise ValueError("is no list of NAME=FOLDER or NAME=ADDRESS, by comma, and no JSON object of them")
+            raise ValueError("is not a list of NAME=FOLDER or NAME=ADDRESS, by comma, and no JSON object of them")
         found[name.strip()] = url, None
     return found
 
@@ -65,7 +65,7 @@ def _from_json(raw: str) -> dict[str, tuple[object, object]]:
     try:
         said = json.loads(raw)
     except ValueError as error:
-        raise ValueError(f"is no valid JSON ({error})") from None
+        raise ValueError(f"is not valid JSON ({error})") from None
     found: dict[str, tuple[object, object]] = {}
     for name, one in said.items():
         options = dict(one) if isinstance(one, dict) else {"url": one}

@@ -114,7 +114,7 @@ def _problem_with(url: str) -> str | None:
     if _HELPER.match(url):
         return "names a transport that runs programs"
     if "://" not in url:
-        return None if os.path.isabs(url) or _SSH.match(url) else "is no address"
+        return None if os.path.isabs(url) or _SSH.match(url) else "is not an address"
     scheme, host = urlsplit(url).scheme.lower(), urlsplit(url).hostname or ""
     if scheme not in _SCHEMES:
         return f"has the unknown scheme {scheme!r}"
@@ -123,13 +123,13 @@ def _problem_with(url: str) -> str | None:
 
 def checked_branch(name: str) -> str:
     if not _BRANCH.match(name) or ".." in name or "@{" in name or name.endswith((".lock", "/", ".")):
-        raise CodeUnavailable(f"{name!r} is no name of a branch or tag.")
+        raise CodeUnavailable(f"{name!r} is not the name of a branch or tag.")
     return name
 
 
 def checked_commit(commit: str) -> str:
     if not _COMMIT.match(commit):
-        raise CodeUnavailable(f"{commit!r} is no commit; write its hexadecimal name, 7 to 64 digits.")
+        raise CodeUnavailable(f"{commit!r} is not a commit; write its hexadecimal name, 7 to 64 digits.")
     return commit
 
 

@@ -33,7 +33,7 @@ def existing_folder(path: str | Path, what: str) -> Path:
     """A folder of this machine, as an absolute path."""
     text = str(path)
     if "\x00" in text:
-        raise CodeUnavailable(f"{what} {text!r} is no path.")
+        raise CodeUnavailable(f"{what} {text!r} is not a path.")
     found = Path(text).expanduser()
     if not found.is_dir():
         from socket import gethostname

@@ -87,7 +87,7 @@ class Environment:
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
-            raise UsageError(f"{self.name!r} is no name of an environment variable.")
+            raise UsageError(f"{self.name!r} is not the name of an environment variable.")
 
     @property
     def reference(self) -> str:

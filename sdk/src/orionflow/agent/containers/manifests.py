@@ -115,6 +115,6 @@ def _part(manifest: Manifest, *path: str) -> Manifest:
     for name in path:
         inner = part.setdefault(name, {})
         if not isinstance(inner, dict):
-            raise NotStarted(f"job_manifest: {'.'.join(path)} of its work pool's job template is no object.")
+            raise NotStarted(f"job_manifest: {'.'.join(path)} of its work pool's job template is not an object.")
         part = inner
     return part

@@ -81,7 +81,7 @@ def command_of(job: Job) -> list[str]:
     try:
         return shlex.split(command) if isinstance(command, str) else list(command or COMMAND)
     except ValueError as error:
-        raise NotStarted(f"command in the job variables is no command line: {error}.") from error
+        raise NotStarted(f"command in the job variables is not a command line: {error}.") from error
 
 
 def is_loopback(url: str) -> bool:
