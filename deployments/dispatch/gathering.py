@@ -76,7 +76,7 @@ class Gathering(Generic[Asked, Answer]):
             self._line.append(mine)
             leads, self._is_busy = not self._is_busy, True
         if leads:
-            self._own_thread.submit(self._answer_all, self._on_own_thread)
+            self._answer_on_own_thread()
         return mine.future
 
     def waiting(self) -> list[Asked]:
@@ -102,11 +102,29 @@ class Gathering(Generic[Asked, Answer]):
     def _go_on(self) -> None:
         with self._lock:
             self._is_busy = bool(self._line)
-            if not self._line:
+            if not self._line or self._wakes_first():
                 return
-            first = self._line[0]
-            if first.woken is not None:
-                first.leads = True
-                first.woken.set()
-                return
-        self._own_thread.submit(self._answer_all, self._on_own_thread)
+        self._answer_on_own_thread()
+
+    def _wakes_first(self) -> bool:
+        """Whether a thread waits for the first answer of the line: it answers all that wait."""
+        first = self._line[0]
+        if first.woken is None:
+            return False
+        first.leads = True
+        first.woken.set()
+        return True
+
+    def _answer_on_own_thread(self) -> None:
+        try:
+            self._own_thread.submit(self._answer_all, self._on_own_thread)
+        except RuntimeError as error:
+            # The system has no thread left. Those who wait without one ask again; nobody else waits for them.
+            self._own_thread.shutdown(wait=False, cancel_futures=True)
+            self._own_thread = ThreadPoolExecutor(1, thread_name_prefix="orion-gathering")
+            with self._lock:
+                refused = [one for one in self._line if one.woken is None]
+                self._line = [one for one in self._line if one.woken is not None]
+                self._is_busy = bool(self._line) and self._wakes_first()
+            for one in refused:
+                one.take(error)

@@ -131,3 +131,37 @@ def test_work_that_leaves_somebody_out_fails_for_all_and_the_next_is_answered():
     with pytest.raises(ValueError, match="shorter"):
         gathering.ask(1)
     assert gathering.ask_without_waiting(2).result(10) == 2
+
+
+@pytest.mark.parametrize("is_led", [False, True], ids=["of an idle server", "behind others"])
+def test_who_waits_without_a_thread_is_refused_where_none_can_be_started_and_whoever_comes_next_is_answered(
+    monkeypatch, is_led
+):
+    work = Work()
+    gathering = Gathering(work, most=1)
+    with ThreadPoolExecutor(2) as threads:
+        both = threading.Barrier(2)
+        list(threads.map(lambda _: both.wait(10), range(2)))
+        first = threads.submit(gathering.ask, 1) if is_led else None
+        if is_led:
+            assert work.begun.wait(10)
+
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", _no_thread)
+            refused = gathering.ask_without_waiting(2)
+            if first is not None:
+                waits = threads.submit(gathering.ask, 3)
+                while len(gathering.waiting()) < 2:
+                    pass
+            work.go.set()
+            assert isinstance(refused.exception(10), RuntimeError)
+
+        if first is not None:
+            assert [first.result(10), waits.result(10)] == [10, 30]
+    assert gathering.ask_without_waiting(4).result(10) == 40
+    assert gathering.ask(5) == 50
+    assert [2] not in work.groups
+
+
+def _no_thread(self):
+    raise RuntimeError("can't start new thread")
