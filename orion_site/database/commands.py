@@ -43,15 +43,17 @@ def database() -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would be applied, and change nothing.")
 @click.option("--later", is_flag=True, help="Leave rows of earlier versions as they are until the next upgrade.")
 @click.option("--ahead", is_flag=True, help="Copy a SQLite file that is to be rewritten, while servers work on it.")
+@click.option("--drop-copy", is_flag=True, help="Delete what --ahead copied, and have changes noted no longer.")
 @_output_option
-def upgrade(dry_run: bool, later: bool, ahead: bool, output: str) -> None:
+def upgrade(dry_run: bool, later: bool, ahead: bool, drop_copy: bool, output: str) -> None:
     """Bring the database up to date; create it if there is none.
 
     Then states that an earlier version stored are folded into the rows of their runs. Servers may run meanwhile. If
     the command is stopped, run it again to continue.
 
     A SQLite file whose ids are texts is rewritten, for which no process may have it open. With --ahead most of that is
-    done while servers of the earlier version work; the upgrade takes what has changed since, and is short.
+    done while servers of the earlier version work; the upgrade takes what has changed since, and is short. Two million
+    changes are noted at most; after that, the file is copied once more. --drop-copy gives up such an upgrade.
 
     \b
     Example: orion database upgrade
@@ -66,6 +68,8 @@ def upgrade(dry_run: bool, later: bool, ahead: bool, output: str) -> None:
             _as_json(asdict(report)) if output == "json" else _print_plan(report)
         elif ahead:
             _copy_ahead(output)
+        elif drop_copy:
+            _drop_copy(output)
         else:
             change = whole.upgrade()
             _as_json(asdict(change)) if output == "json" else _print_change(change)
@@ -81,11 +85,23 @@ def _copy_ahead(output: str) -> None:
         _as_json({"place": str(whole.place()), "copied": copied})
     elif copied:
         click.echo(
-            f"Copied the database {whole.place()}. Now stop whatever has it open and run: orion database upgrade",
+            f"Copied the database {whole.place()}. Now stop whatever has it open and run: orion database upgrade\n"
+            "Changes are noted until then. If you will not upgrade, run: orion database upgrade --drop-copy",
             err=True,
         )
     else:
         click.echo(f"The database {whole.place()} need not be copied; run: orion database upgrade", err=True)
+
+
+def _drop_copy(output: str) -> None:
+    from orion_site.database import lifecycle as whole
+
+    dropped = whole.drop_copy()
+    if output == "json":
+        _as_json({"place": str(whole.place()), "dropped": dropped})
+    else:
+        said = "Dropped the copy of the database" if dropped else "There is no copy of the database"
+        click.echo(f"{said} {whole.place()}.", err=True)
 
 
 @database.command(short_help="Report whether the database can be used.")

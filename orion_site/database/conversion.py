@@ -23,8 +23,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from orion_site.database.file import UPGRADE, DatabaseUnusable
-from orion_site.database.sqlite.files import found_no_room
-from orionflow.private_files import private_opener
+from orion_site.database.sqlite.files import found_no_room, owners_opener, refuse_another_user
 
 # What Django declares for a UUID on SQLite.
 TEXT_ID = "char(32)"
@@ -32,6 +31,10 @@ _DECLARED = re.compile(r"\bchar\(32\)", re.IGNORECASE)
 ROWS_AT_ONCE = 20_000
 # Tables in the old file: which draft follows it, and which rows changed since they were copied.
 FOLLOWED, CHANGES = "conversion_followed", "conversion_changes"
+# Of a file that nobody upgrades after it was copied ahead, so many changes are noted, in some 40 MB. Then it is copied
+# once more.
+MOST_CHANGES = 2_000_000
+_LAST_CHANGE = f"(SELECT COALESCE(MAX(number), 0) FROM {CHANGES})"
 # So few are left to the upgrade; on a file that changes faster than it is copied, we stop at some time.
 FEW_CHANGES, MOST_LOOKS = 1_000, 20
 SECONDS_BETWEEN_WORDS = 5.0
@@ -48,12 +51,13 @@ def converted(file: Path) -> Iterator[None]:
         return
     # A link stays one, and the new file is on the disk of the old one.
     file = file.resolve()
+    refuse_another_user(file)
     with closing(_connect(file)) as database:
         try:
             _keep_others_out(database, file)
             draft = _draft_of(file)
             _make_room_sure(file, draft)
-            _Conversion(database, draft, _mark_of(database) or _mark(file)).run()
+            _Conversion(database, file, _mark_of(database) or _mark(file)).run()
             # While we keep the old file for ourselves its journal stays, empty, where the new file's would be.
             Path(f"{file}-journal").unlink(missing_ok=True)
             os.rename(draft, file)
@@ -67,17 +71,41 @@ def copy_ahead(file: Path) -> bool:
 
     Stopped at any moment, it goes on when it is called again.
     """
+    file = file.resolve()
+    refuse_another_user(file)
     if not has_text_ids(file):
         return False
-    file = file.resolve()
     with closing(_connect(file, timeout=60)) as database:
         try:
             _make_room_sure(file, _draft_of(file))
             mark = _mark_of(database) or _follow(database)
-            _Conversion(database, _draft_of(file), mark).run_ahead()
+            _Conversion(database, file, mark).run_ahead()
         except sqlite3.Error as error:
             raise DatabaseUnusable(_why_not(file, error)) from error
     return True
+
+
+def drop_copy(file: Path) -> bool:
+    """Delete what was copied ahead, and have changes noted no longer; False if nothing was. Raises DatabaseUnusable."""
+    file = file.resolve()
+    refuse_another_user(file)
+    draft = _draft_of(file)
+    was_there = draft.exists()
+    with closing(_connect(file, timeout=60)) as database:
+        try:
+            is_followed = _stop_following(database)
+        except sqlite3.Error as error:
+            raise DatabaseUnusable(f"The copy of {file} could not be dropped: {error}.") from error
+    _delete(draft)
+    return was_there or is_followed
+
+
+def _delete(draft: Path) -> None:
+    for left in (draft, Path(f"{draft}-journal")):
+        try:
+            left.unlink(missing_ok=True)
+        except PermissionError as error:
+            raise DatabaseUnusable(f"{left} belongs to another user; delete it, and run this again.") from error
 
 
 def _draft_of(file: Path) -> Path:
@@ -141,8 +169,23 @@ def _mark_of(database: sqlite3.Connection) -> str | None:
     if not database.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", [FOLLOWED]).fetchone():
         return None
     (schema,) = database.execute("PRAGMA main.schema_version").fetchone()
-    found = database.execute(f"SELECT mark FROM main.{FOLLOWED} WHERE schema = ?", [schema]).fetchone()
+    found = database.execute(
+        f"SELECT mark FROM main.{FOLLOWED} WHERE schema = ? AND {_LAST_CHANGE} < most", [schema]
+    ).fetchone()
     return None if found is None else str(found[0])
+
+
+def _stop_following(database: sqlite3.Connection) -> bool:
+    """Have changes noted no longer; whether they were."""
+    named = "type = 'trigger' AND name LIKE 'conversion\\_%' ESCAPE '\\'"
+    triggers = database.execute(f"SELECT name FROM main.sqlite_master WHERE {named}").fetchall()
+    database.execute("BEGIN IMMEDIATE")
+    for (name,) in triggers:
+        database.execute(f'DROP TRIGGER main."{name}"')
+    for name in (FOLLOWED, CHANGES):
+        database.execute(f"DROP TABLE IF EXISTS main.{name}")
+    database.execute("COMMIT")
+    return bool(triggers)
 
 
 def _follow(database: sqlite3.Connection) -> str:
@@ -150,7 +193,7 @@ def _follow(database: sqlite3.Connection) -> str:
     mark = f"followed {secrets.token_hex(8)}"
     database.execute("BEGIN IMMEDIATE")
     for name, kind in (
-        (FOLLOWED, "mark text, schema integer"),
+        (FOLLOWED, "mark text, schema integer, most integer"),
         (CHANGES, "number integer PRIMARY KEY, name text, row"),
     ):
         database.execute(f"DROP TABLE IF EXISTS main.{name}")
@@ -161,11 +204,12 @@ def _follow(database: sqlite3.Connection) -> str:
             name = f'"conversion_{table}_{event.lower()}"'
             database.execute(f"DROP TRIGGER IF EXISTS main.{name}")
             database.execute(
-                f'CREATE TRIGGER main.{name} AFTER {event} ON "{table}" BEGIN '
+                f'CREATE TRIGGER main.{name} AFTER {event} ON "{table}" '
+                f"WHEN {_LAST_CHANGE} < (SELECT most FROM {FOLLOWED}) BEGIN "
                 f"INSERT INTO {CHANGES} (name, row) VALUES {values}; END"
             )
     (schema,) = database.execute("PRAGMA main.schema_version").fetchone()
-    database.execute(f"INSERT INTO main.{FOLLOWED} VALUES (?, ?)", [mark, schema])
+    database.execute(f"INSERT INTO main.{FOLLOWED} VALUES (?, ?, ?)", [mark, schema, MOST_CHANGES])
     database.execute("COMMIT")
     return mark
 
@@ -189,8 +233,8 @@ def _id_of_text(text: str | None) -> bytes | None:
 class _Conversion:
     """Fills the draft. `database` is the old file; the draft is attached to it as `new`."""
 
-    def __init__(self, database: sqlite3.Connection, draft: Path, mark: str) -> None:
-        self._database, self._draft, self._mark = database, draft, mark
+    def __init__(self, database: sqlite3.Connection, file: Path, mark: str) -> None:
+        self._database, self._file, self._draft, self._mark = database, file, _draft_of(file), mark
         self._tables = _tables_in(database)
         indexes = database.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
         self._indexes = dict(indexes.fetchall())
@@ -234,6 +278,12 @@ class _Conversion:
         """Copy the rows once more that changed since they were copied, and do more on the same state of the file."""
         self._database.execute("BEGIN")
         last, number = self._database.execute(f"SELECT MAX(number), COUNT(*) FROM main.{CHANGES}").fetchone()
+        (most,) = self._database.execute(f"SELECT most FROM main.{FOLLOWED}").fetchone()
+        if number and last >= most:
+            raise DatabaseUnusable(
+                f"The database changes faster than it is copied: more than {MOST_CHANGES:,} changes were noted "
+                "meanwhile. Run this again when less is going on."
+            )
         names = self._database.execute(f"SELECT DISTINCT name FROM main.{CHANGES}").fetchall()
         copied = {table: self._last_copied(table) for (table,) in names}
         # SQLite reads them, and we do not: days after the file was copied ahead they may be millions.
@@ -247,7 +297,13 @@ class _Conversion:
         self._database.execute("COMMIT")
         if number:
             # After the draft has them: done twice is as good as once.
+            self._database.execute("BEGIN IMMEDIATE")
             self._database.execute(f"DELETE FROM main.{CHANGES} WHERE number <= ?", [last])
+            # Where the bound was met meanwhile, it stays: something was not noted.
+            self._database.execute(
+                f"UPDATE main.{FOLLOWED} SET most = {_LAST_CHANGE} + ? WHERE {_LAST_CHANGE} < most", [MOST_CHANGES]
+            )
+            self._database.execute("COMMIT")
         return int(number)
 
     def _last_copied(self, table: str) -> int:
@@ -255,12 +311,13 @@ class _Conversion:
         return int(row)
 
     def _attach(self) -> None:
-        open(self._draft, "ab", opener=private_opener).close()
+        open(self._draft, "ab", opener=owners_opener(self._file)).close()
         self._database.execute("ATTACH ? AS new", [f"file:{quote(str(self._draft))}?mode=rw"])
 
     def _goes_on(self) -> bool:
         """Whether there is a draft of this very file."""
-        if not self._draft.exists():
+        # What another user made, before files of root's were given to the owner, is made again.
+        if not os.access(self._draft, os.R_OK | os.W_OK, effective_ids=True):
             return False
         self._attach()
         try:
@@ -272,8 +329,7 @@ class _Conversion:
         return False
 
     def _begin(self) -> None:
-        for left in (self._draft, Path(f"{self._draft}-journal")):
-            left.unlink(missing_ok=True)
+        _delete(self._draft)
         self._attach()
         self._database.execute("PRAGMA new.auto_vacuum = INCREMENTAL")
         self._database.execute("BEGIN")

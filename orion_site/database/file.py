@@ -10,6 +10,7 @@ from pathlib import Path
 
 from django.db import Error, connection
 
+from orion_site.database.sqlite.files import DatabaseUnusable as DatabaseUnusable
 from orion_site.database.sqlite.files import alone, damaged, found_no_room, is_first_look, looks_truncated
 from orionflow import json_lines
 from orionflow.private_files import make_private_folder
@@ -17,13 +18,6 @@ from orionflow.private_files import make_private_folder
 UPGRADE = "`orion database upgrade`"
 # So long the log beside a new database gets before it is written into the file.
 PAGES_IN_LOG = 100
-
-
-class DatabaseUnusable(RuntimeError):
-    """The database cannot be used as it is; the message says why and what to do, in one sentence."""
-
-    # By this the SDK, which never imports the server, knows whose sentence it is passing on.
-    code = "database_unusable"
 
 
 def no_tables(place: str) -> str:
@@ -40,7 +34,12 @@ def sqlite_file() -> Path | None:
 
 def file_exists() -> bool:
     file = sqlite_file()
-    return file is None or file.exists()
+    try:
+        return file is None or file.exists()
+    except PermissionError as error:
+        raise DatabaseUnusable(
+            f"The folder of the database {file} is closed to this user of the machine; run this as its owner."
+        ) from error
 
 
 def is_new_home() -> bool:

@@ -33,7 +33,7 @@ from orion_site.database.migration_files import (
     newer_migrations,
     only_new_apps,
 )
-from orion_site.database.sqlite.files import alone, damaged
+from orion_site.database.sqlite.files import alone, damaged, refuse_another_user
 from orionflow.json_lines import say
 from runs import beyond_models
 
@@ -43,6 +43,7 @@ __all__ = [
     "Report",
     "check",
     "copy_ahead",
+    "drop_copy",
     "one_at_a_time",
     "place",
     "prepare",
@@ -153,8 +154,20 @@ def copy_ahead() -> bool:
         return False
     from orion_site.database.conversion import copy_ahead as copy
 
+    refuse_another_user(file)
     with alone(file):
         return copy(file)
+
+
+def drop_copy() -> bool:
+    """Delete what was copied ahead; False if nothing was."""
+    if (file := sqlite_file()) is None or not file_exists():
+        return False
+    from orion_site.database.conversion import drop_copy as drop
+
+    refuse_another_user(file)
+    with alone(file):
+        return drop(file)
 
 
 @contextmanager

@@ -10,15 +10,21 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tracemalloc
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from orion_site.database.conversion import copy_ahead
+from orion_site.database import conversion
+from orion_site.database.conversion import copy_ahead, drop_copy
+from orion_site.database.file import DatabaseUnusable
+from orion_site.database.sqlite.files import alone
+from tests.security.second_user import NOBODY
 from tests.site.running import environment, orion
 
 pytestmark = pytest.mark.slow
@@ -26,6 +32,7 @@ pytestmark = pytest.mark.slow
 KEPT = Path(__file__).with_name("upgraded") / "orion.db.gz"
 COMMAND = [str(Path(sys.executable).with_name("orion")), "database", "upgrade"]
 LINES = 300_000
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another Unix user")
 
 
 @pytest.fixture
@@ -267,3 +274,114 @@ def test_a_new_file_need_not_be_copied_ahead(tmp_path: Path):
 
     assert ahead.returncode == 0
     assert "need not be copied" in ahead.stderr
+
+
+def test_changes_are_noted_up_to_a_bound_and_then_the_file_is_copied_again(file: Path, monkeypatch):
+    monkeypatch.setattr(conversion, "MOST_CHANGES", 500)
+    fill(file, 1_000)
+    copy_ahead(file)
+
+    for number in range(3):
+        asked(file, f"UPDATE runs_log SET message = 'change {number}'")
+
+    ((noted,),) = asked(file, "SELECT COUNT(*) FROM conversion_changes")
+    before = asked(file, "SELECT lower(id), message FROM runs_log ORDER BY id")
+    assert noted <= 501
+    upgraded = orion(file.parent, "database", "upgrade")
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert asked(file, "SELECT lower(hex(id)), message FROM runs_log ORDER BY id") == before
+
+
+def test_changes_beyond_the_bound_are_copied_by_the_next_copy_as_well(file: Path, monkeypatch):
+    monkeypatch.setattr(conversion, "MOST_CHANGES", 500)
+    fill(file, 1_000)
+    copy_ahead(file)
+    asked(file, "UPDATE runs_log SET message = 'changed'")
+
+    copy_ahead(file)
+
+    draft = file.with_name("orion.db.converted")
+    changed = "SELECT lower({}), message FROM runs_log ORDER BY id"
+    assert asked(draft, changed.format("hex(id)")) == asked(file, changed.format("id"))
+    # And the notes begin anew.
+    asked(file, "UPDATE runs_log SET message = 'once more' WHERE rowid < 5")
+    copy_ahead(file)
+    assert asked(draft, changed.format("hex(id)")) == asked(file, changed.format("id"))
+
+
+def test_whoever_will_not_upgrade_drops_the_copy(file: Path):
+    before = asked(file, "SELECT type, name, sql FROM sqlite_master ORDER BY name")
+    assert orion(file.parent, "database", "upgrade", "--ahead").returncode == 0
+
+    dropped, again = (orion(file.parent, "database", "upgrade", "--drop-copy") for _ in range(2))
+
+    assert dropped.returncode == again.returncode == 0, dropped.stderr
+    assert "Dropped the copy" in dropped.stderr
+    assert "There is no copy" in again.stderr
+    assert not file.with_name("orion.db.converted").exists()
+    assert asked(file, "SELECT type, name, sql FROM sqlite_master ORDER BY name") == before
+
+
+@only_root
+def test_what_root_copied_ahead_is_the_owners(file: Path):
+    """A server that is not root's finds its database, and may keep it."""
+    for one in (file.parent, file):
+        os.chown(one, NOBODY, NOBODY)
+
+    assert orion(file.parent, "database", "upgrade", "--ahead").returncode == 0
+    by_root = {one.name: one.stat().st_uid for one in file.parent.glob("orion.db*")}
+    assert orion(file.parent, "database", "upgrade").returncode == 0
+
+    assert set(by_root.values()) == {NOBODY}, by_root
+    assert {one.stat().st_uid for one in file.parent.glob("orion.db*")} == {NOBODY}
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@only_root
+@pytest.mark.parametrize("act", [copy_ahead, drop_copy])
+@pytest.mark.parametrize("is_open", [True, False], ids=["in an open folder", "in a closed folder"])
+def test_another_user_is_told_whose_the_database_is(file: Path, act: Callable[[Path], bool], is_open: bool):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777 if is_open else 0o700)
+        found = Path(shutil.copy(file, folder))
+        found.chmod(0o666)
+
+        with another_user(), pytest.raises(DatabaseUnusable, match="belongs to the user 'root'; run this as that user"):
+            act(found)
+
+        assert os.listdir(folder) == [found.name]
+
+
+@only_root
+def test_a_lock_of_another_user_is_named(file: Path):
+    with tempfile.TemporaryDirectory() as folder:
+        for one in (Path(folder), found := Path(shutil.copy(file, folder))):
+            os.chown(one, NOBODY, NOBODY)
+        Path(f"{found}.lock").touch(mode=0o600)
+
+        refused = pytest.raises(DatabaseUnusable, match="orion.db.lock cannot be written: .+ 'root'")
+        with another_user(), refused, alone(found):
+            pass
+
+
+@only_root
+def test_a_copy_that_root_made_for_itself_is_made_again(file: Path):
+    """As it was before files of root's were given to the owner."""
+    with tempfile.TemporaryDirectory() as folder:
+        for one in (Path(folder), found := Path(shutil.copy(file, folder))):
+            os.chown(one, NOBODY, NOBODY)
+        copy_ahead(found)
+        os.chown(f"{found}.converted", 0, 0)
+
+        with another_user():
+            assert copy_ahead(found)
+
+        assert Path(f"{found}.converted").stat().st_uid == NOBODY

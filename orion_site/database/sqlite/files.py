@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -103,14 +104,73 @@ def looks_truncated(path: Path) -> bool:
     return path.stat().st_size < page_size * int.from_bytes(header[28:32], "big")
 
 
+class DatabaseUnusable(RuntimeError):
+    """The database cannot be used as it is; the message says why and what to do, in one sentence."""
+
+    # By this the SDK, which never imports the server, knows whose sentence it is passing on.
+    code = "database_unusable"
+
+
+def refuse_another_user(path: Path) -> None:
+    """Refuse whoever does not own the file and would leave files beside it that its owner cannot use. Root may."""
+    owner = _owner_of(path)
+    if os.geteuid() not in (0, owner):
+        raise DatabaseUnusable(f"The database {path} belongs to the user {_name_of(owner)}; run this as that user.")
+
+
+def owners_opener(path: Path) -> Callable[[str, int], int]:
+    """Create files beside the database with mode 0600; those that root makes are its owner's."""
+
+    def opened(name: str, flags: int) -> int:
+        descriptor = private_opener(name, flags)
+        if os.geteuid() == 0:
+            owner = (path if path.exists() else path.parent).stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        return descriptor
+
+    return opened
+
+
+def _owner_of(path: Path) -> int:
+    """Return the owner of a file or, where only others may look at it, of the folder that hides it."""
+    try:
+        return path.stat().st_uid
+    except PermissionError:
+        return _owner_of(path.parent)
+
+
+def _name_of(uid: int) -> str:
+    import pwd
+
+    try:
+        return repr(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        return f"of number {uid}"
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Keep other processes that ask for the same file waiting. The lock is a file beside it."""
+    """Keep other processes that ask for the same file waiting, by a lock in a file beside it.
+
+    Raises DatabaseUnusable if that file cannot be written.
+    """
     try:
         import fcntl
     except ImportError:  # Windows has no flock; there the first start of two at once may fail, and says so
         yield
         return
-    with open(f"{path}.lock", "w", opener=private_opener) as lock:
+    with _opened_lock(path) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _opened_lock(path: Path) -> IO[str]:
+    file = Path(f"{path}.lock")
+    try:
+        return open(file, "w", opener=owners_opener(path))
+    except PermissionError as error:
+        owner = _name_of(_owner_of(file if os.path.lexists(file) else path.parent))
+        raise DatabaseUnusable(
+            f"The file {file} cannot be written: it, or its folder, belongs to the user {owner}. Run this as that "
+            "user, or give the file to the one who runs the server."
+        ) from error
