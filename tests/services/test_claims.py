@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from deployments.dispatch.selectors import due, shares
 from deployments.dispatch.services import claims
 from deployments.dispatch.services.claims import Wish, claim_for_all, claim_next
-from deployments.models import Lease, Worker, WorkPool
+from deployments.models import Deployment, Lease, Worker, WorkPool, WorkQueue
 from orchestration.core.states import scheduled
 from orchestration.errors import AgentNotFound, AgentReplaced, RunLost
 from orchestration.services import propose_flow_run_state
@@ -322,3 +322,57 @@ def test_a_large_group_is_answered_in_portions(monkeypatch):
 
     assert list(map(len, answers)) == [2, 2, 2, 2, 9]
     assert Lease.objects.count() == 17
+
+
+STRICT = {
+    "job_configuration": {"cpus": "{{ cpus }}"},
+    "variables": {"properties": {"cpus": {"type": "integer", "maximum": 4}}, "additionalProperties": False},
+}
+FREE = {**STRICT, "variables": {"properties": {"cpus": {"type": "integer"}}}}
+
+
+def templated(template) -> WorkQueue:
+    queue = make_queue()
+    WorkPool.objects.filter(pk=queue.work_pool_id).update(base_job_template=template)
+    return queue
+
+
+@pytest.mark.parametrize(
+    ("of_deployment", "of_run", "fits"),
+    [
+        ({"cpus": 2}, {}, True),
+        ({"cpus": 64}, {"cpus": 4}, True),
+        ({}, {}, True),
+        ({"cpus": 64}, {}, False),
+        ({"cpus": 2}, {"cpus": 64}, False),
+        ({"image": "x"}, {}, False),
+    ],
+)
+def test_job_variables_that_fit_the_template_no_longer_crash_the_run_when_it_is_claimed(of_deployment, of_run, fits):
+    """An operator stored what is forbidden now: no agent gets to see it."""
+    queue = templated(FREE)
+    deployment = make_deployment(queue, job_variables=of_deployment, crash_retries=3)
+    run, other = waiting(queue, NOON, deployment, job_variables=of_run), waiting(queue, later(1))
+    templated(STRICT)
+
+    claimed = make_agent().claim(later(5), limit=2)
+
+    assert {one.flow_run_id for one in claimed} == ({run.pk, other.pk} if fits else {other.pk})
+    assert is_leased(run) == fits
+    if not fits:
+        last = FlowRunState.objects.filter(flow_run=run).latest("seq")
+        assert (last.type, last.author) == ("CRASHED", "work pool")
+        assert "do not fit the template of work pool 'default-agent-pool': " in last.message
+        assert last.message.endswith("Change them, or the template, and retry the run.")
+
+
+def test_a_run_that_was_refused_by_the_template_is_claimed_once_it_fits():
+    queue = templated(STRICT)
+    run = waiting(queue, NOON, make_deployment(queue, job_variables={"cpus": 64}))
+    agent = make_agent()
+    assert agent.claim(later(5)) == []
+    Deployment.objects.update(job_variables={"cpus": 4})
+
+    propose_flow_run_state(run_id=run.pk, proposed=scheduled(later(6)), now=later(6))
+
+    assert [one.flow_run_id for one in agent.claim(later(7))] == [run.pk]

@@ -18,6 +18,7 @@ from django.db.models import Q
 from deployments.dispatch.core.hand_out import Candidate, Taker
 from deployments.dispatch.selectors.due import Advice, due_in, for_agents
 from deployments.dispatch.services.agents import OWNER, refuse_absent
+from deployments.dispatch.services.misfits import crash_misfits
 from deployments.limits.selectors.capacity import Room, chosen_by, room_in
 from deployments.models import Worker, WorkQueue
 from orchestration.core.states import State, StateType
@@ -145,6 +146,8 @@ def _claim(asking: Sequence[_Asking], now: datetime) -> None:
         rounds -= lost > 0
         if not rounds or not (lost or (chosen and advice.is_cut)):
             break
+    if room.with_templates:
+        _keep_what_fits(asking, room, now)
 
 
 def _hand_out(advice: Advice, asking: Sequence[_Asking], tried: set[UUID], now: datetime) -> tuple[int, int]:
@@ -157,6 +160,13 @@ def _hand_out(advice: Advice, asking: Sequence[_Asking], tried: set[UUID], now: 
     for number, claims in given.items():
         asking[number].claims += tuple(claims)
     return len(chosen), len(chosen) - sum(map(len, given.values()))
+
+
+def _keep_what_fits(asking: Sequence[_Asking], room: Room, now: datetime) -> None:
+    claimed = {claim.flow_run_id: claim.epoch for one in asking for claim in one.claims}
+    if claimed and (misfits := crash_misfits(claimed, pools=room.with_templates, now=now)):
+        for one in asking:
+            one.claims = tuple(claim for claim in one.claims if claim.flow_run_id not in misfits)
 
 
 @repeated_on_conflict

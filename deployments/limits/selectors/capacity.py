@@ -34,6 +34,8 @@ class Room:
     queues: Sequence[WorkQueue]
     of_queues: Mapping[UUID, int]
     of_pools: Mapping[UUID, int]
+    # Pools whose job template says something.
+    with_templates: frozenset[UUID] = frozenset()
 
     def in_queue(self, queue: WorkQueue) -> int:
         room = self.of_queues.get(queue.pk, UNLIMITED)
@@ -47,7 +49,7 @@ class Room:
 def room_in(queue_ids: Collection[UUID] | Q | None) -> Room:
     """Room in these queues, or in every queue for None. Two queries, or three where a pool is limited."""
     rows = WorkQueue.objects.select_related("work_pool").defer("work_pool__base_job_template")
-    rows = rows.order_by("priority", "name", "pk")
+    rows = rows.annotate(has_template=~Q(work_pool__base_job_template={})).order_by("priority", "name", "pk")
     if queue_ids is not None:
         rows = rows.filter(queue_ids if isinstance(queue_ids, Q) else Q(pk__in=queue_ids))
     queues = list(rows)
@@ -58,6 +60,7 @@ def room_in(queue_ids: Collection[UUID] | Q | None) -> Room:
         queues,
         {queue.pk: _room(queue, _taken_by_filter(queue) or taken.get(queue.pk, 0)) for queue in queues},
         {pk: _room(pool, taken_in_pools.get(pk, 0)) for pk, pool in pools.items()},
+        frozenset(queue.work_pool_id for queue in queues if queue.work_pool_id and queue.has_template),
     )
 
 

@@ -1,0 +1,54 @@
+"""Runs whose job variables fit the template of their work pool no longer: claimed, and crashed before anybody has them.
+
+Job variables were judged when they were stored. A template that was changed since is asked again here, at the last
+moment before an agent acts by them. It costs nothing where pools have no templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from deployments.models import Deployment, WorkQueue
+from deployments.work.core.job_variables import misfit
+from orchestration.core.states import crashed
+from orchestration.errors import FlowRunNotFound, JobVariablesMisfit, RunLost
+from orchestration.services import propose_flow_run_state
+from runs.models import FlowRun
+
+WHAT_TO_DO = "Change them, or the template, and retry the run."
+
+
+def crash_misfits(claims: Mapping[UUID, int], *, pools: Iterable[UUID], now: datetime) -> set[UUID]:
+    """Crash those of these claimed runs (with their epochs) that do not fit the templates of these pools; their ids."""
+    reasons = dict(_misfits(claims, pools))
+    for run_id, reason in reasons.items():
+        _crash(run_id, claims[run_id], f"{reason} {WHAT_TO_DO}", now)
+    return set(reasons)
+
+
+def _misfits(run_ids: Iterable[UUID], pools: Iterable[UUID]) -> Iterable[tuple[UUID, str]]:
+    queues = WorkQueue.objects.filter(work_pool__in=list(pools)).select_related("work_pool").in_bulk()
+    runs = FlowRun.objects.filter(pk__in=list(run_ids), work_queue_id__in=queues, deployment_id__isnull=False)
+    waiting = list(runs.values_list("pk", "work_queue_id", "deployment_id", "job_variables"))
+    of_deployments: dict[UUID, Any] = dict(
+        Deployment.objects.filter(pk__in={one[2] for one in waiting}).values_list("pk", "job_variables")
+    )
+    for run_id, queue_id, deployment_id, own in waiting:
+        pool = queues[queue_id].work_pool
+        if pool and (
+            reason := misfit(pool.base_job_template, of_deployments.get(deployment_id, {}), own, complete=True)
+        ):
+            yield run_id, str(JobVariablesMisfit(pool=pool.name, reason=reason))
+
+
+def _crash(run_id: UUID, epoch: int, message: str, now: datetime) -> None:
+    """By force: it would crash as often as it may be tried again after a crash."""
+    # Whoever was faster has given it to somebody else, or deleted it.
+    with suppress(RunLost, FlowRunNotFound):
+        propose_flow_run_state(
+            run_id=run_id, proposed=crashed(message), now=now, epoch=epoch, force=True, author="work pool"
+        )
