@@ -1,9 +1,10 @@
-"""`orion archive`: old runs moved to Parquet files, compared, and looked at. Django is imported late."""
+"""`orion archive`: old runs moved to Parquet files, compared, looked at, and restored. Django is imported late."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -27,7 +28,7 @@ _output = click.option("-o", "--output", type=click.Choice(["table", "json"]), d
 
 @click.group()
 def archive() -> None:
-    """Old runs in Parquet files, at ORION_ARCHIVE_PATH: move them there, list and show them."""
+    """Old runs in Parquet files, at ORION_ARCHIVE_PATH: move them there, list, show and restore them."""
 
 
 @contextmanager
@@ -210,6 +211,49 @@ def inspect(run_id: UUID, output: str) -> None:
         _print_run_json(found) if output == "json" else _print_run(found)
 
 
+@archive.command(short_help="Copy runs from the archive back into the database.")
+@click.argument("run_ids", type=click.UUID, nargs=-1)
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="All runs that were expected then (UTC).")
+@click.option("--keep", metavar="PERIOD", default="7d", show_default=True, help="So long they stay there.")
+@_output
+def restore(run_ids: tuple[UUID, ...], day: datetime | None, keep: str, output: str) -> None:
+    """Copy runs from the archive back into the database, with all that is nested in them.
+
+    Pages, searches and the API show them as before, until they are moved again. The archive keeps them, too. If the
+    command is stopped, run it again.
+
+    \b
+    Example: orion archive restore 0199c0de-0000-7000-8000-000000000001 --keep 30d
+    Example: orion archive restore --day 2026-01-31
+    """
+    if bool(run_ids) == (day is not None):
+        raise click.UsageError("Name runs by their ids, or one --day.")
+    period = read_period(keep)
+    if period is None or period <= timedelta():
+        raise click.UsageError("--keep must be more than nothing; write 7d, 12h or 45m.")
+    with _ready():
+        from django.utils import timezone
+
+        from deployments.archive.restoring import restore_day, restore_run
+        from orion_site.audit.entrances import record_command
+
+        asked = {"runs": [str(one) for one in run_ids]} if day is None else {"day": f"{day:%Y-%m-%d}"}
+        record_command("archive.restore", "RestoreRuns", {**asked, "keep_seconds": period.total_seconds()})
+        now = timezone.now()
+        added: Counter[str] = Counter()
+        if day is not None:
+            added += restore_day(day.date(), keep=period, now=now)
+        for run_id in run_ids:
+            added += restore_run(run_id, keep=period, now=now)
+    if output == "json":
+        click.echo(json.dumps({"added": dict(added)}))
+        return
+    for name, number in added.items():
+        click.echo(f"{number:>12,} {name} restored")
+    if not added:
+        click.echo("Nothing was restored: the archive has no such run, or the database has it.", err=True)
+
+
 def _print_run_json(found: ArchivedRun) -> None:
     from django.core.serializers.json import DjangoJSONEncoder
 
@@ -233,6 +277,7 @@ def _print_run_json(found: ArchivedRun) -> None:
         "logs": [fields(one) for one in found.logs],
         "log_count": found.log_count,
         "artifacts": [fields(one) for one in found.artifacts],
+        "events": [fields(one) for one in found.events],
     }
     json.dump(said, sys.stdout, cls=DjangoJSONEncoder)
     click.echo()
@@ -247,6 +292,10 @@ def _print_run(found: ArchivedRun) -> None:
     click.echo(f"{found.task_run_count:,} task runs")
     for task in found.task_runs:
         click.echo(one_line(f"  {task.id}  {task.state_name:<12}  {task.name}"))
+    if found.events:
+        click.echo(f"{len(found.events):,} events")
+    for event in found.events:
+        click.echo(one_line(f"  {event.occurred:%Y-%m-%d %H:%M:%S}  {event.event}"))
     click.echo(f"{found.log_count:,} lines of log")
     for line in found.logs:
         click.echo(f"  {line.timestamp:%H:%M:%S}  {cleaned(line.message)}")

@@ -1,9 +1,11 @@
 """The place of the archive: folders of Parquet files behind any address that fsspec knows, each with a manifest.
 
     <place>/<day>/<batch>/flow_runs.parquet, task_runs.parquet, …, manifest.json, cleared.json
+    <place>/restored/<batch>.json
 
 The manifest is written last: without it, a batch is not there. `cleared.json` says that its rows have left the
-database. Nothing here is ever changed, or deleted.
+database; `restored` which runs were copied back, and until when they stay there. Nothing here is ever changed, or
+deleted.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from django.conf import settings
 
 VERSION = 1
 MANIFEST, CLEARED = "manifest.json", "cleared.json"
+RESTORED = "restored"
 # What readers look for in each batch, and how its files may be called.
 KINDS = frozenset({"flow_runs", "task_runs", "flow_run_states", "task_run_states", "logs", "artifacts"})
 _FILE_NAME = re.compile(r"\w+\.parquet", re.ASCII)
@@ -179,6 +182,31 @@ class Place:
 
     def mark_cleared(self, batch: Batch, *, now: datetime) -> None:
         self._write(batch.folder, CLEARED, {"cleared": now.isoformat()})
+
+    # --- runs that were copied back ---
+
+    def keep(self, runs: Iterable[UUID], *, until: datetime, now: datetime) -> None:
+        """Say that these runs, which were archived before, stay in the database until then."""
+        folder = f"{self.root}/{RESTORED}"
+        self._make_folder(folder)
+        said = {"restored": now.isoformat(), "until": until.isoformat(), "runs": [str(one) for one in runs]}
+        self._write(folder, f"{secrets.token_hex(8)}.json", said)
+
+    def kept(self, now: datetime) -> frozenset[UUID]:
+        """Return the runs that stay in the database though they are old. Raises ArchiveUnavailable."""
+        folder, found = f"{self.root}/{RESTORED}", set[UUID]()
+        try:
+            self.files.invalidate_cache()
+            paths = self.files.find(folder) if self.files.exists(folder) else []
+            for path in paths:
+                if path.endswith(".json"):
+                    said = json.loads(self.files.cat_file(path))
+                    if _moment(said["until"]) > now:
+                        found.update(map(UUID, said["runs"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            message = f"{folder} cannot be read ({type(error).__name__}); delete the file that is no list of runs."
+            raise ArchiveUnavailable(message) from error
+        return frozenset(found)
 
     def _write(self, folder: str, name: str, value: Mapping[str, Any]) -> None:
         """Write a file that is whole or not there."""

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from deployments.archive.place import ArchiveUnavailable, Batch, Place, is_configured, needed, place
 from deployments.archive.rows import as_id, as_model, in_utc
+from events.models import Event
 from orchestration.sight import current_sight
 from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 
@@ -82,6 +83,7 @@ class ArchivedRun:
     task_run_states: Mapping[UUID, Sequence[TaskRunState]]
     logs: Sequence[Log]
     artifacts: Sequence[Artifact]
+    events: Sequence[Event]
     # How many there are, as no more than so many are read.
     task_run_count: int = 0
     log_count: int = 0
@@ -161,7 +163,7 @@ def _obsolete(where: Place, listed: Sequence[ListedRun], every: Sequence[Batch])
     if not later:
         return set()
     select = "SELECT id, filename FROM {files} WHERE id IN (SELECT unnest(?))"
-    rows = _query(where, later, "flow_runs", select, [[run.id for run in listed]])
+    rows = query(where, later, "flow_runs", select, [[run.id for run in listed]])
     newest: dict[UUID, datetime] = {}
     for row in rows:
         id, at = as_id(row["id"]), written[_folder(where, later, row["filename"])]
@@ -189,7 +191,7 @@ def _listed(
     if wanted.after is not None:
         conditions.append(f"({expected} < ? OR {expected} = ? AND id < ?)")
         params += [wanted.after[0], wanted.after[0], wanted.after[1]]
-    rows = _query(
+    rows = query(
         where,
         batches,
         "flow_runs",
@@ -223,7 +225,7 @@ def archived_run(run_id: UUID) -> ArchivedRun | None:
     """Return a run that is in the archive; None also for one that whoever asks may not see."""
     where = place()
     batches = [batch for batch in where.batches() if batch.first <= run_id <= batch.last]
-    rows = _query(where, batches, "flow_runs", "SELECT * FROM {files} WHERE id = ?", [run_id]) if batches else []
+    rows = query(where, batches, "flow_runs", "SELECT * FROM {files} WHERE id = ?", [run_id]) if batches else []
     seen = _seen()
     by_batch = {batch.folder: batch for batch in batches}
     versions = [(by_batch[_folder(where, batches, row["filename"])], row) for row in rows]
@@ -234,14 +236,15 @@ def archived_run(run_id: UUID) -> ArchivedRun | None:
         return None
 
     def below(name: str, column: str, order: str, most: int) -> tuple[list[dict[str, Any]], int]:
-        counted = _query(where, [batch], name, f"SELECT count(*) AS n FROM {{files}} WHERE {column} = ?", [run_id])
+        counted = query(where, [batch], name, f"SELECT count(*) AS n FROM {{files}} WHERE {column} = ?", [run_id])
         select = f"SELECT * FROM {{files}} WHERE {column} = ? ORDER BY {order} LIMIT {most}"
-        return _query(where, [batch], name, select, [run_id]), counted[0]["n"]
+        return query(where, [batch], name, select, [run_id]), counted[0]["n"]
 
     states, _ = below("flow_run_states", "flow_run_id", "seq", MOST_TASK_RUNS)
     tasks, task_count = below("task_runs", "flow_run_id", "COALESCE(expected_start_time, created), id", MOST_TASK_RUNS)
     lines, line_count = below("logs", "flow_run_id", "timestamp, id", MOST_LINES)
     artifacts, _ = below("artifacts", "flow_run_id", "created", MOST_TASK_RUNS)
+    events = _events_of(where, batch, run_id)
     of_tasks = _states_of(where, batch, [as_id(one["id"]) for one in tasks])
     return ArchivedRun(
         run=as_model(FlowRun, row),
@@ -252,16 +255,26 @@ def archived_run(run_id: UUID) -> ArchivedRun | None:
         task_run_states=of_tasks,
         logs=[as_model(Log, one) for one in lines],
         artifacts=[as_model(Artifact, one) for one in artifacts],
+        events=events,
         task_run_count=task_count,
         log_count=line_count,
     )
+
+
+def _events_of(where: Place, batch: Batch, run_id: UUID) -> list[Event]:
+    """Batches of earlier versions have none."""
+    if "events" not in batch.files:
+        return []
+    select = f"SELECT * FROM {{files}} WHERE resource_id = ? ORDER BY occurred, id LIMIT {MOST_LINES}"
+    found = query(where, [batch], "events", select, [f"prefect.flow-run.{run_id}"])
+    return [as_model(Event, row) for row in found]
 
 
 def _states_of(where: Place, batch: Batch, tasks: Sequence[UUID]) -> dict[UUID, list[TaskRunState]]:
     found: dict[UUID, list[TaskRunState]] = {}
     if tasks and batch.files["task_run_states"].rows:
         select = "SELECT * FROM {files} WHERE task_run_id IN (SELECT unnest(?)) ORDER BY task_run_id, seq"
-        for row in _query(where, [batch], "task_run_states", select, [list(tasks)]):
+        for row in query(where, [batch], "task_run_states", select, [list(tasks)]):
             state = as_model(TaskRunState, row)
             found.setdefault(state.task_run_id, []).append(state)
     return found
@@ -285,7 +298,7 @@ def _seen() -> Seen | None:
 # --- DuckDB ----------------------------------------------------------------------------------------------------------
 
 
-def _query(
+def query(
     where: Place, batches: Sequence[Batch], name: str, select: str, params: Sequence[Any]
 ) -> list[dict[str, Any]]:
     """Rows of one kind of file of these batches. Of the statement only `{files}` is filled in, with parameters too."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from django.db.models import Model
 from deployments.archive.place import ArchiveUnavailable, Batch, Place, place
 from deployments.archive.rows import Column, Writer, add_rows, as_id, columns_of
 from deployments.upkeep.services.retention import RUNS_AT_ONCE, delete_archived, old_families
+from events.models import Event
 from orionflow.contract.states import TERMINAL
 from runs.models import Artifact, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
 
@@ -41,6 +42,8 @@ TABLES: tuple[tuple[str, type[Model], str], ...] = (
     ("logs", Log, "flow_run_id__in"),
     ("artifacts", Artifact, "flow_run_id__in"),
     ("inputs", FlowRunInput, "flow_run__in"),
+    # Copies: they leave the database by a retention of their own.
+    ("events", Event, "resource_id__in"),
 )
 _BELONGS = (Column("flow_name", "text"), Column("belongs_to", "texts"))
 
@@ -69,7 +72,7 @@ def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
     for batch in target.batches():
         if not batch.is_cleared:
             clear(target, batch, before=before, now=now, deleted=done.deleted)
-    for runs in _batches(before):
+    for runs in _batches(before, target.kept(now)):
         batch = write(target, runs, now=now)
         done.batches += 1
         done.flow_runs += batch.flow_runs
@@ -82,14 +85,19 @@ def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
 
 
 def count_archivable(*, older_than: timedelta, now: datetime) -> int:
-    return sum(len(family) for family in old_families(before=now - older_than))
+    return sum(len(family) for family in old_families(before=now - older_than, kept=place().kept(now)))
 
 
-def _batches(before: datetime) -> Iterator[list[UUID]]:
+def kept_runs(now: datetime) -> frozenset[UUID]:
+    """Return runs that were copied back from the archive and stay for now. Raises ArchiveUnavailable."""
+    return place().kept(now) if settings.ORION_ARCHIVE_PATH else frozenset()
+
+
+def _batches(before: datetime, kept: frozenset[UUID]) -> Iterator[list[UUID]]:
     """Whole families, some thousands of runs at a time, those of one day together as far as they fit."""
     batch: list[UUID] = []
     tasks, day = 0, None
-    for family in old_families(before=before):
+    for family in old_families(before=before, kept=kept):
         of_family = _day_of(family)
         more = TaskRun.objects.filter(flow_run__in=family).count()
         is_full = len(batch) + len(family) > FLOW_RUNS_PER_BATCH or tasks + more > TASK_RUNS_PER_BATCH
@@ -139,10 +147,17 @@ def _write_table(folder: Path, name: str, model: type[Model], path: str, runs: S
         if model is FlowRun:
             writer.add(_flow_runs(FlowRun.objects.filter(pk__in=chunk), names))
             continue
-        for owners in _task_runs_of(chunk) if model is TaskRunState else [chunk]:
+        for owners in _owners(model, chunk):
             add_rows(writer, model._default_manager.filter(**{path: owners}), names)
     writer.close()
     return writer.path, writer.rows
+
+
+def _owners(model: type[Model], runs: Sequence[UUID]) -> Iterable[Sequence[object]]:
+    """By what the rows of runs are found."""
+    if model is TaskRunState:
+        return _task_runs_of(runs)
+    return [[f"prefect.flow-run.{one}" for one in runs]] if model is Event else [runs]
 
 
 def _task_runs_of(runs: Sequence[UUID]) -> Iterator[list[UUID]]:

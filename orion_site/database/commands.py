@@ -53,7 +53,7 @@ def upgrade(dry_run: bool, later: bool, ahead: bool, drop_copy: bool, output: st
 
     A SQLite file whose ids are texts is rewritten, for which no process may have it open. With --ahead most of that is
     done while servers of the earlier version work; the upgrade takes what has changed since, and is short. Two million
-    changes are noted at most; after that, the file is copied once more. --drop-copy gives up such an upgrade.
+    changes are noted at most; after that, everything is copied again. --drop-copy gives up such an upgrade.
 
     \b
     Example: orion database upgrade

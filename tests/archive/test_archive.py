@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
+from collections import Counter
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,9 +20,12 @@ from hypothesis import strategies as st
 from deployments.archive import place as places
 from deployments.archive import services
 from deployments.archive.place import ArchiveUnavailable, place
+from deployments.archive.restoring import restore_day, restore_run
 from deployments.archive.selectors import Wanted, archived_run, archived_runs
 from deployments.archive.services import archive_runs, count_archivable
+from deployments.upkeep.selectors.invariants import violations
 from deployments.upkeep.services.retention import Ages, purge, retain
+from events.models import Event
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun
 from runs.states.selectors import states_of_task_run, unfolded
@@ -308,3 +313,129 @@ def undone():
     with tempfile.TemporaryDirectory() as folder, override_settings(ORION_ARCHIVE_PATH=folder), transaction.atomic():
         yield
         transaction.set_rollback(True)
+
+
+def test_the_events_of_a_run_are_kept_with_it_and_stay_as_long_as_others():
+    run, other = ended(), ended(NOON - DAY)
+    of_run = [make_event_of(run, "prefect.flow-run.Running", OLD), make_event_of(run, "mine", OLD + DAY)]
+    make_event_of(other, "prefect.flow-run.Running", OLD)
+
+    archived()
+
+    assert Event.objects.count() == 3
+    Event.objects.all().delete()
+    kept = archived_run(run.pk)
+    assert kept is not None
+    assert [fields_of(one) for one in kept.events] == of_run
+
+
+def test_a_batch_of_a_version_that_kept_no_events_is_read(archive: Path):
+    run = ended()
+    archived()
+    for manifest in archive.rglob("manifest.json"):
+        said = json.loads(manifest.read_text())
+        del said["files"]["events"]
+        manifest.write_text(json.dumps(said))
+
+    kept = archived_run(run.pk)
+
+    assert kept is not None
+    assert kept.events == []
+
+
+def make_event_of(run: FlowRun, name: str, at: datetime) -> dict:
+    resource = f"prefect.flow-run.{run.pk}"
+    event = Event.objects.create(
+        event=name,
+        occurred=at,
+        resource_id=resource,
+        resource={"prefect.resource.id": resource},
+        payload={"a": [1, None]},
+    )
+    return fields_of(Event.objects.get(pk=event.pk))
+
+
+def everything_of(run: FlowRun) -> dict:
+    tasks = TaskRun.objects.filter(flow_run=run)
+    return {
+        "run": timeless(FlowRun.objects.get(pk=run.pk)),
+        "states": [fields_of(one) for one in FlowRunState.objects.filter(flow_run=run).order_by("seq")],
+        "tasks": {one.pk: timeless(one) for one in tasks},
+        "histories": {one.pk: histories(states_of_task_run(one)) for one in tasks},
+        "logs": [fields_of(one) for one in Log.objects.filter(flow_run_id=run.pk).order_by("pk")],
+        "artifacts": [timeless(one) for one in Artifact.objects.filter(flow_run_id=run.pk).order_by("pk")],
+    }
+
+
+def timeless(row) -> dict:
+    """Without the moment at which this row was written."""
+    return {name: value for name, value in fields_of(row).items() if name != "updated"}
+
+
+@pytest.mark.parametrize("asked_for", [0, 1], ids=["the outer run", "the run in it"])
+def test_a_run_that_is_restored_is_as_it_was_and_stays_for_its_time(asked_for: int):
+    outer = ended(parameters={"x": [1]}, tags=["prod"])
+    inner = ended(parent_task_run_id=TaskRun.objects.filter(flow_run=outer).earliest("pk").pk)
+    other = ended()
+    make_artifact(None, flow_run_id=outer.pk, now=OLD)
+    make_artifact("report", flow_run_id=outer.pk, now=OLD)
+    before = [everything_of(outer), everything_of(inner)]
+    archived()
+
+    added = restore_run([outer, inner][asked_for].pk, keep=DAY, now=NOON)
+
+    assert [everything_of(outer), everything_of(inner)] == before
+    assert added["flow runs"] == 2
+    assert not FlowRun.objects.filter(pk=other.pk).exists()
+    # Nobody takes it before its time, and then it goes with all that is in it.
+    for later, is_there in ((NOON + timedelta(hours=23), True), (NOON + timedelta(hours=25), False)):
+        archived(later)
+        retain(ages=Ages(runs=DAY, logs=DAY, archived=True, kept=services.kept_runs(later)), now=later)
+        assert FlowRun.objects.filter(pk__in=[outer.pk, inner.pk]).count() == 2 * is_there
+        assert TaskRun.objects.count() == 4 * is_there
+    assert len(archived_runs(Wanted(), limit=10)) == 3
+    assert violations_found() == []
+
+
+def violations_found() -> list:
+    return [str(one) for one in violations(NOON)]
+
+
+def test_the_runs_of_a_day_are_restored():
+    runs = [ended(), ended(OLD + timedelta(hours=1)), ended(OLD - DAY)]
+    before = [everything_of(run) for run in runs[:2]]
+    archived()
+
+    added = restore_day(OLD.date(), keep=DAY, now=NOON)
+    again = restore_day(OLD.date(), keep=DAY, now=NOON)
+
+    assert [everything_of(run) for run in runs[:2]] == before
+    assert (added["flow runs"], +again) == (2, Counter())
+    assert FlowRun.objects.count() == 2
+
+
+def test_what_was_taken_since_is_not_taken_from_whoever_has_it():
+    """The flow of a restored run was deleted, and its key was used again."""
+    run, other = (ended(flow=make_flow(name), idempotency_key="k") for name in ("a", "b"))
+    archived()
+    run.flow.delete()
+    taken = make_flow_run("COMPLETED", flow=other.flow, idempotency_key="k")
+
+    restore_run(run.pk, keep=DAY, now=NOON)
+    restore_run(other.pk, keep=DAY, now=NOON)
+
+    restored = FlowRun.objects.select_related("flow").get(pk=run.pk)
+    assert (restored.flow.name, restored.idempotency_key) == ("a", "k")
+    assert FlowRun.objects.get(pk=other.pk).idempotency_key is None
+    assert FlowRun.objects.get(pk=taken.pk).idempotency_key == "k"
+
+
+def test_who_is_not_in_the_archive_or_is_in_the_database_is_not_restored():
+    run = ended()
+    assert restore_run(run.pk, keep=DAY, now=NOON) == Counter()
+
+    archived()
+    restore_run(run.pk, keep=DAY, now=NOON)
+
+    assert restore_run(run.pk, keep=DAY, now=NOON) == Counter()
+    assert FlowRun.objects.count() == 1

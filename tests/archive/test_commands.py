@@ -65,6 +65,25 @@ def test_runs_are_moved_listed_shown_and_verified(tmp_path: Path):
     assert said(tmp_path, "verify", **where) == {"batches": 1, "flaws": []}
 
 
+def test_runs_are_restored_by_their_ids_or_by_their_day(tmp_path: Path):
+    where = home_with_runs(tmp_path, 3)
+    said(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
+    (day,) = said(tmp_path, "ls", **where)
+    one = said(tmp_path, "runs", **where)[0]["id"]
+
+    by_id = said(tmp_path, "restore", one, **where)
+    after_one = len(ids_in(tmp_path))
+    by_day = said(tmp_path, "restore", "--day", day["day"], "--keep", "1d", **where)
+    moved = said(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
+    both, none = (orion(tmp_path, "archive", "restore", *words, **where) for words in ([one, "--day", "x"], []))
+
+    assert (by_id["added"]["flow runs"], by_id["added"]["task runs"], after_one) == (1, 2, 1)
+    assert by_day["added"]["flow runs"] == 2
+    # What was restored is left alone.
+    assert (moved["flow_runs"], len(ids_in(tmp_path))) == (0, 3)
+    assert both.returncode == none.returncode == 2
+
+
 def test_it_says_what_is_wrong(tmp_path: Path):
     where = home_with_runs(tmp_path, 1)
 

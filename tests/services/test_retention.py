@@ -239,7 +239,7 @@ def test_a_run_that_is_taken_up_again_meanwhile_stays(monkeypatch: pytest.Monkey
     run = with_everything_below(ended_run(state="FAILED"))
     families = list(old_families(before=NOON - 90 * DAY))
     propose_flow_run_state(run_id=run.pk, proposed=make_state("RUNNING"), now=NOON)
-    monkeypatch.setattr(retention, "old_families", lambda before: families)
+    monkeypatch.setattr(retention, "old_families", lambda **_: families)
 
     assert purged(ages=Ages(runs=90 * DAY)) == {}
 

@@ -303,7 +303,7 @@ def test_changes_beyond_the_bound_are_copied_by_the_next_copy_as_well(file: Path
     draft = file.with_name("orion.db.converted")
     changed = "SELECT lower({}), message FROM runs_log ORDER BY id"
     assert asked(draft, changed.format("hex(id)")) == asked(file, changed.format("id"))
-    # And the notes begin anew.
+    # And the notes begin again.
     asked(file, "UPDATE runs_log SET message = 'once more' WHERE rowid < 5")
     copy_ahead(file)
     assert asked(draft, changed.format("hex(id)")) == asked(file, changed.format("id"))

@@ -64,6 +64,8 @@ class Ages:
     events: timedelta | None = None
     # Whether runs are archived, so that the logs of those that are there wait and go with them.
     archived: bool = False
+    # Runs that were copied back from the archive, and stay however old they are.
+    kept: frozenset[UUID] = frozenset()
 
 
 def purge(*, ages: Ages, now: datetime, pause_seconds: float = PAUSE_SECONDS) -> Counter[str]:
@@ -112,7 +114,7 @@ def _steps(
 ) -> Iterator[None]:
     """Delete some thousands of rows at a time, oldest families of runs first."""
     if ages.runs is not None:
-        for family in old_families(before=now - ages.runs):
+        for family in old_families(before=now - ages.runs, kept=ages.kept):
             _delete_runs(family, now, deleted, pause_seconds)
             yield
         yield from _chunks(_left_by_caches(now - ages.runs), deleted, pause_seconds)
@@ -130,7 +132,7 @@ def count_purgeable(*, ages: Ages, now: datetime) -> Counter[str]:
     """Count the rows that `purge` would delete."""
     found: Counter[str] = Counter()
     if ages.runs is not None:
-        for family in old_families(before=now - ages.runs):
+        for family in old_families(before=now - ages.runs, kept=ages.kept):
             found[_kind(FlowRun)] += len(family)
             for rows in (*_beside(family), _task_runs(family, now)):
                 found[_kind(rows.model)] += _without_old_logs(rows, ages, now).count()
@@ -153,16 +155,16 @@ def _kind(model: type[Model]) -> str:
 # --- what is old -----------------------------------------------------------------------------------------------------
 
 
-def old_families(*, before: datetime) -> Iterator[list[UUID]]:
+def old_families(*, before: datetime, kept: frozenset[UUID] = frozenset()) -> Iterator[list[UUID]]:
     """Runs that ended before then, some at a time, each together with all that is nested in it: the inner ones first.
 
-    Left out with all its family is a run in which something is nested that is open, or has ended later.
+    Left out with all its family is a run in which something is nested that is open, or has ended later, or is kept.
     """
     ended = FlowRun.objects.filter(_has_ended(before))
     after: tuple[datetime, UUID] | None = None
     while page := list(_page(ended, after)):
         after = page[-1][:2]
-        if family := _with_nested(_roots_of(page), before):
+        if family := _with_nested([root for root in _roots_of(page) if root not in kept], before, kept):
             yield family
 
 
@@ -187,7 +189,7 @@ def _page(ended: QuerySet[FlowRun, Any], after: tuple[datetime, UUID] | None) ->
     return in_order[:RUNS_AT_ONCE]
 
 
-def _with_nested(roots: Sequence[UUID], before: datetime) -> list[UUID]:
+def _with_nested(roots: Sequence[UUID], before: datetime, kept: frozenset[UUID]) -> list[UUID]:
     families = {root: [root] for root in roots}
     root_of = {root: root for root in roots}
     level = list(roots)
@@ -198,7 +200,7 @@ def _with_nested(roots: Sequence[UUID], before: datetime) -> list[UUID]:
         for run_id, parent_id, state_type, since in children:
             root = root_of[run_id] = root_of[parent_id]
             level.append(run_id)
-            if root in families and state_type in _OVER and since < before:
+            if root in families and state_type in _OVER and since < before and run_id not in kept:
                 families[root].append(run_id)
             else:
                 families.pop(root, None)

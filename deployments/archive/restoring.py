@@ -1,0 +1,162 @@
+"""Archived runs copied back into the database, where they stay for a while: the archive keeps them as they are.
+
+They are old, so whoever archives or deletes what is old would take them again at once. The archive itself says until
+when they stay (`Place.keep`). Rows are added some at a time, and those that are there are left: killed at any moment,
+it is repeated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Model
+
+from deployments.archive.place import Batch, Place, place
+from deployments.archive.rows import as_id, as_model
+from deployments.archive.selectors import query
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.models import Artifact, Flow, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
+
+ROWS_AT_ONCE = 1_000
+# The files below a run, and by what their rows belong to it. Events have a retention of their own.
+_BELOW: tuple[tuple[str, type[Model], str], ...] = (
+    ("task_runs", TaskRun, "flow_run_id"),
+    ("flow_run_states", FlowRunState, "flow_run_id"),
+    ("task_run_states", TaskRunState, "task_run_id"),
+    ("logs", Log, "flow_run_id"),
+    ("artifacts", Artifact, "flow_run_id"),
+    ("inputs", FlowRunInput, "flow_run_id"),
+)
+
+
+def restore_run(run_id: UUID, *, keep: timedelta, now: datetime) -> Counter[str]:
+    """Copy a run back, with those that it is nested in and all that is nested in them. Raises ArchiveUnavailable.
+
+    How many rows of each kind were added: none where the archive has no such run, or the database has it already.
+    """
+    where = place()
+    batches = [batch for batch in where.batches() if batch.first <= run_id <= batch.last]
+    batches.sort(key=lambda batch: batch.written, reverse=True)
+    for batch in batches:
+        if query(where, [batch], "flow_runs", "SELECT id FROM {files} WHERE id = ?", [run_id]):
+            family = _family(where, batch, [_outermost(where, batch, run_id)])
+            return _restore(where, batch, family, now + keep, now)
+    return Counter()
+
+
+def restore_day(day: date, *, keep: timedelta, now: datetime) -> Counter[str]:
+    """Copy all runs back that were expected on a day (UTC), with what is nested in them. Raises ArchiveUnavailable."""
+    where, added = place(), Counter[str]()
+    begin = datetime.combine(day, time(), UTC)
+    end = begin + timedelta(days=1)
+    expected = "COALESCE(expected_start_time, created)"
+    of_day = f"SELECT id FROM {{files}} WHERE {expected} >= ? AND {expected} < ? ORDER BY id"
+    batches = [batch for batch in where.batches() if batch.since < end and batch.until >= begin]
+    # The newest version of each run comes first.
+    for batch in sorted(batches, key=lambda batch: batch.written, reverse=True):
+        runs = [as_id(row["id"]) for row in query(where, [batch], "flow_runs", of_day, [begin, end])]
+        added += _restore(where, batch, _family(where, batch, runs), now + keep, now)
+    return added
+
+
+def _outermost(where: Place, batch: Batch, run_id: UUID) -> UUID:
+    parent = "SELECT parent_task_run_id AS id FROM {files} WHERE id = ? AND parent_task_run_id IS NOT NULL"
+    caller = "SELECT flow_run_id AS id FROM {files} WHERE id = ? AND flow_run_id IS NOT NULL"
+    while tasks := query(where, [batch], "flow_runs", parent, [run_id]):
+        callers = query(where, [batch], "task_runs", caller, [as_id(tasks[0]["id"])])
+        if not callers:
+            break
+        run_id = as_id(callers[0]["id"])
+    return run_id
+
+
+def _family(where: Place, batch: Batch, runs: Sequence[UUID]) -> list[UUID]:
+    """The runs and those that are nested in them, which are archived together."""
+    family = level = list(runs)
+    while level:
+        called = "SELECT id FROM {files} WHERE flow_run_id IN (SELECT unnest(?))"
+        calls = query(where, [batch], "task_runs", called, [level])
+        nested = "SELECT id FROM {files} WHERE parent_task_run_id IN (SELECT unnest(?))"
+        rows = query(where, [batch], "flow_runs", nested, [[as_id(row["id"]) for row in calls]])
+        level = [as_id(row["id"]) for row in rows]
+        family = [*family, *level]
+    return list(dict.fromkeys(family))
+
+
+def _restore(where: Place, batch: Batch, runs: Sequence[UUID], until: datetime, now: datetime) -> Counter[str]:
+    there = set(FlowRun.objects.filter(pk__in=runs).values_list("pk", flat=True))
+    missing = [id for id in runs if id not in there]
+    added: Counter[str] = Counter()
+    if not missing:
+        return added
+    # First, so that nobody takes them again meanwhile.
+    where.keep(missing, until=until, now=now)
+    for rows in _rows(where, batch, "flow_runs", "id", missing):
+        added["flow runs"] += _add_flow_runs(rows)
+    tasks: list[UUID] = []
+    for name, model, owner in _BELOW:
+        for rows in _rows(where, batch, name, owner, tasks if model is TaskRunState else missing):
+            if model is TaskRun:
+                tasks += [as_id(row["id"]) for row in rows]
+            added[str(model._meta.verbose_name_plural)] += _add(model, rows)
+    return added
+
+
+def _rows(where: Place, batch: Batch, name: str, owner: str, owners: Sequence[UUID]) -> Iterator[list[dict[str, Any]]]:
+    """Rows of a file, some at a time, in the order of their ids."""
+    select = f"SELECT * FROM {{files}} WHERE {owner} IN (SELECT unnest(?)) AND id > ? ORDER BY id LIMIT {ROWS_AT_ONCE}"
+    last = UUID(int=0)
+    while rows := query(where, [batch], name, select, [list(owners), last]) if owners else []:
+        last = as_id(rows[-1]["id"])
+        yield rows
+
+
+@repeated_on_conflict
+def _add_flow_runs(rows: Sequence[dict[str, Any]]) -> int:
+    with write_transaction():
+        runs = [as_model(FlowRun, row) for row in rows]
+        flow_of = _flows({run.flow_id: row["flow_name"] for run, row in zip(runs, rows, strict=True)})
+        taken = set(
+            FlowRun.objects.filter(
+                flow__in=flow_of.values(), idempotency_key__in=[run.idempotency_key for run in runs]
+            ).values_list("flow_id", "idempotency_key")
+        )
+        for run in runs:
+            run.flow_id = flow_of[run.flow_id]
+            if (run.flow_id, run.idempotency_key) in taken:
+                # Another run was made with it since.
+                run.idempotency_key = None
+        return _inserted(FlowRun, runs)
+
+
+def _flows(names: dict[UUID, str]) -> dict[UUID, UUID]:
+    """The flows to which restored runs belong: a flow that was deleted is made again, or is the one of its name now."""
+    there = set(Flow.objects.filter(pk__in=names).values_list("pk", flat=True))
+    found = {id: id for id in there}
+    for id, name in names.items():
+        if id not in there:
+            found[id] = Flow.objects.get_or_create(name=name, defaults={"id": id})[0].pk
+    return found
+
+
+@repeated_on_conflict
+def _add(model: type[Model], rows: Sequence[dict[str, Any]]) -> int:
+    with write_transaction():
+        added = [as_model(model, row) for row in rows]
+        if model is TaskRun:
+            # Those that stayed alone, for a cache, belong to their flow run again.
+            for run in TaskRun.objects.filter(pk__in=[one.pk for one in added], flow_run__isnull=True):
+                flow_run_id = next(one.flow_run_id for one in added if one.pk == run.pk)  # type: ignore[attr-defined]
+                TaskRun.objects.filter(pk=run.pk).update(flow_run=flow_run_id)
+        return _inserted(model, added)
+
+
+def _inserted(model: type[Model], rows: Sequence[Any]) -> int:
+    there = set(model._default_manager.filter(pk__in=[one.pk for one in rows]).values_list("pk", flat=True))
+    new = [one for one in rows if one.pk not in there]
+    model._default_manager.bulk_create(new, batch_size=100)
+    return len(new)
