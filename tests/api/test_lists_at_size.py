@@ -29,6 +29,8 @@ pytestmark = [
     pytest.mark.usefixtures("statistics_of_its_own"),
 ]
 
+# Of every second run.
+DEPLOYMENT = "00000000-0000-7000-8000-000000000002"
 FEW, MANY = 1000, 8000 if THOROUGH else 4000
 
 RARE = {
@@ -77,7 +79,8 @@ def make_runs(begin: int, end: int) -> None:
             "name": "seldom" if is_rare else f"run-{number % 49}",
             **{"state_timestamp": at, "expected_start_time": at, "start_time": at, "end_time": at},
         }
-        runs.append(FlowRun(flow=flows[number % 3], **columns))
+        deployed = DEPLOYMENT if number % 2 else None
+        runs.append(FlowRun(flow=flows[number % 3], deployment_id=deployed, **columns))
         tasks.append(TaskRun(flow_run=runs[-1], task_key="one", dynamic_key="0", **columns))
     FlowRun.objects.bulk_create(runs, batch_size=500)
     TaskRun.objects.bulk_create(tasks, batch_size=500)
@@ -98,6 +101,12 @@ def requests(client: Client) -> Iterator[tuple[str, Callable[[], Any]]]:
             # Half of all, also of the first ones in any order: more than are worth sorting.
             asked = {"state": {"name": {"any_": ["Odd"]}}}
             yield f"list {kind}: of many, {order}", ask(f"{kind}/filter", {kind: asked, "sort": order, "limit": 5})
+            if kind == "flow_runs":
+                asked = {"deployment_id": {"any_": [DEPLOYMENT]}}
+                yield (
+                    f"list of a deployment with many, {order}",
+                    ask(f"{kind}/filter", {kind: asked, "sort": order, "limit": 5}),
+                )
         common = {kind: {"tags": {"all_": ["common"]}}}
         yield f"list {kind}: common tag", ask(f"{kind}/filter", common)
         yield f"list {kind}: common tag, newest", ask(f"{kind}/filter", common | {"sort": "EXPECTED_START_TIME_DESC"})

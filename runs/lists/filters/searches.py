@@ -8,11 +8,14 @@ children it is EXISTS, which stops at the first.
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from deployments.models import Deployment, WorkPool, WorkQueue
+from orchestration.reading import reader
+from orchestration.tables import dialect
 from orionflow.contract.wire import Wire
 from runs.lists.filters.conditions import matched
 from runs.lists.filters.resources import (
@@ -36,7 +39,7 @@ FEW_PARENTS = 20_000
 # So many rows are sorted rather than sought in the order of the list.
 FEW_ROWS = 1_000
 # Where a page would need all matching rows sorted, it is sought among so many times as many first rows of the list.
-SOUGHT, FARTHEST_SOUGHT = 50, 1_000
+SOUGHT, FARTHEST_SOUGHT = (5, 50), 1_000
 # What SQLite says of a plan that reads every matching row before the first one is known.
 SORTED_WHOLE = "USE TEMP B-TREE FOR ORDER BY"
 
@@ -153,11 +156,32 @@ def _among_first(ids: QuerySet[Any, Any], sort: FlowRunSort | TaskRunSort, rows:
     """
     if connection.vendor != "sqlite" or rows.stop > FARTHEST_SOUGHT or SORTED_WHOLE not in ids[rows].explain():
         return None
-    first = _in_order(ids.model._default_manager.all(), sort)[: SOUGHT * rows.stop]
-    if SORTED_WHOLE in first.explain():
+    whole = _in_order(ids.model._default_manager.all(), sort)
+    if SORTED_WHOLE in whole[: rows.stop].explain():
         return None
-    found = [row["pk"] for row in ids.filter(pk__in=first)[: rows.stop]]
-    return found if len(found) == rows.stop else None
+    for sought in SOUGHT:
+        found = _those_among(whole[: sought * rows.stop], ids)[: rows.stop]
+        if len(found) == rows.stop:
+            return found
+    return None
+
+
+def _those_among(first: QuerySet[Any, Any], ids: QuerySet[Any, Any]) -> list[UUID]:
+    """Return which of the first rows match, in their order.
+
+    Written out, as the ORM has no CROSS JOIN: it is how SQLite is told to look at these rows one by one. Left alone, it
+    reads all that match by an index, and asks of each whether it is one of the first.
+    """
+    table, id = map(connection.ops.quote_name, (ids.model._meta.db_table, "id"))
+    sought, values = first.query.sql_with_params()
+    matching, more = ids.query.sql_with_params()
+    begin, where, rest = matching.partition(f" FROM {table} WHERE ")
+    if not where:
+        return []
+    joined = f"{begin} FROM sought CROSS JOIN {table} ON ({table}.{id} = sought.id) WHERE {rest}"
+    with reader().cursor() as cursor:
+        cursor.execute(f"WITH sought(id) AS MATERIALIZED ({sought}) {joined}", [*values, *more])
+        return [dialect().read_uuid(found) for (found,) in cursor.fetchall()]
 
 
 def count_of_flow_runs(search: Search) -> int:
