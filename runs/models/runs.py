@@ -132,6 +132,12 @@ class FlowRun(Run):
                 name="flow_run_ended_badly_at",
                 condition=is_one_of("state_type", BAD_TYPES),
             ),
+            # Counts of the failures that began in some days, which dashboards ask for.
+            models.Index(
+                fields=["state_type", "start_time"],
+                name="flow_run_ended_badly_since",
+                condition=is_one_of("state_type", BAD_TYPES),
+            ),
             # Orders of lists, and filters by the same columns. That by end differs between databases: migration 0010.
             models.Index(fields=["name", "id"], name="flow_run_by_name"),
             models.Index(Coalesce("start_time", "expected_start_time", "created"), F("id"), name="flow_run_by_start"),
@@ -262,6 +268,11 @@ class TaskRun(Run):
             models.Index(
                 fields=["state_type", "expected_start_time"],
                 name="task_run_ended_badly_at",
+                condition=is_one_of("state_type", BAD_TYPES),
+            ),
+            models.Index(
+                fields=["state_type", "start_time"],
+                name="task_run_ended_badly_since",
                 condition=is_one_of("state_type", BAD_TYPES),
             ),
             models.Index(

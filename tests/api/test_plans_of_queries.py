@@ -105,6 +105,18 @@ def test_no_query_reads_a_whole_table(client, asked):
     assert [(sql, plan) for sql in asked_for if reads_whole_table(sql, plan := plan_of(sql))] == []
 
 
+@pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL reads few rows themselves")
+@pytest.mark.parametrize("kind", ["flow", "task"])
+def test_failures_since_some_day_are_counted_in_an_index_alone(client, kind):
+    since = {"start_time": {"after_": (NOON - timedelta(days=7)).isoformat()}}
+    with CaptureQueriesContext(connection) as queries:
+        client.post(f"/api/{kind}_runs/count", json.dumps({f"{kind}_runs": FAILED | since}), "application/json")
+
+    (counted,) = [one["sql"] for one in queries if "COUNT(" in one["sql"]]
+    (plan,) = plan_of(counted)
+    assert f"USING COVERING INDEX {kind}_run_ended_badly_since" in plan
+
+
 def test_no_report_reads_a_whole_table(client):
     """Neither of task runs that are new, nor of those that are reported once more; both while a flow goes on."""
     with CaptureQueriesContext(connection) as queries:
