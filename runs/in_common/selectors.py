@@ -26,7 +26,7 @@ from runs.in_common.core.findings import InCommon, in_common
 from runs.models import Environment, Flow, FlowRun, FlowRunState
 
 # So many of each are compared, drawn by chance from so many newest ones.
-SAMPLED, LOOKED_AT = 5_000, 20_000
+SAMPLED, LOOKED_AT = 1_500, 4_000
 MOST_FLOWS = 50
 MOST_ENVIRONMENTS = 500
 # Larger parameters are known by their size only.
@@ -65,7 +65,8 @@ def what_is_common(*, run_ids: Sequence[UUID], since: datetime | None, now: date
         return Compared(in_common([], []), [])
     flows = list(dict.fromkeys(row.flow_id for row in chosen))[:MOST_FLOWS]
     begin, end = _time_of([row.due for row in chosen], since, now)
-    mine = {row.id for row in chosen} if len(run_ids) == len(chosen) else {dialect().uuid(one) for one in run_ids}
+    written = dialect().uuid
+    mine = {row.id for row in chosen} if len(run_ids) == len(chosen) else {written(one) for one in run_ids}
     others, others_of, begin, is_cut = _others(flows, mine, begin, end)
     chosen = [row for row in chosen if row.due >= begin and row.flow_id in set(flows)]
     names = list(Flow.objects.filter(pk__in=_read_ids(flows)).order_by("name").values_list("name", flat=True))

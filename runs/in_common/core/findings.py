@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from runs.in_common.core.certainty import least_possible, p_value
 from runs.in_common.core.dimensions import NOT_SET, PARAMETER, SIZE, TAG, SampledRun, parameters_of, values_of
@@ -105,31 +107,60 @@ def in_common(chosen: Sequence[SampledRun], others: Sequence[SampledRun]) -> InC
         which = f"There are too few {few} runs to compare: at least {FEWEST_RUNS} are needed."
         return InCommon(len(chosen), len(others), not_compared=[which])
     number = len(chosen)
-    are_chosen = frozenset(range(number))
     runs = _by_value([*chosen, *others])
     not_compared: list[str] = []
-    candidates: list[tuple[str, str, frozenset[int], int, int]] = []
+    candidates: list[_Candidate] = []
     for dimension, values in runs.items():
-        known = frozenset[int]().union(*values.values())
-        known_chosen = len(known & are_chosen)
-        least = min(known_chosen / number, (len(known) - known_chosen) / len(others))
-        if least < KNOWN_ENOUGH:
-            missing = len(chosen) + len(others) - len(known)
-            not_compared.append(f"{dimension}: not recorded for {missing:,} of {len(chosen) + len(others):,} runs")
+        of_chosen, of_others = _known(dimension, values, number, len(others))
+        if min(of_chosen / number, of_others / len(others)) < KNOWN_ENOUGH:
+            missing = number + len(others) - of_chosen - of_others
+            not_compared.append(f"{dimension}: not recorded for {missing:,} of {number + len(others):,} runs")
         elif len(values) > MOST_VALUES:
             not_compared.append(f"{dimension}: {len(values):,} different values")
         elif len(values) > 1:
-            of_others = len(known) - known_chosen
-            candidates += [
-                (dimension, value, frozenset(places), known_chosen, of_others) for value, places in values.items()
-            ]
-    found, tested = _tested(candidates, are_chosen)
+            candidates += [_Candidate(dimension, value, one, of_chosen, of_others) for value, one in values.items()]
+    found, tested = _tested(candidates, number)
     return InCommon(number, len(others), _without_twins(found, number), tested, not_compared)
 
 
-def _by_value(runs: Sequence[SampledRun]) -> dict[str, dict[str, list[int]]]:
+class _Others:
+    """The places of all runs but these: mostly many, and looked at only where they are tested."""
+
+    def __init__(self, places: AbstractSet[int], number: int) -> None:
+        self._places, self._number = places, number
+
+    def __len__(self) -> int:
+        return self._number - len(self._places)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(set(range(self._number)).difference(self._places))
+
+
+_Places = list[int] | _Others
+
+
+class _Candidate(NamedTuple):
+    """A value that may be a finding, the places of the runs that have it, and of how many runs it is known."""
+
+    dimension: str
+    value: str
+    places: _Places
+    of_chosen: int
+    of_others: int
+
+
+def _known(dimension: str, values: Mapping[str, _Places], chosen: int, others: int) -> tuple[int, int]:
+    """Of how many chosen runs and of how many others anything is known in this dimension."""
+    if dimension.startswith(MAY_BE_ABSENT):
+        return chosen, others
+    known = set[int]().union(*values.values())
+    known_chosen = len(known.intersection(range(chosen)))
+    return known_chosen, len(known) - known_chosen
+
+
+def _by_value(runs: Sequence[SampledRun]) -> Mapping[str, Mapping[str, _Places]]:
     """By dimension and value, the places of the runs that have it."""
-    texts: defaultdict[str, dict[str, list[int]]] = defaultdict(dict)
+    texts: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     numbers: defaultdict[str, dict[int, float]] = defaultdict(dict)
     # Runs that were called with the same parameters share them.
     called_with: dict[int, list[tuple[str, str | float]]] = {}
@@ -141,8 +172,9 @@ def _by_value(runs: Sequence[SampledRun]) -> dict[str, dict[str, list[int]]]:
         for dimension, one in parameters:
             if isinstance(one, float):
                 numbers[dimension][place] = one
-            else:
-                texts[dimension].setdefault(one, []).append(place)
+            elif (places := texts[dimension].setdefault(one, []))[-1:] != [place]:
+                # Two parameters can have one name: `{"a.b": 1}` and `{"a": {"b": 1}}`.
+                places.append(place)
     for dimension, values in numbers.items():
         for text, places in _ranges(values).items():
             texts[dimension].setdefault(text, []).extend(places)
@@ -150,8 +182,8 @@ def _by_value(runs: Sequence[SampledRun]) -> dict[str, dict[str, list[int]]]:
         del texts[dimension]
     for dimension, places_of in texts.items():
         if dimension.startswith(MAY_BE_ABSENT):
-            present = set[int]().union(*places_of.values())
-            if absent := [place for place in range(len(runs)) if place not in present]:
+            absent = _Others(set().union(*places_of.values()), len(runs))
+            if len(absent):
                 places_of["no" if dimension.startswith(TAG) else NOT_SET] = absent
     return texts
 
@@ -179,15 +211,13 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
 
 
-def _tested(
-    candidates: Iterable[tuple[str, str, frozenset[int], int, int]], are_chosen: frozenset[int]
-) -> tuple[list[tuple[Finding, frozenset[int]]], int]:
+def _tested(candidates: Iterable[_Candidate], number: int) -> tuple[list[tuple[Finding, AbstractSet[int]]], int]:
     """Test each value that could be found at all, and correct for how many these are (Bonferroni, after Tarone)."""
-    chances = []
-    for one in candidates:
-        _, _, places, of_chosen, of_others = one
-        if len(places) < of_chosen + of_others:
-            chances.append((least_possible(of_chosen, of_others, len(places)), one))
+    chances = [
+        (least_possible(one.of_chosen, one.of_others, len(one.places)), one)
+        for one in candidates
+        if len(one.places) < one.of_chosen + one.of_others
+    ]
     chances.sort(key=lambda pair: pair[0])
     # So many tests that each of them could still be found: others cannot be a finding, and so need no correction.
     tested = len(chances)
@@ -195,15 +225,16 @@ def _tested(
         tested -= 1
     found = []
     for _, (dimension, value, places, of_chosen, of_others) in chances[:tested]:
-        with_it = len(places & are_chosen)
-        p = p_value(with_it, of_chosen, len(places) - with_it, of_others) * tested
+        with_it = sum(place < number for place in places)
+        others_with = len(places) - with_it
+        p = p_value(with_it, of_chosen, others_with, of_others) * tested
         if p < CERTAINTY:
-            found.append((Finding(dimension, value, with_it, of_chosen, len(places) - with_it, of_others, p), places))
+            found.append((Finding(dimension, value, with_it, of_chosen, others_with, of_others, p), set(places)))
     found.sort(key=lambda pair: (pair[0].others_share - pair[0].chosen_share, pair[0].p, pair[0].name))
     return found, tested
 
 
-def _without_twins(found: Sequence[tuple[Finding, frozenset[int]]], number: int) -> list[Finding]:
+def _without_twins(found: Sequence[tuple[Finding, AbstractSet[int]]], number: int) -> list[Finding]:
     """Say of each finding whether it holds for nearly the same runs as one above it, and for which runs."""
     return [
         replace(
@@ -215,5 +246,5 @@ def _without_twins(found: Sequence[tuple[Finding, frozenset[int]]], number: int)
     ]
 
 
-def _are_alike(one: frozenset[int], other: frozenset[int]) -> bool:
+def _are_alike(one: AbstractSet[int], other: AbstractSet[int]) -> bool:
     return len(one & other) >= NEARLY_THE_SAME * len(one | other)

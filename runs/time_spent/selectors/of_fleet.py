@@ -19,7 +19,7 @@ from runs.time_spent.core.limits import Holder, full_times
 from runs.time_spent.core.stretches import IDLE, OVER, WORK, Held, Passage, Share, Stretch, shares, stretches
 from runs.time_spent.selectors.of_run import SHORTEST_WAIT, passage
 
-RUNS_SAMPLED = 2_000
+RUNS_SAMPLED = 1_000
 STATES_READ = 20_000
 LIMITS_READ = 500
 TASK_RUNS_READ = 2_000
