@@ -34,18 +34,20 @@ def slow() -> str:
 
 
 def test_task_in_the_main_thread_is_interrupted_even_in_c():
+    woke = threading.Event()
+
     @task(timeout_seconds=0.1)
     def sleeping() -> None:
         time.sleep(60)
+        woke.set()
 
     @flow
     def outer() -> Any:
         return sleeping(return_state=True)
 
-    began = time.monotonic()
     state = outer(return_state=True)
 
-    assert time.monotonic() - began < 30
+    assert not woke.is_set()
     assert_failed(state)
     run = task_runs_of(state)[0]
     assert (run.state_name, states_of(run)) == ("TimedOut", ["Pending", "Running", "TimedOut"])
@@ -142,23 +144,23 @@ def test_flow_that_runs_out_of_time_in_a_task_leaves_no_task_running():
 
 
 def test_flow_that_runs_out_of_time_does_not_wait_for_submitted_tasks():
-    released = threading.Event()
+    released, returned = threading.Event(), threading.Event()
 
     @task
     def held() -> None:
         released.wait(60)
+        returned.set()
 
     @flow(timeout_seconds=0.2)
     def outer() -> None:
         future = held.submit()
         future.result()
 
-    began = time.monotonic()
     state = outer(return_state=True)
-    took = time.monotonic() - began
+    went_on = not returned.is_set()
     released.set()
 
-    assert took < 30
+    assert went_on
     assert state.name == "TimedOut"
     assert [run.state_name for run in task_runs_of(state)] == ["Crashed"]
 
