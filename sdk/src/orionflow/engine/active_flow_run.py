@@ -14,6 +14,7 @@ from orionflow.engine.children import end_children
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.interruption import Reason
 from orionflow.engine.recorded import Recorded
+from orionflow.engine.reuse import Inputs
 from orionflow.errors import ApiError, ApiUnreachable
 from orionflow.flows import Flow
 from orionflow.logging import RunLogger, logger_for_flow_run
@@ -52,6 +53,8 @@ class ActiveFlowRun:
         self.context: FlowRunContext | None = None
         self.is_abandoned = False
         self.enclosed = Enclosed()
+        # The inputs as they were before, for a parent that may take up the value.
+        self.compared: Inputs | None = None
         # The outcome of an attempt whose value could not be stored; the next attempt only stores it.
         self.unstored: State[Any] | None = None
         self.logger: RunLogger = logger_for_flow_run(flow_run.id, flow_run.name or "", flow.name)

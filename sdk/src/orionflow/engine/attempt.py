@@ -18,12 +18,12 @@ from orionflow.engine.final_state import (
     state_of_value,
     timed_out,
 )
-from orionflow.engine.reuse import changed_its_inputs
+from orionflow.engine.reuse import marks_of
 from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.time_limits import LimitReached
 from orionflow.errors import TaskTimedOut, WorkerCrashed
 from orionflow.logging import prints_logged
-from orionflow.results import INPUTS_CHANGED, UNPERSISTED, expiring_in, store_of, write_result
+from orionflow.results import UNPERSISTED, expiring_in, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.states import UNSET, Crashed, State, StateType
 
@@ -131,7 +131,7 @@ def _write(call: TaskCall, value: Any, cache_key: str | None) -> dict[str, Any]:
         key=None if task.result_storage_key is None else task.storage_key_for(call),
         **expiring_in(_kept_for(call, cache_key)),
         **({} if cache_key is None else _cached_by(call)),
-        **({INPUTS_CHANGED: True} if changed_its_inputs(call) else {}),
+        **marks_of(call.compared),
     )
 
 

@@ -20,7 +20,7 @@ from orionflow.engine.environments import environment_for
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.lineage import Lineage
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for, recorded_for
-from orionflow.engine.reuse import digest_of_call, recall, why_not_compared
+from orionflow.engine.reuse import Inputs, recall, why_not_compared
 from orionflow.engine.run_calls import FlowCall
 from orionflow.errors import InvalidRequest, UnserializableError, UsageError
 from orionflow.flows import Flow
@@ -49,7 +49,9 @@ def create_run(call: FlowCall) -> Steps[ActiveFlowRun | State[Any]]:
     if parent is None:
         return (yield from _create(call, api, None))
     sources = parent.stored_sources(found.sources) if found is not None else None
-    flow, inputs = call.flow, _digest(call, parent)
+    flow = call.flow
+    call.compared = _compared(call, parent)
+    inputs = call.compared and call.compared.digest
     subflow = Subflow(flow.flow_key, flow.name, flow.version, sources, inputs, call.new_run_id)
     subflow.created = call.created
     with ending_placeholder(parent, subflow):
@@ -85,6 +87,7 @@ def _create(call: FlowCall, api: Api, parent_task_run_id: UUID | None) -> Steps[
     active = ActiveFlowRun(
         flow, run, parameters, api, call.parent, is_made_here=not is_existing, recorded=call.recorded
     )
+    active.compared = call.compared
     if is_existing:
         problem = yield from _adopt(active, problem)
     elif problem is None and callable(flow.flow_run_name):
@@ -150,8 +153,8 @@ def _take_inputs(call: FlowCall) -> Steps[Found | None]:
     return found
 
 
-def _digest(call: FlowCall, parent: FlowRunContext) -> str | None:
-    """Return the digest by which the parent's next attempt finds the subflow.
+def _compared(call: FlowCall, parent: FlowRunContext) -> Inputs | None:
+    """Return the inputs by which the parent's next attempt finds the subflow.
 
     None where no result will be stored, or the inputs cannot be compared.
     """
@@ -159,9 +162,7 @@ def _digest(call: FlowCall, parent: FlowRunContext) -> str | None:
     if not flow.stores_results(wanted_by_parent=parent.keeps_results, by_default=parent.persists_by_default):
         return None
     try:
-        return digest_of_call(
-            parent, flow.fn, flow.signature.bound(call.args, call.kwargs), key=flow.flow_key, version=None
-        )
+        return Inputs(parent, flow.fn, flow.signature.bound(call.args, call.kwargs), key=flow.flow_key)
     except UnserializableError as error:
         if parent.is_repeated:
             flow_run_logger(parent).info("%s", why_not_compared(error))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from orionflow.calls.flow_runs import set_flow_run_state
@@ -15,13 +14,14 @@ from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.effects import Do, Steps, send
 from orionflow.engine.final_state import fail_for_want_of_storage, keep_unstored
 from orionflow.engine.hooks import call_hooks
+from orionflow.engine.reuse import marks_of
 from orionflow.engine.verdicts import answer_of, state_after_end
 from orionflow.engine.waiting_lines import waiting_lines
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
 from orionflow.flows import Flow
 from orionflow.reporting.items import Answer
-from orionflow.results import expiring_in, store_of, write_result
-from orionflow.serializers import serializer_of
+from orionflow.results import ResultStore, expiring_in, store_of, write_result
+from orionflow.serializers import Serializer, serializer_of
 from orionflow.settings import current_settings
 from orionflow.states import UNSET, Cancelled, State, StateType
 
@@ -78,8 +78,7 @@ def store_value(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
     store = store_of(flow.result_storage)
     serializer = None if flow.result_serializer is None else serializer_of(flow.result_serializer)
     try:
-        write = partial(write_result, state.value, store=store, serializer=serializer)
-        state.data = yield Do(partial(write, **expiring_in(flow.result_expiration)))
+        state.data = yield Do(_write, active, state.value, store, serializer)
     except Exception as error:
         if flow.persist_result:
             active.unstored = fail_for_want_of_storage(state, error)
@@ -88,6 +87,11 @@ def store_value(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
         return
     if not flow.cache_result_in_memory:
         state.value = UNSET
+
+
+def _write(active: ActiveFlowRun, value: Any, store: ResultStore, serializer: Serializer | None) -> dict[str, Any]:
+    more = {**expiring_in(active.flow.result_expiration), **marks_of(active.compared)}
+    return write_result(value, store=store, serializer=serializer, **more)
 
 
 def finish(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:

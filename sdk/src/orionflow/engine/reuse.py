@@ -7,10 +7,14 @@ that has a stored result is never taken up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
+from functools import partial
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -23,7 +27,6 @@ from orionflow.values.traversal import PLAIN
 
 if TYPE_CHECKING:
     from orionflow.context import FlowRunContext
-    from orionflow.engine.run_calls import TaskCall
 
 # A cache key is longer; this many digits never agree by chance.
 KEY_DIGITS = 40
@@ -33,14 +36,45 @@ CACHED = "Cached"
 _CONSTANT = PLAIN - {bytearray, type} | {date, datetime, time, timedelta, Decimal, UUID, type(Path())}
 
 
-def digest_of_call(
-    flow_run: FlowRunContext, function: Callable[..., Any], parameters: dict[str, Any], *, key: str, version: str | None
-) -> str:
-    """A digest of a call and its inputs; raises UnserializableError when they cannot be compared."""
-    # Most flows never ask.
-    from orionflow.caching import hash_of_call
+class Inputs:
+    """The inputs of a call as they are before it: its arguments, and what its function is bound to.
 
-    return hash_of_call(function, parameters, key=key, version=version, enclosed=flow_run.enclosed)
+    Raises UnserializableError when they cannot be compared.
+    """
+
+    __slots__ = ("_compute", "digest")
+
+    def __init__(
+        self,
+        flow_run: FlowRunContext,
+        function: Callable[..., Any],
+        arguments: dict[str, Any],
+        *,
+        key: str,
+        version: str | None = None,
+    ) -> None:
+        # Most flows never ask.
+        from orionflow.caching import hash_of_call
+
+        compute = partial(hash_of_call, function, arguments, key=key, version=version, enclosed=flow_run.enclosed)
+        self.digest: str = compute()
+        is_fixed = all(map(cannot_change, (_bound_to(function), *arguments.values())))
+        self._compute = None if is_fixed else compute
+
+    def have_changed(self) -> bool:
+        """Whether the function wrote into them since, which whoever takes up its value later does not get."""
+        if self._compute is None:
+            return False
+        try:
+            return self._compute() != self.digest
+        except UnserializableError:
+            return True
+
+
+def _bound_to(function: Any) -> Any:
+    """The object whose method a function is, or the callable object itself; None for a plain function."""
+    owner = None if isinstance(function, FunctionType) else getattr(function, "__self__", function)
+    return None if isinstance(owner, ModuleType) else owner
 
 
 def counted(flow_run: FlowRunContext, key: str, digest: str) -> str:
@@ -63,23 +97,40 @@ def is_done(answer: Answer) -> bool:
 def cannot_change(value: Any) -> bool:
     """Whether nobody can write into an argument, so that it need not be compared after the call."""
     kind = type(value)
-    return kind in _CONSTANT or (kind in (tuple, frozenset) and all(map(cannot_change, value)))
-
-
-def changed_its_inputs(call: TaskCall) -> bool:
-    """Whether the function wrote into its arguments, which whoever takes up its value later does not get."""
-    if call.inputs_digest is None:
-        return False
-    task = call.task
-    try:
-        now = digest_of_call(call.flow_run, task.fn, call.parameters, key=task.task_key, version=task.version)
-    except UnserializableError:
+    if kind in _CONSTANT:
         return True
-    return now != call.inputs_digest
+    parts = _parts_of_frozen(value, kind)
+    return parts is not None and (_CONSTANT.issuperset(map(type, parts)) or all(map(cannot_change, parts)))
+
+
+def _parts_of_frozen(value: Any, kind: Any) -> Collection[Any] | None:
+    """Return what a value holds, if it gets no other parts."""
+    if kind is frozenset:
+        return tuple(value)
+    if issubclass(kind, tuple):
+        # Also a named one. A class of the user's own may have attributes besides.
+        return None if getattr(value, "__dict__", None) else tuple(tuple.__iter__(value))
+    if issubclass(kind, Enum):
+        return (value.value,)
+    if hasattr(kind, "__pydantic_extra__"):
+        is_closed = kind.model_config.get("frozen") and not value.__pydantic_private__
+        return [*vars(value).values(), *(value.__pydantic_extra__ or {}).values()] if is_closed else None
+    is_frozen = getattr(getattr(kind, "__dataclass_params__", None), "frozen", False)
+    # One that is a list as well has parts of which its fields say nothing.
+    if is_frozen and not hasattr(kind, "__iter__"):
+        names = {field.name for field in dataclasses.fields(kind)}
+        is_whole = names.issuperset(getattr(value, "__dict__", ()))
+        return [getattr(value, name, None) for name in names] if is_whole else None
+    return None
+
+
+def marks_of(inputs: Inputs | None) -> dict[str, bool]:
+    """Return what the reference to a value says of the call that it came from."""
+    return {INPUTS_CHANGED: True} if inputs is not None and inputs.have_changed() else {}
 
 
 def is_value_alone(state: State[Any]) -> bool:
-    """Whether the task of this state also changed its arguments, which its value does not repeat for another call."""
+    """Whether the call of this state also changed its arguments, which its value does not repeat for another call."""
     return is_record(state.data) and bool(state.data.get(INPUTS_CHANGED)) and state.name != CACHED
 
 
@@ -88,7 +139,7 @@ def recall(state: State[Any]) -> str | None:
     if not is_record(state.data):
         return None
     if is_value_alone(state):
-        return "the task changed its arguments, which its value does not repeat"
+        return "the call changed its arguments, which its value does not repeat"
     if state.value is not UNSET:
         return None
     try:

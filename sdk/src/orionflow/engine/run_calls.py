@@ -19,6 +19,7 @@ from orionflow.values.traversal import are_plain
 
 if TYPE_CHECKING:
     from orionflow.engine.active_flow_run import ActiveFlowRun
+    from orionflow.engine.reuse import Inputs
     from orionflow.flows import Flow
     from orionflow.futures import Future
     from orionflow.tasks import Task
@@ -31,12 +32,12 @@ class TaskCall:
     __slots__ = (
         "_parameters",
         "args",
+        "compared",
         "dynamic_key",
         "flow_run",
         "future",
         "id",
         "inputs",
-        "inputs_digest",
         "is_abandoned",
         "is_created",
         "is_identified",
@@ -83,8 +84,8 @@ class TaskCall:
         self.is_resolved = self.inputs is None
         # Whether the dynamic key says what the inputs are.
         self.is_identified = False
-        # The digest of the inputs before the function is called, where it may change them.
-        self.inputs_digest: str | None = None
+        # The inputs before the function is called, which it may change.
+        self.compared: Inputs | None = None
         self.refreshes = bool(task.refresh_cache)
         # The outcome of an attempt whose value could not be stored; the next attempt only stores it.
         self.unstored: State[Any] | None = None
@@ -206,8 +207,8 @@ class FlowCall:
     """One call of a flow: its run, and under a parent flow also the task run that stands for it there."""
 
     __slots__ = (
-        "active", "args", "created", "existing", "flow", "flow_run_id", "has_ended", "hold", "kwargs", "may_exist",
-        "new_run_id", "parent", "recorded", "wait_for",
+        "active", "args", "compared", "created", "existing", "flow", "flow_run_id", "has_ended", "hold", "kwargs",
+        "may_exist", "new_run_id", "parent", "recorded", "wait_for",
     )  # fmt: skip
 
     def __init__(
@@ -227,6 +228,8 @@ class FlowCall:
         # That run, where somebody has just read it.
         self.existing: FlowRun | None = None
         self.new_run_id = uuid7()
+        # Its inputs before the function is called, if a later attempt of the parent may look for them.
+        self.compared: Inputs | None = None
         self.parent = FlowRunContext.get()
         # A nested flow has that which the one around it has for it.
         self.recorded: Recorded | None = current_source() if self.parent is None else None

@@ -12,7 +12,7 @@ from orionflow.engine.creation import report_creation
 from orionflow.engine.effects import Ask, Steps, WaitFor
 from orionflow.engine.failures import logger_of
 from orionflow.engine.inputs import resolved_all
-from orionflow.engine.reuse import cannot_change, counted, digest_of_call, is_done, why_not_compared
+from orionflow.engine.reuse import Inputs, counted, is_done, why_not_compared
 from orionflow.engine.run_calls import TaskCall
 from orionflow.errors import UnserializableError, UpstreamFailed
 from orionflow.states import State, StateType
@@ -52,11 +52,9 @@ def _identify(call: TaskCall) -> None:
     """Have the next attempt of the flow run find this run by its task and inputs."""
     task, flow_run = call.task, call.flow_run
     try:
-        inputs = digest_of_call(flow_run, task.fn, call.parameters, key=task.task_key, version=task.version)
-        call.dynamic_key = counted(flow_run, task.task_key, inputs)
+        call.compared = Inputs(flow_run, task.fn, call.parameters, key=task.task_key, version=task.version)
+        call.dynamic_key = counted(flow_run, task.task_key, call.compared.digest)
         call.is_identified = True
-        if not all(map(cannot_change, call.parameters.values())):
-            call.inputs_digest = inputs
     except UnserializableError as error:
         if flow_run.is_repeated:
             logger_of(call).info("%s", why_not_compared(error))
