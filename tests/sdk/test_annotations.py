@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from typing import Annotated, Any, NotRequired, Optional, Protocol
 
@@ -72,6 +73,12 @@ CASES: list[tuple[Any, Any, Any]] = [
     (typing.Literal["a", "b"], "a", "a"),
     (type[int], int, int),
     (typing.Any, 3, 3),
+    # What says something of variables alone counts by its type.
+    (typing.Final[int], "3", 3),
+    (typing.ClassVar[list[int]], ["3"], [3]),
+    # A name that is nowhere to be found, as one that is imported for type checkers only.
+    (list["NoSuchName"], ["3"], ["3"]),  # type: ignore[name-defined]  # noqa: F821
+    (dict[str, "NoSuchName | None"], {"a": "3"}, {"a": "3"}),  # type: ignore[name-defined]  # noqa: F821
 ]
 
 
@@ -141,6 +148,31 @@ def test_models_of_the_function_around_are_checked():
         return one
 
     assert make()({"n": "1"}, {"outer": "2"}) == (Outer(n=1), 2)
+
+
+class Doubling:
+    n: list[str]
+
+    def __call__(self, n: int) -> int:
+        return n * 2
+
+
+def scaled(factor: int, n: int) -> int:
+    return factor * n
+
+
+@pytest.mark.parametrize(
+    "called",
+    [Doubling(), functools.partial(scaled, 2), functools.partial(Doubling())],
+    ids=["object", "partial", "both"],
+)
+def test_annotations_of_callable_objects_and_partials_are_those_of_their_functions(called: Any):
+    doubled = flow(called, name="doubled")
+
+    assert doubled(n="3") == 6
+    assert doubled.parameter_schema["properties"]["n"]["type"] == "integer"
+    with pytest.raises(ParameterError, match="n: "):
+        doubled(n="x")
 
 
 def test_what_a_validator_raises_is_told():

@@ -20,20 +20,24 @@ def checkable(hint: Any) -> Any:
 
 
 def _try(hint: Any) -> None:
-    """Raises for an annotation of which no validator can be made."""
+    """Raises for an annotation of which no validator can be made, as of one that names what is nowhere to be found."""
     from pydantic import ConfigDict, TypeAdapter
     from pydantic.errors import PydanticUserError
 
     try:
-        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter: Any = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticUserError:
         # A model brings its own configuration.
-        TypeAdapter(hint)
+        adapter = TypeAdapter(hint)
+    adapter.rebuild(raise_errors=True)
 
 
 def _through(hint: Any) -> Any:
     if isinstance(hint, type) and not typing.get_args(hint):
         return _class(hint)
+    if typing.get_origin(hint) in (typing.Final, typing.ClassVar):
+        # They say something of variables, and of a parameter nothing but its type.
+        return _through(typing.get_args(hint)[0])
     parts = typing.get_args(hint)
     if not parts or typing.get_origin(hint) is typing.Literal:
         return hint

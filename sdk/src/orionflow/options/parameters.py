@@ -5,6 +5,7 @@ Signatures and validators are made once for each function: a task may be called 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
@@ -199,11 +200,21 @@ def parameter_model(fn: Callable[..., Any], signature: inspect.Signature) -> typ
 
 def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
     """The parameters' types. One whose name cannot be found (a class inside a function, say) is left out."""
-    target = getattr(fn, "__func__", fn)
+    target = _declared(fn)
     try:
         return get_type_hints(target, localns=_names_around.get(target), include_extras=True)
     except Exception:
         return dict(_one_by_one(target))
+
+
+def _declared(fn: Any) -> Any:
+    """The function that has the annotations: of a method, of a partial, or of a callable object."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if not isinstance(fn, type) and not inspect.isroutine(fn):
+        # Its own annotations are those of its attributes.
+        fn = type(fn).__call__
+    return getattr(fn, "__func__", fn)
 
 
 def _one_by_one(fn: Any) -> list[tuple[str, Any]]:
