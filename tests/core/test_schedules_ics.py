@@ -370,6 +370,31 @@ def test_zone_that_says_of_one_half_of_the_year_only_what_clocks_show_then_is_fo
     )
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "EXDATE:",
+        "EXDATE;TZID=Europe/Berlin:",
+        "RDATE;VALUE=DATE:  ",
+        "RRULE:",
+        "EXRULE:",
+    ],
+)
+def test_lines_that_name_nothing_are_passed_over(line):
+    found = read_definition({"ics": document(event("DTSTART:20260105T060000Z", "RRULE:FREQ=DAILY;COUNT=2", line))})
+
+    assert list(found.after(utc(2026, 1, 1))) == [utc(2026, 1, 5, 6), utc(2026, 1, 6, 6)]
+
+
+@pytest.mark.parametrize(
+    "rule", ["FREQ=DAILY; COUNT=3", "FREQ=DAILY;BYDAY=MO, TU,WE ;COUNT=3 ", "freq=daily;until=20260107t060000z"]
+)
+def test_rules_may_hold_blanks_and_small_letters(rule):
+    found = read_definition({"ics": document(event("DTSTART:20260105T060000Z", f"RRULE:{rule}"))})
+
+    assert list(found.after(utc(2026, 1, 1))) == [utc(2026, 1, day, 6) for day in (5, 6, 7)]
+
+
 def test_end_of_a_rule_without_an_offset_is_a_time_of_the_events_zone():
     text = document(event("DTSTART;TZID=America/New_York:20260701T210000", "RRULE:FREQ=DAILY;UNTIL=20260703T210000"))
 

@@ -71,6 +71,44 @@ KNOWN = [
         ["2026-03-02T06:00+00:00", "2026-03-10T07:00+00:00"],
     ),
     (
+        "a date without a time leaves out its day",
+        (
+            "DTSTART:20260301T060000\nRRULE:FREQ=DAILY;BYHOUR=6,18;COUNT=6\nEXDATE;VALUE=DATE:20260302",
+            "America/New_York",
+            "2026-03-01T12:00-05:00",
+        ),
+        ["2026-03-01T18:00-05:00", "2026-03-03T06:00-05:00", "2026-03-03T18:00-05:00"],
+    ),
+    (
+        "the last of some whole days comes west of Greenwich, and one is left out by its midnight or by its beginning",
+        (
+            "DTSTART;VALUE=DATE:20260301\nRRULE:FREQ=DAILY;UNTIL=20260306T000000Z\n"
+            "EXDATE:20260302T000000Z,20260303T050000Z,20260304T000000",
+            "America/New_York",
+            "2026-02-28T12:00-05:00",
+        ),
+        ["2026-03-01T00:00-05:00", "2026-03-05T00:00-05:00", "2026-03-06T00:00-05:00"],
+    ),
+    (
+        "among whole days with times a date with a time leaves out that time alone",
+        (
+            "DTSTART;VALUE=DATE:20260301\nRRULE:FREQ=DAILY;BYHOUR=6,18\nEXDATE:20260302T060000",
+            "UTC",
+            "2026-03-01T12:00+00:00",
+        ),
+        ["2026-03-01T18:00+00:00", "2026-03-02T18:00+00:00"],
+    ),
+    (
+        "a zone may stand in quotes",
+        ('DTSTART;TZID="Europe/Berlin":20260301T060000\nRRULE:FREQ=DAILY', "UTC", "2026-03-01T12:00+01:00"),
+        ["2026-03-02T06:00+01:00"],
+    ),
+    (
+        "what a rule means anyway may be said",
+        ("FREQ=MONTHLY;BYMONTHDAY=31;RSCALE=GREGORIAN;SKIP=OMIT", "UTC", "2026-01-05T12:00+00:00"),
+        ["2026-01-31T00:00+00:00", "2026-03-31T00:00+00:00"],
+    ),
+    (
         "the last Friday of each month, in two lines folded by a calendar program",
         ("DTSTART:20260101T060000\r\nRRULE:FREQ=MONTHLY;\r\n BYDAY=-1FR", "UTC", "2026-01-05T12:00+00:00"),
         ["2026-01-30T06:00+00:00", "2026-02-27T06:00+00:00"],

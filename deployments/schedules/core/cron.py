@@ -72,10 +72,19 @@ def read_cron(definition: Mapping[str, Any]) -> CronTimes:
 def _expression(text: str) -> str:
     text = text.strip()
     if not text.startswith("@"):
-        return text
+        return _without_question_marks(text)
     if text.lower() not in ALIASES:
         raise ScheduleError(f"{text!r} is not a cron expression: the names are {', '.join(ALIASES)}.", "cron")
     return ALIASES[text.lower()]
+
+
+def _without_question_marks(text: str) -> str:
+    """With a star for each day field that says "no matter which", as Quartz and croniter write it."""
+    fields = text.split()
+    for place in (-3, -1):
+        if len(fields) in (5, 6) and fields[place] == "?":
+            fields[place] = "*"
+    return " ".join(fields)
 
 
 def _reason(error: Exception) -> str:

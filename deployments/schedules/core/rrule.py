@@ -10,13 +10,14 @@ from typing import Any
 
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.interval import ORIGIN
-from deployments.schedules.core.rules import read_rule
+from deployments.schedules.core.rules import Rule, ended_by_day, read_rule
 from deployments.schedules.core.series import Series
 from deployments.schedules.core.timetable import Timetable
 from deployments.schedules.core.zones import Named, first_moment, is_text, name_of, wall_of, zone_of
 from orionflow.contract.schedules import LONGEST_RRULE
 
 DATED = ("DTSTART", "RDATE", "EXDATE")
+NAMES_TIMES = re.compile(r"BYHOUR|BYMINUTE|BYSECOND|HOURLY|MINUTELY|SECONDLY", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def _line(text: str) -> Line:
     name = name.upper()
     if name not in (*DATED, "RRULE", "EXRULE"):
         raise ScheduleError(f"{name} is not a line of a recurrence rule.", "rrule")
-    zone = next((one[5:] for one in parameters if one.upper().startswith("TZID=")), None)
+    zone = next((one[5:].strip('"') for one in parameters if one.upper().startswith("TZID=")), None)
     return Line(name, value, zone, [_date(one, name) for one in value.split(",")] if name in DATED else [])
 
 
@@ -87,7 +88,9 @@ def _series(lines: list[Line], zone: tzinfo) -> Series:
     starts = walls_of("DTSTART")
     if len(starts) > 1:
         raise ScheduleError("A recurrence rule has one DTSTART.", "rrule")
-    rules = tuple(read_rule(line.value, zone, "rrule") for line in lines if line.name == "RRULE")
+    are_days = _are_days(lines)
+    rules = _rules(lines, "RRULE", zone, are_days)
+    exceptions = [(one, line) for line in lines if line.name == "EXDATE" for one in line.dates]
     dates = sorted((first_moment(wall, zone), wall) for wall in walls_of("RDATE"))
     if not rules and not dates:
         raise ScheduleError("A recurrence rule has an RRULE such as FREQ=DAILY, or an RDATE.", "rrule")
@@ -96,9 +99,33 @@ def _series(lines: list[Line], zone: tzinfo) -> Series:
         start=starts[0] if starts else ORIGIN,
         rules=rules,
         dates=tuple(dates),
-        except_rules=tuple(read_rule(line.value, zone, "rrule") for line in lines if line.name == "EXRULE"),
-        left_out=frozenset(first_moment(wall, zone) for wall in walls_of("EXDATE")),
+        except_rules=_rules(lines, "EXRULE", zone, are_days),
+        left_out=frozenset(
+            first_moment(_wall(one, line, zone), zone) for one, line in exceptions if isinstance(one, datetime)
+        ),
+        days_left_out=frozenset(
+            _day(one, line, zone) for one, line in exceptions if are_days or not isinstance(one, datetime)
+        ),
     )
+
+
+def _are_days(lines: list[Line]) -> bool:
+    """Whether it begins on a day without a time, and no rule names times of day."""
+    begins = [one for line in lines if line.name == "DTSTART" for one in line.dates]
+    named = any(NAMES_TIMES.search(line.value) for line in lines if line.name in ("RRULE", "EXRULE"))
+    return bool(begins) and not isinstance(begins[0], datetime) and not named
+
+
+def _rules(lines: list[Line], name: str, zone: tzinfo, are_days: bool) -> tuple[Rule, ...]:
+    texts = (line.value for line in lines if line.name == name)
+    return tuple(read_rule(ended_by_day(one) if are_days else one, zone, "rrule") for one in texts)
+
+
+def _day(said: datetime | date, line: Line, zone: tzinfo) -> date:
+    """The day that an exception leaves out: programs write its midnight, of any zone, or the moment it begins."""
+    if not isinstance(said, datetime) or said.time() == time():
+        return date(said.year, said.month, said.day)
+    return _wall(said, line, zone).date()
 
 
 def _wall(said: datetime | date, line: Line, zone: tzinfo) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, tzinfo
@@ -28,7 +29,10 @@ RANGES = {
     "BYSETPOS": (1, 366, True),
     "BYEASTER": (0, 366, True),
 }
-KNOWN = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "BYWEEKDAY", *RANGES}
+# Parts of RFC 7529, accepted where they say what a rule means without them.
+IMPLIED = {"RSCALE": "GREGORIAN", "SKIP": "OMIT"}
+KNOWN = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "BYWEEKDAY", *RANGES, *IMPLIED}
+MIDNIGHT = re.compile(r"UNTIL=(\d{8})T000000Z?", re.IGNORECASE)
 
 
 class Freq(IntEnum):
@@ -116,6 +120,11 @@ def read_rule(text: str, zone: tzinfo, field: str) -> Rule:
     )
 
 
+def ended_by_day(text: str) -> str:
+    """The text of a rule of whole days. Programs write the last of them as its midnight, of whichever zone."""
+    return MIDNIGHT.sub(r"UNTIL=\1", text)
+
+
 Wrong = Callable[[str], ScheduleError]
 
 
@@ -136,7 +145,7 @@ def _shortened(text: str) -> str:
 
 def _parts(text: str, wrong: Wrong) -> Mapping[str, str]:
     parts: dict[str, str] = {}
-    for part in filter(None, text.strip().upper().split(";")):
+    for part in filter(None, "".join(text.split()).upper().split(";")):
         name, equals, value = part.partition("=")
         if not equals or not value:
             raise wrong(f"{part!r} is not of the form NAME=VALUE")
@@ -145,6 +154,9 @@ def _parts(text: str, wrong: Wrong) -> Mapping[str, str]:
         if name in parts:
             raise wrong(f"{name} comes twice")
         parts[name] = value
+    for name, implied in IMPLIED.items():
+        if parts.pop(name, implied) != implied:
+            raise wrong(f"{name} must be {implied}, or be left out")
     if {"COUNT", "UNTIL"} <= parts.keys():
         raise wrong("COUNT and UNTIL exclude each other")
     return parts

@@ -15,7 +15,7 @@ from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.expansion import Effort, walls
 from deployments.schedules.core.ical.values import ZONE, Stated, rules, stated
 from deployments.schedules.core.ical.zones import Zones, only
-from deployments.schedules.core.rules import Rule, read_rule
+from deployments.schedules.core.rules import Rule, ended_by_day, read_rule
 from deployments.schedules.core.series import Series
 from deployments.schedules.core.zones import DAY, first_moment, wall_of
 from orionflow.contract.schedules import LONGEST_ICS
@@ -26,7 +26,9 @@ FOLDED = re.compile(r"\r?\n[ \t]")
 NAMED_ZONE = re.compile(
     r"^((?:DTSTART|DTEND|EXDATE|RDATE|RECURRENCE-ID)(?:;[^:\n]*?)?;)TZID=", re.MULTILINE | re.IGNORECASE
 )
-MIDNIGHT = re.compile(r"UNTIL=(\d{8})T000000Z?", re.IGNORECASE)
+RULE = re.compile(r"^((?:RRULE|EXRULE)(?:;[^:\n]*)?):(.*)$", re.MULTILINE | re.IGNORECASE)
+# Some programs leave these behind when the last date of them is deleted.
+EMPTY = re.compile(r"^(?:RRULE|EXRULE|RDATE|EXDATE)(?:;[^:\n]*)?:[ \t\r]*\n", re.MULTILINE | re.IGNORECASE)
 CANCELLED = "CANCELLED"
 ZONE_BEGINS, ZONE_ENDS = "BEGIN:VTIMEZONE", "END:VTIMEZONE"
 
@@ -72,6 +74,7 @@ def read_document(text: str, zone: tzinfo | None = None, days: tzinfo | None = N
 
 def _read(text: str, zone: tzinfo | None, days: tzinfo | None) -> Document:
     text, defined = _parted(FOLDED.sub("", text.lstrip("\ufeff \r\n\t")))
+    text = RULE.sub(lambda rule: f"{rule[1]}:{''.join(rule[2].split()).upper()}", EMPTY.sub("", text))
     calendars = Calendar.from_ical(NAMED_ZONE.sub(rf"\1{ZONE}=", text), multiple=True)
     if not calendars or any(calendar.name != "VCALENDAR" for calendar in calendars):
         raise ScheduleError("This is not an iCalendar document: it does not begin with BEGIN:VCALENDAR.", "ics")
@@ -271,10 +274,7 @@ def _event(component: Component, zones: Zones, *, recurs: bool = True) -> Event:
 
 def _rules(component: Component, name: str, begin: Stated, zone: tzinfo) -> tuple[Rule, ...]:
     texts = rules(component, name)
-    if begin.is_day:
-        # The last of some whole days, written as its midnight of whichever zone.
-        texts = [MIDNIGHT.sub(r"UNTIL=\1", text) for text in texts]
-    return tuple(read_rule(text, zone, "ics") for text in texts)
+    return tuple(read_rule(ended_by_day(one) if begin.is_day else one, zone, "ics") for one in texts)
 
 
 def _name(component: Component) -> str:
