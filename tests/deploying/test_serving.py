@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from orionflow import run_deployment
 from orionflow.calls import Call
 from orionflow.client import OrionClient
+from orionflow.deployments.definition import Deployment
 from orionflow.deployments.serving import SERVED_POOL, queue_of
 from orionflow.settings import override_settings
 from tests import warm
@@ -133,6 +135,14 @@ def test_the_end_of_a_serving_program_has_a_bound_that_is_said(served):
 
 
 def test_queue_of_a_served_deployment_is_named_after_it():
-    deployment = flows.etl.to_deployment("näch tlich")
+    assert queue_of(flows.etl.to_deployment("nächtlich")) == "serve-etl-nächtlich"
+    assert queue_of(flows.etl.to_deployment("näch tlich")).startswith("serve-etl-näch-tlich-")
 
-    assert queue_of(deployment) == "serve-etl-näch-tlich"
+
+def test_each_served_deployment_has_a_queue_of_its_own():
+    named = [("a", "b-c"), ("a-b", "c"), ("a", "b c"), ("a b", "c"), ("a.b", "c"), ("a", "b" * 300), ("a", "b" * 301)]
+
+    queues = {queue_of(Deployment(flow_name=flow, name=name, entrypoint="f.py:f")) for flow, name in named}
+
+    assert len(queues) == len(named)
+    assert all(re.fullmatch(r"[\w.-]{1,255}", queue) for queue in queues)

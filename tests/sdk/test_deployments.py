@@ -184,6 +184,18 @@ def test_run_is_asked_for_and_not_waited_for(orion):
     assert run_deployment(id, timeout=0).id != run.id
 
 
+def test_a_single_text_is_one_tag_one_secret_and_one_calendar(orion):
+    schedule = Cron("0 6 * * *", calendars="holidays")
+    deployment = etl.to_deployment("prod", tags="nightly", secrets="secret/db")
+    etl.deploy("tagged", tags="nightly")
+
+    run = run_deployment("etl/tagged", timeout=0, tags="adhoc")
+
+    assert schedule.to_wire()["calendars"] == ["holidays"]
+    assert (deployment.tags, deployment.secrets) == (["nightly", "shop"], ["secret/db"])
+    assert set(run.tags) == {"adhoc", "nightly", "shop"}
+
+
 def test_run_is_asked_for_at_a_time():
     etl.deploy("prod")
     at = datetime(2031, 1, 2, 3, tzinfo=UTC)

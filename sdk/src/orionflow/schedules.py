@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack
 
 from orionflow.errors import UsageError
+from orionflow.options.checks import texts_of
 
 __all__ = ["Cron", "ICalendar", "Interval", "RRule", "Schedule"]
 
@@ -85,7 +86,7 @@ class Schedule:
             "max_active_runs": self.max_active_runs,
             "misfire": None if self.misfire == "none" else self.misfire,
             "misfire_window": None if self.misfire_window is None else seconds_of(self.misfire_window),
-            "calendars": list(self.calendars) or None,
+            "calendars": texts_of(self.calendars) or None,
         }
         given = {name: value for name, value in said.items() if value is not None}
         definition = self._with_zone(self.definition())

@@ -17,7 +17,7 @@ from orionflow.code.entrypoints import entrypoint_of
 from orionflow.engine.drivers import drive_or_await
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import ParameterError, UsageError
-from orionflow.options.checks import check_known, checked_name
+from orionflow.options.checks import check_known, checked_name, checked_tags, texts_of
 from orionflow.options.parameters import as_json
 from orionflow.options.retries import checked_crash_retries
 from orionflow.schedules import Period, ScheduleOptions, schedules_of, seconds_of
@@ -142,14 +142,14 @@ def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployme
         parameter_openapi_schema=schema,
         version=said.pop("version", flow.version),
         description=said.pop("description", flow.description),
-        tags=sorted({*flow.tags, *said.pop("tags", ())}),
+        tags=sorted(flow.tags | checked_tags(said.pop("tags", None))),
         overlap=said.pop("overlap", flow.overlap),
         # A process may be killed before it has loaded the code, so the server must know beforehand.
         crash_retries=checked_crash_retries(said.pop("crash_retries", flow.crash_retries)),
         must_start_within=_seconds(said.pop("must_start_within", None)),
         must_finish_within=_seconds(said.pop("must_finish_within", None)),
         job_variables=dict(said.pop("job_variables", {})),
-        secrets=sorted(set(said.pop("secrets", ()))),
+        secrets=sorted(set(texts_of(said.pop("secrets", ())))),
         **said,
     )
 

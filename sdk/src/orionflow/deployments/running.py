@@ -28,6 +28,7 @@ from orionflow.engine.placeholders import Subflow, completed_before, ending_plac
 from orionflow.engine.signals import ending
 from orionflow.errors import ApiError, ParameterError, UnserializableError, UsageError
 from orionflow.logging import flow_run_logger
+from orionflow.options.checks import checked_tags
 from orionflow.options.parameters import as_json
 from orionflow.reporting.items import Answer
 from orionflow.states import Cancelling, Scheduled, State
@@ -64,7 +65,7 @@ def run_deployment(
         parameters=dict(parameters or {}),
         state=Scheduled(scheduled_time=scheduled_time or current_clock().now()),
         idempotency_key=idempotency_key,
-        tags=sorted({*(tags or ()), *current_tags()}),
+        tags=sorted(checked_tags(tags) | current_tags()),
         options={"name": flow_run_name, "work_queue_name": work_queue_name, "job_variables": job_variables},
         timeout=timeout,
         poll_interval=poll_interval,

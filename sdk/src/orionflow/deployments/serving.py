@@ -6,6 +6,7 @@ pool must not take runs whose code is here.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -81,8 +82,13 @@ def _make_pool() -> None:
 
 def queue_of(deployment: Deployment) -> str:
     """The work queue that a served deployment has for itself."""
-    plain = re.sub(r"[^\w.-]+", "-", f"serve-{deployment.flow_name}-{deployment.name}")
-    return plain[:_LONGEST_NAME]
+    parts = (deployment.flow_name, deployment.name)
+    name = re.sub(r"[^\w.-]+", "-", f"serve-{parts[0]}-{parts[1]}")
+    if all(re.fullmatch(r"[\w.]+", part) for part in parts) and len(name) <= _LONGEST_NAME:
+        return name
+    # a-b/c and a/b-c would share one, and the programs that serve them would take each other's runs.
+    digits = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
+    return f"{name[:_LONGEST_NAME]}-{digits}"
 
 
 def _run_agent(

@@ -25,6 +25,11 @@ def checked_name(name: Any, by_itself: str) -> str:
     return recordable_key(name or as_text(by_itself))
 
 
+def texts_of(said: str | Iterable[str]) -> list[str]:
+    """Return the texts as a list; a single one may be given alone, and is not its letters."""
+    return [said] if isinstance(said, str) else list(said)
+
+
 def checked_tags(tags: Iterable[str] | None) -> frozenset[str]:
     """The tags as a set; one text is one tag."""
     if tags is None or isinstance(tags, str):
