@@ -10,6 +10,7 @@ import pytest
 
 from orionflow import flow, task
 from orionflow.errors import UsageError
+from orionflow.testing import Isolated
 
 WRONG = [
     ({"timeout_seconds": "soon"}, "timeout_seconds='soon' must be a number of seconds"),
@@ -37,6 +38,22 @@ def test_wrong_option_is_told(decorator: Callable[..., Any], options: dict[str, 
 def test_wrong_option_of_a_task_is_told(options: dict[str, Any], told: str):
     with pytest.raises(UsageError, match=told):
         task(**options)(lambda: None)
+
+
+@pytest.mark.parametrize("long", [timedelta.max, timedelta.min, timedelta(days=2_920_000)], ids=str)
+@pytest.mark.parametrize("run_it", ["call", "submit"])
+def test_any_length_of_time_is_taken(orion: Isolated, long: timedelta, run_it: str):
+    limit = abs(long)
+
+    @task(cache_key_fn=lambda *_: "key", cache_expiration=long, result_expiration=long, timeout_seconds=limit)
+    def work() -> int:
+        return 1
+
+    @flow(timeout_seconds=limit, persist_result=True, result_expiration=long)
+    def outer() -> Any:
+        return work() if run_it == "call" else work.submit().result()
+
+    assert outer() == 1
 
 
 @pytest.mark.parametrize("decorator", [flow, task])

@@ -95,6 +95,24 @@ def test_results_go_to_the_folder_and_key_that_are_named(tmp_path: Path):
     assert (tmp_path / "monday" / "nightly.json").read_text() == '["monday"]'
 
 
+@pytest.mark.parametrize("day", ["mon\0day", "mon\ud800day"], ids=ascii)
+@pytest.mark.parametrize("persist", [True, None])
+def test_a_key_that_no_file_can_have_is_cleaned(tmp_path: Path, day: str, persist: bool | None):
+    @task(persist_result=persist, result_storage=tmp_path, result_storage_key="{parameters[day]}.json")
+    def load(day: str) -> int:
+        return len(day)
+
+    @flow
+    def outer() -> Any:
+        return load(day, return_state=True)
+
+    state = outer(return_state=True)
+
+    assert state.is_completed()
+    assert [file.name.startswith("mon") for file in tmp_path.iterdir()] == [True]
+    assert task_runs_of(state)[0].state.result() == len(day)
+
+
 def test_tasks_store_where_their_flow_says(tmp_path: Path):
     @task(persist_result=True)
     def load() -> Any:

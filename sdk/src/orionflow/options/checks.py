@@ -11,6 +11,9 @@ from orionflow.recordable import as_text, recordable_key, recordable_tag
 
 # The API takes no more.
 LARGEST_JITTER = 1000.0
+# As good as for ever, as `timedelta.max` is meant; clocks and calendars of computers end not much later.
+LONGEST_TIMEOUT = 1e9
+LONGEST_EXPIRATION = timedelta(days=365_000)
 
 
 def check_known(options: Mapping[str, Any], known: frozenset[str], kind: str) -> None:
@@ -51,13 +54,13 @@ def checked_timeout(seconds: float | timedelta | None) -> float | None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
         raise UsageError(f"timeout_seconds={seconds!r} must be a number of seconds above zero, or None.")
-    return float(seconds)
+    return min(float(seconds), LONGEST_TIMEOUT)
 
 
 def checked_expiration(expiration: Any, name: str = "cache_expiration") -> timedelta | None:
     if expiration is not None and not isinstance(expiration, timedelta):
         raise UsageError(f"{name}={expiration!r} must be a timedelta, such as timedelta(hours=1).")
-    return expiration
+    return None if expiration is None else min(max(expiration, timedelta()), LONGEST_EXPIRATION)
 
 
 def checked_jitter(factor: Any) -> float | None:

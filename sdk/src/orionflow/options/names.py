@@ -9,7 +9,7 @@ from string import Formatter
 from typing import Any
 
 from orionflow.errors import UsageError
-from orionflow.recordable import LONGEST_RUN_NAME, short_text, warn
+from orionflow.recordable import LONGEST_RUN_NAME, clean_text, short_text, warn
 
 NameOption = str | Callable[..., str] | None
 
@@ -39,14 +39,14 @@ def run_name(option: str | Callable[..., str], parameters: Mapping[str, Any], ar
 
 
 def storage_key(template: str | Callable[..., str], parameters: Mapping[str, Any], argument: str) -> str:
-    """The key that a template gives to a result, exactly."""
+    """The key that a template gives to a result, exactly, but for what no file and no record can be called."""
     try:
         key = _called(template, parameters) if callable(template) else _filled(template, parameters, argument)
     except _Unshowable as error:
         raise UsageError(f"{error}.") from None
     if not isinstance(key, str):
         raise UsageError(f"{argument} must return a text, not a {type(key).__name__}.")
-    return key
+    return clean_text(key)
 
 
 class _Unshowable(Exception):
