@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from orionflow.errors import ParameterError, UsageError
 from orionflow.input.models import RunInput
+from orionflow.values.readable import readable
 
 _REFERENCE = "#/definitions/{model}"
 
@@ -50,7 +51,7 @@ class Kind:
     def content(self, value: Any) -> dict[str, Any]:
         """The JSON object that tells a value."""
         model = self.model(value=value) if self.is_wrapped else value
-        read: dict[str, Any] = json.loads(to_json(model, inf_nan_mode="strings"))
+        read: dict[str, Any] = json.loads(to_json(readable(model), inf_nan_mode="strings"))
         return read
 
 

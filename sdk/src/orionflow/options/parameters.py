@@ -27,6 +27,7 @@ from orionflow.recordable import (
     short_text,
     size_of,
 )
+from orionflow.values.readable import readable
 from orionflow.values.traversal import refuse_iterators
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ def _jsonable(value: Any) -> Any:
 
     refuse_iterators(value)
     # There and back: what the database will hold, and an error here rather than in the request.
-    return from_json(to_json(value, inf_nan_mode="strings"))
+    return from_json(to_json(readable(value), inf_nan_mode="strings"))
 
 
 def recorded_parameters(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
