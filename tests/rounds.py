@@ -28,38 +28,51 @@ THOROUGH = ROUNDS > 0
 DIVIDED = ("tests/api/", "tests/live/", "tests/security/", "tests/sockets/", "tests/web/")
 # They have a process and a SQLite file of their own, or ask no database. `make thorough` repeats them on PostgreSQL.
 ON_SQLITE_ALONE = tuple(
-    f"tests/{name}.py"
+    f"tests/{name}"
     for name in (
-        "api/test_embedded",
-        "api/test_fuzz",
-        "api/test_guard",
-        "api/test_openapi",
-        "api/test_permissions",
-        "security/test_local_owner",
-        "security/test_local_token",
-        "security/test_own_rules",
-        "security/test_peers",
-        "sockets/test_live_server",
+        "api/test_embedded.py",
+        "api/test_fuzz.py",
+        "api/test_guard.py",
+        "api/test_openapi.py",
+        "api/test_permissions.py",
+        "faults/test_full_disk.py::test_a_disk_too_small_for_a_database_gets_none",
+        "faults/test_full_disk.py::test_a_program_with_its_database_on_a_full_disk_names_the_disk",
+        "faults/test_interrupted_upgrade.py::test_an_upgrade",
+        "faults/test_outages.py::test_runs_outlast_an_api_that_is_killed_every_second",
+        "security/test_local_owner.py",
+        "security/test_local_token.py",
+        "security/test_own_rules.py",
+        "security/test_peers.py",
+        "sockets/test_live_server.py",
     )
+)
+# They are about servers that share a PostgreSQL, or start one themselves. `make chaos` repeats them on SQLite.
+ON_POSTGRESQL_ALONE = tuple(
+    f"tests/faults/{name}.py" for name in ("test_cluster_ticking", "test_nemesis", "test_postgresql_restart")
 )
 
 
 def is_left_to_the_other_database(item: pytest.Item) -> bool:
     """Whether a brief round on the other database does what this item would do.
 
-    The cases of a parametrised test take turns: of one list each database has every second case, of two lists the
-    fields of one colour of a chessboard. Not so where a test is marked as `undivided`, or chooses its database itself.
+    Tests take turns, and so do the cases of a parametrised one: of one list each database has every second case, of two
+    lists the fields of one colour of a chessboard. Both run a test that is marked as `undivided`, that chooses its
+    database itself, or whose threads meet in the database, as transactions of its own say.
     """
     if item.nodeid.startswith(ON_SQLITE_ALONE):
         return SIDE == 1
+    if item.nodeid.startswith(ON_POSTGRESQL_ALONE):
+        return SIDE == 0
     if not item.nodeid.startswith(DIVIDED) or any(map(item.get_closest_marker, ("undivided", "skipif"))):
         return False
     indices = getattr(getattr(item, "callspec", None), "indices", {})
     names = [mark.args[0] for mark in item.iter_markers("parametrize")]
     first = [name.split(",")[0].strip() if isinstance(name, str) else name[0] for name in names]
     places = [indices[name] for name in first if name in indices]
+    if not places and (database := item.get_closest_marker("django_db")) and database.kwargs.get("transaction"):
+        return False
     # By the name of the test, so that the odd cases of all tests are not on one side.
-    return bool(places) and (sum(places) + zlib.crc32(item.nodeid.partition("[")[0].encode())) % 2 != SIDE
+    return (sum(places) + zlib.crc32(item.nodeid.partition("[")[0].encode())) % 2 != SIDE
 
 
 def rounds(few: int) -> int:

@@ -14,7 +14,7 @@ from tests.factories import NOON, later, make_flow_run, make_state, make_task_ru
 from tests.rounds import examples
 from tests.services.dispatching import make_deployment
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.undivided]
 
 
 def window(start, end, step):

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from orchestration.api.parsing import without_unstorable
 from tests.factories import NOON, later, make_flow_run, make_log
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.undivided]
 
 
 def line(message="hello", **fields):

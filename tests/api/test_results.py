@@ -11,7 +11,7 @@ from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
 from runs.results.core import reference_in
 from tests.factories import make_flow_run, make_task_run
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.undivided]
 EXPIRED = "2026-01-01T00:00:00+00:00"
 
 

@@ -34,6 +34,8 @@ from tests.security.askers import Asker, key_of
 from tests.web.deployments import make_deployment
 from tests.web.rows import make_run
 
+pytestmark = pytest.mark.undivided
+
 VARIABLE = {"name": "colour", "value": "red"}
 # How a database empties or overwrites a table without a deletion.
 TRUNCATED = ("TRUNCATE audit_entry", "TRUNCATE audit_day", "TRUNCATE audit_change, audit_entry CASCADE")
@@ -248,7 +250,6 @@ def forge() -> None:
     entry.save()
 
 
-@pytest.mark.undivided
 @pytest.mark.parametrize(
     ("tamper", "found"), [(edit, 3), (remove, 3), (remove_last, 6), (swap, 3), (put_in, 7), (forge, 4)]
 )
@@ -261,7 +262,6 @@ def test_tampering_is_found_where_it_was_done(chained, unguarded, tamper, found)
     assert finding.number == found
 
 
-@pytest.mark.undivided
 @pytest.mark.parametrize(
     "statement",
     [
@@ -557,7 +557,6 @@ def test_what_is_not_there_was_not_refused(api):
 # --- many entries ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.undivided
 @pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL reads a small table whole")
 @pytest.mark.parametrize(
     "wanted",

@@ -169,6 +169,7 @@ class PoisonedApi(Api):
             self.broken.append(f"{method} {path} {body}: {answer.status_code}")
 
 
+@pytest.mark.undivided
 @pytest.mark.slow
 def test_no_operation_does_anything_with_poison_in_any_of_its_fields(db: None, monkeypatch: Any, request: Any):
     made: list[PoisonedApi] = []

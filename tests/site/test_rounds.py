@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import rounds
-from tests.rounds import DIVIDED, ON_SQLITE_ALONE, is_left_to_the_other_database
+from tests.rounds import DIVIDED, ON_POSTGRESQL_ALONE, ON_SQLITE_ALONE, is_left_to_the_other_database
 
 PAGES = f"{DIVIDED[-1]}test_pages.py::test_a_page"
 
@@ -33,7 +33,7 @@ def case_of(test: str, lists: dict[str, int], marks: Sequence[str] = ()) -> Any:
         nodeid=f"{test}[{list(lists.values())}]",
         callspec=SimpleNamespace(indices=places),
         iter_markers=lambda name: marked,
-        get_closest_marker=lambda name: name if name in marks else None,
+        get_closest_marker=lambda name: SimpleNamespace(kwargs={"transaction": True}) if name in marks else None,
     )
 
 
@@ -55,13 +55,23 @@ def test_of_two_lists_each_row_and_each_column_is_on_both_databases(monkeypatch:
     assert sides[0, 0] == sides[1, 1] != sides[0, 1] == sides[1, 0]
 
 
+def test_tests_without_cases_are_divided_as_well(monkeypatch: pytest.MonkeyPatch):
+    sides = [sides_of(monkeypatch, case_of(f"{PAGES}_{number}", {})) for number in range(40)]
+
+    assert {len(databases) for databases in sides} == {1}
+    assert [0] in sides
+    assert [1] in sides
+
+
 @pytest.mark.parametrize(
     "whole",
     [
-        case_of(PAGES, {}),
+        case_of(PAGES, {}, ["django_db"]),
+        case_of(PAGES, {}, ["undivided"]),
         case_of(PAGES, {"path": 1}, ["undivided"]),
         case_of(PAGES, {"path": 1}, ["skipif"]),
         case_of("tests/services/test_claims.py::test_a_claim", {"path": 1}),
+        case_of("tests/services/test_claims.py::test_a_claim", {}),
     ],
     ids=lambda case: case.nodeid,
 )
@@ -73,3 +83,9 @@ def test_what_has_a_database_of_its_own_runs_whole_on_sqlite(monkeypatch: pytest
     assert [sides_of(monkeypatch, case_of(f"{path}::test", {"x": n})) for path in ON_SQLITE_ALONE for n in (0, 1)] == [
         [0]
     ] * 2 * len(ON_SQLITE_ALONE)
+
+
+def test_what_starts_a_postgresql_of_its_own_runs_beside_postgresql(monkeypatch: pytest.MonkeyPatch):
+    assert [sides_of(monkeypatch, case_of(f"{path}::test", {})) for path in ON_POSTGRESQL_ALONE] == [[1]] * len(
+        ON_POSTGRESQL_ALONE
+    )

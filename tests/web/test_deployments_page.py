@@ -15,6 +15,8 @@ from tests.web.conftest import HOSTILE
 from tests.web.deployments import HOURLY, add_run, make_deployment
 from tests.web.rows import make_run
 
+pytestmark = pytest.mark.undivided
+
 HOUR = timedelta(hours=1)
 
 

@@ -35,6 +35,8 @@ from tests.web.deployments import HOURLY, make_deployment
 from tests.web.rows import make_flow, make_run, make_task_run
 from tests.web.test_automations_page import EVENT
 
+pytestmark = pytest.mark.undivided
+
 WHOLE_WEEK = """BEGIN:VCALENDAR
 VERSION:2.0
 PRODID:-//orion//test//EN

@@ -15,6 +15,8 @@ from runs.pages.selectors import log as selectors
 from tests.web.conftest import HOSTILE
 from tests.web.rows import NOON, add_lines, make_run, make_task_run
 
+pytestmark = pytest.mark.undivided
+
 
 def log_of(browser: Client, run: FlowRun, **asked: str):
     return browser.get(f"/runs/{run.id}", {"tab": "logs", **asked}).context["log"]

@@ -15,6 +15,8 @@ from runs.models import FlowRun
 from tests.web.conftest import HOSTILE
 from tests.web.rows import NOON, make_flow, make_run
 
+pytestmark = pytest.mark.undivided
+
 
 def test_a_run_is_shown_with_its_flow_its_state_and_why_it_failed(browser: Client):
     make_run("brave-otter", state="FAILED", message="KeyError: 'customer_id'", tags=["prod"])
@@ -80,7 +82,6 @@ def test_a_filter_without_hits_offers_the_way_back(browser: Client):
     assert "Remove the filter query" in page
 
 
-@pytest.mark.undivided
 @pytest.mark.parametrize(
     "query",
     ["state=failed,crashed", "state=FAILED", "flow=train", "tag=gpu", "q=OTTER", "since=-24h"],
@@ -198,7 +199,6 @@ def names_of(browser: Client, query: str) -> list[str]:
     return sorted(run.name for run in browser.get(f"/runs?{query}").context["found"].page.rows)
 
 
-@pytest.mark.undivided
 @pytest.mark.parametrize(
     ("query", "found"),
     [

@@ -23,6 +23,8 @@ from tests.web.test_agents_page import make_agent
 from tests.web.test_automations_page import make_automation
 from tests.web.test_blocks_page import make_block, make_schema
 
+pytestmark = pytest.mark.undivided
+
 
 def lines(browser: Client, text: str = "", at: str = "") -> list[tuple[str, str, str]]:
     """Return kind, words and address of each line."""

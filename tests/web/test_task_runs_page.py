@@ -12,6 +12,8 @@ from django.utils import timezone
 from tests.web.conftest import HOSTILE
 from tests.web.rows import make_flow, make_run, make_task_run
 
+pytestmark = pytest.mark.undivided
+
 
 def names(browser: Client, query: str = "") -> list[str]:
     return [one.name for one in browser.get(f"/task-runs{query}").context["found"].page.rows]
@@ -38,7 +40,6 @@ def test_task_runs_stand_newest_first_with_their_flow_runs_and_reasons(browser: 
         assert words in text
 
 
-@pytest.mark.undivided
 @pytest.mark.parametrize(
     ("query", "found"),
     [
