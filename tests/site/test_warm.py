@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests import warm
+from tests.homes import ready_home
+from tests.site.running import environment
 
 SHOW = """
 import json, os, sys, warnings
@@ -92,3 +95,37 @@ def test_what_cannot_be_warm_starts_cold(tmp_path: Path):
     shell = warm.run(["sh", "-c", "echo here"], capture_output=True, text=True)
 
     assert (hashed.stdout, shell.stdout) == ("0\n", "here\n")
+
+
+SETTINGS = """
+import json, logging, sys, django
+django.setup()
+from django.conf import settings
+from django.db import connection
+from orion_site.accounts.local_token import token_of_this_start
+connection.ensure_connection()
+names = [name for name in dir(settings) if name.isupper() and "SECRET" not in name]
+print(json.dumps({
+    "settings": {name: repr(getattr(settings, name)) for name in names},
+    "file": connection.cursor().execute("PRAGMA database_list").fetchone()[2],
+    "log": [logging.getLogger(name).level for name in ("", "django", "django.request", "psycopg.pool")],
+    "handlers": len(logging.getLogger().handlers),
+    "token": token_of_this_start(),
+}, sort_keys=True))
+"""
+
+
+@pytest.mark.parametrize("module", ["orion_site.settings", "orion_site.settings_embedded"])
+def test_a_warm_program_has_settings_a_database_and_a_token_of_its_own(module, tmp_path):
+    def told(run, number):
+        env = environment(ready_home(tmp_path / str(number)), DJANGO_SETTINGS_MODULE=module, ORION_LOCAL_OWNER="token")
+        done = run([sys.executable, "-c", SETTINGS], env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    # The first of them loads the stage.
+    warmed = [told(warm.run, 1), told(warm.run, 2)]
+
+    assert [one["file"] for one in warmed] == [str(tmp_path / number / "orion.db") for number in "12"]
+    assert warmed[0]["token"] != warmed[1]["token"]
+    assert {**warmed[1], "token": ""} == {**told(subprocess.run, 2), "token": ""}

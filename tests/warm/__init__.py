@@ -62,7 +62,8 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]
             "umask": given["umask"],
             "session": given["start_new_session"],
         }
-        self._ended = _launcher().ask(request, [own if own != -1 else number for number, own in enumerate(theirs)])
+        streams = [own if own != -1 else number for number, own in enumerate(theirs)]
+        self._ended = _launcher(_stage_of(program, env)).ask(request, streams)
         self._child_created = True
         self.pid = int(self._line())
         self._close_pipe_fds(*(given[name] for name in _PIPES))  # type: ignore[attr-defined]
@@ -137,12 +138,47 @@ def _asks_interpreter(env: Mapping[str, str]) -> bool:
     return any(env.get(name) != os.environ.get(name) for name in names if name in env)
 
 
+# Commands of `orion` that have the server's settings, those that load no Django, and settings that are named.
+_OF_THE_SERVER = {"archive", "database", "group", "key", "server", "user"}
+_BOTH_WORDS_OF_THE_SERVER = {
+    ("secret", "reseal"),
+    ("secret", "rotate"),
+    ("services", "schedule"),
+    ("services", "start"),
+}
+_WITHOUT_DJANGO = {"agent", "completion", "config", "profile", "task-worker", "version"}
+_STAGE_OF_SETTINGS = {"orion_site.settings": "server", "orion_site.settings_embedded": "embedded"}
+
+
+def _stage_of(program: Mapping[str, Any], env: Mapping[str, str]) -> str:
+    """How much of a program may be loaded before it begins (see stages.py): what it would load by itself."""
+    # Beat is one app more.
+    if env.get("ORION_BEAT"):
+        return ""
+    if settings := env.get("DJANGO_SETTINGS_MODULE"):
+        return _STAGE_OF_SETTINGS.get(settings, "")
+    if is_orion := program["name"] in (ORION, "orionflow", "orionflow.cli") and program["kind"] != "-c":
+        words = program["words"]
+        if {*words[:1]} & _OF_THE_SERVER or tuple(words[:2]) in _BOTH_WORDS_OF_THE_SERVER:
+            return "server"
+        if {*words[:1]} & _WITHOUT_DJANGO:
+            return ""
+    may_be_a_server = program["kind"] == "-m" and not is_orion and program["name"] != "tests.cli.companion"
+    return "" if may_be_a_server or env.get("ORION_API_URL") else "embedded"
+
+
 class _Launcher:
     """The launcher of this process; it ends with the socket between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, stage: str = "") -> None:
         self._socket, theirs = socket.socketpair()
         self._lock = threading.Lock()
+        if stage:
+            with theirs:
+                _launcher("").begin_stage(stage, theirs)
+            # Its process is a child of the first launcher.
+            atexit.register(self._socket.close)
+            return
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, str(Path(__file__).with_name("launcher.py")), str(theirs.fileno())],
@@ -150,6 +186,10 @@ class _Launcher:
                 env={name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))},
             )  # fmt: skip
         atexit.register(self.close)
+
+    def begin_stage(self, stage: str, theirs: socket.socket) -> None:
+        with self._lock:
+            socket.send_fds(self._socket, [stage.encode()], [theirs.fileno()])
 
     def ask(self, request: dict[str, Any], streams: list[int]) -> socket.socket:
         """Hand over a program and its three streams; what comes back receives its process, then its exit code."""
@@ -165,5 +205,6 @@ class _Launcher:
 
 
 @cache
-def _launcher() -> _Launcher:
-    return _Launcher()
+def _launcher(stage: str) -> _Launcher:
+    """One for each stage, which the first one forks."""
+    return _Launcher(stage)

@@ -19,6 +19,7 @@ import sys
 import time
 import types
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 # Modules that look at neither settings nor the registry of apps when they are loaded.
@@ -32,6 +33,8 @@ MODULES = (
 
 
 AT_FIRST = list(warnings.filters)
+# Called in each program before it begins.
+RENEWED: list[Callable[[], None]] = []
 MOST_BYTES = 200_000
 
 
@@ -40,19 +43,40 @@ def main() -> None:
     for name in MODULES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve(control)
+
+
+def serve(control: socket.socket) -> None:
+    """Fork what is asked for: a program, which brings four descriptors, or a stage, whose control is the only one."""
+    gc.collect()
+    gc.freeze()
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 1, 4)
+        message, descriptors, _, _ = socket.recv_fds(control, 20, 4)
         if not message:
             return None
         if os.fork() == 0:
             control.close()
+            if len(descriptors) == 1:
+                load_stage(message.decode())
+                return serve(socket.socket(fileno=descriptors[0]))
             return wait_for_program(*descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def load_stage(name: str) -> None:
+    gc.unfreeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # The folder of the tests is not that of the launcher, which programs find in none.
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    sys.path.insert(1, root)
+    RENEWED.append(importlib.import_module("tests.warm.stages").load(name))
+    sys.path.remove(root)
+    for module in [one for one in sys.modules if one.partition(".")[0] == "tests"]:
+        del sys.modules[module]
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
 def wait_for_program(connection: int, *streams: int) -> None:
@@ -81,6 +105,8 @@ def begin(
 ) -> None:
     """Be a new interpreter with this command line, and run it to its end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for renew in RENEWED:
+        renew()
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)

@@ -1,0 +1,128 @@
+"""What Django programs load before they do anything, loaded once: the whole server, or the API inside a program.
+
+Apps and modules are those of every such program. Settings are not: they are read here from an empty environment, and
+forgotten, with all that was remembered meanwhile, before the first program begins; each reads its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# The settings of each, and modules that its programs load in any case.
+STAGES = {
+    "server": (
+        "orion_site.settings",
+        (
+            "channels.routing", "deployments.dispatch.waiting_agents", "django.core.checks.registry",
+            "django.core.management.commands.migrate", "django.test.client", "orion_site.database.lifecycle",
+            "orion_site.http.connections", "orion_site.http.peers", "orion_site.http.running_servers",
+            "orion_site.http.server", "orion_site.http.sockets", "orion_site.http.token_file", "orion_site.http.turns",
+            "orion_site.http.wsgi_adapter", "orion_site.metrics.event_loop", "orion_site.services.registry",
+            "orion_site.services.ticker", "orion_site.urls",
+        ),
+    ),
+    "embedded": (
+        "orion_site.settings_embedded",
+        ("orion_site.bootstrap", "orion_site.database.lifecycle", "orion_site.urls_api"),
+    ),
+}  # fmt: skip
+
+
+def load(stage: str) -> Callable[[], None]:
+    """Load what programs of the stage load, and forget what was read from settings.
+
+    Returned is what each program does before it begins.
+    """
+    settings_module, modules = STAGES[stage]
+    environment, home = dict(os.environ), tempfile.mkdtemp(prefix="orion-tests-warm-")
+    os.environ.update(ORION_HOME=home, DJANGO_SETTINGS_MODULE=settings_module)
+    try:
+        _load(modules)
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        shutil.rmtree(home)
+    _forget(settings_module)
+    _refuse_what_would_be_shared()
+    return _renew
+
+
+def _renew() -> None:
+    """Servers have a token each, which is drawn when its module is loaded."""
+    if tokens := sys.modules.get("orion_site.accounts.local_token"):
+        importlib.reload(tokens)
+
+
+def _load(modules: tuple[str, ...]) -> None:
+    import django
+    from django.conf import settings
+    from django.urls import get_resolver
+    from django.utils.module_loading import import_string
+    from rest_framework.settings import api_settings
+
+    django.setup(set_prefix=False)
+    for name in modules:
+        importlib.import_module(name)
+    for path in settings.MIDDLEWARE:
+        import_string(path)
+    for kind in ("AUTHENTICATION", "PERMISSION", "THROTTLE", "RENDERER", "PARSER"):
+        getattr(api_settings, f"DEFAULT_{kind}_CLASSES")
+    _ = get_resolver().url_patterns
+
+
+def _forget(settings_module: str) -> None:
+    from asgiref.local import Local
+    from django.apps import apps
+    from django.conf import settings
+    from django.core.cache import caches
+    from django.db import connections
+    from django.template import engines
+    from django.utils.functional import empty
+    from rest_framework.settings import api_settings
+
+    loaded = list(settings.INSTALLED_APPS)
+    for name in (None, *settings.LOGGING.get("loggers", ())):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET if name else logging.WARNING)
+        logger.propagate = True
+    settings.__dict__.clear()
+    settings.__dict__["_wrapped"] = empty
+    for name in {"orion_site.settings", settings_module}:
+        package, _, child = name.rpartition(".")
+        del sys.modules[name]
+        delattr(sys.modules[package], child)
+    api_settings.reload()
+    for handler in (connections, caches):
+        handler.__dict__.pop("settings", None)
+        handler._settings = None  # type: ignore[attr-defined]
+        handler._connections = Local(handler.thread_critical)  # type: ignore[attr-defined]
+    engines.__dict__.pop("templates", None)
+    for one in gc.get_objects():
+        if type(one) is functools._lru_cache_wrapper:
+            one.cache_clear()
+    populate = apps.populate
+
+    def populate_alike(installed_apps: Any = None) -> None:
+        assert list(installed_apps) == loaded, "this program has other apps: it cannot start from this stage"
+        populate(installed_apps)
+
+    apps.populate = populate_alike  # type: ignore[method-assign]
+
+
+def _refuse_what_would_be_shared() -> None:
+    files = [os.readlink(file) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+    assert not [file for file in files if "eventpoll" in file], files
+    assert "twisted.internet.reactor" not in sys.modules
+    assert threading.active_count() == 1, threading.enumerate()
