@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from django.db import connection, connections
@@ -23,7 +24,7 @@ from tests.homes import ready_database
 from tests.postgresql import running_postgresql
 from tests.rounds import examples, is_left_to_the_other_database
 
-settings.register_profile("orion", examples(15, 400))
+settings.register_profile("orion", examples(10, 400))
 settings.load_profile("orion")
 DATABASE = os.environ.get("ORION_TEST_DATABASE", "sqlite")
 
@@ -93,6 +94,14 @@ def django_db_keepdb() -> bool:
     return True
 
 
+CORE = Path(__file__).with_name("core")
+
+
+def is_about_the_core(session: pytest.Session) -> bool:
+    """Whether only pure modules are tested, which need neither operations nor a database."""
+    return all(item.path.is_relative_to(CORE) for item in session.items)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def tables_are_emptied_past_their_triggers() -> Iterator[None]:
     """Empty tables after a test although the audit log refuses it: its entries stay, whoever asks."""
@@ -112,8 +121,10 @@ def tables_are_emptied_past_their_triggers() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def everything_is_loaded() -> None:
+def everything_is_loaded(request: pytest.FixtureRequest) -> None:
     """Load all operations before any test replaces a name: a module imported meanwhile would keep the replacement."""
+    if is_about_the_core(request.session):
+        return
     openapi = import_module("orion_site.openapi.document")
     for _ in openapi.operations():
         pass
@@ -134,8 +145,10 @@ LIMITS = (
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_test_depends_on_how_fast_the_machine_is() -> None:
+def no_test_depends_on_how_fast_the_machine_is(request: pytest.FixtureRequest) -> None:
     for name in LIMITS:
+        if ".core." not in name and is_about_the_core(request.session):
+            continue
         module, constant = name.rsplit(".", 1)
         assert hasattr(import_module(module), constant), name
         setattr(import_module(module), constant, 3600.0)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.agents.conftest import StartAgent
 from tests.agents.running import QUICK, Api, eventually, is_alive, is_stopped, run_process, running_agent
+from tests.rounds import THOROUGH
 from tests.site.running import running_server
 
 
@@ -96,7 +97,7 @@ def test_a_run_that_stands_still_is_cancelled_when_the_api_answers(tmp_path: Pat
 
 def test_signals_at_any_moment_leave_nothing_behind(api: Api, queue: str, home: Path):
     deployment = api.deploy("flows.py:sleeping", queue)
-    for _ in range(3):
+    for _ in range(3 if THOROUGH else 1):
         with running_agent(home, api, queue, "--drain-timeout", "0.2") as agent:
             run = api.run(deployment)
             time.sleep(random.uniform(0, 1.2))

@@ -46,6 +46,7 @@ def test_hints_come_through_redis(tmp_path: Path, home: Path, queue: str, redis:
             assert [api.until_ended(run)["name"] for run in runs] == ["Completed"] * 3, agent.said
 
 
+@pytest.mark.long
 def test_hints_come_through_rabbitmq(tmp_path: Path, home: Path, queue: str):
     with (
         running_rabbitmq() as url,

@@ -49,6 +49,7 @@ def test_an_agent_that_was_being_started_when_the_server_ended_ends(tmp_path: Pa
     assert agent._process.returncode is not None
 
 
+@pytest.mark.long
 def test_the_server_takes_its_agent_and_its_runs_along(tmp_path: Path):
     with running_server(tmp_path, "--drain-timeout", "1", agent=True, **QUICK) as server:
         api = Api(server)
@@ -97,6 +98,7 @@ def test_a_second_signal_ends_the_runs_at_once(tmp_path: Path):
         assert Api(again).state(run)["name"] == "Crashed"
 
 
+@pytest.mark.long
 def test_runs_that_outlast_the_time_to_drain_are_told_to_end(tmp_path: Path):
     with running_server(tmp_path, "--drain-timeout", "0.5", agent=True, **QUICK) as server:
         api = Api(server)

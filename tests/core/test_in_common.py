@@ -89,12 +89,12 @@ def test_two_causes_at_once_are_both_found():
 def test_where_nothing_makes_a_difference_nothing_is_found():
     """At the stated certainty more than four false ones among a hundred draws happen less than once in 250."""
     false = 0
-    for seed in range(100 if THOROUGH else 25):
+    for seed in range(100 if THOROUGH else 10):
         runs = fleet(seed, 300)
         Random(seed).shuffle(runs)
         false += bool(in_common(runs[:60], runs[60:]).findings)
 
-    assert false <= 4
+    assert false <= (4 if THOROUGH else 1)
 
 
 def test_secrets_are_not_compared_by_their_value():

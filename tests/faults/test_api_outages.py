@@ -176,6 +176,7 @@ def test_a_flow_that_ended_meanwhile_is_not_run_twice(tmp_path: Path, patience: 
         assert witness.read_text().split() == [run]
 
 
+@pytest.mark.long
 def test_a_run_that_ended_meanwhile_and_is_cancelled_before_that_is_known_is_cancelled(tmp_path: Path):
     witness = tmp_path / "witness"
     with running_stack(tmp_path) as stack, running_agent(tmp_path, stack.api, "q", **IMPATIENT) as agent:
@@ -232,6 +233,7 @@ def test_a_process_that_is_killed_while_its_module_is_loaded_is_started_again(
         assert stack.api.until_ended(run)["name"] == "Completed", stack.api.history(run)
 
 
+@pytest.mark.long
 def test_a_deployment_that_allows_no_crash_crashes_with_its_module(tmp_path: Path):
     with (
         running_stack(tmp_path) as stack,

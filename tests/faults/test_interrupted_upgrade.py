@@ -99,7 +99,7 @@ def test_an_upgrade_that_was_killed_after_its_last_migration_is_completed_by_the
 
 
 @pytest.mark.skipif(DATABASE == "sqlite", reason="a new SQLite file is made beside its place")
-@pytest.mark.parametrize("migration", ["admin.0001_initial", MAKING_TABLES])
+@pytest.mark.parametrize("migration", [pytest.param("admin.0001_initial", marks=pytest.mark.long), MAKING_TABLES])
 def test_a_first_upgrade_that_is_killed_is_completed_by_the_next(tmp_path: Path, migration: str):
     with running_postgresql_server() as server:
         settings = {"ORION_DATABASE_URL": server.url}
@@ -111,6 +111,7 @@ def test_a_first_upgrade_that_is_killed_is_completed_by_the_next(tmp_path: Path,
         assert verified(tmp_path, settings) == ""
 
 
+@pytest.mark.long
 def test_migrations_that_are_killed_are_completed_by_the_next_upgrade(tmp_path: Path):
     home = tmp_path / "home"
     with own_database(home) as (settings, _):

@@ -11,11 +11,13 @@ import pytest
 from tests.agents.running import QUICK, Api, running_agent
 from tests.faults.cluster import database_away, own_database, verified
 from tests.ports import lasting_port
+from tests.rounds import THOROUGH
 from tests.site.running import running_server
 
 HERE = Path(__file__).parent
 LEASE = float(QUICK["ORION_LEASE_SECONDS"]) + float(QUICK["ORION_LEASE_GRACE_SECONDS"])
 WAITING = ("Scheduled", "Late", "Pending")
+RUNS, KILLS = (10, 5) if THOROUGH else (4, 2)
 
 pytestmark = pytest.mark.slow
 
@@ -65,8 +67,8 @@ def test_runs_outlast_an_api_that_is_killed_every_second(tmp_path: Path):
         server = servers.enter_context(running_server(home, "--port", str(lasting_port()), **settings))
         with running_agent(home, api := Api(server), "q", "--concurrency", "3"):
             deployment = deployed(api, "stepping")
-            runs = [api.run(deployment, witness=str(witness), seconds=1) for _ in range(10)]
-            for _ in range(5):
+            runs = [api.run(deployment, witness=str(witness), seconds=1) for _ in range(RUNS)]
+            for _ in range(KILLS):
                 time.sleep(1)
                 server.process.kill()
                 server.process.wait()

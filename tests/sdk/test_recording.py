@@ -94,7 +94,7 @@ values = st.recursive(
     ),
     max_leaves=8,
 )
-few = examples(10, 150)
+few = examples(6, 150)
 LARGE = [
     pytest.param("z" * 20_000_000, id="20 MB of text"),
     pytest.param(list(range(3_000_000)), id="3 million numbers"),

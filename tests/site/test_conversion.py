@@ -172,6 +172,8 @@ def writing(file: Path, over: threading.Event, rng: random.Random) -> None:
             database.execute(new_flow, [new_id, name, old])
             database.execute("UPDATE runs_flow SET name = ? WHERE id = ?", [f"moved-{new_id}", old])
             database.execute("COMMIT")
+            # Some hundred changes are enough, and whoever copies gets its turn.
+            over.wait(0.01)
 
 
 def rows(file: Path) -> dict[str, list[tuple[object, ...]]]:

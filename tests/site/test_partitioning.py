@@ -15,6 +15,7 @@ import pytest
 
 from tests.homes import ready_home
 from tests.postgresql import running_postgresql
+from tests.rounds import THOROUGH
 from tests.site.running import environment, orion
 
 ROWS = 150_000
@@ -61,7 +62,7 @@ def test_a_conversion_that_is_killed_leaves_tables_plain_or_divided_and_goes_on(
         "events_event",
     ]
     command = [sys.executable, "-m", "orionflow", "database", "partition", "--yes"]
-    for _ in range(3):
+    for _ in range(3 if THOROUGH else 1):
         running = subprocess.Popen(command, env=environment(tmp_path, ORION_DATABASE_URL=url), stderr=subprocess.PIPE)
         time.sleep(random.uniform(0.8, 2.5))
         running.kill()

@@ -11,6 +11,7 @@ import pytest
 
 from orion_site.services.registry import retention_ages
 from tests import warm
+from tests.homes import ready_home
 from tests.site.running import environment, orion
 
 
@@ -18,7 +19,7 @@ from tests.site.running import environment, orion
 def home(tmp_path: Path) -> Path:
     """A database with one run that has just ended."""
     program = "from orionflow import flow\n@flow\ndef small(): pass\nsmall()"
-    warm.run([sys.executable, "-c", program], env=environment(tmp_path), check=True, capture_output=True)
+    warm.run([sys.executable, "-c", program], env=environment(ready_home(tmp_path)), check=True, capture_output=True)
     return tmp_path
 
 
