@@ -35,7 +35,7 @@ def stored() -> Rows:
 
 
 def version() -> object:
-    """What differs after any change of rows, also of one that was taken back."""
+    """A value that differs after any change of rows, also after one that was rolled back."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             return cursor.connection.total_changes, cursor.execute("PRAGMA data_version").fetchone()

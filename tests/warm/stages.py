@@ -1,4 +1,4 @@
-"""What Django programs load before they do anything, loaded once: the whole server, or the API inside a program.
+"""Stages of programs that use Django: once, the whole server is loaded, or the API inside a program.
 
 Apps and modules are those of every such program. Settings are not: they are read here from an empty environment, and
 forgotten, with all that was remembered meanwhile, before the first program begins; each reads its own.
