@@ -1,9 +1,13 @@
-"""SIGTERM and SIGINT end a program within ten seconds, whatever it is about, and no run in it stays unfinished."""
+"""Signals, or a closed terminal, end a program within ten seconds, and no run in it stays unfinished."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -179,6 +183,66 @@ def test_signal_ends_the_program_with_all_its_runs(name: str, number: int, tmp_p
     )
     assert runs
     assert {state for _, state in runs} <= {"Crashed", "Completed"}, f"{runs}\n{said}"
+
+
+IN_A_TERMINAL = """
+import asyncio, sys, time
+from orionflow import flow, task
+
+@task
+def sleeps():
+    print("ready", flush=True)
+    time.sleep(60)
+
+@task
+async def waits():
+    print("ready", flush=True)
+    await asyncio.sleep(60)
+
+@flow
+def calls():
+    sleeps()
+
+@flow
+def submits():
+    sleeps.submit().result()
+
+@flow
+async def gathers():
+    await asyncio.gather(waits(), waits())
+
+asyncio.run(gathers()) if sys.argv[1] == "gathers" else globals()[sys.argv[1]]()
+"""
+
+
+@pytest.mark.parametrize("which", ["calls", "submits", "gathers"])
+def test_runs_end_with_the_terminal_of_their_program(which: str, tmp_path: Path):
+    program = Program(tmp_path, IN_A_TERMINAL)
+    ours, theirs = os.openpty()
+
+    def take_terminal() -> None:
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    with subprocess.Popen(
+        [sys.executable, str(program.file), which],
+        env=program.environment(),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    ) as process:
+        os.close(theirs)
+        said = b""
+        while b"ready" not in said:
+            said += os.read(ours, 1000)
+        os.close(ours)
+        process.wait(PATIENCE_SECONDS)
+
+    assert process.returncode == -signal.SIGHUP
+    name, message = program.flow_run()
+    assert (name, "SIGHUP: its terminal was closed" in message) == ("Crashed", True), message
+    assert {state for _, state in program.task_runs()} == {"Crashed"}
 
 
 ELSEWHERE = """

@@ -11,7 +11,7 @@ from orionflow.engine.time_limits import TimeUp
 from orionflow.recordable import as_text
 
 SIGTERM_CAME = "SIGTERM came"
-
+TERMINAL_CLOSED = "SIGHUP: its terminal was closed"
 
 CTRL_C = Reason("The run was interrupted from the keyboard (Ctrl-C).")
 _from_keyboard = False
@@ -23,8 +23,17 @@ def note_keyboard(came: bool) -> None:
     _from_keyboard = came
 
 
+_signal = "SIGTERM"
+
+
+def note_signal(name: str) -> None:
+    """Remember which signal told the process to end; a cancelled coroutine does not say so."""
+    global _signal
+    _signal = TERMINAL_CLOSED if name == "SIGHUP" else name
+
+
 class Terminated(BaseException):
-    """The process was asked to end by SIGTERM."""
+    """The process was asked to end, by SIGTERM or because its terminal was closed."""
 
 
 def reason_of(error: BaseException) -> Reason:
@@ -58,4 +67,4 @@ def _asked_to_end() -> Reason:
     why = why_asked_to_end()
     if why == "cancelled":
         return Reason("The flow run was cancelled.", is_cancel=True)
-    return Reason("The process of the run was told to end (SIGTERM)" + (f": {why}." if why else "."))
+    return Reason(f"The process of the run was told to end ({_signal})" + (f": {why}." if why else "."))

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT while a flow runs: they end the run, with a record, and then the program, within seconds."""
+"""SIGTERM, SIGHUP and SIGINT while a flow runs: they end the run, recorded, and then the program, within seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from orionflow.engine.children import end_roots_in_threads
-from orionflow.engine.crashes import CTRL_C, SIGTERM_CAME, Terminated, note_keyboard, reason_of
+from orionflow.engine.crashes import CTRL_C, SIGTERM_CAME, Terminated, note_keyboard, note_signal, reason_of
 from orionflow.engine.event_loops import is_held_up
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption
 from orionflow.engine.lost_signals import LostSignals
@@ -22,6 +22,8 @@ from orionflow.engine.lost_signals import LostSignals
 UNTIL_RAISED = 2.0
 # So long may a run take to report its end.
 UNTIL_KILLED = 7.0
+# The second comes when the terminal of a program is closed; `nohup` has it ignored.
+TOLD_TO_END = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 ASKED_IN_VAIN = Reason("The process of the run was told to end, did not, and was killed.")
 
 
@@ -41,9 +43,9 @@ class Root:
 
 @contextmanager
 def signals_as_exceptions(root: Root) -> Iterator[None]:
-    """In this block SIGTERM raises Terminated, or cancels the coroutine; both signals wait while a step is reported.
+    """In this block SIGTERM raises Terminated, or cancels the coroutine; all signals wait while a step is reported.
 
-    After the block, or the last one that goes on, a SIGTERM that came is delivered again, so that the process ends as
+    After the block, or the last one that goes on, a signal that came is delivered again, so that the process ends as
     it was told to. A run that does not end is ended `from_outside`, and its process killed.
     """
     try:
@@ -76,12 +78,13 @@ class _Signals:
         self._postponed = Postponed()
         self._have_ended = threading.Event()
         self._insists: set[int] = set()
-        self._is_terminating = False
+        # The signal that told the process to end, if one did.
+        self._told_by: int | None = None
         self._is_postponed: set[int] = set()
         self._lost = self._listener()
 
     def _listener(self) -> LostSignals:
-        return LostSignals({signal.SIGTERM: self._terminate, signal.SIGINT: self._interrupt})
+        return LostSignals({**dict.fromkeys(TOLD_TO_END, self._terminate), signal.SIGINT: self._interrupt})
 
     def forget_in_child(self) -> None:
         """A forked child has no thread that listens, and must not ring at its parent."""
@@ -94,8 +97,9 @@ class _Signals:
             return
         self._have_ended.clear()
         # A program with handlers of its own has its reasons.
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._terminate)
+        for number in TOLD_TO_END:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                self._before[number] = signal.signal(number, self._terminate)
         handler = signal.getsignal(signal.SIGINT)
         if handler is signal.default_int_handler or _is_of_asyncio(handler):
             self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
@@ -114,16 +118,17 @@ class _Signals:
         while self._before:
             number, handler = self._before.popitem()
             signal.signal(number, handler)
-        if self._is_terminating:
-            self._is_terminating = False
+        if (number := self._told_by) is not None:
+            self._told_by = None
             end_roots_in_threads(reason_of(Terminated()))
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         # The program has it now, as if it had come after the run.
         self._send_postponed(signal.SIGINT)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self._lost.handled(number)
-        again, self._is_terminating = self._is_terminating, True
+        again, self._told_by = self._told_by is not None, number
+        note_signal(signal.Signals(number).name)
         self._insist(number)
         raises = again
         for root in self._roots:
