@@ -161,6 +161,19 @@ def test_a_retried_run_does_only_what_it_did_not_do_before(orion, tmp_path):
     assert log.read_text().split() == ["hat", "coat", "shoe", "last", "hat"]
 
 
+def test_watching_a_run_that_was_tried_again_tells_its_attempts_in_order(orion, tmp_path):
+    file = tmp_path / "needed.txt"
+    orion("run", "shop.py:mending", "-p", f"path={file}", "--name", "twice")
+    file.write_text("here")
+    orion("fr", "retry", "twice", "--entrypoint", "shop.py:mending")
+
+    told = orion("fr", "watch", "twice").out
+
+    ends = [told.find("✗ Failed"), told.rfind("▶ Running"), told.find("✓ Completed")]
+    assert -1 not in ends, told
+    assert ends == sorted(ends), told
+
+
 def test_retry_says_what_it_needs(orion):
     orion("run", "shop.py:broken", "--name", "bad")
 

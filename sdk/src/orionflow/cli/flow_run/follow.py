@@ -115,8 +115,7 @@ def watch_run(
 
 
 def _moment(record: Json) -> datetime:
-    # The final state is shown last: log lines that were written before it may come after it.
-    return LAST if record.get("type") in TERMINAL_TYPES else read_moment(record["timestamp"]) or LAST
+    return read_moment(record["timestamp"]) or LAST
 
 
 class Watcher:
@@ -178,9 +177,12 @@ class Watcher:
     def _fresh_states(self, history: Sequence[Json]) -> list[Line]:
         fresh = history[self.states_seen :]
         self.states_seen = len(history)
-        texts = history_lines(fresh, self.clock, self.terminal, with_rules=False)
-        lines = [(_moment(state), text.strip()) for state, text in zip(fresh, texts, strict=True)]
-        return lines if self.with_states else []
+        texts = [text.strip() for text in history_lines(fresh, self.clock, self.terminal, with_rules=False)]
+        moments = [_moment(state) for state in fresh]
+        if fresh and fresh[-1]["type"] in TERMINAL_TYPES:
+            # Shown last: log lines that were written before it may come after it.
+            moments[-1] = LAST
+        return list(zip(moments, texts, strict=True)) if self.with_states else []
 
     def _show_progress(self, state: Json) -> None:
         finished, known = task_progress(self.api, self.run["id"])
