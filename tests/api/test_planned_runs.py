@@ -239,9 +239,9 @@ def test_end_without_an_offset_is_a_time_of_the_schedules_zone(api, clock):
         ({"cron": "0 0 30 2 *"}, "no such time"),
         ({"cron": "0 0 31 4,6 *"}, "no such time"),
         ({"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"}, "no such time"),
-        ({"cron": "0 * * * *", "timezone": "Factory"}, "no time zone"),
-        ({"cron": "0 * * * *", "timezone": "localtime"}, "no time zone"),
-        ({"interval": 3600, "timezone": "right/Europe/Berlin"}, "no time zone"),
+        ({"cron": "0 * * * *", "timezone": "Factory"}, "not a time zone"),
+        ({"cron": "0 * * * *", "timezone": "localtime"}, "not a time zone"),
+        ({"interval": 3600, "timezone": "right/Europe/Berlin"}, "not a time zone"),
     ],
 )
 def test_schedule_that_can_never_run_is_refused_wherever_it_is_sent(api, clock, definition, why):
