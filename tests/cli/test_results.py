@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orionflow.results.sealing import without_seal
+from orionflow.contract.seals import without_seal
 from tests.cli.conftest import Orion, companion
 
 PROGRAM = """

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from orionflow import flow, task
+from orionflow.contract.seals import MARK
 from orionflow.errors import MissingResult, SettingsError, UntrustedResult
 from orionflow.results import LocalFileSystem, read_record, write_result
 from orionflow.results.resealing import seal_in, unsealed_in
-from orionflow.results.sealing import KEY_FILE, MARK
+from orionflow.results.sealing import KEY_FILE
 from orionflow.serializers import CompressedSerializer, PickleSerializer, register_serializer
 from orionflow.settings import override_settings
 from orionflow.testing import Isolated, flow_run_of, logs_of

@@ -1,4 +1,4 @@
-"""Where the results of a run are kept. The server names places and sizes, and opens nothing."""
+"""Where the results of a run are kept. The server names places and sizes, and loads nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 
 from deployments.models import BlockDocument, BlockSchema, BlockType
+from orionflow.contract.seals import MARK, SEAL_BYTES, digest_of_content
 from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
 from tests.web.conftest import HOSTILE
 from tests.web.rows import make_run, make_task_run
@@ -86,6 +87,21 @@ def test_a_file_that_is_there_has_a_size(browser: Client, folder: Path):
     assert "2.0\xa0KB" in page
 
 
+def test_a_file_that_another_run_has_written_over_is_not_said_to_be_there(browser: Client, folder: Path):
+    (folder / "latest.json").write_bytes(b"[2]")
+    own, other = (digest_of_content(one) for one in (b"[2]", b"[1]"))
+
+    there, _ = result_of(browser, reference(folder.as_uri(), "latest.json", digest=own))
+    gone, page = result_of(browser, reference(folder.as_uri(), "latest.json", digest=other))
+    (folder / "latest.json").write_bytes(MARK + bytes(SEAL_BYTES) + b"[2]")
+    sealed, _ = result_of(browser, reference(folder.as_uri(), "latest.json", digest=own))
+
+    assert (there.size, there.problem) == (3, "")
+    assert gone.size is None
+    assert "Another run has written over its file since." in page
+    assert (sealed.size, sealed.problem) == (3 + len(MARK) + SEAL_BYTES, "")
+
+
 def test_a_file_that_is_gone_is_explained_with_what_to_change(browser: Client, folder: Path):
     found, page = result_of(browser, reference(folder.as_uri()))
 
@@ -139,7 +155,8 @@ def test_a_storage_block_is_linked_and_one_that_is_gone_is_explained(browser: Cl
     "data",
     [None, {"type": "unpersisted"}, {"type": "reference"}, {"type": "reference", "storage_key": 3}, [1], "x",
      {"a": HOSTILE}, {"encoding": "json", "blob": HOSTILE},
-     {"type": "reference", "storage_key": HOSTILE, "storage_block_id": "no"}],
+     {"type": "reference", "storage_key": HOSTILE, "storage_block_id": "no"},
+     {"type": "reference", "storage_key": "x", "digest": [HOSTILE]}],
 )  # fmt: skip
 def test_whatever_a_client_wrote_has_a_page(browser: Client, data: Any):
     _, page = result_of(browser, data)

@@ -1,7 +1,7 @@
 """The results of runs as far as the server knows them: references to stored values, never the values behind them.
 
-A pickle runs what its writer put there, so no stored result is opened here. Of a file in the folders of results that
-this server knows, its size is read.
+A pickle runs what its writer put there, so no stored result is loaded here. Of a file in the folders of results that
+this server knows, its size is read, and its digest where other runs may write, too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from django.db.models.functions import Coalesce
 from deployments.models import BlockDocument
 from orchestration.core.states import TERMINAL
 from orchestration.large import OMITTED
+from orionflow.contract.seals import digest_of_content
 from runs.models import FlowRun, StateRow, TaskRun
 from runs.pages.selectors.keyset import Cursor, Page, page_of
 from runs.results.core import Reference, moment_in, reference_in
@@ -30,6 +31,12 @@ from runs.states.selectors import listed_flow_run_states, listed_task_run_states
 RESULTS_PER_PAGE = 100
 AGAIN = "Run it again with refresh_cache=True."
 UNSTORED = "The run tried again when it ended; its log says whether that went well."
+OVERWRITTEN = (
+    "Run it again with refresh_cache=True; a result_storage_key that names what tells runs apart, such as "
+    "{flow_run.name}, keeps each result."
+)
+# A larger file is not read for its digest.
+MOST_READ = 1024 * 1024
 RELATIVE = "Give result_storage_key as a relative path."
 SHARE = (
     "If the run wrote it on another machine, it is there; a folder that both share, named by ORION_RESULTS_PATH, can "
@@ -137,7 +144,7 @@ def _reference(
         problem = "The storage block that it was written through was deleted."
         remedy = "Make a block that reads the same place, and run it again with refresh_cache=True."
     elif where.startswith("file://"):
-        found, problem, remedy = _file(where, key)
+        found, problem, remedy = _file(where, key, data.get("digest"))
         size = None if problem else found or said.size
     if said.unstored and (problem or not where.startswith("file://")):
         size, problem, remedy = None, f"It could not be stored: {said.unstored}.", UNSTORED
@@ -146,7 +153,7 @@ def _reference(
     return Result(run, "reference", key, where, serializer, block, size, expires, kept_until, None, problem, remedy)
 
 
-def _file(where: str, key: str) -> tuple[int | None, str, str]:
+def _file(where: str, key: str, digest: object) -> tuple[int | None, str, str]:
     """The size of a result's file, or why it cannot be read. Only folders that this server knows are looked into."""
     folder = Path(os.path.normpath(unquote(urlsplit(where).path)))
     path = Path(os.path.normpath(folder / key))
@@ -158,7 +165,20 @@ def _file(where: str, key: str) -> tuple[int | None, str, str]:
         found = os.lstat(path)
     except (OSError, ValueError):
         return None, "This server cannot find its file.", SHARE
-    return (found.st_size, "", "") if stat.S_ISREG(found.st_mode) else (None, "Its key names no file.", AGAIN)
+    if not stat.S_ISREG(found.st_mode):
+        return None, "Its key names no file.", AGAIN
+    if isinstance(digest, str) and found.st_size <= MOST_READ and _digest_of(path) not in (digest, None):
+        return None, "Another run has written over its file since.", OVERWRITTEN
+    return found.st_size, "", ""
+
+
+def _digest_of(path: Path) -> str | None:
+    """The digest of what a file holds; None if it cannot be read."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            return digest_of_content(file.read(MOST_READ + 1))
+    except OSError:
+        return None
 
 
 def _block_id(data: Any) -> UUID | None:

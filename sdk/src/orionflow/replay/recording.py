@@ -21,6 +21,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orionflow.contract.seals import without_seal
 from orionflow.engine.commands import CancelRequested
 from orionflow.engine.recorded import AGAIN, Again
 from orionflow.engine.run_calls import FlowCall, TaskCall
@@ -30,7 +31,6 @@ from orionflow.recordable import as_text
 from orionflow.replay.capsule import LARGEST_CONTENT
 from orionflow.replay.debugging import await_stopped, call_stopped
 from orionflow.replay.records import FlowRunRecords, RecordedResult, Records, TaskRunRecord
-from orionflow.results.sealing import without_seal
 from orionflow.serializers import COMPRESSED, serializer_of
 from orionflow.states import State, StateType
 

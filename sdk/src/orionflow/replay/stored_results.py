@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from orionflow.contract.seals import without_seal
 from orionflow.engine.reuse import CACHED
 from orionflow.errors import MissingResult, OrionError, UntrustedResult
 from orionflow.recordable import as_text
 from orionflow.replay.capsule import RESULTS, Writing
 from orionflow.replay.secret_names import SecretNames
 from orionflow.results import INPUTS_CHANGED, refuse_what_others_wrote
-from orionflow.results.sealing import without_seal
 from orionflow.results.stores import store_named_by_reference
 from orionflow.states import is_record
 

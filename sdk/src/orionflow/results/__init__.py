@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 
 from orionflow.contract.ids import uuid7
+from orionflow.contract.seals import digest_of_content
 from orionflow.errors import MissingResult, UnserializableError, UntrustedResult, UsageError
 from orionflow.results.exact_json import is_exact_in_json
-from orionflow.results.sealing import sealed, unsealed, without_seal
+from orionflow.results.sealing import sealed, unsealed
 from orionflow.results.stores import LocalFileSystem as LocalFileSystem
 from orionflow.results.stores import ResultStore as ResultStore
 from orionflow.results.stores import StoreOption as StoreOption
@@ -111,11 +111,6 @@ def refuse_what_others_wrote(record: dict[str, Any], content: bytes) -> None:
             f"The stored result {record['storage_key']!r} in {record.get('storage')} was written over since, as by a "
             "run with the same result_storage_key; run the task again with refresh_cache=True."
         )
-
-
-def digest_of_content(content: bytes) -> str:
-    """The digest of stored bytes; sealing them, or doing so again, does not change it."""
-    return blake2b(without_seal(content), digest_size=16).hexdigest()
 
 
 def _read_reference(record: dict[str, Any]) -> Any:

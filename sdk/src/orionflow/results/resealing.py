@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from orionflow.results.sealing import is_sealed, sealed
+from orionflow.contract.seals import is_sealed
+from orionflow.results.sealing import sealed
 from orionflow.results.stores import LocalFileSystem
 from orionflow.serializers import COMPRESSED
 

@@ -13,13 +13,11 @@ from pathlib import Path
 from posixpath import normpath
 
 from orionflow.contract.masking import known
+from orionflow.contract.seals import MARK, SEAL_BYTES, is_sealed
 from orionflow.errors import UntrustedResult
 from orionflow.private_files import private_key
 from orionflow.settings import Settings, current_settings
 
-# No JSON, pickle or compressed text starts so.
-MARK = b"\x00orion sealed 1\n"
-_SEAL_BYTES = 32
 KEY_FILE = "results-key"
 _RUN_IT_AGAIN = "run the task again with refresh_cache=True."
 
@@ -37,7 +35,7 @@ def unsealed(content: bytes, *, where: str, key: str, kind: str) -> bytes:
             f"its writer put there. If it was stored before results were sealed, `orion result seal` seals what you "
             f"trust; or {_RUN_IT_AGAIN}"
         )
-    start = len(MARK) + _SEAL_BYTES
+    start = len(MARK) + SEAL_BYTES
     seal, inner = content[len(MARK) : start], content[start:]
     if not any(hmac.compare_digest(seal, _seal(one, where, key, kind, inner)) for one in _keys(current_settings())):
         raise UntrustedResult(
@@ -45,16 +43,6 @@ def unsealed(content: bytes, *, where: str, key: str, kind: str) -> bytes:
             f"or moved since. Machines that share results need the same ORION_RESULTS_KEY; or {_RUN_IT_AGAIN}"
         )
     return inner
-
-
-def is_sealed(content: bytes) -> bool:
-    """Whether a seal stands in front, whosever it is."""
-    return content.startswith(MARK)
-
-
-def without_seal(content: bytes) -> bytes:
-    """The content behind a seal that is not looked at: somebody agreed to read it, whoever wrote it."""
-    return content[len(MARK) + _SEAL_BYTES :] if is_sealed(content) else content
 
 
 def is_ours(content: bytes, *, where: str, key: str, kind: str) -> bool:

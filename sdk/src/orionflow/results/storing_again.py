@@ -74,7 +74,8 @@ class Unstored:
 
 def store_again(data: dict[str, Any], value: Any) -> dict[str, Any]:
     """Store a value where its state says that it is to be; the reference, which then says nothing of a failure."""
-    from orionflow.results import DIGEST, as_bytes, digest_of_content
+    from orionflow.contract.seals import digest_of_content
+    from orionflow.results import DIGEST, as_bytes
     from orionflow.serializers import serializer_of
 
     content = as_bytes(value, serializer_of(data["serializer_type"]), data["storage"], data["storage_key"])[1]
