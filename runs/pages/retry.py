@@ -32,6 +32,7 @@ CAUSES = {
     Cause.INSIDE: "in or around a subflow run that runs again",
     Cause.UNFINISHED: "did not complete",
     Cause.UNSTORED: "its result was not stored",
+    Cause.CHANGED: "it changed its arguments, which its result does not repeat",
     Cause.EXPIRED: "its result expired",
     Cause.UNKNOWN: "its inputs cannot be compared",
 }
@@ -41,6 +42,7 @@ COUNTED = {
     Cause.DEPENDS: "with input from what runs again",
     Cause.UNFINISHED: "that did not complete",
     Cause.UNSTORED: "whose result was not stored",
+    Cause.CHANGED: "that changed arguments, which no result repeats",
     Cause.EXPIRED: "whose result expired",
     Cause.UNKNOWN: "whose inputs cannot be compared",
 }
@@ -106,9 +108,7 @@ def _context(request: HttpRequest, preview: Preview, wanted: Sequence[str]) -> d
         "wanted": wanted,
         "reused": Count(len(plan.reused)),
         "again": Count(len(plan.again)),
-        "causes": [
-            (CAUSES[cause][plan.causes[cause] > 1], Count(plan.causes[cause])) for cause in FIRST if plan.causes[cause]
-        ],
+        "causes": [(COUNTED[cause], Count(plan.causes[cause])) for cause in FIRST if plan.causes[cause]],
         "shown": _shown(request, preview, wanted),
         "here": address_of(preview.run.pk, wanted),
         "new_id": uuid7(),

@@ -31,6 +31,7 @@ class Cause(StrEnum):
     INSIDE = "inside"
     UNFINISHED = "unfinished"
     UNSTORED = "unstored"
+    CHANGED = "changed"
     EXPIRED = "expired"
     UNKNOWN = "unknown"
 
@@ -39,7 +40,16 @@ class Cause(StrEnum):
 FIRST = {
     cause: number
     for number, cause in enumerate(
-        (Cause.CHOSEN, Cause.EXPIRED, Cause.UNKNOWN, Cause.UNSTORED, Cause.UNFINISHED, Cause.DEPENDS, Cause.INSIDE)
+        (
+            Cause.CHOSEN,
+            Cause.EXPIRED,
+            Cause.UNKNOWN,
+            Cause.CHANGED,
+            Cause.UNSTORED,
+            Cause.UNFINISHED,
+            Cause.DEPENDS,
+            Cause.INSIDE,
+        )
     )
 }
 # These have a result that could be taken up, or a cached one that is not wanted.
@@ -58,6 +68,8 @@ class Call:
     state_id: UUID | None
     state_type: str | None
     has_result: bool
+    # Whether its task wrote into its arguments, which its value does not repeat.
+    changed_inputs: bool = False
     upstream: Collection[UUID] = ()
     expires: datetime | None = None
     # The nested run that it stands for, whether that is a run of a deployment, in a process of its own, and whether it
@@ -241,7 +253,7 @@ def _own_cause(call: Call, causes: Mapping[UUID, Cause], first_end: UUID | None,
     if call.state_type != "COMPLETED":
         return Cause.UNFINISHED
     if not call.is_reusable:
-        return Cause.UNSTORED
+        return Cause.CHANGED if call.changed_inputs else Cause.UNSTORED
     if call.expires is not None and call.expires <= now:
         return Cause.EXPIRED
     if call.was_renewed or call.is_childless:

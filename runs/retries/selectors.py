@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import BooleanField, ExpressionWrapper, F, Q
@@ -42,6 +42,16 @@ class _Attempts:
     parent_id: UUID | None = None
 
 
+class _Ended(NamedTuple):
+    """A current state with a row: of what it has, what a retry may take up, and the nested run it stands for."""
+
+    has_result: bool = False
+    # Whether there is one that does not repeat what its task did to its arguments.
+    changed_inputs: bool = False
+    expires: datetime | None = None
+    child_id: UUID | None = None
+
+
 def recorded_tree(run_id: UUID) -> dict[UUID, Recorded]:
     """The calls of a run and of the runs nested in it in its own process, by flow run. Three queries for each level.
 
@@ -55,7 +65,7 @@ def recorded_tree(run_id: UUID) -> dict[UUID, Recorded]:
             rows = list(_rows(level)[: left + 1])
             left -= len(rows)
             states = _states(level)
-            children = {child for _, _, child in states.values() if child} - tree.keys() - set(level)
+            children = {one.child_id for one in states.values() if one.child_id} - tree.keys() - set(level)
             if left < 0 or len(children) > MOST_NESTED:
                 raise TooManyTaskRuns(most=MOST_TASK_RUNS)
             nested = _nested(children, run_id, level)
@@ -98,20 +108,17 @@ def _rows(level: Sequence[UUID]) -> Any:
     )
 
 
-def _states(level: Sequence[UUID]) -> dict[UUID, tuple[bool, datetime | None, UUID | None]]:
-    """Of current states with a row: whether there is a result, when it expires, and the nested run it stands for.
-
-    Folded states have none of these.
-    """
+def _states(level: Sequence[UUID]) -> dict[UUID, _Ended]:
+    """Folded states have no result, and stand for no nested run."""
     # A result that its store did not take may have been stored since; whoever plans counts on none.
     kept = Q(data__isnull=False, data__unstored__isnull=True)
     # Nor on one that does not repeat what its task did to its arguments.
-    kept &= Q(data__inputs_changed__isnull=True) | Q(name="Cached")
-    has_data = ExpressionWrapper(kept, output_field=BooleanField())
+    alone = Q(data__inputs_changed__isnull=False) & ~Q(name="Cached")
+    usable, changed = (ExpressionWrapper(one, output_field=BooleanField()) for one in (kept & ~alone, kept & alone))
     current = TaskRunState.objects.filter(task_run__flow_run__in=level, pk=F("task_run__state_id")).order_by()
     return {
-        pk: (data, _moment(details.get("cache_expiration")), _id(details.get("child_flow_run_id")))
-        for pk, data, details in current.values_list("pk", has_data, "details")
+        pk: _Ended(has, without, _moment(details.get("cache_expiration")), _id(details.get("child_flow_run_id")))
+        for pk, has, without, details in current.values_list("pk", usable, changed, "details")
     }
 
 
@@ -129,11 +136,11 @@ def _attempts_of(run_ids: Iterable[UUID]) -> dict[UUID, _Attempts]:
     return found
 
 
-def _is_of_last_attempt(row: Mapping[str, Any], run: _Attempts, state: Any) -> bool:
+def _is_of_last_attempt(row: Mapping[str, Any], run: _Attempts, state: _Ended | None) -> bool:
     """Whether the last attempt made this call: it ran then, or the rules kept it as it was."""
     if run.number <= 1 or run.last is None or row["flow_run_run_count"] >= row["flow_run__run_count"]:
         return True
-    if state is not None and state[2] is not None and row["state_type"] == "COMPLETED":
+    if state is not None and state.child_id is not None and row["state_type"] == "COMPLETED":
         # A nested run that is taken up leaves no trace.
         return True
     refused_at = _moment(row["refused_at"])
@@ -141,9 +148,9 @@ def _is_of_last_attempt(row: Mapping[str, Any], run: _Attempts, state: Any) -> b
 
 
 def _call(
-    row: Mapping[str, Any], run: _Attempts, state: Any, nested: Mapping[UUID, _Attempts], unclaimed: set[UUID]
+    row: Mapping[str, Any], run: _Attempts, state: _Ended | None, nested: Mapping[UUID, _Attempts], unclaimed: set[UUID]
 ) -> Call:
-    has_result, expires, named = state or (False, None, None)
+    has_result, changed_inputs, expires, named = state or _Ended()
     # No two calls stand for one run.
     child_id = named if named in unclaimed else None
     lasted, end = row["total_run_time"], row["end_time"]
@@ -159,6 +166,7 @@ def _call(
         state_id=row["state_id"],
         state_type=row["state_type"],
         has_result=has_result,
+        changed_inputs=changed_inputs,
         upstream=upstream_ids(row["task_inputs"]) if row["task_inputs"] else (),
         expires=expires,
         child_id=child_id,

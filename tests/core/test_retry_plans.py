@@ -63,6 +63,12 @@ def test_who_takes_input_from_what_only_lacks_a_result_is_left_to_the_comparison
     assert causes(calls, 3) == {1: Cause.UNSTORED, 3: Cause.CHOSEN}
 
 
+def test_a_result_that_repeats_no_change_of_arguments_is_not_called_missing():
+    calls = [call(1, has_result=False, changed_inputs=True), call(2, state="FAILED", changed_inputs=True), call(3)]
+
+    assert causes(calls, 3) == {1: Cause.CHANGED, 2: Cause.UNFINISHED, 3: Cause.CHOSEN}
+
+
 def test_a_call_by_number_is_reused_if_it_was_made_before_anything_that_runs_again_ended():
     calls = [call(1, dynamic_key="0"), call(2), call(3, dynamic_key="1"), call(4)]
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from runs.models import FlowRun, RunRetry
 from runs.retries.services import AskedRetry, report_outcome, retry_from_tasks
-from tests.factories import make_flow_run, state_of
+from tests.factories import make_flow_run, make_state, state_of
 from tests.recorded_runs import RESULT, call, chain, deployed_run, finish
 from tests.web.conftest import HOSTILE
 
@@ -38,6 +38,28 @@ def test_the_page_says_what_is_reused_and_what_runs_again(browser: Client, run: 
     reused = browser.get(f"/runs/{run.pk}/retry-from?from=c&show=reused").context["shown"].rows
     assert [call.name for call, _ in reused] == ["a-0", "b-0"]
     assert state_of(run) == "COMPLETED"
+
+
+def test_numbers_say_why_calls_run_again(browser: Client):
+    run = deployed_run()
+    call(run, "fill", data={**RESULT, "inputs_changed": True})
+    call(run, "look", data=None)
+    calls = chain(run, "ab")
+    call(run, "kept", state=make_state("COMPLETED", "Cached", data={**RESULT, "inputs_changed": True}))
+    finish(run)
+
+    page = browser.get(f"/runs/{run.pk}/retry-from?from={calls[0].name}")
+
+    assert {call.name: why for call, why in page.context["shown"].rows} == {
+        "a-0": "chosen",
+        "b-0": "takes input from what runs again",
+        "fill-0": "it changed its arguments, which its result does not repeat",
+        "look-0": "its result was not stored",
+    }
+    text = text_of(page)
+    assert "<li>1 chosen</li>" in text
+    assert "that changed arguments, which no result repeats" in text
+    assert "whose result was not stored" in text
 
 
 def test_the_button_has_the_run_begin_again(browser: Client, run: FlowRun):

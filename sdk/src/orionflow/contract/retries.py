@@ -11,7 +11,7 @@ from pydantic import Field
 from orionflow.contract.runs import OrchestrationResult, StateOut
 from orionflow.contract.wire import Answer, Details, Names, Natural, Stored, StrictWire, Text1024
 
-RetryCause = Literal["chosen", "depends", "inside", "unfinished", "unstored", "expired", "unknown"]
+RetryCause = Literal["chosen", "depends", "inside", "unfinished", "unstored", "changed", "expired", "unknown"]
 Wanted = Annotated[list[Text1024], Field(min_length=1, max_length=1000)]
 
 

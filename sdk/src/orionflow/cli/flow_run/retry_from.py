@@ -29,6 +29,7 @@ CAUSES = {
     "inside": "in or around a nested run that runs again",
     "unfinished": "did not complete",
     "unstored": "have no stored result",
+    "changed": "changed arguments, which no result repeats",
     "expired": "have a result that expired",
     "unknown": "cannot be compared",
 }
@@ -94,7 +95,7 @@ def lines_of(preview: Json) -> list[str]:
         price = f"; they took {duration(preview['elapsed_seconds'])} last time"
         price += f", {duration(took)} of work" if took - preview["elapsed_seconds"] > 1 else ""
     lines = [f"{counted(preview['reused'], 'result')} reused, {again}{price}."]
-    lines += [f"  {number}  {CAUSES[cause]}" for cause, number in preview["causes"].items()]
+    lines += [f"  {number}  {CAUSES.get(cause, cause)}" for cause, number in preview["causes"].items()]
     return [*lines, *preview["notes"], *(f"Refused: {one}" for one in preview["refusals"])]
 
 
