@@ -22,6 +22,8 @@ from runs.pages.filtering import SINCE_CHOICES, address_after, address_without, 
 
 PAGE_SIZE = 50
 FILTERS = ("actor", "action", "object", "kind", "entrance", "result", "since", "until")
+# What is kept of who made something (`orchestration.authors`).
+_AUTHOR = {"id", "type", "display_value"}
 # So many fields of an entry are shown at once, and so much of a value.
 SHOWN, LONGEST = 6, 200
 
@@ -95,11 +97,25 @@ def _line(entry: Entry) -> Line:
 
 def _read(text: str) -> dict[str, Any]:
     found = json.loads(text) if text else {}
-    return found if isinstance(found, dict) else {}
+    return _flat(found) if isinstance(found, dict) else {}
+
+
+def _flat(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an object and of its parts, which are kept under the part's kind and id."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        kind, _, id = name.partition(" ")
+        if id and isinstance(value, dict):
+            flat |= {f"{kind} {id[:8]}: {inner}": one for inner, one in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, dict) and value.keys() == _AUTHOR:
+        value = value["display_value"]
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -90,6 +90,15 @@ def as_cell(value: Any) -> SafeString | str:
 
 
 @register.filter
+def with_code(words: str) -> SafeString:
+    """A sentence of the API or of an error, with what it names in backticks as code."""
+    pieces = re.split(r"`([^`\n]+)`", words)
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", one) if place % 2 else one,) for place, one in enumerate(pieces))
+    )
+
+
+@register.filter
 def rule_words(name: str) -> str:
     """`WaitForScheduledTime` as `Wait for scheduled time`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from django.test import Client
+from django.utils import timezone
 
 from deployments.models import Variable
 from orion_site.accounts.permissions import Action, Actor
@@ -16,6 +20,25 @@ def make_changes(browser: Client) -> Variable:
     made = Variable.objects.get()
     browser.post(f"/variables/{made.pk}", {"name": "region", "value": "us", "tags": ""})
     return made
+
+
+def record(kind: str, *, before: dict[str, Any] | None = None, after: dict[str, Any] | None = None, reason: str = ""):
+    now = timezone.now()
+    said = {"before": json.dumps(before) if before else "", "after": json.dumps(after) if after else ""}
+    result = Entry.Result.REFUSED if reason else Entry.Result.DONE
+    what = {"actor": "olga", "entrance": "api", "action": f"{kind}s.change", "operation": "Update", "object_kind": kind}
+    Entry.objects.create(
+        at=now,
+        day=now.date(),
+        number=1,
+        object_id="1",
+        result=result,
+        reason=reason,
+        previous="",
+        hash="",
+        **said,
+        **what,
+    )
 
 
 def test_a_change_is_shown_with_who_what_and_the_values(browser: Client):
@@ -62,6 +85,32 @@ def test_what_is_refused_is_shown_with_its_reason(browser: Client):
 
     assert '<strong class="refused">Refused</strong>' in page
     assert "region" in page
+
+
+def test_authors_are_shown_by_their_names(browser: Client):
+    schedule = "schedule 019ac0de-0000-7000-8000-000000000001"
+    olga = {"id": "00000000-0000-0000-0000-000000000007", "type": "USER", "display_value": "olga"}
+    before = {"updated_by": None, schedule: {"active": True, "updated_by": None}}
+    after = {"updated_by": olga, schedule: {"active": False, "updated_by": olga}}
+    record("deployment", before=before, after=after)
+
+    (line,) = browser.get("/audit").context["lines"]
+
+    assert [(one.name, one.before, one.after) for one in line.fields] == [
+        ("updated_by", "", "olga"),
+        ("schedule 019ac0de: active", "true", "false"),
+        ("schedule 019ac0de: updated_by", "", "olga"),
+    ]
+
+
+def test_what_a_reason_names_in_backticks_is_code(browser: Client):
+    record("flow", reason=f"`after` is not a place `{HOSTILE}` and `open")
+
+    page = browser.get("/audit").content.decode()
+
+    assert "<p><code>after</code> is not a place <code>&lt;script&gt;" in page
+    assert "</code> and `open</p>" in page
+    assert HOSTILE not in page
 
 
 def test_a_page_has_fifty_entries_and_leads_to_the_next(browser: Client):
