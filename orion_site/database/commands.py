@@ -287,7 +287,8 @@ def _fold_states() -> None:
             click.echo(f"{progress.looked_at:,} task runs so far.", err=True)
 
     done = fold_stored_states(said)
-    if done.looked_at:
+    # Of a few runs whose states are unusual there is nothing to say.
+    if done.folded or spoke != began:
         click.echo(f"Folded the states of {done.folded:,} of {done.looked_at:,} task runs.", err=True)
 
 

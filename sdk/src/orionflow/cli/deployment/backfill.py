@@ -125,7 +125,9 @@ LEFT_OPEN = dict.fromkeys(("ends", "max_runs", "catchup", "catchup_window"))
 )
 @click.argument("name", metavar="DEPLOYMENT")
 @click.option("--from", "start", metavar="TIME", required=True, help="The first time, such as 2026-01-01 or -30d.")
-@click.option("--to", "end", metavar="TIME", required=True, help="The last time.")
+@click.option(
+    "--to", "end", metavar="TIME", required=True, help="The last time; a date is the midnight that begins it."
+)
 @click.option("--name", "own_name", metavar="NAME", help="Name the backfill; otherwise it gets one.")
 @click.option("--schedule", "number", metavar="N", type=click.IntRange(min=1), help="The times of this schedule of it.")
 @with_params(*(one for one in SCHEDULE_PARAMS if one.name not in LEFT_OPEN))
