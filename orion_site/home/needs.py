@@ -46,7 +46,9 @@ class Need:
     address: str
     look: str
     state_type: str
+    # A moment, and what happened then, as in "first failed".
     since: datetime | None = None
+    event: str = ""
     detail: str = ""
     detail_address: str = ""
     cause_address: str = ""
@@ -138,6 +140,7 @@ def _of_error(group: ErrorGroup, problem: Problem | None, words: str, tag: str) 
         look="failed" if group.newest.state_type == StateType.FAILED else "crashed",
         state_type=group.newest.state_type,
         since=group.first,
+        event="failed" if number == 1 else "first failed",
         detail=f"in {group.guilty.name}" if group.guilty else "",
         detail_address=reverse("runs:task-run", args=[group.guilty.pk]) if group.guilty else "",
         retry=group.newest.id if may_retry else None,
@@ -168,6 +171,7 @@ def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterato
             look="late",
             state_type="SCHEDULED",
             since=group.since,
+            event="due" if number == 1 else "the first due",
             command=fix[found:] if found >= 0 else "",
             fix="" if found >= 0 else fix,
             action="See why",
@@ -205,6 +209,7 @@ def _stuck_line(found: Sequence[OpenRun], cause: str, look: str, word: str, tag:
         look=look,
         state_type=oldest.state_type,
         since=oldest.state_timestamp,
+        event="last change",
         action="See it" if len(found) == 1 else "See the oldest",
         action_address=reverse("runs:run", args=[oldest.id]),
     )
@@ -262,6 +267,7 @@ def _of_failures(
         look="failed",
         state_type="FAILED",
         since=failed[-1].at,
+        event="" if len(failed) == 1 else "the first",
         fix=error[:160],
         action=action,
         action_address=action_address,
@@ -279,6 +285,7 @@ def _of_deadlines(found: Sequence[Setback], cause: str) -> Need:
         look="late",
         state_type="SCHEDULED",
         since=found[-1].at,
+        event="due",
         action="See the run" if len(found) == 1 else "See the newest",
         action_address=newest,
     )
@@ -297,6 +304,7 @@ def _ailing(services: Sequence[ServiceHealth]) -> Iterator[Need]:
             look="failed",
             state_type="FAILED",
             since=service.record.last_error_at if is_failing else service.record.last_tick,
+            event="last error" if is_failing else "last tick",
             action="See the services",
             action_address=reverse("status"),
         )

@@ -69,7 +69,7 @@ def _further_hosts() -> list[str]:
 
 
 CATALOGUE: Mapping[str, Sequence[Entry]] = {
-    "Keeping": [
+    "Retention": [
         Entry("ORION_RETENTION_DAYS_RUNS", "how many days finished runs are kept; 0: forever"),
         Entry("ORION_RETENTION_DAYS_LOGS", "how many days logs are kept"),
         Entry("ORION_RETENTION_DAYS_EVENTS", "how many days events are kept"),

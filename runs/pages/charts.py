@@ -14,6 +14,7 @@ from runs.pages.selectors.run import Progress
 # Of a hundred units of height, so that the shortest run is still seen.
 LOWEST_BAR = 6
 BAR_WIDTH, BAR_GAP = 8, 4
+FEWEST_BARS = 40
 # In the order in which work passes through them.
 PROGRESS_ORDER = (
     StateType.COMPLETED,
@@ -42,10 +43,15 @@ class Bar:
 class Trend:
     bars: Sequence[Bar]
     width: int
+    shortest: float
+    longest: float
 
 
 def trend_of(runs: Sequence[FlowRun]) -> Trend:
-    """Bars as high as the runs were long, by a logarithm: one run of an hour must not flatten all others."""
+    """Bars as high as the runs were long, by a logarithm: one run of an hour must not flatten all others.
+
+    A few stand at the left, as wide as many would be.
+    """
     seconds = [run.total_run_time.total_seconds() for run in runs]
     top = log1p(max(seconds, default=0)) or 1
     step = BAR_WIDTH + BAR_GAP
@@ -53,7 +59,8 @@ def trend_of(runs: Sequence[FlowRun]) -> Trend:
     for place, (run, length) in enumerate(zip(runs, seconds, strict=True)):
         height = LOWEST_BAR + (100 - LOWEST_BAR) * log1p(length) / top
         bars.append(Bar(run, place * step, round(100 - height, 1), round(height, 1)))
-    return Trend(bars, max(step * len(runs) - BAR_GAP, 1))
+    width = step * max(len(runs), FEWEST_BARS) - BAR_GAP
+    return Trend(bars, width, min(seconds, default=0), max(seconds, default=0))
 
 
 # The plot of the runs of a list: when they began, and by a logarithm how long they ran.

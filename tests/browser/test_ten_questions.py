@@ -99,7 +99,7 @@ def test_why_a_run_failed(clicks: Clicks):
 
 
 def test_whether_the_error_is_a_new_one(clicks: Clicks):
-    expect(clicks.need("TimeoutError")).to_contain_text(re.compile(r"\d runs · .*since \d+ ?h ago"))
+    expect(clicks.need("TimeoutError")).to_contain_text(re.compile(r"\d runs · .*first failed \d+ ?h ago"))
     expect(clicks.need("KeyError")).to_contain_text("2 runs", timeout=FOLLOWED)
     clicks.answer("Is the error new?")
     clicks.on(clicks.need("KeyError").get_by_role("link", name="2 runs"))
@@ -120,7 +120,7 @@ def test_what_runs_now_and_where(clicks: Clicks):
 
 def test_what_waits_for_what_and_since_when(clicks: Clicks):
     line = clicks.need("gpu")
-    expect(line).to_contain_text(re.compile(r"runs? waits?.*since \d+m ago", re.S))
+    expect(line).to_contain_text(re.compile(r"runs? waits?.*due \d+m ago", re.S))
     expect(line.locator("code")).to_contain_text("orion agent start")
     clicks.answer("What waits, for what, since when?")
     clicks.on(line.get_by_role("link", name=re.compile("waits?$")))

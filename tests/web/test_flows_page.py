@@ -139,7 +139,7 @@ def test_runs_that_have_not_begun_count_in_no_figure(browser: Client):
 
     page, found = answer.content.decode(), answer.context["found"]
     assert [run.name for run in found.trend] == ["good", "bad", "runs"]
-    assert "Completed, of the last 2 finished runs" in page
+    assert '50 % <span class="muted">of the last 2</span>' in page
     assert "<title>etl, last run running · Orion</title>" in page
     assert 'role="img"' not in page
 

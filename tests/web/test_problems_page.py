@@ -234,5 +234,5 @@ def test_a_failed_run_names_its_problem(browser: Client):
 
     page = shown(browser.get(f"/runs/{runs[0].pk}"))
 
-    assert "Same cause as 2 other runs since" in page
+    assert "Same cause as 2 other runs, the first" in page
     assert f'href="/problems/{ID}"' in page

@@ -169,7 +169,7 @@ def test_every_setting_of_the_manual_is_shown_with_its_meaning(browser: Client, 
 
     assert {entry.name for entries in CATALOGUE.values() for entry in entries} == names
     assert all(row_of(name, shown) for name in names)
-    assert "how long after its time a run becomes Late" in row_of(LATE, shown)
+    assert "How long after its time a run becomes Late" in row_of(LATE, shown)
 
 
 def test_a_setting_says_where_its_value_comes_from(browser: Client, monkeypatch: pytest.MonkeyPatch):
