@@ -19,7 +19,7 @@ from orion_site.live.pages import live_page
 from runs.pages.filtering import address_after
 from runs.pages.selectors.keyset import Cursor
 
-TABS = {"live": "There", "gone": "Gone"}
+TABS = {"live": "Connected", "gone": "Gone"}
 
 
 @requires(Action.READ_QUEUES)

@@ -87,7 +87,7 @@ _ACTIONS = sorted(
 def _line(entry: Entry) -> Line:
     before, after = (_read(text) for text in (entry.before, entry.after))
     names = list(dict.fromkeys([*before, *after]))
-    fields = [Field(name, _shown(before.get(name)), _shown(after.get(name))) for name in names]
+    fields = [Field(name, _shown(before.get(name), name), _shown(after.get(name), name)) for name in names]
     page = page_of(entry.object_kind, entry.object_id)
     # The API's operations are named as classes are.
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", entry.operation)
@@ -112,9 +112,12 @@ def _flat(fields: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, name: str) -> str:
     if value is None:
         return ""
+    if name == "state" and isinstance(value, str):
+        # Its type and its name; where they differ, the name says more.
+        return value.partition(" ")[2] or value.capitalize()
     if isinstance(value, dict) and value.keys() == _AUTHOR:
         value = value["display_value"]
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

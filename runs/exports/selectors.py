@@ -21,6 +21,7 @@ from runs.pages.selectors.run import (
     flow_run_facts,
     flow_run_history,
     origin_of,
+    read_states,
     reasons_of_tasks,
     why_flow_run,
 )
@@ -62,12 +63,12 @@ def exported_run(*, run_id: UUID, now: datetime) -> ExportedRun | None:
     run = flow_run_facts(run_id=run_id)
     if run is None:
         return None
-    why = why_flow_run(run=run, now=now)
+    why = why_flow_run(run=run, state=read_states(run)[0], now=now)
     tasks = list(TaskRun.objects.filter(flow_run=run.id).defer("task_inputs").order_by("id")[: MOST_TASKS + 1])
     shown = tasks[:MOST_TASKS]
     return ExportedRun(
         run=run,
-        origin=origin_of(run=run),
+        origin=origin_of(run),
         why=why,
         failure=failure_of(run=run, message=why.message, now=now),
         history=flow_run_history(run_id=run.id, states=run.seq),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import log1p, log10
 
-from orchestration.core.states import StateType
+from orchestration.core.states import TERMINAL, StateType
 from runs.models import FlowRun
 from runs.pages.selectors.run import Progress
 
@@ -43,8 +43,8 @@ class Bar:
 class Trend:
     bars: Sequence[Bar]
     width: int
-    shortest: float
-    longest: float
+    # The shortest and the longest duration of those that have ended.
+    range: Sequence[float]
 
 
 def trend_of(runs: Sequence[FlowRun]) -> Trend:
@@ -60,7 +60,8 @@ def trend_of(runs: Sequence[FlowRun]) -> Trend:
         height = LOWEST_BAR + (100 - LOWEST_BAR) * log1p(length) / top
         bars.append(Bar(run, place * step, round(100 - height, 1), round(height, 1)))
     width = step * max(len(runs), FEWEST_BARS) - BAR_GAP
-    return Trend(bars, width, min(seconds, default=0), max(seconds, default=0))
+    ended = [length for run, length in zip(runs, seconds, strict=True) if run.state_type in TERMINAL]
+    return Trend(bars, width, (min(ended), max(ended)) if ended else ())
 
 
 # The plot of the runs of a list: when they began, and by a logarithm how long they ran.

@@ -27,7 +27,7 @@ from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.results import result_of_task_run, results_of_flow_run
 from runs.pages.selectors.retries import retries_shown
-from runs.pages.selectors.timeline import attempts_of, timeline_of, within
+from runs.pages.selectors.timeline import timeline_of, within
 from runs.pages.time_spent import lines_of_time, parts_of_time
 from runs.pages.timeline import axis_of_timeline, drawn
 from runs.pages.trace import shown_trace
@@ -88,8 +88,10 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     progress = read(run_id=run.id) if counts else selectors.NO_PROGRESS
     tab = chosen_tab(request, FLOW_RUN_TABS, first_tab(request, progress))
     why = failure = None
+    attempts: Sequence[datetime] = ()
     if shows_tab or is_shown(request, "facts"):
-        why = selectors.why_flow_run(run=run, now=now)
+        state, attempts = selectors.read_states(run)
+        why = selectors.why_flow_run(run=run, state=state, now=now)
         failure = selectors.failure_of(run=run, message=why.message, now=now)
     context = {
         **head_of(request, run, tab, FLOW_RUN_TABS),
@@ -97,14 +99,14 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "tab_topics": f"run:{run.id}{TOPICS_OF_TABS.get(tab, '')}",
         "why": why,
         "failure": failure,
-        "origin": selectors.origin_of(run=run),
+        "origin": selectors.origin_of(run),
         "trace": shown_trace(run),
         "progress": progress,
         "parts": parts_of(progress),
         "retries": retries_shown(run) if shows_tab or is_shown(request, "facts") else None,
         "offers_retry": run.state_type in BAD,
         "can_retry": run.deployment_id is not None and run.state_type in TERMINAL - {StateType.CANCELLED},
-        **(flow_run_tab(request, run, tab, progress, failure) if shows_tab else {}),
+        **(flow_run_tab(request, run, tab, progress, failure, attempts) if shows_tab else {}),
     }
     return TemplateResponse(request, "runs/run.html", context)
 
@@ -166,13 +168,17 @@ def head_of(request: HttpRequest, run: FlowRun | TaskRun, tab: str, tabs: dict[s
 
 
 def flow_run_tab(
-    request: HttpRequest, run: FlowRun, tab: str, progress: selectors.Progress, failure: selectors.Failure | None
+    request: HttpRequest,
+    run: FlowRun,
+    tab: str,
+    progress: selectors.Progress,
+    failure: selectors.Failure | None,
+    attempts: Sequence[datetime],
 ) -> dict[str, Any]:
     after = Cursor.read(request.GET.get("after", ""))
     match tab:
         case "timeline":
             found = timeline_of(run=run, now=timezone.now(), tasks=progress.tasks)
-            attempts = attempts_of(run)
             attempt = chosen_attempt(request, attempts)
             if attempt:
                 next_one = attempts[attempt] if attempt < len(attempts) else None
@@ -214,6 +220,8 @@ def flow_run_tab(
             }
         case "history":
             return {"history": selectors.flow_run_history(run_id=run.id, states=run.seq)}
+        case "parameters":
+            return {"defaults": selectors.defaults_of(run)}
         case "artifacts":
             return {"artifacts": selectors.artifacts_of(run_id=run.id)}
     return {}

@@ -90,13 +90,14 @@ def test_what_is_refused_is_shown_with_its_reason(browser: Client):
 def test_authors_are_shown_by_their_names(browser: Client):
     schedule = "schedule 019ac0de-0000-7000-8000-000000000001"
     olga = {"id": "00000000-0000-0000-0000-000000000007", "type": "USER", "display_value": "olga"}
-    before = {"updated_by": None, schedule: {"active": True, "updated_by": None}}
+    before = {"state": "SCHEDULED Late", "updated_by": None, schedule: {"active": True, "updated_by": None}}
     after = {"updated_by": olga, schedule: {"active": False, "updated_by": olga}}
     record("deployment", before=before, after=after)
 
     (line,) = browser.get("/audit").context["lines"]
 
     assert [(one.name, one.before, one.after) for one in line.fields] == [
+        ("state", "Late", ""),
         ("updated_by", "", "olga"),
         ("schedule 019ac0de: active", "true", "false"),
         ("schedule 019ac0de: updated_by", "", "olga"),

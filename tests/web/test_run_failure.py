@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from runs.models import Log
+from runs.models import Environment, FlowRunState, Log
+from tests.web.deployments import make_deployment
 from tests.web.rows import NOON, make_flow, make_run, make_task_run
 
 TRACEBACK = """The task raised an exception:
@@ -138,6 +140,25 @@ def test_the_page_costs_the_same_whatever_failed(browser: Client, tasks: int, dj
 
     with django_assert_max_num_queries(12):
         page_of(browser, run)
+
+
+def test_the_page_of_a_deployments_run_costs_as_few_queries_with_everything_there_is_to_say(
+    browser: Client, django_assert_max_num_queries
+):
+    deployment = make_deployment(flow="etl")
+    mine = {"flow": deployment.flow, "deployment_id": deployment.pk, "run_count": 2}
+    made = [
+        Environment.objects.create(id=UUID(int=number), python=f"3.{number}", platform="Linux") for number in (12, 13)
+    ]
+    make_run("worked-before", at=NOON - timedelta(hours=1), environment_id=made[0].pk, **mine)
+    run = failed_run(environment_id=made[1].pk, **mine)
+    FlowRunState.objects.filter(flow_run=run, type="PENDING").update(author="agent w1")
+    log_traceback(failed_task(run))
+
+    with django_assert_max_num_queries(12):
+        page = page_of(browser, run)
+
+    assert ">w1</a>" in page
 
 
 def test_the_first_page_and_the_runs_own_name_the_same_task(browser: Client):

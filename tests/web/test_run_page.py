@@ -120,7 +120,7 @@ def test_a_deployed_run_names_its_deployment_its_agent_and_the_defaults_of_its_f
     answer = browser.get(f"/runs/{run.id}?tab=parameters")
 
     page = answer.content.decode()
-    assert answer.context["origin"].defaults == {"day": "today"}
+    assert answer.context["defaults"] == {"day": "today"}
     assert all(text in page for text in ("nightly", "crane-2", "Defaults of the flow", "today"))
 
 

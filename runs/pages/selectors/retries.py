@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from runs.models import FlowRun, RunRetry
 from runs.pages.selectors.keyset import Count
@@ -59,7 +59,14 @@ class Retries:
     later: Sequence[RunRetry] = ()
 
 
+# Whether there are any, beside the row of a flow run.
+HAS_RETRIES = Exists(RunRetry.objects.filter(Q(flow_run=OuterRef("pk")) | Q(source_id=OuterRef("pk"))))
+
+
 def retries_shown(run: FlowRun) -> Retries:
+    """Read the retries of a run from `flow_run_facts`. One query, and none where there are none."""
+    if not vars(run)["was_retried"]:
+        return Retries()
     found = RunRetry.objects.filter(Q(flow_run=run.pk) | Q(source_id=run.pk)).select_related("flow_run")
     rows = list(found.defer("again", "entered").order_by("-created")[:RETRIES_SHOWN])
     own = [one for one in rows if one.flow_run_id == run.pk]

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from deployments.models import Deployment
-from orchestration.core.states import TERMINAL
+from orchestration.core.states import TERMINAL, StateType
 from runs.comparing.core.compared import Difference
 from runs.comparing.selectors import COMPARED, since_last_good
 from runs.models import Artifact, FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
 from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
+from runs.pages.selectors.retries import HAS_RETRIES
 from runs.pages.selectors.runs import rows_of_runs, told_reasons
-from runs.pages.selectors.timeline import SummedTask, summed_tasks
+from runs.pages.selectors.timeline import ATTEMPTS_SHOWN, SummedTask, attempts_of, summed_tasks
 from runs.problems.selectors import PROBLEM_ID, ProblemOfRun, problem_of
 from runs.states.selectors import current_task_run_state, newest_states_of_task_run
 from runs.why.selectors.blockers import Reason
@@ -77,8 +78,19 @@ class History:
     older: int
 
 
+# Who took a flow run last, beside its row.
+_TAKEN_BY = Subquery(
+    FlowRunState.objects.filter(flow_run=OuterRef("pk"), type="PENDING", author__startswith=AGENT)
+    .order_by("-seq")
+    .values("author")[:1]
+)
+
+
 def flow_run_facts(*, run_id: UUID) -> FlowRun | None:
-    runs = FlowRun.objects.select_related("flow", "parent_task_run__flow_run__flow").annotate(problem_id=PROBLEM_ID)
+    deployment = Deployment.objects.filter(pk=OuterRef("deployment_id")).order_by().values("name")
+    runs = FlowRun.objects.select_related("flow", "parent_task_run__flow_run__flow").annotate(
+        problem_id=PROBLEM_ID, taken_by=_TAKEN_BY, deployment_name=Subquery(deployment[:1]), was_retried=HAS_RETRIES
+    )
     run: FlowRun | None = runs.filter(pk=run_id).first()
     return run
 
@@ -89,22 +101,24 @@ def task_run_facts(*, run_id: UUID) -> TaskRun | None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a deployed run comes from, who took it last, and the parameters that its code fills in itself."""
+    """Where a deployed run comes from, and who took it last; no deployment where it was deleted."""
 
-    deployment: Deployment | None = None
+    deployment: str = ""
     agent: str = ""
-    defaults: dict[str, Any] = field(default_factory=dict)
 
 
-def origin_of(*, run: FlowRun) -> Origin:
-    """Read what a run's own row does not say. A run that no deployment made has nothing of it."""
+def origin_of(run: FlowRun) -> Origin:
+    """Read what `flow_run_facts` found beside a run's row."""
+    found = vars(run)
+    return Origin(found["deployment_name"] or "", (found["taken_by"] or "").removeprefix(AGENT))
+
+
+def defaults_of(run: FlowRun) -> dict[str, Any]:
+    """The parameters of a deployed run that its code fills in itself."""
     if run.deployment_id is None:
-        return Origin()
-    deployment = Deployment.objects.filter(pk=run.deployment_id).first()
-    taken = FlowRunState.objects.filter(flow_run=run.id, type="PENDING", author__startswith=AGENT).order_by("-seq")
-    author = taken.values_list("author", flat=True).first() or ""
-    schema = (deployment.parameter_openapi_schema if deployment else None) or {}
-    return Origin(deployment, author.removeprefix(AGENT), _defaults(schema, run.parameters))
+        return {}
+    schemas = Deployment.objects.filter(pk=run.deployment_id).values_list("parameter_openapi_schema", flat=True)
+    return _defaults(schemas.first() or {}, run.parameters)
 
 
 def _defaults(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,8 +143,19 @@ class Why:
         return bool(self.message or self.reasons or any(verdict != "accept" for _, verdict, _ in self.trail))
 
 
-def why_flow_run(*, run: FlowRun, now: datetime) -> Why:
-    state = FlowRunState.objects.filter(flow_run=run, seq=run.seq).first()
+def read_states(run: FlowRun) -> tuple[FlowRunState | None, list[datetime]]:
+    """The state that a run is in, without its data, and of several attempts when each began. One query, rarely two."""
+    wanted = Q(seq=run.seq) | Q(type=StateType.RUNNING) if run.run_count > 1 else Q(seq=run.seq)
+    rows = FlowRunState.objects.filter(wanted, flow_run=run.id).defer("data").order_by("-seq")
+    newest = list(rows[: ATTEMPTS_SHOWN + 1])
+    state = newest[0] if newest and newest[0].seq == run.seq else None
+    if len(newest) > ATTEMPTS_SHOWN:
+        return state, attempts_of(run)
+    began = [one.timestamp for one in reversed(newest) if one.type == StateType.RUNNING and one.timestamp]
+    return state, began if run.run_count > 1 else []
+
+
+def why_flow_run(*, run: FlowRun, state: FlowRunState | None, now: datetime) -> Why:
     return _why(run, state, lambda: flow_run_reasons(run, state, now))
 
 
