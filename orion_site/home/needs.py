@@ -46,7 +46,7 @@ class Need:
     address: str
     look: str
     state_type: str
-    # A moment, and what happened then, as in "first failed".
+    # A moment, and the words before it, as in "first failed".
     since: datetime | None = None
     event: str = ""
     detail: str = ""

@@ -1,4 +1,4 @@
-"""What stands in front of a sealed result, and the digest by which a reference knows what was stored."""
+"""Seals in front of stored results, and digests by which references know what was stored."""
 
 from __future__ import annotations
 
