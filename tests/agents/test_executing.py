@@ -65,8 +65,17 @@ def test_the_process_has_the_folder_and_the_variables_of_its_job(api: Api, serve
 def test_the_process_sees_no_secret_of_the_server_or_the_broker(
     api: Api, queue: str, start_agent: StartAgent, tmp_path: Path, launcher: str
 ):
-    server = ("ORION_SECRET_KEY", "ORION_ENCRYPTION_KEYS", "ORION_DATABASE_URL", "ORION_NEXT_RELEASES_SECRET")
-    secrets = {name: f"hush-{name}" for name in server}
+    server = (
+        "SECRET_KEY",
+        "ENCRYPTION_KEYS",
+        "DATABASE_URL",
+        "DATABASE_REPLICA_URL",
+        "OIDC_CLIENT_SECRET",
+        "NEXT_SECRET",
+    )
+    secrets = {f"ORION_{name}": f"hush-{name}" for name in server}
+    # Whoever starts the server may have them under names of their own as well.
+    secrets |= {f"COPY_OF_{name}": f"hush-{name}" for name in server}
     broker = f"filesystem://{tmp_path}/hush"
     shown = {"ORION_TASK_DEFAULT_RETRIES": "2", "COLOUR": "blue"}
     start_agent("--launcher", launcher, **secrets, **shown, ORION_BROKER_URL=broker)

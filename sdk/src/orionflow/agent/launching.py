@@ -25,8 +25,8 @@ from orionflow.settings import PREFIX, environment_name, settings_table
 # The broker belongs to agents and task workers: whoever reaches it can send them work. Runs speak for themselves by a
 # token. The address, which may have a key in it, comes with each of them.
 WITHHELD_FROM_RUNS = frozenset({"broker_url", "api_key", "api_url"})
-# What is in these is in no other variable either, whatever its name.
-SECRETS = ("API_KEY", "BROKER_URL", "DATABASE_URL", "SECRET_KEY", "ENCRYPTION_KEYS")
+# What is in Orion's own variables with such names is in no other variable either.
+SECRETS = ("KEY", "KEYS", "SECRET", "PASSWORD", "TOKEN", "BROKER_URL", "DATABASE_URL", "REPLICA_URL")
 LEAST_SECRET = 8
 API_URL, API_KEY = "ORION_API_URL", "ORION_API_KEY"
 OF_PREFECT = frozenset({"PREFECT_API_KEY", "PREFECT_API_DATABASE_CONNECTION_URL"})
@@ -178,8 +178,8 @@ def environment_of_runs(
     given = os.environ if environment is None else environment
     allowed = {environment_name(one.name) for one in settings_table() if one.name not in withheld}
     names = {name for name in given if name not in OF_PREFECT and (not name.startswith(PREFIX) or name in allowed)}
-    secrets = {given.get(PREFIX + name, "") for name in SECRETS if PREFIX + name not in names}
-    hidden = [one for one in secrets if len(one) >= LEAST_SECRET]
+    own = {given[name] for name in given.keys() - names if name.startswith(PREFIX) and name.endswith(SECRETS)}
+    hidden = [one for one in own if len(one) >= LEAST_SECRET]
     return {name: given[name] for name in given if name in names and not any(one in given[name] for one in hidden)}
 
 
