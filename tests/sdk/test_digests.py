@@ -180,6 +180,14 @@ def scaled(factor: int) -> Any:
     return scale
 
 
+def noted(factor: int) -> Any:
+    def scale(x: int) -> int:
+        return x * scale.factor  # type: ignore[attr-defined]
+
+    scale.factor = factor  # type: ignore[attr-defined]
+    return scale
+
+
 def local(factor: int) -> Any:
     class Scaler:
         by = factor
@@ -269,6 +277,8 @@ DIFFERENT: list[Any] = [
     *(
         scaled(2),
         scaled(3),
+        noted(2),
+        noted(3),
         local(2),
         local(3),
         cached(2),

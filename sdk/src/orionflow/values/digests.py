@@ -207,7 +207,9 @@ class _Walk:
 
     def _function(self, value: FunctionType) -> bytes:
         parts = (value.__code__, value.__defaults__, value.__kwdefaults__)
-        return joined("function", name_of(value), self._all(parts), self.cells(value))
+        # What the program has written into the function, as into an object.
+        written = [joined(name, self._member(part)) for name, part in sorted(value.__dict__.items())]
+        return joined("function", name_of(value), self._all(parts), self.cells(value), *written)
 
     def cells(self, function: FunctionType) -> bytes:
         """The variables of the functions around it that a function uses."""
