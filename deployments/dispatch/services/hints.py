@@ -20,7 +20,7 @@ from django.db.models import OuterRef, Q, Subquery
 
 from deployments.dispatch import hint_sender as dispatch
 from deployments.dispatch import waiting_agents as waiting
-from deployments.dispatch.selectors.due import due_ids, in_order
+from deployments.dispatch.selectors.due import due_ids
 from deployments.dispatch.selectors.liveness import online
 from deployments.models import Lease, Worker, WorkQueue
 from orchestration.core.states import StateType
@@ -46,7 +46,7 @@ def hint_due_runs(now: datetime) -> int:
     capacity = free_capacity(now)
     if not capacity:
         return 0
-    chosen = _to_hint_now(in_order(due_ids(queues=list(capacity), before=now, limit=BATCH)), capacity, now)
+    chosen = _to_hint_now(_read(due_ids(queues=list(capacity), before=now, limit=BATCH)), capacity, now)
     return dispatch.send_soon(_with_first_queues(_stamped(chosen, now), now)) if chosen else 0
 
 
@@ -91,6 +91,12 @@ def _queues_of_pools(pool_ids: Collection[UUID]) -> dict[UUID, set[UUID]]:
     return found
 
 
+def _read(ids: Sequence[UUID]) -> list[FlowRun]:
+    """Read of these runs what decides whether they are hinted, in their order; parameters can be large."""
+    rows = FlowRun.objects.only("work_queue_id", "hinted_at", "next_scheduled_start_time").in_bulk(ids) if ids else {}
+    return [rows[one] for one in ids if one in rows]
+
+
 def _to_hint_now(due: Sequence[FlowRun], capacity: dict[UUID, int], now: datetime) -> list[FlowRun]:
     """The first runs of each queue, as many as its capacity, without those that had a hint a moment ago."""
     left = Counter(capacity)
@@ -128,16 +134,25 @@ def _stamped(runs: Sequence[FlowRun], now: datetime) -> list[dispatch.Hint]:
     return [dispatch.Hint(run.work_queue_id, run.pk) for run in runs if run.pk in set(same) and run.work_queue_id]
 
 
+# Queues that are new no more, and will not be again.
+_known_queues: set[UUID] = set()
+
+
 def _with_first_queues(hints: list[dispatch.Hint], now: datetime) -> list[dispatch.Hint]:
     """Send hints for new queues to the first queue of their pool as well.
 
     Agents of a whole pool learn of a new queue with their next heartbeat, and listen to the first one until then. An
     agent that serves the first queue alone gets nothing when it claims such a run.
     """
-    recent = (now - NEW_FOR_HEARTBEATS * timedelta(seconds=settings.ORION_HEARTBEAT_SECONDS), now)
-    new = WorkQueue.objects.filter(pk__in={hint.work_queue_id for hint in hints}, created__range=recent)
+    asked = {hint.work_queue_id for hint in hints} - _known_queues
+    if not asked:
+        return hints
+    since = now - NEW_FOR_HEARTBEATS * timedelta(seconds=settings.ORION_HEARTBEAT_SECONDS)
     of_its_pool = WorkQueue.objects.filter(work_pool=OuterRef("work_pool")).order_by("created", "pk")
-    first = dict(new.annotate(first=Subquery(of_its_pool.values("pk")[:1])).values_list("pk", "first"))
+    found = WorkQueue.objects.filter(pk__in=asked).annotate(first=Subquery(of_its_pool.values("pk")[:1]))
+    rows = list(found.values_list("pk", "created", "first"))
+    _known_queues.update(pk for pk, created, _ in rows if created < since)
+    first = {pk: first for pk, created, first in rows if since <= created <= now}
     beside = [
         dispatch.Hint(first[hint.work_queue_id], hint.flow_run_id) for hint in hints if hint.work_queue_id in first
     ]
