@@ -49,6 +49,10 @@ class Profiles:
         return "\n".join(lines) + "\n"
 
 
+# Every process would take milliseconds to read a long pyproject.toml, for nothing in most projects.
+_NAMES_US = re.compile(r"\borion\b")
+
+
 def read_profiles(home: Path) -> Profiles:
     """The profiles of this home; an empty default one where no file is."""
     path = home / FILE_NAME
@@ -80,7 +84,7 @@ def project_layer(folder: str | None) -> list[Layer]:
         if (own := place / "orion.toml").is_file():
             return [(str(own), _flat(_read_toml(own), own))]
         if (shared := place / "pyproject.toml").is_file():
-            table = _read_toml(shared).get("tool", {}).get("orion")
+            table = _read_toml(shared, if_it_has=_NAMES_US).get("tool", {}).get("orion")
             if table is not None:
                 return [(f"{shared} [tool.orion]", _flat(table, shared))]
     return []
@@ -98,10 +102,11 @@ def _flat(table: dict[str, Any], path: Path, before: str = "") -> dict[str, obje
     return flat
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path, if_it_has: re.Pattern[str] | None = None) -> dict[str, Any]:
     try:
         # Editors of Windows put a mark in front, which is no part of the file's text.
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        return {} if if_it_has and not if_it_has.search(text) else tomllib.loads(text)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
