@@ -200,10 +200,10 @@ def run_process(agent: Agent) -> int:
 
 
 def _run_processes(agent: Agent) -> list[int]:
-    return [pid for pid in agent.children() if _name(pid) == "orion-run"]
+    return [pid for pid in agent.children() if name_of(pid) == "orion-run"]
 
 
-def _name(pid: int) -> str:
+def name_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
@@ -211,7 +211,7 @@ def _name(pid: int) -> str:
 
 
 def _is_leader(pid: int) -> bool:
-    return _name(pid) not in ("orion-run", "orion-guard")
+    return name_of(pid) not in ("orion-run", "orion-spare", "orion-guard")
 
 
 __all__ = ["QUICK", "Agent", "Api", "eventually", "is_alive", "processes_of", "run_process", "running_agent", "signal"]

@@ -20,7 +20,7 @@ from orionflow.agent.stopping import Stopping
 from orionflow.agent.zygote import Lines, Zygote
 from orionflow.contract.agents import ClaimedRun
 from orionflow.contract.runs import FlowRun
-from tests.agents.running import eventually
+from tests.agents.running import below, eventually, name_of
 
 # Another program instead of a run: it gets its order on stdin, and sleeps over it.
 SLEEP = {"command": ["sleep", "60"], "env": {}, "limits": {}}
@@ -31,7 +31,8 @@ class Launched:
 
     def __init__(self) -> None:
         self.ends: dict[str, int | None] = {}
-        self.launcher = Launcher(lambda key, pid: None, lambda key, told: None, self._ended)
+        self.pids: dict[str, int] = {}
+        self.launcher = Launcher(self.pids.__setitem__, lambda key, told: None, self._ended)
 
     def _ended(self, end: End) -> None:
         self.ends[end.key] = end.status
@@ -54,6 +55,34 @@ def test_signal_in_the_first_moment_of_a_process_is_not_lost(launched: Launched)
 
     eventually(lambda: len(launched.ends) == len(keys), lambda: launched.ends)
     assert launched.ends == dict.fromkeys(keys, -signal.SIGTERM)
+
+
+def waiting_process() -> int | None:
+    """The process that a launcher of this process has forked ahead."""
+    return next((pid for pid in below(os.getpid()) if name_of(pid) == "orion-spare"), None)
+
+
+def test_run_gets_the_process_that_waits_and_another_one_waits_then(launched: Launched):
+    eventually(waiting_process)
+    waiting = waiting_process()
+
+    launched.launcher.start("run:1", SLEEP)
+
+    eventually(lambda: launched.pids)
+    assert launched.pids == {"run:1": waiting}
+    eventually(lambda: waiting_process() not in (None, waiting))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
+def test_waiting_process_that_somebody_signals_costs_no_run(launched: Launched, number: int):
+    eventually(waiting_process)
+
+    os.kill(waiting_process() or 0, number)
+    # More than a socket holds: a process that stands still does not take all of it.
+    launched.launcher.start("run:1", SLEEP | {"command": ["true"], "parameters": "x" * 1_000_000})
+
+    eventually(lambda: launched.ends, lambda: launched.pids)
+    assert launched.ends == {"run:1": 0}
 
 
 def test_run_that_is_lost_before_its_process_starts_is_killed_all_the_same(launched: Launched):

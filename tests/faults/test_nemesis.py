@@ -148,7 +148,7 @@ def _signal(pids: list[int], number: int) -> None:
 
 def _is_launcher(pid: int) -> bool:
     with suppress(OSError):
-        is_forked = Path(f"/proc/{pid}/comm").read_text().strip() in ("orion-run", "orion-guard")
+        is_forked = Path(f"/proc/{pid}/comm").read_text().strip() in ("orion-run", "orion-spare", "orion-guard")
         return not is_forked and b"zygote" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
 

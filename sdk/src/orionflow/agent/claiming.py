@@ -25,6 +25,8 @@ from orionflow.settings import current_settings
 # Without a broker.
 SHORT_POLL_SECONDS = 1.0
 READY_SECONDS = 1.0
+# Characters of a run that are sent along with the order to begin it.
+LARGEST_ORDERED = 100_000
 
 
 class Slots:
@@ -227,6 +229,7 @@ class RunStarter:
         return {
             "flow_run_id": str(run.id),
             "epoch": run.epoch,
+            "claimed": None if self._infrastructure.outlives_agent else as_claimed(run),
             "name": run.claimed.flow_run.name or "",
             "flow_name": run.claimed.flow_name,
             "deployment": deployment.model_dump(mode="json") if deployment else {},
@@ -256,6 +259,12 @@ class RunStarter:
         if not python and self._options.launcher == "fork":
             return None
         return [os.fspath(python or sys.executable), "-P", "-m", "orionflow.agent.child"]
+
+
+def as_claimed(run: ActiveRun) -> dict[str, Any] | None:
+    """The run and when it was claimed, which spares its process a request; a large one is read where it is needed."""
+    text = run.claimed.flow_run.model_dump_json()
+    return {"at": run.began, "run": text} if len(text) <= LARGEST_ORDERED else None
 
 
 def variables_of(claimed: ClaimedRun) -> dict[str, Any]:

@@ -25,17 +25,23 @@ def system_library() -> Any:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def set_apart(launcher: int, limits: Mapping[str, int | None]) -> None:
-    """Make this new process the leader of its own session, bound to its launcher's life and to its limits."""
+def set_apart(launcher: int) -> None:
+    """Make this new process the leader of its own session, bound to its launcher's life."""
     os.setsid()
     if sys.platform == "linux":
         system_library().prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        system_library().prctl(PR_SET_NAME, b"orion-run", 0, 0, 0)
+        system_library().prctl(PR_SET_NAME, b"orion-spare", 0, 0, 0)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
             score.write(str(OOM_SCORE))
     if os.getppid() != launcher:
         # It died before the kernel knew that this process wants to hear of it.
         os._exit(1)
+
+
+def become_run(limits: Mapping[str, int | None]) -> None:
+    """Give this process, which now has a run to execute, its name and its limits, if some are wanted."""
+    if sys.platform == "linux":
+        system_library().prctl(PR_SET_NAME, b"orion-run", 0, 0, 0)
     _limit(limits)
 
 

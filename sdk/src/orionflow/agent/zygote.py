@@ -16,13 +16,24 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from orionflow.agent.containment import HELD_BACK, kill_group, ordinary_signals, set_apart, system_library
+from orionflow.agent.containment import (
+    HELD_BACK,
+    become_run,
+    kill_group,
+    ordinary_signals,
+    set_apart,
+    system_library,
+)
 from orionflow.agent.guard import Guard, start_guard
 
 Message = dict[str, Any]
 REPORT_VARIABLE = "ORION_AGENT_REPORT"
+# After so long without anything to do a process is forked ahead: not while many runs begin.
+IDLE_SECONDS = 0.05
+PATIENCE_SECONDS = 1.0
 
 
 class Lines:
@@ -52,6 +63,23 @@ def send_line(channel: socket.socket, message: Message) -> None:
     channel.sendall(json.dumps(message, default=str).encode() + b"\n")
 
 
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A process that was forked ahead, and waits for its order."""
+
+    pid: int
+    channel: socket.socket
+
+    def take(self, message: Message) -> bool:
+        """Whether it got the order."""
+        with self.channel:
+            try:
+                send_line(self.channel, message)
+            except OSError:
+                return False
+        return True
+
+
 class Zygote:
     """Forks, signals and reaps; single-threaded, because a fork copies only the thread that forks."""
 
@@ -59,6 +87,9 @@ class Zygote:
         self._agent, self._guard = agent, guard
         self._lines = Lines(agent)
         self._pids: dict[str, int] = {}
+        # One process is forked before it is needed, when nothing else is to be done: a run begins sooner by that.
+        self._spare: Spare | None = None
+        self._wants_spare = True
         # Datagrams of children: how their runs ended, for a death without that word is a crash.
         self._reports, self._reports_in = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._wake, self._waker = socket.socketpair()
@@ -73,7 +104,11 @@ class Zygote:
         signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         self._send({"ready": os.getpid()})
         while True:
-            ready, _, _ = select.select([self._agent, self._reports, self._wake], [], [])
+            ready, _, _ = select.select(
+                [self._agent, self._reports, self._wake], [], [], IDLE_SECONDS if self._wants_spare else None
+            )
+            if not ready and (order := self._fork_spare()) is not None:
+                return order
             if self._wake in ready:
                 self._wake.recv(4096)
             self._forward()
@@ -91,7 +126,53 @@ class Zygote:
             if pid := self._pids.get(message["key"]):
                 _signal(pid, message["signal"])
             return None
-        return self._fork(message["key"], message)
+        return self._start(message["key"], message)
+
+    def _start(self, key: str, message: Message) -> Message | None:
+        spare, self._spare = self._spare, None
+        self._wants_spare = True
+        if spare is None:
+            return self._fork(key, message)
+        if not spare.take(message):
+            # Somebody killed it a moment ago.
+            kill_group(spare.pid)
+            os.waitpid(spare.pid, 0)
+            self._guard.remove(spare.pid)
+            return self._fork(key, message)
+        self._pids[key] = spare.pid
+        self._send({"key": key, "pid": spare.pid})
+        return None
+
+    def _fork_spare(self) -> Message | None:
+        """Returns in the spare, with its order."""
+        self._wants_spare = False
+        launcher = os.getpid()
+        ours, theirs = socket.socketpair()
+        try:
+            pid = os.fork()
+        except OSError:
+            # The machine is full: a run that comes is told so.
+            ours.close()
+            theirs.close()
+            return None
+        if pid == 0:
+            ours.close()
+            self._leave_launcher(launcher)
+            return self._order_of_spare(theirs)
+        theirs.close()
+        # One that stands still must not hold the launcher up.
+        ours.settimeout(PATIENCE_SECONDS)
+        self._spare = Spare(pid, ours)
+        self._guard.add(pid)
+        return None
+
+    def _order_of_spare(self, channel: socket.socket) -> Message:
+        with channel:
+            # It ends with the launcher, whatever the kernel does about that.
+            message = next(iter(Lines(channel)), None)
+        if message is None:
+            os._exit(0)
+        return self._begin(message)
 
     def _fork(self, key: str, message: Message) -> Message | None:
         launcher = os.getpid()
@@ -104,20 +185,24 @@ class Zygote:
             self._send({"key": key, "ended": None})
             return None
         if pid == 0:
-            return self._become_child(launcher, message)
+            self._leave_launcher(launcher)
+            return self._begin(message)
         self._pids[key] = pid
         self._guard.add(pid)
         self._send({"key": key, "pid": pid})
         return None
 
-    def _become_child(self, launcher: int, message: Message) -> Message:
+    def _leave_launcher(self, launcher: int) -> None:
         ordinary_signals()
-        set_apart(launcher, message["order"].get("limits") or {})
+        set_apart(launcher)
         for end in (self._agent, self._reports, self._wake, self._waker, self._guard):
             end.close()
+
+    def _begin(self, message: Message) -> Message:
+        order: Message = message["order"]
+        become_run(order.get("limits") or {})
         os.set_inheritable(self._reports_in.fileno(), True)
         os.environ[REPORT_VARIABLE] = f"{self._reports_in.detach()}:{message['key']}"
-        order: Message = message["order"]
         return order
 
     def _forward(self) -> None:
@@ -130,6 +215,11 @@ class Zygote:
             self._send({"key": key.decode(), "report": json.loads(report)})
 
     def _reap(self) -> None:
+        if self._spare is not None and _reaped(self._spare.pid) is not None:
+            # Somebody killed it. The next one is forked when there has been a run.
+            self._guard.remove(self._spare.pid)
+            self._spare.channel.close()
+            self._spare = None
         for key, pid in list(self._pids.items()):
             if (status := _reaped(pid)) is None:
                 continue
@@ -146,7 +236,7 @@ class Zygote:
 
     def _end(self) -> NoReturn:
         """The agent is gone."""
-        for pid in self._pids.values():
+        for pid in (*self._pids.values(), *([self._spare.pid] if self._spare else ())):
             kill_group(pid)
         os._exit(0)
 
