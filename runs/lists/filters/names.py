@@ -6,6 +6,7 @@ of all are compared without looking at runs.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.db import connection
@@ -18,6 +19,8 @@ MOST_NAMES = 10_000
 MOST_CHOSEN = 500
 # So many runs are taken by their names; of more, whether one has such a name is asked in the order of the list.
 FEW = 5_000
+# A table that had too many names is not walked through again for so long.
+REMEMBERED_SECONDS = 600.0
 
 # From each name to the next one in the index. The last row says whether there are more than were looked at.
 _WALK = (
@@ -42,14 +45,24 @@ def has_part_in_name(runs: type[Any], part: str) -> Q:
     return chosen
 
 
+# By database, table and number, until when there are known to be more names than that.
+_has_many: dict[tuple[str, str, int], float] = {}
+
+
 def _names_with(runs: type[Any], part: str) -> list[str] | None:
     """The names that have the part; None where there are too many names to look at, or with the part."""
+    whose = (str(connection.settings_dict["NAME"]), runs._meta.db_table, MOST_NAMES)
+    if time.monotonic() < _has_many.get(whose, 0.0):
+        return None
     walk = _WALK.format(
         table=runs._meta.db_table, most=MOST_NAMES, like=_LIKE[connection.vendor], chosen=MOST_CHOSEN + 1
     )
     with reader().cursor() as cursor:
         cursor.execute(walk, [f"%{part}%"])
         found = cursor.fetchall()
-    if len(found) > MOST_CHOSEN or any(number > MOST_NAMES for _, number in found):
+    if any(number > MOST_NAMES for _, number in found):
+        _has_many[whose] = time.monotonic() + REMEMBERED_SECONDS
+        return None
+    if len(found) > MOST_CHOSEN:
         return None
     return [name for name, _ in found]
