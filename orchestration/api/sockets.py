@@ -28,6 +28,7 @@ from orchestration.sight import seeing
 from orchestration.transactions import with_usable_connection
 from orion_site.accounts.authentication import actor_with_key, read_again
 from orion_site.accounts.permissions import WITHOUT_CREDENTIALS, Action, Actor, DenyUndeclared, may, may_in_part
+from orionflow.contract.masking import known
 from orionflow.contract.wire import Wire
 
 P = ParamSpec("P")
@@ -138,9 +139,12 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
         """Our own server leaves pongs to the consumer: they may confirm what came before the ping."""
         await self.base_send({"type": "websocket.pong", "payload": message["payload"]})
 
-    @classmethod
-    async def encode_json(cls, content: Any) -> str:
-        return encoded(content).decode()
+    async def send_json(self, content: Any, close: bool = False) -> None:
+        text = encoded(content)
+        # As in answers to requests (`orion_site.http.middleware`): it may have been stored before it was known.
+        if known and not may(self.scope.get("user"), Action.READ_SECRETS):
+            text = known.masked_answer(text)
+        await self.send(text_data=text.decode(), close=close)
 
     def work(self, going_on: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start what goes on until the socket closes; an error in it closes the socket."""

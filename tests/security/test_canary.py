@@ -7,22 +7,26 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from channels.db import database_sync_to_async
 from django.db import connection
 from django.urls import get_resolver
 from django.utils import timezone
 
 from deployments.blocks.services.known_secrets import learn_secrets
 from events.models import Event
+from events.recording.services import store_events
+from orion_site.accounts.users import create_user
 from orion_site.audit.models import Entry
 from orion_site.openapi.document import operations
+from orionflow.contract.events import EventCreate
 from orionflow.contract.ids import uuid7
 from orionflow.contract.masking import MASK, known
 from runs.models import FlowRun, TaskRun
 from tests.api.blocks import login_schema, make_document
 from tests.factories import make_flow, make_flow_run
-from tests.security.askers import Asker
+from tests.security.askers import ELSEWHERE, PASSWORD, Asker, key_of, user_with
 from tests.security.test_walk import SOME_ID, addresses
-from tests.sockets.conftest import PATIENCE, event, talk_to
+from tests.sockets.conftest import OWN_HOST, PATIENCE, PREFECT, event, talk_to
 from tests.web.deployments import make_deployment
 
 CANARY = 'canary-"8cy1" ä\\n'
@@ -151,6 +155,24 @@ async def test_events_of_a_socket_are_stored_without_it():
 
     said = await Event.objects.aget(event="leak")
     assert said.payload == {"said": MASK}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("role", "said"), [("viewer", MASK), ("deployer", CANARY)])
+async def test_what_was_stored_before_goes_over_no_socket_to_who_may_not_read_it(role: str, said: str):
+    await database_sync_to_async(create_user)(name="ada", password=PASSWORD)
+    key = await database_sync_to_async(lambda: key_of(user_with(role)))()
+    leak = {**event("leak"), "payload": {"said": CANARY}}
+    await database_sync_to_async(store_events)(events=[EventCreate.model_validate(leak)], now=timezone.now())
+    known.learn([CANARY])
+    headers = (OWN_HOST, (b"authorization", f"Bearer {key}".encode()))
+    talk = talk_to("/api/events/out", headers=headers, subprotocols=PREFECT, client=ELSEWHERE)
+    assert (await talk.connect(timeout=PATIENCE))[0]
+
+    await talk.introduce({"type": "filter", "filter": {"event": {"name": ["leak"]}}})
+
+    assert (await talk.hear())["event"]["payload"] == {"said": said}
+    await talk.disconnect(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
