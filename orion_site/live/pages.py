@@ -80,8 +80,10 @@ def live_page(view: View) -> View:
         number = hub.number_of(request.headers.get(PLACE_HEADER, ""))
         if number is None:
             return _as_asked(request, _parts(request, view(request, *args, **kwargs), names, place))
-        # Moments are written in the reader's zone.
-        shared = _shared_part(f"{actor_of(request).identity} {get_current_timezone_name()}", address)
+        actor = actor_of(request)
+        # Rights may change between two requests, and moments are written in the reader's zone.
+        rights = hash((actor.actions, actor.objects))
+        shared = _shared_part(f"{actor.identity} {rights} {get_current_timezone_name()}", address)
         with shared.lock:
             answer = shared.current(number)
             if answer is None:

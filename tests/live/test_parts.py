@@ -9,8 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
 from django.test import Client
 
+from orion_site.accounts.users import create_group, create_user, set_roles
 from orion_site.live import pages
 from orion_site.live.hub import hub
+from tests.security.askers import PASSWORD, Asker, key_of
+from tests.security.worlds import make_world
 from tests.web.rows import add_lines, make_run, make_task_run
 
 pytestmark = pytest.mark.django_db
@@ -118,6 +121,21 @@ def test_a_rendering_from_before_a_change_is_not_given_to_a_tab_that_knows_of_it
     after = browser.get("/runs?_f=rows", headers={"orion-live": hub_is_at()})
 
     assert b"renamed" in after.content
+
+
+def test_who_lost_a_role_meanwhile_shares_nothing_that_it_showed():
+    create_user(name="ada", password=PASSWORD, roles=["admin"])
+    make_world("alder")
+    create_group(name="team", roles=["viewer:deployment:alder-flow/alder-daily"])
+    client = Asker(key_of(create_user(name="carol", groups=["team"])))
+    asked = {"path": "/runs?_f=rows", "headers": {"orion-live": hub_is_at()}}
+    before = client.get(**asked)
+    set_roles(name="team", roles=["viewer:tag:another"])
+
+    after = client.get(**asked)
+
+    assert (before.status_code, b"alder-run" in before.content) == (200, True)
+    assert (after.status_code, b"alder-run" in after.content) == (200, False)
 
 
 def test_tabs_that_share_a_part_with_a_form_have_each_a_token_of_their_own(django_assert_num_queries):
