@@ -183,6 +183,28 @@ def test_an_unknown_location_says_how_it_is_made_known():
             store_of(elsewhere)
 
 
+@pytest.mark.parametrize("wrong", [{"result_storage": "nowhere"}, {"result_serializer": "nothing"}], ids=str)
+def test_a_flow_whose_result_has_no_place_ends_as_a_task_does(wrong: dict[str, Any]):
+    @flow(persist_result=True, **wrong)
+    def asks_for_it() -> Any:
+        return [1]
+
+    @flow(**wrong)
+    def does_not() -> Any:
+        return [1]
+
+    @flow(retries=1)
+    def outer() -> Any:
+        return asks_for_it(return_state=True), does_not(return_state=True)
+
+    failed, completed = outer(return_state=True).result(raise_on_failure=False)
+
+    assert (failed.name, completed.name) == ("Failed", "Completed")
+    assert failed.message.startswith("The result could not be stored: There is no ")
+    assert completed.message.startswith("The result was not stored: There is no ")
+    assert completed.result() == [1]
+
+
 def test_keys_cannot_leave_a_location(lake: str):
     store = store_of(lake)
 

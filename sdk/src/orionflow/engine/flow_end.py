@@ -20,8 +20,8 @@ from orionflow.engine.waiting_lines import waiting_lines
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
 from orionflow.flows import Flow
 from orionflow.reporting.items import Answer
-from orionflow.results import ResultStore, expiring_in, store_of, write_result
-from orionflow.serializers import Serializer, serializer_of
+from orionflow.results import expiring_in, store_of, write_result
+from orionflow.serializers import serializer_of
 from orionflow.settings import current_settings
 from orionflow.states import UNSET, Cancelled, State, StateType
 
@@ -75,10 +75,8 @@ def store_value(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
     # Without a value the program has named a stored one itself.
     if state.value is UNSET or not flow.stores_results(wanted_by_parent=by_parent, by_default=by_default):
         return
-    store = store_of(flow.result_storage)
-    serializer = None if flow.result_serializer is None else serializer_of(flow.result_serializer)
     try:
-        state.data = yield Do(_write, active, state.value, store, serializer)
+        state.data = yield Do(_write, active, state.value)
     except Exception as error:
         if flow.persist_result:
             active.unstored = fail_for_want_of_storage(state, error)
@@ -89,9 +87,15 @@ def store_value(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
         state.value = UNSET
 
 
-def _write(active: ActiveFlowRun, value: Any, store: ResultStore, serializer: Serializer | None) -> dict[str, Any]:
-    more = {**expiring_in(active.flow.result_expiration), **marks_of(active.compared)}
-    return write_result(value, store=store, serializer=serializer, **more)
+def _write(active: ActiveFlowRun, value: Any) -> dict[str, Any]:
+    flow = active.flow
+    return write_result(
+        value,
+        store=store_of(flow.result_storage),
+        serializer=None if flow.result_serializer is None else serializer_of(flow.result_serializer),
+        **expiring_in(flow.result_expiration),
+        **marks_of(active.compared),
+    )
 
 
 def finish(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
