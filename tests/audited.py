@@ -35,16 +35,17 @@ def stored() -> Rows:
 
 
 def version() -> object:
-    """A value that differs after any change of rows, also after one that was rolled back."""
+    """A value that differs after any change of rows, and where changes may have been rolled back since."""
+    within = tuple(connection.savepoint_ids)
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            return cursor.connection.total_changes, cursor.execute("PRAGMA data_version").fetchone()
+            return within, cursor.connection.total_changes, cursor.execute("PRAGMA data_version").fetchone()
         if not connection.in_atomic_block:
             return object()
         cursor.execute(
             "SELECT pg_current_xact_id(), SUM(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_xact_user_tables"
         )
-        return cursor.fetchone()
+        return within, cursor.fetchone()
 
 
 def changed(before: Rows, after: Rows) -> Objects:
