@@ -163,6 +163,9 @@ def _among_first(ids: QuerySet[Any, Any], sort: FlowRunSort | TaskRunSort, rows:
         found = _those_among(whole[: sought * rows.stop], ids)[: rows.stop]
         if len(found) == rows.stop:
             return found
+        if not found:
+            # They lie elsewhere, as those of a day long ago do.
+            break
     return None
 
 
