@@ -146,7 +146,7 @@ def serving(command: Sequence[str], env: dict[str, str]) -> Iterator[tuple[str, 
             server.wait(20)
 
 
-def wait_until_healthy(url: str, server: subprocess.Popen[bytes], seconds: float = 60) -> None:
+def wait_until_healthy(url: str, server: subprocess.Popen[bytes], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if server.poll() is not None:
