@@ -282,7 +282,7 @@ class TaskRun(Run):
             ),
             # Orders of lists, and filters by the same columns. That by end differs between databases: migration 0010.
             models.Index(fields=["name", "id"], name="task_run_by_name"),
-            # A filter of lists. On PostgreSQL by pages instead of rows: migration 0024.
+            # A filter of lists. On PostgreSQL by pages instead of rows: migration 0025.
             models.Index(fields=["start_time", "id"], name="task_run_by_start"),
             # Retention: which task runs outlived their flow run, or never had one?
             models.Index(

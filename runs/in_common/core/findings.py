@@ -223,7 +223,7 @@ def _tested(candidates: Iterable[_Candidate], number: int) -> tuple[list[tuple[F
     tested = len(chances)
     while tested and chances[tested - 1][0] * tested > CERTAINTY:
         tested -= 1
-    found = []
+    found: list[tuple[Finding, AbstractSet[int]]] = []
     for _, (dimension, value, places, of_chosen, of_others) in chances[:tested]:
         with_it = sum(place < number for place in places)
         others_with = len(places) - with_it

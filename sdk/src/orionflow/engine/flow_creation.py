@@ -51,7 +51,7 @@ def create_run(call: FlowCall) -> Steps[ActiveFlowRun | State[Any]]:
     sources = parent.stored_sources(found.sources) if found is not None else None
     flow = call.flow
     call.compared = _compared(call, parent)
-    inputs = call.compared and call.compared.digest
+    inputs = None if call.compared is None else call.compared.digest
     subflow = Subflow(flow.flow_key, flow.name, flow.version, sources, inputs, call.new_run_id)
     subflow.created = call.created
     with ending_placeholder(parent, subflow):

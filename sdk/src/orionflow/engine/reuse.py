@@ -124,7 +124,7 @@ def _parts_of_frozen(value: Any, kind: Any) -> Collection[Any] | None:
     return None
 
 
-def marks_of(inputs: Inputs | None) -> dict[str, bool]:
+def marks_of(inputs: Inputs | None) -> dict[str, Any]:
     """Return what the reference to a value says of the call that it came from."""
     return {INPUTS_CHANGED: True} if inputs is not None and inputs.have_changed() else {}
 

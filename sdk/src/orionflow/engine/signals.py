@@ -118,10 +118,10 @@ class _Signals:
         while self._before:
             number, handler = self._before.popitem()
             signal.signal(number, handler)
-        if (number := self._told_by) is not None:
-            self._told_by = None
+        told_by, self._told_by = self._told_by, None
+        if told_by is not None:
             end_roots_in_threads(reason_of(Terminated()))
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), told_by)
         # The program has it now, as if it had come after the run.
         self._send_postponed(signal.SIGINT)
 
