@@ -67,7 +67,8 @@ def reset_and_kill(home: Path, settings: dict[str, str], seconds: float) -> None
 def upgrade_and_kill(home: Path, settings: dict[str, str], migration: str) -> int:
     """Upgrade; the process is killed when this migration is made, and before it is recorded."""
     command = [sys.executable, "-c", KILLED, migration, "database", "upgrade"]
-    return warm.run(command, env=environment(home, **settings), capture_output=True).returncode
+    env = environment(home, **settings, DJANGO_SETTINGS_MODULE="orion_site.settings")
+    return warm.run(command, env=env, capture_output=True).returncode
 
 
 def test_an_upgrade_that_is_killed_is_completed_by_the_next(tmp_path: Path):
