@@ -268,6 +268,36 @@ def test_a_task_made_in_the_flow_is_found_again_whatever_it_wrote_down():
     assert written == [5]
 
 
+def test_a_task_is_found_again_whatever_was_written_into_a_function_that_it_calls():
+    attempts = Attempts(1, 2)
+
+    def helper(x: int) -> int:
+        helper.seen += 1  # type: ignore[attr-defined]
+        return x
+
+    helper.seen = 0  # type: ignore[attr-defined]
+
+    @flow(retries=1)
+    def outer() -> int:
+        attempts.next()
+
+        def own(x: int) -> int:
+            own.last = helper(x)  # type: ignore[attr-defined]
+            return x
+
+        @task
+        def note(x: int) -> int:
+            attempts.done.append(x)
+            return own(x)
+
+        value = note(5)
+        attempts.end()
+        return value
+
+    assert outer() == 5
+    assert attempts.done == [5]
+
+
 def test_inputs_that_cannot_be_compared_run_again_with_a_line_in_the_log():
     attempts = Attempts(1, 2)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+from functools import wraps
 from typing import Any
+
+import pytest
 
 from orionflow import flow, task, task_input_hash
 from orionflow.testing import logs_of
@@ -104,6 +107,65 @@ def test_defaults_and_versions_are_part_of_the_key():
         return [made(1, "a")(1), made(2, "a")(1), made(1, "b")(1)]
 
     assert outer() == [(2, "a"), (3, "a"), (2, "b")]
+
+
+def counting(fn: Any) -> Any:
+    """Count the calls, as decorators do: in an attribute that is there before the first call."""
+
+    @wraps(fn)
+    def counted(*args: Any) -> Any:
+        counted.calls += 1  # type: ignore[attr-defined]
+        return fn(*args)
+
+    counted.calls = 0  # type: ignore[attr-defined]
+    return counted
+
+
+def remembering(fn: Any) -> Any:
+    @wraps(fn)
+    def remembered(x: int) -> Any:
+        known = remembered.__dict__.setdefault("known", {})
+        return known.setdefault(x, fn(x))
+
+    return remembered
+
+
+@pytest.mark.parametrize("decorator", [counting, remembering])
+def test_what_a_decorator_writes_down_of_calls_makes_no_other_task(decorator: Any):
+    @decorator
+    def helper(x: int) -> int:
+        return x if x == 0 else helper(x - 1) + 1
+
+    @task(cache_key_fn=task_input_hash)
+    @decorator
+    def work(x: int) -> int:
+        return helper(x)
+
+    @flow
+    def outer() -> list[str]:
+        return [work(3, return_state=True).name for _ in range(2)]
+
+    assert outer() == ["Completed", "Cached"]
+
+
+def test_what_a_decorated_helper_encloses_is_part_of_the_key():
+    factor = 2
+
+    @counting
+    def helper(x: int) -> int:
+        return x * factor
+
+    @task(cache_key_fn=task_input_hash)
+    def work(x: int) -> int:
+        return helper(x)
+
+    @flow
+    def outer() -> int:
+        return work(10)
+
+    assert outer() == 20
+    factor = 3
+    assert outer() == 30
 
 
 def test_an_enclosed_object_that_cannot_be_compared_gives_no_key():

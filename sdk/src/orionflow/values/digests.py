@@ -207,9 +207,22 @@ class _Walk:
 
     def _function(self, value: FunctionType) -> bytes:
         parts = (value.__code__, value.__defaults__, value.__kwdefaults__)
-        # What the program has written into the function, as into an object.
-        written = [joined(name, self._member(part)) for name, part in sorted(value.__dict__.items())]
-        return joined("function", name_of(value), self._all(parts), self.cells(value), *written)
+        own = value.__dict__
+        # Not written while functions work; remembered as it was, it would hide what the wrapped one encloses.
+        wrapped = [self._member(own["__wrapped__"])] if "__wrapped__" in own else []
+        return joined("function", name_of(value), self._all(parts), self.cells(value), *wrapped, *self._written(own))
+
+    def _written(self, own: dict[str, Any]) -> list[bytes]:
+        """Return what is written into a function, as into an object; counts of its calls are there as well."""
+        if self._enclosed is not None and (known := self._enclosed.get(own)) is not None:
+            return [known] if known else []
+        outer, self._back_to = self._back_to, _NEVER
+        written = [joined(name, self._member(part)) for name, part in sorted(own.items()) if name != "__wrapped__"]
+        digest = joined("written", *written) if written else b""
+        if self._enclosed is not None and self._back_to == _NEVER:
+            self._enclosed.keep(own, digest)
+        self._back_to = min(outer, self._back_to)
+        return [digest] if digest else []
 
     def cells(self, function: FunctionType) -> bytes:
         """The variables of the functions around it that a function uses."""
