@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
 import sys
@@ -16,11 +15,9 @@ import pytest
 from orionflow import run_deployment
 from orionflow.calls import Call
 from orionflow.client import OrionClient
-from orionflow.deployments.definition import Deployment
-from orionflow.deployments.serving import SERVED_POOL, queue_of
+from orionflow.deployments.serving import SERVED_POOL
 from orionflow.settings import override_settings
 from tests import warm
-from tests.deploying import flows
 from tests.site.running import environment, running_server
 
 PROGRAM = Path(__file__).with_name("serving.py")
@@ -132,17 +129,3 @@ def test_the_end_of_a_serving_program_has_a_bound_that_is_said(served):
     assert "up to 1 s" in said
     assert program.returncode == 0, rest
     assert client.read_flow_run(run.id).state_name == "Crashed"
-
-
-def test_queue_of_a_served_deployment_is_named_after_it():
-    assert queue_of(flows.etl.to_deployment("nächtlich")) == "serve-etl-nächtlich"
-    assert queue_of(flows.etl.to_deployment("näch tlich")).startswith("serve-etl-näch-tlich-")
-
-
-def test_each_served_deployment_has_a_queue_of_its_own():
-    named = [("a", "b-c"), ("a-b", "c"), ("a", "b c"), ("a b", "c"), ("a.b", "c"), ("a", "b" * 300), ("a", "b" * 301)]
-
-    queues = {queue_of(Deployment(flow_name=flow, name=name, entrypoint="f.py:f")) for flow, name in named}
-
-    assert len(queues) == len(named)
-    assert all(re.fullmatch(r"[\w.-]{1,255}", queue) for queue in queues)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,10 @@ import pytest
 from orionflow import flow, run_deployment, serve, task
 from orionflow.calls.deployments import read_deployment, read_deployment_by_name
 from orionflow.calls.flow_runs import read_flow_runs
+from orionflow.calls.work import create_work_pool
 from orionflow.client import OrionClient
 from orionflow.deployments import Cron, Deployment, Interval
+from orionflow.deployments.serving import SERVED_POOL, deploy_served
 from orionflow.engine.invoke import call_flow_for_run
 from orionflow.errors import Conflict, NotFound, ParameterError, UsageError
 from orionflow.states import Cancelling
@@ -368,6 +371,58 @@ def test_deployment_is_read_by_its_id(orion):
     id = etl.deploy("prod")
 
     assert orion.client.send(read_deployment(id)).name == "prod"
+
+
+def served_queues(orion: Isolated, *named: tuple[str, str]) -> list[Any]:
+    """The queues that these flows' deployments have when programs serve them one after another."""
+    ids = [deploy_served(Deployment(flow_name=flow, name=name, entrypoint="f.py:f")) for flow, name in named]
+    return [orion.client.send(read_deployment(id)).work_queue_name for id in ids]
+
+
+@pytest.fixture
+def served_pool(orion: Isolated) -> None:
+    orion.client.send(create_work_pool(SERVED_POOL, "process"))
+
+
+ALIKE = [("a", "b-c"), ("a-b", "c"), ("a", "b c"), ("a b", "c"), ("n" * 200, "m"), ("n" * 201, "m")]
+
+
+@pytest.mark.usefixtures("served_pool")
+def test_each_served_deployment_has_a_queue_of_its_own_and_keeps_it(orion):
+    queues = served_queues(orion, *ALIKE)
+
+    assert len(set(queues)) == len(ALIKE)
+    assert all(re.fullmatch(r"[\w.-]{1,255}", queue) for queue in queues)
+    assert served_queues(orion, *reversed(ALIKE)) == queues[::-1]
+
+
+@pytest.mark.usefixtures("served_pool")
+def test_the_queue_of_a_served_deployment_is_named_after_both_where_no_other_has_the_name(orion):
+    etl.deploy("nightly-load", work_queue_name="serve-my-flow-nightly")
+
+    assert served_queues(orion, ("my-flow", "nightly"), ("etl", "näch tlich"), ("etl", "prod")) == [
+        "serve-my-flow-nightly",
+        "serve-etl-näch-tlich",
+        "serve-etl-prod",
+    ]
+
+
+@pytest.mark.usefixtures("served_pool")
+@pytest.mark.parametrize("name", ["b-c", "näch tlich"])
+def test_a_deployment_that_was_served_before_keeps_its_queue_with_what_waits_there(orion, name: str):
+    """As earlier versions named it, of which some deployments may have one together: who has it longest keeps it."""
+    queue = f"serve-a-{name.replace(' ', '-')}"
+    first, second = (
+        Deployment(flow_name=f, name=n, entrypoint="f.py:f", work_pool_name=SERVED_POOL, work_queue_name=queue)
+        for f, n in [("a", name), ("a-b", "c")]
+    )
+    first.apply()
+    run = run_deployment(f"a/{name}", timeout=0)
+    second.apply()
+
+    assert served_queues(orion, ("a", name)) == [queue] == [run.work_queue_name]
+    assert served_queues(orion, ("a-b", "c")) != [queue]
+    assert served_queues(orion, ("a", name)) == [queue]
 
 
 def cancel_parent_when_it_waits() -> threading.Thread:

@@ -13,7 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from orionflow.calls.deployments import pause_unless_served, resume_deployment
+from orionflow.calls.deployments import pause_unless_served, read_deployments, resume_deployment
+from orionflow.calls.flows import create_flow
 from orionflow.calls.work import create_work_pool
 from orionflow.client import OrionClient
 from orionflow.deployments.definition import Deployment
@@ -43,10 +44,8 @@ def serve(
     """
     _check(deployments)
     _make_pool()
-    for one in deployments:
-        one.work_pool_name, one.work_queue_name = SERVED_POOL, queue_of(one)
     # Paused when it was served last, it is active again.
-    ids: list[UUID] = [one.apply() for one in deployments]
+    ids = [deploy_served(one) for one in deployments]
     active = [id for id, one in zip(ids, deployments, strict=True) if not one.paused]
     try:
         _run_agent(deployments, limit or _MOST_RUNS, drain_timeout, lambda: _resume(active))
@@ -80,15 +79,32 @@ def _make_pool() -> None:
         client.send(create_work_pool(SERVED_POOL, "process", description="Flows that programs serve themselves."))
 
 
-def queue_of(deployment: Deployment) -> str:
-    """The work queue that a served deployment has for itself."""
-    parts = (deployment.flow_name, deployment.name)
-    name = re.sub(r"[^\w.-]+", "-", f"serve-{parts[0]}-{parts[1]}")
-    if all(re.fullmatch(r"[\w.]+", part) for part in parts) and len(name) <= _LONGEST_NAME:
-        return name
-    # a-b/c and a/b-c would share one, and the programs that serve them would take each other's runs.
-    digits = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
-    return f"{name[:_LONGEST_NAME]}-{digits}"
+def deploy_served(deployment: Deployment) -> UUID:
+    """Deploy what is served here, with a work queue of its own in the pool of what programs serve; return its id."""
+    deployment.work_pool_name = SERVED_POOL
+    with OrionClient() as client:
+        deployment.work_queue_name = _queue_of(deployment, client)
+    id: UUID = deployment.apply()
+    return id
+
+
+def _queue_of(deployment: Deployment, client: OrionClient) -> str:
+    """The queue that is named after a deployment, in which its runs may wait; another one if a deployment has that.
+
+    Of a-b/c and a/b-c, which are named alike, the programs that serve them would take each other's runs.
+    """
+    names = (deployment.flow_name, deployment.name)
+    plain = re.sub(r"[^\w.-]+", "-", f"serve-{names[0]}-{names[1]}")[:_LONGEST_NAME]
+    distinct = f"{plain}-{hashlib.sha256('/'.join(names).encode()).hexdigest()[:8]}"
+    flow = client.send(create_flow(deployment.flow_name))
+    found = read_deployments(
+        deployments={"work_queue_name": {"any_": [plain, distinct]}}, work_pools={"name": {"any_": [SERVED_POOL]}}
+    )
+    # Who has it longest keeps it.
+    holders = sorted(client.send(found), key=lambda one: (str(one.created), str(one.id)))
+    if any(one.work_queue_name == distinct for one in holders):
+        return distinct
+    return plain if not holders or (holders[0].flow_id, holders[0].name) == (flow.id, deployment.name) else distinct
 
 
 def _run_agent(
