@@ -12,6 +12,8 @@ from http import HTTPStatus
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
+from twisted.internet.error import ConnectionAborted
+from twisted.python.failure import Failure
 from twisted.web import http
 
 from orion_site.accounts.guard import is_loopback
@@ -152,6 +154,8 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
     def give_way(self) -> None:
         self._stop()
         self.transport.abortConnection()
+        # At once: with the descriptors of a hundred that are accepted in one turn none would be left for the last.
+        self.transport.connectionLost(Failure(ConnectionAborted()))
 
     def _start(self, seconds: float) -> None:
         self._stop()

@@ -16,13 +16,14 @@ from types import SimpleNamespace
 import pytest
 
 from orion_site.http import connections
+from orion_site.http.connections import FEWEST_WAITING
 from tests import warm
 from tests.conftest import DATABASE
 from tests.faults.cluster import own_database
 from tests.site.running import PATIENCE_SECONDS, RunningServer, after_banner, environment, running_server
 
 pytestmark = pytest.mark.slow
-FEW_DESCRIPTORS = 256
+FEW_DESCRIPTORS, FEWEST_DESCRIPTORS = 256, 100
 
 
 @contextmanager
@@ -86,6 +87,21 @@ def test_idle_connections_do_not_lock_others_out(tmp_path):
         answers = [server.get("/api/health")[0] for _ in range(5)]
 
     assert answers == [200] * 5
+
+
+def test_whoever_comes_after_many_at_once_is_answered(tmp_path):
+    with stuck_server(tmp_path, descriptors=FEWEST_DESCRIPTORS) as server, ExitStack() as idle:
+        # They are made by the kernel, and accepted as fast as the server can afterwards.
+        server.process.send_signal(signal.SIGSTOP)
+        clients = [idle.enter_context(connected(server)) for _ in range(800)]
+        last = clients[-FEWEST_WAITING:]
+        for client in last:
+            client.sendall(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        server.process.send_signal(signal.SIGCONT)
+
+        answers = [client.recv(12) for client in last]
+
+    assert answers == [b"HTTP/1.1 200"] * FEWEST_WAITING
 
 
 @pytest.mark.parametrize(
