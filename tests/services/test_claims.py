@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deployments.dispatch.selectors import due, shares
-from deployments.dispatch.services import claims
+from deployments.dispatch.services import claims, misfits
 from deployments.dispatch.services.claims import Wish, claim_for_all, claim_next
 from deployments.models import Deployment, Lease, Worker, WorkPool, WorkQueue
 from orchestration.core.states import scheduled
@@ -376,3 +376,14 @@ def test_a_run_that_was_refused_by_the_template_is_claimed_once_it_fits():
     propose_flow_run_state(run_id=run.pk, proposed=scheduled(later(6)), now=later(6))
 
     assert [one.flow_run_id for one in agent.claim(later(7))] == [run.pk]
+
+
+def test_runs_that_say_the_same_are_judged_once():
+    queue = templated(STRICT)
+    deployment = make_deployment(queue)
+    for number in range(5):
+        waiting(queue, later(number), deployment, job_variables={"cpus": 3})
+    misfits._judged_text.cache_clear()
+
+    assert len(make_agent().claim(later(9), limit=5)) == 5
+    assert misfits._judged_text.cache_info().misses == 1

@@ -6,9 +6,12 @@ moment before an agent acts by them. It costs nothing where pools have no templa
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +22,8 @@ from orchestration.errors import FlowRunNotFound, JobVariablesMisfit, RunLost
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun
 
+logger = logging.getLogger("orion.dispatch")
+
 WHAT_TO_DO = "Change them, or the template, and retry the run."
 
 
@@ -26,7 +31,11 @@ def crash_misfits(claims: Mapping[UUID, int], *, pools: Iterable[UUID], now: dat
     """Crash those of these claimed runs (with their epochs) that do not fit the templates of these pools; their ids."""
     reasons = dict(_misfits(claims, pools))
     for run_id, reason in reasons.items():
-        _crash(run_id, claims[run_id], f"{reason} {WHAT_TO_DO}", now)
+        try:
+            _crash(run_id, claims[run_id], f"{reason} {WHAT_TO_DO}", now)
+        except Exception:
+            # No agent gets it all the same, and it is judged again when its lease is over. The others are not held up.
+            logger.exception("The run %s, which does not fit its work pool, could not be crashed.", run_id)
     return set(reasons)
 
 
@@ -39,10 +48,18 @@ def _misfits(run_ids: Iterable[UUID], pools: Iterable[UUID]) -> Iterable[tuple[U
     )
     for run_id, queue_id, deployment_id, own in waiting:
         pool = queues[queue_id].work_pool
-        if pool and (
-            reason := misfit(pool.base_job_template, of_deployments.get(deployment_id, {}), own, complete=True)
-        ):
+        if pool and (reason := _judged(pool.base_job_template, of_deployments.get(deployment_id, {}), own)):
             yield run_id, str(JobVariablesMisfit(pool=pool.name, reason=reason))
+
+
+def _judged(template: Any, *layers: Any) -> str | None:
+    return _judged_text(json.dumps(template), json.dumps(layers))
+
+
+@lru_cache(maxsize=256)
+def _judged_text(template: str, layers: str) -> str | None:
+    """Milliseconds of work, and the same for each run of a deployment as long as nobody changes the template."""
+    return misfit(json.loads(template), *json.loads(layers), complete=True)
 
 
 def _crash(run_id: UUID, epoch: int, message: str, now: datetime) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
@@ -124,8 +124,11 @@ def owners_opener(path: Path) -> Callable[[str, int], int]:
     def opened(name: str, flags: int) -> int:
         descriptor = private_opener(name, flags)
         if os.geteuid() == 0:
-            owner = (path if path.exists() else path.parent).stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            owner, own = (path if path.exists() else path.parent).stat(), os.fstat(descriptor)
+            if (own.st_uid, own.st_gid) != (owner.st_uid, owner.st_gid):
+                # Some containers let root give nothing away; then it is root's alone.
+                with suppress(OSError):
+                    os.fchown(descriptor, owner.st_uid, owner.st_gid)
         return descriptor
 
     return opened

@@ -145,7 +145,8 @@ class Why:
 
 def read_states(run: FlowRun) -> tuple[FlowRunState | None, list[datetime]]:
     """The state that a run is in, without its data, and of several attempts when each began. One query, rarely two."""
-    wanted = Q(seq=run.seq) | Q(type=StateType.RUNNING) if run.run_count > 1 else Q(seq=run.seq)
+    # Not what was written since the run was read.
+    wanted = Q(seq=run.seq) | Q(seq__lt=run.seq, type=StateType.RUNNING) if run.run_count > 1 else Q(seq=run.seq)
     rows = FlowRunState.objects.filter(wanted, flow_run=run.id).defer("data").order_by("-seq")
     newest = list(rows[: ATTEMPTS_SHOWN + 1])
     state = newest[0] if newest and newest[0].seq == run.seq else None
