@@ -113,6 +113,26 @@ def test_a_key_that_no_file_can_have_is_cleaned(tmp_path: Path, day: str, persis
     assert task_runs_of(state)[0].state.result() == len(day)
 
 
+def test_keys_that_no_file_can_have_do_not_become_one(tmp_path: Path):
+    days = ["mon\0day", "mon\ud800day", "mon\ud801day", "mon\ufffdday", "mon?day"]
+
+    @task(persist_result=True, result_storage=tmp_path, result_storage_key="{parameters[day]}")
+    def load(day: str) -> list[int]:
+        return [ord(sign) for sign in day]
+
+    @flow
+    def outer() -> Any:
+        return [load(day, return_state=True) for day in [*days, *days]]
+
+    states = outer()
+
+    assert len(list(tmp_path.iterdir())) == len(days)
+    assert [run.state.result() for run in task_runs_of(outer(return_state=True))] == [
+        [*map(ord, day)] for day in days
+    ] * 2
+    assert all(state.is_completed() for state in states)
+
+
 def test_tasks_store_where_their_flow_says(tmp_path: Path):
     @task(persist_result=True)
     def load() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
@@ -46,7 +47,10 @@ def storage_key(template: str | Callable[..., str], parameters: Mapping[str, Any
         raise UsageError(f"{error}.") from None
     if not isinstance(key, str):
         raise UsageError(f"{argument} must return a text, not a {type(key).__name__}.")
-    return clean_text(key)
+    if (clean := clean_text(key)) == key:
+        return key
+    # Other keys may come to the same text.
+    return f"{clean}-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 class _Unshowable(Exception):
