@@ -465,6 +465,10 @@ class Pair(NamedTuple):
     right: Any
 
 
+class OpenPair(Pair):
+    """Its parts are fixed, and others may be written beside them."""
+
+
 @dataclass(frozen=True)
 class Frozen:
     """Counts how often somebody looks into it."""
@@ -532,6 +536,24 @@ def test_what_is_frozen_around_a_list_does_not_hide_that_it_changes(make: Callab
     outer()
 
     assert attempts.done == ["added", "added"]
+
+
+def test_what_a_task_writes_into_a_named_tuple_of_another_class_is_written_in_each_attempt():
+    attempts = Attempts(1, 2)
+
+    @task
+    def note(pair: Any) -> None:
+        pair.note = "seen"
+
+    @flow(retries=1)
+    def outer() -> dict[str, Any]:
+        attempts.next()
+        pair = OpenPair(1, 2)
+        note(pair)
+        attempts.end()
+        return vars(pair)
+
+    assert outer() == {"note": "seen"}
 
 
 @pytest.mark.parametrize("value", [bytearray(b"a"), (bytearray(b"a"),), [bytearray(b"a")]], ids=str)

@@ -109,7 +109,7 @@ def _parts_of_frozen(value: Any, kind: Any) -> Collection[Any] | None:
         return tuple(value)
     if issubclass(kind, tuple):
         # Also a named one. A class of the user's own may have attributes besides.
-        return None if getattr(value, "__dict__", None) else tuple(tuple.__iter__(value))
+        return None if hasattr(value, "__dict__") else tuple(tuple.__iter__(value))
     if issubclass(kind, Enum):
         return (value.value,)
     if hasattr(kind, "__pydantic_extra__"):
