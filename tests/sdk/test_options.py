@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -60,3 +63,17 @@ def test_any_length_of_time_is_taken(orion: Isolated, long: timedelta, run_it: s
 def test_timeout_may_be_a_duration_and_zero_is_none(decorator: Callable[..., Any]):
     assert decorator(timeout_seconds=timedelta(minutes=1))(lambda: None).timeout_seconds == 60
     assert decorator(timeout_seconds=0)(lambda: None).timeout_seconds is None
+
+
+@pytest.mark.parametrize("most", [threading.TIMEOUT_MAX, 4_294_967.0], ids=["here", "windows"])
+def test_no_timeout_is_longer_than_what_threads_wait(most: float):
+    """Some systems let a thread wait for 49 days at most."""
+    program = (
+        f"import threading; threading.TIMEOUT_MAX = {most}; from datetime import timedelta; "
+        "from orionflow import task; "
+        "print(task(timeout_seconds=timedelta.max)(print).timeout_seconds <= threading.TIMEOUT_MAX)"
+    )
+
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert said.stdout.strip() == "True"

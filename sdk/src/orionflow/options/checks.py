@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -11,8 +12,8 @@ from orionflow.recordable import as_text, recordable_key, recordable_tag
 
 # The API takes no more.
 LARGEST_JITTER = 1000.0
-# As good as for ever, as `timedelta.max` is meant; clocks and calendars of computers end not much later.
-LONGEST_TIMEOUT = 1e9
+# As good as for ever, as `timedelta.max` is meant; calendars of computers end not much later, waits of threads sooner.
+LONGEST_TIMEOUT = min(1e9, threading.TIMEOUT_MAX)
 LONGEST_EXPIRATION = timedelta(days=365_000)
 
 
