@@ -1,11 +1,11 @@
 """The place of the archive: folders of Parquet files behind any address that fsspec knows, each with a manifest.
 
     <place>/<day>/<batch>/flow_runs.parquet, task_runs.parquet, …, manifest.json, cleared.json
-    <place>/restored/<batch>.json
+    <place>/restored/<note>.json, <note>.whole
 
 The manifest is written last: without it, a batch is not there. `cleared.json` says that its rows have left the
-database; `restored` which runs were copied back, and until when they stay there. Nothing here is ever changed, or
-deleted.
+database; `restored` which runs are copied back, and until when they stay there; `<note>.whole` that they are there.
+Nothing here is ever changed, or deleted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from django.conf import settings
 
 VERSION = 1
 MANIFEST, CLEARED = "manifest.json", "cleared.json"
-RESTORED = "restored"
+RESTORED, WHOLE = "restored", ".whole"
 # What readers look for in each batch, and how its files may be called.
 KINDS = frozenset({"flow_runs", "task_runs", "flow_run_states", "task_run_states", "logs", "artifacts"})
 _FILE_NAME = re.compile(r"\w+\.parquet", re.ASCII)
@@ -75,6 +75,15 @@ class Batch:
         return sum(one.bytes for one in self.files.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Runs that somebody began to copy back at a moment, and until when they stay."""
+
+    restored: datetime
+    until: datetime
+    runs: frozenset[UUID]
+
+
 def is_configured() -> bool:
     return bool(settings.ORION_ARCHIVE_PATH)
 
@@ -85,8 +94,9 @@ class Place:
     def __init__(self, address: str) -> None:
         self.address = without_login(address)
         self.files, self.root = _file_system(address)
-        # Manifests never change, so each is read once.
+        # Manifests and notes never change, so each is read once.
         self._known: dict[str, Batch] = {}
+        self._noted: dict[str, Note] = {}
 
     def url(self, path: str) -> str:
         """The address of a file, for who reads it by fsspec."""
@@ -185,28 +195,51 @@ class Place:
 
     # --- runs that were copied back ---
 
-    def keep(self, runs: Iterable[UUID], *, until: datetime, now: datetime) -> None:
-        """Say that these runs, which were archived before, stay in the database until then."""
-        folder = f"{self.root}/{RESTORED}"
+    def keep(self, runs: Iterable[UUID], *, until: datetime, now: datetime) -> str:
+        """Say that these runs, which were archived before, stay in the database until then, and until they are whole.
+
+        Returns the note, for `mark_whole`.
+        """
+        folder, note = f"{self.root}/{RESTORED}", secrets.token_hex(8)
         self._make_folder(folder)
         said = {"restored": now.isoformat(), "until": until.isoformat(), "runs": [str(one) for one in runs]}
-        self._write(folder, f"{secrets.token_hex(8)}.json", said)
+        self._write(folder, f"{note}.json", said)
+        return note
+
+    def mark_whole(self, note: str, *, now: datetime) -> None:
+        """Say that the runs of a note are in the database with everything below them."""
+        self._write(f"{self.root}/{RESTORED}", f"{note}{WHOLE}", {"whole": now.isoformat()})
 
     def kept(self, now: datetime) -> frozenset[UUID]:
         """Return the runs that stay in the database though they are old. Raises ArchiveUnavailable."""
-        folder, found = f"{self.root}/{RESTORED}", set[UUID]()
+        notes = self._notes()
+        return frozenset().union(*(note.runs for note, _ in notes if note.until > now), _in_part(notes))
+
+    def in_part(self) -> frozenset[UUID]:
+        """Return the runs whose copying back began and did not end. Raises ArchiveUnavailable."""
+        return _in_part(self._notes())
+
+    def restored(self) -> frozenset[UUID]:
+        """Return all runs that were ever copied back. Raises ArchiveUnavailable."""
+        return frozenset().union(*(note.runs for note, _ in self._notes()))
+
+    def _notes(self) -> list[tuple[Note, bool]]:
+        """Notes, the oldest first, and whether their runs are whole."""
+        folder = f"{self.root}/{RESTORED}"
         try:
             self.files.invalidate_cache()
-            paths = self.files.find(folder) if self.files.exists(folder) else []
-            for path in paths:
-                if path.endswith(".json"):
+            paths = set(self.files.find(folder)) if self.files.exists(folder) else set()
+            notes = [path for path in paths if path.endswith(".json")]
+            for path in notes:
+                if path not in self._noted:
                     said = json.loads(self.files.cat_file(path))
-                    if _moment(said["until"]) > now:
-                        found.update(map(UUID, said["runs"]))
+                    runs = frozenset(map(UUID, said["runs"]))
+                    self._noted[path] = Note(_moment(said["restored"]), _moment(said["until"]), runs)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             message = f"{folder} cannot be read ({type(error).__name__}); delete the file that is no list of runs."
             raise ArchiveUnavailable(message) from error
-        return frozenset(found)
+        found = [(self._noted[path], f"{path.removesuffix('.json')}{WHOLE}" in paths) for path in notes]
+        return sorted(found, key=lambda one: (one[0].restored, one[1]))
 
     def _write(self, folder: str, name: str, value: Mapping[str, Any]) -> None:
         """Write a file that is whole or not there."""
@@ -226,6 +259,12 @@ class Place:
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
+
+
+def _in_part(notes: Iterable[tuple[Note, bool]]) -> frozenset[UUID]:
+    """Of each run the newest note counts: it was archived again in between, or is whole since."""
+    is_whole = {run: whole for note, whole in notes for run in note.runs}
+    return frozenset(run for run, whole in is_whole.items() if not whole)
 
 
 _places: dict[str, Place] = {}

@@ -1,8 +1,8 @@
 """Archived runs copied back into the database, where they stay for a while: the archive keeps them as they are.
 
 They are old, so whoever archives or deletes what is old would take them again at once. The archive itself says until
-when they stay (`Place.keep`). Rows are added some at a time, and those that are there are left: killed at any moment,
-it is repeated.
+when they stay (`Place.keep`). Rows are added some at a time, so that nobody waits long, and those that are there are
+left: killed at any moment, it is repeated. Until then what is there stays, as it is not the run.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import router
 from django.db.models import Model
 
 from deployments.archive.place import Batch, Place, place
@@ -21,7 +22,7 @@ from deployments.archive.selectors import query
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import Artifact, Flow, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
 
-ROWS_AT_ONCE = 1_000
+ROWS_AT_ONCE, ROWS_PER_INSERT = 1_000, 100
 # The files below a run, and by what their rows belong to it. Events have a retention of their own.
 _BELOW: tuple[tuple[str, type[Model], str], ...] = (
     ("task_runs", TaskRun, "flow_run_id"),
@@ -43,13 +44,15 @@ def restore_run(run_id: UUID, *, keep: timedelta, now: datetime) -> Counter[str]
     batches.sort(key=lambda batch: batch.written, reverse=True)
     for batch in batches:
         if query(where, [batch], "flow_runs", "SELECT id FROM {files} WHERE id = ?", [run_id]):
-            family = _family(where, batch, [_outermost(where, batch, run_id)])
-            return _restore(where, batch, family, now + keep, now)
+            return _restore(where, batch, _family(where, batch, [run_id]), now + keep, now)
     return Counter()
 
 
 def restore_day(day: date, *, keep: timedelta, now: datetime) -> Counter[str]:
-    """Copy all runs back that were expected on a day (UTC), with what is nested in them. Raises ArchiveUnavailable."""
+    """Copy all runs back that were expected on a day (UTC), with those that they are nested in, and all in those.
+
+    Raises ArchiveUnavailable.
+    """
     where, added = place(), Counter[str]()
     begin = datetime.combine(day, time(), UTC)
     end = begin + timedelta(days=1)
@@ -63,19 +66,28 @@ def restore_day(day: date, *, keep: timedelta, now: datetime) -> Counter[str]:
     return added
 
 
-def _outermost(where: Place, batch: Batch, run_id: UUID) -> UUID:
-    parent = "SELECT parent_task_run_id AS id FROM {files} WHERE id = ? AND parent_task_run_id IS NOT NULL"
-    caller = "SELECT flow_run_id AS id FROM {files} WHERE id = ? AND flow_run_id IS NOT NULL"
-    while tasks := query(where, [batch], "flow_runs", parent, [run_id]):
-        callers = query(where, [batch], "task_runs", caller, [as_id(tasks[0]["id"])])
-        if not callers:
-            break
-        run_id = as_id(callers[0]["id"])
-    return run_id
+def _outermost(where: Place, batch: Batch, runs: Sequence[UUID]) -> list[UUID]:
+    """Those that the runs are nested in at last, as far as the batch has them: the runs themselves, if in none."""
+    parents = "SELECT id, parent_task_run_id AS above FROM {files} WHERE id IN (SELECT unnest(?)) AND above IS NOT NULL"
+    callers = "SELECT id, flow_run_id AS above FROM {files} WHERE id IN (SELECT unnest(?)) AND above IS NOT NULL"
+    level, seen, outermost = set(runs), set[UUID](), set[UUID]()
+    while level:
+        seen |= level
+        task_of = _above(query(where, [batch], "flow_runs", parents, [list(level)]))
+        caller_of = _above(query(where, [batch], "task_runs", callers, [list(task_of.values())])) if task_of else {}
+        above = {run: caller_of[task] for run, task in task_of.items() if task in caller_of}
+        outermost |= level - above.keys()
+        level = set(above.values()) - seen
+    return sorted(outermost)
+
+
+def _above(rows: Sequence[dict[str, Any]]) -> dict[UUID, UUID]:
+    return {as_id(row["id"]): as_id(row["above"]) for row in rows}
 
 
 def _family(where: Place, batch: Batch, runs: Sequence[UUID]) -> list[UUID]:
-    """The runs and those that are nested in them, which are archived together."""
+    """The runs, those that they are nested in, and all that are nested in those, which are archived together."""
+    runs = _outermost(where, batch, runs)
     family = level = list(runs)
     while level:
         called = "SELECT id FROM {files} WHERE flow_run_id IN (SELECT unnest(?))"
@@ -88,13 +100,14 @@ def _family(where: Place, batch: Batch, runs: Sequence[UUID]) -> list[UUID]:
 
 
 def _restore(where: Place, batch: Batch, runs: Sequence[UUID], until: datetime, now: datetime) -> Counter[str]:
-    there = set(FlowRun.objects.filter(pk__in=runs).values_list("pk", flat=True))
+    # Those that somebody began to copy back may lack rows below them.
+    there = set(FlowRun.objects.filter(pk__in=runs).values_list("pk", flat=True)) - where.in_part()
     missing = [id for id in runs if id not in there]
     added: Counter[str] = Counter()
     if not missing:
         return added
     # First, so that nobody takes them again meanwhile.
-    where.keep(missing, until=until, now=now)
+    note = where.keep(missing, until=until, now=now)
     for rows in _rows(where, batch, "flow_runs", "id", missing):
         added["flow runs"] += _add_flow_runs(rows)
     tasks: list[UUID] = []
@@ -103,6 +116,7 @@ def _restore(where: Place, batch: Batch, runs: Sequence[UUID], until: datetime, 
             if model is TaskRun:
                 tasks += [as_id(row["id"]) for row in rows]
             added[str(model._meta.verbose_name_plural)] += _add(model, rows)
+    where.mark_whole(note, now=now)
     return added
 
 
@@ -158,5 +172,12 @@ def _add(model: type[Model], rows: Sequence[dict[str, Any]]) -> int:
 def _inserted(model: type[Model], rows: Sequence[Any]) -> int:
     there = set(model._default_manager.filter(pk__in=[one.pk for one in rows]).values_list("pk", flat=True))
     new = [one for one in rows if one.pk not in there]
-    model._default_manager.bulk_create(new, batch_size=100)
+    for begin in range(0, len(new), ROWS_PER_INSERT):
+        # Raw, as `bulk_create` would say that they were updated now.
+        model._base_manager._insert(  # type: ignore[attr-defined]
+            new[begin : begin + ROWS_PER_INSERT],
+            fields=model._meta.concrete_fields,
+            using=router.db_for_write(model),
+            raw=True,
+        )
     return len(new)

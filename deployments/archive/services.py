@@ -11,8 +11,9 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,7 +23,7 @@ from django.db.models import Model
 
 from deployments.archive.place import ArchiveUnavailable, Batch, Place, place
 from deployments.archive.rows import Column, Writer, add_rows, as_id, columns_of
-from deployments.upkeep.services.retention import RUNS_AT_ONCE, delete_archived, old_families
+from deployments.upkeep.services.retention import RUNS_AT_ONCE, Ages, AskRuns, delete_archived, old_families
 from events.models import Event
 from orionflow.contract.states import TERMINAL
 from runs.models import Artifact, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
@@ -72,7 +73,12 @@ def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
     for batch in target.batches():
         if not batch.is_cleared:
             clear(target, batch, before=before, now=now, deleted=done.deleted)
-    for runs in _batches(before, target.kept(now)):
+    for found in _batches(before, partial(target.kept, now)):
+        # Asked once more: a batch is gathered for a while.
+        kept = target.kept(now)
+        runs = [one for one in found if one not in kept]
+        if not runs:
+            continue
         batch = write(target, runs, now=now)
         done.batches += 1
         done.flow_runs += batch.flow_runs
@@ -85,15 +91,21 @@ def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
 
 
 def count_archivable(*, older_than: timedelta, now: datetime) -> int:
-    return sum(len(family) for family in old_families(before=now - older_than, kept=place().kept(now)))
+    return sum(len(family) for family in old_families(before=now - older_than, kept=partial(place().kept, now)))
 
 
-def kept_runs(now: datetime) -> frozenset[UUID]:
-    """Return runs that were copied back from the archive and stay for now. Raises ArchiveUnavailable."""
-    return place().kept(now) if settings.ORION_ARCHIVE_PATH else frozenset()
+def sparing_restored(ages: Ages, now: datetime) -> Ages:
+    """Add to ages which runs were copied back from the archive: they stay for now, and the files of their results ever.
+
+    What reads these ages raises ArchiveUnavailable.
+    """
+    if not settings.ORION_ARCHIVE_PATH:
+        return ages
+    where = place()
+    return replace(ages, kept=partial(where.kept, now), restored=where.restored)
 
 
-def _batches(before: datetime, kept: frozenset[UUID]) -> Iterator[list[UUID]]:
+def _batches(before: datetime, kept: AskRuns) -> Iterator[list[UUID]]:
     """Whole families, some thousands of runs at a time, those of one day together as far as they fit."""
     batch: list[UUID] = []
     tasks, day = 0, None
@@ -208,7 +220,8 @@ def _own(run: FlowRun) -> list[str]:
 def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, deleted: Counter[str]) -> None:
     """Compare the batch with its manifest, and delete its runs from the database, unless they changed since.
 
-    Whatever the batch says, only those that ended before then: others may write there, too.
+    Whatever the batch says, only those that ended before then: others may write there, too. Runs that were copied back
+    stay for now.
     """
     if flaws := target.flaws(batch):
         raise ArchiveUnavailable(f"{flaws[0]} Nothing of it is deleted from the database.")
@@ -216,8 +229,10 @@ def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, delet
     runs = list(kept["flow_runs"])
     for begin in range(0, len(runs), RUNS_AT_ONCE):
         same = _unchanged(runs[begin : begin + RUNS_AT_ONCE], kept, before)
-        if same:
-            delete_archived(same, now=now, deleted=deleted)
+        # Asked after the rows were read: whoever copies runs back says so before.
+        restored = target.kept(now) if same else frozenset()
+        if gone := [one for one in same if one not in restored]:
+            delete_archived(gone, now=now, deleted=deleted)
     target.mark_cleared(batch, now=now)
 
 

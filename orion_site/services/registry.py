@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from deployments.archive.services import archive_age, archive_runs, kept_runs
+from deployments.archive.services import archive_age, archive_runs, sparing_restored
 from deployments.backfills.services.making import make_runs_of_backfills
 from deployments.blocks.services.known_secrets import learn_secrets
 from deployments.definitions.services.statuses import record_statuses
@@ -191,8 +190,7 @@ def _retain(now: datetime) -> object:
     if (age := archive_age()) is not None:
         # What cannot be archived is not deleted: an archive that is out of reach is an error of this service.
         archive_runs(older_than=min(age, ages.runs or age), now=now)
-        ages = replace(ages, kept=kept_runs(now))
-    return retain(ages=ages, now=now)
+    return retain(ages=sparing_restored(ages, now), now=now)
 
 
 def _clean_up(now: datetime) -> int:

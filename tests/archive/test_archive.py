@@ -8,8 +8,10 @@ import tempfile
 from collections import Counter
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from unittest import mock
+from uuid import uuid4
 
 import pytest
 from django.db import transaction
@@ -18,16 +20,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.archive import place as places
-from deployments.archive import services
+from deployments.archive import restoring, services
 from deployments.archive.place import ArchiveUnavailable, place
 from deployments.archive.restoring import restore_day, restore_run
 from deployments.archive.selectors import Wanted, archived_run, archived_runs
-from deployments.archive.services import archive_runs, count_archivable
+from deployments.archive.services import archive_runs, count_archivable, sparing_restored
 from deployments.upkeep.selectors.invariants import violations
-from deployments.upkeep.services.retention import Ages, purge, retain
+from deployments.upkeep.services.retention import Ages, old_families, purge, retain
 from events.models import Event
 from orchestration.services import propose_flow_run_state, propose_task_run_state
-from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun
+from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun, TaskRunState
 from runs.states.selectors import states_of_task_run, unfolded
 from tests.factories import NOON, make_artifact, make_flow, make_flow_run, make_log, make_state, make_task_run
 from tests.rounds import examples
@@ -390,7 +392,7 @@ def test_a_run_that_is_restored_is_as_it_was_and_stays_for_its_time(asked_for: i
     # Nobody takes it before its time, and then it goes with all that is in it.
     for later, is_there in ((NOON + timedelta(hours=23), True), (NOON + timedelta(hours=25), False)):
         archived(later)
-        retain(ages=Ages(runs=DAY, logs=DAY, archived=True, kept=services.kept_runs(later)), now=later)
+        retain(ages=sparing_restored(Ages(runs=DAY, logs=DAY, archived=True), later), now=later)
         assert FlowRun.objects.filter(pk__in=[outer.pk, inner.pk]).count() == 2 * is_there
         assert TaskRun.objects.count() == 4 * is_there
     assert len(archived_runs(Wanted(), limit=10)) == 3
@@ -439,3 +441,140 @@ def test_who_is_not_in_the_archive_or_is_in_the_database_is_not_restored():
 
     assert restore_run(run.pk, keep=DAY, now=NOON) == Counter()
     assert FlowRun.objects.count() == 1
+
+
+@pytest.mark.parametrize("missing", [TaskRun, Log], ids=lambda model: model.__name__)
+def test_a_restore_that_is_interrupted_is_finished_by_the_next_and_until_then_nobody_takes_it_for_the_run(missing):
+    run = ended()
+    make_artifact(None, flow_run_id=run.pk, now=OLD)
+    before = everything_of(run)
+    archived()
+    with killed_before(missing), pytest.raises(Killed):
+        restore_run(run.pk, keep=DAY, now=NOON)
+
+    # However late: a part of a run would be the newest version in the archive.
+    later = NOON + 2 * DAY
+    assert archived(later).batches == 0
+    retain(ages=sparing_restored(Ages(runs=DAY, logs=DAY, archived=True), later), now=later)
+    restore_run(run.pk, keep=DAY, now=later)
+
+    assert everything_of(run) == before
+    assert violations_found() == []
+    assert archived(later + 2 * DAY).flow_runs == 1
+    assert FlowRun.objects.count() == 0
+
+
+@contextmanager
+def killed_before(model):
+    add = restoring._add
+
+    def killed(one, rows):
+        if one is model:
+            raise Killed
+        return add(one, rows)
+
+    with mock.patch.object(restoring, "_add", killed):
+        yield
+
+
+def test_a_run_that_is_restored_while_somebody_looks_for_old_runs_stays(monkeypatch):
+    monkeypatch.setattr("deployments.upkeep.services.retention.RUNS_AT_ONCE", 1)
+    run = ended()
+    archived()
+    older = ended(OLD - DAY)
+
+    found = old_families(before=NOON - 14 * DAY, kept=partial(place().kept, NOON))
+    assert next(found) == [older.pk]
+    restore_run(run.pk, keep=DAY, now=NOON)
+
+    assert list(found) == []
+
+
+def test_a_batch_whose_rows_were_never_cleared_leaves_a_run_that_is_restored(archive: Path):
+    run = ended()
+    archived()
+    restore_run(run.pk, keep=DAY, now=NOON)
+    for note in archive.rglob("cleared.json"):
+        note.unlink()
+    places._places.clear()
+
+    archived(NOON + timedelta(hours=1))
+
+    assert TaskRun.objects.filter(flow_run=run.pk).count() == 2
+
+
+def test_a_restored_artifact_was_updated_when_it_was():
+    run = ended()
+    artifact = make_artifact(None, flow_run_id=run.pk, now=OLD)
+    tasks = TaskRun.objects.filter(flow_run=run).order_by("pk")
+    before = [fields_of(one) for one in (*FlowRun.objects.filter(pk=run.pk), *tasks, artifact)]
+    archived()
+
+    restore_run(run.pk, keep=DAY, now=NOON)
+
+    artifact = Artifact.objects.get(pk=artifact.pk)
+    assert [fields_of(one) for one in (*FlowRun.objects.filter(pk=run.pk), *tasks.all(), artifact)] == before
+
+
+def test_a_run_of_a_day_comes_back_with_the_run_that_it_is_nested_in():
+    outer = ended(OLD - 2 * DAY)
+    task = TaskRun.objects.filter(flow_run=outer).earliest("pk")
+    inner = ended(OLD, parent_task_run_id=task.pk)
+    archived()
+
+    restore_day(OLD.date(), keep=DAY, now=NOON)
+
+    assert set(FlowRun.objects.values_list("pk", flat=True)) == {outer.pk, inner.pk}
+
+
+@pytest.fixture
+def results(settings, tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    settings.ORION_RESULTS_FOLDERS = [folder]
+    return folder
+
+
+def with_results(run: FlowRun, folder: Path) -> list[Path]:
+    """Files that the last state of a run, and that of a task run of it, name as their results."""
+    run.refresh_from_db()
+    task = make_task_run("RUNNING", flow_run=run, now=OLD)
+    propose_task_run_state(run_id=task.pk, proposed=make_state("COMPLETED"), now=OLD, force=True)
+    task.refresh_from_db()
+    files = []
+    for model, state_id in ((FlowRunState, run.state_id), (TaskRunState, task.state_id)):
+        path = folder / uuid4().hex
+        data = {"type": "reference", "storage": folder.as_uri(), "storage_key": path.name, "serializer_type": "json"}
+        assert model.objects.filter(pk=state_id).update(data=data) == 1
+        path.write_text("[1]")
+        files.append(path)
+    return files
+
+
+def test_who_deletes_a_restored_run_after_its_time_leaves_the_files_that_the_archive_names(
+    results: Path, django_capture_on_commit_callbacks
+):
+    run, other = ended(), ended(NOON - 10 * DAY)
+    files, of_other = with_results(run, results), with_results(other, results)
+    archived()
+    restore_run(run.pk, keep=DAY, now=NOON)
+
+    later = NOON + 2 * DAY
+    with django_capture_on_commit_callbacks(execute=True):
+        retain(ages=sparing_restored(Ages(runs=DAY, logs=DAY, archived=True), later), now=later)
+
+    assert FlowRun.objects.count() == 0
+    assert [file.exists() for file in (*files, *of_other)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("ages", [Ages(DAY, DAY, DAY), Ages(logs=DAY)], ids=["everything", "logs"])
+def test_who_deletes_what_is_old_by_hand_leaves_restored_runs_for_their_time(ages: Ages):
+    run, other = ended(), ended(NOON - 10 * DAY)
+    archived()
+    restore_run(run.pk, keep=DAY, now=NOON)
+    before = everything_of(run)
+
+    purge(ages=sparing_restored(ages, NOON), now=NOON, pause_seconds=0)
+
+    assert everything_of(run) == before
+    assert not Log.objects.filter(flow_run_id=other.pk).exists()

@@ -44,12 +44,17 @@ from runs.models import (
 
 CHUNK = 5000
 RUNS_AT_ONCE = 500
+# So many runs that stay are named in a statement; with more of them, the logs of all runs that are there stay.
+MOST_NAMED = 5_000
 # At most; a chunk that took less is followed by a pause as long as itself, so that writers have half of the time.
 PAUSE_SECONDS = 0.05
 _OVER = in_order(TERMINAL)
 
 Rows = QuerySet[Any, Any]
 RemoveResults = Callable[[Sequence[UUID]], None]
+# Which runs: asked again and again, as they change meanwhile.
+AskRuns = Callable[[], frozenset[UUID]]
+_no_runs: AskRuns = frozenset
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,10 @@ class Ages:
     events: timedelta | None = None
     # Whether runs are archived, so that the logs of those that are there wait and go with them.
     archived: bool = False
-    # Runs that were copied back from the archive, and stay however old they are.
-    kept: frozenset[UUID] = frozenset()
+    # Runs that were copied back from the archive, and stay with their logs however old they are.
+    kept: AskRuns = _no_runs
+    # Runs that were ever copied back: the archive names the files of their results.
+    restored: AskRuns = _no_runs
 
 
 def purge(*, ages: Ages, now: datetime, pause_seconds: float = PAUSE_SECONDS) -> Counter[str]:
@@ -115,7 +122,7 @@ def _steps(
     """Delete some thousands of rows at a time, oldest families of runs first."""
     if ages.runs is not None:
         for family in old_families(before=now - ages.runs, kept=ages.kept):
-            _delete_runs(family, now, deleted, pause_seconds)
+            _delete_runs(family, now, deleted, pause_seconds, *_removers(ages.restored()))
             yield
         yield from _chunks(_left_by_caches(now - ages.runs), deleted, pause_seconds)
         # They go with the last of their runs, and nobody counts them.
@@ -155,7 +162,7 @@ def _kind(model: type[Model]) -> str:
 # --- what is old -----------------------------------------------------------------------------------------------------
 
 
-def old_families(*, before: datetime, kept: frozenset[UUID] = frozenset()) -> Iterator[list[UUID]]:
+def old_families(*, before: datetime, kept: AskRuns = _no_runs) -> Iterator[list[UUID]]:
     """Runs that ended before then, some at a time, each together with all that is nested in it: the inner ones first.
 
     Left out with all its family is a run in which something is nested that is open, or has ended later, or is kept.
@@ -164,7 +171,7 @@ def old_families(*, before: datetime, kept: frozenset[UUID] = frozenset()) -> It
     after: tuple[datetime, UUID] | None = None
     while page := list(_page(ended, after)):
         after = page[-1][:2]
-        if family := _with_nested([root for root in _roots_of(page) if root not in kept], before, kept):
+        if family := _with_nested(_roots_of(page), before, kept):
             yield family
 
 
@@ -189,7 +196,7 @@ def _page(ended: QuerySet[FlowRun, Any], after: tuple[datetime, UUID] | None) ->
     return in_order[:RUNS_AT_ONCE]
 
 
-def _with_nested(roots: Sequence[UUID], before: datetime, kept: frozenset[UUID]) -> list[UUID]:
+def _with_nested(roots: Sequence[UUID], before: datetime, kept: AskRuns) -> list[UUID]:
     families = {root: [root] for root in roots}
     root_of = {root: root for root in roots}
     level = list(roots)
@@ -200,11 +207,14 @@ def _with_nested(roots: Sequence[UUID], before: datetime, kept: frozenset[UUID])
         for run_id, parent_id, state_type, since in children:
             root = root_of[run_id] = root_of[parent_id]
             level.append(run_id)
-            if root in families and state_type in _OVER and since < before and run_id not in kept:
+            if root in families and state_type in _OVER and since < before:
                 families[root].append(run_id)
             else:
                 families.pop(root, None)
-    return [run_id for family in families.values() for run_id in reversed(family)]
+    # Asked after the rows were read: whoever copies runs back says so before.
+    stay = kept() if families else frozenset()
+    whole = [family for family in families.values() if stay.isdisjoint(family)]
+    return [run_id for family in whole for run_id in reversed(family)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +235,9 @@ def _by_day(ages: Ages, now: datetime) -> Iterator[OldDays]:
     # What its maker dates later than its id says stays until it is that old.
     if ages.logs is not None:
         before = now - ages.logs
-        open_only = "" if ages.archived else " WHERE r.state_type = ANY(%s)"
+        open_only = "" if ages.archived else " WHERE r.state_type = ANY(%s) OR r.id = ANY(%s)"
         of_runs = f"SELECT one.id FROM runs_flowrun r JOIN {{part}} one ON one.flow_run_id = r.id{open_only}"
-        params = (before,) if ages.archived else (before, UNFINISHED_TYPES)
+        params = (before,) if ages.archived else (before, UNFINISHED_TYPES, list(ages.kept()))
         yield OldDays(Log, before, f"SELECT one.id FROM {{part}} one WHERE one.timestamp >= %s UNION {of_runs}", params)
     if ages.events is not None:
         before = now - ages.events
@@ -237,7 +247,10 @@ def _by_day(ages: Ages, now: datetime) -> Iterator[OldDays]:
 def _needed_by(ages: Ages) -> Rows:
     """Return the run for which a log line stays."""
     of_line = FlowRun.objects.filter(pk=OuterRef("flow_run_id"))
-    return of_line if ages.archived else of_line.filter(state_type__in=UNFINISHED_TYPES)
+    kept = frozenset() if ages.archived else ages.kept()
+    if ages.archived or len(kept) > MOST_NAMED:
+        return of_line
+    return of_line.filter(Q(state_type__in=UNFINISHED_TYPES) | Q(pk__in=kept))
 
 
 def _by_age(ages: Ages, now: datetime, beside_days: Callable[[str], Q] = _every_row) -> Iterator[Rows]:
@@ -325,6 +338,19 @@ def delete_archived(family: Sequence[UUID], *, now: datetime, deleted: Counter[s
 
 def _keep_results(runs: Sequence[UUID]) -> None:
     pass
+
+
+def _removers(restored: frozenset[UUID]) -> tuple[RemoveResults, RemoveResults]:
+    """What removes the results of task runs and of flow runs, but for those of runs that the archive has."""
+
+    def of_task_runs(ids: Sequence[UUID]) -> None:
+        owners = TaskRun.objects.filter(pk__in=ids).values_list("pk", "flow_run_id")
+        remove_results_of_task_runs([id for id, owner in owners if owner not in restored])
+
+    def of_flow_runs(ids: Sequence[UUID]) -> None:
+        remove_results_of_flow_runs([id for id in ids if id not in restored])
+
+    return (of_task_runs, of_flow_runs) if restored else (remove_results_of_task_runs, remove_results_of_flow_runs)
 
 
 def _let_others_write(began: float, longest: float) -> None:
