@@ -8,6 +8,7 @@ from datetime import timedelta
 import click
 
 from orion_site.database.commands import ask_first, django_ready
+from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.times import read_period
 
 
@@ -19,6 +20,8 @@ from orionflow.cli.times import read_period
 def purge(older_than: str, dry_run: bool, yes: bool, output: str) -> None:
     """Delete finished runs with everything below them, logs and events that are older than a period.
 
+    Runs that were restored from the archive stay for their time.
+
     Example: orion database purge --older-than 30d --dry-run
     """
     age = read_period(older_than)
@@ -27,18 +30,24 @@ def purge(older_than: str, dry_run: bool, yes: bool, output: str) -> None:
     with django_ready():
         from django.utils import timezone
 
+        from deployments.archive.place import ArchiveUnavailable
+        from deployments.archive.services import sparing_restored
         from deployments.upkeep.services import retention
         from orion_site.audit.entrances import record_command
         from orion_site.database.lifecycle import place
 
-        ages, now = retention.Ages(age, age, age), timezone.now()
-        if dry_run:
-            counts = retention.count_purgeable(ages=ages, now=now)
-        else:
-            if not yes:
-                ask_first(f"Delete what is older than {older_than} in {place()}?")
-            record_command("database.purge", "PurgeDatabase", {"older_than": older_than})
-            counts = retention.purge(ages=ages, now=now)
+        now = timezone.now()
+        try:
+            ages = sparing_restored(retention.Ages(age, age, age), now)
+            if dry_run:
+                counts = retention.count_purgeable(ages=ages, now=now)
+            else:
+                if not yes:
+                    ask_first(f"Delete what is older than {older_than} in {place()}?")
+                record_command("database.purge", "PurgeDatabase", {"older_than": older_than})
+                counts = retention.purge(ages=ages, now=now)
+        except ArchiveUnavailable as error:
+            raise CommandFailed(ExitCode.FAILED, str(error)) from error
     _print_counts(dict(+counts), output, "would be deleted" if dry_run else "deleted")
 
 

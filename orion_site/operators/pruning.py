@@ -15,6 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
+from deployments.archive.place import ArchiveUnavailable
+from deployments.archive.services import sparing_restored
 from deployments.upkeep.services.retention import Ages, old_rows, purge_for
 from orchestration.database_clock import current_time
 from runs.pages.selectors.keyset import COUNT_CAP, capped_counts
@@ -31,7 +33,10 @@ def _days(label: str, help_text: str) -> forms.IntegerField:
 class PruneForm(forms.Form):
     """Ages in days; what is left empty is kept."""
 
-    runs = _days("Runs that ended more days ago than", "With their task runs, logs and artifacts.")
+    runs = _days(
+        "Runs that ended more days ago than",
+        "With their task runs, logs and artifacts. Those that were restored from the archive stay for their time.",
+    )
     logs = _days("Log lines older than so many days", "Those of open runs stay.")
     events = _days("Events older than so many days", "")
 
@@ -48,7 +53,10 @@ def prune(site: AdminSite, request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         ages = _ages(form.cleaned_data)
         if "confirmed" in request.POST:
-            _delete(request, ages, form.cleaned_data)
+            try:
+                _delete(request, ages, form.cleaned_data)
+            except ArchiveUnavailable as error:
+                messages.error(request, str(error))
             return redirect("admin:prune")
         rows = old_rows(ages=ages, now=current_time())
         counts = capped_counts([one.order_by() for one in rows], COUNT_CAP)
@@ -76,7 +84,8 @@ def _ages(days: Mapping[str, int | None]) -> Ages:
 
 
 def _delete(request: HttpRequest, ages: Ages, days: Mapping[str, int | None]) -> None:
-    deleted, is_all = purge_for(seconds=SECONDS, ages=ages, now=current_time())
+    now = current_time()
+    deleted, is_all = purge_for(seconds=SECONDS, ages=sparing_restored(ages, now), now=now)
     counts = ", ".join(f"{number:,} {kind}" for kind, number in sorted((+deleted).items()))
     asked = ", ".join(f"{name} over {number} days" for name, number in days.items() if number)
     LogEntry.objects.create(

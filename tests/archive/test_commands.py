@@ -75,12 +75,14 @@ def test_runs_are_restored_by_their_ids_or_by_their_day(tmp_path: Path):
     after_one = len(ids_in(tmp_path))
     by_day = said(tmp_path, "restore", "--day", day["day"], "--keep", "1d", **where)
     moved = said(tmp_path, "run", "--older-than", "0.001s", "--yes", **where)
+    purged = orion(tmp_path, "database", "purge", "--older-than", "0.001s", "--yes", "-o", "json", **where)
     both, none = (orion(tmp_path, "archive", "restore", *words, **where) for words in ([one, "--day", "x"], []))
 
     assert (by_id["added"]["flow runs"], by_id["added"]["task runs"], after_one) == (1, 2, 1)
     assert by_day["added"]["flow runs"] == 2
     # What was restored is left alone.
     assert (moved["flow_runs"], len(ids_in(tmp_path))) == (0, 3)
+    assert "flow runs" not in json.loads(purged.stdout)
     assert both.returncode == none.returncode == 2
 
 

@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 
 from deployments.archive import place as places
+from deployments.archive.restoring import restore_run
 from deployments.archive.selectors import Wanted, archived_run, archived_runs
 from deployments.archive.services import archive_runs, write
 from deployments.models import Deployment
@@ -171,3 +172,20 @@ def test_who_sees_in_part_sees_in_part():
     assert seen(tag={"nothing"}) == set()
     assert seen(run={str(own.pk)}) == set()
     assert {one.id for one in archived_runs(Wanted(), limit=10)} == {own.pk, nested.pk, other.pk, tagged.pk}
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["read", "unreadable"])
+def test_the_admin_leaves_restored_runs_and_deletes_nothing_while_the_archive_cannot_say_which(
+    browser: Client, archive: Path, is_read: bool
+):
+    run, other = ended(), ended(at=NOON - 10 * DAY)
+    archived()
+    restore_run(run.pk, keep=3650 * DAY, now=NOON)
+    if not is_read:
+        (archive / "restored" / "odd.json").write_text("?")
+
+    answer = browser.post("/admin/prune/", {"runs": "5", "confirmed": "yes"}, follow=True)
+
+    assert FlowRun.objects.filter(pk=run.pk).exists()
+    assert FlowRun.objects.filter(pk=other.pk).exists() is not is_read
+    assert ("cannot be read" in answer.content.decode()) is not is_read

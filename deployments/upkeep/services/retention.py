@@ -341,7 +341,7 @@ def _keep_results(runs: Sequence[UUID]) -> None:
 
 
 def _removers(restored: frozenset[UUID]) -> tuple[RemoveResults, RemoveResults]:
-    """What removes the results of task runs and of flow runs, but for those of runs that the archive has."""
+    """Return who removes results of task runs, and of flow runs, but for those of runs that the archive has."""
 
     def of_task_runs(ids: Sequence[UUID]) -> None:
         owners = TaskRun.objects.filter(pk__in=ids).values_list("pk", "flow_run_id")
