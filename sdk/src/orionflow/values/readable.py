@@ -61,9 +61,11 @@ def _model(model: Any) -> Any:
     fields = {name: readable(part) for name, part in _fields_of(model).items()}
     # A root model is its content.
     by_name = fields["root"] if fields.keys() == {"root"} else _named(kind, fields)
-    found = [_is_read(model, written) for written in (model, by_name)]
-    if True in found:
-        return (model, by_name)[found.index(True)]
+    found = []
+    for written in (model, by_name):
+        if same := _is_read(model, written):
+            return written
+        found.append(same)
     if False in found:
         raise UnserializableError(f"A {kind.__name__} cannot be handed over: its JSON is read as another one.")
     return model
@@ -75,7 +77,8 @@ def _is_read(model: Any, written: Any) -> bool | None:
 
     try:
         read = type(model).__pydantic_validator__.validate_json(to_json(written, inf_nan_mode="strings"))
-        return _content(read) == _content(model)
+        # Private attributes and numbers that are none differ where the fields say the same.
+        return read == model or _content(read) == _content(model)
     except Exception:
         # Also what a validator or a serializer of the user's raises.
         return None
