@@ -28,9 +28,9 @@ class Program:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_"))}
         return {**kept, "ORION_HOME": str(self.home), "PYTHONUNBUFFERED": "1", **more}
 
-    def start(self, **environment: str) -> subprocess.Popen[str]:
+    def start(self, words: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
         self.process = warm.Popen(
-            [sys.executable, str(self.file)],
+            [sys.executable, str(self.file), *words],
             env=self.environment(**environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,118 @@ def test_runs_end_with_the_terminal_of_their_program(which: str, tmp_path: Path)
     name, message = program.flow_run()
     assert (name, "SIGHUP: its terminal was closed" in message) == ("Crashed", True), message
     assert {state for _, state in program.task_runs()} == {"Crashed"}
+
+
+TOLD_TWICE = """
+import asyncio, sys, time
+from orionflow import flow, task
+
+@task
+def blocks():
+    time.sleep(60)
+
+@task
+async def waits():
+    await asyncio.sleep(60)
+
+@flow
+def submits():
+    tasks = [blocks.submit() for _ in range(3)]
+    print("ready", flush=True)
+    tasks[0].result()
+
+@flow
+async def gathers():
+    asyncio.get_running_loop().call_later(0.5, print, "ready")
+    await asyncio.gather(waits(), waits(), waits())
+
+asyncio.run(gathers()) if sys.argv[1] == "gathers" else submits()
+"""
+
+
+@pytest.mark.parametrize(("which", "pause"), in_turn(["submits", "gathers"], [0.02, 0.0003]))
+def test_runs_end_though_a_shell_says_again_that_the_terminal_is_closed(which: str, pause: float, tmp_path: Path):
+    program = Program(tmp_path, TOLD_TWICE)
+
+    with program.start(words=(which,)) as process:
+        program.wait_for_output("ready")
+        process.send_signal(signal.SIGHUP)
+        time.sleep(pause)
+        process.send_signal(signal.SIGHUP)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == -signal.SIGHUP
+    assert program.flow_run()[0] == "Crashed", said
+    assert {state for _, state in program.task_runs()} == {"Crashed"}, said
+
+
+IN_ANSWER = """
+import asyncio, sys, time
+from orionflow import flow, task
+
+@task(retries=3)
+def blocks():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        raise ValueError("not now")
+
+@task(retries=3)
+async def waits():
+    try:
+        print("ready", flush=True)
+        await asyncio.sleep(60)
+    finally:
+        raise ValueError("not now")
+
+@flow
+def calls():
+    blocks()
+
+@flow
+async def awaits():
+    await waits()
+
+asyncio.run(awaits()) if sys.argv[1] == "awaits" else calls()
+"""
+
+
+@pytest.mark.parametrize(("which", "number"), in_turn(["calls", "awaits"], [signal.SIGTERM, signal.SIGHUP]))
+def test_run_that_fails_when_it_is_told_to_end_ends_by_that(which: str, number: int, tmp_path: Path):
+    program = Program(tmp_path, IN_ANSWER)
+
+    with program.start(words=(which,)) as process:
+        program.wait_for_output("ready")
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == -number
+    name, message = program.flow_run()
+    assert (name, signal.Signals(number).name in message) == ("Crashed", True), said
+    assert {state for _, state in program.task_runs()} == {"Crashed"}, said
+    assert "ValueError: not now" in said
+
+
+WITHOUT_STDERR = """
+import sys
+from orionflow import flow, get_run_logger
+
+@flow
+def says():
+    sys.stderr.close()
+    get_run_logger().warning("Nobody reads this.")
+
+says()
+"""
+
+
+def test_line_that_nobody_can_read_fails_no_run(tmp_path: Path):
+    program = Program(tmp_path, WITHOUT_STDERR)
+
+    program.run(PATIENCE_SECONDS)
+
+    assert program.flow_run()[0] == "Completed"
 
 
 ELSEWHERE = """

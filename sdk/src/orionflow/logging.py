@@ -10,7 +10,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from copy import copy
 from datetime import UTC, datetime
@@ -164,6 +164,11 @@ class ConsoleHandler(logging.StreamHandler[Any]):
             return
         self.stream = sys.stderr
         super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        # A stream that is closed takes no word about that either, and no run fails by it.
+        with suppress(Exception):
+            super().handleError(record)
 
 
 class ApiHandler(logging.Handler):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import time
 
 from orionflow.attempt import why_asked_to_end
 from orionflow.engine.commands import CancelRequested, Stopped
@@ -24,12 +26,31 @@ def note_keyboard(came: bool) -> None:
 
 
 _signal = "SIGTERM"
+_is_told = _hears_of_terminal = False
+# Writing to a closed terminal fails before the signal comes, which a shell may have to pass on.
+UNTIL_TOLD = 1.0
+POLL_SECONDS = 0.005
 
 
 def note_signal(name: str) -> None:
     """Remember which signal told the process to end; a cancelled coroutine does not say so."""
-    global _signal
-    _signal = TERMINAL_CLOSED if name == "SIGHUP" else name
+    global _signal, _is_told
+    _signal, _is_told = TERMINAL_CLOSED if name == "SIGHUP" else name, True
+
+
+def note_handlers(hears_of_terminal: bool) -> None:
+    """Signals are heard from now on, or no longer; none has come."""
+    global _hears_of_terminal, _is_told
+    _hears_of_terminal, _is_told = hears_of_terminal, False
+
+
+def is_told_to_end(error: Exception) -> bool:
+    """Whether a run that fails by this error does so in a process that was told to end, and so ends by that."""
+    if isinstance(error, OSError) and error.errno == errno.EIO and _hears_of_terminal:
+        until = time.monotonic() + UNTIL_TOLD
+        while not _is_told and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+    return _is_told
 
 
 class Terminated(BaseException):

@@ -13,7 +13,15 @@ from types import FrameType
 from typing import Any
 
 from orionflow.engine.children import end_roots_in_threads
-from orionflow.engine.crashes import CTRL_C, SIGTERM_CAME, Terminated, note_keyboard, note_signal, reason_of
+from orionflow.engine.crashes import (
+    CTRL_C,
+    SIGTERM_CAME,
+    Terminated,
+    note_handlers,
+    note_keyboard,
+    note_signal,
+    reason_of,
+)
 from orionflow.engine.event_loops import is_held_up
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption
 from orionflow.engine.lost_signals import LostSignals
@@ -22,8 +30,9 @@ from orionflow.engine.lost_signals import LostSignals
 UNTIL_RAISED = 2.0
 # So long may a run take to report its end.
 UNTIL_KILLED = 7.0
-# The second comes when the terminal of a program is closed; `nohup` has it ignored.
-TOLD_TO_END = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+# It comes when the terminal of a program is closed, and twice where a shell passes it on; `nohup` has it ignored.
+HUNG_UP: int | None = getattr(signal, "SIGHUP", None)
+TOLD_TO_END: tuple[int, ...] = (signal.SIGTERM, *([] if HUNG_UP is None else [HUNG_UP]))
 ASKED_IN_VAIN = Reason("The process of the run was told to end, did not, and was killed.")
 
 
@@ -81,6 +90,8 @@ class _Signals:
         # The signal that told the process to end, if one did.
         self._told_by: int | None = None
         self._is_postponed: set[int] = set()
+        # What this process sends itself, to be raised where the same from outside says nothing new.
+        self._own: set[int] = set()
         self._lost = self._listener()
 
     def _listener(self) -> LostSignals:
@@ -103,6 +114,7 @@ class _Signals:
         handler = signal.getsignal(signal.SIGINT)
         if handler is signal.default_int_handler or _is_of_asyncio(handler):
             self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
+        note_handlers(hears_of_terminal=HUNG_UP in self._before)
         if self._before:
             self._lost.listen()
 
@@ -114,20 +126,31 @@ class _Signals:
         self._have_ended.set()
         note_keyboard(False)
         self._insists.clear()
+        self._own.clear()
         self._lost.stop()
+        told_by, self._told_by = self._told_by, None
         while self._before:
             number, handler = self._before.popitem()
-            signal.signal(number, handler)
-        told_by, self._told_by = self._told_by, None
+            # Coming again, it must not cut off the ends of other runs.
+            waits = told_by is not None and number == HUNG_UP
+            signal.signal(number, signal.SIG_IGN if waits else handler)
         if told_by is not None:
             end_roots_in_threads(reason_of(Terminated()))
+            # As it was before the runs.
+            signal.signal(told_by, signal.SIG_DFL)
             os.kill(os.getpid(), told_by)
+        note_handlers(hears_of_terminal=False)
         # The program has it now, as if it had come after the run.
         self._send_postponed(signal.SIGINT)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self._lost.handled(number)
-        again, self._told_by = self._told_by is not None, number
+        again = self._told_by is not None
+        is_own = number in self._own
+        self._own.discard(number)
+        if again and number == HUNG_UP and not is_own:
+            return
+        self._told_by = number
         note_signal(signal.Signals(number).name)
         self._insist(number)
         raises = again
@@ -172,6 +195,7 @@ class _Signals:
         # The timer and the end of the run may both come to it.
         with suppress(KeyError):
             self._is_postponed.remove(number)
+            self._own.add(number)
             os.kill(os.getpid(), number)
 
     def _insist(self, number: int) -> None:
@@ -185,6 +209,7 @@ class _Signals:
             return
         # Not once one of them reports its end: an exception in the loop would cut that off, and the others with it.
         if not _ending and not any(root.is_ending() for root in list(self._roots)):
+            self._own.add(number)
             os.kill(os.getpid(), number)
         if not self._have_ended.wait(UNTIL_KILLED - UNTIL_RAISED):
             # They took notice of nothing, as code may that catches every exception.
