@@ -15,7 +15,7 @@ import pytest
 from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop
 from orionflow.agent.guard import Guard
 from orionflow.agent.infrastructure import End
-from orionflow.agent.launching import Launcher
+from orionflow.agent.launching import Launcher, environment_of_runs
 from orionflow.agent.stopping import Stopping
 from orionflow.agent.zygote import Lines, Zygote
 from orionflow.contract.agents import ClaimedRun
@@ -83,6 +83,31 @@ def test_waiting_process_that_somebody_signals_costs_no_run(launched: Launched, 
 
     eventually(lambda: launched.ends, lambda: launched.pids)
     assert launched.ends == {"run:1": 0}
+
+
+SERVERS = {
+    "a password of tests": {"ORION_TEST_POSTGRES_PASSWORD": "postgres"},
+    "a folder": {"ORION_SERVER_TLS_KEY": "/usr/lib"},
+    "a key": {"ORION_SECRET_KEY": "/usr/lib/postgresql"},
+}
+
+
+@pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
+def test_runs_have_what_every_program_needs_whatever_the_server_has(server: dict[str, str]):
+    usual = {"PATH": "/usr/lib/postgresql/16/bin:/usr/bin", "HOME": "/usr/lib/postgresql", "LC_ALL": "postgres"}
+
+    assert environment_of_runs(usual | server) == usual
+
+
+@pytest.mark.parametrize("name", ["ORION_TEST_PASSWORD", "ORION_SECRET_KEY"])
+def test_runs_see_no_copy_of_a_secret_whatever_its_name(name: str):
+    copies = {"COPY": "p@ss-word", "URL": "postgresql://user:p%40ss-word@host/db", "BROKEN": "http://[p@ss-word"}
+    shown = {"OTHER": "a word", "MORE": "http://[", "NOTES": "p@ss"}
+
+    seen = environment_of_runs({name: "p@ss-word", **copies, **shown})
+
+    expected = shown if name == "ORION_SECRET_KEY" else shown | {"BROKEN": copies["BROKEN"]}
+    assert seen == expected
 
 
 def test_run_that_is_lost_before_its_process_starts_is_killed_all_the_same(launched: Launched):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from orionflow.agent.containment import kill_group
 from orionflow.agent.infrastructure import End, Survivor
@@ -25,8 +25,22 @@ from orionflow.settings import PREFIX, environment_name, settings_table
 # The broker belongs to agents and task workers: whoever reaches it can send them work. Runs speak for themselves by a
 # token. The address, which may have a key in it, comes with each of them.
 WITHHELD_FROM_RUNS = frozenset({"broker_url", "api_key", "api_url"})
-# What is in Orion's own variables with such names is in no other variable either.
-SECRETS = ("KEY", "KEYS", "SECRET", "PASSWORD", "TOKEN", "BROKER_URL", "DATABASE_URL", "REPLICA_URL")
+# What is in these is in no other variable either, not even as a part of it.
+SECRETS = frozenset(
+    {
+        "ORION_API_KEY",
+        "ORION_BROKER_URL",
+        "ORION_DATABASE_URL",
+        "ORION_DATABASE_REPLICA_URL",
+        "ORION_ENCRYPTION_KEYS",
+        "ORION_OIDC_CLIENT_SECRET",
+        "ORION_SECRET_KEY",
+    }
+)
+# Variables of Orion with such names may hold anything: no other one has the same value, or it as a password.
+LIKE_SECRETS = ("KEY", "KEYS", "SECRET", "PASSWORD", "TOKEN", "BROKER_URL", "DATABASE_URL", "REPLICA_URL")
+# No process works without these.
+NEEDED = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "USER", "VIRTUAL_ENV"})
 LEAST_SECRET = 8
 API_URL, API_KEY = "ORION_API_URL", "ORION_API_KEY"
 OF_PREFECT = frozenset({"PREFECT_API_KEY", "PREFECT_API_DATABASE_CONNECTION_URL"})
@@ -178,9 +192,32 @@ def environment_of_runs(
     given = os.environ if environment is None else environment
     allowed = {environment_name(one.name) for one in settings_table() if one.name not in withheld}
     names = {name for name in given if name not in OF_PREFECT and (not name.startswith(PREFIX) or name in allowed)}
-    own = {given[name] for name in given.keys() - names if name.startswith(PREFIX) and name.endswith(SECRETS)}
-    hidden = [one for one in own if len(one) >= LEAST_SECRET]
-    return {name: given[name] for name in given if name in names and not any(one in given[name] for one in hidden)}
+    own = {name: given[name] for name in given.keys() - names if name.startswith(PREFIX)}
+    secrets = {name: value for name, value in own.items() if len(value) >= LEAST_SECRET and not _is_path(value)}
+    parts = [value for name, value in secrets.items() if name in SECRETS]
+    wholes = {value for name, value in secrets.items() if name.endswith(LIKE_SECRETS)}
+
+    def tells(value: str) -> bool:
+        return any(one in value for one in parts) or value in wholes or _password_in(value) in wholes
+
+    return {name: given[name] for name in given if name in names and (_is_needed(name) or not tells(given[name]))}
+
+
+def _is_needed(name: str) -> bool:
+    return name in NEEDED or name.startswith("LC_")
+
+
+def _is_path(value: str) -> bool:
+    """Whether a value says where a secret is, and is none."""
+    return value.startswith(("/", "~", "./", "../")) and os.path.exists(os.path.expanduser(value))
+
+
+def _password_in(value: str) -> str | None:
+    try:
+        password = urlsplit(value).password
+    except ValueError:
+        return None
+    return None if password is None else unquote(password)
 
 
 def withhold_from_this_process() -> None:
