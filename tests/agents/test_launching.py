@@ -20,7 +20,7 @@ from orionflow.agent.stopping import Stopping
 from orionflow.agent.zygote import Lines, Zygote
 from orionflow.contract.agents import ClaimedRun
 from orionflow.contract.runs import FlowRun
-from tests.agents.running import below, eventually, name_of
+from tests.agents.running import below, eventually, is_alive, is_stopped, name_of
 
 # Another program instead of a run: it gets its order on stdin, and sleeps over it.
 SLEEP = {"command": ["sleep", "60"], "env": {}, "limits": {}}
@@ -83,6 +83,48 @@ def test_waiting_process_that_somebody_signals_costs_no_run(launched: Launched, 
 
     eventually(lambda: launched.ends, lambda: launched.pids)
     assert launched.ends == {"run:1": 0}
+
+
+def test_waiting_process_that_stands_still_gets_no_order(launched: Launched):
+    eventually(waiting_process)
+    waiting = waiting_process() or 0
+    os.kill(waiting, signal.SIGSTOP)
+    eventually(lambda: is_stopped(waiting))
+
+    # It would fit into the socket, and lie there.
+    launched.launcher.start("run:1", SLEEP | {"command": ["true"]})
+
+    eventually(lambda: launched.ends, lambda: launched.pids)
+    assert launched.ends == {"run:1": 0}
+    assert launched.pids["run:1"] != waiting
+    eventually(lambda: not is_alive(waiting))
+
+
+def test_waiting_process_that_was_stopped_and_goes_on_gets_the_order(launched: Launched):
+    eventually(waiting_process)
+    waiting = waiting_process() or 0
+    os.kill(waiting, signal.SIGSTOP)
+    eventually(lambda: is_stopped(waiting))
+    os.kill(waiting, signal.SIGCONT)
+    eventually(lambda: not is_stopped(waiting))
+
+    launched.launcher.start("run:1", SLEEP | {"command": ["true"]})
+
+    eventually(lambda: launched.ends, lambda: launched.pids)
+    assert (launched.ends, launched.pids) == ({"run:1": 0}, {"run:1": waiting})
+
+
+def test_waiting_process_that_is_interrupted_leaves_quietly(capfd: pytest.CaptureFixture[str]):
+    # Started here, so that what it says is captured here.
+    launched = Launched()
+    eventually(waiting_process)
+    waiting = waiting_process() or 0
+
+    os.kill(waiting, signal.SIGINT)
+
+    eventually(lambda: not is_alive(waiting))
+    launched.launcher.close()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 SERVERS = {

@@ -71,8 +71,10 @@ class Spare:
     channel: socket.socket
 
     def take(self, message: Message) -> bool:
-        """Whether it got the order."""
+        """Whether it got the order. One that stands still gets none: it would not begin."""
         with self.channel:
+            if _stands_still(self.pid):
+                return False
             try:
                 send_line(self.channel, message)
             except OSError:
@@ -134,7 +136,7 @@ class Zygote:
         if spare is None:
             return self._fork(key, message)
         if not spare.take(message):
-            # Somebody killed it a moment ago.
+            # Somebody killed or stopped it a moment ago.
             kill_group(spare.pid)
             os.waitpid(spare.pid, 0)
             self._guard.remove(spare.pid)
@@ -168,8 +170,11 @@ class Zygote:
 
     def _order_of_spare(self, channel: socket.socket) -> Message:
         with channel:
-            # It ends with the launcher, whatever the kernel does about that.
-            message = next(iter(Lines(channel)), None)
+            # It ends with the launcher, whatever the kernel does about that. It has no run that Ctrl-C could end.
+            try:
+                message = next(iter(Lines(channel)), None)
+            except KeyboardInterrupt:
+                message = None
         if message is None:
             os._exit(0)
         return self._begin(message)
@@ -249,6 +254,15 @@ def _signal(pid: int, number: int) -> None:
         except ProcessLookupError:
             # It was forked a moment ago, and has no group yet.
             os.kill(pid, number)
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether a child of this process is stopped; how it ends is left to be read."""
+    if not hasattr(os, "waitid"):
+        return False
+    with suppress(ChildProcessError):
+        return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    return False
 
 
 def _reaped(pid: int) -> int | None:
