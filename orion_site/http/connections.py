@@ -155,7 +155,7 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         self._stop()
         self.transport.abortConnection()
         # At once: with the descriptors of a hundred that are accepted in one turn none would be left for the last.
-        self.transport.connectionLost(Failure(ConnectionAborted()))
+        self.transport.connectionLost(Failure(ConnectionAborted()))  # type: ignore[no-untyped-call]
 
     def _start(self, seconds: float) -> None:
         self._stop()
