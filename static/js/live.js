@@ -183,7 +183,9 @@
   function putIn(fresh) {
     const part = document.getElementById(fresh.id);
     if (!part) return null;
-    if ("liveStill" in part.dataset && isTouched(part)) {
+    // One that was empty would push down what is pointed at, where a page is too short to be scrolled by as much.
+    const pushes = !part.childElementCount && fresh.childElementCount > 0 && pointedAt()?.closest("[data-live]");
+    if ("liveStill" in part.dataset && (isTouched(part) || pushes)) {
       const state = stateOf(part);
       state.fresh = fresh;
       clearTimeout(state.waits);

@@ -133,6 +133,26 @@ def test_rows_do_not_move_under_the_pointer(page: Page, server: RunningServer):
     expect(page.get_by_role("button", name=re.compile("show"))).to_have_count(0)
 
 
+def test_a_plot_that_appears_waits_until_no_row_is_pointed_at(page: Page, server: RunningServer):
+    flow = post(server, "/flows/", name="plotted")["id"]
+    runs = [post(server, "/flow_runs/", flow_id=flow, name=f"plotted-{n}")["id"] for n in range(5)]
+    for run in runs[:4]:
+        move(server, "flow_runs", run, "RUNNING")
+    show(page, server, "/runs?flow=plotted")
+    row = page.locator(f"#run-{runs[4]}")
+    row.hover()
+    before = row.bounding_box()
+
+    move(server, "flow_runs", runs[4], "RUNNING")
+
+    expect(row).to_contain_text("Running", timeout=PATIENCE)
+    # The plot came with the row, and is tried again every 300 ms.
+    page.wait_for_timeout(1000)
+    assert row.bounding_box() == before
+    page.mouse.move(0, 0)
+    expect(page.locator("figure.plot")).to_be_visible(timeout=PATIENCE)
+
+
 @pytest.mark.short
 def test_the_page_of_a_run_follows_it_to_its_end(page: Page, server: RunningServer):
     run = make_runs(server, 1)[0]
