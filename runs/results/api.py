@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
+from django.conf import settings
+
 from orchestration.api.answers import as_answer
 from orionflow.contract import results as contract
 from orionflow.contract.wire import Shaped
@@ -25,7 +27,8 @@ class FilterResults(RunQuestion):
     def perform(self, body: contract.ResultListing) -> ResultPageOut:
         wanted = Wanted(body.flow_run_ids, body.task_run_ids, body.storage, body.expired_before)
         found, before = stored_results(wanted, before=body.before, limit=body.limit)
-        return as_answer(contract.ResultPage, None, results=[result_out(one) for one in found], before=before)
+        results, archives = [result_out(one) for one in found], bool(settings.ORION_ARCHIVE_PATH)
+        return as_answer(contract.ResultPage, None, results=results, before=before, archives=archives)
 
 
 def result_out(found: StoredResult) -> dict[str, Any]:

@@ -215,6 +215,25 @@ def test_purge_deletes_what_deleted_runs_left_and_nothing_else(orion: Orion, res
     assert json.loads(orion("result", "get", "kept").out) == [1, 2, 3]
 
 
+def test_purge_of_orphans_spares_what_archived_runs_may_refer_to_unless_told(orion: Orion, results: Path):
+    orion("run", "stored.py:kept", "--name", "gone")
+    orion("fr", "delete", "gone", "--yes")
+    for file in results.iterdir():
+        os.utime(file, (0, 0))
+    before = {file.name for file in results.iterdir()}
+    archive = {"ORION_ARCHIVE_PATH": str(results.parent / "archive")}
+
+    with companion(results.parent, results.parent.parent, **archive) as archiving:
+        refused = archiving("result", "purge", "--orphans", "--yes")
+        after = {file.name for file in results.iterdir()}
+        told = archiving("result", "purge", "--orphans", "--and-archived", "--yes")
+
+    assert refused.code == 2
+    assert "This server moves runs to an archive, and does not list their results." in refused.err
+    assert after == before
+    assert "Deleted 1 result" in told.err
+
+
 def test_pickles_of_before_are_sealed_after_a_question(orion: Orion, results: Path):
     orion("run", "stored.py:kept", "--name", "nightly")
     file = results / "pair"

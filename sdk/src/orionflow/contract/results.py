@@ -43,7 +43,11 @@ class StoredResult(Answer):
 
 
 class ResultPage(Answer):
-    """Some results; `before` is where the next page goes on, and null on the last one."""
+    """Some results; `before` is where the next page goes on, and null on the last one.
+
+    `archives` says whether this server moves runs to an archive, whose results are not listed.
+    """
 
     results: list[StoredResult]
     before: UUID | None = None
+    archives: bool = False

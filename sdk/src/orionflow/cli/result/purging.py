@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from orionflow.calls.results import read_results
 from orionflow.calls.server import read_me
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.columns import Col
@@ -33,16 +34,20 @@ _ORPHANS = (
 )
 @click.option("--location", metavar="NAME", help="Only in this location or folder.")
 @click.option("--orphans", is_flag=True, help="Delete those that no run of this server refers to, instead.")
+@click.option("--and-archived", is_flag=True, help="With --orphans, those of archived runs as well.")
 @destructive
-def purge(session: Session, location: str | None, orphans: bool, yes: bool, dry_run: bool) -> None:
+def purge(
+    session: Session, location: str | None, orphans: bool, and_archived: bool, yes: bool, dry_run: bool
+) -> None:  # fmt: skip
     """Delete results that have expired, by the result_expiration or the cache_expiration of their flow or task.
 
     Runs and states stay. Results in stores that this machine cannot reach stay.
 
     With --orphans, delete results that no run refers to, in one location or folder (by default the usual one): only
-    files with a name that Orion made, older than a day. Do not use it where runs of another server store results."""
+    files with a name that Orion made, older than a day. Do not use it where runs of another server store results.
+    A server that archives runs does not list their results: --and-archived says that they may go, too."""
     if orphans:
-        _purge_orphans(session, location, yes=yes, dry_run=dry_run)
+        _purge_orphans(session, location, and_archived=and_archived, yes=yes, dry_run=dry_run)
     else:
         _purge_expired(session, location, yes=yes, dry_run=dry_run)
 
@@ -80,14 +85,14 @@ def _place(row: Json) -> tuple[str | None, str]:
     return row["storage"], normpath(row["storage_key"])
 
 
-def _purge_orphans(session: Session, location: str | None, *, yes: bool, dry_run: bool) -> None:
+def _purge_orphans(session: Session, location: str | None, *, and_archived: bool, yes: bool, dry_run: bool) -> None:
     from orionflow.results.orphans import orphans_in
     from orionflow.results.stores import store_of
 
     store = store_of(location)
     # First the files: what is stored meanwhile is then among the known ones, and too young besides.
     files = {one.key: one.size for one in orphans_in(store, ())}
-    known = _known_keys(session.api, store.where) if files else set()
+    known = _known_keys(session.api, store.where, and_archived=and_archived) if files else set()
     found: list[Json] = [
         {"storage_key": key, "size": size, "storage": store.where} for key, size in files.items() if key not in known
     ]
@@ -100,12 +105,17 @@ def _purge_orphans(session: Session, location: str | None, *, yes: bool, dry_run
     _conclude(session, found, what, dry_run=dry_run)
 
 
-def _known_keys(api: Backend, where: str) -> set[str]:
+def _known_keys(api: Backend, where: str, *, and_archived: bool) -> set[str]:
     """The keys that runs refer to; whoever sees only some runs would take the results of others for orphans."""
     if "runs.read" not in api.ask(read_me())["actions"]:
         raise CommandFailed(
             ExitCode.NOT_ALLOWED, "Orphans can only be found by who may see every run.",
             "results of the other runs would count as orphans", "use a key with a role on everything",
+        )  # fmt: skip
+    if not and_archived and api.ask(read_results(limit=1)).get("archives"):
+        raise CommandFailed(
+            ExitCode.USAGE, "This server moves runs to an archive, and does not list their results.",
+            "results that archived runs refer to would count as orphans", "add --and-archived to delete these, too",
         )  # fmt: skip
     return {row["storage_key"] for row in pages(api, {"storage": where})}
 
