@@ -19,19 +19,14 @@ from django.db.models import Model
 from deployments.archive.place import Batch, Place, place
 from deployments.archive.rows import as_id, as_model
 from deployments.archive.selectors import query
+from deployments.archive.services import TABLES
+from events.models import Event
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from runs.models import Artifact, Flow, FlowRun, FlowRunInput, FlowRunState, Log, TaskRun, TaskRunState
+from runs.models import Flow, FlowRun, TaskRun, TaskRunState
 
 ROWS_AT_ONCE, ROWS_PER_INSERT = 1_000, 100
-# The files below a run, and by what their rows belong to it. Events have a retention of their own.
-_BELOW: tuple[tuple[str, type[Model], str], ...] = (
-    ("task_runs", TaskRun, "flow_run_id"),
-    ("flow_run_states", FlowRunState, "flow_run_id"),
-    ("task_run_states", TaskRunState, "task_run_id"),
-    ("logs", Log, "flow_run_id"),
-    ("artifacts", Artifact, "flow_run_id"),
-    ("inputs", FlowRunInput, "flow_run_id"),
-)
+# The files below a run. Events have a retention of their own.
+_BELOW = [one for one in TABLES if one[1] not in (FlowRun, Event)]
 
 
 def restore_run(run_id: UUID, *, keep: timedelta, now: datetime) -> Counter[str]:

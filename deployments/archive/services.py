@@ -34,17 +34,17 @@ logger = logging.getLogger("orion.archive")
 TASK_RUNS_PER_BATCH = 100_000
 FLOW_RUNS_PER_BATCH = 5_000
 IDS_AT_ONCE = 500
-# The files of a batch: the model, and how its rows belong to flow runs.
+# The files of a batch: the model, and the column by which its rows belong to runs.
 TABLES: tuple[tuple[str, type[Model], str], ...] = (
-    ("flow_runs", FlowRun, "pk__in"),
-    ("task_runs", TaskRun, "flow_run__in"),
-    ("flow_run_states", FlowRunState, "flow_run__in"),
-    ("task_run_states", TaskRunState, "task_run__in"),
-    ("logs", Log, "flow_run_id__in"),
-    ("artifacts", Artifact, "flow_run_id__in"),
-    ("inputs", FlowRunInput, "flow_run__in"),
+    ("flow_runs", FlowRun, "id"),
+    ("task_runs", TaskRun, "flow_run_id"),
+    ("flow_run_states", FlowRunState, "flow_run_id"),
+    ("task_run_states", TaskRunState, "task_run_id"),
+    ("logs", Log, "flow_run_id"),
+    ("artifacts", Artifact, "flow_run_id"),
+    ("inputs", FlowRunInput, "flow_run_id"),
     # Copies: they leave the database by a retention of their own.
-    ("events", Event, "resource_id__in"),
+    ("events", Event, "resource_id"),
 )
 _BELONGS = (Column("flow_name", "text"), Column("belongs_to", "texts"))
 
@@ -134,8 +134,8 @@ def write(target: Place, runs: Sequence[UUID], *, now: datetime) -> Batch:
     """Write runs, the inner ones first, and all below them as a batch."""
     with tempfile.TemporaryDirectory(prefix="orion-archive-") as folder:
         files = {}
-        for name, model, path in TABLES:
-            files[name] = _write_table(Path(folder), name, model, path, runs)
+        for name, model, owner in TABLES:
+            files[name] = _write_table(Path(folder), name, model, owner, runs)
         times = FlowRun.objects.filter(pk__in=runs).values_list("expected_start_time", "created")
         moments = [expected or created for expected, created in times]
         if not moments:
@@ -150,7 +150,7 @@ def write(target: Place, runs: Sequence[UUID], *, now: datetime) -> Batch:
         return target.add(day=f"{min(moments).astimezone(UTC):%Y-%m-%d}", files=files, said=said)
 
 
-def _write_table(folder: Path, name: str, model: type[Model], path: str, runs: Sequence[UUID]) -> tuple[Path, int]:
+def _write_table(folder: Path, name: str, model: type[Model], owner: str, runs: Sequence[UUID]) -> tuple[Path, int]:
     columns = columns_of(model)
     writer = Writer(folder / f"{name}.parquet", [*columns, *(_BELONGS if model is FlowRun else ())])
     names = [one.name for one in columns]
@@ -160,7 +160,7 @@ def _write_table(folder: Path, name: str, model: type[Model], path: str, runs: S
             writer.add(_flow_runs(FlowRun.objects.filter(pk__in=chunk), names))
             continue
         for owners in _owners(model, chunk):
-            add_rows(writer, model._default_manager.filter(**{path: owners}), names)
+            add_rows(writer, model._default_manager.filter(**{f"{owner}__in": owners}), names)
     writer.close()
     return writer.path, writer.rows
 

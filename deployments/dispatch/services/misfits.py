@@ -40,9 +40,11 @@ def crash_misfits(claims: Mapping[UUID, int], *, pools: Iterable[UUID], now: dat
 
 
 def _misfits(run_ids: Iterable[UUID], pools: Iterable[UUID]) -> Iterable[tuple[UUID, str]]:
-    queues = WorkQueue.objects.filter(work_pool__in=list(pools)).select_related("work_pool").in_bulk()
-    runs = FlowRun.objects.filter(pk__in=list(run_ids), work_queue_id__in=queues, deployment_id__isnull=False)
-    waiting = list(runs.values_list("pk", "work_queue_id", "deployment_id", "job_variables"))
+    runs = FlowRun.objects.filter(pk__in=list(run_ids), work_queue_id__isnull=False, deployment_id__isnull=False)
+    claimed = list(runs.values_list("pk", "work_queue_id", "deployment_id", "job_variables"))
+    with_templates = WorkQueue.objects.filter(work_pool__in=list(pools)).select_related("work_pool")
+    queues = with_templates.in_bulk({one[1] for one in claimed})
+    waiting = [one for one in claimed if one[1] in queues]
     of_deployments: dict[UUID, Any] = dict(
         Deployment.objects.filter(pk__in={one[2] for one in waiting}).values_list("pk", "job_variables")
     )
