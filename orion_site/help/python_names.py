@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any
 
-_DIRECTIVE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
+# With the members that are for readers, if it has any: others are parts of the engine.
+DIRECTIVE = re.compile(r"^::: ([\w.]+)$(?:\n +options:\n +members: \[(.*)\]$)?", re.MULTILINE)
 
 
 def filled_in(markdown: str) -> str:
-    return _DIRECTIVE.sub(lambda found: described(found[1]), markdown)
+    return DIRECTIVE.sub(lambda found: described(found[1], named_members(found[2])), markdown)
 
 
-def described(path: str) -> str:
+def named_members(said: str | None) -> list[str]:
+    return [one.strip() for one in said.split(",")] if said else []
+
+
+def described(path: str, members: Iterable[str]) -> str:
     module, _, name = path.rpartition(".")
     found = getattr(import_module(module), name)
-    return "\n\n".join(["", *_parts(f"### {name}", name, found), *_members(name, found), ""])
+    return "\n\n".join(["", *_parts(f"### {name}", name, found), *_members(name, found, members), ""])
 
 
 def _parts(heading: str, name: str, found: Any) -> Iterator[str]:
@@ -44,12 +49,9 @@ def _plain(annotation: object) -> object:
     return _Plain(annotation) if isinstance(annotation, str) else annotation
 
 
-def _members(name: str, kind: Any) -> Iterator[str]:
-    if not inspect.isclass(kind):
-        return
-    for member, found in inspect.getmembers(kind, inspect.isroutine):
-        if not member.startswith("_") and found.__module__.startswith("orionflow") and _text(found):
-            yield from _parts(f"#### {name}.{member}", member, found)
+def _members(name: str, kind: Any, members: Iterable[str]) -> Iterator[str]:
+    for member in members:
+        yield from _parts(f"#### {name}.{member}", member, getattr(kind, member))
 
 
 def _text(found: Any) -> str:

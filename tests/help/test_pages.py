@@ -174,7 +174,7 @@ def test_names_of_the_sdk_come_with_their_signature_and_text(browser: Client):
     assert "run_deployment(" in page
     assert "&quot;str&quot;" not in page
     assert "&#x27;str&#x27;" not in page
-    assert "Make a function a flow." in page
+    assert "Make a function a flow:" in page
     assert "::: " not in page
 
 

@@ -34,18 +34,28 @@ class Mark(Generic[T]):
 
 # They are used like functions, so they are named like functions.
 class unmapped(Mark[T]):  # noqa: N801
-    """`task.map(xs, unmapped(y))`: pass `y` unchanged to every run."""
+    """Pass one value to every run of a `map`: `power.map([1, 2, 3], unmapped(2))`.
+
+    - `value`: the argument, which may be a list or anything else that could be iterated over.
+    """
 
     __slots__ = ()
 
 
 class allow_failure(Mark[T]):  # noqa: N801
-    """`task(allow_failure(future))`: run even if that input failed; its exception is then the argument."""
+    """Start a task although an input may fail: `report(allow_failure(future))`.
+
+    - `value`: a future, or a collection with futures in it. The task receives the exception of each that did not
+      complete in place of its value.
+    """
 
     __slots__ = ()
 
 
 class quote(Mark[T]):  # noqa: N801
-    """`task(quote(big))`: pass a value without searching it for futures."""
+    """Pass a large value without searching it for futures: `load(quote(rows))`.
+
+    - `value`: the argument, which the task receives as it is. Futures in it are not waited for.
+    """
 
     __slots__ = ()

@@ -29,9 +29,12 @@ _NO_KEY = re.compile("[^a-z0-9-]+")
 
 
 def create_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
-    """Record a Markdown text. Return the artifact's id.
+    """Record a Markdown text with the current run. Return the artifact's id.
 
-    Text that cannot be recorded is cut or cleaned, with a warning in the run's log.
+    - `markdown`: the text, up to 5 MiB. What cannot be recorded is cut or cleaned, with a warning in the run's log.
+    - `key`: a name of lower-case letters, digits and dashes. Artifacts with one key are versions of one thing; without
+      a key, it is shown only with its run.
+    - `description`: a text that is shown with it.
     """
     return _create("markdown", _content(markdown), key, description)
 
@@ -39,14 +42,23 @@ def create_markdown_artifact(markdown: str, key: str | None = None, description:
 def create_link_artifact(
     link: str, link_text: str | None = None, key: str | None = None, description: str | None = None
 ) -> UUID:
-    """Record a link to something that the run made. Return the artifact's id."""
+    """Record a link to something that the run made. Return the artifact's id.
+
+    - `link`: the address.
+    - `link_text`: the words that are shown for it (default: the address).
+    - `key`: a name of lower-case letters, digits and dashes. Artifacts with one key are versions of one thing.
+    - `description`: a text that is shown with it.
+    """
     return _create("markdown", _content(f"[{as_text(link_text or link)}]({as_text(link)})"), key, description)
 
 
 def create_table_artifact(table: Rows, key: str | None = None, description: str | None = None) -> UUID:
-    """Record a table: a list of rows, a list of dicts, or a dict of columns. Return the artifact's id.
+    """Record a table with the current run. Return the artifact's id.
 
-    NaN becomes an empty cell.
+    - `table`: a list of rows, a list of dicts, or a dict of columns, up to 5 MiB. NaN becomes an empty cell. Of a table
+      that is too large the first rows are recorded, with a warning in the run's log.
+    - `key`: a name of lower-case letters, digits and dashes. Artifacts with one key are versions of one thing.
+    - `description`: a text that is shown with it.
     """
     return _create("table", _table(table), key, description)
 

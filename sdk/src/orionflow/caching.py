@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
     """Compute a cache key from a task and its arguments: `@task(cache_key_fn=task_input_hash)`.
 
+    - `context`: the context of the task run.
+    - `arguments`: the arguments of the call, by name.
+
     The key includes the task's code, version, enclosed variables and bound object, and the types and contents of the
-    arguments. If something cannot be compared, there is no key: a warning says so, and the task runs.
+    arguments. If something cannot be compared, it is `None`: a warning says so, and the task runs.
     """
     try:
         task: Task[Any, Any] = context.task

@@ -263,7 +263,12 @@ class TaskRunContext:
 
 
 def get_run_context() -> FlowRunContext | TaskRunContext:
-    """Return the context of the current task run, or else of the current flow run."""
+    """Return the context of the current task run, or else of the current flow run.
+
+    It has the `id` and the `parameters` of the run, and its `task` or `flow`.
+
+    Raises `MissingContext` outside of flows and tasks.
+    """
     found = _task_run.get() or _flow_run.get()
     if found is None:
         raise MissingContext("There is no run here; call this inside a function decorated with @flow or @task.")
@@ -277,10 +282,9 @@ def current_tags() -> frozenset[str]:
 
 @contextmanager
 def tags(*new_tags: str) -> Iterator[frozenset[str]]:
-    """Add tags to all runs that are created in this block.
+    """Add tags to all runs that are created in this block: `with tags("nightly"): etl()`.
 
-    with tags("nightly"):
-        etl()
+    - `new_tags`: texts, beside the tags of blocks around this one.
     """
     token = _tags.set(_tags.get() | frozenset(map(recordable_tag, new_tags)))
     try:

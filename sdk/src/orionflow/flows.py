@@ -46,10 +46,17 @@ BAD_IN_NAMES = frozenset("/%&><")
 
 
 class Flow(Deployable, Generic[P, R]):
-    """A function whose calls are flow runs. Made by `@flow`.
+    """A function whose calls are flow runs. Made by `@flow`, which lists the options.
 
-    Call it like the function. `fn` is the function itself. If it is a generator function, it runs to its end, and the
-    value is the list of everything that it yielded.
+    Call it like the function. `fn` is the function itself: the one that is decorated, and the one to call in a unit
+    test that is to record nothing. If it is a generator function, it runs to its end, and the value is the list of
+    everything that it yielded.
+
+    Calls take two arguments beside those of the function. With `return_state=True` they return the final state, and
+    never raise what the function raised. `wait_for` is a list of futures that must have completed before.
+
+    Raises `UsageError` if an option is unknown or does not fit, and `ParameterError` if a call does not fit the
+    function.
     """
 
     _model: type[BaseModel] | None = None
@@ -215,7 +222,12 @@ class Flow(Deployable, Generic[P, R]):
         return call_flow(self, args, kwargs, wait_for, return_state)
 
     def with_options(self, **options: Any) -> Flow[P, R]:
-        """Return a copy of the flow with some options changed: `etl.with_options(retries=2)()`."""
+        """Return a copy of the flow with some options changed: `etl.with_options(retries=2)()`.
+
+        - `options`: options of `@flow`. All others stay as they are.
+
+        Raises `UsageError` for an option that flows do not have.
+        """
         check_known(options, _OPTIONS, "Flows")
         changed: Flow[P, R] = Flow(self._binding(self.fn), **{**self._options(), **options})
         changed.fetched_from = self.fetched_from
@@ -322,24 +334,49 @@ def flow(
     on_running: Iterable[Hook] | None = None,
 ) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
 def flow(fn: Any = None, /, **options: Any) -> Any:
-    """Make a function a flow.
+    """Make a function a flow: each call is a flow run, whose states are recorded.
 
-    - `name`, `description`, `version`, `tags`: describe the flow; the default version is a digest of the file.
-    - `flow_run_name`: the name of a run, a template such as "load-{table}" or a function that returns it.
-    - `retries`, `retry_delay_seconds`: how often a failed run is tried again, and after how long; task runs that
-      completed with the same inputs do not run again. `crash_retries`: the same for crashes.
-    - `task_runner`: where submitted tasks run; threads by default.
-    - `submit_calls=True`: plain calls of tasks are submitted and return futures.
-    - `strict=True`: every step waits for the verdict of the rules, instead of being reported in the background.
-    - `overlap`: what to do when another run of the flow is running: "allow", "queue", "skip", "cancel_new",
-      "cancel_old".
-    - `timeout_seconds`: the longest time of a run. Outside of the main thread it ends at the next line of Python.
-    - `validate_parameters`: whether arguments are converted and checked by their annotations.
-    - `persist_result`, `cache_result_in_memory`: whether the value is stored, and whether it stays in memory.
-    - `result_storage`, `result_serializer`, `result_expiration`: where, in which format and how long it is stored.
-    - `log_prints`: whether `print` writes to the run's log; by default as in the surrounding flow.
-    - `on_running`, `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`: functions that are called with the
-      flow, the flow run and the state.
+    ```python
+    from orionflow import flow
+
+    @flow(name="import", flow_run_name="import-{table}", retries=2, retry_delay_seconds=0.1, timeout_seconds=60)
+    def import_table(table: str) -> int:
+        return len(table)
+
+    assert import_table("users") == 5
+    ```
+
+    Write `@flow` or `@flow(…)`; `fn` is the decorated function. All options have to be named:
+
+    - `name`, `description`: by default the name of the function, with dashes, and its docstring. Functions with the
+      same flow name share one flow.
+    - `version`: a text that is stored with each run; by default a digest of the file.
+    - `tags`: texts that each run gets.
+    - `flow_run_name`: the name of a run: a template over the parameters, such as `"load-{table}"`, or a function
+      without arguments that returns it. By default two random words.
+    - `retries`: how often a failed run is tried again (default: 0, or ORION_FLOW_DEFAULT_RETRIES). Task runs that
+      completed with the same inputs do not run again. `retry_delay_seconds`: seconds, or a `timedelta`, before each
+      retry.
+    - `crash_retries`: how often a run is tried again after its process died (default: 0); counted separately.
+    - `task_runner`: where submitted tasks run. By default in threads: `ConcurrentTaskRunner()`.
+    - `submit_calls`: with `True`, plain calls of tasks are submitted and return futures (default: `False`).
+    - `strict`: with `True`, every step waits until the rules have judged it, instead of being reported in the
+      background (default: `False`).
+    - `overlap`: what to do when another run of the flow is running: `"allow"` (default), `"queue"` waits, `"skip"` and
+      `"cancel_new"` end the new run, `"cancel_old"` ends the other one.
+    - `timeout_seconds`: the longest time of a run, in seconds or as a `timedelta` (default: no limit). Outside of the
+      main thread the function ends at its next line of Python.
+    - `validate_parameters`: whether arguments are converted and checked by their annotations (default: `True`).
+    - `persist_result`: whether the value is stored. By default it is if a retry or a caller needs it.
+      `cache_result_in_memory`: whether it stays in memory (default: `True`).
+    - `result_storage`: a folder or the name of a location. `result_serializer`: `"json"`, `"pickle"`,
+      `"compressed/json"`, `"compressed/pickle"` or an object of yours; by default JSON where that restores the value
+      exactly, and otherwise a pickle. `result_expiration`: a `timedelta` after which the value may be deleted.
+    - `log_prints`: whether `print` also writes to the run's log; by default as in the flow around it.
+    - `on_running`, `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`: lists of functions that are called
+      with the flow, the flow run and the state.
+
+    Raises `UsageError` for an option that is unknown or does not fit.
     """
     check_known(options, _OPTIONS, "Flows")
     if fn is None:

@@ -38,9 +38,13 @@ if hasattr(os, "register_at_fork"):
 
 
 class Future(Generic[R]):
-    """A task run that may still be running.
+    """A task run that may still be running: what `Task.submit` returns.
 
-    In async flows, await `result()` and `wait()` of async tasks. Awaiting the future itself returns the future.
+    Pass it to other tasks as if it were the value. In async flows, await `result()` and `wait()` of async tasks;
+    awaiting the future itself returns the future.
+
+    - `task_run_id`: the id of the task run. `name`: its name.
+    - `is_async`: whether the task's function is async. `loop`: the event loop that it runs on, if any.
     """
 
     __slots__ = ("__weakref__", "_callbacks", "_state", "is_async", "loop", "name", "task_run_id")
@@ -65,11 +69,12 @@ class Future(Generic[R]):
 
     @property
     def is_done(self) -> bool:
+        """Whether the run has ended."""
         return self._state is not None
 
     @property
     def state(self) -> State[R]:
-        """The last state of the run that this process knows."""
+        """The newest state of the run that this process knows. Does not wait."""
         return self._state or Pending()
 
     def get_state(self) -> State[R]:
@@ -78,26 +83,60 @@ class Future(Generic[R]):
 
     @property
     def final_state(self) -> State[R]:
-        """The final state of the run. Only for runs that have ended."""
+        """The final state of the run. Does not wait.
+
+        Raises `UsageError` if the run has not ended.
+        """
         if self._state is None:
             raise UsageError(f"{self!r} has not ended; wait for it first.")
         return self._state
 
     def wait(self, timeout: float | None = None) -> Any:
-        """Wait for the final state and return it, or None after `timeout` seconds."""
+        """Wait until the run has ended and return its final state.
+
+        - `timeout`: how many seconds to wait at most. Returns `None` if the run has not ended by then. By default there
+          is no limit.
+
+        Raises `UsageError` where waiting would block the event loop on which the run depends.
+        """
         return self._wait_async(timeout) if self.is_async else self._wait(timeout)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
-        """Wait for the value of the run. Raises the run's exception, or returns it with `raise_on_failure=False`.
+        """Wait until the run has ended and return its value.
 
-        Raises TimeoutError after `timeout` seconds.
+        ```python
+        from orionflow import flow, task
+
+        @task
+        def divide(by: int) -> float:
+            return 1 / by
+
+        @flow
+        def tried() -> str:
+            failed = divide.submit(0).result(raise_on_failure=False)
+            return type(failed).__name__
+
+        assert tried() == "ZeroDivisionError"
+        ```
+
+        - `timeout`: how many seconds to wait at most. By default there is no limit.
+        - `raise_on_failure`: with `False`, an exception of the run is returned instead of raised.
+
+        Raises the exception of the function if the run failed, `CrashedRun` or `CancelledRun` if it ended otherwise,
+        `UpstreamFailed` if an input did not complete, `TimeoutError` if it has not ended after `timeout` seconds,
+        `MissingResult` if the value is no longer available, and `UsageError` where waiting would block the event loop
+        on which the run depends.
         """
         if self.is_async:
             return self._result_async(timeout, raise_on_failure)
         return self._value(self._wait(timeout), timeout, raise_on_failure)
 
     def store_result(self) -> bool:
-        """Store the value of an ended run if its store failed before; see `State.store_result`."""
+        """Store the value of an ended run if its store failed before. Returns `False` if there is nothing to store.
+
+        Raises `UsageError` if the run has not ended, `StorageFailed` if the store fails again, and `MissingResult` if
+        the value is no longer in this process.
+        """
         return self.final_state.store_result()
 
     def _value(self, state: State[R] | None, timeout: float | None, raise_on_failure: bool) -> Any:
@@ -154,7 +193,11 @@ class Future(Generic[R]):
         return True
 
     def add_done_callback(self, callback: Callable[[Future[R]], object]) -> None:
-        """Have a function called with this future when the run has ended, or now if it has."""
+        """Call a function when the run has ended, or now if it has.
+
+        - `callback`: a function that takes this future. An exception that it raises is logged, and changes nothing
+          else.
+        """
         with _settling:
             if self._callbacks is not None:
                 self._callbacks.append(callback)
@@ -190,14 +233,24 @@ class Future(Generic[R]):
 
 
 class FutureList(list[Any], Generic[R]):
-    """The futures of a mapped task, in the order of its inputs. `result()` and `wait()` concern them all."""
+    """The futures of a mapped task, in the order of its inputs: what `Task.map` returns. It is a list."""
 
     def wait(self, timeout: float | None = None) -> Any:
-        """The states of all, when they have ended."""
+        """Wait until all runs have ended and return their final states, in order. With async tasks, await it.
+
+        - `timeout`: how many seconds to wait for each run at most. The state of a run that has not ended by then is
+          `None`.
+        """
         return _gathered([one.wait(timeout) for one in self])
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
-        """The values of all, in order."""
+        """Wait until all runs have ended and return their values, in order. With async tasks, await it.
+
+        - `timeout`: how many seconds to wait for each run at most.
+        - `raise_on_failure`: with `False`, exceptions of runs are returned in place of their values.
+
+        Raises what `Future.result` raises, for the first run that did not complete.
+        """
         return _gathered([one.result(timeout, raise_on_failure) for one in self])
 
     def __await__(self) -> Generator[Any, None, FutureList[R]]:
@@ -221,7 +274,13 @@ class DoneAndNotDone(NamedTuple):
 
 
 def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:
-    """Wait until all of these task runs have ended, or until the timeout."""
+    """Wait until all of these task runs have ended, or until the timeout.
+
+    - `futures`: what `submit` and `map` returned.
+    - `timeout`: how many seconds to wait at most. By default there is no limit.
+
+    Returns two sets of futures: `done, not_done = wait(futures, timeout=10)`. It raises no exception of the runs.
+    """
     asked = {id(future): future for future in futures}
     _check_loops(asked.values())
     with suppress(TimeoutError):
@@ -240,7 +299,10 @@ def _check_loops(futures: Iterable[Future[Any]]) -> None:
 class as_completed(Generic[R]):  # noqa: N801
     """Yield futures in the order in which their task runs end, in a `for` or an `async for` loop.
 
-    Raises TimeoutError if not all of them have ended `timeout` seconds after the start.
+    - `futures`: what `submit` and `map` returned.
+    - `timeout`: how many seconds after the start all of them must have ended. By default there is no limit.
+
+    Raises `TimeoutError` if they have not.
     """
 
     def __init__(self, futures: Iterable[Future[R]], timeout: float | None = None) -> None:

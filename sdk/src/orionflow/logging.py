@@ -60,9 +60,23 @@ class RunLogger(RunAdapter):
 
 
 def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **extra: Any) -> RunLogger:
-    """Return the logger of the current run. Raises MissingContext outside of flows and tasks.
+    """Return the logger of the current run. Its lines are shown with the run and sent to the server.
 
-    In a function that a test calls directly, such as `load.fn(...)`, it is a logger without a run.
+    ```python
+    from orionflow import flow, get_run_logger
+
+    @flow
+    def load(table: str) -> None:
+        get_run_logger().info("loading %s", table)
+
+    load("users")
+    ```
+
+    - `context`: the run whose logger is wanted; by default the current task run, or else the current flow run.
+    - `extra`: fields for each line, as those of `logging.LoggerAdapter`.
+
+    Raises `MissingContext` outside of flows and tasks. In a function that a test calls directly, such as `load.fn(…)`,
+    it is a logger without a run.
     """
     if context is None and (child := _child_run.get()) is not None:
         return logger_of_child(child, **extra)

@@ -48,11 +48,30 @@ def pause_flow_run(
     key: str | None = None,
     wait_for: Any = None,
 ) -> Any:
-    """Pause the current flow run until `orion flow-run resume` or a program resumes it.
+    """Pause the current flow run until somebody resumes it: on its page, with `orion flow-run resume`, or from a
+    program.
 
-    The process keeps running and asks every `poll_interval` seconds. Submitted task runs end first. If nobody resumes
-    the run within `timeout` seconds, it fails. With `wait_for_input`, a model or a type, it can only be resumed
-    with such an answer, which is returned. In async flows: `await pause_flow_run()`.
+    ```python
+    from orionflow import flow, pause_flow_run
+
+    @flow
+    def publish() -> str:
+        approved = pause_flow_run(wait_for_input=bool, timeout=24 * 3600)
+        return "published" if approved else "dropped"
+    ```
+
+    - `wait_for_input`: a type, or a model such as a `RunInput`. The run can then be resumed only with an answer that
+      fits, which is returned.
+    - `timeout`: after how many seconds the run fails if it was not resumed (default: an hour; `None`: never).
+    - `poll_interval`: how often to ask whether it was resumed, in seconds (default: 10).
+    - `key`: a name for this pause. A retry of the flow passes pauses that were resumed before; by default they are
+      known by their order.
+    - `wait_for`: futures to wait for first. Submitted task runs end first in any case.
+
+    The process keeps running; `suspend_flow_run` ends it. In async flows: `await pause_flow_run()`.
+
+    Raises `MissingContext` outside of a flow and inside a task, and `OrchestrationRefused` if the run may not be
+    paused.
     """
     context = _own_flow_run("pause")
     state = Paused(timeout_seconds=timeout, pause_key=key or context.next_pause_key(), id=uuid7())
@@ -81,10 +100,16 @@ def suspend_flow_run(
 ) -> Any:
     """End the process of the current flow run. When the run is resumed, an agent starts it again.
 
-    The function is then called from its beginning. This call, and tasks whose values are stored, are passed. Give tasks
-    that must not be repeated `persist_result=True`. Only runs of deployments can be suspended. `timeout` and
-    `wait_for_input` work as in `pause_flow_run`. With `flow_run_id`, another run is suspended, at its next task. In
-    coroutines, await it.
+    The function is then called from its beginning. This call, and tasks whose values are stored, are passed: give tasks
+    that must not be repeated `persist_result=True`. Only runs of deployments can be suspended. In coroutines, await it.
+
+    - `wait_for_input`: a type, or a model such as a `RunInput`, that the answer must fit. The second call returns it.
+    - `flow_run_id`: suspend this other run, at its next task.
+    - `timeout`: after how many seconds the run fails if it was not resumed (default: an hour; `None`: never).
+    - `key`: a name for this pause; by default pauses are known by their order.
+
+    Raises `MissingContext` outside of a flow and inside a task, and `OrchestrationRefused` if the run may not be
+    suspended.
     """
     if flow_run_id is not None:
         state = Suspended(timeout_seconds=timeout, pause_key=key or str(uuid7()), id=uuid7())
@@ -190,10 +215,12 @@ def _announce(context: FlowRunContext, timeout: float | None, question: Question
 
 
 def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> Any:
-    """Resume a paused or suspended flow run and return its state. Raises OrchestrationRefused if that is not possible.
+    """Resume a paused or suspended flow run and return its state. In coroutines: `await resume_flow_run(id)`.
 
-    If the run waits for input, give `run_input`: a dict of fields, or a value of the type. In coroutines:
-    `await resume_flow_run(id)`.
+    - `flow_run_id`: the run.
+    - `run_input`: the answer, if the run waits for one: a dict of fields, or a value of the type.
+
+    Raises `OrchestrationRefused` if the run is not paused, or if the answer does not fit.
     """
     return drive_or_await(_resumed(UUID(str(flow_run_id)), None if run_input is None else content_of(run_input)))
 

@@ -35,17 +35,19 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """The common options of all schedules, beside their times.
+    """The options that all kinds of schedules have, beside their times.
 
-    - `parameters`: for its runs, over those of the deployment.
-    - `active=False`: keep it, but plan nothing.
-    - `ends`, `max_runs`: no run after this moment; no more runs than so many.
-    - `misfire`: times missed while no server ran are made up for: "all", the "latest" one, or "none" (the default);
-      `misfire_window` leaves out those missed longer ago.
+    - `timezone`: the zone of the times, such as `"Europe/Berlin"` (default: UTC).
+    - `parameters`: of its runs, over those of the deployment.
+    - `active`: with `False`, keep it, but plan nothing (default: `True`).
+    - `ends`: plan no run after this moment. `max_runs`: plan no more runs than so many. `max_active_runs`: how many of
+      its runs may go on at once.
+    - `misfire`: which times to make up for that were missed while no server ran: `"all"`, the `"latest"` one, or
+      `"none"` (default). `misfire_window`: seconds, or a `timedelta`; times missed longer ago are left out.
     - `calendars`: names of calendars on the server; during their events nothing is started.
-    - `spread`: runs come up to so much later, always by the same time for one deployment.
+    - `spread`: seconds, or a `timedelta`; runs come up to so much later, always by the same time for one deployment.
 
-    A kind adds a field of its `kind`'s name, which says when, and fields for the rest of its definition.
+    Raises `UsageError` for a value that does not fit.
     """
 
     kind: ClassVar[str]
@@ -100,9 +102,10 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Cron(Schedule):
-    """Times by a cron line: five fields, six with seconds, or a name such as @daily.
+    """Times by a cron line: `Cron("0 6 * * 1-5", timezone="Europe/Berlin")`. `Schedule` has the other options.
 
-    With `day_or=False` day of month and day of week must both fit.
+    - `cron`: five fields, six with seconds first, or a name such as `@daily`.
+    - `day_or`: with `False`, day of month and day of week must both fit (default: `True`, one is enough).
     """
 
     cron: str
@@ -121,7 +124,13 @@ class Cron(Schedule):
 
 @dataclass(frozen=True, slots=True)
 class Interval(Schedule):
-    """Times one period apart, counted from `anchor_date`; without an offset that is a time in the schedule's zone."""
+    """Times one period apart: `Interval(timedelta(hours=1))`. `Schedule` has the other options.
+
+    - `interval`: the period, in seconds or as a `timedelta`.
+    - `anchor_date`: a moment that the times are counted from. Without an offset it is in the schedule's zone.
+
+    Raises `UsageError`, when it is deployed, if the period is not above zero.
+    """
 
     interval: Period
     anchor_date: datetime | None = None
@@ -145,7 +154,10 @@ class Interval(Schedule):
 
 @dataclass(frozen=True, slots=True)
 class RRule(Schedule):
-    """Times by a recurrence rule of iCalendar, such as FREQ=MONTHLY;BYDAY=-1FR."""
+    """Times by a recurrence rule of iCalendar: `RRule("FREQ=MONTHLY;BYDAY=-1FR")`. `Schedule` has the other options.
+
+    - `rrule`: the rule.
+    """
 
     rrule: str
     kind: ClassVar[str] = "rrule"
@@ -162,7 +174,10 @@ class RRule(Schedule):
 
 @dataclass(frozen=True, slots=True)
 class ICalendar(Schedule):
-    """Times by the events of an iCalendar document, as calendar programs export them."""
+    """Times by the events of an iCalendar document, as calendar programs export it. `Schedule` has the other options.
+
+    - `ics`: the text of the document.
+    """
 
     ics: str
     kind: ClassVar[str] = "ics"
@@ -179,7 +194,13 @@ class ICalendar(Schedule):
 
     @classmethod
     def from_file(cls, path: str | Path, **options: Any) -> Self:
-        """The events of an `.ics` file."""
+        """Read the events of an `.ics` file.
+
+        - `path`: the file.
+        - `options`: those of `Schedule`, such as `timezone`.
+
+        Raises `UsageError` if the file cannot be read, or is not a calendar.
+        """
         try:
             text = Path(path).expanduser().read_text(encoding="utf-8-sig")
         except OSError as error:

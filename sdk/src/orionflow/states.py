@@ -32,10 +32,27 @@ UNSET = Unset()
 
 @dataclass(slots=True, kw_only=True, repr=False)
 class State(Generic[R]):
-    """One state of one run.
+    """One state of one run: what `return_state=True`, `Future.wait` and the API return.
 
-    `data` is what the API knows of the value: nothing, or a reference to where it is stored. `value` is the value
-    itself, or the exception, in the process that made it.
+    ```python
+    from orionflow import flow
+
+    @flow
+    def fail() -> None:
+        raise ValueError("no such table")
+
+    state = fail(return_state=True)
+    assert state.is_failed() and state.name == "Failed"
+    assert str(state.result(raise_on_failure=False)) == "no such table"
+    ```
+
+    - `type`: what rules use, such as `StateType.COMPLETED`. `name`: what people read, such as `"Cached"` or a text of
+      yours; by default that of the type.
+    - `message`: why the run is in this state.
+    - `data`: what the API knows of the value: nothing, or a reference to where it is stored.
+    - `value`: the value itself, or the exception, in the process that made it. Call `result()` to read it.
+    - `state_details`: further facts, such as `scheduled_time`, `cache_key` and the ids of the runs.
+    - `timestamp`, `id`: when the run entered it, and its id.
     """
 
     type: StateType
@@ -52,40 +69,52 @@ class State(Generic[R]):
             self.name = USUAL_NAMES[self.type]
 
     def is_scheduled(self) -> bool:
+        """Whether the run is planned, late, or waiting for a retry."""
         return self.type is StateType.SCHEDULED
 
     def is_pending(self) -> bool:
+        """Whether the run is about to start."""
         return self.type is StateType.PENDING
 
     def is_running(self) -> bool:
+        """Whether the run is running."""
         return self.type is StateType.RUNNING
 
     def is_paused(self) -> bool:
+        """Whether the run is paused or suspended."""
         return self.type is StateType.PAUSED
 
     def is_cancelling(self) -> bool:
+        """Whether the run is being cancelled."""
         return self.type is StateType.CANCELLING
 
     def is_completed(self) -> bool:
+        """Whether the run completed."""
         return self.type is StateType.COMPLETED
 
     def is_failed(self) -> bool:
+        """Whether the run failed."""
         return self.type is StateType.FAILED
 
     def is_crashed(self) -> bool:
+        """Whether the run's process ended, or could not be started."""
         return self.type is StateType.CRASHED
 
     def is_cancelled(self) -> bool:
+        """Whether the run was cancelled."""
         return self.type is StateType.CANCELLED
 
     def is_final(self) -> bool:
+        """Whether the run has ended: completed, failed, crashed or cancelled."""
         return self.type in TERMINAL
 
     def result(self, raise_on_failure: bool = True) -> R:
         """Return the value of the run, from memory or from storage.
 
-        A failed run raises its exception, or returns it with `raise_on_failure=False`. A run that has not
-        finished raises UnfinishedRun. If the value was not stored, this raises MissingResult.
+        - `raise_on_failure`: with `False`, the exception of a run that did not complete is returned instead of raised.
+
+        Raises the exception of a failed run, or `FailedRun`, `CrashedRun` or `CancelledRun` where it is not available;
+        `UnfinishedRun` or `PausedRun` if the run has not ended; and `MissingResult` if the value was not stored.
         """
         if not self.is_final():
             raise self._why_unfinished()
@@ -102,9 +131,9 @@ class State(Generic[R]):
         return cast(R, outcome)
 
     def store_result(self) -> bool:
-        """Store the value of a completed run if its store failed before. Returns False if there is nothing to store.
+        """Store the value of a completed run if its store failed before. Returns `False` if there is nothing to store.
 
-        Raises StorageFailed if the store fails again, and MissingResult if the value is no longer available.
+        Raises `StorageFailed` if the store fails again, and `MissingResult` if the value is no longer in this process.
         """
         if not isinstance(self.data, dict) or "unstored" not in self.data:
             return False
@@ -116,7 +145,10 @@ class State(Generic[R]):
         return True
 
     def copy(self, **changes: Any) -> State[R]:
-        """Return a copy of the state with some fields changed."""
+        """Return a copy of the state with some fields changed.
+
+        - `changes`: fields and their new values.
+        """
         return replace(self, **changes)
 
     def amend_details(self, **changes: Any) -> None:
@@ -209,67 +241,125 @@ def _ended(state: State[Any]) -> type[RunEnded]:
 
 
 def Scheduled(scheduled_time: datetime | None = None, *, name: str = "Scheduled", **fields: Any) -> State[Any]:
-    """The run begins at a moment; without one, now."""
+    """The run starts at a moment.
+
+    - `scheduled_time`: the moment, with a time zone (default: now).
+    - `name`: what people read.
+    - `fields`: further fields of the `State`, such as `message`.
+    """
     details = StateDetails(scheduled_time=scheduled_time or datetime.now(UTC))
     return State(type=StateType.SCHEDULED, name=name, state_details=details, **fields)
 
 
 def Late(scheduled_time: datetime | None = None, **fields: Any) -> State[Any]:
-    """The moment passed and nobody has begun."""
+    """The moment for which the run was scheduled has passed, and it has not started.
+
+    - `scheduled_time`: the moment (default: now).
+    - `fields`: further fields of the `State`.
+    """
     return Scheduled(scheduled_time, name="Late", **fields)
 
 
 def AwaitingRetry(scheduled_time: datetime | None = None, **fields: Any) -> State[Any]:
-    """Failed, and to be tried again."""
+    """The run failed, and will be tried again.
+
+    - `scheduled_time`: when (default: now).
+    - `fields`: further fields of the `State`.
+    """
     return Scheduled(scheduled_time, name="AwaitingRetry", **fields)
 
 
 def Pending(**fields: Any) -> State[Any]:
+    """The run is about to start.
+
+    - `fields`: further fields of the `State`, such as `name` and `message`.
+    """
     return State(type=StateType.PENDING, **fields)
 
 
 def NotReady(**fields: Any) -> State[Any]:
-    """An input did not complete, so the run cannot begin."""
+    """An input did not complete, so the task cannot start.
+
+    - `fields`: further fields of the `State`, such as `name` and `message`.
+    """
     return State(type=StateType.PENDING, name="NotReady", **fields)
 
 
 def Running(**fields: Any) -> State[Any]:
+    """The run is running.
+
+    - `fields`: further fields of the `State`, such as `name` and `message`.
+    """
     return State(type=StateType.RUNNING, **fields)
 
 
 def Retrying(**fields: Any) -> State[Any]:
+    """The run is running again after a failure.
+
+    - `fields`: further fields of the `State`, such as `name` and `message`.
+    """
     return State(type=StateType.RUNNING, name="Retrying", **fields)
 
 
 def Paused(
     *, timeout_seconds: float | None = None, reschedule: bool = False, pause_key: str | None = None, **fields: Any
 ) -> State[Any]:
-    """Waits for somebody to resume it, until the timeout."""
+    """The run waits for somebody to resume it.
+
+    - `timeout_seconds`: after how many seconds it fails if it was not resumed (default: never).
+    - `reschedule`: whether its process has ended, so that an agent starts it again.
+    - `pause_key`: the name of the pause.
+    - `fields`: further fields of the `State`.
+    """
     until = None if timeout_seconds is None else datetime.now(UTC) + timedelta(seconds=timeout_seconds)
     details = StateDetails(pause_timeout=until, pause_reschedule=reschedule, pause_key=pause_key)
     return State(type=StateType.PAUSED, state_details=details, **fields)
 
 
 def Suspended(**fields: Any) -> State[Any]:
-    """Paused, and its process has ended; resuming schedules it again."""
+    """The run is paused, and its process has ended; an agent starts it again when it is resumed.
+
+    - `fields`: as those of `Paused`, and further fields of the `State`.
+    """
     return Paused(**{"name": "Suspended", "reschedule": True, **fields})
 
 
 def Cancelling(**fields: Any) -> State[Any]:
+    """The run is being cancelled.
+
+    - `fields`: further fields of the `State`, such as `name` and `message`.
+    """
     return State(type=StateType.CANCELLING, **fields)
 
 
 def Completed(**fields: Any) -> State[Any]:
+    """The run has done its work. Returned by a flow, it is the final state: `return Completed(message="Nothing to
+    do")`.
+
+    - `fields`: further fields of the `State`, such as `name`, `message` and `value`.
+    """
     return State(type=StateType.COMPLETED, **fields)
 
 
 def Failed(**fields: Any) -> State[Any]:
+    """The run has failed. Returned by a flow, it is the final state: `return Failed(message="3 of 9 loaded")`.
+
+    - `fields`: further fields of the `State`, such as `name`, `message` and `value`.
+    """
     return State(type=StateType.FAILED, **fields)
 
 
 def Crashed(**fields: Any) -> State[Any]:
+    """The run's process has ended, or could not be started.
+
+    - `fields`: further fields of the `State`, such as `name` and `message`.
+    """
     return State(type=StateType.CRASHED, **fields)
 
 
 def Cancelled(**fields: Any) -> State[Any]:
+    """The run was cancelled.
+
+    - `fields`: further fields of the `State`, such as `name` and `message`.
+    """
     return State(type=StateType.CANCELLED, **fields)

@@ -47,12 +47,18 @@ RetryCondition = Callable[["Task[..., Any]", "TaskRun", State[Any]], bool]
 
 
 class Task(Generic[P, R]):
-    """A function whose calls inside flows are task runs. Made by `@task`.
+    """A function whose calls inside flows are task runs. Made by `@task`, which lists the options.
 
-    Call it like the function. `submit` runs it in parallel, and `map` runs it once for each element. `fn` is the
-    function itself, for calls outside of flows and in unit tests.
+    Call it like the function. `submit` runs it at the same time as others, and `map` runs it once for each element.
+    `fn` is the function itself, for calls outside of flows and in unit tests.
 
     If it is a generator function, it runs to its end, and the value is the list of everything that it yielded.
+
+    Calls take two arguments beside those of the function. With `return_state=True` they return the final state, and
+    never raise what the function raised. `wait_for` is a list of futures that must have completed before.
+
+    Raises `UsageError` if an option is unknown or does not fit, `MissingContext` if it is called outside of a flow or
+    inside another task, and `ParameterError` if a call does not fit the function.
     """
 
     def __init__(
@@ -251,8 +257,31 @@ class Task(Generic[P, R]):
     def submit(
         self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any:
-        """Submit a call to the flow's task runner and return a future. `return_state=True` waits and returns the
-        final state."""
+        """Start the task and return a future at once. The flow's task runner decides where it runs.
+
+        ```python
+        from orionflow import flow, task
+
+        @task
+        def double(number: int) -> int:
+            return 2 * number
+
+        @flow
+        def both() -> int:
+            first, second = double.submit(1), double.submit(2)
+            return first.result() + second.result()
+
+        assert both() == 6
+        ```
+
+        - `args`, `kwargs`: the arguments of the function. The task waits for futures among them, also inside lists,
+          dicts and models, and receives their values.
+        - `return_state`: with `True`, wait and return the final state in place of the future.
+        - `wait_for`: futures that must have completed before the task starts, and whose values it does not need.
+
+        Raises `MissingContext` outside of a flow and inside another task, and `ParameterError` if the arguments do not
+        fit the function. What the function raises is raised by `Future.result`.
+        """
         from orionflow.engine.invoke import submit_task
 
         return submit_task(self, args, kwargs, self._flow_run(), wait_for, return_state)
@@ -260,9 +289,31 @@ class Task(Generic[P, R]):
     def map(
         self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> FutureList[R]:
-        """Submit the task once for each element of its iterable arguments. Other arguments go to each run unchanged.
+        """Start the task once for each element of its arguments. Return a list of futures, in order, with `result()`
+        and `wait()` for all of them.
 
-        A text counts as one value. `unmapped(values)` passes a whole list to each run. Iterables must be equally long.
+        ```python
+        from orionflow import flow, task, unmapped
+
+        @task
+        def power(base: int, exponent: int) -> int:
+            return base**exponent
+
+        @flow
+        def squares() -> list[int]:
+            return power.map([1, 2, 3], unmapped(2)).result()
+
+        assert squares() == [1, 4, 9]
+        ```
+
+        - `args`, `kwargs`: the arguments of the function. Lists and other iterables are taken element by element, and
+          must be equally long. Everything else goes to each run unchanged; a text counts as one value, and
+          `unmapped(values)` passes a whole list. A future of a list is waited for first.
+        - `return_state`: with `True`, wait and return the list of final states in place of the futures.
+        - `wait_for`: futures that must have completed before any of the runs starts.
+
+        Raises `MissingContext` outside of a flow and inside another task, and `ParameterError` if lengths differ, if
+        nothing can be iterated over, or if the arguments do not fit the function.
         """
         from orionflow.engine.mapping import map_task
 
@@ -286,7 +337,12 @@ class Task(Generic[P, R]):
     # Variations
 
     def with_options(self, **options: Any) -> Task[P, R]:
-        """Return a copy of the task with some options changed: `load.with_options(retries=3)(table)`."""
+        """Return a copy of the task with some options changed: `load.with_options(retries=3)(table)`.
+
+        - `options`: options of `@task`. All others stay as they are.
+
+        Raises `UsageError` for an option that tasks do not have.
+        """
         check_known(options, _OPTIONS, "Tasks")
         return Task(self._binding(self.fn), **{**self._options(), **options})
 
@@ -369,21 +425,53 @@ def task(
     viz_return_value: Any = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
-    """Make a function a task.
+    """Make a function a task: each call in a flow is a task run, which is retried, cached and recorded by itself.
 
-    - `name`, `description`, `tags`, `version`: describe the task.
-    - `task_run_name`: the name of a run, a template such as "load-{table}" or a function that returns it.
-    - `retries`: how often a failed run is tried again. `retry_delay_seconds`: a number, a list with one number for each
-      retry, or a function of the number of retries (`exponential_backoff(2)`). `retry_jitter_factor` spreads them.
-      `retry_condition_fn(task, task_run, state)` decides whether to retry. `crash_retries`: retries after a crash.
-    - `cache_key_fn(context, parameters)`: runs with equal keys share the value of the first one, until
-      `cache_expiration` has passed. `refresh_cache=True` runs the task and renews the value.
-    - `persist_result`, `result_storage`, `result_storage_key`, `result_serializer`, `cache_result_in_memory`: whether,
-      where and how values are stored. `result_expiration`: how long they are kept.
-    - `timeout_seconds`: the longest time of a run. In threads and processes it ends at the next line of Python.
-    - `log_prints`: whether `print` writes to the run's log; by default as in the flow.
-    - `on_completion`, `on_failure`: functions that are called with the task, the task run and the state.
-    - `viz_return_value`: stored, but not used yet.
+    ```python
+    from datetime import timedelta
+
+    from orionflow import flow, task, task_input_hash
+
+    @task(retries=2, retry_delay_seconds=[0.1, 1], cache_key_fn=task_input_hash, cache_expiration=timedelta(days=1))
+    def fetch(url: str) -> str:
+        return f"the page at {url}"
+
+    @flow
+    def crawl() -> str:
+        return fetch("here")
+
+    assert crawl() == "the page at here"
+    ```
+
+    Write `@task` or `@task(…)`; `fn` is the decorated function. All options have to be named:
+
+    - `name`, `description`: by default the name of the function and its docstring.
+    - `tags`: texts that each run gets. Tags may have concurrency limits.
+    - `version`: a text that is stored with each run, and is part of its cache key.
+    - `task_run_name`: the name of a run: a template over the parameters, such as `"load-{table}"`, or a function
+      without arguments that returns it.
+    - `retries`: how often a failed run is tried again (default: 0, or ORION_TASK_DEFAULT_RETRIES).
+      `retry_delay_seconds`: seconds, a `timedelta`, a list with one number for each retry, or a function of the number
+      of retries that returns such a list (`exponential_backoff(2)`). `retry_jitter_factor`: how far the delays are
+      spread at random, as a share of each.
+    - `retry_condition_fn`: a function of the task, the task run and the state, which returns whether this failure is
+      worth a retry.
+    - `crash_retries`: how often a run is tried again after its process died (default: 0); counted separately.
+    - `cache_key_fn`: a function of the context and a dict of the arguments, which returns a text. Runs with the same
+      text share the value of the first one, until `cache_expiration`, a `timedelta`, has passed (default: never).
+      `refresh_cache`: with `True`, the task runs anyway, and its value replaces the cached one.
+    - `persist_result`: whether values are stored. By default they are if a cache or a retry of the flow needs them.
+      `cache_result_in_memory`: whether they stay in memory (default: `True`).
+    - `result_storage`: a folder or the name of a location. `result_storage_key`: the name of the file, a template over
+      the parameters. `result_serializer`: `"json"`, `"pickle"`, `"compressed/json"`, `"compressed/pickle"` or an object
+      of yours. `result_expiration`: a `timedelta` after which values may be deleted.
+    - `timeout_seconds`: the longest time of a run, in seconds or as a `timedelta` (default: no limit). In threads and
+      processes the function ends at its next line of Python.
+    - `log_prints`: whether `print` also writes to the run's log; by default as in the flow.
+    - `on_completion`, `on_failure`: lists of functions that are called with the task, the task run and the state.
+    - `viz_return_value`: accepted for Prefect's sake, and not used.
+
+    Raises `UsageError` for an option that is unknown or does not fit.
     """
     check_known(options, _OPTIONS, "Tasks")
     if fn is None:

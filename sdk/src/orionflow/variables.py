@@ -15,7 +15,11 @@ from orionflow.errors import Conflict, NotFound, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A named text: `Variable.get("season").value`, `Variable.set("season", "summer", overwrite=True)`."""
+    """A named text on the server: `Variable.get("season").value`, `Variable.set("season", "summer", overwrite=True)`.
+
+    - `name`, `value`: the name and the text.
+    - `tags`: texts to find it by.
+    """
 
     name: str
     value: str
@@ -23,14 +27,22 @@ class Variable:
 
     @classmethod
     def get(cls, name: str, default: Any = None) -> Any:
-        """Return the variable with this name, or the default. In coroutines, await it."""
+        """Return the variable with this name. In coroutines, await it.
+
+        - `name`: the name.
+        - `default`: returned if there is none (default: `None`).
+        """
         return drive_or_await(cls._got(name, default))
 
     @classmethod
     def set(cls, name: str, value: str, tags: Sequence[str] | None = None, overwrite: bool = False) -> Any:
         """Store a text under a name and return the variable. In coroutines, await it.
 
-        Raises Conflict if the name is taken, unless `overwrite` is set.
+        - `name`, `value`: the name and the text.
+        - `tags`: texts to find it by. When it is overwritten, `None` keeps those that it has.
+        - `overwrite`: with `True`, replace a variable of that name (default: `False`).
+
+        Raises `Conflict` if the name is taken, and `UsageError` if the value is not a text.
         """
         if not isinstance(value, str):
             raise UsageError(f"A variable holds text, and {name!r} was given a {type(value).__name__}.")

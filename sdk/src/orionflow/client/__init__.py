@@ -140,7 +140,20 @@ class Methods:
 
 
 class OrionClient(Methods):
-    """A client of the API at `api_url`, of the settings, or in this process. Threads may share it."""
+    """A client of the API: `with OrionClient() as client: client.read_flow_runs(limit=5)`. Threads may share it.
+
+    It has a method for each operation: `read_flow_runs`, `count_flow_runs`, `set_flow_run_state`, `read_logs`,
+    `create_flow_run_from_deployment` and so on. Each returns the answer as an object.
+
+    - `api_url`: the address of the API. By default that of the settings (`ORION_API_URL`), or else the API in this
+      process.
+    - `api_key`: the key that is sent; by default that of the settings, or the one that `orion auth login` stored.
+    - `retry_budget_seconds`: how long to repeat requests that are not answered; by default as in the settings.
+    - `settings`: settings to use in place of the current ones.
+
+    Methods raise an `ApiError`: `NotFound`, `Conflict`, `InvalidRequest`, `NotAllowed`, `Overloaded`, `ServerFailed`,
+    or `ApiUnreachable` if there was no answer.
+    """
 
     def __init__(
         self,
@@ -168,10 +181,12 @@ class OrionClient(Methods):
 
     @property
     def api_url(self) -> str:
+        """The address of the API."""
         return self.transport.url
 
     @property
     def is_ephemeral(self) -> bool:
+        """Whether the API is in this process."""
         return isinstance(self.transport, EphemeralTransport)
 
     def send(self, call: Call[T], *, patience: Patience | None = None) -> T:
@@ -195,12 +210,13 @@ class OrionClient(Methods):
         )
 
     def session(self) -> requests.Session:
-        """A `requests` session for raw calls; it also knows the way to an API in this process."""
+        """Return a `requests` session for raw calls. It also reaches an API in this process."""
         session = new_session(self.api_url)
         session.headers.update(self._headers)
         return session
 
     def close(self) -> None:
+        """Close the connections. A `with` block does so at its end."""
         self.transport.close()
 
     def __enter__(self) -> Self:
@@ -213,13 +229,20 @@ class OrionClient(Methods):
 
 
 class AsyncOrionClient(Methods):
-    """A client for coroutines. Each call is sent from a thread, so the event loop never waits."""
+    """A client for coroutines: `async with AsyncOrionClient() as client: await client.read_flow_runs(limit=5)`.
+
+    It has the methods of `OrionClient`, to be awaited. Each call is sent from a thread, so the event loop never waits.
+
+    - `api_url`, `options`: as for `OrionClient`.
+    - `client`: an `OrionClient` to send by, in place of one of its own.
+    """
 
     def __init__(self, api_url: str | None = None, *, client: OrionClient | None = None, **options: Any) -> None:
         self.sync = client or OrionClient(api_url, **options)
 
     @property
     def api_url(self) -> str:
+        """The address of the API."""
         return self.sync.api_url
 
     async def send(self, call: Call[T]) -> T:
@@ -290,5 +313,10 @@ def _read(call: Call[T], reply: Reply, api_url: str) -> T:
 
 
 def get_client(sync_client: bool = False, **options: Any) -> AsyncOrionClient | OrionClient:
-    """Return a client for `async with get_client() as client:`, or a blocking one with `sync_client=True`."""
+    """Return a client of the API, for `async with get_client() as client:` or `with get_client(sync_client=True) as
+    client:`.
+
+    - `sync_client`: with `True`, return a blocking `OrionClient` (default: `False`, an `AsyncOrionClient`).
+    - `options`: as for `OrionClient`.
+    """
     return OrionClient(**options) if sync_client else AsyncOrionClient(**options)

@@ -57,8 +57,22 @@ class DeploymentOptions(ScheduleOptions, total=False):
 class Deployment:
     """How Orion runs a flow: which code, with which parameters, where and when.
 
-    `Deployment.build_from_flow(flow, name="prod", cron="0 6 * * *").apply()` deploys it. Applied again under the same
-    name, it replaces the earlier definition.
+    `Deployment.build_from_flow(etl, name="prod", cron="0 6 * * *").apply()` deploys it. Applied again under the same
+    name, it replaces the earlier definition. Most programs call `flow.deploy`, which describes the options.
+
+    - `name`, `flow_name`: together the name of the deployment, `flow/name`.
+    - `entrypoint`, `path`, `pull_steps`: the function, as `file.py:flow`; the folder it is in; or the steps that fetch
+      it.
+    - `version`, `description`, `tags`: shown, and searched for.
+    - `parameters`, `parameter_openapi_schema`, `enforce_parameter_schema`: defaults of its runs, the schema of the
+      parameters, and whether the server checks them.
+    - `schedules`, `paused`: when it runs, and whether that is switched off.
+    - `work_queue_name`, `work_pool_name`, `job_variables`: whose agents run it, and what these are told.
+    - `overlap`, `concurrency_limit`, `crash_retries`: what happens beside other runs and after a crash.
+    - `must_start_within`, `must_finish_within`: deadlines in seconds.
+    - `result_storage`, `secrets`: where results go, and which blocks its runs read.
+
+    Raises `UsageError` if the name does not fit.
     """
 
     name: str
@@ -90,7 +104,15 @@ class Deployment:
 
     @classmethod
     def build_from_flow(cls, flow: Flow[Any, Any], name: str, *, apply: bool = False, **options: Any) -> Deployment:
-        """Return the deployment of a flow, with the options of `flow.deploy`. `apply=True` deploys it at once."""
+        """Return the deployment of a flow.
+
+        - `flow`: the flow. `name`: the name of the deployment.
+        - `apply`: with `True`, deploy it at once.
+        - `options`: as those of `flow.deploy`.
+
+        Raises `UsageError` for an option that is unknown or does not fit, and `ParameterError` for parameters that the
+        flow does not take.
+        """
         check_known(options, frozenset(DeploymentOptions.__annotations__), "Deployments")
         deployment = _built(flow, name, options)
         if apply:
@@ -99,11 +121,14 @@ class Deployment:
 
     @property
     def full_name(self) -> str:
+        """The name by which commands know it: `flow/deployment`."""
         return f"{self.flow_name}/{self.name}"
 
     def apply(self) -> Any:
-        """Create or change the deployment through the API, and return its id. In coroutines: `await
-        deployment.apply()`."""
+        """Create or change the deployment on the server, and return its id. In coroutines: `await deployment.apply()`.
+
+        Raises an `ApiError` if the server refuses it or cannot be reached; the message says why.
+        """
         return drive_or_await(self.applied())
 
     def applied(self) -> Steps[UUID]:

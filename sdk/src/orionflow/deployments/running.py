@@ -53,10 +53,22 @@ def run_deployment(
     job_variables: Mapping[str, Any] | None = None,
     as_subflow: bool = True,
 ) -> FlowRun:
-    """Start a run of a deployment (`"flow/deployment"` or its id) and return the flow run as last seen.
+    """Start a run of a deployment and return the flow run. In coroutines, await it.
 
-    Waits until the run has ended, or for `timeout` seconds; 0 does not wait. In a flow, the run is a subflow: it has a
-    task run there and is cancelled together with it. `as_subflow=False` makes it independent. In coroutines, await it.
+    - `name`: `"flow/deployment"`, or its id.
+    - `parameters`: arguments of the run, over the defaults of the deployment.
+    - `scheduled_time`: when it is to start, with a time zone (default: now).
+    - `timeout`: how many seconds to wait until it has ended. By default there is no limit; 0 does not wait.
+    - `poll_interval`: how often to ask, in seconds (default: 2).
+    - `idempotency_key`: a text; a second request with the same key returns the first run.
+    - `tags`, `flow_run_name`: tags beside those of the deployment, and the name of the run.
+    - `work_queue_name`, `job_variables`: in place of those of the deployment.
+    - `as_subflow`: in a flow, the run has a task run there and is cancelled together with it (default: `True`).
+
+    The run is returned as it was last seen; look at its `state` to know how it ended.
+
+    Raises `UsageError` for a time without a zone, `ParameterError` for parameters that JSON cannot express, `NotFound`
+    if there is no such deployment, and `InvalidRequest` if the parameters do not fit its schema.
     """
     if scheduled_time is not None and scheduled_time.tzinfo is None:
         raise UsageError(f"scheduled_time={scheduled_time} has no time zone; write datetime(…, tzinfo=UTC).")

@@ -34,13 +34,20 @@ _LONGEST_NAME = 200
 def serve(
     *deployments: Deployment, limit: int | None = None, pause_on_shutdown: bool = True, drain_timeout: float = 60.0
 ) -> None:
-    """Deploy flows and execute their runs in processes of this machine, at most `limit` at once, until Ctrl-C.
+    """Deploy flows, and execute their runs in processes of this machine until Ctrl-C.
 
-    Runs may then finish for `drain_timeout` seconds before they are stopped; a second Ctrl-C stops them at once.
-    Deployments that no other program serves are paused, and resumed when they are served again.
-    `pause_on_shutdown=False` leaves them active.
+    ```text
+    serve(etl.to_deployment("nightly", cron="0 2 * * *"), report.to_deployment("daily", interval=86400))
+    ```
 
-    `serve(etl.to_deployment("nightly", cron="0 2 * * *"), report.to_deployment("daily", interval=86400))`
+    - `deployments`: what `flow.to_deployment` returned.
+    - `limit`: how many runs may go on at once (default: 4).
+    - `pause_on_shutdown`: whether deployments that no other program serves are paused at the end, and resumed when they
+      are served again (default: `True`).
+    - `drain_timeout`: how many seconds runs may go on after Ctrl-C (default: 60). A second Ctrl-C stops them at once.
+
+    Raises `UsageError` if no server is set (`ORION_API_URL`), if nothing is served, if a deployment names a work queue
+    or pool, and in coroutines, as it blocks.
     """
     _check(deployments)
     _make_pool()

@@ -35,7 +35,11 @@ class Metadata:
 
 
 class RunInput(BaseModel):
-    """Input that a flow run asks people or programs for: `class Approval(RunInput): approved: bool`."""
+    """Input that a flow run asks people or programs for: `class Approval(RunInput): approved: bool`.
+
+    It is a pydantic model. Pass the class to `pause_flow_run(wait_for_input=Approval)`, or read values that others send
+    with `Approval.receive()`.
+    """
 
     if TYPE_CHECKING:
 
@@ -48,13 +52,22 @@ class RunInput(BaseModel):
 
     @property
     def metadata(self) -> Metadata:
+        """Who sent this, to which run, and under which key.
+
+        Raises `UsageError` if it was made here and not received.
+        """
         if self._metadata is None:
             raise UsageError(f"This {type(self).__name__} was made here; it was not sent by anybody.")
         return self._metadata
 
     @classmethod
     def with_initial_data(cls, description: str | None = None, **initial: Any) -> type[Self]:
-        """Return this input type with initial values, and with a text that explains the question."""
+        """Return this input type with initial values: `pause_flow_run(Approval.with_initial_data("Ship it?",
+        approved=False))`.
+
+        - `description`: a text that explains the question, as Markdown.
+        - `initial`: values of its fields, which the form shows.
+        """
         fields: Any = {name: _field(cls, name, value) for name, value in initial.items()}
         model: type[Self] = create_model(cls.__name__, __base__=cls, **fields)
         if description is not None:
@@ -62,13 +75,27 @@ class RunInput(BaseModel):
         return model
 
     def send_to(self, flow_run_id: UUID | str, sender: str | None = None, key_prefix: str | None = None) -> Any:
-        """Send this to a flow run, which reads it with `receive`. In coroutines, await it."""
+        """Send this to a flow run, which reads it with `receive`. In coroutines, await it.
+
+        - `flow_run_id`: the run that is to receive it.
+        - `sender`: who sends it; by default the current flow run.
+        - `key_prefix`: a name under which the other run waits for it; by default that of the type.
+
+        Raises `NotFound` if there is no such run.
+        """
         from orionflow.input.passing import send_input
 
         return send_input(self, flow_run_id, sender, key_prefix)
 
     def respond(self, run_input: Any, sender: str | None = None, key_prefix: str | None = None) -> Any:
-        """Send a value to the flow run that sent this one. In coroutines, await it."""
+        """Send a value to the flow run that sent this one. In coroutines, await it.
+
+        - `run_input`: a model, or anything that JSON can express.
+        - `sender`: who sends it; by default the current flow run.
+        - `key_prefix`: a name under which the other run waits for it; by default that of the type.
+
+        Raises `UsageError` if no flow run sent this one.
+        """
         from orionflow.input.passing import send_input
 
         return send_input(run_input, self.metadata.sending_flow_run, sender, key_prefix)
@@ -83,7 +110,15 @@ class RunInput(BaseModel):
         key_prefix: str | None = None,
         flow_run_id: UUID | str | None = None,
     ) -> Receiver[Self]:
-        """Return inputs of this type, one after another; see `receive_input`."""
+        """Yield inputs of this type that were sent to this flow run, oldest first, as `receive_input` does.
+
+        - `timeout`, `poll_interval`: for how many seconds to wait for the next one (default: an hour), and how often to
+          ask.
+        - `raise_timeout_error`: with `True`, a loop raises `TimeoutError` after the timeout, and does not just end.
+        - `exclude_keys`: keys of inputs to pass over.
+        - `key_prefix`: the name that the senders used; by default that of the type.
+        - `flow_run_id`: receive what was sent to this run in place of the current one.
+        """
         from orionflow.input.passing import receive_input
 
         return receive_input(cls, timeout, poll_interval, raise_timeout_error, exclude_keys, key_prefix, flow_run_id)

@@ -26,9 +26,14 @@ T = TypeVar("T")
 def send_input(
     run_input: Any, flow_run_id: UUID | str, sender: str | None = None, key_prefix: str | None = None
 ) -> Any:
-    """Send a value to a flow run: a model, or anything that JSON can express. In coroutines, await it.
+    """Send a value to a flow run, which reads it with `receive_input`. In coroutines, await it.
 
-    The run reads it with `receive_input` of the same type, or of the same `key_prefix`.
+    - `run_input`: a model, or anything that JSON can express.
+    - `flow_run_id`: the run that is to receive it.
+    - `sender`: who sends it; by default the current flow run.
+    - `key_prefix`: a name under which the other run waits for it; by default that of the type.
+
+    Raises `NotFound` if there is no such run.
     """
     return drive_or_await(_sent(run_input, UUID(str(flow_run_id)), sender or _own_name(), key_prefix))
 
@@ -58,9 +63,20 @@ def receive_input(
 ) -> Receiver[Any]:
     """Yield values of a type that were sent to this flow run, or to another one, oldest first.
 
-    Loop over them with `for` or `async for`, or call `next()`. A loop ends if nothing arrives for `timeout` seconds;
-    `next()` then raises TimeoutError, and so does a loop with `raise_timeout_error`. With `with_metadata`, plain values
-    come as `Received`, which knows the sender; a `RunInput` knows it in any case.
+    Loop over them with `for` or `async for`, or call `next()`.
+
+    - `input_type`: what is expected, such as `str`, a model or a `RunInput`.
+    - `timeout`: for how many seconds to wait for the next one (default: an hour; `None`: forever). A loop then ends;
+      `next()` raises `TimeoutError`.
+    - `poll_interval`: how often to ask, in seconds (default: 10).
+    - `raise_timeout_error`: with `True`, a loop raises `TimeoutError`, too.
+    - `exclude_keys`: keys of inputs to pass over.
+    - `key_prefix`: the name that the senders used; by default that of the type.
+    - `flow_run_id`: receive what was sent to this run in place of the current one.
+    - `with_metadata`: with `True`, plain values come as `Received`, which knows the sender; a `RunInput` knows it in
+      any case.
+
+    Raises `MissingContext` outside of a flow without `flow_run_id`.
     """
     kind = kind_of(input_type)
     return Receiver(

@@ -29,32 +29,62 @@ class Deployable:
 
     @property
     def parameter_schema(self: Any) -> dict[str, Any]:
-        """Return the flow's parameters as a JSON schema."""
+        """The flow's parameters as a JSON schema."""
         from orionflow.deployments.schema import parameter_schema
 
         return parameter_schema(self.fn, self.signature.inspected)
 
     def to_deployment(self: Any, name: str, **options: Unpack[DeploymentOptions]) -> Deployment:
-        """A deployment of this flow that was not handed over yet; see `deploy`."""
+        """Return a deployment of this flow that is not deployed yet, for `serve` or for `apply()`.
+
+        - `name`: the name of the deployment.
+        - `options`: as those of `deploy`.
+
+        Raises `UsageError` for an option that is unknown or does not fit.
+        """
         from orionflow.deployments import Deployment
 
         return Deployment.build_from_flow(self, name, **options)
 
     def deploy(self, name: str, **options: Unpack[DeploymentOptions]) -> Any:
-        """Hand this flow to Orion under a name: an agent runs it on schedule and on demand. Returns its id.
+        """Deploy this flow under a name: agents run it on schedule and on request. Returns the id of the deployment.
 
-        - `cron`, `interval` or another of `ScheduleOptions`, with `timezone`; or `schedule`, `schedules`: when.
-        - `work_queue_name`, `work_pool_name`: whose agents run it; `job_variables`: what they should know.
-        - `secrets`: the blocks whose secrets its runs read, as "secret/db-password".
-        - `parameters`: defaults of its runs; `enforce_parameter_schema=False` takes whatever a request says.
-        - `storage`, `entrypoint`: where the code is; unless said, in this file, on every machine with an agent.
-        - `overlap`, `concurrency_limit`: what happens to a run while another one runs, and how many may.
-        - `crash_retries`: how often a run is tried again after a crash; otherwise as the flow says.
-        - `must_start_within`, `must_finish_within`: seconds after which a run counts as having missed its time.
-        - `result_storage`: the location of results that neither its flow nor its tasks place.
-        - `tags`, `description`, `version`, `paused`.
+        ```python
+        from datetime import timedelta
+
+        from orionflow import flow
+
+        @flow
+        def etl(table: str = "users") -> None: ...
+
+        etl.deploy("nightly", cron="0 2 * * *", timezone="Europe/Berlin", parameters={"table": "orders"})
+        etl.deploy("often", interval=timedelta(minutes=15), work_queue_name="fast", tags=["team:data"])
+        ```
+
+        - `name`: the name of the deployment. Deployed again under it, the flow replaces the earlier definition.
+        - `cron`, `interval`, `rrule`, `ics`, with `timezone` and `anchor_date`: when it runs; or `schedule` and
+          `schedules`, such as `Cron("0 2 * * *", spread=600)`. Without any of them it runs on request only.
+        - `work_queue_name` (default: `"default"`), `work_pool_name`: whose agents run it. `job_variables`: what these
+          are told, such as `{"env": {"REGION": "eu"}}`.
+        - `parameters`: defaults of its runs. `enforce_parameter_schema`: whether the server refuses runs whose
+          parameters do not fit the annotations (default: `True`).
+        - `storage`: where the code is: a folder, an address of a git repository, or one of `orionflow.storage`.
+          `entrypoint`: the function there, as `"etl.py:etl"`. By default this file, at the same path on every machine
+          with an agent.
+        - `overlap`: as that of `@flow`. `concurrency_limit`: how many of its runs may go on at once (default: no
+          limit).
+        - `crash_retries`: how often a run is tried again after its process died; by default as the flow says.
+        - `must_start_within`, `must_finish_within`: seconds, or a `timedelta`, after which a run has missed its
+          deadline.
+        - `secrets`: blocks whose secrets its runs read, as `["secret/db-password"]`.
+        - `result_storage`: the location of results for which flow and tasks name none.
+        - `tags`, `description`, `version`: by default those of the flow.
+        - `paused`: with `True`, its schedules plan nothing until it is resumed.
 
         In coroutines: `await flow.deploy(…)`.
+
+        Raises `UsageError` for an option that is unknown or does not fit, `ParameterError` for parameters that the flow
+        does not take, and an `ApiError` if the server refuses it.
         """
         return self.to_deployment(name, **options).apply()
 
@@ -67,10 +97,18 @@ class Deployable:
         drain_timeout: float = 60.0,
         **options: Unpack[DeploymentOptions],
     ) -> None:
-        """Deploy this flow and run what is asked of it in processes of this machine, until Ctrl-C.
+        """Deploy this flow, and execute its runs in processes of this machine until Ctrl-C. `orionflow.serve` does so
+        for several.
 
-        Runs may then go on for `drain_timeout` seconds. Unless another program serves it as well, its schedules are
-        paused, as nobody would run what they plan; serving it again resumes them.
+        - `name`: the name of the deployment (default: that of the flow).
+        - `limit`: how many runs may go on at once (default: 4).
+        - `pause_on_shutdown`: whether the deployment is paused at the end, if no other program serves it, and resumed
+          when it is served again (default: `True`).
+        - `drain_timeout`: how many seconds runs may go on after Ctrl-C (default: 60). A second Ctrl-C stops them at
+          once.
+        - `options`: as those of `deploy`, without queue and pool.
+
+        Raises `UsageError` if no server is set (`ORION_API_URL`), and in coroutines, as it blocks.
         """
         from orionflow.deployments.serving import serve
 
@@ -83,9 +121,14 @@ class Deployable:
 
     @classmethod
     def from_source(cls, source: str | Path | Storage, entrypoint: str) -> Flow[..., Any]:
-        """The flow at an entry point in a folder, a repository or a remote storage; its deployments fetch it there.
+        """Fetch a flow from a folder, a repository or a remote storage. Its deployments fetch it from there again.
 
         `flow.from_source("https://github.com/us/flows.git", "etl.py:etl").deploy("prod", work_queue_name="big")`
+
+        - `source`: a folder, an address, or one of `orionflow.storage`, such as `GitRepository(url, branch="main")`.
+        - `entrypoint`: the function there, as `"etl.py:etl"`.
+
+        Raises `CodeUnavailable` if it cannot be fetched or loaded.
         """
         from orionflow.deployments.fetching import fetched_flow
 

@@ -16,7 +16,10 @@ LONGEST_DELAY_SECONDS = 1e9
 
 
 def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
-    """Delays that double: `retry_delay_seconds=exponential_backoff(2)` waits 2, 4, 8, … seconds."""
+    """Delays that double: `@task(retries=3, retry_delay_seconds=exponential_backoff(2))` waits 2, 4 and 8 seconds.
+
+    - `backoff_factor`: the first delay, in seconds.
+    """
 
     def delays(retries: int) -> list[float]:
         return [backoff_factor * max(0, 2**attempt) for attempt in range(retries)]

@@ -38,9 +38,27 @@ FULL = 423
 
 
 class concurrency:
-    """Hold `occupy` slots of each named limit during a `with` or an `async with` block.
+    """Hold slots of global limits during a `with` or an `async with` block.
 
-    Waits for free slots. Raises NoSlotInTime after `timeout_seconds`. A name without a limit does not limit anything.
+    ```python
+    from orionflow import concurrency, flow
+
+    @flow
+    def load() -> str:
+        with concurrency("database", occupy=2, timeout_seconds=60):
+            return "loaded"
+
+    assert load() == "loaded"
+    ```
+
+    - `names`: the name of a limit, or several, of which all are held at once. A name without a limit limits nothing;
+      create one with `orion global-concurrency-limit create database 5`.
+    - `occupy`: how many slots of each to hold (default: 1).
+    - `timeout_seconds`: how many seconds to wait for free slots. By default there is no limit.
+
+    Works in flows, in tasks and in plain programs. The slots of a process that dies become free again by themselves.
+
+    Raises `NoSlotInTime` if none became free in time.
     """
 
     def __init__(self, names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None) -> None:
@@ -95,9 +113,14 @@ class concurrency:
 
 
 def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None) -> Any:
-    """Wait until the named rates allow another call. Slots become free by themselves.
+    """Wait until the named rates allow another call: `rate_limit("api")`. In coroutines, await it.
 
-    In coroutines: `await rate_limit("api")`.
+    - `names`: the name of a global limit whose slots return by themselves (`orion gcl create api 10 --decay 2`), or
+      several. A name without a limit limits nothing.
+    - `occupy`: how many slots the call takes (default: 1).
+    - `timeout_seconds`: how many seconds to wait. By default there is no limit.
+
+    Raises `NoSlotInTime` if the rate did not allow the call in time.
     """
     return drive_or_await(_keep_to_rate(_names(names), occupy, timeout_seconds))
 

@@ -23,9 +23,11 @@ _SECRETS = ("prefect.blocks.secret.", "orion.secrets.")
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret of the server: `Secret("github")` refers to it, `Secret.load("github")` reads it.
+    """A secret of the server: `Secret.load("github").get()` reads it, `Secret(value="…").save("github")` stores one.
 
-    Pull steps read the value when the code is fetched. `Secret(value="…").save("github")` stores one.
+    - `name`: the name of the secret. `Secret("github")` only refers to it, as in `GitRepository(url,
+      token=Secret("github"))`: it is read where the code is fetched.
+    - `value`: a text, or anything that JSON can express. It is not shown in the `repr`, and masked in logs.
     """
 
     name: str | None = None
@@ -33,17 +35,26 @@ class Secret:
 
     @property
     def reference(self) -> str:
+        """The text by which a deployment refers to it. Raises `UsageError` without a name."""
         return f"{{{{ {_SECRETS[0]}{self._own_name()} }}}}"
 
     @classmethod
     def load(cls, name: str) -> Any:
-        """Return the secret with its value. In coroutines, await it."""
+        """Return the secret with its value. In coroutines, await it.
+
+        - `name`: the name of the secret.
+
+        Raises `NotFound` if there is none, and `NotAllowed` if this run or user may not read it.
+        """
         from orionflow.engine.drivers import drive_or_await
 
         return drive_or_await(cls._loaded(name))
 
     def get(self) -> Any:
-        """Return the value. Reads it first if the secret was not loaded."""
+        """Return the value. Reads it first if the secret was not loaded.
+
+        Raises `NotFound` if there is none, and `NotAllowed` if this run or user may not read it.
+        """
         if self.value is not None:
             return self.value
         from orionflow.engine.drivers import drive
@@ -51,7 +62,13 @@ class Secret:
         return drive(self._loaded(self._own_name())).value
 
     def save(self, name: str | None = None, overwrite: bool = False) -> Any:
-        """Store the value under a name. Raises Conflict if the name is taken. In coroutines, await it."""
+        """Store the value on the server, sealed. In coroutines, await it.
+
+        - `name`: the name to store it under; by default its own.
+        - `overwrite`: with `True`, replace a secret of that name.
+
+        Raises `Conflict` if the name is taken, and `UsageError` if there is no value or no name.
+        """
         if self.value is None:
             raise UsageError("This secret has no value to save; write Secret(value=…).save(name).")
         from orionflow.engine.drivers import drive_or_await
@@ -81,7 +98,12 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A variable in the environment of the agent that fetches the code."""
+    """A variable in the environment of the agent that fetches the code, such as `token=Environment("GITHUB_TOKEN")`.
+
+    - `name`: the name of the variable.
+
+    Raises `UsageError` if that cannot be a name.
+    """
 
     name: str
 

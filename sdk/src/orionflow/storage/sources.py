@@ -27,7 +27,10 @@ class Storage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalDirectory:
-    """A folder that is there, at the same path, on every machine that runs the flow."""
+    """A folder that is there, at the same path, on every machine that runs the flow.
+
+    - `path`: the folder.
+    """
 
     path: str | Path
 
@@ -47,10 +50,16 @@ class _Git:
 
 @dataclass(frozen=True, slots=True)
 class GitRepository(_Git):
-    """A repository at a branch, tag or commit; `directory` is the folder in it from which the flow is loaded.
+    """A git repository: `GitRepository("https://github.com/us/flows.git", branch="main", token=Secret("github"))`.
 
-    `token` is a `Secret("name")` on the server or an `Environment("NAME")` of the agent: a deployment stores where its
-    token is, never the token.
+    - `url`: its address, with https, ssh, git or file.
+    - `branch`, `commit`: the branch or tag, or else the commit (default: the branch that the repository names).
+    - `directory`: the folder in it from which the flow is loaded (default: its top).
+    - `include_submodules`: with `True`, fetch submodules, too (default: `False`).
+    - `token`, `username`: a `Secret("name")` on the server or an `Environment("NAME")` of the agent, and the user that
+      it is for. A deployment stores where its token is, never the token.
+
+    Raises `UsageError` for an address, branch, commit or folder that cannot be, and for a token that is a plain text.
     """
 
     url: str
@@ -86,9 +95,14 @@ class GitRepository(_Git):
 
 @dataclass(frozen=True, slots=True)
 class RemoteStorage:
-    """A folder behind an address of any scheme that fsspec knows, such as s3://bucket/flows.
+    """A folder behind any address that fsspec knows: `RemoteStorage("s3://bucket/flows")`.
 
-    `options` go to the file system; a `Secret` or an `Environment` among them is looked up where the code is fetched.
+    - `url`: the address.
+    - `directory`: the folder in it from which the flow is loaded (default: its top).
+    - `options`: for the file system, such as `{"key": Secret("s3-key")}`; secrets and environment variables are looked
+      up where the code is fetched.
+
+    Raises `UsageError` for an address or folder that cannot be.
     """
 
     url: str

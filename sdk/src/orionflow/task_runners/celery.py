@@ -12,11 +12,16 @@ from orionflow.task_runners.threads import ConcurrentTaskRunner
 
 
 class CeleryTaskRunner(ConcurrentTaskRunner):
-    """Run task functions on task workers: `orion task-worker start -q QUEUE` on any machine that reaches the broker.
+    """Run task functions on task workers: `orion task-worker start -q QUEUE`, on any machine that reaches the broker.
 
-    Up to `max_workers` calls are sent at once; the workers decide how many run. The broker is ORION_BROKER_URL unless
-    `broker` names another one. Functions, arguments and results must be picklable, and the workers need the packages
-    that the functions import. States, retries, caching and results stay in the process of the flow.
+    - `queue`: the queue of the workers (default: `"default"`).
+    - `max_workers`: how many calls are sent at once at most; the workers decide how many run.
+    - `broker`: the address of the broker (default: ORION_BROKER_URL).
+
+    Functions, arguments and results must be picklable, and the workers need the packages that the functions import.
+    States, retries, caching and results stay in the process of the flow.
+
+    Raises `UsageError`, when the first task is submitted, if no broker is set.
     """
 
     def __init__(self, queue: str = "default", *, max_workers: int | None = None, broker: str | None = None) -> None:

@@ -18,11 +18,19 @@ Options = Mapping[str, Any]
 
 
 class DaskTaskRunner(ConcurrentTaskRunner):
-    """Run task functions on a Dask cluster: the one at `address`, a `cluster` object, or one made for the flow run.
+    """Run task functions on a Dask cluster.
 
-    The last is a `LocalCluster` with a process for each core, unless `cluster_class` (a class, or its name with its
-    module) and `cluster_kwargs` say otherwise; `adapt_kwargs` let it grow and shrink. Functions, arguments and results
-    must be picklable, and scripts must call their flows under `if __name__ == "__main__":`.
+    - `address`: the scheduler of a cluster that is there. `cluster`: a cluster object. With neither, a cluster is made
+      for each flow run.
+    - `cluster_class`, `cluster_kwargs`: what to make, a class or its name with its module, and its arguments (default:
+      a `LocalCluster` with a process for each core). `adapt_kwargs`: let it grow and shrink, such as `{"maximum": 10}`.
+    - `client_kwargs`: arguments of Dask's `Client`.
+
+    Functions, arguments and results must be picklable, and scripts must call their flows under `if __name__ ==
+    "__main__":`.
+
+    Raises `UsageError` if both an address and a cluster are named, and, when the first task is submitted, if no
+    scheduler answers or the package `distributed` is missing.
     """
 
     def __init__(

@@ -15,11 +15,14 @@ from orionflow.task_runners.threads import ConcurrentTaskRunner
 
 
 class ProcessTaskRunner(ConcurrentTaskRunner):
-    """Run up to `max_workers` task functions at once, each in another process. For work that keeps a core busy.
+    """Run task functions in processes of their own, for work that keeps a core busy.
 
-    Functions, arguments and results must be picklable. The script must call its flow under
-    `if __name__ == "__main__":`, as always with Python's multiprocessing. `get_run_logger()` and `print` work as usual;
-    other parts of the run's context are not available.
+    - `max_workers`: how many processes there may be (default: the number of cores).
+    - `start_method`: how they start: `"spawn"` (default), `"forkserver"` or `"fork"`.
+
+    Functions, arguments and results must be picklable. The script must call its flow under `if __name__ ==
+    "__main__":`, as always with Python's multiprocessing. `get_run_logger()` and `print` work as usual; other parts of
+    the run's context are not available.
     """
 
     def __init__(self, max_workers: int | None = None, start_method: str = "spawn") -> None:

@@ -13,8 +13,12 @@ from orionflow.task_runners.threads import ConcurrentTaskRunner
 
 
 class RayTaskRunner(ConcurrentTaskRunner):
-    """Run task functions on the Ray cluster at `address` ("auto" is the one on this machine), or on one made with
-    `init_kwargs` for the flow run. `remote_options` are the needs of each call, such as `num_cpus`.
+    """Run task functions on a Ray cluster.
+
+    - `address`: the cluster; `"auto"` is the one on this machine. Without it, a cluster is made for each flow run.
+    - `init_kwargs`: arguments of `ray.init`.
+    - `remote_options`: what each call needs, such as `{"num_cpus": 2}`.
+    - `max_workers`: how many calls are sent at once at most.
 
     Functions, arguments and results must be picklable.
     """

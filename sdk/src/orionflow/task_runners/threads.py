@@ -13,9 +13,10 @@ USUAL_THREADS = 64
 
 
 class ConcurrentTaskRunner(TaskRunner):
-    """Run up to `max_workers` task runs at once in threads, and any number of async tasks on the event loop.
+    """Run task runs at the same time in threads, and async tasks on the flow's event loop. The default.
 
-    The default of `max_workers` is ORION_TASK_RUNNER_THREADS, or 64.
+    - `max_workers`: how many threads there may be (default: ORION_TASK_RUNNER_THREADS, or 64). Async tasks are not
+      counted.
     """
 
     def __init__(self, max_workers: int | None = None) -> None:

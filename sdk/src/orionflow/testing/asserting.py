@@ -14,27 +14,39 @@ AnyRun = State[Any] | Run | UUID | str
 
 
 def flow_runs(name: str | None = None) -> list[FlowRun]:
-    """All flow runs, or those of the flow with this name, in the order in which they were to start."""
+    """Return all flow runs, in the order in which they were to start (at most 200).
+
+    - `name`: only runs of the flow with this name.
+    """
     flows = {"name": {"any_": [name]}} if name else None
     with OrionClient() as client:
         return client.read_flow_runs(flows=flows, sort="EXPECTED_START_TIME_ASC", limit=200)
 
 
 def flow_run_of(run: AnyRun) -> FlowRun:
-    """The flow run as it is recorded."""
+    """Return the flow run as it is recorded.
+
+    - `run`: the run, its id, or a state of it.
+    """
     with OrionClient() as client:
         return client.read_flow_run(_flow_run_id(run))
 
 
 def task_runs_of(run: AnyRun) -> list[TaskRun]:
-    """The task runs of a flow run, in the order in which they were made (at most 200)."""
+    """Return the task runs of a flow run, in the order in which they were made (at most 200).
+
+    - `run`: the run, its id, or a state of it.
+    """
     with OrionClient() as client:
         found = client.read_task_runs(flow_runs={"id": {"any_": [str(_flow_run_id(run))]}}, limit=200)
     return sorted(found, key=lambda one: one.id)
 
 
 def states_of(run: AnyRun) -> list[str]:
-    """The names of the states that a run went through, oldest first."""
+    """Return the names of the states that a run went through, oldest first.
+
+    - `run`: the run, its id, or a state of it.
+    """
     with OrionClient() as client:
         if isinstance(run, TaskRun):
             states = client.read_task_run_states(run.id)
@@ -46,7 +58,10 @@ def states_of(run: AnyRun) -> list[str]:
 
 
 def logs_of(run: AnyRun) -> list[Log]:
-    """The log lines of a flow run with its task runs, oldest first."""
+    """Return the log lines of a flow run with its task runs, oldest first (at most 200).
+
+    - `run`: the run, its id, or a state of it.
+    """
     from orionflow.reporting import get_reporter
 
     get_reporter().drain()
@@ -57,22 +72,44 @@ def logs_of(run: AnyRun) -> list[Log]:
 
 
 def assert_completed(run: AnyRun) -> None:
-    """The flow run is recorded as COMPLETED."""
+    """Assert that the flow run is recorded as COMPLETED.
+
+    - `run`: the run, its id, or a state of it.
+
+    Raises `AssertionError` if it is not.
+    """
     _assert_type(run, StateType.COMPLETED)
 
 
 def assert_failed(run: AnyRun, message: str = "") -> None:
-    """The flow run is recorded as FAILED, with this text in its message."""
+    """Assert that the flow run is recorded as FAILED.
+
+    - `run`: the run, its id, or a state of it.
+    - `message`: a text that must be in its message.
+
+    Raises `AssertionError` if it is not.
+    """
     _assert_type(run, StateType.FAILED, message)
 
 
 def assert_crashed(run: AnyRun, message: str = "") -> None:
-    """The flow run is recorded as CRASHED, with this text in its message."""
+    """Assert that the flow run is recorded as CRASHED.
+
+    - `run`: the run, its id, or a state of it.
+    - `message`: a text that must be in its message.
+
+    Raises `AssertionError` if it is not.
+    """
     _assert_type(run, StateType.CRASHED, message)
 
 
 def assert_cancelled(run: AnyRun) -> None:
-    """The flow run is recorded as CANCELLED."""
+    """Assert that the flow run is recorded as CANCELLED.
+
+    - `run`: the run, its id, or a state of it.
+
+    Raises `AssertionError` if it is not.
+    """
     _assert_type(run, StateType.CANCELLED)
 
 

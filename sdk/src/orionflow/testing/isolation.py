@@ -27,13 +27,18 @@ PREFIX = "ORION_"
 
 @dataclass(frozen=True, slots=True)
 class Isolated:
-    """Where the block's runs are recorded."""
+    """Where the runs of a block are recorded: what `with isolated() as here:` yields.
+
+    - `home`: the temporary home.
+    - `clock`: the clock that runs wait by.
+    """
 
     home: Path
     clock: VirtualClock | SystemClock
 
     @property
     def client(self) -> OrionClient:
+        """A client of the API of this block."""
         return OrionClient()
 
 
@@ -41,8 +46,12 @@ class Isolated:
 def isolated(*, clock: VirtualClock | None = None, **settings: Any) -> Iterator[Isolated]:
     """In this block flows run in this process against an empty database in a temporary home, whatever the settings say.
 
-    `clock=VirtualClock()` makes retries and pauses take no time. Further arguments are settings:
-    `isolated(logging_level=10)`. In coroutines it is `with isolated():` as well.
+    - `clock`: a `VirtualClock()` makes retries and pauses take no time (default: the real one).
+    - `settings`: settings of the block, as in `isolated(logging_level=10)`.
+
+    Yields an object with `home`, `clock` and `client`. In coroutines it is `with isolated():` as well.
+
+    Raises `UsageError` if the installed server is older than the SDK.
     """
     with ExitStack() as stack:
         with _no_loop_in_sight():

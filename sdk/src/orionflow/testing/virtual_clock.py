@@ -11,9 +11,10 @@ STEP = 0.002
 
 
 class VirtualClock:
-    """Time that goes on by itself, and jumps over whatever a run sleeps for.
+    """Time that goes on by itself, and jumps over whatever a run sleeps for. `slept` lists how long runs wanted to
+    sleep.
 
-    With `jumps=False` a run sleeps until the test says `clock.advance(seconds)`.
+    - `jumps`: with `False`, a run sleeps until the test calls `clock.advance(seconds)` (default: `True`).
     """
 
     def __init__(self, *, jumps: bool = True) -> None:
@@ -31,13 +32,21 @@ class VirtualClock:
         return datetime.now(UTC) + timedelta(seconds=self._ahead)
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass; who sleeps until then wakes up."""
+        """Let time pass, and wake runs that sleep until then.
+
+        - `seconds`: how much.
+        """
         with self._moved:
             self._ahead += seconds
             self._moved.notify_all()
 
     def wait_for_sleeper(self, timeout: float = 10.0) -> None:
-        """Wait, in real time, until some run sleeps; for tests that run a flow in another thread."""
+        """Wait, in real time, until some run sleeps. For tests that run a flow in another thread.
+
+        - `timeout`: how many seconds to wait at most (default: 10).
+
+        Raises `AssertionError` if none sleeps by then.
+        """
         with self._moved:
             if not self._moved.wait_for(lambda: self._sleeping > 0, timeout):
                 raise AssertionError(f"No run went to sleep within {timeout:g} s.")
