@@ -39,7 +39,9 @@ server.add_command(stop)
 
 @server.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a user first.")
-@click.option("--port", default=4200, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
+@click.option(
+    "--port", default=4200, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 takes a free one."
+)
 @click.option("--base-path", default="", envvar="ORION_BASE_PATH", help="Serve below this path, as behind a proxy.")
 @click.option("--services/--no-services", default=True, show_default=True, help="Run the services in this process.")
 @click.option("--agent/--no-agent", default=True, show_default=True, help="Execute runs of deployed flows here.")

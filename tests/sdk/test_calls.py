@@ -145,7 +145,9 @@ def test_wrong_arguments_are_told_before_anything_is_recorded():
     def nobody(x: int) -> int:
         return x
 
-    with pytest.raises(ParameterError, match=r"'nobody' cannot be called so \(missing a required argument: 'x'\)"):
+    with pytest.raises(
+        ParameterError, match=r"'nobody' cannot be called like this \(missing a required argument: 'x'\)"
+    ):
         nobody()
 
     assert flow_runs() == []

@@ -21,7 +21,7 @@ WRONG = [
     ({"tags": [3]}, "tags takes texts, and 3 is none"),
     ({"tags": 3}, "tags takes texts"),
     ({"name": 3}, "name=3 must be a text"),
-    ({"retry": 3}, "have no option retry"),
+    ({"retry": 3}, r"have no option retry\. Did you mean retries\?"),
 ]
 WRONG_FOR_TASKS = [
     ({"cache_expiration": 3600}, r"cache_expiration=3600 must be a timedelta"),

@@ -49,7 +49,7 @@ def ls(session: Session, user: str | None, every: bool) -> None:
 
 
 @command(
-    ("orion key create agent-1 --role agent", "of a service account of that name, which is made"),
+    ("orion key create agent-1 --role agent", "creates a service account of that name"),
     ("orion key create laptop --user ada", "may do what ada may"),
     ("orion key create ci --user ci --role operator --expires 90d -o json", "for scripts"),
 )

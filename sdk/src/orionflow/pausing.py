@@ -19,6 +19,7 @@ from orionflow.errors import MissingContext, OrchestrationRefused
 from orionflow.input.kinds import content_of
 from orionflow.input.questions import AnswerRefused, Question, ask_again, question_of
 from orionflow.logging import flow_run_logger
+from orionflow.options.checks import checked_run_id
 from orionflow.states import Paused, State, Suspended
 from orionflow.wire import OrchestrationResult
 
@@ -113,7 +114,9 @@ def suspend_flow_run(
     """
     if flow_run_id is not None:
         state = Suspended(timeout_seconds=timeout, pause_key=key or str(uuid7()), id=uuid7())
-        return drive_or_await(_suspended_elsewhere(UUID(str(flow_run_id)), state, question_of(state, wait_for_input)))
+        return drive_or_await(
+            _suspended_elsewhere(checked_run_id(flow_run_id), state, question_of(state, wait_for_input))
+        )
     context = _own_flow_run("suspend")
     state = Suspended(timeout_seconds=timeout, pause_key=key or context.next_pause_key(), id=uuid7())
     return drive_or_await(_suspended(context, state, question_of(state, wait_for_input)))
@@ -222,7 +225,7 @@ def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> Any:
 
     Raises `OrchestrationRefused` if the run is not paused, or if the answer does not fit.
     """
-    return drive_or_await(_resumed(UUID(str(flow_run_id)), None if run_input is None else content_of(run_input)))
+    return drive_or_await(_resumed(checked_run_id(flow_run_id), None if run_input is None else content_of(run_input)))
 
 
 def _resumed(flow_run_id: UUID, run_input: dict[str, Any] | None) -> Steps[State[Any] | None]:

@@ -45,7 +45,9 @@ class Variable:
         Raises `Conflict` if the name is taken, and `UsageError` if the value is not a text.
         """
         if not isinstance(value, str):
-            raise UsageError(f"A variable holds text, and {name!r} was given a {type(value).__name__}.")
+            raise UsageError(
+                f"A variable holds text, and {name!r} was given {type(value).__name__}; pass str(value), or JSON."
+            )
         return drive_or_await(cls._stored(name, value, tags, overwrite))
 
     @classmethod

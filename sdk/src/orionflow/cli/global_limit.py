@@ -121,6 +121,6 @@ holders = LIMIT.held(
 @with_params(DECAY)
 @click.option("--disabled", is_flag=True, help="Create it disabled.")
 def create(session: Session, name: str, slots: int, decay: float | None, disabled: bool) -> None:
-    """Create a global limit of so many SLOTS."""
+    """Create a global limit with this number of SLOTS."""
     fields = {"name": name, "limit": slots, "slot_decay_per_second": decay, "active": not disabled}
     session.report(f"{name}: {counted(slots, 'slot')}.", session.api.ask(GLOBAL_LIMITS.create(without_none(fields))))

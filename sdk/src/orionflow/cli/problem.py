@@ -108,7 +108,7 @@ def _narrow(session: Session, options: Options) -> Json:
 ls = PROBLEM.ls(
     "List problems that are new, regressed or ongoing, the latest failure first.",
     "orion problem ls",
-    ("orion problem ls --status muted", "those that concern nobody for a while"),
+    ("orion problem ls --status muted", "those that are muted"),
     ("orion problem ls --all -o json", "resolved ones as well, for a program"),
     empty="No problems: no run failed by anything that is still open. All of them: orion problem ls --all.",
     params=[

@@ -38,7 +38,7 @@ REDRAW_SECONDS = 0.5
 )
 @click.argument("entrypoint")
 @with_params(*PARAMETERS)
-@click.option("--name", metavar="NAME", help="Name the run; otherwise it gets one.")
+@click.option("--name", metavar="NAME", help="Name the run; otherwise it gets a random name.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="Tag the run and its task runs.")
 @click.option("--watch", is_flag=True, help="Show the progress of its tasks.")
 def run(

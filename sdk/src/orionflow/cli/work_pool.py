@@ -114,7 +114,7 @@ set_fair_share = POOL.change(
     params=[click.Argument(["key"], callback=_fair_share)],
 )
 clear_fair_share = POOL.change(
-    "Let the run that waits longest go first, whosever it is.",
+    "Start the runs of one priority in the order in which they wait, without shares.",
     "orion work-pool clear-fair-share cluster",
     changes={"fair_share": None},
     done="shares by the order of arrival",

@@ -206,7 +206,7 @@ priority = QUEUE.change(
 delete = QUEUE.delete(
     "Delete a work queue. With --force, also one in use: its runs wait until it is created again.",
     "orion work-queue delete big --dry-run",
-    ("orion wq delete big --yes", "its runs wait for nobody"),
+    ("orion wq delete big --yes", "its runs wait until it is created again"),
     what="the work queue {}",
     forced=True,
 )

@@ -26,7 +26,7 @@ from orionflow.engine.effects import Sleep, Steps, WaitFor, send, surely
 from orionflow.engine.inputs import Found, resolved
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for, recorded_for
 from orionflow.engine.signals import ending
-from orionflow.errors import ApiError, ParameterError, UnserializableError, UsageError
+from orionflow.errors import ApiError, NotFound, ParameterError, UnserializableError, UsageError
 from orionflow.logging import flow_run_logger
 from orionflow.options.checks import checked_tags
 from orionflow.options.parameters import as_json
@@ -130,7 +130,7 @@ def _alone(wanted: _Wanted) -> Steps[FlowRun]:
     client = OrionClient()
     try:
         wanted.parameters = resolved(wanted.parameters)
-        deployment = yield send(client, _reading(wanted.name))
+        deployment = yield from _found(client, wanted.name)
         run = yield send(client, wanted.as_call(deployment, None, None))
         return (yield from _waited_for(wanted, client, run, None))
     finally:
@@ -141,7 +141,7 @@ def _within(wanted: _Wanted, parent: FlowRunContext) -> Steps[FlowRun]:
     checkpoint(parent)
     found = yield from _take_inputs(wanted, parent)
     client = parent.client
-    deployment = yield send(client, _reading(wanted.name))
+    deployment = yield from _found(client, wanted.name)
     key = f"deployment-{deployment.name}-{str(deployment.id)[:8]}"
     answer: Answer
     subflow = Subflow(key, deployment.name, deployment.version, found.sources, wanted.digest())
@@ -202,6 +202,18 @@ def _cancelled_with_parent(client: OrionClient, run_id: UUID, parent: FlowRunCon
                 yield Sleep(CHILD_POLL_SECONDS)
         except ApiError as error:
             flow_run_logger(parent).warning("The run %s could not be cancelled with this one: %s", run_id, error)
+
+
+def _found(client: OrionClient, name: str | UUID) -> Steps[Deployment]:
+    try:
+        deployment: Deployment = yield send(client, _reading(name))
+    except NotFound as error:
+        raise NotFound(
+            f"There is no deployment {str(name)!r}; `orion deployment ls` lists those that you may see.",
+            status=error.status,
+            detail=error.detail,
+        ) from None
+    return deployment
 
 
 def _reading(name: str | UUID) -> Call[Deployment]:

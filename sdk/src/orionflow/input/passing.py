@@ -18,6 +18,7 @@ from orionflow.engine.effects import Sleep, Steps, send
 from orionflow.errors import MissingContext
 from orionflow.input.kinds import Kind, kind_of
 from orionflow.input.models import SENDER_PREFIX, Metadata, RunInput
+from orionflow.options.checks import checked_run_id
 from orionflow.wire import encode
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ def send_input(
 
     Raises `NotFound` if there is no such run.
     """
-    return drive_or_await(_sent(run_input, UUID(str(flow_run_id)), sender or _own_name(), key_prefix))
+    return drive_or_await(_sent(run_input, checked_run_id(flow_run_id), sender or _own_name(), key_prefix))
 
 
 def _sent(value: Any, flow_run_id: UUID, sender: str | None, key_prefix: str | None) -> Steps[None]:
@@ -93,7 +94,7 @@ def receive_input(
 
 def _receiving(flow_run_id: UUID | str | None) -> UUID:
     if flow_run_id is not None:
-        return UUID(str(flow_run_id))
+        return checked_run_id(flow_run_id)
     context = FlowRunContext.get()
     if context is None:
         raise MissingContext("There is no flow run to receive input for; pass flow_run_id, or call this in a flow.")

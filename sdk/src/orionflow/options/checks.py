@@ -6,7 +6,9 @@ import threading
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+from orionflow.contract.ids import uuid7
 from orionflow.errors import UsageError
 from orionflow.recordable import as_text, recordable_key, recordable_tag
 
@@ -19,8 +21,20 @@ LONGEST_EXPIRATION = timedelta(days=365_000)
 
 def check_known(options: Mapping[str, Any], known: frozenset[str], kind: str) -> None:
     """Raise UsageError for options that flows (or tasks) do not have."""
-    if unknown := options.keys() - known:
-        raise UsageError(f"{kind} have no option {', '.join(sorted(unknown))}; they have {', '.join(sorted(known))}.")
+    if unknown := sorted(options.keys() - known):
+        # Only here: whoever decorates correctly need not load it.
+        from difflib import get_close_matches
+
+        meant = get_close_matches(unknown[0], known, 1)
+        hint = f" Did you mean {meant[0]}?" if meant else ""
+        raise UsageError(f"{kind} have no option {', '.join(unknown)}.{hint} They have {', '.join(sorted(known))}.")
+
+
+def checked_run_id(said: UUID | str) -> UUID:
+    try:
+        return UUID(str(said))
+    except ValueError:
+        raise UsageError(f"{said!r} is not the id of a flow run; runs are named by ids such as {uuid7()}.") from None
 
 
 def checked_name(name: Any, by_itself: str) -> str:

@@ -91,7 +91,7 @@ class Signature:
             return self.inspected.bind(*args, **kwargs)
         except TypeError as error:
             raise ParameterError(
-                f"{self._fn_name!r} cannot be called so ({error}); it takes {self._fn_name}{self.inspected}."
+                f"{self._fn_name!r} cannot be called like this ({error}); it takes {self._fn_name}{self.inspected}."
             ) from None
 
     def split(self, parameters: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

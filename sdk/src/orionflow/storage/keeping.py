@@ -33,7 +33,14 @@ FIELDS = {
 
 def read_secret(client: OrionClient, name: str) -> Steps[Any]:
     """The value in clear. Raises NotFound, and NotAllowed where blocks may be seen but not their secrets."""
-    found = yield send(client, read_block(SLUG, name, include_secrets=True))
+    try:
+        found = yield send(client, read_block(SLUG, name, include_secrets=True))
+    except NotFound as error:
+        raise NotFound(
+            f"There is no secret {name!r}; store one with `orion secret set {name}`.",
+            status=error.status,
+            detail=error.detail,
+        ) from None
     known.learn(secrets_in(found.data["value"]))
     return found.data["value"]
 

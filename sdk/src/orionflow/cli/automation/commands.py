@@ -50,7 +50,7 @@ inspect = AUTOMATION.inspect(
     times=True,
 )
 pause = AUTOMATION.change(
-    "Pause automations. What happens meanwhile is not caught up with.",
+    "Pause automations. Events that arrive meanwhile are ignored.",
     ("orion automation pause hung", "during a maintenance"),
     changes={"enabled": False},
     done="is paused",

@@ -13,7 +13,7 @@ from orionflow.cli.session import Session, command
     ("orion deploy", "everything in orion.yaml"),
     ("orion deploy --dry-run", "what would change, field by field"),
     ("orion deploy orion.yaml -n prod", "only this one"),
-    ("orion deploy --prune --yes", "and delete what is no more in the file"),
+    ("orion deploy --prune --yes", "and delete what is no longer in the file"),
 )
 @click.argument("file", required=False)
 @click.option("-n", "--name", "names", metavar="NAME", multiple=True, help="Only the deployment of this name.")

@@ -31,7 +31,7 @@ from orionflow.spelling import did_you_mean
 @with_params(*PARAMETERS)
 @click.option("--at", metavar="TIME", help="Start at this time, such as 2026-11-21T09:00.")
 @click.option("--in", "--start-in", "later", metavar="PERIOD", help="Start after this time, such as 90s or 2h30m.")
-@click.option("--name", "run_name", metavar="NAME", help="Name the run; otherwise it gets one.")
+@click.option("--name", "run_name", metavar="NAME", help="Name the run; otherwise it gets a random name.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="Tag the run.")
 @click.option("--queue", metavar="QUEUE", help="Another work queue than the deployment's.")
 @click.option("--job-variable", "variables", metavar="NAME=VALUE", multiple=True, help="One job variable of this run.")
