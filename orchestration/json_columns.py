@@ -70,6 +70,8 @@ def policy_from(text: str) -> RunPolicy:
         crash_retries=given.get("crash_retries") or 0,
         crash_count=given.get("crash_count") or 0,
         handovers=given.get("handovers") or 0,
+        unstarted=given.get("unstarted") or 0,
+        resumes=given.get("resumes") or 0,
         overlap=Overlap(given.get("overlap") or Overlap.ALLOW),
         overlap_scope=given.get("overlap_scope") or "flow",
         pause_keys=frozenset(given.get("pause_keys") or ()),

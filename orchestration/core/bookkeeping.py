@@ -84,13 +84,23 @@ def _leave(run: Run, initial: State, written: State, at: datetime, changes: dict
 def _remember_resuming(run: Run, initial: State | None, written: State, changes: dict[str, Any]) -> None:
     """Leaving a pause marks the run as resuming; entering RUNNING or an end with the mark takes it away.
 
-    A run resumed in its process enters RUNNING directly from the pause and so counts one start more; a suspended run
-    comes by SCHEDULED, has the mark when it enters RUNNING, and continues its attempt uncounted.
+    A run resumed in its process enters RUNNING directly from the pause, which `run_count` counts as a start, and
+    `resumes` as none of an attempt. A suspended run comes by SCHEDULED, has the mark when it enters RUNNING, and is not
+    counted. A run that crashed while it was paused begins another attempt.
     """
-    resuming = run.policy.resuming
+    policy = run.policy
+    resuming = policy.resuming
     if resuming and (written.type is StateType.RUNNING or written.is_terminal):
         resuming = False
-    if initial is not None and initial.type is StateType.PAUSED and not written.is_terminal:
+    if initial is not None and initial.type is StateType.PAUSED and _goes_on(written):
         resuming = True
-    if resuming is not run.policy.resuming:
-        changes["policy"] = replace(run.policy, resuming=resuming)
+        if "run_count" in changes:
+            policy = replace(policy, resumes=policy.resumes + 1)
+    if resuming is not policy.resuming:
+        policy = replace(policy, resuming=resuming)
+    if policy is not run.policy:
+        changes["policy"] = policy
+
+
+def _goes_on(written: State) -> bool:
+    return not written.is_terminal and written.name != "AwaitingRetry"

@@ -34,7 +34,7 @@ from runs.retries.selectors import recorded_tree, runs_with_task
 # As a name of tasks: those that did not complete.
 FAILED = "@failed"
 # What the rules remember of a run, and its author never said.
-_REMEMBERED = ("crash_count", "handovers", "pause_keys", "resuming", "retry_type")
+_REMEMBERED = ("crash_count", "handovers", "unstarted", "resumes", "pause_keys", "resuming", "retry_type")
 _NAMED = 8
 NOTHING_FAILED = "it completed, and none of its task runs failed"
 

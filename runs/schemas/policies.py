@@ -12,6 +12,8 @@ _OLD_NAMES: Mapping[str, str] = {"max_retries": "retries", "retry_delay_seconds"
 _TASK_DEFAULTS: Mapping[str, Any] = {**_RETRIES, "retry_jitter_factor": None}
 _FLOW_DEFAULTS: Mapping[str, Any] = {**_RETRIES, "pause_keys": [], "resuming": False, "retry_type": None}
 _OWN_DEFAULTS: Mapping[str, Any] = {"crash_retries": 0, "crash_count": 0, "overlap": "allow", "overlap_scope": "flow"}
+# Any run that was paused has some, and strict clients refuse fields that they do not know.
+_FOR_RULES_ALONE = frozenset({"resumes", "unstarted"})
 
 
 def policy_in(sent: FlowRunPolicyIn | TaskRunPolicyIn | None) -> dict[str, Any]:
@@ -34,8 +36,10 @@ def _under_present_names(stored: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _without_own_defaults(stored: Mapping[str, Any]) -> Mapping[str, Any]:
-    if stored.keys().isdisjoint(_OWN_DEFAULTS):
+    if stored.keys().isdisjoint(_OWN_DEFAULTS) and stored.keys().isdisjoint(_FOR_RULES_ALONE):
         return stored
     return {
-        name: value for name, value in stored.items() if not (name in _OWN_DEFAULTS and value == _OWN_DEFAULTS[name])
+        name: value
+        for name, value in stored.items()
+        if name not in _FOR_RULES_ALONE and not (name in _OWN_DEFAULTS and value == _OWN_DEFAULTS[name])
     }

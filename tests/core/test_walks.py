@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from orchestration.core.bookkeeping import settle
 from orchestration.core.decide import ParentFlowRun, Transition, decide
-from orchestration.core.policies import CORE_FLOW, CORE_TASK
+from orchestration.core.policies import CORE_FLOW, CORE_TASK, UNHEARD_FLOW, Policy
 from orchestration.core.runs import Run, RunPolicy
 from orchestration.core.states import State
 from tests.core.worlds import OTHER, World, flow_run, parent_in, soon, state, task_run
+from tests.rounds import examples
 
 
 class Walk:
@@ -20,16 +24,16 @@ class Walk:
         self.parent = parent
         self.names: list[str] = []
 
-    def propose(self, *proposals: State | str) -> Walk:
+    def propose(self, *proposals: State | str, policy: Policy | None = None) -> Walk:
         for proposed in proposals:
-            self._propose(state(proposed) if isinstance(proposed, str) else proposed)
+            self._propose(state(proposed) if isinstance(proposed, str) else proposed, policy)
         return self
 
-    def _propose(self, proposed: State) -> None:
+    def _propose(self, proposed: State, policy: Policy | None) -> None:
         self.second += 1
         now = soon(self.second)
         world = World(now=now, parent=self.parent)
-        policy = CORE_FLOW if self.run.kind == "flow-run" else CORE_TASK
+        policy = policy or (CORE_FLOW if self.run.kind == "flow-run" else CORE_TASK)
         decision = decide(Transition(self.run, self.state, proposed), policy, world)
         if decision.state is None:
             self.names.append(type(decision.verdict).__name__.lower())
@@ -105,3 +109,82 @@ def test_a_cancelled_flow_run_ends_cancelled_whatever_its_client_says():
 
     assert walk.names[2:] == ["Cancelling", "reject", "reject", "Cancelled", "reject"]
     assert walk.run.end_time == soon(6)
+
+
+class DeployedWalk(Walk):
+    """A flow run of a deployment that is taken from state to state by what may happen to it."""
+
+    def __init__(self, retries: int) -> None:
+        super().__init__(flow_run(deployment_id=OTHER, policy=RunPolicy(retries=retries, crash_retries=100)))
+        self.retries_given = 0
+        self.propose(state("SCHEDULED", scheduled_time=soon(0)))
+
+    @property
+    def possible(self) -> list[str]:
+        match self.state.type:
+            case "SCHEDULED" if self.run.policy.retry_type == "in_process":
+                return ["start", "crash", "late"]
+            case "SCHEDULED":
+                return ["claim", "late"]
+            case "PENDING":
+                return ["start", "crash", "fall silent", "lose"]
+            case "RUNNING":
+                return ["fail", "pause", "suspend", "crash", "fall silent"]
+            case "PAUSED":
+                return ["resume"] if self.state.details.pause_reschedule else ["start", "crash", "fall silent"]
+        return []
+
+    def happen(self, what: str) -> None:
+        match what:
+            case "claim":
+                self.propose("PENDING")
+            case "start":
+                self.propose("RUNNING")
+            case "crash":
+                self.propose("CRASHED")
+            case "fall silent":
+                self.propose("CRASHED", policy=UNHEARD_FLOW)
+            case "late":
+                self.propose(state("SCHEDULED", "Late", scheduled_time=self.state.details.scheduled_time))
+            case "lose":
+                self.propose(state("SCHEDULED", scheduled_time=soon(0)))
+            case "resume":
+                self.propose(state("SCHEDULED", "Resuming", scheduled_time=soon(0)))
+            case "pause" | "suspend":
+                self.propose(state("PAUSED", pause_key=str(self.second), pause_reschedule=what == "suspend"))
+            case "fail":
+                self.propose("FAILED")
+                self.retries_given += self.names[-1] == "AwaitingRetry"
+
+
+@given(st.integers(0, 3), st.data())
+@examples(50, 1000)
+def test_a_flow_run_has_all_its_retries_whatever_else_happens_to_it(retries: int, data: st.DataObject):
+    walk = DeployedWalk(retries)
+
+    for _ in range(data.draw(st.integers(0, 30))):
+        if walk.possible:
+            walk.happen(data.draw(st.sampled_from(walk.possible)))
+    while possible := walk.possible:
+        walk.happen("fail" if "fail" in possible else possible[0])
+
+    assert walk.names[-1] == "Failed"
+    assert walk.retries_given == retries
+
+
+def test_a_pause_uses_up_no_retry():
+    walk = Walk(flow_run(policy=RunPolicy(retries=2)))
+
+    for number in range(3):
+        walk.propose("RUNNING", state("PAUSED", pause_key=str(number)), "RUNNING", "FAILED")
+
+    assert walk.names[3::4] == ["AwaitingRetry", "AwaitingRetry", "Failed"]
+    assert walk.run.run_count == 6
+
+
+def test_a_crash_before_the_start_is_no_start_and_gives_no_retry():
+    walk = Walk(flow_run(policy=RunPolicy(retries=1, crash_retries=1)))
+
+    walk.propose("PENDING", "CRASHED", "RUNNING", "FAILED", "RUNNING", "FAILED")
+
+    assert walk.names[1:] == ["AwaitingRetry", "Running", "AwaitingRetry", "Running", "Failed"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orionflow import OrionClient, flow, pause_flow_run, resume_flow_run, task
+from orionflow import OrionClient, flow, pause_flow_run, resume_flow_run, runtime, task
 from orionflow.errors import MissingContext, OrchestrationRefused
 from orionflow.states import Cancelled, Paused
 from orionflow.testing import Isolated, flow_run_of, flow_runs, isolated, states_of, task_runs_of
@@ -99,6 +99,32 @@ def test_flow_can_pause_more_than_once(orion: Isolated):
 
     assert state.result() == "on"
     assert sorted(flow_run_of(state).empirical_policy["pause_keys"]) == ["1", "2"]
+
+
+def test_a_pause_uses_up_no_retry(orion: Isolated):
+    starts: list[int] = []
+
+    @flow(retries=2)
+    def unlucky() -> None:
+        one(5)
+        pause_flow_run(timeout=20, poll_interval=0.05)
+        starts.append(runtime.flow_run.run_count)
+        raise RuntimeError("not today")
+
+    def resume() -> None:
+        for _ in range(3):
+            resume_flow_run(paused_run("unlucky").id)
+
+    resuming = in_thread(resume)
+    state = unlucky(return_state=True)
+    resuming.join()
+
+    attempt = ["Running", "Paused", "Running"]
+    assert states_of(state) == ["Pending", *attempt, *["AwaitingRetry", *attempt] * 2, "Failed"]
+    assert starts == [2, 4, 6]
+    assert flow_run_of(state).run_count == 6
+    # Clients in the mode of strict tests refuse fields that they do not know.
+    assert "resumes" not in flow_run_of(state).empirical_policy
 
 
 def test_flow_that_nobody_resumes_in_time_fails(orion: Isolated):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -294,3 +295,34 @@ def test_a_nested_run_without_an_agent_is_not_left_cancelling():
     clean_up_cancelled(later(2))
 
     assert state_of(inner) == "CANCELLED"
+
+
+def start_again(run, at):
+    assert propose_flow_run_state(run_id=run.pk, proposed=running(), now=at).written
+
+
+def test_neither_pauses_nor_suspensions_nor_crashes_use_up_retries():
+    run = make_flow_run("RUNNING", retries=2, crash_retries=9, deployment_id=uuid4())
+    at = count(1)
+    retried = []
+
+    for number in range(3):
+        for suspends in (False, True):
+            pause = make_state("PAUSED", pause_key=f"{number}{suspends}", pause_reschedule=suspends)
+            propose_flow_run_state(run_id=run.pk, proposed=pause, now=later(next(at)))
+            resume_flow_run(run_id=run.pk, run_input=None, now=later(next(at)))
+            if suspends:
+                propose_flow_run_state(run_id=run.pk, proposed=make_state("PENDING"), now=later(next(at)))
+                propose_flow_run_state(run_id=run.pk, proposed=make_state("CRASHED"), now=later(next(at)))
+                start_again(run, later(next(at)))
+        propose_flow_run_state(run_id=run.pk, proposed=make_state("CRASHED"), now=later(next(at)))
+        propose_flow_run_state(run_id=run.pk, proposed=make_state("PENDING"), now=later(next(at)))
+        propose_flow_run_state(run_id=run.pk, proposed=make_state("CRASHED"), now=later(next(at)))
+        start_again(run, later(next(at)))
+        propose_flow_run_state(run_id=run.pk, proposed=make_state("FAILED"), now=later(next(at)))
+        retried.append(state_of(run) == "SCHEDULED")
+        if retried[-1]:
+            start_again(run, later(next(at)))
+
+    assert retried == [True, True, False]
+    assert history_of(run)[-1] == "Failed"

@@ -21,12 +21,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from orionflow import flow, get_run_logger, task, tracing
+from orionflow import flow, get_run_logger, pause_flow_run, resume_flow_run, task, tracing
 from orionflow.contract.masking import KnownSecrets
 from orionflow.contract.traces import named_trace, span_id_of, trace_id_of
 from orionflow.task_runners import ConcurrentTaskRunner, ProcessTaskRunner
 from orionflow.tracing import spans as spans_module
 from orionflow.tracing.spans import LONGEST_TEXT
+from tests.sdk.test_pausing import paused_run
 from tests.site.running import environment, running_server
 from tests.tracing.flows import called, double
 
@@ -100,6 +101,37 @@ def test_no_part_of_a_secret_is_left_where_a_long_traceback_is_cut(
     (own,) = spans.get_finished_spans()
     assert "staple" not in str(own.events[0].attributes)
     assert "staple" not in str(own.status.description)
+
+
+def test_what_comes_after_a_pause_is_below_the_attempt_that_paused(spans: InMemorySpanExporter):
+    tries: list[int] = []
+
+    @flow(retries=1)
+    def approved() -> int:
+        tries.append(1)
+        double(0)
+        pause_flow_run(timeout=None, poll_interval=1)
+        double(len(tries))
+        if len(tries) == 1:
+            raise ValueError("not yet")
+        return 1
+
+    def resume() -> None:
+        for _ in range(2):
+            resume_flow_run(paused_run("approved").id)
+
+    resuming = Thread(target=resume)
+    resuming.start()
+    approved()
+    resuming.join()
+
+    spans_in_order = spans.get_finished_spans()
+    first, second = (span for span in spans_in_order if span.name == "approved")
+    assert [span.parent.span_id for span in spans_in_order if span.name == "double"] == [
+        *[first.context.span_id] * 2,
+        *[second.context.span_id] * 2,
+    ]
+    assert [link.context.span_id for link in second.links] == [first.context.span_id]
 
 
 def test_each_attempt_is_a_span_linked_to_the_one_before(spans: InMemorySpanExporter):

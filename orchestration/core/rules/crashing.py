@@ -7,7 +7,7 @@ from typing import Literal
 from orchestration.core.decide import Facts, Transition
 from orchestration.core.rules.retries import retry_delay
 from orchestration.core.runs import Run, with_policy
-from orchestration.core.states import StateType, awaiting_retry
+from orchestration.core.states import State, StateType, awaiting_retry
 from orchestration.core.verdicts import ACCEPT, Amend, Reject, Verdict
 
 
@@ -28,7 +28,7 @@ class RetryCrashedRuns:
         delay = retry_delay(policy, attempt, facts)
         again = awaiting_retry(facts.now + delay, message=proposed.message, data=proposed.data)
         reason = f"crash retry {attempt} of {policy.crash_retries} in {delay.total_seconds():g} s"
-        return Reject(reason, state=again, run=_crashed_once_more(transition.run))
+        return Reject(reason, state=again, run=_crashed_once_more(transition.run, transition.initial))
 
 
 class HandOverUnheardRuns:
@@ -43,7 +43,8 @@ class HandOverUnheardRuns:
         if run.policy.crash_retries == 0 or (initial and initial.details.pause_reschedule):
             return ACCEPT
         again = awaiting_retry(facts.now, message=transition.proposed.message)
-        run = with_policy(_left_to_agents(run), handovers=run.policy.handovers + 1)
+        counts = {"handovers": run.policy.handovers + 1, "unstarted": _unstarted(run, initial)}
+        run = with_policy(_left_to_agents(run), **counts)
         return Reject("its agent ended it for want of an answer, so it counts as no crash", again, run)
 
 
@@ -68,11 +69,18 @@ def _left_to_agents(run: Run) -> Run:
     return with_policy(run, resuming=False, pause_keys=frozenset(), retry_type="reschedule")
 
 
-def _crashed_once_more(run: Run) -> Run:
-    count = run.policy.crash_count + 1
+def _unstarted(run: Run, initial: State | None) -> int:
+    # A task run that its paused flow run holds back has not started; a suspended run that was about to go on has.
+    waiting = {StateType.PENDING, StateType.PAUSED} if run.kind == "task-run" else {StateType.PENDING}
+    had_started = initial is None or initial.type not in waiting or run.policy.resuming
+    return run.policy.unstarted + (0 if had_started else 1)
+
+
+def _crashed_once_more(run: Run, initial: State | None) -> Run:
+    counts = {"crash_count": run.policy.crash_count + 1, "unstarted": _unstarted(run, initial)}
     if run.kind == "task-run":
-        return with_policy(run, crash_count=count)
+        return with_policy(run, **counts)
     # The process is gone, so an agent must start the run again, if there is one: agents pass over runs that are
     # retried in their process. Its pauses can fire again, as after a failure.
     place: Literal["in_process", "reschedule"] = "in_process" if run.deployment_id is None else "reschedule"
-    return with_policy(run, crash_count=count, resuming=False, pause_keys=frozenset(), retry_type=place)
+    return with_policy(run, **counts, resuming=False, pause_keys=frozenset(), retry_type=place)

@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from orchestration.core.decide import ANYWHERE, FROM_RUNNING, TO_RUNNING, Facts, Transition
-from orchestration.core.runs import RunPolicy, revised, with_policy
+from orchestration.core.runs import Run, RunPolicy, revised, with_policy
 from orchestration.core.states import StateType, awaiting_retry
 from orchestration.core.verdicts import ACCEPT, Amend, Reject, Verdict
 
 
 class RetryFailedFlows:
-    """A failed flow run runs again while it has retries left. It remains the same run, and its pauses apply again."""
+    """A failed flow run runs again while it has retries left. It remains the same run, and its pauses apply again.
+    Neither pauses nor crashes use up retries."""
 
     leaving = FROM_RUNNING
     entering = frozenset({StateType.FAILED})
@@ -43,13 +44,20 @@ def _retry(transition: Transition, facts: Facts) -> Verdict:
     policy, proposed = transition.run.policy, transition.proposed
     if not policy.retries:
         return ACCEPT
-    # The first run is not a retry: with retries=2 a run may start three times. Crashes are counted on their own.
-    attempt = max(1, transition.run.run_count - policy.crash_count - policy.handovers)
+    # The first attempt is not a retry: with retries=2 there may be three.
+    attempt = failed_attempts(transition.run)
     if attempt > policy.retries:
         return Amend(f"all {policy.retries} retries are used")
     delay = retry_delay(policy, attempt, facts)
     again = awaiting_retry(facts.now + delay, message=proposed.message, data=proposed.data)
     return Reject(f"retry {attempt} of {policy.retries} in {delay.total_seconds():g} s", state=again)
+
+
+def failed_attempts(run: Run) -> int:
+    """How many attempts have failed, if the present one has. Crashes are counted on their own, and pauses end none."""
+    policy = run.policy
+    lost = policy.crash_count + policy.handovers - policy.unstarted
+    return max(1, run.run_count - lost - policy.resumes)
 
 
 def retry_delay(policy: RunPolicy, attempt: int, facts: Facts) -> timedelta:

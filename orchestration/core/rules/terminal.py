@@ -86,7 +86,7 @@ class KeepFinishedTaskRuns:
 
 
 def _with_all_retries(run: Run) -> Run:
-    policy = replace(run.policy, crash_count=0) if run.policy.crash_count else run.policy
+    policy = replace(run.policy, crash_count=0, unstarted=0) if run.policy.crash_count else run.policy
     return revised(run, run_count=0, policy=policy)
 
 

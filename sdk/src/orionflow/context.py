@@ -68,6 +68,7 @@ class FlowRunContext:
         *,
         flow: Flow[Any, Any],
         flow_run: FlowRun,
+        attempt: int,
         parameters: dict[str, Any],
         api: Api,
         task_runner: TaskRunner,
@@ -92,6 +93,8 @@ class FlowRunContext:
         self.persists_by_default = current_settings().results_persist_by_default
         # A second attempt, and whoever was paused, must hear what became of the steps taken before.
         self.is_repeated = flow_run.run_count > 1
+        # Which attempt this is, for traces: a pause in it raises `run_count`.
+        self.attempt = attempt
         self.start_time = datetime.now(UTC)
         self.state_counts = StateCounts()
         self.lineage = Lineage()

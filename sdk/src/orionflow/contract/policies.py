@@ -36,6 +36,10 @@ class RunPolicy:
     crash_count: int = 0
     # Starts that agents ended because they could not reach the API: neither failures nor crashes.
     handovers: int = 0
+    # Crashes and handovers before RUNNING, for which `run_count` has no start.
+    unstarted: int = 0
+    # Starts after a pause in its process: `run_count` has them, though the attempt goes on.
+    resumes: int = 0
     overlap: Overlap = Overlap.ALLOW
     overlap_scope: OverlapScope = "flow"
     pause_keys: frozenset[str] = frozenset()

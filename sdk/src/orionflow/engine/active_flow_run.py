@@ -43,6 +43,7 @@ class ActiveFlowRun:
     ) -> None:
         self.flow = flow
         self.flow_run = flow_run
+        self.attempt = flow_run.run_count
         # By this call, so that nobody else reports how it ends.
         self.is_made_here = is_made_here
         self.parameters = parameters
@@ -91,14 +92,17 @@ class ActiveFlowRun:
         return self.parent.log_prints if self.parent else current_settings().logging_log_prints
 
     def count_attempt(self) -> None:
-        """Count one more attempt, which the rules have accepted."""
-        self.flow_run = self.flow_run.model_copy(update={"run_count": self.flow_run.run_count + 1})
+        """Count one more attempt, which the rules have accepted. A pause in the one before raised `run_count`, too."""
+        starts = self.context.flow_run.run_count if self.context is not None else self.flow_run.run_count
+        self.flow_run = self.flow_run.model_copy(update={"run_count": starts + 1})
+        self.attempt += 1
 
     def new_context(self) -> FlowRunContext:
         """Return the context of the next attempt: it counts calls from zero, so that their runs are found again."""
         return FlowRunContext(
             flow=self.flow,
             flow_run=self.flow_run,
+            attempt=self.attempt,
             parameters=self.parameters,
             api=self.api,
             task_runner=self.flow.task_runner.duplicate(),

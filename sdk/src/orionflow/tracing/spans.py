@@ -68,12 +68,12 @@ class Tracing:
             "orion.flow.name": active.flow.name,
             "orion.flow_run.id": str(run.id),
             "orion.flow_run.name": run.name or "",
-            "orion.attempt": run.run_count,
+            "orion.attempt": context.attempt,
             "orion.deployment.id": str(run.deployment_id) if run.deployment_id else "",
             "orion.work_queue.name": run.work_queue_name or "",
         }
         parent = _span_context(named[0], named[1], is_sampled=named[2], is_remote=True) if named else None
-        return Attempt(self, active.flow.name, run.id, run.run_count, trace_of(context), parent, attributes)
+        return Attempt(self, active.flow.name, run.id, context.attempt, trace_of(context), parent, attributes)
 
     def task_run(self, call: TaskCall) -> Attempt:
         """The next attempt of a task run, or the only one of a call that did not run."""
@@ -222,7 +222,7 @@ def trace_of(flow_run: FlowRunContext) -> tuple[str, bool]:
 
 
 def span_of_flow_run(flow_run: FlowRunContext) -> str:
-    return span_id_of(flow_run.id, flow_run.flow_run.run_count)
+    return span_id_of(flow_run.id, flow_run.attempt)
 
 
 def present() -> str | None:
