@@ -33,7 +33,6 @@ ERRORS_IN_ANY_CASE = 3
 # What should take seconds and takes this long is stuck.
 STUCK_AFTER = timedelta(minutes=5)
 DUE_SOON = timedelta(minutes=10)
-COMMAND = "orion "
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -157,11 +156,11 @@ def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterato
         reason = group.reason
         if reason is not None:
             cause = reason.text.partition(": ")[0]
-            fix = reason.fix or ""
+            fix, command = ("", reason.command) if reason.command else (reason.fix or "", "")
         else:
             served = f"work queue {group.queue.name!r}" if group.queue else "these runs"
-            cause, fix = f"The agents of {served} have not taken what is due", "See what the agents are doing."
-        found = fix.find(COMMAND)
+            cause = f"The agents of {served} have not taken what is due"
+            fix, command = "See what the agents are doing.", ""
         query = {"queue": str(group.queue.pk)} if group.queue else {"queue": f"none,{group.oldest.deployment_id or ''}"}
         number = len(group.runs)
         yield Need(
@@ -172,8 +171,8 @@ def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterato
             state_type="SCHEDULED",
             since=group.since,
             event="due" if number == 1 else "the first due",
-            command=fix[found:] if found >= 0 else "",
-            fix="" if found >= 0 else fix,
+            command=command,
+            fix=fix,
             action="See why",
             action_address=reverse("runs:run", args=[group.oldest.pk]),
         )

@@ -141,10 +141,6 @@ class WaitingLine:
         return self.group.reason.text if self.group.reason else "The agents of these runs have not taken them."
 
     @property
-    def fix(self) -> str:
-        return (self.group.reason.fix if self.group.reason else None) or ""
-
-    @property
     def address(self) -> str:
         queue = self.group.queue
         where = str(queue.pk) if queue else f"none,{self.group.oldest.deployment_id or ''}"

@@ -7,8 +7,9 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from deployments.models import Deployment
+from deployments.models import Deployment, WorkQueue
 from runs.models import Artifact, FlowRun, FlowRunState
+from runs.why.selectors.blockers import Reason
 from tests.web.conftest import HOSTILE
 from tests.web.rows import add_lines, make_flow, make_run, make_task_run
 
@@ -179,6 +180,29 @@ def test_a_run_that_waits_says_what_for(browser: Client):
 
     assert "It is paused" in page
     assert "not yet" in page
+
+
+def test_the_command_that_helps_a_late_run_can_be_copied(browser: Client):
+    queue = WorkQueue.objects.create(name="gpu")
+    run = make_run(state="SCHEDULED", state_name="Late", work_queue_id=queue.pk, work_queue_name="gpu")
+
+    page = browser.get(f"/runs/{run.id}").content.decode()
+
+    assert 'data-copy="orion agent start -q gpu"' in page
+
+
+@pytest.mark.parametrize(
+    ("fix", "advice", "command"),
+    [
+        ("Start an agent: orion agent start -q gpu", "Start an agent:", "orion agent start -q gpu"),
+        ("Start such a worker, or use `orion deploy`.", "Start such a worker, or use `orion deploy`.", ""),
+        (None, "", ""),
+    ],
+)
+def test_a_fix_is_parted_into_advice_and_command(fix: str | None, advice: str, command: str):
+    reason = Reason("no_agent", "Nobody serves it.", fix)
+
+    assert (reason.advice, reason.command) == (advice, command)
 
 
 def test_that_all_rules_let_a_run_pass_is_no_news(browser: Client):
