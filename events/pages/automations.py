@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from events.automations.services.automations import (
     switch_automation,
 )
 from events.automations.services.trials import try_automation
-from events.models import Automation
+from events.models import ActionRun, Automation
 from events.pages.forms import (
     ACTIONS,
     TRIGGERS,
@@ -33,7 +34,7 @@ from events.pages.forms import (
     trigger_kind_of,
     trigger_of,
 )
-from events.pages.links import address_of
+from events.pages.links import Named, named
 from events.pages.selectors.automations import (
     OUTCOMES,
     AutomationPage,
@@ -48,6 +49,7 @@ from events.pages.words import action_words, target_of, trigger_words
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt, saved
 from orion_site.live.pages import live_page
+from orionflow.contract.kinds import RESOURCE_ID
 from runs.pages.filtering import address_after, address_without, moment_since, since_choices
 from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.selectors.keyset import Cursor
@@ -95,8 +97,9 @@ def automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
         "automation": one,
         "title": f"{one.name} · {'enabled' if one.enabled else 'disabled'} · Orion",
         "when": trigger_words(one.trigger),
-        "groups": [(words, [_shown(action) for action in actions]) for words, actions in groups.items() if actions],
+        "groups": [(words, _shown(actions)) for words, actions in groups.items() if actions],
         "done": {firing.pk: action_words(firing.action) for firing in found.firings.rows},
+        "causes": _causes(found.firings.rows),
         "outcome": wanted.outcome,
         "outcomes": [("", "Any outcome"), *((key, words) for key, (words, _) in OUTCOMES.items())],
         "since": request.GET.get("since", "").strip(),
@@ -110,10 +113,17 @@ def automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
     return TemplateResponse(request, "events/automation.html", context)
 
 
-def _shown(action: dict[str, Any]) -> tuple[str, str]:
-    """An action in words, and the address of what it names."""
-    target = target_of(action)
-    return action_words(action), address_of(".".join(target)) if target else ""
+def _shown(actions: Sequence[dict[str, Any]]) -> list[tuple[str, Named | None]]:
+    """Actions in words, each with what it names."""
+    targets = {place: ".".join(target) for place, action in enumerate(actions) if (target := target_of(action))}
+    found = dict(zip(targets, named({RESOURCE_ID: target} for target in targets.values()), strict=True))
+    return [(action_words(action), found.get(place)) for place, action in enumerate(actions)]
+
+
+def _causes(firings: Sequence[ActionRun]) -> dict[UUID, Named]:
+    """By what an automation did, the resource of the event that it did it for."""
+    resources = {one.pk: one.event["resource"] for one in firings if one.event and one.event.get("resource")}
+    return dict(zip(resources, named(resources.values()), strict=True))
 
 
 @requires(Action.CHANGE_AUTOMATIONS)

@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from events.pages.links import named
-from events.pages.selectors.events import PAGE_SIZE, EventWish, event_with_cause, events_page
+from events.pages.selectors.events import PAGE_SIZE, EventWish, event_with_cause, events_page, labels_shown
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
@@ -28,8 +28,10 @@ def events(request: HttpRequest) -> HttpResponse:
     wanted = EventWish(values["event"], values["resource"], read_since(values["since"], problems))
     after, size = Cursor.read(request.GET.get("after", "")), PAGE_SIZE + rows_held(request)
     found = events_page(wanted=wanted, after=after, now=timezone.now(), size=size)
+    rows = found.page.rows
     context = {
         "section": "events",
+        "rows": list(zip(rows, named(labels_shown(event) for event in rows), strict=True)),
         "views": views_above(request, "events"),
         "found": found,
         "values": values,
@@ -50,11 +52,12 @@ def event(request: HttpRequest, event_id: UUID) -> HttpResponse:
     found = event_with_cause(event_id)
     if found is None:
         raise Http404
+    resource, *related = named([found[0].resource, *found[0].related])
     context = {
         "section": "events",
         "event": found[0],
         "cause": found[1],
-        "resource": named(found[0].resource),
-        "related": [named(labels) for labels in found[0].related],
+        "resource": resource,
+        "related": related,
     }
     return TemplateResponse(request, "events/event.html", context)

@@ -1,15 +1,16 @@
-"""Resources of events as links to the pages that show them."""
+"""Resources of events as people know them: kind, name, and a link to the page that shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from uuid import UUID
 
 from django.urls import reverse
 
+from events.pages.selectors.resources import names_of, object_of
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 
+NAME = "prefect.resource.name"
 _PAGES = {
     "prefect.flow-run": "runs:run",
     "prefect.task-run": "runs:task-run",
@@ -17,30 +18,52 @@ _PAGES = {
     "prefect.deployment": "deployments:deployment",
     "prefect.work-queue": "deployments:queue",
     "prefect.automation": "events:automation",
+    "orion.problem": "runs:problem",
 }
+# Kinds without a page for each.
+_KINDS = {*_PAGES, "prefect.work-pool", "orion.setting"}
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """One resource of an event: its id, its name, its role, the address of its page, and all its labels."""
+    """One resource of an event: its id, kind, name and role, the address of its page, and all its labels."""
 
     id: str
+    kind: str
     name: str
     role: str
     address: str
     labels: Mapping[str, str]
 
 
-def named(labels: Mapping[str, str]) -> Named:
+def named(resources: Iterable[Mapping[str, str]]) -> list[Named]:
+    """The resources under the names in their labels, or else those that the objects have now."""
+    found = list(resources)
+    nameless = [str(labels.get(RESOURCE_ID, "")) for labels in found if not labels.get(NAME)]
+    names = names_of(nameless)
+    return [_named(labels, names) for labels in found]
+
+
+def _named(labels: Mapping[str, str], names: Mapping[str, str]) -> Named:
     resource_id = str(labels.get(RESOURCE_ID, ""))
-    name = str(labels.get("prefect.resource.name", "")) or resource_id
-    return Named(resource_id, name, str(labels.get(RESOURCE_ROLE, "")), address_of(resource_id), labels)
+    name = str(labels.get(NAME) or names.get(resource_id) or _short(resource_id))
+    role = str(labels.get(RESOURCE_ROLE, ""))
+    return Named(resource_id, kind_of(resource_id), name, role, address_of(resource_id), labels)
+
+
+def kind_of(resource_id: str) -> str:
+    """The kind in words; empty for resources that are not Orion's own."""
+    kind, _, _ = resource_id.rpartition(".")
+    return kind.partition(".")[2].replace("-", " ") if kind in _KINDS else ""
+
+
+def _short(resource_id: str) -> str:
+    """Of an object of ours without a name, the begin of its id: the kind stands beside it."""
+    kind, row_id = object_of(resource_id)
+    return str(row_id)[:8] if row_id and kind in _KINDS else resource_id
 
 
 def address_of(resource_id: str) -> str:
     """The address of the page about a resource; empty where there is none."""
-    kind, _, text = resource_id.rpartition(".")
-    try:
-        return reverse(_PAGES[kind], args=[UUID(text)]) if kind in _PAGES else ""
-    except ValueError:
-        return ""
+    kind, row_id = object_of(resource_id)
+    return reverse(_PAGES[kind], args=[row_id]) if row_id and kind in _PAGES else ""

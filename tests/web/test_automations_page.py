@@ -16,6 +16,8 @@ from events.pages.forms import trigger_kind_of
 from events.pages.words import trigger_words
 from orionflow.contract.ids import uuid7
 from tests.web.conftest import HOSTILE
+from tests.web.deployments import make_deployment
+from tests.web.rows import make_run
 
 EVENT = {
     "type": "event",
@@ -38,7 +40,7 @@ def make_automation(name: str = "watch", trigger: dict[str, Any] | None = None, 
 
 
 def make_firing(automation: Automation, *, error: str = "", event: Event | None = None) -> ActionRun:
-    told = {"id": str(event.pk), "event": event.event} if event else None
+    told = {"id": str(event.pk), "event": event.event, "resource": event.resource} if event else None
     return ActionRun.objects.create(
         id=uuid7(),
         automation=automation,
@@ -47,6 +49,20 @@ def make_firing(automation: Automation, *, error: str = "", event: Event | None 
         done_at=timezone.now(),
         error=error,
     )
+
+
+def test_an_automation_names_what_it_acts_on_and_for_what_it_acted(browser: Client):
+    deployment, run = make_deployment("daily"), make_run("brave-otter")
+    labels = {"prefect.resource.id": f"prefect.flow-run.{run.pk}"}
+    event = Event.objects.create(event="a", occurred=timezone.now(), resource_id="", resource=labels)
+    action = {"type": "run-deployment", "source": "selected", "deployment_id": str(deployment.pk)}
+    automation = make_automation(actions=[action])
+    make_firing(automation, event=event)
+
+    page = browser.get(f"/automations/{automation.pk}").content.decode()
+
+    assert f'href="/deployments/{deployment.pk}" title="prefect.deployment.{deployment.pk}">daily</a>' in page
+    assert f'flow run <a href="/runs/{run.pk}">brave-otter</a>' in page
 
 
 def test_automations_are_listed_in_words_with_what_they_did(browser: Client):

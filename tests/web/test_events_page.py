@@ -9,16 +9,19 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from deployments.models import WorkQueue
 from events.models import Event
 from events.pages.selectors import events as selectors
 from tests.web.conftest import HOSTILE
-from tests.web.rows import make_run
+from tests.web.rows import make_flow, make_run
 
 
-def make_event(name: str = "shop.order.paid", resource: str = "order.17", *, minutes_ago: int = 0, **columns) -> Event:
+def make_event(
+    event: str = "shop.order.paid", resource: str = "order.17", *, name: str = "", minutes_ago: int = 0, **columns
+) -> Event:
     at = timezone.now() - timedelta(minutes=minutes_ago)
-    labels = {"prefect.resource.id": resource}
-    return Event.objects.create(event=name, occurred=at, resource_id=resource, resource=labels, **columns)
+    labels = {"prefect.resource.id": resource} | ({"prefect.resource.name": name} if name else {})
+    return Event.objects.create(event=event, occurred=at, resource_id=resource, resource=labels, **columns)
 
 
 def test_events_are_listed_newest_first(browser: Client):
@@ -94,6 +97,33 @@ def test_an_event_shows_its_resources_payload_and_cause(browser: Client):
 
     for text in (f"/runs/{run.pk}", f"/flows/{run.flow_id}", "colour", "red", "12.5", f"/events/{cause.pk}"):
         assert text in page
+
+
+def test_events_name_what_they_are_about(browser: Client, django_assert_max_num_queries):
+    flow, run = make_flow("etl"), make_run("brave-otter")
+    queue = WorkQueue.objects.create(name="gpu")
+    gone = uuid4()
+    make_event("a", f"prefect.flow-run.{run.pk}", name="as it was called then")
+    for name, resource in (("b", f"prefect.flow-run.{run.pk}"), ("c", f"prefect.flow.{flow.pk}")):
+        make_event(name, resource)
+    make_event("d", f"prefect.work-queue.{queue.pk}")
+    make_event("e", f"prefect.deployment.{gone}")
+    make_event("f", "order.17")
+
+    # One for the views, one for the events, and one for each kind whose names do not stand in them.
+    with django_assert_max_num_queries(6):
+        answer = browser.get("/events")
+    resources = {event.event: (one.name, one.kind, one.address) for event, one in answer.context["rows"]}
+
+    assert resources == {
+        "a": ("as it was called then", "flow run", f"/runs/{run.pk}"),
+        "b": ("brave-otter", "flow run", f"/runs/{run.pk}"),
+        "c": ("etl", "flow", f"/flows/{flow.pk}"),
+        "d": ("gpu", "work queue", f"/work/queues/{queue.pk}"),
+        "e": (str(gone)[:8], "deployment", f"/deployments/{gone}"),
+        "f": ("order.17", "", ""),
+    }
+    assert f'title="brave-otter: prefect.flow-run.{run.pk}"' in answer.content.decode()
 
 
 def test_without_events_the_page_says_where_they_come_from(browser: Client):

@@ -7,13 +7,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform
 
 from events.models import Event
+from orionflow.contract.kinds import RESOURCE_ID
 from runs.pages.selectors.keyset import Cursor, Page, page_of
 
 PAGE_SIZE = 100
 # A search by name or resource looks at so many events and then says how far it came.
 SEARCHED = 30_000
+# Only this of the labels: a list does not read the others.
+_NAME = KeyTextTransform("prefect.resource.name", "resource")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class EventsPage:
 
 def events_page(*, wanted: EventWish, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> EventsPage:
     """Two queries. A search that finds little ends where it has looked at many, and can be continued from there."""
-    events = Event.objects.defer("payload", "related", "resource")
+    events = Event.objects.defer("payload", "related", "resource").annotate(resource_name=_NAME)
     if wanted.since is not None:
         since = now - wanted.since if isinstance(wanted.since, timedelta) else wanted.since
         events = events.filter(occurred__gte=since)
@@ -53,6 +57,12 @@ def events_page(*, wanted: EventWish, after: Cursor | None, now: datetime, size:
     if page.after is None and end:
         return EventsPage(Page(page.rows, Cursor.below_all_at(end)), was_cut_short=True)
     return EventsPage(page)
+
+
+def labels_shown(event: Event) -> dict[str, str]:
+    """The labels of a listed event's resource that its row shows."""
+    name = getattr(event, "resource_name", None)
+    return {RESOURCE_ID: event.resource_id, "prefect.resource.name": name or ""}
 
 
 def _end_of_search(events: QuerySet[Event], after: Cursor | None) -> datetime | None:
