@@ -154,7 +154,11 @@ def test_who_may_not_read_it_sees_neither_page_nor_links(browser: Client, act_as
 
     page = browser.get(f"/deployments/{deployment.pk}").content.decode()
 
-    assert browser.get("/audit").status_code == 403
+    refused = browser.get("/audit")
+
+    assert refused.status_code == 403
+    assert "This operation is not allowed to you." in refused.content.decode()
+    assert "Whoever administers this server can give you a role for it." in refused.content.decode()
     assert "History of changes" not in page
     assert not Entry.objects.exists()
 
