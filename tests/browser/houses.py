@@ -147,6 +147,23 @@ def overfull_server(home: Path) -> Iterator[RunningServer]:
 
 
 @contextmanager
+def extreme_server(home: Path) -> Iterator[House]:
+    """The longest names and the largest numbers, on a server that neither ticks nor runs anything."""
+    ready_home(home)
+    archive = {"ORION_ARCHIVE_PATH": str(home / "archive")}
+    made = warm.run(
+        [sys.executable, "-m", "tests.browser.sample.extreme"],
+        env=environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings", **archive),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    with running_server(home, "--no-services", **archive) as server:
+        yield House(f"http://127.0.0.1:{server.port}", json.loads(made.stdout.splitlines()[-1]))
+
+
+@contextmanager
 def still_server(home: Path) -> Iterator[House]:
     """The server whose clock stands still; its pages are the ids of a run, its flow and its deployment."""
     ready_home(home)

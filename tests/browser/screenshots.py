@@ -2,8 +2,9 @@
 
     python -m tests.browser.screenshots [folder] [--server http://127.0.0.1:4200] [--only normal/home]
 
-They are taken from four servers: `normal` has the sample, `each` a row of each kind, `empty` nothing and `full` more
-than fits; `wrong` shows the forms of `each` after nothing was filled in. Or from the server that is named.
+They are taken from five servers: `normal` has the sample, `each` a row of each kind, `empty` nothing, `full` more than
+fits and `extreme` the longest names and largest numbers; `wrong` shows the forms of `each` after nothing was filled in.
+Or from the server that is named.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.browser.conftest import CHROMIUM
-from tests.browser.houses import furnished_server, is_page, overfull_server
+from tests.browser.houses import extreme_server, furnished_server, is_page, overfull_server
 from tests.browser.sample import sample_server
 from tests.browser.test_every_page import FORM, SEND_NOTHING, is_form
 from tests.homes import ROOT
@@ -123,7 +124,7 @@ LINKED = {
 }
 NOTHING = "00000000-0000-0000-0000-000000000000"
 
-GROUPS = ("normal", "each", "wrong", "empty", "full")
+GROUPS = ("normal", "each", "wrong", "empty", "full", "extreme")
 # The other servers: pages by their names, of a house or by address.
 EMPTY = {name: path for name, path in PAGES.items() if "{" not in path and "?" not in path and "new" not in name} | {
     "runs-failed": "/runs?state=failed",
@@ -168,6 +169,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "screenshots")
     parser.add_argument("--server", help="take the sample's pages from this server")
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="in pixels")
+    parser.add_argument("--schemes", nargs="+", default=SCHEMES, choices=SCHEMES)
     parser.add_argument("--only", default="", help="sheets whose name begins so, as in `normal/run`")
     asked = parser.parse_args()
     with sync_playwright() as playwright:
@@ -178,7 +181,8 @@ def main() -> None:
             (asked.folder / group).mkdir(parents=True, exist_ok=True)
             with served(group, asked.server) as (address, pages):
                 wanted = {name: path for name, path in pages.items() if f"{group}/{name}".startswith(asked.only)}
-                take(browser, address, wanted, asked.folder / group, sends_nothing=group == "wrong")
+                screens = [(width, scheme) for width in asked.widths for scheme in asked.schemes]
+                take(browser, address, wanted, asked.folder / group, screens, sends_nothing=group == "wrong")
         browser.close()
 
 
@@ -192,6 +196,10 @@ def served(group: str, address: str | None) -> Iterator[tuple[str, dict[str, str
             every = {re.sub(r"[^\w-]+", "-", name).strip("-"): path for name, path in house.named.items()}
             yield house.address, every if group == "each" else {n: p for n, p in every.items() if is_form(p)}
             return
+        if group == "extreme":
+            house = stack.enter_context(extreme_server(home))
+            yield house.address, house.pages
+            return
         servers = {"normal": sample_server, "empty": running_server, "full": overfull_server}
         if not address:
             address = f"http://127.0.0.1:{stack.enter_context(servers[group](home)).port}"
@@ -200,15 +208,22 @@ def served(group: str, address: str | None) -> Iterator[tuple[str, dict[str, str
         yield address.rstrip("/"), {name: path.format(**found) for name, path in pages.items()}
 
 
-def take(browser: Browser, address: str, pages: dict[str, str], folder: Path, *, sends_nothing: bool) -> None:
+def take(
+    browser: Browser,
+    address: str,
+    pages: dict[str, str],
+    folder: Path,
+    screens: list[tuple[int, str]],
+    *,
+    sends_nothing: bool,
+) -> None:
     contexts = {
         (width, scheme): browser.new_context(
             base_url=address,
             viewport={"width": width, "height": 900},
             color_scheme="dark" if scheme == "dark" else "light",
         )
-        for width in WIDTHS
-        for scheme in SCHEMES
+        for width, scheme in screens
     }
     for name, path in pages.items():
         pictures = [

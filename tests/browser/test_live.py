@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocket, expect
 
 from tests import warm
 from tests.browser.conftest import line, move, post
@@ -84,6 +84,30 @@ def write(server: RunningServer, run: str, clock: str, message: str) -> None:
     """One line into the log of a run."""
     body = json.dumps([{**line(run, run, message), "task_run_id": None, "timestamp": f"2026-11-20T{clock}+00:00"}])
     server.request("POST", "/api/logs/", body.encode(), {"Content-Type": "application/json"})
+
+
+HIDE = """(isHidden) => {
+  Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_hidden_tab_costs_the_server_nothing_and_is_true_when_it_is_looked_at(page: Page, server: RunningServer):
+    run = make_runs(server, 1)[0]
+    sockets: list[WebSocket] = []
+    page.on("websocket", sockets.append)
+    show(page, server, f"/runs/{run}")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.evaluate(HIDE, True)
+    move(server, "flow_runs", run, "RUNNING")
+    page.wait_for_timeout(2000)
+
+    assert asked == []
+    assert [one.is_closed() for one in sockets] == [True]
+    page.evaluate(HIDE, False)
+    expect(page.locator("#live-head .state-word")).to_have_text("Running", timeout=PATIENCE)
 
 
 def test_what_another_process_records_reaches_the_page(page: Page, server: RunningServer, home: Path):
