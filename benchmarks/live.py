@@ -3,6 +3,7 @@
 Times run from the moment at which the change is sent to the API. Under load, task runs are reported in batches to the
 same server, while each of the sockets shows the list of runs and the run that is changed now and then. `tabs` are pages
 as a browser keeps them but does not draw them: they ask for the parts that changed, as `static/js/live.js` does.
+`cost` is what open tabs cost the server while nothing happens, and while flow runs move.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.batch import items
 from benchmarks.http_load import Connection
-from benchmarks.measuring import QUICK, ROOT, empty_home, percentile, report, running_server
+from benchmarks.measuring import QUICK, ROOT, Processors, empty_home, percentile, report, running_server
 
 SOCKETS = 20 if QUICK else 100
 CHANGES = 20 if QUICK else 50
@@ -37,6 +38,8 @@ RATES = (0, 300) if QUICK else (0, 300, 1000)
 # Real tabs, all of which show the run that is changed.
 TABS = (1,) if QUICK else (1, 20)
 PAUSE_SECONDS = 0.4
+COST_SECONDS = 3 if QUICK else 20
+MOVES_PER_SECOND = 10
 BATCH_TASKS = 10
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -49,7 +52,7 @@ class Socket:
         self.host, self.port = parts.hostname or "", parts.port or 0
         self.topics: list[str] = []
         self.named: dict[str, float] = {}
-        self.bytes = 0
+        self.bytes = self.messages = 0
 
     async def open(self, topics: list[str]) -> None:
         self.topics = topics
@@ -80,6 +83,7 @@ class Socket:
                     self.heard(json.loads(content))
 
     def heard(self, message: dict[str, Any]) -> None:
+        self.messages += 1
         named = self.topics if message.get("all") else message["changed"]
         self.named.update(dict.fromkeys(named, time.perf_counter()))
 
@@ -102,7 +106,7 @@ class Tab(Socket):
         self.parts: dict[str, tuple[set[str], str]] = {}
         self.etags: dict[str, str] = {}
         self.came: dict[str, float] = {}
-        self.requests = self.unchanged = 0
+        self.requests = self.unchanged = self.received = 0
         self._dirty: set[str] = set()
         self._woken = asyncio.Event()
 
@@ -154,6 +158,7 @@ class Tab(Socket):
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n{lines}\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = re.findall(r"content-length: (\d+)", head)
+        self.received += len(head) + int(length[0] if length else 0)
         return int(head.split()[1]), head, await reader.readexactly(int(length[0]) if length else 0)
 
     async def close(self) -> None:
@@ -302,6 +307,50 @@ async def to_tabs(url: str, rate: int) -> dict[str, Any]:
     }
 
 
+async def cost_of_tabs(url: str) -> dict[str, Any]:
+    """Measure milliseconds of the server's processor a second, without tabs and with, and what each tab receives."""
+    api = Connection(url)
+    await api.open()
+    probe, busy, *runs = await runs_of(api, 52)
+    await change(api, busy, 0)
+    figures = {"alone": await cost_of([], api, []), "alone_moving": await cost_of([], api, runs)}
+    tabs = [tab for of_one in tabs_showing(url, SOCKETS, probe, busy).values() for tab in of_one]
+    for tab in tabs:
+        await tab.load()
+    await asyncio.sleep(3)
+    figures |= {"idle": await cost_of(tabs, api, []), "moving": await cost_of(tabs, api, runs)}
+    for tab in tabs:
+        await tab.close()
+    await api.close()
+    return {"tabs": len(tabs), "moves_per_second": MOVES_PER_SECOND, **figures}
+
+
+async def cost_of(tabs: list[Tab], api: Connection, runs: list[str]) -> dict[str, float]:
+    """Measure some seconds in which these runs move one after the other, or nothing happens if there are none."""
+
+    def received() -> tuple[int, int, int, int]:
+        return (
+            sum(tab.messages for tab in tabs),
+            sum(tab.bytes for tab in tabs),
+            sum(tab.requests for tab in tabs),
+            sum(tab.received for tab in tabs),
+        )
+
+    processors, before, began = Processors(), received(), time.perf_counter()
+    for turn in range(COST_SECONDS * MOVES_PER_SECOND):
+        if runs:
+            await change(api, runs[turn % len(runs)], turn // len(runs))
+        await asyncio.sleep(max(0.0, began + (turn + 1) / MOVES_PER_SECOND - time.perf_counter()))
+    seconds = time.perf_counter() - began
+    server, _ = processors.since()
+    each = [(now - then) / (len(tabs) or 1) / seconds for now, then in zip(received(), before, strict=True)]
+    names = ("messages", "socket_bytes", "requests", "answer_bytes")
+    return {
+        "server_ms": round(server / seconds * 1000, 1),
+        **dict(zip(names, (round(one, 2) for one in each), strict=True)),
+    }
+
+
 WATCH = """() => {
   window.shown = [];
   const word = () => document.querySelector("#live-head .state-word").textContent;
@@ -399,6 +448,8 @@ def main() -> None:
         with empty_home() as home, running_server(home) as (url, _):
             report("live", to="socket", database="sqlite", **asyncio.run(to_sockets(url, rate)))
             report("live", to="tabs", database="sqlite", **asyncio.run(to_tabs(url, rate)))
+            if not rate:
+                report("live", to="cost", database="sqlite", **asyncio.run(cost_of_tabs(url)))
             for tabs in TABS if CHROMIUM else ():
                 report("live", to="pixel", database="sqlite", **to_a_pixel(url, rate, tabs))
 
