@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64encode
 from html import escape
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orionflow import Secret, flow, get_run_logger, task
 from orionflow.artifacts import create_markdown_artifact
-from orionflow.contract.masking import KnownSecrets, known
+from orionflow.contract.masking import COMMON_WORDS, MASK, KnownSecrets, known
 from orionflow.errors import Conflict, NotFound, UsageError
 
 
@@ -132,9 +135,51 @@ def test_a_secret_is_found_however_it_is_spelled(spelled):
     assert (shown[:6], shown[-5:]) == ("before", "after")
 
 
-def test_short_values_stand_in_too_many_words():
+def test_the_shortest_values_are_not_looked_for():
     secrets = KnownSecrets()
-    secrets.learn(["", " ", "12345", "  abc  "])
+    secrets.learn(["", " ", "123", "  a  "])
 
     assert not secrets
-    assert secrets.masked("12345 abc") == "12345 abc"
+    assert secrets.masked("123 a") == "123 a"
+
+
+@pytest.mark.parametrize("word", ["prefect", "Prefect", "PREFECT", "production", "flow", "orion", "12345", "hunter"])
+def test_a_common_word_is_masked_only_where_a_text_is_nothing_else(word: str):
+    secrets = KnownSecrets()
+    secrets.learn([word])
+    run = {"id": word, "name": word, "type": word, "tags": [word], word: 1, "parameters": {"login": word, "at": [word]}}
+
+    answer = json.loads(secrets.masked_answer(json.dumps(run).encode()))
+
+    assert answer == {**run, "parameters": {"login": MASK, "at": [MASK]}}
+    assert secrets.masked(f" {word}\n") == MASK
+    assert secrets.masked(f"the {word} server") == f"the {word} server"
+    assert secrets.masked_bytes(f"<p>the {word} server</p>".encode()) == f"<p>the {word} server</p>".encode()
+
+
+@given(
+    st.one_of(
+        st.uuids().map(str),
+        st.uuids().map(lambda one: one.hex),
+        st.binary(min_size=8, max_size=40).map(lambda one: urlsafe_b64encode(one).decode()),
+        st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=8).filter(
+            lambda one: one.casefold() not in COMMON_WORDS and not {*one} & {*"«»()*"}
+        ),
+        st.sampled_from(["hunter2", "s3cret", "Tr0ub4dor&3", "correct horse battery staple", "swordfish"]),
+    )
+)
+def test_no_secret_of_usual_length_slips(value: str):
+    secrets = KnownSecrets()
+    secrets.learn([value])
+    said = {"message": f"({value})", "name": value, "deep": [{"x": f"«{value}»"}], "parameters": {"token": value}}
+    body = json.dumps(said).encode()
+
+    shown = json.dumps(json.loads(secrets.masked_answer(body)), ensure_ascii=False)
+    reported = json.dumps(json.loads(secrets.masked_json(body)), ensure_ascii=False)
+
+    assert shown == reported
+    assert json.loads(shown) == {
+        "message": f"({MASK})", "name": MASK, "deep": [{"x": f"«{MASK}»"}], "parameters": {"token": MASK}
+    }  # fmt: skip
+    assert secrets.masked(f"({value})") == f"({MASK})"
+    assert secrets.masked_bytes(f"({value})".encode()) == f"({MASK})".encode()

@@ -110,26 +110,26 @@ def test_what_stays_the_same_is_asked_of_the_database_only(api: Any, secret: str
 
 
 def test_values_by_which_things_are_found_stay_as_they_are(api: Any):
-    known.learn(["production"])
-    body = {"flow_id": str(make_flow().pk), "tags": ["production"], "idempotency_key": "production"}
-    state = {"type": "COMPLETED", "message": "in production", "data": "production"}
+    known.learn(["pr0duction"])
+    body = {"flow_id": str(make_flow().pk), "tags": ["pr0duction"], "idempotency_key": "pr0duction"}
+    state = {"type": "COMPLETED", "message": "in pr0duction", "data": "pr0duction"}
     run = api.send("/flow_runs/", body).json()
 
     api.send(f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
 
     shown = api.read(f"/flow_runs/{run['id']}").json()
-    assert (shown["tags"], shown["idempotency_key"]) == (["production"], "production")
-    assert (shown["state"]["message"], shown["state"]["data"]) == (f"in {MASK}", "production")
+    assert (shown["tags"], shown["idempotency_key"]) == (["pr0duction"], "pr0duction")
+    assert (shown["state"]["message"], shown["state"]["data"]) == (f"in {MASK}", "pr0duction")
 
 
 def test_what_others_read_again_goes_as_it_is(api: Any):
-    known.learn(["production"])
+    known.learn(["pr0duction"])
     run = make_flow_run()
 
-    stored_input = api.send(f"/flow_runs/{run.pk}/input", {"key": "k", "value": '"production"'})
+    stored_input = api.send(f"/flow_runs/{run.pk}/input", {"key": "k", "value": '"pr0duction"'})
 
     assert stored_input.status_code == 201
-    assert api.read(f"/flow_runs/{run.pk}/input/k").content.decode() == '"production"'
+    assert api.read(f"/flow_runs/{run.pk}/input/k").content.decode() == '"pr0duction"'
 
 
 def test_what_people_write_elsewhere_is_not_in_the_audit_log(api: Any, secret: str):

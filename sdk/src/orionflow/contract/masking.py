@@ -15,8 +15,11 @@ from typing import Any
 from urllib.parse import quote
 
 MASK = "********"
-# What is shorter stands in too many words.
-SHORTEST = 6
+# What is shorter says nothing: it would hide numbers and initials.
+SHORTEST = 4
+# Within other text a value is looked for from this length on; of one kind of characters, as of letters, from the next.
+SHORTEST_WITHIN = 6
+SHORTEST_OF_ONE_KIND = 8
 # Of keys in several lines each line is a secret, too.
 SHORTEST_LINE = 16
 # By these, runs, limits and triggers find each other; a mask would make one of several.
@@ -25,7 +28,21 @@ _KEPT = frozenset(
 )
 # Of a state: its name belongs to the rules, and its data is what the next one computes with.
 _KEPT_OF_STATES = _KEPT | {"name", "data"}
-
+# What people and programs say: below these keys a text may be a secret as a whole, elsewhere it is a name, type or id.
+_SAID = frozenset(
+    {"parameters", "payload", "job_variables", "infra_overrides", "message", "value", "values", "data", "inputs"}
+)
+# Words of this field. Whoever has one of them as a password hides nothing by it, and every page would be full of masks.
+_COMMON_WORDS = (
+    "administrator application artifact artifacts automation backfill calendar cancelled cancelling completed "
+    "concurrency connection container crashed customer customers dashboard database default deployment deployments "
+    "development document environment failed function kubernetes localhost location logging metadata monitoring "
+    "notification operator orchestration orionflow parameter parameters password paused pending postgres postgresql "
+    "prefect priority process production project rabbitmq repository resource retrying running schedule scheduled "
+    "schedules scheduler secret secrets security service services settings snowflake staging standard suspended "
+    "testing timeout tutorial username variable variables version warehouse warning webhook workflow workflows "
+)
+COMMON_WORDS = frozenset(_COMMON_WORDS.split())
 
 # The names under which configuration holds what nobody else may know.
 NAMES_A_SECRET = re.compile(
@@ -39,6 +56,9 @@ class KnownSecrets:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: frozenset[str] = frozenset()
+        # Of values that are masked only where a text is nothing else.
+        self._whole: frozenset[str] = frozenset()
+        self._whole_in_json: tuple[bytes, ...] = ()
         self._spellings: tuple[str, ...] = ()
         self._in_json: tuple[bytes, ...] = ()
         self._in_bytes: tuple[bytes, ...] = ()
@@ -53,8 +73,12 @@ class KnownSecrets:
             return
         with self._lock:
             self._values |= new
+            weak = {value.strip() for value in self._values if not is_found_within_text(value.strip())}
+            self._whole = frozenset({form for value in weak for form in (value, json.dumps(value))})
+            self._whole_in_json = tuple({form for one in self._whole for form in _forms_in_json(one)})
             # The longest first: a part of a secret may be one as well.
-            self._spellings = tuple(sorted({one for value in self._values for one in spellings_of(value)}, key=_length))
+            within = [value for value in self._values if value.strip() not in weak]
+            self._spellings = tuple(sorted({one for value in within for one in spellings_of(value)}, key=_length))
             forms = {form for one in self._spellings for form in _forms_in_json(one)}
             self._in_json = tuple(forms)
             bare = {one.encode("utf-8", "replace") for one in self._spellings}
@@ -64,9 +88,15 @@ class KnownSecrets:
         """Know nothing any more."""
         with self._lock:
             self._values, self._spellings, self._in_json, self._in_bytes = frozenset(), (), (), ()
+            self._whole, self._whole_in_json = frozenset(), ()
 
     def masked(self, text: str) -> str:
         """The text without what is known."""
+        if text.strip() in self._whole:
+            return MASK
+        return self._without(text)
+
+    def _without(self, text: str) -> str:
         for one in self._spellings:
             if one in text:
                 text = text.replace(one, MASK)
@@ -74,14 +104,7 @@ class KnownSecrets:
 
     def masked_value(self, value: Any) -> Any:
         """Mask every text within lists and dictionaries."""
-        match value:
-            case str():
-                return self.masked(value)
-            case dict():
-                return {name: self.masked_value(inner) for name, inner in value.items()}
-            case list():
-                return [self.masked_value(inner) for inner in value]
-        return value
+        return self._walked(value, frozenset())
 
     def masked_bytes(self, text: bytes) -> bytes:
         """Mask pages and files in UTF-8, in which JSON may stand."""
@@ -92,23 +115,19 @@ class KnownSecrets:
 
     def masked_json(self, body: bytes) -> bytes:
         """The JSON without what is known, but for the words by which things are found; as it is if it is none."""
-        if not any(form in body for form in self._in_json):
-            return body
-        from pydantic_core import from_json, to_json
-
-        try:
-            return to_json(self._walked(from_json(body), _KEPT))
-        except ValueError:
-            return body
+        return self._masked_json(body, _KEPT)
 
     def masked_answer(self, body: bytes) -> bytes:
         """JSON for somebody to read: nothing is found by it, so that names, tags and keys are masked as well."""
-        if not any(form in body for form in self._in_json):
+        return self._masked_json(body, frozenset())
+
+    def _masked_json(self, body: bytes, kept: frozenset[str]) -> bytes:
+        if not any(form in body for form in (*self._in_json, *self._whole_in_json)):
             return body
         from pydantic_core import from_json, to_json
 
         try:
-            return to_json(self.masked_value(from_json(body)))
+            return to_json(self._walked(from_json(body), kept))
         except ValueError:
             return body
 
@@ -117,18 +136,30 @@ class KnownSecrets:
         body = line.rstrip(b"\n")
         return self.masked_json(body) + line[len(body) :]
 
-    def _walked(self, value: Any, kept: frozenset[str]) -> Any:
+    def _walked(self, value: Any, kept: frozenset[str], *, is_said: bool = False) -> Any:
         match value:
             case str():
-                return self.masked(value)
+                return self.masked(value) if is_said else self._without(value)
             case dict():
-                return {
-                    name: inner if name in kept else self._walked(inner, _KEPT_OF_STATES if name == "state" else _KEPT)
-                    for name, inner in value.items()
-                }
+                return {name: self._below(name, inner, kept, is_said) for name, inner in value.items()}
             case list():
-                return [self._walked(inner, kept) for inner in value]
+                return [self._walked(inner, kept, is_said=is_said) for inner in value]
         return value
+
+    def _below(self, name: str, value: Any, kept: frozenset[str], is_said: bool) -> Any:
+        if name in kept:
+            return value
+        if kept:
+            kept = _KEPT_OF_STATES if name == "state" else _KEPT
+        return self._walked(value, kept, is_said=is_said or name in _SAID)
+
+
+def is_found_within_text(value: str) -> bool:
+    """Whether a value is rare enough to be looked for within other text, where a common word would hide everything."""
+    if value.casefold() in COMMON_WORDS or len(value) < SHORTEST_WITHIN:
+        return False
+    is_of_one_kind = value.isdigit() or (value.isalpha() and (value.islower() or value.isupper()))
+    return not is_of_one_kind or len(value) >= SHORTEST_OF_ONE_KIND
 
 
 def secrets_in(value: Any) -> Iterator[str]:
