@@ -121,7 +121,9 @@ class TaskCall:
             create["tags"] = recordable_tags(self.tags)
         if self.inputs is not None and self.inputs.sources:
             create["task_inputs"] = recordable_sources(self.flow_run.stored_sources(self.inputs.sources))
-        return Transition(self.id, create, self.new_state(StateType.PENDING), False, self.flow_run.id)
+        # What a run waits for is to be recorded before it begins.
+        gathers = self.inputs is None or not self.inputs.pending
+        return Transition(self.id, create, self.new_state(StateType.PENDING), False, self.flow_run.id, gathers)
 
     def new_state(self, kind: StateType, name: str = "", message: str | None = None) -> State[Any]:
         return State(

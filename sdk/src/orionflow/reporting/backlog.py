@@ -2,7 +2,8 @@
 
 On a full disk memory takes more than its bound, and what comes after a file that cannot grow waits behind it.
 
-Numbers count every transition since the start: `added` is the last one's, `settled` the last acknowledged one's.
+The creation of a run gathers its later steps as long as it waits, so that the API writes the run once. They share its
+number. Numbers count since the start: `added` is the last one's, `settled` the last acknowledged one's.
 The caller holds the reporter's lock.
 """
 
@@ -12,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, chain, islice, repeat
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -64,8 +65,8 @@ Item = Transition | SpooledItem | KeptCall | SpooledLine
 class Head:
     """The oldest items of the backlog; they stay there until they are settled."""
 
-    first: int
     items: Sequence[Item]
+    numbers: Sequence[int]
     lines: list[bytes] | None = None
 
 
@@ -79,18 +80,19 @@ class Backlog:
         self._memory: deque[Transition | KeptCall] = deque()
         self._spool: SpoolFile | None = None
         self._behind: deque[Transition | KeptCall] = deque()
+        # Creations of runs that nobody has taken yet and that gather, by the id of the run.
+        self._gathering: dict[UUID, tuple[Transition, int]] = {}
+        # For the first lines of the file, how many numbers each has: none, unless it is the last of those gathered.
+        self._numbers_in_file: deque[int] = deque()
         self.added = 0
         self.settled = 0
-
-    @property
-    def waiting(self) -> int:
-        return self.added - self.settled
+        # How many items wait.
+        self.waiting = 0
 
     @property
     def is_full(self) -> bool:
         """Whether the next item would go beyond the bound; a spool file takes any number, if it has room."""
-        waiting = self._memory if self._spool is None else self._behind
-        return len(waiting) >= self._limit
+        return (self.waiting if self._spool is None else len(self._behind)) >= self._limit
 
     @property
     def spool_path(self) -> Path | None:
@@ -99,12 +101,24 @@ class Backlog:
     @property
     def is_beyond(self) -> bool:
         """Whether memory has taken as much as it does at most."""
-        return len(self._memory) + len(self._behind) >= self._limit * BEYOND
+        return self.waiting - (self._spool.waiting if self._spool else 0) >= self._limit * BEYOND
 
-    def append(self, item: Transition | KeptCall) -> int:
+    def append(self, item: Transition | KeptCall, *, alone: bool = False) -> int:
+        """Take an item, and give its number. One that is `alone` has a number of its own, as has all after it."""
+        self.waiting += 1
+        if isinstance(item, KeptCall):
+            self._gathering.clear()
+        elif alone:
+            self._gathering.pop(item.task_run_id, None)
+        elif (found := self._gathering.get(item.task_run_id)) is not None:
+            creation, number = found
+            creation.following = [*(creation.following or ()), item]
+            return number
         # Once something is in the file, later items must follow it.
         if self._spool is None:
             self._memory.append(item)
+            if isinstance(item, Transition) and item.gathers and not alone:
+                self._gathering[item.task_run_id] = item, self.added + 1
         elif self._behind or not self._fits(self._spool, item):
             self._behind.append(item)
         self.added += 1
@@ -124,6 +138,7 @@ class Backlog:
 
     def start_spooling(self) -> None:
         """Let later items go to a file, and with them what waits behind one that could not grow."""
+        self._gathering.clear()
         if self._spool is None:
             self._spool = self._open_spool()
         self._spool.append(self._line(item) for item in self._behind)
@@ -134,6 +149,9 @@ class Backlog:
         if not self._memory and not self._behind:
             return self.spool_path
         before, self._spool = self._spool, self._all_in_one_file()
+        counts = [count for one in self._memory for count in (*repeat(0, len(with_following(one)) - 1), 1)]
+        self._numbers_in_file.extendleft(reversed(counts))
+        self._gathering.clear()
         self._memory.clear()
         self._behind.clear()
         if before is not None:
@@ -143,7 +161,7 @@ class Backlog:
     def _all_in_one_file(self) -> SpoolFile:
         file = self._open_spool()
         try:
-            file.append(self._line(item) for item in self._memory)
+            file.append(self._line(item) for one in self._memory for item in with_following(one))
             if self._spool is not None:
                 file.append(self._spool.rest().splitlines(keepends=True))
             file.append(self._line(item) for item in self._behind)
@@ -159,26 +177,44 @@ class Backlog:
         self._spool.append(spooled_line(flow_run_id, item) for flow_run_id, item in lines)
 
     def head(self, count: int) -> Head:
-        first = self.settled + 1
+        """Return the oldest items, as many as `count`; a creation that is taken gathers no more."""
         if self._memory:
-            return Head(first, batch_of(list(islice(self._memory, count))))
+            return self._head_of_memory(count)
         if self._spool is None:
-            return Head(first, ())
+            return Head((), ())
         lines = self._spool.head(count)
         items = batch_of([read_spool_line(line) for line in lines])
-        return Head(first, items, lines[: len(items)])
+        counts = islice(chain(self._numbers_in_file, repeat(1)), len(items))
+        numbers = [self.settled + count for count in accumulate(counts)]
+        return Head(items, numbers, lines[: len(items)])
+
+    def _head_of_memory(self, count: int) -> Head:
+        items: list[Item] = []
+        numbers: list[int] = []
+        for number, one in enumerate(batch_of(list(islice(self._memory, count))), self.settled + 1):
+            together = with_following(one)
+            if items and len(items) + len(together) > count:
+                break
+            items += together
+            numbers += repeat(number, len(together))
+            if isinstance(one, Transition):
+                self._gathering.pop(one.task_run_id, None)
+        return Head(items, numbers)
 
     def settle(self, head: Head) -> None:
         """The items of this head are acknowledged. Between its taking and now they may have moved to a file."""
         if self._memory:
-            for _ in head.items:
+            for _ in range(head.numbers[-1] - self.settled):
                 self._memory.popleft()
         elif self._spool is not None:
             self._settle_in_file(self._spool, head)
-        self.settled += len(head.items)
+        self.settled = head.numbers[-1]
+        self.waiting -= len(head.items)
 
     def _settle_in_file(self, spool: SpoolFile, head: Head) -> None:
         spool.settle(head.lines or spool.head(len(head.items)))
+        for _ in range(min(len(head.items), len(self._numbers_in_file))):
+            self._numbers_in_file.popleft()
         if spool.waiting == 0:
             spool.remove()
             self._spool, self._memory, self._behind = None, self._behind, deque()
@@ -187,10 +223,17 @@ class Backlog:
         """Leave everything to another process."""
         self._memory.clear()
         self._behind.clear()
-        self.settled = self.added
+        self._gathering.clear()
+        self._numbers_in_file.clear()
+        self.settled, self.waiting = self.added, 0
         if self._spool is not None:
             self._spool.close()
             self._spool = None
+
+
+def with_following(item: Transition | KeptCall) -> Sequence[Transition | KeptCall]:
+    """Return an item of the memory with the later steps that it gathered."""
+    return (item, *item.following) if isinstance(item, Transition) and item.following else (item,)
 
 
 def batch_of(items: Sequence[Item]) -> Sequence[Item]:

@@ -22,7 +22,7 @@ UNSENDABLE = "unsendable"
 class Transition:
     """One step of a task run: made, moved, or both at once. Plain slots, as three of them are made for every task."""
 
-    __slots__ = ("create", "flow_run_id", "force", "state", "task_run_id")
+    __slots__ = ("create", "flow_run_id", "following", "force", "gathers", "state", "task_run_id")
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class Transition:
         state: State[Any] | None = None,
         force: bool = False,
         flow_run_id: UUID | None = None,
+        gathers: bool = False,
     ) -> None:
         self.task_run_id = task_run_id
         self.create = create
@@ -38,6 +39,10 @@ class Transition:
         self.force = force
         # Tells whose drain waits for this step; without it, every drain does.
         self.flow_run_id = create.get("flow_run_id") if flow_run_id is None and create is not None else flow_run_id
+        # Whether the run's later steps may be delivered with this one, before what other runs reported meanwhile.
+        self.gathers = gathers
+        # Those that came while this one waited.
+        self.following: list[Transition] | None = None
 
 
 class LogLine:

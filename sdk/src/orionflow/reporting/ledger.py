@@ -34,7 +34,7 @@ class Ledger:
     def note(self, head: Head, answers: list[Answer]) -> list[tuple[Future[Answer], Answer]]:
         """Learn from the answers to these transitions; returns those that somebody waits for."""
         asked = []
-        for number, (item, answer) in enumerate(zip(head.items, answers, strict=True), start=head.first):
+        for number, item, answer in zip(head.numbers, head.items, answers, strict=True):
             if (future := self._expected.pop(number, None)) is not None:
                 asked.append((future, answer))
             elif not answer.is_accepted:

@@ -38,7 +38,7 @@ class Reporter:
         """Report a step and learn the verdict; everything queued before it is delivered first."""
         sender = self._sender
         with sender.lock:
-            number = sender.add_locked(item)
+            number = sender.add_locked(item, alone=True)
             sender.hurry_locked(number)
             return sender.ledger.expect(number)
 

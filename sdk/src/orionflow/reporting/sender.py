@@ -66,10 +66,10 @@ class Sender:
 
     # Taking in
 
-    def add_locked(self, item: Transition | KeptCall) -> int:
-        number = self.backlog.append(item)
-        self.ledger.last[item.flow_run_id] = number
-        self._notice_locked(number - self.backlog.settled)
+    def add_locked(self, item: Transition | KeptCall, *, alone: bool = False) -> int:
+        number = self.backlog.append(item, alone=alone)
+        self.ledger.last[item.flow_run_id] = max(number, self.ledger.last.get(item.flow_run_id, 0))
+        self._notice_locked(self.backlog.waiting)
         return number
 
     def add_log_locked(self, line: LogLine) -> None:
