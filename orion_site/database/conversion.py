@@ -31,6 +31,9 @@ _DECLARED = re.compile(r"\bchar\(32\)", re.IGNORECASE)
 ROWS_AT_ONCE = 20_000
 # Tables in the old file: which draft follows it, and which rows changed since they were copied.
 FOLLOWED, CHANGES = "conversion_followed", "conversion_changes"
+_FOLLOWED_COLUMNS = ["mark", "schema", "most"]
+# Counts how those tables, their triggers and the draft are made. A copy that was made otherwise is made again.
+FORMAT = 2
 # Of a file that nobody upgrades after it was copied ahead, so many changes are noted, in some 40 MB. Then it is copied
 # once more.
 MOST_CHANGES = 2_000_000
@@ -166,7 +169,12 @@ def _mark_of(database: sqlite3.Connection) -> str | None:
 
     VACUUM gives them, and counts as a change of the schema; so does whatever makes a table or a trigger.
     """
-    if not database.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", [FOLLOWED]).fetchone():
+    columns = [name for _, name, *_ in database.execute(f"PRAGMA main.table_info({FOLLOWED})")]
+    if not columns:
+        return None
+    (mark,) = database.execute(f"SELECT MAX(mark) FROM main.{FOLLOWED}").fetchone()
+    if columns != _FOLLOWED_COLUMNS or not str(mark).startswith(f"followed {FORMAT} "):
+        print("Another version of Orion copied the database ahead, so it is copied again.", file=sys.stderr, flush=True)
         return None
     (schema,) = database.execute("PRAGMA main.schema_version").fetchone()
     found = database.execute(
@@ -190,7 +198,7 @@ def _stop_following(database: sqlite3.Connection) -> bool:
 
 def _follow(database: sqlite3.Connection) -> str:
     """Have the file note from now on which rows change."""
-    mark = f"followed {secrets.token_hex(8)}"
+    mark = f"followed {FORMAT} {secrets.token_hex(8)}"
     database.execute("BEGIN IMMEDIATE")
     for name, kind in (
         (FOLLOWED, "mark text, schema integer, most integer"),

@@ -248,6 +248,28 @@ def test_a_file_that_was_vacuumed_after_it_was_copied_ahead_is_copied_again(file
     assert asked(file, "SELECT lower(hex(id)) FROM runs_log ORDER BY id") == before
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        "DROP TABLE conversion_followed; CREATE TABLE conversion_followed (mark text, schema integer)",
+        "UPDATE conversion_followed SET mark = 'followed 999 abc'",
+        "UPDATE conversion_followed SET mark = 'followed abc'",
+    ],
+)
+def test_a_copy_that_another_version_made_ahead_is_made_again(file: Path, other: str):
+    copy_ahead(file)
+    for sql in other.split(";"):
+        asked(file, sql)
+    before = asked(file, "SELECT lower(id) FROM runs_log ORDER BY id")
+
+    upgraded = orion(file.parent, "database", "upgrade")
+
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert "Another version of Orion copied the database ahead" in upgraded.stderr
+    assert asked(file, "SELECT lower(hex(id)) FROM runs_log ORDER BY id") == before
+    assert asked(file, "SELECT name FROM sqlite_master WHERE name LIKE 'conversion%'") == []
+
+
 def test_changes_of_many_days_are_taken_without_reading_them_into_memory(file: Path):
     fill(file, 1_000)
     copy_ahead(file)
