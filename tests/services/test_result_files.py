@@ -66,6 +66,22 @@ def test_results_go_with_their_runs(folder: Path, django_capture_on_commit_callb
     assert [file.exists() for file in (*files, kept)] == [False, False, True]
 
 
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_result_that_stayed_for_a_cache_stays_where_the_archive_may_name_it(
+    folder: Path, django_capture_on_commit_callbacks: Any, archived: bool
+):
+    task_run = ended(ended())
+    file = with_result(task_run, folder)
+    # As its flow run left it, when the cache still gave it out.
+    TaskRun.objects.filter(pk=task_run.pk).update(flow_run=None)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        purge(ages=Ages(runs=timedelta(days=90), archived=archived), now=NOON, pause_seconds=0)
+
+    assert not TaskRun.objects.filter(pk=task_run.pk).exists()
+    assert file.exists() is archived
+
+
 @pytest.mark.parametrize("key", ["chosen.json", "../outside", "a/../../outside", "0" * 31, f"../{'0' * 32}", "A" * 32])
 def test_keys_that_are_not_ours_are_left_alone(folder: Path, django_capture_on_commit_callbacks: Any, key: str):
     file = with_result(ended(), folder, key)
