@@ -84,10 +84,16 @@ def storage_named(location: str) -> str:
 
 def pages(api: Backend, asked: Json) -> Iterator[Json]:
     """The API's objects, page by page."""
+    for page in whole_pages(api, asked):
+        yield from page["results"]
+
+
+def whole_pages(api: Backend, asked: Json) -> Iterator[Json]:
+    """The pages as the API gives them."""
     before: Any = None
     while True:
         page = api.ask(read_results(**asked, before=before))
-        yield from page["results"]
+        yield page
         if page["before"] is None:
             return
         before = UUID(page["before"])

@@ -9,13 +9,12 @@ from typing import Any
 
 import click
 
-from orionflow.calls.results import read_results
 from orionflow.calls.server import read_me
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.columns import Col
 from orionflow.cli.doctor import size as as_size
 from orionflow.cli.errors import CommandFailed, ExitCode
-from orionflow.cli.result.listing import COLUMNS, is_there, pages, wanted
+from orionflow.cli.result.listing import COLUMNS, is_there, pages, wanted, whole_pages
 from orionflow.cli.session import Session, ask_before, command, destructive
 
 _ORPHANS = (
@@ -112,12 +111,15 @@ def _known_keys(api: Backend, where: str, *, and_archived: bool) -> set[str]:
             ExitCode.NOT_ALLOWED, "Orphans can only be found by who may see every run.",
             "results of the other runs would count as orphans", "use a key with a role on everything",
         )  # fmt: skip
-    if not and_archived and api.ask(read_results(limit=1)).get("archives"):
-        raise CommandFailed(
-            ExitCode.USAGE, "This server moves runs to an archive, and does not list their results.",
-            "results that archived runs refer to would count as orphans", "add --and-archived to delete these, too",
-        )  # fmt: skip
-    return {row["storage_key"] for row in pages(api, {"storage": where})}
+    known: set[str] = set()
+    for page in whole_pages(api, {"storage": where}):
+        if page.get("archives") and not and_archived:
+            raise CommandFailed(
+                ExitCode.USAGE, "This server moves runs to an archive, and does not list their results.",
+                "results that archived runs refer to would count as orphans", "add --and-archived to delete these, too",
+            )  # fmt: skip
+        known.update(row["storage_key"] for row in page["results"])
+    return known
 
 
 def _delete(store: Any, key: str) -> None:
