@@ -64,6 +64,8 @@ def archive(request: HttpRequest) -> HttpResponse:
     values = {name: request.GET.get(name, "").strip() for name in ("since", "until", "flow", "state", "q")}
     # The last day itself is meant, too.
     since, until = _day(values["since"], problems), _day(values["until"], problems, DAY)
+    # A field for a day takes nothing else, not even to show it again; the problem quotes it.
+    values |= {name: "" for name, day in (("since", since), ("until", until)) if day is None}
     if values["state"] and values["state"] not in dict(STATES):
         problems.append(f"{values['state']!r} is not a state.")
         values["state"] = ""

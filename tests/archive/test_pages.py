@@ -189,3 +189,11 @@ def test_the_admin_leaves_restored_runs_and_deletes_nothing_while_the_archive_ca
     assert FlowRun.objects.filter(pk=run.pk).exists()
     assert FlowRun.objects.filter(pk=other.pk).exists() is not is_read
     assert ("cannot be read" in answer.content.decode()) is not is_read
+
+
+def test_what_is_no_day_is_quoted_and_not_put_into_the_field(browser: Client):
+    page = shown(browser.get("/archive?since=yesterday&until=2026-01-31"))
+
+    assert "&#x27;yesterday&#x27; is not a day; write 2026-01-31." in page
+    assert 'name="since" value=""' in page
+    assert 'name="until" value="2026-01-31"' in page

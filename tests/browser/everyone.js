@@ -32,13 +32,16 @@ window.everyone = (() => {
     const wrong = [];
     const box = one.getBoundingClientRect();
     const x = Math.min(Math.max(box.left + Math.min(box.width / 2, 60), 1), innerWidth - 2);
-    const y = box.top + Math.min(box.height / 2, 12);
+    // Of what is taller than the window, a part is seen.
+    const top = box.height > innerHeight ? Math.max(box.top, 0) : box.top;
+    const y = top + Math.min((box.bottom - top) / 2, 12);
     if (y < 0 || y > innerHeight) {
       wrong.push("is out of sight");
     } else {
-      const top = document.elementFromPoint(x, y);
-      const isOwn = !top || one.contains(top) || top.contains(one) || [...(one.labels ?? [])].some((label) => label.contains(top));
-      if (!isOwn) wrong.push(`is hidden by <${top.tagName.toLowerCase()} class="${top.className}">`);
+      const upper = document.elementFromPoint(x, y);
+      const labels = [...(one.labels ?? [])];
+      const isOwn = !upper || one.contains(upper) || upper.contains(one) || labels.some((label) => label.contains(upper));
+      if (!isOwn) wrong.push(`is hidden by <${upper.tagName.toLowerCase()} class="${upper.className}">`);
     }
     const style = getComputedStyle(one);
     const hasRing = (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== "none";
