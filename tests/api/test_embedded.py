@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests import warm
+from tests.homes import ready_home
 
 PROGRAM = """
 import json, os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "orion_site.settings_embedded"
-open(os.path.join(os.environ["ORION_HOME"], "orion.db"), "w").close()
 import django
 django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from django.core.handlers.wsgi import WSGIHandler
 from io import BytesIO
 
@@ -66,11 +64,15 @@ UNWANTED = [
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """Run a program that calls the API in its own process; return what it printed."""
-    home = tmp_path_factory.mktemp("home")
+    """Run a program that calls the API in its own process; return what it printed.
+
+    It starts cold, as it says what was loaded.
+    """
+    home = ready_home(tmp_path_factory.mktemp("home"))
     environment = {**os.environ, "ORION_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
     program = PROGRAM.replace("UNWANTED", repr(UNWANTED))
-    done = warm.run([sys.executable, "-W", "error", "-c", program], env=environment, capture_output=True, timeout=60)
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b"", "Refusals belong into answers, not on the user's screen."
     return json.loads(done.stdout)

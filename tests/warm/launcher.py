@@ -1,11 +1,13 @@
 """Loads what most programs load, and forks one process for each that `warm.run` asks for.
 
 It has one thread and reads no settings, so that what it forks is as good as a new interpreter. Each request comes with
-a socket of its own and three streams; a process of its own waits for the program, so that many can run at a time.
+a socket of its own and three streams; the socket is answered with the id of the process, and with its exit code in the
+end.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -13,9 +15,11 @@ import io
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import sys
+import threading
 import time
 import types
 import warnings
@@ -24,11 +28,14 @@ from typing import Any
 
 # Modules that look at neither settings nor the registry of apps when they are loaded.
 MODULES = (
-    "orionflow.cli", "orionflow.client.ephemeral", "orionflow.contract", "orionflow.engine.invoke", "orionflow.flows",
-    "orionflow.futures", "orionflow.results", "orionflow.tasks", "orionflow.wire.encoding",
-    "django.conf", "django.contrib.auth.hashers", "django.core.handlers.wsgi", "django.core.management",
+    "orionflow.cli", "orionflow.cli.resource", "orionflow.cli.root", "orionflow.cli.run_tables",
+    "orionflow.cli.session", "orionflow.client.ephemeral", "orionflow.code.entrypoints", "orionflow.contract",
+    "orionflow.engine.invoke", "orionflow.flows", "orionflow.futures", "orionflow.results",
+    "orionflow.settings.profiles", "orionflow.tasks", "orionflow.wire.encoding", "django.conf",
+    "django.contrib.auth.hashers", "django.core.handlers.wsgi", "django.core.management",
     "django.db.backends.sqlite3.base", "django.db.models", "django.forms", "django.http", "django.urls",
     "rest_framework.exceptions", "rest_framework.settings", "asyncio", "cloudpickle", "httpx", "jinja2", "sqlparse",
+    "tomllib._parser",
 )  # fmt: skip
 
 
@@ -43,7 +50,9 @@ def main() -> None:
     for name in MODULES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # It looks through all installed packages for its plugins, once.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pydantic").TypeAdapter(int)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve(control)
 
@@ -52,23 +61,57 @@ def serve(control: socket.socket) -> None:
     """Fork what is asked for: a program, which brings four descriptors, or a stage, whose control is the only one."""
     gc.collect()
     gc.freeze()
+    woken, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+    callers: dict[int, socket.socket] = {}
     while True:
+        ready, _, _ = select.select([control, woken], [], [])
+        if woken in ready:
+            woken.recv(1000)
+            answer_for_ended(callers)
+        if control not in ready:
+            continue
         message, descriptors, _, _ = socket.recv_fds(control, 20, 4)
         if not message:
             return None
-        if os.fork() == 0:
-            control.close()
-            if len(descriptors) == 1:
+        connection, *streams = descriptors
+        request = json.loads(socket.socket(fileno=os.dup(connection)).recv(MOST_BYTES)) if streams else {}
+        if (process := os.fork()) == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for ours in (control, woken, wake, *callers.values()):
+                ours.close()
+            if not streams:
                 load_stage(message.decode())
-                return serve(socket.socket(fileno=descriptors[0]))
-            return wait_for_program(*descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
+                return serve(socket.socket(fileno=connection))
+            for number, stream in enumerate(streams):
+                os.dup2(stream, number)
+            os.closerange(3, max(descriptors) + 1)
+            return run_to_its_end(request)
+        for stream in streams:
+            os.close(stream)
+        caller = socket.socket(fileno=connection)
+        if streams:
+            callers[process] = caller
+            with contextlib.suppress(OSError):
+                caller.send(b"%d" % process)
+        else:
+            caller.close()
+
+
+def answer_for_ended(callers: dict[int, socket.socket]) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            process, status = ended
+            if caller := callers.pop(process, None):
+                with caller, contextlib.suppress(OSError):
+                    caller.send(b"%d" % os.waitstatus_to_exitcode(status))
 
 
 def load_stage(name: str) -> None:
     gc.unfreeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # The folder of the tests is not that of the launcher, which programs find in none.
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path.insert(1, root)
@@ -76,28 +119,35 @@ def load_stage(name: str) -> None:
     sys.path.remove(root)
     for module in [one for one in sys.modules if one.partition(".")[0] == "tests"]:
         del sys.modules[module]
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
-def wait_for_program(connection: int, *streams: int) -> None:
-    """In a process between: fork the program and answer with its id, then with its exit code."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    caller = socket.socket(fileno=connection)
-    request = json.loads(caller.recv(MOST_BYTES))
-    if (process := os.fork()) == 0:
-        for number, stream in enumerate(streams):
-            os.dup2(stream, number)
-        os.closerange(3, max(*streams, connection) + 1)
-        caller.detach()
-        return begin(**request)
-    for stream in streams:
-        os.close(stream)
-    with contextlib.suppress(OSError):
-        caller.send(b"%d" % process)
-    _, status = os.waitpid(process, 0)
-    with contextlib.suppress(OSError):
-        caller.send(b"%d" % os.waitstatus_to_exitcode(status))
-    os._exit(0)
+def run_to_its_end(request: dict[str, Any]) -> None:
+    """Run a program, and end as an interpreter does, except that what was loaded is not taken apart.
+
+    To take all modules apart costs more than most programs do.
+    """
+    try:
+        begin(**request)
+        code: Any = 0
+    except SystemExit as ended:
+        code = 0 if ended.code is None else ended.code
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if threading.active_count() == 1:
+        # What the program itself made says its last words. An interpreter stops other threads before.
+        sys.modules["__main__"].__dict__.clear()
+        gc.collect()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except OSError:
+        # The interpreter says so in its own way.
+        sys.exit(code)
+    os._exit(code & 0xFF)
 
 
 def begin(

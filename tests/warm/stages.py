@@ -25,16 +25,21 @@ STAGES = {
         "orion_site.settings",
         (
             "channels.routing", "deployments.dispatch.waiting_agents", "django.core.checks.registry",
-            "django.core.management.commands.migrate", "django.test.client", "orion_site.database.lifecycle",
-            "orion_site.http.connections", "orion_site.http.peers", "orion_site.http.running_servers",
-            "orion_site.http.server", "orion_site.http.sockets", "orion_site.http.token_file", "orion_site.http.turns",
-            "orion_site.http.wsgi_adapter", "orion_site.metrics.event_loop", "orion_site.services.registry",
-            "orion_site.services.ticker", "orion_site.urls",
+            "django.core.management.commands.migrate", "django.db.models.sql.compiler", "django.test.client",
+            "orion_site.accounts.cli", "orion_site.database.commands", "orion_site.database.lifecycle",
+            "orion_site.http.commands", "orion_site.http.connections", "orion_site.http.peers",
+            "orion_site.http.running_servers", "orion_site.http.server", "orion_site.http.sockets",
+            "orion_site.http.token_file", "orion_site.http.turns", "orion_site.http.wsgi_adapter",
+            "orion_site.metrics.event_loop", "orion_site.services.registry", "orion_site.services.ticker",
+            "orion_site.urls",
         ),
     ),
     "embedded": (
         "orion_site.settings_embedded",
-        ("orion_site.bootstrap", "orion_site.database.lifecycle", "orion_site.urls_api"),
+        (
+            "django.db.models.sql.compiler", "orion_site.bootstrap", "orion_site.database.lifecycle",
+            "orion_site.urls_api", "pydantic.dataclasses", "runs.lists.api", "runs.why.api",
+        ),
     ),
 }  # fmt: skip
 
