@@ -12,10 +12,11 @@ from uuid import uuid4
 
 import pytest
 
+from orion_site.server_settings.catalogue import CATALOGUE, Entry, database_words, replica_words
 from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop
 from orionflow.agent.guard import Guard
 from orionflow.agent.infrastructure import End
-from orionflow.agent.launching import Launcher, environment_of_runs
+from orionflow.agent.launching import SECRETS, Launcher, environment_of_runs
 from orionflow.agent.stopping import Stopping
 from orionflow.agent.zygote import Lines, Zygote
 from orionflow.contract.agents import ClaimedRun
@@ -150,6 +151,23 @@ def test_runs_see_no_copy_of_a_secret_whatever_its_name(name: str):
 
     expected = shown if name == "ORION_SECRET_KEY" else shown | {"BROKEN": copies["BROKEN"]}
     assert seen == expected
+
+
+def has_a_login(entry: Entry) -> bool:
+    """Whether the page of settings shows an address without its user and password."""
+    hides = getattr(entry.read, "__qualname__", "").startswith("_address_without_login")
+    return hides or entry.read in (database_words, replica_words)
+
+
+def test_every_secret_setting_of_the_server_is_one_whose_copies_are_withheld():
+    entries = [entry for subject in CATALOGUE.values() for entry in subject]
+
+    secret = {entry.name for entry in entries if entry.is_secret or has_a_login(entry)}
+
+    # Of addresses that seldom have a password in them, copies are not looked for.
+    assert secret - SECRETS == {"ORION_ARCHIVE_PATH", "ORION_CHANNEL_LAYER"}
+    # What is secret on either side; the key proves who an agent or a program is.
+    assert SECRETS - secret == {"ORION_API_KEY"}
 
 
 def test_run_that_is_lost_before_its_process_starts_is_killed_all_the_same(launched: Launched):
