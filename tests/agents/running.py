@@ -84,10 +84,12 @@ class Api:
 
 
 def eventually(is_so: Callable[[], object], told: Callable[[], object] = lambda: None) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
+    """Ask again and again, less and less often: a question costs a server as much as what it is about."""
+    until, pause = time.monotonic() + PATIENCE_SECONDS, 0.02
     while not is_so():
         assert time.monotonic() < until, told()
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.4 * pause, 0.25)
 
 
 class Agent:

@@ -38,11 +38,13 @@ def start_orion(home: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def wait_for_state(orion, name: str, state: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline, pause = time.monotonic() + 30, 0.02
     while time.monotonic() < deadline:
         answer = orion("fr", "ls", f"name:{name}", "--json")
         if answer.code == 0 and [run["state_type"] for run in json.loads(answer.out)] == [state]:
             return
+        time.sleep(pause)
+        pause = min(1.4 * pause, 0.25)
     raise AssertionError(f"{name} did not become {state}")
 
 
