@@ -54,6 +54,11 @@ ON_POSTGRESQL_ALONE = tuple(
 )
 
 
+def is_file_of_the_other_database(path: str) -> bool:
+    """Whether a brief round on this database runs nothing of a file."""
+    return path in (ON_POSTGRESQL_ALONE, ON_SQLITE_ALONE)[SIDE]
+
+
 def is_left_to_the_other_database(item: pytest.Item) -> bool:
     """Whether a brief round on the other database does what this item would do.
 

@@ -14,7 +14,12 @@ from tests.agents.running import Api, eventually, is_alive, launcher_of, process
 
 @pytest.mark.parametrize(
     ("flow", "words"),
-    [("killed", "SIGKILL"), ("faulting", "SIGSEGV"), ("leaving", "code 3"), ("exiting", "code 4")],
+    [
+        ("killed", "SIGKILL"),
+        pytest.param("faulting", "SIGSEGV", marks=pytest.mark.long),
+        ("leaving", "code 3"),
+        pytest.param("exiting", "code 4", marks=pytest.mark.long),
+    ],
 )
 def test_the_end_of_a_process_is_told_with_its_signal_or_code(api: Api, served: str, flow: str, words: str):
     ended = api.until_ended(api.run_of(f"flows.py:{flow}", served))
@@ -64,6 +69,7 @@ def test_nothing_survives_an_agent_that_is_killed(api: Api, queue: str, start_ag
     assert api.until_ended(run)["name"] == "Crashed"
 
 
+@pytest.mark.long
 def test_nothing_survives_when_the_launcher_dies_with_its_agent_hogging(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent()
     run = api.run_of("flows.py:hogging", queue)
@@ -75,6 +81,7 @@ def test_nothing_survives_when_the_launcher_dies_with_its_agent_hogging(api: Api
     eventually(lambda: not any(is_alive(pid) for pid in below), lambda: below)
 
 
+@pytest.mark.long
 def test_nothing_survives_when_agent_and_launcher_are_killed_in_one_instant(
     api: Api, queue: str, start_agent: StartAgent
 ):

@@ -61,7 +61,7 @@ def test_the_process_has_the_folder_and_the_variables_of_its_job(api: Api, serve
     assert (tmp_path / "report").read_text().splitlines()[:2] == [str(tmp_path), "blue"]
 
 
-@pytest.mark.parametrize("launcher", ["fork", "spawn"])
+@pytest.mark.parametrize("launcher", ["fork", pytest.param("spawn", marks=pytest.mark.long)])
 def test_the_process_sees_no_secret_of_the_server_or_the_broker(
     api: Api, queue: str, start_agent: StartAgent, tmp_path: Path, launcher: str
 ):

@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Api, str]
         yield api, str(json.loads(done.stdout)["key"])
 
 
-@pytest.mark.parametrize("launcher", ["fork", "spawn"])
+@pytest.mark.parametrize("launcher", ["fork", pytest.param("spawn", marks=pytest.mark.long)])
 def test_a_run_speaks_by_its_token(server: tuple[Api, str], queue: str, home: Path, tmp_path: Path, launcher: str):
     api, key = server
     secrets = {

@@ -102,6 +102,7 @@ def test_a_run_that_is_paused_in_its_process_is_cancelled(api: Api, queue: str, 
     eventually(lambda: not is_alive(process), lambda: agent.said)
 
 
+@pytest.mark.long
 def test_a_run_that_stands_still_is_cancelled(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent("--stop-timeout", "1")
     run = api.run_of("flows.py:sleeping", queue)

@@ -10,7 +10,7 @@ from orionflow.contract.ids import uuid7
 from tests.agents.running import Api
 
 
-@pytest.mark.parametrize("new_run", [False, True])
+@pytest.mark.parametrize("new_run", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_an_agent_runs_the_chosen_task_and_what_depends_on_it(api: Api, served: str, tmp_path: Path, new_run: bool):
     log = tmp_path / "done"
     run = api.run_of("flows.py:stepping", served, log=str(log))

@@ -14,7 +14,10 @@ from benchmarks.measuring import HERE, ROOT
 TINY = against.Sizes(rounds=1, tasks=20, starts=1, turns=1, singles=1, burst=2)
 
 
-@pytest.mark.parametrize("measure", against.MEASURES)
+@pytest.mark.parametrize(
+    "measure",
+    [against.MEASURES[0], *(pytest.param(measure, marks=pytest.mark.long) for measure in against.MEASURES[1:])],
+)
 @pytest.mark.slow
 def test_each_measure_gives_figures_above_zero(measure):
     figures = measure(HERE, TINY)
@@ -34,6 +37,7 @@ def test_rounds_take_both_installations_in_turn(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_servers_are_loaded_in_turns():
     other = revisions.Installation("other", HERE.python)
 

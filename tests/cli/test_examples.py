@@ -89,7 +89,7 @@ def session(home, gallery):
 
 
 class Prepared:
-    """What was prepared before, and the rows that it left."""
+    """Remembers each preparation by the rows that it left."""
 
     def __init__(self, database):
         self.database = database

@@ -82,7 +82,7 @@ def test_an_upgrade_that_is_killed_is_completed_by_the_next(tmp_path: Path):
     assert set(re.findall(r"^ +\d+ +(I\d+)", verified(tmp_path, KEYS), re.MULTILINE)) == {"I7", "I8"}
 
 
-@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize("lost", [LOST[0], *(pytest.param(lost, marks=pytest.mark.long) for lost in LOST[1:])])
 def test_an_upgrade_that_was_killed_after_its_last_migration_is_completed_by_the_next(tmp_path: Path, lost: str):
     ready_home(tmp_path)
     with closing(sqlite3.connect(tmp_path / "orion.db")) as database:

@@ -94,7 +94,7 @@ def test_a_script_that_is_told_to_end_at_any_moment_leaves_nothing_torn(tmp_path
         assert verified(home, settings) == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_run_ends_whose_creation_is_not_answered_in_time(tmp_path: Path, number: int):
     file = tmp_path / "program.py"
     file.write_text(PROGRAM)

@@ -27,7 +27,7 @@ MEGABYTE = 1024 * 1024
     [
         ["text", "1000"],
         pytest.param(["text", "300", "submit"], marks=pytest.mark.long),
-        ["rows", "100"],
+        pytest.param(["rows", "100"], marks=pytest.mark.long),
         pytest.param(["table", "100"], marks=pytest.mark.long),
         pytest.param(["many", "100"], marks=pytest.mark.long),
         ["stored", "80"],

@@ -21,6 +21,8 @@ from orionflow.testing import assert_completed, assert_failed, flow_run_of, flow
 from tests.rounds import examples
 from tests.sdk.test_with_server import ApiServer
 
+pytestmark = pytest.mark.turns
+
 
 class Hostile:
     """Nobody can show it."""

@@ -108,10 +108,13 @@ def test_whoever_comes_after_many_at_once_is_answered(tmp_path):
     "beginning",
     [
         b"",
-        b"GET /api/health HT",
+        pytest.param(b"GET /api/health HT", marks=pytest.mark.long),
         b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nX-A: ",
         b"POST /api/flows/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{",
-        b"POST /api/flows/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+        pytest.param(
+            b"POST /api/flows/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_request_that_trickles_in_is_ended_whole(tmp_path, beginning):

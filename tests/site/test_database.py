@@ -230,6 +230,8 @@ def test_upgrade_check_and_reset_tell_what_they_did(tmp_path):
     assert others == ["True", "True ()", "0 True"]
 
 
+# The round on PostgreSQL begins with an upgrade, and interrupts resets.
+@pytest.mark.long
 def test_postgresql_is_upgraded_checked_and_reset_alike(tmp_path, postgresql_url):
     environment = {"ORION_DATABASE_URL": postgresql_url, "DJANGO_SETTINGS_MODULE": "orion_site.settings"}
 

@@ -77,7 +77,7 @@ def spelled(sql: str) -> str:
     return " ".join(sql.replace('"', "").split())
 
 
-@pytest.mark.parametrize("settings", ["orion_site.settings", EMBEDDED])
+@pytest.mark.parametrize("settings", ["orion_site.settings", pytest.param(EMBEDDED, marks=pytest.mark.long)])
 def test_it_is_as_if_every_migration_had_been_applied(tmp_path: Path, settings: str):
     made, migrated = tmp_path / "made", tmp_path / "migrated"
     for home, code in ((made, MADE), (migrated, MIGRATED)):

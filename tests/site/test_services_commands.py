@@ -11,6 +11,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from orion_site.services.registry import services_of_this_server
 from tests import warm
 from tests.homes import ready_home
@@ -61,6 +63,7 @@ def test_scheduling_for_beat_needs_its_tables(tmp_path: Path):
     assert "set ORION_BEAT=true" in answer.stderr
 
 
+@pytest.mark.long
 def test_beat_is_given_one_task_for_each_service_and_keeps_what_an_operator_switched_off(tmp_path: Path):
     beat = {"ORION_BEAT": "true"}
     assert orion(ready_home(tmp_path), "database", "upgrade", **beat).returncode == 0

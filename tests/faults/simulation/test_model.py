@@ -7,8 +7,9 @@ import pytest
 from tests.faults.simulation.cast import Scenario
 from tests.faults.simulation.model import Model
 from tests.faults.simulation.world import Broken, World
+from tests.rounds import THOROUGH
 
-SEEDS = 2000
+SEEDS = 2000 if THOROUGH else 1000
 CHUNKS = 8
 ONLY_OUTAGES = Scenario(faults=("outage",), crash_retries=(0,), lost_answers=0)
 
