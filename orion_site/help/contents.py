@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 INDEX = "README.md"
+# The commonest tasks, with the words that readers know them by from elsewhere.
+FIND = "howto/find.md"
 _SECTION = re.compile(r"^## (.+)$")
 _PAGE = re.compile(r"^\| \[([^\]]+)\]\(([^)#:]+\.md)\) \| (.*) \|$")
+_LINK = re.compile(r"\]\(([^)#]+\.md)")
 _TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 
 
@@ -46,6 +50,17 @@ def sections(root: Path) -> Sequence[Section]:
         elif (row := _PAGE.match(line)) and found:
             found[-1][1].append(Page(row[1], row[2], row[3], _children(root, row[2])))
     return [Section(title, pages) for title, pages in found if pages]
+
+
+def words_of_readers(root: Path) -> Mapping[str, str]:
+    """By the path of a page, the words by which the table of tasks leads to it: also those of other products."""
+    found: dict[str, str] = {}
+    for row in (root / FIND).read_text(encoding="utf-8").splitlines():
+        *words, answer = row.strip("|").split("|")
+        for link in _LINK.findall(answer):
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(FIND), link))
+            found[path] = f"{found.get(path, '')} {' '.join(words)}"
+    return found
 
 
 def every_page(root: Path) -> Iterator[Page]:

@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import get_script_prefix
 
 from orion_site.accounts.permissions import Action, requires
-from orion_site.help.contents import Section, every_page, sections
+from orion_site.help.contents import Section, every_page, sections, words_of_readers
 from orion_site.help.rendering import Rendered, passages, path_of, rendered
 from orion_site.help.searching import Entry, hits, indexed
 
@@ -69,4 +69,4 @@ def _rendered(path: str, prefix: str, changed: int) -> Rendered:
 
 @lru_cache(maxsize=1)
 def _searched() -> Sequence[Entry]:
-    return indexed([(page, passages(_root(), page.path)) for page in every_page(_root())])
+    return indexed([(page, passages(_root(), page.path)) for page in every_page(_root())], words_of_readers(_root()))

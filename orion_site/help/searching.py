@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orion_site.help.contents import Page
@@ -82,8 +82,9 @@ class Entry:
     everything: str
 
 
-def indexed(pages: Sequence[tuple[Page, Sequence[Passage]]]) -> Sequence[Entry]:
-    return [_entry(page, passage) for page, passages in pages for passage in passages]
+def indexed(pages: Sequence[tuple[Page, Sequence[Passage]]], words: Mapping[str, str]) -> Sequence[Entry]:
+    """All passages; with words by which readers look for some pages, by the paths of these."""
+    return [_entry(page, passage, words.get(page.path, "")) for page, passages in pages for passage in passages]
 
 
 def hits(text: str, entries: Sequence[Entry]) -> Sequence[Hit]:
@@ -95,16 +96,16 @@ def hits(text: str, entries: Sequence[Entry]) -> Sequence[Hit]:
     return [_hit(entry, wanted) for _, entry in ranked[:MOST]]
 
 
-def _entry(page: Page, passage: Passage) -> Entry:
-    heading = passage.heading.text
+def _entry(page: Page, passage: Passage, words: str) -> Entry:
+    heading, is_first = passage.heading.text, passage.heading.level == 1
     return Entry(
         page,
         passage,
         title=frozenset(_stems(page.title)),
-        about=frozenset(_stems(f"{page.title} {page.about}")) if passage.heading.level == 1 else frozenset(),
+        about=frozenset(_stems(f"{page.title} {page.about} {words}")) if is_first else frozenset(),
         heading=frozenset(_stems(heading)),
         body=Counter(_stems(passage.text)),
-        everything=f"{page.title} {page.about} {heading} {passage.text}".lower(),
+        everything=f"{page.title} {page.about} {heading} {words if is_first else ''} {passage.text}".lower(),
     )
 
 

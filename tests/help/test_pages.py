@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,25 @@ def test_the_search_finds_passages_by_all_of_their_words(browser: Client):
 
     assert any("notifications" in address for address in addresses_in(found))
     assert "No passage has all of these words" in browser.get("/help", {"q": "qwertz"}).content.decode()
+
+
+def words_elsewhere() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Names of the commonest tasks at Prefect and Airflow, with the pages that answer them here."""
+    for row in (DOCS / "howto" / "find.md").read_text().splitlines():
+        if "](" in row and row.startswith("| "):
+            task, *others, answer = [cell.strip() for cell in row.strip("|").split("|")]
+            pages = tuple(os.path.normpath(f"howto/{one}") for one in re.findall(r"\]\(([^)#]+)\.md", answer))
+            yield task, pages
+            yield from ((word, pages) for cell in others for word in cell.split(", ") if word)
+
+
+@pytest.mark.parametrize(("text", "pages"), [*words_elsewhere()], ids=str)
+def test_a_task_is_found_by_its_name_elsewhere(browser: Client, text: str, pages: tuple[str, ...]):
+    found = browser.get("/help", {"q": text}).content.decode()
+
+    hits = re.findall(r'<li>\s*<a href="/help/([^"#]+)', found.partition('<ul class="manual-hits">')[2])
+
+    assert {*pages} & {*list(dict.fromkeys(hits))[:4]}, hits
 
 
 @pytest.mark.parametrize(
