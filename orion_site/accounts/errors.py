@@ -18,6 +18,15 @@ class NameTaken(Conflict):
     message = "There is {what} with the name {name!r} already."
 
 
+class NameLooksAlike(NameTaken):
+    """The name of a user or group looks like that of another one."""
+
+    code = "name_looks_alike"
+    message = (
+        "There is {what} {taken!r} already, which looks like {name!r}; choose a name that nobody confuses with it."
+    )
+
+
 class BadName(DomainError):
     code = "bad_name"
     message = "{name!r} cannot be a name: use letters, digits, and @ . + - _ in it, at most 150."

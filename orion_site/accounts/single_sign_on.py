@@ -25,7 +25,7 @@ from orchestration.errors import DomainError
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orion_site.accounts import throttling
 from orion_site.accounts.attempts import address_of
-from orion_site.accounts.errors import BadName
+from orion_site.accounts.errors import BadName, NameTaken
 from orion_site.accounts.models import Identity
 from orion_site.accounts.permissions import Action, requires
 from orion_site.accounts.role import Role
@@ -158,12 +158,13 @@ def _made(claims: Mapping[str, Any]) -> Identity:
         refuse_bad_name(name)
     except BadName as error:
         raise NotLetIn(reason=str(error)) from None
-    if User.objects.filter(username=name).exists():
+    try:
+        user = create_user(name=name)
+    except NameTaken:
         raise NotLetIn(
             reason=f"There is another user {name!r} here. Whoever runs this server can link the two: "
             f"orion user link {quote(name)} {quote(str(claims['sub']))}"
-        )
-    user = create_user(name=name)
+        ) from None
     return Identity.objects.create(user=user, issuer=settings.ORION_OIDC_ISSUER, subject=claims["sub"])
 
 

@@ -11,8 +11,18 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 
 from orchestration.transactions import write_transaction
-from orion_site.accounts.errors import BadName, BadPassword, BadRole, GroupNotFound, LastAdmin, NameTaken, UserNotFound
+from orion_site.accounts.errors import (
+    BadName,
+    BadPassword,
+    BadRole,
+    GroupNotFound,
+    LastAdmin,
+    NameLooksAlike,
+    NameTaken,
+    UserNotFound,
+)
 from orion_site.accounts.local_owner import OWNER_NAME, who_can_sign_in
+from orion_site.accounts.look_alikes import look_alike
 from orion_site.accounts.models import Grant, Identity
 from orion_site.accounts.permissions import Action, Actor
 from orion_site.accounts.recognised import rights_changed
@@ -71,8 +81,7 @@ def create_user(
     if password is not None:
         refuse_bad_password(password, User(username=name))
     with write_transaction():
-        if User.objects.filter(username=name).exists():
-            raise NameTaken(what="a user", name=name)
+        refuse_look_alike("a user", name, User.objects.values_list("username", flat=True))
         user = User.objects.create_user(name, password=password)
         user.groups.set([*map(group_named, groups), *map(group_of_role, roles)])
     return user
@@ -130,8 +139,7 @@ def create_group(*, name: str, roles: Iterable[str]) -> Group:
     refuse_bad_name(name)
     wanted = _read(roles)
     with write_transaction():
-        if Group.objects.filter(name=name).exists():
-            raise NameTaken(what="a group", name=name)
+        refuse_look_alike("a group", name, Group.objects.values_list("name", flat=True))
         group = Group.objects.create(name=name)
         _grant(group, wanted)
     return group
@@ -185,6 +193,12 @@ def refuse_bad_name(name: str) -> None:
         raise BadName(name=name[:100]) from None
     if name == OWNER_NAME or len(name) > LONGEST_NAME:
         raise BadName(name=name[:100])
+
+
+def refuse_look_alike(what: str, name: str, names: Iterable[str]) -> None:
+    """Refuse a name that is there, or that a reader would take for one that is."""
+    if taken := look_alike(name, names):
+        raise NameTaken(what=what, name=taken) if taken == name else NameLooksAlike(what=what, name=name, taken=taken)
 
 
 def refuse_bad_password(password: str, user: User) -> None:

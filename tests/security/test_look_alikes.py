@@ -1,0 +1,44 @@
+"""Nobody gets the name of a user or a group that readers take for another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+
+from orion_site.accounts.errors import NameLooksAlike, NameTaken
+from orion_site.accounts.users import create_group, create_user
+from tests.security.askers import PASSWORD
+
+pytestmark = pytest.mark.django_db
+
+# In another case, with wide letters, with letters of other alphabets, and with ligatures.
+LOOK_ALIKES = ["EVE.finn", "\uff45ve.finn", "ev\u0435.finn", "\u0395ve.finn", "eve.\ufb01nn"]
+MAKERS: list[Callable[[str], Any]] = [
+    lambda name: create_user(name=name, password=PASSWORD, roles=["viewer"]),
+    lambda name: create_group(name=name, roles=["viewer"]),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=["user", "group"])
+@pytest.mark.parametrize("name", LOOK_ALIKES, ids=ascii)
+def test_a_name_that_looks_like_one_that_is_there_is_refused(make: Callable[[str], Any], name: str):
+    make("eve.finn")
+    before = (User.objects.count(), Group.objects.count())
+
+    with pytest.raises(NameLooksAlike, match=r"There is a \w+ 'eve\.finn' already, which looks like"):
+        make(name)
+
+    assert (User.objects.count(), Group.objects.count()) == before
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=["user", "group"])
+def test_the_same_name_is_taken_and_another_one_is_not(make: Callable[[str], Any]):
+    make("eve")
+    make("eva")
+    make("\u0418\u0432\u0430\u043d")
+
+    with pytest.raises(NameTaken, match="with the name 'eve' already"):
+        make("eve")
