@@ -35,6 +35,22 @@ def test_stored_result_is_read_from_the_recorded_state(orion: Isolated):
     assert list((orion.home / "results").iterdir())
 
 
+def test_results_are_stored_under_the_ids_of_their_runs(orion: Isolated):
+    @task(persist_result=True)
+    def work() -> tuple[int, ...]:
+        return (1,)
+
+    @flow(persist_result=True)
+    def outer() -> Any:
+        return work(), work.submit().result()
+
+    state = outer(return_state=True)
+
+    runs = [state.state_details.flow_run_id, *(run.id for run in task_runs_of(state))]
+    stored = [path.name[:32] for path in LocalFileSystem().basepath.iterdir()]
+    assert sorted(stored) == sorted(run.hex for run in runs)
+
+
 def test_result_that_was_not_stored_is_told():
     @flow
     def outer() -> Any:

@@ -12,6 +12,7 @@ import pytest
 
 from deployments.upkeep.services.retention import Ages, purge
 from orchestration.services import propose_flow_run_state, propose_task_run_state
+from orionflow.contract.result_keys import key_of_run
 from runs.models import CacheEntry, FlowRun, FlowRunState, TaskRun, TaskRunState
 from tests.factories import NOON, make_flow_run, make_state, make_task_run
 
@@ -80,6 +81,21 @@ def test_a_result_that_stayed_for_a_cache_stays_where_the_archive_may_name_it(
 
     assert not TaskRun.objects.filter(pk=task_run.pk).exists()
     assert file.exists() is archived
+
+
+def test_a_run_takes_no_result_of_another_run_along(folder: Path, django_capture_on_commit_callbacks: Any):
+    young = make_flow_run("COMPLETED", now=NOON)
+    of_another = with_result(young, folder, key_of_run(young.pk))
+    run = ended()
+    with_result(run, folder, of_another.name)
+    with_result(ended(run), folder, of_another.name)
+    nested = ended()
+    own = with_result(nested, folder, key_of_run(nested.pk))
+
+    purged(django_capture_on_commit_callbacks)
+
+    assert not FlowRun.objects.filter(pk=run.pk).exists()
+    assert (of_another.exists(), own.exists()) == (True, False)
 
 
 @pytest.mark.parametrize("key", ["chosen.json", "../outside", "a/../../outside", "0" * 31, f"../{'0' * 32}", "A" * 32])

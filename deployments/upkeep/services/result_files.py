@@ -1,13 +1,13 @@
 """Files of results whose runs are deleted, in the folders that this process knows: removed, and never opened.
 
-A key that a flow chose is left alone, as another run may have written there since; so is a result that a cache still
-gives out. What other machines and stores keep, `orion result purge --orphans` finds.
+A run takes only what it stored itself: the state of one that was cached, or that returned the state of another run,
+names the file of that run. A key that a flow chose is left alone, as another run may have written there since; so is a
+result that a cache still gives out. What other machines and stores keep, `orion result purge --orphans` finds.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -21,28 +21,26 @@ from django.conf import settings
 from django.db import transaction
 
 from orchestration.effects import indexed_key
+from orionflow.contract.result_keys import is_key_of
 from runs.models import CacheEntry, FlowRunState, TaskRunState
 from runs.results.core import reference_in
-
-# A key that the SDK made, which no other run ever has.
-MADE_BY_US = re.compile(r"[0-9a-f]{32}")
 
 
 def remove_results_of_task_runs(ids: Sequence[UUID]) -> None:
     """Call it in the transaction that deletes these runs; files go when that is committed."""
-    _remove(TaskRunState.objects.filter(task_run__in=ids), cached_elsewhere=ids)
+    _remove(TaskRunState.objects.filter(task_run__in=ids), "task_run_id", cached_elsewhere=ids)
 
 
 def remove_results_of_flow_runs(ids: Sequence[UUID]) -> None:
     """Call it in the transaction that deletes these runs; files go when that is committed."""
-    _remove(FlowRunState.objects.filter(flow_run__in=ids))
+    _remove(FlowRunState.objects.filter(flow_run__in=ids), "flow_run_id")
 
 
-def _remove(states: Any, cached_elsewhere: Sequence[UUID] = ()) -> None:
+def _remove(states: Any, owner: str, cached_elsewhere: Sequence[UUID] = ()) -> None:
     if not any(folder.is_dir() for folder in settings.ORION_RESULTS_FOLDERS):
         return
-    rows = states.filter(type="COMPLETED", data__type="reference").values_list("data", "details__cache_key")
-    found = [(path, key) for data, key in rows if (path := _file_of(data)) is not None]
+    rows = states.filter(type="COMPLETED", data__type="reference").values_list(owner, "data", "details__cache_key")
+    found = [(path, key) for run_id, data, key in rows if (path := _file_of(data, run_id)) is not None]
     given = _given_out({key for _, key in found if isinstance(key, str)}, cached_elsewhere)
     if doomed := [path for path, key in found if not isinstance(key, str) or indexed_key(key) not in given]:
         transaction.on_commit(partial(_unlink, doomed))
@@ -57,9 +55,9 @@ def _given_out(keys: Iterable[str], deleted: Sequence[UUID]) -> set[str]:
     return set(entries.values_list("cache_key", flat=True))
 
 
-def _file_of(data: object) -> Path | None:
+def _file_of(data: object, run_id: UUID) -> Path | None:
     found = reference_in(data)
-    if found is None or not MADE_BY_US.fullmatch(found.storage_key) or not (found.storage or "").startswith("file://"):
+    if found is None or not is_key_of(found.storage_key, run_id) or not (found.storage or "").startswith("file://"):
         return None
     try:
         folder = Path(os.path.normpath(unquote(urlsplit(found.storage or "").path)))

@@ -129,6 +129,7 @@ def _write(call: TaskCall, value: Any, cache_key: str | None) -> dict[str, Any]:
     serializer = task.result_serializer or flow.result_serializer
     return write_result(
         value,
+        run_id=call.id,
         store=store_of(task.result_storage or flow.result_storage),
         serializer=None if serializer is None else serializer_of(serializer),
         key=None if task.result_storage_key is None else task.storage_key_for(call),

@@ -91,6 +91,7 @@ def _write(active: ActiveFlowRun, value: Any) -> dict[str, Any]:
     flow = active.flow
     return write_result(
         value,
+        run_id=active.id,
         store=store_of(flow.result_storage),
         serializer=None if flow.result_serializer is None else serializer_of(flow.result_serializer),
         **expiring_in(flow.result_expiration),

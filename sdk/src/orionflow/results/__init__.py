@@ -9,8 +9,9 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from orionflow.contract.ids import uuid7
+from orionflow.contract.result_keys import key_of_run
 from orionflow.contract.seals import digest_of_content
 from orionflow.errors import MissingResult, UnserializableError, UntrustedResult, UsageError
 from orionflow.results.exact_json import is_exact_in_json
@@ -35,15 +36,21 @@ _OF_LITERALS = frozenset({"cache", INPUTS_CHANGED})
 
 
 def write_result(
-    value: Any, *, store: ResultStore, serializer: Serializer | None = None, key: str | None = None, **more: Any
+    value: Any,
+    *,
+    run_id: UUID | None = None,
+    store: ResultStore,
+    serializer: Serializer | None = None,
+    key: str | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
-    """Store a value and return the reference to it. The smallest values are their own reference.
+    """Store the value of a run and return the reference to it. The smallest values are their own reference.
 
     Without a serializer it is JSON where that gives it back as it was, and a pickle otherwise.
     """
     if any(value is literal for literal in _LITERALS) and key is None:
         return {"type": "literal", "value": value, **{name: more[name] for name in more if name in _OF_LITERALS}}
-    named_key, key, where = key, key or uuid7().hex, store.where
+    named_key, key, where = key, key or key_of_run(run_id), store.where
     serializer, content = as_bytes(value, serializer, where, key)
     named = {"type": "reference", "storage_key": key, "storage": where, "serializer_type": serializer.type}
     reference = {**named, "size": len(content), **more}

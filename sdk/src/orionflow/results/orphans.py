@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from orionflow.contract.result_keys import MADE_BY_US
 from orionflow.results.locations import LocatedStore, RemoteFolder
 from orionflow.results.stores import LocalFileSystem, ResultStore
 
-# A key that was made for one result, and for no other.
-MADE_BY_US = re.compile(r"[0-9a-f]{32}")
 # What is younger may belong to a run that has not reported its end.
 YOUNGEST_SECONDS = 24 * 3600.0
 

@@ -67,7 +67,7 @@ def _purge_expired(session: Session, location: str | None, *, yes: bool, dry_run
 
 def _unused(session: Session, expired: Iterable[Json]) -> list[Json]:
     """Those that are not also the place of a result that has not expired: runs may share a result_storage_key."""
-    from orionflow.results.orphans import MADE_BY_US
+    from orionflow.contract.result_keys import MADE_BY_US
 
     rows = list(expired)
     shared = {row["storage"] for row in rows if not MADE_BY_US.fullmatch(row["storage_key"])}
