@@ -13,6 +13,9 @@ import pytest
 
 from orionflow import flow, task
 from orionflow.errors import UsageError
+from orionflow.results import LocalFileSystem
+from orionflow.schedules import Cron, schedules_of
+from orionflow.serializers import JSONSerializer
 from orionflow.testing import Isolated
 
 WRONG = [
@@ -21,6 +24,13 @@ WRONG = [
     ({"tags": [3]}, "tags takes texts, and 3 is none"),
     ({"tags": 3}, "tags takes texts"),
     ({"name": 3}, "name=3 must be a text"),
+    ({"persist_result": "yes"}, "persist_result='yes' must be True, False or None"),
+    ({"persist_result": [1]}, r"persist_result=\[1\] must be True, False or None"),
+    ({"result_storage": 3}, "result_storage=3 stores nothing"),
+    ({"result_storage": LocalFileSystem}, "stores nothing; give the name of a location, a folder, or an object"),
+    ({"result_serializer": 3}, "result_serializer=3 serializes nothing"),
+    ({"result_serializer": JSONSerializer}, "serializes nothing; give a name such as 'json', or an object"),
+    ({"result_serializer": "jsn"}, "There is no result serializer 'jsn'"),
     ({"retry": 3}, r"have no option retry\. Did you mean retries\?"),
 ]
 WRONG_FOR_TASKS = [
@@ -35,6 +45,25 @@ WRONG_FOR_TASKS = [
 def test_wrong_option_is_told(decorator: Callable[..., Any], options: dict[str, Any], told: str):
     with pytest.raises(UsageError, match=told):
         decorator(**options)(lambda: None)
+
+
+@pytest.mark.parametrize(("said", "meant"), [(1, True), (0, False), (True, True), (None, None)])
+def test_whether_results_are_stored_may_be_any_truth_value(said: Any, meant: bool | None):
+    assert task(persist_result=said)(lambda: None).persist_result is meant
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"cron": 5}, r"5 is no schedule\. A cron line, such as"),
+        ({"rrule": 5}, r"5 is no schedule\. A recurrence rule"),
+        ({"interval": "hourly"}, "'hourly' is no period; write seconds or a timedelta"),
+        ({"schedules": [Cron(5)]}, "5 is no schedule"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_schedule_of_another_type_is_named(options: dict[str, Any], told: str):
+    with pytest.raises(UsageError, match=told):
+        schedules_of(**options)
 
 
 @pytest.mark.parametrize(("options", "told"), WRONG_FOR_TASKS)

@@ -18,7 +18,16 @@ from orionflow.code.sources import (
     version_of_file,
 )
 from orionflow.errors import UsageError
-from orionflow.options.checks import check_known, checked_expiration, checked_name, checked_tags, checked_timeout
+from orionflow.options.checks import (
+    check_known,
+    checked_expiration,
+    checked_name,
+    checked_persist,
+    checked_serializer,
+    checked_storage,
+    checked_tags,
+    checked_timeout,
+)
 from orionflow.options.deployable import Deployable
 from orionflow.options.hooks import Hook, hooks_from
 from orionflow.options.names import NameOption, checked_name_option, run_name
@@ -110,9 +119,9 @@ class Flow(Deployable, Generic[P, R]):
         self.task_runner = _runner(task_runner)
         self.timeout_seconds = checked_timeout(timeout_seconds)
         self.validate_parameters = validate_parameters
-        self.persist_result = persist_result
-        self.result_storage = result_storage
-        self.result_serializer = result_serializer
+        self.persist_result = checked_persist(persist_result)
+        self.result_storage = checked_storage(result_storage)
+        self.result_serializer = checked_serializer(result_serializer)
         self.result_expiration = checked_expiration(result_expiration, "result_expiration")
         self.cache_result_in_memory = cache_result_in_memory
         self.log_prints = log_prints

@@ -232,6 +232,7 @@ def _resumed(flow_run_id: UUID, run_input: dict[str, Any] | None) -> Steps[State
     with current_client() as client:
         result = yield send(client, resume(flow_run_id, run_input=run_input))
     if result.status != "ACCEPT":
-        raise OrchestrationRefused(f"Flow run {flow_run_id} cannot be resumed: {result.reason or 'it is not paused'}.")
+        why = (result.reason or "it is not paused").rstrip(".")
+        raise OrchestrationRefused(f"Flow run {flow_run_id} cannot be resumed: {why}.")
     state: State[Any] | None = result.state
     return state

@@ -119,7 +119,7 @@ class Cron(Schedule):
     )
 
     def definition(self) -> dict[str, Any]:
-        return {"cron": self.cron, "day_or": self.day_or}
+        return {"cron": _text(self.cron, self.option), "day_or": self.day_or}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class RRule(Schedule):
     )
 
     def definition(self) -> dict[str, Any]:
-        return {"rrule": self.rrule}
+        return {"rrule": _text(self.rrule, self.option)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +303,18 @@ def _moments(written: dict[str, Any]) -> dict[str, Any]:
 
 
 def seconds_of(period: Period) -> float:
-    return period.total_seconds() if isinstance(period, timedelta) else float(period)
+    if isinstance(period, timedelta):
+        return period.total_seconds()
+    try:
+        return float(period)
+    except (TypeError, ValueError):
+        raise UsageError(f"{period!r} is no period; write seconds or a timedelta.") from None
+
+
+def _text(said: Any, option: Option) -> str:
+    if not isinstance(said, str):
+        raise UsageError(f"{said!r} is no schedule. {option.help}")
+    return said
 
 
 def _each(value: Any) -> list[Any]:

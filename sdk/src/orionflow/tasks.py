@@ -19,6 +19,9 @@ from orionflow.options.checks import (
     checked_expiration,
     checked_jitter,
     checked_name,
+    checked_persist,
+    checked_serializer,
+    checked_storage,
     checked_tags,
     checked_timeout,
 )
@@ -110,10 +113,10 @@ class Task(Generic[P, R]):
         self.retry_jitter_factor = checked_jitter(retry_jitter_factor)
         self.retry_condition_fn = checked_callable(retry_condition_fn, "retry_condition_fn")
         self.crash_retries = checked_crash_retries(crash_retries)
-        self.persist_result = persist_result
-        self.result_storage = result_storage
+        self.persist_result = checked_persist(persist_result)
+        self.result_storage = checked_storage(result_storage)
         self.result_storage_key = result_storage_key
-        self.result_serializer = result_serializer
+        self.result_serializer = checked_serializer(result_serializer)
         self.result_expiration = checked_expiration(result_expiration, "result_expiration")
         self.cache_result_in_memory = cache_result_in_memory
         self.timeout_seconds = checked_timeout(timeout_seconds)

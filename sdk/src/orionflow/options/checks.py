@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -82,6 +83,42 @@ def checked_jitter(factor: Any) -> float | None:
     if factor is not None and (not isinstance(factor, int | float) or not factor >= 0):
         raise UsageError(f"retry_jitter_factor={factor!r} must be a number, zero or more.")
     return None if factor is None else min(factor, LARGEST_JITTER)
+
+
+def checked_persist(said: Any) -> bool | None:
+    if said is None or said is True or said is False:
+        return said
+    # Also 0 and 1, and the truth values of NumPy.
+    if isinstance(said, str | bytes) or said not in (True, False):
+        raise UsageError(f"persist_result={said!r} must be True, False or None.")
+    return bool(said)
+
+
+def checked_storage(storage: Any) -> Any:
+    """A name, a folder, or an object that stores; a class is none yet."""
+    if storage is None or isinstance(storage, str | os.PathLike):
+        return storage
+    if isinstance(storage, type) or not (hasattr(storage, "write") and hasattr(storage, "read")):
+        raise UsageError(
+            f"result_storage={storage!r} stores nothing; give the name of a location, a folder, or an object with "
+            "read and write."
+        )
+    return storage
+
+
+def checked_serializer(serializer: Any) -> Any:
+    """A name that is known, or an object that serializes; a class is none yet."""
+    if isinstance(serializer, str):
+        # Whoever names none need not load them.
+        from orionflow.serializers import serializer_of
+
+        serializer_of(serializer)
+    elif serializer is not None and (isinstance(serializer, type) or not hasattr(serializer, "dumps")):
+        raise UsageError(
+            f"result_serializer={serializer!r} serializes nothing; give a name such as 'json', or an object with dumps "
+            "and loads."
+        )
+    return serializer
 
 
 def checked_callable(option: Any, argument: str) -> Any:
