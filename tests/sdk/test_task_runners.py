@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -247,6 +248,30 @@ def test_child_that_dies_crashes_its_run_and_the_flow_goes_on(processes: Process
         return state.name, type(state.result(raise_on_failure=False)), square.submit(3).result()
 
     assert outer() == ("Crashed", WorkerCrashed, 9)
+
+
+def test_child_that_dies_takes_no_other_task_along(processes: ProcessTaskRunner, tmp_path: Path):
+    @task
+    def go_on(here: Path) -> str:
+        (here / "began").touch()
+        while not (here / "other died").exists():
+            time.sleep(0.01)
+        return "alive"
+
+    @task
+    def die_beside(here: Path) -> None:
+        while not (here / "began").exists():
+            time.sleep(0.01)
+        os._exit(3)
+
+    @flow(task_runner=processes)
+    def outer() -> Any:
+        going_on, dying = go_on.submit(tmp_path), die_beside.submit(tmp_path)
+        crashed = dying.wait()
+        (tmp_path / "other died").touch()
+        return crashed.name, going_on.result(), square.map([1, 2, 3]).result()
+
+    assert outer() == ("Crashed", "alive", [1, 4, 9])
 
 
 def test_crashed_run_is_tried_again_when_it_says_so(processes: ProcessTaskRunner, tmp_path: Any):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +13,9 @@ from typing import Any, Self
 from orionflow.errors import UsageError, WorkerCrashed
 from orionflow.task_runners.child import LogShipping, call_in_child, pack, unpack_outcome
 from orionflow.task_runners.threads import ConcurrentTaskRunner
+
+# No runner has one of its own, as flows travel with theirs.
+_mutex = threading.Lock()
 
 
 class ProcessTaskRunner(ConcurrentTaskRunner):
@@ -28,55 +32,61 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
     def __init__(self, max_workers: int | None = None, start_method: str = "spawn") -> None:
         super().__init__(max_workers or os.cpu_count() or 1)
         self.start_method = start_method
-        self._processes: ProcessPoolExecutor | None = None
+        # Pools of one process each: where one dies, the tasks in others go on.
+        self._pools: set[ProcessPoolExecutor] = set()
+        self._idle: list[ProcessPoolExecutor] = []
         self._logs: LogShipping | None = None
         self.call = self._call
 
     def start(self) -> None:
         super().start()
-        context = multiprocessing.get_context(self.start_method)
-        self._logs = LogShipping(context)
-        self._processes = self._new_pool()
+        self._logs = LogShipping(multiprocessing.get_context(self.start_method))
 
-    def _new_pool(self) -> ProcessPoolExecutor:
-        assert self._logs is not None
-        context = multiprocessing.get_context(self.start_method)
-        return ProcessPoolExecutor(self.max_workers, context, **self._logs.initializer())
+    def _take(self) -> ProcessPoolExecutor:
+        """The pool that worked last, or a new one: there are no more of them than threads that ask."""
+        with _mutex:
+            if self._logs is None:
+                raise UsageError("This task runner has stopped.")
+            if self._idle:
+                return self._idle.pop()
+            context = multiprocessing.get_context(self.start_method)
+            pool = ProcessPoolExecutor(1, context, **self._logs.initializer())
+            self._pools.add(pool)
+            return pool
 
     def _call(
         self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float | None
     ) -> Any:
         payload = pack(fn, args, kwargs, seconds)
-        pool = self._processes
-        if pool is None:
-            raise UsageError("This task runner has stopped.")
+        pool = self._take()
         try:
             running: Future[bytes] = pool.submit(call_in_child, payload)
             outcome = running.result()
         except BrokenProcessPool as error:
-            self._replace(pool)
+            with _mutex:
+                self._pools.discard(pool)
+            pool.shutdown(wait=False)
             raise WorkerCrashed(
                 "The process that ran the task died (memory, a signal, os._exit, or a script that calls its flow "
-                'without `if __name__ == "__main__":`); set crash_retries to have it tried again.'
+                'without `if __name__ == "__main__":`). A task with crash_retries is tried again after that.'
             ) from error
+        # Not after an interruption: the function may still work there.
+        with _mutex:
+            self._idle.append(pool)
         return unpack_outcome(outcome)
 
-    def _replace(self, broken: ProcessPoolExecutor) -> None:
-        # All tasks of a broken pool learn of it; the first to come makes the new one.
-        if self._processes is broken:
-            self._processes = self._new_pool()
-            broken.shutdown(wait=False)
-
     def stop(self, *, wait: bool = True) -> None:
-        pool, self._processes = self._processes, None
-        if pool is not None:
+        with _mutex:
+            pools, logs = list(self._pools), self._logs
+            self._pools, self._idle, self._logs = set(), [], None
+        for pool in pools:
             if not wait:
                 _end_children(pool)
+        for pool in pools:
             pool.shutdown(wait=wait, cancel_futures=not wait)
         super().stop(wait=wait)
-        if self._logs is not None:
-            self._logs.close()
-            self._logs = None
+        if logs is not None:
+            logs.close()
 
     def duplicate(self) -> Self:
         return type(self)(self.max_workers, self.start_method)
