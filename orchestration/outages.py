@@ -15,6 +15,7 @@ logger = logging.getLogger("orion.database")
 # connection_exception, too_many_connections, and how PostgreSQL says that it shuts down, starts, or was killed.
 AWAY_CLASSES = ("08", "57P")
 AWAY_CODES = frozenset({"53300"})
+DISK_FULL = "The disk below the database is full: nothing can be stored until somebody makes room there."
 # While it stays away, somebody may have begun to read the log later.
 SAY_AGAIN_SECONDS = 600.0
 
@@ -69,4 +70,32 @@ class Outage:
             logger.warning("The database answers again, after %.0f s.", time.monotonic() - since)
 
 
+class FullDisk:
+    """The disk below the database, which has no room: said once in a while, however many requests need some."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._said_at: float | None = None
+
+    def met(self) -> None:
+        now = time.monotonic()
+        with self._mutex:
+            if self._said_at is not None and now - self._said_at < SAY_AGAIN_SECONDS:
+                return
+            self._said_at = now
+        logger.error(DISK_FULL)
+
+
 outage = Outage()
+full_disk = FullDisk()
+
+
+def is_logged(error: BaseException) -> bool:
+    """Log that the database is away, or its disk full, unless that was said already; False for everything else."""
+    if is_outage(error):
+        outage.met(error)
+    elif is_disk_full(error):
+        full_disk.met()
+    else:
+        return False
+    return True

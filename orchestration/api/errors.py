@@ -17,7 +17,7 @@ from rest_framework.views import set_rollback
 
 from orchestration.api.parsing import UnreadableBody
 from orchestration.errors import Conflict, DomainError, NotFound, Protected, RunLost
-from orchestration.outages import is_outage, outage
+from orchestration.outages import DISK_FULL, full_disk, is_outage, outage
 from orchestration.transactions import is_cut_off, is_disk_full
 from orionflow.contract.wire import NAME_PATTERN
 
@@ -32,7 +32,6 @@ INTEGRITY = "Data integrity conflict. This usually means a unique or foreign key
 INVALID = "Invalid request received."
 AWAY = "Service Unavailable: the database does not answer."
 BUSY = "Service Unavailable: the database is busy."
-DISK_FULL = "The disk below the database is full: nothing can be stored until somebody makes room there."
 
 _OF_A_NAME = "The characters / % & > < and control characters are not allowed"
 _MADE_OF = {
@@ -175,9 +174,12 @@ def _database_error(error: Exception, context: dict[str, Any]) -> Response:
         if is_outage(error):
             outage.met(error)
             message = AWAY
+        elif is_disk_full(error):
+            full_disk.met()
+            message = DISK_FULL
         else:
             logger.warning("The database could not answer: %s", error)
-            message = DISK_FULL if is_disk_full(error) else BUSY
+            message = BUSY
         return Response({"exception_message": message}, status=503, headers={"Retry-After": "1"})
     return _unexpected(error, context)
 

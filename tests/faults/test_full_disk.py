@@ -60,6 +60,7 @@ def test_a_full_disk_below_the_database_refuses_what_needs_room_and_nothing_else
 
         assert (status, headers["retry-after"]) == (503, "1")
         assert "disk below the database is full" in told
+        assert {create_flow(server, stored)[0] for _ in range(3)} == {503}
         assert len(api.post("/flows/filter", {"limit": 200})) == min(stored, 200)
         for page in ("/api/health", "/api/ready", "/runs", "/flows"):
             assert server.get(page)[0] == 200
@@ -70,6 +71,7 @@ def test_a_full_disk_below_the_database_refuses_what_needs_room_and_nothing_else
         assert int(api.post("/flows/count")) == stored + 1
         assert verified(home, settings) == ""
         assert orion(home, "database", "check", **settings).returncode == 0
+        assert server.interrupt()[1].count("is full") == 1
 
 
 def test_a_run_whose_result_finds_no_room_fails_and_says_so(tmp_path: Path):
