@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -13,12 +14,14 @@ from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from runs.pages.markdown import rendered, rendered_line
+from runs.pages.selectors.keyset import Count
 
 register = template.Library()
 
 # A page is for reading; the API gives the whole value.
 LONGEST_VALUE = 20_000
 MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 100, 20, 500
+LONGEST_TITLE = 60
 TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (0, "debug"))
 
@@ -119,6 +122,18 @@ def with_marks(message: str, words: str) -> SafeString:
 @register.filter
 def level_name(level: int) -> str:
     return next(name for floor, name in LEVELS if level >= floor)
+
+
+@register.simple_tag
+def titled(name: str | None) -> SafeString | str:
+    """The attribute with the whole name, where it is too long for its line."""
+    return format_html('title="{}"', name) if name and len(name) > LONGEST_TITLE else ""
+
+
+@register.filter
+def beyond(rows: Sequence[Any], most: int) -> Count | None:
+    """How many there are beyond the first ones; None if there are no more."""
+    return Count(len(rows) - most) if len(rows) > most else None
 
 
 @register.filter
