@@ -17,6 +17,7 @@ from orion_site.operators.filters import DatesFilter, NewestChoices, VerdictFilt
 from orion_site.operators.records import REACH, RecordAdmin, SettingAdmin
 from runs import models
 from runs.admin_commands import ON_FLOW_RUNS, ON_TASK_RUNS
+from runs.periods import period_text
 from runs.states.selectors import unfolded
 
 
@@ -47,6 +48,10 @@ class RunAdmin(WithState, RecordAdmin):
     newest_by = "expected_start_time"
     search_fields = ["=id", "name"]
     search_help_text = f"A run's id, or a part of its name: names are looked for in the newest {REACH:,} runs."
+
+    @admin.display(ordering="total_run_time")
+    def time_running(self, run: models.FlowRun | models.TaskRun) -> str:
+        return period_text(run.total_run_time) if run.run_count else "–"
 
 
 class TimeFilter(admin.SimpleListFilter):
@@ -82,7 +87,7 @@ class TimeFilter(admin.SimpleListFilter):
 @admin.register(models.FlowRun)
 class FlowRunAdmin(CommandingAdmin, RunAdmin):
     commands = ON_FLOW_RUNS
-    list_display = ["name", "flow", "state", "expected_start_time", "start_time", "total_run_time", "run_count"]
+    list_display = ["name", "flow", "state", "expected_start_time", "start_time", "time_running", "run_count"]
     list_filter = [TimeFilter, "state_type", ("expected_start_time", DatesFilter)]
     list_select_related = ["flow"]
     linked_by = ("flow__id__exact", "deployment_id__exact", "work_queue_id__exact")
@@ -117,7 +122,7 @@ class FlowRunAdmin(CommandingAdmin, RunAdmin):
 @admin.register(models.TaskRun)
 class TaskRunAdmin(CommandingAdmin, RunAdmin):
     commands = ON_TASK_RUNS
-    list_display = ["name", "flow_run", "state", "expected_start_time", "start_time", "total_run_time", "run_count"]
+    list_display = ["name", "flow_run", "state", "expected_start_time", "start_time", "time_running", "run_count"]
     list_filter = [("state_type", NewestChoices), ("expected_start_time", DatesFilter)]
     list_select_related = ["flow_run"]
     linked_by = ("flow_run__id__exact",)

@@ -43,10 +43,16 @@ class Line:
 
     entry: Entry
     words: str
+    # Where it says more of what did it.
+    through: str
     page: str
     fields: Sequence[Field]
     more: Sequence[Field]
     is_change: bool
+
+    @property
+    def kind(self) -> str:
+        return self.entry.object_kind.replace("-", " ")
 
 
 @requires(Action.READ_AUDIT)
@@ -84,15 +90,25 @@ _ACTIONS = sorted(
 )
 
 
+# As `runs.bulk_actions.services` names what it does.
+_BULK = "bulk-action "
+
+
 def _line(entry: Entry) -> Line:
     before, after = (_read(text) for text in (entry.before, entry.after))
     names = list(dict.fromkeys([*before, *after]))
     fields = [Field(name, _shown(before.get(name), name), _shown(after.get(name), name)) for name in names]
     page = page_of(entry.object_kind, entry.object_id)
-    # The API's operations are named as classes are.
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", entry.operation)
-    words = words.capitalize() if entry.entrance in {"api", "cli", "server"} else words
-    return Line(entry, words, page, fields[:SHOWN], fields[SHOWN:], bool(before) and bool(after))
+    bulk = entry.operation.removeprefix(_BULK) if entry.operation.startswith(_BULK) else ""
+    words = "Bulk action" if bulk else operation_words(entry.operation)
+    through = page_of("bulk-action", bulk)
+    return Line(entry, words, through, page, fields[:SHOWN], fields[SHOWN:], bool(before) and bool(after))
+
+
+def operation_words(operation: str) -> str:
+    """An operation in words: those of the API are named as classes are, those of pages as their addresses."""
+    name = operation.rpartition(":")[2] if " " not in operation else operation
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("-", " ").capitalize()
 
 
 def _read(text: str) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def level_name(level: int) -> str:
 @register.simple_tag
 def titled(name: str | None) -> SafeString | str:
     """The attribute with the whole name, where it is too long for its line."""
-    return format_html('title="{}"', name) if name and len(name) > LONGEST_TITLE else ""
+    return format_html(' title="{}"', name) if name and len(name) > LONGEST_TITLE else ""
 
 
 @register.filter

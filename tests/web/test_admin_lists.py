@@ -70,6 +70,17 @@ def test_a_run_is_found_by_its_id_and_by_a_part_of_its_name(browser: Client):
     assert names(by_id) == names(by_short_id) == names(by_name) == ["brave-otter"]
 
 
+def test_the_time_that_runs_took_is_said_as_on_pages(browser: Client):
+    make_run("ran", total_run_time=timedelta(seconds=13, microseconds=426244))
+    make_run("never", state="SCHEDULED", expected_start_time=NOON)
+
+    listed = browser.get("/admin/runs/flowrun/").content.decode()
+
+    assert '<td class="field-time_running">13 s</td>' in listed
+    assert '<td class="field-time_running">–</td>' in listed
+    assert "0:00:13" not in listed
+
+
 def test_the_list_of_runs_begins_now_and_has_a_choice_for_what_comes_later(browser: Client):
     later = timezone.now() + timedelta(hours=3)
     planned = make_run("later", state="SCHEDULED", at=later, next_scheduled_start_time=later)

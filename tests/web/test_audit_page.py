@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import uuid4
 
+import pytest
 from django.test import Client
 from django.utils import timezone
 
 from deployments.models import Variable
 from orion_site.accounts.permissions import Action, Actor
 from orion_site.audit.models import Entry
+from orion_site.audit.pages import operation_words
 from tests.web.conftest import HOSTILE
 from tests.web.deployments import make_deployment
 
@@ -22,11 +25,24 @@ def make_changes(browser: Client) -> Variable:
     return made
 
 
-def record(kind: str, *, before: dict[str, Any] | None = None, after: dict[str, Any] | None = None, reason: str = ""):
+def record(
+    kind: str,
+    *,
+    operation: str = "Update",
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    reason: str = "",
+):
     now = timezone.now()
     said = {"before": json.dumps(before) if before else "", "after": json.dumps(after) if after else ""}
     result = Entry.Result.REFUSED if reason else Entry.Result.DONE
-    what = {"actor": "olga", "entrance": "api", "action": f"{kind}s.change", "operation": "Update", "object_kind": kind}
+    what = {
+        "actor": "olga",
+        "entrance": "api",
+        "action": f"{kind}s.change",
+        "operation": operation,
+        "object_kind": kind,
+    }
     Entry.objects.create(
         at=now,
         day=now.date(),
@@ -146,6 +162,30 @@ def test_hostile_values_are_only_text(browser: Client):
     assert HOSTILE not in page.content.decode()
     assert HOSTILE not in shown
     assert "&lt;script&gt;" in shown
+
+
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [
+        ("deployments:pause", "Pause"),
+        ("runs:set-state", "Set state"),
+        ("UpdateDeployment", "Update deployment"),
+        ("orion user create", "Orion user create"),
+    ],
+)
+def test_operations_are_said_in_words(operation: str, words: str):
+    assert operation_words(operation) == words
+
+
+def test_what_a_bulk_action_changed_links_to_it(browser: Client):
+    bulk = uuid4()
+    record("flow-run", operation=f"bulk-action {bulk}")
+
+    page = browser.get("/audit").content.decode()
+
+    assert f'href="/bulk/{bulk}"' in page
+    assert ">Bulk action</a>" in page
+    assert "flow run</span>" in page
 
 
 def test_who_may_not_read_it_sees_neither_page_nor_links(browser: Client, act_as):

@@ -76,6 +76,25 @@ def test_the_task_runs_are_listed_and_summed_up(browser: Client):
     assert "of-another-run" not in page
 
 
+def test_ten_thousand_tags_are_counted_and_not_all_shown(browser: Client):
+    run = make_run(tags=[f"customer-{number}" for number in range(10_000)])
+
+    page = browser.get(f"/runs/{run.id}").content.decode()
+    listed = browser.get("/runs").content.decode()
+
+    assert page.count("?tag=customer-") == 100
+    assert "9\u202f900 more" in page
+    assert listed.count("?tag=customer-") == 3
+    assert "9\u202f997 more" in listed
+
+
+def test_a_long_name_has_the_whole_of_it_in_its_title(browser: Client):
+    long, short = make_run("x" * 255), make_run("brave-otter")
+
+    assert f'<h1 title="{"x" * 255}">' in browser.get(f"/runs/{long.id}").content.decode()
+    assert "<h1>brave-otter</h1>" in browser.get(f"/runs/{short.id}").content.decode()
+
+
 def test_task_runs_can_be_narrowed_to_a_state(browser: Client):
     run = make_run(state="RUNNING")
     make_task_run("load-0", flow_run=run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -35,7 +36,7 @@ class EventWish:
 
 @dataclass(frozen=True, slots=True)
 class EventsPage:
-    page: Page[Event]
+    page: Page[Any]
     was_cut_short: bool = False
 
 

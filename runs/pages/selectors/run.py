@@ -50,8 +50,8 @@ class Progress:
     tasks: Sequence[SummedTask] | None = None
 
     @property
-    def finished(self) -> int:
-        return sum(self.by_type.get(name, 0) for name in TERMINAL)
+    def finished(self) -> Count:
+        return Count(sum(self.by_type.get(name, 0) for name in TERMINAL))
 
 
 NO_PROGRESS = Progress({}, Count(0), [])
