@@ -79,6 +79,9 @@ class NamedSight:
     def condition(self, table: str, row: str) -> str:
         return _condition_of(table)(self.reach, row)
 
+    def asked_at(self, route: str) -> None:
+        """Learn the address of the request, where that decides what is seen."""
+
     def judges_address(self, table: str | None) -> bool:
         """Whether an object of this table must be seen by who may do the action to everything else."""
         return False
@@ -216,6 +219,8 @@ def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sig
     actor = who_asks()
     assert actor is not None
     sight = sight_of(actor, *actions)
+    if sight is not None and request.resolver_match is not None:
+        sight.asked_at(request.resolver_match.route)
     answer_to(actor, sight)
     if any(may(actor, action) for action in actions):
         # What is changed within a transaction, in which everything is seen, must be looked for before.

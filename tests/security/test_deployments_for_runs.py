@@ -13,6 +13,7 @@ from deployments.models import Deployment, WorkQueue
 from events.models import Event
 from orion_site.accounts.users import create_group, create_user, delete_user, set_active, set_groups, set_roles
 from runs.models import FlowRun
+from tests.api.blocks import login_schema, make_document
 from tests.security.askers import PASSWORD, user_with
 from tests.security.attempts import Attempt
 from tests.security.test_ids_of_others import event_of
@@ -147,3 +148,42 @@ def test_names_of_all_are_read_as_before(attempt: Attempt, other: World):
     paths = ["variables/filter", "v2/concurrency_limits/filter", "block_types/filter", "block_documents/filter"]
 
     assert {attempt.client.call("POST", f"/api/{path}", {}).status_code for path in paths} == {200}
+
+
+LISTS = ["variables/filter", "block_documents/filter"]
+COUNTS = ["variables/count", "block_documents/count"]
+
+
+@pytest.fixture
+def names_of_all(attempt: Attempt, api: Any) -> None:
+    """A variable and a block that belong to nobody's object."""
+    assert api.send("/variables/", {"name": "season", "value": "summer"}).status_code == 201
+    make_document(api, login_schema(api), "of-others")
+
+
+def listed(attempt: Attempt) -> tuple[list[int], list[int]]:
+    return (
+        [len(attempt.client.call("POST", f"/api/{path}", {}).json()) for path in LISTS],
+        [attempt.client.call("POST", f"/api/{path}", {}).json() for path in COUNTS],
+    )
+
+
+def test_code_lists_no_variables_and_blocks_that_its_author_could_not(attempt: Attempt, names_of_all: None):
+    authored_by(attempt, deployer_of(attempt))
+
+    assert listed(attempt) == ([0, 0], [0, 0])
+    assert b"season" not in attempt.client.get("/variables").content
+    assert attempt.client.get("/api/block_types/slug/login/block_documents").json() == []
+    assert attempt.client.get("/api/variables/name/season").json()["value"] == "summer"
+    named = attempt.client.get("/api/block_types/slug/login/block_documents/name/of-others")
+    assert named.status_code == 200
+    assert attempt.client.get(f"/api/block_documents/{named.json()['id']}").status_code == 200
+
+
+@pytest.mark.parametrize("author", [lambda: None, lambda: user_with("viewer"), lambda: user_with("deployer")])
+def test_code_of_who_reads_all_variables_and_blocks_lists_them(
+    attempt: Attempt, names_of_all: None, author: Callable[[], User | None]
+):
+    authored_by(attempt, author())
+
+    assert listed(attempt) == ([1, 1], [1, 1])
