@@ -95,7 +95,7 @@ HIDE = """(isHidden) => {
 def test_a_hidden_tab_costs_the_server_nothing_and_is_true_when_it_is_looked_at(page: Page, server: RunningServer):
     run = make_runs(server, 1)[0]
     sockets: list[WebSocket] = []
-    page.on("websocket", sockets.append)
+    page.on("websocket", lambda one: sockets.append(one))
     show(page, server, f"/runs/{run}")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
