@@ -47,7 +47,8 @@ def notifications(request: HttpRequest) -> HttpResponse:
         "found": found,
         "standing": standing,
         "standings": STANDINGS,
-        "block": request.GET.get("block", "").strip(),
+        # Not `block`: inside of a block of a template that is the block itself.
+        "chosen_block": request.GET.get("block", "").strip(),
         "blocks": message_blocks(),
         "since": request.GET.get("since", "").strip(),
         "since_choices": since_choices(request.GET.get("since", "").strip()),

@@ -123,3 +123,16 @@ def test_the_page_costs_few_queries_and_names_are_text(browser: Client, block: U
         page = browser.get("/notifications").content.decode()
 
     assert HOSTILE not in page
+
+
+def test_the_filter_by_block_keeps_its_choice(browser: Client, block: UUID):
+    everything = browser.get("/notifications").content.decode()
+    chosen = browser.get(f"/notifications?block={block}").content.decode()
+
+    assert f'<option value="{block}">' in everything
+    assert f'<option value="{block}" selected>' in chosen
+
+
+def test_without_messages_and_filters_nothing_is_said_to_match(browser: Client):
+    assert "No message was made in the last week." in browser.get("/notifications").content.decode()
+    assert "No message of the last week matches." in browser.get("/notifications?since=-1h").content.decode()
