@@ -43,9 +43,9 @@ def _start() -> WSGIApplication:
     atexit.register(_add_up, os.getpid())
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_leave_connections_to_parent)
-    from django.core.handlers.wsgi import WSGIHandler
+    from orion_site.without_server import ApplicationWithoutServer
 
-    application = WSGIHandler()
+    application = ApplicationWithoutServer()
     # Who calls from many threads asks for this in each, and calls what it gets when the thread ends.
     application.thread_closer = _thread_closer  # type: ignore[attr-defined]
     application.at_home = _at_home  # type: ignore[attr-defined]

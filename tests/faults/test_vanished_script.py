@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tests import warm
-from tests.site.running import PATIENCE_SECONDS, RunningServer, environment, running_server
+from tests.site.running import PATIENCE_SECONDS, RunningServer, environment, orion, running_server
 
 PROGRAM = """
 import time
@@ -55,6 +55,43 @@ def test_the_runs_of_a_killed_script_crash_with_their_tasks(tmp_path: Path):
 
     told = {run["state"]["message"] for run in runs}
     assert all(f"pid {script.pid}" in message for message in told), told
+
+
+HOLDER = """
+import sys
+import time
+from orionflow import flow, task
+
+@task(tags=["one"])
+def hold(seconds):
+    print("held", flush=True)
+    time.sleep(seconds)
+
+@flow
+def holding():
+    hold(float(sys.argv[1]))
+
+holding()
+"""
+
+
+def test_a_killed_program_gives_back_what_it_held_where_no_server_ticks(tmp_path: Path):
+    home, file = tmp_path / "home", tmp_path / "program.py"
+    file.write_text(HOLDER)
+    settings = environment(home, ORION_CRASH_GRACE_SECONDS="0")
+    command = [sys.executable, str(file)]
+    assert orion(home, "database", "upgrade").returncode == 0
+    assert orion(home, "concurrency-limit", "create", "one", "1").returncode == 0
+
+    holder = warm.Popen([*command, "600"], env=settings, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    next_one = warm.run([*command, "0"], env=settings, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+
+    assert (next_one.returncode, next_one.stdout) == (0, "held\n")
 
 
 def until_states(server: RunningServer, kind: str, wanted: set[str], *, count: int) -> list[dict]:
