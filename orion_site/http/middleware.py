@@ -33,7 +33,8 @@ POLICY = "; ".join(
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Frame-Options": "DENY",
-    "Cache-Control": "no-cache",
+    # What one reader may see is kept for nobody else on the way.
+    "Cache-Control": "private, no-cache",
 }
 
 
