@@ -175,7 +175,7 @@ async def test_what_was_stored_before_goes_over_no_socket_to_who_may_not_read_it
     await talk.disconnect(timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("role", ["viewer", "operator"])
+@pytest.mark.parametrize("role", ["viewer", pytest.param("operator", marks=pytest.mark.long)])
 def test_what_was_stored_before_it_was_known_is_shown_to_nobody_who_may_not_read_it(
     api: Any, asker: Callable[[str], Asker], role: str
 ):
