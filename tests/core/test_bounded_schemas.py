@@ -168,7 +168,7 @@ def schemas():
 
 
 @pytest.mark.usefixtures("_little_fuel")
-@examples(4, 300)
+@examples(2, 300)
 @given(schemas(), st.dictionaries(st.sampled_from("ab"), schemas()), st.dictionaries(st.sampled_from("abcd"), VALUES))
 def test_no_schema_asks_for_more_than_its_fuel(schema, parts, values):
     whole = {"$defs": parts, "allOf": [schema, schema], "properties": {"a": schema}}
