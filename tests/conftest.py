@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection, connections
@@ -135,6 +136,35 @@ def everything_is_loaded(request: pytest.FixtureRequest) -> None:
     openapi = import_module("orion_site.openapi.document")
     for _ in openapi.operations():
         pass
+
+
+# An upgrade makes their rows, and no test changes them.
+MADE_BY_UPGRADES = {"django_content_type", "auth_permission"}
+
+
+def sql_of_tables_with_rows(
+    style: Any, connection: Any, reset_sequences: bool = True, allow_cascade: bool = False
+) -> Any:
+    """Return the statements that empty the tables; all tables of Orion are a hundred with their indexes."""
+    names = set(connection.introspection.django_table_names(include_views=False)) - MADE_BY_UPGRADES
+    quoted = {name: connection.ops.quote_name(name) for name in sorted(names)}
+    with connection.cursor() as cursor:
+        asked = [f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {table})" for name, table in quoted.items()]
+        cursor.execute(" UNION ALL ".join(asked))
+        filled = [name for (name,) in cursor.fetchall()]
+    # What refers to them is empty, but only so may PostgreSQL truncate them.
+    is_cascade = connection.vendor == "postgresql"
+    return connection.ops.sql_flush(style, filled, reset_sequences=reset_sequences, allow_cascade=is_cascade)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_what_tests_have_filled_is_emptied() -> Iterator[None]:
+    """Leave other tables, and what upgrades install, as they are: to make it all again costs more than most tests."""
+    flush = import_module("django.core.management.commands.flush")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "sql_flush", sql_of_tables_with_rows)
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *args, **more: None)
+        yield
 
 
 # For so long the product works, waits or believes, and what it does then would depend on how fast the machine is.
