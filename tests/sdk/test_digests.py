@@ -340,6 +340,27 @@ def test_what_has_nothing_but_its_identity_has_no_digest(value: Any):
         hash_of(value)
 
 
+def test_a_data_frame_is_the_same_however_its_columns_lie_in_memory():
+    pandas = pytest.importorskip("pandas")
+    columns = {"a": [1.0, None, 3.0], "at": pandas.date_range("2020", periods=3, tz="UTC"), "b": [1.0, 2.0, 3.0]}
+    frame = pandas.DataFrame(columns | {"kind": pandas.Categorical(["x", "y", "x"])})
+    made_in_steps = frame[["a"]].copy()
+    for name in ("at", "b", "kind"):
+        made_in_steps[name] = frame[name]
+    before = hash_of(frame)
+
+    frame.dropna()
+    frame.describe()
+
+    assert hash_of(frame) == before == hash_of(made_in_steps) == hash_of(frame.copy())
+    others = [
+        *(frame.rename_axis("i"), frame.rename_axis("i", axis=1), frame[["at", "a", "b", "kind"]], frame[:2]),
+        *(frame.astype({"b": "float32"}), frame.set_flags(allows_duplicate_labels=False), frame.assign(b=-0.0)),
+        *(frame.assign(b=0.0), frame.assign(kind=frame["kind"].cat.as_ordered()), frame.rename(columns={"b": "c"})),
+    ]
+    assert len({before, *map(hash_of, others)}) == 1 + len(others)
+
+
 def test_a_lock_among_the_fields_of_an_object_says_nothing_about_it():
     assert hash_of(Bare(x=1, lock=threading.Lock())) == hash_of(Bare(x=1, lock=threading.Lock()))
     assert hash_of(Bare(x=1, lock=threading.Lock())) != hash_of(Bare(x=2, lock=threading.Lock()))

@@ -109,6 +109,23 @@ def is_plain_array(value: Any) -> bool:
     )
 
 
+def is_frame(value: Any) -> bool:
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and type(value) is getattr(pandas, "DataFrame", None)
+
+
+def frame_parts(frame: Any) -> list[Any]:
+    """The columns of a data frame and what is said of them.
+
+    How pandas puts columns together in memory is no part of it: that differs by how the frame was made, and changes
+    while somebody only reads it.
+    """
+    numpy = sys.modules["numpy"]
+    columns = [frame.iloc[:, number] for number in range(frame.shape[1])]
+    arrays = [one.to_numpy() if isinstance(one.dtype, numpy.dtype) else one.array for one in columns]
+    return [frame.index, frame.columns, arrays, frame.attrs, frame.flags.allows_duplicate_labels]
+
+
 def module_of(kind: Any) -> str:
     """The module that defines a class or function; that of the main script has the name of its file."""
     module = plain_name(str(getattr(kind, "__module__", None) or "unknown"))

@@ -24,6 +24,8 @@ from orionflow.errors import UnserializableError
 from orionflow.values.digest_leaves import (
     PLAIN,
     at_once,
+    frame_parts,
+    is_frame,
     is_model,
     is_plain_array,
     joined,
@@ -163,6 +165,8 @@ class _Walk:
             return joined("model", name, self._all((without_caches(kind, fields[0]), *fields[1:])))
         if is_plain_array(value):
             return joined("array", value.dtype.str.encode(), repr(value.shape).encode(), value.tobytes())
+        if is_frame(value):
+            return joined("frame", name, self._all(frame_parts(value)))
         return joined("object", name, self._reduced(value, kind))
 
     def _reduced(self, value: Any, kind: type) -> bytes:
