@@ -143,7 +143,7 @@ def test_the_shortest_values_are_not_looked_for():
     assert secrets.masked("123 a") == "123 a"
 
 
-@pytest.mark.parametrize("word", ["prefect", "Prefect", "PREFECT", "production", "flow", "orion", "12345", "hunter"])
+@pytest.mark.parametrize("word", ["prefect", "Prefect", "PREFECT", "production", "flow", "orion", "12345"])
 def test_a_common_word_is_masked_only_where_a_text_is_nothing_else(word: str):
     secrets = KnownSecrets()
     secrets.learn([word])

@@ -17,9 +17,8 @@ from urllib.parse import quote
 MASK = "********"
 # What is shorter says nothing: it would hide numbers and initials.
 SHORTEST = 4
-# Within other text a value is looked for from this length on; of one kind of characters, as of letters, from the next.
+# Within other text a value is looked for from this length on.
 SHORTEST_WITHIN = 6
-SHORTEST_OF_ONE_KIND = 8
 # Of keys in several lines each line is a secret, too.
 SHORTEST_LINE = 16
 # By these, runs, limits and triggers find each other; a mask would make one of several.
@@ -156,10 +155,7 @@ class KnownSecrets:
 
 def is_found_within_text(value: str) -> bool:
     """Whether a value is rare enough to be looked for within other text, where a common word would hide everything."""
-    if value.casefold() in COMMON_WORDS or len(value) < SHORTEST_WITHIN:
-        return False
-    is_of_one_kind = value.isdigit() or (value.isalpha() and (value.islower() or value.isupper()))
-    return not is_of_one_kind or len(value) >= SHORTEST_OF_ONE_KIND
+    return len(value) >= SHORTEST_WITHIN and value.casefold() not in COMMON_WORDS
 
 
 def secrets_in(value: Any) -> Iterator[str]:
