@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, islice, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic_core import from_json, to_json
@@ -59,6 +59,7 @@ class SpooledLine:
 
 
 Item = Transition | SpooledItem | KeptCall | SpooledLine
+T = TypeVar("T", bound=Item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +237,7 @@ def with_following(item: Transition | KeptCall) -> Sequence[Transition | KeptCal
     return (item, *item.following) if isinstance(item, Transition) and item.following else (item,)
 
 
-def batch_of(items: Sequence[Item]) -> Sequence[Item]:
+def batch_of(items: Sequence[T]) -> Sequence[T]:
     """The first items that can travel together: transitions up to a call, a call alone, or log lines."""
     for index, item in enumerate(items):
         if isinstance(item, KeptCall):
