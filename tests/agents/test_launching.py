@@ -16,7 +16,7 @@ from orion_site.server_settings.catalogue import CATALOGUE, Entry, database_word
 from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop
 from orionflow.agent.guard import Guard
 from orionflow.agent.infrastructure import End
-from orionflow.agent.launching import SECRETS, Launcher, environment_of_runs
+from orionflow.agent.launching import ADDRESSES, SECRETS, Launcher, environment_of_runs
 from orionflow.agent.stopping import Stopping
 from orionflow.agent.zygote import Lines, Zygote
 from orionflow.contract.agents import ClaimedRun
@@ -153,6 +153,17 @@ def test_runs_see_no_copy_of_a_secret_whatever_its_name(name: str):
     assert seen == expected
 
 
+@pytest.mark.parametrize("name", sorted(ADDRESSES))
+def test_runs_see_no_copy_of_an_address_that_has_a_password(name: str):
+    shown = {"CACHE": "redis://cache:6379/1"}
+
+    assert environment_of_runs({name: "redis://cache:6379/1", **shown}) == shown
+    assert (
+        environment_of_runs({name: "redis://:word@cache:6379/1", "COPY": "redis://:word@cache:6379/1", **shown})
+        == shown
+    )
+
+
 def has_a_login(entry: Entry) -> bool:
     """Whether the page of settings shows an address without its user and password."""
     hides = getattr(entry.read, "__qualname__", "").startswith("_address_without_login")
@@ -164,8 +175,7 @@ def test_every_secret_setting_of_the_server_is_one_whose_copies_are_withheld():
 
     secret = {entry.name for entry in entries if entry.is_secret or has_a_login(entry)}
 
-    # Of addresses that seldom have a password in them, copies are not looked for.
-    assert secret - SECRETS == {"ORION_ARCHIVE_PATH", "ORION_CHANNEL_LAYER"}
+    assert secret - SECRETS == ADDRESSES
     # What is secret on either side; the key proves who an agent or a program is.
     assert SECRETS - secret == {"ORION_API_KEY"}
 

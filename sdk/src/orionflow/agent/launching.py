@@ -37,6 +37,8 @@ SECRETS = frozenset(
         "ORION_SECRET_KEY",
     }
 )
+# Addresses that are secrets if they have a password in them; without one, other programs use the same.
+ADDRESSES = frozenset({"ORION_ARCHIVE_PATH", "ORION_CHANNEL_LAYER"})
 # Variables of Orion with such names may hold anything: no other one has the same value, or it as a password.
 LIKE_SECRETS = ("KEY", "KEYS", "SECRET", "PASSWORD", "TOKEN", "BROKER_URL", "DATABASE_URL", "REPLICA_URL")
 # No process works without these.
@@ -194,7 +196,7 @@ def environment_of_runs(
     names = {name for name in given if name not in OF_PREFECT and (not name.startswith(PREFIX) or name in allowed)}
     own = {name: given[name] for name in given.keys() - names if name.startswith(PREFIX)}
     secrets = {name: value for name, value in own.items() if len(value) >= LEAST_SECRET and not _is_path(value)}
-    parts = [value for name, value in secrets.items() if name in SECRETS]
+    parts = [value for name, value in secrets.items() if name in SECRETS or (name in ADDRESSES and _password_in(value))]
     wholes = {value for name, value in secrets.items() if name.endswith(LIKE_SECRETS)}
 
     def tells(value: str) -> bool:
