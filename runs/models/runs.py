@@ -56,6 +56,11 @@ class Run(Row):
     def __str__(self) -> str:
         return self.name or str(self.id)
 
+    @property
+    def attempts(self) -> int:
+        """How often the run began anew: `run_count` has each resumption in its process, too."""
+        return max(self.run_count - self.empirical_policy.get("resumes", 0), min(self.run_count, 1))
+
 
 class FlowRun(Run):
     """One call of a flow."""

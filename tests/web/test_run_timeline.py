@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
 
+from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun, FlowRunState, Log, TaskRun, TaskRunState
+from runs.why.selectors.why import why_flow_run
+from tests.factories import later, make_flow_run, make_state
 from tests.web.rows import NOON, add_lines, make_run, make_task_run
 
 SECOND = timedelta(seconds=1)
@@ -100,6 +104,30 @@ def test_each_attempt_of_a_retried_run_has_a_timeline_of_its_own(browser: Client
     assert list(lines_of(browser, run, attempt="2")) == ["load-0"]
     assert first.context["axis"].folds == []
     assert [round(drawn.bars[-1].x) for drawn in lines_of(browser, run, attempt="2").values()] == [0]
+
+
+def test_an_attempt_that_was_paused_is_one(browser: Client):
+    run = make_flow_run("RUNNING", empirical_policy={"retries": 2, "retry_delay": 5})
+
+    def move(to: str, seconds: float, **details: Any) -> str:
+        state = make_state(to, **details)
+        propose_flow_run_state(run_id=run.pk, proposed=state, now=later(seconds))
+        page = browser.get(f"/runs/{run.id}", {"tab": "timeline"}).content.decode()
+        return " ".join(page.split())
+
+    move("PAUSED", 10, pause_timeout=later(60))
+    resumed = move("RUNNING", 20)
+    failed = move("FAILED", 30)
+    why = why_flow_run(run_id=run.pk, now=later(31))
+    retried = move("RUNNING", 40)
+
+    assert "<dt>Attempts</dt> <dd> 1 </dd>" in resumed
+    assert "<dt>Attempts</dt> <dd> 1 </dd>" in failed
+    assert why is not None
+    assert "Attempt 1 failed" in why.reasons[0].text
+    assert "<dt>Attempts</dt> <dd> 2 </dd>" in retried
+    assert "attempt=2" in retried
+    assert "attempt=3" not in retried
 
 
 @pytest.mark.parametrize("asked", ["0", "3", "-1", "00002", "999999", "x", "²", ""])

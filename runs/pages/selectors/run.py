@@ -13,14 +13,21 @@ from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from deployments.models import Deployment
-from orchestration.core.states import TERMINAL, StateType
+from orchestration.core.states import TERMINAL
 from runs.comparing.core.compared import Difference
 from runs.comparing.selectors import COMPARED, since_last_good
 from runs.models import Artifact, FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
 from runs.pages.selectors.keyset import Count, Cursor, Page, page_of
 from runs.pages.selectors.retries import HAS_RETRIES
 from runs.pages.selectors.runs import rows_of_runs, told_reasons
-from runs.pages.selectors.timeline import ATTEMPTS_SHOWN, SummedTask, attempts_of, summed_tasks
+from runs.pages.selectors.timeline import (
+    ATTEMPTS_SHOWN,
+    BEGINS_OR_GOES_ON,
+    SummedTask,
+    attempts_of,
+    beginnings,
+    summed_tasks,
+)
 from runs.problems.selectors import PROBLEM_ID, ProblemOfRun, problem_of
 from runs.states.selectors import current_task_run_state, newest_states_of_task_run
 from runs.why.selectors.blockers import Reason
@@ -146,14 +153,13 @@ class Why:
 def read_states(run: FlowRun) -> tuple[FlowRunState | None, list[datetime]]:
     """The state that a run is in, without its data, and of several attempts when each began. One query, rarely two."""
     # Not what was written since the run was read.
-    wanted = Q(seq=run.seq) | Q(seq__lt=run.seq, type=StateType.RUNNING) if run.run_count > 1 else Q(seq=run.seq)
+    wanted = Q(seq=run.seq) | (BEGINS_OR_GOES_ON & Q(seq__lt=run.seq)) if run.attempts > 1 else Q(seq=run.seq)
     rows = FlowRunState.objects.filter(wanted, flow_run=run.id).defer("data").order_by("-seq")
     newest = list(rows[: ATTEMPTS_SHOWN + 1])
     state = newest[0] if newest and newest[0].seq == run.seq else None
     if len(newest) > ATTEMPTS_SHOWN:
         return state, attempts_of(run)
-    began = [one.timestamp for one in reversed(newest) if one.type == StateType.RUNNING and one.timestamp]
-    return state, began if run.run_count > 1 else []
+    return state, beginnings((one.type, one.timestamp) for one in reversed(newest)) if run.attempts > 1 else []
 
 
 def why_flow_run(*, run: FlowRun, state: FlowRunState | None, now: datetime) -> Why:

@@ -5,13 +5,13 @@ A task that was mapped over 10,000 inputs is one row: the database sums it up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Count, F, Max, Min, OuterRef, Subquery, When
+from django.db.models import Case, Count, F, Max, Min, OuterRef, Q, Subquery, When
 from django.db.models.functions import Coalesce
 
 from orchestration.large import Bytes
@@ -26,6 +26,8 @@ RUNS_SHOWN_APART = 5
 TASKS_SHOWN = 200
 STATES_READ = 2000
 ATTEMPTS_SHOWN = 100
+# The states of a flow run that begin an attempt, and those before RUNNING that say whether it does.
+BEGINS_OR_GOES_ON = Q(type__in=[StateType.RUNNING, StateType.PAUSED, *TERMINAL]) | Q(name="AwaitingRetry")
 # A task run that takes more inputs than this, as text, is on the critical path by its time alone.
 LARGEST_INPUTS = 65_536
 TIMES = ("state_type", "expected_start_time", "start_time", "end_time", "total_run_time", "state_timestamp", "created")
@@ -118,10 +120,20 @@ def timeline_of(*, run: FlowRun, now: datetime, tasks: Sequence[SummedTask] | No
 
 def attempts_of(run: FlowRun) -> list[datetime]:
     """When each attempt of a flow run began; nothing of a run that has had one."""
-    if run.run_count < 2:
+    if run.attempts < 2:
         return []
-    states = FlowRunState.objects.filter(flow_run=run.pk, type=StateType.RUNNING).order_by("seq")
-    return list(states.values_list("timestamp", flat=True)[:ATTEMPTS_SHOWN])
+    states = FlowRunState.objects.filter(BEGINS_OR_GOES_ON, flow_run=run.pk).order_by("seq")
+    return beginnings(states.values_list("type", "timestamp")[:STATES_READ])[:ATTEMPTS_SHOWN]
+
+
+def beginnings(states: Iterable[tuple[str, datetime]]) -> list[datetime]:
+    """When attempts began, by the states that `BEGINS_OR_GOES_ON` selects, oldest first: a resumed attempt goes on."""
+    found, before = [], ""
+    for state_type, at in states:
+        if state_type == StateType.RUNNING and before != StateType.PAUSED:
+            found.append(at)
+        before = state_type
+    return found
 
 
 def within(timeline: Timeline, begin: datetime, end: datetime | None) -> Timeline:

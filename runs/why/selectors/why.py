@@ -118,7 +118,7 @@ def _scheduled(run: FlowRun | TaskRun, now: datetime) -> Reason:
         text = f"It was due at {moment_text(due)} and nobody has started it." if due else "Nobody has started it yet."
         return Reason("late" if run.state_name == "Late" else "due", text, since=due or run.state_timestamp)
     if run.state_name == "AwaitingRetry":
-        text = f"Attempt {run.run_count} failed; the next one begins at {moment_text(due)}."
+        text = f"Attempt {run.attempts} failed; the next one begins at {moment_text(due)}."
         return Reason("awaiting_retry", text, since=run.state_timestamp)
     text = f"It is scheduled for {moment_text(due)}.{_spread_text(run)}"
     return Reason("scheduled_later", text, since=run.state_timestamp)
