@@ -183,3 +183,15 @@ def test_no_secret_of_usual_length_slips(value: str):
     }  # fmt: skip
     assert secrets.masked(f"({value})") == f"({MASK})"
     assert secrets.masked_bytes(f"({value})".encode()) == f"({MASK})".encode()
+
+
+@pytest.mark.parametrize("word", ["prod", "root", "postgres"])
+def test_a_common_word_that_arrives_is_computed_with_as_it_is(word: str):
+    secrets = KnownSecrets()
+    secrets.learn([word])
+    event = {"event": "ingested", "payload": {"db": word}, "parameters": {"env": word}, "data": word, "message": word}
+
+    arrived = json.loads(secrets.masked_json(json.dumps(event).encode()))
+
+    assert arrived == {**event, "message": MASK}
+    assert secrets.masked_value(event) == event

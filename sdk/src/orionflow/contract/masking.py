@@ -27,10 +27,12 @@ _KEPT = frozenset(
 )
 # Of a state: its name belongs to the rules, and its data is what the next one computes with.
 _KEPT_OF_STATES = _KEPT | {"name", "data"}
-# What people and programs say: below these keys a text may be a secret as a whole, elsewhere it is a name, type or id.
-_SAID = frozenset(
-    {"parameters", "payload", "job_variables", "infra_overrides", "message", "value", "values", "data", "inputs"}
-)
+# Below these keys a text is free and may be a secret as a whole; elsewhere it is a name, a type or an id. What arrives
+# is computed with, except for its messages: a parameter that happens to be a common word must stay one.
+_FREE_WHEN_IT_ARRIVES = frozenset({"message"})
+_FREE_WHEN_SHOWN = _FREE_WHEN_IT_ARRIVES | {
+    "parameters", "payload", "job_variables", "infra_overrides", "value", "values", "data", "inputs",
+}  # fmt: skip
 # Words of this field. Whoever has one of them as a password hides nothing by it, and every page would be full of masks.
 _COMMON_WORDS = (
     "administrator application artifact artifacts automation backfill calendar cancelled cancelling completed "
@@ -56,8 +58,8 @@ class KnownSecrets:
         self._lock = threading.Lock()
         self._values: frozenset[str] = frozenset()
         # Of values that are masked only where a text is nothing else.
-        self._whole: frozenset[str] = frozenset()
-        self._whole_in_json: tuple[bytes, ...] = ()
+        self._only_alone: frozenset[str] = frozenset()
+        self._only_alone_in_json: tuple[bytes, ...] = ()
         self._spellings: tuple[str, ...] = ()
         self._in_json: tuple[bytes, ...] = ()
         self._in_bytes: tuple[bytes, ...] = ()
@@ -72,12 +74,13 @@ class KnownSecrets:
             return
         with self._lock:
             self._values |= new
-            weak = {value.strip() for value in self._values if not is_found_within_text(value.strip())}
-            self._whole = frozenset({form for value in weak for form in (value, json.dumps(value))})
-            self._whole_in_json = tuple({form for one in self._whole for form in _forms_in_json(one)})
+            common = {value.strip() for value in self._values if not is_found_within_text(value.strip())}
+            self._only_alone = frozenset({form for value in common for form in (value, json.dumps(value))})
+            alone = {form for one in self._only_alone for form in _forms_in_json(one)}
+            self._only_alone_in_json = tuple(b'"' + form + b'"' for form in alone)
             # The longest first: a part of a secret may be one as well.
-            within = [value for value in self._values if value.strip() not in weak]
-            self._spellings = tuple(sorted({one for value in within for one in spellings_of(value)}, key=_length))
+            rare = [value for value in self._values if value.strip() not in common]
+            self._spellings = tuple(sorted({one for value in rare for one in spellings_of(value)}, key=_length))
             forms = {form for one in self._spellings for form in _forms_in_json(one)}
             self._in_json = tuple(forms)
             bare = {one.encode("utf-8", "replace") for one in self._spellings}
@@ -87,11 +90,11 @@ class KnownSecrets:
         """Know nothing any more."""
         with self._lock:
             self._values, self._spellings, self._in_json, self._in_bytes = frozenset(), (), (), ()
-            self._whole, self._whole_in_json = frozenset(), ()
+            self._only_alone, self._only_alone_in_json = frozenset(), ()
 
     def masked(self, text: str) -> str:
         """The text without what is known."""
-        if text.strip() in self._whole:
+        if text.strip() in self._only_alone:
             return MASK
         return self._without(text)
 
@@ -102,8 +105,8 @@ class KnownSecrets:
         return text
 
     def masked_value(self, value: Any) -> Any:
-        """Mask every text within lists and dictionaries."""
-        return self._walked(value, frozenset())
+        """Mask within every text of lists and dictionaries. Somebody computes with it, so that common words stay."""
+        return self._walked(value, frozenset(), frozenset())
 
     def masked_bytes(self, text: bytes) -> bytes:
         """Mask pages and files in UTF-8, in which JSON may stand."""
@@ -114,19 +117,19 @@ class KnownSecrets:
 
     def masked_json(self, body: bytes) -> bytes:
         """The JSON without what is known, but for the words by which things are found; as it is if it is none."""
-        return self._masked_json(body, _KEPT)
+        return self._masked_json(body, _KEPT, _FREE_WHEN_IT_ARRIVES)
 
     def masked_answer(self, body: bytes) -> bytes:
         """JSON for somebody to read: nothing is found by it, so that names, tags and keys are masked as well."""
-        return self._masked_json(body, frozenset())
+        return self._masked_json(body, frozenset(), _FREE_WHEN_SHOWN)
 
-    def _masked_json(self, body: bytes, kept: frozenset[str]) -> bytes:
-        if not any(form in body for form in (*self._in_json, *self._whole_in_json)):
+    def _masked_json(self, body: bytes, kept: frozenset[str], free: frozenset[str]) -> bytes:
+        if not any(form in body for form in (*self._in_json, *self._only_alone_in_json)):
             return body
         from pydantic_core import from_json, to_json
 
         try:
-            return to_json(self._walked(from_json(body), kept))
+            return to_json(self._walked(from_json(body), kept, free))
         except ValueError:
             return body
 
@@ -135,22 +138,22 @@ class KnownSecrets:
         body = line.rstrip(b"\n")
         return self.masked_json(body) + line[len(body) :]
 
-    def _walked(self, value: Any, kept: frozenset[str], *, is_said: bool = False) -> Any:
+    def _walked(self, value: Any, kept: frozenset[str], free: frozenset[str], *, is_free: bool = False) -> Any:
         match value:
             case str():
-                return self.masked(value) if is_said else self._without(value)
+                return self.masked(value) if is_free else self._without(value)
             case dict():
-                return {name: self._below(name, inner, kept, is_said) for name, inner in value.items()}
+                return {name: self._below(name, inner, kept, free, is_free) for name, inner in value.items()}
             case list():
-                return [self._walked(inner, kept, is_said=is_said) for inner in value]
+                return [self._walked(inner, kept, free, is_free=is_free) for inner in value]
         return value
 
-    def _below(self, name: str, value: Any, kept: frozenset[str], is_said: bool) -> Any:
+    def _below(self, name: str, value: Any, kept: frozenset[str], free: frozenset[str], is_free: bool) -> Any:
         if name in kept:
             return value
         if kept:
             kept = _KEPT_OF_STATES if name == "state" else _KEPT
-        return self._walked(value, kept, is_said=is_said or name in _SAID)
+        return self._walked(value, kept, free, is_free=is_free or name in free)
 
 
 def is_found_within_text(value: str) -> bool:
