@@ -58,7 +58,7 @@ class Run(Row):
 
     @property
     def attempts(self) -> int:
-        """How often the run began anew: `run_count` has each resumption in its process, too."""
+        """How often the run started over: `run_count` has each resumption in its process, too."""
         return max(self.run_count - self.empirical_policy.get("resumes", 0), min(self.run_count, 1))
 
 

@@ -25,7 +25,7 @@ from runs.pages.selectors.timeline import (
     BEGINS_OR_GOES_ON,
     SummedTask,
     attempts_of,
-    beginnings,
+    starts_of_attempts,
     summed_tasks,
 )
 from runs.problems.selectors import PROBLEM_ID, ProblemOfRun, problem_of
@@ -159,7 +159,7 @@ def read_states(run: FlowRun) -> tuple[FlowRunState | None, list[datetime]]:
     state = newest[0] if newest and newest[0].seq == run.seq else None
     if len(newest) > ATTEMPTS_SHOWN:
         return state, attempts_of(run)
-    return state, beginnings((one.type, one.timestamp) for one in reversed(newest)) if run.attempts > 1 else []
+    return state, starts_of_attempts((one.type, one.timestamp) for one in reversed(newest)) if run.attempts > 1 else []
 
 
 def why_flow_run(*, run: FlowRun, state: FlowRunState | None, now: datetime) -> Why:

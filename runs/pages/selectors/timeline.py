@@ -123,10 +123,10 @@ def attempts_of(run: FlowRun) -> list[datetime]:
     if run.attempts < 2:
         return []
     states = FlowRunState.objects.filter(BEGINS_OR_GOES_ON, flow_run=run.pk).order_by("seq")
-    return beginnings(states.values_list("type", "timestamp")[:STATES_READ])[:ATTEMPTS_SHOWN]
+    return starts_of_attempts(states.values_list("type", "timestamp")[:STATES_READ])[:ATTEMPTS_SHOWN]
 
 
-def beginnings(states: Iterable[tuple[str, datetime]]) -> list[datetime]:
+def starts_of_attempts(states: Iterable[tuple[str, datetime]]) -> list[datetime]:
     """When attempts began, by the states that `BEGINS_OR_GOES_ON` selects, oldest first: a resumed attempt goes on."""
     found, before = [], ""
     for state_type, at in states:
