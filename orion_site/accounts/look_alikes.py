@@ -11,7 +11,9 @@ _DRAWN_AS_LATIN = str.maketrans("авекмнорстухѕіјԁԛԝѵһαβε�
 
 def seen_as(name: str) -> str:
     """A key that is the same for names that differ by case, width, or an alphabet with the same letters."""
-    return unicodedata.normalize("NFKC", name).casefold().translate(_DRAWN_AS_LATIN)
+    # NFKC makes other letters of some that are drawn as Latin ones, and those of others that are wide or joined.
+    narrow = unicodedata.normalize("NFKC", name.casefold().translate(_DRAWN_AS_LATIN))
+    return narrow.casefold().translate(_DRAWN_AS_LATIN)
 
 
 def look_alike(name: str, names: Iterable[str]) -> str | None:

@@ -25,7 +25,8 @@ from orchestration.errors import DomainError
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orion_site.accounts import throttling
 from orion_site.accounts.attempts import address_of
-from orion_site.accounts.errors import BadName, NameTaken
+from orion_site.accounts.errors import BadName, NameLooksAlike, NameTaken
+from orion_site.accounts.local_owner import OWNER_NAME
 from orion_site.accounts.models import Identity
 from orion_site.accounts.permissions import Action, requires
 from orion_site.accounts.role import Role
@@ -160,12 +161,25 @@ def _made(claims: Mapping[str, Any]) -> Identity:
         raise NotLetIn(reason=str(error)) from None
     try:
         user = create_user(name=name)
+    except NameLooksAlike as error:
+        raise NotLetIn(reason=_look_alike_words(name, str(error.details["taken"]), str(claims["sub"]))) from None
     except NameTaken:
         raise NotLetIn(
             reason=f"There is another user {name!r} here. Whoever runs this server can link the two: "
             f"orion user link {quote(name)} {quote(str(claims['sub']))}"
         ) from None
     return Identity.objects.create(user=user, issuer=settings.ORION_OIDC_ISSUER, subject=claims["sub"])
+
+
+def _look_alike_words(name: str, taken: str, subject: str) -> str:
+    there = f"Your name {name!r} looks like that of the user {taken!r} here."
+    other = f"make a user with another name for you, and link it: orion user link NAME {quote(subject)}"
+    if taken == OWNER_NAME:
+        return f"{there} Whoever runs this server can {other}"
+    return (
+        f"{there} Only if that user is you, whoever runs this server can link the two: "
+        f"orion user link {quote(taken)} {quote(subject)}\nOtherwise they can {other}"
+    )
 
 
 def _groups_in(claims: Mapping[str, Any]) -> Sequence[str] | None:

@@ -81,7 +81,7 @@ def create_user(
     if password is not None:
         refuse_bad_password(password, User(username=name))
     with write_transaction():
-        refuse_look_alike("a user", name, User.objects.values_list("username", flat=True))
+        refuse_look_alike("a user", name, [*User.objects.values_list("username", flat=True), OWNER_NAME])
         user = User.objects.create_user(name, password=password)
         user.groups.set([*map(group_named, groups), *map(group_of_role, roles)])
     return user
@@ -139,7 +139,7 @@ def create_group(*, name: str, roles: Iterable[str]) -> Group:
     refuse_bad_name(name)
     wanted = _read(roles)
     with write_transaction():
-        refuse_look_alike("a group", name, Group.objects.values_list("name", flat=True))
+        refuse_look_alike("a group", name, Group.objects.values_list("name", flat=True), meant=GROUP_OF_ROLE.values())
         group = Group.objects.create(name=name)
         _grant(group, wanted)
     return group
@@ -195,10 +195,14 @@ def refuse_bad_name(name: str) -> None:
         raise BadName(name=name[:100])
 
 
-def refuse_look_alike(what: str, name: str, names: Iterable[str]) -> None:
-    """Refuse a name that is there, or that a reader would take for one that is."""
-    if taken := look_alike(name, names):
-        raise NameTaken(what=what, name=taken) if taken == name else NameLooksAlike(what=what, name=name, taken=taken)
+def refuse_look_alike(what: str, name: str, names: Iterable[str], *, meant: Iterable[str] = ()) -> None:
+    """Refuse a name that is there, or that a reader would take for one that is or that is `meant` for another."""
+    there = {*names}
+    if name in there:
+        raise NameTaken(what=what, name=name)
+    others = sorted(there | {*meant} - {name})
+    if taken := look_alike(name, others):
+        raise NameLooksAlike(what=what, name=name, taken=taken)
 
 
 def refuse_bad_password(password: str, user: User) -> None:

@@ -9,7 +9,9 @@ import pytest
 from django.contrib.auth.models import Group, User
 
 from orion_site.accounts.errors import NameLooksAlike, NameTaken
-from orion_site.accounts.users import create_group, create_user
+from orion_site.accounts.local_owner import OWNER_NAME
+from orion_site.accounts.look_alikes import seen_as
+from orion_site.accounts.users import GROUP_OF_ROLE, create_group, create_user
 from tests.security.askers import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -42,3 +44,31 @@ def test_the_same_name_is_taken_and_another_one_is_not(make: Callable[[str], Any
 
     with pytest.raises(NameTaken, match="with the name 'eve' already"):
         make("eve")
+
+
+def test_groups_that_stand_for_roles_have_no_look_alikes_before_they_are_made():
+    for name in GROUP_OF_ROLE.values():
+        with pytest.raises(NameLooksAlike):
+            create_group(name=name.upper(), roles=["viewer"])
+
+    assert not Group.objects.exists()
+
+
+def test_the_local_owner_has_no_look_alike():
+    User.objects.filter(username=OWNER_NAME).delete()
+
+    with pytest.raises(NameLooksAlike):
+        create_user(name=OWNER_NAME.title(), password=PASSWORD)
+
+
+def test_the_name_itself_is_told_before_another_that_looks_alike():
+    User.objects.create_user("EVE")
+    User.objects.create_user("eve")
+
+    with pytest.raises(NameTaken, match="with the name 'eve' already"):
+        create_user(name="eve", password=PASSWORD)
+
+
+@pytest.mark.parametrize("letter", "\u03f2\u03f9\u0441\u0421\uff43")
+def test_letters_that_are_drawn_like_a_c_are_seen_as_one(letter: str):
+    assert seen_as(letter) == "c"

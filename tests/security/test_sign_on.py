@@ -142,6 +142,30 @@ def test_neither_name_nor_mail_links_a_stranger_to_a_user(configured: str, verif
     assert other.get("/runs").status_code == 403
 
 
+def test_whose_name_looks_like_that_of_a_user_is_told_so(configured: str):
+    users.create_user(name="ada.lovelace")
+    known_there(configured, "668", preferred_username="Ada.Lovelace")
+
+    _, answer = signed_on("668")
+
+    said = answer.content.decode()
+    assert answer.status_code == 403
+    assert "orion user link ada.lovelace 668" in said
+    assert "orion user link Ada.Lovelace" not in said
+    assert "There is another user" not in said
+    assert not Identity.objects.filter(user__username="ada.lovelace").exists()
+
+
+def test_whose_name_looks_like_that_of_the_local_owner_is_linked_to_nobody(configured: str):
+    known_there(configured, "669", preferred_username="Local-Owner")
+
+    _, answer = signed_on("669")
+
+    assert answer.status_code == 403
+    assert "looks like" in answer.content.decode()
+    assert "orion user link local-owner" not in answer.content.decode()
+
+
 def test_whoever_runs_the_server_links_a_subject_to_a_user(configured: str, settings: Any):
     settings.ORION_OIDC_GROUPS_CLAIM = ""
     known_there(configured, "1815", preferred_username="ada")
