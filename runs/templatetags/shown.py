@@ -125,9 +125,10 @@ def level_name(level: int) -> str:
 
 
 @register.simple_tag
-def titled(name: str | None) -> SafeString | str:
-    """The attribute with the whole name, where it is too long for its line."""
-    return format_html(' title="{}"', name) if name and len(name) > LONGEST_TITLE else ""
+def titled(*parts: object) -> SafeString | str:
+    """The attribute with the whole name, where it is too long for its line; `flow/name` for two parts."""
+    whole = "/".join(str(part) for part in parts if part)
+    return format_html(' title="{}"', whole) if len(whole) > LONGEST_TITLE else ""
 
 
 @register.filter

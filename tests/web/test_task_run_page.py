@@ -23,6 +23,15 @@ def test_a_task_run_that_is_not_there_is_not_found(browser: Client):
     assert browser.get(f"/task-runs/{uuid4()}").status_code == 404
 
 
+def test_a_flow_run_without_a_name_is_called_by_its_id(browser: Client):
+    task = make_task_run(flow_run=make_run(""))
+
+    page = browser.get(f"/task-runs/{task.id}")
+
+    assert page.status_code == 200
+    assert f">{task.flow_run_id}</a>" in page.content.decode()
+
+
 def test_only_its_own_lines_are_shown(browser: Client):
     task = make_task_run()
     add_lines(task.flow_run, "mine", task_run=task)
