@@ -260,3 +260,27 @@ def test_a_long_line_takes_no_long_time():
     for line in lines:
         names.prose(line)
         names.code(line)
+
+
+@pytest.mark.parametrize("value", ["test", "flow", "production"])
+def test_a_short_or_common_secret_leaves_code_names_and_results_alone(value: str):
+    names = SecretNames()
+    names.learn({"$DB_PASSWORD": value})
+    code = f'def {value}_x():\n    return "{value}"\n'
+    records = {"name": value, "task_key": f"{value}-1", "parameters": {value: [value, f"a {value}"]}}
+
+    masked = names.json(records)
+
+    assert names.code(code) == code
+    assert masked == {**records, "parameters": {value: ["[secret $DB_PASSWORD]", f"a {value}"]}}
+    assert names.found == {"$DB_PASSWORD"}
+    assert names.in_bytes(f'{{"of": "{value}"}}'.encode(), "json") is None
+    assert names.in_bytes(f'"{value}"'.encode(), "json") == "the secret $DB_PASSWORD"
+
+
+def test_a_rare_secret_is_found_within_code_and_results():
+    names = SecretNames()
+    names.learn({"$DB_PASSWORD": "hunter2"})
+
+    assert names.code('x = "my hunter2"') == 'x = "my [secret $DB_PASSWORD]"'
+    assert names.in_bytes(b'{"of": "my hunter2"}', "json") == "the secret $DB_PASSWORD"

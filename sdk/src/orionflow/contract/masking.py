@@ -30,7 +30,7 @@ _KEPT_OF_STATES = _KEPT | {"name", "data"}
 # Below these keys a text is free and may be a secret as a whole; elsewhere it is a name, a type or an id. What arrives
 # is computed with, except for its messages: a parameter that happens to be a common word must stay one.
 _FREE_WHEN_IT_ARRIVES = frozenset({"message"})
-_FREE_WHEN_SHOWN = _FREE_WHEN_IT_ARRIVES | {
+FREE_WHEN_SHOWN = _FREE_WHEN_IT_ARRIVES | {
     "parameters", "payload", "job_variables", "infra_overrides", "value", "values", "data", "inputs",
 }  # fmt: skip
 # Words of this field. Whoever has one of them as a password hides nothing by it, and every page would be full of masks.
@@ -121,7 +121,7 @@ class KnownSecrets:
 
     def masked_answer(self, body: bytes) -> bytes:
         """JSON for somebody to read: nothing is found by it, so that names, tags and keys are masked as well."""
-        return self._masked_json(body, frozenset(), _FREE_WHEN_SHOWN)
+        return self._masked_json(body, frozenset(), FREE_WHEN_SHOWN)
 
     def _masked_json(self, body: bytes, kept: frozenset[str], free: frozenset[str]) -> bytes:
         if not any(form in body for form in (*self._in_json, *self._only_alone_in_json)):

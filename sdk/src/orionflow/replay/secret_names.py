@@ -14,7 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orionflow.contract.credentials import KEY_BEGINS, LOCAL_TOKEN_BEGINS, RUN_TOKEN_BEGINS
-from orionflow.contract.masking import NAMES_A_SECRET, SHORTEST, known, secrets_in, spellings_of
+from orionflow.contract.masking import (
+    FREE_WHEN_SHOWN,
+    NAMES_A_SECRET,
+    SHORTEST,
+    SHORTEST_WITHIN,
+    is_found_within_text,
+    known,
+    secrets_in,
+    spellings_of,
+)
 
 if TYPE_CHECKING:
     from orionflow.cli.backend import Backend
@@ -36,10 +45,10 @@ _LOOKS: tuple[tuple[str, str], ...] = (
 _NAMED = r"(?i:pass(?:word|wd|phrase)|secret|token|credential|api[_-]?key|private[_-]?key|authorization|cookie)"
 _NAME = rf"\b[\w.-]{{0,40}}{_NAMED}[\w-]{{0,40}}[\"']?"
 # In the text of people: `password=hunter22`, `token: "…"`.
-_SAID = re.compile(rf"({_NAME}\s{{0,8}}[=:]\s{{0,8}})([\"']?)([^\s\"',;&)}}\]]{{{SHORTEST},}})")
+_SAID = re.compile(rf"({_NAME}\s{{0,8}}[=:]\s{{0,8}})([\"']?)([^\s\"',;&)}}\]]{{{SHORTEST_WITHIN},}})")
 # In code only a literal is one: what a name is set to otherwise is code.
 _TYPE = r"(?::[ \t]{0,8}\w{1,40}[ \t]{0,8})?"
-_WRITTEN = re.compile(rf"({_NAME}\]?[ \t]{{0,8}}{_TYPE}[=:][ \t]{{0,8}})([\"'])([^\"'\n]{{{SHORTEST},}})\2")
+_WRITTEN = re.compile(rf"({_NAME}\]?[ \t]{{0,8}}{_TYPE}[=:][ \t]{{0,8}})([\"'])([^\"'\n]{{{SHORTEST_WITHIN},}})\2")
 # The literals and comments of a line: the rest of it is code, in which a name is set to other names.
 _LITERAL = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|#[^\n]*")
 # So much of a compressed result is looked through.
@@ -51,6 +60,8 @@ class SecretNames:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
+        # Short and common values: replaced only where a text is nothing else.
+        self._whole: dict[str, str] = {}
         self._spelled: list[tuple[str, str]] = []
         self._looks = [(f"[{what}]", re.compile(look)) for what, look in _LOOKS]
         self._bytes = [(what, re.compile(look.encode())) for what, look in _LOOKS]
@@ -59,9 +70,11 @@ class SecretNames:
     def learn(self, values: Mapping[str, str]) -> None:
         """Know these values by their names."""
         for name, value in values.items():
-            if len(value.strip()) >= SHORTEST:
+            if is_found_within_text(value.strip()):
                 for one in spellings_of(value):
                     self._names.setdefault(one, name)
+            elif len(value.strip()) >= SHORTEST:
+                self._whole.setdefault(value.strip(), name)
         # The longest first: a part of a secret may be one as well.
         self._spelled = sorted(self._names.items(), key=lambda pair: (-len(pair[0]), pair[0]))
 
@@ -71,7 +84,7 @@ class SecretNames:
             if value in text:
                 text = text.replace(value, f"[secret {name}]")
                 self.found.add(name)
-        text = known.masked(text)
+        text = known.masked_value(text)
         for name, look in self._looks:
             text = look.sub(name, text)
         return text
@@ -80,30 +93,40 @@ class SecretNames:
         """The text of a message or a log line, in which a secret may also be one by what stands before it."""
         return _SAID.sub(lambda one: f"{one[1]}{one[2]}{_kept(one[3])}", self.text(text))
 
+    def said(self, text: str) -> str:
+        """A text that somebody said, which may be nothing but a secret that is too common to look for within text."""
+        if name := self._whole.get(text.strip()):
+            self.found.add(name)
+            return f"[secret {name}]"
+        return known.masked(self.prose(text))
+
     def code(self, text: str) -> str:
         """The text of a file of code, without the literals that names of secrets are set to, also within texts."""
         named = _WRITTEN.sub(lambda one: f"{one[1]}{one[2]}{_kept(one[3])}{one[2]}", self.text(text))
         return _LITERAL.sub(lambda one: self.prose(one[0]), named)
 
-    def json(self, value: Any, name: str = "") -> Any:
+    def json(self, value: Any, name: str = "", *, is_said: bool = False) -> Any:
         """JSON with names where secrets were; the value of a field that is named like a secret is one."""
         is_secret = bool(name and NAMES_A_SECRET.search(name))
+        # What a reference says is looked up.
+        is_reference = isinstance(value, dict) and value.get("type") == "reference"
+        is_said = is_said or (name in FREE_WHEN_SHOWN and not is_reference)
         match value:
             case str():
                 if is_secret and len(value) >= 1:
                     return f"[secret {name}]"
-                return self.prose(value)
+                return self.said(value) if is_said else self.prose(value)
             case bool() | None:
                 return value
             case int() | float() if is_secret and abs(value) >= 10_000:
                 return f"[secret {name}]"
             case dict():
                 return {
-                    self.text(str(key)): self.json(inner, name if is_secret else str(key))
+                    self.text(str(key)): self.json(inner, name if is_secret else str(key), is_said=is_said)
                     for key, inner in value.items()
                 }
             case list():
-                return [self.json(inner, name if is_secret else "") for inner in value]
+                return [self.json(inner, name if is_secret else "", is_said=is_said) for inner in value]
         return value
 
     def in_bytes(self, content: bytes, serializer: str) -> str | None:
@@ -116,6 +139,8 @@ class SecretNames:
         for value, name in self._spelled:
             if value.encode("utf-8", "replace") in content:
                 return f"the secret {name}"
+        if name := self._whole.get(content.decode("utf-8", "replace").strip("\"' \r\n\t")):
+            return f"the secret {name}"
         if known and known.masked_bytes(content) != content:
             return "a secret"
         return next((f"a {what}" for what, look in self._bytes if look.search(content)), None) or _named_in(content)
