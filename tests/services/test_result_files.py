@@ -98,6 +98,28 @@ def test_a_run_takes_no_result_of_another_run_along(folder: Path, django_capture
     assert (of_another.exists(), own.exists()) == (True, False)
 
 
+@pytest.mark.parametrize("says", ["its state is named Cached", "its result names who stored it"])
+def test_a_cached_run_takes_no_result_along_that_an_earlier_version_stored(
+    folder: Path, django_capture_on_commit_callbacks: Any, says: str
+):
+    run = ended()
+    cached, first = ended(run), make_task_run("COMPLETED", now=NOON)
+    shared, own = with_result(cached, folder), ended(run)
+    file = with_result(own, folder)
+    for one, owner in ((cached, first), (own, own)):
+        state = TaskRunState.objects.get(pk=one.state_id)
+        if says == "its result names who stored it":
+            state.data["cache"] = {"task_run_id": str(owner.pk), "inputs": {}}
+        elif one is cached:
+            state.name = "Cached"
+        state.save(update_fields=["data", "name"])
+
+    purged(django_capture_on_commit_callbacks)
+
+    assert not TaskRun.objects.filter(flow_run=run.pk).exists()
+    assert (shared.exists(), file.exists()) == (True, False)
+
+
 @pytest.mark.parametrize("key", ["chosen.json", "../outside", "a/../../outside", "0" * 31, f"../{'0' * 32}", "A" * 32])
 def test_keys_that_are_not_ours_are_left_alone(folder: Path, django_capture_on_commit_callbacks: Any, key: str):
     file = with_result(ended(), folder, key)

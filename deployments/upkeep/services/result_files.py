@@ -25,6 +25,9 @@ from orionflow.contract.result_keys import is_key_of
 from runs.models import CacheEntry, FlowRunState, TaskRunState
 from runs.results.core import reference_in
 
+# The name of a state that took the result of another run, or of an earlier attempt.
+CACHED = "Cached"
+
 
 def remove_results_of_task_runs(ids: Sequence[UUID]) -> None:
     """Call it in the transaction that deletes these runs; files go when that is committed."""
@@ -39,8 +42,12 @@ def remove_results_of_flow_runs(ids: Sequence[UUID]) -> None:
 def _remove(states: Any, owner: str, cached_elsewhere: Sequence[UUID] = ()) -> None:
     if not any(folder.is_dir() for folder in settings.ORION_RESULTS_FOLDERS):
         return
-    rows = states.filter(type="COMPLETED", data__type="reference").values_list(owner, "data", "details__cache_key")
-    found = [(path, key) for run_id, data, key in rows if (path := _file_of(data, run_id)) is not None]
+    rows = states.filter(type="COMPLETED", data__type="reference").values_list(
+        owner, "data", "details__cache_key", "name"
+    )
+    found = [
+        (path, key) for run_id, data, key, name in rows if (path := _file_of(data, run_id, state_name=name)) is not None
+    ]
     given = _given_out({key for _, key in found if isinstance(key, str)}, cached_elsewhere)
     if doomed := [path for path, key in found if not isinstance(key, str) or indexed_key(key) not in given]:
         transaction.on_commit(partial(_unlink, doomed))
@@ -55,9 +62,11 @@ def _given_out(keys: Iterable[str], deleted: Sequence[UUID]) -> set[str]:
     return set(entries.values_list("cache_key", flat=True))
 
 
-def _file_of(data: object, run_id: UUID) -> Path | None:
+def _file_of(data: object, run_id: UUID, *, state_name: str) -> Path | None:
     found = reference_in(data)
-    if found is None or not is_key_of(found.storage_key, run_id) or not (found.storage or "").startswith("file://"):
+    if found is None or not (found.storage or "").startswith("file://"):
+        return None
+    if not is_key_of(found.storage_key, run_id, stored_by=_stored_by(data, state_name)):
         return None
     try:
         folder = Path(os.path.normpath(unquote(urlsplit(found.storage or "").path)))
@@ -65,6 +74,14 @@ def _file_of(data: object, run_id: UUID) -> Path | None:
         return None
     known = any(folder.is_relative_to(one) for one in settings.ORION_RESULTS_FOLDERS)
     return folder / found.storage_key if known else None
+
+
+def _stored_by(data: object, state_name: str) -> str | None:
+    """Who stored a result as the state says it: its own id, "another" or None where it says nothing."""
+    match data:
+        case {"cache": {"task_run_id": str(task_run_id)}}:
+            return task_run_id
+    return "another" if state_name == CACHED else None
 
 
 def _unlink(paths: Sequence[Path]) -> None:
