@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -96,8 +97,10 @@ def checked_persist(said: Any) -> bool | None:
 
 def checked_storage(storage: Any) -> Any:
     """A name, a folder, or an object that stores; a class is none yet."""
-    if storage is None or isinstance(storage, str | os.PathLike):
+    if storage is None or isinstance(storage, str | Path):
         return storage
+    if isinstance(storage, os.PathLike):
+        return Path(os.fsdecode(storage))
     if isinstance(storage, type) or not (hasattr(storage, "write") and hasattr(storage, "read")):
         raise UsageError(
             f"result_storage={storage!r} stores nothing; give the name of a location, a folder, or an object with "
@@ -107,13 +110,10 @@ def checked_storage(storage: Any) -> Any:
 
 
 def checked_serializer(serializer: Any) -> Any:
-    """A name that is known, or an object that serializes; a class is none yet."""
-    if isinstance(serializer, str):
-        # Whoever names none need not load them.
-        from orionflow.serializers import serializer_of
-
-        serializer_of(serializer)
-    elif serializer is not None and (isinstance(serializer, type) or not hasattr(serializer, "dumps")):
+    """A name, which may be registered later, or an object that serializes; a class is none yet."""
+    if serializer is None or isinstance(serializer, str):
+        return serializer
+    if isinstance(serializer, type) or not hasattr(serializer, "dumps"):
         raise UsageError(
             f"result_serializer={serializer!r} serializes nothing; give a name such as 'json', or an object with dumps "
             "and loads."
