@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -359,6 +360,43 @@ def test_a_data_frame_is_the_same_however_its_columns_lie_in_memory():
         *(frame.assign(b=0.0), frame.assign(kind=frame["kind"].cat.as_ordered()), frame.rename(columns={"b": "c"})),
     ]
     assert len({before, *map(hash_of, others)}) == 1 + len(others)
+
+
+@pytest.mark.parametrize("kind", ["float64", "int32", "bool", "datetime64[ns]", object])
+def test_a_data_frame_of_one_type_is_digested_at_once(kind: Any):
+    pandas = pytest.importorskip("pandas")
+    numpy = pytest.importorskip("numpy")
+    table = (numpy.arange(400) % 7).reshape(2, 200).astype(kind)
+    frame = pandas.DataFrame(table)
+    in_pieces = pandas.concat([pandas.DataFrame(table[:, n : n + 1]) for n in range(200)], axis=1)
+    in_pieces.columns = frame.columns
+    before = hash_of(in_pieces)
+
+    in_pieces.describe()
+    in_pieces.to_numpy()
+
+    by_rows, by_columns = numpy.ascontiguousarray(table), numpy.asfortranarray(table)
+    same = [in_pieces, frame.copy(), in_pieces.copy(), pandas.DataFrame(by_rows), pandas.DataFrame(by_columns)]
+    assert {before} == {hash_of(one) for one in [frame, *same]}
+    others = [frame.T, frame[::-1], frame.astype(str), pandas.DataFrame(table.reshape(4, 100)), frame.iloc[:, ::-1]]
+    assert len({before, *map(hash_of, others)}) == 1 + len(others)
+    assert calls_during(lambda: hash_of(frame)) < 200
+
+
+def calls_during(work: Callable[[], Any]) -> int:
+    """How many functions of Python are called."""
+    calls = 0
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
 
 
 def test_a_lock_among_the_fields_of_an_object_says_nothing_about_it():

@@ -120,10 +120,30 @@ def frame_parts(frame: Any) -> list[Any]:
     How pandas puts columns together in memory is no part of it: that differs by how the frame was made, and changes
     while somebody only reads it.
     """
+    values = _values_of_one_type(frame)
+    if values is None:
+        values = _columns(frame)
+    return [frame.index, frame.columns, values, frame.attrs, frame.flags.allows_duplicate_labels]
+
+
+def _values_of_one_type(frame: Any) -> Any:
+    """The values of all columns in one array, or in one list if they are objects: a frame may have many columns."""
+    numpy = sys.modules["numpy"]
+    kinds = set(frame.dtypes)
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if not isinstance(kind, numpy.dtype):
+        return None
+    values = frame.to_numpy()
+    if values.dtype != kind:
+        return None
+    # The pickle of an array of objects says in which order they lie in memory.
+    return [values.shape, values.ravel().tolist()] if kind.hasobject else values
+
+
+def _columns(frame: Any) -> list[Any]:
     numpy = sys.modules["numpy"]
     columns = [frame.iloc[:, number] for number in range(frame.shape[1])]
-    arrays = [one.to_numpy() if isinstance(one.dtype, numpy.dtype) else one.array for one in columns]
-    return [frame.index, frame.columns, arrays, frame.attrs, frame.flags.allows_duplicate_labels]
+    return [one.to_numpy() if isinstance(one.dtype, numpy.dtype) else one.array for one in columns]
 
 
 def module_of(kind: Any) -> str:
