@@ -155,3 +155,29 @@ def test_what_was_gathered_outlives_an_outage_in_a_file(
     assert server.order[-4:] == ids_of([*later, last])
     assert [one for one in server.order if one in ids_of([a, *rest_of_a])] == ids_of([a, *rest_of_a])
     assert spool_files(home) == []
+
+
+def test_an_answer_that_comes_after_its_steps_were_left_to_another_process_settles_nothing_else(home: Path):
+    server, released = ScriptedServer(), threading.Event()
+    config = quick_settings(reporting_interval_ms=1)
+    reporter = Reporter(OrionClient(server.url, settings=config), settings=config)
+    server.fault_of = lambda seen: released.wait(60) and None
+    creation, *rest = task_run("RUNNING", "COMPLETED")
+    reporter.stream(step())
+    wait_for(lambda: server.requests)
+    stream_all(reporter, [creation, *rest])
+
+    reporter.close(timeout=0.05)
+    left = reporter.waiting
+    later = [step(), step()]
+    stream_all(reporter, later)
+    released.set()
+    reporter.drain(timeout=30)
+
+    try:
+        assert (left, reporter.waiting) == (0, 0)
+        assert server.order[-2:] == ids_of(later)
+        assert len(spool_files(home)) == 1
+    finally:
+        reporter.close()
+        server.stop()

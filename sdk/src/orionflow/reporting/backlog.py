@@ -69,6 +69,8 @@ class Head:
     items: Sequence[Item]
     numbers: Sequence[int]
     lines: list[bytes] | None = None
+    # How often the backlog had been left to another process.
+    abandoned: int = 0
 
 
 class Backlog:
@@ -89,6 +91,7 @@ class Backlog:
         self.settled = 0
         # How many items wait.
         self.waiting = 0
+        self._abandoned = 0
 
     @property
     def is_full(self) -> bool:
@@ -187,7 +190,7 @@ class Backlog:
         items = batch_of([read_spool_line(line) for line in lines])
         counts = islice(chain(self._numbers_in_file, repeat(1)), len(items))
         numbers = [self.settled + count for count in accumulate(counts)]
-        return Head(items, numbers, lines[: len(items)])
+        return Head(items, numbers, lines[: len(items)], self._abandoned)
 
     def _head_of_memory(self, count: int) -> Head:
         items: list[Item] = []
@@ -200,17 +203,22 @@ class Backlog:
             numbers += repeat(number, len(together))
             if isinstance(one, Transition):
                 self._gathering.pop(one.task_run_id, None)
-        return Head(items, numbers)
+        return Head(items, numbers, abandoned=self._abandoned)
 
     def settle(self, head: Head) -> None:
-        """The items of this head are acknowledged. Between its taking and now they may have moved to a file."""
+        """The items of this head are acknowledged. Between its taking and now they may have moved to a file.
+
+        Where they were left to another process meanwhile, they do not count here any more.
+        """
+        if head.abandoned != self._abandoned:
+            return
         if self._memory:
             for _ in range(head.numbers[-1] - self.settled):
                 self._memory.popleft()
         elif self._spool is not None:
             self._settle_in_file(self._spool, head)
-        self.settled = head.numbers[-1]
-        self.waiting -= len(head.items)
+        self.settled = max(self.settled, head.numbers[-1])
+        self.waiting = max(self.waiting - len(head.items), 0)
 
     def _settle_in_file(self, spool: SpoolFile, head: Head) -> None:
         spool.settle(head.lines or spool.head(len(head.items)))
@@ -226,7 +234,8 @@ class Backlog:
         self._behind.clear()
         self._gathering.clear()
         self._numbers_in_file.clear()
-        self.settled, self.waiting = self.added, 0
+        self.settled, self.waiting = max(self.settled, self.added), 0
+        self._abandoned += 1
         if self._spool is not None:
             self._spool.close()
             self._spool = None

@@ -148,16 +148,19 @@ class Sender:
         if not self._role.acquire(blocking=False):
             return
         try:
-            while not self.is_settled(goal, logs_goal) and not self._outage.is_on:
-                self._send_batch()
+            while not self.is_settled(goal, logs_goal) and not self._outage.is_on and self._send_batch():
+                pass
         finally:
             self._role.release()
 
     def is_settled(self, goal: int, logs_goal: int) -> bool:
         return self.backlog.settled >= goal and self.logs.settled >= logs_goal
 
-    def _send_batch(self) -> None:
-        """Deliver the oldest transitions, then the oldest log lines. The caller has the role of the sender."""
+    def _send_batch(self) -> bool:
+        """Deliver the oldest transitions, then the oldest log lines; returns whether there were any.
+
+        The caller has the role of the sender.
+        """
         with self.lock:
             head = self.backlog.head(self._pace.batch_size)
             lines = self.logs.head(self._pace.batch_size)
@@ -174,6 +177,7 @@ class Sender:
         except Exception as error:
             logger.exception("Reporting broke")
             self._note_failure(ServerFailed(f"Reporting broke: {type(error).__name__}: {error}"))
+        return bool(head.items or lines)
 
     def _settle(self, head: Head, answers: list[Answer]) -> None:
         with self.lock:
