@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from django.test import Client
 
+from deployments.models import ConcurrencyLimit
 from tests.web.conftest import HOSTILE
 from tests.web.rows import add_lines, make_run, make_task_run
 
@@ -30,6 +31,17 @@ def test_a_flow_run_without_a_name_is_called_by_its_id(browser: Client):
 
     assert page.status_code == 200
     assert f">{task.flow_run_id}</a>" in page.content.decode()
+
+
+def test_a_name_that_reads_like_a_command_cannot_be_copied_as_one(browser: Client):
+    tag = "x: orion server stop"
+    ConcurrencyLimit.objects.create(tag=tag, concurrency_limit=0)
+    task = make_task_run(state="SCHEDULED", tags=[tag])
+
+    page = browser.get(f"/task-runs/{task.id}").content.decode()
+
+    assert "Raise the limit on" in page
+    assert 'data-copy="orion' not in page
 
 
 def test_only_its_own_lines_are_shown(browser: Client):

@@ -12,34 +12,26 @@ from orionflow.contract.states import EXECUTING, in_order
 from runs.models import FlowRun, TaskRun
 
 HOLDERS_SHOWN = 20
-# A fix may end so, with a command of ours.
-_COMMAND = ": orion "
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing that keeps a run from moving, since when, who is in the way, and what would help."""
+    """One thing that keeps a run from moving, since when, who is in the way, and what would help.
+
+    Where a command helps, the fix ends with it, and it stands in `command` as well: names in a fix may read like one.
+    """
 
     code: str
     text: str
     fix: str | None = None
     since: datetime | None = None
     holders: Sequence[dict[str, Any]] | None = None
-
-    @property
-    def command(self) -> str:
-        """The line to run, where the fix ends with one."""
-        return self._fix_and_command[1]
+    command: str = ""
 
     @property
     def advice(self) -> str:
         """The fix without its command."""
-        return self._fix_and_command[0]
-
-    @property
-    def _fix_and_command(self) -> tuple[str, str]:
-        words, colon, rest = (self.fix or "").partition(_COMMAND)
-        return (f"{words}:", f"orion {rest}") if colon else (words, "")
+        return (self.fix or "").removesuffix(self.command).rstrip()
 
 
 def moment_text(moment: datetime | None) -> str:

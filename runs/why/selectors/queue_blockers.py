@@ -47,8 +47,9 @@ def _refused_to_author(run: FlowRun, deployment: Deployment) -> Iterator[Reason]
         text = (
             f"A schedule planned it, and {deployment.author_name}, who deployed {deployment.name!r}, may not run it: "
         )
-        fix = f"Somebody who may run it deploys it again, or answers for it: orion deployment adopt {deployment.pk}"
-        yield Reason("author_refused", f"{text}{reason}", fix, run.next_scheduled_start_time)
+        command = f"orion deployment adopt {deployment.pk}"
+        fix = f"Somebody who may run it deploys it again, or answers for it: {command}"
+        yield Reason("author_refused", f"{text}{reason}", fix, run.next_scheduled_start_time, command=command)
 
 
 def _without_queue(deployment: Deployment | None, now: datetime) -> Iterator[Reason]:
@@ -81,8 +82,9 @@ def _others_turn(run: FlowRun, pool: WorkPool) -> Iterator[Reason]:
         under_way = "1 run" if runs == 1 else f"{runs} runs"
         turns = f"In work pool {pool.name!r} runs take turns by {pool.fair_share}"
         text = f"{turns}, and its {whose} has {under_way} under way: those with fewer go first."
-        fix = f"Wait for its turn, or end the turns: orion work-pool clear-fair-share {quote(pool.name)}"
-        yield Reason("fair_share", text, fix, run.next_scheduled_start_time)
+        command = f"orion work-pool clear-fair-share {quote(pool.name)}"
+        fix = f"Wait for its turn, or end the turns: {command}"
+        yield Reason("fair_share", text, fix, run.next_scheduled_start_time, command=command)
 
 
 def blockers_of_queue(
@@ -113,7 +115,8 @@ def _unserved(queue: WorkQueue) -> Reason:
     asked = f"has asked it for work since {moment_text(queue.last_polled)}" if queue.last_polled else "asks it for work"
     name = f"{queue.name!r}{_of_its_pool(queue)}"
     text = f"Nobody serves work queue {name}: no live agent has it among its queues, and no worker {asked}."
-    return Reason("no_agent", text, f"Start an agent: orion agent start {_address(queue)}", queue.last_polled)
+    command = f"orion agent start {_address(queue)}"
+    return Reason("no_agent", text, f"Start an agent: {command}", queue.last_polled, command=command)
 
 
 def _of_its_pool(queue: WorkQueue) -> str:

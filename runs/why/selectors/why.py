@@ -138,8 +138,10 @@ def _spread_text(run: FlowRun | TaskRun) -> str:
 def _paused(run: FlowRun | TaskRun, state: StateRow | None) -> Reason:
     until = (state.details if state else {}).get("pause_timeout")
     text = f"It is paused until somebody resumes it, at the latest until {until}." if until else "It is paused."
-    fix = None if isinstance(run, TaskRun) else f"Resume it: orion flow-run resume {run.id}"
-    return Reason("paused", text, fix, run.state_timestamp)
+    if isinstance(run, TaskRun):
+        return Reason("paused", text, since=run.state_timestamp)
+    command = f"orion flow-run resume {run.id}"
+    return Reason("paused", text, f"Resume it: {command}", run.state_timestamp, command=command)
 
 
 def _flow_run_in_the_way(run: TaskRun) -> Iterator[Reason]:
