@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
@@ -14,7 +13,7 @@ from django.urls import path, reverse
 from django.utils.functional import SimpleLazyObject
 
 from orion_site.accounts.local_owner import anybody_can_sign_in, local_owner
-from orion_site.accounts.permissions import LOCAL_OWNER, Action, DenyUndeclared, actor_of, answer_to, may
+from orion_site.accounts.permissions import LOCAL_OWNER, Action, DenyUndeclared, RoleRefused, actor_of, answer_to, may
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -49,7 +48,7 @@ class OrionAdminSite(AdminSite):
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """People sign in on the page of everybody. Without anybody who could, say how the admin is reached."""
         if request.user.is_authenticated and not self.has_permission(request):
-            raise PermissionDenied(DenyUndeclared.message)
+            raise RoleRefused(DenyUndeclared.message)
         if anybody_can_sign_in():
             return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
         return render(request, "admin/closed.html", {"port": request.META.get("SERVER_PORT")}, status=403)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.urls import include, path
 from django.views.defaults import page_not_found, server_error
 
@@ -11,6 +12,7 @@ from orion_site.accounts import single_sign_on
 from orion_site.accounts.entering import enter
 from orion_site.accounts.pages import keys
 from orion_site.accounts.pages import users as accounts
+from orion_site.accounts.permissions import RoleRefused
 from orion_site.accounts.sign_in import sign_in, sign_out
 from orion_site.audit.pages import audit
 from orion_site.help.pages import help_index, help_page
@@ -63,6 +65,12 @@ urlpatterns = [
     path("", include("deployments.pages.urls")),
     path("", include("events.pages.urls")),
 ]
+
+
+def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Promise a role only where one helps; the admin's own pages refuse without a word."""
+    context = {"exception": str(exception), "is_about_roles": isinstance(exception, RoleRefused) or not str(exception)}
+    return render(request, "403.html", context, status=403)
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:

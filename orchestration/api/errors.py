@@ -105,7 +105,7 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response:
         case Http404():
             return Response({"detail": "Not Found"}, status=404)
         case PermissionDenied():
-            return Response({"detail": str(error) or "This operation is not allowed to you."}, status=403)
+            return Response({"detail": str(error) or "You are not allowed to do this."}, status=403)
         case APIException():
             return _drf_error(error)
         case DatabaseError() | InterfaceError():

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.apps import apps
-from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.db.models import BooleanField, Model, QuerySet
@@ -40,7 +39,7 @@ from orchestration.sight import (
     shared_tables,
 )
 from orchestration.tables import dialect, fetch
-from orion_site.accounts.permissions import Action, Actor, answer_to, may, may_in_part, who_asks
+from orion_site.accounts.permissions import Action, Actor, RoleRefused, answer_to, may, may_in_part, who_asks
 
 Row = TypeVar("Row", bound=Model)
 # What no role is needed for.
@@ -214,7 +213,7 @@ def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sig
     """Whether an actor with rights on named objects may do one of these actions, and from here on what is seen.
 
     Reading needs no more. Whatever changes something must name an object in its address, unless it finds by reading
-    what it changes (`by_sight`). Raises Http404 for an object that is not seen, and PermissionDenied for one that is.
+    what it changes (`by_sight`). Raises Http404 for an object that is not seen, and RoleRefused for one that is.
     """
     actor = who_asks()
     assert actor is not None
@@ -231,13 +230,13 @@ def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sig
         return False
     is_reading = all(action.is_reading for action in actions if action is not None)
     if not is_reading and table_of(request) in shared_tables:
-        raise PermissionDenied(ON_NO_OBJECT)
+        raise RoleRefused(ON_NO_OBJECT)
     is_named = _is_in_sight(request, sight)
     if is_named is False:
-        raise PermissionDenied(ON_OTHERS) if _is_in_sight(request, sight_of(actor, Action.READ_RUNS)) else Http404
+        raise RoleRefused(ON_OTHERS) if _is_in_sight(request, sight_of(actor, Action.READ_RUNS)) else Http404
     if is_reading or is_named or by_sight:
         return True
-    raise PermissionDenied(ON_NO_OBJECT)
+    raise RoleRefused(ON_NO_OBJECT)
 
 
 def is_in_sight_of(request: HttpRequest | Request, *actions: Action | None) -> bool:

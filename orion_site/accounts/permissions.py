@@ -231,10 +231,14 @@ WITHOUT_CREDENTIALS = (
 )
 
 
+class RoleRefused(PermissionDenied):
+    """Somebody's role does not allow it; another one would."""
+
+
 class DenyUndeclared(BasePermission):
     """Allow a request of the API if its user may do what the operation declares; deny what declares nothing."""
 
-    message = "This operation is not allowed to you."
+    message = "You are not allowed to do this."
 
     def has_permission(self, request: Request, view: Any) -> bool:
         answer_to(request.user)
@@ -332,7 +336,7 @@ def requires(
             else:
                 is_allowed = may(actor, action)
             if not is_allowed:
-                raise Unrecognised(WITHOUT_CREDENTIALS) if actor is None else PermissionDenied(DenyUndeclared.message)
+                raise Unrecognised(WITHOUT_CREDENTIALS) if actor is None else RoleRefused(DenyUndeclared.message)
             return view(request, *args, **kwargs)
 
         guarded.action_required = action  # type: ignore[attr-defined]

@@ -106,9 +106,13 @@ def _line(entry: Entry) -> Line:
 
 
 def operation_words(operation: str) -> str:
-    """An operation in words: those of the API are named as classes are, those of pages as their addresses."""
-    name = operation.rpartition(":")[2] if " " not in operation else operation
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("-", " ").capitalize()
+    """An operation in words: those of the API are named as classes are, those of pages as their addresses.
+
+    Those of the admin may have a command after the address: `admin:runs_flowrun_changelist cancel`.
+    """
+    address, space, command = operation.partition(" ")
+    name = f"{address.rpartition(':')[2]}{space}{command}"
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-_]", " ", name).capitalize()
 
 
 def _read(text: str) -> dict[str, Any]:

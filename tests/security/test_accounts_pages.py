@@ -167,6 +167,16 @@ def test_groups_are_made_changed_and_deleted(admin: Asker):
     assert not Group.objects.filter(name="night-shift").exists()
 
 
+def test_where_no_role_helps_none_is_promised(browser: Client, bob: Asker):
+    own = browser.get("/settings/password")
+    others = bob.get("/settings/users")
+
+    promise = "Whoever administers this server can give you a role for it."
+    assert (own.status_code, others.status_code) == (403, 403)
+    assert promise not in own.content.decode()
+    assert promise in others.content.decode()
+
+
 def test_one_changes_ones_own_password_and_stays_signed_in_here_alone(bob: Asker):
     elsewhere = signed_in("bob")
     new = "another otter, far away"

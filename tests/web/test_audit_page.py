@@ -171,6 +171,8 @@ def test_hostile_values_are_only_text(browser: Client):
         ("runs:set-state", "Set state"),
         ("UpdateDeployment", "Update deployment"),
         ("orion user create", "Orion user create"),
+        ("admin:deployments_variable_add", "Deployments variable add"),
+        ("admin:runs_flowrun_changelist cancel", "Runs flowrun changelist cancel"),
     ],
 )
 def test_operations_are_said_in_words(operation: str, words: str):
@@ -197,7 +199,7 @@ def test_who_may_not_read_it_sees_neither_page_nor_links(browser: Client, act_as
     refused = browser.get("/audit")
 
     assert refused.status_code == 403
-    assert "This operation is not allowed to you." in refused.content.decode()
+    assert "You are not allowed to do this." in refused.content.decode()
     assert "Whoever administers this server can give you a role for it." in refused.content.decode()
     assert "History of changes" not in page
     assert not Entry.objects.exists()
