@@ -26,7 +26,10 @@ _KINDS = {*_PAGES, "prefect.work-pool", "orion.setting"}
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """One resource of an event: its id, kind, name and role, the address of its page, and all its labels."""
+    """One resource of an event: its id, kind, name and role, the address of its page, and all its labels.
+
+    `is_nameless`: its name is the beginning of its id.
+    """
 
     id: str
     kind: str
@@ -34,6 +37,7 @@ class Named:
     role: str
     address: str
     labels: Mapping[str, str]
+    is_nameless: bool
 
 
 def named(resources: Iterable[Mapping[str, str]]) -> list[Named]:
@@ -46,9 +50,10 @@ def named(resources: Iterable[Mapping[str, str]]) -> list[Named]:
 
 def _named(labels: Mapping[str, str], names: Mapping[str, str]) -> Named:
     resource_id = str(labels.get(RESOURCE_ID, ""))
-    name = str(labels.get(NAME) or names.get(resource_id) or _short(resource_id))
+    name = str(labels.get(NAME) or names.get(resource_id) or "")
     role = str(labels.get(RESOURCE_ROLE, ""))
-    return Named(resource_id, kind_of(resource_id), name, role, address_of(resource_id), labels)
+    shown = name or _short(resource_id)
+    return Named(resource_id, kind_of(resource_id), shown, role, address_of(resource_id), labels, is_nameless=not name)
 
 
 def kind_of(resource_id: str) -> str:
@@ -58,7 +63,7 @@ def kind_of(resource_id: str) -> str:
 
 
 def _short(resource_id: str) -> str:
-    """Of an object of ours without a name, the begin of its id: the kind stands beside it."""
+    """Of an object of ours without a name, the beginning of its id: the kind stands beside it."""
     kind, row_id = object_of(resource_id)
     return str(row_id)[:8] if row_id and kind in _KINDS else resource_id
 

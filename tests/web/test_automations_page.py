@@ -65,6 +65,18 @@ def test_an_automation_names_what_it_acts_on_and_for_what_it_acted(browser: Clie
     assert f'flow run <a href="/runs/{run.pk}">brave-otter</a>' in page
 
 
+def test_what_is_gone_is_named_by_kind_and_id(browser: Client):
+    gone, automation = uuid4(), make_automation()
+    actions = [{"type": "pause-work-queue", "source": "selected", "work_queue_id": id} for id in (str(gone), "no-id")]
+    Automation.objects.update(actions=actions)
+
+    page = browser.get(f"/automations/{automation.pk}").content.decode()
+
+    assert f'>{str(gone)[:8]}</a> <span class="muted">work queue</span>' in page
+    assert "prefect.work-queue.no-id" in page
+    assert 'href=""' not in page
+
+
 def test_automations_are_listed_in_words_with_what_they_did(browser: Client):
     automation = make_automation("too many orders")
     make_firing(automation)
