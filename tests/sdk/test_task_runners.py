@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
+import resource
+import signal
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -350,3 +356,109 @@ def test_async_task_alone_runs_in_a_process():
         return await pid_of_coroutine.submit().result()
 
     assert asyncio.run(elsewhere()) != os.getpid()
+
+
+def pid_after_a_while(x: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+async def pid_of_coroutine_after_a_while(x: int) -> int:
+    await asyncio.sleep(0.05)
+    return os.getpid()
+
+
+def test_there_are_never_more_processes_than_workers_whoever_asks():
+    @flow(task_runner=ProcessTaskRunner(2, "forkserver"))
+    async def outer() -> list[int]:
+        of_coroutines = task(pid_of_coroutine_after_a_while).map(range(8))
+        of_functions = task(pid_after_a_while).map(range(8))
+        return [*[await one.result() for one in of_coroutines], *of_functions.result()]
+
+    pids = asyncio.run(outer())
+
+    assert len(pids) == 16
+    assert len(set(pids)) <= 2
+
+
+def test_a_process_that_died_between_two_tasks_breaks_none(processes: ProcessTaskRunner):
+    @flow(task_runner=processes)
+    def outer() -> tuple[int, list[int]]:
+        first = pid.submit().result()
+        os.kill(first, signal.SIGKILL)
+        while any(child.pid == first for child in multiprocessing.active_children()):
+            time.sleep(0.01)
+        return first, pid.map(range(3)).result()
+
+    first, others = outer()
+
+    assert first not in others
+
+
+def die_at_once() -> None:
+    os._exit(3)
+
+
+def test_calls_wait_for_a_process_that_is_there_when_no_other_can_begin():
+    runner = ProcessTaskRunner(4, "forkserver")
+    runner.start()
+    try:
+        first = runner.call(pid_after_a_while, (0,), {}, None)
+        with ThreadPoolExecutor(4) as threads, no_more_files():
+            others = list(threads.map(lambda x: runner.call(pid_after_a_while, (x,), {}, None), range(4)))
+        with pytest.raises(WorkerCrashed):
+            runner.call(die_at_once, (), {}, None)
+        with no_more_files(), pytest.raises(OSError, match="Too many open files"):
+            runner.call(pid_after_a_while, (0,), {}, None)
+        later = runner.call(pid_after_a_while, (0,), {}, None)
+    finally:
+        runner.stop()
+
+    assert others == [first] * 4
+    assert later != first
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def in_a_process_of_its_own() -> tuple[int, int]:
+    runner = ProcessTaskRunner(1, "fork")
+    runner.start()
+    try:
+        return os.getpid(), runner.call(os.getpid, (), {}, None)
+    finally:
+        runner.stop()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_processes_may_fork_others():
+    runner = ProcessTaskRunner(1, "fork")
+    runner.start()
+    try:
+        child, grandchild = runner.call(in_a_process_of_its_own, (), {}, 30)
+    finally:
+        runner.stop()
+
+    assert len({os.getpid(), child, grandchild}) == 3
+
+
+async def sleep_long(x: int) -> None:
+    await asyncio.sleep(60)
+
+
+def test_a_flow_ends_whose_tasks_wait_for_a_process():
+    @flow(task_runner=ProcessTaskRunner(1, "forkserver"), timeout_seconds=2)
+    async def outer() -> None:
+        for one in task(sleep_long).map(range(4)):
+            await one.result()
+
+    assert asyncio.run(outer(return_state=True)).name == "TimedOut"

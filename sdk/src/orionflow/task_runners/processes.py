@@ -8,14 +8,28 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing import connection
 from typing import Any, Self
 
 from orionflow.errors import UsageError, WorkerCrashed
 from orionflow.task_runners.child import LogShipping, call_in_child, pack, unpack_outcome
 from orionflow.task_runners.threads import ConcurrentTaskRunner
 
-# No runner has one of its own, as flows travel with theirs.
-_mutex = threading.Lock()
+# Held by whoever takes a process or gives one back; told when there may be one for those who wait. No runner has one of
+# its own, as flows travel with theirs. And processes begin one after another, in all runners: a forked one would keep
+# open what shows the end of another that is forked at the same time.
+_changes = threading.Condition()
+
+
+def _forget_in_child() -> None:
+    # Those who wait are threads of the parent, and one of them held it to fork.
+    global _changes
+    _changes = threading.Condition()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
 
 
 class ProcessTaskRunner(ConcurrentTaskRunner):
@@ -30,10 +44,11 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
     """
 
     def __init__(self, max_workers: int | None = None, start_method: str = "spawn") -> None:
-        super().__init__(max_workers or os.cpu_count() or 1)
+        self._most = max_workers or os.cpu_count() or 1
+        super().__init__(self._most)
         self.start_method = start_method
         # Pools of one process each: where one dies, the tasks in others go on.
-        self._pools: set[ProcessPoolExecutor] = set()
+        self._busy: dict[ProcessPoolExecutor, Future[bytes]] = {}
         self._idle: list[ProcessPoolExecutor] = []
         self._logs: LogShipping | None = None
         self.call = self._call
@@ -42,43 +57,76 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
         super().start()
         self._logs = LogShipping(multiprocessing.get_context(self.start_method))
 
-    def _take(self) -> ProcessPoolExecutor:
-        """The pool that worked last, or a new one: there are no more of them than threads that ask."""
-        with _mutex:
-            if self._logs is None:
-                raise UsageError("This task runner has stopped.")
-            if self._idle:
-                return self._idle.pop()
-            context = multiprocessing.get_context(self.start_method)
-            pool = ProcessPoolExecutor(1, context, **self._logs.initializer())
-            self._pools.add(pool)
-            return pool
+    def _begin(self, payload: bytes) -> tuple[ProcessPoolExecutor, Future[bytes]]:
+        """Begin a call in the process that worked last, in a new one, or in the first that is free."""
+        with _changes:
+            while True:
+                if self._logs is None:
+                    raise UsageError("This task runner has stopped.")
+                begun = self._begin_in_idle(payload) or self._begin_in_new(payload, self._logs)
+                if begun is not None:
+                    break
+                _changes.wait()
+            pool, running = begun
+            self._busy[pool] = running
+            # Also where who waits for it is interrupted: the function may work on.
+            running.add_done_callback(lambda _: self._give_back(pool, running))
+            return begun
+
+    def _begin_in_idle(self, payload: bytes) -> tuple[ProcessPoolExecutor, Future[bytes]] | None:
+        while self._idle:
+            pool = self._idle.pop()
+            with suppress(BrokenProcessPool):
+                if _is_alive(pool):
+                    return pool, pool.submit(call_in_child, payload)
+            # It died between two calls, which is nothing to this one.
+            pool.shutdown(wait=False)
+        return None
+
+    def _begin_in_new(self, payload: bytes, logs: LogShipping) -> tuple[ProcessPoolExecutor, Future[bytes]] | None:
+        """Return None where there are as many processes as there may be."""
+        if len(self._busy) >= self._most:
+            return None
+        pool = None
+        try:
+            pool = ProcessPoolExecutor(1, multiprocessing.get_context(self.start_method), **logs.initializer())
+            return pool, pool.submit(call_in_child, payload)
+        except OSError:
+            if pool is not None:
+                pool.shutdown(wait=False)
+            # As with too many open files: those that are there have to do.
+            if not self._busy:
+                raise
+            return None
+
+    def _give_back(self, pool: ProcessPoolExecutor, done: Future[bytes]) -> None:
+        with _changes:
+            # Once for each call: somebody else may have it by now.
+            if self._busy.get(pool) is done:
+                del self._busy[pool]
+                self._idle.append(pool)
+                _changes.notify_all()
 
     def _call(
         self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float | None
     ) -> Any:
-        payload = pack(fn, args, kwargs, seconds)
-        pool = self._take()
+        pool, running = self._begin(pack(fn, args, kwargs, seconds))
         try:
-            running: Future[bytes] = pool.submit(call_in_child, payload)
             outcome = running.result()
         except BrokenProcessPool as error:
-            with _mutex:
-                self._pools.discard(pool)
-            pool.shutdown(wait=False)
             raise WorkerCrashed(
                 "The process that ran the task died (memory, a signal, os._exit, or a script that calls its flow "
                 'without `if __name__ == "__main__":`). A task with crash_retries is tried again after that.'
             ) from error
-        # Not after an interruption: the function may still work there.
-        with _mutex:
-            self._idle.append(pool)
+        # The callback may come later than the next call.
+        self._give_back(pool, running)
         return unpack_outcome(outcome)
 
     def stop(self, *, wait: bool = True) -> None:
-        with _mutex:
-            pools, logs = list(self._pools), self._logs
-            self._pools, self._idle, self._logs = set(), [], None
+        with _changes:
+            pools, logs = [*self._busy, *self._idle], self._logs
+            self._busy, self._idle, self._logs = {}, [], None
+            _changes.notify_all()
         for pool in pools:
             if not wait:
                 _end_children(pool)
@@ -99,3 +147,8 @@ def _end_children(pool: ProcessPoolExecutor) -> None:
     """Python would wait for them before it exits, and nobody wants what they work on any more."""
     for child in list((pool._processes or {}).values()):
         child.terminate()
+
+
+def _is_alive(pool: ProcessPoolExecutor) -> bool:
+    """Whether none of its processes has ended, which the pool itself learns a moment later."""
+    return not connection.wait([child.sentinel for child in list((pool._processes or {}).values())], 0)
