@@ -7,9 +7,11 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
+from deployments.dispatch.services.lateness import mark_late_runs
 from deployments.models import Deployment, WorkQueue
 from runs.models import Artifact, FlowRun, FlowRunState
 from runs.why.selectors.blockers import Reason
+from tests.factories import NOON, later, make_flow_run, make_state
 from tests.web.conftest import HOSTILE
 from tests.web.rows import add_lines, make_flow, make_run, make_task_run
 
@@ -208,6 +210,16 @@ def test_the_command_that_helps_a_late_run_can_be_copied(browser: Client):
     page = browser.get(f"/runs/{run.id}").content.decode()
 
     assert 'data-copy="orion agent start -q gpu"' in page
+
+
+def test_a_late_run_says_once_since_when_it_is_due(browser: Client):
+    run = make_flow_run(make_state("SCHEDULED", scheduled_time=NOON))
+    mark_late_runs(later(20))
+
+    page = browser.get(f"/runs/{run.id}").content.decode()
+
+    assert page.count("It was due at") == 1
+    assert "nobody has started it" in page
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,9 @@ def why_task_run(*, run: TaskRun, now: datetime) -> Why:
 def _why(run: FlowRun | TaskRun, state: StateRow | None, reasons: Callable[[], Iterable[Reason]]) -> Why:
     # A finished run waits for nothing; its last state says how it ended.
     waits = [] if run.state_type in TERMINAL else list(reasons())
-    return Why((state.message if state else None) or "", waits, state.trail if state else [])
+    message = (state.message if state else None) or ""
+    # The state of a late run says since when it is late, and so does the reason, up to now.
+    return Why("" if any(one.code == "late" for one in waits) else message, waits, state.trail if state else [])
 
 
 def progress_of(*, run_id: UUID) -> Progress:
