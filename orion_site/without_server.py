@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import Error
 from django.http.response import HttpResponseBase
 
 from orchestration.database_clock import current_time
@@ -21,6 +21,8 @@ logger = logging.getLogger("orion.services")
 
 # Programs that end sooner never look.
 LOOK_EVERY_SECONDS = 5.0
+# Task runs that ended runs left open are found among all open ones. Programs that begin together look at other times.
+LOOK_AT_TASK_RUNS_EVERY_SECONDS = 60.0
 
 
 class ApplicationWithoutServer(WSGIHandler):
@@ -30,6 +32,8 @@ class ApplicationWithoutServer(WSGIHandler):
         super().__init__()
         self._began: datetime | None = None
         self._next_look = time.monotonic() + LOOK_EVERY_SECONDS
+        self._next_look_at_task_runs = time.monotonic() + random.uniform(0, LOOK_AT_TASK_RUNS_EVERY_SECONDS)
+        self._has_failed = False
         self._looking = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> HttpResponseBase:
@@ -42,14 +46,27 @@ class ApplicationWithoutServer(WSGIHandler):
         return super().__call__(environ, start_response)
 
     def _look(self) -> None:
+        """Look for them. Whatever is wrong with that: the request that comes next is about something else."""
+        try:
+            self._crash_runs_of_the_dead()
+        except Exception as problem:
+            if self._has_failed:
+                logger.debug("Runs of dead programs could not be looked for: %s", problem)
+            else:
+                logger.warning("Runs of dead programs could not be looked for: %s", problem, exc_info=True)
+            self._has_failed = True
+
+    def _crash_runs_of_the_dead(self) -> None:
         # Short programs need not load it.
-        from deployments.dispatch.services.dead_processes import crash_runs_of_dead_processes
+        from deployments.dispatch.services import dead_processes
 
         now = current_time()
         began = self._began = self._began or now
         # As with a server: what ended before somebody looked may be reported a while later.
         is_early = now - began < timedelta(seconds=settings.ORION_CRASH_GRACE_SECONDS)
-        try:
-            crash_runs_of_dead_processes(now, is_gone=is_gone, made_after=began if is_early else None)
-        except Error as problem:
-            logger.debug("Runs of dead programs could not be looked for: %s", problem)
+        made_after = began if is_early else None
+        if time.monotonic() >= self._next_look_at_task_runs:
+            pause = LOOK_AT_TASK_RUNS_EVERY_SECONDS * random.uniform(1, 1.5)
+            self._next_look_at_task_runs = time.monotonic() + pause
+            dead_processes.crash_task_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)
+        dead_processes.crash_open_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)

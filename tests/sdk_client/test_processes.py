@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -53,11 +54,21 @@ def test_another_process_with_the_same_number_is_not_the_one(here: ProcessIdenti
     assert is_gone(str(replace(here, started=here.started - 1)))
 
 
+LONG_AGO, TO_COME = datetime(2001, 1, 1, tzinfo=UTC), datetime(2101, 1, 1, tzinfo=UTC)
+
+
 def test_after_a_restart_of_the_machine_all_are_gone(here: ProcessIdentity):
     before = replace(here, boot="another")
 
-    assert is_gone(str(before)) == bool(here.machine)
-    assert not is_gone(str(replace(before, machine="")))
+    assert is_gone(str(before), LONG_AGO) == bool(here.machine)
+    assert not is_gone(str(replace(before, machine="")), LONG_AGO)
+
+
+@pytest.mark.parametrize("seen_at", [None, TO_COME])
+def test_one_that_was_seen_since_this_machine_started_lives_on_a_copy_of_it(
+    here: ProcessIdentity, seen_at: datetime | None
+):
+    assert not is_gone(str(replace(here, boot="another", machine=here.machine or "some")), seen_at)
 
 
 @pytest.mark.parametrize("difference", [{"host": "elsewhere"}, {"namespace": "1"}, {"machine": "another"}])

@@ -20,7 +20,7 @@ DEAD, ALIVE = "laptop|4711|1|boot|ns|machine", "laptop|4712|1|boot|ns|machine"
 
 
 def detect() -> int:
-    return crash_runs_of_dead_processes(later(60), is_gone=lambda process: process == DEAD)
+    return crash_runs_of_dead_processes(later(60), is_gone=lambda process, seen_at: process == DEAD)
 
 
 def in_process_retry(**fields) -> FlowRun:
@@ -126,3 +126,17 @@ def test_many_runs_cost_two_queries_while_all_processes_live(django_assert_num_q
 
     with django_assert_num_queries(2):
         detect()
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "CANCELLING"])
+def test_whether_a_process_is_gone_is_asked_with_its_last_sign_of_life(state: str):
+    old = make_flow_run("RUNNING", process=DEAD, now=NOON)
+    young = make_flow_run("RUNNING", process=DEAD, now=later(10))
+    # Somebody else cancels: that says nothing about the process.
+    propose_flow_run_state(run_id=young.pk, proposed=make_state(state), now=later(20), force=True)
+    asked = []
+
+    crash_runs_of_dead_processes(later(60), is_gone=lambda *said: bool(asked.append(said)))
+
+    assert asked == [(DEAD, later(20) if state == "RUNNING" else later(10))]
+    assert (state_of(old), state_of(young)) == ("RUNNING", state)

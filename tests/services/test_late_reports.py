@@ -104,9 +104,9 @@ def test_runs_from_before_a_server_began_are_let_be_for_a_while():
     FlowRun.objects.filter(pk=new.pk).update(created=now)
     began = now - timedelta(minutes=1)
 
-    spared = crash_runs_of_dead_processes(now, is_gone=lambda process: True, made_after=began)
+    spared = crash_runs_of_dead_processes(now, is_gone=lambda process, seen_at: True, made_after=began)
     states = state_of(old), state_of(new)
-    crashed = crash_runs_of_dead_processes(now, is_gone=lambda process: True)
+    crashed = crash_runs_of_dead_processes(now, is_gone=lambda process, seen_at: True)
 
     assert (spared, states) == (1, ("RUNNING", "CRASHED"))
     assert (crashed, state_of(old)) == (1, "CRASHED")

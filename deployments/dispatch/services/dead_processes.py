@@ -7,11 +7,12 @@ nobody is left to carry out a cancellation. Runs of Orion's own agents are left 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Max, Q
 
 from deployments.dispatch.selectors.liveness import served_queues
 from deployments.dispatch.services.attempt_exit import CRASH_DETECTION, Cause, close_orphans
@@ -35,39 +36,79 @@ _IN_PROCESS = Q(state_type__in=in_order(UNFINISHED - {StateType.SCHEDULED})) | Q
 )
 
 
-def crash_runs_of_dead_processes(
-    now: datetime, *, is_gone: Callable[[str], bool], made_after: datetime | None = None
-) -> int:
+IsGone = Callable[[str, datetime], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A flow run, the process that executes it, and when that last said something about it."""
+
+    run_id: UUID
+    process: str
+    seen_at: datetime
+
+
+def crash_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_after: datetime | None = None) -> int:
     """Crash the open runs whose process is gone, with what is nested in them, and return how many that were.
 
-    A process that is killed as it ends may have reported the end of a run and not of its task runs: those crash, too.
-    `made_after` leaves older runs alone: they may have ended while no server was there, and report it yet.
+    `is_gone` gets a process and its last sign of life. `made_after` leaves older runs alone: they may have ended while
+    no server was there, and report it yet.
     """
-    suspects, ended = _executed_by_programs(made_after), _ended_before_their_task_runs(made_after)
-    gone = {process for process in {*suspects.values(), *ended.values()} if is_gone(process)}
-    dead = _without_suspended([run_id for run_id, process in suspects.items() if process in gone])
-    for run_id in [run_id for run_id, process in ended.items() if process in gone][:BATCH]:
-        _crash_task_runs(run_id, ended[run_id], now)
-    return sum(_crash(run_id, suspects[run_id], now) for run_id in dead[:BATCH])
+    crash_task_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)
+    return crash_open_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)
 
 
-def _executed_by_programs(made_after: datetime | None) -> dict[UUID, str]:
+def crash_open_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_after: datetime | None = None) -> int:
+    """Crash open flow runs alone, and what is nested in them: a small part of all runs, and quickly found."""
+    suspects = _executed_by_programs(made_after)
+    gone = _gone(suspects, is_gone)
+    process_of = {one.run_id: one.process for one in suspects if one.process in gone}
+    return sum(_crash(run_id, process_of[run_id], now) for run_id in _without_suspended(list(process_of))[:BATCH])
+
+
+def crash_task_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_after: datetime | None = None) -> None:
+    """Crash the open task runs of ended flow runs. It looks at all open task runs.
+
+    A process that is killed as it ends may have reported the end of a run and not of its task runs.
+    """
+    ended = _ended_before_their_task_runs(made_after)
+    gone = _gone(ended, is_gone)
+    for one in [one for one in ended if one.process in gone][:BATCH]:
+        _crash_task_runs(one.run_id, one.process, now)
+
+
+def _gone(suspects: Iterable[Executed], is_gone: IsGone) -> set[str]:
+    seen: dict[str, datetime] = {}
+    for one in suspects:
+        seen[one.process] = max(one.seen_at, seen.get(one.process, one.seen_at))
+    return {process for process, seen_at in seen.items() if is_gone(process, seen_at)}
+
+
+def _executed_by_programs(made_after: datetime | None) -> list[Executed]:
     """Open runs with their processes; a nested run comes after its parent, as ids ascend."""
     open_runs = FlowRun.objects.open().filter(_IN_PROCESS, process__isnull=False, lease__isnull=True)
     if made_after is not None:
         open_runs = open_runs.filter(created__gt=made_after)
     # Sort here: with ORDER BY, SQLite walks the primary key through all runs that there ever were.
-    return dict(sorted(open_runs.order_by().values_list("pk", "process")))
+    rows = sorted(
+        open_runs.order_by().values_list("pk", "process", "state_type", "state_timestamp", "created", "start_time")
+    )
+    return [
+        # Somebody else cancels it: that is no sign of life.
+        Executed(run_id, process, (start if state_type == StateType.CANCELLING else timestamp) or created)
+        for run_id, process, state_type, timestamp, created, start in rows
+    ]
 
 
-def _ended_before_their_task_runs(made_after: datetime | None) -> dict[UUID, str]:
+def _ended_before_their_task_runs(made_after: datetime | None) -> list[Executed]:
     """Ended flow runs that have open task runs, with their processes."""
     left_open = TaskRun.objects.open().filter(
         flow_run__state_type__in=in_order(TERMINAL), flow_run__process__isnull=False, flow_run__lease__isnull=True
     )
     if made_after is not None:
         left_open = left_open.filter(flow_run__created__gt=made_after)
-    return dict(left_open.order_by().values_list("flow_run_id", "flow_run__process").distinct())
+    rows = left_open.order_by().values_list("flow_run_id", "flow_run__process")
+    return [Executed(*row) for row in rows.annotate(Max("state_timestamp"))]
 
 
 def _without_suspended(run_ids: list[UUID]) -> list[UUID]:

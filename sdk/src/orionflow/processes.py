@@ -11,6 +11,7 @@ import hashlib
 import os
 import socket
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -51,15 +52,30 @@ def read_identity(text: str) -> ProcessIdentity | None:
         return None
 
 
-def is_gone(text: str) -> bool:
-    """Whether that process is certainly no more. False when it lives, or lives where this one cannot look."""
+def is_gone(text: str, seen_at: datetime | None = None) -> bool:
+    """Whether that process is certainly no more. False when it lives, or lives where this one cannot look.
+
+    `seen_at` is its last sign of life.
+    """
     known, here = read_identity(text), _identity_of(os.getpid())
     if known is None or here is None or (known.host, known.machine) != (here.host, here.machine):
         return False
     if known.boot != here.boot:
-        # The machine has started again since; but machines without an id of their own may share a name.
-        return known.machine != ""
+        # The machine has started again since; but machines without an id of their own may share a name, and copies of
+        # a machine share both. One that was seen after this start is on another machine.
+        began = _boot_time()
+        return known.machine != "" and began is not None and seen_at is not None and seen_at < began
     return known.namespace == here.namespace and not _lives(known)
+
+
+def _boot_time() -> datetime | None:
+    """When this machine started."""
+    try:
+        lines = (_PROC / "stat").read_text().splitlines()
+    except OSError:
+        return None
+    seconds = next((line.split()[1] for line in lines if line.startswith("btime ")), None)
+    return datetime.fromtimestamp(int(seconds), UTC) if seconds else None
 
 
 def _lives(known: ProcessIdentity) -> bool:
