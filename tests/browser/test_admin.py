@@ -71,6 +71,29 @@ def test_pages_fit_their_screen_in_silence(chromium: Browser, server: RunningSer
     assert (wide, said) == ([], [])
 
 
+def test_the_sidebar_is_closed_on_narrow_screens_until_it_is_opened(chromium: Browser, server: RunningServer):
+    with chromium.new_context(base_url=f"http://127.0.0.1:{server.port}") as context:
+        page = context.new_page()
+        sidebar, toggle = page.locator("#nav-sidebar"), page.locator("#toggle-nav-sidebar")
+        page.set_viewport_size({"width": 1200, "height": 800})
+        page.goto("/admin/runs/flowrun/")
+        expect(sidebar).to_be_hidden()
+
+        page.set_viewport_size({"width": 1440, "height": 800})
+        page.reload()
+        expect(sidebar).to_be_visible()
+
+        page.set_viewport_size({"width": 1200, "height": 800})
+        page.reload()
+        expect(sidebar).to_be_hidden()
+        toggle.click()
+        expect(sidebar).to_be_visible()
+        page.reload()
+        expect(sidebar).to_be_visible()
+        toggle.click()
+        expect(sidebar).to_be_hidden()
+
+
 def test_the_shown_server_has_the_index_too(chromium: Browser, shown: Shown):
     page = chromium.new_page(base_url=shown.address)
     page.goto("/admin/")
