@@ -383,6 +383,25 @@ def test_a_data_frame_of_one_type_is_digested_at_once(kind: Any):
     assert calls_during(lambda: hash_of(frame)) < 2_000
 
 
+def test_a_wide_data_frame_of_several_types_is_digested_type_by_type():
+    pandas = pytest.importorskip("pandas")
+    numpy = pytest.importorskip("numpy")
+    table = numpy.arange(400).reshape(2, 200)
+    wide = pandas.DataFrame(table.astype(float)).assign(name="x", at=pandas.Timestamp("2020-01-01"), count=3)
+    in_pieces = pandas.concat([wide[[name]] for name in wide.columns], axis=1)
+    in_pieces.columns = wide.columns
+    for name in wide.columns[-4:]:
+        wide[name].isna().sum(), wide[name].unique(), wide[name].astype(str).str.upper()
+    moved = wide.copy()
+    moved.insert(0, "count", moved.pop("count"))
+    moved.columns = wide.columns
+
+    assert hash_of(wide) == hash_of(in_pieces)
+    others = [wide, moved, wide.assign(count=3.0), wide.assign(count=4), wide.assign(name="y"), wide.astype(object)]
+    assert len(set(map(hash_of, others))) == len(others)
+    assert calls_during(lambda: hash_of(wide)) < 4_000
+
+
 def calls_during(work: Callable[[], Any]) -> int:
     """How many functions of Python are called."""
     calls = 0

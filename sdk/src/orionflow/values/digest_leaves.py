@@ -15,6 +15,8 @@ DIGEST_BYTES = 20
 PLAIN = frozenset({int, float, complex, str, bytes, bool, type(None), type(...), type(NotImplemented)})
 _MAIN = frozenset({"__main__", "__mp_main__"})
 _ORDERING = frozenset({"Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore", "lock"})
+# What its arrays remember, and whether they share their memory.
+_MARKS_OF_PANDAS = frozenset({"_cache", "_readonly"})
 _ORDERING_MODULES = ("_thread", "threading", "asyncio", "multiprocessing")
 
 
@@ -90,7 +92,7 @@ def wrapped_by(value: Any) -> Any:
 
 
 def _is_cache(kind: type, name: Any) -> bool:
-    if name == "_attrs_cached_hash":
+    if name == "_attrs_cached_hash" or (name in _MARKS_OF_PANDAS and kind.__module__.startswith("pandas.")):
         return True
     declared = getattr_static(kind, name, None) if isinstance(name, str) else None
     return isinstance(declared, cached_property) or type(declared).__name__ == "cached_property"
@@ -120,30 +122,29 @@ def frame_parts(frame: Any) -> list[Any]:
     How pandas puts columns together in memory is no part of it: that differs by how the frame was made, and changes
     while somebody only reads it.
     """
-    values = _values_of_one_type(frame)
-    if values is None:
-        values = _columns(frame)
-    return [frame.index, frame.columns, values, frame.attrs, frame.flags.allows_duplicate_labels]
+    kinds: dict[Any, list[int]] = {}
+    for number, kind in enumerate(frame.dtypes):
+        # Those of pandas itself may be equal where their columns differ.
+        kinds.setdefault(kind if _is_of_numpy(kind) else number, []).append(number)
+    # Each column on its own takes long where there are many, and all at once takes room where they are long.
+    rows, columns = frame.shape
+    groups = list(kinds.values()) if len(kinds) == 1 or columns > rows else [[number] for number in range(columns)]
+    values = [_values_of(frame, numbers) for numbers in groups]
+    return [frame.index, frame.columns, groups, values, frame.attrs, frame.flags.allows_duplicate_labels]
 
 
-def _values_of_one_type(frame: Any) -> Any:
-    """The values of all columns in one array, or in one list if they are objects: a frame may have many columns."""
-    numpy = sys.modules["numpy"]
-    kinds = set(frame.dtypes)
-    kind = kinds.pop() if len(kinds) == 1 else None
-    if not isinstance(kind, numpy.dtype):
-        return None
-    values = frame.to_numpy()
-    if values.dtype != kind:
-        return None
+def _values_of(frame: Any, numbers: list[int]) -> Any:
+    """Return the values of columns that have one type."""
+    if len(numbers) == 1:
+        column = frame.iloc[:, numbers[0]]
+        return column.to_numpy() if _is_of_numpy(column.dtype) else column.array
+    values = (frame if len(numbers) == frame.shape[1] else frame.iloc[:, numbers]).to_numpy()
     # The pickle of an array of objects says in which order they lie in memory.
-    return [values.shape, values.ravel().tolist()] if kind.hasobject else values
+    return [values.shape, values.ravel().tolist()] if values.dtype.hasobject else values
 
 
-def _columns(frame: Any) -> list[Any]:
-    numpy = sys.modules["numpy"]
-    columns = [frame.iloc[:, number] for number in range(frame.shape[1])]
-    return [one.to_numpy() if isinstance(one.dtype, numpy.dtype) else one.array for one in columns]
+def _is_of_numpy(kind: Any) -> bool:
+    return isinstance(kind, sys.modules["numpy"].dtype)
 
 
 def module_of(kind: Any) -> str:
