@@ -24,6 +24,7 @@ from orchestration.tables import FLOW_RUNS, lock
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Outcome, Proposal
 from orionflow.contract.ids import uuid7
+from orionflow.contract.masking import refusal_of_masked
 from runs.flow_runs.commands import NOT_ENDED
 from runs.flow_runs.services import create_flow_run
 from runs.models import FlowRun, RunRetry
@@ -105,7 +106,7 @@ def _weighed(run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
     chosen = _chosen(run, tree, asked.wanted)
     plan = plan_of(tree, run_id, {call.id for call in chosen}, now)
     deployments = _deployments_of([run])
-    obstacle = _obstacle(run, deployments, asked.process)
+    obstacle = _obstacle(run, deployments, asked.process) or _refusal_of_masked(run)
     if not obstacle and not chosen and run.state_type == StateType.COMPLETED:
         obstacle = NOTHING_FAILED
     return Preview(run, chosen, plan, obstacle, notes=_notes(run, deployments.get(run.deployment_id), chosen, plan))
@@ -139,6 +140,11 @@ def _obstacle(run: FlowRun, deployments: Mapping[UUID | None, Deployment], proce
     if run.deployment_id not in deployments:
         return "its deployment was deleted, so no agent could find its code: orion flow-run retry with --entrypoint"
     return ""
+
+
+def _refusal_of_masked(run: FlowRun) -> str:
+    refusal = refusal_of_masked(run.parameters)
+    return f"{refusal}; call the flow again with them" if refusal else ""
 
 
 def _judged(runs: Sequence[FlowRun], proposed: State, now: datetime) -> dict[UUID, str]:

@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from orionflow.cli.errors import ExitCode
+from orionflow.contract.masking import MASK
+
 
 @pytest.fixture
 def packed(orion, tmp_path):
@@ -78,3 +81,18 @@ def test_a_run_that_only_a_program_can_run_says_where_its_code_is_asked_for(orio
 
     assert answer.code == 2
     assert "--entrypoint" in answer.err
+
+
+@pytest.mark.parametrize("options", [(), ("--from", "packed-1", "--yes")])
+def test_a_run_whose_parameters_are_masked_does_not_begin_again(orion, packed, tmp_path, options):
+    items = tmp_path / MASK
+    items.write_text("hat coat last")
+    orion("run", "shop.py:packing", "-p", f"list={items}", "-p", f"log={packed}", "--name", "masked")
+    packed.unlink()
+
+    answer = orion("fr", "retry", "masked", *HERE, *options)
+
+    assert answer.code == ExitCode.CONFLICT
+    assert "masked ('list')" in answer.err
+    assert not packed.exists()
+    assert json.loads(orion("fr", "inspect", "masked", "-o", "json").out)["run_count"] == 1

@@ -23,6 +23,8 @@ from orionflow import (
     send_input,
     task,
 )
+from orionflow.calls.flow_runs import update_flow_run
+from orionflow.contract.masking import known
 from orionflow.errors import MissingContext, OrchestrationRefused, ParameterError, UsageError
 from orionflow.input import RunInput
 from orionflow.testing import Isolated, isolated
@@ -303,3 +305,38 @@ def asked_run() -> str:
     def idle() -> None: ...
 
     return str(idle(return_state=True).state_details.flow_run_id)
+
+
+class Login(RunInput):
+    token: str
+
+
+def test_an_answer_arrives_as_it_was_given_even_if_it_is_a_secret(orion: Isolated):
+    known.learn(["canary-in-the-mine-5f2e"])
+
+    @flow
+    def asking() -> str:
+        return pause_flow_run(wait_for_input=Login, timeout=30).token
+
+    def answer() -> None:
+        resume_flow_run(paused_run("asking").id, run_input={"token": "canary-in-the-mine-5f2e"})
+
+    with beside(answer):
+        token = asking()
+
+    assert token == "canary-in-the-mine-5f2e"
+
+
+def test_parameters_of_a_run_that_begins_later_are_changed_to_what_is_said(orion: Isolated):
+    known.learn(["canary-in-the-mine-5f2e"])
+
+    @flow
+    def waiting(token: str) -> None: ...
+
+    waiting("")
+    with OrionClient() as client:
+        run = client.read_flow_runs(limit=1)[0]
+        client.send(update_flow_run(run.id, parameters={"token": "canary-in-the-mine-5f2e"}))
+        changed = client.read_flow_run(run.id)
+
+    assert changed.parameters == {"token": "canary-in-the-mine-5f2e"}

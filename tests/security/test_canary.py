@@ -92,6 +92,29 @@ def test_what_programs_report_is_stored_without_it(api: Any, secret: str):
     assert run.parameters == {"token": MASK, "deep": [{"x": f"connecting with {MASK}"}]}
 
 
+def test_what_an_agent_computes_with_is_stored_as_it_is(api: Any, secret: str):
+    deployment = make_deployment()
+    sent = {"flow_id": str(deployment.flow_id), "deployment_id": str(deployment.pk), "name": f"of {CANARY}"}
+
+    created = api.send("/flow_runs/", {**sent, "parameters": {"token": CANARY}})
+
+    run = FlowRun.objects.get(pk=created.json()["id"])
+    assert run.parameters == {"token": CANARY}
+    assert HEART not in run.name
+
+
+def test_a_run_is_not_retried_with_the_masks_of_its_parameters(api: Any, secret: str):
+    run, _ = tell_everything(api)
+
+    asked = {"from_tasks": ["@failed"], "new_run": True, "process": "laptop|4711|1|boot|ns|machine"}
+    answer = api.send(f"/flow_runs/{run.pk}/retry", asked)
+
+    assert answer.status_code in (200, 201), answer.content
+    assert answer.json()["retry"] is None
+    assert "secrets in its parameters are masked ('token', 'deep')" in str(answer.json())
+    assert FlowRun.objects.count() == 1
+
+
 def test_a_server_that_did_not_seal_it_learns_it_from_the_database(api: Any, secret: str, monkeypatch: Any):
     known.forget()
     monkeypatch.setattr("deployments.blocks.services.known_secrets._seen", (0, None))

@@ -88,6 +88,7 @@ def run_here(
 
 def rerun_here(session: Session, flow: Flow[Any, Any], run: Json, *, watch: bool) -> int:
     """Run the flow's code for a run that exists already, with that run's parameters."""
+    refuse_masked(run)
     from orionflow.engine.invoke import call_flow_for_run
     from orionflow.processes import own_identity
 
@@ -99,6 +100,19 @@ def rerun_here(session: Session, flow: Flow[Any, Any], run: Json, *, watch: bool
         return call_flow_for_run(observed, UUID(run["id"]), run["parameters"])
 
     return _followed(session, flow, call, watch=watch)
+
+
+def refuse_masked(run: Json) -> None:
+    """Raise for a run whose recorded parameters hold masks in place of secrets."""
+    from orionflow.contract.masking import refusal_of_masked
+
+    if refusal := refusal_of_masked(run["parameters"]):
+        raise CommandFailed(
+            ExitCode.CONFLICT,
+            f"{run['name']} cannot run again.",
+            refusal,
+            "call the flow again, with the secrets: orion run path/to/file.py:flow -p NAME=VALUE",
+        )
 
 
 def _followed(

@@ -204,7 +204,7 @@ class OrionClient(Methods):
             call.path,
             query,
             headers,
-            known.masked_json(body) if call.path.startswith(REPORTS) and "/input" not in call.path else body,
+            _masked(call, body),
             patience=patience or self.patience,
             idempotent=call.idempotent,
         )
@@ -290,6 +290,17 @@ def standing_headers(api_key: str | None) -> Mapping[str, str]:
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
     return headers
+
+
+def _masked(call: Call[Any], body: bytes) -> bytes:
+    """The body without secrets where it reports something. What runs compute with, or are found by, stays as it is."""
+    if (
+        not call.path.startswith(REPORTS)
+        or "/input" in call.path
+        or call.path.endswith(("/resume", "/filter", "/count"))
+    ):
+        return body
+    return known.masked_json(body, is_run_later=call.method == "PATCH")
 
 
 def _read(call: Call[T], reply: Reply, api_url: str) -> T:

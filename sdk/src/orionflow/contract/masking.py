@@ -10,11 +10,12 @@ import html
 import json
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 MASK = "********"
+_STARS = re.compile(r"(?<!\*)(?:\*{8})+(?!\*)")
 # What is shorter says nothing: it would hide numbers and initials.
 SHORTEST = 4
 # Within other text a value is looked for from this length on.
@@ -33,6 +34,8 @@ _FREE_WHEN_IT_ARRIVES = frozenset({"message"})
 FREE_WHEN_SHOWN = _FREE_WHEN_IT_ARRIVES | {
     "parameters", "payload", "job_variables", "infra_overrides", "value", "values", "data", "inputs",
 }  # fmt: skip
+# An agent gives these to the code of a deployment, which computes with them.
+_KEPT_OF_DEPLOYED = frozenset({"parameters", "job_variables"})
 # Words of this field. Whoever has one of them as a password hides nothing by it, and every page would be full of masks.
 _COMMON_WORDS = (
     "administrator application artifact artifacts automation backfill calendar cancelled cancelling completed "
@@ -115,9 +118,13 @@ class KnownSecrets:
                 text = text.replace(form, MASK.encode())
         return text
 
-    def masked_json(self, body: bytes) -> bytes:
-        """The JSON without what is known, but for the words by which things are found; as it is if it is none."""
-        return self._masked_json(body, _KEPT, _FREE_WHEN_IT_ARRIVES)
+    def masked_json(self, body: bytes, *, is_run_later: bool = False) -> bytes:
+        """The JSON without what is known, but for the words by which things are found; as it is if it is none.
+
+        Parameters stay in the report of a run of a deployment, and in any whose run begins later (`is_run_later`).
+        """
+        kept = _KEPT | _KEPT_OF_DEPLOYED if is_run_later else _KEPT
+        return self._masked_json(body, kept, _FREE_WHEN_IT_ARRIVES)
 
     def masked_answer(self, body: bytes) -> bytes:
         """JSON for somebody to read: nothing is found by it, so that names, tags and keys are masked as well."""
@@ -129,7 +136,10 @@ class KnownSecrets:
         from pydantic_core import from_json, to_json
 
         try:
-            return to_json(self._walked(from_json(body), kept, free))
+            value = from_json(body)
+            if kept and isinstance(value, dict) and value.get("deployment_id"):
+                kept |= _KEPT_OF_DEPLOYED
+            return to_json(self._walked(value, kept, free))
         except ValueError:
             return body
 
@@ -159,6 +169,15 @@ class KnownSecrets:
 def is_found_within_text(value: str) -> bool:
     """Whether a value is rare enough to be looked for within other text, where a common word would hide everything."""
     return len(value) >= SHORTEST_WITHIN and value.casefold() not in COMMON_WORDS
+
+
+def refusal_of_masked(parameters: Mapping[str, Any]) -> str:
+    """Why a run may not begin with these parameters; empty if it may."""
+    masked = [name for name, value in parameters.items() if any(map(_STARS.search, secrets_in(value)))]
+    if not masked:
+        return ""
+    names = ", ".join(map(repr, masked[:5])) + (f" and {len(masked) - 5} more" if len(masked) > 5 else "")
+    return f"secrets in its parameters are masked ({names}), so it would compute with {MASK}"
 
 
 def secrets_in(value: Any) -> Iterator[str]:
