@@ -10,6 +10,7 @@ from events.automations.services.evaluation import judge_events
 from events.models import ActionRun, Event, Notification
 from events.notifications.services.notifications import send_notifications
 from orchestration.services import propose_flow_run_state
+from orionflow.contract.masking import MASK
 from runs.models import FlowRun
 from tests.events.automations import NOTHING, about, act, happen, make_deployment, notify, trigger
 from tests.events.rows import make_block
@@ -166,6 +167,21 @@ def test_a_deployment_is_run_with_parameters_that_the_event_fills_in(make):
         "room": ["kitchen"],
         "n": 1,
     }
+
+
+def test_no_deployment_is_run_with_what_is_masked_in_the_event(make):
+    deployment = make_deployment()
+    parameters = {"token": "{{ event.resource.token }}", "n": 1}
+    make(
+        trigger(expect=["go"]),
+        {"type": "run-deployment", "deployment_id": str(deployment.pk), "parameters": parameters},
+    )
+    happen("go", resource="r", token=f"Bearer {MASK}")
+
+    act()
+
+    assert not FlowRun.objects.filter(deployment_id=deployment.pk).exists()
+    assert "masked ('token')" in ActionRun.objects.get().error
 
 
 def test_actions_on_trigger_are_done_after_the_others_and_those_on_resolve_are_kept(api, make):

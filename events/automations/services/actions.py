@@ -32,7 +32,7 @@ from orchestration.services import propose_flow_run_state
 from orchestration.transactions import write_transaction
 from orionflow.contract.ids import uuid7
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
-from orionflow.contract.masking import known
+from orionflow.contract.masking import known, refusal_of_masked
 
 logger = logging.getLogger("orion.automations")
 T = TypeVar("T")
@@ -125,8 +125,11 @@ def target(action_run: ActionRun, kind: str) -> UUID:
 
 def _run_deployment(action_run: ActionRun, now: datetime) -> None:
     action = action_run.action
+    parameters = _filled(filled_parameters, action.get("parameters") or {}, action_run)
+    if refused := refusal_of_masked(parameters):
+        raise BadAutomation(reason=f"The deployment is not run: {refused}. Give it the name of a block instead.")
     asked = AskedRun(
-        parameters=_filled(filled_parameters, action.get("parameters") or {}, action_run),
+        parameters=parameters,
         job_variables=action.get("job_variables") or {},
         idempotency_key=f"automation:{action_run.pk}",
         created_by={
