@@ -90,7 +90,7 @@ outage = Outage()
 full_disk = FullDisk()
 
 
-def is_logged(error: BaseException) -> bool:
+def log_outage(error: BaseException) -> bool:
     """Log that the database is away, or its disk full, unless that was said already; False for everything else."""
     if is_outage(error):
         outage.met(error)

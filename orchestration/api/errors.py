@@ -17,7 +17,7 @@ from rest_framework.views import set_rollback
 
 from orchestration.api.parsing import UnreadableBody
 from orchestration.errors import Conflict, DomainError, NotFound, Protected, RunLost
-from orchestration.outages import DISK_FULL, full_disk, is_outage, outage
+from orchestration.outages import DISK_FULL, log_outage
 from orchestration.transactions import is_cut_off, is_disk_full
 from orionflow.contract.wire import NAME_PATTERN
 
@@ -171,12 +171,8 @@ def _database_error(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, IntegrityError):
         return Response({"detail": INTEGRITY}, status=409)
     if isinstance(error, OperationalError | InterfaceError) or is_cut_off(error):
-        if is_outage(error):
-            outage.met(error)
-            message = AWAY
-        elif is_disk_full(error):
-            full_disk.met()
-            message = DISK_FULL
+        if log_outage(error):
+            message = DISK_FULL if is_disk_full(error) else AWAY
         else:
             logger.warning("The database could not answer: %s", error)
             message = BUSY

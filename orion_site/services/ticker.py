@@ -22,7 +22,7 @@ from django.utils import timezone
 from deployments.upkeep.selectors.service_health import SECONDS_BETWEEN_NOTES
 from deployments.upkeep.services.service_records import Ticks, note_ticks
 from orchestration.database_clock import current_time, database_now
-from orchestration.outages import is_logged, outage
+from orchestration.outages import log_outage, outage
 
 logger = logging.getLogger("orion.services")
 
@@ -71,7 +71,7 @@ def call(service: Service) -> None:
 
 def _log_problem(service: Service, problem: Exception) -> None:
     """A database that is away is one line for all services; a traceback is for what somebody has to mend."""
-    if is_logged(problem):
+    if log_outage(problem):
         return
     if isinstance(problem, OperationalError):
         logger.warning("Service %s is tried again in %g s: %s", service.name, service.every, problem)
@@ -89,7 +89,7 @@ def note(services: Iterable[Service]) -> None:
         skew = database_now() - timezone.now()
         note_ticks({one.name: (one.every, one.noted.shifted(skew)) for one in ticked}, ticker=this_ticker())
     except Error as problem:
-        if not is_logged(problem):
+        if not log_outage(problem):
             logger.warning("What the services did could not be written down: %s", problem)
         return
     for service in ticked:
