@@ -78,9 +78,6 @@ class NamedSight:
     def condition(self, table: str, row: str) -> str:
         return _condition_of(table)(self.reach, row)
 
-    def asked_at(self, route: str) -> None:
-        """Learn the address of the request, where that decides what is seen."""
-
     def judges_address(self, table: str | None) -> bool:
         """Whether an object of this table must be seen by who may do the action to everything else."""
         return False
@@ -91,8 +88,11 @@ class NamedSight:
         return f'"{table}" AS NOT MATERIALIZED (SELECT * FROM {rows} o WHERE {self.condition(table, "o")})'
 
 
-def sight_of(actor: Actor, *actions: Action | None) -> NamedSight | None:
-    """Return what an actor sees or changes by these actions; None for all there is."""
+def sight_of(actor: Actor, *actions: Action | None, route: str = "") -> NamedSight | None:
+    """Return what an actor sees or changes by these actions; None for all there is.
+
+    The route of a request decides whether a run sees what its address names.
+    """
     wanted = {one for one in actions if one is not None}
     if wanted & EVERYBODYS:
         # On the way nothing else is shown than what one sees anyway.
@@ -102,7 +102,7 @@ def sight_of(actor: Actor, *actions: Action | None) -> NamedSight | None:
             return None
         from orion_site.accounts.sight_of_runs import SightOfRun
 
-        return SightOfRun(actor.run_id, frozenset(wanted))
+        return SightOfRun(actor.run_id, frozenset(wanted), route)
     names: dict[str, set[str]] = defaultdict(set)
     for one in actor.objects:
         if wanted & one.actions:
@@ -217,9 +217,7 @@ def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sig
     """
     actor = who_asks()
     assert actor is not None
-    sight = sight_of(actor, *actions)
-    if sight is not None and request.resolver_match is not None:
-        sight.asked_at(request.resolver_match.route)
+    sight = sight_of(actor, *actions, route=request.resolver_match.route if request.resolver_match else "")
     answer_to(actor, sight)
     if any(may(actor, action) for action in actions):
         # What is changed within a transaction, in which everything is seen, must be looked for before.

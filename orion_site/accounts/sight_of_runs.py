@@ -48,13 +48,10 @@ class SightOfRun(NamedSight):
     read those that they name.
     """
 
-    def __init__(self, run_id: UUID, wanted: frozenset[Action]) -> None:
+    def __init__(self, run_id: UUID, wanted: frozenset[Action], route: str) -> None:
         # Also what it started before: a repeated request finds it again.
         super().__init__({"run": {str(run_id)}, "started-by-run": {str(run_id)}}, reading=True)
         self._run_id, self._wanted = run_id, wanted
-        self._names_one = False
-
-    def asked_at(self, route: str) -> None:
         self._names_one = NAMES_ONE.search(route) is not None
 
     @cached_property
