@@ -84,9 +84,9 @@ def _leave(run: Run, initial: State, written: State, at: datetime, changes: dict
 def _remember_resuming(run: Run, initial: State | None, written: State, changes: dict[str, Any]) -> None:
     """Leaving a pause marks the run as resuming; entering RUNNING or an end with the mark takes it away.
 
-    A run resumed in its process enters RUNNING directly from the pause, which `run_count` counts as a start, and
-    `resumes` as none of an attempt. A suspended run comes by SCHEDULED, has the mark when it enters RUNNING, and is not
-    counted. A run that crashed while it was paused begins another attempt.
+    A run resumed in its process enters RUNNING directly from the pause: `run_count` counts it as a start; `resumes`
+    records that it began no new attempt. A suspended run comes by SCHEDULED, has the mark when it enters RUNNING, and
+    is not counted. A run that crashed while it was paused begins another attempt.
     """
     policy = run.policy
     resuming = policy.resuming

@@ -32,7 +32,7 @@ ROWS_AT_ONCE = 20_000
 # Tables in the old file: which draft follows it, and which rows changed since they were copied.
 FOLLOWED, CHANGES = "conversion_followed", "conversion_changes"
 _FOLLOWED_COLUMNS = ["mark", "schema", "most"]
-# Counts how those tables, their triggers and the draft are made. A copy that was made otherwise is made again.
+# Version of the layout of these tables, triggers and the draft; raise it with any change.
 FORMAT = 2
 # Of a file that nobody upgrades after it was copied ahead, so many changes are noted, in some 40 MB. Then it is copied
 # once more.

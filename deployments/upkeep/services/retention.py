@@ -124,7 +124,7 @@ def _steps(
         for family in old_families(before=now - ages.runs, kept=ages.kept):
             _delete_runs(family, now, deleted, pause_seconds, *_removers(ages.restored()))
             yield
-        # Nothing says of which run they were; the archive may name the files of their results.
+        # Their flow run is gone, so we cannot tell whether it was archived.
         remove = _keep_results if ages.archived else remove_results_of_task_runs
         yield from _chunks(_left_by_caches(now - ages.runs), deleted, pause_seconds, remove_results=remove)
         # They go with the last of their runs, and nobody counts them.
