@@ -173,7 +173,8 @@ def is_found_within_text(value: str) -> bool:
 
 def refusal_of_masked(parameters: Mapping[str, Any]) -> str:
     """Why a run may not begin with these parameters; empty if it may."""
-    masked = [name for name, value in parameters.items() if any(map(_STARS.search, secrets_in(value)))]
+    # In order: PostgreSQL has one of its own for the names in JSON.
+    masked = sorted(name for name, value in parameters.items() if any(map(_STARS.search, secrets_in(value))))
     if not masked:
         return ""
     names = ", ".join(map(repr, masked[:5])) + (f" and {len(masked) - 5} more" if len(masked) > 5 else "")
