@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from orionflow.engine.signals import UNTIL_RAISED
 from tests import warm
 from tests.agents.running import Api, eventually
 from tests.faults.cluster import SHORT, own_database, verified
@@ -92,6 +95,27 @@ def test_a_script_that_is_told_to_end_at_any_moment_leaves_nothing_torn(tmp_path
         with running_server(home, **settings, **SHORT, ORION_CRASH_GRACE_SECONDS="1") as server:
             eventually(lambda: Api(server).post("/flow_runs/count", {"flow_runs": UNFINISHED}) == 0)
         assert verified(home, settings) == ""
+
+
+def test_a_run_ends_whose_creation_waits_for_the_database(tmp_path: Path):
+    home, file = tmp_path / "home", tmp_path / "program.py"
+    file.write_text(PROGRAM.replace("\nouter()", "\nprint(flush=True)\nouter()"))
+    with own_database(home) as (settings, _):
+        assert unfinished_runs(home, settings) == 0
+        for _ in range(ROUNDS):
+            with closing(sqlite3.connect(home / "orion.db", isolation_level=None)) as database:
+                database.execute("BEGIN IMMEDIATE")
+                command = [sys.executable, str(file)]
+                with warm.Popen(command, env=environment(home, **settings), stdout=subprocess.PIPE) as script:
+                    script.stdout.readline()
+                    time.sleep(random.uniform(0, 0.5))
+                    script.send_signal(signal.SIGTERM)
+                    # About as long as a run has before it is told again.
+                    time.sleep(random.uniform(UNTIL_RAISED - 0.1, UNTIL_RAISED + 0.1))
+                    database.execute("ROLLBACK")
+                    script.wait(PATIENCE_SECONDS)
+
+            assert unfinished_runs(home, settings) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ class _Signals:
         # The signal that told the process to end, if one did.
         self._told_by: int | None = None
         self._is_postponed: set[int] = set()
+        # Those of which no exception has come yet, as the main thread was where one would do harm.
+        self._unraised: set[int] = set()
         # What this process sends itself, to be raised where the same from outside says nothing new.
         self._own: set[int] = set()
         self._lost = self._listener()
@@ -126,6 +129,7 @@ class _Signals:
         self._have_ended.set()
         note_keyboard(False)
         self._insists.clear()
+        self._unraised.clear()
         self._own.clear()
         self._lost.stop()
         told_by, self._told_by = self._told_by, None
@@ -160,7 +164,10 @@ class _Signals:
             elif not again:
                 # An exception here would end the event loop, and with it everything that could report the end.
                 root.coroutine.get_loop().call_soon_threadsafe(root.coroutine.cancel, SIGTERM_CAME)
-        if raises and not self._postpone(number, frame):
+        if raises and self._postpone(number, frame):
+            self._unraised.add(number)
+        elif raises:
+            self._unraised.discard(number)
             raise Terminated
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -205,13 +212,18 @@ class _Signals:
             threading.Thread(target=self._look_after, args=(number,), name="orion-signals", daemon=True).start()
 
     def _look_after(self, number: int) -> None:
+        began = time.monotonic()
+        # Once it is raised, the run has its time from then on: another one would meet the run as it begins to end.
+        while number in self._unraised and time.monotonic() - began < UNTIL_KILLED - UNTIL_RAISED:
+            if self._have_ended.wait(RETRY_AFTER):
+                return
         if self._have_ended.wait(UNTIL_RAISED):
             return
         # Not once one of them reports its end: an exception in the loop would cut that off, and the others with it.
         if not _ending and not any(root.is_ending() for root in list(self._roots)):
             self._own.add(number)
             os.kill(os.getpid(), number)
-        if not self._have_ended.wait(UNTIL_KILLED - UNTIL_RAISED):
+        if not self._have_ended.wait(began + UNTIL_KILLED - time.monotonic()):
             # They took notice of nothing, as code may that catches every exception.
             for root in list(self._roots):
                 if not root.is_ending():
