@@ -59,7 +59,8 @@ class Run(Row):
     @property
     def attempts(self) -> int:
         """How often the run started over: `run_count` has each resumption in its process, too."""
-        return max(self.run_count - self.empirical_policy.get("resumes", 0), min(self.run_count, 1))
+        resumes: int = self.empirical_policy.get("resumes", 0)
+        return max(self.run_count - resumes, min(self.run_count, 1))
 
 
 class FlowRun(Run):

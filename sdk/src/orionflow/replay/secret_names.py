@@ -139,8 +139,8 @@ class SecretNames:
         for value, name in self._spelled:
             if value.encode("utf-8", "replace") in content:
                 return f"the secret {name}"
-        if name := self._whole.get(content.decode("utf-8", "replace").strip("\"' \r\n\t")):
-            return f"the secret {name}"
+        if whole := self._whole.get(content.decode("utf-8", "replace").strip("\"' \r\n\t")):
+            return f"the secret {whole}"
         if known and known.masked_bytes(content) != content:
             return "a secret"
         return next((f"a {what}" for what, look in self._bytes if look.search(content)), None) or _named_in(content)
