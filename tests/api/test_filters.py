@@ -66,7 +66,8 @@ def some(values):
 
 
 operator = st.sampled_from(["and_", "or_"])
-patterns = st.sampled_from(["census", "CENSUS", "100%", "100_", "_", "%", "", "r_s", "\\", "x s", "-", "Å", "zzz"])
+# Whether "Å" is another "å" depends on the locale of the database.
+patterns = st.sampled_from(["census", "CENSUS", "100%", "100_", "_", "%", "", "r_s", "\\", "x s", "-", "å", "zzz"])
 times = st.sampled_from(TIMES)
 tags = optional(all_=some(TAGS), is_null_=st.booleans(), operator=operator).map(lambda leaf: _given(leaf))
 name = optional(any_=some(NAMES), like_=patterns)
