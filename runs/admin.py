@@ -33,7 +33,7 @@ class FlowAdmin(SettingAdmin):
         return reverse("runs:flow", args=[obj.pk])
 
     def has_add_permission(self, request: object) -> bool:
-        # A flow is known by its code; one made by hand would have none.
+        # A flow is identified by its code; one added by hand would have none.
         return False
 
     def has_delete_permission(self, request: object, obj: object = None) -> bool:
@@ -55,7 +55,7 @@ class RunAdmin(WithState, RecordAdmin):
 
 
 class TimeFilter(admin.SimpleListFilter):
-    """Runs up to now, unless others are asked for: planned ones would push all others off the list."""
+    """A filter that shows runs up to now by default: planned runs would otherwise fill the first pages."""
 
     title = "time"
     parameter_name = "when"
@@ -80,7 +80,7 @@ class TimeFilter(admin.SimpleListFilter):
         return queryset
 
     def _asked(self, given: Mapping[str, Any]) -> str:
-        # Whoever names a state or looks for a run means all of them.
+        # A user who filters by state or searches for a run means runs of any time.
         return self.value() or ("any" if given.get("q") or given.get("state_type__exact") else "past")
 
 
@@ -161,7 +161,7 @@ class TaskRunAdmin(CommandingAdmin, RunAdmin):
 class StateAdmin(RecordAdmin):
     newest_by = "id"
     list_filter = [("type", NewestChoices), VerdictFilter]
-    # By key: there is no index on time, and the newest of all states is nobody's question.
+    # By key: there is no index on time, and nobody needs the newest of all states.
     ordering = ["-id"]
 
 

@@ -1,4 +1,4 @@
-"""Commands of operators on flow runs and task runs: the services of the API, and the words around them."""
+"""Commands of operators on flow runs and task runs: the services of the API, with labels and messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orion_site.operators.commands import Asked, Command
 from runs.flow_runs.commands import cancel_flow_run, resume_flow_run, retry_flow_run, why_left_out
 from runs.flow_runs.services import delete_flow_run
 
-# A run that is forced to run would have nobody to run it.
+# RUNNING is missing: no process would execute a run that is forced into it.
 FORCED = [
     StateType.CANCELLED,
     StateType.FAILED,

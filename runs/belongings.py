@@ -1,4 +1,4 @@
-"""How the rows of runs belong to deployments, tags and work queues: those of a flow run are seen with it."""
+"""How the rows of runs belong to deployments, tags and work queues: a user who sees a flow run also sees its rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from orchestration.sight import Condition, Reach, addressed, belongings, nothing
 
 
 def of_flow_run(reach: Reach, row: str) -> str:
-    """A flow run belongs to its deployment, its queue, its tags and who started it, as do those nested in it."""
+    """A flow run belongs to its deployment, its queue, its tags and its starter, and so do the runs nested in it."""
     runs, task_runs = reach.table("runs_flowrun"), reach.table("runs_taskrun")
     return (
         f"({_own(reach, row)} OR {row}.parent_task_run_id IS NOT NULL AND EXISTS ("
@@ -23,7 +23,7 @@ def _own(reach: Reach, row: str) -> str:
     if reach.runs != "(NULL)":
         conditions.append(f"{row}.id IN {reach.runs}")
     if reach.starters != "(NULL)":
-        # The id alone is not enough: whoever makes a run may choose the id of a deployment or a user for it.
+        # The id alone is not enough: the creator of a run can choose the id of a deployment or a user for it.
         id, kind = (_said_of_maker(reach, row, name) for name in ("id", "type"))
         conditions.append(f"({id} IN {reach.starters} AND {kind} = 'FLOW_RUN')")
     if reach.tags != "(NULL)":
@@ -60,13 +60,13 @@ def through_task_run(column: str) -> Condition:
 
 
 def of_task_run(reach: Reach, row: str) -> str:
-    """A task run belongs to its flow run; one without, to the run that offered it."""
+    """A task run belongs to its flow run; without one, to the run that submitted it."""
     below_it = through_flow_run("flow_run_id")(reach, row)
     return below_it if reach.starters == "(NULL)" else f"({below_it} OR {_was_offered(reach, row)})"
 
 
 def _was_offered(reach: Reach, row: str) -> str:
-    """The dynamic key of what a run offered to those who serve tasks begins with its id (`runs.task_runs.api`)."""
+    """Match task runs outside of flows: their dynamic key starts with the id of the run that submitted them."""
     return f"({row}.flow_run_id IS NULL AND substr({row}.dynamic_key, 1, 36) IN {reach.starters})"
 
 
@@ -76,7 +76,7 @@ def of_either_run(reach: Reach, row: str) -> str:
 
 
 def of_flow(reach: Reach, row: str) -> str:
-    """A flow is seen with a deployment or a run of it."""
+    """A flow is visible with any of its deployments or runs."""
     deployments, runs = reach.table("deployments_deployment"), reach.table("runs_flowrun")
     return (
         f"({row}.id IN (SELECT d.flow_id FROM {deployments} d WHERE d.id IN {reach.deployments_seen}) OR "
@@ -85,7 +85,7 @@ def of_flow(reach: Reach, row: str) -> str:
 
 
 def of_environment(reach: Reach, row: str) -> str:
-    """An environment is seen with a run that was executed in it."""
+    """An environment is visible with any run that was executed in it."""
     runs = reach.table("runs_flowrun")
     return f"EXISTS (SELECT 1 FROM {runs} f WHERE f.environment_id = {row}.id AND {of_flow_run(reach, 'f')})"
 
@@ -96,7 +96,7 @@ def of_newest_artifact(reach: Reach, row: str) -> str:
 
 
 def of_problem(reach: Reach, row: str) -> str:
-    """A problem is seen by whoever sees a run that failed by it."""
+    """A problem is visible with any run that failed by it."""
     occurrences, runs = reach.table("runs_occurrence"), reach.table("runs_flowrun")
     return (
         f"EXISTS (SELECT 1 FROM {occurrences} c JOIN {runs} f ON f.id = c.run_id "
@@ -105,10 +105,10 @@ def of_problem(reach: Reach, row: str) -> str:
 
 
 def of_bulk_action(reach: Reach, row: str) -> str:
-    """A bulk action is seen by whoever sees all of its runs that are still there; one without any, by nobody."""
+    """A bulk action is visible to users who see all of its runs that still exist; without any such run, to nobody."""
     bulk_runs, runs = reach.table("runs_bulkrun"), reach.table("runs_flowrun")
     of_it = f"SELECT 1 FROM {bulk_runs} b JOIN {runs} f ON f.id = b.run_id WHERE b.bulk_action_id = {row}.id"
-    # Not known, as where nothing is named of a kind, is not seen.
+    # The condition is NULL when the user's roles name nothing of a kind; that counts as not visible.
     return f"(EXISTS ({of_it}) AND NOT EXISTS ({of_it} AND {of_flow_run(reach, 'f')} IS NOT TRUE))"
 
 
@@ -131,11 +131,12 @@ belongings.update(
         "runs_bulkrun": through_flow_run("run_id"),
         "runs_problem": of_problem,
         "runs_occurrence": through_flow_run("run_id"),
-        # Totals of everybody's runs: whoever sees some has them counted (`runs.lists.filters.subjects`).
+        # Totals over all runs. For a user who sees only some, the runs are counted instead
+        # (`runs.lists.filters.subjects`).
         "runs_rollup": nothing,
         "runs_rollupchange": nothing,
         "runs_cacheentry": nothing,
-        # Filters that somebody saved, with whatever they name.
+        # Filters that users saved, which may name anything.
         "runs_savedsearch": nothing,
         "runs_conversion": nothing,
     }
@@ -147,7 +148,8 @@ addressed.update(
         "api/flow_runs/<id>": ("runs_flowrun", "id"),
         "api/task_runs/<id>": ("runs_taskrun", "id"),
         "api/flow_run_states/<id>": ("runs_flowrunstate", "id"),
-        # Most states of task runs have no row of their own: those of runs that are not seen are not found.
+        # There is no line for states of task runs: most have no row, and the API finds none of runs that the user
+        # cannot see.
         "api/flows/<id>": ("runs_flow", "id"),
         "api/artifacts/<id>": ("runs_artifact", "id"),
         "api/bulk_actions/<id>": ("runs_bulkaction", "id"),

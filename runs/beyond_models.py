@@ -1,7 +1,7 @@
-"""The parts of the database that models cannot declare: triggers with the rows that they keep, and indexes by end.
+"""The parts of the database that models cannot declare: triggers with the rows that they keep, and indexes by end time.
 
-SQLite drops them with a table, and Django remakes a table for many a change of its columns: so they are looked after
-following every migration.
+SQLite drops them with a table, and Django recreates a table for many changes of its columns: so they are checked after
+every migration.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from django.db import connection
 from orchestration.tables import FLOW_RUNS, TASK_RUNS
 from runs.triggers import names_there
 
-# Read backwards: the newest end first, and none of it last. On SQLite null is first anyway; PostgreSQL must be told, as
-# models cannot. Ascending, because new entries then come last, where pages are filled before the next one is begun.
+# Read backwards: the newest end first, and null last. Nulls come first on SQLite anyway; PostgreSQL needs NULLS FIRST,
+# which models cannot declare. Ascending, because new entries then are appended, and each page is filled before the next
+# one starts.
 _BY_END = {FLOW_RUNS.runs: "flow_run_by_end", TASK_RUNS.runs: "task_run_by_end"}
 
 
 def install(**_: Any) -> None:
-    """Make what is missing."""
+    """Create the missing triggers and indexes."""
     from runs.roll_ups import install as roll_ups
     from runs.tag_rows import install as tag_rows
 
@@ -32,7 +33,7 @@ def install(**_: Any) -> None:
 
 
 def is_complete() -> bool:
-    """Whether nothing is missing, in a database that has had all migrations."""
+    """Whether all of them exist, in a database with all migrations."""
     from runs.roll_ups.sql import names as of_roll_ups
     from runs.tag_rows.install import trigger_names as of_tags
 
@@ -43,5 +44,5 @@ def is_complete() -> bool:
 
 
 def _missing_indexes(there: set[str]) -> list[str]:
-    """Return the tables that lack their index by end, of those that are there."""
+    """Return those of the existing tables that lack their index by end time."""
     return [table for table, index in _BY_END.items() if table in there and index not in there]

@@ -107,7 +107,7 @@ class DeleteArtifact(Operation):
         delete_artifact(artifact_id=id)
 
 
-# What is as large as its writer made it.
+# Columns whose size only the writer limits.
 FREE_COLUMNS = ("data", "description", "metadata")
 
 
@@ -170,6 +170,6 @@ def artifact_out(artifact: Artifact) -> ArtifactOut:
 
 
 def collection_out(collection: ArtifactCollection, latest: Artifact) -> ArtifactCollectionOut:
-    """The newest artifact of a key, under the id and the times of its collection."""
+    """Return the newest artifact of a key, with the id and the times of its collection."""
     own = {"id": collection.id, "created": collection.created, "updated": collection.updated}
     return as_answer(records.ArtifactCollection, latest, **own, latest_id=latest.id, metadata_=latest.metadata)

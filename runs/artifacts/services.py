@@ -20,7 +20,7 @@ MAX_METADATA_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewArtifact:
-    """Something that a run wants to show. With an id of its maker's, making it again changes nothing."""
+    """An artifact of a run. Creating it again with the same `id` changes nothing."""
 
     id: UUID | None = None
 
@@ -60,7 +60,7 @@ def update_artifact(*, artifact_id: UUID, changes: Mapping[str, Any], now: datet
 
 @repeated_on_conflict
 def delete_artifact(*, artifact_id: UUID) -> None:
-    """Remove the artifact; its collection falls back to the one before, or goes with the last one."""
+    """Delete the artifact. Its collection then points at the previous one, or is deleted with the last one."""
     with write_transaction():
         artifact = Artifact.objects.filter(pk=artifact_id).first()
         if artifact is None:
@@ -79,7 +79,7 @@ def delete_artifact(*, artifact_id: UUID) -> None:
 
 
 def _columns(given: dict[str, Any]) -> dict[str, Any]:
-    # The wire's name for it ends in an underscore, which Django allows in no field.
+    # The API calls the column `metadata_`; Django allows no field name that ends in an underscore.
     if "metadata_" in given:
         metadata = given.pop("metadata_")
         given["metadata"] = metadata and {

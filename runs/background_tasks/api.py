@@ -1,7 +1,7 @@
 """Task runs without a flow run, offered over a websocket to the processes that serve their tasks.
 
-Each waiting run is offered to one process at a time. Should two processes be offered one, by two servers, the rules
-let only one of them make it pending.
+Each waiting run is offered to one process at a time. If two servers offer a run to two processes, the rules let only
+one of them make it pending.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Reply(Wire):
 
 
 class ServeTasks(IntroducedConsumer):
-    """Offers runs of the tasks that the client names, one at a time; the next when it has said `ack`."""
+    """Offers runs of the tasks that the client names, one at a time; the next one after the client's `ack`."""
 
     action_required = Action.REPORT_RUNS
 
@@ -102,7 +102,7 @@ class ServeTasks(IntroducedConsumer):
 
 
 def offered(run_id: UUID) -> TaskRunOut | None:
-    """The run as the API tells it, with the place of its parameters; None when it does not wait any more."""
+    """Return the run as the API shows it, with the id of its parameters; None if it no longer waits."""
     run = TaskRun.objects.filter(pk=run_id, state_type="SCHEDULED").first()
     if run is None:
         return None

@@ -1,6 +1,6 @@
-"""Offers: which task runs this process has offered to the processes that serve their tasks, and who took which.
+"""Offers: which task runs this server process has offered to processes that serve tasks, and which of them took which.
 
-Only the event loop writes. Services read from their threads, as a run whose holder is still connected is not abandoned.
+Only the event loop writes. Services read from their threads: a run whose holder is still connected is not abandoned.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import time
 from collections import deque
 from uuid import UUID
 
-# Whoever took a run makes it pending within this time; otherwise it is offered again.
+# A process that took a run must make it pending within this time; otherwise the run is offered again.
 OFFER_SECONDS = 30.0
-# For each connection. Runs that it took before the last so many have long begun.
+# Runs remembered for each connection. Older ones have started long ago.
 MOST_HELD = 10_000
 
 

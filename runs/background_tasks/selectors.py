@@ -14,17 +14,17 @@ from django.db.models.functions import Coalesce
 from runs.models import UNFINISHED_TYPES, TaskRun, TaskRunState
 from runs.querysets import RunQuerySet
 
-# The process that runs a task repeats it by itself; it is somebody else's turn when that did not happen.
+# The process that runs a task also retries it. Offer the run to others only if that did not come about in this time.
 RETRIES_AFTER = timedelta(seconds=30)
-# Whoever takes a call begins it soon; when it must wait for a slot, it asks for one again and again.
+# A process that takes a call starts it soon, or, while it waits for a slot, keeps asking for one.
 BEGINS_WITHIN = timedelta(seconds=30)
 ASKS_WITHIN = timedelta(seconds=120)
 BATCH = 200
 
 
 def waiting_task_runs(*, task_keys: Collection[str], now: datetime, limit: int) -> list[UUID]:
-    """The ids of runs that are due, the one that waits longest first."""
-    # The key is hidden from SQLite, which would go through every run that the task ever had.
+    """Return the ids of runs that are due, those that have waited longest first."""
+    # `Coalesce` hides the key from SQLite's planner, which would otherwise read every run that the task ever had.
     waiting = _without_flow_run("SCHEDULED").alias(key=Coalesce("task_key", Value(""))).filter(key__in=task_keys)
     retried = Q(state_name="AwaitingRetry", next_scheduled_start_time__gt=now - RETRIES_AFTER)
     due = waiting.filter(next_scheduled_start_time__lte=now).exclude(retried)
@@ -32,7 +32,7 @@ def waiting_task_runs(*, task_keys: Collection[str], now: datetime, limit: int) 
 
 
 def abandoned_task_runs(now: datetime) -> list[UUID]:
-    """The ids of runs that were taken, and neither began nor asked to begin."""
+    """Return the ids of runs that a process took, but neither started nor asked to start."""
     scheduled_before = TaskRunState.objects.filter(task_run=OuterRef("pk"), type="SCHEDULED")
     taken = _without_flow_run("PENDING").filter(Exists(scheduled_before), state_timestamp__lte=now - BEGINS_WITHIN)
     rows = taken.order_by("state_timestamp", "pk").values_list("pk", "refusal")[:BATCH]
@@ -43,7 +43,7 @@ def _asked_lately(refusal: dict[str, Any] | None, now: datetime) -> bool:
     return refusal is not None and datetime.fromisoformat(refusal["at"]) > now - ASKS_WITHIN
 
 
-# SQLite takes an index with a condition only for a query that has the same condition, letter by letter.
+# SQLite uses a partial index only for a query with exactly the same condition.
 _UNFINISHED = f"({' OR '.join(f'runs_taskrun.state_type = {one!r}' for one in UNFINISHED_TYPES)})"
 
 
@@ -54,7 +54,7 @@ def _without_flow_run(state_type: str) -> RunQuerySet:
 
 
 def parameters_of(run_id: UUID) -> UUID | None:
-    """The id under which the parameters of a call are stored. Only the first state of its run is sure to name it."""
+    """Return the id under which the parameters of a call are stored. Only its run's first state is sure to have it."""
     scheduled = TaskRunState.objects.filter(task_run=run_id, type="SCHEDULED").order_by("seq")
     details = scheduled.values_list("details", flat=True).first()
     place = (details or {}).get("task_parameters_id")

@@ -1,4 +1,4 @@
-"""Offer calls of tasks outside of flows again when the process that took them does not begin them."""
+"""Offer calls of tasks outside of flows again when the process that took them does not start them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ AUTHOR = "task calls"
 
 
 def offer_abandoned_calls(now: datetime, *, held: Collection[UUID] = ()) -> int:
-    """Schedule abandoned calls again, except those `held` by a process that is still there. Return how many."""
+    """Schedule abandoned calls again, except those `held` by a process that is still connected. Return the number."""
     return sum(_offer_again(run_id, now) for run_id in abandoned_task_runs(now) if run_id not in held)
 
 
 @repeated_on_conflict
 def _offer_again(run_id: UUID, now: datetime) -> bool:
     with write_transaction():
-        # Check again under the lock: it may have begun a moment ago.
+        # Check again under the lock, because the run may have started in between.
         if not TaskRun.objects.select_for_update().filter(pk=run_id, state_type="PENDING").exists():
             return False
         details = StateDetails(task_parameters_id=parameters_of(run_id))

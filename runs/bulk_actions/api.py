@@ -1,4 +1,4 @@
-"""Bulk actions: begun with a filter, listed, read and stopped."""
+"""Bulk actions: start them with a filter, list, read and stop them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from runs.models import BulkAction, BulkRun
 
 
 class BulkActionRequest(FlowRunSearch):
-    """The runs are those that `/flow_runs/filter` finds, the newest 10,000 of them.
+    """The runs are the newest 10,000 that `/flow_runs/filter` finds.
 
-    At least one filter is needed; `{"flow_runs": {}}` means all. Sent again with the same `id`, it is done once.
-    A retry may begin from tasks of these names; `@failed` stands for those that did not complete.
+    At least one filter is needed; `{"flow_runs": {}}` means all. Sent again with the same `id`, it is done once. A
+    retry may start from tasks of these names; `@failed` stands for those that did not complete.
     """
 
     action: contract.BulkKind
@@ -114,7 +114,7 @@ class ReadBulkAction(Operation):
 
 
 class StopBulkAction(Operation):
-    """Stop a bulk action. What was changed stays changed; one that has ended stays as it is."""
+    """Stop a bulk action. Runs that it changed stay changed; a finished action stays as it is."""
 
     method = "POST"
     action_required = Action.CHANGE_RUNS

@@ -1,7 +1,7 @@
-"""Begin bulk actions, stop them, and carry them out: each run by the command that a person would give for it alone.
+"""Start bulk actions, stop them, and carry them out: each run gets the command that a user would give for it alone.
 
-What a run came to is written in the transaction that tries it. So each is tried once, however many servers work on the
-same action, and whoever is killed leaves the rest to the next one.
+The outcome of a run is written in the transaction that tries it. So each is tried once, even if several servers work on
+the same action, and another server continues after one that was killed.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from runs.retries.services import retry_one_of_many
 
 logger = logging.getLogger("orion.bulk_actions")
 
-# So many runs may one action concern.
+# The most runs of one action.
 MOST = 10_000
-# So many are tried at once, while somebody waits for the answer.
+# The most runs that are tried at once while the user waits for the answer, and for how many seconds.
 FEW, PATIENCE_SECONDS = 200, 5.0
-# One transaction tries so many runs, and none after so long: on SQLite it holds up every writer.
+# The most runs in one transaction, and the time after which it tries no more: on SQLite it holds up every writer.
 STEP, STEP_SECONDS = 50, 0.05
-# Other services of the thread have their turn in between.
+# Seconds until other services of the thread get their turn.
 TICK_SECONDS = 0.5
-# Reasons may name what no other reason names.
+# Different reasons that are counted; some contain a name that no other reason has.
 MOST_REASONS = 50
 CHANGES_RUNS = "runs.change"
 OTHER_REASONS = "other reasons"
@@ -52,7 +52,7 @@ Kind, Status, Outcome = BulkAction.Kind, BulkAction.Status, BulkRun.Outcome
 class NewBulkAction:
     """A command for these runs, by id and name, in the order in which they are tried.
 
-    An `id` that is known already is the same command, sent again. A retry may begin from some tasks of each run.
+    A known `id` means that the same command was sent again. A retry may start from some tasks of each run.
     """
 
     action: str
@@ -71,7 +71,7 @@ def begin_bulk_action(*, asked: NewBulkAction, now: datetime) -> BulkAction:
     with write_transaction():
         known: BulkAction | None = BulkAction.objects.filter(pk=asked.id).first() if asked.id else None
         if known is not None:
-            # An id is no right: its answer names the runs and the filter of whoever began it.
+            # Knowing the id is not enough: the answer names the runs and the filter of the user who started the action.
             if (known.user, known.action) != (asking_user(), asked.action):
                 raise BulkActionTaken(id=known.pk)
             return known
@@ -100,7 +100,7 @@ def begin_bulk_action(*, asked: NewBulkAction, now: datetime) -> BulkAction:
 
 @repeated_on_conflict
 def stop_bulk_action(*, bulk_id: UUID, now: datetime) -> bool:
-    """Try no further runs. Return whether there was anything to stop. Raises BulkActionNotFound."""
+    """Try no further runs. Return whether the action was still active. Raises BulkActionNotFound."""
     with write_transaction():
         bulk = BulkAction.objects.select_for_update(no_key=True).filter(pk=bulk_id).first()
         if bulk is None:
@@ -112,7 +112,7 @@ def stop_bulk_action(*, bulk_id: UUID, now: datetime) -> bool:
 
 
 def work_on_bulk_actions(now: datetime) -> int:
-    """Try runs of the actions that go on, in turn and for a moment; how many that were."""
+    """Try runs of the active actions, in turn, for at most TICK_SECONDS and a step. Return the number of runs."""
     until, tried = time.monotonic() + TICK_SECONDS, 0
     active = deque(BulkAction.objects.filter(status=Status.ACTIVE).order_by("created").values_list("pk", flat=True))
     while active:
@@ -126,9 +126,9 @@ def work_on_bulk_actions(now: datetime) -> int:
 
 
 def finish_at_once(*, bulk_id: UUID, now: datetime) -> BulkAction:
-    """Carry out an action that concerns few runs. What takes too long is left to the service."""
+    """Carry out an action that concerns few runs; leave to the service what takes too long."""
     until = time.monotonic() + PATIENCE_SECONDS
-    # The runs were chosen among those that somebody may change; a deleted one is in nobody's sight.
+    # The runs were chosen among those that the user may change. A deleted run is visible to nobody.
     with seeing(None):
         while time.monotonic() < until and _step(bulk_id, now):
             pass
@@ -137,7 +137,7 @@ def finish_at_once(*, bulk_id: UUID, now: datetime) -> BulkAction:
 
 @repeated_on_conflict
 def _step(bulk_id: UUID, now: datetime) -> int:
-    """Try the next few runs of an action, unless another server does; how many that were, 0 when none is left."""
+    """Try the next few runs of an action. Return their number: 0 when none is left or another server works on it."""
     active = BulkAction.objects.filter(pk=bulk_id, status=Status.ACTIVE)
     asked = active.first()
     if asked is None:
@@ -169,7 +169,7 @@ def _step(bulk_id: UUID, now: datetime) -> int:
 
 
 def _act(bulk: BulkAction) -> AbstractContextManager[object]:
-    """Record what the service does as done by whoever asked for it."""
+    """Record what the service does as done by the user who asked for it."""
     return act_of(entrance=bulk.entrance, actor=bulk.author, action="runs.change", operation=f"bulk-action {bulk.pk}")
 
 
@@ -189,7 +189,7 @@ def _try(bulk: BulkAction, runs: Sequence[BulkRun], now: datetime) -> list[BulkR
 
 def _outcome_of(bulk: BulkAction, run_id: UUID, now: datetime) -> tuple[BulkRun.Outcome, str]:
     try:
-        # What goes wrong with one run takes nothing of the others with it.
+        # A failure with one run must not undo the work on the others.
         with transaction.atomic():
             refusal = COMMANDS[bulk.action](run_id, now, bulk)
         return (Outcome.REFUSED, refusal) if refusal else (Outcome.DONE, "")
@@ -198,7 +198,7 @@ def _outcome_of(bulk: BulkAction, run_id: UUID, now: datetime) -> tuple[BulkRun.
     except DomainError as error:
         return Outcome.REFUSED, str(error)
     except OperationalError:
-        # Another transaction was in the way, or the database is gone: all of it is tried again.
+        # A conflict with another transaction, or the database is unreachable: the whole step is repeated.
         raise
     except Exception as error:
         logger.exception("%s of flow run %s failed", bulk.action, run_id)

@@ -1,4 +1,4 @@
-"""Two runs compared."""
+"""The comparison of two runs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A finished run once more, from some of its tasks on: what that would come to, and doing it."""
+"""Retries of a finished run from some of its tasks: previews of what such a retry would do, and the retry itself."""

@@ -1,4 +1,4 @@
-"""Retries from tasks: weighed, begun and listed; and what the engine asks of one, and reports."""
+"""Retries from tasks: preview, start and list them; serve recorded results to the engine, and store its report."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PreviewRetry(Operation):
 
 
 class RetryFlowRun(Operation):
-    """Have a finished flow run run again from these tasks, as another attempt or as a new run linked to it."""
+    """Run a finished flow run again from these tasks, as another attempt or as a new run linked to it."""
 
     method = "POST"
     action_required = Action.CHANGE_RUNS
@@ -56,7 +56,7 @@ class RetryFlowRun(Operation):
 
 
 class FilterRetries(Operation):
-    """List the retries of a flow run from tasks, the newest first: those that it is, and the runs that continue it."""
+    """List the retries of a flow run from tasks, newest first: its own, and those by which other runs continue it."""
 
     method = "GET"
     action_required = Action.READ_RUNS
@@ -72,7 +72,7 @@ class ReadRecorded(Operation):
     """Read which recorded results an attempt of a retried flow run reuses."""
 
     method = "POST"
-    # For the process that executes the run: its values come from the results that these states refer to.
+    # The process that executes the run calls this; it reads values from the results that these states refer to.
     action_required = Action.REPORT_RUNS
     answers = {200: RecordedCallsOut}
     body_optional = True

@@ -1,9 +1,9 @@
-"""Which calls of a finished run would run again, and which would take up their result, if it is retried from a task.
+"""Decide which calls of a finished run would run again, and which would reuse their result, in a retry from a task.
 
-The engine follows the same reasoning (`orionflow.engine.recorded`): a call takes up the result of the same task with
-the same inputs. What runs again for another reason than the lack of a result is named by its state, for the engine to
-leave it alone: the tasks that were chosen, what takes input from them, what has expired, and calls of which nobody can
-know whether their inputs are still the same.
+The engine follows the same reasoning (`orionflow.engine.recorded`): a call reuses the result of the same task with the
+same inputs. Calls that have a result, but must run again, are listed by the ids of their states, so that the engine
+does not reuse them: the chosen tasks, the tasks that take input from them, expired results, and calls whose inputs
+cannot be compared.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-# The digest of the inputs, and how many calls with the same ones came before; anything else only counts calls.
+# Matches keys with a digest of the inputs and the number of earlier calls with the same inputs. Other keys only number
+# the calls.
 IDENTIFIED = re.compile(r"[0-9a-f]{40}-\d+\Z")
-# A call that ran again beside the stored run of its key.
+# Matches the key of a call that ran again as a run of its own, next to the stored run of the same key.
 RENEWED = re.compile(r"(?P<key>.+)-[0-9a-f]{32}\Z")
 _DIGITS = re.compile(r"-[0-9a-f]+\Z")
 
@@ -36,7 +37,7 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
 
 
-# In lists those come first that nobody would guess.
+# The order of causes in lists: the least expected come first.
 FIRST = {
     cause: number
     for number, cause in enumerate(
@@ -52,7 +53,7 @@ FIRST = {
         )
     )
 }
-# These have a result that could be taken up, or a cached one that is not wanted.
+# Causes for which a result is not reused although there may be one.
 SET_ASIDE = frozenset({Cause.CHOSEN, Cause.DEPENDS, Cause.EXPIRED, Cause.UNKNOWN})
 
 
@@ -68,20 +69,21 @@ class Call:
     state_id: UUID | None
     state_type: str | None
     has_result: bool
-    # Whether its task wrote into its arguments, which its value does not repeat.
+    # Whether the task changed its arguments, which reusing its value would not repeat.
     changed_inputs: bool = False
     upstream: Collection[UUID] = ()
     expires: datetime | None = None
-    # The nested run that it stands for, whether that is a run of a deployment, in a process of its own, and whether it
-    # was deleted.
+    # The nested run that this call stands for; whether that is a run of a deployment, in a process of its own; and
+    # whether it was deleted.
     child_id: UUID | None = None
     is_deployed: bool = False
     is_childless: bool = False
-    # Whether the call ran again later, as a run of its own beside this one.
+    # Whether the call ran again later, as a separate task run.
     was_renewed: bool = False
-    # Whether its inputs were there: a call that waited for them in vain runs for the first time, under another key.
+    # Whether it had its inputs. A call whose inputs never arrived runs for the first time in the retry, under another
+    # key.
     has_begun: bool = True
-    # Whether the process of the run made the current state, with an id from its own clock.
+    # Whether the process of the run created the current state, with an id from its own clock.
     ended_itself: bool = True
     end: datetime | None = None
     lasted: timedelta = timedelta()
@@ -97,12 +99,12 @@ class Call:
 
     @property
     def task_name(self) -> str:
-        """The name of the function in the key, whatever it is nested in."""
+        """The name of the function in the key, without the functions that it is nested in."""
         return _DIGITS.sub("", self.key).rpartition(".")[2]
 
     @property
     def names_of_task(self) -> set[str]:
-        """The names under which somebody may mean its task."""
+        """The names by which a user may mean its task."""
         name, _, number = self.name.rpartition("-")
         return {self.key, self.task_name, *([name] if number.isdigit() else [])}
 
@@ -112,7 +114,7 @@ class Recorded:
     """The calls of one flow run's last attempt, in the order in which they were first made."""
 
     calls: Sequence[Call]
-    # Of one attempt, the moments of all calls can be compared.
+    # Within one attempt, the ids of calls and states can be compared by time.
     has_one_attempt: bool = True
 
 
@@ -121,14 +123,14 @@ Tree = Mapping[UUID, Recorded]
 
 @dataclass(slots=True)
 class Plan:
-    """The outcome that a retry would have. Calls in a nested run count beside the one that stands for that run."""
+    """The outcome that a retry would have. Calls in a nested run count as well as the call that stands for that run."""
 
     reused: list[Call] = field(default_factory=list)
     again: list[tuple[Call, Cause]] = field(default_factory=list)
-    # The states that the engine must not take up, and those of nested runs of which a part runs again.
+    # The states that the engine must not reuse, and those of nested runs of which only a part runs again.
     set_aside: list[UUID] = field(default_factory=list)
     entered: list[UUID] = field(default_factory=list)
-    # Taken up by their number alone, as nobody can compare their inputs.
+    # The number of calls reused by their position alone, because their inputs cannot be compared.
     by_order: int = 0
 
     @property
@@ -137,12 +139,12 @@ class Plan:
 
     @property
     def work(self) -> timedelta:
-        """How long all that runs again took last time."""
+        """The total time that the calls that run again took last time."""
         return sum((call.lasted for call in self._leaves()), timedelta())
 
     @property
     def elapsed(self) -> timedelta:
-        """For how long at least one of them ran: what they took by the clock."""
+        """How long at least one of them was running: the elapsed time, without gaps and overlaps."""
         spans = sorted((call.end - call.lasted, call.end) for call in self._leaves() if call.end)
         total, covered = timedelta(), None
         for start, end in spans:
@@ -153,7 +155,7 @@ class Plan:
 
     @property
     def longest_chain(self) -> timedelta:
-        """The longest way through them by who takes input from whom: less than this it cannot take."""
+        """The duration of the longest chain of calls by their inputs: a lower bound of the elapsed time."""
         lengths: dict[UUID, timedelta] = {}
         for call in self._leaves():
             before = max((lengths[one] for one in call.upstream if one in lengths), default=timedelta())
@@ -161,13 +163,13 @@ class Plan:
         return max(lengths.values(), default=timedelta())
 
     def _leaves(self) -> list[Call]:
-        """Without the calls that stand for nested runs whose own calls are among them."""
+        """Leave out the calls that stand for nested runs whose own calls are in the list."""
         inside = {call.flow_run_id for call, _ in self.again}
         return [call for call, _ in self.again if call.child_id not in inside]
 
 
 class CallsByName:
-    """The calls of a run by what somebody may call them: each by its id and name, and together by those of its task."""
+    """The calls of a run by the names that a user may give: one call by id or name, all calls of a task by its name."""
 
     def __init__(self, tree: Tree) -> None:
         self._single: dict[str, list[Call]] = defaultdict(list)
@@ -180,14 +182,14 @@ class CallsByName:
                     self._of_task[name].append(call)
 
     def meant_by(self, wanted: str) -> Sequence[Call]:
-        """Those that this text stands for."""
+        """Return the calls that this text stands for."""
         if wanted in self._single:
             return self._single[wanted]
         return self._of_task.get(wanted, ())
 
 
 def failed_calls(tree: Tree) -> list[Call]:
-    """The calls that did not complete and stand for no nested run whose own calls say more."""
+    """Return the calls that did not complete, except those that stand for a nested run whose calls are in the tree."""
     return [
         call
         for recorded in tree.values()
@@ -197,7 +199,7 @@ def failed_calls(tree: Tree) -> list[Call]:
 
 
 def plan_of(tree: Tree, root: UUID, chosen: Collection[UUID], now: datetime) -> Plan:
-    """Judge every call of a run and of what is nested in it, if it is retried from the chosen ones."""
+    """Decide for every call of a run and of its nested runs whether it runs again in a retry from `chosen`."""
     plan = Plan()
     _judge(tree, root, frozenset(chosen), now, plan)
     return plan
@@ -228,7 +230,7 @@ def _judge(tree: Tree, run_id: UUID, chosen: frozenset[UUID], now: datetime, pla
 
 
 def _causes(tree: Tree, recorded: Recorded, chosen: frozenset[UUID], now: datetime) -> dict[UUID, Cause]:
-    """Why calls of one flow run would run again; those that are missing take up their result."""
+    """Return why calls of one flow run would run again. Calls without an entry reuse their result."""
     calls = recorded.calls
     causes: dict[UUID, Cause] = {call.id: Cause.CHOSEN for call in calls if call.id in chosen}
     if chosen:
@@ -242,7 +244,8 @@ def _causes(tree: Tree, recorded: Recorded, chosen: frozenset[UUID], now: dateti
         if call.id not in causes and (cause := _own_cause(call, causes, first_end, now)) is not None:
             causes[call.id] = cause
         if call.id in causes:
-            # Ids of runs and of states that one process made ascend: a call after this one could know what it returned.
+            # Run and state ids made by one process ascend. A call with a later id may have seen the value that this one
+            # returned.
             is_dated = recorded.has_one_attempt and call.ended_itself
             end = call.state_id if is_dated and call.state_id is not None else call.id
             first_end = end if first_end is None else min(first_end, end)
@@ -260,13 +263,14 @@ def _own_cause(call: Call, causes: Mapping[UUID, Cause], first_end: UUID | None,
         return Cause.UNKNOWN
     if call.is_identified:
         return None
-    # Its inputs may have come from whatever had ended by then and runs again; who submitted it, handed futures over.
+    # The inputs may come from a call that had ended by then and runs again, or from one whose future was passed to this
+    # call.
     is_later = first_end is not None and call.id > first_end
     return Cause.UNKNOWN if is_later or any(one in causes for one in call.upstream) else None
 
 
 def _downstream(calls: Sequence[Call], starts: Collection[UUID]) -> Iterator[UUID]:
-    """The calls that take input from these, directly or not; none of these themselves."""
+    """Yield the calls that take input from `starts`, directly or indirectly, without `starts` themselves."""
     takers: dict[UUID, list[UUID]] = {}
     for call in calls:
         for one in call.upstream:

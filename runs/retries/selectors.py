@@ -1,4 +1,4 @@
-"""The records of a finished run and of the runs nested in it, as far as a retry from a task needs them."""
+"""The records of a finished run and of its nested runs, as far as a retry from a task needs them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from runs.models import FlowRun, FlowRunState, RunRetry, TaskRun, TaskRunState
 from runs.retries.core import RENEWED, Call, Recorded
 from runs.states.selectors import FOLDED, current_task_run_states
 
-# Deeper nesting than this is not looked into: what stands for it runs as a whole.
+# Levels of nested runs that are read. A call that stands for a run nested more deeply runs again as a whole.
 DEEPEST = 10
 CALLS_PER_PAGE = 1_000
 MOST_NESTED = 10_000
@@ -33,7 +33,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class _Attempts:
-    """The attempts of one flow run: how many, and when the last one began."""
+    """The attempts of one flow run: their number, and when the last one started."""
 
     number: int = 0
     last: datetime | None = None
@@ -43,22 +43,22 @@ class _Attempts:
 
 
 class _Ended(NamedTuple):
-    """A current state with a row: of what it has, what a retry may take up, and the nested run it stands for."""
+    """The stored row of a current state: whether it has a reusable result, and which nested run it stands for."""
 
     has_result: bool = False
-    # Whether there is one that does not repeat what its task did to its arguments.
+    # Whether it has a result, but the task changed its arguments, which reusing the result would not repeat.
     changed_inputs: bool = False
     expires: datetime | None = None
     child_id: UUID | None = None
 
 
 def recorded_tree(run_id: UUID) -> dict[UUID, Recorded]:
-    """The calls of a run and of the runs nested in it in its own process, by flow run. Three queries for each level.
+    """Return the calls of a run and of the runs nested in its process, by flow run. Three queries for each level.
 
     Raises TooManyTaskRuns.
     """
     tree: dict[UUID, Recorded] = {}
-    # What hangs below a run that somebody sees is seen with it; results may come from the run that it continues.
+    # A user who sees a run also sees the runs nested in it. Results may also come from the run that this one continues.
     with seeing(None):
         level, attempts, left = [run_id], _attempts_of([run_id]), MOST_TASK_RUNS
         for _ in range(DEEPEST):
@@ -86,9 +86,9 @@ def recorded_tree(run_id: UUID) -> dict[UUID, Recorded]:
 
 
 def _nested(children: set[UUID], root: UUID, level: Sequence[UUID]) -> dict[UUID, _Attempts]:
-    """The attempts of those of the runs that are really nested there, or in a run that this one continues.
+    """Return the attempts of those children that are nested in these runs or in a run that `root` continues.
 
-    Which run a task run stands for is what its process says, and a process may name any.
+    The process of a task run reports which run it stands for, and could name any run; so the parent is checked.
     """
     found = _attempts_of(children) if children else {}
     around = {run.parent_id for run in found.values() if run.parent_id is not None} - set(level)
@@ -99,7 +99,7 @@ def _nested(children: set[UUID], root: UUID, level: Sequence[UUID]) -> dict[UUID
 
 def _rows(level: Sequence[UUID]) -> Any:
     refused = KT("refusal__at")
-    # Ids ascend in the order of the calls.
+    # Ids ascend in the order in which the calls were made.
     return (
         TaskRun.objects.filter(flow_run__in=level)
         .order_by("id")
@@ -109,10 +109,10 @@ def _rows(level: Sequence[UUID]) -> Any:
 
 
 def _states(level: Sequence[UUID]) -> dict[UUID, _Ended]:
-    """Folded states have no result, and stand for no nested run."""
-    # A result that its store did not take may have been stored since; whoever plans counts on none.
+    """Return current states by id. Folded states are left out: they have no result, and stand for no nested run."""
+    # A result that could not be stored may have been stored since, but the plan does not count on it.
     kept = Q(data__isnull=False, data__unstored__isnull=True)
-    # Nor on one that does not repeat what its task did to its arguments.
+    # Nor does it count on a result of a task that changed its arguments, unless the result came from the cache.
     alone = Q(data__inputs_changed__isnull=False) & ~Q(name="Cached")
     usable, changed = (ExpressionWrapper(one, output_field=BooleanField()) for one in (kept & ~alone, kept & alone))
     current = TaskRunState.objects.filter(task_run__flow_run__in=level, pk=F("task_run__state_id")).order_by()
@@ -123,7 +123,7 @@ def _states(level: Sequence[UUID]) -> dict[UUID, _Ended]:
 
 
 def _attempts_of(run_ids: Iterable[UUID]) -> dict[UUID, _Attempts]:
-    """An attempt begins where a run enters RUNNING and was not only paused."""
+    """Return the attempts of these runs. An attempt starts when a run enters RUNNING, except after a pause."""
     found: dict[UUID, _Attempts] = {}
     before: dict[UUID, str] = {}
     states = FlowRunState.objects.filter(flow_run__in=list(run_ids)).order_by("flow_run", "seq")
@@ -137,11 +137,11 @@ def _attempts_of(run_ids: Iterable[UUID]) -> dict[UUID, _Attempts]:
 
 
 def _is_of_last_attempt(row: Mapping[str, Any], run: _Attempts, state: _Ended | None) -> bool:
-    """Whether the last attempt made this call: it ran then, or the rules kept it as it was."""
+    """Whether this call belongs to the last attempt: it ran then, or the rules refused to run it again."""
     if run.number <= 1 or run.last is None or row["flow_run_run_count"] >= row["flow_run__run_count"]:
         return True
     if state is not None and state.child_id is not None and row["state_type"] == "COMPLETED":
-        # A nested run that is taken up leaves no trace.
+        # When a nested run is reused, no record of the last attempt says so.
         return True
     refused_at = _moment(row["refused_at"])
     return (refused_at is not None and refused_at >= run.last) or (row["state_timestamp"] or run.last) >= run.last
@@ -151,11 +151,11 @@ def _call(
     row: Mapping[str, Any], run: _Attempts, state: _Ended | None, nested: Mapping[UUID, _Attempts], unclaimed: set[UUID]
 ) -> Call:
     has_result, changed_inputs, expires, named = state or _Ended()
-    # No two calls stand for one run.
+    # Two calls cannot stand for the same run.
     child_id = named if named in unclaimed else None
     lasted, end = row["total_run_time"], row["end_time"]
     if run.number > 1 and run.last is not None and end is not None:
-        # Its time is that of all attempts together.
+        # The stored time is the total of all attempts.
         lasted = max(min(lasted, end - run.last), timedelta())
     return Call(
         id=row["id"],
@@ -180,7 +180,7 @@ def _call(
 
 
 def _without_renewals(calls: list[Call]) -> list[Call]:
-    """The next attempt asks for the run of a call by its key; those that ran beside it have other ones."""
+    """Drop the calls that ran again under another key: the next attempt asks for a call by its original key."""
     by_key = {(call.key, call.dynamic_key): call for call in calls}
     base_of: dict[UUID, UUID] = {}
     for call in calls:
@@ -206,8 +206,10 @@ def _id(text: str | None) -> UUID | None:
 
 
 def runs_with_task(run_ids: Sequence[UUID], wanted: str | None) -> set[UUID]:
-    """Those of the runs that called a task of this name, or without a name one that did not complete; also where a
-    nested run did. Two queries."""
+    """Return the runs that called a task of this name, themselves or in a nested run. Two queries.
+
+    Without a name, return those that called a task that did not complete.
+    """
     if wanted is None:
         named = Q(state_type__in=in_order(ANY - {StateType.COMPLETED}))
     else:
@@ -225,20 +227,20 @@ MOST_RETRIES = 100
 
 
 def retries_of(run_id: UUID) -> list[RunRetry]:
-    """The retries by which a run goes on, and those by which other runs continue it; the newest first."""
-    # Two lookups: of an OR the database would read the table.
+    """Return the retries of this run, and those by which other runs continue it, newest first."""
+    # Two queries: with OR, the database would read the whole table.
     newest = RunRetry.objects.defer("again", "entered").order_by("-created")
     own = newest.filter(flow_run=run_id)[:MOST_RETRIES]
     others = newest.filter(source_id=run_id).exclude(flow_run=run_id)[:MOST_RETRIES]
     return sorted([*own, *others], key=lambda retry: retry.created, reverse=True)
 
 
-# --- what the engine asks --------------------------------------------------------------------------------------------
+# --- questions of the engine ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedCalls:
-    """The states that a run does not take up, those that it takes up in part, and a page of another run's calls."""
+    """The states that a run does not reuse, those that it reuses in part, and a page of another run's calls."""
 
     again: Sequence[UUID]
     entered: Sequence[UUID]
@@ -248,7 +250,10 @@ class RecordedCalls:
 
 
 def recorded_for(*, run_id: UUID, source_id: UUID | None, after: UUID | None) -> RecordedCalls | None:
-    """Read what a run may take up: of the run that it continues, or of one nested in either; None for other runs."""
+    """Return the recorded calls that a run may reuse; None if `source_id` is not a run that it may read.
+
+    The source is the run that it continues, or one nested in either.
+    """
     with seeing(None):
         retries = _with_those_before(run_id)
         above = {run_id} | {one.source_id for one in retries} | {one.flow_run_id for one in retries}
@@ -269,7 +274,7 @@ def recorded_for(*, run_id: UUID, source_id: UUID | None, after: UUID | None) ->
 
 
 def _with_those_before(run_id: UUID) -> list[RunRetry]:
-    """The retries that made a run what it is: its own, and those of the runs that it continues, one after another."""
+    """Return the retries of this run, then those of the run that it continues, and so on."""
     found: list[RunRetry] = []
     seen: set[UUID] = set()
     level = {run_id}
@@ -285,7 +290,7 @@ MOST_SOURCES = 100
 
 
 def _within(run_ids: set[UUID], above: set[UUID]) -> set[UUID]:
-    """Those of the runs that are one of these, or nested in one."""
+    """Return those of the runs that are in `above`, or nested in one of them."""
     runs_at: dict[UUID, set[UUID]] = {one: {one} for one in run_ids}
     found: set[UUID] = set()
     for _ in range(DEEPEST + 1):

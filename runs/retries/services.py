@@ -1,7 +1,8 @@
-"""Retries of finished runs from some of their tasks: what one would come to, and doing it.
+"""Retries of finished runs from some of their tasks: preview and start them.
 
-A further attempt of the same run, or a new run that takes up what the old one recorded. Either way the run's policy
-says that results were set aside, and the row of the retry which: the attempt asks for that when it begins.
+A retry is another attempt of the same run, or a new run that reuses the records of the old one. In both cases the run's
+policy says that there is a retry, and the row of the retry lists the states that are not reused. The attempt asks for
+that list when it starts.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from runs.naming import listed, two_word_name
 from runs.retries.core import Call, CallsByName, Cause, Plan, Tree, failed_calls, plan_of
 from runs.retries.selectors import recorded_tree, runs_with_task
 
-# As a name of tasks: those that did not complete.
+# Stands for all tasks that did not complete, in place of a task name.
 FAILED = "@failed"
-# What the rules remember of a run, and its author never said.
+# Fields of a run's policy that the rules write; a new run starts without them.
 _REMEMBERED = ("crash_count", "handovers", "unstarted", "resumes", "pause_keys", "resuming", "retry_type")
 _NAMED = 8
 NOTHING_FAILED = "it completed, and none of its task runs failed"
@@ -42,9 +43,9 @@ NOTHING_FAILED = "it completed, and none of its task runs failed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedRetry:
-    """A retry as somebody wants it. Sent again with the same `id` it is done once.
+    """A retry as the user asked for it. A request with a known `id` is not carried out again.
 
-    `process` is that of a caller who executes the run itself.
+    `process` is the id of a caller that executes the run itself.
     """
 
     wanted: Sequence[str]
@@ -55,9 +56,9 @@ class AskedRetry:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The outcome that a retry would have; `refusals` say why it would not be done at all.
+    """The outcome that a retry would have; `refusals` give the reasons why it would be refused.
 
-    With an obstacle there would be no new run either; the rules only refuse another attempt.
+    With an obstacle no new run is possible either; the rules refuse only another attempt.
     """
 
     run: FlowRun
@@ -72,7 +73,7 @@ class Preview:
         return [reason for reason in (self.obstacle, self.refused_by_rules) if reason]
 
     def numbers(self) -> dict[str, Any]:
-        """For the wire and the row of the retry."""
+        """Return the counts for the API and for the row of the retry."""
         causes = self.plan.causes
         return {
             "reused": len(self.plan.reused),
@@ -86,9 +87,9 @@ class Preview:
 
 
 def preview_retry(*, run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
-    """Say what a retry would come to. Raises FlowRunNotFound, NoSuchTask and TooManyTaskRuns."""
+    """Return what a retry would do. Raises FlowRunNotFound, NoSuchTask and TooManyTaskRuns."""
     preview = _weighed(run_id, asked, now)
-    # A new run is none of the rules' business until it begins.
+    # The rules apply to a new run only when it starts.
     if asked.new_run or preview.obstacle:
         return preview
     refused = _judged([preview.run], _first_state(asked, now), now)
@@ -96,7 +97,7 @@ def preview_retry(*, run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
 
 
 def _weighed(run_id: UUID, asked: AskedRetry, now: datetime) -> Preview:
-    """Work out the plan, and what stands in the way before any rule is asked."""
+    """Return the plan, and any obstacle that does not depend on the rules."""
     run = FlowRun.objects.select_related("flow").filter(pk=run_id).first()
     if run is None:
         raise FlowRunNotFound(id=run_id)
@@ -148,7 +149,7 @@ def _refusal_of_masked(run: FlowRun) -> str:
 
 
 def _judged(runs: Sequence[FlowRun], proposed: State, now: datetime) -> dict[UUID, str]:
-    """Why the rules would refuse, by run; those they would let pass are missing."""
+    """Return the reasons why the rules would refuse, by run. Runs that they would accept are missing."""
     run_ids = [run.pk for run in runs]
     outcomes = judge_flow_run_states(run_ids=run_ids, proposed=proposed, now=now, policy=AGAIN_FLOW)
     return {run_id: outcome.refusal for run_id, outcome in outcomes.items() if outcome.refusal}
@@ -166,7 +167,7 @@ def _asked_for(wanted: Sequence[str]) -> str:
 
 
 def _notes(run: FlowRun, deployment: Deployment | None, chosen: Sequence[Call], plan: Plan) -> list[str]:
-    """Say in plain sentences what somebody should know before."""
+    """Return sentences that a user should read before the retry."""
     notes = []
     causes = plan.causes
     if not plan.reused and causes[Cause.UNSTORED]:
@@ -213,10 +214,10 @@ class Retried:
 
 
 def retry_from_tasks(*, run_id: UUID, asked: AskedRetry, now: datetime, author: str = "") -> Retried:
-    """Have a finished run run again from some tasks. Raises what `preview_retry` does, RetryTaken and RunMoved."""
+    """Retry a finished run from some of its tasks. Raises what `preview_retry` raises, RetryTaken and RunMoved."""
     if known := _known(run_id, asked):
         return known
-    # Before the transaction: reading thousands of calls shall hold up nobody who writes.
+    # Before the transaction: reading thousands of calls must not hold up other writers.
     preview = _weighed(run_id, asked, now)
     if preview.obstacle:
         note("flow-run", run_id, name=preview.run.name, refused=preview.obstacle)
@@ -272,7 +273,7 @@ def _begin(preview: Preview, asked: AskedRetry, now: datetime, author: str) -> R
 
 
 def _new_run(run: FlowRun, asked: AskedRetry) -> NewFlowRun:
-    """A run with everything that the old one was made with."""
+    """Return a new run with the properties of the old one."""
     policy: Mapping[str, Any] = run.empirical_policy
     return NewFlowRun(
         flow_id=run.flow_id,
@@ -297,7 +298,7 @@ def _new_run(run: FlowRun, asked: AskedRetry) -> NewFlowRun:
 
 
 def report_outcome(*, run_id: UUID, attempt: int, reused: int, again: int, new: int, now: datetime) -> None:
-    """Note what an attempt took up and ran, on the retry that began it or the last one before."""
+    """Store what an attempt reused and ran, on the last retry that started at or before this attempt."""
     with write_transaction():
         retry = RunRetry.objects.filter(flow_run=run_id, attempt__lte=attempt).order_by("-created").first()
         if retry is not None:
@@ -310,7 +311,7 @@ def report_outcome(*, run_id: UUID, attempt: int, reused: int, again: int, new: 
 
 
 def retry_one_of_many(*, run_id: UUID, wanted: Sequence[str], now: datetime, author: str) -> str:
-    """Have one of many runs run again from these tasks; returns why not, in words that other runs may share."""
+    """Retry one of many runs from these tasks. Return the reason for a refusal, in words that other runs may share."""
     try:
         return retry_from_tasks(run_id=run_id, asked=AskedRetry(wanted=wanted), now=now, author=author).outcome.refusal
     except NoSuchTask as error:
@@ -322,7 +323,7 @@ def _not_called(wanted: str) -> str:
 
 
 def refusals_to_retry_from(runs: Sequence[FlowRun], *, wanted: Sequence[str], now: datetime) -> dict[UUID, str]:
-    """Return why runs would not be retried from these tasks, by those runs. As many queries for one as for many."""
+    """Return the reasons why runs cannot be retried from these tasks, by run. The number of queries is constant."""
     refused = {run.pk: NOT_ENDED for run in runs if run.state_type not in TERMINAL}
     ended = [run for run in runs if run.pk not in refused]
     deployments = _deployments_of(ended)

@@ -52,18 +52,18 @@ def pools_of(runs: Iterable[FlowRun]) -> dict[UUID | None, tuple[UUID, str]]:
     return {queue: (pool, name) for queue, pool, name in queues.values_list("pk", "work_pool_id", "work_pool__name")}
 
 
-# --- states of task runs, those with a row and those that are folded into the row of their run ----------------------
+# --- states of task runs: some have a row, others are folded into the row of their run --------------------------------
 
-# The times of a run, one of which is the time of each of its folded states.
+# The times of a run; each of its folded states has one of them.
 _TIMES = ("expected_start_time", "start_time", "end_time")
-# The last moment of a state in milliseconds since 1970: ids can name later ones, which nobody can store.
+# The latest time of a state in milliseconds since 1970. The time within an id can be later than a database can store.
 _LATEST = int((datetime.max.replace(tzinfo=UTC) - 2 * NEAR).timestamp() * 1000)
-# All of a run that unfolding its states takes.
+# The columns of a run that are needed to unfold its states.
 FOLDED = ("seq", "state_id", "folded_states")
 
 
 def unfolded(run: TaskRun) -> list[TaskRunState]:
-    """Return the states that are folded into the run's row, as rows that nobody stored. They are its first ones."""
+    """Return the states that are folded into the run's row, as unsaved rows. They are the first states of the run."""
     if not run.folded_states:
         return []
     return [_as_row(run, seq, state) for seq, state in enumerate(unfold(bytes(run.folded_states)), 1)]
@@ -91,7 +91,7 @@ def newest_states_of_task_run(run: TaskRun, most: int) -> list[TaskRunState]:
 
 
 def listed_states_of_task_run(run_id: UUID) -> Sequence[TaskRunState]:
-    """Return the history of a run as lists show it, without large data; nothing where there is no such run."""
+    """Return the history of a run as lists show it, without large data; empty if there is no such run."""
     run = TaskRun.objects.filter(pk=run_id).only(*FOLDED, "flow_run_id").first()
     if run is None:
         return []
@@ -111,7 +111,7 @@ def current_task_run_state(run: TaskRun) -> TaskRunState | None:
 
 
 def task_run_state(id: UUID) -> TaskRunState | None:
-    """Return one state. A folded one is looked for among the runs that did something when its id was made."""
+    """Return one state. A folded one is searched among the runs that have a time close to when the id was made."""
     row = TaskRunState.objects.select_related("task_run").filter(pk=id).first()
     if row is not None or id.version != 7 or (id.int >> 80) > _LATEST:
         return row
@@ -123,7 +123,7 @@ def task_run_state(id: UUID) -> TaskRunState | None:
 
 
 def passages_of_task_runs(runs: Sequence[TaskRun], most: int) -> dict[UUID, list[tuple[str, datetime]]]:
-    """Return type and time of the states of these runs, oldest first, by run. At most one query, of so many rows."""
+    """Return type and time of the states of these runs, oldest first, by run. At most one query, of `most` rows."""
     found = {run.pk: [(state.type, state.timestamp) for state in unfolded(run)] for run in runs}
     apart = [run.pk for run in runs if not is_wholly_folded(run)]
     if apart:

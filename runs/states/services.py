@@ -1,7 +1,7 @@
-"""Fold the states that an earlier version of Orion gave rows of their own, as the writer of states folds new ones.
+"""Fold the states that an earlier version of Orion stored as rows, like the writer of states folds new ones.
 
-Chunk by chunk, each in a transaction that ends with how far it came: others work in between, and whoever was stopped
-goes on where it was. What is not folded, or not yet, is read as it is.
+Each chunk is one transaction, which also stores the position. So other writers work in between, and a stopped process
+continues from the last position. States that are not folded are read from their rows.
 """
 
 from __future__ import annotations
@@ -44,32 +44,32 @@ _STATES = (
 
 
 class Progress(NamedTuple):
-    """The progress so far: runs that were looked at, and those of them that have folded states now."""
+    """Task runs that were examined so far, and those of them whose states are folded now."""
 
     looked_at: int
     folded: int
 
 
 def is_folded() -> bool:
-    """Whether nothing is left to do: all was folded before, or there is no task run yet."""
+    """Whether the conversion has finished."""
     return Conversion.objects.filter(name=NAME, finished__isnull=False).exists()
 
 
 def fold_stored_states(said: Callable[[Progress], None], *, at_once: int = RUNS_AT_ONCE) -> Progress:
-    """Fold what is left; `said` is called after each chunk."""
+    """Fold the remaining states; call `said` after each chunk."""
     progress = Progress(0, 0)
     with _as_long_as_it_takes():
         while chunk := _fold_chunk(at_once):
             progress = Progress(progress.looked_at + chunk.looked_at, progress.folded + chunk.folded)
             said(progress)
-            # Who waits for a lock gets it.
+            # Let threads that wait for a lock run.
             time.sleep(0)
     return progress
 
 
 @contextmanager
 def _as_long_as_it_takes() -> Iterator[None]:
-    """Have PostgreSQL end no transaction that computes for longer than a request may, as on a busy machine."""
+    """Switch off PostgreSQL's time limits for requests: on a busy machine a chunk may compute for longer."""
     if connection.vendor != "postgresql":
         yield
         return
@@ -100,7 +100,8 @@ def _fold_chunk(at_once: int) -> Progress | None:
 
 
 def _next_runs(after: UUID, most: int) -> list[tuple[Any, ...]]:
-    # Nobody writes a run that has ended, but one that somebody just begins once more; it keeps its rows.
+    # A finished run is written only when it starts again. Rows that such a writer has locked are skipped, and keep
+    # their states.
     locked = _LOCKED if connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor:
         cursor.execute(_RUNS + locked, [dialect().uuid(after), most])
@@ -125,7 +126,7 @@ def _fold(runs: Sequence[tuple[Any, ...]]) -> int:
 
 
 def _first_usual(row: Sequence[Any], states: Sequence[Sequence[Any]], spell: Dialect) -> list[FoldedState]:
-    """The first states of a run as far as they can be folded."""
+    """Return the first states of a run that can be folded."""
     run_id, flow_run_id = spell.read_uuid(row[0]), None if row[2] is None else spell.read_uuid(row[2])
     times = (None if one is None else spell.read_moment(one) for one in row[3:6])
     expected, start, end = times
@@ -167,5 +168,5 @@ def _first_usual(row: Sequence[Any], states: Sequence[Sequence[Any]], spell: Dia
 
 
 def _is_plain(text: str) -> bool:
-    """Whether these details hold nothing that this version of Orion does not know."""
+    """Whether these details have only keys that folded states can represent."""
     return text == "{}" or set(json.loads(text)) <= {"untrackable_result"}

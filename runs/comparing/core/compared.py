@@ -1,4 +1,4 @@
-"""Two runs as they are compared, and what differs between them: values, without rows."""
+"""Two runs as they are compared, and the differences between them: values, without rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Environment:
     python: str = ""
     platform: str = ""
     commit: str = ""
-    # A digest of the code's own files: what differs within a commit was not committed.
+    # A digest of the code's own files: if it differs within one commit, the changes were not committed.
     files: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
 
@@ -46,7 +46,7 @@ class ComparedTask:
 
 @dataclass(frozen=True, slots=True)
 class ComparedRun:
-    """A flow run with everything that a comparison looks at."""
+    """A flow run with everything that a comparison uses."""
 
     id: UUID
     name: str
@@ -71,13 +71,13 @@ class ComparedRun:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One fact that differs. `before` and `after` are the texts of it in both runs, empty where it is absent."""
+    """One fact that differs. `before` and `after` are its texts in the two runs, empty where it is absent."""
 
     subject: str
     name: str
     before: str
     after: str
-    # How unusual it is, or how much lies between.
+    # How unusual the difference is, or what lies between.
     note: str = ""
 
     @property
@@ -110,7 +110,7 @@ class TaskDifference:
 
 @dataclass(frozen=True, slots=True)
 class LogDifference:
-    """The first line of the later run that the earlier one never wrote, and what that one wrote in its place."""
+    """The first line of the later run that the earlier one did not write, and the line that it wrote instead."""
 
     line: str
     above: Sequence[str]
@@ -128,7 +128,7 @@ class Comparison:
     tasks_alike: int = 0
     tasks_left_out: int = 0
     log: LogDifference | None = None
-    # What could not be compared, in words.
+    # Sentences on what could not be compared.
     unknown: Sequence[str] = ()
 
     @property

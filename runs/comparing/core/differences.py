@@ -9,7 +9,7 @@ from runs.comparing.core.parameters import changed_parameters
 from runs.comparing.core.usual import Usual, differs
 from runs.periods import period_text
 
-# Attributes of runs that are compared as texts, with their words.
+# Attributes of runs that are compared as texts, with their labels.
 FACTS = (
     ("deployment_version", "deployment version"),
     ("deployment", "deployment"),
@@ -21,7 +21,7 @@ SHORT_COMMIT = 7
 
 
 def differences_of(before: ComparedRun, after: ComparedRun, usual: Usual) -> list[Difference]:
-    """All facts that differ between the runs themselves, without their tasks."""
+    """Return all facts that differ between the runs themselves, without their tasks."""
     return [
         *_code(before, after),
         *_environments(before.environment, after.environment),

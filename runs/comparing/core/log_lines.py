@@ -1,7 +1,7 @@
-"""The first line of a log that another log does not have, whatever times and ids both are full of.
+"""The first line of a log that another log does not have, ignoring the times and ids in both.
 
-Tasks that run at the same time write in any order. So the question is not which line stands where, but which line of
-the later run the earlier one never wrote (so often).
+Tasks that run at the same time write in any order. So lines are not compared by position: each line of the later run is
+matched with an equal line of the earlier one, as often as that wrote it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PASSING = (
 
 
 def normal(line: str, own_names: Sequence[str] = ()) -> str:
-    """The line without what differs from run to run: times, periods, ids, addresses, and the run's own name."""
+    """Return the line without text that differs from run to run: times, periods, ids, addresses, the run's own name."""
     for name in own_names:
         line = line.replace(name, "<run>")
     for pattern, word in PASSING:
@@ -39,7 +39,7 @@ def normal(line: str, own_names: Sequence[str] = ()) -> str:
 def first_difference(
     before: Sequence[str], after: Sequence[str], *, names_before: Sequence[str] = (), names_after: Sequence[str] = ()
 ) -> LogDifference | None:
-    """Find the first line of `after` that `before` has not (so often), with the lines above it."""
+    """Find the first line of `after` that `before` does not have, or has less often, with the lines above it."""
     written = [normal(line, names_before) for line in before]
     left = Counter(written)
     for place, line in enumerate(after):
@@ -53,7 +53,7 @@ def first_difference(
 
 
 def _instead(before: Sequence[str], written: Sequence[str], common: Sequence[str], names: Sequence[str]) -> str:
-    """Find the first line that the other log has beyond what is common so far."""
+    """Find the first line of `before` that the common lines do not have."""
     seen = Counter(normal(line, names) for line in common)
     for line, meant in zip(before, written, strict=True):
         if not seen[meant]:
