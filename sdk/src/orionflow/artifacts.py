@@ -105,7 +105,7 @@ def _cut(table: Any, count: int) -> Any:
 
 
 def _key(key: object) -> str | None:
-    """A key as the API takes it, which addresses the artifact."""
+    """Return a key as the API takes it, which addresses the artifact."""
     if key is None:
         return None
     text = as_text(key)

@@ -67,8 +67,10 @@ def begin_attempt(attempt: Attempt) -> None:
 
 
 def awake_since(moment: float) -> float:
-    """The moment (of the monotonic clock) from which patience counts: an agent may have frozen this process meanwhile,
-    and time in which it could not ask for anything does not make an API that answers by now one that stays away."""
+    """Return the moment (of the monotonic clock) from which patience counts: an agent may have frozen this process
+    meanwhile, and time in which it could not ask for anything does not make an API that answers by now one that stays
+    away.
+    """
     return max(moment, _woken_at)
 
 

@@ -47,7 +47,7 @@ def hash_of_call(
     version: str | None = None,
     enclosed: Enclosed | None = None,
 ) -> str:
-    """A digest of a call of a function; raises UnserializableError that names what has none.
+    """Return a digest of a call of a function; raise UnserializableError that names what has none.
 
     `key` and `version` are those of the task; `enclosed` remembers what functions enclose where one of them is made
     again and again, as in the body of a flow.
@@ -67,7 +67,7 @@ DIGITS = 12
 
 
 def digests_of_inputs(arguments: dict[str, Any]) -> dict[str, str]:
-    """The names of arguments with the first digits of their digests: the same for equal ones, in every process.
+    """Return the names of arguments with the first digits of their digests: the same for equal ones, in every process.
 
     One that is large or has no digest is named with its type alone.
     """

@@ -133,7 +133,7 @@ class FlowRunContext:
         return self.api.client
 
     def next_key(self, task_key: str) -> str:
-        """How many calls under this key came before in this attempt."""
+        """Return how many calls under this key came before in this attempt."""
         counter = self._keys.get(task_key)
         if counter is None:
             with self._lock:
@@ -149,7 +149,7 @@ class FlowRunContext:
         self.unstored.add(failed)
 
     def stored_sources(self, sources: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-        """The task runs that inputs came from, under the ids by which the API knows them."""
+        """Return the task runs that inputs came from, under the ids by which the API knows them."""
         if not self.stored_ids:
             return sources
         stored = self.stored_ids
@@ -206,7 +206,7 @@ class FlowRunContext:
             self.task_runner.stop(wait=wait)
 
     def own_loop(self) -> LoopThread:
-        """The loop for the coroutines of a sync flow, borrowed when the first one is called."""
+        """Return the loop for the coroutines of a sync flow, borrowed when the first one is called."""
         from orionflow.engine.loops import loops
 
         with self._lock:
@@ -225,7 +225,7 @@ class FlowRunContext:
 
     @staticmethod
     def get() -> FlowRunContext | None:
-        """The flow run that this code belongs to, if any."""
+        """Return the flow run that this code belongs to, if any."""
         return _flow_run.get()
 
 
@@ -261,7 +261,7 @@ class TaskRunContext:
 
     @staticmethod
     def get() -> TaskRunContext | None:
-        """The task run that this code belongs to, if any."""
+        """Return the task run that this code belongs to, if any."""
         return _task_run.get()
 
 
@@ -279,7 +279,7 @@ def get_run_context() -> FlowRunContext | TaskRunContext:
 
 
 def current_tags() -> frozenset[str]:
-    """The tags that runs created here get."""
+    """Return the tags that runs created here get."""
     return _tags.get()
 
 

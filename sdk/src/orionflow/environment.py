@@ -31,7 +31,7 @@ SAID_FOR_SECONDS = 24 * 3600
 
 
 def environment_of(code: str | None) -> tuple[UUID, dict[str, Any]]:
-    """The environment of this process for code in this file, and its id."""
+    """Return the environment of this process for code in this file, and its id."""
     return _environment(os.path.dirname(os.path.abspath(code)) if code and not code.startswith("<") else "")
 
 
@@ -48,7 +48,7 @@ def _environment(folder: str) -> tuple[UUID, dict[str, Any]]:
 
 
 def installed_packages(folders: Iterable[str] | None = None) -> dict[str, str]:
-    """Versions of installed packages by name, from the names of the folders that installers leave."""
+    """Return versions of installed packages by name, from the names of the folders that installers leave."""
     found: dict[str, str] = {}
     for folder in sys.path if folders is None else folders:
         try:
@@ -62,7 +62,7 @@ def installed_packages(folders: Iterable[str] | None = None) -> dict[str, str]:
 
 
 def commit_of(folder: Path) -> str:
-    """The commit of git that the folder's repository is at; empty where there is none, or it cannot be read."""
+    """Return the commit of git that the folder's repository is at; empty where there is none, or it cannot be read."""
     for parent in (folder, *folder.parents):
         git = parent / ".git"
         try:
@@ -99,7 +99,7 @@ def _head_of(git: Path) -> str:
 
 
 def _files_below(folder: str) -> Iterator[tuple[str, str]]:
-    """The names and paths of modules of the user's own that are loaded from this folder or one below it."""
+    """Yield the names and paths of modules of the user's own that are loaded from this folder or one below it."""
     begin = folder.rstrip(os.sep) + os.sep
     paths = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     own = sorted(path for path in paths if path and path.startswith(begin) and path.endswith(".py"))

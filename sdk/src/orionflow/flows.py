@@ -183,7 +183,7 @@ class Flow(Deployable, Generic[P, R]):
         return wanted_by_parent or not self.cache_result_in_memory or by_default
 
     def validated(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The parameters coerced by the annotations; raises ParameterError that says what does not fit."""
+        """Return the parameters coerced by the annotations; raise ParameterError that says what does not fit."""
         if not self.validate_parameters:
             return parameters
         if self._model is None:
@@ -191,7 +191,7 @@ class Flow(Deployable, Generic[P, R]):
         return validated(self.name, parameters, self._model, defaults=self.signature.inspected)
 
     def name_for(self, parameters: Mapping[str, Any]) -> str | None:
-        """The name of a run with these parameters; None leaves it to the server."""
+        """Return the name of a run with these parameters; None leaves it to the server."""
         return None if self.flow_run_name is None else run_name(self.flow_run_name, parameters, "flow_run_name")
 
     # An async function's value is what its coroutine gives; arguments beside those of the function are ours.

@@ -70,7 +70,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def line_of(text: str, logger: str = "orion") -> str:
-    """A line that is no record: what a program says of itself on its terminal."""
+    """Return a line that is no record: what a program says of itself on its terminal."""
     said = {"name": logger, "levelno": logging.INFO, "levelname": "INFO", "msg": text.strip()}
     return JsonFormatter().format(logging.makeLogRecord(said))
 

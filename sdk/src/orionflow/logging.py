@@ -90,7 +90,7 @@ def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **ext
 
 
 def _bare_call() -> str | None:
-    """The name of the flow's or task's function that is called without a run, if this code is called by one."""
+    """Return the name of the flow's or task's function that is called without a run, if this code is called by one."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         if is_decorated(frame.f_code):
@@ -101,7 +101,7 @@ def _bare_call() -> str | None:
 
 
 def current_logger() -> RunLogger | logging.Logger:
-    """The logger of the run that this code belongs to; outside of runs that of Orion."""
+    """Return the logger of the run that this code belongs to; outside of runs that of Orion."""
     if _child_run.get() or TaskRunContext.get() or FlowRunContext.get():
         return get_run_logger()
     return logging.getLogger(ROOT)
@@ -218,7 +218,7 @@ def _trace_of(exc_info: Any) -> str:
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """The text of a line; where its arguments do not fit, the bare text with them behind it."""
+    """Return the text of a line; where its arguments do not fit, the bare text with them behind it."""
     try:
         return record.getMessage()
     except Exception as error:
@@ -265,7 +265,7 @@ def _reporter() -> Reporter:
 
 
 def _id_in(record: logging.LogRecord, name: str) -> UUID | None:
-    """An id that the line bears itself. Programs may use these names for something else."""
+    """Return an id that the line bears itself. Programs may use these names for something else."""
     value = getattr(record, name, None)
     if value is None or isinstance(value, UUID):
         return value

@@ -31,7 +31,7 @@ def private_opener(path: str, flags: int) -> int:
 
 
 def private_key(path: Path) -> bytes:
-    """The key in this file, which is made when it is first needed."""
+    """Return the key in this file, which is made when it is first needed."""
     if not path.exists():
         _publish(path, secrets.token_urlsafe(48))
     key = path.read_bytes()

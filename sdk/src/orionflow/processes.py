@@ -69,7 +69,7 @@ def is_gone(text: str, seen_at: datetime | None = None) -> bool:
 
 
 def _boot_time() -> datetime | None:
-    """When this machine started."""
+    """Return when this machine started."""
     try:
         lines = (_PROC / "stat").read_text().splitlines()
     except OSError:
@@ -114,7 +114,7 @@ def _identity_of(pid: int) -> ProcessIdentity | None:
 
 
 def _machine() -> str:
-    """A digest: the id itself is not for others to see."""
+    """Return a digest: the id itself is not for others to see."""
     try:
         known = _MACHINE.read_text().strip()
     except OSError:

@@ -55,7 +55,7 @@ def warn(message: str, *args: object) -> None:
 
 
 def as_text(value: object) -> str:
-    """The text of any object, also of one whose `__str__` raises."""
+    """Return the text of any object, also of one whose `__str__` raises."""
     if type(value) is str:
         return value
     if isinstance(value, _COLLECTIONS) and _is_beyond(value, LARGEST_TEXT):
@@ -77,7 +77,7 @@ def clean_text(text: str, longest: int | None = None) -> str:
 
 
 def short_text(value: object, longest: int) -> str:
-    """The text of any object in at most so many characters."""
+    """Return the text of any object in at most so many characters."""
     text = as_text(value)
     if len(text) > longest:
         text = text[: longest - 1] + "…"
@@ -85,7 +85,7 @@ def short_text(value: object, longest: int) -> str:
 
 
 def recordable_tag(tag: object) -> str:
-    """The text of any object as a tag; says so where that is not what was given."""
+    """Return the text of any object as a tag; say so where that is not what was given."""
     if type(tag) is str and len(tag) <= LONGEST_NAME and tag.isascii() and "\x00" not in tag:
         return tag
     short = short_text(tag, LONGEST_NAME)
@@ -113,7 +113,7 @@ def recordable_key(name: str, longest: int = LONGEST_NAME) -> str:
 
 
 def recordable_sources(sources: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    """Where the inputs of a run came from; of very many the first ones."""
+    """Return where the inputs of a run came from; of very many the first ones."""
     room = MOST_SOURCES
     kept: dict[str, list[Any]] = {}
     for name, ones in sources.items():
@@ -141,7 +141,7 @@ def recordable_json(value: Any, largest: int, inf_nan: InfNan = "strings") -> Re
 
 
 def size_of(recorded: Any) -> int:
-    """How many bytes recorded JSON takes, roughly for what is small anyway."""
+    """Return how many bytes recorded JSON takes, roughly for what is small anyway."""
     if recorded is None or isinstance(recorded, bool | int | float):
         return 8
     from pydantic_core import to_json
@@ -150,7 +150,7 @@ def size_of(recorded: Any) -> int:
 
 
 def described(value: object) -> str:
-    """A word in place of a value: `<Lock>`."""
+    """Return a word in place of a value: `<Lock>`."""
     return f"<{type(value).__name__[:LONGEST_NAME]}>"
 
 
@@ -229,7 +229,7 @@ def _decoded(encoded: bytes) -> Any:
 
 
 def _with_clean_texts(value: Any, levels: int) -> Any:
-    """A copy in which texts have no lone surrogates, down through plain collections."""
+    """Return a copy in which texts have no lone surrogates, down through plain collections."""
     if isinstance(value, str):
         return clean_text(as_text(value))
     if levels and isinstance(value, dict):

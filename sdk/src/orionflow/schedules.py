@@ -71,7 +71,7 @@ class Schedule:
             raise UsageError("max_runs is the number of runs after which a schedule ends; the least is 1.")
 
     def definition(self) -> dict[str, Any]:
-        """The times, as the API has them."""
+        """Return the times, as the API has them."""
         raise NotImplementedError
 
     @classmethod
@@ -80,7 +80,7 @@ class Schedule:
         return cls(value, **options)  # type: ignore[call-arg]
 
     def to_wire(self) -> dict[str, Any]:
-        """The whole schedule, as the API takes it; what was not said is left to the server."""
+        """Return the whole schedule, as the API takes it; what was not said is left to the server."""
         said = {
             "parameters": dict(self.parameters) or None,
             "ends_at": None if self.ends is None else _aware(self.ends, "ends").isoformat(),
@@ -231,7 +231,7 @@ class ScheduleOptions(TypedDict, total=False):
 
 
 def schedules_of(**options: Unpack[ScheduleOptions]) -> list[dict[str, Any]]:
-    """The schedules that the short forms and the long ones name, as the API takes them."""
+    """Return the schedules that the short forms and the long ones name, as the API takes them."""
     values: Mapping[str, Any] = options
     timezone, anchor_date = options.get("timezone"), options.get("anchor_date")
     found: list[AnySchedule] = []
@@ -251,7 +251,7 @@ def _short_forms() -> str:
 
 
 def as_wire(schedule: AnySchedule) -> dict[str, Any]:
-    """One schedule, however it was written: a value, a cron line, a period, or what a file holds."""
+    """Return one schedule, however it was written: a value, a cron line, a period, or what a file holds."""
     match schedule:
         case Schedule():
             return schedule.to_wire()
@@ -265,7 +265,7 @@ def as_wire(schedule: AnySchedule) -> dict[str, Any]:
 
 
 def _of_mapping(written: dict[str, Any]) -> dict[str, Any]:
-    """A schedule as orion.yaml has it, or as the API does."""
+    """Return a schedule as orion.yaml has it, or as the API does."""
     if isinstance(written.get("schedule"), Mapping):
         return written
     written = _renamed({name: value for name, value in written.items() if value is not None})

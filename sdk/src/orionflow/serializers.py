@@ -108,7 +108,7 @@ def register_serializer(serializer: Serializer) -> None:
 
 
 def serializer_of(chosen: Serializer | str | None) -> Serializer:
-    """The serializer that an option names; pickle when it names none."""
+    """Return the serializer that an option names; pickle when it names none."""
     if chosen is None:
         return _BY_NAME["pickle"]
     if not isinstance(chosen, str):

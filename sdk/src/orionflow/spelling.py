@@ -11,7 +11,7 @@ _PARTS = re.compile(r"[-_/. ]+")
 
 
 def near(typed: str, known: Iterable[str], *, most: int = 3) -> list[str]:
-    """The known names closest to what was typed, the nearest first; none when nothing is close."""
+    """Return the known names closest to what was typed, the nearest first; none when nothing is close."""
     wanted = typed.casefold().replace("_", "-")
     allowed = max(1, len(wanted) // 3)
     ranked = sorted(
@@ -29,7 +29,7 @@ def did_you_mean(typed: str, known: Iterable[str], otherwise: str = "", *, most:
 
 
 def _slips(typed: str, name: str, allowed: int) -> int:
-    """How far apart they are; a part of a longer name (`queue` of `work-queue`) counts as one slip more."""
+    """Return how far apart they are; a part of a longer name (`queue` of `work-queue`) counts as one slip more."""
     whole = distance(typed, name, allowed)
     if whole <= 1 or len(typed) < SHORTEST_PART:
         return whole

@@ -161,7 +161,7 @@ class Task(Generic[P, R]):
         return policy
 
     def _template(self) -> dict[str, Any]:
-        """The part of a new run's fields that is the same for each run."""
+        """Return the part of a new run's fields that is the same for each run."""
         template: dict[str, Any] = {"task_key": self.task_key}
         if self.policy:
             template["empirical_policy"] = self.policy
@@ -186,12 +186,12 @@ class Task(Generic[P, R]):
         return self.stores_results(None if self.cache_key_fn is None else "some", flow_run)
 
     def name_for(self, parameters: Mapping[str, Any]) -> str | None:
-        """The name of a run with these parameters, for tasks with a `task_run_name`; None: the usual one."""
+        """Return the name of a run with these parameters, for tasks with a `task_run_name`; None: the usual one."""
         assert self.task_run_name is not None
         return run_name(self.task_run_name, parameters, "task_run_name")
 
     def storage_key_for(self, call: TaskCall) -> str:
-        """The place of a run's result that `result_storage_key` names."""
+        """Return the place of a run's result that `result_storage_key` names."""
         assert self.result_storage_key is not None
         names = {"parameters": call.parameters, "task_run": call.as_task_run(), "flow_run": call.flow_run.flow_run}
         return storage_key(self.result_storage_key, {**call.parameters, **names}, "result_storage_key")

@@ -40,7 +40,7 @@ _FRUGAL: dict[str, Any] = {
 
 
 def celery_app(name: str, url: str) -> Any:
-    """A Celery application for this broker. Raises UsageError when Celery is missing or the URL is unknown."""
+    """Return a Celery application for this broker. Raise UsageError when Celery is missing or the URL is unknown."""
     try:
         celery = import_module("celery")
     except ImportError:
@@ -57,7 +57,7 @@ def celery_app(name: str, url: str) -> Any:
 
 
 def transport_of(url: str) -> tuple[str, dict[str, Any]]:
-    """The URL as kombu wants it, and its options."""
+    """Return the URL as kombu wants it, and its options."""
     match urlsplit(url).scheme.split("+")[0]:
         case "redis" | "rediss":
             return url, {

@@ -128,7 +128,7 @@ def _run(order: Order) -> State[Any]:
 
 
 def _claimed_a_moment_ago(order: Order) -> FlowRun | None:
-    """The run as its claim gave it, if that was a moment ago: asking for it again would tell nothing new."""
+    """Return the run as its claim gave it, if that was a moment ago: asking for it again would tell nothing new."""
     from orionflow.wire import FlowRun, read_answer
 
     claimed = order.get("claimed")
@@ -178,7 +178,7 @@ def _fail(order: Order, error: BaseException) -> State[Any]:
 
 
 def _of_the_user(error: BaseException) -> BaseException | None:
-    """The exception that the user's code raised, without our own frames; None where the words say it all."""
+    """Return the exception that the user's code raised, without our own frames; None where the words say it all."""
     cause = error.__cause__ if isinstance(error, CodeUnavailable) else error
     if cause is None:
         return None

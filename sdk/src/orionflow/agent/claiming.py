@@ -273,7 +273,7 @@ def variables_of(claimed: ClaimedRun) -> dict[str, Any]:
 
 
 def limit_of(variables: Mapping[str, Any], general: float | None) -> Limit | None:
-    """How long the process may take: as its job variables say, or else as the agent was started."""
+    """Return how long the process may take: as its job variables say, or else as the agent was started."""
     if special := variables.get("timeout_seconds"):
         return Limit(float(special), "timeout_seconds in its job variables")
     return None if general is None else Limit(general, "--run-timeout of its agent")

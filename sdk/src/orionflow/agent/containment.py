@@ -21,7 +21,7 @@ HELD_BACK = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 @cache
 def system_library() -> Any:
-    """The C library, for the calls that Python does not have."""
+    """Return the C library, for the calls that Python does not have."""
     return ctypes.CDLL(None, use_errno=True)
 
 

@@ -124,7 +124,7 @@ class ExitReporter:
 
 
 def manner(run: ActiveRun, end: End) -> dict[str, Any]:
-    """How an attempt ended, in numbers for the API and in words for people."""
+    """Return how an attempt ended, in numbers for the API and in words for people."""
     report, status = run.report or {}, end.status
     how: dict[str, Any] = {"reason": str(run.stopped) if run.stopped else None}
     why = f": {run.why_stopped}" if run.stopped else ""

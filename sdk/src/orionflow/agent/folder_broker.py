@@ -87,7 +87,7 @@ class Channel(filesystem.Channel):
 
 
 def _taken(file: Path) -> Any:
-    """The message in `file`, if this process is the one that gets it."""
+    """Return the message in `file`, if this process is the one that gets it."""
     # Renaming is atomic, and no queue's name begins with a dot.
     own = file.with_name(f".{file.name}.{os.getpid()}")
     try:

@@ -33,7 +33,7 @@ class HeldName:
 
 
 def hold_name(home: Path, wanted: str | None) -> HeldName:
-    """The wanted name, or the first free one of host-1a2b3c, host-1a2b3c-2, host-1a2b3c-3 …
+    """Return the wanted name, or the first free one of host-1a2b3c, host-1a2b3c-2, host-1a2b3c-3 …
 
     A restarted agent gets the name it had, and by that the API knows at once that its earlier runs are gone. The middle
     is the home's own: agents of two homes on one machine do not know of each other's locks.

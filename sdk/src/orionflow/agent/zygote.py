@@ -266,7 +266,7 @@ def _stands_still(pid: int) -> bool:
 
 
 def _reaped(pid: int) -> int | None:
-    """The status of a child that ended; what it left behind is killed."""
+    """Return the status of a child that ended; what it left behind is killed."""
     if hasattr(os, "waitid"):
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return None

@@ -20,7 +20,7 @@ NEWEST = 1
 
 
 def read_block_type(slug: str) -> Call[BlockType]:
-    """A block type by its slug."""
+    """Read a block type by its slug."""
     return Call("GET", _of_slug(slug), read=BLOCK_TYPES.answer)
 
 
@@ -34,7 +34,7 @@ def install_block_types() -> Call[None]:
 
 
 def read_newest_block_schemas(block_type_id: UUID | str) -> Call[list[BlockSchema]]:
-    """The newest schema of a type, if there is one."""
+    """Read the newest schema of a type, if there is one."""
     asked = {"block_schemas": {"block_type_id": {"any_": [str(block_type_id)]}}, "limit": NEWEST}
     return BLOCK_SCHEMAS.find(asked)
 
@@ -46,7 +46,7 @@ def create_block_schema(block_type_id: UUID, fields: Mapping[str, Any]) -> Call[
 
 
 def read_block(type_slug: str, name: str, *, include_secrets: bool = False) -> Call[BlockDocument]:
-    """The block of a type that has a name. Secrets are masked unless they are asked for, by one who may."""
+    """Read the block of a type that has a name. Secrets are masked unless they are asked for, by one who may."""
     path = f"{_of_slug(type_slug)}/block_documents/name/{quote(name, safe='')}"
     asked = {"include_secrets": "true"} if include_secrets else None
     return Call("GET", path, params=asked, read=BLOCKS.answer)

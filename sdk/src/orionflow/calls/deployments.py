@@ -30,12 +30,12 @@ def check_deployment(flow_name: str, name: str, fields: Mapping[str, Any]) -> Ca
 
 
 def read_deployment(deployment_id: UUID) -> Call[Deployment]:
-    """One deployment by its id."""
+    """Read one deployment by its id."""
     return DEPLOYMENTS.read(deployment_id)
 
 
 def read_deployment_by_name(name: str) -> Call[Deployment]:
-    """One deployment by `flow/deployment`."""
+    """Read one deployment by `flow/deployment`."""
     flow, _, own = name.partition("/")
     path = f"{DEPLOYMENTS.path}/name/{quote(flow, safe='')}/{quote(own, safe='')}"
     return Call("GET", path, read=DEPLOYMENTS.answer)

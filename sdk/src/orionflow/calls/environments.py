@@ -19,5 +19,5 @@ def store_environment(content: Mapping[str, Any]) -> Call[None]:
 
 
 def read_environment(environment_id: UUID | str) -> Call[Environment]:
-    """One environment by its id."""
+    """Read one environment by its id."""
     return Call("GET", f"/environments/{environment_id}", read=lambda: contract.environments.Environment)

@@ -33,13 +33,13 @@ def report_events(events: Sequence[Mapping[str, Any]]) -> Call[None]:
 
 
 def read_events(criteria: Mapping[str, Any], *, limit: int) -> Call[EventPage]:
-    """The first page of the events that fit, with the address of the next one."""
+    """Read the first page of the events that fit, with the address of the next one."""
     asked = {"filter": dict(criteria), "limit": limit}
     return Call("POST", "/events/filter", asked, read=_page)
 
 
 def read_next_events(next_page: str) -> Call[EventPage]:
-    """The page to which the address in another one leads."""
+    """Read the page to which the address in another one leads."""
     return Call("GET", "/events/filter/next", params=parse_qs(urlsplit(next_page).query), read=_page)
 
 

@@ -66,7 +66,7 @@ def create_flow_run(
 
 
 def read_flow_run(flow_run_id: UUID) -> Call[FlowRun]:
-    """One flow run by its id."""
+    """Read one flow run by its id."""
     return FLOW_RUNS.read(flow_run_id)
 
 
@@ -164,7 +164,7 @@ def count_flow_runs(**criteria: Any) -> Call[int]:
 def read_flow_run_history(
     *, start: datetime, end: datetime, interval: timedelta, **criteria: Any
 ) -> Call[list[HistoryBucket]]:
-    """Counts of flow runs by state, for each interval between two moments."""
+    """Read counts of flow runs by state, for each interval between two moments."""
     return read_history(FLOW_RUNS, start, end, interval, criteria)
 
 
@@ -178,7 +178,7 @@ def read_history(
 
 
 def read_flow_run_states(flow_run_id: UUID) -> Call[list[State[Any]]]:
-    """The states a flow run went through, oldest first."""
+    """Read the states a flow run went through, oldest first."""
     return read_states("flow_run", flow_run_id)
 
 
@@ -211,22 +211,22 @@ def find_what_is_common(**criteria: Any) -> Call[InCommon]:
 
 
 def read_time_of_flow_run(flow_run_id: UUID | str) -> Call[TimeSpent]:
-    """Where the time of a flow run went since it was due."""
+    """Read where the time of a flow run went since it was due."""
     return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/time", read=lambda: contract.time_spent.TimeSpent)
 
 
 def read_time_of_flow_runs(*, hours: float = 24) -> Call[FleetTime]:
-    """Where the time of all finished flow runs of the last hours went."""
+    """Read where the time of all finished flow runs of the last hours went."""
     return Call("GET", f"{FLOW_RUNS.path}/time", params={"hours": hours}, read=lambda: contract.time_spent.FleetTime)
 
 
 def read_flow_run_dependencies(flow_run_id: UUID) -> Call[list[Dependency]]:
-    """The task runs of a flow run with those they take their inputs from."""
+    """Read the task runs of a flow run with those they take their inputs from."""
     return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/graph", read=list[wire.Dependency])
 
 
 def read_flow_run_graph(flow_run_id: UUID, *, since: datetime | None = None) -> Call[Graph]:
-    """The graph of a flow run: nodes with their edges, in time order."""
+    """Read the graph of a flow run: nodes with their edges, in time order."""
     params = None if since is None else {"since": since.isoformat()}
     return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/graph-v2", params=params, read=contract.explanations.Graph)
 
@@ -239,7 +239,7 @@ def create_flow_run_input(flow_run_id: UUID, key: str, value: str, *, sender: st
 
 
 def read_flow_run_input(flow_run_id: UUID, key: str) -> Call[bytes]:
-    """The value under one key, as it was handed in."""
+    """Read the value under one key, as it was handed in."""
     return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/input/{quote(key, safe='')}", read=bytes)
 
 
@@ -257,5 +257,5 @@ def delete_flow_run_input(flow_run_id: UUID, key: str) -> Call[None]:
 
 
 def export_flow_run(flow_run_id: UUID | str) -> Call[bytes]:
-    """A flow run as one HTML file that needs no server."""
+    """Export a flow run as one HTML file that needs no server."""
     return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/export", read=bytes)

@@ -22,12 +22,12 @@ def create_flow(name: str, *, tags: Sequence[str] = ()) -> Call[Flow]:
 
 
 def read_flow(flow_id: UUID) -> Call[Flow]:
-    """One flow by its id."""
+    """Read one flow by its id."""
     return FLOWS.read(flow_id)
 
 
 def read_flow_by_name(name: str) -> Call[Flow]:
-    """One flow by its name."""
+    """Read one flow by its name."""
     return Call("GET", f"{FLOWS.path}/name/{quote(name, safe='')}", read=wire.Flow)
 
 

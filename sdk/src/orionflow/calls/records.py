@@ -59,12 +59,12 @@ def create_artifact(
 
 
 def read_artifact(artifact_id: UUID) -> Call[Artifact]:
-    """One artifact by its id."""
+    """Read one artifact by its id."""
     return ARTIFACTS.read(artifact_id)
 
 
 def read_latest_artifact(key: str) -> Call[Artifact]:
-    """The newest artifact of a key."""
+    """Read the newest artifact of a key."""
     return Call("GET", f"{ARTIFACTS.one(key)}/latest", read=ARTIFACTS.answer)
 
 
@@ -100,7 +100,7 @@ def read_latest_artifacts(
     offset: int = 0,
     **criteria: Any,
 ) -> Call[list[ArtifactCollection]]:
-    """The newest artifact of each key that fits the criteria."""
+    """Read the newest artifact of each key that fits the criteria."""
     return LATEST_ARTIFACTS.find(selection(artifacts=artifacts, sort=sort, limit=limit, offset=offset, **criteria))
 
 
@@ -116,7 +116,7 @@ def save_search(name: str, filters: Sequence[Mapping[str, Any]]) -> Call[SavedSe
 
 
 def read_saved_search(saved_search_id: UUID) -> Call[SavedSearch]:
-    """One saved search by its id."""
+    """Read one saved search by its id."""
     return SAVED_SEARCHES.read(saved_search_id)
 
 
@@ -126,5 +126,5 @@ def delete_saved_search(saved_search_id: UUID) -> Call[None]:
 
 
 def read_saved_searches(*, limit: int | None = None, offset: int = 0) -> Call[list[SavedSearch]]:
-    """All saved searches."""
+    """Read all saved searches."""
     return SAVED_SEARCHES.find(present(limit=limit, offset=offset))

@@ -41,14 +41,14 @@ def retry_flow_run(
 
 
 def read_retries(flow_run_id: UUID | str) -> Call[list[RunRetry]]:
-    """The retries of a run from tasks, and of the runs that continue it, the newest first."""
+    """Read the retries of a run from tasks, and of the runs that continue it, the newest first."""
     return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/retries", read=lambda: list[contract.retries.RunRetry])
 
 
 def read_recorded(
     flow_run_id: UUID, *, source_id: UUID | None = None, after: UUID | None = None
 ) -> Call[RecordedCalls]:
-    """A page of what an attempt of a retried run takes up."""
+    """Read a page of what an attempt of a retried run takes up."""
     body = present(source_id=source_id, after=after)
     return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/recorded", body, read=lambda: wire.RecordedCalls)
 

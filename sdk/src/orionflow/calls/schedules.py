@@ -27,7 +27,7 @@ def _schedule() -> Any:
 
 
 def read_schedules(deployment_id: UUID | str) -> Call[list[DeploymentSchedule]]:
-    """All schedules of one deployment."""
+    """Read all schedules of one deployment."""
     return Call("GET", schedules_of(deployment_id).path, read=lambda: list[_schedule()])  # type: ignore[misc]
 
 
@@ -50,6 +50,6 @@ def preview_draft(definition: Mapping[str, Any], **more: Any) -> Call[list[Upcom
 
 
 def read_feed(deployment_id: UUID | str | None = None) -> Call[bytes]:
-    """The planned runs of a deployment, or of all, as an iCalendar document."""
+    """Read the planned runs of a deployment, or of all, as an iCalendar document."""
     path = "/schedules.ics" if deployment_id is None else f"{DEPLOYMENTS.one(deployment_id)}/schedule.ics"
     return Call("GET", path, read=bytes)

@@ -34,12 +34,12 @@ def make_link() -> Call[dict[str, Any]]:
 
 
 def read_version() -> Call[str]:
-    """The version of the server."""
+    """Read the version of the server."""
     return Call("GET", "/admin/version", read=str)
 
 
 def read_server_settings() -> Call[dict[str, Any]]:
-    """The settings of the server, without secrets."""
+    """Read the settings of the server, without secrets."""
     return Call("GET", "/admin/settings", read=dict[str, Any])
 
 
@@ -66,5 +66,5 @@ def verify_audit_log(after: Mapping[str, Any] | None = None) -> Call[AuditVerifi
 
 
 def read_api_version() -> Call[str]:
-    """The version of the API's protocol, which servers of Prefect have too."""
+    """Read the version of the API's protocol, which servers of Prefect have too."""
     return Call("GET", "/version", read=str)

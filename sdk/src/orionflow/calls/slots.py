@@ -70,5 +70,5 @@ def reset_tag_limit(tag: str) -> Call[None]:
 
 
 def read_holders(limited: Collection[Any], key: UUID | str) -> Call[Holding]:
-    """The runs that hold slots of a limit or of a work queue, and those that wait for one."""
+    """Read the runs that hold slots of a limit or of a work queue, and those that wait for one."""
     return Call("GET", f"{limited.one(key)}/holders", read=lambda: contract.limits.Holding)

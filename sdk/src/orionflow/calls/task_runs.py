@@ -54,7 +54,7 @@ def create_task_run(
 
 
 def read_task_run(task_run_id: UUID) -> Call[TaskRun]:
-    """One task run by its id."""
+    """Read one task run by its id."""
     return TASK_RUNS.read(task_run_id)
 
 
@@ -91,12 +91,12 @@ def count_task_runs(**criteria: Any) -> Call[int]:
 def read_task_run_history(
     *, start: datetime, end: datetime, interval: timedelta, **criteria: Any
 ) -> Call[list[HistoryBucket]]:
-    """Counts of task runs by state, for each interval between two moments."""
+    """Read counts of task runs by state, for each interval between two moments."""
     return read_history(TASK_RUNS, start, end, interval, criteria)
 
 
 def read_task_run_states(task_run_id: UUID) -> Call[list[State[Any]]]:
-    """The states a task run went through, oldest first."""
+    """Read the states a task run went through, oldest first."""
     return read_states("task_run", task_run_id)
 
 

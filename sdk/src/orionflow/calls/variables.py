@@ -15,7 +15,7 @@ VARIABLES: Collection[Variable] = Collection("/variables", lambda: contract.bloc
 
 
 def read_variable(name: str) -> Call[Variable]:
-    """The variable of a name."""
+    """Read the variable of a name."""
     return VARIABLES.read(name)
 
 

@@ -40,7 +40,7 @@ def create_work_pool(name: str, type: str, **fields: Any) -> Call[WorkPool]:
 
 
 def read_work_queue_by_name(name: str) -> Call[WorkQueue]:
-    """A queue of the default pool by its name."""
+    """Read a queue of the default pool by its name."""
     return Call("GET", f"{WORK_QUEUES.path}/name/{quote(name, safe='')}", read=WORK_QUEUES.answer)
 
 

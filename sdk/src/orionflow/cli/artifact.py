@@ -122,7 +122,7 @@ def _read(data: Any) -> Any:
 
 
 def _rows(value: Any) -> tuple[list[str], list[list[Any]]] | None:
-    """A list of objects, a list of rows, or an object of columns, as titles and rows of one length."""
+    """Return a list of objects, a list of rows, or an object of columns, as titles and rows of one length."""
     if isinstance(value, dict) and all(isinstance(column, list) for column in value.values()):
         longest = max((len(column) for column in value.values()), default=0)
         columns = [[*column, *[None] * (longest - len(column))] for column in value.values()]

@@ -34,19 +34,19 @@ class Backend:
         self.client = OrionClient(retry_budget_seconds=patience_seconds, settings=settings)
 
     def ask(self, call: Call[Any]) -> Any:
-        """The answer's JSON as it came, with fields that our models do not know; None when it has no body."""
+        """Return the answer's JSON as it came, with fields that our models do not know; None when it has no body."""
         content = self.raw(call)
         return json.loads(content) if content else None
 
     def raw(self, call: Call[Any]) -> bytes:
-        """The answer's bytes."""
+        """Return the answer's bytes."""
         from dataclasses import replace
 
         content: bytes = self.client.send(replace(call, read=bytes))
         return content
 
     def pages(self, collection: Collection[Any], body: Json, limit: int | None) -> Iterator[Json]:
-        """The objects that a filter finds, page by page, up to a limit (None: all of them)."""
+        """Yield the objects that a filter finds, page by page, up to a limit (None: all of them)."""
         offset = 0
         while limit is None or offset < limit:
             wanted = PAGE if limit is None else min(PAGE, limit - offset)

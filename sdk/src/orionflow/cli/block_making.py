@@ -50,7 +50,7 @@ def create(session: Session, block: str, pairs: Sequence[str], values: str | Non
 
 
 def newest_schema(api: Backend, slug: str) -> Json:
-    """The newest schema of a type. An API in this process has to be shown the usual types first."""
+    """Return the newest schema of a type. An API in this process has to be shown the usual types first."""
     kind = find_type(api, slug)
     found = api.ask(read_newest_block_schemas(kind["id"]))
     if not found:
@@ -76,7 +76,7 @@ def find_type(api: Backend, slug: str) -> Json:
 
 
 def completed(schema: Json, given: Json) -> Json:
-    """The fields, checked against the schema's names; what is missing is asked for where somebody can answer."""
+    """Return the fields, checked against the schema's names; what is missing is asked for where somebody can answer."""
     fields = schema["fields"].get("properties") or {}
     for name in given:
         if fields and name not in fields:

@@ -116,7 +116,7 @@ def setting_pair(pair: str) -> tuple[str, str]:
 
 
 def setting_name(typed: str) -> str:
-    """The name in the table: `api_url`, `api-url` and `ORION_API_URL` are the same."""
+    """Return the name in the table: `api_url`, `api-url` and `ORION_API_URL` are the same."""
     from orionflow.settings import settings_table
 
     name = typed.lower().replace("-", "_").removeprefix("orion_")

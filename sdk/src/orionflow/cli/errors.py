@@ -62,7 +62,7 @@ TERMINAL_TYPES = {
 
 
 def exit_code_of_state(state_type: str | None) -> ExitCode:
-    """The code for a run that this command followed to its end; a run that only paused is done for now."""
+    """Return the code for a run that this command followed to its end; a run that only paused is done for now."""
     return TERMINAL_TYPES.get(state_type or "", ExitCode.DONE)
 
 

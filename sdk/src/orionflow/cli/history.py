@@ -19,7 +19,7 @@ from orionflow.cli.times import Clock
 
 
 def history_lines(history: Sequence[Json], clock: Clock, terminal: Terminal, *, with_rules: bool) -> Iterator[str]:
-    """One line for each state; with rules, also what each rule said that did not simply let it pass."""
+    """Yield one line for each state; with rules, also what each rule said that did not simply let it pass."""
     labels = [state_label(state["type"], state["name"], terminal) for state in history]
     width = max((len(label) for label in labels), default=0)
     for state, label in zip(history, labels, strict=True):

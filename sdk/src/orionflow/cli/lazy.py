@@ -67,7 +67,7 @@ class LazyGroup(WithExamples, click.Group):
         return self.fallback(cmd_name) if self.fallback else None
 
     def full_name(self, typed: str) -> str:
-        """The command behind an alias (`fr` is `flow-run`)."""
+        """Return the command behind an alias (`fr` is `flow-run`)."""
         return next((name for name, entry in self.entries.items() if typed in entry.aliases), typed)
 
     def resolve_command(
@@ -84,7 +84,7 @@ class LazyGroup(WithExamples, click.Group):
         return [name for full, entry in self.entries.items() for name in (full, *entry.aliases)]
 
     def _of_groups(self, typed: str) -> list[str]:
-        """The commands of this name in groups: `flow-run why` for `why`."""
+        """Return the commands of this name in groups: `flow-run why` for `why`."""
         found = []
         for name, entry in self.entries.items():
             # Groups of other distributions may be missing here, or take their time.

@@ -54,7 +54,7 @@ def _pattern(grep: str | None) -> re.Pattern[str] | None:
 
 
 def stored_lines(api: Backend, query: LogQuery, tail: int | None) -> Iterator[Json]:
-    """All lines, oldest first, or only the last ones."""
+    """Yield all lines, oldest first, or only the last ones."""
     if tail is None:
         lines = api.pages(LOGS, {**query.filters, "sort": "TIMESTAMP_ASC"}, None)
     else:

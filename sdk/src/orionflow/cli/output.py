@@ -128,7 +128,7 @@ class Output:
 
 
 def dig(row: Row, path: str) -> Any:
-    """The value at a dotted path (`state.message`), or None."""
+    """Return the value at a dotted path (`state.message`), or None."""
     found: Any = row
     for part in path.split("."):
         found = found.get(part) if isinstance(found, dict) else None
@@ -177,7 +177,7 @@ def chosen_output(format: str, as_json: bool, columns: str | None) -> Output:
 
 
 def output_params() -> list[click.Parameter]:
-    """The options that say in which form a command answers."""
+    """Return the options that say in which form a command answers."""
     return [
         click.Option(
             ["-o", "--output", "format"], type=click.Choice(FORMATS), default="table", show_default=True,

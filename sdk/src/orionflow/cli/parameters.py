@@ -23,7 +23,7 @@ PARAMETERS: tuple[click.Parameter, ...] = (
 
 
 def read_parameters(fn: Callable[..., Any], pairs: Sequence[str], whole: str | None) -> dict[str, Any]:
-    """All parameters, checked against the names that the function takes. The single ones win over the file's."""
+    """Return all parameters, checked against the names that the function takes. The single ones win over the file's."""
     parameters = {**read_whole(whole), **read_pairs(pairs, "-p", texts=_text_parameters(fn))}
     check_names(fn, parameters)
     return parameters
@@ -41,7 +41,7 @@ def read_pairs(pairs: Sequence[str], option: str, *, texts: frozenset[str] = fro
 
 
 def properties_of(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The fields that a schema of parameters names. One that is not enforced may be broken."""
+    """Return the fields that a schema of parameters names. One that is not enforced may be broken."""
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return {}
@@ -49,12 +49,12 @@ def properties_of(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def text_fields(schema: Mapping[str, Any]) -> frozenset[str]:
-    """The fields of a schema whose values stay text, even where they look like JSON."""
+    """Return the fields of a schema whose values stay text, even where they look like JSON."""
     return frozenset(name for name, one in properties_of(schema).items() if one.get("type") == "string")
 
 
 def read_whole(text: str | None, option: str = "--params") -> dict[str, Any]:
-    """All values of an option such as `--params`: a JSON object, or a file of it."""
+    """Return all values of an option such as `--params`: a JSON object, or a file of it."""
     if text is None:
         return {}
     read = read_json(text, option)

@@ -33,12 +33,12 @@ def flow_run_filters(terms: Sequence[str], clock: Clock, api: Backend | None = N
 
 
 def task_run_filters(terms: Sequence[str], clock: Clock, api: Backend | None = None) -> Filters:
-    """The body of POST /task_runs/filter, without sort and limit."""
+    """Return the body of POST /task_runs/filter, without sort and limit."""
     return _filters(terms, {**_run_keys("task_runs", clock), **TASK_RUN_KEYS}, "task_runs", api)
 
 
 def flow_filters(terms: Sequence[str], clock: Clock, api: Backend | None = None) -> Filters:
-    """The body of POST /flows/filter, without sort and limit."""
+    """Return the body of POST /flows/filter, without sort and limit."""
     return _filters(terms, FLOW_KEYS, "flows", api)
 
 

@@ -102,7 +102,7 @@ def replay(
 
 
 def _given(capsule: Capsule, pairs: Sequence[str]) -> Json:
-    """The parameters that are given here; a text of then stays one, whatever it looks like."""
+    """Return the parameters that are given here; a text of then stays one, whatever it looks like."""
     from orionflow.replay.records import read_records
 
     then = read_records(capsule).root.run.parameters
@@ -157,7 +157,7 @@ def _show(session: Session, what: str, capsule: Capsule, plan: Plan) -> None:
 
 
 def _parameters(parameters: Json) -> str:
-    """The parameters in one line, each cut where it is long."""
+    """Return the parameters in one line, each cut where it is long."""
     shown = [
         f"{name}={value if len(value := as_json(one)) <= 60 else value[:60] + '…'}" for name, one in parameters.items()
     ]

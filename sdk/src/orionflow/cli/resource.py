@@ -86,7 +86,7 @@ class Resource:
         return self.columns(session, rows) if callable(self.columns) else self.columns
 
     def titled(self, session: Session, one: Json) -> list[Column]:
-        """The columns of its table as the fields of one."""
+        """Return the columns of its table as the fields of one."""
         return [
             Column(column.title.lower(), column.text)
             for column in columns_for(session.clock, self._columns(session, [one]))

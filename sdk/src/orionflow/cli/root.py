@@ -80,7 +80,7 @@ EXAMPLES = (
 
 
 def plugin_command(name: str) -> click.Command | None:
-    """A command that an installed package offers in the entry point group `orionflow.commands`."""
+    """Return a command that an installed package offers in the entry point group `orionflow.commands`."""
     from importlib.metadata import entry_points
 
     for found in entry_points(group="orionflow.commands", name=name):

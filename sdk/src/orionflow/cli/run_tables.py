@@ -45,7 +45,7 @@ def flow_names(api: Backend, runs: Sequence[Json]) -> dict[str, str]:
 
 
 def flow_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
-    """The table of flow runs; the names of their flows cost one request, where somebody reads them."""
+    """Return the table of flow runs; the names of their flows cost one request, where somebody reads them."""
     flows = flow_names(session.api, runs) if session.shows_columns else {}
     own = Column("RUN", lambda run: run["name"], field="name")
     flow = Column("FLOW", lambda run: flows.get(run["flow_id"], "?"))
@@ -54,7 +54,7 @@ def flow_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
 
 
 def task_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
-    """The table of task runs; the names of their flow runs cost one request, where somebody reads them."""
+    """Return the table of task runs; the names of their flow runs cost one request, where somebody reads them."""
     owners = names_by_id(session.api, FLOW_RUNS, [run["flow_run_id"] for run in runs]) if session.shows_columns else {}
     own = Column("TASK RUN", lambda run: run["name"], field="name")
     owner = Column("FLOW RUN", lambda run: owners.get(run["flow_run_id"], "-"))
@@ -81,7 +81,7 @@ def _run_columns(session: Session, own: Column, owner: Column, last: Column) -> 
 
 
 def run_fields(session: Session, *own: Column, took: Callable[[Json], str]) -> Columns:
-    """The fields that `inspect` shows of flow runs and task runs alike; their own stand behind the name."""
+    """Return the fields that `inspect` shows of flow runs and task runs alike; their own stand behind the name."""
     return [
         Col("id", "id"),
         Col("name", "name"),
@@ -125,7 +125,7 @@ def lasted(run: Json) -> float | None:
 
 
 def reason(run: Json) -> str:
-    """The first line of the state's message; a run that completed needs no words."""
+    """Return the first line of the state's message; a run that completed needs no words."""
     state = run.get("state") or {}
     return "" if run["state_type"] == "COMPLETED" else first_line(state.get("message"))
 
@@ -167,7 +167,7 @@ def newest_runs(session: Session, filters: Json, limit: int, after: str | None =
 
 
 def _position(run: Json, now: datetime) -> Position:
-    """The place of a run in the list: it grows from the first line to the last."""
+    """Return the place of a run in the list: it grows from the first line to the last."""
     expected, number = _expected(run), UUID(run["id"]).int
     return (1, expected.timestamp(), number) if expected > now else (0, -expected.timestamp(), -number)
 
@@ -197,7 +197,7 @@ def _expected(run: Json) -> datetime:
 
 
 def _between(filters: Json, after: datetime | None, before: datetime | None) -> Json:
-    """The filters, and these bounds where theirs are wider."""
+    """Return the filters, and these bounds where theirs are wider."""
     runs = filters.get("flow_runs", {})
     times = dict(runs.get("expected_start_time", {}))
     if before is not None:

@@ -24,19 +24,19 @@ _OPEN = f"\x1b{_MARK}["
 
 
 def cleaned(text: str) -> str:
-    """The text with everything that a terminal would act on made visible: `\\x1b`, `\\u202e`."""
+    """Return the text with everything that a terminal would act on made visible: `\x1b`, `\u202e`."""
     # Lines of Windows end in two characters, which is no trick.
     plain = COLOURS.sub("", text).replace("\r\n", "\n")
     return UNSAFE.sub(_visible, plain)
 
 
 def one_line(text: str) -> str:
-    """The cleaned text for a place where a second line could be taken for one of ours."""
+    """Return the cleaned text for a place where a second line could be taken for one of ours."""
     return cleaned(text).replace("\n", " ").replace("\t", " ")
 
 
 def styled(text: str, *, fg: str | None = None, bold: bool | None = None) -> str:
-    """The text in a colour of ours, to be printed by the terminal."""
+    """Return the text in a colour of ours, to be printed by the terminal."""
     return click.style(cleaned(text), fg=fg, bold=bold).replace("\x1b[", _OPEN)
 
 

@@ -42,7 +42,7 @@ SCHEDULE_PARAMS: tuple[click.Parameter, ...] = (
 
 
 def read_schedule(options: dict[str, Any], clock: Clock) -> dict[str, Any] | None:
-    """The schedule that the options name, as the API takes it; None when they name none."""
+    """Return the schedule that the options name, as the API takes it; None when they name none."""
     kinds = [kind for kind in KINDS if options[kind]]
     if len(kinds) > 1:
         raise click.UsageError(f"--{kinds[0]} and --{kinds[1]} are two schedules; add them one after the other.")
@@ -54,7 +54,7 @@ def read_schedule(options: dict[str, Any], clock: Clock) -> dict[str, Any] | Non
 
 
 def _value_and_own(kind: str, options: dict[str, Any], clock: Clock) -> tuple[Any, dict[str, Any]]:
-    """The value of the option that says when, and the options that only its kind has. Most values are texts."""
+    """Return the value of the option that says when, and the options that only its kind has. Most values are texts."""
     value = options[kind]
     match kind:
         case "cron":
@@ -101,7 +101,7 @@ def schedules_text(schedules: Sequence[Json]) -> str:
 
 
 def definition_text(definition: Json) -> str:
-    """A schedule in few words: `0 6 * * * (Europe/Berlin)`."""
+    """Return a schedule in few words: `0 6 * * * (Europe/Berlin)`."""
     zone, spread = definition.get("timezone"), definition.get("spread")
     text = f"{_kind_text(definition)} ({zone})" if zone else _kind_text(definition)
     return f"{text}, spread over {_period(float(spread))}" if spread else text

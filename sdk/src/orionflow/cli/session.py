@@ -116,7 +116,7 @@ def make_command(
 
 
 def time_params() -> list[click.Parameter]:
-    """The options that say in which zone times are shown and read."""
+    """Return the options that say in which zone times are shown and read."""
     return [
         click.Option(["--tz"], metavar="ZONE", help="Show and read times in this zone, such as Europe/Berlin."),
         click.Option(["--utc"], is_flag=True, help="Show and read times in UTC."),
@@ -151,7 +151,7 @@ SPAN = (
 
 
 def span_of(session: Session, since: str | None, until: str | None) -> Json:
-    """The bounds that SPAN names, as the API takes them."""
+    """Return the bounds that SPAN names, as the API takes them."""
     given = {"since": since, "until": until}
     return {name: session.clock.moment(text).isoformat() for name, text in given.items() if text}
 

@@ -20,7 +20,7 @@ class Cell:
 
 
 def render_table(titles: Sequence[str], rows: Sequence[Sequence[Cell]], terminal: Terminal) -> str:
-    """All rows below their titles; nothing for no rows."""
+    """Return all rows below their titles; nothing for no rows."""
     if not rows:
         return ""
     if terminal.shows_live and terminal.has_color() and find_spec("rich"):

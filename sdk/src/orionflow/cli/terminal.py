@@ -85,7 +85,7 @@ class Terminal:
 
 
 def current_terminal() -> Terminal:
-    """The terminal of the command that is being run."""
+    """Return the terminal of the command that is being run."""
     context = click.get_current_context(silent=True)
     found = context.find_object(Terminal) if context else None
     return found or Terminal()

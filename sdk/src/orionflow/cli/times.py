@@ -26,7 +26,7 @@ class Clock:
     is_chosen: bool = False
 
     def in_zone(self, name: str | None) -> Clock:
-        """The clock of a zone, unless the user chose one."""
+        """Return the clock of a zone, unless the user chose one."""
         return self if self.is_chosen or not name else replace(self, zone=zone_named(name))
 
     def absolute(self, moment: datetime | str | None) -> str:
@@ -67,7 +67,7 @@ class Clock:
         return f"{found.astimezone(self.zone):%H:%M:%S.%f}"[:-3] if found else "-"
 
     def moment(self, written: str) -> datetime:
-        """The moment that somebody wrote; raises a usage error that shows the forms."""
+        """Return the moment that somebody wrote; raise a usage error that shows the forms."""
         read = self.wall_or_moment(written)
         return read if read.tzinfo else read.replace(tzinfo=self.zone)
 
@@ -94,7 +94,7 @@ class Clock:
 
 
 def read_moment(value: datetime | str | None) -> datetime | None:
-    """A moment of the API; its answers are ISO 8601 with an offset."""
+    """Return a moment of the API; its answers are ISO 8601 with an offset."""
     if value is None or isinstance(value, datetime):
         return value
     read = datetime.fromisoformat(value)

@@ -172,8 +172,9 @@ class OrionClient(Methods):
         self._headers = {**standing_headers(key), **headers_for(self.api_url)}
 
     def writing_as(self, writer: Mapping[str, str]) -> OrionClient:
-        """A client on the same connections for what another process left behind: in the name of its attempt, if it had
-        one, and not in that of ours."""
+        """Return a client on the same connections for what another process left behind: in the name of its attempt, if
+        it had one, and not in that of ours.
+        """
         other = copy(self)
         ours = {name: value for name, value in self._headers.items() if name not in HEADERS}
         other._headers = {**ours, **writer}

@@ -70,7 +70,7 @@ _BASE_ENVIRON: dict[str, Any] = {
 def call_application(
     application: Application, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
 ) -> WsgiReply:
-    """One request to a WSGI application, as a server would make it."""
+    """Return one request to a WSGI application, as a server would make it."""
     environ = {
         **_BASE_ENVIRON,
         "REQUEST_METHOD": method,
@@ -174,7 +174,7 @@ def _runs_event_loop() -> bool:
 
 
 def make_application(entry_point: EntryPoint) -> Application:
-    """The server's application; what keeps it from starting is raised with the server's own sentence."""
+    """Return the server's application; what keeps it from starting is raised with the server's own sentence."""
     try:
         application: Application = entry_point.load()()
     except Exception as error:
@@ -185,7 +185,7 @@ def make_application(entry_point: EntryPoint) -> Application:
 
 
 def server_entry_point() -> EntryPoint:
-    """Where the server package offers its application; says what to do when none is installed."""
+    """Return where the server package offers its application; say what to do when none is installed."""
     # Asking the one package by its name reads one file; the search through all packages is for servers of other names.
     try:
         found = distribution(SERVER_PACKAGE).entry_points.select(group=GROUP, name=NAME)
@@ -203,7 +203,7 @@ _server = InProcessServer()
 
 
 def in_process_server() -> InProcessServer:
-    """The server of this process."""
+    """Return the server of this process."""
     return _server
 
 

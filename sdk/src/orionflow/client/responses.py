@@ -42,7 +42,7 @@ _ERRORS: dict[int, type[ApiError]] = {
 
 
 def error_from_reply(reply: Reply, *, method: str, url: str) -> ApiError:
-    """The error of our tree for this answer; its message says what was asked and what the API had to say."""
+    """Return the error of our tree for this answer; its message says what was asked and what the API had to say."""
     detail = _detail(reply.content)
     kind: type[ApiError] = _ERRORS.get(reply.status) or (ServerFailed if reply.status >= 500 else InvalidRequest)
     message = f"{method} {url} was answered with {reply.status}: {_sentence(detail)}"

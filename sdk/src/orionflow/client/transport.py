@@ -181,7 +181,7 @@ class HttpTransport:
 
 
 def without_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """The address that may be shown, and the header for the name and password that were written into it."""
+    """Return the address that may be shown, and the header for the name and password that were written into it."""
     parts = urlsplit(url)
     if parts.username is None:
         return url, {}
@@ -191,7 +191,7 @@ def without_credentials(url: str) -> tuple[str, dict[str, str]]:
 
 
 def new_session(url: str, connections: int = 32) -> requests.Session:
-    """A session whose pool fits many threads and which knows the way into this process."""
+    """Return a session whose pool fits many threads and which knows the way into this process."""
     import requests
     from requests.adapters import HTTPAdapter
 
@@ -229,7 +229,7 @@ def _of_tls(error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """The shortest true words for a failed connection: those at the root of the chain."""
+    """Return the shortest true words for a failed connection: those at the root of the chain."""
     seen: BaseException = error
     while True:
         inner = next((part for part in seen.args if isinstance(part, BaseException)), None)
@@ -267,7 +267,7 @@ def send_patiently(
     patience: Patience,
     idempotent: bool = True,
 ) -> Reply:
-    """One request, repeated while its failure is of the passing kind and the budget lasts."""
+    """Return one request, repeated while its failure is of the passing kind and the budget lasts."""
     started = time.monotonic()
     attempt = 0
     while True:

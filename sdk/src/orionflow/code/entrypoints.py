@@ -28,7 +28,7 @@ class NoEntrypoint(CodeUnavailable):
 
 
 def load_flow(entrypoint: str, folder: Path | None = None) -> Flow[Any, Any]:
-    """The flow that is meant. Without `:name`, the only one in the file.
+    """Return the flow that is meant. Without `:name`, the only one in the file.
 
     A path is taken relative to `folder`, and must stay in it; without a folder, to the working directory. Modules are
     looked for there first, as if the process had been started for this flow.
@@ -42,7 +42,8 @@ def load_flow(entrypoint: str, folder: Path | None = None) -> Flow[Any, Any]:
 
 
 def load_fetched_flow(entrypoint: str, folder: Path) -> Flow[Any, Any]:
-    """The flow at an entry point of fetched code, in a process that goes on with its own and with other fetched code.
+    """Return the flow at an entry point of fetched code, in a process that goes on with its own and with other fetched
+    code.
 
     What the flow's modules import comes from their folder, and nobody else gets to see it.
     """
@@ -51,7 +52,7 @@ def load_fetched_flow(entrypoint: str, folder: Path) -> Flow[Any, Any]:
 
 
 def flows_in_fetched_file(file: str, folder: Path) -> dict[str, Flow[Any, Any]]:
-    """All flows of a file in a folder of fetched code, by the names that they have there."""
+    """Return all flows of a file in a folder of fetched code, by the names that they have there."""
     return flows_of(_loaded(file, folder))
 
 
@@ -88,7 +89,7 @@ def is_path(where: str) -> bool:
 
 
 def entrypoint_of(flow: Flow[Any, Any], root: Path | None = None) -> str:
-    """The entry point by which another process finds a flow: its file as seen from a folder, or its module."""
+    """Return the entry point by which another process finds a flow: its file as seen from a folder, or its module."""
     fn = inspect.unwrap(flow.fn)
     module, name = getattr(fn, "__module__", None) or "", getattr(fn, "__qualname__", flow.name)
     if "<locals>" in name:
@@ -129,7 +130,7 @@ def _file_of(fn: Any) -> Path | None:
 
 
 def _name_in_module(flow: Flow[Any, Any], module: str, name: str) -> str:
-    """The name under which the module has the flow: not always the function's own."""
+    """Return the name under which the module has the flow: not always the function's own."""
     there = vars(sys.modules.get(module, object)) if module in sys.modules else {}
     if getattr(there.get(name), "fn", None) is flow.fn:
         return name
@@ -140,7 +141,7 @@ _HOW_TO_WRITE = "write it as path/to/file.py:flow, seen from the working directo
 
 
 def _placed(where: str, folder: Path) -> str:
-    """The file of an entry point below a folder."""
+    """Return the file of an entry point below a folder."""
     if not (is_path(where) or (folder / where).is_file()):
         return where
     if Path(where).is_absolute():

@@ -43,7 +43,7 @@ class CodeFolder:
         self._names: dict[str, str | None] = {}
 
     def load(self, name: str, *, again: bool = False) -> ModuleType:
-        """The module of this folder under a dotted name; `again` executes it once more."""
+        """Return the module of this folder under a dotted name; `again` executes it once more."""
         top, _, rest = name.partition(".")
         real = self.name_of(top)
         if real is None:
@@ -56,7 +56,7 @@ class CodeFolder:
         return sys.modules[real]
 
     def name_of(self, top: str) -> str | None:
-        """The name in `sys.modules` of a top-level module of this folder; None for what is not in it."""
+        """Return the name in `sys.modules` of a top-level module of this folder; None for what is not in it."""
         if top in self._names:
             return self._names[top]
         with _lock:
@@ -94,7 +94,7 @@ _works_for_another = False
 
 
 def code_folder(root: Path, entry: Path | None = None) -> CodeFolder:
-    """The fetched folder, for an entry point in the file `entry`."""
+    """Return the fetched folder, for an entry point in the file `entry`."""
     top = str(root.resolve())
     paths = [top] if entry is None or str(entry.parent) == top else [str(entry.parent), top]
     with _lock:
@@ -108,12 +108,12 @@ def code_folder(root: Path, entry: Path | None = None) -> CodeFolder:
 
 
 def plain_name(module: str) -> str:
-    """The name of a module in its own folder, which is the same in every process."""
+    """Return the name of a module in its own folder, which is the same in every process."""
     return _OWN_NAME.sub("", module).removeprefix(SCRIPT_PREFIX)
 
 
 def known_folders() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Which names of modules belong to which folder, for processes that work for this one."""
+    """Return which names of modules belong to which folder, for processes that work for this one."""
     return {name: (folder.root, folder.paths) for name, folder in _owners.items()}
 
 

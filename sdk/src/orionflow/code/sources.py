@@ -45,7 +45,7 @@ class _ToNothing(Binding):
 
 
 def unwrapped(fn: Any, decorator: str) -> tuple[Callable[..., Any], Binding]:
-    """The plain function in what was decorated, and how it is bound in a class."""
+    """Return the plain function in what was decorated, and how it is bound in a class."""
     if isinstance(fn, classmethod):
         return fn.__func__, _ToClass()
     if isinstance(fn, staticmethod):

@@ -79,7 +79,7 @@ class Cause:
 
 
 def cause_of(type_name: str, message: str, frames: Sequence[tuple[str, str]] = (), *, scope: str = "") -> Cause:
-    """The cause of an exception: `frames` are the user's own, (file, function), the outermost first.
+    """Return the cause of an exception: `frames` are the user's own, (file, function), the outermost first.
 
     Without frames two failures are alike by their words alone; `scope` then keeps those of one flow together.
     """
@@ -96,7 +96,8 @@ def cause_of(type_name: str, message: str, frames: Sequence[tuple[str, str]] = (
 def cause_of_state(
     details: Mapping[str, Any] | None, name: str | None, message: str | None, *, scope: str = ""
 ) -> Cause:
-    """The cause of a bad state: the one that came with it or, from other clients and the server itself, by its words.
+    """Return the cause of a bad state: the one that came with it or, from other clients and the server itself, by its
+    words.
 
     `scope` keeps failures of one flow together that say nothing of where they come from; crashes of machines and agents
     are alike everywhere.
@@ -121,7 +122,7 @@ def is_sum(words: str) -> bool:
 
 
 def words_of(type_name: str, state_name: str | None, message: str | None) -> str | None:
-    """The words of an error in the message of its state, without its type; None where they are not there."""
+    """Return the words of an error in the message of its state, without its type; None where they are not there."""
     words = " ".join(_raised(message).split())
     kind, _, rest = words.partition(": ")
     if kind.rpartition(".")[2] == type_name:
@@ -130,7 +131,7 @@ def words_of(type_name: str, state_name: str | None, message: str | None) -> str
 
 
 def _raised(message: str | None) -> str:
-    """The error in a message of a state: past the inputs that failed by it, and without our own first words."""
+    """Return the error in a message of a state: past the inputs that failed by it, and without our own first words."""
     words = _RAISED.sub("", message or "")
     while _ADVICE.search(words) and (further := _UPSTREAM.sub("", words)) != words:
         words = _RAISED.sub("", _ADVICE.sub("", further))
@@ -138,7 +139,7 @@ def _raised(message: str | None) -> str:
 
 
 def normalised(message: str) -> str:
-    """The message without what differs from run to run, in one line."""
+    """Return the message without what differs from run to run, in one line."""
     text = _VARYING.sub(_replaced, " ".join(message[:LOOKED_AT].split()))
     if len(message) > LOOKED_AT:
         text = _UNENDED.sub(ANYTHING, _UNCLOSED.sub(ANYTHING, text))

@@ -28,7 +28,7 @@ _last = 0
 
 
 def uuid7() -> UUID:
-    """A new id, greater than every id this process made before.
+    """Return a new id, greater than every id this process made before.
 
     The twelve bits after the milliseconds hold their fraction, or count on when the clock stands still or steps back.
     """
@@ -62,6 +62,6 @@ if hasattr(os, "register_at_fork"):
 
 
 def environment_id(content: Mapping[str, Any]) -> UUID:
-    """The id of an environment with this content: a digest of it, so that each distinct one is stored once."""
+    """Return the id of an environment with this content: a digest of it, so that each distinct one is stored once."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return UUID(bytes=hashlib.sha256(text.encode()).digest()[:16])

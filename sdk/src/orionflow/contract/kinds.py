@@ -39,7 +39,7 @@ Moment = Annotated[datetime, _InUtc()]
 
 
 def at_most(characters: int) -> Mapping[str, Any]:
-    """The metadata of a dataclass's text field, from which pydantic takes its longest length."""
+    """Return the metadata of a dataclass's text field, from which pydantic takes its longest length."""
     return {"max_length": characters}
 
 
@@ -49,7 +49,7 @@ CAUSE_FIELDS: Mapping[str, int] = {"fingerprint": 32, "type": 120, "place": 160}
 
 
 def bounded_cause(given: Mapping[str, Any]) -> dict[str, str]:
-    """A cause as a client sent it: its own fields alone, and none longer than it may be."""
+    """Return a cause as a client sent it: its own fields alone, and none longer than it may be."""
     return {name: given[name][:most] for name, most in CAUSE_FIELDS.items() if isinstance(given.get(name), str)}
 
 

@@ -96,7 +96,7 @@ class KnownSecrets:
             self._only_alone, self._only_alone_in_json = frozenset(), ()
 
     def masked(self, text: str) -> str:
-        """The text without what is known."""
+        """Return the text without what is known."""
         if text.strip() in self._only_alone:
             return MASK
         return self._without(text)
@@ -119,7 +119,7 @@ class KnownSecrets:
         return text
 
     def masked_json(self, body: bytes, *, is_run_later: bool = False) -> bytes:
-        """The JSON without what is known, but for the words by which things are found; as it is if it is none.
+        """Return the JSON without what is known, but for the words by which things are found; as it is if it is none.
 
         Parameters stay in the report of a run of a deployment, and in any whose run begins later (`is_run_later`).
         """
@@ -182,7 +182,7 @@ def refusal_of_masked(parameters: Mapping[str, Any]) -> str:
 
 
 def secrets_in(value: Any) -> Iterator[str]:
-    """The texts within a secret value."""
+    """Yield the texts within a secret value."""
     match value:
         case str():
             yield value
@@ -199,7 +199,7 @@ def _length(text: str) -> tuple[int, str]:
 
 
 def spellings_of(value: str) -> set[str]:
-    """The ways in which JSON, `repr`, addresses and pages spell a value, and each long line of it."""
+    """Return the ways in which JSON, `repr`, addresses and pages spell a value, and each long line of it."""
     lines = [line.strip() for line in value.splitlines()]
     whole = {value.strip(), *(line for line in lines if len(lines) > 1 and len(line) >= SHORTEST_LINE)}
     spelled = {

@@ -12,7 +12,7 @@ MADE_BY_US = re.compile(r"[0-9a-f]{32}(?:[0-9a-f]{16})?")
 
 
 def key_of_run(run_id: UUID | None) -> str:
-    """A key for one more result of a run."""
+    """Return a key for one more result of a run."""
     return uuid7().hex if run_id is None else f"{run_id.hex}{uuid7().hex[16:]}"
 
 

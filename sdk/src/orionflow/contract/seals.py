@@ -15,10 +15,10 @@ def is_sealed(content: bytes) -> bool:
 
 
 def without_seal(content: bytes) -> bytes:
-    """The content behind a seal that is not looked at."""
+    """Return the content behind a seal that is not looked at."""
     return content[len(MARK) + SEAL_BYTES :] if is_sealed(content) else content
 
 
 def digest_of_content(content: bytes) -> str:
-    """The digest of stored bytes; sealing them, or doing so again, does not change it."""
+    """Return the digest of stored bytes; sealing them, or doing so again, does not change it."""
     return blake2b(without_seal(content), digest_size=16).hexdigest()

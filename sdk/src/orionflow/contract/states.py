@@ -44,7 +44,7 @@ BAD = frozenset({StateType.FAILED, StateType.CRASHED})
 
 
 def in_order(types: frozenset[StateType]) -> tuple[str, ...]:
-    """The values of some types in the order of their declaration, as indexes and statements spell them."""
+    """Return the values of some types in the order of their declaration, as indexes and statements spell them."""
     return tuple(one.value for one in StateType if one in types)
 
 
@@ -146,14 +146,14 @@ class StateDetails:
         return copy
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields by name. The cause of a failure is Orion's own: it stays away where there is none."""
+        """Return all fields by name. The cause of a failure is Orion's own: it stays away where there is none."""
         named = dict(zip(DETAIL_NAMES, _values(self), strict=True))
         if self.cause is None:
             del named["cause"]
         return named
 
     def said(self) -> dict[str, Any]:
-        """The fields that are not at their default: what requests and rows keep of them."""
+        """Return the fields that are not at their default: what requests and rows keep of them."""
         values = _values(self)
         if values == _DEFAULTS:
             return {}

@@ -74,7 +74,7 @@ OWN = "known to Orion only"
 
 
 def own_fields(kind: type[BaseModel]) -> frozenset[str]:
-    """The names of an answer's fields that are there only where they say something."""
+    """Return the names of an answer's fields that are there only where they say something."""
     return frozenset(name for name, one in kind.model_fields.items() if OWN in one.metadata)
 
 
@@ -138,7 +138,7 @@ def _storable_within(value: Any, most: int) -> Any:
 
 
 def fitting_text(text: str) -> str:
-    """A text of an artifact, which is bounded like its data."""
+    """Return a text of an artifact, which is bounded like its data."""
     most = bounds.of_artifacts()
     if len(text) > most:
         raise PydanticCustomError("text_too_large", "A text may take at most {most} characters", {"most": most})
@@ -146,7 +146,7 @@ def fitting_text(text: str) -> str:
 
 
 def _check(value: Any, levels: int) -> int:
-    """How many bytes the value takes as JSON, nearly."""
+    """Return how many bytes the value takes as JSON, nearly."""
     match value:
         case str():
             return 2 + (len(value) if value.isascii() else len(value.encode(errors="surrogatepass")))

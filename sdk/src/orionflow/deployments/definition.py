@@ -132,7 +132,7 @@ class Deployment:
         return drive_or_await(self.applied())
 
     def applied(self) -> Steps[UUID]:
-        """The steps of `apply`."""
+        """Return the steps of `apply`."""
         client = OrionClient()
         try:
             flow = yield send(client, create_flow(self.flow_name))
@@ -180,7 +180,7 @@ def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployme
 
 
 def _place(flow: Flow[Any, Any], source: str | Path | Storage | None, entrypoint: str | None) -> dict[str, Any]:
-    """Where an agent finds the flow: in a folder of its machine, or by steps that bring the code."""
+    """Return where an agent finds the flow: in a folder of its machine, or by steps that bring the code."""
     if source is None and flow.fetched_from is not None:
         source, entrypoint = flow.fetched_from.storage, entrypoint or flow.fetched_from.entrypoint
     if source is None:
@@ -203,7 +203,7 @@ def _within(storage: Storage, entrypoint: str) -> str:
 
 
 def _root_in(storage: Storage) -> Path:
-    """The folder here that will be the fetched one there: a repository's top, or the working directory."""
+    """Return the folder here that will be the fetched one there: a repository's top, or the working directory."""
     from orionflow.storage import GitRepository, LocalDirectory
 
     if isinstance(storage, LocalDirectory):

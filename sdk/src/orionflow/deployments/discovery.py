@@ -116,7 +116,7 @@ def _of_module(name: str) -> Found:
 
 
 def _places(folders: Any, origin: str | None) -> Iterator[tuple[Path, Path | None]]:
-    """The folders of a package, or the file of a module."""
+    """Yield the folders of a package, or the file of a module."""
     if folders is not None:
         yield from ((Path(folder), None) for folder in folders)
     elif origin and origin.endswith(".py"):

@@ -13,7 +13,7 @@ from orionflow.storage import Storage, fetch, storage_of
 
 
 def fetched_flow(source: str | Path | Storage, entrypoint: str) -> Flow[..., Any]:
-    """The flow at an entry point in some storage. The fetched code stays for as long as this process lasts."""
+    """Return the flow at an entry point in some storage. The fetched code stays for as long as this process lasts."""
     storage = storage_of(source)
     folder = fetch({"pull_steps": storage.pull_steps()}, _kept_folder())
     flow = load_fetched_flow(entrypoint, folder)

@@ -15,7 +15,7 @@ _REFERENCE = "#/definitions/{model}"
 
 
 def parameter_schema(fn: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
-    """The schema of a function's parameters; types that JSON does not know are left open."""
+    """Return the schema of a function's parameters; types that JSON does not know are left open."""
     hints = annotations_of(fn)
     named = [one for one in signature.parameters.values() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     types, definitions = _schemas({one.name: hints.get(one.name, Any) for one in named})
@@ -52,7 +52,7 @@ def _default(parameter: inspect.Parameter) -> dict[str, Any]:
 
 
 def _schemas(hints: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """The schema of each type, and what they refer to."""
+    """Return the schema of each type, and what they refer to."""
     from pydantic import TypeAdapter
 
     known = {name: adapter for name, hint in hints.items() if (adapter := _adapter(hint)) is not None}

@@ -96,7 +96,8 @@ def deploy_served(deployment: Deployment) -> UUID:
 
 
 def _queue_of(deployment: Deployment, client: OrionClient) -> str:
-    """The queue that is named after a deployment, in which its runs may wait; another one if a deployment has that.
+    """Return the queue that is named after a deployment, in which its runs may wait; another one if a deployment has
+    that.
 
     Of a-b/c and a/b-c, which are named alike, the programs that serve them would take each other's runs.
     """

@@ -97,12 +97,12 @@ def _frames_of(function: Callable[..., Any]) -> list[Frame]:
 
 
 def _folder_of(function: Callable[..., Any]) -> str:
-    """The folder of the user's code. Where it is installed as a library is, it is the user's all the same."""
+    """Return the folder of the user's code. Where it is installed as a library is, it is the user's all the same."""
     return next((str(Path(file).parent) + os.sep for file, _ in _frames_of(function) if os.sep in file), OURS)
 
 
 def own_frames(error: BaseException, trace: TracebackType | None, folder: str) -> list[Frame]:
-    """The user's functions that the exception came through, the outermost first.
+    """Return the user's functions that the exception came through, the outermost first.
 
     Of a task's exception in its flow, those of the task alone: it has the same cause in both.
     """
@@ -120,7 +120,7 @@ def own_frames(error: BaseException, trace: TracebackType | None, folder: str) -
 
 
 def _frames_as_text(cause: BaseException | None) -> list[Frame]:
-    """The frames of an exception of another process, which sent its traceback as a text."""
+    """Return the frames of an exception of another process, which sent its traceback as a text."""
     return _LINE.findall(as_text(cause)) if type(cause).__name__.endswith("RemoteTraceback") else []
 
 

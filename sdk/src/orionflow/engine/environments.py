@@ -17,7 +17,7 @@ _said: set[tuple[str, Path, UUID]] = set()
 
 
 def environment_for(flow: Flow[Any, Any]) -> UUID | None:
-    """The environment of a run that is being made; None where it cannot be read, which stops no run."""
+    """Return the environment of a run that is being made; None where it cannot be read, which stops no run."""
     try:
         return environment_of(_code_of(flow))[0]
     except Exception:

@@ -24,7 +24,7 @@ _held_up: set[asyncio.AbstractEventLoop] = set()
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop that runs in this thread, if any; None in sync code that a coroutine called."""
+    """Return the event loop that runs in this thread, if any; None in sync code that a coroutine called."""
     return asyncio._get_running_loop()
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def state_of_value(value: Any) -> State[Any]:
-    """The final state for a returned value.
+    """Return the final state for a returned value.
 
     A state that the program made itself is taken as it is. One or several states of runs are added up: cancelled,
     paused or failed if any is. Everything else is a value, and the run completed with it.
@@ -42,7 +42,7 @@ def state_of_value(value: Any) -> State[Any]:
 
 
 def state_of_nothing(tally: StateCounts) -> State[Any]:
-    """The final state of a flow that returned None: all the task runs and subflow runs in it are added up."""
+    """Return the final state of a flow that returned None: all the task runs and subflow runs in it are added up."""
     if tally.total == 0:
         return Completed(value=None)
     kind, message = tally.verdict()
@@ -82,7 +82,7 @@ def _made_by_hand(state: State[Any]) -> State[Any]:
 
 
 def _recorded(state: State[Any]) -> dict[str, Any]:
-    """The fields of a state of the user's making that are recorded, in the form that the API takes."""
+    """Return the fields of a state of the user's making that are recorded, in the form that the API takes."""
     return {
         "type": StateType(state.type),
         "name": short_text(state.name, LONGEST_NAME),
@@ -106,7 +106,7 @@ def _as_states(value: Any) -> list[State[Any]] | None:
 
 
 def state_of_exception(error: BaseException, kind: str) -> State[Any]:
-    """The final state of a run whose function raised; `kind` is "flow" or "task"."""
+    """Return the final state of a run whose function raised; `kind` is "flow" or "task"."""
     return Failed(message=f"The {kind} raised {describe(error)}", value=error)
 
 

@@ -100,7 +100,7 @@ class Lineage:
         return forget
 
     def source_of(self, value: Any) -> UUID | None:
-        """The task run that returned this very object."""
+        """Return the task run that returned this very object."""
         if found := self._strong.get(id(value)):
             return found[1]
         if (weak := self._weak.get(id(value))) and weak[0]() is value:

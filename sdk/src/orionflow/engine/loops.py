@@ -195,7 +195,7 @@ atexit.register(lambda: _loops.close())
 
 
 def loops() -> Loops:
-    """Those of this process."""
+    """Return those of this process."""
     return _loops
 
 

@@ -84,7 +84,7 @@ def _sources(given: dict[str, Any], links: Lineage) -> dict[str, list[dict[str, 
 
 
 def _sorted_out(task: Task[Any, Any], given: dict[str, Any]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The arguments to go through element by element, and those that go to each run."""
+    """Return the arguments to go through element by element, and those that go to each run."""
     columns: dict[str, list[Any]] = {}
     whole: dict[str, Any] = {}
     for name, value in given.items():

@@ -129,6 +129,6 @@ def recorded_for(parent: FlowRunContext, subflow: Subflow, answer: Answer) -> St
 
 
 def completed_before(parent: FlowRunContext, answer: Answer) -> State[Any] | None:
-    """The state in which an earlier attempt of the parent completed this subflow, if it did."""
+    """Return the state in which an earlier attempt of the parent completed this subflow, if it did."""
     state = answer.state
     return state if parent.is_repeated and state is not None and state.is_completed() else None

@@ -69,5 +69,5 @@ def taking_up(source: Recorded) -> Iterator[None]:
 
 
 def current_source() -> Recorded | None:
-    """The source for a flow that is called here."""
+    """Return the source for a flow that is called here."""
     return _source.get()

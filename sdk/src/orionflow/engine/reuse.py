@@ -72,19 +72,19 @@ class Inputs:
 
 
 def _bound_to(function: Any) -> Any:
-    """The object whose method a function is, or the callable object itself; None for a plain function."""
+    """Return the object whose method a function is, or the callable object itself; None for a plain function."""
     owner = None if isinstance(function, FunctionType) else getattr(function, "__self__", function)
     return None if isinstance(owner, ModuleType) else owner
 
 
 def counted(flow_run: FlowRunContext, key: str, digest: str) -> str:
-    """The dynamic key of the next call with these inputs."""
+    """Return the dynamic key of the next call with these inputs."""
     digits = digest[:KEY_DIGITS]
     return f"{digits}-{flow_run.next_key(f'{key}:{digits}')}"
 
 
 def why_not_compared(error: UnserializableError) -> str:
-    """The line in the log of a run that no earlier one can stand for."""
+    """Return the line in the log of a run that no earlier one can stand for."""
     return f"It is not known whether an earlier attempt did this already, so it runs: {error}."
 
 

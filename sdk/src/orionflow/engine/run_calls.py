@@ -109,7 +109,7 @@ class TaskCall:
         self.dynamic_key = f"{self.dynamic_key}-{self.id.hex}"
 
     def creation(self) -> Transition:
-        """The step that makes the run, PENDING."""
+        """Return the step that makes the run, PENDING."""
         task = self.task
         create: dict[str, Any] = {
             **task.run_template,
@@ -135,7 +135,7 @@ class TaskCall:
         )
 
     def step(self, state: State[Any], *, force: bool = False) -> Transition:
-        """The step that moves the run."""
+        """Return the step that moves the run."""
         return Transition(self.id, None, state.without_value(), force, self.flow_run.id)
 
     @property
@@ -153,7 +153,7 @@ class TaskCall:
             self.flow_run.state_counts.add(state)
 
     def as_task_run(self) -> TaskRun:
-        """The run as the API would describe it now."""
+        """Return the run as the API would describe it now."""
         from orionflow.wire import TaskRun
 
         state = self.state

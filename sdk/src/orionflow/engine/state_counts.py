@@ -40,8 +40,9 @@ class StateCounts:
                 self._kept.append(self._lightened(state))
 
     def _lightened(self, state: State[Any]) -> State[Any]:
-        """The state, or one with its message alone where its exception would keep too much alive. The first is whole:
-        its exception is the one that is raised."""
+        """Return the state, or one with its message alone where its exception would keep too much alive. The first is
+        whole: its exception is the one that is raised.
+        """
         if not isinstance(state.value, BaseException):
             return state
         weight = weight_of_frames(state.value)
@@ -59,7 +60,7 @@ class StateCounts:
         return sum(self._counts.get(kind, 0) for kind in types)
 
     def verdict(self) -> tuple[StateType, str]:
-        """The type of the state that these states add up to, and why."""
+        """Return the type of the state that these states add up to, and why."""
         if self.of(StateType.COMPLETED) == self.total:
             return StateType.COMPLETED, f"All {self.total} runs completed." if self.total != 1 else "The run completed."
         if cancelled := self.of(StateType.CANCELLED):

@@ -54,7 +54,7 @@ class _Limit:
 
 
 def limited(call: Callable[[], Any], seconds: float) -> Any:
-    """The value of `call()`; raises LimitReached when it takes longer."""
+    """Return the value of `call()`; raise LimitReached when it takes longer."""
     in_main_thread = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
     watch: _Alarm | _Watcher = _alarm if in_main_thread else _watcher
     limit = _Limit(seconds)
@@ -75,7 +75,7 @@ def limited(call: Callable[[], Any], seconds: float) -> Any:
 
 
 async def limited_async(call: Callable[[], Awaitable[Any]], seconds: float) -> Any:
-    """The value of `await call()`; raises LimitReached when it takes longer."""
+    """Return the value of `await call()`; raise LimitReached when it takes longer."""
     limit = _Limit(seconds)
     around = _deadline.get()
     token = _deadline.set(limit.deadline if around is None else min(around, limit.deadline))
@@ -94,7 +94,7 @@ async def limited_async(call: Callable[[], Awaitable[Any]], seconds: float) -> A
 
 
 def within_limits_around(call: Callable[[], Any]) -> Any:
-    """The value of sync code that holds a loop up; raises TimeUp when the time of a coroutine around it is up.
+    """Return the value of sync code that holds a loop up; raise TimeUp when the time of a coroutine around it is up.
 
     The loop cannot cancel that coroutine before it is free again.
     """

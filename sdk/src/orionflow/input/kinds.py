@@ -41,7 +41,7 @@ class Kind:
         return schema
 
     def read(self, text: str) -> Any:
-        """The value that a JSON text tells; raises ParameterError that names what does not fit."""
+        """Return the value that a JSON text tells; raise ParameterError that names what does not fit."""
         try:
             read = self.model.model_validate_json(text)
         except ValidationError as error:
@@ -49,14 +49,14 @@ class Kind:
         return read.value if self.is_wrapped else read  # type: ignore[attr-defined]
 
     def content(self, value: Any) -> dict[str, Any]:
-        """The JSON object that tells a value."""
+        """Return the JSON object that tells a value."""
         model = self.model(value=value) if self.is_wrapped else value
         read: dict[str, Any] = json.loads(to_json(readable(model), inf_nan_mode="strings"))
         return read
 
 
 def kind_of(asked: Any) -> Kind:
-    """The kind of input that a type is: a model's, or that of a plain type."""
+    """Return the kind of input that a type is: a model's, or that of a plain type."""
     if isinstance(asked, type) and issubclass(asked, RunInput):
         return Kind(asked.__name__, asked, is_wrapped=False)
     if isinstance(asked, type) and issubclass(asked, BaseModel):

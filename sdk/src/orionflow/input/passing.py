@@ -127,7 +127,7 @@ class Receiver(Generic[T]):
     with_metadata: bool
 
     def next(self) -> Any:
-        """The next one, waited for; raises TimeoutError when none comes in time. In coroutines it is awaited."""
+        """Return the next one, waited for; raise TimeoutError when none comes in time. In coroutines it is awaited."""
         return drive_or_await(self._steps())
 
     def __iter__(self) -> Receiver[T]:

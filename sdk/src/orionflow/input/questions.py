@@ -59,7 +59,7 @@ class Question:
 
 
 def question_of(pause: State[Any], wait_for_input: Any) -> Question | None:
-    """The question of a pause, told in its state as well; None when it asks for nothing."""
+    """Return the question of a pause, told in its state as well; None when it asks for nothing."""
     if wait_for_input is None:
         return None
     description = getattr(wait_for_input, "_description", None)
@@ -67,7 +67,7 @@ def question_of(pause: State[Any], wait_for_input: Any) -> Question | None:
 
 
 def ask_again(pause: State[Any], question: Question, refused: AnswerRefused) -> tuple[State[Any], Question]:
-    """The pause that follows one whose answer was refused: until the same moment, and saying why.
+    """Return the pause that follows one whose answer was refused: until the same moment, and saying why.
 
     Its key follows from the earlier one, so a later attempt finds the same chain of answers.
     """
@@ -100,7 +100,7 @@ def _question(pause: State[Any], kind: Kind, description: str | None) -> Questio
 
 
 def _put(client: OrionClient, flow_run_id: UUID, key: str, value: Any) -> Steps[None]:
-    """An earlier attempt may have left another one, of older code."""
+    """Return an earlier attempt may have left another one, of older code."""
     create = create_flow_run_input(flow_run_id, key, json.dumps(value))
     try:
         yield send(client, create)

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def checkable(hint: Any) -> Any:
-    """The annotation itself where pydantic knows it; else one that is checked otherwise, or means anything."""
+    """Return the annotation itself where pydantic knows it; else one that is checked otherwise, or means anything."""
     try:
         hint = _through(hint)
         _try(hint)

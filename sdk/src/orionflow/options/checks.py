@@ -51,7 +51,7 @@ def texts_of(said: str | Iterable[str]) -> list[str]:
 
 
 def checked_tags(tags: Iterable[str] | None) -> frozenset[str]:
-    """The tags as a set; one text is one tag."""
+    """Return the tags as a set; one text is one tag."""
     if tags is None or isinstance(tags, str):
         return frozenset([recordable_tag(tags)] if tags else ())
     if not isinstance(tags, Iterable):
@@ -64,7 +64,7 @@ def checked_tags(tags: Iterable[str] | None) -> frozenset[str]:
 
 
 def checked_timeout(seconds: float | timedelta | None) -> float | None:
-    """The limit in seconds; zero is none, as in `timeout_seconds=settings.get("limit", 0)`."""
+    """Return the limit in seconds; zero is none, as in `timeout_seconds=settings.get("limit", 0)`."""
     if isinstance(seconds, timedelta):
         seconds = seconds.total_seconds()
     if seconds is None or seconds == 0:
@@ -96,7 +96,7 @@ def checked_persist(said: Any) -> bool | None:
 
 
 def checked_storage(storage: Any) -> Any:
-    """A name, a folder, or an object that stores; a class is none yet."""
+    """Return a name, a folder, or an object that stores; a class is none yet."""
     if storage is None or isinstance(storage, str | Path):
         return storage
     if isinstance(storage, os.PathLike):
@@ -110,7 +110,7 @@ def checked_storage(storage: Any) -> Any:
 
 
 def checked_serializer(serializer: Any) -> Any:
-    """A name, which may be registered later, or an object that serializes; a class is none yet."""
+    """Return a name, which may be registered later, or an object that serializes; a class is none yet."""
     if serializer is None or isinstance(serializer, str):
         return serializer
     if isinstance(serializer, type) or not hasattr(serializer, "dumps"):

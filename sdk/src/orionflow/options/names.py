@@ -16,14 +16,14 @@ NameOption = str | Callable[..., str] | None
 
 
 def checked_name_option(option: NameOption, argument: str) -> NameOption:
-    """The option; raises UsageError for what is neither a template nor a callable."""
+    """Return the option; raise UsageError for what is neither a template nor a callable."""
     if option is not None and not isinstance(option, str) and not callable(option):
         raise UsageError(f"{argument} must be a text such as 'load-{{table}}', or a function that returns one.")
     return option
 
 
 def run_name(option: str | Callable[..., str], parameters: Mapping[str, Any], argument: str) -> str | None:
-    """The name that a template or a callable gives to a run with these parameters, as it can be recorded.
+    """Return the name that a template or a callable gives to a run with these parameters, as it can be recorded.
 
     A callable takes nothing, or the parameters as its one argument `parameters`. None: the parameters cannot be shown
     as the template wants, so the run keeps the name it has.
@@ -40,7 +40,7 @@ def run_name(option: str | Callable[..., str], parameters: Mapping[str, Any], ar
 
 
 def storage_key(template: str | Callable[..., str], parameters: Mapping[str, Any], argument: str) -> str:
-    """The key that a template gives to a result, exactly, but for what no file and no record can be called."""
+    """Return the key that a template gives to a result, exactly, but for what no file and no record can be called."""
     try:
         key = _called(template, parameters) if callable(template) else _filled(template, parameters, argument)
     except _Unshowable as error:

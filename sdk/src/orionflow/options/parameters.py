@@ -72,17 +72,17 @@ class Signature:
         self._bind(args, kwargs)
 
     def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments by parameter, defaults included."""
+        """Return the arguments by parameter, defaults included."""
         bound = self._bind(args, kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)
 
     def given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments by parameter, without defaults."""
+        """Return the arguments by parameter, without defaults."""
         return dict(self._bind(args, kwargs).arguments)
 
     def spread(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments by name, those that `**kwargs` would collect among the others."""
+        """Return the arguments by name, those that `**kwargs` would collect among the others."""
         given = self.given(args, kwargs)
         return {**{k: v for k, v in given.items() if k != self._collector}, **given.get(self._collector or "", {})}
 
@@ -121,7 +121,7 @@ def _signature_of(fn: Callable[..., Any]) -> inspect.Signature:
 def validated(
     name: str, parameters: dict[str, Any], model: type[BaseModel], defaults: inspect.Signature
 ) -> dict[str, Any]:
-    """The parameters, coerced to the function's annotations; raises ParameterError that names each bad one.
+    """Return the parameters, coerced to the function's annotations; raise ParameterError that names each bad one.
 
     Defaults are taken as they are, as Python does.
     """
@@ -183,7 +183,7 @@ def _parameter(loc: tuple[Any, ...]) -> str:
 
 
 def parameter_model(fn: Callable[..., Any], signature: inspect.Signature) -> type[BaseModel]:
-    """A pydantic model with a field for each parameter; defaults are taken as they are."""
+    """Return a pydantic model with a field for each parameter; defaults are taken as they are."""
     from pydantic import ConfigDict, Field, create_model
 
     hints = annotations_of(fn)
@@ -200,7 +200,7 @@ def parameter_model(fn: Callable[..., Any], signature: inspect.Signature) -> typ
 
 
 def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
-    """The parameters' types. One whose name cannot be found (a class inside a function, say) is left out."""
+    """Return the parameters' types. One whose name cannot be found (a class inside a function, say) is left out."""
     target = _declared(fn)
     try:
         return get_type_hints(target, localns=_names_around.get(target), include_extras=True)
@@ -209,7 +209,7 @@ def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _declared(fn: Any) -> Any:
-    """The function that has the annotations: of a method, of a partial, or of a callable object."""
+    """Return the function that has the annotations: of a method, of a partial, or of a callable object."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     if not isinstance(fn, type) and not inspect.isroutine(fn):
@@ -249,7 +249,7 @@ def note_names_around(fn: Any) -> None:
 
 
 def _frame_of(qualname: str) -> dict[str, Any] | None:
-    """The local names of the innermost call of a function, and those around it."""
+    """Return the local names of the innermost call of a function, and those around it."""
     frame: FrameType | None = sys._getframe(1)
     names: dict[str, Any] | None = None
     while frame is not None:
@@ -275,7 +275,7 @@ def _enclosed(fn: Any) -> dict[str, Any]:
 
 
 def as_json(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The parameters for a run elsewhere, exactly; and the names of those of which no JSON can be made."""
+    """Return the parameters for a run elsewhere, exactly; and the names of those of which no JSON can be made."""
     described: list[str] = []
     stored = {}
     for name, value in parameters.items():

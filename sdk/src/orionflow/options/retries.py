@@ -28,7 +28,7 @@ def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
 
 
 def checked_retries(retries: int | None, kind: str) -> int:
-    """The number of retries, from the settings when it is not given."""
+    """Return the number of retries, from the settings when it is not given."""
     if retries is None:
         settings = current_settings()
         return settings.task_default_retries if kind == "task" else settings.flow_default_retries
@@ -44,7 +44,7 @@ def checked_crash_retries(retries: int) -> int:
 
 
 def checked_delays(delays: Delays, retries: int, kind: str) -> float | list[float]:
-    """The delays in seconds: one number, or one for each retry."""
+    """Return the delays in seconds: one number, or one for each retry."""
     if delays is None:
         settings = current_settings()
         of_tasks, of_flows = settings.task_default_retry_delay_seconds, settings.flow_default_retry_delay_seconds

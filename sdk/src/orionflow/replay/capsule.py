@@ -110,7 +110,7 @@ class Capsule:
             return _checked(archive, name, self.members[name], most)
 
     def log_lines(self) -> Iterator[dict[str, Any]]:
-        """The lines of the log, oldest first; a damaged one is left out."""
+        """Yield the lines of the log, oldest first; a damaged one is left out."""
         if LOGS not in self.members:
             return
         for line in self.read(LOGS, LARGEST_JSON).splitlines():
@@ -277,7 +277,7 @@ def _bounded(archive: zipfile.ZipFile, name: str, size: int, most: int) -> bytes
 
 
 def _parts(archive: zipfile.ZipFile, name: str, size: int) -> Iterator[bytes]:
-    """The content piece by piece; what goes on behind its declared size is a bomb, and is not unpacked."""
+    """Yield the content piece by piece; what goes on behind its declared size is a bomb, and is not unpacked."""
     done = 0
     try:
         with archive.open(name) as file:

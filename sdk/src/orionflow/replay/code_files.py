@@ -82,7 +82,7 @@ def _file_of(where: str, folder: Path) -> Path | None:
 
 
 def _git(folder: Path) -> tuple[str | None, bool | None, str | None]:
-    """The commit, whether tracked files were changed since, and the address of the origin."""
+    """Return the commit, whether tracked files were changed since, and the address of the origin."""
     commit = _asked(folder, "rev-parse", "HEAD")
     if not commit:
         return None, None, None
@@ -115,7 +115,7 @@ class CodeFile:
 
 
 def files_of(code: Code, secrets: SecretNames) -> Iterator[CodeFile]:
-    """The files of the entry point's folder, the entry point first, without what must not travel."""
+    """Yield the files of the entry point's folder, the entry point first, without what must not travel."""
     left = LARGEST_CODE
     for number, file in enumerate(_in_order(code)):
         name = file.relative_to(code.root).as_posix()
@@ -167,7 +167,7 @@ def _is_wanted_folder(folder: Path) -> bool:
 
 
 def as_recorded(code: Code, files: list[CodeFile], secrets: SecretNames, flow_version: str | None) -> dict[str, Any]:
-    """The part of the manifest that describes the code."""
+    """Return the part of the manifest that describes the code."""
     return {
         "entrypoint": code.entrypoint,
         "commit": code.commit,
@@ -186,7 +186,7 @@ def is_digest(version: str | None) -> bool:
 
 
 def differing_files(recorded: dict[str, Any], root: Path) -> list[str]:
-    """Those of a capsule's files that are missing here, or have another content."""
+    """Return those of a capsule's files that are missing here, or have another content."""
     found = []
     for name, one in recorded.items():
         file = root.joinpath(*PurePosixPath(name).parts)

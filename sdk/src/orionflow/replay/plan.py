@@ -204,7 +204,7 @@ def _compare(plan: Plan, code: Code, described: dict[str, Any]) -> None:
 
 
 def _named(files: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The files of a manifest whose names are those of members, so that no other file is looked at."""
+    """Return the files of a manifest whose names are those of members, so that no other file is looked at."""
     from orionflow.replay.capsule import check_name
 
     found = {}
@@ -241,7 +241,7 @@ def _meant(plan: Plan, wanted: str, here: Path) -> TaskRunRecord | str:
 
 
 def find_task(records: Records, wanted: str) -> TaskRunRecord:
-    """The task run that is meant by its name, by its function, or by that and its number: `load`, `load-3`."""
+    """Return the task run that is meant by its name, by its function, or by that and its number: `load`, `load-3`."""
     tasks = [task for _, task in records.task_runs()]
     if named := [one for one in tasks if one.name == wanted or one.id == wanted]:
         return named[0]

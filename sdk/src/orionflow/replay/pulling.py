@@ -139,7 +139,7 @@ def _deployment(api: Backend, run: Json) -> Json | None:
 
 
 def _with_subflows(api: Backend, run: Json) -> list[Json]:
-    """The run and those below it, each with its task runs."""
+    """Return the run and those below it, each with its task runs."""
     found: list[Json] = [{"run": run}]
     level = found
     while level and len(found) < MOST_SUBFLOWS:
@@ -170,7 +170,7 @@ def _whole(api: Backend, runs: Any, listed: Json) -> Json:
 
 
 def _described(api: Backend, known: Json, results: PackedResults) -> Json:
-    """A flow run with its states and rules, its task runs, and the results of all."""
+    """Return a flow run with its states and rules, its task runs, and the results of all."""
     run, tasks = known["run"], known["task_runs"]
     # Ids are made in the order of the calls.
     tasks.sort(key=lambda one: one["id"])
@@ -235,7 +235,7 @@ def _maker(api: Backend) -> str | None:
 
 
 def _server() -> str | None:
-    """The address of the API, without names and passwords in it; None for one inside a program."""
+    """Return the address of the API, without names and passwords in it; None for one inside a program."""
     from orionflow.settings import current_settings
 
     url = current_settings().api_url

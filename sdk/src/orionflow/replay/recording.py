@@ -87,7 +87,7 @@ class Replay:
         return [asdict(one) for one in self.seen]
 
     def value_of(self, result: RecordedResult) -> Any:
-        """The recorded value. Reading a pickle runs what its writer put there: the user agreed to that."""
+        """Return the recorded value. Reading a pickle runs what its writer put there: the user agreed to that."""
         if result.file is None:
             return result.literal
         content = (self.results / Path(result.file).name).read_bytes()
@@ -98,7 +98,7 @@ class Replay:
 
 
 def unpacked(content: bytes) -> bytes:
-    """The content of a compressed result, which may be a bomb."""
+    """Return the content of a compressed result, which may be a bomb."""
     whole = zlib.decompressobj().decompress(content, LARGEST_CONTENT + 1)
     if len(whole) > LARGEST_CONTENT:
         raise MissingResult("It is larger than 1 GB.")
@@ -250,7 +250,7 @@ class Recording:
     def _observed(
         self, fn: Callable[..., Any], is_async: bool, record: TaskRunRecord | None, seen: Seen, *, is_stopped: bool
     ) -> Callable[..., Any]:
-        """The function with somebody who looks at how it ends."""
+        """Return the function with somebody who looks at how it ends."""
 
         if is_async:
 
@@ -337,7 +337,7 @@ def _is_meant(target: str | None, record: TaskRunRecord | None, seen: Seen) -> b
 
 
 def _base(dynamic_key: str) -> str:
-    """The dynamic key without what made it another run of the same call."""
+    """Return the dynamic key without what made it another run of the same call."""
     found = _DYNAMIC_KEY.match(dynamic_key)
     return found[1] if found else dynamic_key
 

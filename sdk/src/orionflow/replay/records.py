@@ -114,11 +114,11 @@ class Records:
     flow_runs: list[FlowRunRecords]
 
     def below(self, task_run_id: str) -> FlowRunRecords | None:
-        """The nested flow run that a task run stands for."""
+        """Return the nested flow run that a task run stands for."""
         return next((one for one in self.flow_runs if one.run.parent_task_run_id == task_run_id), None)
 
     def task_runs(self) -> Iterator[tuple[FlowRunRecords, TaskRunRecord]]:
-        """The task runs of all flow runs, but for those that stand for a nested one."""
+        """Yield the task runs of all flow runs, but for those that stand for a nested one."""
         stands = {one.run.parent_task_run_id for one in self.flow_runs}
         for one in self.flow_runs:
             for task in one.task_runs:
@@ -127,7 +127,7 @@ class Records:
 
 
 def read_records(capsule: Capsule) -> Records:
-    """The records of a capsule. Raises BadCapsule if they are not what a capsule has."""
+    """Return the records of a capsule. Raise BadCapsule if they are not what a capsule has."""
     try:
         read = _Records.model_validate(capsule.runs)
     except ValidationError as error:

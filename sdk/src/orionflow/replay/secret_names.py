@@ -79,7 +79,7 @@ class SecretNames:
         self._spelled = sorted(self._names.items(), key=lambda pair: (-len(pair[0]), pair[0]))
 
     def text(self, text: str) -> str:
-        """The text with names where secrets were."""
+        """Return the text with names where secrets were."""
         for value, name in self._spelled:
             if value in text:
                 text = text.replace(value, f"[secret {name}]")
@@ -90,7 +90,7 @@ class SecretNames:
         return text
 
     def prose(self, text: str) -> str:
-        """The text of a message or a log line, in which a secret may also be one by what stands before it."""
+        """Return the text of a message or a log line, in which a secret may also be one by what stands before it."""
         return _SAID.sub(lambda one: f"{one[1]}{one[2]}{_kept(one[3])}", self.text(text))
 
     def said(self, text: str) -> str:
@@ -198,7 +198,7 @@ def _of_settings() -> Iterator[tuple[str, str]]:
 
 
 def _of_blocks(api: Backend) -> Iterator[tuple[str, str]]:
-    """The secrets of blocks. Whoever may not read them is answered with masks wherever they stand."""
+    """Yield the secrets of blocks. Whoever may not read them is answered with masks wherever they stand."""
     from orionflow.calls.blocks import BLOCKS
     from orionflow.errors import ApiError
 
@@ -215,7 +215,7 @@ def _of_blocks(api: Backend) -> Iterator[tuple[str, str]]:
 
 
 def _differences(opened: Any, masked: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """The texts that stand in one and not in the other: those that are masked."""
+    """Yield the texts that stand in one and not in the other: those that are masked."""
     if isinstance(opened, dict) and isinstance(masked, dict):
         for name, inner in opened.items():
             yield from _differences(inner, masked.get(name), f"{path}.{name}")

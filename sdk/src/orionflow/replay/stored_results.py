@@ -28,7 +28,7 @@ class PackedResults:
         self.too_large: list[tuple[str, int]] = []
 
     def of_state(self, state: Json | None, name: str) -> Json | None:
-        """The result of a completed run by its state; None for a run that has none."""
+        """Return the result of a completed run by its state; None for a run that has none."""
         if not state or state.get("type") != "COMPLETED":
             return None
         record = state.get("data")
@@ -71,7 +71,7 @@ class PackedResults:
 
 
 def content_of(record: Json) -> bytes:
-    """The bytes of a stored result with their seal, from a store that this program reads from."""
+    """Return the bytes of a stored result with their seal, from a store that this program reads from."""
     where, key = record.get("storage"), record.get("storage_key")
     if not (isinstance(key, str) and isinstance(where, str | None)):
         raise MissingResult("The reference to the stored result is damaged.")

@@ -247,7 +247,7 @@ def with_following(item: Transition | KeptCall) -> Sequence[Transition | KeptCal
 
 
 def batch_of(items: Sequence[T]) -> Sequence[T]:
-    """The first items that can travel together: transitions up to a call, a call alone, or log lines."""
+    """Return the first items that can travel together: transitions up to a call, a call alone, or log lines."""
     for index, item in enumerate(items):
         if isinstance(item, KeptCall):
             return items[: max(index, 1)]
@@ -287,7 +287,7 @@ def read_spool_line(line: bytes) -> SpooledItem | KeptCall | SpooledLine:
 
 
 def encode_all(items: Iterable[Item], aliases: Mapping[UUID, UUID]) -> list[bytes]:
-    """The JSON of each item, and `null` for those that have none."""
+    """Return the JSON of each item, and `null` for those that have none."""
     return [_encode(item, aliases) for item in items]
 
 

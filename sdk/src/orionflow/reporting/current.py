@@ -26,7 +26,7 @@ _reporters: dict[tuple[str, Path], Reporter] = {}
 
 
 def get_reporter(client: OrionClient | None = None) -> Reporter:
-    """The reporter of this process for the API that the settings name, or that the client speaks to."""
+    """Return the reporter of this process for the API that the settings name, or that the client speaks to."""
     settings = current_settings()
     api_url = client.api_url if client else without_credentials(settings.api_url or EPHEMERAL_URL)[0]
     with _lock:

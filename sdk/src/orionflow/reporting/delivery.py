@@ -47,7 +47,7 @@ class Delivery:
         self.commands.pop(flow_run_id, None)
 
     def post(self, items: Sequence[bytes], *, suspicious: bool = False) -> list[Answer]:
-        """The answer to each item; raises an ApiError when the API is away.
+        """Return the answer to each item; raise an ApiError when the API is away.
 
         A batch that the API does not understand is halved until the item that spoils it stands alone. `suspicious` says
         that the server broke over this batch before: then it is halved for that as well.
@@ -110,7 +110,7 @@ class Delivery:
         return [answer or _refused(error) for answer in answers]
 
     def send(self, call: Call[Any], body: bytes) -> Answer:
-        """The answer to one kept call; one that the API does not take is refused like any transition.
+        """Return the answer to one kept call; one that the API does not take is refused like any transition.
 
         It says when it is sent, so that the time that it carries counts by the API's clock.
         """
@@ -153,7 +153,7 @@ def deliver(
 
 
 def without_shown(item: bytes) -> bytes:
-    """A transition without texts and values that are there for people alone."""
+    """Return a transition without texts and values that are there for people alone."""
     wire = from_json(item)
     for field in _SHOWN_OF_RUNS:
         (wire.get("task_run") or {}).pop(field, None)

@@ -105,7 +105,7 @@ ACCEPTED = Answer(ACCEPT)
 
 
 def answer_from_wire(result: Mapping[str, Any]) -> Answer:
-    """The answer of one result of a batch; the usual one is shared."""
+    """Return the answer of one result of a batch; the usual one is shared."""
     if len(result) == 1 and result["status"] == ACCEPT:
         return ACCEPTED
     state, task_run_id = result.get("state"), result.get("task_run_id")
@@ -124,7 +124,7 @@ class Unsendable(Exception):
 
 
 def encode_transition(item: Transition, aliases: Mapping[UUID, UUID]) -> bytes:
-    """The JSON of one transition. `aliases` names runs that were stored under another id than the client's."""
+    """Return the JSON of one transition. `aliases` names runs that were stored under another id than the client's."""
     task_run_id = aliases.get(item.task_run_id, item.task_run_id) if aliases else item.task_run_id
     wire: dict[str, Any] = {"task_run_id": task_run_id}
     if item.create is not None:
@@ -140,7 +140,7 @@ def encode_transition(item: Transition, aliases: Mapping[UUID, UUID]) -> bytes:
 
 
 def encode_log_lines(lines: Iterable[LogLine], longest: int) -> list[bytes]:
-    """The JSON of each line that has one: a line that is odd in some other way than its text is left out."""
+    """Return the JSON of each line that has one: a line that is odd in some other way than its text is left out."""
     encoded = []
     for line in lines:
         with suppress(PydanticSerializationError, ValueError):

@@ -23,7 +23,7 @@ class Ledger:
         self._refused: dict[UUID | None, deque[Answer]] = {}
 
     def last_of(self, flow_run_id: UUID) -> int:
-        """The number of the last transition of a flow run, or of one that does not say whose it is."""
+        """Return the number of the last transition of a flow run, or of one that does not say whose it is."""
         return max(self.last.get(flow_run_id, 0), self.last.get(None, 0))
 
     def expect(self, number: int) -> Future[Answer]:

@@ -75,7 +75,7 @@ class Reporter:
         return self._sender.delivery.commands.get(flow_run_id)
 
     def refused(self, flow_run_id: UUID | None) -> list[Answer]:
-        """The answers to streamed steps of a flow run that the rules did not accept."""
+        """Return the answers to streamed steps of a flow run that the rules did not accept."""
         return self._sender.ledger.refused(flow_run_id)
 
     def acknowledge_command(self, flow_run_id: UUID) -> None:

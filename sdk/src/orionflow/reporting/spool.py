@@ -86,7 +86,7 @@ class SpoolFile:
             raise self._cannot(error) from error
 
     def head(self, count: int) -> list[bytes]:
-        """The oldest lines; they stay until they are settled."""
+        """Return the oldest lines; they stay until they are settled."""
         self._reader.seek(self._front)
         return [line for line in (self._reader.readline() for _ in range(min(count, self.waiting))) if line]
 
@@ -96,7 +96,7 @@ class SpoolFile:
         self.waiting -= len(lines)
 
     def rest(self) -> bytes:
-        """Everything that still waits, as it stands in the file."""
+        """Return everything that still waits, as it stands in the file."""
         self._reader.seek(self._front)
         return self._reader.read()
 
@@ -130,7 +130,7 @@ class Leftover:
         self._file = file
 
     def lines(self) -> Iterator[bytes]:
-        """The lines in order, without a last one that was cut off by the end of its process."""
+        """Return the lines in order, without a last one that was cut off by the end of its process."""
         return (line for line in self._file if line.endswith(b"\n"))
 
     def remove(self) -> None:

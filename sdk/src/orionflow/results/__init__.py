@@ -67,12 +67,12 @@ def write_result(
 
 
 def expiring_in(lasts: timedelta | None) -> dict[str, str]:
-    """The part of a reference that says how long its bytes are kept; without an end, nothing."""
+    """Return the part of a reference that says how long its bytes are kept; without an end, nothing."""
     return {} if lasts is None else {"expiration": (datetime.now(UTC) + lasts).isoformat()}
 
 
 def as_bytes(value: Any, serializer: Serializer | None, where: str, key: str) -> tuple[Serializer, bytes]:
-    """The bytes that are stored of a value, sealed if they need that, and the serializer that made them."""
+    """Return the bytes that are stored of a value, sealed if they need that, and the serializer that made them."""
     if serializer is None and is_exact_in_json(value):
         json = serializer_of("json")
         # Texts may hold what is no Unicode, which only its writing finds.
@@ -86,7 +86,7 @@ def as_bytes(value: Any, serializer: Serializer | None, where: str, key: str) ->
 
 
 def read_record(record: dict[str, Any]) -> Any:
-    """The value that the data of a state tells about."""
+    """Return the value that the data of a state tells about."""
     match record["type"]:
         case "literal":
             return record.get("value")
@@ -96,7 +96,7 @@ def read_record(record: dict[str, Any]) -> Any:
 
 
 def stored_bytes(record: dict[str, Any]) -> bytes:
-    """The bytes that a reference names, without their seal, which is checked."""
+    """Return the bytes that a reference names, without their seal, which is checked."""
     store = store_named_by_reference(record.get("storage"))
     return _checked(record, serializer_of(record.get("serializer_type")), store)
 

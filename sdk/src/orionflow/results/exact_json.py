@@ -39,7 +39,7 @@ def is_exact_in_json(value: Any) -> bool:
 
 
 def _below(level: Collection[Any]) -> list[Any] | None:
-    """The lists and dicts in those of a level; None when something in them has no equal in JSON."""
+    """Return the lists and dicts in those of a level; None when something in them has no equal in JSON."""
     below: list[Any] = []
     for one in level:
         if type(one) is dict:

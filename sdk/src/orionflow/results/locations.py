@@ -33,7 +33,7 @@ def is_name(text: str) -> bool:
 
 
 def store_of_location(name: str) -> ResultStore:
-    """The store behind a name. Raises UsageError where neither the settings nor the server know it."""
+    """Return the store behind a name. Raise UsageError where neither the settings nor the server know it."""
     found = find_location(name)
     if found is None:
         known = ", ".join(one.name for one in current_settings().results_locations) or "none"
@@ -45,7 +45,7 @@ def store_of_location(name: str) -> ResultStore:
 
 
 def store_named_as(where: str) -> ResultStore:
-    """The store of a reference to a location. Raises UntrustedResult."""
+    """Return the store of a reference to a location. Raise UntrustedResult."""
     name = where.removeprefix(LOCATION)
     found = find_location(name) if is_name(name) else None
     if found is None:
@@ -247,7 +247,7 @@ class RemoteFolder:
         files.rm_file(path)
 
     def files(self) -> list[tuple[str, dict[str, Any]]]:
-        """The files directly in the folder, with what the file system says of each."""
+        """Return the files directly in the folder, with what the file system says of each."""
         files, root = self._root()
         found = files.find(root, maxdepth=1, detail=True)
         return [(posixpath.basename(name), dict(entry)) for name, entry in found.items()]

@@ -23,7 +23,7 @@ class Orphan:
 
 
 def orphans_in(store: ResultStore, known: Collection[str]) -> Iterator[Orphan]:
-    """Those of a folder or a location whose keys are not among the known ones."""
+    """Yield those of a folder or a location whose keys are not among the known ones."""
     for key, size, written in _files(store.inner if isinstance(store, LocatedStore) else store):
         if MADE_BY_US.fullmatch(key) and key not in known and time.time() - written > YOUNGEST_SECONDS:
             yield Orphan(key, size)
@@ -41,7 +41,7 @@ def _files(store: ResultStore) -> Iterator[tuple[str, int, float]]:
 
 
 def _moment(entry: dict[str, Any]) -> float:
-    """When a file was written, by any of the names that file systems have for it; without one, just now."""
+    """Return when a file was written, by any of the names that file systems have for it; without one, just now."""
     for name in ("LastModified", "last_modified", "mtime", "updated", "created"):
         match entry.get(name):
             case datetime() as at:

@@ -28,7 +28,7 @@ class Unsealed:
 
 
 def unsealed_in(store: LocalFileSystem, *, looked_at: int | None = None) -> Iterator[Unsealed]:
-    """The pickles below a folder that have no seal. Links are left alone: they may lead anywhere."""
+    """Yield the pickles below a folder that have no seal. Links are left alone: they may lead anywhere."""
     for path in islice(store.basepath.rglob("*"), looked_at):
         if path.is_file() and not path.is_symlink() and not path.name.startswith(".") and (kind := _kind_of(path)):
             yield Unsealed(path.relative_to(store.basepath).as_posix(), kind, path.stat().st_size)

@@ -23,12 +23,12 @@ _RUN_IT_AGAIN = "run the task again with refresh_cache=True."
 
 
 def sealed(content: bytes, *, where: str, key: str, kind: str) -> bytes:
-    """The content with its seal in front."""
+    """Return the content with its seal in front."""
     return b"".join((MARK, _seal(next(_keys(current_settings())), where, key, kind, content), content))
 
 
 def unsealed(content: bytes, *, where: str, key: str, kind: str) -> bytes:
-    """The content behind its seal. Raises UntrustedResult if there is none, or not ours for just this."""
+    """Return the content behind its seal. Raise UntrustedResult if there is none, or not ours for just this."""
     if not is_sealed(content):
         raise UntrustedResult(
             f"The stored result {key!r} in {where} has no seal, so it is not opened: reading it as {kind} runs what "

@@ -116,7 +116,7 @@ StoreOption = ResultStore | str | Path | None
 
 
 def store_of(chosen: StoreOption) -> ResultStore:
-    """The store that an option names: a store, a location, a folder, or nothing for the usual one."""
+    """Return the store that an option names: a store, a location, a folder, or nothing for the usual one."""
     if chosen is None:
         settings = current_settings()
         usual = settings.results_storage
@@ -147,7 +147,7 @@ def _from_text(where: str) -> ResultStore:
 
 
 def folder_of(where: str) -> str:
-    """The path of a folder that may be written as a file:// address."""
+    """Return the path of a folder that may be written as a file:// address."""
     if not where.startswith("file://"):
         return where
     from urllib.parse import unquote, urlsplit
@@ -181,7 +181,7 @@ def name_option(chosen: StoreOption) -> None:
 
 
 def store_named_by_reference(where: str | None) -> ResultStore:
-    """The store that a reference names, if this program reads from it. Raises UntrustedResult."""
+    """Return the store that a reference names, if this program reads from it. Raise UntrustedResult."""
     if where in _known_stores:
         return _known_stores[where]
     if where is not None and where.startswith(LOCATION):

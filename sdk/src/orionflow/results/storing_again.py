@@ -25,7 +25,7 @@ MOST_BYTES = 256 * 1024 * 1024
 
 
 def storage_failed(error: Exception, reference: dict[str, Any], content: bytes) -> StorageFailed:
-    """The error of a store that failed: which one, why, and what to do."""
+    """Return the error of a store that failed: which one, why, and what to do."""
     where = str(reference["storage"])
     name = where.removeprefix(LOCATION)
     check = f"`orion result location check {name}` tries it" if name != where else "is there room, and may it write?"

@@ -160,12 +160,12 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def origin(self, name: str) -> str:
-        """Where the value of this setting came from, in words."""
+        """Return where the value of this setting came from, in words."""
         return self.origins.get(name, "default")
 
 
 def settings_table() -> tuple[Field[Any], ...]:
-    """The fields of all settings, in the order of the documentation."""
+    """Return the fields of all settings, in the order of the documentation."""
     return tuple(one for one in fields(Settings) if "meaning" in one.metadata)
 
 
@@ -174,7 +174,7 @@ def environment_name(name: str) -> str:
 
 
 def read_setting(one: Field[Any], raw: object, origin: str) -> Any:
-    """The typed value of one raw value; raises SettingsError with one sentence when it cannot be read."""
+    """Return the typed value of one raw value; raise SettingsError with one sentence when it cannot be read."""
     text = _as_text(raw)
     if text.lower() in EMPTY:
         return default_of(one)
@@ -216,7 +216,7 @@ _resolved: tuple[object, Settings] | None = None
 
 
 def current_settings() -> Settings:
-    """The settings in force here and now. Files are read once per working directory and environment."""
+    """Return the settings in force here and now. Files are read once per working directory and environment."""
     global _resolved
     environment = _environment()
     key = (tuple(environment.items()), _working_directory())
@@ -289,7 +289,7 @@ def _warn_of_slips(
 
 
 def settings_page() -> str:
-    """The table of all settings as Markdown: what `docs/reference/settings.md` holds."""
+    """Return the table of all settings as Markdown: what `docs/reference/settings.md` holds."""
     rows = [
         f"| `{environment_name(one.name)}` | {_shown_default(one)} | {one.metadata['meaning']} |"
         for one in settings_table()

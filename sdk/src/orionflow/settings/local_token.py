@@ -27,7 +27,7 @@ def token_file(home: Path, host: str, port: int) -> Path:
 
 
 def servers_of(home: Path) -> Iterator[str]:
-    """The addresses of this home's servers on this machine, the newest first; some may have been killed."""
+    """Yield the addresses of this home's servers on this machine, the newest first; some may have been killed."""
     begin = f"{socket.gethostname()} "
     try:
         files = sorted((home / FOLDER).glob("*"), key=lambda path: -path.stat().st_mtime)

@@ -24,7 +24,7 @@ class Location:
 
 
 def location(name: str, url: object, options: object = None) -> Location:
-    """A location, checked. Raises ValueError."""
+    """Return a location, checked. Raise ValueError."""
     if not NAME.fullmatch(name):
         raise ValueError(f"names a location {name!r}; use lower-case letters, digits, - and _")
     if not isinstance(url, str) or not url.strip():

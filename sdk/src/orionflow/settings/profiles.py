@@ -54,7 +54,7 @@ _NAMES_US = re.compile(r"\borion\b")
 
 
 def read_profiles(home: Path) -> Profiles:
-    """The profiles of this home; an empty default one where no file is."""
+    """Return the profiles of this home; an empty default one where no file is."""
     path = home / FILE_NAME
     content = _read_toml(path)
     profiles = content.get("profiles", {})
@@ -66,7 +66,7 @@ def read_profiles(home: Path) -> Profiles:
 
 
 def profile_layer(home: Path, wanted: str | None) -> list[Layer]:
-    """The raw settings of the wanted profile, or of the active one; a wanted one must exist."""
+    """Return the raw settings of the wanted profile, or of the active one; a wanted one must exist."""
     found = read_profiles(home)
     name = wanted or found.active
     if name not in found.profiles:

@@ -46,7 +46,7 @@ def _names_a_host(url: str) -> bool:
 
 
 def shown_url(text: str) -> str:
-    """The text without the name and password of an address in it, even if it is none that can be read."""
+    """Return the text without the name and password of an address in it, even if it is none that can be read."""
     return re.sub(r"//[^/\s]*@", "//", text)
 
 

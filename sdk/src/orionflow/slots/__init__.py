@@ -175,7 +175,7 @@ def _lease(names: tuple[str, ...], slots: int) -> Call[list[TakenLimit]]:
 
 
 def _client_here() -> Steps[OrionClient]:
-    """The client of the flow run that this code belongs to, or one of its own."""
+    """Return the client of the flow run that this code belongs to, or one of its own."""
     flow_run = FlowRunContext.get()
     if flow_run is None:
         return OrionClient()

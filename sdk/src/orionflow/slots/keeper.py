@@ -82,7 +82,7 @@ _keeper = SlotKeeper()
 
 
 def slot_keeper() -> SlotKeeper:
-    """The one of this process."""
+    """Return the one of this process."""
     return _keeper
 
 

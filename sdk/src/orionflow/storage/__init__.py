@@ -27,7 +27,7 @@ __all__ = [
 
 
 def fetch(deployment: Mapping[str, Any], into: Path, *, timeout_seconds: float | None = None) -> Path:
-    """The folder with a deployment's code.
+    """Return the folder with a deployment's code.
 
     `deployment` is the API's object (`pull_steps`, `path`); `into` an empty folder that belongs to this run, which may
     be deleted with everything in it when the run has ended; `timeout_seconds` holds for each step.

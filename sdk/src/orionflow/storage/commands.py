@@ -112,7 +112,7 @@ def check_size(folder: Path, title: str, bounds: Bounds) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """The bytes of all files below a folder that may be changing."""
+    """Return the bytes of all files below a folder that may be changing."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:

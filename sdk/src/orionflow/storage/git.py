@@ -96,7 +96,7 @@ def _clone_commit(
 
 
 def checked_url(url: str) -> str:
-    """An address that git may be given; raises CodeUnavailable for one that could be an option or a program."""
+    """Return an address that git may be given; raise CodeUnavailable for one that could be an option or a program."""
     problem = _problem_with(url)
     if problem:
         raise CodeUnavailable(
@@ -134,7 +134,7 @@ def checked_commit(commit: str) -> str:
 
 
 def shown(url: str) -> str:
-    """The address without user and password, for messages and logs."""
+    """Return the address without user and password, for messages and logs."""
     if "://" not in url:
         return url
     parts = urlsplit(url)

@@ -32,7 +32,7 @@ FIELDS = {
 
 
 def read_secret(client: OrionClient, name: str) -> Steps[Any]:
-    """The value in clear. Raises NotFound, and NotAllowed where blocks may be seen but not their secrets."""
+    """Return the value in clear. Raise NotFound, and NotAllowed where blocks may be seen but not their secrets."""
     try:
         found = yield send(client, read_block(SLUG, name, include_secrets=True))
     except NotFound as error:

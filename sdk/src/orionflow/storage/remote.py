@@ -81,7 +81,7 @@ class _Copying:
 
 
 def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    """The file system of an address, and the path in it; says what to install when it is not there."""
+    """Return the file system of an address, and the path in it; say what to install when it is not there."""
     scheme = url.partition("://")[0].lower()
     extra = EXTRAS.get(scheme)
     try:

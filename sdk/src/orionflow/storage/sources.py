@@ -126,7 +126,7 @@ def _referred(value: Any) -> Any:
 
 
 def storage_of(source: str | Path | Storage) -> Storage:
-    """The storage that a program means: one of the classes, an address, or a folder."""
+    """Return the storage that a program means: one of the classes, an address, or a folder."""
     if not isinstance(source, str | Path):
         return source
     text = str(source)

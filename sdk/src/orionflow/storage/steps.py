@@ -116,7 +116,7 @@ class Pull:
         )
 
     def _fresh(self, name: str) -> Path:
-        """A folder that is not there yet, named for those who look at a trace."""
+        """Return a folder that is not there yet, named for those who look at a trace."""
         target, count = self.into / name, 1
         while target.exists():
             count += 1

@@ -66,7 +66,7 @@ class Caller:
         self._mailbox.close()
 
     def call(self, payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
-        """The outcome of a packed call, with its log lines. Raises WorkerCrashed when its worker is gone."""
+        """Return the outcome of a packed call, with its log lines. Raise WorkerCrashed when its worker is gone."""
         call = Call(payload)
         self._calls[call.id] = call
         try:

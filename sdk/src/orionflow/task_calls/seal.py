@@ -17,7 +17,7 @@ class BrokenSeal(UsageError):
 
 
 def seal(key: bytes, purpose: str, content: bytes) -> Sealed:
-    """The content as JSON can carry it. `purpose` ties it to one call, so that it cannot be used for another."""
+    """Return the content as JSON can carry it. `purpose` ties it to one call, so that it cannot be used for another."""
     return {"content": b64encode(content).decode(), "seal": _mark(key, purpose, content)}
 
 

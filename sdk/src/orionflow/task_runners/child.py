@@ -135,7 +135,7 @@ class RemoteTraceback(Exception):
 
 
 def unpack_outcome(outcome: bytes) -> Any:
-    """The value of a call in a child, or its exception raised here."""
+    """Return the value of a call in a child, or its exception raised here."""
     kind, value, trace = loads(outcome)
     match kind:
         case "time up":

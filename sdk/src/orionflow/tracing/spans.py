@@ -215,7 +215,7 @@ def _within(attempt: Attempt, steps: Steps[State[Any]]) -> Steps[State[Any]]:
 
 
 def trace_of(flow_run: FlowRunContext) -> tuple[str, bool]:
-    """The trace of a flow run, and whether it is recorded."""
+    """Return the trace of a flow run, and whether it is recorded."""
     run = flow_run.flow_run
     named = named_trace(run.context)
     return trace_id_of(run.id, run.context), named[2] if named else True
@@ -226,7 +226,7 @@ def span_of_flow_run(flow_run: FlowRunContext) -> str:
 
 
 def present() -> str | None:
-    """The `traceparent` of the code that asks: that of its task run or flow run, else of a span around it."""
+    """Return the `traceparent` of the code that asks: that of its task run or flow run, else of a span around it."""
     if (task := TaskRunContext.get()) is not None:
         call = task.call
         trace_id, is_sampled = trace_of(call.flow_run)

@@ -32,7 +32,7 @@ Taking = Callable[[Any], Apart]
 
 
 def taken_apart(value: Any) -> Apart | None:
-    """The parts of a value; None for what holds nothing, as far as anybody can see."""
+    """Return the parts of a value; None for what holds nothing, as far as anybody can see."""
     kind: Any = type(value)
     taking = _taking(kind)
     if taking is None:
@@ -46,7 +46,7 @@ def taken_apart(value: Any) -> Apart | None:
 
 @functools.lru_cache(maxsize=4096)
 def _taking(kind: type) -> Taking | None:
-    """How values of one type are taken apart."""
+    """Return how values of one type are taken apart."""
     for known, taking in _KNOWN:
         if issubclass(kind, known):
             return taking
@@ -232,7 +232,7 @@ def _struct(value: Any) -> Apart:
 
 
 def _model(value: Any) -> Apart:
-    """A pydantic model: its fields, extra fields and private attributes."""
+    """Return a pydantic model: its fields, extra fields and private attributes."""
     own, extra, private = vars(value), value.__pydantic_extra__ or {}, _private(value)
     names = [*own, *extra, *private]
 
@@ -263,7 +263,7 @@ def _private(model: Any) -> dict[str, Any]:
 
 
 def _old_model(value: Any) -> Apart:
-    """A model of pydantic's first version."""
+    """Return a model of pydantic's first version."""
     # Python's own copy of these shares its attributes with the original.
     return _attributes(value, list(vars(value)), make_twin=type(value).copy)
 

@@ -49,7 +49,7 @@ def plain(value: Any) -> bytes:
 
 
 def at_once(parts: Any) -> bytes | None:
-    """The digest's bytes of many plain values in one go: nothing but the speed of Python's own loops."""
+    """Return the digest's bytes of many plain values in one go: nothing but the speed of Python's own loops."""
     if not PLAIN.issuperset(map(type, parts)):
         return None
     try:
@@ -83,7 +83,7 @@ def name_of(value: Any) -> bytes:
 
 
 def without_caches(kind: type, state: dict[str, Any]) -> dict[str, Any]:
-    """The fields without what a property computed and left among them."""
+    """Return the fields without what a property computed and left among them."""
     return {name: value for name, value in state.items() if not _is_cache(kind, name)}
 
 
@@ -117,7 +117,7 @@ def is_frame(value: Any) -> bool:
 
 
 def frame_parts(frame: Any) -> list[Any]:
-    """The columns of a data frame and what is said of them.
+    """Return the columns of a data frame and what is said of them.
 
     How pandas puts columns together in memory is no part of it: that differs by how the frame was made, and changes
     while somebody only reads it.
@@ -148,7 +148,7 @@ def _is_of_numpy(kind: Any) -> bool:
 
 
 def module_of(kind: Any) -> str:
-    """The module that defines a class or function; that of the main script has the name of its file."""
+    """Return the module that defines a class or function; that of the main script has the name of its file."""
     module = plain_name(str(getattr(kind, "__module__", None) or "unknown"))
     if module not in _MAIN:
         return str(module)

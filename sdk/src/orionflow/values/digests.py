@@ -54,7 +54,7 @@ _UNCHANGING = (
 
 
 def digest_of(value: Any, enclosed: Enclosed | None = None) -> bytes:
-    """The digest of a value; raises UnserializableError that names what has none.
+    """Return the digest of a value; raise UnserializableError that names what has none.
 
     With `enclosed` what functions enclose counts as it was when it was first seen.
     """
@@ -63,7 +63,7 @@ def digest_of(value: Any, enclosed: Enclosed | None = None) -> bytes:
 
 
 def digest_of_function(function: Any, enclosed: Enclosed | None = None) -> bytes:
-    """The digest of what a function is bound to and encloses, and of its code if it is no plain function."""
+    """Return the digest of what a function is bound to and encloses, and of its code if it is no plain function."""
     if isinstance(function, MethodType):
         return joined("bound", digest_of(function.__self__), digest_of_function(function.__func__, enclosed))
     if isinstance(function, FunctionType):
@@ -229,7 +229,7 @@ class _Walk:
         return [digest] if digest else []
 
     def cells(self, function: FunctionType) -> bytes:
-        """The variables of the functions around it that a function uses."""
+        """Return the variables of the functions around it that a function uses."""
         return joined("cells", *[self._cell(cell) for cell in function.__closure__ or ()])
 
     def _cell(self, cell: Any) -> bytes:

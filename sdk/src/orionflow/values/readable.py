@@ -108,7 +108,7 @@ def _bare(value: Any) -> Any:
 
 
 def _in_words(value: Any) -> str:
-    """The text of what JSON knows nothing of: the same for the same."""
+    """Return the text of what JSON knows nothing of: the same for the same."""
     from orionflow.values.digests import digest_of
 
     try:
@@ -130,7 +130,7 @@ def _named(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _path(field: Any, name: str) -> list[Any]:
-    """The names under which a model looks for a field, the outermost first."""
+    """Return the names under which a model looks for a field, the outermost first."""
     alias = field.validation_alias or field.alias or name
     choices = getattr(alias, "choices", [alias])
     # A plain name is the one that its schema names.

@@ -116,7 +116,7 @@ class _Walk:
         return became
 
     def _parts(self, apart: Apart, depth: int) -> list[Any] | None:
-        """The parts as the walk left them; None if each is what it was."""
+        """Return the parts as the walk left them; None if each is what it was."""
         skip_plain = not self._sees_plain or len(apart.parts) > MANY
         parts, changed = [], False
         for index, old in enumerate(apart.parts):

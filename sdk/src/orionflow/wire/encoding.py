@@ -18,7 +18,7 @@ from orionflow.states import State, StateDetails, StateType
 
 
 def encode(body: object) -> bytes:
-    """The JSON of a request; says in one sentence what cannot be sent."""
+    """Return the JSON of a request; say in one sentence what cannot be sent."""
     try:
         return to_json(body)
     except PydanticSerializationError as error:
@@ -26,7 +26,7 @@ def encode(body: object) -> bytes:
 
 
 def read_answer(kind: Any, content: bytes) -> Any:
-    """The typed value of an answer's JSON."""
+    """Return the typed value of an answer's JSON."""
     return _adapter(kind).validate_json(content)
 
 
@@ -59,7 +59,7 @@ def state_to_wire(state: State[Any]) -> dict[str, Any]:
 
 
 def state_from_wire(wire: dict[str, Any]) -> State[Any]:
-    """The state of an answer. By hand, as it is read for every run and needs no validator."""
+    """Return the state of an answer. By hand, as it is read for every run and needs no validator."""
     return State(
         type=StateType(wire["type"]),
         name=wire.get("name") or "",

@@ -29,7 +29,7 @@ class Ended:
 
 
 def ended(container: Mapping[str, Any], log: str) -> Ended | None:
-    """How a container ended, by what `inspect` says of it; None for one that goes on."""
+    """Return how a container ended, by what `inspect` says of it; None for one that goes on."""
     state = container.get("State") or {}
     if state.get("Running") or state.get("Paused") or state.get("Restarting"):
         return None
@@ -51,7 +51,7 @@ def ended(container: Mapping[str, Any], log: str) -> Ended | None:
 
 
 def split_log(log: str) -> tuple[dict[str, Any] | None, list[str]]:
-    """The last report in a log, and the last lines beside it."""
+    """Return the last report in a log, and the last lines beside it."""
     report: dict[str, Any] = {}
     others = []
     for line in log.splitlines():

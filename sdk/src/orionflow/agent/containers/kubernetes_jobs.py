@@ -437,7 +437,7 @@ def _api_url(job: Job, order: Mapping[str, Any]) -> str:
 
 
 def _words(error: Exception) -> str:
-    """The cluster's own words, without the headers of its answer."""
+    """Return the cluster's own words, without the headers of its answer."""
     try:
         said = json.loads(getattr(error, "body", None) or "")
         return str(said["message"])[:1000]
@@ -446,6 +446,6 @@ def _words(error: Exception) -> str:
 
 
 def _flaws(error: ValidationError) -> str:
-    """Which fields of the manifest are wrong, and why; never their values."""
+    """Return which fields of the manifest are wrong, and why; never their values."""
     found = {".".join(str(part) for part in one["loc"][1:]): one["msg"] for one in error.errors()}
     return "; ".join(f"{place}: {why}" for place, why in list(found.items())[:5])

@@ -149,7 +149,7 @@ def _waiting(status: Object, waiting: Object) -> Waiting:
 
 
 def _main(statuses: Sequence[Object]) -> Object:
-    """The container of the flow; what a mesh adds beside it goes on after it."""
+    """Return the container of the flow; what a mesh adds beside it goes on after it."""
     return next((one for one in statuses if one.get("name") == MAIN), statuses[0] if statuses else {})
 
 

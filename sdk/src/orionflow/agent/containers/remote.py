@@ -153,7 +153,7 @@ class Remote(ABC):
 
     @abstractmethod
     def _pause_after(self, error: Exception) -> float | None:
-        """How long to wait at least after this error; None for one that is our own fault."""
+        """Return how long to wait at least after this error; None for one that is our own fault."""
 
     # --- ends ---
 

@@ -52,7 +52,7 @@ def create(
 
 
 def _from_file(file: str, name: str | None) -> list[Json]:
-    """One automation, a list of them, or an object with a list `automations`."""
+    """Return one automation, a list of them, or an object with a list `automations`."""
     whole = read_structure(file)
     listed = whole.get("automations") if isinstance(whole, dict) and "automations" in whole else whole
     every: list[Any] = listed if isinstance(listed, list) else [listed]

@@ -33,7 +33,7 @@ TRIGGER_PARAMS: tuple[click.Parameter, ...] = (
 
 
 def trigger_of(session: Session, options: Options) -> Json:
-    """The trigger that the options describe; exactly one of its kinds has to be named."""
+    """Return the trigger that the options describe; exactly one of its kinds has to be named."""
     kinds = {"--on": options["states"], "--stuck-in": options["stuck"], "--event": options["events"]}
     named = [name for name, value in kinds.items() if value]
     if len(named) != 1:
@@ -100,7 +100,7 @@ def _seconds(period: str | None) -> float:
 
 
 def trigger_text(trigger: Json) -> str:
-    """A trigger in few words: `3 of prefect.flow-run.Failed in 10m`."""
+    """Return a trigger in few words: `3 of prefect.flow-run.Failed in 10m`."""
     if trigger["type"] != "event":
         joined = " then " if trigger["type"] == "sequence" else ", "
         every = joined.join(f"({trigger_text(one)})" for one in trigger["triggers"])

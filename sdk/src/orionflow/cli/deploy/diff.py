@@ -48,7 +48,7 @@ class Plan:
 
 
 def plan_for(name: str, wanted: Json, stored: Json | None) -> Plan:
-    """The plan for a deployment as a file has it (the body of its request) and as the API has it."""
+    """Return the plan for a deployment as a file has it (the body of its request) and as the API has it."""
     if stored is None:
         changes = tuple(Change(field, None, _shown(field, value)) for field, value in wanted.items() if value)
         return Plan(name, NEW, changes)

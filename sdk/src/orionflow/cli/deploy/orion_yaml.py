@@ -31,7 +31,7 @@ _NOT_HERE = ("build", "push", "triggers")
 
 
 def plain_options() -> frozenset[str]:
-    """The fields that stand in a file under the very name that `flow.deploy` has for them."""
+    """Return the fields that stand in a file under the very name that `flow.deploy` has for them."""
     from orionflow.contract.deployments import FIELDS
     from orionflow.deployments.definition import DeploymentOptions
 
@@ -39,7 +39,7 @@ def plain_options() -> frozenset[str]:
 
 
 def find_file(given: str | None) -> Path:
-    """The file that is meant; without a name, the first of the usual ones in this folder."""
+    """Return the file that is meant; without a name, the first of the usual ones in this folder."""
     if given is not None:
         path = Path(given)
         if not path.is_file():
@@ -68,7 +68,7 @@ def read_file(path: Path) -> Json:
 
 
 def mark_of(path: Path) -> str | None:
-    """The mark of the file's project on its deployments, by which --prune knows its own; None without a `name:`.
+    """Return the mark of the file's project on its deployments, by which --prune knows its own; None without a `name:`.
 
     A folder's name would not do: other teams have folders of the same name.
     """
@@ -178,7 +178,7 @@ def _unknown_keys(unknown: list[str], known: list[str]) -> CommandFailed:
 
 
 def _schedule(written: Any) -> Any:
-    """A schedule as `flow.deploy` takes it: Prefect writes more than it means."""
+    """Return a schedule as `flow.deploy` takes it: Prefect writes more than it means."""
     if not isinstance(written, dict):
         return written
     inner = written.pop("schedule", None)

@@ -188,7 +188,7 @@ def _request(session: Session, deployment: Json, options: dict[str, Any]) -> Jso
 
 
 def _numbered(session: Session, deployment: Json, number: int) -> str:
-    """The id of a schedule by its number in `orion deployment schedule ls`."""
+    """Return the id of a schedule by its number in `orion deployment schedule ls`."""
     every = sorted(session.api.ask(read_schedules(deployment["id"])), key=lambda one: (one["created"], one["id"]))
     if number > len(every):
         raise click.UsageError(

@@ -78,7 +78,7 @@ def _write(text: str, file: str | None) -> None:
 
 
 def _entry(built: Any, flow: Any) -> dict[str, Any]:
-    """The deployment as files have it: what the flow itself knows is left out."""
+    """Return the deployment as files have it: what the flow itself knows is left out."""
     wire = built.to_wire()
     plain = ("tags", "parameters", "work_queue_name", "work_pool_name", "job_variables")
     entry = {"name": built.name, "entrypoint": built.entrypoint}

@@ -109,7 +109,7 @@ def _fields(session: Session, found: Json) -> Columns:
 
 
 def _own_fields() -> Columns:
-    """Columns for the fields that only Orion knows, which the API leaves out where they are at their default."""
+    """Return columns for the fields that only Orion knows, which the API leaves out where they are at their default."""
     from orionflow.contract.deployments import Deployment
     from orionflow.contract.wire import own_fields
 

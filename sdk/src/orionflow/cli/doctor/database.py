@@ -59,7 +59,7 @@ def _home_has_database() -> bool:
 
 
 def sqlite_path(url: str | None, home: Path) -> Path | None:
-    """The database file, or None when it is no SQLite."""
+    """Return the database file, or None when it is no SQLite."""
     if not url:
         return home / "orion.db"
     parts = urlsplit(url)

@@ -165,7 +165,7 @@ class Watcher:
         return [(_moment(line), line_text(line, self.clock, self.terminal)) for line in lines]
 
     def _last_lines(self) -> list[Line]:
-        """The lines that a run still writes after its final state; they may be on their way when it is seen."""
+        """Return the lines that a run still writes after its final state; they may be on their way when it is seen."""
         lines, quiet = self._fresh_lines(), 0
         while self.query and quiet < QUIET_LOOKS:
             time.sleep(POLL_SECONDS)

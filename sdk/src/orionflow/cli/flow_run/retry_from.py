@@ -87,7 +87,7 @@ class RetryFrom:
 
 
 def lines_of(preview: Json) -> list[str]:
-    """The preview in sentences."""
+    """Return the preview in sentences."""
     again = f"{counted(preview['again'], 'call')} run{'s' if preview['again'] == 1 else ''} again"
     took = preview["work_seconds"]
     price = ""
@@ -107,7 +107,7 @@ def refuse_without_tasks(wanted: Sequence[str], *, new_run: bool, dry_run: bool)
 
 
 def refuse_nowhere(run: Json) -> CommandFailed:
-    """The error for a run whose code nobody knows."""
+    """Return the error for a run whose code nobody knows."""
     return CommandFailed(
         ExitCode.USAGE,
         f"Where is the code of {run['name']}?",

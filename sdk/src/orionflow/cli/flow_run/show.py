@@ -91,7 +91,7 @@ def _took(run: Json) -> str:
 
 
 def pairs_text(values: dict[str, Any] | None) -> str:
-    """Values with their names, one below the other."""
+    """Return values with their names, one below the other."""
     return "\n".join(f"{name} = {as_text(value)}" for name, value in (values or {}).items()) or "-"
 
 
@@ -111,7 +111,7 @@ inspect = FLOW_RUN.inspect(
 
 
 def _bad_task_runs(api: Backend, run: Json) -> list[Json]:
-    """Where to look next, when a run ended badly."""
+    """Return where to look next, when a run ended badly."""
     if run["state_type"] not in BAD:
         return []
     body = {"flow_runs": {"id": {"any_": [run["id"]]}}, "task_runs": BAD_STATES, "sort": "END_TIME_DESC", "limit": 5}

@@ -76,7 +76,7 @@ def copy_from(session: Session, url: str, *, only: str | None, paused: bool, yes
 
 
 def _kinds(only: str | None) -> list[str]:
-    """The kinds asked for with what they need, in an order in which each finds what it refers to."""
+    """Return the kinds asked for with what they need, in an order in which each finds what it refers to."""
     asked = [one.strip() for one in only.split(",")] if only else list(GROUPS)
     if unknown := [one for one in asked if one not in GROUPS]:
         raise click.UsageError(f"--only knows {', '.join(GROUPS)}; not {', '.join(unknown)}.")

@@ -17,7 +17,7 @@ _LAST_WEEKDAY = re.compile(r"L([0-7])", re.IGNORECASE)
 
 
 def turned_round(line: str, *, day_or: bool) -> str:
-    """The line for this server; one that cannot be read stays as it is, to be refused there."""
+    """Return the line for this server; one that cannot be read stays as it is, to be refused there."""
     fields = line.split()
     if len(fields) not in (5, 6):
         return line
@@ -31,7 +31,7 @@ def turned_round(line: str, *, day_or: bool) -> str:
 
 
 def _either_day(month_day: str, weekday: str) -> tuple[str, str]:
-    """The two day fields, of which either fits there as soon as neither is a plain star."""
+    """Return the two day fields, of which either fits there as soon as neither is a plain star."""
     if "*" in (month_day, weekday):
         return month_day, weekday
     if _NUMBERED.search(weekday):
@@ -69,7 +69,7 @@ def _names_all(field: str, place: int) -> bool:
 
 
 def _part(part: str, place: int) -> str:
-    """One part of a list; those that mean the same in both stay."""
+    """Return one part of a list; those that mean the same in both stay."""
     if place == 4 and (last := _LAST_WEEKDAY.fullmatch(part)):
         return f"{last[1]}L"
     span, slash, step = part.partition("/")
@@ -93,7 +93,7 @@ def _part(part: str, place: int) -> str:
 
 
 def _round_from(first: int, last: int, step: int, place: int) -> Iterable[int]:
-    """The numbers of a range that goes over the end of its field."""
+    """Return the numbers of a range that goes over the end of its field."""
     least, most = _BOUNDS[place]
     size = most - least + 1
     return sorted(least + (first - least + away) % size for away in range(0, (last - first) % size + 1, step))
@@ -107,6 +107,6 @@ def _number(name: str, place: int) -> int:
 
 
 def _spelled_out(field: str, place: int) -> str:
-    """A field that does not start with a star."""
+    """Return a field that does not start with a star."""
     least, most = _BOUNDS[place]
     return ",".join(f"{least}-{most}{part[1:]}" if part.startswith("*") else part for part in field.split(","))

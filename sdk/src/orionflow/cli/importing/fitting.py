@@ -13,7 +13,7 @@ from orionflow.errors import InvalidRequest
 
 
 def fitted(deployment: Thing, source: World, target: World) -> tuple[Thing, list[str]]:
-    """The deployment as it is wanted here, and a sentence about each schedule that is not taken as it is."""
+    """Return the deployment as it is wanted here, and a sentence about each schedule that is not taken as it is."""
     notes: list[str] = []
     schedules = list(_schedules(deployment, source, target, notes))
     return replace(deployment, body={**deployment.body, "schedules": schedules}), notes

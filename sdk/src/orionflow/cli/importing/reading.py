@@ -135,7 +135,7 @@ def _blocks(world: World) -> Iterator[Thing]:
 
 
 def _references(document: Json, names: Mapping[str, str]) -> Json:
-    """Fields that are filled with other blocks: their names stand where their content was."""
+    """Return fields that are filled with other blocks: their names stand where their content was."""
     references = document.get("block_document_references") or {}
     return {field: {"$ref": names[other["block_document"]["id"]]} for field, other in references.items()}
 

@@ -167,7 +167,7 @@ def show_log(session: Session, asked: Json, limit: int) -> None:
 
 
 def _rows(message: Json, blocks: dict[str, str]) -> list[Json]:
-    """One line for each attempt; for what was not tried yet, one that says since when it waits."""
+    """Return one line for each attempt; for what was not tried yet, one that says since when it waits."""
     shared = {"id": message["id"], "to": blocks.get(message["block_document_id"], "-"), "run": message["flow_run_id"]}
     shared["about"] = first_line(next((line for line in message["body"].splitlines() if line.strip()), ""), 60)
     tries = message["attempts"]

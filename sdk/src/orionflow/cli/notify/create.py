@@ -86,7 +86,7 @@ def _say_what_is_next(session: Session, name: str, *, tries: bool) -> None:
 
 
 def _free_name(api: Backend, wanted: str, *, chosen: bool) -> str:
-    """The name; one that was not chosen gets a number where it is taken."""
+    """Return the name; one that was not chosen gets a number where it is taken."""
     taken = {one.get("name") for one in all_notifications(api)}
     if wanted not in taken:
         return wanted
@@ -111,6 +111,6 @@ def _made_block(api: Backend, kind: str, address: str | None, name: str, options
 
 
 def _slug(name: str) -> str:
-    """A name as blocks may have it."""
+    """Return a name as blocks may have it."""
     kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower()).strip("-")
     return kept or "receiver"

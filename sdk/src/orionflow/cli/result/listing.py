@@ -53,7 +53,7 @@ def wanted(
     session: Session, *, run: str | None = None, task_run: str | None = None, flow: str | None = None,
     location: str | None = None, expired: bool = False,
 ) -> Json:  # fmt: skip
-    """The body of the question for the API."""
+    """Return the body of the question for the API."""
     if sum(one is not None for one in (run, task_run, flow)) > 1:
         raise CommandFailed(ExitCode.USAGE, "Name a run, a task run or a flow: one of them.")
     asked: Json = {}
@@ -72,7 +72,7 @@ def wanted(
 
 
 def storage_named(location: str) -> str:
-    """How references spell a location or a folder."""
+    """Return how references spell a location or a folder."""
     from orionflow.results import LocalFileSystem
     from orionflow.results.locations import is_name
     from orionflow.results.stores import LOCATION, folder_of
@@ -83,13 +83,13 @@ def storage_named(location: str) -> str:
 
 
 def pages(api: Backend, asked: Json) -> Iterator[Json]:
-    """The API's objects, page by page."""
+    """Yield the API's objects, page by page."""
     for page in whole_pages(api, asked):
         yield from page["results"]
 
 
 def whole_pages(api: Backend, asked: Json) -> Iterator[Json]:
-    """The pages as the API gives them."""
+    """Yield the pages as the API gives them."""
     before: Any = None
     while True:
         page = api.ask(read_results(**asked, before=before))

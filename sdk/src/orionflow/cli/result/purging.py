@@ -105,7 +105,7 @@ def _purge_orphans(session: Session, location: str | None, *, and_archived: bool
 
 
 def _known_keys(api: Backend, where: str, *, and_archived: bool) -> set[str]:
-    """The keys that runs refer to; whoever sees only some runs would take the results of others for orphans."""
+    """Return the keys that runs refer to; whoever sees only some runs would take the results of others for orphans."""
     if "runs.read" not in api.ask(read_me())["actions"]:
         raise CommandFailed(
             ExitCode.NOT_ALLOWED, "Orphans can only be found by who may see every run.",
