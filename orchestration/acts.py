@@ -1,6 +1,7 @@
-"""On whose behalf something is changed. A leaf: entrances say who acts, and those who write say what they did.
+"""Record on whose behalf something is changed. A leaf: entrances set the act, and code that writes adds notes to it.
 
-There is no act while runs and agents report about themselves: asking for it is all that their transactions pay.
+No act is set while runs and agents report about themselves: their transactions only pay for checking whether there
+is one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """The change of one object of which no trigger keeps the rows; refused for a reason, if there is one."""
+    """A change of one object whose rows no trigger records. `refused` is the reason if the change was refused."""
 
     kind: str
     id: object
@@ -25,26 +26,26 @@ class Note:
 
 
 class Act(Protocol):
-    """An operation of somebody, which is recorded with what it changes."""
+    """An operation of a user or an automation, recorded together with the changes that it makes."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """A write transaction whose changes are recorded before it commits."""
+        """Return a write transaction whose changes are recorded before it commits."""
 
     def note(self, note: Note) -> None:
-        """Record this with the present transaction."""
+        """Record the note with the current transaction."""
 
 
 current_act: ContextVar[Act | None] = ContextVar("current_act", default=None)
 
 
 def note(kind: str, id: object, **said: Any) -> None:
-    """Say what was done to an object, if somebody acts. Called inside the transaction that does it."""
+    """Note a change of an object if there is an act. Call it inside the transaction that makes the change."""
     if (act := current_act.get()) is not None:
         act.note(Note(kind, id, **said))
 
 
 class Opener(Protocol):
-    """Opens an act of somebody who comes through no entrance: an automation, say."""
+    """Opens an act for an actor that does not come through an entrance, such as an automation."""
 
     def __call__(self, *, entrance: str, actor: str, action: str, operation: str) -> AbstractContextManager[object]: ...
 
@@ -58,5 +59,5 @@ opener: Opener = _unrecorded
 
 
 def act_of(*, entrance: str, actor: str, action: str, operation: str) -> AbstractContextManager[object]:
-    """Whatever is changed inside is recorded as this actor's."""
+    """Record everything that is changed in the block as done by this actor."""
     return opener(entrance=entrance, actor=actor, action=action, operation=operation)

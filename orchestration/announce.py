@@ -1,6 +1,6 @@
-"""Announce, after commit, that a run changed. A leaf: the settings name who is called.
+"""Announce, after commit, that a run changed. A leaf: the settings name the listeners.
 
-A message is a hint. Losing one may delay a page; it loses no run.
+A message is a hint. If one is lost, a page may update later, but no run is lost.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def listeners() -> tuple[Listener, ...]:
 
 
 def runs_changed(changes: Iterable[Change]) -> None:
-    """Announce `(kind, id, state_type)` when the transaction is committed; a rollback tells nobody.
+    """Announce `(kind, id, state_type)` after the transaction commits. A rollback announces nothing.
 
-    The kind "agent" names an agent of which something is wanted: a run that it executes was brought into that state.
+    The kind "agent" names an agent that must act, because another party moved a run that it executes into that state.
     """
     if listeners():
         written = list(changes)
@@ -42,7 +42,7 @@ def _notify_listeners(changes: list[Change]) -> None:
             try:
                 listener(kind, run_id, state_type)
             except Exception:
-                # The change is committed: a listener's trouble must not look like the caller's.
+                # The change is committed, so an error of a listener must not look like an error of the caller.
                 logger.exception("%s could not be told of %s %s", listener, kind, run_id)
 
 

@@ -1,4 +1,4 @@
-"""Whose rights something has that acts by itself. A leaf: entrances set who asks, and accounts judge."""
+"""The rights of things that act by themselves, such as schedules. A leaf: entrances set the asker, accounts judge."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 
 
 class Asker(Protocol):
-    """Whoever sent the request that is being answered."""
+    """The sender of the current request."""
 
     @property
     def name(self) -> str: ...
@@ -19,51 +19,51 @@ class Asker(Protocol):
     def user_id(self) -> int | None: ...
 
 
-# None where nobody asks: services and automations.
+# None outside requests: in services and automations.
 asker: ContextVar[Asker | None] = ContextVar("asker", default=None)
 
 
 def asking_user() -> int | None:
-    """The user who asks; None for the owner of the server, and where nobody asks."""
+    """Return the user who sent the request; None for the owner of the server, and outside requests."""
     one = asker.get()
     return None if one is None else one.user_id
 
 
 def made_by() -> dict[str, Any] | None:
-    """The user who asks, as it is stored with what is made or changed; None for the owner of the server."""
+    """Return the user who sent the request as stored with objects; None for the owner of the server."""
     one = asker.get()
     if one is None or one.user_id is None:
         return None
-    # Prefect's clients want an id of this form.
+    # Prefect's clients require a UUID.
     return {"id": str(UUID(int=one.user_id)), "type": "USER", "display_value": one.name}
 
 
-# As what is stored where the owner of the server must be told from nobody.
+# Stored where the owner of the server must be distinguished from an unknown author.
 OWNER = {"id": None, "type": "OWNER", "display_value": "local owner"}
 
 
 def user_in(made_by: Any) -> int | None:
-    """The user whom `made_by` stored, if it was one."""
+    """Return the id of the user in a stored `made_by`; None if it is not a user."""
     is_user = isinstance(made_by, dict) and made_by.get("type") == "USER" and made_by.get("id")
     return UUID(made_by["id"]).int if is_user else None
 
 
-# Why a user may not do an action to the row of a table, if there is a reason. Set by the accounts when they are loaded.
+# Returns the reason why a user may not do an action to a row of a table, or "". Registered by the accounts app.
 Judge = Callable[[int, str, str | None, UUID | None], str]
 judges: list[Judge] = []
-# Lets what is done within be done by a user's rights to these actions, and by no others.
+# A context in which the user acts with the rights to these actions only.
 Acting = Callable[[int, Sequence[str]], AbstractContextManager[None]]
 acting: list[Acting] = []
-# Which of these rows a user may not do an action to, who may do it to some of them.
+# Which of these rows the user may not act on, for a user who may act on some of them.
 JudgeOfMany = Callable[[int, str, str, Sequence[UUID]], set[UUID]]
 judges_of_many: list[JudgeOfMany] = []
-# The rows of a table, with a column `author`, to which their authors may not do an action.
+# The rows of a table with a column `author` whose authors may not do the action.
 Sieve = Callable[[str, str], list[UUID]]
 sieves: list[Sieve] = []
 
 
 def refusal(author: int | None, action: str, table: str | None = None, row: UUID | None = None) -> str:
-    """Return why this is refused to an author; empty if it is not. The owner of the server may do everything."""
+    """Return why the author may not do this, or "" if the author may. The owner of the server may do everything."""
     if author is None:
         return ""
     return next((reason for judge in judges if (reason := judge(author, action, table, row))), "")
@@ -71,7 +71,7 @@ def refusal(author: int | None, action: str, table: str | None = None, row: UUID
 
 @contextmanager
 def acting_for(author: int | None, *actions: str) -> Iterator[None]:
-    """Within it, it is the author who asks, with the rights to these actions alone; for the owner, nobody asks."""
+    """Act as the author in the block, with the rights to these actions only. For the owner, nothing is set."""
     with ExitStack() as stack:
         if author is not None:
             for enter in acting:
@@ -80,12 +80,12 @@ def acting_for(author: int | None, *actions: str) -> Iterator[None]:
 
 
 def refused_among(author: int | None, action: str, table: str, rows: Sequence[UUID]) -> set[UUID]:
-    """Which of these rows an author may not do this to, who may do it to some."""
+    """Return which of these rows an author, who may do this to some rows, may not do it to."""
     if author is None:
         return set()
     return {row for judge in judges_of_many for row in judge(author, action, table, rows)}
 
 
 def refused_rows(action: str, table: str) -> list[UUID]:
-    """The rows of a table to which their authors may not do this; one query if there is none."""
+    """Return the rows of a table to which their authors may not do this. One query if there are none."""
     return [row for sieve in sieves for row in sieve(action, table)]

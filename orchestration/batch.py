@@ -1,8 +1,8 @@
-"""Many transitions of task runs at once: the way in which the SDK reports. The hot path of Orion.
+"""Many transitions of task runs at once, as the SDK reports them. The hot path of Orion.
 
-Everything that the items concern is read in a fixed number of queries; then each item is judged in one unit of work, on
-top of what the items before it did. What is special here is the protocol: creations that may be known, repeats, writers
-of the past, and what the reply orders the flow runs to do.
+Everything that the items concern is read in a fixed number of queries. Then each item is judged in one unit of work,
+on top of the changes of the items before it. Only the protocol is special here: creations that may be repeats, repeated
+proposals, writers of earlier attempts, and the orders for flow runs in the reply.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ORDERS = {StateType.CANCELLING: "cancel", StateType.CANCELLED: "cancel", StateT
 
 @dataclass(frozen=True, slots=True)
 class TaskRunTransition:
-    """One item: a task run to make, a state to propose for it, or both. The state carries its client's id and time."""
+    """One item: a task run to create, a state to propose, or both. The state carries its client's id and time."""
 
     task_run_id: UUID
     create: NewTaskRun | None
@@ -41,7 +41,7 @@ class TaskRunTransition:
 
 @dataclass(frozen=True, slots=True)
 class ItemOutcome:
-    """The outcome of one item. `task_run_id` is the stored run's: another one when that call of the task was known."""
+    """The outcome of one item. `task_run_id` is the stored run: another one if this call of the task was known."""
 
     task_run_id: UUID
     outcome: Outcome | None
@@ -51,7 +51,7 @@ class ItemOutcome:
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
-    """The outcomes in the order of the items, and what the flow runs shall do: "cancel", "pause", or "lost"."""
+    """The outcomes in the order of the items, and the order for each flow run: "cancel", "pause", or "lost"."""
 
     items: tuple[ItemOutcome, ...]
     orders: dict[UUID, str]
@@ -67,17 +67,17 @@ def apply_task_run_transitions(
     author: str | None = None,
     writer: tuple[UUID, int] | None = None,
 ) -> BatchOutcome:
-    """Apply the items in their order, each by the same rules as if it came alone, in one transaction.
+    """Apply the items in order, each by the same rules as if it came alone, in one transaction.
 
-    A bad item is answered with its error and changes nothing; the others go on. `writer` is the attempt that sends
-    them all, of the items' flow run or of one that it is nested in.
+    An invalid item is answered with its error and changes nothing; the other items are applied. `writer` is the attempt
+    that sends all items: of their flow run, or of one in which that is nested.
     """
     claimed = {**(epochs or {}), **dict([writer] if writer else ())}
     try:
         with write_transaction():
             return _Batch(items, now, sent_at, claimed, author, writer, every_state=False).apply()
     except IntegrityError:
-        # A state id that belongs to another run, or a run that somebody else made just now: look closer, once.
+        # A state id belongs to another run, or another process created a run meanwhile: try again, and look up all ids.
         with write_transaction():
             return _Batch(items, now, sent_at, claimed, author, writer, every_state=True).apply()
 
@@ -101,16 +101,17 @@ class _Batch:
         self._author = author
         self._writer = writer
         self._unit = Unit(now)
-        # The stored id of runs that the items call by another one.
+        # By the id that items use, the id of the stored run if it is another one.
         self._aliases: dict[UUID, UUID] = {}
         self._flow_runs: set[UUID] = set()
         self._position = 0
         self._load(every_state)
 
     def _load(self, every_state: bool) -> None:
-        """Read and hold everything that the items concern: flow runs first, then task runs.
+        """Lock and read everything that the items concern: flow runs first, then task runs.
 
-        `every_state` also looks up state ids that only a mistaken client could have used before.
+        `every_state` also looks up state ids of runs that are new: only a client with a bug could have used those
+        before.
         """
         items, unit = self._items, self._unit
         hold_attempts(self._claimed)
@@ -127,7 +128,7 @@ class _Batch:
         self._stored_up_to = self._load_answers(every_state)
 
     def _expect_questions(self) -> None:
-        """Let the facts read with the first question what later items will ask."""
+        """Let the facts read what later items will ask together with the first question."""
         for item in self._items:
             if item.create:
                 self._unit.facts.expected_tags.update(item.create.tags)
@@ -136,9 +137,9 @@ class _Batch:
                 self._unit.facts.expected_keys.add(state.details.cache_key)
 
     def _load_answers(self, every_state: bool) -> int:
-        """Look up what was answered before. A run that is not there yet was never proposed anything.
+        """Look up earlier answers. A run that does not exist yet has none.
 
-        Gives the position of the last item that is known: clients repeat in order, so all before it were judged, too.
+        Return the position of the last known item. Clients repeat in order, so all items before it were judged, too.
         """
         items = self._items
         asked = {
@@ -181,10 +182,10 @@ class _Batch:
             return ItemOutcome(moving.run.id, None, None, created)
         outcome = self._answer_given_before(moving, proposed.id)
         if outcome is None and item.create is not None and not created:
-            # The call was made before: its run is given as it is, and its first state is not set again.
+            # The call was made before: return its run as it is, without setting its first state again.
             outcome = Outcome(ACCEPT, moving.state, False, ())
         if outcome is None:
-            # The rules judge the moment of the transition, not of its report: a retry is due its delay after the
+            # The rules judge the moment of the transition, not of its report: the delay of a retry begins with the
             # failure.
             at = self._moment(proposed.timestamp, moving.state)
             proposal = Proposal(proposed, at, force=item.force or created, author=self._author)
@@ -219,7 +220,7 @@ class _Batch:
         return self._unit.create(new, item.task_run_id, epoch=epoch, parent=parent)
 
     def _check_fence(self, flow_run_id: UUID | None) -> None:
-        """Raise RunLost for what an attempt sends whose flow run was given to another one."""
+        """Raise RunLost if the sender is an attempt that another one has replaced."""
         for run_id in (self._writer[0] if self._writer else None, flow_run_id):
             if run_id is None:
                 continue
@@ -231,12 +232,12 @@ class _Batch:
     def _answer_given_before(self, moving: MovingRun, proposal_id: UUID | None) -> Outcome | None:
         answer = self._unit.answer_given_before(moving, proposal_id)
         if answer is None and proposal_id is not None and self._position < self._stored_up_to:
-            # It wrote nothing then, and must not now: what came after it has been stored since.
+            # It wrote nothing then, and must not now, because later items have been stored since.
             return Outcome(_REFUSED_BEFORE, moving.state, False, ())
         return answer
 
     def _moment(self, said: datetime | None, current: State | None) -> datetime:
-        """The client's time by our clock: not in the future, and not before the state that it leaves."""
+        """Return the client's time by our clock: not in the future, and not before the state that the run leaves."""
         if said is None:
             return self._now
         at = min(said.astimezone(UTC) + self._offset, self._now)

@@ -1,8 +1,8 @@
-"""Python's collector of cyclic garbage, put off while a large request is worked on.
+"""Python's collector of cyclic garbage, paused while a large request is processed.
 
-A batch of a thousand steps makes some ten thousand objects that live as long as it does, and none in cycles. The
-collector would look through all of them, and from time to time through everything else in the process, to find
-nothing: a quarter of what it costs to record a task. What is no longer used is freed by its reference count, as always.
+A batch of a thousand steps creates some ten thousand objects that live as long as the request, none of them in cycles.
+The collector would search them, and from time to time everything else in the process, and find nothing, at a quarter of
+the cost of recording a task. Objects that are no longer used are still freed by their reference count.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from threading import Lock
 
 
 class _Pause:
-    """Whether this module has switched the collector off."""
+    """The lock that is held while this module has switched the collector off."""
 
     def __init__(self) -> None:
         self.held = Lock()
 
     def after_fork(self) -> None:
-        # The thread that would end the pause was not copied.
+        # The thread that would end the pause does not exist in the child.
         if self.held.locked():
             self.held = Lock()
             gc.enable()
@@ -35,8 +35,8 @@ os.register_at_fork(after_in_child=_pause.after_fork)
 def collection_put_off() -> Iterator[None]:
     """Collect no cyclic garbage in the block.
 
-    Blocks that overlap do not add up: the first one that ends switches the collector on, so that a busy server collects
-    between its requests. A collector that the program switched off stays off.
+    Overlapping blocks do not add up: the first one that ends switches the collector on, so that a busy server collects
+    between its requests. If the program itself switched the collector off, it stays off.
     """
     held = _pause.held
     if not gc.isenabled() or not held.acquire(blocking=False):

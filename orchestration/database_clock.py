@@ -1,4 +1,4 @@
-"""The one clock of runs: the database's. Servers disagree by seconds, and what one calls due another would let wait."""
+"""The one clock for runs: the database's. Servers' clocks differ by seconds, and so would what they call due."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.utils import timezone
 
-# So often the database is asked; in between, a clock that nobody sets tells how long that was ago.
+# How often the database is asked. In between, a monotonic clock measures the time since the last reading.
 ASK_EVERY_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A time of the database's clock, and the moment of this process's own clock at which it was read."""
+    """A time of the database's clock, and the monotonic time of this process at which it was read."""
 
     shown: datetime
     at: float
@@ -25,7 +25,7 @@ _readings: dict[str, _Reading] = {}
 
 
 def database_now() -> datetime:
-    """One cheap query on PostgreSQL. The users of a SQLite file are on one machine, and share its clock."""
+    """Return the database's time: one cheap query on PostgreSQL. Users of a SQLite file share their machine's clock."""
     if connection.vendor == "sqlite":
         return timezone.now()
     with connection.cursor() as cursor:
@@ -35,7 +35,7 @@ def database_now() -> datetime:
 
 
 def current_time() -> datetime:
-    """Now by the database's clock, without a query but for one now and then."""
+    """Return the database's time, as a rule without a query."""
     if connection.vendor == "sqlite":
         return timezone.now()
     reading = _readings.get(connection.alias)
@@ -47,9 +47,9 @@ def current_time() -> datetime:
 def _read() -> _Reading:
     began = time.monotonic()
     connection.ensure_connection()
-    # Past Django's cursor: a question about the time is none of the queries that belong to a request.
+    # Bypass Django's cursor: this query does not belong to the request, and must not be counted there.
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         shown = cursor.fetchone()[0]
-    # The answer was on its way for half of the time that the question took.
+    # The database answered about halfway between question and answer.
     return _Reading(shown, (began + time.monotonic()) / 2)

@@ -1,8 +1,8 @@
-"""The table from effects to SQL.
+"""Effects as SQL.
 
-A unit of work collects the effects of its decisions here, where its later proposals already see them (`facts`), and
-writes each kind with one statement, in the transaction of the states that asked for them. What concerns other runs (a
-parent task, runs to cancel) is a proposal of its own and not here.
+A unit of work collects the effects of its decisions here, where its later proposals already see them (`facts`). It
+writes each kind with one statement, in the transaction of the states that caused them. Effects on other runs (a parent
+task run, runs to cancel) are proposals of their own, and not here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from orchestration.core.states import State
 from orchestration.tables import Row, dialect, insert_rows
 from runs.models import Artifact, CacheEntry
 
-# The newest result wins, in one statement: two runs with one key may finish together.
+# The newest result wins. One statement, because two runs with the same key may finish at the same time.
 _REMEMBER = (
     "INSERT INTO runs_cacheentry (cache_key, expires_at, task_run_state_id, created) VALUES (%s, %s, %s, %s) "
     "ON CONFLICT (cache_key) DO UPDATE SET expires_at = excluded.expires_at, "
@@ -45,25 +45,26 @@ _OCCURRENCE = (
 
 
 class Effects:
-    """Effects that are decided and not written yet."""
+    """Effects that are decided but not yet written."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        # By tag, the runs that take a slot, with the attempt for which they do.
+        # By tag: the runs that take a slot, each with its attempt.
         self.taken: dict[str, dict[UUID, int]] = {}
         self.released: set[UUID] = set()
         self._ended: set[UUID] = set()
         self.remembered: dict[str, tuple[RememberResult, State]] = {}
-        # Results are forgotten by the run that left them, or by their key if they were left a moment ago.
+        # Cached results to delete: by the run that left them, or by key for results of this unit that are not written
+        # yet.
         self.expired: set[UUID] = set()
         self.forgotten: set[str] = set()
         self._shown: list[tuple[ShownResult, Run]] = []
         self._failures: list[Row] = []
 
     def add(self, effect: Effect, run: Run, state: State, epoch: int) -> None:
-        """Collect what follows from `state`, which the run has just entered."""
+        """Collect an effect of `state`, which the run has just entered."""
         match effect:
             case TakeSlots():
                 for tag in effect.tags:
@@ -89,14 +90,15 @@ class Effects:
         self._shown.append((result, run))
 
     def note_failure(self, run: Run, flow_id: UUID, state: State) -> None:
-        """Note by which problem a flow run failed. A service counts these rows, so no failure waits for another."""
+        """Record the problem by which a flow run failed. A service counts these rows later, so that failures do not
+        wait for each other."""
         assert state.id is not None
         assert state.timestamp is not None
         try:
-            # Loaded where something fails.
+            # Imported here because only failures need it.
             from orionflow.contract.fingerprints import cause_of_state
         except (OSError, ImportError):
-            # A program may fail because it can open no more files; its state is worth more than the problem.
+            # The program may have failed because it cannot open more files; its state matters more than the problem.
             return
         cause = cause_of_state(state.details.cause, state.name, state.message, scope=flow_id.hex)
         spell, problem = dialect(), UUID(cause.fingerprint)
@@ -104,7 +106,7 @@ class Effects:
         self._failures.append((*spell.write(ids), True, run.parent_task_run_id is not None, False))
 
     def write(self, limit_ids: Mapping[str, UUID], may_hold: set[UUID], now: datetime) -> None:
-        """Write everything. `limit_ids` are by tag; only runs that `may_hold` a slot have one to release."""
+        """Write everything. `limit_ids` are by tag; only runs in `may_hold` can have slots to release."""
         self._write_slots(limit_ids, may_hold, now)
         if self._ended:
             Lease.objects.filter(pk__in=self._ended).delete()
@@ -123,7 +125,7 @@ class Effects:
             for run_id, epoch in holders.items()
         ]
         if slots:
-            # A run that kept its slot over a forced transition does not take a second one.
+            # A run that kept its slot during a forced transition does not take a second one.
             Slot.objects.bulk_create(slots, ignore_conflicts=True)
 
     def _write_cache(self, now: datetime) -> None:
@@ -134,7 +136,7 @@ class Effects:
             CacheEntry.objects.filter(left).delete()
         if not self.remembered:
             return
-        # In the order of their keys: two units that remember the same results must not wait for each other.
+        # Sort by key: two units that remember the same results must not wait for each other.
         entries = [
             dialect().write([indexed_key(key), effect.expires_at, state.id, now])
             for key, (effect, state) in sorted(self.remembered.items())
@@ -144,7 +146,7 @@ class Effects:
 
 
 def indexed_key(cache_key: str) -> str:
-    """The key as it is stored: an index of PostgreSQL takes no more than 2,700 bytes."""
+    """Return the key as it is stored. Long ones are hashed, because PostgreSQL indexes at most 2,700 bytes."""
     if len(cache_key) <= 255:
         return cache_key
     return f"sha256:{hashlib.sha256(cache_key.encode()).hexdigest()}"

@@ -1,9 +1,9 @@
 """The errors of the domain. None of them knows HTTP; `orchestration.api.errors` gives each kind its status.
 
-DomainError: the request is wrong as it stands
-├── NotFound: something that it names is not there
-├── Conflict: it contradicts what is stored
-└── Protected: it concerns what belongs to the server
+DomainError: the request is invalid as it is
+├── NotFound: something that it names does not exist
+├── Conflict: it contradicts stored data
+└── Protected: it concerns something that belongs to the server, or that the user may not use
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 
 class DomainError(Exception):
-    """A request that cannot be met; `code` is for machines, the message names the thing and what to do."""
+    """A request that cannot be fulfilled. `code` is for programs; the message says what is wrong and what to do."""
 
     code: ClassVar[str] = "error"
     message: ClassVar[str] = "The request cannot be met."
@@ -30,7 +30,7 @@ class NotFound(DomainError):
 
 
 class Conflict(DomainError):
-    """The request contradicts what is stored."""
+    """The request contradicts stored data."""
 
     code = "conflict"
     message = "The request contradicts what is stored."
@@ -65,7 +65,7 @@ class SecretNotDeclared(Protected):
 
 
 def not_found(thing: str, message: str) -> type[NotFound]:
-    """Make the error of one kind of thing, whose code is `<thing>_not_found`."""
+    """Return the class of the error for a missing thing of one kind, with the code `<thing>_not_found`."""
     name = "".join(word.capitalize() for word in thing.split("_")) + "NotFound"
     members = {"code": f"{thing}_not_found", "message": message, "__module__": __name__}
     return type(name, (NotFound,), members)
@@ -428,7 +428,7 @@ class SecretsUnreadable(Conflict):
 
 class BlockTypeProtected(Protected):
     code = "block_type_protected"
-    # Clients know it by these very words.
+    # Clients recognise the error by these exact words.
     message = "protected block types cannot be deleted."
 
 

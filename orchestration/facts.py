@@ -1,4 +1,4 @@
-"""Facts that rules may ask of the database. Each costs its queries when it is first asked for, else nothing."""
+"""The facts that rules ask for, read from the database. Each costs its queries only when it is first asked for."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from runs.models import CacheEntry, Flow, FlowRun, FlowRunState
 
 
 class Facts:
-    """The facts about the runs of one unit of work, on top of the effects that are not written yet.
+    """The facts about the runs of one unit of work, including effects that are not written yet.
 
-    `about` names the run that the rules ask about next. What is asked of one run is read for all of them.
+    `about` sets the run that the rules ask about next. A fact that is asked for one run is read for all of them.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class Facts:
         write_first: WeakMethod[Callable[[], None]],
     ) -> None:
         self.now = now
-        # Tags and cache keys that runs still to come will ask for, so that theirs are read with the first.
+        # Tags and cache keys of runs that are judged later, so that they are read together with the first ones.
         self.expected_tags: set[str] = set()
         self.expected_keys: set[str] = set()
         self._runs = runs
         self._effects = effects
         self._read_at = now
-        # What other runs of a flow, a queue or a deployment do is counted in the database.
+        # Writes pending changes: what other runs of a flow, a queue or a deployment do is counted in the database.
         self._write_first = write_first
         self._draw: float | None = None
         self._moving: MovingRun | None = None
-        # Kept when rows are written: it is counted under locks, and goes on counting.
+        # Not reset when rows are written: it counts once under locks, and then counts on by itself.
         self._run_slots = RunSlots()
         self.forget()
 
@@ -59,9 +59,9 @@ class Facts:
             write()
 
     def forget(self) -> None:
-        """Read again what is asked next: the rows have changed."""
+        """Forget what was read, because the rows have changed."""
         self._limits: dict[str, ConcurrencyLimit | None] = {}
-        # By tag, the runs of this unit that hold a slot, and how many others do.
+        # By tag: the runs of this unit that hold a slot, and the number of other runs that do.
         self._holders: dict[str, set[UUID]] = {}
         self._others: dict[str, int] = {}
         self._cached: dict[str, State | None] = {}
@@ -89,7 +89,7 @@ class Facts:
         parent = self._moving.stored.parent
         if parent is None or parent.state is None or parent.state.type is not StateType.PAUSED:
             return parent
-        # A task that meets a pause takes its deadline, so there the details are asked for.
+        # A task that meets a pause copies its deadline. Only then the details of the parent's state are read.
         if self._pauses is None:
             parents = (moving.stored.parent for moving in self._runs.values())
             self._pauses = _details_of_pauses([one for one in parents if one is not None])
@@ -120,7 +120,7 @@ class Facts:
         ]
 
     def _read_limits(self, tags: set[str]) -> None:
-        """Hold the limits until the end of the transaction, and count who holds their slots."""
+        """Lock the limits until the end of the transaction, and count the holders of their slots."""
         tags |= self.expected_tags
         tags.update(tag for moving in self._runs.values() if moving.run.kind == "task-run" for tag in moving.run.tags)
         limits = locked_limits(tags - self._limits.keys())
@@ -140,7 +140,7 @@ class Facts:
         return {tag: limit.pk for tag, limit in self._limits.items() if limit is not None}
 
     def may_hold_a_slot(self, run_id: UUID) -> bool:
-        """Whether the run has a slot to release, as far as is known without asking."""
+        """Whether the run may have a slot to release, as far as is known without a query."""
         tags = self._runs[run_id].run.tags
         return any(tag not in self._limits or run_id in self._holders.get(tag, ()) for tag in tags)
 
@@ -151,7 +151,7 @@ class Facts:
         self._write()
         stored, run = self._moving.stored, self._moving.run
         assert stored.flow_id is not None
-        # Two runs that start together must not both find themselves alone: they meet at the row of their flow.
+        # Lock the flow's row: two runs that start at the same time must not both find that no other run is active.
         Flow.objects.select_for_update(no_key=True).filter(pk=stored.flow_id).values_list("pk").first()
         active = FlowRun.objects.in_state(StateType.RUNNING, StateType.CANCELLING).exclude(pk=run.id)
         if run.policy.overlap_scope == "deployment" and run.deployment_id:
@@ -167,12 +167,12 @@ class Facts:
         return self._run_slots.of(self._moving, self._runs.values())
 
     def entered(self, moving: MovingRun, before: State | None, state: State) -> None:
-        """Take note that a flow run entered a state: it may hold slots now, or hold them no more."""
+        """Note that a flow run entered a state, with which it may have taken or released slots."""
         self._run_slots.entered(moving, before, state)
 
 
 def flow_runs_above(parent_task_run_id: UUID) -> frozenset[UUID]:
-    """The flow run of this task run, the one that it is nested in, and so on."""
+    """Return the flow run of this task run, the flow run in which that is nested, and so on."""
     spell = dialect()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -185,21 +185,21 @@ def flow_runs_above(parent_task_run_id: UUID) -> frozenset[UUID]:
 
 
 def locked_limits(tags: Collection[str]) -> list[ConcurrencyLimit]:
-    """The limits on these tags, held until the end of the transaction; in the order of their ids, against deadlock."""
+    """Return the limits on these tags, locked until the end of the transaction, ordered by id to avoid deadlocks."""
     return list(ConcurrencyLimit.objects.select_for_update(no_key=True).filter(tag__in=tags).order_by("pk"))
 
 
 def slots_taken(
     limits: Sequence[ConcurrencyLimit], of_runs: Collection[UUID]
 ) -> Iterable[tuple[str, UUID | None, int]]:
-    """By tag, which of these runs hold a slot; and, without a run, how many others do."""
+    """Yield, by tag, each of these runs that holds a slot; and, with None as the run, the number of other holders."""
     own = Case(When(task_run_id__in=of_runs, then="task_run_id"), default=None)
     rows = Slot.objects.filter(limit__in=[limit.pk for limit in limits]).annotate(holder=own)
     return rows.values_list("limit__tag", "holder").annotate(Count("pk")).order_by()
 
 
 def cached_states(cache_keys: Iterable[str], now: datetime) -> dict[str, State]:
-    """For each key the state that may still be reused."""
+    """Return the reusable state for each key that has one."""
     by_column = {indexed_key(key): key for key in cache_keys}
     entries = CacheEntry.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), cache_key__in=by_column)
     return {
@@ -222,7 +222,7 @@ def state_of_entry(entry: CacheEntry) -> State:
 
 
 def _details_of_pauses(parents: Iterable[ParentFlowRun]) -> dict[UUID, StateDetails]:
-    """The details of the states of flow runs that are paused, by flow run."""
+    """Return the details of the states of paused flow runs, by flow run."""
     paused = {p.state.id: p.id for p in parents if p.state is not None and p.state.type is StateType.PAUSED}
     states = FlowRunState.objects.filter(pk__in=list(paused)).values_list("pk", "details")
     return {paused[pk]: details_from(json_text(details), paused[pk], None) for pk, details in states}

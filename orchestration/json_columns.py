@@ -1,4 +1,4 @@
-"""The JSON columns of runs and states as the rules' values, and the way back: details, policies, tags, trails."""
+"""Conversion between JSON columns of runs and states and values of the rules: details, policies, tags, trails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestration.tables import json_text
 
 
 def stored_data(data: Any) -> str | None:
-    """The JSON of a state's data; what is marked `unpersisted` is for the one answer only."""
+    """Return the JSON of a state's data. Data marked `unpersisted` is only for the answer and is not stored."""
     return None if data is None or is_unpersisted(data) else json_text(data)
 
 
@@ -25,7 +25,7 @@ def stored_data(data: Any) -> str | None:
 
 
 def details_text(details: StateDetails) -> str:
-    """The fields that say something, as JSON. The ids of the run and of its flow run follow from where it is stored."""
+    """Return the fields that are set, as JSON, without the ids of runs, which follow from the row."""
     said = details.said()
     said.pop("flow_run_id", None)
     said.pop("task_run_id", None)
@@ -54,7 +54,7 @@ def tags_from(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def policy_from(text: str) -> RunPolicy:
-    """The policy in `empirical_policy`; retries and delays may carry the names of older clients."""
+    """Return the policy in `empirical_policy`. Retries and delays may have the names that older clients use."""
     if text == "{}":
         return RunPolicy()
     given = json.loads(text)
@@ -85,7 +85,7 @@ _POLICY_FIELDS = tuple(f.name for f in fields(RunPolicy))
 
 
 def policy_text(text: str, before: RunPolicy, after: RunPolicy) -> str:
-    """The stored policy with what the rules changed, and everything else as its author wrote it."""
+    """Return the stored policy with the fields that the rules changed. Everything else stays as its author wrote it."""
     stored = json.loads(text)
     for name in _POLICY_FIELDS:
         value = getattr(after, name)
@@ -111,7 +111,7 @@ def verdict_name(decision: Decision) -> str:
 
 
 def refusal_text(decision: Decision, proposed: State, now: datetime) -> str:
-    """Why a proposal wrote nothing, so that `why` can explain it."""
+    """Return as JSON why a proposal wrote nothing, so that `why` can explain it."""
     return json_text(
         {
             "at": now,

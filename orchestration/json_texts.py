@@ -1,4 +1,4 @@
-"""JSON that somebody wrote by hand, held to what the API holds it to: both databases can store it."""
+"""JSON that a user wrote by hand, validated like JSON in API requests, so that both databases can store it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NUL = "Text must not contain the character NUL."
 
 
 def read_json(text: str) -> Any:
-    """Return the value. Raises ValueError, with words for whoever wrote it."""
+    """Return the value. Raises ValueError with a message for the user who wrote the text."""
     if "\x00" in text or "\\u0000" in text:
         raise ValueError(NUL)
     try:

@@ -1,6 +1,7 @@
-"""Lists without what is large: a page of two hundred rows must not take what two hundred whole bodies take.
+"""Lists without large values: a page of two hundred rows must not transfer two hundred whole bodies.
 
-The database measures and leaves out, so that nothing of it comes into this process. Read by itself, a row is whole.
+The database measures the values and leaves large ones out, so that they never enter this process. A row that is read by
+itself is complete.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db.models import Case, F, Func, IntegerField, JSONField, Model, QuerySet, When
 
-# In the place of JSON that a list leaves out: nobody takes it for the value.
+# The key of the object that stands for JSON that a list leaves out, so that it cannot be mistaken for the value.
 OMITTED = "__orion_omitted__"
 
 Row = TypeVar("Row", bound=Model)
 
 
 class Bytes(Func):
-    """How long a value is when it is written out."""
+    """The length of a value in bytes, as text."""
 
     output_field = IntegerField()
 
@@ -30,7 +31,7 @@ class Bytes(Func):
 
 
 def without_large(rows: QuerySet[Row, Row], *columns: str) -> QuerySet[Row, Row]:
-    """The rows, to be read through `completed`, without what in these columns is longer than lists may show."""
+    """Return the rows without too long values in these columns. Read them through `completed`."""
     most = settings.ORION_API_LIST_FIELD_BYTES
     for column in columns:
         rows = rows.annotate(**{f"{column}_bytes": Bytes(F(column))})
@@ -39,7 +40,7 @@ def without_large(rows: QuerySet[Row, Row], *columns: str) -> QuerySet[Row, Row]
 
 
 def completed(rows: Sequence[Row], *columns: str) -> Sequence[Row]:
-    """The rows with a note in the place of each value that was left out."""
+    """Return the rows with a note in place of each value that was left out."""
     most = settings.ORION_API_LIST_FIELD_BYTES
     for row in rows:
         own = row.__dict__

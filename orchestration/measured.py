@@ -1,6 +1,6 @@
-"""How long things took in this process, added up for whoever watches it. A leaf that needs no other package.
+"""Durations measured in this process, summed up for monitoring. A leaf that needs no other package.
 
-Observing costs a lock and two additions; nothing is written down until somebody asks.
+Observing a duration costs a lock and two additions; nothing is written until the values are requested.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
-# In seconds: from what nobody notices to what everybody does.
+# Upper bounds of the buckets, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A distribution at one moment: how many were at most as long as each bound, all of them, and their sum."""
+    """A distribution at one moment: the number of durations up to each bound, the number of all, and their sum."""
 
     bounds: Sequence[float]
     up_to: Sequence[int]
@@ -25,7 +25,7 @@ class Seen:
 
 
 class Distribution:
-    """Durations by how long they were."""
+    """A histogram of durations."""
 
     __slots__ = ("_bounds", "_counts", "_lock", "_total")
 
@@ -51,7 +51,7 @@ class Distribution:
         return Seen(self._bounds, up_to[:-1], number, total)
 
 
-# From the moment for which a run was due to its claim by an agent.
+# Seconds from the time for which a run was due until an agent claimed it.
 claim_delay = Distribution()
-# How old the oldest report of a batch was when it came, by the sender's own clock.
+# The age in seconds of the oldest report in a batch when it arrived, by the sender's clock.
 report_delay = Distribution()

@@ -1,4 +1,4 @@
-"""A run on its way through a unit of work, and which of its columns follow from the states that it enters."""
+"""A run on its way through a unit of work, and the columns that follow from the states that it enters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestration.new_runs import NewRun
 from orchestration.stored import StoredRun
 from orchestration.tables import TASK_RUNS, Kind, Tables
 
-# What bookkeeping may change, beside the copy of the current state.
+# The columns that bookkeeping may change, besides the copy of the current state.
 _BOOKS = ("run_count", "start_time", "end_time", "expected_start_time", "next_scheduled_start_time", "total_run_time")
 _BOOKS_OF: Mapping[Kind, tuple[str, ...]] = {"flow-run": _BOOKS, "task-run": (*_BOOKS, "flow_run_run_count")}
 _read_books = {kind: attrgetter(*names) for kind, names in _BOOKS_OF.items()}
@@ -27,21 +27,21 @@ _OF_STATE = frozenset({"seq", "state_id", "state_type", "state_name", "state_tim
 
 @dataclass(slots=True)
 class MovingRun:
-    """A run as it was read or is about to be made (`stored`), and as the proposals so far left it."""
+    """A run as it was read or is about to be created (`stored`), and as the proposals so far have left it."""
 
     tables: Tables
     stored: StoredRun
-    # What its maker says, of a run that has no row yet.
+    # The values for a run that has no row yet.
     new: NewRun | None
     run: Run
     state: State | None
     seq: int
     epoch: int
-    # The details of a state that says nothing beyond whose it is.
+    # The details of a state that contain only the ids of its run.
     own_details: StateDetails
-    # The first states of a task run, as far as they have no rows.
+    # The first states of a task run, as far as they have no rows of their own.
     folded: bytes = b""
-    # Why the last proposal wrote nothing, as JSON.
+    # The reason why the last proposal wrote nothing, as JSON.
     refusal: str | None = None
     touched: bool = False
 
@@ -66,22 +66,22 @@ class MovingRun:
 
     @property
     def is_folded(self) -> bool:
-        """Whether none of its states has a row, the current one included."""
+        """Whether none of its states has a row of its own, not even the current one."""
         return number_of(self.folded) == self.seq
 
     def folds(self, decision: Decision) -> bool:
-        """Whether the state that it has just entered goes where those before it are: into the row of the run."""
+        """Whether the state that it has just entered is stored like those before it: in the row of the run."""
         return (
             self.tables is TASK_RUNS
             and self.state is not None
             and number_of(self.folded) == self.seq - 1 < MOST_STATES
             and is_usual(self.run, self.state, decision.trail, self.own_details)
-            # A result that others may reuse is found by the row of its state.
+            # A result that other runs may reuse is found by the row of its state.
             and not any(isinstance(effect, RememberResult) for effect in decision.effects)
         )
 
     def fold(self, trail: tuple[Judgement, ...], *, sent: datetime | None, author: str | None) -> None:
-        """Add the state that it has just entered to those in the row of the run."""
+        """Add the state that it has just entered to the folded states in the row of the run."""
         state = self.state
         assert state is not None
         assert state.id is not None
@@ -106,7 +106,7 @@ class MovingRun:
         return self.seq != self.stored.seq
 
     def columns(self, now: datetime) -> dict[str, Any]:
-        """Everything that follows from its states, by column."""
+        """Return everything that follows from its states, by column."""
         state, kind = self.state, self.tables.kind
         columns = {
             "seq": self.seq,
@@ -126,12 +126,12 @@ class MovingRun:
         return columns
 
     def row(self, now: datetime) -> dict[str, Any]:
-        """All columns of a run that has no row yet."""
+        """Return all columns of a run that has no row yet."""
         assert self.new is not None
         return {"id": self.run.id, "created": now, **self.new.columns(), **self.columns(now)}
 
     def changes(self) -> set[str]:
-        """The names of those columns that differ from the row."""
+        """Return the names of the columns that differ from the row."""
         stored, kind = self.stored, self.tables.kind
         changed = {"updated"}
         if self.refusal is not None or (stored.was_refused and self.has_moved):
@@ -153,7 +153,7 @@ class MovingRun:
         return changed
 
     def written(self) -> None:
-        """Take note that its row says now what it says itself."""
+        """Note that the row now contains all changes."""
         self.stored = replace(
             self.stored,
             run=self.run,
@@ -168,12 +168,12 @@ class MovingRun:
         self.new, self.refusal, self.touched = None, None, False
 
     def _hinted_at(self) -> datetime | None:
-        # Agents do not know yet of a run that waits (again).
+        # Agents do not know about a run that (again) waits for its start.
         waits = self.has_moved and self.state is not None and self.state.type is StateType.SCHEDULED
         return None if waits else self.stored.hinted_at
 
     def _policy(self) -> str:
-        """The stored policy with what the rules changed."""
+        """Return the stored policy with the fields that the rules changed."""
         stored = self.stored
         if self.run.policy is stored.run.policy or self.run.policy == stored.run.policy:
             return stored.policy

@@ -1,4 +1,4 @@
-"""Runs that are about to be made: what their makers say about them."""
+"""Runs that are about to be created, as their creators describe them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from orchestration.core.runs import Run
 from orchestration.json_columns import policy_from
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables, json_text
 
-# A call of a task: its flow run, task key and dynamic key.
+# Identifies a call of a task: its flow run, task key and dynamic key.
 Call = tuple[UUID | None, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFlowRun:
-    """A flow run to be created. A known idempotency key (or id) stands for the run that has it."""
+    """A flow run to be created. If the idempotency key (or id) is known, the run that has it is used instead."""
 
     flow_id: UUID
     id: UUID | None = None
@@ -47,7 +47,7 @@ class NewFlowRun:
         return FLOW_RUNS
 
     def run(self, run_id: UUID, policy: str) -> Run:
-        """The run as the rules see it."""
+        """Return the run as the rules see it."""
         return Run(
             id=run_id,
             kind="flow-run",
@@ -58,7 +58,7 @@ class NewFlowRun:
         )
 
     def columns(self) -> dict[str, Any]:
-        """The columns that do not follow from its states."""
+        """Return the columns that do not follow from its states."""
         return {name: getattr(self, name) for name in _FLOW_RUN_COLUMNS} | {"lost_starts": 0}
 
 
@@ -67,7 +67,7 @@ _FLOW_RUN_COLUMNS = tuple(f.name for f in fields(NewFlowRun) if f.name not in {"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTaskRun:
-    """A task run as its maker describes it. Task key and dynamic key name one call in its flow run."""
+    """A task run to be created. Task key and dynamic key identify one call in its flow run."""
 
     task_key: str
     dynamic_key: str
@@ -89,7 +89,7 @@ class NewTaskRun:
         return (self.flow_run_id, self.task_key, self.dynamic_key)
 
     def run(self, run_id: UUID, policy: str) -> Run:
-        """The run as the rules see it."""
+        """Return the run as the rules see it."""
         return Run(
             id=run_id,
             kind="task-run",
@@ -99,7 +99,7 @@ class NewTaskRun:
         )
 
     def columns(self) -> dict[str, Any]:
-        """The columns that do not follow from its states."""
+        """Return the columns that do not follow from its states."""
         return {
             "name": self.name,
             "tags": json_text(self.tags) if self.tags else "[]",

@@ -1,4 +1,4 @@
-"""Whether the database can be reached: one line when it goes, one when it is back, however many requests meet it."""
+"""Outages of the database: one log line when it goes away and one when it is back, for any number of requests."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from orchestration.transactions import is_disk_full
 
 logger = logging.getLogger("orion.database")
 
-# connection_exception, too_many_connections, and how PostgreSQL says that it shuts down, starts, or was killed.
+# SQLSTATE classes and codes: connection_exception, operator_intervention (shutdown, startup, killed),
+# too_many_connections.
 AWAY_CLASSES = ("08", "57P")
 AWAY_CODES = frozenset({"53300"})
 DISK_FULL = "The disk below the database is full: nothing can be stored until somebody makes room there."
-# While it stays away, somebody may have begun to read the log later.
+# How often a continuing outage is logged again, for operators who begin to read the log later.
 SAY_AGAIN_SECONDS = 600.0
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the database is away, and not merely busy with something else."""
+    """Whether the database cannot be reached, rather than being busy."""
     if isinstance(error, InterfaceError):
         return True
     if not isinstance(error, OperationalError) or is_disk_full(error):
@@ -29,12 +30,12 @@ def is_outage(error: BaseException) -> bool:
     code = getattr(error.__cause__, "sqlstate", None)
     if code is not None:
         return code.startswith(AWAY_CLASSES) or code in AWAY_CODES
-    # Without a code it was the driver, or the pool, that gave up; SQLite knows none, and may only be busy.
+    # Without a code, the driver or the connection pool gave up. SQLite has no codes, and may only be locked.
     return "locked" not in str(error)
 
 
 class Outage:
-    """The outage of the database that was logged last."""
+    """The state of the database connection, for the log: since when it is away, and when that was last logged."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
@@ -42,26 +43,26 @@ class Outage:
         self._said_at = 0.0
 
     def met(self, error: BaseException) -> None:
-        """Somebody could not reach the database."""
+        """Note that a connection to the database failed, and log it if necessary."""
         now = time.monotonic()
         with self._mutex:
             is_first, self._since = self._since is None, self._since or now
             if not is_first and now - self._said_at < SAY_AGAIN_SECONDS:
                 return
             self._said_at = now
-        # One line, whatever the driver makes of it.
+        # One line, even if the driver's message has several.
         reason = " ".join(str(error).split()) or type(error).__name__
         logger.error("The database does not answer%s: %s", "" if is_first else " still", reason)
 
     def look_again(self) -> None:
-        """See whether it is over. Costs nothing while nobody has missed the database; raises what the driver does."""
+        """Check whether the outage is over. No query if there is none; raises the driver's errors."""
         if self._since is not None:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
             self.over()
 
     def over(self) -> None:
-        """Somebody reached the database."""
+        """Note that the database was reached."""
         if self._since is None:
             return
         with self._mutex:
@@ -71,7 +72,7 @@ class Outage:
 
 
 class FullDisk:
-    """The disk below the database, which has no room: said once in a while, however many requests need some."""
+    """A full disk below the database, logged once in a while, however many requests fail because of it."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
@@ -91,7 +92,7 @@ full_disk = FullDisk()
 
 
 def log_outage(error: BaseException) -> bool:
-    """Log that the database is away, or its disk full, unless that was said already; False for everything else."""
+    """Log that the database is away, or its disk full, unless logged recently. Return False for other errors."""
     if is_outage(error):
         outage.met(error)
     elif is_disk_full(error):

@@ -1,6 +1,6 @@
-"""Which database is read here: the primary, unless whoever asked said that the answer may lag behind it.
+"""Which database is read: the primary, unless the caller allows an answer that lags behind it.
 
-A leaf. `orion_site.database.replica` alone decides; statements that pass by the ORM ask for their connection here.
+A leaf. `orion_site.database.replica` alone decides; statements outside of the ORM get their connection here.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _may_lag: ContextVar[bool] = ContextVar("orion_may_lag", default=False)
 
 
 class MustNotLag(Exception):
-    """The row that was found on the replica must not be shown as it was some seconds ago: the primary is asked."""
+    """The row on the replica must not be shown in a state of some seconds ago; the primary must be read."""
 
 
 @contextmanager
 def from_the_replica() -> Iterator[None]:
-    """Within it what is read may lag."""
+    """Allow reads in the block to lag."""
     token = _may_lag.set(True)
     try:
         yield
@@ -31,16 +31,16 @@ def from_the_replica() -> Iterator[None]:
 
 
 def alias() -> str:
-    """The name of the database to read from. Whoever has begun to write reads what is being written."""
+    """Return the name of the database to read from. In a transaction it is the primary, to read one's own writes."""
     return REPLICA if _may_lag.get() and not connections[DEFAULT_DB_ALIAS].in_atomic_block else DEFAULT_DB_ALIAS
 
 
 def refuse_lag() -> None:
-    """Have the primary asked, if it is not asked already. Raises MustNotLag."""
+    """Raise MustNotLag unless the primary is read."""
     if alias() == REPLICA:
         raise MustNotLag
 
 
 def reader() -> BaseDatabaseWrapper:
-    """The connection for statements of selectors that lists and charts are made of."""
+    """Return the connection for the raw statements of selectors for lists and charts."""
     return connections[alias()]

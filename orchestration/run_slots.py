@@ -1,8 +1,8 @@
-"""Slots for runs in queues, pools and deployments: who holds how many, counted from the runs themselves under a lock.
+"""Slots for runs in queues, pools and deployments, counted from the runs themselves under a lock.
 
-One unit of work counts once for all its runs, and goes on counting with what these do. No query where no run has a
-queue or a deployment, one where nothing is limited, and one more for the count where something is (on PostgreSQL also
-one for each kind of limit, to lock it).
+One unit of work counts once for all its runs, and then updates the counts itself. There is no query if no run has a
+queue or a deployment; one if nothing is limited; and one more for the count if something is (on PostgreSQL also one for
+each kind of limit, to lock it).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _HELD = ", ".join(f"'{state_type}'" for state_type in sorted(HOLDING))
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Something that runs hold slots of: where it is stored, and which runs hold them."""
+    """Something that has slots for runs: where it is stored, and how to count its runs."""
 
     word: str
     table: str
-    # Joined to the runs, and the column by which they are counted.
+    # The join to the runs, and the column by which they are counted.
     joined: str
     column: str
 
@@ -38,7 +38,7 @@ _QUEUE = _Kind("work queue", "deployments_workqueue", "", "r.work_queue_id")
 _POOL = _Kind(
     "work pool", "deployments_workpool", "JOIN deployments_workqueue q ON q.id = r.work_queue_id", "q.work_pool_id"
 )
-# A deployment's pause is about its schedules; a run that somebody asks for starts all the same.
+# Its pause is not read: it applies to schedules, and a run that a user requests starts anyway.
 _DEPLOYMENT = _Kind("deployment", "deployments_deployment", "", "r.deployment_id")
 # In the order in which they are locked.
 _KINDS = (_QUEUE, _POOL, _DEPLOYMENT)
@@ -46,7 +46,7 @@ _Key = tuple[str, UUID]
 
 
 class RunSlots:
-    """Slots that the runs of one unit of work find taken in their queues, pools and deployments."""
+    """The slots of queues, pools and deployments that the runs of one unit of work need, and who holds them."""
 
     def __init__(self) -> None:
         self._uses: dict[_Key, SlotUse] = {}
@@ -55,12 +55,14 @@ class RunSlots:
         self._refusals: dict[tuple[int, UUID], str] = {}
         self._planned: set[UUID] = set()
         self._read: set[UUID] = set()
-        # By limit, the first run of this unit that took a slot of it.
+        # By limit: the first run of this unit that took a slot of it.
         self._takers: dict[_Key, UUID] = {}
 
     def of(self, moving: MovingRun, runs: Iterable[MovingRun]) -> Sequence[SlotUse]:
-        """Those of the three that are paused, limited or refused to their author, in the order in which they are
-        locked. What is asked of one run is read for all `runs`."""
+        """Return the queue, pool and deployment of a run that are paused, limited or refused to their author.
+
+        They come in the order in which they are locked. A question about one run is answered for all `runs`.
+        """
         queue_id, deployment_id = moving.stored.work_queue_id, moving.run.deployment_id
         if queue_id is None and deployment_id is None:
             return ()
@@ -72,7 +74,7 @@ class RunSlots:
         return [use for use in uses if use.paused or use.limit is not None or use.refused]
 
     def entered(self, moving: MovingRun, before: State | None, state: State) -> None:
-        """Take note that a run of the unit entered a state, which is not written yet."""
+        """Note that a run of the unit entered a state, which is not written yet."""
         if not self._read:
             return
         if change := _holds(state) - _holds(before):
@@ -81,7 +83,7 @@ class RunSlots:
     # --- what is known ---------------------------------------------------------------------------------------------
 
     def _keys(self, moving: MovingRun) -> list[_Key]:
-        """Name those of the three that are there; a queue or a deployment that was deleted limits nobody."""
+        """Return the keys of the queue, pool and deployment that exist. One that was deleted limits nothing."""
         queue_id, deployment_id = moving.stored.work_queue_id, moving.run.deployment_id
         pool_id = self._pools.get(queue_id) if queue_id else None
         named = ((_QUEUE, queue_id), (_POOL, pool_id), (_DEPLOYMENT, deployment_id))
@@ -96,7 +98,7 @@ class RunSlots:
                     self._takers.setdefault(key, moving.run.id)
 
     def _judged(self, use: SlotUse, deployment_id: UUID) -> SlotUse:
-        """Ask whether the author of the deployment may run it, by whose rights planned runs begin."""
+        """Check whether the author of the deployment may run it: planned runs start by the author's rights."""
         author = self._authors.get(deployment_id)
         if author is None:
             return use
@@ -128,7 +130,7 @@ class RunSlots:
         if limited:
             self._lock(limited)
             self._count_stored(limited)
-            # What they did before anybody asked is not in the table yet.
+            # Changes by these runs before the first question are not in the table yet.
             for moving in runs:
                 if change := _holds(moving.state) - _holds(moving.stored.state):
                     self._count((key for key in self._keys(moving) if key not in known), moving, change)
@@ -178,7 +180,7 @@ class RunSlots:
         return sorted({id for id in ids if id is not None and (kind.word, id) not in self._uses})
 
     def _lock(self, keys: Sequence[_Key]) -> None:
-        """Held until the end of the transaction, with their limits as they are then. SQLite holds the file anyway."""
+        """Lock the limits until the end of the transaction, and read them again. SQLite locks the whole file anyway."""
         if connection.vendor != "postgresql":
             return
         for kind in _KINDS:
@@ -188,7 +190,7 @@ class RunSlots:
                     "ORDER BY id FOR NO KEY UPDATE",
                     ids,
                 )
-                # One that was deleted in this moment limits nothing any more.
+                # A limit that was deleted at this moment applies no longer.
                 limits = dict(rows)
                 for id in ids:
                     key = (kind.word, id)

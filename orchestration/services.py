@@ -1,4 +1,4 @@
-"""One proposal for one run: the smallest unit of work."""
+"""Services for single proposals: one proposal for one run is the smallest unit of work."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ def propose_task_run_state(
 def judge_flow_run_states(
     *, run_ids: Sequence[UUID], proposed: State, now: datetime, policy: Policy | None = None
 ) -> dict[UUID, Outcome]:
-    """Return what the proposal would come to for each of the runs that are there, and leave all as it is."""
+    """Return the outcome that the proposal would have for each of the runs that exist, and change nothing."""
     with write_transaction():
         unit = Unit(now)
         unit.load(FLOW_RUNS, run_ids)
         known = [run_id for run_id in run_ids if run_id in unit.runs]
         outcomes = {run_id: unit.propose(unit.runs[run_id], Proposal(proposed, now, policy=policy)) for run_id in known}
-        # A fact that is counted in the database may have had something written.
+        # Roll back, because a fact that is counted in the database may have written changes.
         transaction.set_rollback(True)
     return outcomes
 
 
 def propose(tables: Tables, run_id: UUID, proposal: Proposal) -> Outcome:
-    """Make the proposal inside a transaction that the caller opened; everything is written when this returns."""
+    """Make the proposal in a transaction that the caller opened. Everything is written when this returns."""
     unit = Unit(proposal.now)
     moving = unit.run(tables, run_id)
     if proposal.state.id is not None:

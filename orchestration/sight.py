@@ -1,7 +1,7 @@
-"""Which rows somebody sees who has rights on some objects only. A leaf: entrances set it, who writes looks past it.
+"""Which rows a user sees who has rights on some objects only. A leaf: entrances set the sight, and writers bypass it.
 
-Nothing is set for whoever may see everything. Each app says in its module `belongings` how the rows of its tables
-belong to deployments, tags, work pools and work queues; what nobody declares is seen by nobody with such rights.
+No sight is set for a user who may see everything. Each app declares in its module `belongings` how the rows of its
+tables belong to deployments, tags, work pools and work queues. Rows of other tables are invisible to such users.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ Id = TypeVar("Id", UUID, UUID | None)
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The objects that somebody's rights name at the moment, as SQL: lists of constants in parentheses."""
+    """The objects that a user's rights name at the moment, as SQL: lists of constants in parentheses."""
 
     schema: str
     is_sqlite: bool
     runs: str
-    # Runs by which others were started, as texts.
+    # Runs that started other runs, as text.
     starters: str
     deployments: str
     tags: str
-    # Work pools and queues that are named, or belong to a pool that is.
+    # Work pools that are named; queues that are named or belong to a named pool.
     pools: str
     queues: str
-    # With what these use, for reading.
+    # For reading: together with the objects that these use.
     deployments_seen: str
     pools_seen: str
     queues_seen: str
@@ -42,68 +42,68 @@ class Reach:
     resources: str = field(repr=False, default="(NULL)")
 
     def table(self, name: str) -> str:
-        """The table itself: the bare name stands for those of its rows that are seen."""
+        """Return the name of the table itself. The bare name stands for the visible rows of it."""
         return f'{self.schema}."{name}"'
 
 
-# The condition on a row that has this alias.
+# Returns the SQL condition for a row with this alias.
 Condition = Callable[[Reach, str], str]
 
 
 def everything(reach: Reach, row: str) -> str:
-    """Rows that say nothing about anybody's objects."""
+    """Show rows that reveal nothing about objects of users."""
     return "1 = 1"
 
 
 def nothing(reach: Reach, row: str) -> str:
-    """Rows that belong to no object, so that rights on objects show none of them."""
+    """Hide rows that belong to no object, so that rights on objects show none of them."""
     return "1 = 0"
 
 
-# What names of objects stand for, by their kind; set by the app that has them.
+# Resolves named objects to a Reach. Registered by the app that has the objects.
 reaching: list[Callable[..., Reach]] = []
-# What several deployments may share: rights on one of them are not enough to change it.
+# Tables whose rows several deployments may share: rights on one deployment are not enough to change such a row.
 shared_tables: set[str] = set()
-# The condition of each table; and for addresses, up to their first id or name, the table and column where that stands.
+# The condition of each table; and, for each prefix of addresses up to the first id or name, its table and column.
 belongings: dict[str, Condition] = {}
 addressed: dict[str, tuple[str, str]] = {}
 
 
 class Sight(Protocol):
-    """Somebody's rights on some objects."""
+    """A user's rights on some objects."""
 
     @property
     def reach(self) -> Reach:
-        """The objects that they name at the moment."""
+        """Return the objects that the rights name at the moment."""
 
     def only_seen(self, sql: str, *, has_params: bool) -> str:
-        """The statement, whose tables have only the rows that are seen."""
+        """Return the statement with its tables reduced to the visible rows."""
 
 
 current_sight: ContextVar[Sight | None] = ContextVar("current_sight", default=None)
-# That of whoever asks, also while rules look past it.
+# The sight of the user who sent the request, also while rules bypass it.
 _of_asker: ContextVar[Sight | None] = ContextVar("sight_of_asker", default=None)
 
 
 def show(sight: Sight | None) -> None:
-    """From here on these rows are seen, in this thread or task."""
+    """Set the sight from here on, in this thread or task."""
     current_sight.set(sight)
     _of_asker.set(sight)
 
 
 def acts_in_part() -> bool:
-    """Whether whoever asks may change some objects only."""
+    """Whether the user may change some objects only."""
     return _of_asker.get() is not None
 
 
 def sees_in_part() -> bool:
-    """Whether whoever asks sees some rows only, so that no total of all of them may be shown."""
+    """Whether the user sees some rows only, so that totals of all rows must not be shown."""
     return current_sight.get() is not None
 
 
 @contextmanager
 def seeing(sight: Sight | None) -> Iterator[None]:
-    """Within it these rows are seen; all of them with None, as rules must that count what holds a place."""
+    """Set the sight in the block. With None all rows are visible, as rules need it to count all holders of slots."""
     token = current_sight.set(sight)
     try:
         yield
@@ -118,7 +118,7 @@ def seeing_all_within(transaction: AbstractContextManager[None]) -> Iterator[Non
 
 
 def refuse_unseen(rows: Iterable[tuple[str, UUID | None]]) -> None:
-    """Refuse what is about other rows than those that are seen. Raises BeyondRights."""
+    """Refuse a report about rows that the user does not see. Raises BeyondRights."""
     for table, ids in by_table(rows).items():
         if None in ids:
             raise BeyondRights(what="a report that names no run")
@@ -127,7 +127,7 @@ def refuse_unseen(rows: Iterable[tuple[str, UUID | None]]) -> None:
 
 
 def refuse_others(rows: Iterable[tuple[str, UUID | None]]) -> None:
-    """Refuse rows that are there and not seen; those that are not there yet are nobody's. Raises BeyondRights."""
+    """Refuse rows that exist but are not visible. Rows that do not exist yet are allowed. Raises BeyondRights."""
     for table, ids in by_table(rows).items():
         with seeing(None):
             there = _found(table, ids)
@@ -136,7 +136,7 @@ def refuse_others(rows: Iterable[tuple[str, UUID | None]]) -> None:
 
 
 def by_table(rows: Iterable[tuple[str, Id]]) -> defaultdict[str, set[Id]]:
-    """The ids of rows, by their tables."""
+    """Return the ids of rows by table."""
     named: defaultdict[str, set[Id]] = defaultdict(set)
     for table, one in rows:
         named[table].add(one)
@@ -148,7 +148,7 @@ def _found(table: str, ids: Iterable[UUID | None]) -> list[Any]:
 
 
 def constants(values: Iterable[Any]) -> str:
-    """A list of texts in SQL. An empty one holds nothing."""
+    """Return a list of SQL string literals in parentheses. An empty one matches nothing."""
     return f"({', '.join(sorted(quoted(str(value)) for value in values)) or 'NULL'})"
 
 

@@ -1,4 +1,4 @@
-"""Runs as they are stored: one query gives a run, its current state and, for a task run, its flow run's state."""
+"""Runs as they are stored. One query reads a run, its current state and, for a task run, the state of its flow run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from orchestration.tables import FLOW_RUNS, Dialect, Tables, dialect, fetch, loc
 
 @dataclass(slots=True)
 class StoredRun:
-    """A run as it was read, with what the rules do not see."""
+    """A run as it was read, with columns that the rules do not see."""
 
     run: Run
     state: State | None
@@ -35,10 +35,10 @@ class StoredRun:
     work_queue_id: UUID | None = None
     # The agent that executes it.
     agent_id: UUID | None = None
-    # When agents were last told of it.
+    # When agents were last notified of it.
     hinted_at: datetime | None = None
     parent: ParentFlowRun | None = None
-    # The first states of a task run, as far as they have no rows (`orchestration.core.folding`).
+    # The first states of a task run, as far as they have no rows of their own (`orchestration.core.folding`).
     folded: bytes = b""
 
 
@@ -62,14 +62,14 @@ _SELECT_TASK_RUNS = (
 
 
 def read_runs(tables: Tables, run_ids: Sequence[UUID]) -> dict[UUID, StoredRun]:
-    """The runs that are there, by id."""
+    """Return the runs that exist, by id."""
     read, select = (_flow_run, _SELECT_FLOW_RUNS) if tables is FLOW_RUNS else (_task_run, _SELECT_TASK_RUNS)
     spell = dialect()
     return {stored.run.id: stored for row in fetch(select, run_ids) if (stored := read(row, spell))}
 
 
 def locked_run(tables: Tables, run_id: UUID) -> StoredRun:
-    """The run, held until the end of the transaction. Raises FlowRunNotFound and TaskRunNotFound."""
+    """Return the run, locked until the end of the transaction. Raises FlowRunNotFound and TaskRunNotFound."""
     lock(tables, [run_id])
     found = read_runs(tables, [run_id])
     if run_id not in found:
@@ -109,7 +109,7 @@ def _task_run(row: tuple[Any, ...], spell: Dialect) -> StoredRun:
     state = _current_state(row, spell, flow_run_id, run_id)
     folded = folded or b""
     if state is not None and state.is_terminal and number_of(folded) == row[3]:
-        # Only what has ended can have a detail there.
+        # Only a final state can have a detail when it is folded.
         last = unfold(folded)[-1]
         state = replace(state, details=last.details_of(state.details))
     stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch or 0, folded=folded)
@@ -159,7 +159,7 @@ def parent_from(
     *,
     spell: Dialect,
 ) -> ParentFlowRun:
-    """The flow run that rules about task runs ask for; the details of its state are read only when it is paused."""
+    """Return the flow run for rules about task runs. The details of its state are read later, if it is paused."""
     if state_type is None:
         return ParentFlowRun(flow_run_id, None, run_count)
     state = State(
@@ -179,20 +179,20 @@ def _maybe(read: Any, value: Any) -> Any:
 
 
 def hold_attempts(epochs: Mapping[UUID, int]) -> None:
-    """Let nobody start a new attempt of these flow runs while what a writer of this one sends is being accepted."""
+    """Lock these flow runs, so that no new attempt starts while a report of the current one is processed."""
     if epochs and connection.vendor == "postgresql":
         fetch("SELECT id FROM runs_flowrun WHERE id IN ", sorted(epochs), " ORDER BY id FOR SHARE")
 
 
 def known_calls(calls: Sequence[NewTaskRun]) -> dict[Call, UUID]:
-    """The stored runs of these calls, by flow run, task key and dynamic key."""
+    """Return the stored runs of these calls, by flow run, task key and dynamic key."""
     spell = dialect()
     keys = [(spell.uuid(c.flow_run_id), c.task_key, c.dynamic_key) for c in calls if c.flow_run_id is not None]
     if not keys:
         return {}
     values = ", ".join(["(%s, %s, %s)"] * len(keys))
     with connection.cursor() as cursor:
-        # SQLite reads the whole table for `(…) IN (VALUES …)`, and keeps to the order of a CROSS JOIN.
+        # SQLite scans the whole table for `(…) IN (VALUES …)`, but follows the order of a CROSS JOIN.
         cursor.execute(
             f"WITH call (flow_run_id, task_key, dynamic_key) AS (VALUES {values}) "
             "SELECT run.id, run.flow_run_id, run.task_key, run.dynamic_key FROM call CROSS JOIN runs_taskrun run "
@@ -205,7 +205,7 @@ def known_calls(calls: Sequence[NewTaskRun]) -> dict[Call, UUID]:
 
 
 def read_parents(run_ids: set[UUID]) -> tuple[dict[UUID, ParentFlowRun], dict[UUID, int], list[UUID]]:
-    """The flow runs, their epochs, and which of them are nested in others."""
+    """Return the flow runs, their epochs, and the ids of those that are nested in others."""
     spell = dialect()
     rows = fetch(
         "SELECT id, epoch, state_id, state_type, state_name, state_timestamp, run_count, parent_task_run_id "
@@ -219,7 +219,10 @@ def read_parents(run_ids: set[UUID]) -> tuple[dict[UUID, ParentFlowRun], dict[UU
 
 
 def stopping_ancestors(nested: Sequence[UUID]) -> dict[UUID, StateType]:
-    """Nested runs report for themselves alone, so their replies also tell what is wanted of the runs around them."""
+    """Return the states of flow runs around nested ones that are stopping or paused.
+
+    A nested run reports only for itself, so the reply to it must also contain the orders for the runs around it.
+    """
     spell = dialect()
     rows = fetch(
         "WITH RECURSIVE around(id) AS ("
@@ -241,7 +244,7 @@ _STATE = "id, type, name, timestamp, message, data, details, trail, verdict, pro
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """A state as it was written once, with the verdict that its proposer was given."""
+    """A state as it was written, with the verdict that the client received."""
 
     run_id: UUID
     state: State
@@ -250,7 +253,7 @@ class StoredState:
 
 
 def read_states(tables: Tables, ids: Sequence[UUID], flow_run_ids: dict[UUID, UUID | None]) -> dict[UUID, StoredState]:
-    """The states that came of these proposals, by the proposal's id. `flow_run_ids` completes states of task runs."""
+    """Return the states written for these proposals, by proposal id. `flow_run_ids` completes states of task runs."""
     spell = dialect()
     select = f"SELECT {_STATE}, {tables.run_column} FROM {tables.states} WHERE "
     found = {}

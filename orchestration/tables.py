@@ -1,6 +1,6 @@
 """The tables of runs and of their states, and the SQL that reads and writes many of their rows at once.
 
-The ORM does this too, at several times the price; transitions are what Orion does all day (docs/decisions, 0012).
+The ORM could do this at several times the cost, but transitions are Orion's hot path (docs/decisions, 0012).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Row = Sequence[Any]
 Kind = Literal["flow-run", "task-run"]
 
 _MICROSECOND = timedelta(microseconds=1)
-# SQLite takes 32,766 values in one statement, PostgreSQL 65,535.
+# SQLite accepts 32,766 values in one statement, PostgreSQL 65,535.
 _MOST_VALUES = 30_000
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Where the runs of one kind and their states are."""
+    """The tables for the runs of one kind and for their states."""
 
     kind: Kind
     runs: str
@@ -45,7 +45,7 @@ TASK_RUNS = Tables("task-run", "runs_taskrun", "runs_taskrunstate", "task_run_id
 
 
 class Dialect:
-    """How one database wants ids, moments, periods and JSON, and what it gives back."""
+    """How one database expects ids, datetimes, periods and JSON, and how to convert the values that it returns."""
 
     def __init__(
         self,
@@ -64,8 +64,8 @@ class Dialect:
         }
 
     def write(self, values: Sequence[Any]) -> list[Any]:
-        """The values as parameters of SQL. What is text already, JSON included, stays as it is."""
-        # By the exact type: a chain of isinstance would be felt in batches.
+        """Return the values as parameters of SQL. Text, including JSON, stays as it is."""
+        # Look up the exact type: a chain of isinstance calls would slow batches down.
         writers = self._writers
         return [value if (w := writers.get(type(value))) is None else w(value) for value in values]
 
@@ -77,7 +77,7 @@ def json_text(value: Any) -> str:
 def _sqlite_moment(value: datetime) -> str:
     if value.tzinfo is not UTC:
         value = value.astimezone(UTC)
-    # As Django writes it, because texts are compared: a space, and no fraction where it is zero.
+    # Match Django's format, because texts are compared: a space, and no fraction if it is zero.
     return value.isoformat(" ")[:-6]
 
 
@@ -108,20 +108,20 @@ def dialect() -> Dialect:
 
 
 def lock(tables: Tables, run_ids: Sequence[UUID], *, free_only: bool = False) -> list[UUID] | None:
-    """Hold these runs until the end of the transaction, in the order of their ids. SQLite holds the file anyway.
+    """Lock these runs until the end of the transaction, in the order of their ids. SQLite locks the whole file anyway.
 
-    With `free_only` those that another transaction holds are skipped: the ids of the others, or None for all.
+    With `free_only`, skip runs that another transaction has locked, and return the ids of the others, or None for all.
     """
     if connection.vendor != "postgresql" or not run_ids:
         return None
-    # A statement of its own: joined rows would be those from before the wait for the lock.
+    # A statement of its own: rows from a join would have the values from before the wait for the lock.
     rest = f" ORDER BY id FOR NO KEY UPDATE{' SKIP LOCKED' if free_only else ''}"
     held = fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), rest)
     return [row[0] for row in held] if free_only else None
 
 
 def fetch(select: str, ids: Sequence[UUID], rest: str = "") -> list[tuple[Any, ...]]:
-    """The rows of `select … IN (ids) rest`; no query for no ids."""
+    """Return the rows of `select … IN (ids) rest`. No query without ids."""
     if not ids:
         return []
     uuid = dialect().uuid
@@ -134,11 +134,11 @@ def fetch(select: str, ids: Sequence[UUID], rest: str = "") -> list[tuple[Any, .
 
 
 def insert_rows(table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Insert many rows: one statement, whatever their number."""
+    """Insert many rows with one statement, whatever their number."""
     if not rows:
         return
     with connection.cursor() as cursor:
-        # For one row a prepared statement is faster than COPY, which takes a tenth of the time for many.
+        # For one row a prepared statement is faster than COPY; for many, COPY takes a tenth of the time.
         if connection.vendor == "sqlite" or len(rows) == 1:
             cursor.executemany(f"{_insert(table, tuple(columns))} ({_marks(len(columns))})", rows)
             return
@@ -149,7 +149,7 @@ def insert_rows(table: str, columns: Sequence[str], rows: Sequence[Row]) -> None
 
 
 def insert_returning(table: str, columns: Sequence[str], rows: Sequence[Row], rest: str) -> list[tuple[Any, ...]]:
-    """Insert the rows with `rest` ("ON CONFLICT … RETURNING …") behind their values, and give what that returns."""
+    """Insert the rows with `rest` ("ON CONFLICT … RETURNING …") after their values, and return what it returns."""
     returned: list[tuple[Any, ...]] = []
     at_once = _MOST_VALUES // len(columns)
     with connection.cursor() as cursor:
@@ -164,7 +164,7 @@ def insert_returning(table: str, columns: Sequence[str], rows: Sequence[Row], re
 
 
 def update_rows(table: str, columns: tuple[str, ...], rows: Sequence[Row], where: tuple[str, ...]) -> int:
-    """Set the columns of many rows, each of which ends in its values of `where`; how many were found."""
+    """Set the columns of many rows, each of which ends with its values for `where`. Return how many rows were found."""
     if not rows:
         return 0
     with connection.cursor() as cursor:
@@ -173,7 +173,7 @@ def update_rows(table: str, columns: tuple[str, ...], rows: Sequence[Row], where
         elif connection.vendor == "sqlite":
             cursor.executemany(_update(table, columns, where), rows)
         else:
-            # One statement: also its triggers are called once.
+            # One statement also calls triggers only once.
             cursor.execute(_update_many(table, columns, where), [list(column) for column in zip(*rows, strict=True)])
         return int(cursor.rowcount)
 
@@ -188,9 +188,9 @@ def _update(table: str, columns: tuple[str, ...], where: tuple[str, ...]) -> str
 
 @lru_cache(maxsize=512)
 def _update_many(table: str, columns: tuple[str, ...], where: tuple[str, ...]) -> str:
-    """Return a text that does not depend on the number of rows, so that it is planned once."""
+    """Return SQL that does not depend on the number of rows, so that the database plans it once."""
     types = _types(table)
-    # A column may be among those that are set and those that are compared.
+    # A column may be both set and compared.
     given = [(name, f"given_{number}") for number, name in enumerate((*columns, *where))]
     arrays = ", ".join(f"%s::{types[name]}[]" for name, _ in given)
     return (
@@ -202,7 +202,7 @@ def _update_many(table: str, columns: tuple[str, ...], where: tuple[str, ...]) -
 
 @lru_cache(maxsize=8)
 def _types(table: str) -> dict[str, str]:
-    """The types of a table's columns, without their lengths: a cast would cut what a column refuses."""
+    """Return the types of a table's columns without their lengths: a cast would truncate values that do not fit."""
     model = next(model for model in apps.get_models() if model._meta.db_table == table)
     columns = ((field.column or "", field.db_type(connection) or "") for field in model._meta.concrete_fields)
     return {name: kind.partition("(")[0] for name, kind in columns}

@@ -1,7 +1,7 @@
-"""Where writes happen: one short transaction, queued fairly on SQLite, repeated when PostgreSQL asks for it.
+"""Write transactions: one short transaction, queued fairly on SQLite, repeated on PostgreSQL after a conflict.
 
-On SQLite a transaction begins IMMEDIATE behind the fair gate of `orion_site.database.sqlite`; on PostgreSQL it is
-READ COMMITTED and rows are locked one by one. No HTTP, template or broker inside.
+On SQLite a transaction begins IMMEDIATE behind the fair gate of `orion_site.database.sqlite`; on PostgreSQL it is READ
+COMMITTED, and rows are locked one by one. Inside, nothing calls HTTP, templates or the broker.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ from orchestration.sight import current_sight, seeing_all_within
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# serialization_failure and deadlock_detected: the database promises that a repeat may succeed.
+# serialization_failure and deadlock_detected: PostgreSQL documents that a repeat may succeed.
 REPEATABLE = frozenset({"40001", "40P01"})
 REPEATS = 3
-# idle_in_transaction_session_timeout, and transaction_timeout: Django takes neither for an operational error.
+# idle_in_transaction_session_timeout and transaction_timeout. Django does not map them to OperationalError.
 PAUSED_TOO_LONG = frozenset({"25P03", "25P04"})
-# disk_full; and what SQLite says when its file, its log or the index of that cannot grow.
+# disk_full; and SQLite's codes if its file, its log or the index of the log cannot grow.
 NO_ROOM = frozenset({"53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
 
 
 def write_transaction() -> AbstractContextManager[None]:
     act = current_act.get()
     begun = transaction.atomic() if act is None else act.transaction()
-    # Rules count also what whoever asks does not see.
+    # Rules also count rows that the user does not see.
     return begun if current_sight.get() is None else seeing_all_within(begun)
 
 
 def repeated_on_conflict(work: Callable[P, R]) -> Callable[P, R]:
-    """Run a whole write transaction again, up to three times, when another one got in its way.
+    """Repeat a whole write transaction, up to three attempts in all, if another transaction got in its way.
 
-    That another one may also have written the same row a moment earlier: the repeat then finds it. Inside an outer
-    transaction there is nothing to repeat; the error belongs to whoever opened that.
+    The other transaction may also have inserted the same row a moment earlier; the repeat then finds it. Inside an
+    outer
+    transaction nothing is repeated: the error is passed to the code that opened it.
     """
 
     @wraps(work)
@@ -63,18 +64,18 @@ def _is_conflict(error: Exception) -> bool:
 
 
 def is_cut_off(error: BaseException) -> bool:
-    """Whether the database ended the connection of a transaction that paused too long."""
+    """Whether the database closed the connection because a transaction was idle or took too long."""
     return getattr(error.__cause__, "sqlstate", None) in PAUSED_TOO_LONG
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether the database refused because there is no room below it. What it has already, it can still read."""
+    """Whether the database refused a write because its disk is full. Reads may still work."""
     cause = error.__cause__
     return getattr(cause, "sqlstate", None) in NO_ROOM or getattr(cause, "sqlite_errorname", None) in NO_ROOM
 
 
 def with_usable_connection(call: Callable[[], R]) -> R:
-    """Call in a thread that outlives its connection: one that the database has closed is made again."""
+    """Run `call` in a thread that outlives its connection: a connection that the database has closed is replaced."""
     close_old_connections()
     try:
         return call()

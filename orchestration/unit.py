@@ -1,8 +1,8 @@
-"""The one writer of states: a unit of work loads runs, judges proposals in their order, and writes what came of them.
+"""The one writer of states: a unit of work loads runs, judges proposals in order, and writes the results.
 
-One proposal, a batch of a thousand, runs that are created, a parent's task run that follows its nested flow run: all of
-them are this. It happens in a transaction that its caller opened and that holds the runs; what is announced is
-announced after the commit.
+All cases use it: a single proposal, a batch of a thousand, newly created runs, and the task run of a nested flow run
+that follows it. It runs in a transaction that its caller opened and that locks the runs. Changes are announced after
+the commit.
 """
 
 from __future__ import annotations
@@ -42,10 +42,13 @@ _TICK = timedelta(microseconds=1)
 
 
 class Proposal(NamedTuple):
-    """A state that somebody wants for a run. `epoch` is the attempt that asks; `author` is null for its own client.
+    """A state that is proposed for a run. `epoch` is the attempt that proposes; `author` is null for the run's own
+    client.
 
-    The rules judge the moment `now`. With `new_attempt` the state begins another attempt: what the one before still
-    sends is refused from then on. `policy` names the rules to ask, if neither all nor those of a forced state.
+    The rules judge the moment `now`. With `new_attempt` the state begins a new attempt: reports of the attempt before
+    it
+    are refused from then on. `policy` names the rules to ask, if these are neither the usual nor those of a forced
+    state.
     """
 
     state: State
@@ -55,12 +58,12 @@ class Proposal(NamedTuple):
     author: str | None = None
     new_attempt: bool = False
     policy: Policy | None = None
-    # When the state was entered, where that was before it could be reported.
+    # When the run entered the state, if it could not be reported at that time.
     at: datetime | None = None
 
 
 class Outcome(NamedTuple):
-    """The outcome of a proposal: the verdict, the run's state after it, and whether this proposal wrote that."""
+    """The outcome of a proposal: the verdict, the run's state after it, and whether this proposal wrote that state."""
 
     verdict: Accept | Reject | Wait | Abort
     state: State | None
@@ -69,13 +72,16 @@ class Outcome(NamedTuple):
 
     @property
     def refusal(self) -> str:
-        """The reason for which the proposed state was not written; empty where it, or another one, was."""
+        """Return the reason why no state was written; empty if the proposed state, or another one, was."""
         return "" if self.written or isinstance(self.verdict, Accept) else self.verdict.reason
 
 
 class Unit:
-    """Load, create, propose; `write` at the end. With `known_are_left_out` new flow runs whose idempotency key is
-    taken are dropped silently, with their states, instead of failing."""
+    """Load or create runs, and propose states for them; `write` at the end.
+
+    With `known_are_left_out`, new flow runs whose idempotency key is taken are dropped silently, together with their
+    states, instead of failing.
+    """
 
     def __init__(self, now: datetime, *, known_are_left_out: bool = False) -> None:
         self.now = now
@@ -83,10 +89,11 @@ class Unit:
         self._known_are_left_out = known_are_left_out
         self._dialect = dialect()
         self._effects = Effects()
-        # Weakly: a circle with all these runs would be freed only by a full collection, and slow it down.
+        # A weak reference: only a full garbage collection would free a cycle that contains all these runs.
         self.facts = Facts(self.runs, self._effects, now, WeakMethod(self._write_and_go_on))
         self._answers: dict[UUID, tuple[UUID, Outcome]] = {}
-        # The states that were entered, in order: the run, the state before, the state, and its row if it has one.
+        # The states that were entered, in order: the run, the state before, the state, and its row unless it was
+        # folded.
         self._entered: list[tuple[MovingRun, State | None, State, Row | None]] = []
         self._unfolded: list[Row] = []
         self._agents: list[announce.Change] = []
@@ -94,9 +101,9 @@ class Unit:
     # --- runs ----------------------------------------------------------------------------------------------------
 
     def load(self, tables: Tables, run_ids: Collection[UUID], *, free_only: bool = False) -> None:
-        """Hold and read those of the runs that are there; flow runs come before task runs, against deadlock.
+        """Lock and read those of the runs that exist. Load flow runs before task runs, to avoid deadlocks.
 
-        With `free_only` those that another transaction holds are left out instead of waited for.
+        With `free_only`, skip runs that another transaction has locked instead of waiting for them.
         """
         ids = sorted(set(run_ids) - self.runs.keys())
         held = lock(tables, ids, free_only=free_only)
@@ -105,7 +112,7 @@ class Unit:
             self.runs[run_id] = MovingRun.of(tables, stored)
 
     def run(self, tables: Tables, run_id: UUID) -> MovingRun:
-        """Raises FlowRunNotFound and TaskRunNotFound."""
+        """Return the run, loaded if necessary. Raises FlowRunNotFound and TaskRunNotFound."""
         if run_id not in self.runs:
             self.load(tables, [run_id])
         if run_id not in self.runs:
@@ -113,7 +120,7 @@ class Unit:
         return self.runs[run_id]
 
     def create(self, new: NewRun, run_id: UUID, *, epoch: int = 0, parent: ParentFlowRun | None = None) -> MovingRun:
-        """A run that has no row yet. `epoch` and `parent` are those of a task run's flow run."""
+        """Return a new run without a row. `epoch` and `parent` are those of a task run's flow run."""
         policy = json_text(new.empirical_policy) if new.empirical_policy else "{}"
         stored = StoredRun(new.run(run_id, policy), None, 0, policy, False, epoch, parent=parent)
         if isinstance(new, NewFlowRun):
@@ -124,10 +131,10 @@ class Unit:
     # --- proposals -----------------------------------------------------------------------------------------------
 
     def load_answers(self, tables: Tables, proposals: Mapping[UUID, UUID]) -> set[UUID]:
-        """Look up what was answered before to these proposals, each for the run of this id; which of them are known."""
+        """Look up earlier answers to these proposals, each for the run with this id. Return the known proposals."""
         folded = {id: (run_id, state) for id, run_id in proposals.items() if (state := self._folded(run_id, id))}
         self._answers |= {id: (run_id, _accepted(self.runs[run_id], state)) for id, (run_id, state) in folded.items()}
-        # A run without rows of states was never answered otherwise.
+        # A run whose states are all folded has no other answers.
         asked = [id for id, run_id in proposals.items() if id not in folded and not self._is_folded(run_id)]
         other_ids = {run_id: _other_own_id(moving.run) for run_id, moving in self.runs.items()}
         given = read_states(tables, asked, other_ids)
@@ -144,7 +151,7 @@ class Unit:
         return next((state for state in unfold(moving.folded) if state.id == state_id), None)
 
     def answer_given_before(self, moving: MovingRun, proposal_id: UUID | None) -> Outcome | None:
-        """A client that lost the answer asks again with the same id, and gets the same answer. Raises StateIdTaken."""
+        """Return the earlier answer to this proposal, for a client that did not receive it. Raises StateIdTaken."""
         if proposal_id is None or proposal_id not in self._answers:
             return None
         run_id, outcome = self._answers[proposal_id]
@@ -153,7 +160,7 @@ class Unit:
         return outcome
 
     def propose(self, moving: MovingRun, proposal: Proposal) -> Outcome:
-        """Judge one proposal on top of what those before it did."""
+        """Judge one proposal on top of the changes of earlier ones."""
         proposed, before = _with_scheduled_time(proposal.state, proposal.now), moving.state
         policy = proposal.policy or _policy_for(moving.run, proposal.force)
         self.facts.about(moving, proposal.now)
@@ -173,7 +180,7 @@ class Unit:
         assert decided is not None
         accepted = isinstance(decision.verdict, Accept)
         data, shown = taken_apart(decided.data)
-        # Spelled out: `replace` and its check of every field would be felt in batches.
+        # Every field by name: `replace`, which checks all fields, would slow batches down.
         state = State(
             id=(proposal.state.id if accepted else None) or uuid7(),
             type=decided.type,
@@ -192,7 +199,7 @@ class Unit:
         if moving.tables is FLOW_RUNS:
             self.facts.entered(moving, before, state)
         if moving.stored.agent_id is not None and proposal.epoch is None:
-            # Not the attempt itself wants this, so whoever executes it does not know yet.
+            # The attempt itself did not propose this, so the agent that executes it does not know yet.
             self._agents.append(("agent", moving.stored.agent_id, state.type.value))
         if shown:
             self._effects.show(shown, moving.run)
@@ -211,7 +218,7 @@ class Unit:
     def _stored_apart(
         self, moving: MovingRun, before: State | None, decision: Decision, proposal: Proposal
     ) -> Row | None:
-        """The row of the state that the run has just entered, unless it was folded into the run's."""
+        """Return the row for the state that the run has just entered, or None if it was folded into the run's row."""
         state, accepted = moving.state, isinstance(decision.verdict, Accept)
         assert state is not None
         if before is not None and before.is_terminal and not state.is_terminal:
@@ -230,7 +237,7 @@ class Unit:
         )
 
     def _unfold(self, moving: MovingRun) -> None:
-        """Give rows to the folded states of a run that begins once more: by its times they would be found no longer."""
+        """Give rows to the folded states of a run that starts again: its times change, by which they are found."""
         for seq, folded in enumerate(unfold(moving.folded), 1):
             self._unfolded.append(unfolded_row(self._dialect, moving, seq, folded))
         moving.folded = b""
@@ -238,7 +245,7 @@ class Unit:
     def _mirror(self, parent_id: UUID, child_id: UUID, state: State, proposal: Proposal) -> None:
         self.load(TASK_RUNS, [parent_id])
         parent = self.runs.get(parent_id)
-        # It was deleted with the parent flow run; the child goes on without it.
+        # The task run was deleted with the parent flow run; the child continues without it.
         if parent is None or (state.type is StateType.PENDING and _awaits(parent, child_id)):
             return
         copy = replace(state.with_details(child_flow_run_id=child_id, transition_id=None), id=None, timestamp=None)
@@ -254,7 +261,7 @@ class Unit:
     # --- writing -------------------------------------------------------------------------------------------------
 
     def write(self) -> None:
-        """Write each table once: new runs with their final columns, states, runs that moved, and the effects."""
+        """Write each table once: new runs with their final columns, states, updated runs, and the effects."""
         touched = [moving for moving in self.runs.values() if moving.touched]
         if not touched:
             return
@@ -283,7 +290,7 @@ class Unit:
         self._entered, self._unfolded, self._agents = [], [], []
 
     def _write_and_go_on(self) -> None:
-        """Write what there is in the middle of the work, for a fact that is counted in the database."""
+        """Write pending changes in the middle of the work, for a fact that is counted in the database."""
         touched = [moving for moving in self.runs.values() if moving.touched]
         if touched:
             self.write()
@@ -298,14 +305,14 @@ class Unit:
             self._entered = [entry for entry in self._entered if entry[0].run.id in self.runs]
 
     def _record_for_watchers(self) -> None:
-        """Write down, in this transaction, what policies and automations want to know of new states of flow runs."""
+        """Record, in this transaction, new states of flow runs for notification policies and automations."""
         from events.recording.outbox import flow_runs_changed  # most installations never need it
 
         changes = [(m.run.id, before, state) for m, before, state, _ in self._entered if m.tables is FLOW_RUNS]
         flow_runs_changed(changes, self.now)
 
     def _note(self, touched: Iterable[MovingRun]) -> None:
-        """Note for the audit log which runs were moved, or not moved. Planned runs follow from their deployment."""
+        """Note for the audit log which runs were moved or refused. Planned runs follow from a deployment."""
         for moving, before, state, _ in self._entered:
             if not (isinstance(moving.new, NewFlowRun) and moving.new.auto_scheduled):
                 was = {"state": f"{before.type.value} {before.name}"} if before else None
@@ -328,7 +335,7 @@ def _with_own_ids(decided: State, moving: MovingRun) -> StateDetails:
 
 
 def _next_timestamp(state: State | None, now: datetime) -> datetime:
-    """Now, or a moment after the current state's: the states of one run are ordered by their time as well."""
+    """Return `now`, or a moment after the current state: the states of one run are also ordered by time."""
     if state is None or state.timestamp is None or state.timestamp < now:
         return now
     return state.timestamp + _TICK
@@ -347,13 +354,13 @@ def _with_scheduled_time(proposed: State, now: datetime) -> State:
 
 
 def _awaits(task_run: MovingRun, child_id: UUID) -> bool:
-    """Whether the task run says already that this nested run is about to begin."""
+    """Whether the task run already says that this nested run is about to start."""
     state = task_run.state
     return state is not None and state.type is StateType.PENDING and state.details.child_flow_run_id == child_id
 
 
 def _other_own_id(run: Run) -> UUID | None:
-    """Return the other id in the details of a run's states: its flow run, or the task run that a nested one is."""
+    """Return the second id in the details of a run's states: its flow run, or the task run of a nested run."""
     return run.flow_run_id if run.kind == "task-run" else run.parent_task_run_id
 
 

@@ -1,4 +1,4 @@
-"""The rows of runs and of their states: the only place that inserts states, and that moves a run on to one."""
+"""The rows of runs and of their states. Only this module inserts states and updates runs to match them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STATE_COLUMNS = (
     *("id", "seq", "type", "name", "timestamp", "message", "data", "details"),
     *("trail", "verdict", "proposal_id", "client_timestamp", "epoch", "author"),
 )
-# Asked on the way: another query for each state, only to learn that nobody watches, would be felt.
+# Part of the insert, because a separate query for each state, usually without any watcher, would be noticeable.
 _RETURNING_WATCHED = (
     "RETURNING EXISTS (SELECT 1 FROM events_notificationpolicy WHERE is_active) "
     "OR EXISTS (SELECT 1 FROM events_automation WHERE enabled)"
@@ -47,13 +47,14 @@ def state_row(
     sent: datetime | None,
     author: str | None,
 ) -> Row:
-    """The row of a state that the run has just entered.
+    """Return the row of a state that the run has just entered.
 
-    `proposal_id` is given where the state has an id of its own; `sent` is the client's time for it.
+    `proposal_id` is given if the id of the state is not that of the proposal; `sent` is the client's time for the
+    state.
     """
     assert state.id is not None
     assert state.timestamp is not None
-    # Spelled out value by value: this is what batches are made of.
+    # Value by value, without loops: batches consist of such rows.
     return (
         spell.uuid(state.id),
         moving.seq,
@@ -62,7 +63,7 @@ def state_row(
         spell.moment(state.timestamp),
         state.message,
         stored_data(state.data),
-        # Most states say nothing beyond whose they are.
+        # Most states have no details besides the ids of their run.
         "{}" if state.details is moving.own_details else details_text(state.details),
         trail_text(decision.trail),
         verdict_name(decision),
@@ -75,7 +76,7 @@ def state_row(
 
 
 def unfolded_row(spell: Dialect, moving: MovingRun, seq: int, state: FoldedState) -> Row:
-    """The row of a state that was folded into the run's row until now."""
+    """Return the row of a state that was folded into the run's row until now."""
     client = state.client_timestamp
     return (
         spell.uuid(state.id),
@@ -97,7 +98,7 @@ def unfolded_row(spell: Dialect, moving: MovingRun, seq: int, state: FoldedState
 
 
 def insert_states(tables: Tables, rows: Sequence[Row]) -> bool:
-    """Whether somebody watches the flow runs that entered them, so that what follows must be written down."""
+    """Insert states. Return whether policies or automations watch flow runs, so that their events must be recorded."""
     columns = (*STATE_COLUMNS, tables.run_column)
     if tables is TASK_RUNS:
         insert_rows(tables.states, columns, rows)
@@ -106,7 +107,7 @@ def insert_states(tables: Tables, rows: Sequence[Row]) -> bool:
 
 
 def insert_runs(tables: Tables, new: Sequence[MovingRun], now: datetime, *, leave_out_known: bool) -> set[UUID]:
-    """Insert runs with the columns that follow from their states; the ids of those that were left out as known."""
+    """Insert runs with the columns that follow from their states. Return the ids of those left out as known."""
     if not new:
         return set()
     spell = dialect()
@@ -120,11 +121,12 @@ def insert_runs(tables: Tables, new: Sequence[MovingRun], now: datetime, *, leav
 
 
 def update_runs(tables: Tables, moved: Sequence[MovingRun], now: datetime) -> None:
-    """Move the runs on. The condition on `seq` is the belt to the lock's braces."""
+    """Update the runs. The condition on `seq` is a second protection, in addition to the lock."""
     if not moved:
         return
     spell, rows = dialect(), []
-    # One statement for all: what changed in any of them, so that no index is written for nothing.
+    # One statement for all runs: it sets the columns that changed in any of them, so that no index is updated
+    # needlessly.
     names = tuple(sorted(set().union(*(moving.changes() for moving in moved))))
     for moving in moved:
         columns = moving.columns(now)

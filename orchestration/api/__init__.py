@@ -1,4 +1,4 @@
-"""The API's own machinery, and the operations of the rules engine. DRF is made light before anybody imports it."""
+"""The API's own machinery, and the operations of the rules engine. Importing it first keeps the import of DRF light."""
 
 from __future__ import annotations
 

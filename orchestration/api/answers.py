@@ -1,4 +1,4 @@
-"""Answers made from rows: the contract says which fields there are, and rows have most of them under the same names."""
+"""Answers made from rows. The contract says which fields there are; rows have most of them under the same names."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from orionflow.contract.wire import Answer, own_fields
 
 
 def as_answer(kind: type[Answer], row: Any, **derived: Any) -> dict[str, Any]:
-    """Answer with every field of `kind`: from `derived`, or from the row's attribute of that name.
+    """Return an answer with every field of `kind`: from `derived`, or from the row's attribute of that name.
 
-    Nothing is validated, as the row was just read. Fields that only Orion knows stay away where they are at their
-    default or null.
+    Nothing is validated, because the row comes from the database. Fields that Prefect does not have are left out where
+    they are null or have their default.
     """
     shape = _shape(kind, frozenset(derived))
     answer: dict[str, Any] = dict.fromkeys(shape.names)
@@ -43,7 +43,7 @@ def changes_in(sent: BaseModel, rows: type[Model]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """How a row becomes an answer: names are those of the wire, in its order."""
+    """How a row becomes an answer. Names are those of the wire, in its order."""
 
     names: tuple[str, ...]
     of_row: tuple[str, ...]
@@ -70,5 +70,5 @@ def _shape(kind: type[Answer], derived: frozenset[str]) -> _Shape:
 def _reader(names: list[str], getter: Any) -> Callable[[Any], tuple[Any, ...]]:
     if not names:
         return lambda row: ()
-    # With one name an attrgetter gives the value itself.
+    # With a single name, an attrgetter returns the value itself instead of a tuple.
     return (lambda row: (getter(row),)) if len(names) == 1 else getter

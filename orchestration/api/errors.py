@@ -1,4 +1,4 @@
-"""The one handler of errors: what was raised becomes a status and a body, in the same words on both databases."""
+"""The one exception handler of the API: it turns each error into a status and a body, alike on both databases."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from orionflow.contract.wire import NAME_PATTERN
 
 logger = logging.getLogger("orion.api")
 
-# Longer bodies are not sent back with the complaint about them.
+# Bytes. An error about a longer body does not repeat the body.
 LONGEST_ECHO = 64 * 1024
 
 STATUS_OF = {NotFound: 404, Conflict: 409, RunLost: 409, Protected: 403}
-# What Prefect's clients show to people.
+# Messages that Prefect's clients show to their users.
 INTEGRITY = "Data integrity conflict. This usually means a unique or foreign key constraint was violated."
 INVALID = "Invalid request received."
 AWAY = "Service Unavailable: the database does not answer."
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class InvalidRequest(Exception):
-    """A part of the request does not fit its model; each complaint names its place."""
+    """A part of the request does not fit its model; each complaint names the place in the request."""
 
     def __init__(self, complaints: list[dict[str, Any]], body: bytes = b"") -> None:
         self.complaints = complaints
@@ -63,12 +63,12 @@ def complaints_of(error: ValidationError, *place: str) -> list[dict[str, Any]]:
 
 
 def _in_words(error: ErrorDetails) -> str:
-    """Say what is wrong with a value; of a text that a pattern does not fit, what it may be made of."""
+    """Return what is wrong with a value. If it does not match a known pattern, say which characters are allowed."""
     return _MADE_OF.get(error.get("ctx", {}).get("pattern", ""), error["msg"])
 
 
 class Refused(Exception):
-    """An explicit check failed; `detail` says what is wrong and what would be right."""
+    """An explicit check failed. `detail` says what is wrong and what to send instead."""
 
     def __init__(self, detail: str, status: int = 422) -> None:
         self.detail = detail
@@ -77,21 +77,21 @@ class Refused(Exception):
 
 
 class Missing(Refused):
-    """The row that the path names is not there."""
+    """The row that the path names does not exist."""
 
     def __init__(self, thing: str) -> None:
         super().__init__(f"{thing} not found", 404)
 
 
 def existing(row: T | None, thing: str) -> T:
-    """The row; raises Missing where there is none."""
+    """Return the row. Raises Missing if it is None."""
     if row is None:
         raise Missing(thing)
     return row
 
 
 def answer_error(error: Exception, context: dict[str, Any]) -> Response:
-    """DRF's exception handler."""
+    """Turn an error into a response, as DRF's exception handler."""
     set_rollback()
     match error:
         case InvalidRequest():
@@ -130,7 +130,7 @@ def _sentence(one: dict[str, Any]) -> str:
 
 
 def _refused(content: dict[str, Any], status: int, reason: str, kind: str) -> Response:
-    """Answer a 422 in one shape, whoever found the flaw: the models of requests, or the domain."""
+    """Answer a 422 in the same shape, whether a request model or the domain refused the request."""
     if status == 422:
         complaints = [complaint(["body"], reason, kind)]
         content |= {"exception_message": INVALID, "exception_detail": complaints, "request_body": None}
@@ -152,7 +152,7 @@ def _domain_error(error: DomainError, view: Any) -> Response:
     if isinstance(error, NotFound) and getattr(view, "missing", 404) == 409:
         return Response({"detail": f"{INTEGRITY} {error}", "code": error.code}, status=409)
     status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 422)
-    # The rules' own endpoints have always used another key than the rest.
+    # The endpoints of the rules have always used another key than the rest of the API.
     key = "exception_message" if getattr(view, "orchestrates", False) and status == 404 else "detail"
     return _refused({key: str(error), "code": error.code}, status, str(error), error.code)
 

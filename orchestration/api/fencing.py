@@ -1,7 +1,7 @@
-"""Writes of an attempt: what a process writes that was started for a flow run is stored only while that attempt lasts.
+"""Fencing: what the process of a flow run writes is stored only while its attempt is the current one.
 
-Such a process names its attempt in two headers, `Orion-Run-Id` and `Orion-Run-Epoch`, whatever it writes. The write
-happens in a transaction that holds the flow run, so no new attempt can begin in the middle of it.
+Such a process names its attempt in the headers `Orion-Run-Id` and `Orion-Run-Epoch` of every write. The write runs in
+a transaction that locks the flow run, so that no new attempt can begin in the middle of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RUN_HEADER, EPOCH_HEADER = "Orion-Run-Id", "Orion-Run-Epoch"
 
 
 def read_header(request: Request, name: str, kind: Any) -> Any:
-    """The value of a header, or None. Raises InvalidRequest."""
+    """Return the value of a header, or None. Raises InvalidRequest."""
     value = request.headers.get(name)
     if value is None:
         return None
@@ -41,14 +41,14 @@ def names_an_attempt(request: Request) -> bool:
 
 
 def attempt_named(request: Request) -> tuple[UUID, int] | None:
-    """The flow run and the epoch of the process that writes. Raises InvalidRequest."""
+    """Return the flow run and the epoch of the process that writes, or None. Raises InvalidRequest."""
     if not names_an_attempt(request):
         return None
     return read_header(request, RUN_HEADER, UUID), read_header(request, EPOCH_HEADER, Natural)
 
 
 def write_as_attempt(request: Request, path: Mapping[str, str], write: Callable[[], R]) -> R:
-    """Call `write` for the attempt that the headers name. Raises RunLost when it was replaced."""
+    """Call `write` for the attempt that the headers name. Raises RunLost if the attempt was replaced."""
     writer = attempt_named(request)
     assert writer is not None
     return fenced(*writer, str(writer[0]) in path.values(), write)
@@ -56,14 +56,14 @@ def write_as_attempt(request: Request, path: Mapping[str, str], write: Callable[
 
 @repeated_on_conflict
 def fenced(run_id: UUID, epoch: int, writes_the_run: bool, write: Callable[[], R]) -> R:
-    """Call `write` if this still is the attempt of the run. Raises RunLost and FlowRunNotFound."""
+    """Call `write` if this is still the current attempt of the run. Raises RunLost and FlowRunNotFound."""
     with write_transaction():
         _hold(run_id, epoch, writes_the_run)
         return write()
 
 
 def _hold(run_id: UUID, epoch: int, writes_the_run: bool) -> None:
-    # Two writes that share the run's lock and then both want to change the run would wait for each other for ever.
+    # Two writes that share the run's lock, and then both want to change the run, would deadlock.
     strength = "NO KEY UPDATE" if writes_the_run else "SHARE"
     rows = fetch(
         "SELECT epoch FROM runs_flowrun WHERE id IN ",

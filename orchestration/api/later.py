@@ -1,4 +1,4 @@
-"""Answers that somebody else works out, for many requests at once: whoever serves them waits, and keeps no thread."""
+"""Answers that are computed for many requests at once. A request that waits for one does not occupy a thread."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from django.http import StreamingHttpResponse
 
 from orchestration.api.rendering import encoded
 
-# Keys of a request's environment: its server waits for answers that come later; the error that such an answer came to.
+# Keys of a request's environment. WAITS: its server can wait for later answers. CAME_TO: the error of such an answer.
 WAITS, CAME_TO = "orion.waits", "orion.came_to"
 
 
 class LaterAnswer(StreamingHttpResponse):
-    """An answer whose content is there when `content_to_come` is done.
+    """An answer whose content exists when `content_to_come` is done.
 
-    An error has another head: where it comes to one, the request is made once more, with the error in its environment.
+    An error needs another status and other headers: if the content fails, the request is made again, with the error in
+    its environment.
     """
 
     def __init__(self, content_to_come: Future[Any]) -> None:
@@ -26,7 +27,7 @@ class LaterAnswer(StreamingHttpResponse):
 
 
 class _Content:
-    """No generator: closing the response, which gives the connection of its thread back, must not end it."""
+    """Iterates over content. Not a generator: closing the response releases its connection but must not end it."""
 
     def __init__(self, content: Future[Any]) -> None:
         self._content = content

@@ -1,8 +1,8 @@
 """Operations: one class for each, a pydantic model in and a described value out, bound to paths by `Endpoint`.
 
-An operation is a view of Django REST framework, whose settings say who asks, whether they may, how often, and what
-becomes of errors. Its `perform` says by its signature what it takes: `body` and `query` are models, everything else
-stands in the path. The same signature makes the OpenAPI document.
+An operation is a view of Django REST framework, whose settings define authentication, permissions, throttling and the
+handling of errors. The signature of its `perform` declares the arguments: `body` and `query` are models, and all other
+parameters come from the path. The OpenAPI document is made from the same signature.
 """
 
 from __future__ import annotations
@@ -41,50 +41,50 @@ if TYPE_CHECKING:
     from rest_framework.pagination import BasePagination
 
 Row = TypeVar("Row", bound=Model)
-# Somebody asked for something and did not get it; what could not be read asked for nothing.
+# Refusals that the audit log records. A request that could not be parsed asked for nothing, so it is not recorded.
 _REFUSALS = (DomainError, Refused, PermissionDenied, Forbidden)
 _ABOUT_RUNS = frozenset({Action.REPORT_RUNS, Action.CREATE_RUNS})
 OLDEST_API = (0, 8, 0)
 
 
 class Operation(APIView):
-    """One operation of the API. Subclasses declare, and define `perform`."""
+    """One operation of the API. Subclasses set the class attributes and define `perform`."""
 
     method: ClassVar[str]
     action_required: ClassVar[Action | None] = None
     allowed_too: ClassVar[Action | None] = None
-    """Another action that lets somebody in, where `perform` looks at how much of it that one allows."""
+    """Another action that admits a user. `perform` then checks how much that action allows."""
     by_sight: ClassVar[bool] = False
-    """Whether `perform` itself refuses to whoever has rights on named objects what is not seen."""
+    """Whether `perform` itself refuses objects that a user with rights on named objects does not see."""
     reports: ClassVar[bool] = False
-    """Whether it reports about runs that its body names: whoever has rights on some runs may, about those."""
+    """Whether it reports about runs that its body names. A user with rights on some runs may report about those."""
     answers: ClassVar[Mapping[int, Any]]
-    """The type of the answer's content by status, the usual one first; None for no content."""
+    """The type of the answer's content by status, the usual status first; None for no content."""
     media_type: ClassVar[str] = "application/json"
-    """Of the usual answer; errors are JSON always."""
+    """The media type of the usual answer. Errors are always JSON."""
     body_optional: ClassVar[bool] = False
     missing: ClassVar[int] = 404
-    """The status when something that the request names is not there: in a path 404, in a body a conflict."""
+    """The status if something that the request names does not exist: 404 if in the path, 409 if in the body."""
     odd_id: ClassVar[int] = 422
-    """The status when the path does not fit: 404 where Prefect's clients look for things under ids that are none."""
+    """The status if the path does not fit: 404 where Prefect's clients look up things by ids that are not valid."""
     orchestrates: ClassVar[bool] = False
-    """Whether a missing run is told in the words of the rules instead of a plain detail."""
+    """Whether a missing run is reported in the body format of the rules instead of a plain `detail`."""
     fences_itself: ClassVar[bool] = False
-    """Whether `perform` looks itself at the attempt that the headers of a write may name."""
+    """Whether `perform` itself checks the attempt that the headers of a write may name."""
 
     may_lag: ClassVar[bool] = False
-    """Whether the answer may be that of a replica, some seconds old (`orion_site.database.replica`)."""
+    """Whether the answer may come from a replica, some seconds behind (`orion_site.database.replica`)."""
     masks_secrets: ClassVar[bool] = False
-    """Whether the body is what a program says of itself, to be shown: secrets that are known do not get into it."""
+    """Whether the body is text of a program that users see: known secrets are masked in it before it is stored."""
 
     # The other operations on the same path, for the Allow header and the browsable page.
     siblings: tuple[type[Operation], ...] = ()
     perform: ClassVar[Callable[..., Any]]
     arguments: ClassVar[Arguments]
     pagination_class: ClassVar[type[BasePagination] | None] = None
-    """Which rows of a list are given; None for the default of the settings."""
+    """The pagination of a list; None for the default of the settings."""
     body: Any = None
-    """The content of the request while it is performed."""
+    """The content of the request while the operation is performed."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -114,14 +114,15 @@ class Operation(APIView):
                 else:
                     answer = self.perform(**arguments)
         finally:
-            # View and request hold each other until the next full collection; thousands of steps shall not wait for it.
+            # View and request refer to each other, so only a full collection frees them; do not keep thousands of steps
+            # until then.
             self.body = None
             arguments.clear()
         return self._response_to(answer)
 
     def _lagging(self, request: Request, arguments: Mapping[str, Any]) -> HttpResponseBase:
-        """Perform it on the replica, if that is fit for it."""
-        # Only a server with a replica needs it.
+        """Perform the operation on the replica, if the replica can answer this request."""
+        # Imported here because only a server with a replica needs it.
         from orion_site.database.replica import answered, where_to_read
 
         answer, read = answered(where_to_read(request), lambda: self.perform(**arguments))
@@ -134,15 +135,15 @@ class Operation(APIView):
         return answer if isinstance(answer, HttpResponseBase) else Response(answer, status=next(iter(self.answers)))
 
     def reported_runs(self, body: Any) -> Iterable[tuple[str, UUID | None]]:
-        """The tables and ids of the runs that a report is about."""
+        """Return the tables and ids of the runs that a report is about."""
         return ()
 
     def named_rows(self, body: Any) -> Iterable[tuple[str, UUID | None]]:
-        """The rows that it names besides, and that need not be there: ids that its sender chose, or reports later."""
+        """Return other rows that the body names and that may not exist yet: ids that the sender chose."""
         return ()
 
     def is_recorded(self) -> bool:
-        """Whether the audit log has an entry of it: not of reading, nor of what runs and agents report."""
+        """Whether the audit log records it. Reads are not recorded, nor are reports of runs and agents."""
         action = self.action_required
         return action is not None and not action.is_reading and not action.is_reporting
 
@@ -152,7 +153,7 @@ class Operation(APIView):
     def _recorded(self, request: Request, path: Mapping[str, str]) -> AbstractContextManager[object]:
         if not self.is_recorded():
             return nullcontext()
-        # Imported by whoever changes something: a flow that runs and reports never does.
+        # Imported here because only changes need it: a flow that runs and reports never does.
         from orion_site.audit.entrances import recorded_operation
 
         assert self.action_required is not None
@@ -160,7 +161,7 @@ class Operation(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         answer: Response = super().handle_exception(exc)
-        # Clients change what they find, and create what they do not.
+        # A 404 is not a refusal: clients look for things and create those that do not exist.
         is_refusal = isinstance(exc, _REFUSALS) and answer.status_code < 500 and answer.status_code != 404
         if is_refusal and self.is_recorded():
             from orion_site.audit.entrances import record_refusal
@@ -170,8 +171,8 @@ class Operation(APIView):
         return answer
 
     def paginate_queryset(self, rows: QuerySet[Row, Row]) -> list[Row]:
-        """The rows of a list that the request asks for."""
-        # The default is looked up when a list is asked for: reports never load it.
+        """Return the rows of a list that the request asks for."""
+        # Look up the default only when a list is requested, so that reports never load it.
         pagination = self.pagination_class or api_settings.DEFAULT_PAGINATION_CLASS
         found: list[Row] = pagination().paginate_queryset(rows, self.request, view=self)
         return found
@@ -181,7 +182,7 @@ class Operation(APIView):
         return action is not None and not action.is_reading and not self.fences_itself
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        # What a client did wrong is told to the client; what we did wrong was logged where it occurred.
+        # Do not log: the client learns about its own errors from the answer, and ours were logged where they occurred.
         response._has_been_logged = True
         return super().finalize_response(request, response, *args, **kwargs)
 
@@ -193,13 +194,13 @@ class Operation(APIView):
 
 
 def title_of(operation: type[Operation]) -> str:
-    """The class's name as words: ReadFlowRun becomes "Read flow run"."""
+    """Return the class's name as words: ReadFlowRun becomes "Read flow run"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", operation.__name__).capitalize()
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An operation that is imported when it is first asked for."""
+    """An operation that is imported when it is first requested."""
 
     module: str
     name: str
@@ -222,7 +223,7 @@ class Later:
 class Endpoint:
     """The view of one path: each of its methods is an operation."""
 
-    # Programs have no cookies that could be abused; the guard looks at Origin instead.
+    # API clients send no cookies that another site could abuse; the guard checks the Origin header instead.
     csrf_exempt = True
 
     def __init__(self, *declared: type[Operation] | Named) -> None:
@@ -238,14 +239,14 @@ class Endpoint:
         return {**views, "HEAD": views["GET"]} if "GET" in views else views
 
     def __call__(self, request: HttpRequest, **path: str) -> HttpResponseBase:
-        # Any operation will do to say which methods there are.
+        # For an unknown method use any operation: DRF then answers with the allowed methods.
         view = self._views.get(request.method or "") or next(iter(self._views.values()))
         return view(request, **path)
 
 
 @lru_cache(maxsize=32)
 def refuse_old_client(version: str) -> None:
-    """Clients say which API they were written for; those before 0.8 expect another one."""
+    """Refuse clients that were written for an API before 0.8, which is incompatible."""
     if not re.fullmatch(r"\d{1,9}\.\d{1,9}\.\d{1,9}", version):
         raise Refused(f"Invalid X-PREFECT-API-VERSION header format: {version[:100]!r}. Use three numbers: 0.8.4.", 400)
     if tuple(int(part) for part in version.split(".")) < OLDEST_API:
@@ -279,7 +280,7 @@ class Arguments:
 
 
 def arguments_of(operation: type[Operation]) -> Arguments:
-    """Read once, when the operation is first asked for: models are built then, not at import."""
+    """Return the arguments, read when the operation is first requested, so that models are not built at import."""
     if "arguments" not in operation.__dict__:
         operation.arguments = _signature(operation)
     return operation.arguments
@@ -316,7 +317,7 @@ def _read_query(query: type[BaseModel], request: Request) -> Any:
 
 
 def _read_body(adapter: TypeAdapter[Any], body: Any, optional: bool) -> Any:
-    # Without a body DRF gives an empty dictionary, or form fields.
+    # For an empty body, DRF gives an empty dictionary or form fields instead of bytes.
     raw = body if isinstance(body, bytes) else b""
     if not raw.strip():
         raw = b"{}" if optional else b"null"

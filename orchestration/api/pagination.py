@@ -1,4 +1,4 @@
-"""Pages of lists: how many rows, and from which on."""
+"""Pagination of lists: how many rows, and from which offset on."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rest_framework.request import Request
 from orchestration.api.errors import Refused
 from orionflow.contract.wire import Wire
 
-# Farther than this nobody turns pages; the databases count in 64 bits.
+# The highest offset: the databases count rows in 64 bits, and no client needs a higher one.
 FARTHEST = 2**62
 Row = TypeVar("Row", bound=Model)
 
 
 class Page(Wire):
-    """The part of a filter request that says which rows of the result are wanted."""
+    """The part of a filter request that says which rows of the result are requested."""
 
     limit: int | None = None
     offset: Annotated[int, Field(ge=0, le=FARTHEST)] = 0
@@ -27,7 +27,7 @@ class Page(Wire):
     @model_validator(mode="before")
     @classmethod
     def _null_is_not_given(cls, asked: Any) -> Any:
-        # Clients write out what they leave open: `"sort": null` asks for the usual order.
+        # Clients write out fields that they do not set: `"sort": null` means the default order.
         return {name: value for name, value in asked.items() if value is not None} if isinstance(asked, dict) else asked
 
 

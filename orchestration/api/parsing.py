@@ -1,7 +1,7 @@
-"""Bodies of requests: JSON only, of bounded size, and nothing in them that one of the databases would refuse.
+"""Parsers for request bodies: JSON only, of limited size, without values that one of the databases would refuse.
 
-The parser hands on bytes. pydantic parses and validates them in one go, in Rust; doing it twice would cost more than
-the rules do.
+A parser returns bytes, because pydantic parses and validates them in one step, in Rust. Parsing them twice would cost
+more than the rules do.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from rest_framework.parsers import BaseParser
 
 from orionflow.contract.wire import bounds
 
-# The contract checks how large fields are; how large they may be is this server's setting.
+# The contract checks the size of fields; the limits are settings of this server.
 bounds.of_fields = lambda: int(settings.ORION_API_MAX_FIELD_BYTES)
 bounds.of_artifacts = lambda: int(settings.ORION_API_MAX_ARTIFACT_BYTES)
 
-# An escaped NUL, but not the text of one: the backslash itself must not be escaped.
+# An escaped NUL. A backslash before it must not itself be escaped: `\\u0000` with two of them is the plain text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-# Every escape, so that none is taken for the second half of another: a pair of surrogates is one character.
+# Matches every escape, so that none is mistaken for the second half of another. A surrogate pair is one character.
 _ESCAPED = re.compile(
     rb"(?P<fine>\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -51,7 +51,7 @@ class UnreadableBody(Exception):
 
 
 class StrictJSONParser(BaseParser):
-    """Gives the checked bytes of a JSON body."""
+    """Returns the checked bytes of a JSON body."""
 
     media_type = "application/json"
 
@@ -63,9 +63,9 @@ class StrictJSONParser(BaseParser):
 
 
 class CleaningJSONParser(StrictJSONParser):
-    """A parser for texts that programs only show: characters that cannot be stored are replaced.
+    """A parser for text that is only shown to users: characters that cannot be stored are replaced.
 
-    One NUL in one of a thousand log lines shall not keep the others from being stored.
+    One NUL in one of a thousand log lines must not prevent the others from being stored.
     """
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> bytes:
@@ -84,9 +84,12 @@ def read_within_limit(stream: IO[bytes]) -> bytes:
 
 
 def refuse_too_many_values(body: bytes) -> None:
-    """Before it is parsed: of `[],[],…` each three bytes become an object, and all other threads wait meanwhile."""
+    """Refuse a body with too many values before it is parsed.
+
+    In `[],[],…` every three bytes become an object, and all other threads wait while they are made.
+    """
     most = settings.ORION_API_MAX_JSON_NODES
-    # Commas within texts count at first; only where these could make the difference are texts left out.
+    # The first count includes commas inside text. Only if that exceeds the limit, count again without text.
     if _marks(body) > most and _marks(_TEXT.sub(b"", body)) > most:
         raise TooManyValues(TooManyValues.default_detail.format(most=most))
 
@@ -96,7 +99,7 @@ def _marks(body: bytes) -> int:
 
 
 def without_unstorable(body: bytes) -> bytes:
-    """The JSON with a replacement character for each escaped NUL, each lone surrogate and each byte that is no text."""
+    """Return the JSON with replacement characters for escaped NULs, lone surrogates and bytes that are not UTF-8."""
     if b"\\u" in body:
         body = _ESCAPED.sub(_storable_escape, body)
     try:
@@ -111,7 +114,7 @@ def _storable_escape(found: re.Match[bytes]) -> bytes:
 
 
 class TextParser(StrictJSONParser):
-    """Gives a plain text as the JSON that it would be."""
+    """Returns a plain text as a JSON string."""
 
     media_type = "text/plain"
 
@@ -126,9 +129,9 @@ class TextParser(StrictJSONParser):
 
 
 def refuse_unstorable(body: bytes) -> None:
-    """Refuse the values that pydantic's parser lets pass. It refuses lone surrogates and broken UTF-8 itself.
+    """Refuse values that pydantic's parser accepts. It refuses lone surrogates and broken UTF-8 itself.
 
-    Searching bytes is nearly free; the careful look is taken only where something was found.
+    Searching bytes is nearly free; the exact check runs only if the search finds something.
     """
     if b"\\u0000" in body and _NUL.search(body):
         raise UnreadableBody(body, "nul_character", "Text must not contain the character NUL (\\u0000)")

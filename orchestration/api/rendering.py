@@ -1,4 +1,4 @@
-"""Answers: JSON for programs, DRF's browsable pages for people who open the API in a browser."""
+"""Renderers of answers: JSON for programs, and DRF's browsable pages for users who open the API in a browser."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 from rest_framework.request import Request
 
-# Free JSON, which may be large: it was read from the database, and holds no moments to spell.
+# Fields of free JSON, which may be large. They come from JSON columns and contain no datetimes to convert.
 _FREE = frozenset({"parameters", "context", "data", "job_variables", "payload", "fields", "base_job_template"})
 
 
 def encoded(answer: Any, *, indent: int | None = None) -> bytes:
-    """The answer as JSON: moments as ISO 8601 with their offset, periods as seconds. The answer itself is changed."""
+    """Return the answer as JSON: datetimes as ISO 8601 with offset, timedeltas as seconds. Changes the answer."""
     if isinstance(answer, dict | list | tuple | datetime):
         answer = _spelled(answer)
     return to_json(answer, timedelta_mode="float", inf_nan_mode="null", indent=indent)
 
 
 def _spelled(value: Any) -> Any:
-    """`value` with text in place of moments. pydantic would write `Z`, which Python before 3.11 cannot read back."""
+    """Return `value` with text in place of datetimes. pydantic writes `Z`, which Python before 3.11 cannot parse."""
     kind = type(value)
     if kind is datetime:
         return value.isoformat()
@@ -38,7 +38,7 @@ def _spelled(value: Any) -> Any:
 
 
 def _spell(parts: Any, items: Iterable[tuple[Any, Any]]) -> None:
-    # Every value of every answer passes here: one comparison for most of them, and no copies.
+    # Every value of every answer passes through here, so most need one comparison only, and nothing is copied.
     for key, value in items:
         kind = type(value)
         if kind is str or value is None:
@@ -53,7 +53,7 @@ _CONTAINERS = frozenset({dict, list, tuple})
 
 
 class JSONRenderer(BaseRenderer):
-    """JSON as programs read it."""
+    """JSON for programs."""
 
     media_type = "application/json"
     format = "json"
@@ -66,7 +66,7 @@ class JSONRenderer(BaseRenderer):
 
 
 class BrowsableRenderer(BrowsableAPIRenderer):
-    """DRF's page around the same JSON, with a form for the body. Its styles and scripts are served by ourselves."""
+    """DRF's page around the same JSON, with a form for the body. This server serves its styles and scripts."""
 
     def get_default_renderer(self, view: Any) -> BaseRenderer:
         return JSONRenderer()
@@ -79,8 +79,7 @@ class BrowsableRenderer(BrowsableAPIRenderer):
 
 
 class BrowserNegotiation(DefaultContentNegotiation):
-    """JSON, unless a browser asks for a page; nobody is refused for an unusual Accept header, or for saying nothing of
-    the body's type."""
+    """Chooses JSON, unless a browser asks for a page. Accepts unusual Accept headers and missing Content-Types."""
 
     def select_parser(self, request: Request, parsers: list[Any]) -> Any:
         kind = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()

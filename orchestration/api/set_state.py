@@ -1,4 +1,4 @@
-"""Proposing one state for one run, and resuming a paused one."""
+"""Operations that propose a state for one run, and the rules about who may propose which."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orionflow.contract.runs import OrchestrationResult, StateCreate
 from orionflow.contract.wire import Moment, Natural, Wire
 from runs.models import FlowRunState
 
-# What people ask of runs: to start or to be tried again, to pause, to end.
+# States that users propose: to start or retry a run, to pause it, to cancel it.
 OF_PEOPLE = frozenset({StateType.SCHEDULED, StateType.PAUSED, StateType.CANCELLING, StateType.CANCELLED})
 
 
@@ -31,7 +31,7 @@ class SetState(Wire):
 
 
 class StateProposal(Operation):
-    """Shared by the operations that propose a state of a flow run and of a task run."""
+    """The base of the operations that propose a state for a flow run or a task run."""
 
     method = "POST"
     action_required = Action.REPORT_RUNS
@@ -41,11 +41,11 @@ class StateProposal(Operation):
     orchestrates = True
 
     def is_recorded(self) -> bool:
-        """A state that is forced, but not by the run itself."""
+        """Whether the audit log records it: only forced states, and only if the run does not force its own state."""
         return bool(self.body and self.body.force) and not self._is_of_the_run()
 
     def _is_of_the_run(self) -> bool:
-        # Anybody may name an attempt: that proves nothing of whoever has a key or a session.
+        # Any client may name an attempt, so the headers prove nothing about a request with a key or a session.
         asks = self.request.user
         return asks.run_id is not None or (asks.user_id is None and names_an_attempt(self.request))
 
@@ -69,7 +69,11 @@ class StateProposal(Operation):
         }
 
     def _refuse_more_than_allowed(self, body: SetState) -> None:
-        """A person moves runs; what came of one is said by its process, and no rule is passed over by everybody."""
+        """Refuse states beyond the user's rights.
+
+        A user moves runs; the run's process reports results. Forcing a state, which skips rules, needs a right of its
+        own.
+        """
         if body.force and not may_here(self.request, Action.FORCE_STATES):
             raise PermissionDenied("Your role does not allow to force a state: propose it without `force`.")
         if body.force:
@@ -78,11 +82,11 @@ class StateProposal(Operation):
             allowed = ", ".join(sorted(OF_PEOPLE))
             raise PermissionDenied(f"Your role does not allow to report {body.state.type}; you may propose {allowed}.")
         if (body.force or body.state.type not in OF_PEOPLE) and may_here(self.request, Action.CHANGE_RUNS):
-            # Whoever may not move runs was asked this before.
+            # For users without the right to change runs, this was checked before.
             refuse_held_by_others(self.request, ())
 
     def _refuse_to_go_on(self, run_id: UUID, body: SetState, own_id: UUID | None) -> None:
-        """An attempt that is over has said how it ended: what it says again is answered, and nothing else moves it."""
+        """Refuse new states from an attempt that is over. It may repeat its reports, and report a final state."""
         asks = self.request.user
         if not asks.has_ended or asks.run_id != run_id or body.state.type in TERMINAL:
             return
@@ -90,9 +94,9 @@ class StateProposal(Operation):
             raise PermissionDenied(f"This attempt is over, and proposes no {body.state.type}: its lease has ended.")
 
     def _moment(self, said: datetime | None, now: datetime) -> datetime | None:
-        """When a state that is reported late was entered, by our clock; None where the sender does not say that it is.
+        """Return when a state that is reported late was entered, by our clock; None if it is not reported late.
 
-        Only what was kept while the API was away says when it is sent.
+        Only reports that were kept while the API could not be reached carry the time at which they are sent.
         """
         sent_at = read_header(self.request, SENT_AT_HEADER, Moment)
         if sent_at is None or said is None:
@@ -100,7 +104,7 @@ class StateProposal(Operation):
         return min(corrected(said, clock_offset(now, sent_at), now), now)
 
     def _epoch(self, run_id: UUID) -> int | None:
-        """The attempt of this very run that proposes; with another run's id the header speaks of that one."""
+        """Return the epoch of the attempt that proposes, unless the headers name another run's attempt."""
         writer = read_header(self.request, RUN_HEADER, UUID)
         epoch: int | None = read_header(self.request, EPOCH_HEADER, Natural)
         return epoch if writer in {None, run_id} else None

@@ -1,7 +1,7 @@
-"""Consumers of the API's websockets: who may open one, what is sent on it, and where the database is asked.
+"""Consumers of the API's websockets: who may open one, what is sent on it, and where database queries run.
 
-A socket keeps no database connection: what it needs runs on a few threads that all sockets share, and an event loop
-that waits for a slow query would be late for everybody.
+A socket keeps no database connection: its queries run on a few threads that all sockets share, because an event loop
+that waits for a slow query would delay every client.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ Model = TypeVar("Model", bound=Wire)
 
 logger = logging.getLogger("orion.sockets")
 
-# Why a websocket is closed: codes of RFC 6455, and two of applications'.
+# Close codes of websockets: those of RFC 6455, and two from the range for applications.
 NORMAL = 1000
 GOING_AWAY = 1001
 PROTOCOL_ERROR = 1002
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
-# Clients of Prefect's make know this one.
+# Prefect's clients know this code.
 UNEXPECTED_MESSAGE = 4001
-# Before a socket is accepted: the client sees a plain 403.
+# Sent before a socket is accepted; the client sees a plain 403.
 REFUSED = 4403
 
 SUBPROTOCOL = "prefect"
-# Whoever opens a socket asks for something within this time.
+# The client must send its request within this time.
 PATIENCE_SECONDS = 10.0
-# A key that was revoked closes its sockets so soon.
+# How often the rights are checked again: a revoked key closes its sockets within this time.
 RIGHTS_EVERY_SECONDS = 5.0
 
 _threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="orion-sockets")
 
 
 async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `work` on the threads of sockets."""
+    """Run `work` on the threads that sockets share."""
     call = partial(work, *args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_threads, with_usable_connection, call)
 
@@ -74,11 +74,11 @@ def _seen_by(actor: Actor, action: Action | None, work: Callable[[], T]) -> T:
 
 
 class SocketConsumer(AsyncJsonWebsocketConsumer):
-    """One open websocket. Subclasses declare the action it needs, and may work beside what they receive."""
+    """One open websocket. Subclasses declare the action that it needs, and may `work` while they receive messages."""
 
     action_required: ClassVar[Action | None] = None
-    # No layer has this name, so Channels gives the consumer none: a socket that only talks with its own client goes on
-    # while Redis is away. Consumers that join groups name "default".
+    # No layer has this name, so Channels gives the consumer none: a socket that only serves its own client continues
+    # while Redis cannot be reached. Consumers that join groups name "default".
     channel_layer_alias = "none"
     _work: asyncio.Task[None] | None = None
     _watch: asyncio.Task[None] | None = None
@@ -87,12 +87,12 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            # Not in `disconnect`: an error in a handler ends the consumer without it.
+            # Not in `disconnect`: an error in a handler ends the consumer without calling it.
             await self.stop_working()
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        # Channels would have a thread close old connections before each message. Sockets have none (`in_database`), and
-        # the way to that thread and back costs a flood of events four fifths of its rate (0033 in docs/decisions).
+        # Channels would close old connections in a thread before each message. Sockets have no connections
+        # (`in_database`), and switching to that thread reduces the rate of events to a fifth (decision 0033).
         await getattr(self, get_handler_name(message))(message)
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
@@ -107,18 +107,18 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
         return self.is_allowed(self.scope.get("user"))
 
     def is_allowed(self, actor: Actor | None) -> bool:
-        """Whether somebody may have the socket; who has rights on some objects may have one that only reads."""
+        """Whether the actor may have the socket. Rights on some objects are enough for a socket that only reads."""
         action = self.action_required
         in_part = action is not None and action.is_reading and may_in_part(actor, action)
         return in_part or may(actor, action)
 
     async def read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Read rows that whoever opened the socket sees."""
+        """Read rows with the sight of the user who opened the socket."""
         call = partial(work, *args, **kwargs)
         return await in_database(lambda: _seen_by(self.scope["user"], self.action_required, call))
 
     def watch_rights(self) -> None:
-        """Close the socket soon after its key is revoked, or its user may not have it any more."""
+        """Close the socket soon after its key is revoked or its user loses the right to it."""
         actor: Actor | None = self.scope.get("user")
         if actor is not None and (actor.user_id is not None or actor.run_id is not None):
             self._watch = asyncio.create_task(self._close_without(actor))
@@ -136,18 +136,19 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
             self.scope["user"] = current
 
     async def websocket_ping(self, message: dict[str, Any]) -> None:
-        """Our own server leaves pongs to the consumer: they may confirm what came before the ping."""
+        """Answer a ping. Our server leaves this to the consumer: a pong may confirm the messages before the ping."""
         await self.base_send({"type": "websocket.pong", "payload": message["payload"]})
 
     async def send_json(self, content: Any, close: bool = False) -> None:
         text = encoded(content)
-        # As in answers to requests (`orion_site.http.middleware`): it may have been stored before it was known.
+        # Mask as in HTTP responses (`orion_site.http.middleware`): the text may have been stored before the secret was
+        # known.
         if known and not may(self.scope.get("user"), Action.READ_SECRETS):
             text = known.masked_answer(text)
         await self.send(text_data=text.decode(), close=close)
 
     def work(self, going_on: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start what goes on until the socket closes; an error in it closes the socket."""
+        """Start a task that runs until the socket closes. An error in it closes the socket."""
         self._work = asyncio.create_task(self._guarded(going_on))
         return self._work
 
@@ -168,10 +169,11 @@ class SocketConsumer(AsyncJsonWebsocketConsumer):
 
 
 class IntroducedConsumer(SocketConsumer):
-    """A socket of the sub-protocol `prefect`: the client introduces itself, asks for something, and is sent it.
+    """A socket of the subprotocol `prefect`: the client introduces itself, sends a request, and receives the answers.
 
-    The introduction may bring a key, for which the socket then speaks. Whoever had no credentials in the handshake must
-    bring one.
+    The introduction may contain a key, which then authenticates the socket. A client without credentials in the
+    handshake
+    must send one.
     """
 
     _introduced = False
@@ -206,7 +208,7 @@ class IntroducedConsumer(SocketConsumer):
             await self.send_json({"type": "auth_success"})
 
     async def _refusal_of(self, token: Any) -> str | None:
-        """Why the client is not let in; otherwise the socket speaks for the key from now on."""
+        """Return why the client is refused, or None. A valid token authenticates the socket from now on."""
         if isinstance(token, str) and token:
             try:
                 self.scope["user"] = await in_database(actor_with_key, token, self.scope.get("address", ""))
@@ -222,11 +224,11 @@ class IntroducedConsumer(SocketConsumer):
         return None if self.is_allowed(self.scope["user"]) else DenyUndeclared.message
 
     async def receive_request(self, text: str) -> None:
-        """Read what the client asks for, and begin to `work` if it can be understood."""
+        """Read the client's request, and start to `work` if it is valid."""
         raise NotImplementedError
 
     async def receive_more(self, text: str) -> None:
-        """Read what the client sends after that."""
+        """Read further messages of the client."""
 
     def work(self, going_on: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self._forget_deadline()
@@ -247,7 +249,7 @@ class Introduction(Wire):
 
 
 def read_message(model: type[Model], text: str) -> Model | None:
-    """The message, with the validation that bodies of requests meet; None when it does not fit."""
+    """Return the message, validated like the body of a request; None if it does not fit."""
     try:
         return read_strictly(model, text)
     except ValueError:
@@ -255,7 +257,7 @@ def read_message(model: type[Model], text: str) -> Model | None:
 
 
 def read_strictly(model: type[Model], text: str) -> Model:
-    """Raises ValueError with a sentence that fits into the reason of a closed socket."""
+    """Return the message. Raises ValueError with a sentence that fits into the close reason of a websocket."""
     body = text.encode(errors="replace")
     try:
         refuse_unstorable(body)

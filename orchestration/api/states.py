@@ -1,4 +1,4 @@
-"""States on the wire: what a proposal may say, and how a stored state and a verdict are told."""
+"""States on the wire: how a proposed state is read, and how stored states and verdicts are written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestration.unit import Outcome
 from orionflow.contract.runs import StateCreate, StateOut
 from orionflow.contract.states import MOMENTS
 
-# Each list of runs and of states has them all.
+# Characters. Every list of runs or states contains the messages.
 LONGEST_MESSAGE = 128 * 1024
 
 
@@ -21,12 +21,12 @@ _NOTHING_SAID = NO_DETAILS.as_dict()
 
 
 def with_offset(moment: str | None) -> str | None:
-    """A moment out of stored JSON as answers spell it."""
+    """Return a moment from stored JSON in the format of answers."""
     return f"{moment[:-1]}+00:00" if moment and moment.endswith("Z") else moment
 
 
 def proposed_state(sent: StateCreate, *, keep_identity: bool) -> State:
-    """The state as the rules take it. Only writers of a batch, and those who say so, keep their own id and clock."""
+    """Return the state for the rules. Only batches, and clients that ask for it, keep their own id and timestamp."""
     return State(
         type=sent.type,
         name=sent.name or "",
@@ -45,7 +45,7 @@ def _bounded(message: str) -> str:
 
 
 def state_out(state: State) -> StateOut:
-    """A state from the rules' hands."""
+    """Return a state of the rules in the format of answers."""
     assert state.id is not None
     assert state.timestamp is not None
     return {
@@ -60,13 +60,13 @@ def state_out(state: State) -> StateOut:
 
 
 def written_state_out(state: State) -> StateOut:
-    """Return the state as it reads once it is stored: data that is not kept is left out."""
+    """Return the state as it reads after it is stored: data that is not persisted is left out."""
     shown = state_out(state)
     return {**shown, "data": None} if is_unpersisted(state.data) else shown
 
 
 def stored_state_out(row: Any, *, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateOut:
-    """A state from its row; whose it is follows from where the row hangs."""
+    """Return a state from its row. The ids of its run follow from the row's own keys."""
     details: dict[str, Any] = {**_NOTHING_SAID, **row.details, "flow_run_id": flow_run_id, "task_run_id": task_run_id}
     for name in row.details.keys() & MOMENTS:
         details[name] = with_offset(details[name])
@@ -82,7 +82,7 @@ def stored_state_out(row: Any, *, flow_run_id: UUID | None, task_run_id: UUID | 
 
 
 def result_of(outcome: Outcome) -> Response:
-    """201 when this proposal wrote a state, 200 when the run kept the one it had."""
+    """Return a response: 201 if this proposal wrote a state, 200 if the run kept the one that it had."""
     status, details = verdict_out(outcome.verdict)
     content: dict[str, Any] = {
         "status": status,

@@ -1,6 +1,6 @@
-"""The effect of a written state on its run: times, counts, and the memory of pauses. Holds for forced states too.
+"""The effect of a written state on its run: times, counts, pauses. Applies to forced states, too.
 
-The rules decide whether a state is written; this file only keeps the books of it.
+The rules decide whether a state is written; this module only records the consequences.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ END_LEASE: tuple[Effect, ...] = (EndLease(),)
 
 
 def settle(run: Run, initial: State | None, written: State) -> Run:
-    """The run after `written` has become its state. `written` must have its timestamp."""
+    """Return the run after `written` has become its state. `written` must have a timestamp."""
     assert written.timestamp is not None
     changes = _times(run, initial, written, written.timestamp)
     if written.type is StateType.RUNNING and not run.policy.resuming:
@@ -31,10 +31,11 @@ def settle(run: Run, initial: State | None, written: State) -> Run:
 
 
 def consequences(run: Run, initial: State | None, written: State) -> tuple[Effect, ...]:
-    """Return the effects of any written state, by whichever rule or force.
+    """Return the effects of any written state, no matter which rule or force led to it.
 
-    A task run gives back its slots, and its cached results expire when its outcome is open again. A flow run whose
-    attempt is over leaves its agent, and a nested one takes the task run of its parent along.
+    A task run releases its slots, and its cached results expire when it leaves a final state. A flow run whose attempt
+    is
+    over ends its lease, and a nested one updates the task run of its parent.
     """
     if run.kind == "task-run":
         release = RELEASE if run.tags and written.type not in EXECUTING else ()
@@ -47,7 +48,7 @@ def consequences(run: Run, initial: State | None, written: State) -> tuple[Effec
 
 
 def is_out_of_process(run: Run, state: State) -> bool:
-    """Whether no process executes a flow run in this state: it has ended, or waits for an agent to start it (again)."""
+    """Whether no process executes a flow run in this state: it has ended, or waits for an agent to start it."""
     match state.type:
         case StateType.SCHEDULED:
             return run.policy.retry_type != "in_process"
@@ -62,7 +63,7 @@ def _times(run: Run, initial: State | None, written: State, at: datetime) -> dic
         _leave(run, initial, written, at, changes)
     if written.type is StateType.RUNNING and run.start_time is None:
         changes["start_time"] = at
-    # A run that never started has no end: it failed its validation, or was cancelled while it waited.
+    # A run that never started has no end time: its validation failed, or it was cancelled while it waited.
     if written.is_terminal and run.start_time is not None and run.end_time is None:
         changes["end_time"] = at
     if written.type is StateType.SCHEDULED:
@@ -82,11 +83,12 @@ def _leave(run: Run, initial: State, written: State, at: datetime, changes: dict
 
 
 def _remember_resuming(run: Run, initial: State | None, written: State, changes: dict[str, Any]) -> None:
-    """Leaving a pause marks the run as resuming; entering RUNNING or an end with the mark takes it away.
+    """Mark the run as resuming when it leaves a pause; entering RUNNING or a final state removes the mark.
 
-    A run resumed in its process enters RUNNING directly from the pause: `run_count` counts it as a start; `resumes`
-    records that it began no new attempt. A suspended run comes by SCHEDULED, has the mark when it enters RUNNING, and
-    is not counted. A run that crashed while it was paused begins another attempt.
+    A run that resumes in its process enters RUNNING directly from the pause: `run_count` counts this as a start, and
+    `resumes` records that it began no new attempt. A suspended run passes through SCHEDULED and still has the mark when
+    it
+    enters RUNNING, so that start is not counted. A run that crashed while it was paused begins a new attempt.
     """
     policy = run.policy
     resuming = policy.resuming

@@ -1,7 +1,7 @@
-"""One transition through one policy: every rule is asked in order and the first that refuses settles it.
+"""One transition through one policy: the rules are asked in order, and the first one that refuses decides.
 
-Nothing here reads a clock or a database. What a rule must know it asks of `facts`, and so pays for it; what must be
-done it returns as effects, and they are dropped when a later rule refuses.
+Nothing here reads a clock or a database. A rule asks `facts` for what it must know, and only then is it read. A rule
+returns changes as effects, which are dropped if a later rule refuses.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Transition:
 
 
 class Facts(Protocol):
-    """Answers that every rule may ask for. Each costs at most one query, and only when it is asked.
+    """Facts that every rule may ask for. Each costs at most one query, and only if it is asked for.
 
-    A rule that must know more says so in a protocol beside it, and judges with facts of that kind;
+    A rule that must know more declares a protocol of its own next to it, and judges with facts of that kind;
     `policies.AllFacts` joins them.
     """
 
@@ -43,12 +43,12 @@ class Facts(Protocol):
     def now(self) -> datetime: ...
     @property
     def draw(self) -> float:
-        """A number in [0, 1), the same however often it is asked: the only chance that rules may use."""
+        """Return a random number in [0, 1), the same during a transition. Rules use no other source of randomness."""
 
     def parent_flow_run(self) -> ParentFlowRun | None: ...
     @property
     def slot_wait_seconds(self) -> int:
-        """How long a run is told to wait for a slot before it asks again."""
+        """How long a run waits for a slot before it proposes the state again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ParentFlowRun:
     run_count: int
 
 
-# Sets of state types that several rules leave or enter; None stands for a run that has no state yet.
+# Sets of state types that several rules use. None stands for a run that has no state yet.
 ANYWHERE: frozenset[StateType | None] = frozenset({*ANY, None})
 TO_RUNNING = frozenset({StateType.RUNNING})
 FROM_RUNNING: frozenset[StateType | None] = frozenset({StateType.RUNNING})
@@ -72,7 +72,7 @@ F_contra = TypeVar("F_contra", bound=Facts, contravariant=True)
 
 
 class Rule(Protocol[F_contra]):
-    """A rule is a class with a docstring for people, two sets of state types, and one judgement.
+    """A class with a docstring for users, two sets of state types, and one judgement.
 
     `leaving` may contain None: the run has no state yet.
     """
@@ -85,7 +85,7 @@ class Rule(Protocol[F_contra]):
 
 
 class Judgement(NamedTuple):
-    """One line of the trail: which rule was asked, what it said, and why."""
+    """One line of the trail: the rule, its verdict, and the reason."""
 
     rule: str
     verdict: str
@@ -110,14 +110,14 @@ VERDICT_NAMES = {kind: kind.__name__.lower() for kind in (Accept, Amend, Reject,
 def concerned(
     policy: tuple[Rule[Any], ...], leaving: StateType | None, entering: StateType
 ) -> tuple[tuple[Rule[Any], Judgement], ...]:
-    """The rules of a policy that a transition between these types concerns, each with its line of the trail if it has
-    nothing to say, which is what most rules say most of the time."""
+    """Return the rules of a policy that concern a transition between these types. Each comes with its line of the trail
+    for the usual case: that it accepts without a reason."""
     rules = [rule for rule in policy if leaving in rule.leaving and entering in rule.entering]
     return tuple((rule, Judgement(type(rule).__name__, VERDICT_NAMES[Accept], "")) for rule in rules)
 
 
 def decide(transition: Transition, policy: tuple[Rule[F], ...], facts: F) -> Decision:
-    """Judge `transition` by the rules of `policy` that it concerns, in their order."""
+    """Judge `transition` by those rules of `policy` that concern it, in order."""
     current = transition
     effects: tuple[Effect, ...] = ()
     trail: list[Judgement] = []

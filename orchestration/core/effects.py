@@ -1,4 +1,4 @@
-"""Effects of a decision beside the state itself: data, written by `orchestration.effects` with the state it follows."""
+"""Effects of a decision besides the state itself: values that `orchestration.effects` writes with the state."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class TakeSlots:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSlots:
-    """Give back every slot that the run holds."""
+    """Release every slot that the run holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndLease:
-    """Take the run out of the hands of the agent that executes it: its attempt is over."""
+    """End the lease of the agent that executes the run: its attempt is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class RememberResult:
 
 @dataclass(frozen=True, slots=True)
 class ExpireCaches:
-    """Forget what the run's earlier states put into the cache."""
+    """Delete the cache entries of the run's earlier states."""
 
 
 @dataclass(frozen=True, slots=True)

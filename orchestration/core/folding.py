@@ -1,11 +1,11 @@
-"""States that say nothing unusual, folded into one value of their run's row; the only place that folds and unfolds.
+"""States that say nothing unusual, folded into one value of their run's row. Only this module folds and unfolds.
 
     version | count | state | state | …
     state   = type and flags, trail [, epoch] [, the client's time] [, author], id, time
 
-A state is added by adding bytes. The last one is whole as well, though the row shows its id and time: a server of an
-earlier version, which works beside, moves a run on without knowing of this value. Times are told by their distance
-from the time in the id.
+A state is added by appending bytes. The last state is complete, although the row contains its id and time, too: a
+server of an earlier version that runs at the same time updates the row without knowing this value. Times are stored as
+their distance from the time in the id.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from orionflow.contract.states import USUAL_NAMES
 
 VERSION = 1
 MOST_STATES = 255
-# So near to the moment of a state its id must have been made: by that, folded states are found by their ids.
+# The id of a state must be made within this time of the state's own time: folded states are found by their ids' times.
 NEAR = timedelta(seconds=60)
 
 _TYPES = tuple(StateType)
@@ -34,7 +34,7 @@ _HAS_EPOCH, _HAS_CLIENT_TIME, _HAS_AUTHOR, _IS_UNTRACKABLE = 0x10, 0x20, 0x40, 0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _VERSION_OF_IDS = 7
-# What a task run that just works goes through.
+# The states of a task run that simply succeeds.
 _FOLDED = frozenset({StateType.PENDING, StateType.RUNNING, StateType.COMPLETED})
 
 
@@ -42,7 +42,9 @@ _FOLDED = frozenset({StateType.PENDING, StateType.RUNNING, StateType.COMPLETED})
 class FoldedState:
     """A state with the usual name of its type, accepted as it was proposed, without message and data.
 
-    Of its details it may have one: that of many results, as None, nobody can say of which task they are.
+    The only detail that it can have is `untrackable_result`: the result is a value, such as None, that occurs too often
+    to
+    show which task returned it.
     """
 
     id: UUID
@@ -56,7 +58,7 @@ class FoldedState:
 
     @property
     def details(self) -> dict[str, Any]:
-        """Its details as rows store them."""
+        """Return its details as rows store them."""
         return {"untrackable_result": True} if self.is_untrackable else {}
 
     def details_of(self, own_details: StateDetails) -> StateDetails:
@@ -72,7 +74,7 @@ def fold(states: Iterable[FoldedState]) -> bytes:
 
 
 def added(folded: bytes, state: FoldedState) -> bytes:
-    """Return what is folded with one more state behind it."""
+    """Return the folded states with one more state at the end."""
     count = number_of(folded) + 1
     if count > MOST_STATES:
         raise ValueError(f"no more than {MOST_STATES} states can be folded")
@@ -93,10 +95,11 @@ def added(folded: bytes, state: FoldedState) -> bytes:
 
 
 def is_usual(run: Run, state: State, trail: Trail, own_details: StateDetails) -> bool:
-    """Whether a state that a run was asked to enter, and has, says nothing beyond what can be folded.
+    """Whether a state that was proposed for a run, and that the run entered, says nothing beyond what can be folded.
 
-    `run` is as the state left it, and its details are those that say no more than whose it is. What has another time
-    than the run shows, or an id made at another time, would not be found by its id.
+    `run` is the run after the state; `own_details` are details that contain only the ids of the run. A state whose time
+    is
+    not among those of the run, or whose id was made at another time, could not be found by its id.
     """
     return (
         state.type in _FOLDED
@@ -111,7 +114,7 @@ def is_usual(run: Run, state: State, trail: Trail, own_details: StateDetails) ->
 
 
 def says_no_more(state: State, own_details: StateDetails) -> bool:
-    """Whether details say whose the state is, perhaps that the result of its end is untrackable, and nothing else."""
+    """Whether details say no more than the ids of the run and, for a final state, that the result is untrackable."""
     if state.is_terminal and state.details.untrackable_result:
         return state.details == own_details.revised(untrackable_result=True)
     return state.details == own_details
@@ -124,17 +127,17 @@ def is_found_by_its_id(id: UUID | None, timestamp: datetime | None) -> bool:
 
 
 def number_of(folded: bytes) -> int:
-    """Return how many states are folded there: the run's first ones."""
+    """Return the number of folded states; they are the first states of the run."""
     return folded[1] if folded else 0
 
 
 def may_hold(folded: bytes, id: UUID) -> bool:
-    """Whether one of the states may have this id: cheap, and never wrongly no."""
+    """Whether one of the states may have this id. Cheap; it may be wrong only if it says yes."""
     return id.bytes in folded
 
 
 def unfold(folded: bytes) -> list[FoldedState]:
-    """Return the folded states, the first one first. Raises Malformed."""
+    """Return the folded states in their order. Raises Malformed."""
     if not folded:
         return []
     if folded[0] != VERSION:
@@ -178,6 +181,6 @@ def _moment(since: datetime, microseconds: int) -> datetime:
 
 
 def _time_in(id: UUID) -> int:
-    """Return the microseconds since 1970 in an id of our making; of another id, a number as good as any."""
+    """Return the time in an id that Orion made, in microseconds since 1970. For other ids the number means nothing."""
     moment = id.int >> 64
     return (moment >> 16) * 1000 + ((moment & 0xFFF) * 1000 >> 12)

@@ -1,6 +1,7 @@
-"""Trails of decisions as bytes: rules, verdicts and common reasons as numbers, whole trails that are usual as one.
+"""Trails of decisions as bytes. Rules, verdicts and common reasons are numbers; a whole trail that is usual is one
+number.
 
-The numbers are stored: entries are added at the end of each table and never moved or taken away.
+The numbers are stored in the database: add entries at the end of each table, and never move or remove one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from orchestration.core.decide import Judgement
 Trail = tuple[Judgement, ...]
 T = TypeVar("T")
 
-# By number from 1; 0 is a rule that stands there by its name.
+# Numbered from 1; 0 means that the name of the rule follows as text.
 RULES = (
     "ReuseCachedResults",
     "KeepFinishedTaskRuns",
@@ -44,14 +45,14 @@ RULES = (
     "RunAgainFromTasks",
 )
 VERDICTS = ("accept", "amend", "reject", "wait", "abort")
-# What reasons say beside whole numbers, by number from 1; 0 is a reason that stands there as text.
+# Reasons with `{}` for whole numbers, numbered from 1; 0 means that the reason follows as text.
 REASONS = (
     "attempt {} of its flow run",
     "start number {}",
     "a slot of each tag is free",
 )
 MOST_LINES = 63
-# A count of lines from here on is the number of a usual trail.
+# A count of lines from here on is the number of a usual trail instead.
 _USUAL_FROM = MOST_LINES + 1
 _OWN_VERDICT = 7
 USUAL: tuple[Trail, ...] = (
@@ -71,12 +72,12 @@ _RULE_NUMBERS = {name: number for number, name in enumerate(RULES, 1)}
 _VERDICT_NUMBERS = {name: number for number, name in enumerate(VERDICTS)}
 _REASON_NUMBERS = {template: number for number, template in enumerate(REASONS, 1)}
 _USUAL_NUMBERS = {trail: number for number, trail in enumerate(USUAL, _USUAL_FROM)}
-# A number that is written as `str` would write it, so that it comes back as it was.
+# A number in the form that `str` gives it, so that unpacking restores the same text.
 _NUMBER = re.compile(r"(?<![0-9])(0|[1-9][0-9]{0,17})(?![0-9])", re.ASCII)
 
 
 class Malformed(ValueError):
-    """Bytes that nothing was packed into."""
+    """Bytes that are not the result of packing."""
 
 
 @lru_cache(maxsize=1024)
@@ -110,7 +111,7 @@ def _packed_reason(reason: str) -> bytes:
 
 
 class Reader:
-    """Reads packed values one after the other. Raises Malformed where there are none."""
+    """Reads packed values one after the other. Raises Malformed if they are not valid."""
 
     __slots__ = ("at", "packed")
 
@@ -177,7 +178,7 @@ def _entry(table: tuple[T, ...], place: int, what: str) -> T:
 
 
 def varint(value: int) -> bytes:
-    """Seven bits to a byte, the lowest first; all but the last byte have their highest bit set."""
+    """Return a number with seven bits per byte, lowest first. All bytes but the last have their highest bit set."""
     if value < 0x80:
         return bytes((value,))
     found = bytearray()

@@ -1,4 +1,4 @@
-"""Which rules judge which transition, and in what order: the first that refuses settles it."""
+"""Policies: which rules judge a transition, and in what order. The first rule that refuses decides."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from orchestration.core.runs import Run
 
 
 class AllFacts(CacheFacts, LimitFacts, OverlapFacts, QueueFacts, Protocol):
-    """All that rules may ask for; `orchestration.facts` answers from the database."""
+    """All facts that rules may ask for; `orchestration.facts` reads them from the database."""
 
 
 Policy = tuple[Rule[AllFacts], ...]
@@ -49,12 +49,12 @@ CORE_FLOW: Policy = (
     RetryCrashedRuns(),
 )
 
-# A finished run of which some tasks are to run again: the rules of any new start, and another one for its first step.
+# For a finished run some of whose tasks are to run again: the rules of any start, except the one about finished runs.
 AGAIN_FLOW: Policy = tuple(
     RunAgainFromTasks() if isinstance(rule, KeepFinishedFlowRuns) else rule for rule in CORE_FLOW
 )
 
-# An attempt that its agent ended for want of an answer from the API: asked instead of counting a crash.
+# For an attempt that its agent ended because the API did not answer. Asked first, so that it does not count as a crash.
 UNHEARD_FLOW: Policy = (HandOverUnheardRuns(), HandOverLostWaits())
 
 CORE_TASK: Policy = (
@@ -71,14 +71,14 @@ CORE_TASK: Policy = (
     RememberResultsByCacheKey(),
 )
 
-# Nobody's flow run keeps two processes from running the same one of these.
+# Without a flow run around it, nothing else prevents two processes from running the same task run.
 BACKGROUND_TASK: Policy = (ClaimRunsOnce(), *CORE_TASK)
 
-# A forced state passes all rules but those without which the record would be false.
+# A forced state skips all rules except these, without which the record would be wrong.
 MINIMAL_FLOW: Policy = (MarkLostResults(), CancelAtOnceWithoutInfrastructure())
 MINIMAL_TASK: Policy = (MarkLostResults(),)
 
-# Nobody asks for a run to be late; it is only said of one that waits.
+# Late is set only by the server, so the one rule that is needed is that the run still waits.
 LATE_FLOW: Policy = (MarkOnlyScheduledRunsLate(),)
 
 

@@ -1,4 +1,4 @@
-"""Results that are shown: Prefect's clients say beside a stored result how it shall look as an artifact."""
+"""Results as artifacts: Prefect's clients store in a result how to show it as an artifact."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST_TYPE = 255
 
 @dataclass(frozen=True, slots=True)
 class ShownResult:
-    """The part of a result that becomes an artifact of the run beside its state."""
+    """The part of a result that becomes an artifact of the run."""
 
     type: str
     description: str | None
@@ -21,7 +21,7 @@ class ShownResult:
 
 
 def taken_apart(data: Any) -> tuple[Any, ShownResult | None]:
-    """A state's data as it is kept, and the result to show; what is not kept is not shown either."""
+    """Return a state's data as it is stored, and the result to show. Data that is not stored is not shown either."""
     if not isinstance(data, dict) or is_unpersisted(data):
         return data, None
     kind, description = data.get("artifact_type"), data.get("artifact_description")

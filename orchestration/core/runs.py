@@ -1,4 +1,4 @@
-"""A run as the rules see it: the columns that decisions read and bookkeeping writes, without the database."""
+"""A run as the rules see it, without the database: the columns that decisions read and bookkeeping writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Run:
     deployment_id: UUID | None = None
     infrastructure_pid: str | None = None
     leased: bool = False
-    # A program said that it executes the run itself.
+    # Whether a program executes the run itself, without an agent.
     is_in_a_program: bool = False
     epoch: int = 0
     start_time: datetime | None = None
@@ -44,9 +44,9 @@ _writers = tuple(getattr(Run, name).__set__ for name in _COLUMNS)
 
 
 def revised(run: Run, **changes: Any) -> Run:
-    """The run with some columns changed.
+    """Return the run with some fields changed.
 
-    What dataclasses.replace does, at half its price: runs change with every transition, at thousands a second.
+    Does what `dataclasses.replace` does, in half the time: runs change with every transition, thousands a second.
     """
     copy = object.__new__(Run)
     for write, value in zip(_writers, _read(run), strict=True):
@@ -57,5 +57,5 @@ def revised(run: Run, **changes: Any) -> Run:
 
 
 def with_policy(run: Run, **changes: Any) -> Run:
-    """The run with some of its policy changed."""
+    """Return the run with some fields of its policy changed."""
     return revised(run, policy=replace(run.policy, **changes))

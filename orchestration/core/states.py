@@ -1,4 +1,4 @@
-"""A state as the rules judge it, and a constructor for each that Orion itself writes. Its types are the contract's."""
+"""A state as the rules judge it, and constructors for those that Orion itself writes. The contract has the types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orionflow.contract.states import StateType as StateType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """One state of one run. `data` is a reference to a result or any JSON; Orion reads nothing but its `type`."""
+    """One state of one run. `data` is a reference to a result or any JSON; Orion reads only its `type`."""
 
     type: StateType
     name: str = ""
@@ -39,7 +39,7 @@ class State:
 
     @property
     def has_stored_data(self) -> bool:
-        """Whether the outcome of this state can be read again; `unpersisted` marks data that was echoed and dropped."""
+        """Whether the value of this state can be read again. Data marked `unpersisted` was echoed and dropped."""
         return self.data is not None and not is_unpersisted(self.data) and not is_unstored(self.data)
 
     def with_details(self, **changes: Any) -> State:
@@ -52,7 +52,7 @@ def is_unpersisted(data: Any) -> bool:
 
 
 def is_unstored(data: Any) -> bool:
-    """Whether this refers to a value that its store did not take; it may have been written there since, or not."""
+    """Whether this refers to a value that could not be written to its store. It may have been written later, or not."""
     return isinstance(data, dict) and "unstored" in data and data.get("type") == "reference"
 
 

@@ -1,4 +1,4 @@
-"""The verdicts of rules. A verdict is returned, never written into a shared context."""
+"""The verdicts of rules. A rule returns its verdict; it never writes into a shared context."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The rules, one theme to a file. Their order is in `policies`; their docstrings are the user's reference."""
+"""The rules, one theme per file. `policies` defines their order; their docstrings make the rules reference."""

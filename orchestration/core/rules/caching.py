@@ -13,7 +13,7 @@ from orchestration.core.verdicts import ACCEPT, Accept, Amend, Reject, Verdict
 
 class CacheFacts(Facts, Protocol):
     def cached_state(self, cache_key: str) -> State | None:
-        """The newest state that a task run with this key left in the cache and that has not expired."""
+        """Return the newest unexpired state that a task run with this key left in the cache."""
 
 
 class ReuseCachedResults:
@@ -32,7 +32,7 @@ class ReuseCachedResults:
         cached = facts.cached_state(details.cache_key)
         if cached is None:
             return Amend(f"no unexpired result has the cache key {_short(details.cache_key)}")
-        # The copy is a state of its own: services give it an id, a time and the ids of this run.
+        # The copy is a new state: services give it an id, a timestamp and the ids of this run.
         copy = replace(cached, name="Cached", id=None, timestamp=None)
         return Reject(f"a result with the cache key {_short(details.cache_key)} is known", state=copy)
 

@@ -1,4 +1,4 @@
-"""Cancelling: a run that is being cancelled can only end cancelled, and one that has nothing to kill ends at once."""
+"""Cancelling: a run that is being cancelled can only become cancelled; one without a process is cancelled at once."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ class CancelAtOnceWithoutInfrastructure:
 
 
 def _is_executed_by_nobody(run: Run) -> bool:
-    """Nobody would ever report its end: no agent holds it, and no process is named that an agent or a program has.
-    Whoever is about to start it is refused RUNNING."""
+    """Whether no process would ever report its end: no agent holds it, and neither agent nor program has a process.
+
+    A process that is about to start it is refused RUNNING.
+    """
     return not run.leased and not run.is_in_a_program and run.infrastructure_pid is None
 
 
 def _waits_for_a_process(run: Run, initial: State) -> bool:
     if run.leased:
         return False
-    # What an agent took is executed under a lease: without one, a process that is named belongs to an earlier attempt.
+    # Agents execute runs under a lease: without one, the process that is named belongs to an earlier attempt.
     return run.epoch > 0 or run.infrastructure_pid is None or initial.name == "Resuming"

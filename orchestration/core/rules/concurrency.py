@@ -1,4 +1,4 @@
-"""Concurrency limits: a slot is taken on the way into RUNNING and given back on the way out, whichever that is."""
+"""Concurrency limits: a slot is taken on the way into RUNNING and released on the way out, however the run leaves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestration.core.verdicts import ACCEPT, Abort, Accept, Verdict, Wait
 
 @dataclass(frozen=True, slots=True)
 class LimitUse:
-    """A concurrency limit, and how many runs other than this one hold a slot of it."""
+    """A concurrency limit, and the number of other runs that hold a slot of it."""
 
     tag: str
     limit: int
@@ -22,7 +22,7 @@ class LimitUse:
 
 class LimitFacts(Facts, Protocol):
     def limits_on(self, tags: Sequence[str]) -> Sequence[LimitUse]:
-        """The concurrency limits on these tags; tags without a limit are left out."""
+        """Return the concurrency limits on these tags; tags without a limit are left out."""
 
 
 class TakeConcurrencySlots:
@@ -45,6 +45,6 @@ class TakeConcurrencySlots:
                 return Wait(reason, facts.slot_wait_seconds)
         if not limits:
             return ACCEPT
-        # Sorted: two runs with tags (a, b) and (b, a) would otherwise wait for each other.
+        # Sort before locking: two runs with tags (a, b) and (b, a) would otherwise wait for each other.
         tags = tuple(sorted(use.tag for use in limits))
         return Accept(f"takes a slot of {', '.join(tags)}", effects=(TakeSlots(tags),))

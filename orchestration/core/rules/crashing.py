@@ -1,4 +1,4 @@
-"""Crashes: the infrastructure died, not the code; so they have a budget of their own, and it is empty by default."""
+"""Crashes: the infrastructure failed, not the code. So they have retries of their own, by default none."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _left_to_agents(run: Run) -> Run:
 
 
 def _unstarted(run: Run, initial: State | None) -> int:
-    # A task run that its paused flow run holds back has not started; a suspended run that was about to go on has.
+    # A task run that its paused flow run holds back has not started. A suspended run that was about to continue has.
     waiting = {StateType.PENDING, StateType.PAUSED} if run.kind == "task-run" else {StateType.PENDING}
     had_started = initial is None or initial.type not in waiting or run.policy.resuming
     return run.policy.unstarted + (0 if had_started else 1)
@@ -80,7 +80,7 @@ def _crashed_once_more(run: Run, initial: State | None) -> Run:
     counts = {"crash_count": run.policy.crash_count + 1, "unstarted": _unstarted(run, initial)}
     if run.kind == "task-run":
         return with_policy(run, **counts)
-    # The process is gone, so an agent must start the run again, if there is one: agents pass over runs that are
-    # retried in their process. Its pauses can fire again, as after a failure.
+    # The process is gone, so an agent must start the run again, if it has a deployment. Agents skip runs that are
+    # retried in their process. Its pauses apply again, as after a failure.
     place: Literal["in_process", "reschedule"] = "in_process" if run.deployment_id is None else "reschedule"
     return with_policy(run, **counts, resuming=False, pause_keys=frozenset(), retry_type=place)

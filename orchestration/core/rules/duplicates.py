@@ -1,4 +1,4 @@
-"""One proposal, one transition: a repeat is recognised, and a run is claimed only once."""
+"""Duplicates: a repeated proposal is recognised, and a run is claimed only once."""
 
 from __future__ import annotations
 

@@ -12,14 +12,17 @@ from orchestration.core.runs import Overlap
 from orchestration.core.states import StateType, cancelled, cancelling, skipped
 from orchestration.core.verdicts import ACCEPT, Accept, Reject, Verdict, Wait
 
-# Short enough that a queue moves on soon after its head ends; the answer costs one indexed query.
+# Seconds. Short, so that a queued run starts soon after the one before it ends; each check costs one indexed query.
 QUEUE_WAIT_SECONDS = 5
 
 
 class OverlapFacts(Facts, Protocol):
     def active_runs_of_same_flow(self) -> Sequence[UUID]:
-        """Runs of the same flow (or deployment: `policy.overlap_scope`) that are RUNNING or CANCELLING, oldest first.
-        Neither this run is among them nor one that it is nested in: that one would wait for this one for ever."""
+        """Return the runs of the same flow (or deployment: `policy.overlap_scope`) that are RUNNING or CANCELLING,
+        oldest first.
+
+        Excludes this run and the runs in which it is nested, because they would wait for each other forever.
+        """
 
 
 class ResolveOverlaps:
@@ -39,7 +42,7 @@ class ResolveOverlaps:
         if not others:
             return ACCEPT
         reason = f"run {others[0]} of the same {policy.overlap_scope} is running"
-        # To skip a retry would lose the work of the tries before.
+        # Skipping a retry would lose the work of the earlier attempts.
         match policy.overlap if transition.run.run_count == 0 else Overlap.QUEUE:
             case Overlap.QUEUE:
                 return Wait(f"{reason}; this one is queued behind it", QUEUE_WAIT_SECONDS)

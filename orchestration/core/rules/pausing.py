@@ -1,4 +1,4 @@
-"""Pausing and resuming flow runs, and what a pause means for the tasks of the flow."""
+"""Pausing and resuming flow runs, and the effect of a pause on the tasks of the flow."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ResumePausedFlowRuns:
             message = f"The flow was {transition.initial.name.lower()} and never resumed."
             return Reject("the deadline of the pause has passed", state=failed(message))
         if target is StateType.SCHEDULED and transition.run.policy.retry_type == "in_process":
-            # Its process ended with the suspension: agents pass over runs that are retried in their process.
+            # Its process ended when it was suspended, and agents skip runs that are retried in their process.
             run = with_policy(transition.run, retry_type="reschedule")
             return Amend("an agent starts it again", run=run)
         return ACCEPT

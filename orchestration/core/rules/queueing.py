@@ -1,4 +1,4 @@
-"""Slots of a queue, its pool and its deployment: a run holds one of each from its claim until its attempt is over."""
+"""Slots of a queue, its pool and its deployment. A run holds one of each from its claim until its attempt is over."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from orchestration.core.verdicts import ACCEPT, Reject, Verdict, Wait
 
 @dataclass(frozen=True, slots=True)
 class SlotUse:
-    """A work queue, a pool or a deployment: how many other runs hold slots of it, and who longest if it is full."""
+    """A work queue, a pool or a deployment: how many other runs hold its slots, and the oldest holder if it is full."""
 
     what: str
     paused: bool
     limit: int | None = None
     taken: int = 0
     holder: UUID | None = None
-    # Why planned runs of a deployment may not begin by the rights of its author.
+    # Why the author of a deployment has no right to start its planned runs; empty if the author has.
     refused: str = ""
 
     @property
@@ -31,8 +31,11 @@ class SlotUse:
 
 class QueueFacts(Facts, Protocol):
     def run_slots(self) -> Sequence[SlotUse]:
-        """The work queue, the pool and the deployment of this run, as far as it has them and they are limited or
-        paused; limited ones are held, so that the answer stays true until the state is written."""
+        """Return the work queue, the pool and the deployment of this run, as far as they exist and are limited or
+        paused.
+
+        Limited ones are locked, so that the answer stays true until the state is written.
+        """
 
 
 class TakeQueueSlots:
@@ -52,7 +55,7 @@ class TakeQueueSlots:
         refused = next((use for use in uses if use.refused), None) if claimed or not transition.run.run_count else None
         if refused is not None:
             return Reject(f"the author of {refused.what} may not run it: {refused.refused}")
-        # Who paused a queue meant work that has not begun.
+        # Pausing a queue is meant for runs that have not started yet.
         paused = next((use for use in uses if use.paused), None) if claimed else None
         if paused is not None:
             return Reject(f"{paused.what} is paused; resume it to start its runs")

@@ -1,4 +1,4 @@
-"""Retries of failures: how many, and how long to wait before each."""
+"""Retries of failures: how many there are, and how long a run waits before each."""
 
 from __future__ import annotations
 
@@ -54,19 +54,23 @@ def _retry(transition: Transition, facts: Facts) -> Verdict:
 
 
 def failed_attempts(run: Run) -> int:
-    """How many attempts have failed, if the present one has. Crashes are counted on their own, and pauses end none."""
+    """Return how many attempts have failed, including the current one. Crashes are counted separately, and a pause does
+    not end an attempt."""
     policy = run.policy
     lost = policy.crash_count + policy.handovers - policy.unstarted
     return max(1, run.run_count - lost - policy.resumes)
 
 
 def retry_delay(policy: RunPolicy, attempt: int, facts: Facts) -> timedelta:
-    """How long to wait before retry number `attempt` (from 1).
+    """Return how long to wait before retry number `attempt` (from 1).
 
-    The base is `retry_delay`, or its element of that number (the last one repeats), or 1 s where only a factor was
-    given; times `retry_backoff_factor ** (attempt - 1)`; at most `retry_delay_max`. With a jitter factor f the wait is
-    drawn from an exponential distribution of that mean, cut to [delay * (1 - f), delay * (1 + f)], so that many clients
-    spread out.
+    The base is `retry_delay`, or its element with that number (the last one repeats), or 1 s if only a factor is given.
+    It
+    is multiplied by `retry_backoff_factor ** (attempt - 1)` and limited to `retry_delay_max`. With a jitter factor f,
+    the
+    delay is drawn from an exponential distribution with that mean, truncated to [delay * (1 - f), delay * (1 + f)], so
+    that
+    many clients spread out.
     """
     seconds = _grown(_base_delay(policy, attempt), policy, attempt)
     if policy.retry_jitter_factor and seconds > 0:
@@ -83,7 +87,7 @@ def _base_delay(policy: RunPolicy, attempt: int) -> float:
     return delays
 
 
-# A year: longer waits overflow dates, and no one waits for them.
+# A year. Longer delays would overflow dates, and nobody waits for them.
 LONGEST_DELAY_SECONDS = 366 * 24 * 3600.0
 
 
@@ -96,7 +100,7 @@ def _grown(base: float, policy: RunPolicy, attempt: int) -> float:
 
 
 def _jittered(mean: float, factor: float, draw: float) -> float:
-    """Inverse transform sampling of the truncated exponential distribution."""
+    """Return a delay by inverse transform sampling of the truncated exponential distribution."""
     low, high = mean * max(0.0, 1 - factor), mean * (1 + factor)
     from_low, from_high = math.exp(-low / mean), math.exp(-high / mean)
     return -mean * math.log(from_low - draw * (from_low - from_high))

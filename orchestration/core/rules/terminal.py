@@ -1,4 +1,4 @@
-"""Terminal is terminal: what may take a finished run out of its final state, and what that undoes."""
+"""Final states: what may move a finished run out of its final state, and what is reset then."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestration.core.states import ANY, TERMINAL, StateType
 from orchestration.core.verdicts import ACCEPT, Abort, Amend, Reject, Verdict
 
 FROM_TERMINAL: frozenset[StateType | None] = frozenset(TERMINAL)
-# A finished run has nothing left that could be stopped, held or lost.
+# A finished run has nothing left to stop, to pause or to lose.
 NOT_AFTER_THE_END = frozenset({StateType.CANCELLING, StateType.PAUSED, StateType.CRASHED})
 
 
@@ -36,7 +36,7 @@ class KeepFinishedFlowRuns:
 
 
 def _reopened(run: Run, target: StateType) -> Run:
-    # Its retries are not given back, neither those of failures nor those of crashes: run_count goes on as well.
+    # Retries that are used up, of failures or of crashes, stay so: run_count continues to count as well.
     retry_type = "reschedule" if target is StateType.SCHEDULED else None
     return with_policy(run, resuming=False, pause_keys=frozenset(), retry_type=retry_type)
 

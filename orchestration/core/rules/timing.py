@@ -1,4 +1,4 @@
-"""Time: a scheduled run does not start early, and remembers when it was meant to start."""
+"""Timing: a scheduled run does not start early, and keeps the time for which it was scheduled."""
 
 from __future__ import annotations
 
