@@ -1,4 +1,4 @@
-"""Cache keys: what makes two runs of a task the same run."""
+"""Cache keys: digests of a task's code and arguments, by which runs share results."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def hash_of_call(
     version: str | None = None,
     enclosed: Enclosed | None = None,
 ) -> str:
-    """Return a digest of a call of a function; raise UnserializableError that names what has none.
+    """Return a digest of a call of a function; raise UnserializableError, which names the value that cannot be hashed.
 
-    `key` and `version` are those of the task; `enclosed` remembers what functions enclose where one of them is made
+    `key` and `version` are those of the task. `enclosed` remembers the enclosed variables of functions that are defined
     again and again, as in the body of a flow.
     """
     try:
@@ -60,16 +60,16 @@ def hash_of_call(
     return hash_of(key, version, code_of(function), around, _ByName(arguments))
 
 
-# Larger arguments are not digested once more, only to be shown.
+# In bytes. The digest of a larger argument is not computed again only to be shown.
 MOST_BYTES = 1_000_000
 MOST_INPUTS = 100
 DIGITS = 12
 
 
 def digests_of_inputs(arguments: dict[str, Any]) -> dict[str, str]:
-    """Return the names of arguments with the first digits of their digests: the same for equal ones, in every process.
+    """Return the first digits of the digest of each argument, by name; equal values have the same in every process.
 
-    One that is large or has no digest is named with its type alone.
+    An argument that is large or cannot be hashed is described by its type alone.
     """
     return {name: _digest_shown(value) for name, value in list(arguments.items())[:MOST_INPUTS]}
 
@@ -82,7 +82,7 @@ def _digest_shown(value: Any) -> str:
 
 
 class _ByName:
-    """Arguments, whose names and types are told when one of them cannot be hashed."""
+    """Arguments whose names and types are in the error if one of them cannot be hashed."""
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         self.arguments = arguments
@@ -96,7 +96,7 @@ class _ByName:
 
 
 def hash_of(*values: Any) -> str:
-    """A digest that is the same for equal values in every process; raises UnserializableError when there is none."""
+    """Return a digest that is the same for equal values in every process; raise UnserializableError if one has none."""
     digest = sha256()
     for value in values:
         digest.update(value.digest() if isinstance(value, _ByName) else digest_of(value))
@@ -113,11 +113,11 @@ def _enclosed_by(function: Any) -> Enclosed:
 
 
 def code_of(function: Any) -> str:
-    """The function's source, or the bytecode where there is none to read: a changed function is another one."""
+    """Return the function's source, or its bytecode if the source is not available; a changed function has another."""
     function = getattr(function, "__func__", function)
     if not isinstance(function, FunctionType):
         return ""
-    # Read once: the file may be edited while the program runs, which does not change what it runs.
+    # Read once: the file may be edited while the program runs, which does not change the running code.
     if (known := _codes.get(function)) is None:
         known = _codes[function] = _code_of(function)
     return known
@@ -125,7 +125,7 @@ def code_of(function: Any) -> str:
 
 def _code_of(function: FunctionType) -> str:
     if function.__name__ == "<lambda>" or hasattr(function, "__wrapped__"):
-        # Of several lambdas on one line, or of what a decorator put around a function, the source says too little.
+        # The source of a lambda may share its line with others, and that of a decorated function lacks the decorator.
         return digest_of(function.__code__).hex()
     try:
         return inspect.getsource(function)

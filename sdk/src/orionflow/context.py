@@ -1,4 +1,4 @@
-"""Where the program is: the flow run and the task run that this code belongs to, and the tags in force.
+"""The current context: the flow run and the task run that code belongs to, and the tags in force.
 
 Each is a context variable, so threads started by a runner and coroutines see their own.
 """
@@ -46,22 +46,22 @@ _tags: ContextVar[frozenset[str]] = ContextVar("orion_tags", default=frozenset()
 
 
 class Open(Protocol):
-    """A run that goes on while the flow around it does."""
+    """A call or nested run that has not ended while the flow around it runs."""
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name that people read."""
 
     @property
     def inner_context(self) -> FlowRunContext | None:
-        """That of the attempt, if this is a flow run."""
+        """The context of the attempt, if this is a flow run."""
 
     def abandon(self, reason: Reason) -> None:
-        """Record an end that the run does not report itself."""
+        """Record a final state for a run that does not report one itself."""
 
 
 class FlowRunContext:
-    """One attempt of a flow run, as its code and its tasks see it."""
+    """One attempt of a flow run, as seen by its code and its tasks."""
 
     def __init__(
         self,
@@ -91,30 +91,30 @@ class FlowRunContext:
         self.strict = flow.strict
         self.keeps_results = flow.keeps_results_of_children
         self.persists_by_default = current_settings().results_persist_by_default
-        # A second attempt, and whoever was paused, must hear what became of the steps taken before.
+        # A later attempt, or a run that was paused, must get the outcome of the steps taken before.
         self.is_repeated = flow_run.run_count > 1
-        # Which attempt this is, for traces: a pause in it raises `run_count`.
+        # The number of this attempt, for traces; a pause within the attempt raises `run_count`.
         self.attempt = attempt
         self.start_time = datetime.now(UTC)
         self.state_counts = StateCounts()
         self.lineage = Lineage()
-        # Functions count as the same in each attempt of this run, whatever is written into what they enclose.
+        # Functions count as unchanged in each attempt of this run, even if the variables that they enclose change.
         self.enclosed = Enclosed() if enclosed is None else enclosed
-        # Where calls find what was recorded before, if they shall look there.
+        # The source in which calls look for recorded outcomes, in a retry from tasks or a replay.
         self.recorded = recorded
-        # The ids of earlier runs that calls of this attempt took up, by those that the calls had before.
+        # The ids of earlier runs that calls of this attempt reuse, by the ids that the calls had before.
         self.stored_ids: dict[UUID, UUID] = {}
         self.unfinished: dict[Future[Any], TaskCall] = {}
-        # A loop remembers its tasks weakly: this keeps those of submitted runs alive.
+        # An event loop references its tasks weakly; this set keeps those of submitted runs alive.
         self.coroutines: set[Any] = set()
-        # Calls that wait for their run here, until it has reported its end.
+        # Calls whose caller waits here until the run has reported its end.
         self.called: set[TaskCall] = set()
-        # What goes on in a thread or a coroutine of its own: submitted tasks that have begun, coroutines, nested runs.
+        # Work with a thread or a coroutine of its own: submitted tasks that have started, coroutines, nested runs.
         self.open: dict[Open, Hold] = {}
-        # Whether the user's function has returned, and what it submitted has ended.
+        # Whether the user's function has returned and all that it submitted has ended.
         self.is_over = False
         self.last_in_order: Future[Any] | None = None
-        # Values that their stores did not take.
+        # Values whose stores failed.
         self.unstored: Unstored | None = None
         self._runner_started = False
         self._runner_trouble: Exception | None = None
@@ -133,7 +133,7 @@ class FlowRunContext:
         return self.api.client
 
     def next_key(self, task_key: str) -> str:
-        """Return how many calls under this key came before in this attempt."""
+        """Return the number of earlier calls under this key in this attempt."""
         counter = self._keys.get(task_key)
         if counter is None:
             with self._lock:
@@ -149,7 +149,7 @@ class FlowRunContext:
         self.unstored.add(failed)
 
     def stored_sources(self, sources: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-        """Return the task runs that inputs came from, under the ids by which the API knows them."""
+        """Return the task runs that inputs came from, with the ids by which the API knows them."""
         if not self.stored_ids:
             return sources
         stored = self.stored_ids
@@ -158,7 +158,7 @@ class FlowRunContext:
         }
 
     def next_pause_key(self) -> str:
-        """Pauses are counted, so that a repeated attempt does not stop at those that were resumed."""
+        """Return the number of the next pause. A later attempt skips the pauses that were resumed, by these numbers."""
         return str(int(self.next_key("pause")) + 1)
 
     @property
@@ -167,11 +167,11 @@ class FlowRunContext:
         return list(dict.fromkeys([*self.unfinished.values(), *self.open]))
 
     def forget_future(self, future: Future[Any]) -> None:
-        """A submitted task run has ended."""
+        """Remove the future of a submitted task run that has ended."""
         self.unfinished.pop(future, None)
 
     def warn_of_plain_calls(self, name: str) -> None:
-        """Whoever chose a runner for other processes may expect every call there: say once how to get that."""
+        """Log once that plain calls run in this process: users of a runner for other processes may expect otherwise."""
         if self._warned_of_plain_calls:
             return
         self._warned_of_plain_calls = True
@@ -184,11 +184,11 @@ class FlowRunContext:
         )  # fmt: skip
 
     def running_task_runner(self) -> TaskRunner:
-        """The task runner of this attempt, started when the first task is submitted."""
+        """Return the task runner of this attempt; start it when the first task is submitted."""
         if not self._runner_started:
             with self._lock:
                 if self._runner_trouble is not None:
-                    # It may have taken long to find out, and each further task would wait as long.
+                    # The failed start may have taken long, and each further task would wait as long.
                     raise self._runner_trouble
                 if not self._runner_started:
                     try:
@@ -206,7 +206,7 @@ class FlowRunContext:
             self.task_runner.stop(wait=wait)
 
     def own_loop(self) -> LoopThread:
-        """Return the loop for the coroutines of a sync flow, borrowed when the first one is called."""
+        """Return the event loop for the coroutines of a sync flow; borrow it when the first one is called."""
         from orionflow.engine.loops import loops
 
         with self._lock:
@@ -215,7 +215,7 @@ class FlowRunContext:
             return self._own_loop
 
     def give_loop_back(self) -> None:
-        """This attempt has ended."""
+        """Hand the borrowed event loop back when this attempt ends."""
         from orionflow.engine.loops import loops
 
         with self._lock:
@@ -279,7 +279,7 @@ def get_run_context() -> FlowRunContext | TaskRunContext:
 
 
 def current_tags() -> frozenset[str]:
-    """Return the tags that runs created here get."""
+    """Return the tags of runs that are created here."""
     return _tags.get()
 
 
@@ -287,7 +287,7 @@ def current_tags() -> frozenset[str]:
 def tags(*new_tags: str) -> Iterator[frozenset[str]]:
     """Add tags to all runs that are created in this block: `with tags("nightly"): etl()`.
 
-    - `new_tags`: texts, beside the tags of blocks around this one.
+    - `new_tags`: texts, in addition to the tags of enclosing blocks.
     """
     token = _tags.set(_tags.get() | frozenset(map(recordable_tag, new_tags)))
     try:
@@ -298,7 +298,7 @@ def tags(*new_tags: str) -> Iterator[frozenset[str]]:
 
 @contextmanager
 def in_flow_run(context: FlowRunContext) -> Iterator[FlowRunContext]:
-    """Code of this block belongs to the flow run, and to no task run."""
+    """Let code in this block belong to the flow run, and to no task run."""
     token, task_token = _flow_run.set(context), _task_run.set(None)
     try:
         yield context
@@ -309,7 +309,7 @@ def in_flow_run(context: FlowRunContext) -> Iterator[FlowRunContext]:
 
 @contextmanager
 def in_task_run(context: TaskRunContext) -> Iterator[TaskRunContext]:
-    """Code of this block belongs to the task run."""
+    """Let code in this block belong to the task run."""
     token = _task_run.set(context)
     try:
         yield context

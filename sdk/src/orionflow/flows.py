@@ -1,4 +1,4 @@
-"""Flows: the `@flow` decorator, what it can be told, and how flows are called."""
+"""Flows: the `@flow` decorator, its options, and how flows are called."""
 
 from __future__ import annotations
 
@@ -57,12 +57,11 @@ BAD_IN_NAMES = frozenset("/%&><")
 class Flow(Deployable, Generic[P, R]):
     """A function whose calls are flow runs. Made by `@flow`, which lists the options.
 
-    Call it like the function. `fn` is the function itself: the one that is decorated, and the one to call in a unit
-    test that is to record nothing. If it is a generator function, it runs to its end, and the value is the list of
-    everything that it yielded.
+    Call it like the function. `fn` is the decorated function itself: call it in a unit test that records nothing. The
+    calls of a generator function run to their end and return the list of everything that it yielded.
 
-    Calls take two arguments beside those of the function. With `return_state=True` they return the final state, and
-    never raise what the function raised. `wait_for` is a list of futures that must have completed before.
+    Calls take two arguments in addition to those of the function. With `return_state=True` they return the final state,
+    and never raise an exception of the function. `wait_for` is a list of futures that must have completed before.
 
     Raises `UsageError` if an option is unknown or does not fit, and `ParameterError` if a call does not fit the
     function.
@@ -155,18 +154,18 @@ class Flow(Deployable, Generic[P, R]):
     def version(self) -> str | None:
         """The version that the program sets, or a digest of the file that defines the flow."""
         if self._version is None:
-            # Not when decorating: reading the file is work that an import should not do.
+            # Computed on first use, because an import should not read the file.
             self._version = version_of_file(self.fn) or ""
         return self._version or None
 
     @property
     def keeps_results_of_children(self) -> bool:
-        """Whether task runs and subflow runs must outlive this attempt: the next one takes their results from there."""
+        """Whether results of task runs and subflow runs must outlive this attempt, because the next one reads them."""
         return self.retries > 0 or self.crash_retries > 0
 
     @property
     def policy(self) -> dict[str, Any]:
-        """The policy of the flow's runs: how they are retried, and how they are kept apart."""
+        """The policy of the flow's runs: their retries, and what happens when two of them overlap."""
         policy: dict[str, Any] = {}
         if self.retries:
             policy |= {"retries": self.retries, "retry_delay": self.retry_delay_seconds}
@@ -177,7 +176,7 @@ class Flow(Deployable, Generic[P, R]):
         return policy
 
     def stores_results(self, *, wanted_by_parent: bool, by_default: bool) -> bool:
-        """Whether the result must be readable later, or by others."""
+        """Whether the result must be readable later or by other processes."""
         if self.persist_result is not None:
             return self.persist_result
         return wanted_by_parent or not self.cache_result_in_memory or by_default
@@ -194,7 +193,8 @@ class Flow(Deployable, Generic[P, R]):
         """Return the name of a run with these parameters; None leaves it to the server."""
         return None if self.flow_run_name is None else run_name(self.flow_run_name, parameters, "flow_run_name")
 
-    # An async function's value is what its coroutine gives; arguments beside those of the function are ours.
+    # The overloads: the value of an async function is the result of its coroutine; `return_state` and `wait_for` are
+    # Orion's own.
     @overload
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
@@ -218,13 +218,13 @@ class Flow(Deployable, Generic[P, R]):
     def __call__(
         self, /, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any: ...
-    # Parameters named so are refused when decorating, which the types cannot say.
+    # Functions with parameters of these names are refused by the decorator; the type system cannot express that.
     def __call__(  # type: ignore[misc]
         self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any:
-        """Run the flow and return its value, or with `return_state=True` the state in which it ended.
+        """Run the flow and return its value, or with `return_state=True` its final state.
 
-        An async flow gives a coroutine, unless a sync flow calls it.
+        A call of an async flow returns a coroutine, unless a sync flow makes it.
         """
         from orionflow.engine.invoke import call_flow
 
@@ -246,7 +246,7 @@ class Flow(Deployable, Generic[P, R]):
         options = {name: getattr(self, name) for name in _OPTIONS if name != "version"}
         return {**options, "version": self._version}
 
-    # Bound to the class by a method of the class, to the object by a usual one; a function bound to nothing stays.
+    # A class method is bound to the class and a usual method to the instance; a static method is not bound.
     @overload
     def __get__(self: Flow[Concatenate[type[S], Q], T], instance: S | None, owner: type[S]) -> Flow[Q, T]: ...
     @overload
@@ -256,7 +256,7 @@ class Flow(Deployable, Generic[P, R]):
     @overload
     def __get__(self, instance: object, owner: type | None = None) -> Self: ...
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """A flow in a class is a method: called on an object, it gets that as its first argument."""
+        """Return the flow as a method: called on an object, the flow gets the object as its first argument."""
         bound = self._binding.bind(self.fn, instance, owner)
         if bound is None:
             return self
@@ -369,9 +369,9 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     - `crash_retries`: how often a run is tried again after its process died (default: 0); counted separately.
     - `task_runner`: where submitted tasks run. By default in threads: `ConcurrentTaskRunner()`.
     - `submit_calls`: with `True`, plain calls of tasks are submitted and return futures (default: `False`).
-    - `strict`: with `True`, every step waits until the rules have judged it, instead of being reported in the
+    - `strict`: with `True`, every step waits for the decision of the rules, instead of being reported in the
       background (default: `False`).
-    - `overlap`: what to do when another run of the flow is running: `"allow"` (default), `"queue"` waits, `"skip"` and
+    - `overlap`: what to do if another run of the flow is running: `"allow"` (default), `"queue"` waits, `"skip"` and
       `"cancel_new"` end the new run, `"cancel_old"` ends the other one.
     - `timeout_seconds`: the longest time of a run, in seconds or as a `timedelta` (default: no limit). Outside of the
       main thread the function ends at its next line of Python.
@@ -381,7 +381,7 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     - `result_storage`: a folder or the name of a location. `result_serializer`: `"json"`, `"pickle"`,
       `"compressed/json"`, `"compressed/pickle"` or an object of yours; by default JSON where that restores the value
       exactly, and otherwise a pickle. `result_expiration`: a `timedelta` after which the value may be deleted.
-    - `log_prints`: whether `print` also writes to the run's log; by default as in the flow around it.
+    - `log_prints`: whether `print` also writes to the run's log; by default as in the enclosing flow.
     - `on_running`, `on_completion`, `on_failure`, `on_cancellation`, `on_crashed`: lists of functions that are called
       with the flow, the flow run and the state.
 
@@ -395,5 +395,5 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     return Flow(fn, **options)
 
 
-# As on the class, for those who only import the decorator: `flow.from_source(…)`.
+# Also on the decorator, for programs that import only that: `flow.from_source(…)`.
 flow.from_source = Flow.from_source  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Futures: task runs that may not have ended yet, and what to do with many of them."""
+"""Futures: handles of task runs that may not have ended yet, and functions that wait for many of them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from orionflow.states import Pending, State
 R = TypeVar("R")
 
 logger = logging.getLogger("orionflow.futures")
-# Held for a few instructions by whoever ends a run or begins to wait for one. A signal may come right then, and its
-# handler ends runs as well.
+# Held for a few instructions by code that ends a run or starts to wait for one. Reentrant, because a signal may arrive
+# at that moment, and its handler ends runs as well.
 _settling = threading.RLock()
 
 
 def _forget_in_child() -> None:
-    # The thread that held it was not copied.
+    # The thread that held the lock was not copied into the child.
     global _settling
     _settling = threading.RLock()
 
@@ -38,7 +38,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Future(Generic[R]):
-    """A task run that may still be running: what `Task.submit` returns.
+    """A handle of a task run that may still be running, as `Task.submit` returns it.
 
     Pass it to other tasks as if it were the value. In async flows, await `result()` and `wait()` of async tasks;
     awaiting the future itself returns the future.
@@ -60,11 +60,11 @@ class Future(Generic[R]):
         self.task_run_id = task_run_id
         self.name = name
         self.is_async = is_async
-        # Where it runs when that is the event loop of the flow: nobody may block there until it ends.
+        # The event loop of the flow if the task runs on it; code on that loop must not block until the task ends.
         self.loop = loop
         self._state: State[R] | None = None
-        # Of those who wait; None once the run has ended. A flow may keep futures of a hundred thousand runs, so that
-        # what is waited on is made when somebody waits.
+        # Callbacks of those who wait; None once the run has ended. A flow may keep the futures of a hundred thousand
+        # runs, so the object to wait on is created only when code waits.
         self._callbacks: list[Callable[[Future[R]], object]] | None = []
 
     @property
@@ -74,7 +74,7 @@ class Future(Generic[R]):
 
     @property
     def state(self) -> State[R]:
-        """The newest state of the run that this process knows. Does not wait."""
+        """The newest state of the run that this process knows. Reading it does not wait."""
         return self._state or Pending()
 
     def get_state(self) -> State[R]:
@@ -83,7 +83,7 @@ class Future(Generic[R]):
 
     @property
     def final_state(self) -> State[R]:
-        """The final state of the run. Does not wait.
+        """The final state of the run. Reading it does not wait.
 
         Raises `UsageError` if the run has not ended.
         """
@@ -150,7 +150,7 @@ class Future(Generic[R]):
         return self._state
 
     def block_until_done(self, timeout: float | None = None) -> None:
-        """Block this thread until the run has ended; raises UsageError where that would never happen."""
+        """Block this thread until the run has ended; raise UsageError if that would block the loop that it runs on."""
         if self._state is not None:
             return
         if self.loop is not None and is_blocked_here(self.loop):
@@ -166,7 +166,7 @@ class Future(Generic[R]):
             await asyncio.shield(asyncio.wrap_future(self._done()))
 
     def _done(self) -> concurrent.futures.Future[None]:
-        """Return what can be waited on."""
+        """Return an object of the standard library that can be waited on."""
         done: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.add_done_callback(lambda _: done.set_result(None))
         return done
@@ -182,7 +182,7 @@ class Future(Generic[R]):
         return self._value(await self._wait_async(timeout), timeout, raise_on_failure)
 
     def settle(self, state: State[R]) -> bool:
-        """The run ended. The first to say so is believed."""
+        """Record the final state, and return whether it was the first one; later ones are ignored."""
         with _settling:
             if self._state is not None:
                 return False
@@ -208,7 +208,7 @@ class Future(Generic[R]):
         try:
             callback(self)
         except Exception:
-            # Whoever ended the run has nothing to do with it.
+            # The code that ended the run must not fail because of a callback.
             logger.exception("A callback of %r failed.", self)
 
     def __await__(self) -> Generator[Any, None, Future[R]]:
@@ -233,7 +233,7 @@ class Future(Generic[R]):
 
 
 class FutureList(list[Any], Generic[R]):
-    """The futures of a mapped task, in the order of its inputs: what `Task.map` returns. It is a list."""
+    """The futures of a mapped task, in the order of its inputs, as `Task.map` returns them. It is a list."""
 
     def wait(self, timeout: float | None = None) -> Any:
         """Wait until all runs have ended and return their final states, in order. With async tasks, await it.
@@ -249,7 +249,7 @@ class FutureList(list[Any], Generic[R]):
         - `timeout`: how many seconds to wait for each run at most.
         - `raise_on_failure`: with `False`, exceptions of runs are returned in place of their values.
 
-        Raises what `Future.result` raises, for the first run that did not complete.
+        Raises the errors of `Future.result`, for the first run that did not complete.
         """
         return _gathered([one.result(timeout, raise_on_failure) for one in self])
 
@@ -267,7 +267,7 @@ def _gathered(parts: list[Any]) -> Any:
 
 
 class DoneAndNotDone(NamedTuple):
-    """Task runs that ended in time, and the others."""
+    """The task runs that ended in time, and the others."""
 
     done: set[Future[Any]]
     not_done: set[Future[Any]]
@@ -276,10 +276,10 @@ class DoneAndNotDone(NamedTuple):
 def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:
     """Wait until all of these task runs have ended, or until the timeout.
 
-    - `futures`: what `submit` and `map` returned.
+    - `futures`: futures that `submit` and `map` returned.
     - `timeout`: how many seconds to wait at most. By default there is no limit.
 
-    Returns two sets of futures: `done, not_done = wait(futures, timeout=10)`. It raises no exception of the runs.
+    Returns two sets of futures: `done, not_done = wait(futures, timeout=10)`. It does not raise exceptions of the runs.
     """
     asked = {id(future): future for future in futures}
     _check_loops(asked.values())
@@ -299,7 +299,7 @@ def _check_loops(futures: Iterable[Future[Any]]) -> None:
 class as_completed(Generic[R]):  # noqa: N801
     """Yield futures in the order in which their task runs end, in a `for` or an `async for` loop.
 
-    - `futures`: what `submit` and `map` returned.
+    - `futures`: futures that `submit` and `map` returned.
     - `timeout`: how many seconds after the start all of them must have ended. By default there is no limit.
 
     Raises `TimeoutError` if they have not.

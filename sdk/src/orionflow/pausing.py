@@ -1,4 +1,4 @@
-"""Pausing and suspending flow runs until somebody resumes them, with an answer where they wait for one."""
+"""Pausing and suspending flow runs until a user resumes them, with an answer if the pause asks for one."""
 
 from __future__ import annotations
 
@@ -49,8 +49,7 @@ def pause_flow_run(
     key: str | None = None,
     wait_for: Any = None,
 ) -> Any:
-    """Pause the current flow run until somebody resumes it: on its page, with `orion flow-run resume`, or from a
-    program.
+    """Pause the current flow run until a user or a program resumes it, on its page or with `orion flow-run resume`.
 
     ```python
     from orionflow import flow, pause_flow_run
@@ -67,7 +66,7 @@ def pause_flow_run(
     - `poll_interval`: how often to ask whether it was resumed, in seconds (default: 10).
     - `key`: a name for this pause. A retry of the flow passes pauses that were resumed before; by default they are
       known by their order.
-    - `wait_for`: futures to wait for first. Submitted task runs end first in any case.
+    - `wait_for`: futures to wait for first. Submitted task runs always end first.
 
     The process keeps running; `suspend_flow_run` ends it. In async flows: `await pause_flow_run()`.
 
@@ -162,7 +161,7 @@ def _suspended(context: FlowRunContext, state: State[Any], question: Question | 
 def _asked_again(
     context: FlowRunContext, state: State[Any], question: Question | None, refused: AnswerRefused
 ) -> tuple[State[Any], Question]:
-    """The flow run stays paused until an answer comes that its type takes; whoever looks at it reads why."""
+    """Keep the flow run paused until it gets an answer that fits; the new state says why this one was refused."""
     assert question is not None
     flow_run_logger(context).warning("The answer was not taken, so the run stays %s. %s", state.name.lower(), refused)
     return ask_again(state, question, refused)
@@ -171,7 +170,7 @@ def _asked_again(
 def _stopped(
     context: FlowRunContext, state: State[Any], question: Question | None, wait_for: Any
 ) -> Steps[State[Any] | None]:
-    """The state in which the run has come to a stop; None when it did so here in an earlier attempt, and goes on."""
+    """Return the paused state; None if an earlier attempt already passed this pause, so that the run continues."""
     futures = [*context.unfinished, *futures_in(wait_for)]
     if futures:
         yield WaitFor(futures)

@@ -1,6 +1,6 @@
-"""Values of users' code in the form that the API takes: cut, cleaned or described, so that recording stops no run.
+"""Conversion of users' values into a form that the API accepts, so that recording never stops a run.
 
-Only what is shown of a run goes through here. Values that a run computes with are never changed.
+Only values that are shown in records pass through here. Values that a run computes with are never changed.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-# In characters: names of flows, states, loggers, tags and versions; names of runs; keys of caches.
+# In characters: names of flows, states, loggers, tags and versions; then names of runs; then cache keys.
 LONGEST_NAME = 255
 LONGEST_RUN_NAME = 1024
 LONGEST_CACHE_KEY = 2000
-# In bytes. Tracebacks and messages beyond are of no use to readers, and would cost each list of states.
+# In bytes. Longer tracebacks and messages do not help readers, and would slow every list of states down.
 LONGEST_MESSAGE = 64 * 1024
 LARGEST_PARAMETERS = 512 * 1024
 LARGEST_DATA = 512 * 1024
 LONGEST_PREVIEW = 1024
-# Of larger collections nobody writes out the parts.
+# In bytes. The text of a larger collection is not built.
 LARGEST_TEXT = 4 * 1024 * 1024
 MOST_TAGS = 1000
 MOST_SOURCES = 10_000
-# The API takes JSON of 64 levels; parameters lie in the body's second one, data of states deeper.
+# The API accepts JSON of 64 levels. Parameters start at the second level of a body, the data of a state deeper.
 DEEPEST = 60
 LARGEST_INT = 2**63 - 1
 SMALLEST_INT = -(2**63)
 
-# Names of flows are parts of addresses.
+# Control characters are not allowed, because names of flows are parts of URLs.
 CONTROL = re.compile(r"[\x00-\x1f]")
 _COLLECTIONS = (list, tuple, set, frozenset, dict)
-# Of more parts, each collection is looked at once: they may be the same few again and again.
+# Beyond this many parts each collection is visited only once, as the same few may be shared again and again.
 MANY_PARTS = 300_000
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -41,21 +41,21 @@ InfNan = Literal["strings", "null"]
 
 
 class Recorded(NamedTuple):
-    """The text that is recorded for a value, and why it is not the value itself; None where it is."""
+    """The text recorded for a value, and the reason why it is not the value itself; None if it is."""
 
     value: Any
     change: str | None = None
 
 
 def warn(message: str, *args: object) -> None:
-    """Say that a record differs, in the log of the run that this code belongs to, if it belongs to one."""
+    """Log that a record differs from the value, in the log of the current run if there is one."""
     from orionflow.logging import current_logger
 
     current_logger().warning(message, *args)
 
 
 def as_text(value: object) -> str:
-    """Return the text of any object, also of one whose `__str__` raises."""
+    """Return the text of any object, even if its `__str__` raises."""
     if type(value) is str:
         return value
     if isinstance(value, _COLLECTIONS) and _is_beyond(value, LARGEST_TEXT):
@@ -67,7 +67,7 @@ def as_text(value: object) -> str:
 
 
 def clean_text(text: str, longest: int | None = None) -> str:
-    """Text that every database takes: no NUL, no lone surrogates, and at most so many bytes before a note."""
+    """Return text that every database accepts: without NUL or lone surrogates, cut at `longest` bytes with a note."""
     if "\x00" in text:
         text = text.replace("\x00", REPLACEMENT)
     raw = text.encode("utf-8", "replace")
@@ -77,7 +77,7 @@ def clean_text(text: str, longest: int | None = None) -> str:
 
 
 def short_text(value: object, longest: int) -> str:
-    """Return the text of any object in at most so many characters."""
+    """Return the text of any object in at most `longest` characters."""
     text = as_text(value)
     if len(text) > longest:
         text = text[: longest - 1] + "…"
@@ -85,7 +85,7 @@ def short_text(value: object, longest: int) -> str:
 
 
 def recordable_tag(tag: object) -> str:
-    """Return the text of any object as a tag; say so where that is not what was given."""
+    """Return the text of any object as a tag, with a warning if it differs from the given one."""
     if type(tag) is str and len(tag) <= LONGEST_NAME and tag.isascii() and "\x00" not in tag:
         return tag
     short = short_text(tag, LONGEST_NAME)
@@ -95,7 +95,7 @@ def recordable_tag(tag: object) -> str:
 
 
 def recordable_tags(tags: frozenset[str]) -> list[str]:
-    """Tags in order; of very many the first ones."""
+    """Return the tags in order, at most MOST_TAGS of them."""
     return sorted(tags)[:MOST_TAGS]
 
 
@@ -104,7 +104,7 @@ def recordable_version(version: object) -> str | None:
 
 
 def recordable_key(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name by which runs are found again: one that is too long ends in a digest, so that it stays another's."""
+    """Return a name that identifies runs: one that is too long ends in a digest, so that it stays distinct."""
     short = short_text(name, longest)
     if short == name:
         return name
@@ -113,7 +113,7 @@ def recordable_key(name: str, longest: int = LONGEST_NAME) -> str:
 
 
 def recordable_sources(sources: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    """Return where the inputs of a run came from; of very many the first ones."""
+    """Return the sources of a run's inputs, at most MOST_SOURCES of them."""
     room = MOST_SOURCES
     kept: dict[str, list[Any]] = {}
     for name, ones in sources.items():
@@ -123,7 +123,7 @@ def recordable_sources(sources: Mapping[str, list[Any]]) -> dict[str, list[Any]]
 
 
 def recordable_json(value: Any, largest: int, inf_nan: InfNan = "strings") -> Recorded:
-    """JSON for a value of any kind: itself, or as much of it as can be recorded, or a word on what it is."""
+    """Return JSON for any value: the value itself, as much of it as can be recorded, or a description."""
     kind = type(value)
     if value is None or kind is bool or (kind is int and SMALLEST_INT <= value <= LARGEST_INT):
         return Recorded(value)
@@ -141,7 +141,7 @@ def recordable_json(value: Any, largest: int, inf_nan: InfNan = "strings") -> Re
 
 
 def size_of(recorded: Any) -> int:
-    """Return how many bytes recorded JSON takes, roughly for what is small anyway."""
+    """Return the size of recorded JSON in bytes; only an estimate for small values."""
     if recorded is None or isinstance(recorded, bool | int | float):
         return 8
     from pydantic_core import to_json
@@ -150,15 +150,15 @@ def size_of(recorded: Any) -> int:
 
 
 def described(value: object) -> str:
-    """Return a word in place of a value: `<Lock>`."""
+    """Return a description in place of a value: `<Lock>`."""
     return f"<{type(value).__name__[:LONGEST_NAME]}>"
 
 
 def _is_beyond(value: Any, largest: int) -> bool:
-    """Whether collections have so many parts that their JSON is too large, seen without making it."""
+    """Whether collections have so many parts that their JSON is too large, counted without building it."""
     if not isinstance(value, _COLLECTIONS):
         return False
-    # Each part takes a character and a comma.
+    # Each part takes at least one character and a comma.
     parts, most, left = 0, largest // 2, [value]
     while left:
         one = left.pop()
@@ -172,11 +172,11 @@ def _is_beyond(value: Any, largest: int) -> bool:
 
 
 def _is_beyond_once_shared(value: Any, most: int) -> bool:
-    """Whether a value is too large that shares its parts: small in memory, beyond every disk when written out.
+    """Whether a value with shared parts is too large: it may be small in memory, and larger than any disk as text.
 
-    Slower, but each collection is looked at once.
+    This is slower than `_is_beyond`, but visits each collection only once.
     """
-    # How many parts each has when it is written out; none while those within it are counted.
+    # The number of parts of each collection when it is written out; None while its inner ones are being counted.
     counts: dict[int, int | None] = {}
     seen, left = 0, [value]
     while left:
@@ -185,7 +185,7 @@ def _is_beyond_once_shared(value: Any, most: int) -> bool:
         if id(one) not in counts:
             counts[id(one)] = None
             seen += len(one)
-            # What contains itself has no end.
+            # A collection that contains itself is infinite.
             if seen > most or any(counts.get(id(part), 0) is None for part in within):
                 return True
             left.extend(within)
@@ -209,7 +209,7 @@ def _encoded(value: Any, inf_nan: InfNan) -> tuple[bytes, bool]:
     from orionflow.values.traversal import refuse_iterators
 
     refuse_iterators(value)
-    # Of a number with more than 4,300 digits Python makes no text.
+    # Python refuses to convert integers with more than 4,300 digits to text.
     if type(value) is int:
         return b'"%d"' % value if value.bit_length() < 10_000 else b'"<int>"', True
     try:
@@ -229,7 +229,7 @@ def _decoded(encoded: bytes) -> Any:
 
 
 def _with_clean_texts(value: Any, levels: int) -> Any:
-    """Return a copy in which texts have no lone surrogates, down through plain collections."""
+    """Return a copy whose texts have no lone surrogates, in nested plain collections as well."""
     if isinstance(value, str):
         return clean_text(as_text(value))
     if levels and isinstance(value, dict):
@@ -240,7 +240,7 @@ def _with_clean_texts(value: Any, levels: int) -> Any:
 
 
 class _Tree:
-    """Decoded JSON, made to fit; remembers the first change."""
+    """Decoded JSON that is changed to fit the limits; remembers the first change."""
 
     def __init__(self) -> None:
         self.change: str | None = None

@@ -1,8 +1,8 @@
 """Schedules as programs write them, such as `Cron("0 6 * * 1-5", timezone="Europe/Berlin")`.
 
-A kind is one class here, from which `flow.deploy`, orion.yaml and the command line take it; `KINDS` has them all. Its
-shape on the wire is in `orionflow.contract.schedules`, its times are the server's. Nothing heavy is imported here,
-as every command that takes a schedule does so.
+Each kind of schedule is one class here, which `flow.deploy`, orion.yaml and the command line use; `KINDS` lists them
+all. The JSON form is defined in `orionflow.contract.schedules`, and the server computes the times. Nothing heavy is
+imported here, as every command that accepts a schedule imports this module.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ _MISFIRES = ("all", "latest", "none")
 
 
 class Option(NamedTuple):
-    """A kind of schedule as an option of commands: a word for its value, its help, and for `orion help schedules` an
-    example with an explanation."""
+    """A kind of schedule as an option of commands: the placeholder of its value, its help, and an explained example."""
 
     metavar: str
     help: str
@@ -35,17 +34,17 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """The options that all kinds of schedules have, beside their times.
+    """The options that all kinds of schedules share, in addition to their times.
 
     - `timezone`: the zone of the times, such as `"Europe/Berlin"` (default: UTC).
     - `parameters`: of its runs, over those of the deployment.
     - `active`: with `False`, keep it, but plan nothing (default: `True`).
-    - `ends`: plan no run after this moment. `max_runs`: plan no more runs than so many. `max_active_runs`: how many of
-      its runs may go on at once.
+    - `ends`: plan no run after this moment. `max_runs`: the largest number of runs to plan. `max_active_runs`: how many
+      of its runs may be active at the same time.
     - `misfire`: which times to make up for that were missed while no server ran: `"all"`, the `"latest"` one, or
       `"none"` (default). `misfire_window`: seconds, or a `timedelta`; times missed longer ago are left out.
     - `calendars`: names of calendars on the server; during their events nothing is started.
-    - `spread`: seconds, or a `timedelta`; runs come up to so much later, always by the same time for one deployment.
+    - `spread`: seconds, or a `timedelta`; runs start later by up to this, always by the same delay for one deployment.
 
     Raises `UsageError` for a value that does not fit.
     """
@@ -71,16 +70,16 @@ class Schedule:
             raise UsageError("max_runs is the number of runs after which a schedule ends; the least is 1.")
 
     def definition(self) -> dict[str, Any]:
-        """Return the times, as the API has them."""
+        """Return the times in the API's form."""
         raise NotImplementedError
 
     @classmethod
     def for_option(cls, value: Any, **options: Any) -> Self:
-        """The schedule that an option of its kind's name asks for, in a call of `flow.deploy` or on a command line."""
+        """Return the schedule for the option of this kind, in a call of `flow.deploy` or on a command line."""
         return cls(value, **options)  # type: ignore[call-arg]
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the whole schedule, as the API takes it; what was not said is left to the server."""
+        """Return the whole schedule in the API's form; omitted options are left to the server."""
         said = {
             "parameters": dict(self.parameters) or None,
             "ends_at": None if self.ends is None else _aware(self.ends, "ends").isoformat(),
@@ -218,7 +217,7 @@ KINDS: Mapping[str, type[Schedule]] = {one.kind: one for one in (Cron, Interval,
 
 
 class ScheduleOptions(TypedDict, total=False):
-    """When runs are planned: short forms for one schedule, `schedules` for any number."""
+    """When runs are planned: short forms for a single schedule, `schedules` for any number."""
 
     cron: str | Iterable[str] | None
     interval: Period | Iterable[Period] | None
@@ -231,7 +230,7 @@ class ScheduleOptions(TypedDict, total=False):
 
 
 def schedules_of(**options: Unpack[ScheduleOptions]) -> list[dict[str, Any]]:
-    """Return the schedules that the short forms and the long ones name, as the API takes them."""
+    """Return the schedules of the short and the long options, in the API's form."""
     values: Mapping[str, Any] = options
     timezone, anchor_date = options.get("timezone"), options.get("anchor_date")
     found: list[AnySchedule] = []
@@ -251,7 +250,7 @@ def _short_forms() -> str:
 
 
 def as_wire(schedule: AnySchedule) -> dict[str, Any]:
-    """Return one schedule, however it was written: a value, a cron line, a period, or what a file holds."""
+    """Return one schedule in the API's form, from any notation: an object, a cron line, a period, or a file's entry."""
     match schedule:
         case Schedule():
             return schedule.to_wire()
@@ -265,7 +264,7 @@ def as_wire(schedule: AnySchedule) -> dict[str, Any]:
 
 
 def _of_mapping(written: dict[str, Any]) -> dict[str, Any]:
-    """Return a schedule as orion.yaml has it, or as the API does."""
+    """Return a schedule from the notation of orion.yaml or of the API."""
     if isinstance(written.get("schedule"), Mapping):
         return written
     written = _renamed({name: value for name, value in written.items() if value is not None})
@@ -283,7 +282,7 @@ def _of_mapping(written: dict[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(written: dict[str, Any]) -> dict[str, Any]:
-    """With the names that `Schedule` has, where the API or Prefect has others."""
+    """Return the options under the names of `Schedule`, where the API or Prefect use other names."""
     if "ends_at" in written:
         written["ends"] = written.pop("ends_at")
     if written.pop("catchup", False):

@@ -1,4 +1,4 @@
-"""The states of runs as the SDK sees them, a constructor for each that programs make, and how to ask for the value."""
+"""States of runs as the SDK represents them, a constructor for each that programs create, and access to values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_KEPT = (
 
 
 class Unset:
-    """A value that nobody gave; None would be one."""
+    """The type of `UNSET`, which stands for a missing value, as None is a value."""
 
     def __repr__(self) -> str:
         return "UNSET"
@@ -32,7 +32,7 @@ UNSET = Unset()
 
 @dataclass(slots=True, kw_only=True, repr=False)
 class State(Generic[R]):
-    """One state of one run: what `return_state=True`, `Future.wait` and the API return.
+    """One state of one run, as `return_state=True`, `Future.wait` and the API return it.
 
     ```python
     from orionflow import flow
@@ -46,13 +46,13 @@ class State(Generic[R]):
     assert str(state.result(raise_on_failure=False)) == "no such table"
     ```
 
-    - `type`: what rules use, such as `StateType.COMPLETED`. `name`: what people read, such as `"Cached"` or a text of
-      yours; by default that of the type.
+    - `type`: the kind of state, which rules use, such as `StateType.COMPLETED`. `name`: the text that people read, such
+      as `"Cached"` or a text of yours; by default that of the type.
     - `message`: why the run is in this state.
-    - `data`: what the API knows of the value: nothing, or a reference to where it is stored.
+    - `data`: what the API knows about the value: nothing, or a reference to where it is stored.
     - `value`: the value itself, or the exception, in the process that made it. Call `result()` to read it.
     - `state_details`: further facts, such as `scheduled_time`, `cache_key` and the ids of the runs.
-    - `timestamp`, `id`: when the run entered it, and its id.
+    - `timestamp`, `id`: the moment when the run entered the state, and the id of the state.
     """
 
     type: StateType
@@ -97,7 +97,7 @@ class State(Generic[R]):
         return self.type is StateType.FAILED
 
     def is_crashed(self) -> bool:
-        """Whether the run's process ended, or could not be started."""
+        """Whether the run's process died or could not be started."""
         return self.type is StateType.CRASHED
 
     def is_cancelled(self) -> bool:
@@ -125,7 +125,8 @@ class State(Generic[R]):
             try:
                 raise error
             finally:
-                # Its traceback holds this frame; so that it does not hold itself as well.
+                # The traceback of the error holds this frame; without these references the frame does not hold the
+                # error in turn.
                 del self, error
         outcome: Any = self._outcome() if self.value is not UNSET or self.data is not None else exception_of(self)
         return cast(R, outcome)
@@ -156,7 +157,7 @@ class State(Generic[R]):
         self.state_details = self.state_details.revised(**changes)
 
     def without_value(self) -> State[R]:
-        """The state as it is reported: whoever sends it later must not keep a value alive that its program dropped."""
+        """Return the state without its value for the report, which must not keep alive what the program dropped."""
         if self.value is UNSET or self.value is None:
             return self
         return State(
@@ -179,7 +180,7 @@ class State(Generic[R]):
             return self.value
         if not is_record(self.data):
             return self.data
-        # Where values are stored is the business of a module above this one.
+        # Imported here, because storage of results belongs to a layer above this module.
         from orionflow.results import read_record
 
         try:
@@ -205,12 +206,12 @@ class State(Generic[R]):
 
 
 def is_record(data: Any) -> bool:
-    """Whether `data` tells about a value instead of being one."""
+    """Whether `data` describes a value instead of being the value."""
     return isinstance(data, dict) and data.get("type") in {"unpersisted", "reference", "literal"}
 
 
 def exception_of(state: State[Any]) -> BaseException:
-    """Return the exception of a run without a value: its own where that is at hand, else one that says how it ended."""
+    """Return the exception of a run without a value: the run's own if available, otherwise one about how it ended."""
     outcome = state._outcome()
     match outcome:
         case BaseException():
@@ -241,10 +242,10 @@ def _ended(state: State[Any]) -> type[RunEnded]:
 
 
 def Scheduled(scheduled_time: datetime | None = None, *, name: str = "Scheduled", **fields: Any) -> State[Any]:
-    """The run starts at a moment.
+    """Create a state for a run that starts at a given moment.
 
     - `scheduled_time`: the moment, with a time zone (default: now).
-    - `name`: what people read.
+    - `name`: the name that people read.
     - `fields`: further fields of the `State`, such as `message`.
     """
     details = StateDetails(scheduled_time=scheduled_time or datetime.now(UTC))
@@ -252,7 +253,7 @@ def Scheduled(scheduled_time: datetime | None = None, *, name: str = "Scheduled"
 
 
 def Late(scheduled_time: datetime | None = None, **fields: Any) -> State[Any]:
-    """The moment for which the run was scheduled has passed, and it has not started.
+    """Create a state for a run that did not start at the moment for which it was scheduled.
 
     - `scheduled_time`: the moment (default: now).
     - `fields`: further fields of the `State`.
@@ -261,16 +262,16 @@ def Late(scheduled_time: datetime | None = None, **fields: Any) -> State[Any]:
 
 
 def AwaitingRetry(scheduled_time: datetime | None = None, **fields: Any) -> State[Any]:
-    """The run failed, and will be tried again.
+    """Create a state for a run that failed and will be tried again.
 
-    - `scheduled_time`: when (default: now).
+    - `scheduled_time`: the moment of the next attempt (default: now).
     - `fields`: further fields of the `State`.
     """
     return Scheduled(scheduled_time, name="AwaitingRetry", **fields)
 
 
 def Pending(**fields: Any) -> State[Any]:
-    """The run is about to start.
+    """Create a state for a run that is about to start.
 
     - `fields`: further fields of the `State`, such as `name` and `message`.
     """
@@ -278,7 +279,7 @@ def Pending(**fields: Any) -> State[Any]:
 
 
 def NotReady(**fields: Any) -> State[Any]:
-    """An input did not complete, so the task cannot start.
+    """Create a state for a task run that cannot start because an input did not complete.
 
     - `fields`: further fields of the `State`, such as `name` and `message`.
     """
@@ -286,7 +287,7 @@ def NotReady(**fields: Any) -> State[Any]:
 
 
 def Running(**fields: Any) -> State[Any]:
-    """The run is running.
+    """Create a state for a run that is running.
 
     - `fields`: further fields of the `State`, such as `name` and `message`.
     """
@@ -294,7 +295,7 @@ def Running(**fields: Any) -> State[Any]:
 
 
 def Retrying(**fields: Any) -> State[Any]:
-    """The run is running again after a failure.
+    """Create a state for a run that is running again after a failure.
 
     - `fields`: further fields of the `State`, such as `name` and `message`.
     """
@@ -304,7 +305,7 @@ def Retrying(**fields: Any) -> State[Any]:
 def Paused(
     *, timeout_seconds: float | None = None, reschedule: bool = False, pause_key: str | None = None, **fields: Any
 ) -> State[Any]:
-    """The run waits for somebody to resume it.
+    """Create a state for a run that waits for a user to resume it.
 
     - `timeout_seconds`: after how many seconds it fails if it was not resumed (default: never).
     - `reschedule`: whether its process has ended, so that an agent starts it again.
@@ -317,15 +318,15 @@ def Paused(
 
 
 def Suspended(**fields: Any) -> State[Any]:
-    """The run is paused, and its process has ended; an agent starts it again when it is resumed.
+    """Create a state for a paused run whose process has ended; when the run is resumed, an agent starts it again.
 
-    - `fields`: as those of `Paused`, and further fields of the `State`.
+    - `fields`: the arguments of `Paused`, and further fields of the `State`.
     """
     return Paused(**{"name": "Suspended", "reschedule": True, **fields})
 
 
 def Cancelling(**fields: Any) -> State[Any]:
-    """The run is being cancelled.
+    """Create a state for a run that is being cancelled.
 
     - `fields`: further fields of the `State`, such as `name` and `message`.
     """
@@ -333,7 +334,7 @@ def Cancelling(**fields: Any) -> State[Any]:
 
 
 def Completed(**fields: Any) -> State[Any]:
-    """The run has done its work. Returned by a flow, it is the final state: `return Completed(message="Nothing to
+    """Create a state for a run that completed. A flow that returns it ends in it: `return Completed(message="Nothing to
     do")`.
 
     - `fields`: further fields of the `State`, such as `name`, `message` and `value`.
@@ -342,7 +343,8 @@ def Completed(**fields: Any) -> State[Any]:
 
 
 def Failed(**fields: Any) -> State[Any]:
-    """The run has failed. Returned by a flow, it is the final state: `return Failed(message="3 of 9 loaded")`.
+    """Create a state for a run that failed. A flow that returns it ends in it: `return Failed(message="3 of 9
+    loaded")`.
 
     - `fields`: further fields of the `State`, such as `name`, `message` and `value`.
     """
@@ -350,7 +352,7 @@ def Failed(**fields: Any) -> State[Any]:
 
 
 def Crashed(**fields: Any) -> State[Any]:
-    """The run's process has ended, or could not be started.
+    """Create a state for a run whose process died or could not be started.
 
     - `fields`: further fields of the `State`, such as `name` and `message`.
     """
@@ -358,7 +360,7 @@ def Crashed(**fields: Any) -> State[Any]:
 
 
 def Cancelled(**fields: Any) -> State[Any]:
-    """The run was cancelled.
+    """Create a state for a run that was cancelled.
 
     - `fields`: further fields of the `State`, such as `name` and `message`.
     """

@@ -1,4 +1,4 @@
-"""Tasks: the `@task` decorator, what it can be told, and how tasks are called, submitted and mapped."""
+"""Tasks: the `@task` decorator, its options, and how tasks are called, submitted and mapped."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class Task(Generic[P, R]):
     Call it like the function. `submit` runs it at the same time as others, and `map` runs it once for each element.
     `fn` is the function itself, for calls outside of flows and in unit tests.
 
-    If it is a generator function, it runs to its end, and the value is the list of everything that it yielded.
+    The calls of a generator function run to their end and return the list of everything that it yielded.
 
-    Calls take two arguments beside those of the function. With `return_state=True` they return the final state, and
-    never raise what the function raised. `wait_for` is a list of futures that must have completed before.
+    Calls take two arguments in addition to those of the function. With `return_state=True` they return the final state,
+    and never raise an exception of the function. `wait_for` is a list of futures that must have completed before.
 
     Raises `UsageError` if an option is unknown or does not fit, `MissingContext` if it is called outside of a flow or
     inside another task, and `ParameterError` if a call does not fit the function.
@@ -170,7 +170,7 @@ class Task(Generic[P, R]):
         return template
 
     def stores_results(self, cache_key: str | None, flow_run: FlowRunContext) -> bool:
-        """Whether a result must be readable later, or by others."""
+        """Whether a result must be readable later or by other processes."""
         if self.persist_result is not None:
             return self.persist_result
         return (
@@ -182,23 +182,24 @@ class Task(Generic[P, R]):
         )
 
     def may_store_results(self, flow_run: FlowRunContext) -> bool:
-        """Whether a later attempt of the flow run may find a result of this task stored."""
+        """Whether a later attempt of the flow run may find a stored result of this task."""
         return self.stores_results(None if self.cache_key_fn is None else "some", flow_run)
 
     def name_for(self, parameters: Mapping[str, Any]) -> str | None:
-        """Return the name of a run with these parameters, for tasks with a `task_run_name`; None: the usual one."""
+        """Return the name of a run with these parameters, for tasks with a `task_run_name`; None: the default name."""
         assert self.task_run_name is not None
         return run_name(self.task_run_name, parameters, "task_run_name")
 
     def storage_key_for(self, call: TaskCall) -> str:
-        """Return the place of a run's result that `result_storage_key` names."""
+        """Return the storage key of a run's result, as `result_storage_key` gives it."""
         assert self.result_storage_key is not None
         names = {"parameters": call.parameters, "task_run": call.as_task_run(), "flow_run": call.flow_run.flow_run}
         return storage_key(self.result_storage_key, {**call.parameters, **names}, "result_storage_key")
 
     # Calls
 
-    # An async function's value is what its coroutine gives; arguments beside those of the function are ours.
+    # The overloads: the value of an async function is the result of its coroutine; `return_state` and `wait_for` are
+    # Orion's own.
     @overload
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
@@ -222,11 +223,11 @@ class Task(Generic[P, R]):
     def __call__(
         self, /, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any: ...
-    # Parameters named so are refused when decorating, which the types cannot say.
+    # Functions with parameters of these names are refused by the decorator; the type system cannot express that.
     def __call__(  # type: ignore[misc]
         self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
     ) -> Any:
-        """Run the task here and return its value, or with `return_state=True` the state in which it ended.
+        """Run the task here and return its value, or with `return_state=True` its final state.
 
         In a flow with `submit_calls=True` the call is submitted and returns a future.
         """
@@ -239,7 +240,7 @@ class Task(Generic[P, R]):
             flow_run.warn_of_plain_calls(self.name)
         return call_task(self, args, kwargs, flow_run, wait_for, return_state)
 
-    # Futures may stand for any of the arguments, so these are not held to the function's types.
+    # A future may stand for any argument, so arguments are not checked against the types of the function.
     @overload
     def submit(
         self: Task[..., Coroutine[Any, Any, T]],
@@ -283,7 +284,7 @@ class Task(Generic[P, R]):
         - `wait_for`: futures that must have completed before the task starts, and whose values it does not need.
 
         Raises `MissingContext` outside of a flow and inside another task, and `ParameterError` if the arguments do not
-        fit the function. What the function raises is raised by `Future.result`.
+        fit the function. An exception of the function is raised by `Future.result`.
         """
         from orionflow.engine.invoke import submit_task
 
@@ -353,7 +354,7 @@ class Task(Generic[P, R]):
         options = {name: getattr(self, name) for name in _OPTIONS}
         return {**options, "tags": self.tags, "retry_delay_seconds": self.retry_delay_seconds if self.retries else None}
 
-    # Bound to the class by a method of the class, to the object by a usual one; a function bound to nothing stays.
+    # A class method is bound to the class and a usual method to the instance; a static method is not bound.
     @overload
     def __get__(self: Task[Concatenate[type[S], Q], T], instance: S | None, owner: type[S]) -> Task[Q, T]: ...
     @overload
@@ -363,7 +364,7 @@ class Task(Generic[P, R]):
     @overload
     def __get__(self, instance: object, owner: type | None = None) -> Self: ...
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """A task in a class is a method: called on an object, it gets that as its first argument."""
+        """Return the task as a method: called on an object, the task gets the object as its first argument."""
         bound = self._binding.bind(self.fn, instance, owner)
         if bound is None:
             return self
@@ -375,7 +376,7 @@ class Task(Generic[P, R]):
     def _bound_signature(self) -> Signature:
         known: Signature | None = self.__dict__.get("_signature_of_methods")
         if known is None:
-            # Whatever it is bound to: the first parameter is taken.
+            # The signature is the same for every object: binding only takes away the first parameter.
             known = Signature(MethodType(self.fn, self), self.name)
             self.__dict__["_signature_of_methods"] = known
         return known
@@ -472,7 +473,7 @@ def task(fn: Any = None, /, **options: Any) -> Any:
       processes the function ends at its next line of Python.
     - `log_prints`: whether `print` also writes to the run's log; by default as in the flow.
     - `on_completion`, `on_failure`: lists of functions that are called with the task, the task run and the state.
-    - `viz_return_value`: accepted for Prefect's sake, and not used.
+    - `viz_return_value`: accepted for compatibility with Prefect, and not used.
 
     Raises `UsageError` for an option that is unknown or does not fit.
     """

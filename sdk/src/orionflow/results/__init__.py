@@ -1,7 +1,7 @@
-"""Results: values of runs, stored apart from their states, which only carry a reference.
+"""Results: values of runs, stored apart from their states, which contain only a reference.
 
-A store takes bytes under a key. The server sees references and never the bytes. Bytes that run code when they are read
-are sealed (`sealing`); what JSON gives back as it was is JSON, and needs no seal (`exact_json`).
+A store keeps bytes under a key. The server gets references and never the bytes. Bytes that run code when they are read
+(pickles) are sealed (`sealing`); values that JSON restores exactly are stored as JSON and need no seal (`exact_json`).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from orionflow.states import NOT_KEPT
 
 UNPERSISTED: dict[str, Any] = {"type": "unpersisted"}
 _LITERALS = (None, True, False)
-# In a reference: the task wrote into its arguments, so its value alone does not stand for another call.
+# Field of a reference: the task changed its arguments, so its value alone cannot replace another call.
 INPUTS_CHANGED = "inputs_changed"
-# In a reference to a place where other runs may write, too: the digest of what this run stored there.
+# Field of a reference to a key that other runs may also write: the digest of the content that this run stored.
 DIGEST = "digest"
 _OF_LITERALS = frozenset({"cache", INPUTS_CHANGED})
 
@@ -44,9 +44,9 @@ def write_result(
     key: str | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """Store the value of a run and return the reference to it. The smallest values are their own reference.
+    """Store the value of a run and return the reference to it. The smallest values are stored in the reference itself.
 
-    Without a serializer it is JSON where that gives it back as it was, and a pickle otherwise.
+    Without a serializer, the value is stored as JSON if JSON restores it exactly, and as a pickle otherwise.
     """
     if any(value is literal for literal in _LITERALS) and key is None:
         return {"type": "literal", "value": value, **{name: more[name] for name in more if name in _OF_LITERALS}}
@@ -67,15 +67,15 @@ def write_result(
 
 
 def expiring_in(lasts: timedelta | None) -> dict[str, str]:
-    """Return the part of a reference that says how long its bytes are kept; without an end, nothing."""
+    """Return the field of a reference that says when its bytes expire; empty if they do not expire."""
     return {} if lasts is None else {"expiration": (datetime.now(UTC) + lasts).isoformat()}
 
 
 def as_bytes(value: Any, serializer: Serializer | None, where: str, key: str) -> tuple[Serializer, bytes]:
-    """Return the bytes that are stored of a value, sealed if they need that, and the serializer that made them."""
+    """Return the serializer for a value and the bytes to store, sealed if they need a seal."""
     if serializer is None and is_exact_in_json(value):
         json = serializer_of("json")
-        # Texts may hold what is no Unicode, which only its writing finds.
+        # Texts may contain lone surrogates, which are only found when they are written.
         with suppress(UnserializableError):
             return json, json.dumps(value)
     serializer = serializer or serializer_of("pickle")
@@ -86,7 +86,7 @@ def as_bytes(value: Any, serializer: Serializer | None, where: str, key: str) ->
 
 
 def read_record(record: dict[str, Any]) -> Any:
-    """Return the value that the data of a state tells about."""
+    """Return the value that the data of a state describes."""
     match record["type"]:
         case "literal":
             return record.get("value")
@@ -96,7 +96,7 @@ def read_record(record: dict[str, Any]) -> Any:
 
 
 def stored_bytes(record: dict[str, Any]) -> bytes:
-    """Return the bytes that a reference names, without their seal, which is checked."""
+    """Return the bytes that a reference names, after their seal was checked and removed."""
     store = store_named_by_reference(record.get("storage"))
     return _checked(record, serializer_of(record.get("serializer_type")), store)
 
@@ -111,7 +111,7 @@ def _checked(record: dict[str, Any], serializer: Serializer, store: ResultStore)
 
 
 def refuse_what_others_wrote(record: dict[str, Any], content: bytes) -> None:
-    """Raise MissingResult if these bytes, with their seal or without it, are not those that the reference is about."""
+    """Raise MissingResult if these bytes, with or without their seal, are not those that the reference was made for."""
     said = record.get(DIGEST)
     if said is not None and said != digest_of_content(content):
         raise MissingResult(

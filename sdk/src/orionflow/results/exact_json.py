@@ -1,6 +1,6 @@
-"""Which values JSON gives back as they were, types included: what is stored without a serializer goes by that.
+"""Detection of values that JSON restores exactly, with their types. They are stored as JSON if no serializer is set.
 
-A tuple would come back as a list, a moment as text, a model as a dict; two names for one list as two lists.
+A tuple would come back as a list, a datetime as text, a model as a dict, and a list that occurs twice as two lists.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ _LEAVES = frozenset({NoneType, bool, int, float, str})
 _CONTAINERS = frozenset({list, dict})
 _KNOWN = _LEAVES | _CONTAINERS
 _NAMES = frozenset({str})
-# Readers of JSON give up on deeper ones.
+# Readers of JSON refuse deeper nesting.
 DEEPEST = 100
-# To look into more lists and dicts takes longer than to pickle them.
+# Checking more lists and dicts takes longer than pickling them.
 MOST_CONTAINERS = 20_000
 
 
 def is_exact_in_json(value: Any) -> bool:
-    """Whether JSON gives back an equal value of the same types, all the way down. Subclasses are other types."""
+    """Whether JSON restores an equal value with the same types on all levels. Subclasses count as other types."""
     level, seen = [(value,)], 0
     known: set[int] = set()
     for _ in range(DEEPEST):
         below = _below(level)
         if not below:
             return below is not None
-        # One that is seen again is shared, or holds itself.
+        # A container that occurs twice is shared or contains itself.
         seen += len(below)
         known.update(map(id, below))
         if len(known) != seen or seen > MOST_CONTAINERS:
@@ -39,7 +39,7 @@ def is_exact_in_json(value: Any) -> bool:
 
 
 def _below(level: Collection[Any]) -> list[Any] | None:
-    """Return the lists and dicts in those of a level; None when something in them has no equal in JSON."""
+    """Return the lists and dicts inside those of a level; None if one of them contains a value that JSON lacks."""
     below: list[Any] = []
     for one in level:
         if type(one) is dict:
@@ -57,7 +57,7 @@ def _below(level: Collection[Any]) -> list[Any] | None:
 
 
 def _are_short(parts: Collection[Any], kinds: set[type]) -> bool:
-    """Whether all whole numbers have 64 bits at most: most readers cut longer ones, or refuse them."""
+    """Whether all integers fit into 64 bits: most readers truncate or refuse longer ones."""
     try:
         array("q", parts if kinds <= _NUMBERS else [part for part in parts if type(part) is int])
     except OverflowError:

@@ -1,7 +1,7 @@
-"""Named locations: `result_storage="lake"` stores where ORION_RESULTS_LOCATIONS, or a block on the server, says.
+"""Named locations: `result_storage="lake"` stores results where ORION_RESULTS_LOCATIONS or a block on the server says.
 
-A reference names the location and not what is behind it, so every machine finds the way to it by its own settings, and
-nobody reads from an address that somebody wrote into a state.
+A reference contains the name of the location and not its address. Each machine finds the address in its own settings,
+and no program reads from an address that a user wrote into a state.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from orionflow.settings.locations import NAME, Location, location
 T = TypeVar("T")
 
 BLOCK_TYPE = "result-location"
-# What somebody who may write blocks can have programs talk to.
+# Schemes that blocks may use: an author of blocks decides which services programs connect to.
 OF_BLOCKS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "sftp", "ssh", "hdfs", "file", "memory"})
-# How long the answer of the API about a location is believed, and that there is none.
+# Seconds for which an answer of the API about a location is cached: the first if it exists, the second if it does not.
 FRESH_SECONDS, FRESH_NONE_SECONDS = 60.0, 5.0
 GONE = "run the task again with refresh_cache=True."
 
@@ -33,7 +33,7 @@ def is_name(text: str) -> bool:
 
 
 def store_of_location(name: str) -> ResultStore:
-    """Return the store behind a name. Raise UsageError where neither the settings nor the server know it."""
+    """Return the store behind a name. Raise UsageError if neither the settings nor the server know it."""
     found = find_location(name)
     if found is None:
         known = ", ".join(one.name for one in current_settings().results_locations) or "none"
@@ -45,7 +45,7 @@ def store_of_location(name: str) -> ResultStore:
 
 
 def store_named_as(where: str) -> ResultStore:
-    """Return the store of a reference to a location. Raise UntrustedResult."""
+    """Return the store that a reference to a location names. Raise UntrustedResult if the location is unknown."""
     name = where.removeprefix(LOCATION)
     found = find_location(name) if is_name(name) else None
     if found is None:
@@ -67,7 +67,7 @@ _asked: dict[tuple[str, str], tuple[float, Location | None]] = {}
 
 def _on_the_server(name: str) -> Location | None:
     settings = current_settings()
-    # Without an address the API is in this process, on the database of the home.
+    # Without an address, the API runs in this process, on the database in the home.
     key = settings.api_url or str(settings.home), name
     asked = _asked.get(key)
     if asked is not None:
@@ -88,7 +88,7 @@ def _read(name: str) -> Location | None:
             try:
                 block = client.send(read_block(BLOCK_TYPE, name, include_secrets=True))
             except NotAllowed as refusal:
-                # A location without options has no secrets.
+                # A location without options has no secrets, so that it can be read without the permission for them.
                 block = client.send(read_block(BLOCK_TYPE, name))
                 if block.data.get("options"):
                     raise UsageError(
@@ -103,7 +103,7 @@ def _read(name: str) -> Location | None:
 
 
 def location_of_block(name: str, content: dict[str, Any]) -> Location:
-    """Raises UsageError for what a block may not name."""
+    """Return the location that a block describes. Raise UsageError for one that blocks may not describe."""
     try:
         found = location(name, content.get("url"), content.get("options"))
     except ValueError as error:
@@ -115,7 +115,8 @@ def location_of_block(name: str, content: dict[str, Any]) -> Location:
             "ORION_RESULTS_LOCATIONS may name."
         )
     if any("{{" in text for text in _texts(found.options)):
-        # Its author may neither know the variables of other machines nor read secrets, and names who gets the option.
+        # The author of a block must not learn variables of other machines or read secrets by naming a recipient for
+        # them.
         raise UsageError(
             f"The block {BLOCK_TYPE}/{name} refers to a variable or a secret, which only ORION_RESULTS_LOCATIONS may; "
             "give the value itself, which is stored sealed, or leave it out where machines have credentials."
@@ -157,7 +158,7 @@ def _behind(found: Location) -> ResultStore:
 
 @dataclass(slots=True)
 class LocatedStore:
-    """A store under its name, which is given up when it does not answer in time: a run waits for it only so long."""
+    """A store with a name and a time limit: a run does not wait longer than that for a store that does not answer."""
 
     name: str
     inner: ResultStore
@@ -192,14 +193,14 @@ class LocatedStore:
             except BaseException as error:
                 trouble.append(error)
 
-        # File systems know no time limit that they have in common.
+        # The file systems have no common way to set a time limit.
         thread = threading.Thread(target=run, name=f"orion-results-{self.name}", daemon=True)
         thread.start()
         thread.join(seconds)
         if trouble:
             raise trouble[0]
         if not outcome:
-            # Others do not wait as long for the same silence.
+            # The next calls fail at once instead of waiting for the same store again.
             self.silent_until = time.monotonic() + seconds
             raise self._silent(seconds)
         return outcome[0]
@@ -211,7 +212,7 @@ class LocatedStore:
 
 
 class RemoteFolder:
-    """A folder behind an address that fsspec knows."""
+    """A folder at an address that fsspec can open."""
 
     def __init__(self, found: Location) -> None:
         self._location = found
@@ -224,7 +225,7 @@ class RemoteFolder:
     def write(self, key: str, content: bytes) -> None:
         files, path = self._at(key)
         if _scheme(self._location) in ("sftp", "ssh", "hdfs"):
-            # Stores of objects have no folders, and may want rights for making one.
+            # Object stores have no folders, and may require extra permissions to create one.
             files.makedirs(posixpath.dirname(path), exist_ok=True)
         files.pipe_file(path, content)
 
@@ -247,7 +248,7 @@ class RemoteFolder:
         files.rm_file(path)
 
     def files(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the files directly in the folder, with what the file system says of each."""
+        """Return the files directly in the folder, with the details that the file system reports."""
         files, root = self._root()
         found = files.find(root, maxdepth=1, detail=True)
         return [(posixpath.basename(name), dict(entry)) for name, entry in found.items()]

@@ -1,4 +1,4 @@
-"""Results that nothing refers to: what Orion stored under keys of its own, some time ago, and no run names any more."""
+"""Orphaned results: files that Orion stored under generated keys some time ago, and that no run refers to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orionflow.contract.result_keys import MADE_BY_US
 from orionflow.results.locations import LocatedStore, RemoteFolder
 from orionflow.results.stores import LocalFileSystem, ResultStore
 
-# What is younger may belong to a run that has not reported its end.
+# A younger file may belong to a run that has not reported its end yet.
 YOUNGEST_SECONDS = 24 * 3600.0
 
 
@@ -23,7 +23,7 @@ class Orphan:
 
 
 def orphans_in(store: ResultStore, known: Collection[str]) -> Iterator[Orphan]:
-    """Yield those of a folder or a location whose keys are not among the known ones."""
+    """Yield the results in a folder or a location whose keys are not among the known ones."""
     for key, size, written in _files(store.inner if isinstance(store, LocatedStore) else store):
         if MADE_BY_US.fullmatch(key) and key not in known and time.time() - written > YOUNGEST_SECONDS:
             yield Orphan(key, size)
@@ -41,7 +41,7 @@ def _files(store: ResultStore) -> Iterator[tuple[str, int, float]]:
 
 
 def _moment(entry: dict[str, Any]) -> float:
-    """Return when a file was written, by any of the names that file systems have for it; without one, just now."""
+    """Return when a file was written, by any of the names that file systems use; the current time if none is known."""
     for name in ("LastModified", "last_modified", "mtime", "updated", "created"):
         match entry.get(name):
             case datetime() as at:

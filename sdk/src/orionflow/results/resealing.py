@@ -1,4 +1,4 @@
-"""Results of the time before seals: found in a folder, told apart by their first bytes, and sealed where they are."""
+"""Results that were stored before seals existed: found in a folder by their first bytes, and sealed in place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orionflow.results.sealing import sealed
 from orionflow.results.stores import LocalFileSystem
 from orionflow.serializers import COMPRESSED
 
-# What protocols 2 and later of pickle start with, and what zlib starts with.
+# The first byte of a pickle of protocol 2 or later, and of a zlib stream.
 _PICKLE, _ZLIB = b"\x80", b"\x78"
 _LOOK = 1024
 
@@ -28,14 +28,14 @@ class Unsealed:
 
 
 def unsealed_in(store: LocalFileSystem, *, looked_at: int | None = None) -> Iterator[Unsealed]:
-    """Yield the pickles below a folder that have no seal. Links are left alone: they may lead anywhere."""
+    """Yield the pickles below a folder that have no seal. Links are ignored, as they may lead anywhere."""
     for path in islice(store.basepath.rglob("*"), looked_at):
         if path.is_file() and not path.is_symlink() and not path.name.startswith(".") and (kind := _kind_of(path)):
             yield Unsealed(path.relative_to(store.basepath).as_posix(), kind, path.stat().st_size)
 
 
 def seal_in(store: LocalFileSystem, one: Unsealed) -> None:
-    """Seal one of them; one that was sealed since is left as it is."""
+    """Seal one result, unless it was sealed in the meantime."""
     content = store.read(one.key)
     if not is_sealed(content):
         store.write(one.key, sealed(content, where=store.where, key=one.key, kind=one.kind))

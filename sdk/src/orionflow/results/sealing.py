@@ -1,8 +1,8 @@
-"""Seals of stored results: what runs code when it is read is only read if a holder of our key wrote it, and here.
+"""Seals of stored results: a result that runs code when it is read is only read if a holder of our key wrote it there.
 
-A sealed result is a mark, the seal and the bytes. The seal is an HMAC-SHA256 under the installation's key over the
-store, the key in it, the serializer and the bytes, so a file that is moved, swapped, shortened or read as something
-else has none.
+A sealed result consists of a mark, the seal and the bytes. The seal is an HMAC-SHA256 with the installation's key over
+the store, the storage key, the serializer and the bytes. The seal of a file that was moved, swapped, truncated or read
+with another serializer is not valid.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def sealed(content: bytes, *, where: str, key: str, kind: str) -> bytes:
 
 
 def unsealed(content: bytes, *, where: str, key: str, kind: str) -> bytes:
-    """Return the content behind its seal. Raise UntrustedResult if there is none, or not ours for just this."""
+    """Return the content behind its seal. Raise UntrustedResult if it has none, or not ours for this place and kind."""
     if not is_sealed(content):
         raise UntrustedResult(
             f"The stored result {key!r} in {where} has no seal, so it is not opened: reading it as {kind} runs what "
@@ -46,7 +46,7 @@ def unsealed(content: bytes, *, where: str, key: str, kind: str) -> bytes:
 
 
 def is_ours(content: bytes, *, where: str, key: str, kind: str) -> bool:
-    """Whether our key has sealed just this. An installation without a key has sealed nothing."""
+    """Whether our key sealed this content for this place. Without a key, the installation has sealed nothing."""
     settings = current_settings()
     if not (settings.results_key or (settings.home / KEY_FILE).exists()):
         return False
@@ -58,7 +58,7 @@ def is_ours(content: bytes, *, where: str, key: str, kind: str) -> bool:
 
 
 def _seal(our: bytes, where: str, key: str, kind: str, content: bytes) -> bytes:
-    # Of two spellings of one file, either may be in a reference.
+    # Normalize the path, because a reference may contain either of two spellings of one file.
     names = [part.encode("utf-8", "surrogatepass") for part in (where, normpath(key), kind)]
     digest = hmac.new(our, b"".join(len(name).to_bytes(8) + name for name in names), "sha256")
     digest.update(content)
@@ -66,10 +66,10 @@ def _seal(our: bytes, where: str, key: str, kind: str, content: bytes) -> bytes:
 
 
 def _keys(settings: Settings) -> Iterator[bytes]:
-    """ORION_RESULTS_KEY, and the key in the home: the first seals, and what either has sealed is ours."""
+    """Yield ORION_RESULTS_KEY and the key in the home: the first one seals, and seals of both are accepted."""
     path = settings.home / KEY_FILE
     if settings.results_key:
-        # So that logs mask it.
+        # Lets logs mask the key.
         known.learn((settings.results_key,))
         yield settings.results_key.encode()
         if not path.exists():
@@ -81,7 +81,7 @@ _known: dict[Path, bytes] = {}
 
 
 def _key_in(path: Path) -> bytes:
-    # Read once; it is made once, and never changed.
+    # The file is read once, because it is never changed after it was created.
     if (key := _known.get(path)) is None:
         key = _known[path] = private_key(path)
     return key

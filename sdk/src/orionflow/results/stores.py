@@ -1,7 +1,7 @@
-"""Where results are kept, and from where this program reads them.
+"""Stores of results, and the rules for which stores this program reads from.
 
-A reference comes from the API, so it must not name a folder of its own: only what the program itself names, and what
-its settings list, is read.
+A reference comes from the API, so it must not choose a folder: the program only reads from stores that its own code or
+its settings name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BLOCK_OF_PREFECT = re.compile(r"^(s3|gcs|azure|smb|local-file-system|remote-fil
 
 
 class ResultStore(Protocol):
-    """Where results are kept. `where` goes into references, so that any process finds the store again."""
+    """A store of results. `where` is written into references, so that any process finds the store again."""
 
     @property
     def where(self) -> str: ...
@@ -39,7 +39,7 @@ class ResultStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalFileSystem:
-    """A folder of files. Without a path: `results` in ORION_HOME, or what ORION_RESULTS_PATH says."""
+    """A folder of files. The default path is ORION_RESULTS_PATH, or `results` in ORION_HOME."""
 
     basepath: Path
 
@@ -53,12 +53,12 @@ class LocalFileSystem:
 
     def write(self, key: str, content: bytes) -> None:
         path = self._path(key)
-        # Whoever reads at the same moment finds the old file or the new one, never half of one.
+        # A concurrent reader finds the old file or the new one, never a half-written one.
         draft = path.with_name(f".{path.name}.{uuid7().hex}")
         try:
             with _opened(draft) as file:
                 _write_all(file, content)
-                # Otherwise the name may outlive a power cut that the content does not.
+                # Without this, the file name may survive a power failure that its content does not survive.
                 os.fsync(file.fileno())
             draft.replace(path)
         except BaseException:
@@ -78,7 +78,7 @@ class LocalFileSystem:
         return self._path(key).is_file()
 
     def delete(self, key: str) -> None:
-        """Remove a result; one that is gone already is no fault."""
+        """Delete a result; it is not an error if it does not exist."""
         self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
@@ -92,7 +92,7 @@ def _opened(draft: Path) -> RawIOBase:
     try:
         return open(draft, "wb", buffering=0, opener=private_opener)
     except FileNotFoundError:
-        # Only then, as looking at each folder above takes as long as all the rest.
+        # The folder is created only now, as checking each parent folder first takes as long as the rest of the write.
         make_private_folder(draft.parent)
         return open(draft, "wb", buffering=0, opener=private_opener)
 
@@ -100,7 +100,7 @@ def _opened(draft: Path) -> RawIOBase:
 def _write_all(file: RawIOBase, content: bytes) -> None:
     left = memoryview(content)
     while left:
-        # The system takes 2 GiB at once, or what a disk has room for.
+        # One call writes at most 2 GiB, or as much as fits on the disk.
         left = left[file.write(left) or 0 :]
 
 
@@ -116,7 +116,7 @@ StoreOption = ResultStore | str | Path | None
 
 
 def store_of(chosen: StoreOption) -> ResultStore:
-    """Return the store that an option names: a store, a location, a folder, or nothing for the usual one."""
+    """Return the store that an option names: a store, a location or a folder; by default the usual store."""
     if chosen is None:
         settings = current_settings()
         usual = settings.results_storage
@@ -155,15 +155,15 @@ def folder_of(where: str) -> str:
     return unquote(urlsplit(where).path)
 
 
-# Stores of other kinds, by what their references say; filled when such a store is first named in this process.
+# Stores of other kinds by their `where`, added when the program first names one in this process.
 _known_stores: dict[str, ResultStore] = {}
-# The folders that this program names in its code. A reference comes from the API, so it must not name a folder of its
-# own: reading a pickle runs what its writer put there.
+# Folders that this program names in its code. A reference comes from the API, so it must not choose a folder: reading a
+# pickle runs code that its writer put there.
 _named_folders: set[Path] = set()
 
 
 def name_store(store: ResultStore) -> None:
-    """Let references name this store: the program's code does."""
+    """Allow references to name this store, because the program's own code names it."""
     if type(store) is LocalFileSystem:
         _named_folders.add(store.basepath)
     elif not store.where.startswith(LOCATION):
@@ -171,9 +171,9 @@ def name_store(store: ResultStore) -> None:
 
 
 def name_option(chosen: StoreOption) -> None:
-    """Let references name the store of an option; one that cannot be used is refused where it is used."""
+    """Allow references to name the store of an option. An invalid option is refused where it is used."""
     if isinstance(chosen, str) and NAME.fullmatch(chosen):
-        # References to locations are followed without that, and a declaration must not ask the API.
+        # References to locations need no permission, and a declaration must not send requests to the API.
         return
     with suppress(UsageError, AttributeError):
         if chosen is not None:
@@ -181,7 +181,7 @@ def name_option(chosen: StoreOption) -> None:
 
 
 def store_named_by_reference(where: str | None) -> ResultStore:
-    """Return the store that a reference names, if this program reads from it. Raise UntrustedResult."""
+    """Return the store that a reference names. Raise UntrustedResult if this program does not read from it."""
     if where in _known_stores:
         return _known_stores[where]
     if where is not None and where.startswith(LOCATION):

@@ -1,6 +1,6 @@
-"""Values that their store did not take: the state says so and names where they will be, and they are written later.
+"""Values whose store failed: the state names the reason and the storage key, and the values are written later.
 
-The key is in the reference from the start, so that whoever writes the bytes later changes no state.
+The key is in the reference from the start, so that writing the bytes later changes no state.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from orionflow.settings import current_settings
 if TYPE_CHECKING:
     from orionflow.logging import RunLogger
 
-# In a reference: why its bytes are not there.
+# Field of a reference: why its bytes are not stored.
 UNSTORED = "unstored"
-# What a flow run keeps in memory of such values until it ends.
+# In bytes: the unstored values that a flow run keeps in memory until it ends.
 MOST_BYTES = 256 * 1024 * 1024
 
 
 def storage_failed(error: Exception, reference: dict[str, Any], content: bytes) -> StorageFailed:
-    """Return the error of a store that failed: which one, why, and what to do."""
+    """Return the error of a store that failed: its name, the reason, and what to do."""
     where = str(reference["storage"])
     name = where.removeprefix(LOCATION)
     check = f"`orion result location check {name}` tries it" if name != where else "is there room, and may it write?"
@@ -35,7 +35,7 @@ def storage_failed(error: Exception, reference: dict[str, Any], content: bytes) 
 
 @dataclass(slots=True)
 class Unstored:
-    """Values that a flow run has still to store, from any of its threads."""
+    """Values that a flow run still has to store, added by any of its threads."""
 
     waiting: list[StorageFailed] = field(default_factory=list)
     size: int = 0
@@ -51,7 +51,7 @@ class Unstored:
             self.waiting.append(failed)
 
     def store(self, logger: RunLogger) -> None:
-        """Try each once more; the log says how many are stored now, and how many are not."""
+        """Try to store each value again, and log how many were stored and how many were not."""
         with self._lock:
             waiting, self.waiting, self.size = self.waiting, [], 0
         stored, trouble = 0, ""
@@ -63,7 +63,7 @@ class Unstored:
             except Exception as error:
                 trouble = f"{type(error).__name__}: {as_text(error)}"
                 if time.monotonic() > until:
-                    # The flow run waits for this; each of the others might take as long.
+                    # The flow run waits for this, and each of the other values might take as long.
                     break
         lost = len(waiting) - stored + self.dropped
         if stored:
@@ -73,13 +73,13 @@ class Unstored:
 
 
 def store_again(data: dict[str, Any], value: Any) -> dict[str, Any]:
-    """Store a value where its state says that it is to be; the reference, which then says nothing of a failure."""
+    """Store a value under the key that its state names, and return the reference without the failure."""
     from orionflow.contract.seals import digest_of_content
     from orionflow.results import DIGEST, as_bytes
     from orionflow.serializers import serializer_of
 
     content = as_bytes(value, serializer_of(data["serializer_type"]), data["storage"], data["storage_key"])[1]
-    # The value may have changed since.
+    # The size may differ, because the value may have changed since.
     reference = {name: said for name, said in data.items() if name != UNSTORED} | {"size": len(content)}
     if DIGEST in data:
         reference[DIGEST] = digest_of_content(content)
