@@ -1,11 +1,11 @@
-"""The place of the archive: folders of Parquet files behind any address that fsspec knows, each with a manifest.
+"""The place of the archive: folders of Parquet files at any address that fsspec supports, each with a manifest.
 
     <place>/<day>/<batch>/flow_runs.parquet, task_runs.parquet, …, manifest.json, cleared.json
     <place>/restored/<note>.json, <note>.whole
 
-The manifest is written last: without it, a batch is not there. `cleared.json` says that its rows have left the
-database; `restored` which runs are copied back, and until when they stay there; `<note>.whole` that they are there.
-Nothing here is ever changed, or deleted.
+The manifest is written last: a folder without one is not a batch. `cleared.json` records that the rows have left the
+database. `restored` records which runs are copied back and until when they stay; `<note>.whole` that they are complete.
+No file here is ever changed or deleted.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from django.conf import settings
 VERSION = 1
 MANIFEST, CLEARED = "manifest.json", "cleared.json"
 RESTORED, WHOLE = "restored", ".whole"
-# What readers look for in each batch, and how its files may be called.
+# The files that every batch must have, and the names that files may have.
 KINDS = frozenset({"flow_runs", "task_runs", "flow_run_states", "task_run_states", "logs", "artifacts"})
 _FILE_NAME = re.compile(r"\w+\.parquet", re.ASCII)
 _READ_AT_ONCE = 1024 * 1024
 
 
 class ArchiveUnavailable(RuntimeError):
-    """The archive cannot be used; the message says why and what to do."""
+    """The archive cannot be used. The message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a batch, as its manifest says it was written."""
+    """A file of a batch, as described by its manifest."""
 
     name: str
     rows: int
@@ -50,7 +50,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some thousands of runs that were archived together: when they were expected, and their lowest and highest ids."""
+    """Some thousands of runs that were archived together, with the ranges of their expected times and ids."""
 
     folder: str
     day: str
@@ -77,7 +77,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Runs that somebody began to copy back at a moment, and until when they stay."""
+    """Runs that a user began to copy back, when, and until when they stay."""
 
     restored: datetime
     until: datetime
@@ -89,17 +89,17 @@ def is_configured() -> bool:
 
 
 class Place:
-    """An address of the archive."""
+    """The archive at one address."""
 
     def __init__(self, address: str) -> None:
         self.address = without_login(address)
         self.files, self.root = _file_system(address)
-        # Manifests and notes never change, so each is read once.
+        # Manifests and notes never change, so each is read only once.
         self._known: dict[str, Batch] = {}
         self._noted: dict[str, Note] = {}
 
     def url(self, path: str) -> str:
-        """The address of a file, for who reads it by fsspec."""
+        """Return the address of a file for a reader that uses fsspec."""
         return path if self.is_local else str(self.files.unstrip_protocol(path))
 
     @property
@@ -109,9 +109,9 @@ class Place:
     # --- reading ---
 
     def batches(self) -> list[Batch]:
-        """Return all batches, oldest first. Raises ArchiveUnavailable where a manifest cannot be read."""
+        """Return all batches, oldest first. Raises ArchiveUnavailable if a manifest cannot be read."""
         try:
-            # File systems of object stores remember listings; others write there, too.
+            # File systems of object stores cache listings, but other servers write there, too.
             self.files.invalidate_cache()
             found = set(self.files.find(self.root)) if self.files.exists(self.root) else set()
         except OSError as error:
@@ -135,7 +135,7 @@ class Place:
             raise ArchiveUnavailable(message) from error
 
     def flaws(self, batch: Batch) -> list[str]:
-        """Read each file of a batch, and say where it is not what the manifest says."""
+        """Read each file of a batch, and return how files differ from the manifest."""
         found = []
         for name, file in batch.files.items():
             path = f"{batch.folder}/{file.name}"
@@ -159,16 +159,16 @@ class Place:
         return size, digest.hexdigest()
 
     def table(self, batch: Batch, name: str, columns: list[str]) -> Any:
-        """Some columns of one of the batch's files, as an Arrow table."""
+        """Return some columns of one of the batch's files, as an Arrow table."""
         parquet = needed("pyarrow.parquet")
         with self.files.open(f"{batch.folder}/{batch.files[name].name}", "rb") as file:
-            # Not by threads of Arrow's own, which read Python's file: one that is left when a command ends aborts it.
+            # Do not let Arrow use threads of its own: one that still reads the Python file at exit aborts the process.
             return parquet.ParquetFile(file, pre_buffer=False).read(columns=columns, use_threads=False)
 
     # --- writing ---
 
     def add(self, *, day: str, files: Mapping[str, tuple[Path, int]], said: Mapping[str, Any]) -> Batch:
-        """Copy files there, then say in a manifest that they are a batch."""
+        """Copy files there, then write the manifest that makes them a batch."""
         folder = f"{self.root}/{day}/{secrets.token_hex(8)}"
         self._make_folder(folder)
         written = {}
@@ -184,7 +184,7 @@ class Place:
         return _batch(folder, manifest)
 
     def _make_folder(self, folder: str) -> None:
-        """Make the folder of a batch. On this machine nobody else may enter it: logs and parameters lie there."""
+        """Create the folder of a batch. A local one is private to its owner: it contains logs and parameters."""
         if self.is_local:
             os.makedirs(folder, mode=0o700, exist_ok=True)
         else:
@@ -196,9 +196,9 @@ class Place:
     # --- runs that were copied back ---
 
     def keep(self, runs: Iterable[UUID], *, until: datetime, now: datetime) -> str:
-        """Say that these runs, which were archived before, stay in the database until then, and until they are whole.
+        """Record that these archived runs stay in the database until then, and until they are complete.
 
-        Returns the note, for `mark_whole`.
+        Return the name of the note, for `mark_whole`.
         """
         folder, note = f"{self.root}/{RESTORED}", secrets.token_hex(8)
         self._make_folder(folder)
@@ -207,16 +207,16 @@ class Place:
         return note
 
     def mark_whole(self, note: str, *, now: datetime) -> None:
-        """Say that the runs of a note are in the database with everything below them."""
+        """Record that the runs of a note are in the database, together with everything that belongs to them."""
         self._write(f"{self.root}/{RESTORED}", f"{note}{WHOLE}", {"whole": now.isoformat()})
 
     def kept(self, now: datetime) -> frozenset[UUID]:
-        """Return the runs that stay in the database though they are old. Raises ArchiveUnavailable."""
+        """Return the old runs that stay in the database. Raises ArchiveUnavailable."""
         notes = self._notes()
         return frozenset().union(*(note.runs for note, _ in notes if note.until > now), _in_part(notes))
 
     def in_part(self) -> frozenset[UUID]:
-        """Return the runs whose copying back began and did not end. Raises ArchiveUnavailable."""
+        """Return the runs for which copying back began but did not finish. Raises ArchiveUnavailable."""
         return _in_part(self._notes())
 
     def restored(self) -> frozenset[UUID]:
@@ -224,7 +224,7 @@ class Place:
         return frozenset().union(*(note.runs for note, _ in self._notes()))
 
     def _notes(self) -> list[tuple[Note, bool]]:
-        """Notes, the oldest first, and whether their runs are whole."""
+        """Return the notes, oldest first, each with whether its runs are complete."""
         folder = f"{self.root}/{RESTORED}"
         try:
             self.files.invalidate_cache()
@@ -242,14 +242,14 @@ class Place:
         return sorted(found, key=lambda one: (one[0].restored, one[1]))
 
     def _write(self, folder: str, name: str, value: Mapping[str, Any]) -> None:
-        """Write a file that is whole or not there."""
+        """Write a file that is either complete or does not exist."""
         path, part = f"{folder}/{name}", f"{folder}/.{name}.part"
         self.files.pipe_file(part, json.dumps(value, indent=1).encode())
         self._keep([part])
         self.files.mv(part, path)
 
     def _keep(self, paths: Iterable[str]) -> None:
-        """Have a file system of this machine write to its disk now: rows are deleted upon it."""
+        """Flush files on a local file system to its disk now, because rows are deleted once they are archived."""
         if not self.is_local:
             return
         for path in paths:
@@ -262,7 +262,7 @@ class Place:
 
 
 def _in_part(notes: Iterable[tuple[Note, bool]]) -> frozenset[UUID]:
-    """Of each run the newest note counts: it was archived again in between, or is whole since."""
+    """Return the runs whose newest note is not complete: only that counts, because a run can be restored repeatedly."""
     is_whole = {run: whole for note, whole in notes for run in note.runs}
     return frozenset(run for run, whole in is_whole.items() if not whole)
 
@@ -271,7 +271,7 @@ _places: dict[str, Place] = {}
 
 
 def place() -> Place:
-    """The place of the settings. Raises ArchiveUnavailable."""
+    """Return the archive that the settings name. Raises ArchiveUnavailable."""
     address = settings.ORION_ARCHIVE_PATH
     if not address:
         raise ArchiveUnavailable("There is no archive: ORION_ARCHIVE_PATH names no place for one.")
@@ -281,7 +281,7 @@ def place() -> Place:
 
 
 def needed(module: str) -> Any:
-    """Import a part of the extra `archive`. Raises ArchiveUnavailable, with what to install."""
+    """Import a dependency of the extra `archive`. Raises ArchiveUnavailable, with what to install."""
     try:
         return import_module(module)
     except ImportError:
@@ -290,7 +290,7 @@ def needed(module: str) -> Any:
 
 
 def without_login(address: str) -> str:
-    """Return an address as it is shown: viewers read what is wrong with the archive, too."""
+    """Return the address without credentials: viewers see errors of the archive, too."""
     scheme, mark, rest = address.partition("://")
     return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else address
 
@@ -312,7 +312,7 @@ def _protocols(files: Any) -> tuple[str, ...]:
 
 
 def _batch(folder: str, said: Mapping[str, Any]) -> Batch:
-    """Read a manifest, which anybody may have written who may write there."""
+    """Read a manifest. Validate it, because everyone with write access to the archive can write one."""
     if said["version"] != VERSION:
         raise ValueError("another version")
     files = {name: _file(**one) for name, one in said["files"].items()}
@@ -331,7 +331,7 @@ def _batch(folder: str, said: Mapping[str, Any]) -> Batch:
 
 
 def _file(name: str, rows: int, bytes: int, sha256: str) -> File:
-    # It lies beside its manifest, and is no pattern of several.
+    # The file must be in the folder of its manifest, and its name must not be a glob pattern.
     if not _FILE_NAME.fullmatch(name):
         raise ValueError("no name of a file")
     return File(name, int(rows), int(bytes), str(sha256))

@@ -1,8 +1,9 @@
-"""Archived runs copied back into the database, where they stay for a while: the archive keeps them as they are.
+"""Archived runs are copied back into the database for some time. The archive keeps its files unchanged.
 
-They are old, so whoever archives or deletes what is old would take them again at once. The archive itself says until
-when they stay (`Place.keep`). Rows are added some at a time, so that nobody waits long, and those that are there are
-left: killed at any moment, it is repeated. Until then what is there stays, as it is not the run.
+The runs are old, so archiving or retention would remove them again at once; the archive itself records until when they
+stay (`Place.keep`). Rows are added in small transactions, so that other writers do not wait long, and existing rows are
+kept: a restore that was interrupted can be repeated. Until it is complete, the rows stay, because they are not the
+whole run.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import Flow, FlowRun, TaskRun, TaskRunState
 
 ROWS_AT_ONCE, ROWS_PER_INSERT = 1_000, 100
-# The files below a run. Events have a retention of their own.
+# The tables of rows that belong to a run. Events have a retention of their own.
 _BELOW = [one for one in TABLES if one[1] not in (FlowRun, Event)]
 
 
 def restore_run(run_id: UUID, *, keep: timedelta, now: datetime) -> Counter[str]:
-    """Copy a run back, with those that it is nested in and all that is nested in them. Raises ArchiveUnavailable.
+    """Copy back a run, the runs in which it is nested, and all runs nested in those. Raises ArchiveUnavailable.
 
-    How many rows of each kind were added: none where the archive has no such run, or the database has it already.
+    Return the number of rows added by kind: none if the archive does not have the run, or the database already does.
     """
     where = place()
     batches = [batch for batch in where.batches() if batch.first <= run_id <= batch.last]
@@ -44,9 +45,9 @@ def restore_run(run_id: UUID, *, keep: timedelta, now: datetime) -> Counter[str]
 
 
 def restore_day(day: date, *, keep: timedelta, now: datetime) -> Counter[str]:
-    """Copy all runs back that were expected on a day (UTC), with those that they are nested in, and all in those.
+    """Copy back all runs that were expected on a day (UTC), the runs in which they are nested, and all nested in those.
 
-    Raises ArchiveUnavailable.
+    Return the number of rows added by kind. Raises ArchiveUnavailable.
     """
     where, added = place(), Counter[str]()
     begin = datetime.combine(day, time(), UTC)
@@ -54,7 +55,7 @@ def restore_day(day: date, *, keep: timedelta, now: datetime) -> Counter[str]:
     expected = "COALESCE(expected_start_time, created)"
     of_day = f"SELECT id FROM {{files}} WHERE {expected} >= ? AND {expected} < ? ORDER BY id"
     batches = [batch for batch in where.batches() if batch.since < end and batch.until >= begin]
-    # The newest version of each run comes first.
+    # Restore the newest version of each run first.
     for batch in sorted(batches, key=lambda batch: batch.written, reverse=True):
         runs = [as_id(row["id"]) for row in query(where, [batch], "flow_runs", of_day, [begin, end])]
         added += _restore(where, batch, _family(where, batch, runs), now + keep, now)
@@ -62,7 +63,7 @@ def restore_day(day: date, *, keep: timedelta, now: datetime) -> Counter[str]:
 
 
 def _outermost(where: Place, batch: Batch, runs: Sequence[UUID]) -> list[UUID]:
-    """Those that the runs are nested in at last, as far as the batch has them: the runs themselves, if in none."""
+    """Return the outermost runs around these, as far as the batch has them: the run itself if it is not nested."""
     parents = "SELECT id, parent_task_run_id AS above FROM {files} WHERE id IN (SELECT unnest(?)) AND above IS NOT NULL"
     callers = "SELECT id, flow_run_id AS above FROM {files} WHERE id IN (SELECT unnest(?)) AND above IS NOT NULL"
     level, seen, outermost = set(runs), set[UUID](), set[UUID]()
@@ -81,7 +82,7 @@ def _above(rows: Sequence[dict[str, Any]]) -> dict[UUID, UUID]:
 
 
 def _family(where: Place, batch: Batch, runs: Sequence[UUID]) -> list[UUID]:
-    """The runs, those that they are nested in, and all that are nested in those, which are archived together."""
+    """Return the runs, the runs in which they are nested, and all runs nested in those, which are archived together."""
     runs = _outermost(where, batch, runs)
     family = level = list(runs)
     while level:
@@ -95,13 +96,13 @@ def _family(where: Place, batch: Batch, runs: Sequence[UUID]) -> list[UUID]:
 
 
 def _restore(where: Place, batch: Batch, runs: Sequence[UUID], until: datetime, now: datetime) -> Counter[str]:
-    # Those that somebody began to copy back may lack rows below them.
+    # Runs whose copying back was interrupted may lack some of their rows.
     there = set(FlowRun.objects.filter(pk__in=runs).values_list("pk", flat=True)) - where.in_part()
     missing = [id for id in runs if id not in there]
     added: Counter[str] = Counter()
     if not missing:
         return added
-    # First, so that nobody takes them again meanwhile.
+    # Write the note first, so that the runs are not archived or deleted again meanwhile.
     note = where.keep(missing, until=until, now=now)
     for rows in _rows(where, batch, "flow_runs", "id", missing):
         added["flow runs"] += _add_flow_runs(rows)
@@ -116,7 +117,7 @@ def _restore(where: Place, batch: Batch, runs: Sequence[UUID], until: datetime, 
 
 
 def _rows(where: Place, batch: Batch, name: str, owner: str, owners: Sequence[UUID]) -> Iterator[list[dict[str, Any]]]:
-    """Rows of a file, some at a time, in the order of their ids."""
+    """Yield rows of a file in chunks, ordered by id."""
     select = f"SELECT * FROM {{files}} WHERE {owner} IN (SELECT unnest(?)) AND id > ? ORDER BY id LIMIT {ROWS_AT_ONCE}"
     last = UUID(int=0)
     while rows := query(where, [batch], name, select, [list(owners), last]) if owners else []:
@@ -137,13 +138,13 @@ def _add_flow_runs(rows: Sequence[dict[str, Any]]) -> int:
         for run in runs:
             run.flow_id = flow_of[run.flow_id]
             if (run.flow_id, run.idempotency_key) in taken:
-                # Another run was made with it since.
+                # Another run has used the key since.
                 run.idempotency_key = None
         return _inserted(FlowRun, runs)
 
 
 def _flows(names: dict[UUID, str]) -> dict[UUID, UUID]:
-    """The flows to which restored runs belong: a flow that was deleted is made again, or is the one of its name now."""
+    """Return the flow for each restored run. A deleted flow is recreated, unless another has its name now."""
     there = set(Flow.objects.filter(pk__in=names).values_list("pk", flat=True))
     found = {id: id for id in there}
     for id, name in names.items():
@@ -157,7 +158,7 @@ def _add(model: type[Model], rows: Sequence[dict[str, Any]]) -> int:
     with write_transaction():
         added = [as_model(model, row) for row in rows]
         if model is TaskRun:
-            # Those that stayed alone, for a cache, belong to their flow run again.
+            # Task runs that stayed alone in the database, for the cache, belong to their flow run again.
             for run in TaskRun.objects.filter(pk__in=[one.pk for one in added], flow_run__isnull=True):
                 flow_run_id = next(one.flow_run_id for one in added if one.pk == run.pk)  # type: ignore[attr-defined]
                 TaskRun.objects.filter(pk=run.pk).update(flow_run=flow_run_id)
@@ -168,7 +169,7 @@ def _inserted(model: type[Model], rows: Sequence[Any]) -> int:
     there = set(model._default_manager.filter(pk__in=[one.pk for one in rows]).values_list("pk", flat=True))
     new = [one for one in rows if one.pk not in there]
     for begin in range(0, len(new), ROWS_PER_INSERT):
-        # Raw, as `bulk_create` would say that they were updated now.
+        # Insert raw rows, because `bulk_create` would set the time of their last update to now.
         model._base_manager._insert(  # type: ignore[attr-defined]
             new[begin : begin + ROWS_PER_INSERT],
             fields=model._meta.concrete_fields,

@@ -1,6 +1,6 @@
-"""Rows of models as rows of Parquet, whatever columns the models have, and back.
+"""Conversion of model rows to rows of Parquet and back, whatever columns the models have.
 
-Ids are UUIDs of 16 bytes, moments microseconds in UTC, periods microseconds, JSON is text.
+Ids are UUIDs of 16 bytes, datetimes are microseconds in UTC, timedeltas are microseconds, and JSON is text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its type in Arrow, and its values there."""
+    """A column: its type in Arrow, and the conversion of its values."""
 
     name: str
     kind: str
@@ -84,13 +84,13 @@ def columns_of(model: type[Model]) -> list[Column]:
 
 
 class Writer:
-    """A Parquet file that rows are added to, some thousands at a time."""
+    """A Parquet file to which rows are added, some thousands at a time."""
 
     def __init__(self, path: Path, columns: Sequence[Column]) -> None:
         self._arrow, self._parquet = needed("pyarrow"), needed("pyarrow.parquet")
         self.columns, self.rows, self.path = columns, 0, path
         self._schema = self._arrow.schema([(one.name, one.type(self._arrow)) for one in columns])
-        # Ids and times of rows that lie together differ in few of their bytes, and names repeat.
+        # Ids and times of neighbouring rows differ in few bytes, and names repeat.
         encodings = {one.name: "DELTA_BYTE_ARRAY" for one in columns if one.kind == "id"}
         encodings |= {one.name: "DELTA_BINARY_PACKED" for one in columns if one.kind == "moment"}
         self._writer = self._parquet.ParquetWriter(
@@ -102,7 +102,7 @@ class Writer:
                 one.name for one in columns if one.name not in encodings and one.kind not in ("texts", "bytes")
             ],
             column_encoding=encodings,
-            # Only ids, times and states are looked for.
+            # Only these columns are searched.
             write_statistics=[one.name for one in columns if one.kind in ("id", "moment")],
         )
 
@@ -119,9 +119,9 @@ class Writer:
 
 
 def add_rows(writer: Writer, rows: QuerySet[Any, Any], names: Sequence[str]) -> None:
-    """Add the rows of a queryset, some thousands at a time in the order of their ids."""
+    """Add the rows of a queryset in chunks, each sorted by id."""
     chunk: list[Any] = []
-    # Unordered: a database that should order them by id may look through the whole table in that order.
+    # Do not order in SQL: the database might then scan the whole table in the order of the ids.
     for row in rows.order_by().values_list(*names).iterator(chunk_size=ROWS_AT_ONCE):
         chunk.append(row)
         if len(chunk) >= ROWS_AT_ONCE:
@@ -135,7 +135,7 @@ def _id_of(row: Sequence[Any]) -> Any:
 
 
 def as_model(model: type[M], row: Mapping[str, Any]) -> M:
-    """A row of the archive as an object of the model that no database has, without columns that the model lacks."""
+    """Return a row of the archive as an unsaved object of the model, without columns that the model does not have."""
     values = {}
     for field in model._meta.concrete_fields:
         if field.attname in row:
@@ -161,7 +161,7 @@ def _read(field: models.Field[Any, Any], value: Any) -> Any:
 
 
 def as_id(value: UUID | str | bytes) -> UUID:
-    """An id as Arrow, DuckDB or a model has it."""
+    """Return an id in the form of Arrow, DuckDB or a model as a UUID."""
     match value:
         case UUID():
             return value

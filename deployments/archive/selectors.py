@@ -1,4 +1,4 @@
-"""Runs in the archive, read by DuckDB from the files that manifests name: pages of them, and one with all below it."""
+"""Runs in the archive, read by DuckDB from the files that the manifests name: pages of runs, and single runs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from runs.models import Artifact, FlowRun, FlowRunState, Log, TaskRun, TaskRunSt
 
 logger = logging.getLogger("orion.archive")
 
-# So many batches are read at once, the newest first, until a page is full.
+# Batches in one query. The newest are read first, until a page is full.
 BATCHES_AT_ONCE = 24
 MOST_TASK_RUNS, MOST_LINES = 1_000, 1_000
-# For one question, so that a file that unpacks to a lot fails instead of the server. Nothing is written to the disk.
+# Limits of one query, so that a file that unpacks to a huge size fails instead of the server. Nothing is written to
+# disk.
 _BOUNDS = {"threads": "2", "memory_limit": "1GB", "temp_directory": ""}
 _CONSTANT = re.compile(r"'((?:[^']|'')*)'")
 _LISTED = (
@@ -34,14 +35,14 @@ _LISTED = (
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The runs that somebody looks for: expected in a time, by state types, flow and a part of their name."""
+    """The runs to search for: by expected time, state types, flow, and part of the name."""
 
     since: datetime | None = None
     until: datetime | None = None
     states: Sequence[str] = ()
     flow: str = ""
     name: str = ""
-    # The last run of the page before.
+    # The last run of the previous page.
     after: tuple[datetime, UUID] | None = None
 
 
@@ -65,7 +66,7 @@ class ListedRun:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Runs of the archive. `reached`: there was no time to look at those that were expected then or before."""
+    """Runs of the archive. `reached`: there was no time to search runs expected at this moment or earlier."""
 
     runs: Sequence[ListedRun]
     reached: datetime | None = None
@@ -73,7 +74,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class ArchivedRun:
-    """A run with what is kept of it, as objects that no database has."""
+    """A run with everything that the archive has of it, as unsaved objects."""
 
     run: FlowRun
     flow_name: str
@@ -84,14 +85,14 @@ class ArchivedRun:
     logs: Sequence[Log]
     artifacts: Sequence[Artifact]
     events: Sequence[Event]
-    # How many there are, as no more than so many are read.
+    # The total numbers, because at most a limited number of each is read.
     task_run_count: int = 0
     log_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The objects that somebody has rights on who sees in part."""
+    """The objects on which a user has rights who sees only a part of all runs."""
 
     names: Sequence[str] = field(default_factory=tuple)
 
@@ -101,12 +102,12 @@ def batches_of(where: Place | None = None) -> list[Batch]:
 
 
 def archived_runs(wanted: Wanted, *, limit: int) -> Sequence[ListedRun]:
-    """Return the newest runs that fit, by the time at which they were expected."""
+    """Return the newest matching runs by their expected time."""
     return archived_page(wanted, limit=limit).runs
 
 
 def archived_page(wanted: Wanted, *, limit: int, patience: float = inf) -> Found:
-    """Return the newest runs that fit, and after so many seconds how far back it has looked."""
+    """Return the newest matching runs, and after `patience` seconds how far back the search came."""
     where, began = place(), time.monotonic()
     seen = _seen()
     if seen is not None and not seen.names:
@@ -123,7 +124,7 @@ def archived_page(wanted: Wanted, *, limit: int, patience: float = inf) -> Found
         reached = left[0].until if left else None
         if len(newest) == limit and (reached is None or newest[-1].expected > reached):
             break
-        # Not without having come further back than the page before.
+        # Continue, unless the search has come further back than the previous page.
         is_progress = reached is not None and (wanted.after is None or reached < wanted.after[0])
         if reached is not None and is_progress and time.monotonic() - began >= patience:
             return Found([run for run in newest if run.expected > reached], reached)
@@ -138,9 +139,9 @@ def _may_hold(batch: Batch, wanted: Wanted) -> bool:
 def _present(
     where: Place, batches: Sequence[Batch], wanted: Wanted, seen: Seen | None, limit: int, every: Sequence[Batch]
 ) -> list[ListedRun]:
-    """Return what is listed, but for runs of which there is a newer version: that one may fit no longer, or be hidden.
+    """Return the listed runs without those that have a newer version, which may no longer match or be hidden.
 
-    Whoever changed after it was archived is there twice.
+    A run that changed after it was archived is in the archive twice.
     """
     asked = limit
     while True:
@@ -153,7 +154,7 @@ def _present(
 
 
 def _obsolete(where: Place, listed: Sequence[ListedRun], every: Sequence[Batch]) -> set[tuple[UUID, str]]:
-    """Return the id and batch of those that a batch written later has as well."""
+    """Return the id and batch of runs that a later batch also contains."""
     written = {batch.folder: batch.written for batch in every}
     later = [
         batch
@@ -217,12 +218,12 @@ def _listed(
 
 
 def may_be_archived(run_id: UUID) -> bool:
-    """Whether a run that is not in the database may be in the archive, by what manifests say."""
+    """Whether a run that is not in the database may be in the archive, according to the manifests."""
     return is_configured() and any(batch.first <= run_id <= batch.last for batch in place().batches())
 
 
 def archived_run(run_id: UUID) -> ArchivedRun | None:
-    """Return a run that is in the archive; None also for one that whoever asks may not see."""
+    """Return an archived run; None if there is none, or if the user may not see it."""
     where = place()
     batches = [batch for batch in where.batches() if batch.first <= run_id <= batch.last]
     rows = query(where, batches, "flow_runs", "SELECT * FROM {files} WHERE id = ?", [run_id]) if batches else []
@@ -262,7 +263,7 @@ def archived_run(run_id: UUID) -> ArchivedRun | None:
 
 
 def _events_of(where: Place, batch: Batch, run_id: UUID) -> list[Event]:
-    """Batches of earlier versions have none."""
+    """Return the events of a run. Batches of earlier versions have none."""
     if "events" not in batch.files:
         return []
     select = f"SELECT * FROM {{files}} WHERE resource_id = ? ORDER BY occurred, id LIMIT {MOST_LINES}"
@@ -281,13 +282,13 @@ def _states_of(where: Place, batch: Batch, tasks: Sequence[UUID]) -> dict[UUID, 
 
 
 def _seen() -> Seen | None:
-    """Return the objects that limit what is seen; None for who may see everything."""
+    """Return the objects that limit what is visible; None for a user who may see everything."""
     sight = current_sight.get()
     if sight is None:
         return None
     reach = sight.reach
     if reach.runs != "(NULL)":
-        # The program of one run: what others left is none of its own.
+        # The process of one run: archived runs do not belong to it.
         return Seen()
     names = [f"deployment:{UUID(one)}" for one in _CONSTANT.findall(reach.deployments)]
     names += [f"queue:{UUID(one)}" for one in _CONSTANT.findall(reach.queues)]
@@ -301,7 +302,7 @@ def _seen() -> Seen | None:
 def query(
     where: Place, batches: Sequence[Batch], name: str, select: str, params: Sequence[Any]
 ) -> list[dict[str, Any]]:
-    """Rows of one kind of file of these batches. Of the statement only `{files}` is filled in, with parameters too."""
+    """Return rows from one kind of file of these batches. Of the SQL, only `{files}` is filled in."""
     duckdb = needed("duckdb")
     files = [where.url(f"{batch.folder}/{batch.files[name].name}") for batch in batches if batch.files[name].rows]
     if not files:
@@ -312,8 +313,8 @@ def query(
                 database.register_filesystem(where.files)
             database.execute("SET TimeZone = 'UTC'")
             source = "read_parquet(?, union_by_name = true, filename = true)"
-            # The files stand before every condition. By Arrow, as DuckDB wants a package more for moments in a time
-            # zone.
+            # The files are the first parameter. Fetch through Arrow, because DuckDB needs another package for datetimes
+            # with a time zone.
             found = database.sql(select.format(files=source), params=[files, *params])
             rows: list[dict[str, Any]] = found.to_arrow_table().to_pylist()
             return rows

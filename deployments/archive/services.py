@@ -1,8 +1,9 @@
-"""Old runs are moved to the archive: written, read back and compared, and only then deleted from the database.
+"""Move old runs to the archive: they are written, read back and compared, and only then deleted from the database.
 
-Each batch is on its own. Whoever is killed leaves files that no manifest names, which nobody reads, or a batch whose
-rows are there still: the next one compares it again and deletes them. What changed meanwhile is archived once more, and
-readers take the newer one.
+Each batch is independent. An interrupted process leaves files without a manifest, which are never read, or a batch
+whose
+rows are still in the database: the next process compares that again and deletes the rows. Runs that changed meanwhile
+are archived again, and readers use the newer version.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from runs.models import Artifact, FlowRun, FlowRunInput, FlowRunState, Log, Task
 
 logger = logging.getLogger("orion.archive")
 
-# A batch has about so many rows of runs: a file of some megabytes, read as a whole.
+# Rows of runs in one batch; the file stays at a few megabytes and is read as a whole.
 TASK_RUNS_PER_BATCH = 100_000
 FLOW_RUNS_PER_BATCH = 5_000
 IDS_AT_ONCE = 500
-# The files of a batch: the model, and the column by which its rows belong to runs.
+# The files of a batch: the model, and the column that relates its rows to runs.
 TABLES: tuple[tuple[str, type[Model], str], ...] = (
     ("flow_runs", FlowRun, "id"),
     ("task_runs", TaskRun, "flow_run_id"),
@@ -43,7 +44,7 @@ TABLES: tuple[tuple[str, type[Model], str], ...] = (
     ("logs", Log, "flow_run_id"),
     ("artifacts", Artifact, "flow_run_id"),
     ("inputs", FlowRunInput, "flow_run_id"),
-    # Copies: they leave the database by a retention of their own.
+    # These are copies: events leave the database by a retention of their own.
     ("events", Event, "resource_id"),
 )
 _BELONGS = (Column("flow_name", "text"), Column("belongs_to", "texts"))
@@ -51,7 +52,7 @@ _BELONGS = (Column("flow_name", "text"), Column("belongs_to", "texts"))
 
 @dataclass(slots=True)
 class Archived:
-    """The outcome of archiving: what was written, and how many rows left the database."""
+    """The result of archiving: what was written, and how many rows were deleted from the database."""
 
     batches: int = 0
     flow_runs: int = 0
@@ -61,20 +62,20 @@ class Archived:
 
 
 def archive_age() -> timedelta | None:
-    """Runs that ended so long ago are archived; None: there is no archive."""
+    """Return the age after which finished runs are archived; None if there is no archive."""
     if not settings.ORION_ARCHIVE_PATH:
         return None
     return timedelta(days=settings.ORION_ARCHIVE_AFTER_DAYS)
 
 
 def archive_runs(*, older_than: timedelta, now: datetime) -> Archived:
-    """Move runs that ended before then, with all below them, to the archive. Raises ArchiveUnavailable."""
+    """Move runs that ended before then, with all that belongs to them, to the archive. Raises ArchiveUnavailable."""
     target, done, before = place(), Archived(), now - older_than
     for batch in target.batches():
         if not batch.is_cleared:
             clear(target, batch, before=before, now=now, deleted=done.deleted)
     for found in _batches(before, partial(target.kept, now)):
-        # Asked once more: a batch is gathered for a while.
+        # Check again, because gathering a batch takes a while.
         kept = target.kept(now)
         runs = [one for one in found if one not in kept]
         if not runs:
@@ -95,9 +96,9 @@ def count_archivable(*, older_than: timedelta, now: datetime) -> int:
 
 
 def sparing_restored(ages: Ages, now: datetime) -> Ages:
-    """Add to ages which runs were copied back from the archive: they stay for now, and the files of their results ever.
+    """Return the ages with the restored runs: these stay in the database for now, and their result files forever.
 
-    What reads these ages raises ArchiveUnavailable.
+    Code that reads these ages raises ArchiveUnavailable if the archive cannot be read.
     """
     if not settings.ORION_ARCHIVE_PATH:
         return ages
@@ -106,7 +107,7 @@ def sparing_restored(ages: Ages, now: datetime) -> Ages:
 
 
 def _batches(before: datetime, kept: AskRuns) -> Iterator[list[UUID]]:
-    """Whole families, some thousands of runs at a time, those of one day together as far as they fit."""
+    """Yield whole families in batches of up to some thousands of runs. A batch has runs of one day only."""
     batch: list[UUID] = []
     tasks, day = 0, None
     for family in old_families(before=before, kept=kept):
@@ -131,7 +132,7 @@ def _day_of(runs: Sequence[UUID]) -> str:
 
 
 def write(target: Place, runs: Sequence[UUID], *, now: datetime) -> Batch:
-    """Write runs, the inner ones first, and all below them as a batch."""
+    """Write a batch of runs, with nested ones first, and everything that belongs to them."""
     with tempfile.TemporaryDirectory(prefix="orion-archive-") as folder:
         files = {}
         for name, model, owner in TABLES:
@@ -166,21 +167,21 @@ def _write_table(folder: Path, name: str, model: type[Model], owner: str, runs: 
 
 
 def _owners(model: type[Model], runs: Sequence[UUID]) -> Iterable[Sequence[object]]:
-    """By what the rows of runs are found."""
+    """Return the values by which the rows of the runs are found."""
     if model is TaskRunState:
         return _task_runs_of(runs)
     return [[f"prefect.flow-run.{one}" for one in runs]] if model is Event else [runs]
 
 
 def _task_runs_of(runs: Sequence[UUID]) -> Iterator[list[UUID]]:
-    """Their ids, some at a time: joined in one statement, a planner may read all states there are."""
+    """Return their ids in chunks: for a join in one statement, a planner may read all states in the table."""
     ids = list(TaskRun.objects.filter(flow_run__in=runs).order_by().values_list("pk", flat=True))
     for begin in range(0, len(ids), IDS_AT_ONCE):
         yield ids[begin : begin + IDS_AT_ONCE]
 
 
 def _flow_runs(rows: Any, names: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Add to each run the name of its flow, and what somebody must have rights on to see it."""
+    """Return the rows with the name of each run's flow, and the objects of which a user must see one to see the run."""
     found = list(rows.order_by("pk").select_related("flow"))
     return [
         (*(getattr(run, name) for name in names), run.flow.name, sorted(set(belongs)))
@@ -189,7 +190,7 @@ def _flow_runs(rows: Any, names: Sequence[str]) -> list[tuple[Any, ...]]:
 
 
 def _belongs(runs: Sequence[FlowRun]) -> list[list[str]]:
-    """Return the deployments, queues and tags that runs, and those that they are nested in, belong to."""
+    """Return the deployments, queues and tags of the runs, and of the runs in which they are nested."""
     own = {run.pk: _own(run) for run in runs}
     above = {run.pk: run.parent_task_run_id for run in runs}
     level = {pk: parent for pk, parent in above.items() if parent is not None}
@@ -218,10 +219,11 @@ def _own(run: FlowRun) -> list[str]:
 
 
 def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, deleted: Counter[str]) -> None:
-    """Compare the batch with its manifest, and delete its runs from the database, unless they changed since.
+    """Compare the batch with its manifest, and delete its runs from the database, except those that changed since.
 
-    Whatever the batch says, only those that ended before then: others may write there, too. Runs that were copied back
-    stay for now.
+    Whatever the batch says, delete only runs that ended before `before`: other parties may write to the archive, too.
+    Runs
+    that were copied back stay for now.
     """
     if flaws := target.flaws(batch):
         raise ArchiveUnavailable(f"{flaws[0]} Nothing of it is deleted from the database.")
@@ -229,7 +231,7 @@ def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, delet
     runs = list(kept["flow_runs"])
     for begin in range(0, len(runs), RUNS_AT_ONCE):
         same = _unchanged(runs[begin : begin + RUNS_AT_ONCE], kept, before)
-        # Asked after the rows were read: whoever copies runs back says so before.
+        # Check this after the rows were read: a restore writes its note before it inserts rows.
         restored = target.kept(now) if same else frozenset()
         if gone := [one for one in same if one not in restored]:
             delete_archived(gone, now=now, deleted=deleted)
@@ -247,7 +249,7 @@ def _versions(target: Place, batch: Batch, name: str) -> dict[UUID, tuple[Any, .
 
 
 def _unchanged(runs: Sequence[UUID], kept: dict[str, dict[UUID, tuple[Any, ...]]], before: datetime) -> list[UUID]:
-    """Those of the runs that are there as they were archived, with nothing below them that was not."""
+    """Return the runs that are unchanged since they were archived, and have no rows that were not archived."""
     over = FlowRun.objects.filter(pk__in=runs, state_type__in=TERMINAL, state_timestamp__lt=before)
     there = {id: tuple(rest) for id, *rest in over.values_list(*_version_columns("flow_runs"))}
     changed = {id for id, version in there.items() if kept["flow_runs"].get(id) != version}

@@ -12,7 +12,7 @@ SLUG = RegexValidator(r"^[a-z0-9-]+$", "may hold lower-case letters, digits and 
 
 
 class Variable(Row):
-    """A short text under a name, which flows read and people change."""
+    """A short text with a name, which flows read and users change."""
 
     name = models.CharField(max_length=255, unique=True, validators=[VARIABLE_NAME])
     value = models.TextField()
@@ -43,7 +43,7 @@ class BlockType(Row):
 
 
 class BlockSchema(Row):
-    """The fields of a block type as one version of a program has them, known by their checksum."""
+    """The fields of a block type in one version of a program, identified by their checksum."""
 
     block_type = models.ForeignKey(BlockType, on_delete=models.CASCADE, related_name="schemas")
     checksum = models.CharField(max_length=255)
@@ -60,13 +60,13 @@ class BlockSchema(Row):
 
 
 class BlockDocument(Row):
-    """One filled-in block. `content` is what anybody may see; the whole with its secrets is sealed."""
+    """One filled-in block. `content` is what every user may see; the whole content with its secrets is sealed."""
 
     name = models.CharField(max_length=255, validators=[SLUG])
     block_type = models.ForeignKey(BlockType, on_delete=models.CASCADE, related_name="documents", db_index=False)
     block_schema = models.ForeignKey(BlockSchema, on_delete=models.CASCADE, related_name="documents")
     content = models.JSONField(default=dict)
-    # Encrypted; null when there is nothing to hide, and then no key is needed to read the block.
+    # Encrypted. Null if there are no secrets; then no key is needed to read the block.
     sealed = models.TextField(null=True, editable=False)
     is_anonymous = models.BooleanField(default=False)
 

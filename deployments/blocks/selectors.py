@@ -1,4 +1,4 @@
-"""Read blocks with their types, schemas and the blocks that they refer to, and the variables that templates name."""
+"""Selectors for blocks with their types, schemas and references, and for the variables that templates name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def block_documents() -> QuerySet[BlockDocument]:
 
 
 def references_below(documents: Sequence[BlockDocument]) -> Mapping[UUID, list[BlockReference]]:
-    """The references of these documents, of those that they refer to, and so on; one query for each level."""
+    """Return the references of these documents, of those that they refer to, and so on; one query per level."""
     found: dict[UUID, list[BlockReference]] = {}
     level = {document.pk for document in documents}
     while level:
@@ -33,13 +33,13 @@ def references_below(documents: Sequence[BlockDocument]) -> Mapping[UUID, list[B
 
 
 def block_capabilities() -> list[str]:
-    """Every capability that some schema has."""
+    """Return every capability that a schema has."""
     lists = BlockSchema.objects.values_list("capabilities", flat=True).distinct()
     return sorted({capability for capabilities in lists for capability in capabilities})
 
 
 def filled_in(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with their templates filled in. Raises BadTemplate, also where the result cannot be stored."""
+    """Return the values with their templates filled in. Raises BadTemplate, also if the result cannot be stored."""
     plain = dict(values)
     try:
         filled: dict[str, Any] = storable(hydrated(plain, variables_for(plain)))
@@ -49,9 +49,10 @@ def filled_in(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def variables_for(value: Any) -> dict[str, str]:
-    """The values of the variables that templates in `value` name; those that do not exist are left out."""
+    """Return the values of the variables that templates in `value` name; variables that do not exist are left out."""
     names = set(variables_named(value))
-    # Rules look past what somebody sees; what they fill in is shown.
+    # Inside a write transaction all rows are visible, but filled-in values are shown to the user, so check the right
+    # here.
     if names and (reason := refusal(asking_user(), "variables.read")):
         raise BadTemplate(f"A variable is not for you to read: {reason}")
     return dict(Variable.objects.filter(name__in=names).values_list("name", "value")) if names else {}

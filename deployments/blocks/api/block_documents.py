@@ -1,4 +1,4 @@
-"""Block documents: filled-in blocks. Secrets are told only to those who ask for them and may know them."""
+"""Block documents: filled-in blocks. Secrets are included only on request, and only for users who may read them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SecretsQuery(Wire):
 
 
 class BlockOperation(Operation):
-    """Shared by the operations on blocks: secrets need a right of their own."""
+    """The base of the operations on blocks. Reading secrets needs a right of its own."""
 
     def answered(self, documents: Sequence[BlockDocument], include_secrets: bool) -> list[dict[str, Any]]:
         if include_secrets and not may(self.request.user, Action.READ_SECRETS):
@@ -74,7 +74,7 @@ class BlockOperation(Operation):
         return [_out(document, below, include_secrets) for document in documents]
 
     def refuse_to_run(self, documents: Sequence[BlockDocument], below: Below) -> None:
-        """Refuse secrets that are not for the run which asks by its token. Raises SecretNotDeclared."""
+        """Refuse secrets that the run whose token was sent may not read. Raises SecretNotDeclared."""
         run_id = self.request.user.run_id
         if run_id is not None and (reason := why_not_for_run(run_id, documents, below)):
             record_refusal(self.request, Action.READ_SECRETS, type(self).__name__, self.kwargs, reason)

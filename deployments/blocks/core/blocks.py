@@ -1,4 +1,4 @@
-"""Blocks as values: the checksum that names a schema, which parts of a document are secret, what refers elsewhere."""
+"""Blocks as values: the checksum of a schema, the secret parts of a document, and its references."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANY = "*"
 
 
 def checksum_of(fields: Mapping[str, Any]) -> str:
-    """The checksum that client and server compute alike, from the fields without secrets and nested blocks."""
+    """Return the checksum that client and server compute alike, from the fields without secrets and nested blocks."""
     schema = _without_key("secret_fields", fields)
     definitions = schema.pop("definitions", None) or {}
     if kept := _plain_definitions(schema, definitions):
@@ -22,9 +22,9 @@ def checksum_of(fields: Mapping[str, Any]) -> str:
 
 
 def secret_paths(fields: Mapping[str, Any]) -> list[list[str]]:
-    """Return the paths of a schema's secret fields; one that ends in a star means everything below.
+    """Return the paths of a schema's secret fields. A path that ends with a star covers everything below.
 
-    Fields of the format `password`, or that are only to be written, are secret even where `secret_fields` is silent.
+    Fields with the format `password`, or that are write-only, are secret even if `secret_fields` does not name them.
     """
     properties = fields.get("properties")
     written_only = (
@@ -34,13 +34,13 @@ def secret_paths(fields: Mapping[str, Any]) -> list[list[str]]:
 
 
 def named_secrets(fields: Mapping[str, Any]) -> list[str]:
-    """Return a schema's own list of secret fields, without what is no name."""
+    """Return a schema's own list of secret fields, without entries that are not names."""
     named = fields.get("secret_fields")
     return [path for path in named if isinstance(path, str)] if isinstance(named, list) else []
 
 
 def hidden_paths(shown: Mapping[str, Any], whole: Mapping[str, Any]) -> list[list[str]]:
-    """Return the paths at which a document shows less than it holds."""
+    """Return the paths at which a document shows a mask instead of its value."""
     paths: list[list[str]] = []
     for name, value in whole.items():
         seen = shown.get(name)
@@ -52,7 +52,7 @@ def hidden_paths(shown: Mapping[str, Any], whole: Mapping[str, Any]) -> list[lis
 
 
 def hidden_values(shown: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[str]:
-    """The texts that a document holds and does not show."""
+    """Yield the texts that a document holds but does not show."""
     for name, value in whole.items():
         seen = shown.get(name)
         if seen == MASK != value:
@@ -62,7 +62,7 @@ def hidden_values(shown: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterato
 
 
 def masked(content: Mapping[str, Any], paths: Iterable[Sequence[str]]) -> dict[str, Any]:
-    """The content as anybody may see it. A secret without a value is seen to have none."""
+    """Return the content without its secrets. A secret that has no value is shown as null."""
     shown = dict(content)
     for path in paths:
         shown = _masked_at(shown, path)
@@ -70,12 +70,12 @@ def masked(content: Mapping[str, Any], paths: Iterable[Sequence[str]]) -> dict[s
 
 
 def with_secrets_kept(new: Mapping[str, Any], shown: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the secrets that were only seen masked and are sent back as they were shown."""
+    """Return the new content with those secrets restored that were sent back masked, as they were shown."""
     return {name: _kept(value, shown.get(name), whole.get(name)) for name, value in new.items()}
 
 
 def split_references(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The content proper, and by field the ids of the documents that fill the rest.
+    """Return the plain content, and for each field that refers to a document the id of that document.
 
     Raises ValueError for a reference that names no document.
     """
@@ -105,7 +105,7 @@ def _masked_at(value: Any, path: Sequence[str]) -> Any:
         return None if value is None else MASK
     first, rest = path[0], path[1:]
     names = list(value) if first == ANY else [first] if first in value else []
-    # "a.*" hides the values of a dictionary, and whatever is nested in them.
+    # "a.*" hides the values of a dictionary, including nested ones.
     return {**value, **{name: _masked_at(value[name], rest) for name in names}}
 
 
@@ -118,14 +118,14 @@ def _kept(new: Any, shown: Any, whole: Any) -> Any:
 
 
 def _without_key(key: str, value: Any) -> Any:
-    # Lists stay as they are: clients compute the same checksum and leave them alone.
+    # Lists stay as they are, because clients leave them alone when they compute the checksum.
     if not isinstance(value, dict):
         return value
     return {name: _without_key(key, inner) for name, inner in value.items() if name != key}
 
 
 def _plain_definitions(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """The definitions that are reached without passing through another block, which has a checksum of its own."""
+    """Return the definitions that are used without passing through another block, which has a checksum of its own."""
     kept: dict[str, Any] = {}
     ahead = list(_referred(schema))
     while ahead:

@@ -1,6 +1,6 @@
-"""The fields of the block types that a server knows by itself, so that a block can be made without any program.
+"""The fields of the block types that the server knows itself, so that users can create blocks without any program.
 
-A client that has a class of its own for a type registers its schema beside these, under its own checksum.
+A client that has a class of its own for a type registers its schema as well, under its own checksum.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RUNS: Capabilities = ("run-infrastructure",)
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a block. A secret is sealed, and shown masked."""
+    """One field of a block. A secret field is stored sealed and shown masked."""
 
     name: str
     text: str
@@ -37,7 +37,7 @@ class Field:
 
     @property
     def secret_path(self) -> str:
-        # The values of an object are hidden, and its names shown.
+        # The values of an object are hidden; its keys are shown.
         return f"{self.name}.*" if self.kind == "object" else self.name
 
 
@@ -190,10 +190,10 @@ SCHEMAS: dict[str, tuple[Capabilities, tuple[Field, ...]]] = {
 
 
 def fields_of(slug: str, title: str) -> dict[str, Any]:
-    """The schema of a known type, in the form in which clients register theirs."""
+    """Return the schema of a built-in type, in the form in which clients register theirs."""
     _, fields = SCHEMAS[slug]
     if slug == "secret":
-        # As the SDK registers it, so that both are one.
+        # Exactly as the SDK registers it, so that both are the same schema.
         properties = {"value": {"title": "Value", "type": "string", "writeOnly": True, "format": "password"}}
     else:
         properties = {field.name: field.schema() for field in fields}

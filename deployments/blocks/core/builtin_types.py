@@ -35,10 +35,10 @@ BUILTIN = {
     "webhook": ("Webhook", "An address that is called over HTTP."),
 }
 
-# Clients look these up while they run flows, and take it for granted that they are there.
+# Clients look these up while they run flows, and rely on them.
 PROTECTED = frozenset({"date-time", "json", "local-file-system", "process", "secret", "webhook"})
 
 
 def is_protected(slug: str) -> bool:
-    """Whether the type and its schemas stay, whoever asks for their end."""
+    """Whether the type and its schemas cannot be deleted."""
     return slug in PROTECTED

@@ -1,4 +1,4 @@
-"""Block types, their schemas and the documents that fill them. Secrets are stored sealed and shown masked."""
+"""Block types, their schemas and documents. Secrets are stored sealed and shown masked."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WRITTEN = ["content", "sealed", "block_schema", "updated"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBlockDocument:
-    """A block to be stored; without a name it is anonymous and gets one of its own."""
+    """A block to be stored. Without a name it is anonymous, and a name is generated."""
 
     name: str | None
     content: Mapping[str, Any]
@@ -69,7 +69,7 @@ def update_block_type(*, block_type_id: UUID, changes: Mapping[str, Any], now: d
 
 
 def delete_block_type(*, block_type_id: UUID) -> None:
-    """Its schemas and documents go with it. Raises BlockTypeNotFound and BlockTypeProtected."""
+    """Delete a block type with its schemas and documents. Raises BlockTypeNotFound and BlockTypeProtected."""
     with write_transaction():
         block_type = BlockType.objects.select_for_update().filter(pk=block_type_id).first()
         if block_type is None:
@@ -85,7 +85,7 @@ def create_block_schema(
 ) -> tuple[BlockSchema, bool]:
     """Return the schema with these fields in this version, and whether it is new.
 
-    A checksum leaves out which fields are secret. A field is secret once any client that knows the schema said so.
+    The checksum does not depend on which fields are secret. A field is secret if any client has declared it so.
     """
     checksum = checksum_of(fields)
     with write_transaction():
@@ -103,7 +103,7 @@ def create_block_schema(
 
 
 def _keep_secret(schema: BlockSchema, named: Sequence[str], now: datetime) -> None:
-    """Hide more fields of a schema, in the documents that exist as well."""
+    """Hide more fields of a schema, in existing documents as well."""
     more = [path for path in named if path not in named_secrets(schema.fields)]
     if not more:
         return
@@ -113,14 +113,14 @@ def _keep_secret(schema: BlockSchema, named: Sequence[str], now: datetime) -> No
     for document in BlockDocument.objects.select_for_update(no_key=True).filter(block_schema=schema).order_by("pk"):
         shown = masked(document.content, secret_paths(schema.fields))
         if shown != document.content:
-            # What is sealed already is the whole, and needs no key to stay so.
+            # A sealed document already contains everything, and no key is needed to keep it.
             document.sealed = document.sealed or seal(document.content)
             document.content, document.updated = shown, now
             document.save(update_fields=["content", "sealed", "updated"])
 
 
 def delete_block_schema(*, block_schema_id: UUID) -> None:
-    """Raises BlockSchemaNotFound and BlockSchemaProtected."""
+    """Delete a schema with its documents. Raises BlockSchemaNotFound and BlockSchemaProtected."""
     with write_transaction():
         schema = BlockSchema.objects.select_related("block_type").filter(pk=block_schema_id).first()
         if schema is None:
@@ -151,10 +151,11 @@ def create_block_document(*, new: NewBlockDocument, now: datetime) -> BlockDocum
 def update_block_document(
     *, document_id: UUID, content: Mapping[str, Any] | None, merge: bool, block_schema_id: UUID | None, now: datetime
 ) -> None:
-    """Replace the block's content, or with `merge` only the fields given.
+    """Replace the block's content, or with `merge` only the given fields.
 
-    A secret that is sent back masked stays as it was. A field that was secret stays secret under any other schema:
-    whoever may change blocks may not thereby read them.
+    A secret that is sent back masked stays unchanged. A field that was secret stays secret with any other schema: the
+    right
+    to change blocks must not become a way to read them.
     """
     with write_transaction():
         document = _locked(document_id)
@@ -182,14 +183,14 @@ def delete_block_document(*, document_id: UUID) -> None:
 
 
 def opened(document: BlockDocument) -> dict[str, Any]:
-    """The document's own content with its secrets in clear."""
+    """Return the document's own content with its secrets in clear text."""
     if document.sealed is None:
         return dict(document.content)
     try:
         whole = open_sealed(document.sealed)
     except Unopenable:
         raise SecretsUnreadable(id=document.pk, file=key_file()) from None
-    # Whoever reads it may report it next.
+    # The reader may include them in its next report, so learn them for masking.
     known.learn(hidden_values(document.content, whole))
     return whole
 
@@ -238,7 +239,7 @@ def _refer(parent: BlockDocument, references: Mapping[str, UUID]) -> None:
 
 
 def _refuse_circle(parent: BlockDocument, below: set[UUID]) -> None:
-    """Follow the references down, level by level: whoever reads the parent would never be done."""
+    """Refuse references that lead back to the parent: reading it would never end."""
     seen: set[UUID] = set()
     while below:
         if parent.pk in below:

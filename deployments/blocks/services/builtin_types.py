@@ -1,4 +1,4 @@
-"""Block types and their schemas that are there before any program has made them known."""
+"""Block types and schemas that the server installs itself, before any program registers one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 
 @repeated_on_conflict
 def install_builtin_block_types(*, now: datetime) -> None:
-    """Add those that are missing; what programs said about the others stays."""
+    """Add the missing ones; existing types stay as programs registered them."""
     with write_transaction():
         there = set(BlockType.objects.filter(slug__in=BUILTIN).values_list("slug", flat=True))
         BlockType.objects.bulk_create(

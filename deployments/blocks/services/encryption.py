@@ -1,7 +1,7 @@
-"""The vault: seals what is secret with the keys of this installation, and opens it again.
+"""The vault: seals secrets with the keys of this installation, and opens them.
 
-Keys come from ORION_ENCRYPTION_KEYS, else from a file in ORION_HOME that is made when something is first sealed. The
-first key seals and all of them open, so that keys can be changed while old seals stay readable.
+Keys come from ORION_ENCRYPTION_KEYS, or else from a file in ORION_HOME that is created when something is first sealed.
+The first key seals, and every key opens, so that keys can be rotated while old seals stay readable.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ except ImportError:  # Windows: there, two rotations at once must not be begun.
     fcntl = None  # type: ignore[assignment]
 
 
-# So long a process may take from writing a key file to putting it in its place.
+# Seconds that a process may take from writing a key file until it moves it to its final place.
 SCRATCH_SECONDS = 60.0
 
 
 class Unopenable(Exception):
-    """None of the keys fits."""
+    """None of the keys opens the seal."""
 
 
 def seal(content: Mapping[str, Any]) -> str:
@@ -50,7 +50,7 @@ def open_sealed(sealed: str) -> dict[str, Any]:
 
 
 def flaw_of_keys() -> str | None:
-    """Why nothing can be sealed or opened with the keys; None if they are keys, or are still to be made."""
+    """Return why the keys cannot be used; None if they are valid, or not created yet."""
     try:
         _fernets(_keys())
     except (ImproperlyConfigured, OSError) as error:
@@ -59,7 +59,7 @@ def flaw_of_keys() -> str | None:
 
 
 def is_sealed_by_first_key(sealed: str) -> bool:
-    """Whether it would be sealed alike today."""
+    """Whether the first key sealed it, so that it need not be sealed again."""
     first = _fernets(_keys()[:1])
     try:
         return bool(first) and first[0].decrypt(sealed) is not None
@@ -91,7 +91,7 @@ def _fernets(keys: list[str]) -> list[Fernet]:
 
 
 def _create_keys() -> list[str]:
-    """Make the key file, readable by its owner alone; of two processes at once the first one's key stands."""
+    """Create the key file, readable by its owner only. Of two processes at once, the first one's key is kept."""
     path = key_file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     scratch = _written([Fernet.generate_key().decode()])
@@ -105,7 +105,7 @@ def _create_keys() -> list[str]:
 
 
 class KeysOfEnvironment(Exception):
-    """The keys are in ORION_ENCRYPTION_KEYS, which only whoever starts the servers can change."""
+    """The keys are in ORION_ENCRYPTION_KEYS, which only the operator of the servers can change."""
 
 
 def add_key() -> None:
@@ -115,7 +115,7 @@ def add_key() -> None:
 
 
 def retire_keys() -> int:
-    """Leave only the first key in the file, and return how many went. Raises KeysOfEnvironment."""
+    """Leave only the first key in the file, and return the number of removed keys. Raises KeysOfEnvironment."""
     with _alone_with_keys() as keys:
         if len(keys) > 1:
             _replace(keys[:1])
@@ -123,13 +123,13 @@ def retire_keys() -> int:
 
 
 def seconds_since_new_key() -> float:
-    """How long the first key of the file is in force beside older ones; for ever where it is alone."""
+    """Return how long the first key of the file has been in use; infinite if it is the only one."""
     return max(0.0, time.time() - key_file().stat().st_mtime) if len(_stored()) > 1 else math.inf
 
 
 @contextmanager
 def _alone_with_keys() -> Iterator[list[str]]:
-    """Of two who change the file at once, the second would forget the first one's key, and what was sealed with it."""
+    """Lock the key file. Otherwise the second of two changes would lose the first one's key, and what it sealed."""
     if settings.ORION_ENCRYPTION_KEYS:
         raise KeysOfEnvironment
     path = key_file()
@@ -143,9 +143,9 @@ def _alone_with_keys() -> Iterator[list[str]]:
 
 
 def _remove_scratch() -> None:
-    """Remove what a process left that was killed before its file was the key file: there are keys in it."""
+    """Remove temporary files of processes that were killed before they replaced the key file: they contain keys."""
     for one in key_file().parent.glob(f"{key_file().name}.*"):
-        # One that is being made beside us may be gone already.
+        # Another process may have removed it meanwhile.
         with suppress(FileNotFoundError):
             if one.suffix != ".lock" and one.stat().st_mtime < time.time() - SCRATCH_SECONDS:
                 one.unlink()
@@ -161,6 +161,6 @@ def _written(keys: list[str]) -> str:
     with os.fdopen(descriptor, "w") as file:
         file.write("".join(f"{key}\n" for key in keys))
         file.flush()
-        # What is sealed with a key that a power cut took away is lost.
+        # A key must survive a power failure, because everything sealed with it would be lost otherwise.
         os.fsync(file.fileno())
     return scratch

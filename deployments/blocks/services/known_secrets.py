@@ -16,7 +16,7 @@ _seen: tuple[int, datetime | None] = (0, None)
 
 
 def learn_secrets(now: datetime) -> None:
-    """Learn what another server has sealed since this was asked before."""
+    """Learn secrets that other servers have sealed since the last call."""
     global _seen
     sealed = BlockDocument.objects.filter(sealed__isnull=False)
     newest = sealed.aggregate(count=Count("pk"), newest=Max(Coalesce("updated", "created")))

@@ -1,4 +1,4 @@
-"""All that is sealed, looked at together: how much each key opens, and sealing it again with the first one."""
+"""All seals of the installation: how many each key opens, and sealing everything again with the first key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 
 @dataclass(frozen=True, slots=True)
 class Seals:
-    """How many secrets the first key opens, how many an older key does, and which no key does."""
+    """The number of secrets that the first key opens, those that an older key opens, and those that no key opens."""
 
     current: int
     older: tuple[UUID, ...]
@@ -44,7 +44,7 @@ def look_at_seals() -> Seals:
 
 
 def reseal() -> Seals:
-    """Seal with the first key what an older one opens; what was found before. What no key opens stays as it is."""
+    """Seal with the first key what an older one sealed. Return the seals found before. Seals that no key opens stay."""
     found = look_at_seals()
     for pk in found.older:
         _reseal(pk)
@@ -56,13 +56,13 @@ SETTLED_SECONDS = 60.0
 
 
 class StillInUse(Exception):
-    """Older keys may not go yet; the message says why."""
+    """Older keys cannot be removed yet. The message says why."""
 
 
 def rotate() -> Seals:
-    """Seal everything with a new key, while readers and writers go on; or finish a rotation that was cut off.
+    """Seal everything with a new key while readers and writers continue; or finish a rotation that was interrupted.
 
-    Older keys stay and open what they sealed, so that nothing is unreadable at any moment. Raises KeysOfEnvironment.
+    Older keys are kept and open what they sealed, so that everything stays readable. Raises KeysOfEnvironment.
     """
     if not look_at_seals().older:
         add_key()
@@ -70,7 +70,7 @@ def rotate() -> Seals:
 
 
 def retire() -> int:
-    """Forget the older keys, once nothing needs them; how many. Raises StillInUse and KeysOfEnvironment."""
+    """Remove the older keys if nothing needs them, and return their number. Raises StillInUse and KeysOfEnvironment."""
     if lost := reseal().unopenable:
         raise StillInUse(f"{len(lost)} secrets are opened by no key; look for theirs, or set them again.")
     waiting = SETTLED_SECONDS - seconds_since_new_key()
@@ -85,7 +85,7 @@ def retire() -> int:
 def _reseal(pk: UUID) -> None:
     with write_transaction():
         document = BlockDocument.objects.select_for_update(no_key=True).filter(pk=pk, sealed__isnull=False).first()
-        # Somebody may have changed or deleted it meanwhile.
+        # Another process may have changed or deleted it meanwhile.
         if document is not None and document.sealed and not is_sealed_by_first_key(document.sealed):
             document.sealed = seal(open_sealed(document.sealed))
             document.save(update_fields=["sealed"])

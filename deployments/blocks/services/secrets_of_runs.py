@@ -1,7 +1,7 @@
 """Which secrets the runs of a deployment may read: those that it declares, and all that its author may read.
 
-Whoever declares a block must be allowed to read its secrets: otherwise changing a deployment would be reading them.
-Whoever may change the code of a deployment afterwards is lent what it declares.
+To declare a block, a user must have the right to read its secrets: otherwise the right to change a deployment would be
+a way to read them. A user who can change the deployment's code afterwards can use the secrets that it declares.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from orionflow.contract.discovery import ENTRYPOINT as FINDS_FLOWS
 from runs.models import FlowRun
 
 READ = "blocks.secrets"
-# Blocks that a deployment names by their id: its runs read these.
+# Blocks that a deployment names by id; its runs may read their secrets.
 NAMED = ("storage_document_id", "infrastructure_document_id")
 
 
 def refuse_secrets_of_others(deployment: Deployment, columns: Mapping[str, Any]) -> None:
-    """Refuse blocks that a deployment did not declare before to whoever may not read secrets.
+    """Refuse blocks that the deployment did not declare before, if the user may not read secrets.
 
     Raises SecretsNotYours.
     """
@@ -44,7 +44,7 @@ def name_of(block: BlockDocument) -> str:
 def why_not_for_run(
     run_id: UUID, blocks: Sequence[BlockDocument], below: Mapping[UUID, Sequence[BlockReference]]
 ) -> str:
-    """Return why an attempt of this run may not read the secrets of these blocks; empty if it may."""
+    """Return why an attempt of this run may not read the secrets of these blocks, or "" if it may."""
     if not any(_sealed(block, below) for block in blocks):
         return ""
     found = FlowRun.objects.filter(pk=run_id).values_list("deployment_id", "created_by").first()
@@ -57,7 +57,7 @@ def why_not_for_run(
         return ""
     author, name = deployment.author, deployment.author_name
     if deployment.entrypoint == FINDS_FLOWS:
-        # What is executed there is what somebody asked with, and no one's deployment.
+        # The code there comes from the request, not from the deployment, so the rights of the user who sent it count.
         made_by = found[1]
         author, name = user_in(made_by), made_by and made_by.get("display_value")
         if author is None and (made_by or {}).get("type") != OWNER["type"]:
@@ -79,7 +79,7 @@ def _sealed(block: BlockDocument, below: Mapping[UUID, Sequence[BlockReference]]
 def _undeclared(
     block: BlockDocument, below: Mapping[UUID, Sequence[BlockReference]], declared: set[Any]
 ) -> list[BlockDocument]:
-    """The sealed blocks that are neither declared nor held by one that is."""
+    """Return the sealed blocks that are neither declared nor contained in a declared one."""
     if block.pk in declared or name_of(block) in declared:
         return []
     own = [block] if block.sealed is not None else []

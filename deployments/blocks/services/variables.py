@@ -1,4 +1,4 @@
-"""Variables: short texts under names of their own."""
+"""Variables: short texts with unique names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def create_variable(*, name: str, value: str, tags: Sequence[str] = (), now: dat
 
 @repeated_on_conflict
 def update_variable(*, which: Q, changes: Mapping[str, Any], now: datetime) -> None:
-    """Change the one variable that `which` finds, by id or by name."""
+    """Change the one variable that `which` selects, by id or by name."""
     with write_transaction():
         variable = Variable.objects.select_for_update(no_key=True).filter(which).first()
         if variable is None:

@@ -1,4 +1,4 @@
-"""Whether a deployment would be taken, with every check that making it has. Nothing of it stays."""
+"""Check whether a deployment would be accepted, by creating it and rolling back."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ from orion_site.accounts.permissions import Action
 from orionflow.contract import deployments as contract
 from runs.lists.filters.sorts import ORDERS
 
-# What users fill with as much as they like.
+# Columns of any size, which users fill.
 FREE_COLUMNS = ("description", "parameters", "parameter_openapi_schema", "job_variables", "pull_steps")
 
 
@@ -63,7 +63,7 @@ class CreateDeployment(Operation):
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
     by_sight = True
-    # The pool, the queue or a calendar that the body names may be missing.
+    # The pool, the queue or a calendar that the body names may not exist.
     answers = {201: contract.Deployment, 200: contract.Deployment, 404: dict[str, str]}
 
     def perform(self, body: contract.DeploymentCreate) -> Response:
@@ -81,10 +81,10 @@ class CreateDeployment(Operation):
                     now=now,
                 )
         except (FlowNotFound, BlockDocumentNotFound) as error:
-            # A pool that is not there is told as such; these two have always been conflicts.
+            # A missing pool is a 404; these two have always been conflicts.
             raise Refused(f"{INTEGRITY} {error}", 409) from None
         except ParametersMisfit as error:
-            # Here they are a part of the request, and elsewhere they quarrel with what is stored.
+            # Here the parameters are part of the request (422); elsewhere they conflict with stored data (409).
             raise Refused(str(error)) from None
         return Response(_found(Q(pk=deployment.pk)), status=201 if created else 200)
 
@@ -229,15 +229,15 @@ class SetScheduleInactive(PauseDeployment):
 
 
 def refuse_unseen(**which: Any) -> None:
-    """Who has rights on named deployments makes no others. Raises BeyondRights."""
+    """Refuse new deployments to users with rights on named deployments only. Raises BeyondRights."""
     if sees_in_part() and not Deployment.objects.filter(**which).exists():
         raise BeyondRights(what="a new deployment")
 
 
 def asked_schedules(sent: contract.DeploymentFields) -> list[NewSchedule] | None:
-    """The schedules that were sent, or the one of clients that know only one; None when nothing was said.
+    """Return the schedules that were sent, or the single one of older clients; None if neither was sent.
 
-    Those clients send an empty list beside their one schedule, as it is the default of the field.
+    Older clients also send an empty list next to their single schedule, because it is the field's default.
     """
     if sent.schedules or sent.schedule is None:
         return None if sent.schedules is None else [new_schedule(one) for one in sent.schedules]

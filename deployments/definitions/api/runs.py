@@ -36,7 +36,7 @@ USUAL = Horizon()
 
 
 class PlanRequest(Wire):
-    """How far to plan: from when to when, at least so long and so many, at most so many."""
+    """How far to plan: the period, the minimum of time and of runs, and the maximum of runs."""
 
     start_time: Moment | None = None
     end_time: Moment | None = None
@@ -71,7 +71,7 @@ class CreateFlowRunFromDeployment(Operation):
             run, created = create_run_of_deployment(deployment_id=id, asked=asked, state=state, now=now)
         if not created and sees_in_part() and not FlowRun.objects.filter(pk=run.pk).exists():
             raise IdempotencyKeyTaken(key=asked.idempotency_key)
-        # Whoever starts a run is shown it, also where it is not theirs to follow.
+        # Show the run to the user who started it, even if the user's rights do not include the run.
         with seeing(None):
             return Response(flow_runs_out([run], now)[0], status=201 if created else 200)
 
@@ -98,10 +98,10 @@ class ScheduleDeployment(Operation):
 
 
 def another_queue(deployment_id: UUID, queue_name: str | None) -> str | None:
-    """The queue, if it is not that of the deployment."""
+    """Return the name of the queue, or None if it is the deployment's own."""
     if queue_name is None:
         return None
-    # Rights on a deployment need none on its queue.
+    # Look at all rows, because rights on a deployment do not include its queue.
     with seeing(None):
         deployment = Deployment.objects.select_related("work_queue").filter(pk=deployment_id).first()
     return None if deployment is not None and is_own_queue(deployment, queue_name) else queue_name
@@ -118,7 +118,7 @@ def asked_run(sent: DeploymentFlowRunCreate) -> AskedRun:
 
 @contextmanager
 def reporting_bad_templates() -> Iterator[None]:
-    """Answer 400 where a template in parameters cannot be filled in."""
+    """Answer 400 if a template in parameters cannot be filled in."""
     try:
         yield
     except BadTemplate as error:

@@ -1,4 +1,4 @@
-"""Whether values fit a schema, flaw by flaw: what a form asks before it hands parameters over."""
+"""Validation of values against a schema, error by error, for forms that check parameters before they submit them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orionflow.contract.wire import JSONObject, Wire
 
 
 class SchemaCheck(Wire):
-    # The wire's name is a method of every model.
+    # In JSON the field is `schema`, but pydantic models have a method of that name.
     json_schema: Annotated[JSONObject, Field(alias="schema")]
     values: JSONObject
 

@@ -1,4 +1,4 @@
-"""Deployments between the wire and the services; what may be said of one is the contract's."""
+"""Deployments between the wire and the services. The contract defines their fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestration.api.answers import as_answer
 from orionflow.contract import deployments as contract
 from orionflow.contract.deployments import DeploymentFields
 
-# Clients have two names for each of them.
+# Clients use two names for each of these.
 _OF_TWO_NAMES = frozenset({"paused", "job_variables"})
 
 
@@ -35,7 +35,7 @@ def columns_of(sent: DeploymentFields) -> dict[str, Any]:
 
 
 def deployment_out(deployment: Deployment, schedules: list[dict[str, Any]], *, ready: bool) -> dict[str, Any]:
-    """`work_queue`, with its pool, is expected to be loaded."""
+    """Return a deployment as an answer. `work_queue` must be loaded, with its pool."""
     queue = deployment.work_queue
     return as_answer(
         contract.Deployment,

@@ -1,8 +1,8 @@
-"""JSON schemas of strangers: values are held to them within bounded work, and nothing is fetched for it.
+"""JSON schemas from untrusted sources: values are validated within bounded work, and no other address is fetched.
 
-Python's own expressions can take years for a short text, and hold up every thread meanwhile. Patterns are therefore
-matched by the engine of pydantic, which is as fast as the text is long. What it does not know, it cannot judge: that is
-left to the run itself, which validates its parameters once more.
+Python's regular expressions can take years for a short text, and block all other threads meanwhile. Patterns are
+therefore matched by pydantic's engine, in linear time. Patterns that it does not support are not checked here; the run
+itself validates its parameters again.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ PER_STEP = 4
 PER_NAME = 50
 PER_CHILD = 150
 PER_REFERENCE = 500
-# A schema is searched, made modern and copied before any value is held to it.
+# The number of passes: a schema is searched, converted and copied before the first value is validated.
 WALKS = 8
-# Each takes some kilobytes, and those of all branches of an `anyOf` are there at once.
+# An error takes some kilobytes, and those of all branches of an `anyOf` exist at the same time.
 PER_FLAW = 300
-# Addresses within schemas are joined and compared at each step.
+# Characters. References within schemas are joined and compared at each step.
 LONGEST_ADDRESS = 2000
 ADDRESSES = ("$id", "$ref", "$dynamicRef", "$anchor", "$dynamicAnchor", "format")
 Keyword = Callable[..., Iterable[Any] | None]
-# What a strange schema makes its library raise while a value is held to it.
+# Exceptions that the library raises for unusual schemas while it validates a value.
 PROBLEMS: tuple[type[Exception], ...] = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, re.error)
 VOCABULARIES = ("core", "applicator", "unevaluated", "validation", "meta-data", "format-annotation", "content")
 
 
 def validator_of(schema: Mapping[str, Any], work: Work, *, formats: bool = False) -> Any:
-    """Return a validator for one use; with `formats` it checks the formats that the schema names as well."""
+    """Return a validator for one use. With `formats` it also checks the formats that the schema names."""
     import jsonschema  # type: ignore[import-untyped]
 
     own = _Keywords(work, jsonschema.Draft202012Validator.VALIDATORS, schema, judges_patterns=formats).table()
@@ -43,7 +43,7 @@ def validator_of(schema: Mapping[str, Any], work: Work, *, formats: bool = False
 
 
 def flaws_of_schema(schema: Any, work: Work) -> Iterator[Any]:
-    """Yield the errors of a schema by the schema of schemas."""
+    """Yield the errors of a schema according to the meta-schema."""
     import jsonschema
 
     keywords = _Keywords(work, jsonschema.Draft202012Validator.VALIDATORS, meta_schema(), judges_patterns=True)
@@ -57,12 +57,12 @@ def _bounded(schema: Mapping[str, Any], keywords: Mapping[str, Any], work: Work,
     usual = jsonschema.Draft202012Validator
     types = usual.TYPE_CHECKER.redefine("boolean", _paid_by_visit(work))
     kind = jsonschema.validators.extend(usual, keywords, type_checker=types)
-    # An empty registry: a schema that refers to another address must not make the server ask there.
+    # An empty registry, so that a schema with a reference to another address does not make the server fetch it.
     return kind(schema, registry=Registry(), format_checker=formats)
 
 
 def _paid_by_visit(work: Work) -> Callable[[Any, Any], bool]:
-    """The search for what was evaluated asks this of each schema that it visits, and nothing else that could count."""
+    """Return a type check that also counts work: the search for evaluated parts calls nothing else for each schema."""
 
     def is_boolean(_: Any, instance: Any) -> bool:
         work.burn(work.per_visit)
@@ -73,7 +73,7 @@ def _paid_by_visit(work: Work) -> Callable[[Any, Any], bool]:
 
 @lru_cache(maxsize=1)
 def _formats() -> Any:
-    """All formats of the library but patterns, which it would give to Python's own engine."""
+    """Return a checker for all formats except regex, which the library would check with Python's own engine."""
     import jsonschema
 
     known = jsonschema.Draft202012Validator.FORMAT_CHECKER.checkers
@@ -82,7 +82,7 @@ def _formats() -> Any:
 
 @lru_cache(maxsize=1)
 def meta_schema() -> dict[str, Any]:
-    """The schema of schemas as one document: in its seven parts, found by name at each step, it is six times slower."""
+    """Return the meta-schema as one document: in its usual seven parts, resolved by name, it is six times slower."""
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
     parts = [REGISTRY.contents(f"https://json-schema.org/draft/2020-12/meta/{name}") for name in VOCABULARIES]
@@ -108,7 +108,7 @@ def _referring_to_itself(schema: Any) -> Any:
 
 
 def pay_for_walks(schema: Any, work: Work) -> None:
-    """Pay for whatever is done once with each part of a schema, before it is done. No address in it may be long."""
+    """Pay in advance for whatever is done once with each part of a schema. Refuse schemas with long addresses."""
     work.burn(WALKS * work.weigh(schema))
     waiting = [schema]
     while waiting:
@@ -122,7 +122,7 @@ def pay_for_walks(schema: Any, work: Work) -> None:
 
 
 class _Keywords:
-    """The keywords of the library, each paid for by the size of what it is given, and those that are our own."""
+    """The library's keywords, each paid for by the size of its input, and our replacements for some of them."""
 
     def __init__(
         self, work: Work, usual: Mapping[str, Any], schema: Mapping[str, Any], *, judges_patterns: bool
@@ -131,7 +131,7 @@ class _Keywords:
         self.judges_patterns = judges_patterns
         self.usual = usual
         self.schema = schema
-        # By identity: all parts live as long as their schema.
+        # By identity, because all parts live as long as their schema.
         self._widest: dict[int, int] = {}
         self._enums: dict[int, frozenset[Any]] = {}
         self._whole = 0
@@ -150,13 +150,13 @@ class _Keywords:
             "unevaluatedProperties": self.unevaluated("unevaluatedProperties"),
         }
         if _mentions(self.schema, "patternProperties"):
-            # Its own search for what was evaluated goes by the expressions of Python.
+            # The library's own search for evaluated properties uses Python's regular expressions.
             own |= {"patternProperties": self.pattern_properties, "additionalProperties": self.additional}
             own["unevaluatedProperties"] = _nothing
         return {name: self._metered(name, keyword) for name, keyword in {**self.usual, **own}.items()}
 
     def _metered(self, name: str, keyword: Keyword) -> Keyword:
-        """A few keywords within each other may be held to every one of many values."""
+        """Wrap a keyword so that it is paid for: a few nested keywords may be applied to every one of many values."""
         work, cost = self.work, self._cost(name)
 
         def metered(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
@@ -173,7 +173,7 @@ class _Keywords:
         return metered
 
     def _cost(self, name: str) -> Callable[[Any, Any], int]:
-        """Return the cost of a keyword itself; the keywords that it calls pay for themselves."""
+        """Return the cost of a keyword itself. Keywords that it calls pay for themselves."""
         match name:
             case "items" | "additionalProperties" | "propertyNames" | "patternProperties" | "contains":
                 return lambda value, instance: _length(instance) * self._child(value)
@@ -192,7 +192,7 @@ class _Keywords:
         return lambda value, instance: 0
 
     def _child(self, schema: Any) -> int:
-        """The library looks at every name in a schema, known or not, each time a value is held to it."""
+        """Return the cost of one subschema: the library looks at every name in it each time it validates a value."""
         return PER_CHILD + PER_STEP * len(schema) if isinstance(schema, dict) else PER_CHILD
 
     def _widest_in(self, schemas: Any) -> int:
@@ -213,7 +213,7 @@ class _Keywords:
         yield from self.usual["$dynamicRef"](validator, ref, instance, schema)
 
     def _pay_for_crawling(self) -> None:
-        """Names of parts are looked for in all of the schema, each time."""
+        """Pay for looking up a part by name, for which the library searches the whole schema each time."""
         if self._whole:
             self.work.burn(self._whole)
         else:
@@ -243,7 +243,7 @@ class _Keywords:
     def required(self, validator: Any, names: Any, instance: Any, schema: Any) -> Iterator[Any]:
         for name in names if isinstance(instance, dict) else ():
             if name not in instance:
-                # Each with the name that it is about, and not with all: whoever shows it must not search.
+                # Keep the name with each error, so that a page can show it without searching.
                 yield _flaw(f"{name!r} is a required property", validator_value=[name])
 
     def pattern(self, validator: Any, text: str, instance: Any, schema: Any) -> Iterator[Any]:
@@ -275,7 +275,7 @@ class _Keywords:
             yield from self.usual["additionalProperties"](validator, allowed, rest, plain)
 
     def unevaluated(self, name: str) -> Keyword:
-        """The library keeps what it found in a list, and looks each name up there: by the square, at each visit."""
+        """Replace a keyword of quadratic cost: the library collects evaluated names in a list and searches it."""
 
         def keyword(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[Any]:
             length = _length(instance)
@@ -309,9 +309,10 @@ def _values(value: Any) -> Iterable[Any]:
 
 
 def _comparable(value: Any) -> Any:
-    """Equal for values that JSON takes for the same: 1 and 1.0 are, 1 and true are not.
+    """Return a hashable that is equal for equal JSON values: 1 equals 1.0, but not true.
 
-    Numbers as texts: those whose hashes agree can be chosen, and would be compared each with each.
+    Numbers become text, because an attacker could choose numbers with equal hashes, which would be compared pair by
+    pair.
     """
     match value:
         case bool() | None:

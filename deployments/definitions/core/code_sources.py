@@ -1,6 +1,6 @@
-"""Where somebody says that the code of flows lies, as the pull steps that a deployment stores.
+"""The source of a flow's code as a user describes it, and as the pull steps that a deployment stores.
 
-Agents check addresses when they fetch; what is refused here could not even be shown.
+Agents check addresses when they fetch the code; here only addresses that could not be displayed are refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class SourceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CodeSource:
-    """An address of its kind; `folder` is the one in it from which flows are loaded."""
+    """A source of one kind; `folder` is the folder in it from which flows are loaded."""
 
     kind: SourceKind
     address: str
@@ -30,7 +30,7 @@ class CodeSource:
     secret: str = ""
 
     def pull_steps(self) -> list[dict[str, Any]] | None:
-        """None for a module, which is there where the agent is."""
+        """Return the pull steps; None for a module, which is installed where the agent runs."""
         match self.kind:
             case SourceKind.MODULE:
                 return None
@@ -43,14 +43,14 @@ class CodeSource:
         return [_step("git_clone", **steps)]
 
     def parameters(self) -> dict[str, Any]:
-        """The parameters of a run that finds the flows there."""
+        """Return the parameters of a run that finds the flows there."""
         if self.kind is SourceKind.MODULE:
             return {"module": self.address}
         return {"pull_steps": self.pull_steps()}
 
 
 def source_of(parameters: dict[str, Any]) -> CodeSource | None:
-    """Read the source from the parameters of such a run; None where others made them."""
+    """Read the source from the parameters of such a run; None if they have another form."""
     match parameters:
         case {"module": str(name)}:
             return CodeSource(SourceKind.MODULE, name)

@@ -1,4 +1,4 @@
-"""Parameters that stand for other values: `{"__prefect_kind": "json", "value": "…"}` and its kin."""
+"""Parameters that stand for other values, such as `{"__prefect_kind": "json", "value": "…"}`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ KIND = "__prefect_kind"
 
 
 class BadTemplate(ValueError):
-    """A template that cannot be filled in; the message says why, and what to do instead."""
+    """A template that cannot be filled in. The message says why, and what to do instead."""
 
 
 def variables_named(value: Any) -> Iterator[str]:
-    """The names of the variables that templates in `value` ask for."""
+    """Yield the names of the variables that templates in `value` refer to."""
     match value:
         case {"__prefect_kind": "workspace_variable", "variable_name": str(name)}:
             yield name
@@ -28,7 +28,7 @@ def variables_named(value: Any) -> Iterator[str]:
 
 
 def hydrated(value: Any, variables: Mapping[str, str]) -> Any:
-    """`value` with every template in it replaced by what it stands for."""
+    """Return `value` with every template in it replaced by its value."""
     match value:
         case list():
             return [hydrated(inner, variables) for inner in value]

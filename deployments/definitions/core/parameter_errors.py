@@ -1,4 +1,4 @@
-"""Every flaw of parameters at its place, for forms that show each beside its field."""
+"""All errors of parameters with their places, for forms that show each next to its field."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from deployments.definitions.core.hydration import KIND, BadTemplate, hydrated
 from deployments.definitions.core.parameters import Schema, not_followed, relaxed, why_not_followed
 from deployments.definitions.core.schema_work import Work
 
-# A form is not longer, and each flaw is looked for among those of its neighbours.
+# Forms are not longer than this, and each error is searched among those of its neighbours.
 MOST_TOLD = 1000
 
 Place = tuple[str | int, ...]
 
 
 class BadSchema(ValueError):
-    """Nothing can be held to the schema; the message says why."""
+    """The schema cannot be used for validation. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A place that a template leaves open: for good, with the reason, or until a run begins."""
+    """A place that a template leaves open: because of an error, with the reason, or until the run starts."""
 
     reason: str | None = None
 
 
 class _Absent:
-    """The value of a template that nobody has filled in yet, as a form sends it."""
+    """The value of a template that the user has not filled in yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """The context of templates: the variables, and the function that finds errors in a text of Jinja."""
+    """The context of templates: the variables, and a function that finds errors in Jinja text."""
 
     variables: Mapping[str, str]
     flaw_of_text: Callable[[str], str | None]
 
 
 def filled_as_far_as_possible(value: Any, filling: Filling) -> Any:
-    """`value` with its templates replaced, and `Open` where one cannot be."""
+    """Return `value` with its templates replaced, and `Open` where that is not possible."""
     filled = _filled(value, filling)
     return {} if isinstance(filled, _Absent) else filled
 
@@ -77,7 +77,7 @@ def _of_template(template: Mapping[str, Any], filling: Filling) -> Any:
 
 
 def flaws(values: Mapping[str, Any], schema: Schema) -> list[tuple[Place, str]]:
-    """Where the values do not fit the schema, and why. Raises BadSchema."""
+    """Return each place where the values do not fit the schema, with the reason. Raises BadSchema."""
     work = Work()
     try:
         work.weigh(values)
@@ -122,7 +122,7 @@ def _described(error: Any) -> Iterator[tuple[Place, str]]:
 
 
 def _besides_null(error: Any) -> list[Any]:
-    """Return the errors of the value itself, where null would have been valid as well."""
+    """Return the errors of the value itself, if null would also have been valid."""
     if error.validator != "anyOf" or len(error.validator_value) != 2 or error.validator_value[1] != {"type": "null"}:
         return []
     return [inner for inner in error.context if inner.schema_path[0] == 0]
@@ -137,7 +137,7 @@ def _missing(error: Any) -> tuple[str, ...]:
 
 
 def as_tree(found: Iterable[tuple[Place, str]]) -> list[Any]:
-    """The flaws nested as the values are: a text for a whole, an entry with its own errors for a part."""
+    """Return the errors nested like the values: text for the whole, entries with their own errors for parts."""
     errors: list[Any] = []
     for place, message in found:
         _add(errors, place, message)
