@@ -33,13 +33,13 @@ from runs.periods import period_text
 from runs.why.selectors.cause import last_good
 from runs.why.selectors.guilt import FAILURES, error_in
 
-# Of each run; more are left out, and the comparison says so.
+# The most task runs and lines of each run that are compared; the comparison says if there are more.
 TASKS_COMPARED = 10_000
 LINES_COMPARED = 2_000
 LONGEST_LINE = 1_000
 LONGEST_ERROR = 300
 ERRORS_READ = 400
-# What is usual is known from so many good runs; of their task runs, from so many of fewer of them.
+# The most good runs that durations are compared with; for durations of tasks, the most good runs, task runs and tasks.
 GOOD_RUNS, GOOD_RUNS_BY_TASK, GOOD_TASK_RUNS, KEYS_LOOKED_UP = 50, 20, 5_000, 50
 AGENT = "agent "
 COMPARED = (
@@ -57,7 +57,7 @@ def last_good_before(*, run_id: UUID) -> UUID | None:
 
 
 def comparison_of(*, before_id: UUID, after_id: UUID) -> Comparison | None:
-    """Compare two flow runs; None where one of them is not there. Twelve queries at most."""
+    """Compare two flow runs; None where one of them does not exist. Twelve queries at most."""
     rows = _rows([before_id, after_id])
     if before_id not in rows or after_id not in rows:
         return None
@@ -80,7 +80,7 @@ def comparison_of(*, before_id: UUID, after_id: UUID) -> Comparison | None:
 
 
 def since_last_good(*, run: FlowRun, good: FlowRun) -> Sequence[Difference]:
-    """Compare a run with the last good one, without a look at each task run. Two queries."""
+    """Compare a run with the last good one, without reading its task runs one by one. Two queries."""
     environments = _environments([good, run])
     before, after = _as_compared(good, environments), _as_compared(run, environments)
     differences = [one for one in differences_of(before, after, Usual()) if one.subject != "duration"]
@@ -92,10 +92,10 @@ def _rows(ids: Collection[UUID]) -> dict[UUID, FlowRun]:
 
 
 def _environments(runs: Iterable[FlowRun]) -> dict[UUID | None, Environment]:
-    """Environments of the runs by id. One query, none where it is the same or was not recorded."""
+    """Return the environments of the runs by id. No query where all have the same one, or none was recorded."""
     ids = {run.environment_id for run in runs if run.environment_id}
     if len(ids) < 2:
-        # Alike, or there is nothing to compare with.
+        # With fewer than two there is nothing to compare; an empty one stands for any.
         return dict.fromkeys(ids, Environment())
     return {
         row.id: Environment(row.python, row.platform, row.commit, row.files, row.packages)
@@ -134,7 +134,7 @@ def _whole(run: FlowRun, environments: Mapping[UUID | None, Environment]) -> Com
 
 
 def _named(runs: Sequence[ComparedRun], rows: Mapping[UUID, FlowRun]) -> list[ComparedRun]:
-    """Add what other rows say: messages of final states, names of deployments, and who took the runs."""
+    """Add values from other tables: messages of final states, names of deployments, and who claimed the runs."""
     errors: dict[UUID | None, str | None] = dict(
         FlowRunState.objects.filter(pk__in=[row.state_id for row in rows.values()]).values_list("id", "message")
     )
@@ -161,7 +161,7 @@ def _error(message: str | None) -> str:
 
 
 def _with_errors(found: Aligned) -> Aligned:
-    """Read the errors of the task runs that failed in one of both."""
+    """Add the errors of task runs that failed in one of the two runs."""
     failed = [
         task.id for pair in found.pairs for task in (pair.before, pair.after) if task.state_type in FAILURES
     ][:ERRORS_READ]  # fmt: skip
@@ -180,7 +180,7 @@ def _with_errors(found: Aligned) -> Aligned:
 
 
 def _good_runs(run: FlowRun) -> list[tuple[UUID, timedelta]]:
-    """The last good runs before this one, and how long they ran."""
+    """Return the last good runs before this one, and how long they ran."""
     mine = {"deployment_id": run.deployment_id} if run.deployment_id else {"flow_id": run.flow_id}
     good = FlowRun.objects.filter(**mine, state_type=StateType.COMPLETED).exclude(state_name="Skipped")
     if run.expected_start_time is not None:
@@ -189,7 +189,7 @@ def _good_runs(run: FlowRun) -> list[tuple[UUID, timedelta]]:
 
 
 def _usual_tasks(found: Aligned, good: Sequence[UUID]) -> dict[str, Usual]:
-    """How long the tasks took in good runs whose durations differ. One query, none where none does."""
+    """Return the durations in good runs of the tasks whose durations differ. At most one query."""
     keys: dict[str, None] = {}
     for pair in found.pairs:
         short, long = sorted((pair.before.seconds, pair.after.seconds))
@@ -216,7 +216,7 @@ def _first_line(before: ComparedRun, after: ComparedRun) -> LogDifference | None
 
 def _lines(run_id: UUID) -> list[str]:
     lines = Log.objects.filter(flow_run_id=run_id).order_by("timestamp", "id")
-    # Masked before they are cut: a part of a secret is not found.
+    # Mask secrets before cutting the line: part of a secret would not be recognized.
     read = lines.values_list(Left("message", 2 * LONGEST_LINE), flat=True)[:LINES_COMPARED]
     return [known.masked(line)[:LONGEST_LINE] for line in read]
 
@@ -232,7 +232,7 @@ def _unknown(before: ComparedRun, after: ComparedRun) -> Iterable[str]:
 
 
 def _tasks_in_short(before: UUID, after: UUID) -> Iterable[Difference]:
-    """Tasks that the later run called more or less often, and those that took longer or shorter in all."""
+    """Yield tasks that the later run called more or less often, and those that took longer or shorter in total."""
     rows = (
         TaskRun.objects.filter(flow_run__in=[before, after])
         .order_by()
@@ -250,7 +250,7 @@ def _tasks_in_short(before: UUID, after: UUID) -> Iterable[Difference]:
     for runs in found.values():
         old, new = runs.get(before), runs.get(after)
         if new is None:
-            # Mostly it was not reached: the failure came before it.
+            # The later run did not call it, usually because it failed before.
             continue
         name = new["name"].rsplit("-", 1)[0]
         if old is None or old["number"] != new["number"]:

@@ -1,4 +1,4 @@
-"""Environments: said once by programs, read by whoever compares runs."""
+"""Environments: stored by programs, and read by users who compare runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Environments: stored when a program first says one, deleted when no run names it any more."""
+"""Environments: stored when a program first reports one, deleted when no run refers to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEPT_WITHOUT_RUNS = timedelta(days=2)
 
 @repeated_on_conflict
 def store_environment(*, content: Mapping[str, Any], now: datetime) -> UUID:
-    """Store an environment under the digest of its content. What is known already stays as it is."""
+    """Store an environment under the digest of its content; a known one stays as it is."""
     id = environment_id(content)
     with write_transaction():
         Environment.objects.bulk_create([Environment(id=id, created=now, **content)], ignore_conflicts=True)
@@ -26,6 +26,6 @@ def store_environment(*, content: Mapping[str, Any], now: datetime) -> UUID:
 
 
 def unused_environments(now: datetime) -> QuerySet[Environment]:
-    """Those that no run names any more. Programs say an environment a moment before the first run that names it."""
+    """Return environments that no run refers to, except new ones: programs store them before they create their run."""
     named = FlowRun.objects.filter(environment_id=OuterRef("pk"))
     return Environment.objects.filter(created__lt=now - KEPT_WITHOUT_RUNS).filter(~Exists(named)).order_by("created")

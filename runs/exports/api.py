@@ -1,4 +1,4 @@
-"""A flow run as one file to keep, to mail and to read without a server."""
+"""The export of a flow run as one file, to keep, to mail and to read without a server."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A flow run as one HTML file that needs nothing else: its style and its icons are in it, and it loads nothing.
+"""Rendering of a flow run as one HTML file, which contains its styles and icons and loads nothing.
 
-It is rendered by an engine of its own, as programs that have the API inside them have no pages.
+It has a template engine of its own, because programs that embed the API configure no pages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STYLE, ICONS = "/*style*/", "<!--icons-->"
 
 
 def render_export(found: ExportedRun, *, now: datetime) -> str:
-    """The whole file."""
+    """Return the whole file."""
     run = found.run
     state = look(run.state_type, run.state_name)[1]
     axis = axis_of_timeline(found.timeline)
@@ -50,14 +50,14 @@ def render_export(found: ExportedRun, *, now: datetime) -> str:
         return f'href="#icon-{icon[1]}"'
 
     page = _ICON.sub(inside, page.lstrip())
-    # Whoever may read secrets here may mail the file to somebody who may not.
+    # A user who may read secrets here may mail the file to someone who may not.
     page = known.masked(page)
     icons = "".join(symbol for name, symbol in _symbols().items() if name in used)
     return page.replace(STYLE, _style(), 1).replace(ICONS, icons, 1)
 
 
 def without_named_secrets(value: Any, *, is_one: bool = False) -> Any:
-    """Mask what stands under a name of a secret: the file travels to where nobody knows what is one."""
+    """Mask values whose names suggest a secret: no reader of the file can look up which values are secret."""
     match value:
         case dict():
             return {

@@ -1,4 +1,4 @@
-"""The content of a flow run's file: all that a person reads, in a number of queries that does not grow."""
+"""The content of a flow run's exported file, in a constant number of queries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from runs.pages.selectors.run import (
 )
 from runs.pages.selectors.timeline import Timeline, timeline_of
 
-# With these the file of a run of a thousand tasks stays below 2 MB.
+# Limits that keep the file of a run of a thousand tasks below 2 MB.
 MOST_TASKS = 2_000
 MOST_LINES = 4_000
 LOG_CHARACTERS = 600_000
@@ -36,7 +36,7 @@ LONGEST_LINE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class LogLines:
-    """The lines of the log that fit: the oldest, and the last ones behind a gap."""
+    """The lines of the log that fit: the oldest ones, then a gap, then the last ones."""
 
     first: Sequence[dict[str, Any]]
     last: Sequence[dict[str, Any]]
@@ -91,7 +91,7 @@ def _log(run_id: UUID) -> LogLines:
     kept = _fitting(first[:MOST_LINES], LOG_CHARACTERS)
     if len(kept) == len(first):
         return LogLines(kept, [], left_out=False)
-    # What a run said last is what it is opened for.
+    # The last lines are what most readers look for.
     half = _fitting(kept, LOG_CHARACTERS // 2)[: MOST_LINES // 2]
     last = _fitting(list(lines.order_by("-timestamp", "-id")[: MOST_LINES // 2]), LOG_CHARACTERS // 2)
     seen = {line["id"] for line in half}
@@ -99,7 +99,7 @@ def _log(run_id: UUID) -> LogLines:
 
 
 def _fitting(lines: list[dict[str, Any]], characters: int) -> list[dict[str, Any]]:
-    """The lines from the first on that fit into so many characters, each with what surrounds it."""
+    """Return the first lines that fit into this number of characters, with some for the markup of each."""
     for number, line in enumerate(lines):
         characters -= len(line["text"]) + 20
         if characters < 0:

@@ -28,9 +28,9 @@ NOT_ENDED = "this run has not ended"
 def resume_flow_run(
     *, run_id: UUID, run_input: dict[str, Any] | None, now: datetime, author: str | None = None
 ) -> Outcome:
-    """Let a paused run go on: RUNNING in its own process, or SCHEDULED again where it left (a suspended run).
+    """Resume a paused run: as RUNNING in its own process, or, if it was suspended, as SCHEDULED.
 
-    A pause that waits for input is given `run_input` first, checked against the schema that came with the pause.
+    If the pause waits for input, `run_input` is validated against the schema of the pause and stored first.
     """
     with write_transaction():
         lock(FLOW_RUNS, [run_id])
@@ -46,7 +46,7 @@ def resume_flow_run(
 
 
 def _give_input(stored: StoredRun, run_input: dict[str, Any] | None, now: datetime) -> str | None:
-    """Store the answer that the pause waits for; else say what is wrong with it."""
+    """Store the answer that the pause waits for. Return a message if it is not valid."""
     assert stored.state is not None
     keyset = stored.state.details.run_input_keyset
     if not keyset:
@@ -76,7 +76,7 @@ def _give_input(stored: StoredRun, run_input: dict[str, Any] | None, now: dateti
 
 
 def cancel_flow_run(*, run_id: UUID, now: datetime, author: str | None = None, message: str | None = None) -> Outcome:
-    """Ask a run to stop. One that has not started is cancelled at once; a running one is told at its next report."""
+    """Ask a run to stop. One that has not started is cancelled at once; a running one with its next report."""
     return propose_flow_run_state(run_id=run_id, proposed=cancelling(message), now=now, author=author)
 
 
@@ -84,9 +84,9 @@ def cancel_flow_run(*, run_id: UUID, now: datetime, author: str | None = None, m
 def cancel_flow_run_alone(
     *, run_id: UUID, now: datetime, author: str | None = None, message: str | None = None
 ) -> tuple[Outcome, list[UUID]]:
-    """Ask a run to stop, and let the deployed runs that are nested in it go on as runs of their own: these runs.
+    """Ask a run to stop, but let nested runs that have a deployment continue as runs of their own; return these too.
 
-    What is nested without a deployment lives in the process of the run, and ends with it.
+    Nested runs without a deployment execute in the process of the run, and stop with it.
     """
     with write_transaction():
         outcome = propose(FLOW_RUNS, run_id, Proposal(cancelling(message), now, author=author))
@@ -107,7 +107,7 @@ def _with_processes_of_their_own(run_id: UUID) -> list[UUID]:
 
 @repeated_on_conflict
 def retry_flow_run(*, run_id: UUID, now: datetime, author: str | None = None) -> Outcome:
-    """Take a finished run out of its terminal state for another attempt; the rules say where that is possible."""
+    """Schedule another attempt of a finished run; the rules decide whether that is possible."""
     with write_transaction():
         lock(FLOW_RUNS, [run_id])
         stored = read_runs(FLOW_RUNS, [run_id]).get(run_id)
@@ -123,18 +123,18 @@ def _again(now: datetime) -> State:
 
 
 def why_left_out(run: FlowRun) -> str:
-    """Of many runs that are retried, those that completed are left out, though the rules let some of them run again."""
+    """Return why a retry of many runs leaves this one out: completed runs are, even where the rules would allow it."""
     return "it completed" if run.state_type == StateType.COMPLETED else ""
 
 
 def refusals_to_cancel(runs: Sequence[FlowRun], *, now: datetime) -> dict[UUID, str]:
-    """Return why runs would not be cancelled, by those runs; judged as `cancel_flow_run` is."""
+    """Return the reasons why runs could not be cancelled, by run; by the same rules as `cancel_flow_run`."""
     outcomes = judge_flow_run_states(run_ids=[run.pk for run in runs], proposed=cancelling(), now=now)
     return {run_id: outcome.refusal for run_id, outcome in outcomes.items() if outcome.refusal}
 
 
 def refusals_to_retry(runs: Sequence[FlowRun], *, now: datetime) -> dict[UUID, str]:
-    """Return why runs would not be retried, by those runs; judged as `retry_flow_run` is."""
+    """Return the reasons why runs could not be retried, by run; by the same rules as `retry_flow_run`."""
     left_out = {run.pk: reason for run in runs if (reason := why_left_out(run))}
     open_runs = {run.pk: NOT_ENDED for run in runs if run.state_type not in TERMINAL}
     asked = [run.pk for run in runs if run.pk not in left_out and run.pk not in open_runs]

@@ -1,4 +1,4 @@
-"""Flow runs as the API tells them."""
+"""Flow runs as the API returns them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flow runs: made once per idempotency key, changed column by column, deleted with everything below them."""
+"""Flow runs: created once per idempotency key, updated by column, deleted with all their rows."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ SKIPS_KEPT = timedelta(days=7)
 
 @repeated_on_conflict
 def create_flow_run(*, new: NewFlowRun, state: State | None, now: datetime) -> tuple[FlowRun, bool]:
-    """The run, and whether it is new: a known idempotency key (or id) gives the stored run, unchanged.
+    """Return the run, and whether it is new. For a known idempotency key or id, the stored run is returned unchanged.
 
-    The first state is set by force, as its maker says.
+    The first state is forced: the caller chooses it.
     """
     with write_transaction():
         if run := _existing(new):
             return run, False
-        # Also holds the flow: on SQLite a missing flow would only be noticed at commit.
+        # Reading the flow also locks it. On SQLite a missing flow would be noticed only at commit.
         if not Flow.objects.filter(pk=new.flow_id).exists():
             raise FlowNotFound(id=new.flow_id)
         unit = Unit(now)
@@ -74,16 +74,16 @@ def _existing(new: NewFlowRun) -> FlowRun | None:
 
 @repeated_on_conflict
 def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
-    """Change the columns that are not the rules'. Of the policy, what is not sent stays.
+    """Change columns that the rules do not own. Keys of the policy that are not sent keep their values.
 
-    Raises FlowRunNotFound, JobVariablesSettled once it is too late for them, and CodeInParameters.
+    Raises FlowRunNotFound, JobVariablesSettled if the run is no longer scheduled, and CodeInParameters.
     """
     unknown = changes.keys() - UPDATABLE
     if unknown:
         raise ValueError(f"not for update_flow_run: {sorted(unknown)}")
     with write_transaction():
         known = FlowRun.objects.select_for_update(no_key=True).only("empirical_policy", "state_type")
-        # Only where somebody acts: what a run says of itself shall not read more than it must.
+        # Old values are read only for the audit log, not for reports of the run itself.
         known = known.only(*UPDATABLE, "state_type") if current_act.get() else known
         run = known.filter(pk=run_id).first()
         if run is None:
@@ -103,8 +103,10 @@ def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) 
 
 @repeated_on_conflict
 def delete_flow_run(*, run_id: UUID, now: datetime | None = None) -> None:
-    """Remove the run with its task runs, states and logs. Nested flow runs are runs of their own and stay. One that was
-    planned for later than `now` is not planned again."""
+    """Delete the run with its task runs, states and logs, but not its nested flow runs.
+
+    A run that was planned for a time after `now` is not planned again.
+    """
     with write_transaction():
         fields = (
             "pk",
@@ -132,7 +134,7 @@ def _skip_time_of(run: FlowRun, now: datetime) -> None:
     deployment = Deployment.objects.filter(pk=run.deployment_id).only("pk").first()
     if deployment is None:
         return
-    # Nobody plans what is so long ago.
+    # Times so long ago are not planned again, so their skips can go.
     SkippedTime.objects.filter(deployment=deployment, at__lt=now - SKIPS_KEPT).delete()
     SkippedTime.objects.bulk_create(
         [SkippedTime(deployment=deployment, at=at, key=run.idempotency_key or "", schedule_id=run.schedule_id)],
@@ -141,7 +143,7 @@ def _skip_time_of(run: FlowRun, now: datetime) -> None:
 
 
 def delete_flow_runs(runs: QuerySet[FlowRun, Any]) -> None:
-    """One statement per table, however much hangs below; the ORM's own cascade would load every row."""
+    """Delete runs with one statement per table; the ORM's cascade would load every row."""
     tasks = TaskRun.objects.filter(flow_run__in=runs).values("pk")
     delete_below_task_runs(tasks)
     for rows in (

@@ -1,4 +1,4 @@
-"""Flows: created by name, read, tagged, deleted."""
+"""Flows: create by name, read, tag, delete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CreateFlow(Operation):
     answers = {201: FlowOut, 200: FlowOut}
 
     def perform(self, body: contract.FlowCreate) -> Response:
-        # What a run calls may be new.
+        # A run may call a new flow; a user who sees only some flows may not create one.
         is_person = self.request.user.run_id is None
         if is_person and sees_in_part() and not Flow.objects.filter(name=body.name).exists():
             raise BeyondRights(what="a new flow")

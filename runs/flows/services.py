@@ -1,4 +1,4 @@
-"""Flows: known by name, made once."""
+"""Flows: identified by name, created once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from runs.models import Flow
 
 @repeated_on_conflict
 def create_flow(*, name: str, tags: Sequence[str] = (), now: datetime) -> tuple[Flow, bool]:
-    """The flow of this name, and whether it is new. One that exists keeps its tags."""
-    # Nearly always the flow is there; looking first keeps readers out of the queue of writers.
+    """Return the flow of this name, and whether it is new. An existing flow keeps its tags."""
+    # Nearly always the flow exists; reading first keeps such requests out of the queue of writers.
     if flow := Flow.objects.filter(name=name).first():
         return flow, False
     with write_transaction():
@@ -30,7 +30,7 @@ def update_flow(*, flow_id: UUID, tags: Sequence[str], now: datetime) -> None:
 
 @repeated_on_conflict
 def delete_flow(*, flow_id: UUID) -> None:
-    """Remove the flow with its runs and deployments."""
+    """Delete the flow with its runs and deployments."""
     with write_transaction():
         flow = Flow.objects.filter(pk=flow_id).first()
         if flow is None:

@@ -1,4 +1,4 @@
-"""The graphs of a flow run: who takes input from whom."""
+"""The graphs of a flow run: which task run takes input from which."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _node(node: Node, newest: frozenset[UUID]) -> dict[str, Any]:
 
 def _artifacts(artifacts: Sequence[Artifact], newest: frozenset[UUID]) -> list[dict[str, Any]]:
     return [
-        # Without a key there is nothing newer.
+        # An artifact without a key has no later version.
         as_answer(contract.GraphArtifact, artifact, is_latest=artifact.key is None or artifact.id in newest)
         for artifact in artifacts
     ]

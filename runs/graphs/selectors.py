@@ -1,4 +1,4 @@
-"""The graph of a flow run: task runs, the nested flow runs they stand for, and who takes input from whom."""
+"""The graph of a flow run: its task runs, the nested flow runs that they stand for, and the data passed between."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from uuid import UUID
 from runs.models import Artifact, ArtifactCollection, FlowRun, FlowRunState, TaskRun
 
 MOST_NODES = 10_000
-# Of those that had ended before, only who they hang together with is wanted; beyond this it would take too long.
+# Task runs that are read for their edges, including those that ended before `since`; more would take too long.
 MOST_TASK_RUNS = 100_000
 MOST_ARTIFACTS = 10_000
 
 
 class GraphTooLarge(Exception):
-    """There is more than one page can show."""
+    """The graph has more nodes or task runs than can be shown."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Graph:
 
 
 def upstream_ids(task_inputs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[UUID]:
-    """The task runs that the inputs came from, each once, in order."""
+    """Return the task runs that the inputs came from, each once, in order."""
     found: dict[UUID, None] = {}
     for sources in task_inputs.values():
         for source in sources:
@@ -85,7 +85,7 @@ def flow_run_graph(*, flow_run_id: UUID, since: datetime) -> Graph | None:
 
 
 def _started(flow_run_id: UUID) -> list[TaskRun]:
-    """Return the task runs that have started. Those that wait to start are not in the picture yet."""
+    """Return the task runs that have started; the graph does not show others."""
     columns = ("name", "state_type", "start_time", "expected_start_time", "end_time", "task_inputs")
     found = TaskRun.objects.filter(flow_run=flow_run_id, state_type__isnull=False).exclude(state_type="PENDING")
     task_runs = list(found.only(*columns).order_by("start_time", "id")[: MOST_TASK_RUNS + 1])
@@ -99,13 +99,13 @@ def _order(node: Node) -> tuple[datetime, bool, datetime, UUID]:
 
 
 def _subflows(flow_run_id: UUID) -> dict[UUID | None, FlowRun]:
-    """By the task run that stands for them."""
+    """Return nested flow runs by the task run that stands for them."""
     found = FlowRun.objects.select_related("flow").filter(parent_task_run__flow_run=flow_run_id)
     return {subflow.parent_task_run_id: subflow for subflow in found}
 
 
 def _node(task_run: TaskRun, subflow: FlowRun | None) -> Node | None:
-    """None for what has no time to be drawn at."""
+    """Return the node of a task run; None if it has no time at which to draw it."""
     runs = [run for run in (subflow, task_run) if run is not None]
     start = next((at for run in runs for at in (run.start_time, run.expected_start_time) if at is not None), None)
     state_type = next((run.state_type for run in runs if run.state_type is not None), None)
@@ -118,10 +118,10 @@ def _node(task_run: TaskRun, subflow: FlowRun | None) -> Node | None:
 
 
 def _connect(nodes: Mapping[UUID, Node], task_runs: Sequence[TaskRun]) -> None:
-    """Draw the edges, in the order of the nodes at their other end."""
+    """Add the edges, ordered by the nodes at their other end."""
     inputs = {task_run.id: upstream_ids(task_run.task_inputs) for task_run in task_runs}
     for id, node in sorted(nodes.items(), key=lambda pair: _order(pair[1])):
-        # A task run that has not started, or that belongs to another flow run, is not in the picture.
+        # A task run that has not started, or that belongs to another flow run, is not shown.
         upstream = sorted((nodes[one] for one in inputs[id] if one in nodes), key=_order)
         node.parents += [one.id for one in upstream]
         for one in upstream:
@@ -129,7 +129,7 @@ def _connect(nodes: Mapping[UUID, Node], task_runs: Sequence[TaskRun]) -> None:
 
 
 def _artifacts(flow_run_id: UUID, nodes: Mapping[UUID, Node]) -> list[Artifact]:
-    """Those of the flow run itself; those of its task runs go to their nodes. Results are not artifacts to look at."""
+    """Return the artifacts of the flow run itself; add those of its task runs to their nodes. Results are left out."""
     found = Artifact.objects.filter(flow_run_id=flow_run_id).exclude(type="result").defer("data", "description")
     own = []
     for artifact in found.order_by("created")[:MOST_ARTIFACTS]:

@@ -1,4 +1,4 @@
-"""Runs over time: histories, lateness, and the numbers of the dashboard."""
+"""Runs over time: histories, lateness, and counts for the dashboard."""
 
 from __future__ import annotations
 

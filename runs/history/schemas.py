@@ -1,4 +1,4 @@
-"""Numbers of runs over time, on the wire."""
+"""Schemas of the counts of runs over time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from orionflow.contract.wire import Moment, Shaped, Wire
 from runs.history.selectors.history import Bin
 from runs.lists.filters.searches import FlowRunHistorySearch, Search
 
-# A bin of a century is one bin.
+# Seconds in a century. Longer steps would give the same single bin.
 LONGEST_STEP = 100 * 366 * 86_400
 
 
 class HistoryWindow(Wire):
-    """From when to when, and how finely."""
+    """The period of a history, and the length of its bins."""
 
     history_start: Moment
     history_end: Moment

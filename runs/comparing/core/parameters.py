@@ -1,4 +1,4 @@
-"""Differences between the parameters of two runs, one level down where a parameter is an object."""
+"""Differences between the parameters of two runs; objects are compared by their fields, one level down."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from orionflow.contract.masking import MASK, NAMES_A_SECRET, known
 
 LONGEST_SHOWN = 80
-# One level down, objects with more fields are compared as a whole.
+# An object with more fields than this is compared as a whole.
 MOST_FIELDS = 50
 ABSENT = object()
-# A large parameter that was left out when it was read.
+# Stands for a large parameter that the query did not read.
 OMITTED = "__orion_omitted__"
 
 
 def flattened(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters by name; fields of objects by `name.field`."""
+    """Return parameters by name, and fields of objects by `name.field`."""
     flat: dict[str, Any] = {}
     for name, value in parameters.items():
         if isinstance(value, dict) and value and len(value) <= MOST_FIELDS and OMITTED not in value:
@@ -40,12 +40,12 @@ def _texts(name: str, before: Any, after: Any) -> tuple[str, str]:
     texts = (value_text(name, before), value_text(name, after))
     if texts[0] != texts[1]:
         return texts
-    # What differs lies behind the cut, or behind a mask.
+    # The difference is hidden by the cut or by a mask.
     return f"{texts[0]} (before)", f"{texts[1]} (another value)"
 
 
 def value_text(name: str, value: Any) -> str:
-    """A value in a few words: masked where its name says secret, by its size where it is large."""
+    """Return a short text for a value: masked where its name suggests a secret, its size where it is large."""
     match value:
         case _ if value is ABSENT:
             return ""

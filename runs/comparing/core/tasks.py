@@ -1,4 +1,4 @@
-"""The task runs of two flow runs side by side: those of the same call, by task and number of the call."""
+"""Task runs of two flow runs in pairs: those of the same call, by task and number of the call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runs.comparing.core.usual import Usual, differs
 from runs.periods import period_text
 
 MOST_SHOWN = 200
-# What is worth more attention stands first.
+# The most informative kinds of differences come first.
 ORDER = ("state", "error", "only_before", "only_after", "cache", "attempts", "duration")
 NOT_KNOWN = Usual()
 
@@ -26,7 +26,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """Calls that both runs made, and by task those that only one of them made."""
+    """Pairs of calls that both runs made; and, by task, the calls that only one of them made."""
 
     pairs: Sequence[Pair]
     only_before: Mapping[str, Sequence[ComparedTask]]
@@ -34,9 +34,9 @@ class Aligned:
 
 
 def aligned(before: Sequence[ComparedTask], after: Sequence[ComparedTask]) -> Aligned:
-    """Pair the calls of two runs: by their keys, and what is left of each task in the order of its calls.
+    """Pair the calls of two runs by their keys, and the remaining calls of each task in order.
 
-    Keys count the calls of a task; calls that were made at the same time get keys that are never the same twice.
+    Keys number the calls of a task, but calls made at the same time have random keys, which differ in each run.
     """
     theirs = {(task.key, task.dynamic_key): task for task in after}
     pairs, left = [], []
@@ -66,7 +66,7 @@ def _not_empty(tasks: Mapping[str, Sequence[ComparedTask]]) -> dict[str, Sequenc
 
 
 def task_differences(found: Aligned, usual: Mapping[str, Usual]) -> tuple[list[TaskDifference], int]:
-    """Return what differs, the most informative first, and how many calls are alike."""
+    """Return the differences, the most informative first, and the number of calls without any."""
     different = [*_of_one(found.only_before, "only_before"), *_of_one(found.only_after, "only_after")]
     alike = 0
     for pair in found.pairs:

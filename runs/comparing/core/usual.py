@@ -1,4 +1,4 @@
-"""How unusual a duration is, by those of good runs before it."""
+"""How unusual a duration is, compared with those of earlier good runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from runs.periods import period_text
 
-# With fewer good runs, nothing is usual yet.
+# With fewer good runs than this, there is no usual duration.
 FEWEST = 5
-# Without a history: so much longer or shorter, and by so many seconds, is a difference.
+# Two durations differ if their ratio and their difference in seconds are at least these.
 FACTOR = 1.5
 SMALLEST = 0.1
-# What lies within the usual range, widened by this, is no news.
+# The range of usual durations is widened by this share before a duration counts as unusual.
 SLACK = 0.25
 
 
@@ -38,7 +38,7 @@ class Usual:
         return self.seconds[round(share * (len(self.seconds) - 1))]
 
     def note(self, seconds: float) -> str:
-        """Say how this duration stands among the usual ones; nothing where there are too few."""
+        """Return how this duration compares with the usual ones; an empty text where there are too few good runs."""
         if not self.is_known:
             return ""
         number = len(self.seconds)
@@ -54,7 +54,7 @@ class Usual:
 
 
 def differs(before: float, after: float, usual: Usual) -> bool:
-    """Whether a duration is news beside the other one: far from it, and outside of what is usual."""
+    """Whether two durations differ enough to mention: by factor and by seconds, and outside of the usual range."""
     if abs(after - before) < SMALLEST or max(before, after) < FACTOR * min(before, after):
         return False
     return not usual.is_known or not usual.low * (1 - SLACK) <= after <= usual.high * (1 + SLACK)

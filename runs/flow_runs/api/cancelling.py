@@ -1,4 +1,4 @@
-"""Cancelling a flow run with a choice that no state can carry: what becomes of the runs that are nested in it."""
+"""Cancelling a flow run, with a choice that a proposed state cannot carry: what to do with its nested runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runs.flow_runs.commands import cancel_flow_run, cancel_flow_run_alone
 
 
 class Cancellation(StrictWire):
-    """With `detach` the deployed runs that are nested in the run continue as runs of their own."""
+    """The body of a cancellation. With `detach`, nested runs that have a deployment continue as runs of their own."""
 
     message: Text1024 | None = None
     detach: bool = False

@@ -51,7 +51,7 @@ class CreateFlowRun(Operation):
     def named_rows(self, body: FlowRunCreate) -> Iterable[tuple[str, UUID | None]]:
         yield "runs_flowrun", body.id
         if body.idempotency_key is not None:
-            # The run that has the key would be the answer.
+            # The answer would be the run that has this key.
             with seeing(None):
                 known = FlowRun.objects.filter(flow_id=body.flow_id, idempotency_key=body.idempotency_key)
                 yield from (("runs_flowrun", run_id) for run_id in known.values_list("pk", flat=True))
@@ -93,7 +93,7 @@ class UpdateFlowRun(Operation):
             raise PermissionDenied("Your role does not allow to change the parameters of a run that waits.")
         if "empirical_policy" in changes:
             changes["empirical_policy"] = policy_in(body.empirical_policy)
-        # Null means "leave as it is", except where the column itself may be empty; so does a name without a character.
+        # Null and an empty name mean no change, except in columns that may be empty.
         kept = {name: value for name, value in changes.items() if value is not None or name in MAY_BE_EMPTIED}
         if kept.get("name") == "":
             del kept["name"]
@@ -121,13 +121,13 @@ def _waits(run_id: UUID) -> bool:
 def _update_of(changes: dict[str, Any]) -> Callable[..., None]:
     if "job_variables" not in changes:
         return update_flow_run
-    # Only here: what knows pools and their templates is not needed by a script that reports its own runs.
+    # Imported here: a script that reports its own runs does not need the code for pools and their templates.
     from deployments.definitions.services.runs import update_job_variables
 
     return update_job_variables
 
 
-# What people change of a run; the rest is said by its process.
+# Fields that users change; the others are reported by the process of the run.
 OF_PEOPLE = frozenset({"name", "tags", "parameters", "job_variables"})
 MAY_BE_EMPTIED = frozenset({"flow_version", "infrastructure_pid"})
 
@@ -152,18 +152,18 @@ def new_flow_run(sent: FlowRunCreate) -> NewFlowRun:
     )
 
 
-# What is as large as its writer made it.
+# Columns whose size only the writer limits.
 FREE_COLUMNS = ("parameters", "context", "job_variables")
 
 
 def listed_flow_runs_out(runs: Sequence[FlowRun], now: datetime) -> list[FlowRunOut]:
-    """A page of runs as lists show them, read without what is large: two queries at most."""
+    """Return a page of runs as lists show them, without large values: two queries at most."""
     states, pools = listed_flow_run_states(runs), pools_of(runs)
     listed = completed(runs, *FREE_COLUMNS)
     return [flow_run_out(run, states.get(run.state_id), pools.get(run.work_queue_id), now) for run in listed]
 
 
 def flow_runs_out(runs: Sequence[FlowRun], now: datetime) -> list[FlowRunOut]:
-    """A page of runs: two queries at most, however many runs there are."""
+    """Return a page of runs: two queries at most."""
     states, pools = current_flow_run_states(runs), pools_of(runs)
     return [flow_run_out(run, states.get(run.state_id), pools.get(run.work_queue_id), now) for run in runs]

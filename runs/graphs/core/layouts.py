@@ -1,7 +1,7 @@
-"""Where the nodes of a graph stand: in columns from left to right, or on rings around the flow run.
+"""Positions of the nodes of a graph: in columns from left to right, or on rings around the flow run.
 
-Both place a node by its upstream nodes and by what was there before it, and by nothing else. So a graph that grows
-while somebody looks at it keeps each node where it is.
+Both layouts place a node by its upstream nodes and by the nodes that were created before it, and by nothing else. So
+each node keeps its position while the graph grows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from math import atan2, ceil, cos, pi, sin, sqrt
 
 from runs.graphs.core.ranks import Ranks
 
-# A rank with more nodes than this is divided into columns beside each other.
+# A rank with more nodes than this is split into several columns.
 ROWS = 100
 
 
@@ -26,7 +26,7 @@ class Cell:
 
 
 def in_columns(ranks: Ranks) -> list[Cell]:
-    """Place each node beside its upstream nodes, in the first free row from their middle downwards."""
+    """Place each node to the right of its upstream nodes, in the first free row below their middle."""
     rows: list[int] = [0] * len(ranks.of)
     inner: list[int] = [0] * len(ranks.of)
     taken: dict[tuple[int, int], set[int]] = defaultdict(set)
@@ -48,21 +48,21 @@ def in_columns(ranks: Ranks) -> list[Cell]:
     return [Cell(columns[ranks.of[node]] + inner[node], rows[node]) for node in range(len(ranks.of))]
 
 
-# A ring is divided into so many directions, and into twice as many whenever they are taken.
+# The number of directions on a ring at first; it doubles whenever all are taken.
 FEWEST_DIRECTIONS = 4
 TURN = 1 << 20
-# Nodes on a ring with no more directions than this are named in the picture, and need the room for it.
+# Nodes on a ring with at most this number of directions show their names, and need the space for them.
 DIRECTIONS_NAMED = 16
-# From middle to middle: of nodes with a name, of nodes without, and of rings.
+# Distances between centers: of nodes with a name, of nodes without one, and of rings.
 NAMED_APART, UNNAMED_APART, RINGS_APART = 114.0, 46.0, 114.0
-# So many rings stand straight above each other. The others are turned, and come as close as their nodes let them: a
-# chain of many nodes would be a line else, and the picture empty.
+# The first rings are not turned. Each ring beyond them is turned, and is as narrow as its nodes allow: otherwise a long
+# chain of nodes would be a straight line in an empty picture.
 RINGS_STRAIGHT, RINGS_CLOSEST, SPIRAL_APART = 3, 0.5, 118.0
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A node's spot around the middle; `turn` is the direction on its ring, in parts of TURN."""
+    """The position of a node; `turn` is its direction on its ring, in parts of TURN."""
 
     x: float
     y: float
@@ -111,14 +111,14 @@ def on_rings(ranks: Ranks) -> Rings:
             )
     spots = []
     for node, rank in enumerate(ranks.of):
-        # From the top, clockwise.
+        # Clockwise from the top.
         x, y = radii[rank] * sin(angles[node]), -radii[rank] * cos(angles[node])
         spots.append(Spot(round(x, 1), round(y, 1), turns[node], named[rank]))
     return Rings(spots, radii)
 
 
 def _twists(number: int) -> list[float]:
-    """By which angle each ring is turned: the outer ones so far that a chain of single nodes is a spiral.
+    """Return the angle by which each ring is turned: a chain of single nodes becomes a spiral.
 
     It depends on the rank alone, so that nodes keep their directions while the graph grows.
     """
@@ -126,15 +126,15 @@ def _twists(number: int) -> list[float]:
     for rank in range(RINGS_STRAIGHT, number):
         step = SPIRAL_APART / radius
         twists[rank] = twists[rank - 1] + step
-        # An arm of the spiral is as far from the next one as rings are.
+        # One turn of the spiral is as far from the next one as rings are.
         radius += RINGS_APART * step / (2 * pi)
     return twists
 
 
 def _closest(angles: Sequence[float], inside: Sequence[tuple[float, float, float]], least: float) -> float:
-    """Return the smallest radius for nodes in these directions that keeps their distance to each node `inside`.
+    """Return the smallest radius at which nodes in these directions keep their distance from each node `inside`.
 
-    Those are given by their radius, direction, and how far they must be apart.
+    Each of those is given by its radius, its direction and the distance to keep.
     """
     radius = least
     for angle in angles:
@@ -160,7 +160,7 @@ def _middle(turns: Sequence[int]) -> int:
 
 
 def _spread(place: int) -> int:
-    """Opposite, then between, and so on: the first few stand evenly around the middle."""
+    """Return the direction for a position: opposite, then halfway between, and so on, to spread nodes evenly."""
     turn, share = 0, TURN
     while place:
         share //= 2

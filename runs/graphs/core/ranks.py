@@ -1,7 +1,7 @@
-"""Ranks of a directed graph: how far each node stands from where its data comes from.
+"""Ranks of a directed graph: the length of the longest path to each node.
 
-Nodes are numbers, in the order in which they were created. An edge that closes a cycle gets no say, so that a task in a
-loop that takes its own earlier results is drawn like any other.
+Nodes are numbers, in the order of their creation. An edge that closes a cycle is ignored, so that a task in a loop that
+takes its own earlier results is drawn like any other.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ Edge = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """The rank of each node, and the edges that lead back because they close a cycle."""
+    """The rank of each node, and the edges that were ignored because they close a cycle."""
 
     of: Sequence[int]
     back: frozenset[Edge]
     parents: Mapping[int, Sequence[int]]
 
     def in_order(self) -> list[int]:
-        """Rank by rank, in the order of creation: what came later never stands before what was there."""
+        """Return the nodes by rank, then by creation, so that a new node never precedes an older one of its rank."""
         return sorted(range(len(self.of)), key=lambda node: (self.of[node], node))
 
 
 def ranks(number: int, edges: Iterable[Edge]) -> Ranks:
-    """Give each node a rank above those of all nodes that it takes data from."""
+    """Rank each node higher than all nodes that it takes data from."""
     wanted = set(edges)
     back = {edge for edge in wanted if edge[0] == edge[1]}
     parents, children = _neighbours(wanted - back)
@@ -50,7 +50,7 @@ def ranks(number: int, edges: Iterable[Edge]) -> Ranks:
             least += 1
         if least == number:
             break
-        # Whatever waits now does so for a cycle: one edge less, and the count goes on.
+        # All remaining nodes wait for a cycle: ignore one of its edges, and continue.
         closing = _closing_edge(least, parents, released, back)
         back.add(closing)
         waits[closing[1]] -= 1
@@ -70,7 +70,7 @@ def _neighbours(edges: Iterable[Edge]) -> tuple[dict[int, list[int]], dict[int, 
 
 
 def _closing_edge(node: int, parents: Mapping[int, Sequence[int]], released: Sequence[bool], back: set[Edge]) -> Edge:
-    """Walk upstream until a node comes again; of that cycle, return the edge into the node that was created first."""
+    """Walk upstream until a node repeats; return the edge of that cycle into the node that was created first."""
     walked: dict[int, int] = {}
     while node not in walked:
         walked[node] = next(one for one in parents[node] if not released[one] and (one, node) not in back)
@@ -83,7 +83,7 @@ def _closing_edge(node: int, parents: Mapping[int, Sequence[int]], released: Seq
 
 
 def reachable(start: int, edges: Iterable[Edge], *, upstream: bool) -> set[int]:
-    """All nodes that data came from to `start`, or went to from there; not `start` itself."""
+    """Return all nodes that `start` takes data from, or all that take data from it, directly or not; not `start`."""
     neighbours = _neighbours(edges)[0 if upstream else 1]
     found, queue = {start}, [start]
     while queue:

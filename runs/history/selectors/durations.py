@@ -20,9 +20,9 @@ class MomentMicroseconds(Func):
     arity = 1
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        # Django stores moments as text in UTC, with a fraction of six digits or none.
-        # The fraction is cut off first, or SQLite would round it into the seconds. The expression stands here twice:
-        # it is always a plain column, without parameters.
+        # Django stores times as text in UTC, with a fraction of six digits or none. Cut off the fraction first: SQLite
+        # would round it into the seconds. The expression occurs twice, which works because it is always a plain column
+        # without parameters.
         template = (
             "(CAST(strftime('%%%%s', substr(%(expressions)s, 1, 19)) AS INTEGER) * 1000000 + "
             "CAST(substr(%(expressions)s, 21, 6) AS INTEGER))"
@@ -55,7 +55,7 @@ class Between(Func):
     arity = 2
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        # Days as a float, good to the millisecond; exact arithmetic on the texts takes three times as long.
+        # Days as a float, exact to a millisecond; integer arithmetic on the texts takes three times as long.
         sql, params = self._difference("julianday(%s)", compiler)
         return f"(CAST(round(({sql}) * 86400000) AS INTEGER) * 1000)", params
 
@@ -73,7 +73,7 @@ def microseconds(moment: datetime) -> int:
 
 
 def run_time(now: datetime) -> Case:
-    """The time spent running so far."""
+    """Return an expression for the time that a run has spent running so far."""
     spent = PeriodMicroseconds(F("total_run_time"))
     return Case(
         When(state_type="RUNNING", state_timestamp__lt=now, then=spent + Between(_moment(now), F("state_timestamp"))),
@@ -83,7 +83,7 @@ def run_time(now: datetime) -> Case:
 
 
 def lateness(now: datetime) -> Case:
-    """How much later than expected a run started, or how long it is overdue."""
+    """Return an expression for how much later than expected a run started, or for how long it has been overdue."""
     expected = F("expected_start_time")
     return Case(
         When(start_time__gt=expected, then=Between(F("start_time"), expected)),

@@ -1,4 +1,4 @@
-"""How many runs were in which state over time, counted by the database into bins."""
+"""The number of runs in each state over time, counted by the database in bins."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def history(
     now: datetime,
     subject: Subject | None = None,
 ) -> list[Bin]:
-    """Bins of `step` from `start` on, until one begins at or after `end`; the last may reach beyond it.
+    """Return bins of `step` from `start` until `end`; the last one may end later.
 
-    With a `subject` the runs are all that it has, and most of them are read from its roll-ups.
+    With a `subject`, `runs` must be all of its runs; most of them are then read from its roll-ups.
     """
     bins = min(ceil((end - start) / step), MOST_BINS) if end > start else 0
     edges = [_later(start, step * index) for index in range(bins + 1)]
@@ -85,7 +85,7 @@ def _counted(runs: QuerySet[Any], start: datetime, step: timedelta, now: datetim
     since = MomentMicroseconds(F("expected_start_time")) - Value(microseconds(start), output_field=BigIntegerField())
     rows = (
         runs.order_by()
-        # As an expression: for the order of states SQLite would rather read all runs by their index.
+        # An expression, because SQLite would read all runs by their index to order them by a plain column.
         .values(type=Coalesce("state_type", Value("")))
         .values("type", "state_name", bin=since / Value(step // MICROSECOND, output_field=BigIntegerField()))
         .annotate(runs=Count("pk"), spent=Sum(run_time(now)), late=Sum(lateness(now)))
@@ -106,12 +106,12 @@ def _by_bin(numbers: Counted) -> dict[int, list[BinState]]:
 
 
 def average_lateness(runs: QuerySet[Any], now: datetime, subject: Subject | None = None) -> float | None:
-    """In seconds; None when there are no runs. With a `subject` the runs are all that it has."""
+    """Return the average in seconds, or None without runs. With a `subject`, `runs` must be all of its runs."""
     if subject is None:
         average = runs.order_by().aggregate(value=Avg(lateness(now)))["value"]
         return None if average is None else float(average) / 1e6
     number = number_of_runs(subject)
-    # Of runs without a state or a time, which are hardly any, the roll-ups know only how many they are.
+    # The roll-ups have no lateness for runs without a state, of which there are few, so these are summed here.
     numbers = _numbers(runs, _ALL_TIME, _ALL_TIME[1] - _ALL_TIME[0], now, subject)
     stateless = runs.filter(state_type__isnull=True).order_by().aggregate(value=Sum(lateness(now)))["value"]
     late = sum(each for _, _, each in numbers.values()) + int(stateless or 0)
@@ -123,7 +123,7 @@ def counts_by_state(runs: QuerySet[Any]) -> dict[str, int]:
 
 
 def outcomes_over_time(runs: QuerySet[Any], *, start: datetime, end: datetime, parts: int) -> list[tuple[int, int]]:
-    """How many of the runs that began in each of `parts` equal parts of the time completed, and how many failed."""
+    """Return how many runs completed and how many failed, for those that started in each of `parts` equal periods."""
     if end <= start:
         return [(0, 0)] * parts
     step = max((end - start) // parts, MICROSECOND)

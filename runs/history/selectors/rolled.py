@@ -1,6 +1,6 @@
-"""Histories from the roll-ups: whole days, hours and minutes are read, and only what is left between them is counted.
+"""Histories from the roll-ups: whole days, hours and minutes are read; only runs between them are counted.
 
-What a bin begins or ends with in the middle of a minute, and the minute that is going on, are runs that are few.
+Those are few: runs of the current minute, and of minutes that a bin contains only in part.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from runs.roll_ups.selectors import Subject
 from runs.roll_ups.sql import DAY, HOUR, MINUTE, SUMMED, WIDTHS
 
 MICROSECONDS = 60_000_000
-# Narrower bins have too much between whole minutes or hours.
+# With narrower bins, too many runs would lie outside of whole minutes or hours.
 LEAST_STEP = {MINUTE: timedelta(minutes=2), HOUR: timedelta(hours=4)}
 RANGES_AT_ONCE = 200
 
-# Each part is a range of the index: left alone, planners compare all parts with all totals of their level.
+# Each part is a range of the index. By default, planners would compare all parts with all totals of their level.
 _OF_PART = {
     "sqlite": "runs_rollup t WHERE t.subject = %s AND t.level = p.level "
     "AND likelihood(t.bucket >= p.since, 0.0001) AND likelihood(t.bucket < p.until, 0.0001)",
@@ -35,13 +35,13 @@ _OF_PART = {
     "AND r.bucket >= p.since AND r.bucket < p.until OFFSET 0) t WHERE true",
 }
 
-# By bin, type and name of state: the runs, and their run time and lateness in microseconds.
+# By bin, type and name of state: the number of runs, their run time and their lateness in microseconds.
 Counted = dict[tuple[int, str, str], tuple[int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Whole minutes or hours of one bin that have come, or are to come: times since 1970 in minutes."""
+    """Whole minutes or hours of one bin, all in the past or all in the future; times are minutes since 1970."""
 
     bin: int
     has_come: bool
@@ -54,7 +54,7 @@ def can_be_rolled(subject: Subject, step: timedelta) -> bool:
 
 
 def stretches(subject: Subject, edges: Sequence[datetime], now: datetime) -> list[Stretch]:
-    """The stretches of the roll-ups that lie in the bins between the edges; what is now is left out."""
+    """Return the stretches of the roll-ups between the edges, without the current minute or hour."""
     least = _least(subject)
     unit = least * MICROSECONDS
     going_on = microseconds(now) // unit * least
@@ -71,7 +71,7 @@ def stretches(subject: Subject, edges: Sequence[datetime], now: datetime) -> lis
 
 
 def between(subject: Subject, edges: Sequence[datetime], rolled: Sequence[Stretch]) -> Iterator[Q]:
-    """The conditions of the subject's runs that the stretches leave out, some ranges of time in each."""
+    """Yield conditions for the subject's runs outside of the stretches, with up to RANGES_AT_ONCE ranges in each."""
     ranges, begin = [], edges[0]
     for stretch in rolled:
         ranges.append((begin, _moment(stretch.since)))
@@ -83,7 +83,7 @@ def between(subject: Subject, edges: Sequence[datetime], rolled: Sequence[Stretc
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """Whose runs, and when they were expected."""
+    """A subject, and ranges of the expected start time of its runs."""
 
     subject: Subject
     ranges: Sequence[tuple[datetime, datetime]]
@@ -91,9 +91,9 @@ class Ranges:
 
 @DateTimeField.register_lookup
 class Within(Lookup):
-    """Lies in one of many ranges: written in one piece, since the ORM takes long for each of hundreds of conditions.
+    """A lookup for one of many ranges. As one piece of SQL, because hundreds of conditions take the ORM long.
 
-    Each range says whose runs are meant, so that one index answers it.
+    Each range names the subject, so that one index is enough.
     """
 
     lookup_name = "orion_within"
@@ -115,10 +115,10 @@ class Within(Lookup):
 
 
 def rolled_up(subject: Subject, rolled: Sequence[Stretch], now: datetime) -> Counted:
-    """Sum up the stretches. One query: what moves meanwhile from the changes to the totals is seen once."""
+    """Sum up the stretches in one query, so that changes that are moved to the totals meanwhile are counted once."""
     if not rolled:
         return {}
-    # Written out: hundreds of bins would be thousands of parameters. All of it is made of numbers here.
+    # Literals, because hundreds of bins would need thousands of parameters. All of them are made from numbers.
     parts = ", ".join(str(part) for stretch in rolled for part in _parts(stretch))
     with reader().cursor() as cursor:
         cursor.execute(
@@ -157,7 +157,7 @@ def added(known: tuple[int, int, int] | None, more: tuple[int, int, int]) -> tup
 
 
 def _estimated(state_type: str, has_come: bool, numbers: Sequence[int], now: datetime) -> tuple[int, int, int]:
-    """The runs, how long they have run until now, and how late they are by now."""
+    """Return the number of runs, and their total run time and lateness by now."""
     runs, run_time, lateness, running_since, waiting, waiting_since = numbers
     milliseconds = microseconds(now) // 1000
     if state_type == StateType.RUNNING:
@@ -173,7 +173,7 @@ def _parts(stretch: Stretch) -> Iterator[tuple[int, int, int, str, str]]:
 
 
 def _levels(since: int, until: int, levels: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """As many whole days as there are, then hours before and behind them, then minutes."""
+    """Yield as many whole days as possible, then hours before and after them, then minutes."""
     level, *finer = levels
     first, last = -(-since // level) * level, until // level * level
     if first >= last:
@@ -187,7 +187,7 @@ def _levels(since: int, until: int, levels: Sequence[int]) -> Iterator[tuple[int
 
 
 def _least(subject: Subject) -> int:
-    """The finest level that there is."""
+    """Return the finest level that the roll-ups of this subject have."""
     return MINUTE if subject.column == "kind" else HOUR
 
 

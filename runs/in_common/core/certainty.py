@@ -6,10 +6,10 @@ from math import exp, lgamma
 
 
 def p_value(chosen_with: int, chosen: int, others_with: int, others: int) -> float:
-    """The chance that a draw of `chosen` out of all runs has the value at least so often, if it makes no difference.
+    """Return the chance that `chosen` random runs include at least `chosen_with` that have the value.
 
-    This is the upper tail of the hypergeometric distribution. Each term follows from the one before it, so that only
-    the first one needs logarithms.
+    This is the upper tail of the hypergeometric distribution. Each term follows from the previous one, so that only the
+    first one needs logarithms.
     """
     with_it, everything = chosen_with + others_with, chosen + others
     most = min(chosen, with_it)
@@ -32,11 +32,11 @@ def p_value(chosen_with: int, chosen: int, others_with: int, others: int) -> flo
 
 
 def _choices(whole: int, part: int) -> float:
-    """The logarithm of the number of ways to choose so many of so many."""
+    """Return the logarithm of the number of ways to choose `part` of `whole`."""
     return lgamma(whole + 1) - lgamma(part + 1) - lgamma(whole - part + 1)
 
 
 def least_possible(chosen: int, others: int, with_it: int) -> float:
-    """The smallest chance that a value of this frequency can reach at all: what cannot be found needs no test."""
+    """Return the smallest p-value that a value of this frequency can have. If that is too high, no test is needed."""
     most = min(chosen, with_it)
     return p_value(most, chosen, with_it - most, others) if most else 1.0

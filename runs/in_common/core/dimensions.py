@@ -1,4 +1,4 @@
-"""In what runs can agree: their parameters, tags, where and when they ran, their code. A run's values as texts."""
+"""Dimensions in which runs can agree: parameters, tags, where and when they ran, their code. Values are texts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MOST_PARAMETERS, MOST_FIELDS, MOST_TAGS = 50, 20, 20
 NOT_SET = "not set"
 HOURS = tuple(f"{hour:02}:00 to {hour:02}:59" for hour in range(24))
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-# A large parameter that was left out when it was read.
+# Stands for a large parameter that the query did not read.
 OMITTED = "__orion_omitted__"
 
 
 @dataclass(frozen=True, slots=True)
 class SampledRun:
-    """One run, as far as it is compared. An empty text stands for what was not recorded."""
+    """One run, as far as it is compared. An empty text means that the value was not recorded."""
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
@@ -40,7 +40,7 @@ class SampledRun:
     packages: Mapping[str, str] = field(default_factory=dict)
 
 
-# Facts that are texts, with the words of their dimension.
+# Attributes that are texts, with the names of their dimensions.
 FACTS = {
     "version": "flow version",
     "deployment": "deployment",
@@ -54,12 +54,12 @@ FACTS = {
     "platform": "platform",
     "commit": "commit",
 }
-# Parameters and packages have their own names behind this word.
+# Prefixes of dimensions that have names of their own, such as parameters and packages.
 PARAMETER, SIZE, PACKAGE, TAG = "parameter", "size of parameter", "package", "tag"
 
 
 def values_of(run: SampledRun) -> Iterator[tuple[str, str]]:
-    """Yield dimension and value of everything but its parameters."""
+    """Yield dimension and value of everything except parameters."""
     for attribute, words in FACTS.items():
         if text := getattr(run, attribute):
             yield words, text[:LONGEST_VALUE]
@@ -75,7 +75,7 @@ def values_of(run: SampledRun) -> Iterator[tuple[str, str]]:
 
 
 def parameters_of(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str | float]]:
-    """Yield dimension and value of parameters, one level down: numbers where they are some, texts otherwise."""
+    """Yield dimension and value of parameters, one level down: numbers as such, other values as texts."""
     for name, value in list(parameters.items())[:MOST_PARAMETERS]:
         if isinstance(value, dict) and value and OMITTED not in value:
             for key, inner in list(value.items())[:MOST_FIELDS]:

@@ -1,4 +1,4 @@
-"""Find in common what others have not: values of chosen runs that are more frequent among them than chance makes."""
+"""Find values that are more frequent among the chosen runs than among the others, beyond chance."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from typing import Any, NamedTuple
 from runs.in_common.core.certainty import least_possible, p_value
 from runs.in_common.core.dimensions import NOT_SET, PARAMETER, SIZE, TAG, SampledRun, parameters_of, values_of
 
-# The chance that there is a finding at all where nothing makes a difference: one in a hundred.
+# The chance of any finding at all if nothing makes a difference: one in a hundred.
 CERTAINTY = 0.01
-# Numbers with more values than this are compared by ranges.
+# Numbers with more distinct values than this are compared by ranges.
 FEW_NUMBERS = 12
 RANGES = 4
-# A dimension with more values than this, and none of them frequent, says nothing.
+# A dimension with more distinct values than this is not compared.
 MOST_VALUES = 200
 MOST_DIMENSIONS = 400
-# Where fewer runs than this have a value, it is unknown rather than absent.
+# A dimension that is known for a smaller share of the runs than this is not compared.
 KNOWN_ENOUGH = 0.5
 FEWEST_RUNS = 3
-# Two findings that hold for nearly the same runs are two words for one.
+# Two findings whose runs overlap by at least this share count as the same.
 NEARLY_THE_SAME = 0.95
 PLACES_KEPT = 50
 
-# What is absent there is a value of its own; elsewhere it was not recorded.
+# In these dimensions, absence counts as a value; in others it means that nothing was recorded.
 MAY_BE_ABSENT = (PARAMETER, SIZE, TAG)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A value that is more frequent among the chosen runs, with its numbers and how certain that is.
+    """A value that is more frequent among the chosen runs, with its counts and a p-value.
 
-    `p` is the chance of such a difference anywhere, if nothing made one: it counts all the values that were tested.
+    `p` is the chance of such a difference in any of the tested values, if nothing made a difference.
     """
 
     dimension: str
@@ -47,7 +47,7 @@ class Finding:
     p: float
     # Another finding that holds for nearly the same runs.
     like: str = ""
-    # The places of the first chosen runs that have the value.
+    # Positions of the first chosen runs that have the value.
     places: Sequence[int] = ()
 
     @property
@@ -69,7 +69,7 @@ class Finding:
 
     @property
     def lift(self) -> float | None:
-        """How many times as frequent; None where the others never have it."""
+        """How many times as frequent the value is; None if no other run has it."""
         return self.chosen_share / self.others_share if self.others_share else None
 
     @property
@@ -83,7 +83,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class InCommon:
-    """All that was found, and what could not be compared and why."""
+    """All findings, and the dimensions that could not be compared, with the reason."""
 
     chosen: int
     others: int
@@ -93,7 +93,7 @@ class InCommon:
 
 
 def percent(share: float) -> str:
-    """Whole percents, but neither 0 % nor 100 % where it is not exactly that."""
+    """Return whole percents, but 0 % and 100 % only where that is exact."""
     number = round(100 * share)
     if (number == 0 and share > 0) or (number == 100 and share < 1):
         return f"{100 * share:.1f} %" if 0.0005 <= share <= 0.9995 else ("< 0.1 %" if share < 0.5 else "> 99.9 %")
@@ -124,7 +124,7 @@ def in_common(chosen: Sequence[SampledRun], others: Sequence[SampledRun]) -> InC
 
 
 class _Others:
-    """The places of all runs but these: mostly many, and looked at only where they are tested."""
+    """The positions of all runs except these. They are usually many, so they are computed only for a test."""
 
     def __init__(self, places: AbstractSet[int], number: int) -> None:
         self._places, self._number = places, number
@@ -140,7 +140,7 @@ _Places = list[int] | _Others
 
 
 class _Candidate(NamedTuple):
-    """A value that may be a finding, the places of the runs that have it, and of how many runs it is known."""
+    """A value that may be a finding, the positions of the runs that have it, and how many runs have a known value."""
 
     dimension: str
     value: str
@@ -150,7 +150,7 @@ class _Candidate(NamedTuple):
 
 
 def _known(dimension: str, values: Mapping[str, _Places], chosen: int, others: int) -> tuple[int, int]:
-    """Of how many chosen runs and of how many others anything is known in this dimension."""
+    """Return for how many chosen runs and for how many others this dimension is known."""
     if dimension.startswith(MAY_BE_ABSENT):
         return chosen, others
     known = set[int]().union(*values.values())
@@ -159,7 +159,7 @@ def _known(dimension: str, values: Mapping[str, _Places], chosen: int, others: i
 
 
 def _by_value(runs: Sequence[SampledRun]) -> Mapping[str, Mapping[str, _Places]]:
-    """By dimension and value, the places of the runs that have it."""
+    """Return the positions of the runs that have a value, by dimension and value."""
     texts: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     numbers: defaultdict[str, dict[int, float]] = defaultdict(dict)
     # Runs that were called with the same parameters share them.
@@ -189,7 +189,7 @@ def _by_value(runs: Sequence[SampledRun]) -> Mapping[str, Mapping[str, _Places]]
 
 
 def _ranges(values: Mapping[int, float]) -> dict[str, list[int]]:
-    """Numbers as they are where they are few, otherwise by four ranges that have as many runs each."""
+    """Return positions by number; if there are many numbers, by four ranges with about as many runs each."""
     distinct = sorted(set(values.values()))
     if len(distinct) <= FEW_NUMBERS:
         limits, words = distinct, [_number(one) for one in distinct]
@@ -212,14 +212,14 @@ def _number(value: float) -> str:
 
 
 def _tested(candidates: Iterable[_Candidate], number: int) -> tuple[list[tuple[Finding, AbstractSet[int]]], int]:
-    """Test each value that could be found at all, and correct for how many these are (Bonferroni, after Tarone)."""
+    """Test each value that could be a finding, and correct for the number of tests (Bonferroni, after Tarone)."""
     chances = [
         (least_possible(one.of_chosen, one.of_others, len(one.places)), one)
         for one in candidates
         if len(one.places) < one.of_chosen + one.of_others
     ]
     chances.sort(key=lambda pair: pair[0])
-    # So many tests that each of them could still be found: others cannot be a finding, and so need no correction.
+    # Tarone's correction: leave out values that could not become a finding even if that number of tests is counted.
     tested = len(chances)
     while tested and chances[tested - 1][0] * tested > CERTAINTY:
         tested -= 1
@@ -235,7 +235,7 @@ def _tested(candidates: Iterable[_Candidate], number: int) -> tuple[list[tuple[F
 
 
 def _without_twins(found: Sequence[tuple[Finding, AbstractSet[int]]], number: int) -> list[Finding]:
-    """Say of each finding whether it holds for nearly the same runs as one above it, and for which runs."""
+    """Add to each finding the one above it that holds for nearly the same runs, and the positions of its runs."""
     return [
         replace(
             one,
