@@ -1,4 +1,4 @@
-"""Names for runs that were created without one, two words that people can say to each other; and names in sentences."""
+"""Names for runs that were created without one, two words that are easy to say; and lists of names in sentences."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def two_word_name() -> str:
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
-    """Names in a sentence: the first ones, and how many more there are."""
+    """Join names in a sentence: the first ones, and the number of the others."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""The runs that are compared: a sample of the chosen ones, and one of the other runs of their flows in their time."""
+"""The runs that are compared: samples of the chosen runs, and of the other runs of their flows in the same period."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from runs.in_common.core.dimensions import OMITTED, SampledRun
 from runs.in_common.core.findings import InCommon, in_common
 from runs.models import Environment, Flow, FlowRun, FlowRunState
 
-# So many of each are compared, drawn by chance from so many newest ones.
+# The most runs of each side that are compared, drawn at random from at most this number of newest ones.
 SAMPLED, LOOKED_AT = 1_500, 4_000
 MOST_FLOWS = 50
 MOST_ENVIRONMENTS = 500
-# Larger parameters are known by their size only.
+# Characters of JSON; of runs with larger parameters only their size is compared.
 LARGEST_PARAMETERS = 8_192
-# Runs of a shorter time are compared with those of half a day before and after, too.
+# The period of the chosen runs is extended by this before and after if it is shorter.
 SHORTEST_TIME = timedelta(hours=12)
 AGENT = "agent "
 
@@ -40,25 +40,25 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Findings about the chosen runs, whose runs they were compared with, and how far back both reach."""
+    """Findings about the chosen runs, the flows whose other runs they were compared with, and the period of both."""
 
     found: InCommon
     flows: Sequence[str]
     begin: datetime | None = None
     end: datetime | None = None
-    # How many of the chosen and of the others there are, where a sample of them was compared.
+    # The number of chosen and of other runs, where only a sample of them was compared.
     chosen_of: int = 0
     others_of: int = 0
     is_cut: bool = False
-    # The chosen runs that were compared, in the order of their places in findings.
+    # The chosen runs that were compared, in the order of the positions in findings.
     chosen: Sequence[UUID] = ()
 
 
 @collection_put_off()
 def what_is_common(*, run_ids: Sequence[UUID], since: datetime | None, now: datetime) -> Compared:
-    """Compare runs with the others of the same flows, in the same time; `since` says how far back was looked for them.
+    """Compare runs with the other runs of their flows in the same period; the chosen runs were searched since `since`.
 
-    Eight queries at most, however many runs there are.
+    Eight queries at most.
     """
     chosen = _read(FlowRun.objects.filter(pk__in=_drawn(run_ids), expected_start_time__isnull=False))
     if not chosen:
@@ -86,33 +86,33 @@ def _time_of(times: Sequence[datetime], since: datetime | None, now: datetime) -
 def _others(
     flows: Sequence[Any], chosen: Collection[Any], begin: datetime, end: datetime
 ) -> tuple[list[Row], int, datetime, bool]:
-    """Return the other runs of the flows in this time, how many there are, and since when these are known.
+    """Return the other runs of the flows in this period, their number, and the time since which they were read.
 
-    Of many, a sample by chance of the newest ones.
+    If there are many, return a random sample of the newest ones.
     """
     runs = FlowRun.objects.filter(
         flow_id__in=_read_ids(flows), expected_start_time__gte=begin, expected_start_time__lte=end
     )
-    # Plans are no runs yet.
+    # Planned runs have not run yet.
     runs = runs.exclude(state_type=StateType.SCHEDULED, run_count=0).order_by("-expected_start_time")
     newest = _raw(runs.values_list("pk", "expected_start_time")[: LOOKED_AT + len(chosen)])
     ids = [id for id, _ in newest if id not in chosen]
     is_cut = len(newest) == LOOKED_AT + len(chosen)
     begin = _moment(newest[-1][1]) if is_cut else begin
     if len(ids) <= SAMPLED:
-        # By their range: so many ids take longer to send.
+        # By the same range, because sending this many ids takes longer.
         return [row for row in _read(runs[:LOOKED_AT]) if row.id not in chosen], len(ids), begin, is_cut
     sample = FlowRun.objects.filter(pk__in=_read_ids(_drawn(ids)))
     return _read(sample), len(ids), begin, is_cut
 
 
 def _drawn(ids: Sequence[T]) -> Sequence[T]:
-    """A sample by chance; the same one each time, so that a page that is loaded again says the same."""
+    """Return a random sample; always the same one, so that reloading a page shows the same findings."""
     return ids if len(ids) <= SAMPLED else Random(len(ids)).sample(ids, SAMPLED)  # noqa: S311 (nothing is secret)
 
 
 class Row(NamedTuple):
-    """A run as the database has it: its id and that of its flow are bytes or UUIDs, and JSON is text."""
+    """A run as the database returns it: its id and that of its flow are bytes or UUIDs, and JSON is text."""
 
     id: Any
     flow_id: Any
@@ -152,7 +152,7 @@ def _read(runs: QuerySet[FlowRun]) -> list[Row]:
 
 
 def _raw(rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
-    """Rows as the driver gives them: to convert ids and JSON of ten thousand takes longer than to read them."""
+    """Return rows as the driver returns them: converting ids and JSON of thousands takes longer than reading them."""
     try:
         sql, params = rows.query.sql_with_params()
     except EmptyResultSet:
@@ -169,20 +169,20 @@ def _moment(value: datetime | str) -> datetime:
 
 
 def _read_ids(ids: Iterable[Any]) -> list[UUID]:
-    """The ids of rows that are not converted."""
+    """Return the ids of rows as UUIDs."""
     read = dialect().read_uuid
     return [read(one) for one in ids]
 
 
 class _Finder:
-    """Makes of each row what is compared, with what other rows say of it. Three queries at most."""
+    """Turns rows into runs to compare, with values from other tables. Three queries at most."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self._deployments = _names(Deployment, {row.deployment_id for row in rows}, "name")
         self._pools = _names(WorkQueue, {row.queue_id for row in rows}, "work_pool__name")
         self._environments = _environments({row.environment_id for row in rows})
         self._zone = timezone.get_current_timezone()
-        # Read once for each text: many runs have the same tags and were called with the same parameters.
+        # Each text is parsed once: many runs have the same tags and parameters.
         self._json: dict[str, Any] = {}
 
     def __call__(self, row: Row) -> SampledRun:
@@ -224,7 +224,7 @@ def _names(rows: Any, ids: Collection[Any], column: str) -> dict[Any, str]:
 
 
 def _environments(ids: Collection[Any]) -> dict[Any, dict[str, Any]]:
-    """The environments of the runs, with those packages alone whose versions differ between them. One query."""
+    """Return the environments of the runs, with only those packages whose versions differ between them. One query."""
     wanted = _read_ids(one for one in ids if one)[:MOST_ENVIRONMENTS]
     rows = Environment.objects.filter(pk__in=wanted) if wanted else []
     spell = dialect()

@@ -1,4 +1,4 @@
-"""Values handed to a flow run from outside, and the resume that comes with one."""
+"""Values sent to a flow run from outside, and resuming a paused run with one."""
 
 from __future__ import annotations
 

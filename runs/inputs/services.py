@@ -1,4 +1,4 @@
-"""Values handed to a flow run from outside: once per key."""
+"""Values sent to a flow run from outside, at most one per key."""
 
 from __future__ import annotations
 

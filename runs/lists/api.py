@@ -57,7 +57,7 @@ class LogListing(Page):
 
 
 class RunQuestion(Operation):
-    """Shared by the operations that list and count runs: they read, and their body may be left out."""
+    """The base of operations that list and count runs: they only read, and need no body."""
 
     method = "POST"
     action_required = Action.READ_RUNS
@@ -135,5 +135,5 @@ class FilterLogs(RunQuestion):
 
     def perform(self, body: LogListing) -> list[LogOut]:
         lines = Log.objects.filter(matched(body.logs)).order_by(*ORDERS[body.sort])
-        # Lines never change.
+        # The response needs an update time; lines never change.
         return [as_answer(records.Log, line, updated=line.created) for line in self.paginate_queryset(lines)]

@@ -1,4 +1,4 @@
-"""Logs arrive in batches."""
+"""The endpoint that stores log lines, many at a time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CreateLogs(Operation):
     parser_classes = (CleaningJSONParser,)
 
     def reported_runs(self, body: list[LogCreate]) -> Iterable[tuple[str, UUID | None]]:
-        # Lines of a task may come before it is recorded; they name its flow run.
+        # Log lines of a task may arrive before its task run is stored, so their flow run decides.
         return {
             ("runs_flowrun", one.flow_run_id) if one.flow_run_id else ("runs_taskrun", one.task_run_id) for one in body
         }
@@ -51,5 +51,5 @@ class CreateLogs(Operation):
 
 
 def _new_log(one: LogCreate, at: datetime) -> NewLog:
-    # A logger's name is for people; one that is longer than the column is no reason to lose the line.
+    # Cut the name of the logger to the length of its column rather than lose the line.
     return NewLog(one.name[:255], one.level, one.message, at, one.flow_run_id, one.task_run_id, one.id)

@@ -1,4 +1,4 @@
-"""Log lines, stored many at a time."""
+"""The service that stores log lines, many at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NewLog:
 
 
 def record_logs(*, lines: Sequence[NewLog], now: datetime) -> None:
-    """Store the lines in one statement; a message over 64 KiB is cut and says so, a known id is left out."""
+    """Store the lines in one statement. Cut messages over 64 KiB, with a note; skip lines whose id is known."""
     if not lines:
         return
     spell = dialect()
@@ -54,7 +54,7 @@ def record_logs(*, lines: Sequence[NewLog], now: datetime) -> None:
         with write_transaction():
             insert_rows("runs_log", _COLUMNS, rows)
     except IntegrityError:
-        # Their writer never heard of our answer and sends them again, perhaps with new ones.
+        # The writer missed our answer and sends the lines again, perhaps with new ones.
         with write_transaction():
             known = Log.objects.filter(pk__in=[line.id for line in lines if line.id]).values_list("pk", flat=True)
             stored = {spell.uuid(id) for id in known}

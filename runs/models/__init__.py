@@ -1,6 +1,6 @@
-"""The records of work: flows, their runs, every state of every run, and what runs leave behind.
+"""The records of work: flows, their runs, every state of every run, logs, artifacts and results.
 
-Runs copy their current state's type, name and time so that lists filter without a join. Nothing but
+Runs have copies of their current state's type, name and time, so that lists filter without a join. Only
 `orchestration.services` writes these columns.
 """
 

@@ -1,4 +1,4 @@
-"""Actions on many flow runs at once: which runs they concern, and what came of each."""
+"""Actions on many flow runs at once: the runs that they concern, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runs.models.rows import Row
 
 
 class BulkAction(Row):
-    """A command for flow runs that a filter found when it was given. A service carries it out, some runs at a time."""
+    """A command for the flow runs that a filter found when it was given. A service carries it out, a few at a time."""
 
     class Kind(models.TextChoices):
         RETRY = "retry"
@@ -24,7 +24,7 @@ class BulkAction(Row):
     action = models.CharField(max_length=6, choices=Kind)
     status = models.CharField(max_length=7, choices=Status, default=Status.ACTIVE)
     author = models.CharField(max_length=255)
-    # By whose rights it goes on; null: the owner of the server.
+    # The user whose permissions apply; null for the owner of the server.
     user = models.IntegerField(null=True, editable=False)
     problem = models.TextField(default="", blank=True, help_text="Why it was stopped, if nobody asked for that.")
     entrance = models.CharField(max_length=10, help_text="Through which somebody gave the command: page or api.")
@@ -43,7 +43,7 @@ class BulkAction(Row):
         indexes = [
             # The list, newest first.
             models.Index(fields=["-created", "-id"], name="bulk_action_by_time"),
-            # The service asks for these alone.
+            # The service reads only these.
             models.Index(fields=["created"], name="bulk_action_active", condition=Q(status="active")),
         ]
 
@@ -56,12 +56,12 @@ class BulkAction(Row):
 
     @property
     def left(self) -> int:
-        """How many runs have not been tried, or were left alone when it was stopped."""
+        """The number of runs that were not tried."""
         return self.total - self.tried
 
 
 class BulkRun(models.Model):
-    """A flow run of a bulk action. It is named by its id alone, as it may be deleted, also by the action."""
+    """A flow run of a bulk action. No foreign key, because the run may be deleted, also by the action itself."""
 
     class Outcome(models.TextChoices):
         LEFT = "left"
@@ -78,7 +78,7 @@ class BulkRun(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["bulk_action", "number"], name="one_bulk_run_per_number")]
-        # What is left, in its order, and the runs of one outcome.
+        # The remaining runs in order, and the runs with one outcome.
         indexes = [models.Index(fields=["bulk_action", "outcome", "number"], name="bulk_run_by_outcome")]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Conversions of rows that an earlier version of Orion stored, which go on where they were stopped."""
+"""Conversions of rows that an earlier version of Orion stored; an interrupted one continues from its position."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 
 
 class Conversion(models.Model):
-    """One conversion: up to which run it came, and when it had gone through all."""
+    """One conversion: the last run that it converted, and when it finished."""
 
     name = models.CharField(max_length=100, primary_key=True)
     position = models.UUIDField(default=UUID(int=0))

@@ -1,4 +1,4 @@
-"""Environments that runs are executed in: Python, packages, the state of the code, once for each distinct one."""
+"""Environments in which runs are executed: Python, packages and the state of the code; equal ones are stored once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils import timezone
 
 
 class Environment(models.Model):
-    """An environment that runs named. Its id is a digest of what it holds, so a row is never changed."""
+    """An environment that runs refer to. Its id is a digest of its content, so a row is never changed."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     created = models.DateTimeField(default=timezone.now, editable=False)
@@ -18,7 +18,7 @@ class Environment(models.Model):
     packages = models.JSONField(default=dict, help_text="Versions by name.")
 
     class Meta:
-        # Retention: which are old enough to look whether a run still names them?
+        # Retention: which environments are old enough to check whether a run still refers to them?
         indexes = [models.Index(fields=["created"], name="environment_by_created")]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Flows: what users decorated."""
+"""Flows: functions that users decorated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from runs.models.rows import NAME, Row
 
 
 class Flow(Row):
-    """A function that a user decorated, known by its name."""
+    """A function that a user decorated, identified by its name."""
 
     name = models.CharField(max_length=255, unique=True, validators=[NAME])
     tags = models.JSONField(default=list, blank=True)

@@ -1,6 +1,6 @@
-"""Problems: failures of one cause, and each time that a flow run failed by it.
+"""Problems: failures with the same cause, and each time that a flow run failed by it.
 
-The id of a problem is its fingerprint, so that whoever has a failed state knows the problem without asking.
+The id of a problem is its fingerprint, so that code with a failed state knows the problem without a query.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from runs.models.runs import FlowRun
 
 
 class Problem(Row):
-    """Failures of one cause. One service makes it of the occurrences; people decide what is to become of it."""
+    """Failures with the same cause. A service creates it from the occurrences; users decide its status."""
 
     class Status(models.TextChoices):
         NEW = "new"
@@ -33,7 +33,7 @@ class Problem(Row):
     last_seen = models.DateTimeField()
     failures = models.PositiveIntegerField(default=0, help_text="How often runs failed by it, deleted ones included.")
     noticed = models.PositiveIntegerField(default=0, help_text="How often they had when an event last said so.")
-    # {hour: failures}, of the newest hours.
+    # {hour: failures}, for the newest hours.
     trend = models.JSONField(default=dict)
     version = models.CharField(max_length=255, blank=True, help_text="Of the code that failed last, if it is known.")
     assignee = models.CharField(max_length=255, blank=True)
@@ -46,10 +46,10 @@ class Problem(Row):
 
     class Meta:
         indexes = [
-            # The list, and that of one status, by the last failure.
+            # The list of all problems and that of one status, by the last failure.
             models.Index(fields=["-last_seen", "-id"], name="problem_by_last"),
             models.Index(fields=["status", "-last_seen", "-id"], name="problem_by_status"),
-            # Which of them may be mended?
+            # Which problems may be resolved?
             models.Index(fields=["checked_at"], name="problem_to_check", condition=~Q(status="resolved")),
         ]
 
@@ -58,12 +58,12 @@ class Problem(Row):
 
     @property
     def title(self) -> str:
-        """The error in one line, as the newest run had it."""
+        """The error in one line, as in the newest run."""
         return f"{self.type}: {self.example}" if self.example else self.type
 
 
 class Occurrence(models.Model):
-    """A flow run entered a bad state by a problem. Its id is that of the state, with which it is inserted."""
+    """A flow run that entered a bad state because of a problem. It is inserted with the state, and has the same id."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     problem_id = models.UUIDField()
@@ -73,25 +73,25 @@ class Occurrence(models.Model):
     flow_id = models.UUIDField(null=True)
     deployment_id = models.UUIDField(null=True)
     seen_at = models.DateTimeField()
-    # Until the service has counted it.
+    # True until the service has counted it.
     is_pending = models.BooleanField(default=True)
     is_nested = models.BooleanField(default=False)
-    # The run around it failed by the same problem, and is counted in its place.
+    # Whether the run that it is nested in failed by the same problem; then only that one is counted.
     is_consequence = models.BooleanField(default=False)
 
     class Meta:
         indexes = [
             # The runs of a problem, newest first.
             models.Index(fields=["problem_id", "-seen_at", "-id"], name="occurrence_of_problem"),
-            # What a run failed by, and what goes with it.
+            # The problems by which a run failed, and deletion with the run.
             models.Index(fields=["run", "-seen_at"], name="occurrence_of_run"),
-            # Those that may be consequences: whether the run around them failed as well is known later.
+            # Possible consequences: whether the outer run failed as well is known only later.
             models.Index(
                 fields=["problem_id", "seen_at"],
                 name="occurrence_nested",
                 condition=Q(is_nested=True, is_consequence=False),
             ),
-            # The service asks for these alone.
+            # The service reads only these.
             models.Index(fields=["id"], name="occurrence_pending", condition=Q(is_pending=True)),
         ]
 

@@ -1,4 +1,4 @@
-"""Records beside the history of runs: log lines, artifacts, inputs, saved searches."""
+"""Records other than states of runs: log lines, artifacts, inputs, saved searches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Log(models.Model):
     level = models.SmallIntegerField()
     message = models.TextField()
     timestamp = models.DateTimeField()
-    # No foreign keys: a line is kept when it arrives before its run, and retention deletes logs on its own clock.
+    # No foreign keys: a line may arrive before its run, and retention deletes logs after a period of their own.
     flow_run_id = models.UUIDField(null=True)
     task_run_id = models.UUIDField(null=True)
 
@@ -32,7 +32,7 @@ class Log(models.Model):
             models.Index(
                 fields=["task_run_id", "timestamp"], name="log_by_task_run", condition=Q(task_run_id__isnull=False)
             ),
-            # A run's warnings and errors, the first one among them, however long its log is.
+            # The warnings and errors of a run, without reading the rest of a long log.
             models.Index(
                 fields=["flow_run_id", "timestamp", "id"], name="log_warnings_by_flow_run", condition=Q(level__gte=30)
             ),
@@ -50,7 +50,7 @@ class Log(models.Model):
 
 
 class Artifact(Row):
-    """Something a run wants to show: markdown, a table, a link, a result."""
+    """Content that a run shows to users: markdown, a table, a link, a reference to a result."""
 
     key = models.CharField(max_length=255, null=True)
     type = models.CharField(max_length=255, null=True)
@@ -86,7 +86,7 @@ class ArtifactCollection(Row):
 
 
 class FlowRunInput(Row):
-    """A value handed to a flow run from outside, such as the answer that resumes a pause."""
+    """A value sent to a flow run from outside, such as the answer that resumes a pause."""
 
     flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, related_name="inputs", db_index=False)
     key = models.CharField(max_length=255)

@@ -1,4 +1,4 @@
-"""Runs that were asked to run again from some of their tasks, and which results they take up."""
+"""Retries of runs from some of their tasks, and the results that they reuse."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runs.models.runs import FlowRun
 
 
 class RunRetry(Row):
-    """A retry from tasks: a further attempt of a run, or a new run that takes up what another one recorded."""
+    """A retry from tasks: another attempt of a run, or a new run that reuses the records of another one."""
 
     flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, related_name="retries")
     source_id = models.UUIDField(db_index=True, help_text="The run whose results are taken up: itself, or another one.")
@@ -17,7 +17,7 @@ class RunRetry(Row):
     attempt = models.PositiveIntegerField(help_text="The number of the attempt of flow_run that it begins.")
     author = models.CharField(max_length=255, blank=True)
     chosen = models.JSONField(default=list, help_text="What was asked for: names of tasks, names or ids of task runs.")
-    # Ids of states: a state that a call enters later has another one, and is taken up by the attempts after it.
+    # Ids of states. When a call enters another state later, that has another id, and following attempts reuse it.
     again = models.JSONField(default=list, help_text="States whose results are not taken up.")
     entered = models.JSONField(default=list, help_text="States of nested runs that run again in part.")
     plan = models.JSONField(default=dict, help_text="The numbers of the preview.")

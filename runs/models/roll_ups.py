@@ -1,7 +1,7 @@
-"""Roll-ups: how many runs there are by time and state, so that no page and no history counts them.
+"""Roll-ups: the number of runs by time and state, so that pages and histories need not count runs.
 
-Triggers write down each change, in the transaction and statement that changes a run; a service adds the changes to the
-totals. Both tables together say at every moment what counting the runs would say (`runs.roll_ups.sql`).
+Triggers record each change in the statement that changes a run; a service adds these changes to the totals. At any
+moment both tables together give the same numbers as counting the runs (`runs.roll_ups.sql`).
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from django.db.models import Q
 
 
 class RowNumber(models.BigAutoField):  # type: ignore[type-arg]
-    """Ascends, and on SQLite is the row's own number: remembering the highest that there ever was would be felt."""
+    """An ascending key; on SQLite the rowid itself, since AUTOINCREMENT would slow down each insert."""
 
     def db_type_suffix(self, connection: Any) -> str | None:
         return None if connection.vendor == "sqlite" else super().db_type_suffix(connection)
 
 
 class Sums(models.Model):
-    """Sums over some runs. Run times and lateness are in microseconds; times since 1970 in milliseconds."""
+    """Sums over some runs. Run times and lateness are in microseconds; times are milliseconds since 1970."""
 
     runs = models.BigIntegerField()
     run_time = models.BigIntegerField()
     lateness = models.BigIntegerField()
-    # Of running runs, since when: until now their run time has grown by as much.
+    # Of running runs: the sum of the times since which they run. The time since then is added to their run time.
     running_since = models.BigIntegerField()
-    # Runs that have neither started nor ended, and for when they were expected: they become later by the second.
+    # The number of runs that have neither started nor ended, and the sum of their expected start times: their lateness
+    # grows with time.
     waiting = models.BigIntegerField()
     waiting_since = models.BigIntegerField()
 
@@ -36,7 +37,7 @@ class Sums(models.Model):
 
 
 class RollUpChange(Sums):
-    """How a run, or some at once, changed the numbers of its minute. Its numbers may be less than zero."""
+    """The change of the numbers of one minute by one or more runs. Numbers may be negative."""
 
     id = RowNumber(primary_key=True)
     kind = models.CharField(max_length=8)
@@ -67,7 +68,7 @@ class RollUp(Sums):
             ),
         ]
         indexes = [
-            # Those that nothing is left of: states that runs only passed through, and deleted runs.
+            # Rows whose runs have all gone: states that runs only passed through, and deleted runs.
             models.Index(fields=["id"], name="roll_up_of_nothing", condition=Q(runs=0)),
         ]
 

@@ -1,4 +1,4 @@
-"""The columns of every row that the API shows."""
+"""The columns of every row that the API returns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.utils import timezone
 from orionflow.contract.ids import uuid7
 from orionflow.contract.wire import NAME_PATTERN
 
-# Django fills the value into the message, so a percent sign is written twice.
+# Django formats the message with %, so a percent sign is written twice.
 NAME = RegexValidator(NAME_PATTERN, "must not contain / %% & > < or control characters")
 
 

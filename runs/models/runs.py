@@ -27,7 +27,7 @@ IS_KNOWN = Q(state_type__isnull=True) | is_one_of("state_type", [state_type.valu
 
 
 class Run(Row):
-    """The common columns of flow runs and task runs: their current state and the bookkeeping of time and tries."""
+    """The common columns of flow runs and task runs: their current state, their times and their numbers of attempts."""
 
     name = models.CharField(max_length=1024, blank=True)
     tags = models.JSONField(default=list, blank=True)
@@ -58,7 +58,7 @@ class Run(Row):
 
     @property
     def attempts(self) -> int:
-        """How often the run started over: `run_count` has each resumption in its process, too."""
+        """The number of attempts: `run_count` also counts resuming in the same process."""
         resumes: int = self.empirical_policy.get("resumes", 0)
         return max(self.run_count - resumes, min(self.run_count, 1))
 
@@ -66,9 +66,9 @@ class Run(Row):
 class FlowRun(Run):
     """One call of a flow."""
 
-    # The foreign keys below have no index of their own where another index begins with the same column.
+    # These foreign keys have no index of their own where another index starts with the same column.
     flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="runs", db_index=False)
-    # The parent task run is deleted with the parent flow run; the child is a run of its own and stays.
+    # The parent task run is deleted with the parent flow run; the nested run stays.
     parent_task_run = models.ForeignKey(
         "TaskRun",
         on_delete=models.SET_NULL,
@@ -88,15 +88,16 @@ class FlowRun(Run):
     idempotency_key = models.CharField(max_length=1024, null=True)
     infrastructure_document_id = models.UUIDField(null=True)
     infrastructure_pid = models.CharField(max_length=1024, null=True)
-    # Of a run that no agent started: the process that it is executed in, if it said so.
+    # For a run that no agent started: the process that executes it, if it reported one.
     process = models.CharField(max_length=1024, null=True)
-    # What it was executed by, once its program said so (`runs.environments`); no foreign key, as that may come later.
+    # The environment of the run, once its program reported it (`runs.environments`). No foreign key, because the
+    # environment may be stored later.
     environment_id = models.UUIDField(null=True)
     auto_scheduled = models.BooleanField(default=False)
     created_by = models.JSONField(null=True)
     epoch = models.PositiveIntegerField(default=0, help_text="Fencing token: which attempt may write.")
-    # Deployed runs: the schedule that planned it, when agents were last told of it, and how many attempts were lost
-    # between the claim and the first report.
+    # For deployed runs: the schedule that planned the run, when agents were last notified of it, and how many attempts
+    # were lost between the claim and the first report.
     schedule_id = models.UUIDField(null=True)
     hinted_at = models.DateTimeField(null=True)
     lost_starts = models.PositiveSmallIntegerField(default=0)
@@ -112,8 +113,8 @@ class FlowRun(Run):
                 name="flow_run_state_type_known",
             ),
         ]
-        # All ascending: new rows come last in each, where pages are filled before the next one is begun. Lists read
-        # them backwards.
+        # All ascending, because new rows then are appended, and each page is filled before the next one starts. Lists
+        # read them backwards.
         indexes = [
             # The runs page and EXPECTED_START_TIME_DESC, by keyset.
             models.Index(fields=["expected_start_time", "id"], name="flow_run_by_expected_start"),
@@ -123,7 +124,7 @@ class FlowRun(Run):
             models.Index(fields=["flow", "expected_start_time"], name="flow_run_by_flow"),
             # Lists and counts by flow and state.
             models.Index(fields=["flow", "state_type", "expected_start_time"], name="flow_run_by_flow_state"),
-            # What is on its way: few rows among many, of which a planner must know that they are few.
+            # Unfinished runs: a partial index, so that planners know that they are few.
             models.Index(
                 fields=["state_type", "expected_start_time"],
                 name="flow_run_open",
@@ -138,13 +139,14 @@ class FlowRun(Run):
                 name="flow_run_ended_badly_at",
                 condition=is_one_of("state_type", BAD_TYPES),
             ),
-            # Counts of the failures that began in some days, which dashboards ask for.
+            # Counts of the failures that started on certain days, for dashboards.
             models.Index(
                 fields=["state_type", "start_time"],
                 name="flow_run_ended_badly_since",
                 condition=is_one_of("state_type", BAD_TYPES),
             ),
-            # Orders of lists, and filters by the same columns. That by end differs between databases: migration 0010.
+            # Orders of lists, and filters by the same columns. The index by end time differs between databases:
+            # migration 0010.
             models.Index(fields=["name", "id"], name="flow_run_by_name"),
             models.Index(Coalesce("start_time", "expected_start_time", "created"), F("id"), name="flow_run_by_start"),
             models.Index(fields=["start_time", "id"], name="flow_run_by_real_start"),
@@ -165,7 +167,7 @@ class FlowRun(Run):
             models.Index(
                 fields=["idempotency_key"], name="flow_run_by_key", condition=Q(idempotency_key__isnull=False)
             ),
-            # Retention, and who may see an environment: which runs name it?
+            # Retention, and the visibility of environments: which runs refer to an environment?
             models.Index(
                 fields=["environment_id"], name="flow_run_by_environment", condition=Q(environment_id__isnull=False)
             ),
@@ -197,19 +199,19 @@ class FlowRun(Run):
                 name="flow_run_due_in_queue",
                 condition=Q(work_queue_id__isnull=False, state_type="SCHEDULED"),
             ),
-            # Limits of queues and pools: who holds their places?
+            # Limits of queues and pools: which runs hold their slots?
             models.Index(
                 fields=["work_queue_id"],
                 name="flow_run_holding_queue",
                 condition=Q(work_queue_id__isnull=False) & is_one_of("state_type", HOLDING_TYPES),
             ),
-            # Limits of deployments: who holds their places?
+            # Limits of deployments: which runs hold their slots?
             models.Index(
                 fields=["deployment_id"],
                 name="flow_run_holding_deployment",
                 condition=Q(deployment_id__isnull=False) & is_one_of("state_type", HOLDING_TYPES),
             ),
-            # Runners that ask by deployment, and the runs that a changed schedule deletes.
+            # Runners that poll by deployment, and the runs that a changed schedule deletes.
             models.Index(
                 fields=["deployment_id", "next_scheduled_start_time"],
                 name="flow_run_due_of_deployment",
@@ -231,9 +233,10 @@ class FlowRun(Run):
 
 
 class TaskRun(Run):
-    """One call of a task. `dynamic_key` tells apart the calls of one task in one flow run."""
+    """One call of a task. `dynamic_key` distinguishes the calls of one task in one flow run."""
 
-    # Here and in the states the unique constraint is the index of the foreign key: each index costs on each insert.
+    # Here and in the states, the unique constraint also serves as the index of the foreign key: each index slows down
+    # inserts.
     flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, null=True, related_name="task_runs", db_index=False)
     task_key = models.CharField(max_length=1024)
     dynamic_key = models.CharField(max_length=1024)
@@ -242,7 +245,7 @@ class TaskRun(Run):
     task_version = models.CharField(max_length=255, null=True)
     task_inputs = models.JSONField(default=dict, blank=True)
     flow_run_run_count = models.PositiveIntegerField(default=0)
-    # The first states, as far as they say nothing unusual; they have no rows of their own (`runs.states.selectors`).
+    # The first states, if they have nothing unusual; these have no rows of their own (`runs.states.selectors`).
     folded_states = models.BinaryField(null=True)
 
     objects = RunQuerySet.as_manager()
@@ -286,9 +289,10 @@ class TaskRun(Run):
                 name="task_run_by_rare_state",
                 condition=is_none_of("state_name", COMMON_NAMES),
             ),
-            # Orders of lists, and filters by the same columns. That by end differs between databases: migration 0010.
+            # Orders of lists, and filters by the same columns. The index by end time differs between databases:
+            # migration 0010.
             models.Index(fields=["name", "id"], name="task_run_by_name"),
-            # A filter of lists. On PostgreSQL by pages instead of rows: migration 0025.
+            # A filter of lists. On PostgreSQL this is a BRIN index: migration 0025.
             models.Index(fields=["start_time", "id"], name="task_run_by_start"),
             # Retention: which task runs outlived their flow run, or never had one?
             models.Index(

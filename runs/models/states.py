@@ -1,4 +1,4 @@
-"""Every state that a run was in, and the results that a cache key stands for."""
+"""Every state that a run was in, and the cached results by cache key."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class StateRow(models.Model):
     data = models.JSONField(null=True)
     details = models.JSONField(default=dict, help_text="The fields of state_details that are not at their default.")
     trail = models.JSONField(default=list, help_text="[[rule, verdict, reason], …] in the order of judgement.")
-    # The verdict that the client was given; a repeat of the same proposal gets it again.
+    # The verdict that the client received; a repetition of the same proposal receives it again.
     verdict = models.CharField(max_length=6, default="ACCEPT")
-    # A rejected proposal has another id than the state that was written instead.
+    # If a proposal is rejected, the state that is written instead has another id.
     proposal_id = models.UUIDField(null=True)
     client_timestamp = models.DateTimeField(null=True, help_text="The client's clock, where it differs from ours.")
     epoch = models.PositiveIntegerField(default=0)
@@ -69,16 +69,16 @@ class TaskRunState(StateRow):
 
 
 class CacheEntry(models.Model):
-    """The newest finished task run state with this cache key; runs with the same key may reuse it until it expires."""
+    """The newest finished state with this cache key; task runs with this key may reuse its result until it expires."""
 
-    # Long keys are stored as their hash: an index of PostgreSQL takes no more than 2,700 bytes.
+    # Long keys are stored as their hash, because an index of PostgreSQL allows at most 2,700 bytes.
     cache_key = models.CharField(max_length=255)
     expires_at = models.DateTimeField(null=True)
     task_run_state = models.ForeignKey(TaskRunState, on_delete=models.CASCADE, related_name="cache_entries")
     created = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        # One row per key: the table grows with the keys, not with the runs that met them.
+        # One row per key: the table grows with the number of keys, not of runs.
         constraints = [models.UniqueConstraint(fields=["cache_key"], name="one_cache_entry_per_key")]
         # Retention: what has expired?
         indexes = [

@@ -1,6 +1,6 @@
-"""The tags of runs once more, one row for each, so that runs are found and counted by tag without being looked at.
+"""The tags of runs as rows, so that runs are found and counted by tag without reading them.
 
-Nobody writes these rows: triggers on the tables of runs keep them (`runs.tag_rows`), whoever changes a run.
+Triggers on the tables of runs maintain these rows (`runs.tag_rows`); no code writes them.
 """
 
 from __future__ import annotations

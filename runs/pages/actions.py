@@ -1,4 +1,4 @@
-"""Actions of a person on the page of a flow run: each is a POST that calls one use case and shows its outcome."""
+"""Actions of a user on the page of a flow run: each is a POST that calls one service and shows its outcome."""
 
 from __future__ import annotations
 

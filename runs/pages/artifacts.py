@@ -1,4 +1,4 @@
-"""Artifacts: what runs left to be seen, by key, and one with its history."""
+"""Pages of artifacts: the newest by key, and one artifact with its history."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The axis of a timeline: time to scale, but for long stretches in which nothing ran, which are folded.
+"""The axis of a timeline: time to scale, except for long idle periods, which are folded.
 
-Two attempts with a night between them are otherwise two dots at the ends of a line.
+Without folds, two attempts with a night between them would be two dots at the ends of a line.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from itertools import pairwise
 WHOLE = 1000.0
 WIDTH_OF_FOLD = 30.0
 MOST_FOLDS = 8
-# What is shorter, or no longer than all the work together, is drawn to scale.
+# Idle periods that are shorter than this, or than all busy time together, are drawn to scale.
 SHORTEST_FOLD = timedelta(minutes=1)
 MOST_TICKS = 6
-# Labels that are nearer than this, in percent, would overlap.
+# The smallest distance of labels in percent; nearer ones would overlap.
 NEAREST_TICKS = 9.0
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600,
          7200, 14400, 21600, 43200, 86400)  # fmt: skip
@@ -27,7 +27,7 @@ Period = tuple[datetime, datetime]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of time with where it is drawn; `scale` is thousandths per second."""
+    """A period and where it is drawn; `scale` is thousandths of the axis per second."""
 
     begin: datetime
     end: datetime
@@ -41,7 +41,7 @@ class Piece:
 
     @property
     def percent(self) -> float:
-        """The middle, in percent of the whole axis."""
+        """The middle of the piece, in percent of the whole axis."""
         return round((self.x + self.width / 2) / 10, 2)
 
     @property
@@ -51,7 +51,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A moment on the scale, as the time since the start, or since the last fold."""
+    """A labelled time of the axis: the time since the start, or since the last fold."""
 
     percent: float
     after: timedelta
@@ -67,14 +67,14 @@ class Axis:
         return [piece for piece in self.pieces if piece.is_folded]
 
     def at(self, moment: datetime) -> float:
-        """Return where a moment is, in thousandths; what is before or after the axis is at its end."""
+        """Return the position of a moment in thousandths; moments outside of the axis are at its ends."""
         for piece in self.pieces:
             if moment <= piece.end:
                 return piece.x + piece.scale * max((moment - piece.begin).total_seconds(), 0)
         return WHOLE
 
     def ticks(self) -> list[Tick]:
-        """Round moments of the scale, about six; after a fold they are counted from where it ends."""
+        """Return up to about six round times; after a fold they count from its end."""
         shown = sum(piece.lasted.total_seconds() for piece in self.pieces if not piece.is_folded)
         if shown <= 0:
             return []
@@ -93,7 +93,7 @@ class Axis:
 
 
 def axis_of(begin: datetime, end: datetime, busy: Iterable[Period], *, to_scale: bool = False) -> Axis:
-    """Lay time out between two moments; `busy` are the stretches in which something ran."""
+    """Lay out the time between two moments; `busy` are the periods in which something ran."""
     worked, idle = _divided(begin, end, busy)
     least = max(SHORTEST_FOLD, worked)
     folded = sorted((one for one in idle if one[1] - one[0] > least), key=lambda one: one[0] - one[1])[:MOST_FOLDS]
@@ -105,7 +105,7 @@ def axis_of(begin: datetime, end: datetime, busy: Iterable[Period], *, to_scale:
 
 
 def _divided(begin: datetime, end: datetime, busy: Iterable[Period]) -> tuple[timedelta, list[Period]]:
-    """Return how long anything ran, and when nothing did."""
+    """Return how long anything ran, and the periods in which nothing did."""
     worked, idle, reached = timedelta(), [], begin
     for since, until in sorted(busy):
         since, until = min(max(since, begin), end), min(until, end)

@@ -1,4 +1,4 @@
-"""The filter language: what a request may ask for, field by field, and the conditions that this means to the database.
+"""The filter language: the fields that a request may filter by, and their conditions in the database.
 
-Every column that can be asked for stands in a filter class; nothing that a client sends becomes a name in a query.
+Each column that can be filtered by is named in a filter class; nothing that a client sends becomes a name in a query.
 """

@@ -20,9 +20,9 @@ from runs.lists.filters.names import has_part_in_name
 from runs.querysets import BAD_TYPES, COMMON_NAMES, has_ended_badly, is_in_rare_state, is_open
 
 ALWAYS = Q()
-# Longer lists belong into several requests: SQLite binds 32,766 values in one statement, all lists together.
+# Longer lists need several requests: SQLite binds at most 32,766 values in one statement, for all lists together.
 MOST_VALUES = 1000
-# So many runs are looked at one by one rather than that those of a choice are sought among all.
+# Up to this number of runs, all runs of a tag are read. With more, each run of the list is checked for the tag instead.
 FEW = 5000
 MOST_TAGS_ASKED_FOR = 3
 
@@ -35,7 +35,7 @@ class Operator(StrEnum):
 
 
 def combined(operator: Operator, conditions: Iterable[Q]) -> Q:
-    """One condition of many. An empty one is always true: no more is asked with "and", nothing with "or"."""
+    """Combine conditions into one. An empty one is always true: `and_` ignores it, `or_` then requires nothing."""
     parts = list(conditions)
     if operator is Operator.and_:
         return reduce(and_, parts, ALWAYS)
@@ -49,7 +49,7 @@ class Leaf(StrictWire):
         return combined(getattr(self, "operator", Operator.and_), self.conditions(column))
 
     def conditions(self, column: str) -> Iterable[Q]:
-        """One condition for each operator that was given."""
+        """Yield one condition for each operator that was given."""
         for name in self.model_fields_set - {"operator"}:
             value = getattr(self, name)
             if value is not None:
@@ -58,7 +58,7 @@ class Leaf(StrictWire):
 
 CONDITIONS: dict[str, Any] = {
     "any_": lambda column, values: Q(**{f"{column}__in": values}),
-    # As in SQL, a row without a value is not told to differ.
+    # As in SQL, a row without a value does not match.
     "not_any_": lambda column, values: Q(**{f"{column}__isnull": False}) & ~Q(**{f"{column}__in": values}),
     "like_": lambda column, text: Q(**{f"{column}__orion_like": text}),
     "is_null_": lambda column, wanted: Q(**{f"{column}__isnull": wanted}),
@@ -73,7 +73,7 @@ CONDITIONS: dict[str, Any] = {
 
 
 def ids_between(column: str, first: str, last: str) -> Q:
-    """The beginning of an id is a range of ids, which the primary key answers on both databases."""
+    """Return the condition for ids with a common prefix: a range, for which both databases use the primary key."""
     return Q(**{f"{column}__gte": UUID(first), f"{column}__lte": UUID(last)})
 
 
@@ -91,7 +91,7 @@ class AnyIdOrNot(AnyId):
 
 
 class RunId(AnyIdOrNot):
-    """Our own addition: people type the beginning of an id, hexadecimal digits without hyphens."""
+    """An addition of Orion: users type the first characters of an id, hexadecimal digits without hyphens."""
 
     startswith_: Annotated[str, Field(pattern="^[0-9a-f]{1,32}$")] | None = None
 
@@ -119,7 +119,7 @@ class NameMatch(AnyText):
 
 
 class RunNameMatch(NameMatch):
-    """Names of runs, of which there are many, and many alike."""
+    """Matches names of runs, of which there are many, and many alike."""
 
     def on_runs(self, runs: type[Model]) -> Q:
         named = Q(name__in=self.any_) if self.any_ is not None else ALWAYS
@@ -150,18 +150,18 @@ class TagsMatch(Leaf):
 
     def conditions(self, column: str) -> Iterable[Q]:
         if self.all_ is not None:
-            # Every list holds all of nothing.
+            # Every list contains all elements of an empty list.
             yield Q(**{f"{column}__orion_holds_all": self.all_}) if self.all_ else ALWAYS
         if self.is_null_ is not None:
             yield Q(**{f"{column}__orion_is_empty": self.is_null_})
 
 
 class RunTagsMatch(TagsMatch):
-    """Tags of runs, which are stored as rows of their own, too."""
+    """Matches tags of runs, which are also stored as rows."""
 
     @property
     def required(self) -> list[str]:
-        """Return the tags without which nothing matches."""
+        """Return the tags that every match must have."""
         return sorted(set(self.all_ or ())) if self.operator is Operator.and_ or self.is_null_ is None else []
 
     def on_runs(self, rows: type[Model]) -> Q:
@@ -170,7 +170,7 @@ class RunTagsMatch(TagsMatch):
     def conditions_on_runs(self, rows: type[Model]) -> Iterable[Q]:
         if self.all_ is not None:
             tags = sorted(set(self.all_))
-            # How common a tag is, is asked for some of them.
+            # Counting how common a tag is takes a query, so only some tags are counted.
             asked = [has_tag(rows, tag) for tag in tags[:MOST_TAGS_ASKED_FOR]]
             yield combined(Operator.and_, [*asked, *(is_tagged(rows, tag) for tag in tags[MOST_TAGS_ASKED_FOR:])])
         if self.is_null_ is not None:
@@ -178,9 +178,10 @@ class RunTagsMatch(TagsMatch):
 
 
 def has_tag(rows: type[Model], tag: str) -> Q:
-    """Runs with the tag, by the rows of tags of their kind.
+    """Return the condition for runs with the tag, using the rows of tags.
 
-    Of a rare tag its runs are taken; whether one of many runs has a common tag is asked run by run, in their order.
+    The runs of a rare tag are read from there. With a common tag, each run of the list is checked for the tag, in
+    order.
     """
     of_tag = rows._default_manager.filter(tag=tag).order_by()
     return is_tagged(rows, tag) if of_tag[FEW : FEW + 1].exists() else Q(pk__in=of_tag.values("run_id"))
@@ -195,9 +196,9 @@ class AnyStateType(Leaf):
 
 
 class StateMatch(Leaf):
-    """The current state, by type and by name.
+    """Matches the current state, by type and by name.
 
-    Where all that is asked for is seldom, that is said as well: it is the condition of indexes that hold little else.
+    If all the states in question are rare, the condition of the partial index for such states is added.
     """
 
     operator: Operator = Operator.and_
@@ -223,7 +224,7 @@ class Filter(StrictWire):
     """Conditions on one kind of row."""
 
     columns: ClassVar[dict[str, str]] = {}
-    """The columns that do not have the name of their field."""
+    """Columns whose name differs from that of the field."""
 
     operator: Operator = Operator.and_
 
@@ -242,5 +243,5 @@ class Filter(StrictWire):
 
 
 def matched(filter: Filter | None) -> Q:
-    """The condition of a filter that may be absent."""
+    """Return the condition of a filter, which may be absent."""
     return filter.condition() if filter is not None else ALWAYS

@@ -1,4 +1,4 @@
-"""Three questions that the two databases spell differently: patterns, and the contents of lists of tags."""
+"""Lookups that the two databases spell differently: patterns, and the contents of lists of tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import CharField, JSONField, Lookup, TextField
 @CharField.register_lookup
 @TextField.register_lookup
 class Like(Lookup):
-    """A substring without regard to case, in which `%` and `_` are SQL's wildcards, as clients expect."""
+    """A case-insensitive substring, in which `%` and `_` are SQL's wildcards, as clients expect."""
 
     lookup_name = "orion_like"
 
@@ -20,14 +20,14 @@ class Like(Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         column, column_params = self.process_lhs(compiler, connection)
-        # PostgreSQL would take a backslash as an escape, SQLite does not: neither shall.
+        # By default a backslash escapes on PostgreSQL but not on SQLite; here it never does.
         spelled = f"{column} ILIKE %s ESCAPE ''" if connection.vendor == "postgresql" else f"{column} LIKE %s"
         return spelled, [*column_params, self.rhs]
 
 
 @JSONField.register_lookup
 class HoldsAll(Lookup):
-    """A JSON list of texts holds each of the given ones."""
+    """Whether a JSON list of texts contains all of the given ones."""
 
     lookup_name = "orion_holds_all"
     prepare_rhs = False
@@ -45,7 +45,7 @@ class HoldsAll(Lookup):
 
 @JSONField.register_lookup
 class IsEmptyList(Lookup):
-    """A JSON list has no elements."""
+    """Whether a JSON list is empty."""
 
     lookup_name = "orion_is_empty"
     prepare_rhs = False

@@ -1,7 +1,7 @@
-"""Runs by a part of their name: of a million runs a few thousand have names of their own.
+"""Search for runs by a part of their name, using the distinct names.
 
-Names are made of two words, or of a task's name and a number. Each is one step in the index of names, so that the parts
-of all are compared without looking at runs.
+Names consist of two words, or of a task's name and a number; a million runs may have a few thousand of them. Each takes
+one step in the index of names, so all can be compared without reading the runs.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from django.db.models import Q
 
 from orchestration.reading import reader
 
-# With more names than these the names of runs are compared one by one.
+# With more distinct names than this, the name of each run is compared.
 MOST_NAMES = 10_000
 MOST_CHOSEN = 500
-# So many runs are taken by their names; of more, whether one has such a name is asked in the order of the list.
+# Up to this number of runs, all runs with matching names are read. With more, each run of the list is checked instead.
 FEW = 5_000
-# A table that had too many names is not walked through again for so long.
+# How long a table is remembered to have too many names.
 REMEMBERED_SECONDS = 600.0
 
-# From each name to the next one in the index. The last row says whether there are more than were looked at.
+# Walks from each name to the next one in the index. The last row shows whether there are more names than the limit.
 _WALK = (
     "WITH RECURSIVE walked(name, number) AS ("
     "SELECT (SELECT MIN(name) FROM {table}), 1 "
@@ -30,12 +30,12 @@ _WALK = (
     "FROM walked WHERE walked.name IS NOT NULL AND number <= {most}) "
     "SELECT name, number FROM walked WHERE name IS NOT NULL AND (number > {most} OR name {like}) LIMIT {chosen}"
 )
-# As `orion_like` has it.
+# The same SQL as `orion_like`.
 _LIKE = {"sqlite": "LIKE %s", "postgresql": "ILIKE %s ESCAPE ''"}
 
 
 def has_part_in_name(runs: type[Any], part: str) -> Q:
-    """The runs with this part in their name, in the way that is cheapest for as many as there are."""
+    """Return the condition for runs with this part in their name, in the form that is cheapest for their number."""
     names = _names_with(runs, part)
     if names == []:
         return Q(pk__in=[])
@@ -45,12 +45,12 @@ def has_part_in_name(runs: type[Any], part: str) -> Q:
     return chosen
 
 
-# By database, table and number, until when there are known to be more names than that.
+# By database, table and limit: until when the table counts as having more names than that.
 _has_many: dict[tuple[str, str, int], float] = {}
 
 
 def _names_with(runs: type[Any], part: str) -> list[str] | None:
-    """The names that have the part; None where there are too many names to look at, or with the part."""
+    """Return the names that contain `part`; None if there are too many names, or too many that match."""
     whose = (str(connection.settings_dict["NAME"]), runs._meta.db_table, MOST_NAMES)
     if time.monotonic() < _has_many.get(whose, 0.0):
         return None

@@ -54,7 +54,7 @@ class FlowFilter(Filter):
 
 
 class ParentFlowRun(Leaf):
-    """Flow runs that were called, through a task run, by one of these flow runs."""
+    """Flow runs that one of these flow runs called, through a task run."""
 
     operator: Operator = Operator.and_
     any_: Ids | None = None
@@ -65,7 +65,7 @@ class ParentFlowRun(Leaf):
 
 
 class RetryOf(Leaf):
-    """Runs that continue these runs, by a retry from a task; with `is_null_`, runs that continue no other one."""
+    """Runs that continue these runs by a retry from a task; with `is_null_`, runs that continue no other run."""
 
     operator: Operator = Operator.and_
     any_: Ids | None = None
@@ -81,7 +81,7 @@ class RetryOf(Leaf):
 
 
 class RunFilter(Filter):
-    """Conditions on runs, which have rows for their tags."""
+    """Conditions on runs, whose tags are also stored as rows."""
 
     runs: ClassVar[type[FlowRun] | type[TaskRun]]
     tag_rows: ClassVar[type[FlowRunTag] | type[TaskRunTag]]
@@ -103,13 +103,13 @@ class RunFilter(Filter):
 
     @property
     def only_tags(self) -> list[str]:
-        """Return the tags where nothing else is asked for; an empty list otherwise."""
+        """Return the tags if the filter names nothing else; otherwise an empty list."""
         asked = {name for name in self.model_fields_set - {"operator"} if getattr(self, name) is not None}
         return self.tags.required if asked == {"tags"} and self.tags and self.tags.is_null_ is None else []
 
 
 class OfProblem(Leaf):
-    """Flow runs that failed by one of these problems, in whatever attempt. People type the beginning of an id."""
+    """Flow runs that failed by one of these problems in any attempt. Users type the first characters of an id."""
 
     any_: Ids | None = None
     startswith_: Annotated[str, Field(pattern="^[0-9a-f]{1,32}$")] | None = None
@@ -145,7 +145,7 @@ class StandsForSubflow(Leaf):
 
     def conditions(self, column: str) -> Iterable[Q]:
         if self.exists_:
-            # Few do, and an index holds them.
+            # Few task runs do, and an index contains them.
             nested = FlowRun.objects.filter(parent_task_run__isnull=False)
             yield Q(pk__in=nested.values("parent_task_run"))
         elif self.exists_ is not None:
@@ -153,7 +153,7 @@ class StandsForSubflow(Leaf):
 
 
 class OfFlowRun(Leaf):
-    """Task runs of these flow runs, or of none: asking for none wins."""
+    """Task runs of these flow runs, or of no flow run; the latter takes precedence."""
 
     operator: Operator = Operator.and_
     any_: Ids | None = None
@@ -176,7 +176,7 @@ class TaskRunFilter(RunFilter):
 
 
 class IsScheduleActive(YesOrNo):
-    """The mirror image of `paused`, as older clients ask for it."""
+    """The opposite of `paused`, under the name that older clients use."""
 
     def conditions(self, column: str) -> Iterable[Q]:
         if self.eq_ is not None:

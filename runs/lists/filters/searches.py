@@ -1,8 +1,8 @@
-"""Searches over several kinds of rows at once: runs of flows that…, flows that have runs which….
+"""Searches over several kinds of rows: runs of flows that match, flows that have matching runs, and so on.
 
-A filter on another kind of row asks that a related row exists; an empty one still asks for the row itself. Towards
-one parent the condition is a subquery with IN, which both databases turn into an index lookup; towards many
-children it is EXISTS, which stops at the first.
+A filter on another kind of row requires that a related row exists; even an empty one does. Towards a single parent the
+condition is a subquery with IN, which both databases turn into an index lookup; towards many children it is EXISTS,
+which stops at the first.
 """
 
 from __future__ import annotations
@@ -32,20 +32,21 @@ from runs.lists.filters.resources import (
 from runs.lists.filters.sorts import ORDERS, TAG_ORDERS, FlowRunSort, TaskRunSort
 from runs.models import Artifact, Flow, FlowRun, TaskRun
 
-# Of several tags the rarest is sought first; beyond this one is as common as another.
+# Rows of each tag that are counted, to search for the rarest tag first; with more, tags count as equally common.
 COUNTED = 1000
-# The task runs of so many flow runs are sought by these.
+# Up to this number of matching flow runs, their task runs are read. With more, each task run is checked instead.
 FEW_PARENTS = 20_000
-# So many rows are sorted rather than sought in the order of the list.
+# Up to this number of matching rows, they are read and sorted. With more, the list is read in its order.
 FEW_ROWS = 1_000
-# Where a page would need all matching rows sorted, it is sought among so many times as many first rows of the list.
+# Where SQLite would sort all matching rows, look first among this many times as many first rows of the list as the page
+# needs, and only for rows up to the second limit.
 SOUGHT, FARTHEST_SOUGHT = (5, 50), 1_000
-# What SQLite says of a plan that reads every matching row before the first one is known.
+# A line of SQLite's query plans that read and sort all matching rows before returning the first.
 SORTED_WHOLE = "USE TEMP B-TREE FOR ORDER BY"
 
 
 class Search(Wire):
-    """The fields of any search over runs."""
+    """The fields that all searches over runs have."""
 
     flows: FlowFilter | None = None
     flow_runs: FlowRunFilter | None = None
@@ -56,7 +57,7 @@ class Search(Wire):
         return getattr(self, "work_pools", None)
 
     def queues(self) -> WorkQueueFilter | None:
-        # One endpoint has another name for the same thing.
+        # One endpoint has another name for this field.
         return getattr(self, "work_pool_queues", None) or getattr(self, "work_queues", None)
 
 
@@ -96,7 +97,7 @@ def task_runs_matching(search: Search) -> QuerySet[TaskRun]:
 
 
 def _listed_task_runs(search: Search) -> QuerySet[TaskRun]:
-    """Task runs in an order: those of few flow runs are taken, and whether one is of many is asked one by one."""
+    """Return the matching task runs: read from their flow runs if these are few, otherwise checked one by one."""
     are_named = search.flow_runs is not None and search.flow_runs.names_ids
     if _asks_for_flow_run(search) and not are_named:
         flow_runs = FlowRun.objects.filter(_flow_run_condition(search))
@@ -111,7 +112,7 @@ def page_of_flow_runs(search: Search, sort: FlowRunSort, rows: slice) -> QuerySe
     ids: Any = _ids_by_tag(search, "flow_runs", sort)
     if ids is None:
         ids = _ids_in_order(flow_runs_matching(search), search, sort, rows)
-    # What comes before them is stepped over in an index; only they are read.
+    # Earlier rows are skipped in an index; only the rows of the page are read.
     return FlowRun.objects.filter(pk__in=ids[rows]).order_by(*ORDERS[sort])
 
 
@@ -126,12 +127,12 @@ def page_of_task_runs(search: Search, sort: TaskRunSort, rows: slice) -> QuerySe
 def _ids_in_order(
     matching: QuerySet[Any], search: Search, sort: FlowRunSort | TaskRunSort, rows: slice
 ) -> QuerySet[Any, Any]:
-    """Return the ids of the matching rows in the order of a list, or of as many of them as the page needs."""
+    """Return the ids of the matching rows in the order of a list, possibly only as many as the page needs."""
     ids = _in_order(matching, sort)
     if not _chooses(search):
         return ids
     few = list(matching.order_by().values_list("pk", flat=True)[: FEW_ROWS + 1])
-    # Sought in the order of the list, they could be the last ones of all.
+    # Few rows are sorted: in the order of the list, they might come last of all.
     found = few if len(few) <= FEW_ROWS else _among_first(ids, sort, rows)
     return ids if found is None else _in_order(matching.model._default_manager.filter(pk__in=found), sort)
 
@@ -141,7 +142,7 @@ def _in_order(runs: QuerySet[Any], sort: FlowRunSort | TaskRunSort) -> QuerySet[
 
 
 def _chooses(search: Search) -> bool:
-    """Whether not all rows are asked for, nor some by their ids."""
+    """Whether the search matches only some rows, and does not name them by their ids."""
     parts = ("flows", "flow_runs", "task_runs", "deployments")
     if not any(getattr(search, name) for name in parts) and search.pools() is None and search.queues() is None:
         return False
@@ -149,10 +150,10 @@ def _chooses(search: Search) -> bool:
 
 
 def _among_first(ids: QuerySet[Any, Any], sort: FlowRunSort | TaskRunSort, rows: slice) -> list[Any] | None:
-    """Return the ids up to the end of a page, where they are found among the first rows of the whole list.
+    """Return the ids up to the end of a page, if they are found among the first rows of the whole list; otherwise None.
 
-    SQLite's planner prefers the index of a condition to that of the order, whatever LIMIT says, and then sorts all
-    rows that match.
+    With LIMIT, too, SQLite's planner prefers the index of a condition to that of the order, and then sorts all matching
+    rows.
     """
     if connection.vendor != "sqlite" or rows.stop > FARTHEST_SOUGHT or SORTED_WHOLE not in ids[rows].explain():
         return None
@@ -164,7 +165,7 @@ def _among_first(ids: QuerySet[Any, Any], sort: FlowRunSort | TaskRunSort, rows:
         if len(found) == rows.stop:
             return found
         if not found:
-            # They lie elsewhere, as those of a day long ago do.
+            # None of the first rows match, as in a search for a day long ago.
             break
     return None
 
@@ -172,8 +173,8 @@ def _among_first(ids: QuerySet[Any, Any], sort: FlowRunSort | TaskRunSort, rows:
 def _those_among(first: QuerySet[Any, Any], ids: QuerySet[Any, Any]) -> list[UUID]:
     """Return which of the first rows match, in their order.
 
-    Written out, as the ORM has no CROSS JOIN: it is how SQLite is told to look at these rows one by one. Left alone, it
-    reads all that match by an index, and asks of each whether it is one of the first.
+    This is raw SQL because the ORM has no CROSS JOIN, which makes SQLite check these rows one by one. Otherwise it
+    reads all matching rows by an index, and looks up each among the first rows.
     """
     table, id = map(connection.ops.quote_name, (ids.model._meta.db_table, "id"))
     sought, values = first.query.sql_with_params()
@@ -203,7 +204,7 @@ def _ids_by_tag(search: Search, kind: str, sort: str) -> QuerySet[Any, Any] | No
 
 
 def _by_tag(search: Search, kind: str) -> QuerySet[Any, Any] | None:
-    """Return rows of tags, one for each run, where runs are asked for by their tags and by nothing else."""
+    """Return rows of tags, one for each matching run, if the search names tags and nothing else; otherwise None."""
     others = {"flows", "flow_runs", "task_runs", "deployments"} - {kind}
     asked: RunFilter | None = getattr(search, kind)
     tags = asked.only_tags if asked else []
@@ -244,7 +245,7 @@ def _asks_for_flow_run(search: Search) -> bool:
 
 
 def _flow_run_condition(search: Search) -> Q:
-    """Combine the conditions on the flow run itself, on what it belongs to, and on where it waits."""
+    """Return the conditions on the flow run itself, on the rows that it belongs to, and on its queue and pool."""
     condition = matched(search.flow_runs)
     if search.flows is not None:
         condition &= Q(flow__in=Flow.objects.filter(matched(search.flows)).values("pk"))

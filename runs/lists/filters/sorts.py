@@ -1,4 +1,4 @@
-"""The orders that lists can be asked for. Each ends in the id, so that pages neither repeat nor lose rows."""
+"""The orders of lists. Each ends in the id, so that pages neither repeat nor skip rows."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class ArtifactSort(StrEnum):
     KEY_ASC = "KEY_ASC"
 
 
-# As the index has it; a run without any of the former stands where it was made.
+# As in the index. A run without these two times is sorted by its creation.
 _STARTED = Coalesce("start_time", "expected_start_time", "created")
 
-# The plain orders are those of the indexes. Where a column is often empty, empty comes last on both databases.
+# These orders match the indexes. Where a column is often null, nulls come last on both databases.
 ORDERS: Mapping[str, tuple[Any, ...]] = {
     "ID_DESC": ("-id",),
     "START_TIME_ASC": (_STARTED.asc(), "id"),

@@ -1,4 +1,4 @@
-"""Searches that ask for no more than all runs there are, or those of one flow or deployment: roll-ups answer them."""
+"""Searches for all runs, or all of one flow or deployment, which the roll-ups can answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runs.roll_ups.selectors import ALL_FLOW_RUNS, ALL_TASK_RUNS, Subject
 
 
 def subject_of_flow_runs(search: Search) -> Subject | None:
-    """Whose flow runs these are, if they are all that somebody has, and whoever asks sees all of them."""
+    """Return the subject that has exactly these flow runs; None if there is none, or the user does not see all runs."""
     if sees_in_part():
         return None
     if search.task_runs is not None or search.pools() is not None or search.queues() is not None:
@@ -42,19 +42,19 @@ def _deployment_of_runs(runs: FlowRunFilter | None, own: Q) -> Subject | None:
 
 def _deployment(wanted: DeploymentFilter) -> Subject | None:
     deployment_id = _only(wanted.id.any_ if wanted.id else None, matched(wanted), "id")
-    # Runs outlive their deployment, and are then found by no search for it.
+    # Runs remain when their deployment is deleted, but a search for the deployment does not find them then.
     if deployment_id is None or not Deployment.objects.filter(pk=deployment_id).exists():
         return None
     return Subject("deployment", deployment_id)
 
 
 def _only(ids: Sequence[UUID] | None, condition: Q, column: str) -> UUID | None:
-    """The one id, if nothing else is asked for."""
+    """Return the id if the condition is for one id and nothing else."""
     return ids[0] if ids and len(ids) == 1 and condition == Q(**{f"{column}__in": ids}) else None
 
 
 def subject_of_task_runs(search: Search) -> Subject | None:
-    """All task runs, if that is what is asked for."""
+    """Return the subject of all task runs if the search matches all of them."""
     if sees_in_part():
         return None
     asked = (search.flows, search.flow_runs, search.deployments)
@@ -62,7 +62,7 @@ def subject_of_task_runs(search: Search) -> Subject | None:
 
 
 def only_state_types(asked: RunFilter | None) -> list[StateType] | None:
-    """The types of states, if a filter asks for nothing else."""
+    """Return the types of states if the filter names nothing else."""
     if asked is None or asked.state is None or asked.state.type is None or asked.state.name is not None:
         return None
     names = {name for name in asked.model_fields_set - {"operator"} if getattr(asked, name) is not None}
