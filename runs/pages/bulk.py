@@ -1,4 +1,4 @@
-"""Actions on all runs that a filter finds: a page says which, and what the rules would refuse; then it is begun."""
+"""Actions on all runs that a filter finds: a page shows the runs, and those that the rules would refuse."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from runs.pages.selectors.bulk import Chosen, chosen_runs, newest_of
 from runs.pages.selectors.keyset import Count
 from runs.retries.services import refusals_to_retry_from
 
-# The page asks the rules about so many runs, and lists so many of them.
+# The most runs that the rules judge for the page, and the most runs that it lists.
 JUDGED, SHOWN = 1_000, 50
 MOST_TASKS = 20
-# So long after the page was made its button still means the runs that were there then.
+# For this long after the page was made, its button applies to the runs of that time.
 VALID = timedelta(days=1)
 DONE = {
     "retry": ("will be tried again", "will be tried again"),
@@ -43,7 +43,7 @@ WORDS = {"retry": "Retry", "cancel": "Cancel", "delete": "Delete"}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The runs that an action concerns. Of the newest: those that the rules let it change, and why not the others."""
+    """The runs that an action concerns; of the newest, those that it may change, and the reasons against the others."""
 
     chosen: Chosen
     runs: Sequence[FlowRun]
@@ -63,8 +63,7 @@ class Scope:
 
     @property
     def meant(self) -> Sequence[tuple[UUID, str]]:
-        """The runs that the button means: without those that are known to be refused, where the rules were asked about
-        all of them."""
+        """The runs that the button applies to: if the rules judged all of them, only those that they would accept."""
         return [(run.pk, run.name) for run in self.runs] if self.is_judged_whole else self.chosen.runs
 
     @property
@@ -77,7 +76,7 @@ def bulk(request: HttpRequest, action: str) -> HttpResponse:
     if action not in WORDS:
         raise Http404
     asked, now = read_filter(request.GET), timezone.now()
-    # A filter that cannot be read would leave more runs than were meant.
+    # Ignoring the part that cannot be read would select more runs than the user meant.
     if asked.problems:
         messages.warning(request, " ".join(asked.problems))
         return redirect(_address("runs:runs", request.GET))
@@ -105,13 +104,13 @@ def bulk(request: HttpRequest, action: str) -> HttpResponse:
 
 
 def _from_tasks(request: HttpRequest, action: str) -> list[str]:
-    """The tasks from which each run is retried; none where it is retried as a whole."""
+    """Return the tasks from which each run is retried; empty where it is retried as a whole."""
     named = [one.strip() for one in request.GET.getlist("from") if one.strip()] if action == "retry" else []
     return list(dict.fromkeys(named))[:MOST_TASKS]
 
 
 def scope_of(asked: AskedFilter, action: str, as_of: datetime, now: datetime, from_tasks: Sequence[str] = ()) -> Scope:
-    """The runs that were there at one time, and what the rules say of them now."""
+    """Return the runs that existed at `as_of`, and what the rules say about them now."""
     chosen = chosen_runs(wanted=asked.wanted, now=as_of, most=MOST)
     newest = newest_of(chosen, most=JUDGED)
     judge = partial(refusals_to_retry_from, wanted=from_tasks) if from_tasks else JUDGES[action]
@@ -120,7 +119,7 @@ def scope_of(asked: AskedFilter, action: str, as_of: datetime, now: datetime, fr
 
 
 def _no_refusals(runs: Sequence[FlowRun], *, now: datetime) -> Mapping[UUID, str]:
-    """Any run can be deleted."""
+    """Refuse none: any run can be deleted."""
     return {}
 
 
@@ -132,7 +131,7 @@ JUDGES: Mapping[str, Callable[..., Mapping[UUID, str]]] = {
 
 
 def _begin(request: HttpRequest, action: str, asked: AskedFilter, now: datetime) -> HttpResponse:
-    """Begin the action on the runs that were there when the page was made; few runs are changed at once."""
+    """Start the action on the runs that existed when the page was made; few runs are changed at once."""
     as_of = _moment(request.POST.get("as_of", ""), now)
     if as_of is None:
         messages.warning(request, "The page was too old; these are the runs by now.")
@@ -163,7 +162,7 @@ def _begin(request: HttpRequest, action: str, asked: AskedFilter, now: datetime)
 
 
 def _report(request: HttpRequest, ended: BulkAction) -> None:
-    """Report what came of it, with the way to each run's outcome."""
+    """Show the outcome in messages, with links to the runs."""
     page = reverse("runs:bulk-action", args=[ended.pk])
     sentences = []
     if ended.done:
@@ -177,7 +176,7 @@ def _report(request: HttpRequest, ended: BulkAction) -> None:
 
 
 def _moment(text: str, now: datetime) -> datetime | None:
-    """Read when the page was made: now where it does not say, and None where that is too long ago."""
+    """Return when the page was made: now if it does not say, None if that is too long ago."""
     if not text:
         return now
     try:

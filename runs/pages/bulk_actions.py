@@ -1,4 +1,4 @@
-"""Bulk actions that were begun: the list of them, and how far one has come, run by run."""
+"""Pages of bulk actions: the list of them, and the progress of one, run by run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TABS = {"done": "Done", "refused": "Refused", "failed": "Failed", "left": "Left"
 
 @dataclass(frozen=True, slots=True)
 class BulkLine:
-    """A bulk action in words, with its bar and its numbers."""
+    """A bulk action with its texts, its bar and its counts."""
 
     action: BulkAction
 
@@ -42,14 +42,14 @@ class BulkLine:
 
     @property
     def title(self) -> str:
-        """For the tab of a browser: with its progress while it goes on."""
+        """Return the title of the browser's tab, with the progress while the action is active."""
         one = self.action
         stands = f"{one.tried} of {one.total}" if one.status == "active" else one.status
         return f"{self.words} {self.total} run{'' if one.total == 1 else 's'} · {stands} · Orion"
 
     @property
     def bars(self) -> list[tuple[str, str, str]]:
-        """The parts of the bar: colour, where it begins, and its width, in percent."""
+        """Return the parts of the bar: colour, start and width in percent."""
         bars, begin = [], 0.0
         for colour, number in (
             ("s-completed", self.action.done),
@@ -64,18 +64,18 @@ class BulkLine:
 
     @property
     def chips(self) -> list[Chip]:
-        """The filter as the list of runs shows it; none for a filter of the API."""
+        """Return the filter as chips, as on the list of runs; none for a filter of the API."""
         return read_filter(QueryDict(self.action.filter.get("query", ""))).chips
 
     @property
     def list_address(self) -> str:
-        """The list that the action was begun from, as it is by now."""
+        """Return the address of the list from which the action was started."""
         query = self.action.filter.get("query")
         return "" if query is None else f"{reverse('runs:runs')}?{query}"
 
     @property
     def counted(self) -> list[tuple[str, str, Count]]:
-        """Each outcome that there is: its tab, its words and its number."""
+        """Return the outcomes that occurred: tab, label and count of each."""
         numbers = ((key, words, Count(getattr(self.action, key))) for key, words in TABS.items())
         return [one for one in numbers if one[2].number]
 

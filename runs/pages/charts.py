@@ -1,4 +1,4 @@
-"""Figures drawn by the server as SVG: sizes are attributes, so that no style is written into the page."""
+"""Charts drawn by the server as SVG. Sizes are attributes, so that the page needs no inline styles."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from orchestration.core.states import TERMINAL, StateType
 from runs.models import FlowRun
 from runs.pages.selectors.run import Progress
 
-# Of a hundred units of height, so that the shortest run is still seen.
+# In percent of the height, so that the shortest run is visible.
 LOWEST_BAR = 6
 BAR_WIDTH, BAR_GAP = 8, 4
 FEWEST_BARS = 40
-# In the order in which work passes through them.
+# The order of the parts, from finished work to work that has not started.
 PROGRESS_ORDER = (
     StateType.COMPLETED,
     StateType.FAILED,
@@ -43,14 +43,14 @@ class Bar:
 class Trend:
     bars: Sequence[Bar]
     width: int
-    # The shortest and the longest duration of those that have ended.
+    # The shortest and the longest duration of runs that have ended.
     range: Sequence[float]
 
 
 def trend_of(runs: Sequence[FlowRun]) -> Trend:
-    """Bars as high as the runs were long, by a logarithm: one run of an hour must not flatten all others.
+    """Return bars with a logarithmic height, so that one run of an hour does not flatten all others.
 
-    A few stand at the left, as wide as many would be.
+    A few bars start at the left, with the width that they would have among many.
     """
     seconds = [run.total_run_time.total_seconds() for run in runs]
     top = log1p(max(seconds, default=0)) or 1
@@ -64,7 +64,7 @@ def trend_of(runs: Sequence[FlowRun]) -> Trend:
     return Trend(bars, width, (min(ended), max(ended)) if ended else ())
 
 
-# The plot of the runs of a list: when they began, and by a logarithm how long they ran.
+# The plot of the runs of a list: horizontally their start, vertically their duration on a logarithmic scale.
 PLOT_WIDTH, PLOT_HEIGHT, PLOT_LEFT, PLOT_ROOM = 1000, 130, 48, 10
 FEWEST_DOTS = 5
 TICKS = ((0.01, "10 ms"), (0.1, "100 ms"), (1, "1 s"), (10, "10 s"), (60, "1m"), (600, "10m"), (3600, "1h"))
@@ -90,7 +90,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """The runs that began, the lines of durations as (height, words), and the moments of both edges."""
+    """The runs that have started, the lines of durations as (height, label), and the times at both edges."""
 
     dots: Sequence[Dot]
     ticks: Sequence[tuple[float, str]]
@@ -103,14 +103,14 @@ class Plot:
 
 
 def plot_of(runs: Sequence[FlowRun], now: datetime) -> Plot | None:
-    """Draw the runs of a list; None where there are too few to see anything."""
+    """Draw the runs of a list; None if there are too few."""
     begun = [(run, run.start_time, _seconds_of(run, now)) for run in runs if run.start_time]
     if len(begun) < FEWEST_DOTS:
         return None
     begin, end = min(one[1] for one in begun), max(one[1] for one in begun)
     span = (end - begin).total_seconds() or 1
     low, high = log10(min(one[2] for one in begun)), log10(max(one[2] for one in begun))
-    # At least a power of ten, so that runs of one length stand in one line.
+    # At least a power of ten, so that runs of about the same duration form a line.
     low, high = (low - 0.5, high + 0.5) if high - low < 1 else (low, high)
 
     def y_of(seconds: float) -> float:
@@ -134,7 +134,7 @@ def _seconds_of(run: FlowRun, now: datetime) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One state's share of the bar; x and width in thousandths."""
+    """The part of the bar for one state; x and width in thousandths."""
 
     state_type: str
     number: int

@@ -1,4 +1,4 @@
-"""Two runs side by side, and many runs beside the others: what differs, and what they have in common."""
+"""Pages that compare two runs, or many runs with the others: differences, and values in common."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runs.in_common.selectors import LOOKED_AT, Compared, what_is_common
 from runs.pages.filtering import address_with, read_filter
 from runs.pages.selectors.bulk import chosen_runs
 
-# How subjects of differences are grouped on the page, in this order.
+# Groups of subjects of differences, in the order of the page.
 GROUPS = {
     "Code": ("flow", "version", "commit", "files", "deployment_version", "deployment"),
     "Environment": ("python", "platform", "package"),
@@ -32,7 +32,7 @@ GROUPS = {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Differences of one kind, under their heading."""
+    """Differences of one kind, with their heading."""
 
     words: str
     differences: list[Difference]
@@ -63,7 +63,7 @@ def compare_with_last_good(request: HttpRequest, run_id: UUID) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class FindingLine:
-    """A finding as a row, with the address of the list of chosen runs that it holds for."""
+    """A finding as a row, with the address of a list of the chosen runs that have its value."""
 
     finding: Finding
     address: str

@@ -1,6 +1,6 @@
-"""The filter of the runs list as its address carries it: `?state=failed,crashed&flow=etl&tag=prod&since=-24h`.
+"""The filter of the runs list, as in its address: `?state=failed,crashed&flow=etl&tag=prod&since=-24h`.
 
-The query box says the same in one line, and more: `state:failed flow:etl dur>10m -tag:test otter`.
+The query box offers the same in one line, and more: `state:failed flow:etl dur>10m -tag:test otter`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from runs.templatetags.states import spaced
 
 SINCE = re.compile(r"-?(\d{1,4})([mhd])")
 DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)(ms|s|m|h|d)?")
-# Nothing ran longer, and there is a date so long ago.
+# No run took longer, and the date that long ago is valid.
 LONGEST = timedelta(days=36_500)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "ms": "milliseconds"}
-# Names of states that are choices of their own.
+# Names of states that can be chosen in addition to types.
 NAMED_STATES: Mapping[str, tuple[StateType, str]] = {
     spaced(name).lower().replace(" ", "-"): (kind, name)
     for kind, names in NAMES.items()
     for name, one in names.items()
     if one.is_choice
 }
-# What the form offers: (value, words). Those of one group stand together.
+# The choices of the form: (value, label). Those of one group are listed together.
 STATE_CHOICES = [
     ("", "Any state"),
     ("failed,crashed", "Failed or crashed"),
@@ -53,7 +53,7 @@ def _chip(word: str) -> tuple[str, str, str, str]:
     return word, spaced(name), kind.value, name
 
 
-# The choices above the list, each with its number: (value, words, type and name of the state that gives the icon).
+# The choices above the list, each with a count: (value, label, type and name of the state whose icon is shown).
 STATE_CHIPS = [
     ("failed,crashed", "Failed", "FAILED", ""),
     ("running", "Running", "RUNNING", ""),
@@ -77,12 +77,12 @@ SINCE_CHOICES = [
 
 
 def since_choices(chosen: str) -> list[tuple[str, str]]:
-    """Return the choices of a form, and the moment that a link named in its stead."""
+    """Return the choices of the form, with one more for a moment that came from a link."""
     known = any(chosen == value for value, _ in SINCE_CHOICES)
     return SINCE_CHOICES if known else [*SINCE_CHOICES, (chosen, f"Since {chosen[:16].replace('T', ' ')}")]
 
 
-# Parts of an address that the list's own links carry; people write the query instead.
+# Parameters that links of the list set; users write the query instead.
 PARTS = ("state", "flow", "tag", "since", "q", "error", "problem", "queue", "deployment", "id")
 LABELS = {"q": "query", "id": "runs"}
 MOST_IDS = 500
@@ -99,7 +99,7 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class AskedFilter:
-    """The filter as asked for: what it means, how the form shows it, and what in it could not be read."""
+    """The filter of an address: its meaning, the values of the form, and the parts that could not be read."""
 
     wanted: RunFilter
     values: dict[str, str]
@@ -110,7 +110,7 @@ class AskedFilter:
 def read_filter(query: QueryDict) -> AskedFilter:
     values = {name: query.get(name, "").strip() for name in PARTS}
     problems: list[str] = []
-    # A form names each run that is ticked, and sends an empty name if none is.
+    # The form sends the id of each ticked run, and an empty value if none is ticked.
     values["id"] = ",".join(filter(None, (one.strip() for one in query.getlist("id"))))
     if "id" in query and not values["id"]:
         problems.append("No run is chosen: tick the rows that you mean.")
@@ -131,7 +131,7 @@ def read_filter(query: QueryDict) -> AskedFilter:
 
 
 def with_states(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
-    """Add the states that a comma separates; what is no state becomes a problem."""
+    """Add states, separated by commas; report a word that is not a state as a problem."""
     states: list[StateType] = []
     names: list[tuple[StateType, str]] = []
     for word in filter(None, (part.strip().lower() for part in text.split(","))):
@@ -145,7 +145,7 @@ def with_states(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
             names.append(named)
         else:
             problems.append(f"There is no state {word!r}.")
-    # Whoever asks for failed and timed-out runs gets all failed ones.
+    # A type of state includes all its names: "failed, timed out" means all failed runs.
     names = [one for one in names if one[0] not in states]
     types = tuple(dict.fromkeys([*states, *(of_type for of_type, _ in names)]))
     return replace(wanted, states=types, names=tuple(dict.fromkeys(names))) if types else wanted
@@ -165,7 +165,7 @@ def read_since(text: str, problems: list[str]) -> timedelta | datetime | None:
 
 
 def moment_since(query: QueryDict, now: datetime, problems: list[str]) -> datetime | None:
-    """Return the moment that `since` of an address names; None where it narrows nothing."""
+    """Return the moment that `since` in an address names; None if it sets no limit."""
     since = read_since(query.get("since", "").strip(), problems)
     return now - since if isinstance(since, timedelta) else since
 
@@ -188,7 +188,7 @@ def read_id(text: str, what: str, problems: list[str]) -> UUID | None:
 
 
 def _with_queue(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
-    """`<id>`, or `none,<id of a deployment>` for its runs that wait in no queue."""
+    """Read `<id>`, or `none,<id of a deployment>` for runs of the deployment without a queue."""
     if text.startswith("none"):
         deployment = read_id(text.partition(",")[2], "deployment", problems)
         return replace(wanted, without_queue=True, deployment=deployment or wanted.deployment)
@@ -196,7 +196,7 @@ def _with_queue(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
 
 
 def _with_query(wanted: RunFilter, text: str, problems: list[str]) -> RunFilter:
-    """Read the query box: words are parts of a run's name, `key:value` is a filter, and `-` in front excludes."""
+    """Read the query box: words are parts of a run's name, `key:value` is a filter, and a leading `-` excludes."""
     try:
         words = shlex.split(text)
     except ValueError:
@@ -268,7 +268,7 @@ def _chips(query: QueryDict, values: dict[str, str]) -> list[Chip]:
 
 
 def address_without(query: QueryDict, *names: str) -> str:
-    """Return the query's address, on its first page, without these parameters."""
+    """Return the address of the first page without these parameters."""
     kept = query.copy()
     for name in (*names, "after"):
         kept.pop(name, None)
@@ -276,7 +276,7 @@ def address_without(query: QueryDict, *names: str) -> str:
 
 
 def address_with(query: QueryDict, **values: str) -> str:
-    """Return the query's address, on its first page, with these parameters."""
+    """Return the address of the first page with these parameters."""
     kept = query.copy()
     kept.pop("after", None)
     for name, value in values.items():
@@ -285,7 +285,7 @@ def address_with(query: QueryDict, **values: str) -> str:
 
 
 def address_after(query: QueryDict, after: object) -> str:
-    """Return the query's address on the page that begins at `after`; empty where there is none."""
+    """Return the address of the page that starts after `after`; empty if that is None."""
     if not after:
         return ""
     kept = query.copy()

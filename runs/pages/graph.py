@@ -1,4 +1,4 @@
-"""The graph of a flow run as shapes: cards in columns, or discs on rings around the run."""
+"""The graph of a flow run as SVG shapes: cards in columns, or discs on rings around the run."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from runs.pages.selectors.graph import Graph, Node
 from runs.templatetags.states import colour, look
 
 VIEWS = {"graph": "Graph", "radar": "Radar", "table": "Table"}
-# Cards of the columns, and what is between them.
+# Sizes of cards in columns, and the gaps between them, in pixels.
 CARD_WIDTH, CARD_HEIGHT, COLUMN_GAP, ROW_GAP, MARGIN = 196, 44, 52, 14, 10
-# Half of what a name below a disc needs, and what is needed above and, twice, below.
+# Space for names of discs: half the width of a name; the height above a disc, and half the height below.
 NAME_WIDTH, NAME_HEIGHT = 56, 28
 LONGEST_NAME, LONGEST_RING_NAME = 21, 14
 RINGS_DRAWN_APART = 40
@@ -32,7 +32,7 @@ RINGS_DRAWN_APART = 40
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A node in the picture. `data-at` is its rank and its place there, by which the keyboard finds its neighbours."""
+    """A node in the picture. `data-at` is its rank and position, by which the keyboard finds neighbours."""
 
     x: float
     y: float
@@ -46,7 +46,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An edge in the picture, from the first node of its id to the second."""
+    """An edge in the picture; its id names its first and its second node."""
 
     id: str
     css: str
@@ -63,14 +63,14 @@ class Picture:
     top: float
     width: float
     height: float
-    # Of the rings.
+    # The radii and the spokes of rings; empty for columns.
     radii: Sequence[float] = ()
     spokes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The links of the graph's tab; each keeps what the others chose. In a file nothing `leads` anywhere."""
+    """The links of the graph's tab; each keeps the other choices. A saved file has no links: `leads` is false."""
 
     run: FlowRun
     view: str
@@ -86,7 +86,7 @@ class Addresses:
         return self.of(node=node.key)
 
     def opens(self, node: Node) -> str:
-        """The page of a node: of its task run or subflow run, or the list of its task runs."""
+        """Return the page of a node: that of its task run or subflow run, or the list of its task runs."""
         if node.run is None:
             return f"?{urlencode({'tab': 'tasks', 'task': node.task_key})}"
         if node.subflows:
@@ -99,7 +99,7 @@ def drawn_graph(graph: Graph, addresses: Addresses) -> Picture:
 
 
 def of_file() -> dict[str, object]:
-    """The icons and the colours of light pages, as the pages' own files have them."""
+    """Return the icons and the colours of the light theme, from the static files of the pages."""
     icons, styles = (_read(name) for name in ("img/icons.svg", "css/orion.css"))
     colours = dict(re.findall(r"--([\w-]+): (?:light-dark\()?(#\w+)", styles[: styles.index("}")]))
     symbols = "".join(re.findall(r'<symbol id="(?!nav-).*?</symbol>', icons))
@@ -130,11 +130,11 @@ def _in_columns(graph: Graph, addresses: Addresses) -> Picture:
 
 
 def _path_of_columns(x: int, y: int, to_x: int, to_y: int) -> str:
-    """From the right of a card to the left of another; past columns in between, by the gap above its row."""
+    """Return the path from one card to the next; it passes other columns through the gap above the target's row."""
     begin, end = x + CARD_WIDTH, to_x
     y, to_y = y + CARD_HEIGHT // 2, to_y + CARD_HEIGHT // 2
     if end <= x + CARD_WIDTH:
-        # Back, for what closes a cycle: below both.
+        # An edge that closes a cycle leads back, below both cards.
         low = max(y, to_y) + CARD_HEIGHT
         return f"M{begin} {y}C{begin + 40} {low} {end - 40} {low} {end} {to_y}"
     bend = COLUMN_GAP // 2
@@ -157,19 +157,19 @@ def _on_rings(graph: Graph, addresses: Addresses) -> Picture:
     points = [(spot.x, spot.y) for spot in rings.spots]
     lines = [_line(graph, edge, _path_of_rings(*points[edge[0]], *points[edge[1]])) for edge in graph.edges]
     spokes = [f"M0 0L{spot.x} {spot.y}" for spot, rank in zip(rings.spots, graph.ranks.of, strict=True) if rank == 0]
-    # Cut to what is drawn: rings may go on beyond the edge.
+    # Crop to the nodes: rings may extend beyond the edge.
     left, right = (edge([0.0, *(x for x, _ in points)]) for edge in (min, max))
     top, bottom = (edge([0.0, *(y for _, y in points)]) for edge in (min, max))
     left, top = left - NAME_WIDTH, top - NAME_HEIGHT
     width, height = right + NAME_WIDTH - left, bottom + 2 * NAME_HEIGHT - top
-    # Rings that are wound into a spiral are not drawn: its edges show it.
+    # Rings so close to the next one are part of a spiral and are not drawn; the edges show the spiral.
     inner = [0.0, *rings.radii]
     radii = [round(one, 1) for one, last in zip(rings.radii, inner, strict=False) if one - last > RINGS_DRAWN_APART]
     return Picture("radar", marks, lines, round(left), round(top), round(width), round(height), radii, spokes)
 
 
 def _path_of_rings(x: float, y: float, to_x: float, to_y: float) -> str:
-    """A curve that leaves the one ring and reaches the other at a right angle."""
+    """Return a curve that meets both rings at a right angle."""
     begin, end = hypot(x, y), hypot(to_x, to_y)
     middle = (begin + end) / 2
     out, into = middle / begin, middle / end
@@ -184,7 +184,7 @@ def _mark(graph: Graph, addresses: Addresses, number: int, x: float, y: float, p
     state_name = node.run.state_name if node.run else None
     css = f"node {colour(node.worst)}{f' {standing}' if standing else ''}"
     at = f"{graph.ranks.of[number]}.{place}"
-    # One value in place of five: a picture has hundreds of them.
+    # One value instead of five, because a picture has hundreds of nodes.
     attributes = (
         format_html(
             'id="n{}" class="{}" href="{}" data-open="{}" data-at="{}"',
@@ -225,7 +225,7 @@ def _line(graph: Graph, edge: Edge, path: str) -> Line:
 
 
 def words_of(node: Node) -> str:
-    """The state of a node in words: of many runs, how many are in the worst of their states."""
+    """Return the state of a node as text; for a node of several runs, how many of them are in the worst state."""
     if node.run:
         return look(node.run.state_type, node.run.state_name)[1]
     word = look(node.worst, None)[1].lower()
@@ -234,7 +234,7 @@ def words_of(node: Node) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """Shorten a name in its middle: what tells mapped runs apart is the number that comes last."""
+    """Shorten a name in its middle: mapped runs differ in the number at the end."""
     if len(text) <= longest or not longest:
         return text if longest else ""
     tail = longest // 3
@@ -242,7 +242,7 @@ def shortened(text: str, longest: int) -> str:
 
 
 def rows_of(graph: Graph, addresses: Addresses) -> Iterator[dict[str, object]]:
-    """The rows of the table that says the same: rank by rank."""
+    """Yield the rows of the table with the same content, by rank."""
     for number in graph.ranks.in_order():
         node = graph.nodes[number]
         yield {

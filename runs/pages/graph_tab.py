@@ -1,4 +1,4 @@
-"""The tab of a flow run's page that shows which data went from task to task, and the same picture as a file."""
+"""The tab of a flow run's page that shows which data passed between tasks, and the same picture as a file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def graph_tab(request: HttpRequest, run: FlowRun) -> dict[str, Any]:
 
 
 def graph_shown(request: HttpRequest, run: FlowRun, *, leads: bool = True) -> dict[str, Any]:
-    """Read the graph for the tab, and for the file that can be saved."""
+    """Return the context of the graph, for the tab and for the saved file."""
     view, by, opened = (request.GET.get(name, "") for name in ("view", "by", "open"))
     view, by = view if view in VIEWS else "graph", by if by in dict(BY) else ""
     graph = graph_of(run=run, apart=by == "run" if by else None, opened=opened, chosen=request.GET.get("node", ""))
@@ -69,7 +69,7 @@ def panel_of(chosen: Chosen, addresses: Addresses) -> dict[str, Any]:
 
 @requires(Action.READ_RUNS)
 def graph_image(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """The graph as a file, with everything in it that its picture needs."""
+    """Return the graph as an SVG file that contains everything that it needs."""
     run = flow_run_facts(run_id=run_id)
     if run is None:
         raise Http404

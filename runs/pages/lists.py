@@ -35,13 +35,13 @@ from runs.pages.selectors.flows import RUNS_PER_PAGE, flow_page, flows_page
 from runs.pages.selectors.keyset import Count, Cursor
 from runs.pages.selectors.runs import PAGE_SIZE, counts_of, runs_page
 
-# Parts of the filter that links set and the form does not show.
+# Parts of the filter that only links set; the form does not show them.
 KEPT = ("error", "problem", "queue", "deployment", "id")
 
 
 @dataclass(frozen=True, slots=True)
 class StateChoice:
-    """A choice of states with the number of runs that it would list, and its address."""
+    """A choice of states, its address, and the number of runs that it would list."""
 
     words: str
     state_type: str
@@ -52,7 +52,7 @@ class StateChoice:
 
 
 def state_choices(asked: AskedFilter, query: QueryDict, now: datetime) -> list[StateChoice]:
-    """Return the choices above the list; those without a run are left out, but for the usual ones."""
+    """Return the choices above the list; those without runs are left out, except the usual ones."""
     others = replace(asked.wanted, states=(), names=(), waiting=False, planned=False)
     wanted = [with_states(others, value, []) for value, *_ in STATE_CHIPS]
     choices = []

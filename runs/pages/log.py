@@ -1,6 +1,6 @@
-"""The log on a run's page, its addresses, and its file: narrowed by `level`, `task` and `q`, at a place of its own.
+"""The log on a run's page, its addresses, and its file, filtered by `level`, `task` and `q`.
 
-`after`, `before` and `at` name a line by its time and id, and `from=end` the last ones.
+`after`, `before` and `at` name a line by its time and id; `from=end` means the last lines.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from runs.templatetags.shown import level_name
 
 LEVEL_CHOICES = [(0, "All levels"), (20, "Info and above"), (30, "Warnings and above"), (40, "Errors only")]
 LONGEST_WORDS = 200
-# Parts of an address that say which stretch of a log is shown, and not which lines are in it.
+# Parameters that choose which part of a log is shown, as opposed to which lines match.
 PLACES = ("after", "before", "at", "from", "log", "since", "_f")
 
 R = TypeVar("R", FlowRun, TaskRun)
@@ -57,7 +57,7 @@ def read_wish(query: QueryDict) -> LogWish:
 
 
 def read_where(query: QueryDict, *, is_moving: bool) -> Where:
-    """The part of the log that is asked for. The log of a run that moves is opened at its end."""
+    """Return the requested part of the log. The log of a run that has not ended opens at its end."""
     after, before, at = (Cursor.read(query.get(name, "")) for name in ("after", "before", "at"))
     is_at_end = query.get("from") == "end" or (is_moving and not query.get("from"))
     return Where(after, before, at, is_at_end and not (after or before or at))
@@ -92,7 +92,7 @@ def _context(request: HttpRequest, run: FlowRun | TaskRun, lines: QuerySet[Log],
         "level_choices": LEVEL_CHOICES,
         "is_narrowed": is_narrowed,
         "errors": selectors.count_errors(lines) if page.lines or is_narrowed else None,
-        # Lines that are written from now on belong below the last one that is shown.
+        # New lines belong below the last one, so they are appended only if the page shows it.
         "follows": page.after is None,
         "first": address(request.GET, **{"from": "start"}) if page.before else "",
         "earlier": address(request.GET, before=str(page.before)) if page.before else "",
@@ -108,7 +108,7 @@ def _context(request: HttpRequest, run: FlowRun | TaskRun, lines: QuerySet[Log],
 
 @dataclass(frozen=True, slots=True)
 class LogBeside:
-    """The stretch of the log below a timeline. The lines of the chosen subject are marked, and lead to their rows."""
+    """The part of the log below a timeline. Lines of the chosen subject are marked, and link to its row."""
 
     log: LogPage
     where: Where
@@ -126,7 +126,7 @@ class LogBeside:
 def log_beside(
     request: HttpRequest, run: FlowRun, rows: Sequence[DrawnLine], traceback: Log | None = None
 ) -> LogBeside:
-    """The log where the chosen bar begins, at what a failed run failed by, or else as the log is opened."""
+    """Return the log at the start of the chosen bar, at the error of a failed run, or as it opens by default."""
     subject = request.GET.get("log", "")
     wish = LogWish()
     lines = selectors.lines_of_flow_run(run.id, wish)
@@ -161,7 +161,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def address(query: QueryDict, **place: str) -> str:
-    """Return the query's address at another place of the log."""
+    """Return the address of another part of the log."""
     kept = query.copy()
     for name in PLACES:
         kept.pop(name, None)
@@ -198,7 +198,7 @@ def _known(runs: QuerySet[R]) -> R:
 
 
 def _to_error(request: HttpRequest, page: str, lines: QuerySet[Log]) -> HttpResponse:
-    """Lead to the first error, or to the next one after a line or the last one before it, and else to that line."""
+    """Redirect to the first error, the next one after a line, or the last one before it; otherwise to that line."""
     after, before = (Cursor.read(request.GET.get(name, "")) for name in ("after", "before"))
     place = selectors.error_beside(lines, after=after, before=before) or after or before
     if place is None:

@@ -1,7 +1,8 @@
-"""Markdown of strangers as HTML for a page.
+"""Markdown from users as HTML for a page.
 
-The parser knows no raw HTML, so tags that somebody wrote are text; links lead to the web or to a mail program only, and
-images, which would tell their server who looks, are links. What comes out is built of tags that the parser chose.
+Raw HTML is not parsed, so tags in the text remain text. Links lead to the web or to a mail program only. Images become
+links, because loading one would tell its server who views the page. The output consists only of tags that the parser
+creates.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 SCHEMES = frozenset({"http", "https", "mailto"})
-# A page is for reading; and nobody nests lists deeper than this for readers.
+# Characters of a text, and levels of nested lists, beyond which nothing is rendered.
 LONGEST, DEEPEST = 20_000, 20
 
 
 def rendered(text: str) -> SafeString:
-    """The text with its headings, lists, tables, code and links."""
+    """Return the text as HTML, with headings, lists, tables, code and links."""
     html: SafeString = mark_safe(_parser().render(_cut(text)))  # noqa: S308  (built by the parser, which passes no HTML on)
     return html
 
 
 def rendered_line(text: str) -> SafeString:
-    """One line of text with its links and emphases, for a cell of a table."""
+    """Return one line of text as HTML with links and emphasis, for a cell of a table."""
     html: SafeString = mark_safe(_parser().renderInline(_cut(text)))  # noqa: S308  (the same)
     return html
 
@@ -46,7 +47,7 @@ class _Parser(MarkdownIt):
 
 
 def _demote_headings(state: StateCore) -> None:
-    """Let headings stand below those of the page: `# Report` is its third level."""
+    """Move headings below those of the page: `# Report` becomes one of the third level."""
     for token in state.tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
@@ -62,7 +63,7 @@ def _parser() -> MarkdownIt:
 
 
 def _leads_outside(address: str) -> bool:
-    """Whether the link may stand. Control characters and spaces hide schemes from whoever reads them."""
+    """Whether the link is allowed. Control characters and spaces are not: they can hide the scheme from readers."""
     if any(ord(letter) < 0x21 for letter in address):
         return False
     try:

@@ -1,4 +1,4 @@
-"""Problems: what runs fail by and wait for, grouped by cause, and what people decide about each."""
+"""Problems: causes by which runs fail or wait, and the actions of users on each."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ from runs.why.selectors.cause import Cause, cause_of
 from runs.why.selectors.waiting import WaitingGroup
 
 PROBLEMS_PER_PAGE, RUNS_SHOWN = 25, 10
-# Beside each problem of the list; its own page counts further.
+# The most runs counted for each problem of the list; a problem's own page counts further.
 COUNTED_IN_LIST = 1_000
 HOURS = 24
 LONGEST_TRACEBACK = 20_000
-# The look of a status: the type of state whose icon and colour it has.
+# The type of state whose icon and colour each status has.
 LOOKS = {"new": "FAILED", "regressed": "CRASHED", "ongoing": "FAILED", "muted": "PAUSED", "resolved": "COMPLETED"}
 STATUSES: Mapping[str, tuple[str, Sequence[str]]] = {
     "": ("Open", OPEN),
@@ -69,7 +69,7 @@ MUTES: Mapping[str, tuple[str, dict[str, Any], timedelta | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class ProblemLine:
-    """A problem with how far it reaches, as a row of the list and the head of its page show it."""
+    """A problem with the number of runs and flows that it affects, as a row of the list and as the head of its page."""
 
     problem: Problem
     extent: Extent
@@ -112,7 +112,7 @@ class ProblemLine:
 
     @property
     def spark(self) -> str:
-        """The failures of the last hours as one path, oldest first, as high as they are many."""
+        """Return the failures of the last hours as an SVG path, oldest first."""
         numbers = self._by_hour()
         top = max(numbers, default=0)
         if not top:
@@ -132,7 +132,7 @@ class ProblemLine:
 
 @dataclass(frozen=True, slots=True)
 class WaitingLine:
-    """Runs that wait for one reason."""
+    """Runs that wait for the same reason."""
 
     group: WaitingGroup
 
@@ -205,7 +205,7 @@ def problem(request: HttpRequest, problem_id: UUID) -> HttpResponse:
         "reasons": told_reasons(runs),
         "message": message,
         "cause": cause,
-        # Without a word in it, it says nothing.
+        # A text without any word is not worth showing.
         "common": found.message if found.message != found.example and re.search(r"\w", found.message) else "",
         "traceback": _traceback(cause),
         "issue": _as_issue(request, line, runs, message, _traceback(cause)),
@@ -217,7 +217,7 @@ def problem(request: HttpRequest, problem_id: UUID) -> HttpResponse:
 
 
 def _newest_cause(runs: Sequence[FlowRun], message: str) -> Cause | None:
-    """Of the newest run that is still failed by it, the task run and the line of its log."""
+    """Return the task run and the log line behind the newest run that is failed because of it."""
     newest = next((run for run in runs if run.state_type in {"FAILED", "CRASHED"}), None)
     return cause_of(newest, message) if newest else None
 
@@ -227,10 +227,10 @@ def _traceback(cause: Cause | None) -> str:
 
 
 def _as_issue(request: HttpRequest, line: ProblemLine, runs: Sequence[FlowRun], message: str, traceback: str) -> str:
-    """The problem in Markdown, to be pasted where a team keeps its issues."""
+    """Return the problem as Markdown, to be pasted into an issue tracker."""
     one = line.problem
     text = traceback or message or one.title
-    # Longer than any fence in the text, which would end this one.
+    # Longer than any fence in the text, which would otherwise end this one.
     fence = "`" * max(3, max((len(ticks) for ticks in re.findall(r"`+", text)), default=0) + 1)
     facts = [
         f"- Problem: {request.build_absolute_uri(reverse('runs:problem', args=[one.pk]))}",
@@ -246,7 +246,7 @@ def _as_issue(request: HttpRequest, line: ProblemLine, runs: Sequence[FlowRun], 
     return "\n".join([f"## {heading}", "", *facts, "", f"{fence}text", text.strip(), fence])
 
 
-# --- what people decide ----------------------------------------------------------------------------------------------
+# --- decisions of users ----------------------------------------------------------------------------------------------
 
 
 @requires(Action.CHANGE_RUNS)

@@ -1,4 +1,4 @@
-"""A finished run once more from some of its tasks: choose them, see what it comes to, and do it."""
+"""Pages to retry a finished run from some of its tasks: choose the tasks, preview the result, start it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CAUSES = {
     Cause.EXPIRED: "its result expired",
     Cause.UNKNOWN: "its inputs cannot be compared",
 }
-# Behind a number.
+# Labels that follow a number.
 COUNTED = {
     **CAUSES,
     Cause.DEPENDS: "with input from what runs again",
@@ -50,7 +50,7 @@ COUNTED = {
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A page of the calls of one kind; with `again`, each with the reason for which it runs again."""
+    """A page of calls of one kind; for those that run again, with the reason."""
 
     show: str
     rows: Sequence[tuple[Call, str]]
@@ -65,7 +65,7 @@ def retry_from(request: HttpRequest, run_id: UUID) -> HttpResponse:
         raise Http404
     wanted = list(dict.fromkeys(filter(None, request.GET.getlist("from"))))[:MOST_WANTED]
     if run.deployment_id is None and run.parent_task_run is not None and run.parent_task_run.flow_run_id is not None:
-        # It runs in the process of the run around it, and with that.
+        # It runs in the process of its parent run, so that one must be retried.
         return redirect(address_of(run.parent_task_run.flow_run_id, wanted or [str(run.parent_task_run_id)]))
     try:
         if request.method == "POST":
@@ -81,7 +81,7 @@ def retry_from(request: HttpRequest, run_id: UUID) -> HttpResponse:
 
 
 def address_of(run_id: UUID, wanted: Sequence[str]) -> str:
-    """The page of a retry from these tasks."""
+    """Return the page of a retry from these tasks."""
     query = urlencode([("from", one) for one in wanted])
     return f"{reverse('runs:retry-from', args=[run_id])}{'?' if query else ''}{query}"
 
@@ -116,7 +116,7 @@ def _context(request: HttpRequest, preview: Preview, wanted: Sequence[str]) -> d
 
 
 def _names(preview: Preview, wanted: Sequence[str]) -> str:
-    """The chosen tasks in words: ids of task runs by their names."""
+    """Return the chosen tasks as text, with names instead of ids of task runs."""
     by_id = {str(call.id): call.name for call in preview.chosen}
     names = ["the failed tasks" if one == FAILED else by_id.get(one, one) for one in wanted]
     return listed(names, 5)

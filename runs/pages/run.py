@@ -1,4 +1,4 @@
-"""A flow run's page and a task run's page: the head is always there, and the tab says what is below it."""
+"""The pages of a flow run and of a task run: a common head, and the part below it by tab."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FLOW_RUN_TABS = {
     "artifacts": "Artifacts",
 }
 TASK_RUN_TABS = {"logs": "Logs", "history": "History", "inputs": "Inputs", "result": "Result", "artifacts": "Artifacts"}
-# What the part below the tabs follows, of the flow run.
+# Topics of the flow run that update the part below the tabs.
 TOPICS_OF_TABS = {
     "timeline": ":tasks",
     "graph": ":tasks",
@@ -62,7 +62,7 @@ STATE_CHOICES = [("", "Any state"), *[(kind.value, kind.value.capitalize()) for 
 
 
 def _from_archive(run_id: UUID) -> HttpResponse:
-    """Links to a run lead on to the archive when it is there."""
+    """Redirect to the page of an archived run if the archive may contain it."""
     try:
         if may_be_archived(run_id):
             return redirect("deployments:archived-run", run_id)
@@ -79,7 +79,7 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         return _from_archive(run_id)
     now = timezone.now()
     shows_tab = is_shown(request, "tab", "beside")
-    # Parts name their tab, and those above the tabs need not count.
+    # Requests for a part name its tab. Parts above the tabs do not show counts.
     counts = shows_tab or is_shown(request, "progress") or request.GET.get("tab") not in FLOW_RUN_TABS
     opens_timeline = shows_tab and not request.GET.keys() & {"state", "task"}
     read = selectors.progress_of
@@ -131,7 +131,7 @@ def task_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
 
 
 def page_title(run: FlowRun | TaskRun, of: str) -> str:
-    """The state first: a row of tabs shows little more."""
+    """Return the title with the state first: a row of browser tabs shows little more."""
     state = look(run.state_type, run.state_name)[1]
     return " · ".join(filter(None, (state, run.name or str(run.id), of, "Orion")))
 
@@ -142,7 +142,7 @@ def chosen_tab(request: HttpRequest, tabs: dict[str, str], usual: str) -> str:
 
 
 def first_tab(request: HttpRequest, progress: selectors.Progress) -> str:
-    """Which tab a flow run's page opens: a run without task runs has nothing but its log to look at."""
+    """Return the tab that opens first: a run without task runs has only a log."""
     if "state" in request.GET or "task" in request.GET:
         return "tasks"
     return "timeline" if progress.total.number else "logs"
@@ -159,7 +159,7 @@ def head_of(request: HttpRequest, run: FlowRun | TaskRun, tab: str, tabs: dict[s
         "tabs": tabs,
         "resource": f"prefect.{'flow' if isinstance(run, FlowRun) else 'task'}-run.{run.id}",
         "is_finished": is_finished,
-        # Without scripts the page of a moving run comes again by itself; whoever reads can stop that.
+        # Without scripts, the page of an unfinished run reloads itself; the reader can stop that.
         "reloads": not is_finished and request.GET.get("refresh") != "0",
         "still": address_without(request.GET) + "&refresh=0",
         "duration": run.total_run_time,
@@ -228,7 +228,7 @@ def flow_run_tab(
 
 
 def chosen_attempt(request: HttpRequest, attempts: Sequence[datetime]) -> int:
-    """The number of the attempt that the timeline shows alone, or 0."""
+    """Return the number of the only attempt that the timeline shows, or 0 for all."""
     asked = request.GET.get("attempt", "")
     number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 5 else 0
     return number if number <= len(attempts) else 0

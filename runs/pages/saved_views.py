@@ -1,4 +1,4 @@
-"""Saved views above a list: those that everybody has, and those that were saved, to be renamed and deleted."""
+"""Saved views above a list: built-in ones, and those that users saved, rename and delete."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LISTS = {
     "blocks": "deployments:blocks",
     "artifacts": "runs:artifacts",
 }
-# What shows a list without its default view.
+# The query that shows a list without its default view.
 EVERYTHING = "?view=all"
 BUILT_IN: Mapping[str, Sequence[tuple[str, str]]] = {
     "runs": [
@@ -61,7 +61,7 @@ class Views:
     address: str
     query: str
     all: Sequence[View]
-    # Those that are shown: a saved one, which can be changed, and any.
+    # `shown` is a saved view, which can be changed; `chosen` any view.
     shown: View | None
     chosen: View | None
     default: View | None
@@ -77,7 +77,7 @@ class Views:
 
 def views_above(request: HttpRequest, list_name: str) -> Views:
     every = _every(list_name)
-    # Fields of a form that are empty narrow nothing.
+    # Empty fields of the form are not part of the filter.
     query = same_query(request.GET.urlencode())
     chosen = next((view for view in every if view.query == query), None)
     shown = chosen if chosen and chosen.id else None
@@ -95,7 +95,7 @@ def _default(request: HttpRequest, list_name: str, every: Sequence[View]) -> Vie
 
 
 def begins_with_default(list_name: str) -> Callable[[V], V]:
-    """Let a list without a filter begin with the view that this browser has made its default. Below `@requires`."""
+    """Open a list without a filter in the default view of this browser. Put it below `@requires`."""
 
     def decorate(view: V) -> V:
         @wraps(view)
@@ -115,7 +115,7 @@ def begins_with_default(list_name: str) -> Callable[[V], V]:
 @requires(Action.READ_RUNS)
 @require_POST
 def make_default(request: HttpRequest, list_name: str) -> HttpResponse:
-    """Remember with which view the list begins in this browser; with none where the field is empty."""
+    """Store the default view of the list in this browser; an empty field removes it."""
     if list_name not in LISTS:
         raise Http404
     key = request.POST.get("key", "")
@@ -134,7 +134,7 @@ def make_default(request: HttpRequest, list_name: str) -> HttpResponse:
 
 
 class NameForm(forms.Form):
-    """The name of a view, and of which query it is."""
+    """The name of a view, and its query."""
 
     name = forms.CharField(max_length=100)
     query = forms.CharField(max_length=4_000, required=False)

@@ -1,4 +1,4 @@
-"""A pasted id, address or log line opens what it names."""
+"""Search by a pasted id, address or log line, which opens the object that it names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ KINDS = (
     (Flow, "runs:flow"),
     (Deployment, "deployments:deployment"),
 )
-# A pasted line may name its run after other ids.
+# A pasted line may have other ids before that of its run.
 MOST_IDS = 5
 
 
 def address_of_id(text: str) -> str | None:
-    """Return the page of the first thing that an id in the text names; None if there is none."""
+    """Return the page of the first object that an id in the text names; None if there is none."""
     for found in ID.findall(text)[:MOST_IDS]:
         for model, page in KINDS:
             if model.objects.filter(pk=UUID(found)).exists():

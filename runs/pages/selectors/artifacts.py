@@ -23,7 +23,7 @@ class ArtifactsPage:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactPage:
-    """One artifact, the run that left it, and the page of those with its key, newest first."""
+    """One artifact, the run that created it, and a page of artifacts with its key, newest first."""
 
     artifact: Artifact
     flow_run: FlowRun | None
@@ -36,7 +36,7 @@ class ArtifactPage:
 
 
 def artifacts_page(*, key: str, after: str) -> ArtifactsPage:
-    """Two queries: the keys, and the newest artifact of each without its data."""
+    """Return a page of keys, each with its newest artifact without data. Two queries."""
     keys = ArtifactCollection.objects.order_by("key")
     if key:
         keys = keys.filter(key__icontains=key)

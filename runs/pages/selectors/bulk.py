@@ -1,4 +1,4 @@
-"""The runs that a bulk action is about to concern, and the pages of bulk actions that were begun."""
+"""The runs that a bulk action would concern, and the pages of stored bulk actions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUNS_PER_PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Runs by id and name, newest first; whether the filter finds more, and how far back it was looked for them."""
+    """Runs by id and name, newest first; whether the filter finds more, and how far back the search went."""
 
     runs: Sequence[tuple[UUID, str]]
     is_cut: bool
@@ -25,7 +25,7 @@ class Chosen:
 
 
 def chosen_runs(*, wanted: RunFilter, now: datetime, most: int) -> Chosen:
-    """The runs that a list with this filter shows on all of its pages, as it was at that time."""
+    """Return the runs that a list with this filter would have shown at that time, on all of its pages."""
     wanted = resolved(wanted, now)
     found: set[tuple[datetime, UUID, str]] = set()
     parts, reach = parts_of(wanted, now), None
@@ -41,7 +41,7 @@ def chosen_runs(*, wanted: RunFilter, now: datetime, most: int) -> Chosen:
 
 
 def newest_of(chosen: Chosen, *, most: int) -> list[FlowRun]:
-    """As rows of a list, in its order."""
+    """Return the newest runs as rows of a list, in its order."""
     rows = rows_of_runs(FlowRun.objects.filter(pk__in=[run_id for run_id, _ in chosen.runs[:most]]))
     return sorted(rows, key=lambda run: place_of(run, BY), reverse=True)
 
@@ -52,7 +52,7 @@ def bulk_actions_page(*, after: Cursor | None) -> Page[BulkAction]:
 
 @dataclass(frozen=True, slots=True)
 class BulkPage:
-    """A bulk action, and a page of its runs: those of one outcome, with what they are by now, if they are there."""
+    """A bulk action, and a page of its runs with one outcome: each with its current row, if it still exists."""
 
     action: BulkAction
     outcome: str
@@ -61,13 +61,13 @@ class BulkPage:
 
     @property
     def reasons(self) -> Sequence[tuple[str, int]]:
-        """The most frequent ones first."""
+        """The reasons with their numbers, the most frequent first."""
         reasons: Mapping[str, int] = self.action.reasons
         return sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
 
 
 def bulk_page(*, bulk_id: UUID, outcome: str | None, after: int | None) -> BulkPage | None:
-    """Without an outcome, the runs of the first one that there is."""
+    """Return a page of the runs with this outcome, by default the first outcome that has any."""
     action = BulkAction.objects.filter(pk=bulk_id).first()
     if action is None:
         return None

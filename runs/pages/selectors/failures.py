@@ -1,4 +1,4 @@
-"""Failed runs grouped by their error: one cause that breaks forty runs is one line, not forty."""
+"""Failed runs grouped by their error: a cause that breaks forty runs is one line."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from runs.lists.filters.conditions import is_tagged
 from runs.models import FlowRun, FlowRunState, FlowRunTag, Occurrence, TaskRun
 from runs.why.selectors.guilt import error_in, guilt_of
 
-# So many of the newest failures of each type are grouped; older ones are behind the list of failed runs.
+# The most failures of each type, newest first, that are grouped. The list of failed runs has the older ones.
 LOOKED_AT = 500
 LONGEST_MESSAGE = 400
-# The guilty task is looked for in so many failed subflows of a run.
+# The most failed subflows of a run in which the failed task is searched.
 NESTED_LOOKED_AT = 6
-# What differs from run to run: ids, addresses in memory, numbers.
+# Text that differs from run to run: ids, memory addresses, numbers.
 _VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{16,}\b|\d+", re.IGNORECASE)
-# Sums such as "2 of 40 tasks failed" say nothing of the cause: only runs of one flow belong together.
+# A summary such as "2 of 40 tasks failed" does not name the cause, so only runs of the same flow are grouped by it.
 _SUM = re.compile(r"^\d+ ?(?:/|of) ?\d+ ")
 
 
 class FailedRun(NamedTuple):
-    """A failed run with what pages show of it; objects of the ORM would take most of the time of the first page."""
+    """A failed run with the columns that pages show. Creating model objects would take most of the time of the page."""
 
     id: UUID
     flow_id: UUID
@@ -50,7 +50,7 @@ class FailedRun(NamedTuple):
 class ErrorGroup:
     """Runs that failed with one error, newest first.
 
-    `nested` are the failed subflows of the newest run, `guilty` is the task that it failed by.
+    `nested` are the failed subflows of the newest run, `guilty` is the task run that made it fail.
     """
 
     key: str
@@ -69,7 +69,7 @@ class ErrorGroup:
 
     @property
     def problem(self) -> UUID | None:
-        """The problem that they are failed by; None for failures from before problems were kept."""
+        """The problem of these runs; None for failures before Orion stored problems."""
         return self.newest.problem
 
     @property
@@ -84,7 +84,7 @@ class ErrorGroup:
 def error_groups(*, since: datetime, tag: str = "") -> list[ErrorGroup]:
     """Return the errors of runs expected after `since`, the most frequent first. One query.
 
-    A subflow that its parent failed with is its parent's failure, and not one more.
+    A failed subflow is not counted if its parent run failed too.
     """
     grouped: dict[str, list[FailedRun]] = {}
     errors: dict[str, str] = {}
@@ -110,7 +110,7 @@ def runs_with_error(*, key: str, since: datetime, tag: str = "") -> tuple[list[U
 
 
 def _below(run_id: UUID, nested: Mapping[UUID | None, Sequence[UUID]]) -> list[UUID]:
-    """Return runs that are nested in this one, level by level, the first that failed before the others."""
+    """Return the runs nested in this one, level by level, within a level the first failure first."""
     found = [*reversed(nested.get(run_id, ()))]
     for inner in found:
         found.extend(reversed(nested.get(inner, ())))
@@ -120,20 +120,20 @@ def _below(run_id: UUID, nested: Mapping[UUID | None, Sequence[UUID]]) -> list[U
 
 
 def with_guilty_tasks(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
-    """Name for each group the task run that its newest run failed by. One query."""
+    """Add to each group the task run that made its newest run fail. One query."""
     messages = {group.newest.id: group.newest.message for group in groups}
     guilt = guilt_of(messages, nested={one for group in groups for one in group.nested})
     return [replace(group, guilty=guilt[group.newest.id].task_run) for group in groups]
 
 
 def error_text(message: str | None, state_name: str | None) -> str:
-    """The error as one line of a list."""
+    """Return the error as one line of a list."""
     words = " ".join(error_in(message).split())
     return words[:LONGEST_MESSAGE] or f"{state_name or 'Failed'}, and its state says nothing more"
 
 
 def fingerprint(error: str, flow_id: UUID) -> str:
-    """A key that errors share which differ only in numbers and ids."""
+    """Return a key that is equal for errors that differ only in numbers and ids."""
     text = _VARYING.sub("#", error)[:200]
     if _SUM.match(error):
         text = f"{flow_id} {text}"
@@ -141,7 +141,8 @@ def fingerprint(error: str, flow_id: UUID) -> str:
 
 
 def _failed_runs(since: datetime, tag: str) -> QuerySet[Any, Any]:
-    # One set of ids: for either of two PostgreSQL would look at every run. SQLite takes no limit inside of a union.
+    # One set of ids, because PostgreSQL would read every run for a condition with two. SQLite allows no LIMIT in a
+    # union.
     newest = [_newest(one, since).values("pk")[:LOOKED_AT] for one in in_order(BAD)]
     first, second = (FlowRun.objects.filter(pk__in=ids).order_by().values("pk") for ids in newest)
     message = FlowRunState.objects.filter(pk=OuterRef("state_id")).values(

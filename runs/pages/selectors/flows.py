@@ -40,7 +40,7 @@ class FlowsPage:
 
 
 def flows_page(*, name: str, after: str, now: datetime) -> FlowsPage:
-    """Flows by name, beginning after the flow of that name."""
+    """Return flows by name, starting after the name `after`."""
     flows = Flow.objects.order_by("name")
     if name:
         flows = flows.filter(name__icontains=name)
@@ -54,7 +54,7 @@ def flows_page(*, name: str, after: str, now: datetime) -> FlowsPage:
 
 
 def last_runs_of(flow_ids: Sequence[UUID], now: datetime) -> dict[UUID, list[FlowRun]]:
-    """The last few runs of each flow, without planned ones, in two queries, however many runs the flows have."""
+    """Return the last few runs of each flow, without planned ones. Two queries."""
     grouped: dict[UUID, list[FlowRun]] = defaultdict(list)
     columns = ("id", "name", "flow_id", "state_type", "state_name", "expected_start_time")
     for run in come_within(_where_last_runs_begin(flow_ids, now), now, *columns):
@@ -63,7 +63,7 @@ def last_runs_of(flow_ids: Sequence[UUID], now: datetime) -> dict[UUID, list[Flo
 
 
 def _where_last_runs_begin(flow_ids: Sequence[UUID], now: datetime) -> list[Bound]:
-    # For each flow the start of its twelfth newest run, off the index; flows with fewer runs are read whole.
+    # For each flow the start of its twelfth newest run, from the index; flows with fewer runs are read entirely.
     come = FlowRun.objects.filter(~is_planned(now), expected_start_time__isnull=False)
     newest_first = come.filter(flow=OuterRef("pk"))
     starts = newest_first.order_by("-expected_start_time").values("expected_start_time")
@@ -103,14 +103,14 @@ class FlowPage:
 
 
 def flow_page(*, flow_id: UUID, after: Cursor | None, now: datetime, size: int = RUNS_PER_PAGE) -> FlowPage | None:
-    """The page of a flow: what has come, newest first, and the next run that is planned."""
+    """Return the page of a flow: its past runs, newest first, and the next planned run."""
     flow = Flow.objects.filter(pk=flow_id).first()
     if flow is None:
         return None
     of_flow = FlowRun.objects.filter(flow=flow, expected_start_time__isnull=False)
     runs = rows_of_runs(of_flow.filter(~is_planned(now)))
     next_run = of_flow.filter(is_planned(now)).order_by("expected_start_time").only("id", "expected_start_time").first()
-    # A late run has begun no more than a planned one.
+    # A late run has not started either.
     begun = runs.exclude(state_type=StateType.SCHEDULED.value, start_time__isnull=True)
     trend = list(begun.order_by("-expected_start_time", "-id")[:TREND_RUNS])[::-1]
     page = page_of(runs, by="expected_start_time", after=after, size=size)

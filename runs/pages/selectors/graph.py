@@ -1,7 +1,7 @@
-"""The graph of a flow run for its page: tasks, or task runs, and which of them gave data to which.
+"""The graph of a flow run for its page: tasks or task runs, and the data between them.
 
-A task that was mapped over 10,000 inputs is one node. Where task runs are drawn apart, so are those of the tasks with
-the fewest runs, until the picture is full; a task that is opened comes first.
+A task that was mapped over 10,000 inputs is one node. When task runs are shown separately, they are so for the tasks
+with the fewest runs, until the picture is full; a task that the user opened comes first.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from runs.models import FlowRun, TaskRun
 from runs.pages.selectors.results import Result, result_of_task_run
 from runs.pages.selectors.timeline import WORST_FIRST
 
-# So many task runs are looked at, drawn apart, and connected.
+# Limits: task runs that are read, task runs that are drawn as nodes of their own, nodes, and edges.
 TASK_RUNS_READ = 10_000
 TASK_RUNS_APART = 300
 NODES_DRAWN = 400
 EDGES_DRAWN = 3_000
-# Up to so many task runs are shown apart if nobody asked for anything else.
+# By default, task runs are shown separately if there are at most this many.
 FEW_TASK_RUNS = 40
 NEIGHBOURS_LISTED = 30
 
@@ -37,7 +37,7 @@ Inputs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 class Run(NamedTuple):
-    """Some columns of a task run. Ten thousand are read at once, so ids stay the texts that databases have them as."""
+    """Some columns of a task run. Ten thousand are read at once, so ids remain texts as in the database."""
 
     key: str
     name: str
@@ -69,12 +69,12 @@ class Node:
 
     @property
     def run(self) -> Run | None:
-        """The task run, if it is only one."""
+        """The task run, if the node has only one."""
         return self.runs[0] if len(self.runs) == 1 else None
 
     @property
     def worst(self) -> str:
-        """The state whose colour the node has."""
+        """The state that decides the colour of the node."""
         return next((one for one in WORST_FIRST if one in self.by_type), "COMPLETED" if self.by_type else "")
 
     @property
@@ -88,7 +88,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A neighbour of the chosen node, and the parameters by which it hangs together with it."""
+    """A neighbour of the chosen node, and the parameters that pass the data."""
 
     node: Node
     parameters: Sequence[str]
@@ -96,13 +96,13 @@ class Link:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in the order of their creation; edges by the numbers of their nodes, with the parameters they fill."""
+    """Nodes in the order of their creation; edges by the numbers of their nodes, with the names of parameters."""
 
     nodes: Sequence[Node]
     edges: Mapping[Edge, Sequence[str]]
     chosen: int | None = None
     is_apart: bool = False
-    # What the picture lacks: whether some task runs were not looked at; task runs and edges beyond the bounds.
+    # Omitted: whether some task runs were not read, and the numbers of task runs and edges that are not drawn.
     unread: bool = False
     task_runs_left_out: int = 0
     edges_left_out: int = 0
@@ -141,7 +141,7 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class OtherInput:
-    """An input that no task run of this flow run gave: a parameter of the flow, a constant, or another flow's run."""
+    """An input from outside this flow run: a parameter of the flow, a constant, or a run of another flow."""
 
     parameter: str
     kind: str
@@ -150,7 +150,7 @@ class OtherInput:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The node whose data is followed."""
+    """The chosen node, and the nodes that it takes data from and gives data to."""
 
     node: Node
     sources: Sequence[Link]
@@ -163,7 +163,7 @@ class Chosen:
 
 
 def graph_of(*, run: FlowRun, apart: bool | None, opened: str, chosen: str) -> Graph:
-    """Read the graph in two queries. `apart` shows task runs and not tasks, None whichever is better to read."""
+    """Return the graph, with two queries. `apart` shows task runs instead of tasks; None chooses by their number."""
     task_runs = _task_runs(run)
     unread = len(task_runs) > TASK_RUNS_READ
     del task_runs[TASK_RUNS_READ:]
@@ -184,7 +184,7 @@ def graph_of(*, run: FlowRun, apart: bool | None, opened: str, chosen: str) -> G
 def _task_runs(run: FlowRun) -> list[Run]:
     columns = ("name", "task_key", "state_type", "state_name", "total_run_time", Cast("task_inputs", TextField()))
     found = TaskRun.objects.filter(flow_run=run.id).order_by("created", "id")
-    # Mapped runs have the same inputs, as texts: each is read once.
+    # Mapped runs have equal inputs, so each distinct text is parsed once.
     inputs: dict[str, Inputs] = {"{}": {}}
     task_runs = []
     for key, *others, text in found.values_list(Hex("id"), *columns)[: TASK_RUNS_READ + 1]:
@@ -195,12 +195,12 @@ def _task_runs(run: FlowRun) -> list[Run]:
 
 
 def _plain(run_id: str) -> str:
-    """An id of inputs, which have dashes in it, as `Hex` gives it."""
+    """Return an id of inputs, which contains hyphens, in the form of `Hex`."""
     return run_id.replace("-", "").lower()
 
 
 class Hex(Func):
-    """An id as 32 digits: to convert thousands of them would be felt."""
+    """An id as 32 digits: converting thousands of ids to UUIDs takes noticeable time."""
 
     template = "replace((%(expressions)s)::text, '-', '')"
     output_field = TextField()
@@ -220,7 +220,7 @@ def _by_task(task_runs: Iterable[Run]) -> list[Node]:
 
 
 def _apart(task_runs: Sequence[Run], opened: str) -> list[Node]:
-    """A node for each task run as far as there is room; the others of a task are one."""
+    """Return one node per task run while there is room, then one node per task."""
     by_key: dict[str, int] = defaultdict(int)
     for run in task_runs:
         by_key[run.task_key] += 1
@@ -266,7 +266,7 @@ def _edges(nodes: Sequence[Node]) -> tuple[dict[Edge, list[str]], int]:
 
 
 def chosen_of(*, graph: Graph) -> Chosen | None:
-    """Read what the panel of the chosen node says, in at most three queries."""
+    """Return the content of the panel of the chosen node. At most three queries."""
     if graph.chosen is None:
         return None
     node = graph.nodes[graph.chosen]

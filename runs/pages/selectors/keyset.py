@@ -1,4 +1,4 @@
-"""Pages by keyset: the next page begins after the last row of this one, so the thousandth is as quick as the first."""
+"""Keyset pagination: the next page starts after the last row of this one, so all pages are equally fast."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from orchestration.reading import reader
 
 M = TypeVar("M", bound=Model)
 
-# Counting further than this costs more than the number is worth.
+# Counting stops here; an exact larger number is not worth its cost.
 COUNT_CAP = 10_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cursor:
-    """The place of one row in an order by time and id; in an address it reads `<time>~<id>`."""
+    """The position of one row in an order by time and id; in an address it is `<time>~<id>`."""
 
     at: datetime
     id: UUID
@@ -31,16 +31,16 @@ class Cursor:
 
     @classmethod
     def below_all_at(cls, moment: datetime) -> Cursor:
-        """The place after every row of that moment, newest first."""
+        """Return the position after every row of that moment, newest first."""
         return cls(moment, UUID(int=0))
 
     @classmethod
     def read(cls, text: str) -> Cursor | None:
-        """The cursor that `text` names; None when it names none: an old link shows the first page."""
+        """Return the cursor that `text` names; None for other texts, so that an old link shows the first page."""
         at, _, row_id = text.partition("~")
         try:
             moment = datetime.fromisoformat(at)
-            # In UTC, because databases hold no moment whose year there is 0 or 10000.
+            # Converted to UTC, because databases cannot store a moment whose year in UTC is 0 or 10000.
             return cls(moment.astimezone(UTC), UUID(row_id)) if moment.tzinfo else None
         except (ValueError, OverflowError):
             return None
@@ -48,7 +48,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[M]):
-    """Some rows, and where the next ones begin (None: these are the last)."""
+    """Some rows, and the cursor of the next page, which is None on the last one."""
 
     rows: Sequence[M]
     after: Cursor | None
@@ -56,7 +56,7 @@ class Page(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number of rows that stops counting at a cap."""
+    """A number of rows, counted at most up to a cap."""
 
     number: int
     capped: bool = False
@@ -67,16 +67,16 @@ class Count:
 
 
 def page_of(rows: QuerySet[M], *, by: str, after: Cursor | None, size: int, newest_first: bool = True) -> Page[M]:
-    """`size` rows in the order of the column `by` and then the id, beginning after the cursor."""
+    """Return `size` rows in the order of the column `by` and the id, starting after the cursor."""
     chosen = in_order(rows, by=by, after=after, newest_first=newest_first)[: size + 1]
     found = list(_read(chosen) if rows.query.select_related else chosen)
     return Page(found[:size], place_of(found[size - 1], by) if len(found) > size else None)
 
 
 def _read(chosen: QuerySet[M]) -> QuerySet[M]:
-    """Return the rows with what is read beside them, but join that when they are chosen.
+    """Return the rows with their related rows, joined only after the rows are chosen.
 
-    In a list of runs a planner could begin with the flows, and sort all their runs.
+    With a join, a planner could start with all flows of a list of runs, and sort all their runs.
     """
     joined: QuerySet[M] = chosen.model._default_manager.order_by(*chosen.query.order_by)
     joined.query.select_related, joined.query.deferred_loading = (
@@ -94,7 +94,7 @@ def in_order(rows: QuerySet[M], *, by: str, after: Cursor | None, newest_first: 
 
 def _beyond(after: Cursor, by: str, comparison: str) -> list[Q]:
     beyond = Q(**{f"{by}__{comparison}": after.at}) | Q(**{by: after.at, f"id__{comparison}": after.id})
-    # The second condition alone bounds the index scan; SQLite does not see that in the OR.
+    # The second condition alone bounds the index scan; SQLite does not derive it from the OR.
     return [beyond, Q(**{f"{by}__{comparison}e": after.at})]
 
 
@@ -103,9 +103,10 @@ def place_of(row: Any, by: str) -> Cursor:
 
 
 def merged(pages: Sequence[Page[M]], *, by: str, size: int) -> Page[M]:
-    """One page, newest first, of pages over parts of the same rows.
+    """Merge pages over disjoint parts of the rows into one page, newest first.
 
-    A part is known only down to where its next page begins; below the highest of those places rows may be missing.
+    Each part is known only down to its next cursor, so rows below the highest of these cursors may be missing and are
+    cut off.
     """
     horizon = max((page.after for page in pages if page.after), default=None)
     rows = sorted((row for page in pages for row in page.rows), key=lambda row: place_of(row, by), reverse=True)
@@ -122,7 +123,7 @@ def capped_count(rows: QuerySet[M], cap: int = COUNT_CAP) -> Count:
 
 
 def capped_counts(parts: Sequence[QuerySet[M]], cap: int) -> list[Count]:
-    """Count several choices of rows in one statement, each up to the cap."""
+    """Count several querysets in one statement, each up to the cap."""
     if not parts:
         return []
     sources: list[str] = []

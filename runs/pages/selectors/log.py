@@ -1,6 +1,6 @@
-"""The log of a run: by keyset from either side, around one line, and narrowed by level, task and words.
+"""The log of a run: keyset pages in both directions or around one line, filtered by level, task and words.
 
-A search looks at a bounded number of lines and then says how far it came, so a log of a million lines answers at once.
+A search reads a limited number of lines and reports how far it came, so it is fast in a log of a million lines.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from runs.pages.selectors.keyset import Count, Cursor, capped_count, in_order
 
 LINES_PER_PAGE = 500
 LINES_BESIDE = 100
-# So many lines stand above the one that a page is about.
+# Lines above the line that an address names.
 CONTEXT = 10
 SEARCHED = 30_000
-# A line of 64 KiB is not for reading; its own address shows the whole of it.
+# Longer lines are cut; the address of a line shows all of it.
 LONGEST_LINE = 2_000
 ERRORS_COUNTED = 1_000
 LINES_PER_CHUNK = 2_000
 WARNING, ERROR = 30, 40
-# The first line of a task that was mapped is looked for among those of so many of its runs.
+# To find the first line of a mapped task, the lines of at most this number of its runs are read.
 RUNS_LOOKED_AT = 100
-# In the choice of tasks: lines that no task wrote.
+# In the list of tasks: lines that no task wrote.
 FLOW_ITSELF = "-"
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class LogWish:
-    """Which lines are asked for: from a level on, of a task (its key, the id of one run, or "-"), with these words."""
+    """A filter of lines: a minimum level, a task (its key, the id of one run, or "-"), and words."""
 
     level: int = 0
     task: str = ""
@@ -52,13 +52,13 @@ class LogWish:
 
     @property
     def searches(self) -> bool:
-        """Whether lines are looked at that are not shown: indexes have the warnings, and the lines of one task run."""
+        """Whether other lines must be read, too. Indexes cover warnings, errors, and the lines of one task run."""
         return bool(self.words or (self.task and not self.task_run_id) or 0 < self.level < WARNING)
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which part of the log is shown: after or before a line, around one, or the end."""
+    """The part of the log to show: after or before a line, around one, or the end."""
 
     after: Cursor | None = None
     before: Cursor | None = None
@@ -68,7 +68,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line as a page shows it. `left_out` counts the characters that it does not."""
+    """One line as a page shows it. `left_out` is the number of characters that were cut."""
 
     id: UUID
     timestamp: datetime
@@ -90,15 +90,15 @@ class Line:
 
     @property
     def is_gap(self) -> bool:
-        """Whether the line stands for others, which were lost on their way."""
+        """Whether the line stands for lines that were lost before they reached the server."""
         return self.name == GAP_LOGGER
 
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Lines in their order, and where earlier and later ones are to be found.
+    """Lines in order, and the cursors of earlier and later ones.
 
-    `looked_to` is set where a search ended before the log did, in the direction in which it went.
+    `looked_to` is set if a search stopped before the end of the log, in its direction.
     """
 
     lines: Sequence[Line]
@@ -109,7 +109,7 @@ class LogPage:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Lines in the direction in which they were read, and where to go on."""
+    """Lines in the direction in which they were read, and the cursor to continue from."""
 
     lines: Sequence[Line]
     further: Cursor | None
@@ -117,9 +117,9 @@ class Stretch:
 
 
 def lines_of_flow_run(run_id: UUID, wish: LogWish) -> QuerySet[Log]:
-    """The lines of a flow run and its tasks, as far as an index narrows them."""
+    """Return the lines of a flow run and its tasks, filtered as far as an index supports."""
     if one := wish.task_run_id:
-        # By an expression, so that databases walk the index of the task run.
+        # An expression instead of the column, so that databases use the index by task run.
         lines = Log.objects.filter(task_run_id=one).annotate(of_run=Coalesce("flow_run_id", "flow_run_id"))
         return _important(lines.filter(of_run=run_id), wish)
     return _important(Log.objects.filter(flow_run_id=run_id), wish)
@@ -130,17 +130,17 @@ def lines_of_task_run(run_id: UUID, wish: LogWish) -> QuerySet[Log]:
 
 
 def _important(lines: QuerySet[Log], wish: LogWish) -> QuerySet[Log]:
-    # Both conditions: the first is that of the index, word for word, as SQLite wants it.
+    # Both conditions: SQLite uses the partial index only if the query repeats its condition exactly.
     return lines.filter(level__gte=WARNING).filter(level__gte=wish.level) if wish.level >= WARNING else lines
 
 
 def log_page(lines: QuerySet[Log], *, run_id: UUID, wish: LogWish, where: Where, size: int = LINES_PER_PAGE) -> LogPage:
-    """A page of at most `size` lines: one to four queries, whatever the length of the log."""
+    """Return a page of at most `size` lines. One to four queries, independent of the length of the log."""
     if where.at and not wish.searches:
         return _around(_narrowed(lines, run_id, wish), where.at, size)
     if where.at:
         earlier = _stretch(lines, run_id, wish, where.at, size=CONTEXT, newest_first=True)
-        # From the line on: there is nothing between its place and the one before it.
+        # Start just before the line, so that the page includes it.
         itself = Cursor(where.at.at, UUID(int=max(0, where.at.id.int - 1)))
         later = _stretch(lines, run_id, wish, itself, size=size - CONTEXT, newest_first=False, whole=where.at.id)
         shown = [*reversed(earlier.lines), *later.lines]
@@ -156,7 +156,7 @@ def log_page(lines: QuerySet[Log], *, run_id: UUID, wish: LogWish, where: Where,
 
 
 def _around(lines: QuerySet[Log], at: Cursor, size: int) -> LogPage:
-    """Both sides of a line, in one query."""
+    """Return the lines before and after a line, in one query."""
     itself = Cursor(at.at, UUID(int=max(0, at.id.int - 1)))
     earlier = in_order(lines, by="timestamp", after=at, newest_first=True)[: CONTEXT + 1]
     later = in_order(lines, by="timestamp", after=itself, newest_first=False)[: size - CONTEXT + 1]
@@ -193,7 +193,7 @@ def _stretch(
 
 
 def _end_of_search(lines: QuerySet[Log], begin: Cursor | None, newest_first: bool) -> datetime | None:
-    """When the last line was written that a search looks at; None where it comes to the end of the log."""
+    """Return the time of the last line that a search reads; None if it reaches the end of the log."""
     ordered = in_order(lines, by="timestamp", after=begin, newest_first=newest_first)
     return ordered.values_list("timestamp", flat=True)[SEARCHED : SEARCHED + 1].first()
 
@@ -205,7 +205,7 @@ def _narrowed(lines: QuerySet[Log], run_id: UUID, wish: LogWish) -> QuerySet[Log
         lines = lines.filter(task_run_id__isnull=True)
     elif wish.task and not wish.task_run_id:
         runs = TaskRun.objects.filter(flow_run=run_id, task_key=wish.task)
-        # By an expression: the lines are walked in their order, and not those of each task run by themselves.
+        # An expression instead of the column, so that the lines are read in their order, not task run by task run.
         lines = lines.annotate(writer=Coalesce("task_run_id", "task_run_id")).filter(writer__in=runs.values("pk"))
     return lines.filter(message__icontains=wish.words) if wish.words else lines
 
@@ -226,21 +226,21 @@ def count_errors(lines: QuerySet[Log]) -> Count:
 
 
 def error_beside(lines: QuerySet[Log], *, after: Cursor | None = None, before: Cursor | None = None) -> Cursor | None:
-    """The place of the next error after a line, of the last one before it, or of the first error at all."""
+    """Return the position of the next error after a line, of the last one before it, or of the first error."""
     ordered = in_order(_errors(lines), by="timestamp", after=before or after, newest_first=before is not None)
     found = ordered.values_list("timestamp", "pk").first()
     return Cursor(*found) if found else None
 
 
 def first_line(lines: QuerySet[Log], *, since: datetime | None = None) -> Cursor | None:
-    """The place of the first line of these, from a moment on."""
+    """Return the position of the first of these lines at or after a moment."""
     lines = lines.filter(timestamp__gte=since) if since else lines
     found = lines.order_by("timestamp", "id").values_list("timestamp", "pk").first()
     return Cursor(*found) if found else None
 
 
 def lines_of_tasks(run_id: UUID, subject: str) -> QuerySet[Log]:
-    """The lines of one task run of a flow run, or of the first runs of a task by its key."""
+    """Return the lines of one task run of a flow run, or of the first runs of a task by its key."""
     wish = LogWish(task=subject)
     if wish.task_run_id:
         return lines_of_flow_run(run_id, wish)
@@ -253,7 +253,7 @@ def _errors(lines: QuerySet[Log]) -> QuerySet[Log]:
 
 
 def chunks(lines: QuerySet[Log], *, run_id: UUID, wish: LogWish) -> Iterator[Sequence[Log]]:
-    """The whole log in its order, a few lines at a time: as many are held as one chunk has."""
+    """Yield the whole log in order, in chunks, so that only one chunk is in memory."""
     ordered = _narrowed(lines, run_id, wish)
     begin: Cursor | None = None
     while rows := list(in_order(ordered, by="timestamp", after=begin, newest_first=False)[:LINES_PER_CHUNK]):
