@@ -1,4 +1,4 @@
-"""A flow run that exists: what all its attempts share, and how it is ended from outside."""
+"""A flow run that exists: the state that its attempts share, and how it is ended from outside."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from orionflow.states import Cancelled, Crashed, State
 from orionflow.values.enclosed import Enclosed
 from orionflow.wire import FlowRun
 
-# For a run whose own thread does not end it.
+# For a run that is ended by another thread than its own.
 SHORT_PATIENCE = Patience(budget_seconds=2.0)
 
 
 class ActiveFlowRun:
-    """A flow run that exists, with what its attempts need. What a `TaskCall` is for task runs."""
+    """A flow run that exists, with everything that its attempts need; the counterpart of `TaskCall` for task runs."""
 
     def __init__(
         self,
@@ -44,17 +44,17 @@ class ActiveFlowRun:
         self.flow = flow
         self.flow_run = flow_run
         self.attempt = flow_run.run_count
-        # By this call, so that nobody else reports how it ends.
+        # Whether this call created the run, so that no other process reports its end.
         self.is_made_here = is_made_here
         self.parameters = parameters
         self.api = api
         self.parent = parent
         self.recorded = recorded
-        # The attempt that goes on.
+        # The context of the current attempt.
         self.context: FlowRunContext | None = None
         self.is_abandoned = False
         self.enclosed = Enclosed()
-        # The inputs as they were before, for a parent that may take up the value.
+        # The inputs before the call, for a parent that may reuse the value.
         self.compared: Inputs | None = None
         # The outcome of an attempt whose value could not be stored; the next attempt only stores it.
         self.unstored: State[Any] | None = None
@@ -65,7 +65,7 @@ class ActiveFlowRun:
         return self.flow_run.name or self.flow.name
 
     def abandon(self, reason: Reason) -> None:
-        """Record an end that the run does not report itself; what becomes of it later is not reported any more."""
+        """Record a final state for a run that does not report one itself; later reports of the run are dropped."""
         self.is_abandoned = True
         if self.context is not None:
             end_children(self.context, reason, grace=0)
@@ -92,13 +92,13 @@ class ActiveFlowRun:
         return self.parent.log_prints if self.parent else current_settings().logging_log_prints
 
     def count_attempt(self) -> None:
-        """Count one more attempt, which the rules have accepted. A pause in the one before raised `run_count`, too."""
+        """Count one more attempt, which the rules have accepted. A pause in the previous one raised `run_count` too."""
         starts = self.context.flow_run.run_count if self.context is not None else self.flow_run.run_count
         self.flow_run = self.flow_run.model_copy(update={"run_count": starts + 1})
         self.attempt += 1
 
     def new_context(self) -> FlowRunContext:
-        """Return the context of the next attempt: it counts calls from zero, so that their runs are found again."""
+        """Return the context of the next attempt, which counts calls from zero so that it finds their earlier runs."""
         return FlowRunContext(
             flow=self.flow,
             flow_run=self.flow_run,

@@ -15,14 +15,14 @@ from orionflow.settings import current_settings
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """Where one flow run and everything under it is recorded."""
+    """The client and the reporter by which one flow run and everything in it is recorded."""
 
     client: OrionClient
     reporter: Reporter
 
 
 def current_api() -> Api:
-    """Return the API that the settings name now."""
+    """Return the API that the current settings name."""
     reporter = get_reporter()
     tracing.begin(current_settings().traces_url)
     return Api(reporter.client, reporter)
@@ -30,7 +30,7 @@ def current_api() -> Api:
 
 @contextmanager
 def current_client() -> Iterator[OrionClient]:
-    """Yield the client of the flow run that this code belongs to; outside of one, a client for this block."""
+    """Yield the client of the flow run that this code belongs to; outside of one, a new client for this block."""
     context = FlowRunContext.get()
     if context is not None:
         yield context.client

@@ -28,18 +28,18 @@ from orionflow.results import UNPERSISTED, expiring_in, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.states import UNSET, Crashed, State, StateType
 
-# The details of most states that end a run, made once.
+# The details of most final states, created once.
 _UNTRACKABLE = NO_DETAILS.revised(untrackable_result=True)
 
 
 def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
-    """Call the function; the state in which this attempt ended, ready to be proposed.
+    """Call the function and return the final state of this attempt, ready to be proposed.
 
-    When the function has returned, and only its value could not be stored, the next attempt repeats the storing.
+    If the function returned and only storing its value failed, the next attempt only repeats the storing.
     """
     task = call.task
     if call.unstored is not None:
-        # Only the writing is repeated.
+        # The function is not called again, only its value is stored.
         state, call.unstored = call.unstored, None
     else:
         state = yield from _called(call)
@@ -79,7 +79,7 @@ def _called(call: TaskCall) -> Steps[State[Any]]:
 
 
 def _is_retriable(call: TaskCall, state: State[Any]) -> bool:
-    """Ask the user's own condition; one that raises counts as no."""
+    """Whether the user's condition allows a retry; a condition that raises counts as no."""
     condition = call.task.retry_condition_fn
     if condition is None:
         return True
@@ -91,9 +91,9 @@ def _is_retriable(call: TaskCall, state: State[Any]) -> bool:
 
 
 def _keep(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[None]:
-    """Remember which run the value came from, and store it if somebody will ask for it later."""
+    """Remember the run that the value came from, and store the value if it will be needed later."""
     has_value = state.value is not UNSET
-    # A value that is read from its store again is another object each time.
+    # A value that is read from its store is a new object each time, so its identity does not show where it came from.
     if has_value and (not call.task.cache_result_in_memory or not call.flow_run.lineage.add(state.value, call.id)):
         if state.state_details is NO_DETAILS:
             state.state_details = _UNTRACKABLE
@@ -103,7 +103,7 @@ def _keep(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[Non
         lasts = call.task.cache_expiration
         expires = None if lasts is None else datetime.now(UTC) + lasts
         state.amend_details(cache_key=cache_key, cache_expiration=expires)
-    # The program may have named a stored value itself.
+    # A state without a value here may name a stored value, set by the program.
     if has_value and call.task.stores_results(cache_key, call.flow_run):
         yield from _store(call, state, cache_key)
 
@@ -116,7 +116,7 @@ def _store(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[No
         if task.persist_result:
             call.unstored = fail_for_want_of_storage(state, error)
             return
-        # The work is done and its value is at hand: only later runs miss it.
+        # The work is done and its value is in memory: only later runs cannot reuse it.
         keep_unstored(state, error, call.flow_run)
         state.amend_details(cache_key=None)
         return
@@ -140,7 +140,7 @@ def _write(call: TaskCall, value: Any, cache_key: str | None) -> dict[str, Any]:
 
 
 def _kept_for(call: TaskCall, cache_key: str | None) -> timedelta | None:
-    """How long a result is kept: as its task says, else as its flow does, but as long as a cache gives it out."""
+    """Return how long a result is kept: as the task or the flow says, but at least as long as the cache uses it."""
     task, of_flow = call.task, call.flow_run.flow.result_expiration
     if task.result_expiration is not None or cache_key is None:
         return task.result_expiration or of_flow
@@ -150,7 +150,7 @@ def _kept_for(call: TaskCall, cache_key: str | None) -> timedelta | None:
 
 
 def _cached_by(call: TaskCall) -> dict[str, Any]:
-    """Say beside a result that a cache gives out who stored it, and of which inputs."""
+    """Return the field of a reference to a cached result that names the run that stored it, and its inputs."""
     from orionflow.caching import digests_of_inputs
 
     return {"cache": {"task_run_id": str(call.id), "inputs": digests_of_inputs(call.parameters)}}

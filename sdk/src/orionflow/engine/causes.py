@@ -1,4 +1,4 @@
-"""The cause of a run's bad end, from its exception or from the runs that it failed by. Loaded when a run fails."""
+"""The cause of a run's failure, from its exception or from the runs that made it fail. Loaded when a run fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orionflow.states import State
 OURS = str(Path(__file__).parent.parent)
 FOREIGN = ("/site-packages/", "/dist-packages/", "<frozen ")
 STANDARD = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib")})
-# A traceback deeper than this is one of a recursion.
+# Frames of a traceback that are examined; only a recursion has more.
 DEEPEST = 2_000
 _CAUSE = "__orion_cause__"
 _LINE = re.compile(r'^ *File "(.+?)", line \d+, in (.+)$', re.MULTILINE)
@@ -30,11 +30,11 @@ Frame = tuple[str, str]
 
 
 def note_cause(state: State[Any], function: Callable[..., Any]) -> None:
-    """Write into the details of a bad state what caused it; `function` is the user's, of which it is a run.
+    """Write the cause of a bad state into its details; `function` is the user's function that ran.
 
-    What cannot be found out is left to the server, which goes by the words of the state.
+    If the cause cannot be determined, the server derives one from the state's message.
     """
-    # Exceptions and functions are the user's, and may raise whatever is done with them.
+    # Exceptions and functions belong to the user, and any access to them may raise.
     with suppress(Exception):
         if found := _cause_of_value(state.value, function, state.name):
             state.amend_details(cause=found)
@@ -51,7 +51,7 @@ def _cause_of_value(value: Any, function: Callable[..., Any], name: str) -> dict
 
 
 def _first_cause(states: Iterable[Any]) -> dict[str, str] | None:
-    """Of runs that failed, the first one is whose cause it is: the others may be its consequences."""
+    """Return the cause of the first failed run, as the other failures may be its consequences."""
     for state in states:
         if isinstance(state, State) and state.type in BAD and state.state_details.cause:
             return state.state_details.cause
@@ -59,10 +59,10 @@ def _first_cause(states: Iterable[Any]) -> dict[str, str] | None:
 
 
 def _cause_of_exception(error: BaseException, function: Callable[..., Any], name: str) -> dict[str, str]:
-    # The exception of a task comes out of its flow, and of the flow around that: it is one cause.
+    # The exception of a task propagates to its flow and to the flow around that, and has one cause in all of them.
     if noted := _noted(error):
         return noted
-    # A task that could not start failed by what its input failed by.
+    # A task that could not start has the cause of its failed input.
     if type(error) is UpstreamFailed and error.cause:
         return error.cause
     kind, first, trace = type(error).__name__, error, error.__traceback__
@@ -71,19 +71,19 @@ def _cause_of_exception(error: BaseException, function: Callable[..., Any], name
         trace = first.__traceback__ or trace
     frames = own_frames(first, trace, _folder_of(function))
     if not frames and isinstance(error, OrionError):
-        # We raised it about this function: it took too long, its value cannot be stored, its process is gone.
+        # Orion raised it about this function: a time limit, a value that cannot be stored, a process that died.
         frames = _frames_of(function)
         kind = name if isinstance(error, TimeoutError) else kind
     words = as_text(first) if first is error else f"{type(first).__name__}: {as_text(first)}"
     found = cause_of(kind, words, frames).as_dict()
-    # Some exceptions let nobody write on them; their cause is found once more.
+    # Some exceptions do not accept attributes; their cause is computed again each time.
     with suppress(Exception):
         setattr(error, _CAUSE, found)
     return found
 
 
 def _noted(error: BaseException) -> dict[str, str] | None:
-    # Past a `__getattr__` of the user's.
+    # Bypass a `__getattr__` of the user's class.
     try:
         noted: dict[str, str] = object.__getattribute__(error, _CAUSE)
     except AttributeError:
@@ -97,14 +97,14 @@ def _frames_of(function: Callable[..., Any]) -> list[Frame]:
 
 
 def _folder_of(function: Callable[..., Any]) -> str:
-    """Return the folder of the user's code. Where it is installed as a library is, it is the user's all the same."""
+    """Return the folder of the user's code, which counts as the user's even if it is installed as a library."""
     return next((str(Path(file).parent) + os.sep for file, _ in _frames_of(function) if os.sep in file), OURS)
 
 
 def own_frames(error: BaseException, trace: TracebackType | None, folder: str) -> list[Frame]:
-    """Return the user's functions that the exception came through, the outermost first.
+    """Return the user's functions that the exception passed through, the outermost first.
 
-    Of a task's exception in its flow, those of the task alone: it has the same cause in both.
+    For an exception of a task, return only the frames within the task, so that its cause is the same in the flow.
     """
     frames = list(_frames(trace))
     if not any(_is_own(file) or file.startswith(folder) for file, _ in frames):
@@ -120,7 +120,7 @@ def own_frames(error: BaseException, trace: TracebackType | None, folder: str) -
 
 
 def _frames_as_text(cause: BaseException | None) -> list[Frame]:
-    """Return the frames of an exception of another process, which sent its traceback as a text."""
+    """Return the frames of an exception from another process, which sent its traceback as text."""
     return _LINE.findall(as_text(cause)) if type(cause).__name__.endswith("RemoteTraceback") else []
 
 
@@ -135,8 +135,8 @@ def _frames(trace: TracebackType | None) -> Iterator[Frame]:
 
 @lru_cache(maxsize=1024)
 def _is_own(file: str) -> bool:
-    """Whether the code is the user's: neither Python's, nor ours, nor an installed library's."""
-    # Environments lie inside of folders of Python's own, and projects inside of those of environments.
+    """Whether the code is the user's: not Python's, Orion's or an installed library's."""
+    # The folder of an environment may lie inside Python's own, and a project inside the folder of an environment.
     if file.startswith(OURS) or any(part in file for part in FOREIGN):
         return False
     return not file.startswith(STANDARD)

@@ -1,4 +1,4 @@
-"""End what belongs to a run that ends: its submitted tasks, coroutines that nobody awaits, and nested runs."""
+"""Ends work that belongs to an ending run: its submitted tasks, coroutines that were not awaited, and nested runs."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from orionflow.engine.interruption import Hold, Reason
 if TYPE_CHECKING:
     from orionflow.context import FlowRunContext, Open
 
-# How long interrupted code may take to end by itself, with its records.
+# Seconds in which interrupted code may end by itself and report its end.
 GRACE_SECONDS = 2.0
 POLL_SECONDS = 0.005
 ENDED_BEFORE = Reason("The flow run that it belongs to ended before it.", is_cancel=True)
 
 
-# Flow runs in threads beside the main one that are nested in no other run.
+# Flow runs in threads other than the main one that are not nested in another run.
 roots_in_threads: dict[Open, Hold] = {}
 
 
 def end_roots_in_threads(reason: Reason) -> None:
-    """End the runs of other threads, as a signal is about to end the process."""
+    """End the runs of other threads before a signal ends the process."""
     _interrupt(roots_in_threads, reason)
     _wait_or_abandon(list(roots_in_threads), reason, GRACE_SECONDS, roots_in_threads)
 
 
-# Daemon threads are cut off with the interpreter in the middle of whatever they do. `atexit` calls the last function
-# registered first, so the reporter, which registered before, is closed after this.
+# The interpreter stops daemon threads at any point when it exits. `atexit` calls the last registered function first, so
+# this runs before the reporter, which was registered earlier, is closed.
 atexit.register(lambda: end_roots_in_threads(Reason("The program that it ran in ended.")))
 
 
 def end_children(context: FlowRunContext, reason: Reason, grace: float = GRACE_SECONDS) -> list[str]:
-    """End everything that goes on in a flow run. Returns the names of what goes on nevertheless, as in a call into C.
+    """End everything that is running in a flow run. Return the names of those that continue, as in a call into C.
 
-    Such a run is recorded as ended, and nothing that it reports later is recorded.
+    A run that continues is recorded as ended, and its later reports are dropped.
     """
     if context.stopped_by is None:
         context.stopped_by = (CancelRequested if reason.is_cancel else Stopped)(reason.message)
@@ -46,13 +46,13 @@ def end_children(context: FlowRunContext, reason: Reason, grace: float = GRACE_S
     context.stop_task_runner(wait=False)
     left = _wait_or_abandon(context.still_open, reason, grace, context.open)
     while context.called:
-        # An interrupt may come between the creation of a run and its first step, where nothing could report its end.
+        # An interrupt may come between the creation of a run and its first step, where the run cannot report its end.
         context.called.pop().abandon(reason)
     return left
 
 
 def end_unawaited(context: FlowRunContext) -> list[str]:
-    """End the coroutines that a flow called and did not await; the flow itself has ended. Returns their names."""
+    """End the coroutines that a flow called and did not await, once the flow itself has ended. Return their names."""
     left = context.still_open
     for one in left:
         if (nested := one.inner_context) is not None:
@@ -64,13 +64,13 @@ def end_unawaited(context: FlowRunContext) -> list[str]:
 
 
 def refuse_late(context: FlowRunContext) -> None:
-    """Cancel a coroutine that was called in a flow, not awaited, and begins when the flow is over."""
+    """Cancel a coroutine that was called in a flow, not awaited, and starts when the flow has ended."""
     if context.is_over:
         raise asyncio.CancelledError(ENDED_BEFORE)
 
 
 def _interrupt(going_on: dict[Open, Hold], reason: Reason) -> None:
-    # The innermost first: the run around it ends by the exception that comes out of it.
+    # Interrupt the innermost runs first: the exception that they raise ends the run around them.
     for one, hold in list(going_on.items()):
         if (nested := one.inner_context) is not None:
             nested.stopped_by = nested.stopped_by or (CancelRequested if reason.is_cancel else Stopped)(reason.message)
@@ -81,9 +81,9 @@ def _interrupt(going_on: dict[Open, Hold], reason: Reason) -> None:
 def _wait_or_abandon(left: Sequence[Open], reason: Reason, grace: float, going_on: dict[Open, Hold]) -> list[str]:
     until = time.monotonic() + grace
     for one in [one for one in left if one not in going_on]:
-        # It has not begun, and never will.
+        # It has not started, and will not.
         one.abandon(reason)
-    # Polled: the runs end in threads and on loops of all kinds, which share nothing to wait on.
+    # Polled, because the runs end in threads and on event loops that share nothing to wait on.
     while (left := [one for one in left if one in going_on]) and time.monotonic() < until:
         time.sleep(POLL_SECONDS)
     for one in left:

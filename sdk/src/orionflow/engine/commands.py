@@ -1,4 +1,4 @@
-"""The API's commands to a flow run (cancel, pause, lost), followed where a task is called and where one begins."""
+"""The API's commands to a flow run (cancel, pause, lost), followed when a task is called and when a task run starts."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ if TYPE_CHECKING:
     from orionflow.context import FlowRunContext
 
 POLL_SECONDS = 1.0
-# Wake a little past the deadline of a pause, so that it is over by the server's clock as well.
+# Wake slightly after the deadline of a pause, so that it has passed by the server's clock as well.
 PAST_DEADLINE_SECONDS = 0.05
 
 
 class Stopped(BaseException):
     """The run must end here.
 
-    Not an Exception, so that code of users that catches every Exception does not go on after it.
+    Not an Exception, so that user code that catches every Exception does not continue after it.
     """
 
 
 class CancelRequested(Stopped):
-    """Somebody cancelled the flow run."""
+    """The flow run was cancelled by a user or a program."""
 
 
 class RunTakenOver(Stopped):
-    """Another attempt owns the flow run now; the API refuses what this one reports."""
+    """Another attempt owns the flow run now; the API refuses the reports of this one."""
 
 
 class TimeIsUp(Stopped):
-    """The flow run ran out of time; its tasks end with it."""
+    """The flow run exceeded its time limit; its tasks end with it."""
 
 
 class PauseRanOut(Stopped):
-    """Nobody resumed the paused flow run in time; whatever it proposes now, the rules end it as Failed."""
+    """The paused flow run was not resumed in time; whatever it proposes now, the rules end it as Failed."""
 
 
 class RunSuspended(Stopped):
-    """The flow run is suspended: this attempt ends, and the next one begins when somebody resumes it."""
+    """The flow run is suspended: this attempt ends, and the next one starts when the run is resumed."""
 
     def __init__(self, state: State[Any]) -> None:
         super().__init__(f"The flow run is {state.name}; it goes on in a new attempt when it is resumed.")
@@ -50,11 +50,11 @@ class RunSuspended(Stopped):
 
 
 class StepRefused(Stopped):
-    """The rules refused a step that was already taken, so what this run does is no longer recorded."""
+    """The rules refused a step that was already taken, so this run is no longer recorded."""
 
 
 def checkpoint(flow_run: FlowRunContext) -> None:
-    """Raise what ends the flow run, if anything does. Called for each task, so it does next to nothing."""
+    """Raise the reason for which the flow run must stop, if there is one. Called for each task, so it must be cheap."""
     run: FlowRunContext | None = flow_run
     while run is not None:
         if run.stopped_by is not None:
@@ -65,7 +65,7 @@ def checkpoint(flow_run: FlowRunContext) -> None:
             raise stop(run, CancelRequested("The flow run was cancelled."))
         if command == "lost":
             raise stop(run, RunTakenOver("Another attempt of this flow run took over."))
-        # Steps of a paused run are refused because it is paused; they are proposed again when it is resumed.
+        # Steps of a paused run are refused because of the pause; they are proposed again when the run is resumed.
         if (refused := reporter.refused(run.id)) and command is None:
             for answer in refused:
                 if answer.status in (ABORT, ERROR):
@@ -84,7 +84,7 @@ def is_paused(flow_run: FlowRunContext) -> bool:
 
 
 def read_commands(flow_run: FlowRunContext) -> Steps[None]:
-    """Ask the API for commands and follow them. Needed where nothing is reported, as answers bring them otherwise."""
+    """Ask the API for commands and follow them. Only needed if nothing is reported: answers to reports carry them."""
     run = yield send(flow_run.client, read_flow_run(flow_run.id))
     if run.state_type is StateType.CANCELLING:
         raise stop(flow_run, CancelRequested("The flow run was cancelled."))
@@ -96,7 +96,7 @@ def read_commands(flow_run: FlowRunContext) -> Steps[None]:
 def leave_to_another(flow_run: FlowRunContext) -> Steps[None]:
     """Raise RunSuspended if the flow run waits for a new attempt.
 
-    Somebody suspended it, and may have resumed it before this attempt noticed.
+    The run was suspended, and may have been resumed before this attempt noticed.
     """
     run = yield send(flow_run.client, read_flow_run(flow_run.id))
     match run.state_type:
@@ -107,7 +107,7 @@ def leave_to_another(flow_run: FlowRunContext) -> Steps[None]:
 
 
 def wait_until_resumed(flow_run: FlowRunContext, poll_seconds: float = POLL_SECONDS) -> Steps[None]:
-    """Sleep while the flow run is paused. Raises CancelRequested when it is ended instead of resumed.
+    """Sleep while the flow run is paused. Raise CancelRequested if it is ended instead of resumed.
 
     A suspended run is not waited for, as its process ends.
     """

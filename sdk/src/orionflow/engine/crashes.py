@@ -1,4 +1,4 @@
-"""Ends that the user's code did not choose, and what is to be said of them."""
+"""Ends of runs that the user's code did not choose, and how they are described."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ _from_keyboard = False
 
 
 def note_keyboard(came: bool) -> None:
-    """Ctrl-C under `asyncio.run` arrives as a cancelled coroutine, which does not say so."""
+    """Remember Ctrl-C: under `asyncio.run` it arrives as a cancelled coroutine, which does not say so."""
     global _from_keyboard
     _from_keyboard = came
 
 
 _signal = "SIGTERM"
 _is_told = _hears_of_terminal = False
-# Writing to a closed terminal fails before the signal comes, which a shell may have to pass on.
+# Seconds: writing to a closed terminal fails before the signal arrives, which a shell may have to forward.
 UNTIL_TOLD = 1.0
 POLL_SECONDS = 0.005
 
 
 def note_signal(name: str) -> None:
-    """Remember which signal told the process to end; a cancelled coroutine does not say so."""
+    """Remember which signal asked the process to end, as a cancelled coroutine does not say so."""
     global _signal, _is_told
     _signal, _is_told = TERMINAL_CLOSED if name == "SIGHUP" else name, True
 
 
 def note_handlers(hears_of_terminal: bool) -> None:
-    """Signals are heard from now on, or no longer; none has come."""
+    """Note that signal handlers were installed or removed, and that no signal has arrived yet."""
     global _hears_of_terminal, _is_told
     _hears_of_terminal, _is_told = hears_of_terminal, False
 
 
 def is_told_to_end(error: Exception) -> bool:
-    """Whether a run that fails by this error does so in a process that was told to end, and so ends by that."""
+    """Whether a run that fails by this error does so because its process was asked to end."""
     if isinstance(error, OSError) and error.errno == errno.EIO and _hears_of_terminal:
         until = time.monotonic() + UNTIL_TOLD
         while not _is_told and time.monotonic() < until:
@@ -58,7 +58,7 @@ class Terminated(BaseException):
 
 
 def reason_of(error: BaseException) -> Reason:
-    """Why the run does not come to its own end, for people, and whether that is because it was cancelled."""
+    """Return why the run was ended from outside, as a text for users, and whether it was cancelled."""
     match error:
         case Interrupted() | asyncio.CancelledError(args=(Reason(),)):
             reason: Reason = error.reason if isinstance(error, Interrupted) else error.args[0]

@@ -1,4 +1,4 @@
-"""The creation of a run, which no interrupt cuts: a run that is created and that nobody knows of never ends.
+"""The creation of a run, which is never interrupted: a run that is created and then forgotten would never end.
 
 `interruption` finds this module by its name among the frames of a thread, and waits while one of them is in here.
 """
@@ -13,9 +13,9 @@ from orionflow.engine.run_calls import TaskCall
 
 
 class Create(Do):
-    """Create something at the API, and put it into a list of those that somebody must end.
+    """Create a run at the API, and append it to a list of runs that must be ended.
 
-    The answer gets there even if an interrupt leaves nobody to be given it: a run that nobody knows of never ends.
+    The answer is appended even if an interrupt ends the caller, as a run that is forgotten would never end.
     """
 
     __slots__ = ("created",)
@@ -30,6 +30,6 @@ class Create(Do):
 
 
 def report_creation(call: TaskCall) -> None:
-    """Report that a task run exists, and remember it: whatever comes from now on must report how it ended."""
+    """Report that a task run exists, and remember it: from now on its end must be reported, whatever interrupts it."""
     call.flow_run.api.reporter.stream(call.creation())
     call.is_created = True

@@ -1,4 +1,4 @@
-"""The drivers: they perform the effects of a run one after another and hand it what came of each."""
+"""The drivers, which perform the effects of a run one after another and pass the outcome of each to the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def drive(steps: Steps[T]) -> T:
-    """Perform a run's effects in this thread, blocking. Where a loop runs, it stands still and is out of sight."""
+    """Perform a run's effects in this thread, blocking. A loop that runs here is blocked and hidden meanwhile."""
     loop = running_loop()
     if loop is None:
         return drive_in_sight(steps)
@@ -24,7 +24,7 @@ def drive(steps: Steps[T]) -> T:
 
 
 def drive_in_sight(steps: Steps[T]) -> T:
-    """Perform effects in this thread, blocking, that leave its loop alone."""
+    """Perform effects in this thread, blocking, without hiding the thread's event loop."""
     answer: Any = None
     errors: list[BaseException] = []
     while True:
@@ -33,19 +33,19 @@ def drive_in_sight(steps: Steps[T]) -> T:
             answer = effect.block()
         except BaseException as raised:
             if _has_ended(steps):
-                # The run itself has ended, with a value or with an exception.
+                # The run itself ended, with a value or an exception.
                 if isinstance(raised, StopIteration):
-                    # Without a variable for it: the traceback of what a task raised holds this frame.
+                    # Not stored in a variable: the traceback of an exception that a task raised holds this frame.
                     return cast(T, raised.value)
                 raise
-            # Also where a signal came between two effects.
+            # Also an exception of a signal that came between two effects.
             errors.append(raised)
 
 
 def drive_or_await(steps: Steps[T]) -> Any:
     """Perform steps at once; where an event loop runs, return a coroutine that performs them.
 
-    So one function serves plain code and coroutines, inside of flows and outside.
+    So the same function works in plain code and in coroutines, inside and outside of flows.
     """
     return drive(steps) if running_loop() is None else drive_async(steps)
 
@@ -61,7 +61,7 @@ async def drive_async(steps: Steps[T]) -> T:
         except BaseException as raised:
             if _has_ended(steps):
                 if isinstance(raised, StopIteration):
-                    # Without a variable for it: the traceback of what a task raised holds this frame.
+                    # Not stored in a variable: the traceback of an exception that a task raised holds this frame.
                     return cast(T, raised.value)
                 raise
             errors.append(raised)

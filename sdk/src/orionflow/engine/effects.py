@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What our own blocking work of coroutines runs in; few threads, as each has a connection to the database.
+# Runs the blocking work of coroutines; few threads, as each has a connection to the database.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="orion-api")
 
 
 def end_threads() -> None:
-    """End the threads that work for coroutines, and with them their connections; others are made when needed."""
+    """End the threads that work for coroutines, and so their connections; new threads are started when needed."""
     global _threads
     before, _threads = _threads, ThreadPoolExecutor(4, thread_name_prefix="orion-api")
     before.shutdown(wait=True)
 
 
 class Effect:
-    """Something to be done outside of the engine's own decisions."""
+    """An operation that a run asks its driver to perform."""
 
     __slots__ = ()
 
@@ -67,7 +67,7 @@ class Ask(Effect):
 
 
 class Do(Effect):
-    """Work of our own that may block: the network, a file."""
+    """Do blocking work of Orion itself, with the network or a file."""
 
     __slots__ = ("args", "work")
 
@@ -84,14 +84,14 @@ class Do(Effect):
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
-            # What is on its way to the API must not arrive after what is sent next.
+            # A request on its way to the API must not arrive after a request that is sent next.
             if not working.cancel():
                 await _wait_at_most(done, LONGEST_DELAY)
             raise
 
 
 async def _wait_at_most(future: asyncio.Future[Any], seconds: float) -> None:
-    """Wait, also when the coroutine is cancelled once more."""
+    """Wait even if the coroutine is cancelled again."""
     until = time.monotonic() + seconds
     while not future.done() and (left := until - time.monotonic()) > 0:
         with suppress(asyncio.CancelledError):
@@ -99,7 +99,7 @@ async def _wait_at_most(future: asyncio.Future[Any], seconds: float) -> None:
 
 
 class Surely(Effect):
-    """An effect that is performed to its end however often its coroutine is cancelled meanwhile."""
+    """Perform an effect to its end, however often its coroutine is cancelled meanwhile."""
 
     __slots__ = ("effect",)
 
@@ -115,14 +115,14 @@ class Surely(Effect):
             while not performed.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({performed})
-            # The end of `asyncio.run` cancels each task that it finds, this one too; it does so once.
+            # When `asyncio.run` ends it cancels every task that it finds, including this one, but only once.
             if not performed.cancelled():
                 return performed.result()
         raise asyncio.CancelledError
 
 
 def surely(steps: Steps[T]) -> Steps[T]:
-    """Perform steps of which none is left out when their coroutine is cancelled."""
+    """Perform all of these steps even if their coroutine is cancelled."""
     answer: Any = None
     errors: list[BaseException] = []
     while True:
@@ -143,7 +143,7 @@ def send(client: OrionClient, call: Call[T]) -> Do:
 
 
 class Sleep(Effect):
-    """Let time pass, by the clock that is in force."""
+    """Let time pass, by the current clock."""
 
     __slots__ = ("seconds",)
 
@@ -158,7 +158,7 @@ class Sleep(Effect):
 
 
 class WaitFor(Effect):
-    """Wait until all of these task runs have ended, however they did, or until a moment of the monotonic clock."""
+    """Wait until all of these task runs have ended, in whatever state, or until a moment of the monotonic clock."""
 
     __slots__ = ("futures", "until")
 
@@ -178,7 +178,7 @@ class WaitFor(Effect):
 
 
 class UserCode(Effect):
-    """Call the user's function, here or where a runner has it called."""
+    """Call the user's function, here or where a runner calls it."""
 
     __slots__ = ("args", "fn", "kwargs", "place", "seconds")
 
@@ -206,7 +206,7 @@ class UserCode(Effect):
     def _call(self) -> Any:
         value = self.fn(*self.args, **self.kwargs)
         if inspect.isgenerator(value):
-            # A generator's body is the function's body: it belongs to the run, its time and its exceptions too.
+            # A generator's body is the function's body: its time and its exceptions belong to the run.
             return list(value)
         if inspect.iscoroutine(value):
             # A sync wrapper around an async function: the coroutine is the function's body as well.

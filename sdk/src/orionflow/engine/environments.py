@@ -1,4 +1,4 @@
-"""Say what flow runs are executed by: when they are made, or when a run that was made by others has begun."""
+"""Records the environment that executes a flow run: at its creation, or after the start if it was created elsewhere."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.environment import environment_of, must_be_said
 from orionflow.flows import Flow
 
-# By API, home and id, the environments that this process has said.
+# The environments that this process has reported, by API, home and id.
 _said: set[tuple[str, Path, UUID]] = set()
 
 
 def environment_for(flow: Flow[Any, Any]) -> UUID | None:
-    """Return the environment of a run that is being made; None where it cannot be read, which stops no run."""
+    """Return the environment for a new run; None if it cannot be read, which does not stop the run."""
     try:
         return environment_of(_code_of(flow))[0]
     except Exception:
@@ -25,7 +25,7 @@ def environment_for(flow: Flow[Any, Any]) -> UUID | None:
 
 
 def note_environment(active: ActiveFlowRun) -> None:
-    """Have recorded, behind everything else, what the run is executed by. It makes nobody wait, and no run fail."""
+    """Report the run's environment after all other reports. No run waits for it or fails because of it."""
     try:
         id, content = environment_of(_code_of(active.flow))
     except Exception:
@@ -35,7 +35,7 @@ def note_environment(active: ActiveFlowRun) -> None:
     key = (reporter.client.api_url, reporter.settings.home, id)
     if key not in _said:
         _said.add(key)
-        # For no run: a server that does not take it shall stop none.
+        # Reported for no run in particular, so that a server that refuses it stops none.
         if must_be_said(*key):
             reporter.keep(store_environment(content))
     if active.flow_run.environment_id != id and not active.is_made_here:

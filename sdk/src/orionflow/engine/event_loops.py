@@ -1,8 +1,8 @@
-"""Which event loops this thread works for, and how sync code is kept apart from them.
+"""Which event loops this thread serves, and how they are hidden from sync code.
 
-A sync flow or task that is called in a coroutine blocks the loop anyway. While it goes on, its thread has no running
-loop: `asyncio.run` works in it, libraries that refuse to block a loop do not refuse, and whoever asks whether it is
-called by a coroutine gets the right answer.
+A sync flow or task that is called in a coroutine blocks the loop anyway. Meanwhile its thread has no running loop:
+`asyncio.run` works in it, libraries that refuse to block a loop do not refuse, and code that asks whether a coroutine
+calls it gets the right answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class _SetAside(threading.local):
 
 
 _set_aside = _SetAside()
-# For all threads: any of them may ask whether a loop is held up.
+# Shared by all threads, as any of them may ask whether a loop is blocked.
 _held_up: set[asyncio.AbstractEventLoop] = set()
 
 
@@ -29,18 +29,18 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def is_blocked_here(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether that loop stands still until this thread returns to it."""
+    """Whether the loop is blocked until this thread returns to it."""
     return loop is asyncio._get_running_loop() or loop in _set_aside.loops
 
 
 def is_held_up(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether sync code that a coroutine called keeps that loop, of whatever thread, from going on."""
+    """Whether sync code that a coroutine called blocks the loop, in whatever thread."""
     return loop in _held_up
 
 
 @contextmanager
 def set_aside(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """In this block the loop that runs in this thread is out of sight."""
+    """Hide the loop that runs in this thread during this block."""
     task = asyncio.current_task(loop)
     if task is not None:
         asyncio._leave_task(loop, task)

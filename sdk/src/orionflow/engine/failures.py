@@ -1,4 +1,4 @@
-"""Log an exception once: where it was raised, with its traceback, and without our own frames."""
+"""Logging of exceptions: once, where they were raised, with their traceback, and without Orion's own frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orionflow.recordable import as_text
 from orionflow.states import State
 
 OURS = str(Path(__file__).parents[1]) + os.sep
-# How Python refuses to run or await what is no coroutine.
+# Parts of Python's messages when it refuses to run or await an object that is not a coroutine.
 NO_COROUTINE = ("a coroutine was expected", "a coroutine or an awaitable is required", "used in 'await' expression")
 _LOGGED = "__orion_logged__"
 
@@ -26,25 +26,25 @@ def logger_of(call: TaskCall) -> Any:
 
 
 def log_exception(logger: Any, error: BaseException, words: str) -> None:
-    """Log an exception with its traceback, or in one line if a run further in logged it already."""
+    """Log an exception with its traceback, or in one line if an inner run has logged it already."""
     if _is_logged(error):
         logger.error("%s %s: %s (logged above)", words.rstrip(":") + ":", type(error).__name__, as_text(error))
         return
     if isinstance(error, ValueError | TypeError) and any(part in as_text(error) for part in NO_COROUTINE):
-        # Python only sees that somebody awaits a value, and does not say why it is one.
+        # Python only reports that a value was awaited, and not why it is no coroutine.
         with suppress(Exception):
             error.add_note(
                 "In a sync flow an async task or flow gives its value at once, and there is nothing to await: "
                 "call it without asyncio.run, or make the flow async."
             )
     logger.error(words, exc_info=(type(error), error, users_part(error)))
-    # Some exceptions let nobody write on them; these are logged twice.
+    # Some exceptions do not accept attributes; these are logged twice.
     with suppress(Exception):
         setattr(error, _LOGGED, True)
 
 
 def _is_logged(error: BaseException) -> bool:
-    # Past a `__getattr__` of the user's, which may raise or say yes to everything.
+    # Bypass a `__getattr__` of the user's class, which may raise or return something for every name.
     try:
         return object.__getattribute__(error, _LOGGED) is True
     except AttributeError:
@@ -52,20 +52,21 @@ def _is_logged(error: BaseException) -> bool:
 
 
 def note_cause(state: State[Any], function: Callable[..., Any]) -> None:
-    """Write the cause of a bad state into its details, if it can be found; the server goes by the words otherwise."""
+    """Write the cause of a bad state into its details, if it can be found; otherwise the server uses the message."""
     try:
-        # Loaded where something fails.
+        # Imported only when a run fails.
         from orionflow.engine import causes
     except (OSError, ImportError):
-        # What failed may be that no more files can be opened.
+        # The run may have failed because no more files can be opened.
         return
     causes.note_cause(state, function)
 
 
 def users_part(error: BaseException) -> TracebackType | None:
-    """Return the traceback without our frames, but for the call to us that raised the exception.
+    """Return the traceback without Orion's frames, except for the call to Orion that raised the exception.
 
-    An exception that we do not raise on purpose may be a fault of ours, so it keeps our frames after the user's.
+    An exception that Orion does not raise on purpose may be a fault of Orion, so it keeps Orion's frames after the
+    user's.
     """
     links = list(_links(error.__traceback__))
     last = max((place for place, link in enumerate(links) if not _is_ours(link)), default=None)

@@ -1,4 +1,4 @@
-"""The final state of a run, as it follows from what the user's function returned or raised."""
+"""The final state of a run, derived from the outcome of the user's function."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 def state_of_value(value: Any) -> State[Any]:
     """Return the final state for a returned value.
 
-    A state that the program made itself is taken as it is. One or several states of runs are added up: cancelled,
-    paused or failed if any is. Everything else is a value, and the run completed with it.
+    A state that the program created is used as it is. One or several states of runs are combined: cancelled, paused or
+    failed if any of them is. Everything else is a value, and the run completed with it.
     """
     if isinstance(value, State) and not _belongs_to_a_run(value):
         return _made_by_hand(value)
@@ -42,7 +42,7 @@ def state_of_value(value: Any) -> State[Any]:
 
 
 def state_of_nothing(tally: StateCounts) -> State[Any]:
-    """Return the final state of a flow that returned None: all the task runs and subflow runs in it are added up."""
+    """Return the final state of a flow that returned None, combined from the task runs and subflow runs in it."""
     if tally.total == 0:
         return Completed(value=None)
     kind, message = tally.verdict()
@@ -51,7 +51,7 @@ def state_of_nothing(tally: StateCounts) -> State[Any]:
 
 
 def with_states_for_futures(value: Any) -> Any:
-    """`value` with every future in it replaced by its final state; they must have ended."""
+    """Return `value` with every future in it replaced by its final state; the runs must have ended."""
     return visit(value, lambda part: part.final_state if isinstance(part, Future) else part)
 
 
@@ -73,7 +73,7 @@ def _belongs_to_a_run(state: State[Any]) -> bool:
 
 
 def _made_by_hand(state: State[Any]) -> State[Any]:
-    """A program gives the value of its run as `value`, or as `data` where that says nothing of a stored one."""
+    """Return a copy of a state that the program created, with the value in `value` even if it was put in `data`."""
     if is_record(state.data):
         data = recordable_json(state.data, LARGEST_DATA)
         if data.change is None:
@@ -82,7 +82,7 @@ def _made_by_hand(state: State[Any]) -> State[Any]:
 
 
 def _recorded(state: State[Any]) -> dict[str, Any]:
-    """Return the fields of a state of the user's making that are recorded, in the form that the API takes."""
+    """Return the recorded fields of a state that the user created, in the form that the API accepts."""
     return {
         "type": StateType(state.type),
         "name": short_text(state.name, LONGEST_NAME),
@@ -101,7 +101,7 @@ def _as_states(value: Any) -> list[State[Any]] | None:
     try:
         return list(value) if value and all(isinstance(one, State) for one in value) else None
     except Exception:
-        # A collection of the user's own kind that cannot be looked through is a value like any other.
+        # A user's collection that cannot be iterated over is a value like any other.
         return None
 
 
@@ -111,21 +111,21 @@ def state_of_exception(error: BaseException, kind: str) -> State[Any]:
 
 
 def fail_for_want_of_storage(state: State[Any], error: Exception) -> State[Any]:
-    """Make a completed state the failure that it is when its value could not be stored.
+    """Turn a completed state into a failed one because its value could not be stored.
 
-    Returns the state as it was, to be stored by another try.
+    Returns the completed state, which the next attempt only has to store.
     """
     completed = state.copy(state_details=NO_DETAILS)
     state.type, state.name = StateType.FAILED, USUAL_NAMES[StateType.FAILED]
     state.message, state.value = f"The result could not be stored: {as_text(error)}", error
     if isinstance(error, UnserializableError):
-        # Another try would find the same.
+        # Another attempt would fail in the same way.
         state.amend_details(retriable=False)
     return completed
 
 
 def keep_unstored(state: State[Any], error: Exception, flow_run: FlowRunContext | None) -> None:
-    """Have a completed state say why its value is not stored, and the flow run try again when it ends."""
+    """Let a completed state say why its value is not stored, and let the flow run try again when it ends."""
     state.message = f"The result was not stored: {as_text(error)}"
     if isinstance(error, StorageFailed):
         state.data = error.reference
@@ -135,7 +135,7 @@ def keep_unstored(state: State[Any], error: Exception, flow_run: FlowRunContext 
 
 
 def describe(error: BaseException) -> str:
-    """`ValueError: boom`"""
+    """Return the exception in one line: `ValueError: boom`."""
     try:
         return "".join(traceback.format_exception_only(error)).strip()
     except Exception:

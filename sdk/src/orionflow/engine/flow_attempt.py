@@ -1,4 +1,4 @@
-"""One attempt of a flow: the user's function is called, its task runs are waited for, and a final state comes of it."""
+"""One attempt of a flow: calls the user's function, waits for its task runs, and returns the final state."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from orionflow.errors import FlowTimedOut
 from orionflow.logging import prints_logged
 from orionflow.states import State
 
-# Who set a limit of half a second does not want to wait much longer for what cannot be interrupted.
+# Seconds. A user who sets a limit of half a second does not want to wait much longer for uninterruptible code.
 GRACE_AT_LIMIT_SECONDS = 0.25
 
 
 def attempt_flow(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
-    """Call the function and wait for what it submitted; the state in which this attempt ended."""
+    """Call the function, wait for the tasks that it submitted, and return the final state of this attempt."""
     flow = active.flow
     with in_flow_run(context), prints_logged(True) if context.log_prints else nullcontext():
         if flow.on_running:
@@ -55,14 +55,14 @@ def attempt_flow(active: ActiveFlowRun, context: FlowRunContext, running: State[
             ended = state_of_exception(error, "flow")
         if not (yield from wait_for_task_runs(context, until)):
             return (yield from _timed_out(active, context))
-        # Before the next step, which makes runs that were left over count as cancelled.
+        # Computed before the next step, because that makes remaining runs count as cancelled.
         ended = ended or (yield from _state_of(value, context.state_counts))
         yield from _end_unawaited(active, context)
         return ended
 
 
 def _end_unawaited(active: ActiveFlowRun, context: FlowRunContext) -> Steps[None]:
-    """Coroutines that the flow did not await, as the others of a `gather` in which one raised, do not outlive it."""
+    """End coroutines that the flow did not await, such as the others of a `gather` in which one raised."""
     context.is_over = True
     if not context.open:
         return
@@ -74,14 +74,14 @@ def _end_unawaited(active: ActiveFlowRun, context: FlowRunContext) -> Steps[None
 def _state_of(value: Any, tally: StateCounts) -> Steps[State[Any]]:
     if value is None:
         return state_of_nothing(tally)
-    # Futures of another flow run may be among them.
+    # The value may contain futures of another flow run.
     if unfinished := [future for future in futures_in(value) if not future.is_done]:
         yield WaitFor(unfinished)
     return state_of_value(with_states_for_futures(value))
 
 
 def wait_for_task_runs(context: FlowRunContext, until: float | None = None) -> Steps[bool]:
-    """Let what was submitted come to its end, and then end the task runner; False when time is up before."""
+    """Wait until the submitted task runs have ended, then end the task runner; return False if time is up first."""
     while context.unfinished:
         if until is not None and time.monotonic() >= until:
             return False

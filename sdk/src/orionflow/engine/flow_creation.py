@@ -1,4 +1,4 @@
-"""Create a flow run: resolve and check its arguments, find its placeholder in the parent flow, and make the run."""
+"""Creation of a flow run: resolve and check its arguments, find its placeholder in the parent flow, create the run."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ from orionflow.states import Failed, Pending, State
 from orionflow.values.traversal import are_plain
 from orionflow.wire import FlowRun
 
-# The API shows a policy with all its fields; these are their values in a run that was given none.
+# The API returns a policy with all its fields; these are the values in a run that was created without them.
 DEFAULT_POLICY = {"crash_retries": 0, "overlap": "allow"}
 
 
 def create_run(call: FlowCall) -> Steps[ActiveFlowRun | State[Any]]:
-    """Create the run that a call asks for. Returns a final state instead when there is nothing to run.
+    """Create the run that a call asks for. Return a final state instead if there is nothing to run.
 
-    That is so when its parameters are invalid, or when an earlier attempt of the parent completed this subflow.
+    There is nothing to run if the parameters are invalid, or if an earlier attempt of the parent completed this
+    subflow.
     """
     parent = call.parent
     api = parent.api if parent else current_api()
-    # The parameters of a run that exists came as JSON: no futures are among them.
+    # The parameters of an existing run came as JSON, so they contain no futures.
     found = None if call.flow_run_id is not None else (yield from _take_inputs(call))
     if parent is None:
         return (yield from _create(call, api, None))
@@ -68,7 +69,7 @@ def create_run(call: FlowCall) -> Steps[ActiveFlowRun | State[Any]]:
 
 
 def _create(call: FlowCall, api: Api, parent_task_run_id: UUID | None) -> Steps[ActiveFlowRun | State[Any]]:
-    """Create the run itself, with its name and its checked parameters."""
+    """Create the run itself, with its name and its validated parameters."""
     flow, parameters, is_existing = call.flow, call.kwargs, call.flow_run_id is not None
     problem: Exception | None = None
     name = None
@@ -76,11 +77,11 @@ def _create(call: FlowCall, api: Api, parent_task_run_id: UUID | None) -> Steps[
         parameters = flow.validated(flow.signature.bound(call.args, call.kwargs))
         name = None if callable(flow.flow_run_name) else flow.name_for(parameters)
     except UsageError as error:
-        # Where it was raised in here helps nobody.
+        # The traceback inside Orion does not help the user.
         problem = error.with_traceback(None)
     run = yield from _flow_run(call, api, parameters, parent_task_run_id, problem or name)
     if is_existing and call.recorded is None and run.empirical_policy.get("retried_from_task"):
-        # Few runs are retried from one of their tasks.
+        # Imported here, because few runs are retried from one of their tasks.
         from orionflow.engine.retried_runs import source_of
 
         call.recorded = yield Do(source_of, api.client, run.id)
@@ -96,7 +97,7 @@ def _create(call: FlowCall, api: Api, parent_task_run_id: UUID | None) -> Steps[
 
 
 def _adopt(active: ActiveFlowRun, problem: Exception | None) -> Steps[Exception | None]:
-    """Give a run that was created without its code, as by a schedule, the retries and the name that the code has."""
+    """Give a run that was created without its code, such as a scheduled one, the code's retries and name."""
     flow, run, client = active.flow, active.flow_run, active.api.client
     if problem is not None:
         yield send(client, set_flow_run_state(active.id, Failed(message=str(problem))))
@@ -114,7 +115,7 @@ def _adopt(active: ActiveFlowRun, problem: Exception | None) -> Steps[Exception 
 
 
 def _name(active: ActiveFlowRun) -> Steps[Exception | None]:
-    """Have the user's function name the run, about which it may ask the runtime. Returns what it raised, if it did."""
+    """Name the run by the user's function, which may use the runtime. Return the exception of that function, if any."""
     try:
         with in_flow_run(active.new_context()):
             name = active.flow.name_for(active.parameters)
@@ -134,7 +135,7 @@ def _name(active: ActiveFlowRun) -> Steps[Exception | None]:
 
 
 def _take_inputs(call: FlowCall) -> Steps[Found | None]:
-    """Put values where futures are among the arguments. Returns the task runs that they came from."""
+    """Replace futures among the arguments by their values. Return the task runs that they came from."""
     parent = call.parent
     if parent is not None:
         checkpoint(parent)
@@ -156,7 +157,7 @@ def _take_inputs(call: FlowCall) -> Steps[Found | None]:
 def _compared(call: FlowCall, parent: FlowRunContext) -> Inputs | None:
     """Return the inputs by which the parent's next attempt finds the subflow.
 
-    None where no result will be stored, or the inputs cannot be compared.
+    Return None if no result will be stored, or if the inputs cannot be compared.
     """
     flow = call.flow
     if not flow.stores_results(wanted_by_parent=parent.keeps_results, by_default=parent.persists_by_default):
@@ -194,7 +195,7 @@ def _flow_run(
     parent_task_run_id: UUID | None,
     name: str | Exception | None,
 ) -> Steps[FlowRun]:
-    """Create the run at the API, or read one that exists. With an exception for its name it is created as Failed."""
+    """Create the run at the API, or read an existing one. If `name` is an exception, the run is created as Failed."""
     flow = call.flow
     if call.flow_run_id is not None:
         existing = call.existing
@@ -202,7 +203,7 @@ def _flow_run(
             existing = yield Create(call.created, api.client.send, read_flow_run(call.flow_run_id))
         else:
             call.created.append(existing)
-        # As with a new run: the count that it will have once it is RUNNING.
+        # Like a new run: with the count that it will have once it is RUNNING.
         return existing.model_copy(update={"run_count": existing.run_count + 1})
     stored, changes = recorded_parameters(parameters)
     stored_flow = yield send(api.client, create_flow(flow.name))
@@ -228,7 +229,7 @@ def _flow_run(
             create(name=None if isinstance(name, Exception) else name, parameters=stored, tags=tags),
         )
     except InvalidRequest as error:
-        # Whatever the API has against what is only shown of a run: the work goes on.
+        # The API refused fields that are only displayed; they are described instead, so that the run can continue.
         refusal = error
         run = yield Create(call.created, api.client.send, create(parameters=described_parameters(parameters)))
     _log_changes(run, flow, changes, refusal)
@@ -236,7 +237,7 @@ def _flow_run(
 
 
 def _log_changes(run: FlowRun, flow: Flow[Any, Any], changes: Mapping[str, str], refusal: Exception | None) -> None:
-    """Log which parameters, tags or name are recorded otherwise than they were given."""
+    """Log which parameters, tags or name are recorded in another form than given."""
     if not changes and refusal is None:
         return
     logger = logger_for_flow_run(run.id, run.name or "", flow.name)

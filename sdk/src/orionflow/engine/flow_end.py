@@ -1,4 +1,4 @@
-"""The end of a flow run: its value stored, its final state proposed, or kept in the spool while the API is away."""
+"""The end of a flow run: store its value, and propose its final state or keep it in the spool while the API is away."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ AWAY = (ApiUnreachable, DatabaseNotReady)
 
 
 def line_names(flow: Flow[Any, Any]) -> frozenset[str]:
-    """Return the name of the line in which runs of a flow wait that may not overlap."""
+    """Return the name of the line in which runs of a flow wait if they may not overlap."""
     return frozenset() if flow.overlap == "allow" else frozenset({f"flow {flow.name}"})
 
 
 def propose(active: ActiveFlowRun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:
-    """Propose a state and return it with the verdict, in the form of those on task runs."""
+    """Propose a state and return it with the verdict, in the form of verdicts on task runs."""
     state = make()
     state.id = uuid7()
     result = yield send(active.api.client, set_flow_run_state(active.id, state))
@@ -42,17 +42,17 @@ def propose(active: ActiveFlowRun, make: Callable[[], State[Any]]) -> Steps[tupl
 
 
 def propose_end(active: ActiveFlowRun, ended: State[Any]) -> Steps[State[Any]]:
-    """Propose how an attempt ended. Returns the state that the rules gave the run."""
+    """Propose the final state of an attempt. Return the state that the rules gave the run."""
     proposed, answer = yield from propose(active, lambda: ended)
     if answer.state is not None and answer.state.is_cancelling():
-        # Somebody cancelled the run while it came to its end: the rules only accept that first.
+        # The run was cancelled while it was ending: the rules accept only CANCELLED now.
         proposed, answer = yield from propose(active, lambda: Cancelled(message="The flow run was cancelled."))
     waiting_lines().make_room(line_names(active.flow))
     return state_after_end(proposed, answer)
 
 
 def end_without_api(active: ActiveFlowRun, ended: State[Any], at: datetime, away: ApiError) -> State[Any]:
-    """Keep the end in the spool, behind the records that are there: the work is done, and its value is not lost."""
+    """Write the final state to the spool after the earlier records: the work is done and must not be lost."""
     last: State[Any] = State(
         type=ended.type,
         name=ended.name,
@@ -68,11 +68,11 @@ def end_without_api(active: ActiveFlowRun, ended: State[Any], at: datetime, away
 
 
 def store_value(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
-    """Store the value of a completed state, if the flow, its parent or the settings ask for that."""
+    """Store the value of a completed state, if the flow, its parent or the settings require that."""
     flow, parent = active.flow, active.parent
     by_parent = parent is not None and parent.keeps_results
     by_default = parent.persists_by_default if parent else current_settings().results_persist_by_default
-    # Without a value the program has named a stored one itself.
+    # A state without a value here may name a stored value, set by the program.
     if state.value is UNSET or not flow.stores_results(wanted_by_parent=by_parent, by_default=by_default):
         return
     try:
@@ -100,7 +100,7 @@ def _write(active: ActiveFlowRun, value: Any) -> dict[str, Any]:
 
 
 def finish(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:
-    """Log the final state, call the user's hooks for it, and have the reporter forget the run."""
+    """Log the final state, call the user's hooks for it, and let the reporter forget the run."""
     flow = active.flow
     hooks = {
         StateType.COMPLETED: flow.on_completion,

@@ -1,4 +1,4 @@
-"""The life of a flow run: created, admitted by the rules, run, drained, ended, and again while it has tries left."""
+"""The life of a flow run: create, get admitted by the rules, run, report, end, and repeat while retries are left."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ from orionflow.recordable import as_text
 from orionflow.results import UNPERSISTED
 from orionflow.states import Cancelled, Crashed, Failed, State, StateType
 
-# How long a run that crashed waits for its records before it lets go of the process.
+# Seconds that a crashed run waits for its records to be delivered before its process may end.
 CRASH_DRAIN_SECONDS = 5.0
 
 
 def run_flow(call: FlowCall) -> Steps[State[Any]]:
-    """Take one call of a flow from its arguments to its final state, which is returned."""
+    """Take one call of a flow from its arguments to its final state, and return that state."""
     with _signals_for(call):
         try:
             with _open_in_parent(call):
@@ -83,7 +83,7 @@ def _is_in_main_thread() -> bool:
 
 @contextmanager
 def _open_in_parent(call: FlowCall) -> Iterator[None]:
-    """Register the call, so that the end of the run around it ends its run as well, or else that of the process."""
+    """Register the call, so that the end of the run around it, or else of the process, ends its run as well."""
     if call.parent is None and _is_in_main_thread():
         yield
         return
@@ -102,13 +102,13 @@ def _open_in_parent(call: FlowCall) -> Iterator[None]:
 
 
 def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:
-    """End a run that was interrupted between its creation and its first attempt: nobody else would."""
+    """End a run that was interrupted between its creation and its first attempt, as no other code would end it."""
     if isinstance(error, Exception | GeneratorExit | Stopped) or call.has_ended:
         return
     if call.created:
         yield from _report_unstarted(call, call.created[-1].id, error, None)
     elif call.may_exist:
-        # The answer was not waited for. There need not be a run, so nobody is kept for long.
+        # The answer was not received, so the run may not exist. Wait only briefly.
         yield from _report_unstarted(call, call.new_run_id, error, Patience(budget_seconds=CRASH_DRAIN_SECONDS))
 
 
@@ -119,7 +119,7 @@ def _report_unstarted(call: FlowCall, run_id: UUID, error: BaseException, patien
     try:
         yield Do(partial(client.send, patience=patience), set_flow_run_state(run_id, state))
     except NotFound:
-        # It was not made.
+        # The run was not created.
         return
     except ApiError as trouble:
         name = call.created[-1].name if call.created else None
@@ -131,7 +131,7 @@ def _report_unstarted(call: FlowCall, run_id: UUID, error: BaseException, patien
 def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
     state = yield from _enter_running(active)
     if state.is_completed() and state.data is None:
-        # The rules skipped it.
+        # The rules skipped the run.
         state.value = None
     active.logger.info("The run of flow %r begins.", active.flow.name)
     note_environment(active)
@@ -156,13 +156,13 @@ def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
 
 
 def _enter_running(active: ActiveFlowRun) -> Steps[State[Any]]:
-    # Each proposal is a state of its own, with an id of its own.
+    # Each proposal is a separate state with its own id.
     propose_running = partial(propose, active, lambda: State(type=StateType.RUNNING))
     try:
         state = yield from enter_running(propose_running, None, line_names(active.flow))
     except AWAY as away:
         if active.is_made_here:
-            # Otherwise it would be shown for ever as about to begin.
+            # Without this, the run would be shown as about to start forever.
             crashed = Crashed(message=f"The run could not begin: {as_text(away)}")
             end_without_api(active, crashed, datetime.now(UTC), away)
         raise
@@ -190,7 +190,7 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
     if ended.data is None and ended.value is not None:
         ended.data = UNPERSISTED
     try:
-        # A finished run's records are complete the moment it is finished.
+        # All records of a run must be complete when it is finished.
         yield Do(context.reporter.drain, active.id)
         if not isinstance(context.stopped_by, Stopped):
             checkpoint(context)
@@ -202,20 +202,20 @@ def _attempt(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]
 
 
 def _traced(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
-    # OpenTelemetry is loaded by whoever traces.
+    # OpenTelemetry is only loaded if traces are on.
     from orionflow.tracing.spans import traced_flow
 
     return traced_flow(active, context, running)
 
 
 def _crash(active: ActiveFlowRun, call: FlowCall, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
-    """End an attempt for a reason outside of the user's function. Raises it again, unless it was a command."""
+    """End an attempt for a reason outside of the user's function. Raise the reason again, unless it was a command."""
     if call.hold is not None:
         call.hold.close()
     if isinstance(error, StepRefused):
         error = yield from _cause_of(active, context, error)
     if isinstance(error, RunSuspended):
-        # What has active may end; what has not begins in the next attempt.
+        # Task runs that have started may finish; the others start in the next attempt.
         yield from wait_for_task_runs(context)
     context.stopped_by = context.stopped_by or (error if isinstance(error, Stopped) else None)
     if isinstance(error, GeneratorExit):
@@ -242,7 +242,7 @@ def _end_early(active: ActiveFlowRun, context: FlowRunContext, error: BaseExcept
 
 
 def _cause_of(active: ActiveFlowRun, context: FlowRunContext, refusal: StepRefused) -> Steps[Stopped]:
-    """Find out whether a step was refused because the run was left to another attempt."""
+    """Return RunSuspended if the step was refused because the run was left to another attempt, else the refusal."""
     context.stopped_by = None
     try:
         yield from leave_to_another(context)
@@ -274,7 +274,7 @@ def _report_crash(active: ActiveFlowRun, context: FlowRunContext, state: State[A
     except AWAY as away:
         if active.is_made_here:
             return end_without_api(active, state, at, away)
-        # Whoever gave the run to this process will report that it has ended.
+        # The agent that gave the run to this process will report that it ended.
         active.logger.error("The end of the run as %s could not be reported: %s", state.name, away)
         return state
     except (ApiError, OrchestrationRefused) as trouble:

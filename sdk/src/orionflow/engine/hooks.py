@@ -1,4 +1,4 @@
-"""Calling the user's hooks: in order, and whatever they raise is only logged."""
+"""Calls of the user's hooks, in order; their exceptions are only logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inputs in the arguments of a call: futures to wait for, task runs that they came from, and values in the end."""
+"""The inputs in the arguments of a call: futures to wait for, task runs they came from, and finally their values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Found:
         self.sources: dict[str, list[dict[str, Any]]] = {}
 
     def look_through(self, name: str, value: Any) -> None:
-        """Search one argument; `name` is its parameter."""
+        """Search one argument, which belongs to the parameter `name`."""
         if type(value) in PLAIN:
             self.add_source_of(name, value)
             return
@@ -42,7 +42,7 @@ class Found:
             self._add(name, ids)
 
     def add_source_of(self, name: str, value: Any) -> None:
-        """Note where the value came from as a whole, whatever is in it."""
+        """Note the source of the value as a whole, whatever it contains."""
         if (source := self._source_of(value)) is not None:
             self._add(name, [source])
 
@@ -65,14 +65,14 @@ class Found:
 
 
 def resolved(value: Any) -> Any:
-    """`value` with futures and states replaced by what their runs returned; they must have ended.
+    """Return `value` with futures and states replaced by the values of their runs, which must have ended.
 
-    Raises UpstreamFailed for one that did not complete, unless it is marked with `allow_failure`.
+    Raise UpstreamFailed for a run that did not complete, unless it is marked with `allow_failure`.
     """
     try:
         return visit(value, _value_of)
     except UpstreamFailed as error:
-        # The way through the value, a few frames for each list around a future, helps nobody.
+        # The traceback through the value, with a few frames for each list around a future, does not help the user.
         raise error.with_traceback(None) from None
 
 
@@ -105,7 +105,7 @@ def _value_even_if_failed(part: Any) -> Any:
     if not isinstance(state, State):
         return part
     if not state.is_final():
-        # An input of that run failed in its turn: this is its exception.
+        # An input of that run failed in turn: return the exception for that.
         return state._why_unfinished()
     return state.result(raise_on_failure=False)
 

@@ -1,5 +1,4 @@
-"""Interrupting a thread from elsewhere, anywhere but in the middle of reporting or of making a run, where an exception
-would leave half a step behind."""
+"""Interrupting a thread from outside, except while it reports or creates a run, which must not stop half-way."""
 
 from __future__ import annotations
 
@@ -17,20 +16,20 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Modules, by the names that they have for Python: a frame of one of them postpones the interrupt.
+# Modules by their import names; while a frame of one of them is active, an interrupt is postponed.
 DELICATE = ("orionflow.reporting", "orionflow.engine.creation")
-# The API may be away for minutes while a thread waits in there: an interrupt that came so long ago is raised anyway.
+# Seconds after which a postponed interrupt is raised anyway, as the thread may wait for an absent API for minutes.
 LONGEST_DELAY = 1.0
-# Except where the server works in this process: its locks and transactions, which would stay held, bound the wait.
+# Exception to that limit: if the server works in this process, its locks and transactions would stay held.
 INVIOLABLE = ("orionflow.client.ephemeral",)
 RETRY_AFTER = 0.005
-# In other threads than the main one an exception from elsewhere is only raised between two lines of Python.
+# Seconds. Outside of the main thread, an exception from outside is only raised between two lines of Python.
 LONGEST_BLOCK = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a run ends that did not come to its own end."""
+    """Why a run is ended from outside."""
 
     message: str
     is_cancel: bool = False
@@ -40,7 +39,7 @@ class Interrupted(BaseException):
     """The run that this thread works for was ended from elsewhere."""
 
     def __init__(self) -> None:
-        # Raised by its class alone: the reason lies ready for the thread.
+        # Python raises this class without arguments; the reason was stored for the thread before.
         self.reason = _reasons.pop(threading.get_ident(), Reason("The run around it ended."))
         super().__init__(self.reason.message)
 
@@ -55,7 +54,7 @@ def interruption(reason: Reason) -> Interrupted:
 
 
 def interrupt_thread(thread_id: int, reason: Reason) -> None:
-    """Have Interrupted raised in a thread at its next line of Python, as soon as it does nothing delicate."""
+    """Raise Interrupted in a thread at its next line of Python, once it is not in a delicate module."""
     postponed = Postponed()
     while postponed.should_wait(sys._current_frames().get(thread_id)):
         time.sleep(RETRY_AFTER)
@@ -64,19 +63,19 @@ def interrupt_thread(thread_id: int, reason: Reason) -> None:
 
 
 def raise_in_thread(thread_id: int, error: type[BaseException]) -> None:
-    """Have the exception raised there at the next line of Python, instead of one that was not raised yet."""
+    """Raise the exception in a thread at its next line of Python, replacing one that was not raised yet."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(error))
 
 
 class _Withdrawn(BaseException):
-    """Takes the place of an exception that must not be raised any more."""
+    """Replaces an exception that must not be raised any more."""
 
 
 def withdraw_here() -> None:
-    """Have no exception raised in this thread any more that another one asked for.
+    """Withdraw an exception that another thread asked to raise in this one.
 
-    Only raising one makes Python forget that one is pending. As long as it does not, Python 3.11 looks for it at every
-    call, and under a profiler, debugger or coverage it does nothing else.
+    Python only forgets a pending exception by raising one. While one is pending, Python 3.11 checks for it at every
+    call, and makes no progress under a profiler, debugger or coverage.
     """
     try:
         raise_in_thread(threading.get_ident(), _Withdrawn)
@@ -87,9 +86,9 @@ def withdraw_here() -> None:
 
 
 def wait_for(future: Future[T], timeout: float | None = None) -> T:
-    """The outcome of a future, waited for in a way that interrupts get through."""
+    """Wait for a future and return its outcome; interrupts reach this thread meanwhile."""
     if threading.current_thread() is threading.main_thread():
-        # Signals do.
+        # Signals interrupt the main thread.
         return future.result(timeout)
     until = None if timeout is None else time.monotonic() + timeout
     while True:
@@ -98,14 +97,14 @@ def wait_for(future: Future[T], timeout: float | None = None) -> T:
             return future.result(max(left, 0))
         except NotYet:
             if future.done():
-                # Its own outcome may be such an error.
+                # The outcome of the future may itself be an error of this type.
                 return future.result()
             if until is not None and time.monotonic() >= until:
                 raise
 
 
 def next_of(items: queue.SimpleQueue[T], until: float | None = None) -> T:
-    """The next item of a queue, waited for in a way that interrupts get through; raises `queue.Empty` at that time."""
+    """Return the next item of a queue; interrupts reach this thread meanwhile. Raise `queue.Empty` at `until`."""
     while True:
         left = LONGEST_BLOCK if until is None else min(until - time.monotonic(), LONGEST_BLOCK)
         try:
@@ -116,7 +115,7 @@ def next_of(items: queue.SimpleQueue[T], until: float | None = None) -> T:
 
 
 class Hold:
-    """Where a run goes on, a thread or a coroutine, so that it can be ended from elsewhere."""
+    """The thread or coroutine in which a run executes, so that it can be ended from elsewhere."""
 
     __slots__ = ("_lock", "_task", "_thread_id", "_was_used")
 
@@ -128,11 +127,11 @@ class Hold:
 
     @property
     def is_here(self) -> bool:
-        """Whether that is this thread, and so it cannot be interrupted from here."""
+        """Whether this is the current thread, which cannot be interrupted from here."""
         return self._task is None and self._thread_id == threading.get_ident()
 
     def interrupt(self, reason: Reason) -> None:
-        """End what goes on there, once, unless it has come to its end by itself."""
+        """Interrupt the work once, unless it has already ended."""
         with self._lock:
             if self._thread_id is None or self._was_used or self.is_here:
                 return
@@ -147,22 +146,22 @@ class Hold:
             self._task.cancel(reason)
 
     def close(self) -> None:
-        """End the work that may be interrupted: no exception is raised here any more."""
+        """End the interruptible part: afterwards no exception from outside is raised here."""
         while True:
             try:
                 with self._lock:
                     in_thread, self._thread_id = self._thread_id is not None and self._task is None, None
                     if in_thread and self._was_used:
-                        # It may not have been raised yet.
+                        # The exception may be pending and not raised yet.
                         withdraw_here()
                 return
             except Interrupted:
-                # It came in this very moment.
+                # It was raised at this very moment.
                 continue
 
 
 class Postponed:
-    """Since when an interrupt waits for the thread to leave what is delicate."""
+    """The time since which an interrupt has waited for the thread to leave a delicate module."""
 
     __slots__ = ("_since",)
 
@@ -179,7 +178,7 @@ class Postponed:
 
 
 def is_within(modules: tuple[str, ...], frame: FrameType | None) -> bool:
-    """Whether this frame, or one that called it, belongs to these modules."""
+    """Whether this frame, or a frame that called it, belongs to these modules."""
     while frame is not None:
         module: Any = frame.f_globals.get("__name__", "")
         if module.startswith(modules):

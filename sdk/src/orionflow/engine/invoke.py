@@ -1,4 +1,4 @@
-"""Invoke a task or a flow: a call from sync or async code becomes a run that a driver takes to its end."""
+"""Invocation of tasks and flows: a call from sync or async code becomes a run that a driver takes to its end."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def call_task(
     wait_for: Iterable[Any] | None,
     return_state: bool,
 ) -> Any:
-    """Run a task where it is called. An async task in an async flow gives a coroutine."""
+    """Run a task where it is called. A call of an async task in an async flow returns a coroutine."""
     checkpoint(flow_run)
     call = _prepared(task, args, kwargs, flow_run, wait_for)
     if task.is_async and _is_awaited(flow_run):
-        # Its record begins when it is awaited: a coroutine that never is leaves none behind.
+        # Its record starts when it is awaited, so that a coroutine that is never awaited leaves none.
         return _named(_run_task_awaited(call, return_state), f"task {task.name}")
     flow_run.called.add(call)
     create_at_call(call)
@@ -61,7 +61,7 @@ def submit_task(
     return_state: bool = False,
     sources: Sources | None = None,
 ) -> Any:
-    """Hand a task to the flow's runner."""
+    """Submit a task to the flow's runner."""
     checkpoint(flow_run)
     future = submit(_prepared(task, args, kwargs, flow_run, wait_for, sources))
     return future.wait() if return_state else future
@@ -80,7 +80,7 @@ def _prepared(
 
 
 def waited_for(wait_for: Iterable[Any] | None) -> list[Any] | None:
-    """Return as a list what a call waits for; a single future may be passed alone."""
+    """Return the objects that a call waits for as a list; a single future may be passed alone."""
     if wait_for is None:
         return None
     return list(wait_for) if isinstance(wait_for, Iterable) else [wait_for]
@@ -93,7 +93,7 @@ def call_flow(
     wait_for: Iterable[Any] | None,
     return_state: bool,
 ) -> Any:
-    """Run a flow where it is called. An async flow gives a coroutine, unless a sync flow calls it."""
+    """Run a flow where it is called. A call of an async flow returns a coroutine, unless a sync flow makes it."""
     _refuse_in_starting_child(flow)
     flow.signature.check(args, kwargs)
     call = FlowCall(flow, args, kwargs, waited_for(wait_for))
@@ -106,15 +106,14 @@ def call_flow(
 
 
 def _is_awaited(flow_run: FlowRunContext) -> bool:
-    """Tell whether a coroutine called here gets awaited: in async flows, and on any loop that runs in this thread."""
+    """Whether a coroutine called here will be awaited: in async flows, and if a loop runs in this thread."""
     return flow_run.loop is not None or running_loop() is not None
 
 
 def call_flow_for_run(
     flow: Flow[Any, Any], flow_run_id: UUID, parameters: dict[str, Any], known: FlowRun | None = None
 ) -> State[Any]:
-    """Run the code of a flow for a run that exists already, and wait for its final state. `known` is the run, if it was
-    read a moment ago."""
+    """Run the code of a flow for an existing run, and return its final state. `known` is the run if just read."""
     call = FlowCall(flow, (), parameters, flow_run_id=flow_run_id)
     call.existing = known
     steps = run_flow(call)
@@ -122,7 +121,7 @@ def call_flow_for_run(
 
 
 def _refuse_in_starting_child(flow: Flow[Any, Any]) -> None:
-    """Raise UsageError in a child process that Python starts by running the main script again, flows and all."""
+    """Raise UsageError in a child process that Python starts by running the main script again, with its flows."""
     process = sys.modules.get("multiprocessing.process")
     if process is not None and getattr(process.current_process(), "_inheriting", False):
         raise UsageError(
@@ -139,7 +138,8 @@ async def _run_task_awaited(call: TaskCall, return_state: bool) -> Any:
     flow_run.open[call] = Hold(asyncio.current_task())
     steps = drive_async(run_task(call))
     try:
-        # No variable for the state: the traceback of what the task raised would hold this frame, and that the state.
+        # Not stored in a variable: the traceback of an exception of the task holds this frame, and that would hold the
+        # state.
         return (await steps) if return_state else (await steps).result()
     finally:
         flow_run.open.pop(call, None)
@@ -156,11 +156,11 @@ async def _flow_state(call: FlowCall) -> State[Any]:
     except Interrupted as error:
         if call.parent is not None:
             raise
-        # Sync code in it was interrupted. The program around it sees a cancelled coroutine, as asyncio expects.
+        # Sync code in it was interrupted. The program around it gets a cancelled coroutine, as asyncio expects.
         raise asyncio.CancelledError(error.reason) from error
 
 
 def _named(coroutine: Coroutine[Any, Any, Any], name: str) -> Coroutine[Any, Any, Any]:
-    # Python names it in its warning about a coroutine that was never awaited.
+    # The name is shown in Python's warning about a coroutine that was never awaited.
     coroutine.__qualname__ = name  # type: ignore[attr-defined]
     return coroutine

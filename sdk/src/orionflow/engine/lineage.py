@@ -1,4 +1,4 @@
-"""Which task run a value came from, so that a plain value handed from task to task still draws an edge."""
+"""Which task run a value came from, so that a plain value passed from task to task still draws an edge in the graph."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from uuid import UUID
 
 from orionflow.values.weights import weight_of
 
-# Python shares these between all who use them: finding one says nothing about where it came from.
+# Python shares these values, so finding one does not show where it came from.
 _SHARED = frozenset({bool, type(None), type(...), type(NotImplemented)})
 _SMALLEST_SHARED, _GREATEST_SHARED = -5, 256
 
-# Values that cannot be referred to weakly are kept alive here, so there may be only so many, of so many bytes.
+# Limits for values that cannot be referenced weakly and are therefore kept alive here: their number and their bytes.
 STRONG_LIMIT = 10_000
 STRONG_BYTES = 16 * 1024 * 1024
 LARGEST_COLLECTION = 1_000
 
 
 def is_trackable(value: Any) -> bool:
-    """Whether the identity of this value says where it came from."""
+    """Whether the identity of this value shows where it came from."""
     kind = type(value)
     if kind is int:
         return not _SMALLEST_SHARED <= value <= _GREATEST_SHARED
@@ -35,21 +35,21 @@ def is_trackable(value: Any) -> bool:
 class Lineage:
     """Values by identity, each with the task run that returned it.
 
-    Bounded: of those that are kept alive by it, the oldest go first, a collection together with its parts.
+    Bounded: of the values that it keeps alive, the oldest are dropped first, a collection together with its parts.
     """
 
     __slots__ = ("_bytes", "_lock", "_results", "_strong", "_weak")
 
     def __init__(self) -> None:
         self._strong: dict[int, tuple[Any, UUID, int]] = {}
-        # The values that came with one result, and what they weigh.
+        # The values of one result, and their weight in bytes.
         self._results: OrderedDict[int, tuple[list[Any], int]] = OrderedDict()
         self._bytes = 0
         self._weak: dict[int, tuple[weakref.ref[Any], UUID]] = {}
         self._lock = threading.Lock()
 
     def add(self, value: Any, task_run_id: UUID) -> bool:
-        """Remember where a value came from, and the parts of a collection; False when it cannot be known again."""
+        """Remember the source of a value and of a collection's parts; return False if it cannot be recognized again."""
         kind = type(value)
         strong: list[Any] = []
         if kind in (list, tuple, set, frozenset) and len(value) <= LARGEST_COLLECTION:
@@ -61,7 +61,7 @@ class Lineage:
         return is_kept and is_trackable(value)
 
     def _add_weak(self, values: Any, task_run_id: UUID, strong: list[Any]) -> None:
-        """Link what can be referred to weakly, and collect the rest."""
+        """Reference values weakly if possible, and collect the others in `strong`."""
         for value in values:
             if is_trackable(value):
                 key = id(value)
@@ -87,7 +87,7 @@ class Lineage:
         result, (values, weight) = self._results.popitem(last=False)
         self._bytes -= weight
         for value in values:
-            # A later result may hold the same value, and one result may hold it twice.
+            # A later result may contain the same value, and one result may contain it twice.
             if (kept := self._strong.get(id(value))) is not None and kept[2] == result:
                 del self._strong[id(value)]
 

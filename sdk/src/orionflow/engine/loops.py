@@ -1,7 +1,7 @@
-"""Event loops in threads of their own: coroutines that sync code calls run there.
+"""Event loops in threads of their own, for coroutines that sync code calls.
 
-Each belongs to one sync flow run, or to one call, at a time. With one loop for all, a coroutine there that calls a sync
-flow, which calls a coroutine in its turn, would wait for itself.
+Each loop belongs to one sync flow run, or to one call, at a time. With a single loop for all, a coroutine that calls a
+sync flow, which in turn calls a coroutine, would wait for itself.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from orionflow.engine.interruption import Reason, interrupt_thread, wait_for
 
 T = TypeVar("T")
 
-# So many loops without work keep their threads.
+# The largest number of idle loops that keep their threads.
 KEPT = 8
-# A loop that has not come to cancel a coroutine by then is held up by plain code.
+# Seconds. A loop that has not cancelled a coroutine by then is blocked by sync code.
 UNTIL_INTERRUPTED = 0.25
-# How long those who end early wait for the coroutines that they had called.
+# Seconds that a run that ends early waits for the coroutines that it called.
 PATIENCE_SECONDS = 3.0
 
 
@@ -47,12 +47,12 @@ class LoopThread:
 
     @property
     def is_alive(self) -> bool:
-        """Not in a forked child: threads stay with the parent."""
+        """Whether the thread runs; not in a forked child, as threads stay with the parent."""
         return self._thread.is_alive()
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody has it, and no coroutine of an earlier borrower is still going on there."""
+        """Whether the loop is not lent, and no coroutine of an earlier borrower still runs on it."""
         return not self.is_lent and not self._working
 
     def count(self, coroutines: int) -> None:
@@ -62,7 +62,7 @@ class LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         while True:
-            # Whatever a callback raises (an interrupt, an exit) ends the run that it belongs to, and not the loop.
+            # An exception of a callback (an interrupt, an exit) ends the run that it belongs to, and not the loop.
             with suppress(BaseException):
                 self.loop.run_forever()
                 break
@@ -104,7 +104,7 @@ class Elsewhere(Generic[T]):
         try:
             value = await self._coroutine
         except BaseException as error:
-            # Not further: an exit would end the loop, and it is for whoever waits.
+            # Not re-raised: an exit would end the loop, and it is meant for the waiting caller.
             self._thread.count(-1)
             self.done.set_exception(error)
         else:
@@ -115,7 +115,7 @@ class Elsewhere(Generic[T]):
         return wait_for(self.done)
 
     def cancel(self, reason: Reason) -> None:
-        """Have the coroutine cancelled when its loop comes to it."""
+        """Cancel the coroutine as soon as its loop is free."""
         self._reason = reason
         self._thread.loop.call_soon_threadsafe(self._cancel)
 
@@ -123,21 +123,21 @@ class Elsewhere(Generic[T]):
         if self._is_asked or self.done.done():
             return
         if self._task is None:
-            # Whoever would have started it was interrupted before that.
+            # The code that would have started it was interrupted before.
             self._coroutine.close()
             self.done.set_exception(asyncio.CancelledError(self._reason))
             return
         if not self._has_begun:
-            # Cancelled before its first line, it could not say how it ended.
+            # If it were cancelled before its first line, it could not report its end.
             self._thread.loop.call_soon(self._cancel)
             return
         self._is_asked = True
         self._task.cancel(self._reason)
 
     def end(self, reason: Reason, patience: float) -> bool:
-        """Have the coroutine end, and wait for that; False when it has not by then.
+        """End the coroutine and wait for that; return False if it has not ended in time.
 
-        Where sync code holds its loop up, that is interrupted.
+        If sync code blocks its loop, that code is interrupted.
         """
         self.cancel(reason)
         if not is_held_up(self._thread.loop):
@@ -149,7 +149,7 @@ class Elsewhere(Generic[T]):
 
 
 class Loops:
-    """The loops of this process that are lent to who needs one."""
+    """The loops of this process, lent to code that needs one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -157,7 +157,7 @@ class Loops:
         self._made = 0
 
     def borrow(self) -> LoopThread:
-        """A loop for its borrower alone: the same one again as long as nobody else wants one."""
+        """Return a loop that no other code uses: the same one again, if it is idle."""
         with self._lock:
             for thread in self._threads:
                 if thread.is_idle:
@@ -195,16 +195,16 @@ atexit.register(lambda: _loops.close())
 
 
 def loops() -> Loops:
-    """Return those of this process."""
+    """Return the loops of this process."""
     return _loops
 
 
 @contextmanager
 def loop_for(flow_run: FlowRunContext | None) -> Iterator[LoopThread]:
-    """A loop for a coroutine that code of this flow run calls and waits for.
+    """Yield a loop for a coroutine that code of this flow run calls and waits for.
 
-    The flow itself and what it submits share one, so that they can share what is bound to a loop. Its tasks get others:
-    the flow's may be held up until they end.
+    The flow and the tasks that it submits share one, so that they can share objects that are bound to a loop. Tasks get
+    others for their own calls, because the flow's loop may be blocked until they end.
     """
     if flow_run is not None and flow_run.loop is None and TaskRunContext.get() is None:
         own: LoopThread = flow_run.own_loop()
@@ -216,7 +216,7 @@ def loop_for(flow_run: FlowRunContext | None) -> Iterator[LoopThread]:
 
 
 def block_on(awaitable: Awaitable[T], flow_run: FlowRunContext | None) -> T:
-    """Await on a loop of another thread, and return the value; whatever interrupts this wait ends it there as well."""
+    """Await on a loop of another thread, and return the value; an interrupt of this wait also ends the work there."""
     with loop_for(flow_run) as thread:
         running = Elsewhere(thread, _awaited(awaitable))
         try:
@@ -224,7 +224,7 @@ def block_on(awaitable: Awaitable[T], flow_run: FlowRunContext | None) -> T:
             return running.result()
         except BaseException as error:
             if not running.done.done():
-                # What it reports of its end shall be there before the end of this run is.
+                # The report of its end must come before the end of this run.
                 running.end(reason_of(error), PATIENCE_SECONDS)
             raise
 

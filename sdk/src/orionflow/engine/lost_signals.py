@@ -1,9 +1,9 @@
-"""Deliver a signal again that came as the main thread was about to block.
+"""Redelivery of a signal that arrived as the main thread was about to block.
 
-Python only notes that a signal came, and calls its handler at the next line of the main thread. Where that thread
-waits for the interpreter's lock at the moment, on its way into `time.sleep` or another call that blocks, the next line
-comes when the call has ended by itself, after an hour perhaps. The operating system breaks the call off if the signal
-comes once more. `signal.set_wakeup_fd` tells of every signal at once, whatever the main thread does.
+Python only notes that a signal arrived, and calls its handler at the next line of the main thread. If that thread is
+waiting for the interpreter's lock at that moment, on its way into `time.sleep` or another blocking call, the next line
+comes when the call has ended by itself, perhaps after an hour. The operating system interrupts the call if the signal
+is sent again. `signal.set_wakeup_fd` reports every signal at once, whatever the main thread does.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# A handler is called within microseconds, but not during a call into C that keeps the interpreter's lock.
+# Seconds. A handler is called within microseconds, except during a call into C that keeps the interpreter's lock.
 FIRST_LOOK = 0.05
 LONGEST_PAUSE = 1.0
 
 
 class LostSignals:
-    """Between `listen` and `stop`, sends each signal again until its handler, one of these, calls `handled`."""
+    """Between `listen` and `stop`, sends each signal again until its handler calls `handled`."""
 
     def __init__(self, handlers: Mapping[int, Callable[..., Any]]) -> None:
         self._handlers = handlers
@@ -31,7 +31,7 @@ class LostSignals:
         self._is_listening = False
 
     def listen(self) -> None:
-        """Begin, in the main thread; does nothing where the program has a wakeup descriptor of its own."""
+        """Start listening, in the main thread; do nothing if the program has a wakeup descriptor of its own."""
         if self._bell is None:
             self._bell, ear = socket.socketpair()
             self._bell.setblocking(False)
@@ -49,7 +49,7 @@ class LostSignals:
             self._is_listening = False
             now = signal.set_wakeup_fd(-1)
             if now != self._bell.fileno():
-                # An event loop took it over, and did not give it back.
+                # An event loop replaced the descriptor and did not restore it.
                 signal.set_wakeup_fd(now)
 
     def _look_after(self, ear: socket.socket) -> None:
@@ -63,14 +63,14 @@ class LostSignals:
                 pause = self._send_again(pause or FIRST_LOOK)
 
     def _send_again(self, pause: float) -> float | None:
-        """Send what was not handled; how long to wait before the next look, if there is anything to look at."""
+        """Send unhandled signals again. Return the seconds until the next check, or None."""
         for number, handler in self._handlers.items():
             if signal.getsignal(number) != handler:
-                # The program has another one now.
+                # The program has replaced the handler.
                 self._came[number] = self._handled[number]
         lost = [number for number in self._handlers if self._came[number] > self._handled[number]]
         for number in lost:
-            # The bell rings for this one, too.
+            # Sending the signal again writes to the wakeup descriptor again, which counts it a second time.
             self._came[number] -= 1
             signal.pthread_kill(threading.main_thread().ident or 0, number)
         return min(pause * 2, LONGEST_PAUSE) if lost else None

@@ -1,4 +1,4 @@
-"""`task.map`: one submitted run for each element of the iterable arguments."""
+"""`task.map`: submits one run for each element of the iterable arguments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def map_task(
     wait_for: Iterable[Any] | None,
     return_state: bool,
 ) -> Any:
-    """Submit the runs. Futures among the arguments are waited for: their values say how many runs there will be."""
+    """Submit the runs. Futures among the arguments are waited for, as their values determine the number of runs."""
     task.signature.check(args, kwargs)
     given = task.signature.spread(args, kwargs)
     steps = _mapped(task, given, flow_run, waited_for(wait_for))
@@ -76,7 +76,7 @@ def _mapped(
 
 
 def _sources(given: dict[str, Any], links: Lineage) -> dict[str, list[dict[str, Any]]]:
-    """The runs that lists came from as a whole, which their elements do not show; elements show their own runs."""
+    """Return the runs that whole lists came from. Elements have sources of their own and do not show these."""
     found = Found(links)
     for name, value in zip(given, _tops(given), strict=True):
         found.add_source_of(name, value)
@@ -84,7 +84,7 @@ def _sources(given: dict[str, Any], links: Lineage) -> dict[str, list[dict[str, 
 
 
 def _sorted_out(task: Task[Any, Any], given: dict[str, Any]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """Return the arguments to go through element by element, and those that go to each run."""
+    """Return the arguments to iterate over, and those that are passed to each run unchanged."""
     columns: dict[str, list[Any]] = {}
     whole: dict[str, Any] = {}
     for name, value in given.items():
@@ -106,7 +106,7 @@ def _sorted_out(task: Task[Any, Any], given: dict[str, Any]) -> tuple[dict[str, 
 
 
 def _iterable_value(value: Any) -> Any:
-    """Only the outermost future is looked into; those inside stay inputs of the single runs."""
+    """Return the value to iterate over. Only an outermost future is resolved; inner ones stay inputs of the runs."""
     inner = value.value if isinstance(value, allow_failure) else value
     return resolved(value) if isinstance(inner, Future | State) else inner
 

@@ -1,4 +1,4 @@
-"""The task runs that stand for subflows in their parents, wherever the subflow runs."""
+"""The task runs that represent subflows in their parents, wherever the subflow runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Sources = Mapping[str, list[dict[str, Any]]]
 
 
 class Subflow:
-    """A call of a nested flow: `key` names the flow; `inputs` is a digest of the arguments, if there is one."""
+    """A call of a nested flow: `key` identifies the flow; `inputs` is a digest of the arguments, if there is one."""
 
     def __init__(
         self,
@@ -40,23 +40,23 @@ class Subflow:
         self.version = version
         self.sources = sources
         self.inputs = inputs
-        # The subflow run's, where that is known before the run is.
+        # The id of the subflow run, if it is known before the run exists.
         self.child_id = child_id
-        # The task run that stands for it, as soon as the API may know it.
+        # The task run that represents the subflow, as soon as the API may know it.
         self.task_run_id: UUID | None = None
-        # The subflow run, as soon as there is one.
+        # The subflow run, as soon as it exists.
         self.created: list[Any] = []
         self.dynamic_key = ""
 
 
 def placeholder_for(parent: FlowRunContext, subflow: Subflow) -> Steps[tuple[Answer, UUID]]:
-    """Make the task run that stands for a subflow, or find the one of an earlier attempt of the parent."""
+    """Create the task run that represents a subflow, or find the one of an earlier attempt of the parent."""
     position = parent.next_key(subflow.key)
     dynamic_key = position if subflow.inputs is None else counted(parent, subflow.key, subflow.inputs)
     subflow.dynamic_key = dynamic_key
     answer, id = yield from _ask(parent, subflow, position, dynamic_key)
     if subflow.inputs is None and is_done(answer) and parent.recorded is None:
-        # What completed under this number may have been called with something else.
+        # The completed run under this number may have been called with other arguments.
         answer, id = yield from _ask(parent, subflow, position, f"{dynamic_key}-{uuid7().hex}")
     return answer, id
 
@@ -73,7 +73,7 @@ def _ask(parent: FlowRunContext, subflow: Subflow, position: str, dynamic_key: s
     if subflow.sources:
         create["task_inputs"] = recordable_sources(subflow.sources)
     id = subflow.task_run_id = uuid7()
-    # Its later states are copies of the subflow's, which may never come to be: this run has a state of its own.
+    # Its later states are copies of the subflow's, which may never exist, so this run has a state of its own.
     details = StateDetails(child_flow_run_id=subflow.child_id)
     state: State[Any] = Pending(id=uuid7(), timestamp=datetime.now(UTC), state_details=details)
     answer = yield Ask(parent.reporter, Transition(id, create, state, False, parent.id))
@@ -83,9 +83,9 @@ def _ask(parent: FlowRunContext, subflow: Subflow, position: str, dynamic_key: s
 
 @contextmanager
 def ending_placeholder(parent: FlowRunContext, subflow: Subflow) -> Iterator[None]:
-    """Report the end of the placeholder where an exception leaves this block before the subflow run is made.
+    """Report the end of the placeholder if an exception leaves this block before the subflow run is created.
 
-    An API that is away hears of it when it is back.
+    If the API is away, the report is delivered when it is back.
     """
     try:
         yield
@@ -96,7 +96,7 @@ def ending_placeholder(parent: FlowRunContext, subflow: Subflow) -> Iterator[Non
 
 
 def _end(parent: FlowRunContext, task_run_id: UUID, error: BaseException) -> None:
-    """There is no subflow run that could tell how it ended."""
+    """Report the end of a placeholder without a subflow run."""
     if isinstance(error, Exception):
         state: State[Any] = Crashed(message=f"The subflow run could not be made: {as_text(error)}")
     else:
@@ -108,7 +108,7 @@ def _end(parent: FlowRunContext, task_run_id: UUID, error: BaseException) -> Non
 
 
 def recorded_for(parent: FlowRunContext, subflow: Subflow, answer: Answer) -> Steps[State[Any] | Again | None]:
-    """Return what the parent's source says of a subflow; a state that stands for it is reported as its end."""
+    """Return what the parent's source recorded for a subflow; report a state that replaces the call as its end."""
     source = parent.recorded
     if source is None:
         return None

@@ -1,12 +1,12 @@
-"""A source of results that were recorded before: what the calls of a flow run take up instead of running.
+"""A source of recorded results, which the calls of a flow run reuse instead of running.
 
-An attempt finds by itself what earlier attempts of its run did (`reuse`). A source is for what goes beyond that: a run
-that is retried from one of its tasks, a run that continues another one, a run that is replayed from a file. Ordinary
-attempts have none (`FlowRunContext.recorded` is None) and ask nothing.
+An attempt finds the results of earlier attempts of its run by itself (`reuse`). A source serves further cases: a run
+that is retried from one of its tasks, a run that continues another one, and a run that is replayed from a file.
+Ordinary attempts have no source (`FlowRunContext.recorded` is None).
 
-A source is asked once for each call, when its keys are known. `key` is that of the task, or of the nested flow.
-`dynamic_key` tells the calls of one key apart: the digest of the inputs and how many calls with the same inputs came
-before (`3f…a0-0`), or only how many calls came before (`0`), where nobody keeps the result or the inputs cannot be
+The source is asked once for each call, when its keys are known. `key` is that of the task or of the nested flow.
+`dynamic_key` distinguishes the calls of one key: it is the digest of the inputs and the number of earlier calls with
+the same inputs (`3f…a0-0`), or only the number of earlier calls (`0`) if the result is not kept or the inputs cannot be
 compared.
 """
 
@@ -29,30 +29,30 @@ class Verdict(Enum):
     AGAIN = "again"
 
 
-# The call runs, whatever a cache or an earlier attempt knows of it.
+# The call runs, whatever a cache or an earlier attempt has.
 AGAIN: Final = Verdict.AGAIN
 Again = Literal[Verdict.AGAIN]
 
 
 class Recorded(Protocol):
-    """Where the calls of one flow run find what was recorded for them."""
+    """A source in which the calls of one flow run look for their recorded results."""
 
     def begins(self, call: TaskCall | FlowCall) -> None:
-        """Look at a call before it is asked for, or its nested flow runs: it may be given another task or flow."""
+        """Examine a call before the source is asked for it or for its nested flow runs; its code may be replaced."""
 
     def of_call(self, key: str, dynamic_key: str, known: State[Any] | None) -> State[Any] | Again | None:
-        """Return what a call of a task, a nested flow or a deployment takes up.
+        """Return the recorded result for a call of a task, a nested flow or a deployment.
 
-        A final state stands for the call, with its value in it or data that `read_record` reads; where that cannot be
-        read, the call runs. AGAIN makes it run. With None it goes its usual way: it takes up what an earlier attempt of
-        this run did, or runs. `known` is the state in which the API knows the call already.
+        A final state replaces the call; it contains the value, or data for `read_record`. If the data cannot be read,
+        the call runs. AGAIN makes the call run. With None the call behaves as usual: it reuses the result of an earlier
+        attempt of this run, or runs. `known` is the state in which the API already has the call.
         """
 
     def inside(self, key: str, dynamic_key: str, known: State[Any] | None) -> Recorded | None:
-        """Return the source for the calls in a nested flow that is about to run; it may ask the API for it."""
+        """Return the source for the calls in a nested flow that is about to run; this may ask the API."""
 
     def ended(self, flow_run: FlowRun) -> str | None:
-        """Take note that an attempt has made all its calls; returns a line for the log of the run, if there is one."""
+        """Note that an attempt has made all its calls; return a line for the run's log, if there is one."""
 
 
 _source: ContextVar[Recorded | None] = ContextVar("orion_recorded", default=None)
@@ -60,7 +60,7 @@ _source: ContextVar[Recorded | None] = ContextVar("orion_recorded", default=None
 
 @contextmanager
 def taking_up(source: Recorded) -> Iterator[None]:
-    """Let flows that are called in this block, and in no other flow, find what `source` recorded."""
+    """Let flows that are called in this block, but not in an inner flow, find the results in `source`."""
     token = _source.set(source)
     try:
         yield

@@ -1,8 +1,8 @@
-"""The source of a run that is retried from a task: the API knows what it takes up, and what was set aside.
+"""The source of a run that is retried from a task: the API knows which results it reuses.
 
-Of an earlier attempt of the run itself the API gives the state with the answer to each call; only the ids of states
-that are not taken up are asked for. What another run recorded, one that this run continues or the last run of a nested
-flow, is read whole before the first call.
+For an earlier attempt of the run itself, the API answers each call with the state; only the ids of states that must not
+be reused are read. The records of another run (one that this run continues, or the last run of a nested flow) are read
+completely before the first call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Key = tuple[str, str]
 
 
 class Tally:
-    """How many calls of an attempt took up what was recorded, ran again, or are new."""
+    """The number of calls of an attempt that reused a recorded result, ran again, or are new."""
 
     def __init__(self) -> None:
         self.reused = self.again = self.new = 0
@@ -43,26 +43,26 @@ class Tally:
 
 
 class RetriedRun:
-    """A `Recorded` for the calls of one flow run: the one that is retried, or one that is nested in it."""
+    """The `Recorded` source of one flow run: the one that is retried, or one that is nested in it."""
 
     def __init__(self, api: _Retry, calls: dict[Key, State[Any]], *, is_whole: bool = False) -> None:
         self._api = api
         self._calls: Final = calls
-        # Everything runs again: what was recorded is only counted.
+        # Everything runs again, and recorded results are only counted.
         self._is_whole = is_whole
 
     def begins(self, call: TaskCall | FlowCall) -> None:
-        """Have the call run as it is."""
+        """Let the call run unchanged."""
 
     def of_call(self, key: str, dynamic_key: str, known: State[Any] | None) -> State[Any] | Again | None:
-        """Return what the call takes up, AGAIN, or None where the API's own answer says it."""
+        """Return the recorded result for the call, AGAIN, or None if the API's own answer decides."""
         before = self._calls.get((key, dynamic_key))
         if self._is_whole:
             found: State[Any] | Again | None = None if before is None else AGAIN
         else:
             found = self._judged(key, before, known)
         is_taken = isinstance(found, State) or (found is None and _can_be_taken(key, known))
-        # Of a call that is new the API knows no state.
+        # The API has no state of a new call.
         self._api.tally.count(is_taken=is_taken, is_known=_has_begun(before) or _has_begun(known))
         return found
 
@@ -80,7 +80,7 @@ class RetriedRun:
         return before if _can_be_taken(key, before) else None
 
     def inside(self, key: str, dynamic_key: str, known: State[Any] | None) -> Recorded | None:
-        """Return the source of a nested flow: the calls of its last run, all of which run again if it does."""
+        """Return the source of a nested flow: the calls of its last run, all of which run again if the flow runs."""
         last = known if known is not None and known.state_details.child_flow_run_id else None
         last = last or self._calls.get((key, dynamic_key))
         child = last.state_details.child_flow_run_id if last is not None else None
@@ -89,7 +89,7 @@ class RetriedRun:
         return RetriedRun(self._api, self._api.calls_of(child), is_whole=self._is_whole or last.id in self._api.again)
 
     def ended(self, flow_run: FlowRun) -> str | None:
-        """Report the numbers of an attempt of the run that is retried, and return a line for its log."""
+        """Report the numbers of an attempt of the retried run, and return a line for its log."""
         if flow_run.id != self._api.run_id:
             return None
         tally, self._api.tally = self._api.tally, Tally()
@@ -104,17 +104,17 @@ class RetriedRun:
 
 
 def _has_begun(state: State[Any] | None) -> bool:
-    """Whether it is the state of a call whose inputs were there."""
+    """Whether this is the state of a call whose inputs were available."""
     return state is not None and state.name != "NotReady"
 
 
 def _can_be_taken(key: str, state: State[Any] | None) -> bool:
-    """Whether a result stands for the call. Of a run of a deployment the run itself is the result."""
+    """Whether a result can replace the call. For a run of a deployment, the run itself is the result."""
     if state is None or not state.is_completed():
         return False
     is_elsewhere = key.startswith("deployment-") and state.state_details.child_flow_run_id is not None
     data = state.data
-    # A store that was away may have taken the value since, but nobody counts on that.
+    # A store that failed may have received the value later, but that is not relied on.
     is_stored = data is not None and data != UNPERSISTED and not (isinstance(data, dict) and "unstored" in data)
     return is_elsewhere or (is_stored and not is_value_alone(state))
 
@@ -132,7 +132,7 @@ class _Retry:
         try:
             return dict(_read(self._pages(source_id)))
         except NotFound:
-            # It was deleted, so everything in it runs.
+            # The run was deleted, so everything in it runs.
             return {}
 
     def _pages(self, source_id: UUID | None) -> Iterator[RecordedCalls]:
@@ -159,5 +159,5 @@ def _read(pages: Iterable[RecordedCalls]) -> Iterator[tuple[Key, State[Any]]]:
 
 
 def source_of(client: OrionClient, run_id: UUID) -> RetriedRun:
-    """Read what an attempt of a retried run takes up."""
+    """Read which results an attempt of a retried run reuses."""
     return _Retry(client, run_id).root()

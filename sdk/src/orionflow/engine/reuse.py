@@ -1,8 +1,8 @@
-"""Which run of an earlier attempt a call takes up: that of the same task or subflow with the same inputs.
+"""Which run of an earlier attempt a call reuses: that of the same task or subflow with the same inputs.
 
-The key under which a flow run stores a call holds the digest of the inputs, so the next attempt finds the run by them,
-in whatever order it calls; calls with the same inputs are counted. Without a digest calls are only counted, and a run
-that has a stored result is never taken up.
+The key under which a flow run records a call contains the digest of the inputs, so the next attempt finds the run in
+whatever order it makes its calls; calls with the same inputs are numbered. Without a digest, calls are only numbered,
+and a run with a stored result is never reused.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ from orionflow.values.traversal import PLAIN
 if TYPE_CHECKING:
     from orionflow.context import FlowRunContext
 
-# A cache key is longer; this many digits never agree by chance.
+# Shorter than a cache key; digests do not agree in this many digits by chance.
 KEY_DIGITS = 40
-# The name of states that a cache gave; what their task does to its arguments was never done in this flow run.
+# The name of states that came from a cache; changes that the task makes to its arguments were not made in this flow
+# run.
 CACHED = "Cached"
-# No function can change a value of one of these types.
+# Types whose values no function can change.
 _CONSTANT = PLAIN - {bytearray, type} | {date, datetime, time, timedelta, Decimal, UUID, type(Path())}
 
 
 class Inputs:
-    """The inputs of a call as they are before it: its arguments, and what its function is bound to.
+    """The inputs of a call before it: its arguments, and the object that its function is bound to.
 
-    Raises UnserializableError when they cannot be compared.
+    Raises UnserializableError if they cannot be compared.
     """
 
     __slots__ = ("_compute", "digest")
@@ -53,7 +54,7 @@ class Inputs:
         key: str,
         version: str | None = None,
     ) -> None:
-        # Most flows never ask.
+        # Imported here, because most flows never need it.
         from orionflow.caching import hash_of_call
 
         compute = partial(hash_of_call, function, arguments, key=key, version=version, enclosed=flow_run.enclosed)
@@ -62,7 +63,7 @@ class Inputs:
         self._compute = None if is_fixed else compute
 
     def have_changed(self) -> bool:
-        """Whether the function wrote into them since, which whoever takes up its value later does not get."""
+        """Whether the function has changed the inputs, a change that a later reuse of its value would not repeat."""
         if self._compute is None:
             return False
         try:
@@ -72,7 +73,7 @@ class Inputs:
 
 
 def _bound_to(function: Any) -> Any:
-    """Return the object whose method a function is, or the callable object itself; None for a plain function."""
+    """Return the object that a method is bound to, or the callable object itself; None for a plain function."""
     owner = None if isinstance(function, FunctionType) else getattr(function, "__self__", function)
     return None if isinstance(owner, ModuleType) else owner
 
@@ -84,18 +85,18 @@ def counted(flow_run: FlowRunContext, key: str, digest: str) -> str:
 
 
 def why_not_compared(error: UnserializableError) -> str:
-    """Return the line in the log of a run that no earlier one can stand for."""
+    """Return the log message for a run that cannot be compared with earlier ones."""
     return f"It is not known whether an earlier attempt did this already, so it runs: {error}."
 
 
 def is_done(answer: Answer) -> bool:
-    """Whether the run that exists under this key completed with a result that can be read."""
+    """Whether the run under this key completed with a result that can be read."""
     state = answer.state
     return state is not None and state.is_completed() and state.data is not None
 
 
 def cannot_change(value: Any) -> bool:
-    """Whether nobody can write into an argument, so that it need not be compared after the call."""
+    """Whether no code can change an argument, so that it need not be compared after the call."""
     kind = type(value)
     if kind in _CONSTANT:
         return True
@@ -104,11 +105,11 @@ def cannot_change(value: Any) -> bool:
 
 
 def _parts_of_frozen(value: Any, kind: Any) -> Collection[Any] | None:
-    """Return what a value holds, if it gets no other parts."""
+    """Return the parts of a frozen value; None if it may get others."""
     if kind is frozenset:
         return tuple(value)
     if issubclass(kind, tuple):
-        # Also a named one. A class of the user's own may have attributes besides.
+        # Includes named tuples. An instance of a user's subclass may have attributes as well.
         return None if hasattr(value, "__dict__") else tuple(tuple.__iter__(value))
     if issubclass(kind, Enum):
         return (value.value,)
@@ -116,7 +117,7 @@ def _parts_of_frozen(value: Any, kind: Any) -> Collection[Any] | None:
         is_closed = kind.model_config.get("frozen") and not value.__pydantic_private__
         return [*vars(value).values(), *(value.__pydantic_extra__ or {}).values()] if is_closed else None
     is_frozen = getattr(getattr(kind, "__dataclass_params__", None), "frozen", False)
-    # One that is a list as well has parts of which its fields say nothing.
+    # A frozen dataclass that is also a list has elements that are not among its fields.
     if is_frozen and not hasattr(kind, "__iter__"):
         names = {field.name for field in dataclasses.fields(kind)}
         is_whole = names.issuperset(getattr(value, "__dict__", ()))
@@ -125,17 +126,17 @@ def _parts_of_frozen(value: Any, kind: Any) -> Collection[Any] | None:
 
 
 def marks_of(inputs: Inputs | None) -> dict[str, Any]:
-    """Return what the reference to a value says of the call that it came from."""
+    """Return the fields that the reference to a value gets because of its call."""
     return {INPUTS_CHANGED: True} if inputs is not None and inputs.have_changed() else {}
 
 
 def is_value_alone(state: State[Any]) -> bool:
-    """Whether the call of this state also changed its arguments, which its value does not repeat for another call."""
+    """Whether the call of this state also changed its arguments, which reusing its value does not repeat."""
     return is_record(state.data) and bool(state.data.get(INPUTS_CHANGED)) and state.name != CACHED
 
 
 def recall(state: State[Any]) -> str | None:
-    """Read the stored result of a completed state into it; returns what is wrong when it cannot be used."""
+    """Read the stored result of a completed state into it; return the reason if it cannot be used."""
     if not is_record(state.data):
         return None
     if is_value_alone(state):

@@ -1,4 +1,4 @@
-"""Calls of tasks and flows: each with everything that the engine must know about it."""
+"""Calls of tasks and flows, each with everything that the engine has to know about it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class TaskCall:
-    """One call of a task: its run."""
+    """One call of a task, with its run."""
 
     __slots__ = (
         "_parameters",
@@ -76,15 +76,15 @@ class TaskCall:
         self.run_count: int = 0
         self.state: State[Any] | None = None
         self.future: Future[Any] | None = None
-        # Where the user's function is called when that is not here.
+        # The function that a runner calls instead of calling the user's function here.
         self.place: Callable[..., Any] | None = None
         self.is_created = False
         self.is_abandoned = False
-        # Whether the futures among the arguments have given way to their values.
+        # Whether the futures among the arguments have been replaced by their values.
         self.is_resolved = self.inputs is None
-        # Whether the dynamic key says what the inputs are.
+        # Whether the dynamic key contains the digest of the inputs.
         self.is_identified = False
-        # The inputs before the function is called, which it may change.
+        # The inputs before the function is called, which may change them.
         self.compared: Inputs | None = None
         self.refreshes = bool(task.refresh_cache)
         # The outcome of an attempt whose value could not be stored; the next attempt only stores it.
@@ -93,23 +93,23 @@ class TaskCall:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The arguments by parameter, defaults included; resolved ones once the run has begun."""
+        """The arguments by parameter, including defaults; resolved once the run has started."""
         if self._parameters is None:
             self._parameters = self.task.signature.bound(self.args, self.kwargs)
         return self._parameters
 
     def resolve_to(self, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """The futures among the arguments have values now."""
+        """Replace the arguments by others in which futures have been replaced by their values."""
         self.args, self.kwargs, self._parameters = tuple(args), kwargs, None
         self.is_resolved = True
 
     def renew(self) -> None:
-        """Make this another run than the stored one that was found under its key."""
+        """Give this run a new id and key, because the stored run under its key cannot be used."""
         self.id = uuid7()
         self.dynamic_key = f"{self.dynamic_key}-{self.id.hex}"
 
     def creation(self) -> Transition:
-        """Return the step that makes the run, PENDING."""
+        """Return the step that creates the run, as PENDING."""
         task = self.task
         create: dict[str, Any] = {
             **task.run_template,
@@ -121,7 +121,7 @@ class TaskCall:
             create["tags"] = recordable_tags(self.tags)
         if self.inputs is not None and self.inputs.sources:
             create["task_inputs"] = recordable_sources(self.flow_run.stored_sources(self.inputs.sources))
-        # What a run waits for is to be recorded before it begins.
+        # The inputs that a run waits for must be recorded before it starts.
         gathers = self.inputs is None or not self.inputs.pending
         return Transition(self.id, create, self.new_state(StateType.PENDING), False, self.flow_run.id, gathers)
 
@@ -135,7 +135,7 @@ class TaskCall:
         )
 
     def step(self, state: State[Any], *, force: bool = False) -> Transition:
-        """Return the step that moves the run."""
+        """Return the step that moves the run to a state."""
         return Transition(self.id, None, state.without_value(), force, self.flow_run.id)
 
     @property
@@ -143,7 +143,7 @@ class TaskCall:
         return None
 
     def abandon(self, reason: Reason) -> None:
-        """Record an end that the run does not report itself; what becomes of it later is not reported any more."""
+        """Record a final state for a run that does not report one itself; later reports of the run are dropped."""
         kind = StateType.CANCELLED if reason.is_cancel else StateType.CRASHED
         state = self.new_state(kind, message=reason.message)
         if self.is_created and not self.is_abandoned:
@@ -189,10 +189,10 @@ def inputs_of(
     wait_for: Iterable[Any] | None,
     sources: Mapping[str, list[dict[str, Any]]] | None = None,
 ) -> Found | None:
-    """Return the runs that the arguments come from; None when there are none, which is the usual case."""
+    """Return the runs that the arguments come from; None if there are none, which is the usual case."""
     links = flow_run.lineage
     plain = not wait_for and not sources and are_plain(args) and are_plain(kwargs.values())
-    # A plain value may still be what a task returned.
+    # A plain value may still have been returned by a task.
     if plain and not any(links.source_of(value) for value in (*args, *kwargs.values())):
         return None
     found = Found(links)
@@ -206,7 +206,7 @@ def inputs_of(
 
 
 class FlowCall:
-    """One call of a flow: its run, and under a parent flow also the task run that stands for it there."""
+    """One call of a flow, with its run, and under a parent flow also the task run that represents it there."""
 
     __slots__ = (
         "active", "args", "compared", "created", "existing", "flow", "flow_run_id", "has_ended", "hold", "kwargs",
@@ -225,22 +225,22 @@ class FlowCall:
         self.args = args
         self.kwargs = kwargs
         self.wait_for = wait_for
-        # A run that exists already, as of a deployment; otherwise a new one is made.
+        # The id of an existing run, such as one of a deployment; otherwise a new run is created.
         self.flow_run_id = flow_run_id
-        # That run, where somebody has just read it.
+        # The existing run, if it was read just before.
         self.existing: FlowRun | None = None
         self.new_run_id = uuid7()
-        # Its inputs before the function is called, if a later attempt of the parent may look for them.
+        # The inputs before the function is called, if a later attempt of the parent may look for them.
         self.compared: Inputs | None = None
         self.parent = FlowRunContext.get()
-        # A nested flow has that which the one around it has for it.
+        # A nested flow gets its source from the flow around it.
         self.recorded: Recorded | None = current_source() if self.parent is None else None
-        # Whether the API was asked for the run; the run, as soon as it answered; whether it knows how that ended.
+        # Whether the API was asked for the run; the run, once it answered; and whether the API knows its final state.
         self.may_exist = False
         self.created: list[FlowRun] = []
         self.active: ActiveFlowRun | None = None
         self.has_ended = False
-        # From before the run is made, so that it is ended as well when the run around it ends at that moment.
+        # Set before the run is created, so that it ends as well if the run around it ends at that moment.
         self.hold: Hold | None = None
 
     @property
@@ -252,6 +252,6 @@ class FlowCall:
         return None if self.active is None else self.active.context
 
     def abandon(self, reason: Reason) -> None:
-        """Record an end that the run, if there is one, does not report itself."""
+        """Record a final state for the run, if there is one, as it does not report one itself."""
         if self.active is not None:
             self.active.abandon(reason)

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGHUP and SIGINT while a flow runs: they end the run, recorded, and then the program, within seconds."""
+"""SIGTERM, SIGHUP and SIGINT while a flow runs: they end the run, recorded, and then the program, in seconds."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from orionflow.engine.event_loops import is_held_up
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption
 from orionflow.engine.lost_signals import LostSignals
 
-# How long a coroutine may take to notice that it is cancelled: sync code may block its event loop.
+# Seconds in which a coroutine may notice that it is cancelled: sync code may block its event loop.
 UNTIL_RAISED = 2.0
-# So long may a run take to report its end.
+# Seconds in which a run may report its end.
 UNTIL_KILLED = 7.0
-# It comes when the terminal of a program is closed, and twice where a shell passes it on; `nohup` has it ignored.
+# Sent when the terminal of a program is closed, and twice if a shell forwards it; `nohup` makes programs ignore it.
 HUNG_UP: int | None = getattr(signal, "SIGHUP", None)
 TOLD_TO_END: tuple[int, ...] = (signal.SIGTERM, *([] if HUNG_UP is None else [HUNG_UP]))
 ASKED_IN_VAIN = Reason("The process of the run was told to end, did not, and was killed.")
@@ -39,9 +39,9 @@ ASKED_IN_VAIN = Reason("The process of the run was told to end, did not, and was
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Root:
-    """A flow run of the main thread that no other one is around."""
+    """A flow run of the main thread that is not nested in another one."""
 
-    # Where it is a coroutine, and is told so.
+    # The coroutine to cancel, if the run is one.
     coroutine: asyncio.Task[Any] | None
     is_ending: Callable[[], bool]
     abandon: Callable[[Reason], None]
@@ -53,10 +53,10 @@ class Root:
 
 @contextmanager
 def signals_as_exceptions(root: Root) -> Iterator[None]:
-    """In this block SIGTERM raises Terminated, or cancels the coroutine; all signals wait while a step is reported.
+    """Let SIGTERM raise Terminated in this block, or cancel the coroutine; signals wait while a step is reported.
 
-    After the block, or the last one that goes on, a signal that came is delivered again, so that the process ends as
-    it was told to. A run that does not end is ended `from_outside`, and its process killed.
+    After the last such block, a signal that arrived is delivered again, so that the process ends by it. A run that does
+    not end is ended `from_outside`, and its process killed.
     """
     try:
         _signals.begin(root)
@@ -70,7 +70,7 @@ _ending = 0
 
 @contextmanager
 def ending() -> Iterator[None]:
-    """In this block a run sees to the end of something else before it ends itself, as it was told to."""
+    """Mark that a run in this block ends other work before it ends itself because of a signal."""
     global _ending
     _ending += 1
     try:
@@ -80,7 +80,7 @@ def ending() -> Iterator[None]:
 
 
 class _Signals:
-    """The signal handlers that are in force while flow runs go on in the main thread."""
+    """The signal handlers that are installed while flow runs execute in the main thread."""
 
     def __init__(self) -> None:
         self._roots: list[Root] = []
@@ -88,12 +88,12 @@ class _Signals:
         self._postponed = Postponed()
         self._have_ended = threading.Event()
         self._insists: set[int] = set()
-        # The signal that told the process to end, if one did.
+        # The signal that asked the process to end, if one did.
         self._told_by: int | None = None
         self._is_postponed: set[int] = set()
-        # Those of which no exception has come yet, as the main thread was where one would do harm.
+        # Signals whose exception is still postponed, because the main thread was in a delicate module.
         self._unraised: set[int] = set()
-        # What this process sends itself, to be raised where the same from outside says nothing new.
+        # Signals that this process sent itself: they raise where a repeated signal from outside would be ignored.
         self._own: set[int] = set()
         self._lost = self._listener()
 
@@ -101,7 +101,7 @@ class _Signals:
         return LostSignals({**dict.fromkeys(TOLD_TO_END, self._terminate), signal.SIGINT: self._interrupt})
 
     def forget_in_child(self) -> None:
-        """A forked child has no thread that listens, and must not ring at its parent."""
+        """Replace the listener in a forked child: it has no listening thread and must not use the parent's socket."""
         self._lost.stop()
         self._lost = self._listener()
 
@@ -110,7 +110,7 @@ class _Signals:
         if len(self._roots) > 1:
             return
         self._have_ended.clear()
-        # A program with handlers of its own has its reasons.
+        # A program that installed handlers of its own keeps them.
         for number in TOLD_TO_END:
             if signal.getsignal(number) is signal.SIG_DFL:
                 self._before[number] = signal.signal(number, self._terminate)
@@ -135,16 +135,16 @@ class _Signals:
         told_by, self._told_by = self._told_by, None
         while self._before:
             number, handler = self._before.popitem()
-            # Coming again, it must not cut off the ends of other runs.
+            # A repeated SIGHUP must not interrupt the ends of other runs.
             waits = told_by is not None and number == HUNG_UP
             signal.signal(number, signal.SIG_IGN if waits else handler)
         if told_by is not None:
             end_roots_in_threads(reason_of(Terminated()))
-            # As it was before the runs.
+            # The default action, as before the runs.
             signal.signal(told_by, signal.SIG_DFL)
             os.kill(os.getpid(), told_by)
         note_handlers(hears_of_terminal=False)
-        # The program has it now, as if it had come after the run.
+        # The program receives the signal now, as if it had arrived after the run.
         self._send_postponed(signal.SIGINT)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
@@ -184,14 +184,14 @@ class _Signals:
             raise KeyboardInterrupt
         self._insist(number)
         note_keyboard(True)
-        # The main task is cancelled when its loop is free.
+        # The main task is cancelled as soon as its loop is free.
         before(number, frame)
         if is_held_up:
-            # No KeyboardInterrupt: that would end the loop before the others of its coroutines could report their end.
+            # A KeyboardInterrupt would end the loop before its other coroutines could report their ends.
             raise interruption(CTRL_C)
 
     def _postpone(self, number: int, frame: FrameType | None) -> bool:
-        """Have the signal come again in a moment, if an exception would do harm where the main thread is."""
+        """Send the signal again after a moment, if an exception would do harm at the main thread's position."""
         if not self._postponed.should_wait(frame):
             return False
         self._is_postponed.add(number)
@@ -199,32 +199,32 @@ class _Signals:
         return True
 
     def _send_postponed(self, number: int) -> None:
-        # The timer and the end of the run may both come to it.
+        # Both the timer and the end of the run may get here.
         with suppress(KeyError):
             self._is_postponed.remove(number)
             self._own.add(number)
             os.kill(os.getpid(), number)
 
     def _insist(self, number: int) -> None:
-        """See to it that the runs do end, from a thread that nothing holds up."""
+        """Make sure that the runs end, from a thread that nothing can block."""
         if number not in self._insists:
             self._insists.add(number)
             threading.Thread(target=self._look_after, args=(number,), name="orion-signals", daemon=True).start()
 
     def _look_after(self, number: int) -> None:
         began = time.monotonic()
-        # Once it is raised, the run has its time from then on: another one would meet the run as it begins to end.
+        # The run's time starts when the exception is raised: a second one would hit the run while it begins to end.
         while number in self._unraised and time.monotonic() - began < UNTIL_KILLED - UNTIL_RAISED:
             if self._have_ended.wait(RETRY_AFTER):
                 return
         if self._have_ended.wait(UNTIL_RAISED):
             return
-        # Not once one of them reports its end: an exception in the loop would cut that off, and the others with it.
+        # Not if a run reports its end: an exception in the loop would cut that off, and the other runs with it.
         if not _ending and not any(root.is_ending() for root in list(self._roots)):
             self._own.add(number)
             os.kill(os.getpid(), number)
         if not self._have_ended.wait(began + UNTIL_KILLED - time.monotonic()):
-            # They took notice of nothing, as code may that catches every exception.
+            # The runs ignored the signal, as code may that catches every exception.
             for root in list(self._roots):
                 if not root.is_ending():
                     root.abandon(ASKED_IN_VAIN)
@@ -232,7 +232,7 @@ class _Signals:
 
 
 def _is_of_asyncio(handler: Any) -> bool:
-    """`asyncio.run` has one that cancels its main task, which does nothing while sync code holds the loop up."""
+    """Whether the handler is that of `asyncio.run`, which has no effect while sync code blocks the loop."""
     return isinstance(getattr(getattr(handler, "func", None), "__self__", None), asyncio.Runner)
 
 

@@ -1,4 +1,4 @@
-"""How many runs ended how, and what that makes of the flow run they belong to."""
+"""Counts of runs by their final state, and the state of their flow run that follows from them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from orionflow.contract.states import BAD, TERMINAL
 from orionflow.states import UNSET, State, StateType
 from orionflow.values.weights import weight_of_frames
 
-# Enough to name the culprits; a flow of a million tasks shall not keep a million states.
+# Enough to name the failed runs; a flow of a million tasks must not keep a million states.
 KEPT = 100
-# What the frames of their exceptions may hold: the arguments and variables of all that was running.
+# Bytes that the frames of kept exceptions may hold: arguments and variables of everything that was running.
 KEPT_BYTES = 16 * 1024 * 1024
 
 
 class StateCounts:
-    """Counts states by type and keeps the first ones that are not completed."""
+    """Counts states by type, and keeps the first ones that are not completed."""
 
     __slots__ = ("_bytes", "_counts", "_kept", "_lock", "total")
 
@@ -40,8 +40,9 @@ class StateCounts:
                 self._kept.append(self._lightened(state))
 
     def _lightened(self, state: State[Any]) -> State[Any]:
-        """Return the state, or one with its message alone where its exception would keep too much alive. The first is
-        whole: its exception is the one that is raised.
+        """Return the state, without its exception if that would keep too much memory alive.
+
+        The first state is kept whole, because its exception is the one that is raised.
         """
         if not isinstance(state.value, BaseException):
             return state
@@ -53,14 +54,14 @@ class StateCounts:
 
     @property
     def not_completed(self) -> list[State[Any]]:
-        """The first states that are something else than completed."""
+        """The first states that are not completed."""
         return self._kept
 
     def of(self, *types: StateType) -> int:
         return sum(self._counts.get(kind, 0) for kind in types)
 
     def verdict(self) -> tuple[StateType, str]:
-        """Return the type of the state that these states add up to, and why."""
+        """Return the type of the state that follows from these states, and the reason."""
         if self.of(StateType.COMPLETED) == self.total:
             return StateType.COMPLETED, f"All {self.total} runs completed." if self.total != 1 else "The run completed."
         if cancelled := self.of(StateType.CANCELLED):

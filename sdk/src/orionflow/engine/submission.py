@@ -1,6 +1,6 @@
-"""Bring submitted task runs to their task runner, as soon as the futures among their inputs have ended.
+"""Submission of task runs to their task runner, as soon as the futures among their inputs have ended.
 
-No thread waits for inputs, so that a few slow ones cannot block the rest of a flow.
+No thread waits for inputs, so that a few slow inputs cannot block the rest of a flow.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from orionflow.futures import Future
 
 
 def submit(call: TaskCall) -> Future[Any]:
-    """Report the run, have it run when its inputs are there, and return its future."""
+    """Report the run, start it when its inputs are available, and return its future."""
     flow_run, task = call.flow_run, call.task
     runs_on_flow_loop = task.is_async and flow_run.loop is not None
-    # A coroutine runs on the loop of its flow; a sync flow borrows one.
+    # A coroutine runs on the loop of its flow; a sync flow borrows a loop.
     loop = (flow_run.loop or flow_run.own_loop().loop) if task.is_async else None
     future: Future[Any] = Future(call.id, call.name, is_async=runs_on_flow_loop, loop=loop)
     call.future = future
@@ -50,15 +50,15 @@ def _starter(call: TaskCall) -> Callable[[], object]:
 
 
 def _start_coroutine_if_taken(call: TaskCall, context: Context) -> None:
-    """Start a coroutine on its loop, unless a runner that calls its function elsewhere cannot be started."""
+    """Start a coroutine on its loop, unless it needs a runner and that cannot be started."""
     if not call.is_abandoned and (call.place is None or _give_to_runner(call)):
         context.run(_start_coroutine, call)
 
 
 def _give_to_runner(call: TaskCall, work: Callable[[], None] | None = None) -> bool:
-    """Give the work of a run to its task runner, started if need be. False when it could not take it.
+    """Give the work of a run to its task runner, and start the runner if needed. Return False if that failed.
 
-    The run is reported as crashed then: nobody else would end it, and its flow waits for it.
+    The run is then reported as crashed: no other code would end it, and its flow waits for it.
     """
     try:
         runner = call.flow_run.running_task_runner()
@@ -78,7 +78,7 @@ def _run_in_order(call: TaskCall, pending: list[Future[Any]]) -> None:
     elif flow_run.loop is None:
         _swallow(lambda: drive_on_loop(run_task(call), flow_run))
     else:
-        # The flow's own loop cannot stand still: each coroutine begins when the one before has ended.
+        # The flow's own loop must not block: each coroutine starts when the previous one has ended.
         before, flow_run.last_in_order = flow_run.last_in_order, call.future
         if before is not None and not before.is_done:
             pending = [*pending, before]
@@ -112,14 +112,14 @@ def _run_in_thread(call: TaskCall) -> None:
     try:
         _swallow(lambda: drive(run_task(call)))
     finally:
-        # An interrupt may come at this very call; it does so once.
+        # An interrupt may arrive during this call, but only once.
         with suppress(Interrupted):
             hold.close()
         call.flow_run.open.pop(call, None)
 
 
 def _swallow(work: Callable[[], Any]) -> None:
-    """Call work whose exceptions are in the run's future already; nobody would catch them in a runner's thread."""
+    """Call work whose exceptions are already in the run's future, as no code catches them in a runner's thread."""
     try:
         work()
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""Create a task run: early, when it is called, or at its start, where its inputs or the API's answer come first.
+"""Creation of a task run: early, when it is called, or at its start, if it must wait for inputs or the API's answer.
 
 A run whose result may be stored is identified by its inputs, so that a later attempt of the flow run finds it.
 """
@@ -21,7 +21,7 @@ logger = logging.getLogger("orionflow.task_runs")
 
 
 def create_at_call(call: TaskCall) -> None:
-    """Report the run as soon as it is called, if that needs no answer and its key no inputs that are still to come."""
+    """Report the run when it is called, if that needs no answer and its key depends on no inputs still missing."""
     flow_run = call.flow_run
     if flow_run.is_repeated or flow_run.strict or (_has_input_key(call) and not _identify_now(call)):
         return
@@ -29,19 +29,19 @@ def create_at_call(call: TaskCall) -> None:
 
 
 def _has_input_key(call: TaskCall) -> bool:
-    """Tell whether a later attempt may look for what this run did. Costs next to nothing where none will."""
+    """Whether a later attempt may look for the result of this run. Cheap if none will."""
     return call.flow_run.keeps_results or call.task.may_store_results(call.flow_run)
 
 
 def _identify_now(call: TaskCall) -> bool:
-    """Identify the run by its inputs, unless one of them is still to come, or failed."""
+    """Identify the run by its inputs and return True, unless one of them is still missing or failed."""
     if not call.is_resolved:
         assert call.inputs is not None
         try:
             if call.inputs.pending or _resolve(call) is not None:
                 return False
         except Exception as error:
-            # It ends the run, which is about to meet it again, and not the code that calls it.
+            # The error ends the run, which will meet it again; it must not reach the calling code.
             logger.debug("The value of an input of %s cannot be had.", call.name, exc_info=error)
             return False
     _identify(call)
@@ -49,7 +49,7 @@ def _identify_now(call: TaskCall) -> bool:
 
 
 def _identify(call: TaskCall) -> None:
-    """Have the next attempt of the flow run find this run by its task and inputs."""
+    """Let the next attempt of the flow run find this run by its task and inputs."""
     task, flow_run = call.task, call.flow_run
     try:
         call.compared = Inputs(flow_run, task.fn, call.parameters, key=task.task_key, version=task.version)
@@ -61,7 +61,7 @@ def _identify(call: TaskCall) -> None:
 
 
 def create_at_start(call: TaskCall) -> Steps[State[Any] | None]:
-    """Create the run where that had to wait for its inputs. Returns the NotReady state when one has no value."""
+    """Create the run if that had to wait for its inputs. Return the NotReady state if one of them has no value."""
     not_ready: State[Any] | None = None
     if _has_input_key(call):
         if not call.is_resolved:
@@ -76,14 +76,14 @@ def create_at_start(call: TaskCall) -> Steps[State[Any] | None]:
 
 
 def _create_or_find(call: TaskCall) -> Steps[None]:
-    """Create the run and wait for the answer: in a repeated attempt it may exist, under another id, and have ended."""
+    """Create the run and wait for the answer: in a repeated attempt it may exist under another id, and have ended."""
     mine = call.id
-    # Also where the answer is not waited for: an end that is reported later arrives after the creation.
+    # Set even before the answer: an end that is reported later arrives after the creation.
     call.is_created = True
     answer = yield Ask(call.flow_run.reporter, call.creation())
     is_asked = call.flow_run.recorded is not None
     if is_done(answer) and not is_asked and (call.refreshes or not call.is_identified):
-        # Its result may be of other inputs, or is not wanted.
+        # Its result may belong to other inputs, or the task asks for a new one.
         call.renew()
         answer = yield Ask(call.flow_run.reporter, call.creation())
     call.id = answer.task_run_id or call.id
@@ -93,7 +93,7 @@ def _create_or_find(call: TaskCall) -> Steps[None]:
 
 
 def resolve_inputs(call: TaskCall) -> Steps[State[Any] | None]:
-    """Wait for futures among the arguments and put their values there. Returns NotReady when one has none."""
+    """Wait for futures among the arguments and replace them by their values. Return NotReady if one has no value."""
     assert call.inputs is not None
     if pending := call.inputs.pending:
         yield WaitFor(pending)
@@ -105,7 +105,7 @@ def _resolve(call: TaskCall) -> State[Any] | None:
         args, kwargs = resolved_all([*call.args, *(call.wait_for or ())], call.kwargs)
     except UpstreamFailed as error:
         state = call.new_state(StateType.PENDING, "NotReady", str(error))
-        # Where it was raised in here helps nobody.
+        # The traceback inside Orion does not help the user.
         state.value = error.with_traceback(None)
         return state
     call.resolve_to(args[: len(call.args)], kwargs)

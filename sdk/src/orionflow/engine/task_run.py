@@ -1,6 +1,6 @@
-"""The life of a task run: created, admitted by the rules, run, ended, and again while it has tries left.
+"""The life of a task run: create, get admitted by the rules, run, end, and repeat while retries are left.
 
-What the rules can only accept is streamed; the run waits for their answer only where that may change what follows.
+Steps that the rules always accept are streamed; the run waits for an answer only if it may change what follows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ logger = logging.getLogger("orionflow.task_runs")
 
 
 def run_task(call: TaskCall) -> Steps[State[Any]]:
-    """Take one task run from its creation to its final state, which is returned."""
+    """Take one task run from its creation to its final state, and return that state."""
     try:
         state = yield from _until_end(call)
     except BaseException as error:
@@ -68,7 +68,7 @@ def _until_end(call: TaskCall) -> Steps[State[Any]]:
 
 
 def _rename(call: TaskCall) -> Steps[None]:
-    """Give the run the name that its arguments make, now that they have values."""
+    """Name the run by its arguments, which have values now."""
     with in_task_run(TaskRunContext(call, call.flow_run.log_prints)):
         name = call.task.name_for(call.parameters)
     if name is None or name == call.name:
@@ -87,8 +87,8 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
     if flow_run.recorded is not None and (taken := (yield from _take_up(call, flow_run.recorded))) is not None:
         return taken
     cache_key = _cache_key(call)
-    # Only with one of these may the rules answer RUNNING otherwise than with yes: by a cached state, for want of a
-    # slot, or by the state of an earlier attempt.
+    # Only with one of these may the rules answer RUNNING with something else than acceptance: a cached state, a wait
+    # for a slot, or the state of an earlier attempt.
     asks = cache_key is not None or bool(call.tags) or flow_run.strict or flow_run.is_repeated
     while True:
         if asks:
@@ -101,7 +101,7 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
             continue
         if running.type is not StateType.RUNNING:
             if running.is_completed() and running.value is not UNSET:
-                # Its value is known: from the cache, or from an earlier attempt of the flow run.
+                # The value is known, from the cache or from an earlier attempt of the flow run.
                 if call.task.cache_result_in_memory:
                     flow_run.lineage.add(running.value, call.id)
                 else:
@@ -114,7 +114,7 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
         state = yield from _propose_end(call, ended)
         if not state.is_scheduled():
             return state
-        # The rules gave the run another try.
+        # The rules allow another attempt.
         call.state = state
         _log(call, logging.INFO, "Trying again in %.3g s: %s", seconds_until_due(state), ended.message or ended.name)
         yield Sleep(seconds_until_due(state))
@@ -123,14 +123,14 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
 
 
 def _traced(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
-    # OpenTelemetry is loaded by whoever traces.
+    # OpenTelemetry is only loaded if traces are on.
     from orionflow.tracing.spans import traced_task
 
     return traced_task(call, cache_key)
 
 
 def _take_up(call: TaskCall, recorded: Recorded) -> Steps[State[Any] | None]:
-    """Return the final state that was recorded for the call; None where the run goes on, to run or to be taken up."""
+    """Return the recorded final state for the call; None if the run continues, to run or to reuse its own result."""
     recorded.begins(call)
     known, found = call.state, recorded.of_call(call.task.task_key, call.dynamic_key, call.state)
     if isinstance(found, State):
@@ -138,7 +138,7 @@ def _take_up(call: TaskCall, recorded: Recorded) -> Steps[State[Any] | None]:
     if found is AGAIN:
         call.refreshes = True
     elif known is not None and known.is_completed() and known.data is not None:
-        # Whoever asks for recorded results wants this one, though its task refreshes the cache for other runs.
+        # A retry or replay reuses this result, even if its task refreshes the cache for other runs.
         call.refreshes = False
         if not call.is_identified:
             _log(
@@ -151,7 +151,7 @@ def _take_up(call: TaskCall, recorded: Recorded) -> Steps[State[Any] | None]:
 
 
 def _stand_in(call: TaskCall, found: State[Any]) -> Steps[State[Any] | None]:
-    """End the run in the state that was recorded; None where its value cannot be used."""
+    """End the run in the recorded state; return None if its value cannot be used."""
     if found.is_completed() and (why := (yield Do(recall, found))) is not None:
         _log(call, logging.WARNING, "The recorded result cannot be used (%s), so the task runs.", why)
         return None
@@ -176,7 +176,7 @@ def _reopen(call: TaskCall, known: State[Any], why: str) -> Steps[None]:
 
 
 def _cache_key(call: TaskCall) -> str | None:
-    """Return the key that the user's function gives; None, with a warning, for one that cannot be stored."""
+    """Return the cache key that the user's function computes; None, with a warning, if it cannot be stored."""
     key_of = call.task.cache_key_fn
     if key_of is None:
         return None
@@ -208,7 +208,7 @@ def _ask_to_run(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
     try:
         state = yield from enter_running(propose, call.flow_run, call.tags)
     except OrchestrationRefused as error:
-        # This run cannot begin; its flow can go on without it.
+        # This run cannot start, but its flow can continue.
         state = call.state or call.new_state(StateType.PENDING)
         return state.copy(value=error)
     call.state = state
@@ -216,7 +216,7 @@ def _ask_to_run(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
 
 
 def _propose_end(call: TaskCall, state: State[Any]) -> Steps[State[Any]]:
-    # The rules may have another try for what failed or crashed, if it was given any.
+    # The rules may retry a run that failed or crashed, if it has retries.
     may_retry = (
         state.type is StateType.FAILED and call.task.retries > 0 and state.state_details.retriable is not False
     ) or (state.type is StateType.CRASHED and call.task.crash_retries > 0)
@@ -232,7 +232,7 @@ def _propose_end(call: TaskCall, state: State[Any]) -> Steps[State[Any]]:
 def _make_room(call: TaskCall) -> None:
     """Wake runs of this process that wait for a slot of the same tags.
 
-    Reports are delivered in order, so the API learns of this run's end before one of them asks.
+    Reports are delivered in order, so the API learns of this run's end before one of the waiting runs asks.
     """
     if call.tags:
         waiting_lines().make_room(call.tags)
@@ -248,7 +248,7 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
     call.state = state
     state.amend_details(task_run_id=call.id, flow_run_id=call.flow_run.id)
     if call.is_abandoned:
-        # It is recorded as ended with its flow; what happens to it since is not recorded.
+        # The run is recorded as ended with its flow; its later states are not recorded.
         return
     call.flow_run.state_counts.add(state)
     task = call.task
@@ -266,7 +266,7 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
     else:
         call.future.settle(state)
     if state.type is not StateType.COMPLETED:
-        # The frames of its exception hold the call.
+        # The frames of the exception hold the call.
         call.state = state.without_value()
 
 
@@ -279,7 +279,7 @@ def report_crash(call: TaskCall, error: BaseException) -> None:
         _stream(call, state)
         _make_room(call)
     if not isinstance(error, GeneratorExit):
-        # Also where nothing is reported: a run that is left to another attempt or process has not crashed.
+        # Also if nothing is reported: a run that is left to another attempt or process has not crashed.
         call.flow_run.called.discard(call)
     state.amend_details(task_run_id=call.id, flow_run_id=call.flow_run.id)
     if not call.is_abandoned:

@@ -1,7 +1,7 @@
-"""Ending user code that runs too long.
+"""Time limits for user code.
 
-In the main thread an alarm interrupts whatever goes on. In other threads an exception is raised at the next line of
-Python: one long call into C, such as `time.sleep(60)`, ends first. Coroutines are cancelled at their next `await`.
+In the main thread an alarm interrupts whatever runs. In other threads an exception is raised at the next line of
+Python: a long call into C, such as `time.sleep(60)`, ends first. Coroutines are cancelled at their next `await`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, raise_in_thread, withdraw_here
 
 RING_AGAIN_AFTER = 0.1
-# When the time of the coroutines around this code is up, the earliest of them.
+# The earliest deadline of the coroutines around this code, by the monotonic clock.
 _deadline: ContextVar[float | None] = ContextVar("orion_deadline", default=None)
 
 
@@ -28,11 +28,11 @@ class TimeUp(BaseException):
 
 
 class LimitReached(TimeUp):
-    """The time that was up is that of this very run, not of one around it."""
+    """The time limit that was reached is that of this very run, not of a run around it."""
 
 
 class _Limit:
-    """One deadline in one thread. Limits of nested runs lie on top of each other."""
+    """One deadline in one thread. Limits of nested runs are stacked."""
 
     __slots__ = ("active", "deadline", "expired", "postponed", "thread_id")
 
@@ -44,7 +44,7 @@ class _Limit:
         self.postponed = Postponed()
 
     def check(self) -> None:
-        """Raise LimitReached when the time is up: what could not be interrupted has ended too late all the same."""
+        """Raise LimitReached if the time is up: code that could not be interrupted has still ended too late."""
         if self.is_over:
             raise LimitReached
 
@@ -54,7 +54,7 @@ class _Limit:
 
 
 def limited(call: Callable[[], Any], seconds: float) -> Any:
-    """Return the value of `call()`; raise LimitReached when it takes longer."""
+    """Return the value of `call()`; raise LimitReached if it takes longer."""
     in_main_thread = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
     watch: _Alarm | _Watcher = _alarm if in_main_thread else _watcher
     limit = _Limit(seconds)
@@ -65,7 +65,7 @@ def limited(call: Callable[[], Any], seconds: float) -> Any:
         finally:
             watch.stop(limit)
     except TimeUp as error:
-        # The alarm may have rung in the very moment of being switched off.
+        # The alarm may have rung at the moment when it was switched off.
         watch.stop(limit)
         if limit.expired:
             raise LimitReached from error
@@ -75,7 +75,7 @@ def limited(call: Callable[[], Any], seconds: float) -> Any:
 
 
 async def limited_async(call: Callable[[], Awaitable[Any]], seconds: float) -> Any:
-    """Return the value of `await call()`; raise LimitReached when it takes longer."""
+    """Return the value of `await call()`; raise LimitReached if it takes longer."""
     limit = _Limit(seconds)
     around = _deadline.get()
     token = _deadline.set(limit.deadline if around is None else min(around, limit.deadline))
@@ -88,15 +88,15 @@ async def limited_async(call: Callable[[], Awaitable[Any]], seconds: float) -> A
         raise
     finally:
         _deadline.reset(token)
-    # The loop comes to its timeouts only when a coroutine lets it.
+    # The loop only checks its timeouts when a coroutine yields control.
     limit.check()
     return value
 
 
 def within_limits_around(call: Callable[[], Any]) -> Any:
-    """Return the value of sync code that holds a loop up; raise TimeUp when the time of a coroutine around it is up.
+    """Return the value of sync code that blocks a loop; raise TimeUp when the time of a coroutine around it is up.
 
-    The loop cannot cancel that coroutine before it is free again.
+    The loop cannot cancel that coroutine while it is blocked.
     """
     deadline = _deadline.get()
     if deadline is None:
@@ -133,7 +133,8 @@ class _Alarm:
         pending = [limit.deadline for limit in self._limits if not limit.expired]
         if self._program.due is not None:
             pending.append(self._program.due)
-        # Zero would switch the timer off. Again and again, as a signal is lost that comes as the thread goes to sleep.
+        # Zero would switch the timer off. It repeats, because a signal is lost that arrives as the thread starts to
+        # sleep.
         left = max(min(pending) - time.monotonic(), 1e-6) if pending else 0
         signal.setitimer(signal.ITIMER_REAL, left, RING_AGAIN_AFTER if pending else 0)
 
@@ -155,7 +156,7 @@ class _Alarm:
 
 
 class _ProgramsTimer:
-    """The timer and the handler that the program had set, which go on meanwhile and afterwards."""
+    """The timer and the handler that the program had set, which stay in effect meanwhile and afterwards."""
 
     def __init__(self) -> None:
         self._handler: Any = signal.SIG_DFL
@@ -170,7 +171,7 @@ class _ProgramsTimer:
         left, self._interval = signal.setitimer(signal.ITIMER_REAL, 0)
         self.due = time.monotonic() + left if left else None
         before = signal.signal(signal.SIGALRM, ours)
-        # None stands for a handler that was not set by Python: it cannot be put back.
+        # None stands for a handler that was not installed from Python, and cannot be restored.
         self._handler = signal.SIG_DFL if before is None else before
 
     def put_back(self) -> None:
@@ -184,13 +185,13 @@ class _ProgramsTimer:
         if callable(self._handler):
             self._handler(number, frame)
         elif self._handler == signal.SIG_DFL:
-            # The alarm that the program had set ends it, as it would without us.
+            # The alarm that the program had set ends it, as it would without Orion.
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.raise_signal(number)
 
 
 class _Watcher:
-    """Limits in other threads, by one thread that watches the earliest deadline."""
+    """Limits in other threads, enforced by one thread that watches the earliest deadline."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -213,7 +214,7 @@ class _Watcher:
             self._limits.remove(limit)
             around = any(one.expired for one in self._limits if one.thread_id == limit.thread_id)
             if limit.expired and not around:
-                # It may not have been raised yet, and must not be raised in what comes after.
+                # The exception may be pending, and must not be raised in the code that follows.
                 withdraw_here()
 
     def _watch(self) -> None:
@@ -222,7 +223,7 @@ class _Watcher:
                 self._condition.wait(self._expire_due())
 
     def _expire_due(self) -> float | None:
-        """Raise in the threads whose time is up; returns how long there is nothing to do."""
+        """Raise in the threads whose time is up; return the seconds until the next deadline."""
         now = time.monotonic()
         for thread_id in {limit.thread_id for limit in self._limits}:
             limit = _first_due([one for one in self._limits if one.thread_id == thread_id], now)
@@ -237,7 +238,7 @@ class _Watcher:
 
 
 def _first_due(limits: list[_Limit], now: float) -> _Limit | None:
-    # The outermost one only: the run inside did not take too long, it was the one around it.
+    # Return only the outermost limit: not the inner run took too long, but the one around it.
     return next((one for one in limits if one.deadline <= now and not one.expired), None)
 
 

@@ -1,4 +1,4 @@
-"""Follow what the rules answer to a proposed state: wait and ask again, go on from another state, or end."""
+"""Follows the answer of the rules to a proposed state: wait and ask again, continue from another state, or end."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from orionflow.reporting.items import ABORT, ACCEPT, ERROR, REJECT, WAIT, Answer
 from orionflow.states import State
 from orionflow.wire import OrchestrationResult
 
-# When a rule keeps a run where it is and does not say for how long.
+# Used if a rule keeps a run in its state and does not say for how long.
 DEFAULT_WAIT_SECONDS = 1.0
 
 
 def answer_of(result: OrchestrationResult) -> Answer:
-    """Convert the verdict on a flow run's state to the form of those on task runs."""
+    """Convert the verdict on a flow run's state to the form of verdicts on task runs."""
     return Answer(result.status, result.details.reason, result.details.delay_seconds, result.state)
 
 
 def seconds_until_due(state: State[Any]) -> float:
-    """Return how long a scheduled state still has to wait; zero for states that are due."""
+    """Return the seconds until a scheduled state is due; zero if it is due."""
     due = state.state_details.scheduled_time
     if due is None:
         return 0.0
-    # From the server's own clock where it says: that of this machine may differ.
+    # By the server's clock if the state has a timestamp, as the clock of this machine may differ.
     return max((due - (state.timestamp or datetime.now(UTC))).total_seconds(), 0.0)
 
 
 def enter_running(
     propose: Callable[[], Steps[tuple[State[Any], Answer]]], flow_run: Any, wants: frozenset[str] = frozenset()
 ) -> Steps[State[Any]]:
-    """Propose RUNNING until the rules accept it, or have another end for the run.
+    """Propose RUNNING until the rules accept it or give the run another final state.
 
-    Returns the RUNNING state, the final state that they gave the run instead, or CANCELLING, out of which a run can
-    only end. Raises OrchestrationRefused when they abort. `flow_run` is the context whose commands are followed
-    meanwhile, if there is one; `wants` names the slots that may all be taken.
+    Return the RUNNING state, the final state that the rules gave the run instead, or CANCELLING, from which a run can
+    only end. Raise OrchestrationRefused if the rules abort. `flow_run` is the context whose commands are followed
+    meanwhile, if there is one; `wants` names the limits whose slots may all be taken.
     """
     turn: Turn | None = None
     try:
@@ -62,7 +62,7 @@ def enter_running(
                     else:
                         yield Sleep(seconds_until_due(state) if state.is_scheduled() else DEFAULT_WAIT_SECONDS)
                 case _:
-                    # An abort may only mean that the flow run was cancelled, or is left to another attempt.
+                    # An abort may only mean that the flow run was cancelled, or left to another attempt.
                     if flow_run is not None:
                         checkpoint(flow_run)
                         yield from leave_to_another(flow_run)
@@ -80,7 +80,7 @@ def state_after_end(proposed: State[Any], answer: Answer) -> State[Any]:
     if answer.status == ACCEPT:
         return _as_recorded(proposed, state)
     if answer.status == REJECT and state is not None:
-        # The value is at hand even where the rules only keep what is known already.
+        # The value is available even if the rules only keep a state that is already known.
         if state.type is proposed.type and state.is_final():
             state.value = proposed.value
         return state

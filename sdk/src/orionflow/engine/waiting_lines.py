@@ -1,8 +1,8 @@
-"""Lines of runs in this process that wait for room: a slot of their tags, or the end of another run of their flow.
+"""Lines of runs in this process that wait for a slot of their tags, or for the end of another run of their flow.
 
-The API says how long to wait, without knowing how soon there is room. Who leaves makes room for the first in line here,
-who asks again at once. Room that others make, in other processes, is found by asking, more and more rarely, and only
-the first in each line asks: a thousand runs that wait cost no more than one.
+The API says how long to wait, without knowing when a slot becomes free. A run that ends here wakes the first run in
+line, which asks again at once. Slots that other processes free are found by polling, at growing intervals, and only the
+first run of each line polls: a thousand waiting runs cost as much as one.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from orionflow.engine.effects import Effect
 from orionflow.engine.interruption import wait_for
 
 FIRST_PAUSE_SECONDS = 0.1
-# An answer costs the API a query or two.
+# Polling more often would cost the API a query or two each time.
 LONGEST_PAUSE_SECONDS = 2.0
 Key = frozenset[str]
 
 
 class WaitingLines:
-    """The lines of this process. A line's key names everything that its runs want room in."""
+    """The lines of this process. A line's key contains the names of everything that its runs wait for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lines: dict[Key, deque[Turn]] = {}
 
     def join(self, key: Key) -> Turn:
-        """Go to the end of a line, until `leave`."""
+        """Join the end of a line, until `leave`."""
         turn = Turn(self, key)
         with self._lock:
             self._lines.setdefault(key, deque()).append(turn)
         return turn
 
     def leave(self, turn: Turn) -> None:
-        """Leave the line, having got room or given up, and wake the next: there may be room for it as well."""
+        """Leave the line, after success or failure, and wake the next run, as there may be a slot for it as well."""
         with self._lock:
             line = self._lines[turn.key]
             line.remove(turn)
@@ -54,7 +54,7 @@ class WaitingLines:
             following.wake()
 
     def make_room(self, names: Iterable[str]) -> None:
-        """Wake the first in each line that waits for one of these names: a run of this process released it."""
+        """Wake the first run of each line that waits for one of these names, as a run of this process released it."""
         if not self._lines:
             return
         with self._lock:
@@ -77,25 +77,25 @@ class Turn:
         self._asked = 0
 
     def wake(self) -> None:
-        """Have the run ask again."""
-        # A second wake finds the future done already.
+        """Let the run ask again."""
+        # If the run was already woken, the future is done.
         with suppress(Exception):
             self._woken.set_result(None)
 
     def wait(self, longest: float) -> WaitForTurn:
-        """Return the effect that waits until there may be room, and at most as long as the API says."""
+        """Return the effect that waits until there may be a slot, and at most as long as the API says."""
         if self._woken.done():
             self._woken, self._asked = Future(), 0
         pause = longest
         if self.lines.is_first(self):
             pause = min(longest, LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self._asked)
             self._asked = min(self._asked + 1, 16)
-        # Spread over time, so that processes do not all ask at once.
+        # Randomized, so that processes do not all ask at the same time.
         return WaitForTurn(self._woken, pause * random.uniform(0.8, 1.0))
 
 
 class WaitForTurn(Effect):
-    """Wait to be woken, or for a time."""
+    """Wait to be woken, or until a time has passed."""
 
     __slots__ = ("seconds", "woken")
 
@@ -117,7 +117,7 @@ class WaitForTurn(Effect):
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
         def pass_on(_: Any) -> None:
-            # The loop may be gone by the time that somebody wakes this run.
+            # The loop may be closed when another thread wakes this run.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(woken.set)
 
