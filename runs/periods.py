@@ -1,4 +1,4 @@
-"""Periods as people read them, in pages and in answers. Pure."""
+"""Durations as text, for pages and for answers of the API. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 def period_text(value: timedelta | float) -> str:
-    """`310 ms`, `4.2 s`, `4m 12s`, `2d 3h`: two units at most."""
+    """Return a duration in at most two units: `310 ms`, `4.2 s`, `4m 12s`, `2d 3h`."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if seconds < 1:
         return "0 s" if seconds <= 0 else f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "< 1 ms"

@@ -1,4 +1,4 @@
-"""Named questions about runs: each method is one condition that selectors, pages and services combine."""
+"""Querysets of runs: each method is one condition that selectors, pages and services combine."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from orionflow.contract.states import HOLDING, TERMINAL, UNFINISHED, StateType, 
 OPEN_TYPES = in_order(UNFINISHED)
 # In these states a run holds a slot of its queue, its pool and its deployment.
 HOLDING_TYPES = in_order(HOLDING)
-# Ends that few runs come to, and names of states that most runs have.
+# Final states of few runs, and the names of states that most runs have.
 BAD_TYPES = in_order(TERMINAL - {StateType.COMPLETED})
 COMMON_NAMES = ("Completed", "Pending", "Running", "Scheduled")
 
 
 class Literal(Value):
-    """A constant that stands in the statement itself: SQLite takes an index with a condition only where it sees it."""
+    """A constant that is written into the statement: SQLite uses a partial index only if it can see the value."""
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str | int, ...]]:
         if self.value and not self.value.isidentifier():
@@ -30,8 +30,8 @@ class Literal(Value):
         return f"'{self.value}'", ()
 
 
-# SQLite fills a table of its own for each list in the condition of an index, at every row that is written: three values
-# and more are spelled one by one.
+# SQLite builds a temporary table for each IN list in the condition of an index, whenever a row is written. So lists
+# become conditions joined by OR or AND.
 
 
 def is_one_of(column: str, values: Iterable[Any]) -> Q:
@@ -43,35 +43,35 @@ def is_none_of(column: str, values: Iterable[Any]) -> Q:
 
 
 def is_open() -> Q:
-    """Has a state that is not final. Spelled as the conditions of the indexes are, so that these are used."""
+    """Return the condition for states that are not final, spelled as in the partial indexes, so that these are used."""
     return is_one_of("state_type", map(Literal, OPEN_TYPES))
 
 
 def has_ended_badly() -> Q:
-    """Failed, crashed or was cancelled. Spelled as the conditions of the indexes are."""
+    """Return the condition for failed, crashed and cancelled runs, spelled as in the partial indexes."""
     return is_one_of("state_type", map(Literal, BAD_TYPES))
 
 
 def is_in_rare_state() -> Q:
-    """Has a state with a name that few runs are in. Spelled as the conditions of the indexes are."""
+    """Return the condition for state names that few runs have, spelled as in the partial indexes."""
     return is_none_of("state_name", map(Literal, COMMON_NAMES))
 
 
 def is_holding() -> Q:
-    """Holds a slot of its queue, its pool and its deployment. Spelled as the conditions of the indexes are."""
+    """Return the condition for runs that hold slots of queue and deployment, spelled as in the partial indexes."""
     return is_one_of("state_type", map(Literal, HOLDING_TYPES))
 
 
 class RunQuerySet(models.QuerySet[Any]):
-    """Questions that flow runs and task runs share."""
+    """Conditions that flow runs and task runs share."""
 
     def in_state(self, *types: StateType) -> Self:
         return self.filter(state_type__in=[state_type.value for state_type in types])
 
     def open(self) -> Self:
-        """Runs in a state that is not final, by the indexes that hold no others."""
+        """Return runs in a state that is not final, using the partial indexes."""
         return self.filter(is_open())
 
     def unfinished(self) -> Self:
-        """As `open`, and those without any state; for the runs of one flow run or another narrow choice."""
+        """Return runs without a final state, or without any; for a small set, such as the runs of one flow run."""
         return self.exclude(state_type__in=in_order(TERMINAL))

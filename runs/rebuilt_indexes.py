@@ -1,4 +1,4 @@
-"""An operation of migrations that makes an index in another way, while servers read the old one and write."""
+"""A migration operation that rebuilds an index with another definition while servers read and write."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.db.models import Index
 
 
 class RebuildIndex(Operation):
-    """Put an index in the place of one with the same name; once more where an upgrade was ended before its time.
+    """Replace an index by one with the same name. It can be repeated after an interrupted upgrade.
 
-    PostgreSQL builds the new one beside writers, and drops the old one only then: a list that lost its index would read
-    every run meanwhile. A migration with this operation is atomic on SQLite alone.
+    PostgreSQL builds the new index concurrently, and drops the old one only afterwards: without any, a list would read
+    every run meanwhile. On PostgreSQL, a migration with this operation must not be atomic.
     """
 
     reduces_to_sql = True
@@ -35,7 +35,7 @@ class RebuildIndex(Operation):
         if schema_editor.connection.vendor != "postgresql":
             schema_editor.execute(f"DROP INDEX IF EXISTS {name}")
             schema_editor.add_index(model, self.index)
-            # With the index SQLite forgets how common its values are.
+            # Dropping the index also dropped its statistics, which SQLite's planner needs.
             schema_editor.execute(f"ANALYZE {name}")
             return
         statement = str(self.index.create_sql(model, schema_editor, concurrently=True))
@@ -46,7 +46,7 @@ class RebuildIndex(Operation):
 
 
 def rebuild_beside_writers(schema_editor: Any, name: str, statement: str) -> None:
-    """Have PostgreSQL run `statement`, which creates the index, under another name first."""
+    """Let PostgreSQL run `statement`, which creates the index, under a temporary name first."""
     quoted, draft = schema_editor.quote_name(name), schema_editor.quote_name(f"{name}_new")
     schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {draft}")
     schema_editor.execute(statement.replace(quoted, draft, 1))

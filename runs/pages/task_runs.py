@@ -17,7 +17,7 @@ from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.runs import PAGE_SIZE
 from runs.pages.selectors.task_runs import task_runs_page
 
-# Only flow runs are planned, and wait for their time.
+# Only flow runs are planned or wait for their time.
 CHOICES = [(value, words) for value, words in STATE_CHOICES if value not in {"waiting", "planned"}]
 
 

@@ -17,13 +17,13 @@ from runs.time_spent.selectors.of_fleet import time_of_fleet
 from runs.time_spent.selectors.of_run import TimeSpent
 
 PERIODS = {"24h": ("Last 24 hours", timedelta(hours=24)), "7d": ("Last 7 days", timedelta(days=7))}
-# So narrow a part of the bar is still seen.
+# The smallest width of a part of the bar that is still visible, in thousandths.
 NARROWEST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a bar: x and width in thousandths of it."""
+    """A part of a bar; x and width are in thousandths of it."""
 
     kind: str
     x: float
@@ -34,14 +34,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class ShareLine:
-    """A line of the table below a bar."""
+    """A row of the table below a bar."""
 
     share: Share
     percent: float
 
 
 def parts_of_time(found: TimeSpent) -> list[Part]:
-    """The life of a run as a bar, in the order in which it was spent."""
+    """Return the time of a run as a bar, in the order in which it was spent."""
     whole = found.lasted.total_seconds()
     if not whole or found.begin is None:
         return []

@@ -10,7 +10,7 @@ from zlib import crc32
 from runs.pages.axis import WHOLE, Axis, axis_of
 from runs.pages.selectors.timeline import Line, Timeline
 
-# So narrow a bar is still seen.
+# The smallest width of a bar that is still visible, in thousandths.
 NARROWEST = 2.0
 
 
@@ -32,22 +32,22 @@ class DrawnLine:
 
     @property
     def anchor(self) -> str:
-        """The id of the row, to which lines of the log lead."""
+        """The id of the row, to which lines of the log link."""
         return f"row-{self.line.run.id if self.line.run else crc32(self.line.task_key.encode())}"
 
     @property
     def subject(self) -> str:
-        """A task run, or the key of a task: whose lines the row leads to."""
+        """The id of the task run, or the key of the task, whose log lines the row links to."""
         return self.line.subject
 
     @property
     def worst(self) -> str:
-        """The state whose colour the row has."""
+        """The state that decides the colour of the row."""
         return self.bars[-1].state_type
 
 
 def axis_of_timeline(timeline: Timeline, *, to_scale: bool = False) -> Axis:
-    """Return the axis on which all rows are drawn; waits and rests fold where nothing else ran."""
+    """Return the axis of all rows; idle periods, in which runs only wait or rest, are folded."""
     spans = (span for line in timeline.lines for span in line.spans if span.kind == "work")
     return axis_of(timeline.begin, timeline.end, [(span.begin, span.end) for span in spans], to_scale=to_scale)
 

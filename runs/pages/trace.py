@@ -1,4 +1,4 @@
-"""The trace of a run as its page names it: where the operator says where traces are, or its caller was traced."""
+"""The link from a run's page to its trace, if the operator configured where traces are, or the caller was traced."""
 
 from __future__ import annotations
 

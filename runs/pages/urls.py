@@ -1,4 +1,4 @@
-"""The dashboard's addresses."""
+"""The addresses of the dashboard's pages of runs."""
 
 from __future__ import annotations
 

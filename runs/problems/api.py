@@ -1,4 +1,4 @@
-"""Problems: listed, read, and what people decide about them; their failed runs are retried as a bulk action."""
+"""Problems: list and read them, change their status, and retry their failed runs as a bulk action."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from runs.problems.selectors import Extent, as_seen, extents_of, failed_now, pro
 from runs.problems.services.counting import catch_up
 from runs.problems.services.decisions import assign_problem, mute_problem, resolve_problem, unmute_problem
 
-# A list of two hundred problems counts no further.
+# The most runs counted for each problem of a list.
 COUNTED_IN_LISTS = 1_000
-# The rules are asked about so many runs.
+# The most runs that the rules are asked about.
 JUDGED = 1_000
 
 
@@ -48,7 +48,7 @@ class ProblemSearch(Wire):
 
 
 class ProblemListing(ProblemSearch, Page):
-    """Which problems, and how many of them: those that failed last come first."""
+    """A filter and a page of problems; those that failed last come first."""
 
 
 class ProblemRetry(Wire):
@@ -58,7 +58,7 @@ class ProblemRetry(Wire):
 
 
 def _matching(search: ProblemSearch) -> QuerySet[Problem]:
-    # Where no server ticks, nobody has counted yet what failed.
+    # If no server runs the service, recent failures have not been counted yet.
     catch_up(timezone.now())
     return problems_in().filter(matched(search.problems))
 
@@ -241,7 +241,7 @@ def _existing(problem_id: UUID) -> Problem:
 
 
 def _shown(problem: Problem) -> dict[str, Any]:
-    """Read it again: what a command gives back has no runs beside it."""
+    """Return the answer with the problem read again: services return problems without their runs."""
     return _answer(_existing(problem.pk), extents_of([problem.pk])[problem.pk])
 
 

@@ -1,4 +1,4 @@
-"""The life of a problem, without a database: what a failure makes of it, and which changes somebody is notified of."""
+"""The life cycle of a problem, without a database: what a failure changes, and which changes become events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Change(StrEnum):
-    """A change that is worth an event: once for each change, whatever the number of failures."""
+    """A change that becomes an event, once for any number of failures."""
 
     NEW = "new"
     REGRESSED = "regressed"
@@ -17,19 +17,19 @@ class Change(StrEnum):
     RESOLVED = "resolved"
 
 
-# A problem is new, or has come back, for a day; then it is one of those that are known.
+# How long a problem counts as new or regressed; after that it is ongoing.
 RECENT = timedelta(days=1)
-# It grows when it has so many times as many failures as at its last event.
+# A problem is growing when it has this many times as many failures as at its last event.
 GROWTH = 10
-# The trend keeps so many hours.
+# Hours in the trend; older ones are dropped.
 HOURS = 72
-# So many later runs of what failed must pass, where the failed runs themselves are not run again.
+# The number of later runs that must complete to resolve a problem whose failed runs are not run again.
 PASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failure of a run: when, when the attempt began, and by which version of the code, if that is known."""
+    """One failure of a run: its time, the start of the attempt, and the version of the code, if known."""
 
     at: datetime
     started: datetime | None = None
@@ -38,7 +38,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A problem as its life goes by it."""
+    """The fields of a problem that its life cycle depends on."""
 
     status: str
     since: datetime
@@ -52,12 +52,13 @@ class Standing:
 
 
 def after_failure(before: Standing, failure: Failure) -> tuple[Standing, Change | None]:
-    """Count one failure more, and say what that changes.
+    """Count a failure, and return the new standing with the change that it causes.
 
-    - Resolved by itself: back as regressed where the version is another one or unknown. In the version that failed
-      before nothing was mended, so it is ongoing as it was.
-    - Resolved by somebody: back as regressed by any run that began after that; one that began before ran old code.
-    - Muted until it grows, until another version, until a day: back when that has come.
+    |- A problem that Orion resolved is regressed if the version is another one or unknown. In the version that failed
+    before nothing was fixed, so it is ongoing again.
+    - A problem that a user resolved is regressed if the run started after that; earlier runs had the old code.
+    - A muted problem reopens when the condition of its muting is met: it grew, another version failed, or the time has
+      passed.
     """
     counted = replace(before, failures=before.failures + 1, version=failure.version or before.version)
     if before.failures == 0 and before.noticed == 0:
@@ -91,7 +92,7 @@ def _while_muted(before: Standing, counted: Standing, failure: Failure) -> tuple
 
 
 def _back(counted: Standing, status: str, failure: Failure) -> Standing:
-    """It concerns somebody again: nothing of its muting or its resolution counts any more."""
+    """Reopen the problem: clear its muting and its resolution."""
     return replace(
         counted,
         status=status,
@@ -105,7 +106,7 @@ def _back(counted: Standing, status: str, failure: Failure) -> Standing:
 
 
 def with_failures(trend: Mapping[str, int], moments: Iterable[datetime]) -> dict[str, int]:
-    """Add failures to a trend, and drop the hours before the newest ones."""
+    """Add failures to a trend, and keep only the newest hours."""
     counted = dict(trend)
     for moment in moments:
         hour = moment.strftime("%Y-%m-%dT%H")

@@ -1,7 +1,7 @@
-"""Problems as pages, the API and commands show them: their runs, flows and versions, and the one of a run.
+"""Problems for pages, the API and commands: their runs, flows and versions, and the problem of a run.
 
-Problems are counted by their occurrences, up to a cap, so that every number is that of the list behind it, also for
-whoever sees some runs only. Flows and versions are those of a bounded number of newest failures.
+Runs of a problem are counted by occurrences, up to a cap, so that each number matches the list behind it, also for
+users who see only some runs. Flows and versions come from a limited number of newest failures.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from orionflow.contract.states import BAD, HOLDING, in_order
 from runs.models import Flow, FlowRun, FlowRunState, Occurrence, Problem
 from runs.why.selectors.waiting import WaitingGroup, scheduled_runs, waiting_groups
 
-# Counting further than this costs more than the number is worth.
+# Counting stops here; an exact larger number is not worth its cost.
 MOST_COUNTED = 10_000
-# Flows and versions are those of so many newest failures of a problem.
+# The number of newest failures from which flows and versions of a problem are read.
 SAMPLED = 200
-# The page of a run counts so many others.
+# The page of a run counts at most this many other runs.
 MOST_OTHERS = 1_000
 UNKNOWN = object()
 
 Status = Problem.Status
 FAILED_TYPES = in_order(BAD)
-# What concerns somebody now.
+# The statuses that need attention.
 OPEN = (Status.NEW, Status.REGRESSED, Status.ONGOING)
 
 
 @dataclass(slots=True)
 class Extent:
-    """How far a problem reaches: its runs, those of them that are failed now, their flows and versions by frequency."""
+    """The extent of a problem: its runs, those that are still failed by it, their flows and versions by frequency."""
 
     runs: int = 0
     failed: int = 0
@@ -54,7 +54,7 @@ class Extent:
 
 
 def extents_of(problem_ids: Sequence[UUID], *, cap: int = MOST_COUNTED) -> dict[UUID, Extent]:
-    """How far each of these problems reaches. Three queries."""
+    """Return the extent of each of these problems. Three queries."""
     found = {one: Extent() for one in problem_ids}
     if not found:
         return found
@@ -92,7 +92,7 @@ def _counts(problem_ids: Sequence[UUID], cap: int) -> list[tuple[int, int]]:
 
 
 def _sampled(problem_ids: Sequence[UUID]) -> list[tuple[UUID, UUID | None, str, int]]:
-    """The newest failures of each problem, counted by flow and version."""
+    """Return the newest failures of each problem, counted by flow and version."""
     spell = dialect()
     newest = (
         "SELECT * FROM (SELECT problem_id, flow_id, run_id FROM runs_occurrence WHERE problem_id = %s "
@@ -111,7 +111,7 @@ def _sampled(problem_ids: Sequence[UUID]) -> list[tuple[UUID, UUID | None, str, 
 
 
 def problems_in(statuses: Sequence[str] = ()) -> QuerySet[Problem]:
-    """Problems in these states, the one that failed last first, each with the newest of its runs."""
+    """Return problems with these statuses, those that failed last first, each with the id of its newest run."""
     own = Occurrence.objects.filter(problem_id=OuterRef("pk"), is_consequence=False).order_by("-seen_at", "-id")
     newest = Subquery(own.values("run_id")[:1], output_field=UUIDField())
     found = Problem.objects.annotate(newest_run_id=newest).order_by("-last_seen", "-id")
@@ -119,22 +119,22 @@ def problems_in(statuses: Sequence[str] = ()) -> QuerySet[Problem]:
 
 
 def failed_by(problem_id: UUID) -> Q:
-    """The condition on flow runs that they failed by this problem, in whatever attempt."""
+    """Return the condition for flow runs that failed by this problem in any attempt."""
     own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False).order_by()
     return Q(pk__in=own.values("run_id"))
 
 
 def runs_failed_by(problem_id: UUID, *, most: int = MOST_COUNTED) -> list[UUID]:
-    """The ids of these runs, by their newest failures.
+    """Return the ids of these runs, by their newest failures.
 
-    As values planners see how few they are: with a subquery they may walk through all runs of a state.
+    As a list rather than a subquery, so that planners know how few they are and do not scan all runs of a state.
     """
     own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False).order_by("-seen_at", "-id")
     return list(dict.fromkeys(own.values_list("run_id", flat=True)[:most]))
 
 
 def failed_now(problem_id: UUID) -> QuerySet[FlowRun]:
-    """Flow runs that this problem is the present failure of, the newest first: what a retry concerns."""
+    """Return flow runs whose current failure is this problem, newest first: those that a retry concerns."""
     own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False)
     runs = FlowRun.objects.filter(pk__in=runs_failed_by(problem_id), state_type__in=FAILED_TYPES)
     return runs.filter(state_id__in=own.values("pk")).order_by("-expected_start_time", "-id")
@@ -142,21 +142,21 @@ def failed_now(problem_id: UUID) -> QuerySet[FlowRun]:
 
 @dataclass(frozen=True, slots=True)
 class ProblemOfRun:
-    """The problem that a flow run is failed by, and how many other runs failed by it."""
+    """The problem by which a flow run is failed, and the number of other runs that failed by it."""
 
     problem: Problem
     others: int
     is_cut: bool
 
 
-# Which problem a flow run is failed by now, beside its row.
+# The problem by which a flow run is failed now, as an annotation of its row.
 PROBLEM_ID = Subquery(Occurrence.objects.filter(pk=OuterRef("state_id")).values("problem_id")[:1])
 
 
 def problem_of(run: FlowRun) -> ProblemOfRun | None:
-    """Return the problem that the run is failed by now; None for runs that are not, and before it is counted.
+    """Return the problem by which the run is failed now; None if there is none, or it has not been counted yet.
 
-    One query, and none for a run that was read with `problem_id=PROBLEM_ID`, where it has none.
+    One query; none for a run that was read with `problem_id=PROBLEM_ID` and has no problem.
     """
     if run.state_type not in FAILED_TYPES or run.state_id is None:
         return None
@@ -173,13 +173,13 @@ def problem_of(run: FlowRun) -> ProblemOfRun | None:
     problem = Problem.objects.annotate(number=number).filter(pk=problem_id).first()
     if problem is None:
         return None
-    # The run itself is among them, unless it is the consequence of another.
+    # The count includes the run itself, unless it is a consequence.
     others = max(0, problem.number - 1)
     return ProblemOfRun(as_seen(problem), min(others, MOST_OTHERS), others > MOST_OTHERS)
 
 
 def newest_runs(problem_id: UUID, *, most: int) -> list[FlowRun]:
-    """The runs that failed by it last, each once, with their flows."""
+    """Return the last runs that failed by a problem, each once, with their flows."""
     own = Occurrence.objects.filter(problem_id=problem_id, is_consequence=False).order_by("-seen_at", "-id")
     ids = list(dict.fromkeys(own.values_list("run_id", flat=True)[: most * 4]))[:most]
     runs = FlowRun.objects.select_related("flow").defer("parameters", "context", "job_variables").in_bulk(ids)
@@ -187,13 +187,13 @@ def newest_runs(problem_id: UUID, *, most: int) -> list[FlowRun]:
 
 
 def newest_message(problem_id: UUID) -> str:
-    """The message of the newest state that a run failed with, in full."""
+    """Return the full message of the newest failed state of a problem."""
     newest = Occurrence.objects.filter(problem_id=problem_id).order_by("-seen_at", "-id").values("pk")[:1]
     return FlowRunState.objects.filter(pk=Subquery(newest)).values_list("message", flat=True).first() or ""
 
 
 def as_seen(problem: Problem) -> Problem:
-    """Leave out what other runs said, for whoever sees some of its runs only: all of them share the rest."""
+    """Remove texts of other runs if the user sees only some runs; all runs of a problem share the rest."""
     if sees_in_part():
         problem.example, problem.version = problem.message, ""
         problem.resolution = "Resolved." if problem.status == Status.RESOLVED else ""
@@ -201,12 +201,12 @@ def as_seen(problem: Problem) -> Problem:
 
 
 def trend_of(problem: Problem) -> dict[str, int]:
-    """Its failures by hour; nothing for whoever sees some runs only, as they are counted for all."""
+    """Return failures by hour; none if the user sees only some runs, because they are counted over all runs."""
     return {} if sees_in_part() else dict(problem.trend)
 
 
 def waiting_now(now: datetime) -> list[WaitingGroup]:
-    """Runs that are due and that something keeps, grouped by what it is; the largest group first."""
+    """Return due runs that are held back, grouped by the reason, the largest group first."""
     due = scheduled_runs(until=now)
     if not due:
         return []

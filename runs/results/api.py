@@ -1,4 +1,4 @@
-"""Stored results: where they are, how large, and until when. No value passes through the server."""
+"""Stored results: where they are, their size, and how long they are kept. Values do not pass through the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ResultPageOut = Annotated[dict[str, Any], Shaped(contract.ResultPage)]
 class FilterResults(RunQuestion):
     """List stored results of the newest runs that completed."""
 
-    # Files are deleted by it.
+    # Its answer decides which files are deleted.
     may_lag = False
     answers = {200: ResultPageOut}
 

@@ -1,4 +1,4 @@
-"""References in the data of states to stored values. Whoever reports states writes it, so nothing in it is believed."""
+"""References to stored values in the data of states. Clients write this data, so nothing in it is trusted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a value is stored. `unstored` says why it may not be there."""
+    """Where a value is stored. `unstored` says why it may be missing."""
 
     storage_key: str
     storage: str | None = None
@@ -21,7 +21,7 @@ class Reference:
 
 
 def reference_in(data: Any) -> Reference | None:
-    """The reference in a state's data; fields of other types than ours count as not said."""
+    """Return the reference in a state's data; fields of unexpected types count as missing."""
     match data:
         case {"type": "reference", "storage_key": str(key)}:
             pass
@@ -44,7 +44,7 @@ def _text(data: Mapping[str, Any], name: str) -> str | None:
 
 
 def moment_in(said: object) -> datetime | None:
-    """The moment that a text names, if it is one with a zone."""
+    """Return the time that a text names, if it has a time zone."""
     try:
         read = datetime.fromisoformat(said if isinstance(said, str) else "")
         return read.astimezone(UTC) if read.tzinfo else None

@@ -1,7 +1,7 @@
-"""The results of runs as far as the server knows them: references to stored values, never the values behind them.
+"""The results of runs as far as the server knows them: references to stored values, never the values themselves.
 
-A pickle runs what its writer put there, so no stored result is loaded here. Of a file in the folders of results that
-this server knows, its size is read, and its digest where other runs may write, too.
+Unpickling runs code of the writer, so the server loads no stored result. For files in the result folders that this
+server knows, it reads the size, and where other runs may write to the folder, too, the digest.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OVERWRITTEN = (
     "Run it again with refresh_cache=True; a result_storage_key that names what tells runs apart, such as "
     "{flow_run.name}, keeps each result."
 )
-# A larger file is not read for its digest.
+# Bytes; the digest of a larger file is not computed.
 MOST_READ = 1024 * 1024
 RELATIVE = "Give result_storage_key as a relative path."
 SHARE = (
@@ -46,7 +46,7 @@ SHARE = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one run. `problem` says why it cannot be read, and `remedy` what to change."""
+    """The result of one run. `problem` says why it cannot be read, and `remedy` what the user can change."""
 
     run: FlowRun | TaskRun
     kind: str
@@ -55,7 +55,7 @@ class Result:
     serializer: str = ""
     block: BlockDocument | None = None
     size: int | None = None
-    # Until when caches give it out, and until when its bytes are kept.
+    # Until when caches return it, and until when the stored bytes are kept.
     expires: datetime | None = None
     kept_until: datetime | None = None
     value: Any = None
@@ -64,7 +64,7 @@ class Result:
 
     @property
     def location(self) -> str:
-        """The name of the location that it is in."""
+        """The name of its location; empty if it is stored elsewhere."""
         return self.where.removeprefix("location:") if self.where.startswith("location:") else ""
 
     @property
@@ -74,15 +74,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ResultsPage:
-    """Results of a page of runs that ended, newest first."""
+    """Results of a page of finished runs, newest first."""
 
     results: Sequence[Result]
     after: Cursor | None
 
 
 def results_of_flow_run(run: FlowRun, *, after: Cursor | None) -> ResultsPage:
-    """Four queries: on the first page the run's own result, and those of its task runs that completed."""
-    # Ordered by an expression: by the bare column, PostgreSQL may walk the index of all task runs to find these.
+    """Return the results of completed task runs, with the run's own result on the first page. Four queries."""
+    # Order by an expression: for the plain column, PostgreSQL may scan the index of all task runs.
     place = Coalesce("state_timestamp", "created")
     completed = TaskRun.objects.filter(flow_run=run.id, state_type="COMPLETED").annotate(place=place)
     page = cast(
@@ -110,7 +110,7 @@ def _results(runs: Iterable[FlowRun | TaskRun], states: Mapping[UUID | None, Sta
 
 
 def result_of(run: FlowRun | TaskRun, state: StateRow, blocks: Mapping[UUID, BlockDocument]) -> Result:
-    """Read the data of a state as its clients write it: Orion's SDK, and Prefect's."""
+    """Return the result that the data of a state describes, in the formats of Orion's SDK and of Prefect's."""
     data: Any = state.data
     expires = moment_in((state.details or {}).get("cache_expiration")) or getattr(run, "cache_expiration", None)
     match data:
@@ -154,7 +154,7 @@ def _reference(
 
 
 def _file(where: str, key: str, digest: object) -> tuple[int | None, str, str]:
-    """The size of a result's file, or why it cannot be read. Only folders that this server knows are looked into."""
+    """Return the size of a result's file, or why it cannot be read. Only folders that this server knows are read."""
     folder = Path(os.path.normpath(unquote(urlsplit(where).path)))
     path = Path(os.path.normpath(folder / key))
     if not path.is_relative_to(folder) or path == folder:
@@ -173,7 +173,7 @@ def _file(where: str, key: str, digest: object) -> tuple[int | None, str, str]:
 
 
 def _digest_of(path: Path) -> str | None:
-    """The digest of what a file holds; None if it cannot be read."""
+    """Return the digest of a file's content; None if the file cannot be read."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             return digest_of_content(file.read(MOST_READ + 1))

@@ -1,4 +1,4 @@
-"""The tasks from which a run may be retried, and the retries that its page shows."""
+"""The tasks from which a run can be retried, and the retries that its page shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RETRIES_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A task of a run, by the name that a retry takes for it, with how often it was called."""
+    """A task of a run, the name by which a retry refers to it, and the number of its calls."""
 
     wanted: str
     name: str
@@ -28,7 +28,7 @@ class Choice:
 
 
 def choices_of(run_id: UUID) -> list[Choice]:
-    """The tasks that the last attempt called, in the order of their first calls, and those of nested runs."""
+    """Return the tasks that the last attempt called, in the order of their first calls, and those of nested runs."""
     groups: dict[tuple[str, bool], list[Call]] = {}
     for flow_run_id, recorded in recorded_tree(run_id).items():
         for call in recorded.calls:
@@ -39,7 +39,7 @@ def choices_of(run_id: UUID) -> list[Choice]:
         keys_of.setdefault(name, set()).add(key)
     return [
         Choice(
-            # Two tasks may have one name, and no two of them one key.
+            # Two tasks may have the same name, but not the same key.
             wanted=calls[0].task_name if len(keys_of[calls[0].task_name]) == 1 else key,
             name=calls[0].task_name,
             is_nested=is_nested,
@@ -52,19 +52,19 @@ def choices_of(run_id: UUID) -> list[Choice]:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """The retries from tasks that concern a run: the one that made it, the last one of itself, and later runs."""
+    """Retries from tasks of a run: the one that created it, its own last one, and later runs that continue it."""
 
     of: RunRetry | None = None
     last: RunRetry | None = None
     later: Sequence[RunRetry] = ()
 
 
-# Whether there are any, beside the row of a flow run.
+# Whether a flow run has retries, as an annotation of its row.
 HAS_RETRIES = Exists(RunRetry.objects.filter(Q(flow_run=OuterRef("pk")) | Q(source_id=OuterRef("pk"))))
 
 
 def retries_shown(run: FlowRun) -> Retries:
-    """Read the retries of a run from `flow_run_facts`. One query, and none where there are none."""
+    """Return the retries of a run from `flow_run_facts`. One query; none if it has no retries."""
     if not vars(run)["was_retried"]:
         return Retries()
     found = RunRetry.objects.filter(Q(flow_run=run.pk) | Q(source_id=run.pk)).select_related("flow_run")

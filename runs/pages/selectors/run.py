@@ -1,4 +1,4 @@
-"""A flow run's page and a task run's page: their facts, and one function for each of their tabs."""
+"""The data of the pages of a flow run and of a task run: the head, and one function for each tab."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ from runs.why.selectors.why import flow_run_reasons, task_run_reasons
 TASKS_PER_PAGE = 100
 STATES_SHOWN = 50
 ARTIFACTS_SHOWN = 50
-# The bar of a run with more tasks than this is drawn from so many of them.
+# For a run with more task runs, the bar shows the states of this many.
 TASKS_COUNTED = 10_000
-# Details of states that name the run itself, or serve its client.
+# Details of states that repeat the run's own id or serve only its client.
 UNTOLD_DETAILS = frozenset({"flow_run_id", "task_run_id", "transition_id"})
-# How a claim signs the state that it writes.
+# The author of states that are written when an agent claims a run starts with this.
 AGENT = "agent "
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many of a run's task runs are in which state, and the keys of its tasks."""
+    """The number of a run's task runs in each state, and the keys of its tasks."""
 
     by_type: dict[str, int]
     total: Count
     task_keys: list[str]
-    # The tasks summed up, where the timeline shows them.
+    # The summed tasks, if the timeline shows them.
     tasks: Sequence[SummedTask] | None = None
 
     @property
@@ -66,7 +66,7 @@ NO_PROGRESS = Progress({}, Count(0), [])
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A state that a run was in, how long it stayed there (None: it still is), and what else was recorded with it."""
+    """A state that a run was in, how long it stayed there (None: it still is), and the state's details."""
 
     state: StateRow
     lasted: timedelta | None
@@ -79,13 +79,13 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The newest states of a run, newest first. `older` counts those that are not among them."""
+    """The newest states of a run, newest first. `older` is the number of the other states."""
 
     states: Sequence[Passage]
     older: int
 
 
-# Who took a flow run last, beside its row.
+# Annotates a flow run with the author who claimed it last.
 _TAKEN_BY = Subquery(
     FlowRunState.objects.filter(flow_run=OuterRef("pk"), type="PENDING", author__startswith=AGENT)
     .order_by("-seq")
@@ -108,20 +108,20 @@ def task_run_facts(*, run_id: UUID) -> TaskRun | None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a deployed run comes from, and who took it last; no deployment where it was deleted."""
+    """The deployment of a run, and the agent that claimed it last; no deployment if it was deleted."""
 
     deployment: str = ""
     agent: str = ""
 
 
 def origin_of(run: FlowRun) -> Origin:
-    """Read what `flow_run_facts` found beside a run's row."""
+    """Return the origin of a run from `flow_run_facts`."""
     found = vars(run)
     return Origin(found["deployment_name"] or "", (found["taken_by"] or "").removeprefix(AGENT))
 
 
 def defaults_of(run: FlowRun) -> dict[str, Any]:
-    """The parameters of a deployed run that its code fills in itself."""
+    """Return the parameters of a deployed run that take the default of its code."""
     if run.deployment_id is None:
         return {}
     schemas = Deployment.objects.filter(pk=run.deployment_id).values_list("parameter_openapi_schema", flat=True)
@@ -138,7 +138,7 @@ def _defaults(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The explanation of a run: its state's own words, what keeps it from moving, and the rules that led here."""
+    """The explanation of a run: the message of its state, the reasons why it waits, and the rules that were applied."""
 
     message: str
     reasons: Sequence[Reason]
@@ -146,13 +146,13 @@ class Why:
 
     @property
     def is_told(self) -> bool:
-        """Whether there is anything to say: that rules let a run pass is no news."""
+        """Whether there is anything to show: rules that accepted a transition are not worth showing."""
         return bool(self.message or self.reasons or any(verdict != "accept" for _, verdict, _ in self.trail))
 
 
 def read_states(run: FlowRun) -> tuple[FlowRunState | None, list[datetime]]:
-    """The state that a run is in, without its data, and of several attempts when each began. One query, rarely two."""
-    # Not what was written since the run was read.
+    """Return a run's state without its data, and the start of each attempt if there are several. One or two queries."""
+    # Read the state that the run's row has, even if another was written since.
     wanted = Q(seq=run.seq) | (BEGINS_OR_GOES_ON & Q(seq__lt=run.seq)) if run.attempts > 1 else Q(seq=run.seq)
     rows = FlowRunState.objects.filter(wanted, flow_run=run.id).defer("data").order_by("-seq")
     newest = list(rows[: ATTEMPTS_SHOWN + 1])
@@ -169,15 +169,15 @@ def why_flow_run(*, run: FlowRun, state: FlowRunState | None, now: datetime) -> 
 def why_task_run(*, run: TaskRun, now: datetime) -> Why:
     state = current_task_run_state(run)
     why = _why(run, state, lambda: task_run_reasons(run, state, now))
-    # A finished run waits for nothing, and still has taken a stored result or not.
+    # A finished run waits for nothing, but it may have used a cached result or not.
     return why if why.reasons else replace(why, reasons=list(cache_reasons(run, state, now)))
 
 
 def _why(run: FlowRun | TaskRun, state: StateRow | None, reasons: Callable[[], Iterable[Reason]]) -> Why:
-    # A finished run waits for nothing; its last state says how it ended.
+    # A finished run waits for nothing; the message of its last state explains the outcome.
     waits = [] if run.state_type in TERMINAL else list(reasons())
     message = (state.message if state else None) or ""
-    # The state of a late run says since when it is late, and so does the reason, up to now.
+    # Both the message and the reason of a late run say since when it is late; the reason is up to date.
     return Why("" if any(one.code == "late" for one in waits) else message, waits, state.trail if state else [])
 
 
@@ -193,7 +193,7 @@ def progress_of(*, run_id: UUID) -> Progress:
 
 
 def progress_with_tasks(*, run_id: UUID) -> Progress:
-    """The progress of a run whose timeline is shown, which sums its tasks up anyway."""
+    """Return the progress of a run whose timeline is shown, from the tasks that the timeline sums up anyway."""
     tasks = summed_tasks(run_id)
     counted: Counter[str] = Counter()
     for task in tasks:
@@ -203,7 +203,7 @@ def progress_with_tasks(*, run_id: UUID) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The cause of a failed flow run, whether others did the same, when it last went well, and what differs since."""
+    """The cause of a failed flow run, other runs that failed alike, the last good run, and the differences since."""
 
     cause: Cause
     problem: ProblemOfRun | None
@@ -221,7 +221,7 @@ def failure_of(*, run: FlowRun, message: str, now: datetime) -> Failure | None:
     return Failure(
         cause,
         problem,
-        # Before there were problems, others with the same words were all that was known.
+        # For failures without a problem, search for other runs with the same message.
         None if problem else same_error(run, message, now),
         good,
         since_last_good(run=run, good=good) if good else (),
@@ -231,8 +231,8 @@ def failure_of(*, run: FlowRun, message: str, now: datetime) -> Failure | None:
 def task_runs_of(
     *, run_id: UUID, state: str, task_key: str, after: Cursor | None
 ) -> tuple[Page[TaskRun], dict[str, str]]:
-    """A page of task runs, newest first, and what their states say of themselves by id."""
-    # Ordered by an expression: by the bare column, PostgreSQL may walk the index of all task runs to find these.
+    """Return a page of task runs, newest first, and the messages of their states by run id."""
+    # Order by an expression: for the plain column, PostgreSQL may scan the index of all task runs.
     place = Coalesce("expected_start_time", "created")
     runs = TaskRun.objects.filter(flow_run=run_id).annotate(place=place).defer("task_inputs")
     if state:
@@ -244,7 +244,7 @@ def task_runs_of(
 
 
 def reasons_of_tasks(runs: Iterable[TaskRun]) -> dict[str, str]:
-    """Return by id what the states of task runs say of themselves, where that is more than a word. One query."""
+    """Return the messages of task runs' states by run id, where they say more than the state. One query."""
     shown = [run for run in runs if run.state_type not in {"COMPLETED", "RUNNING"} or run.state_name == "Cached"]
     states = TaskRunState.objects.filter(pk__in=[run.state_id for run in shown])
     messages: dict[UUID | None, str | None] = dict(states.values_list("id", "message"))
@@ -271,7 +271,7 @@ def task_run_history(run: TaskRun) -> History:
 
 
 def _history(newest: Sequence[StateRow], states: int) -> History:
-    # `seq` counts a run's states, so the number of older ones is known without counting.
+    # `seq` numbers a run's states, so the number of older ones is known without a query.
     until: list[datetime | None] = [None, *(state.timestamp for state in newest)]
     passages = [
         Passage(state, end - state.timestamp if end else None, _said_in(state))
@@ -286,6 +286,6 @@ def _said_in(state: StateRow) -> dict[str, Any]:
 
 
 def artifacts_of(*, run_id: UUID) -> Sequence[Artifact]:
-    """Return the artifacts of the run and its tasks. Stored results are left out: they have no reader here."""
+    """Return the artifacts of the run and its tasks, except references to results, which have a tab of their own."""
     mine = Q(flow_run_id=run_id) | Q(task_run_id=run_id)
     return list(Artifact.objects.filter(mine).exclude(type="result").order_by("-created")[:ARTIFACTS_SHOWN])

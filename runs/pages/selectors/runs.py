@@ -1,4 +1,4 @@
-"""The list of flow runs, its filters, and the one line that says why a run is where it is."""
+"""The list of flow runs, its filters, and the line that says why a run is in its state."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from runs.querysets import Literal as LiteralValue
 
 PAGE_SIZE = 50
 BY = "expected_start_time"
-# A search by tag or name looks at so many runs and then says how far it came.
+# A search by tag or name reads at most this many rows, and then shows how far back it came.
 SEARCHED = 30_000
-# An error without a range is looked for so far back.
+# How far back a filter by error reaches by default.
 ERRORS_REACH_BACK = timedelta(days=7)
-# The numbers beside the choices of states stop here.
+# The counts of the choices of states stop here.
 CHOICE_CAP = 1_000
-# So many runs of a problem are named in statements, once for each choice; SQLite binds 32,766 values.
+# Up to this number of runs of a problem, their ids are listed in each statement; SQLite binds at most 32,766 values.
 FEW_IDS = 1_000
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
-# Enough of each run for a row; parameters and context can be large.
+# The columns that a row shows; parameters and context can be large.
 ROW_COLUMNS = (
     "id",
     "name",
@@ -56,9 +56,9 @@ TOLD_IN_LISTS = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, State
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """The filter of the list. `since` reaches back from now, or to a moment.
+    """The filter of the list. `since` is a period before now, or a moment.
 
-    `names` narrow states of one type to those of one name: (SCHEDULED, "Late").
+    `names` restrict a type of state to states with certain names, such as (SCHEDULED, "Late").
     """
 
     states: tuple[StateType, ...] = ()
@@ -67,9 +67,9 @@ class RunFilter:
     tag: str = ""
     name: str = ""
     since: timedelta | datetime | None = None
-    # Runs whose time has come and that nobody has started; of one queue, or of none and one deployment.
+    # Runs whose time has come, but which have not started; of one queue, or of one deployment and no queue.
     waiting: bool = False
-    # Only runs of a time to come.
+    # Only runs planned for the future.
     planned: bool = False
     queue: UUID | None = None
     without_queue: bool = False
@@ -84,7 +84,7 @@ class RunFilter:
 
     @property
     def shows_planned(self) -> bool:
-        """Whether runs of the future are asked for; any other list begins with what has come."""
+        """Whether the list shows future runs; other lists start with past ones."""
         is_scheduled = self.states == (StateType.SCHEDULED,)
         return (
             self.waiting
@@ -95,13 +95,13 @@ class RunFilter:
 
     @property
     def searches(self) -> bool:
-        """Whether rows must be looked at one by one: no index knows tags, parts of names or durations."""
+        """Whether rows must be read one by one: no index covers tags, parts of names or durations."""
         seldom = any(state in TERMINAL for state, _ in self.names)
         by_row = self.tag or self.name or self.without_tags or self.without_flows
         return bool(by_row or seldom or self.longer_than or self.shorter_than)
 
     def by_state(self) -> list[RunFilter]:
-        """One filter for each state: the index that has their runs in order has them for one state at a time."""
+        """Return one filter for each state: the index has the runs in order only within one state."""
         return [replace(self, states=(state,)) for state in self.states] if len(self.states) > 1 else [self]
 
     def starts_after(self, now: datetime) -> datetime | None:
@@ -109,20 +109,20 @@ class RunFilter:
 
 
 def is_planned(now: datetime) -> Q:
-    """Whether a run is an intention: scheduled for a time to come. One that was taken up early is none."""
+    """Return the condition for runs that are scheduled for the future. Runs that were started early do not match."""
     return Q(state_type=StateType.SCHEDULED, expected_start_time__gt=now)
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The runs of one flow or deployment that were expected at a time or later; without a time, all of them."""
+    """The runs of one flow or deployment expected at `since` or later; without a time, all of them."""
 
     column: Literal["flow_id", "deployment_id"]
     whose: UUID
     since: datetime | None
 
 
-# Each bound is a range of an index. PostgreSQL would read the table where it does not see that they are few.
+# Each bound is a range of an index. Without these hints PostgreSQL would scan the table, as it expects many rows.
 _WITHIN = {
     "sqlite": "CROSS JOIN runs_flowrun r WHERE {}",
     "postgresql": "CROSS JOIN LATERAL (SELECT * FROM runs_flowrun r WHERE {} OFFSET 0) r",
@@ -130,7 +130,7 @@ _WITHIN = {
 
 
 def come_within(bounds: Sequence[Bound], now: datetime, *columns: str) -> list[FlowRun]:
-    """Return the runs that have come and lie in one of the bounds, oldest first, with these columns. One query."""
+    """Return the runs up to now that lie in one of the bounds, oldest first, with these columns. One query."""
     if not bounds:
         return []
     spell = dialect()
@@ -156,7 +156,7 @@ def come_within(bounds: Sequence[Bound], now: datetime, *columns: str) -> list[F
 
 @dataclass(frozen=True, slots=True)
 class RunsPage:
-    """One page of the list, and how many runs are planned beside it. No counts where they would read the table."""
+    """One page of the list, and the number of planned runs. No counts where counting would read the table."""
 
     page: Page[FlowRun]
     count: Count | None
@@ -166,12 +166,12 @@ class RunsPage:
 
     @property
     def was_cut_short(self) -> bool:
-        """Whether the search ended before the page was full, with older runs left to look at."""
+        """Whether the search ended before the page was full and older runs were searched."""
         return self.page.after is not None and len(self.page.rows) < self.size
 
 
 def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> RunsPage:
-    """A page of what has come, newest first. Planned runs are counted, and listed only where they are asked for."""
+    """Return a page of past runs, newest first. Planned runs are counted, but listed only on request."""
     wanted = resolved(wanted, now)
     parts = parts_of(wanted, now)
     pages = [_part(part, wanted, after, size, now, look_at=SEARCHED // len(parts)) for part in parts]
@@ -182,7 +182,7 @@ def runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: i
 
 
 def parts_of(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
-    """The runs of a filter, each part of them in the order of an index; what has to be searched for is not yet."""
+    """Return the runs of a filter in parts, each in the order of an index; other conditions are not applied yet."""
     parts = [indexed_runs(one, now) for one in wanted.by_state()]
     if wanted.shows_planned:
         return parts
@@ -190,7 +190,7 @@ def parts_of(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
 
 
 def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
-    """Put the runs that failed with an error, or by a problem, in its place."""
+    """Replace a filter by error or problem by the ids of the runs that failed by it."""
     if wanted.problem is not None:
         found = runs_failed_by(wanted.problem, most=FEW_IDS + 1)
         if len(found) <= FEW_IDS:
@@ -204,18 +204,18 @@ def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
 
 
 def taken_up_early(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
-    """Runs of a time to come that are no longer planned: few, and found by their states."""
+    """Return runs expected in the future that are no longer planned. They are few, and found by their states."""
     states = tuple(sorted(set(wanted.states or StateType) - {StateType.SCHEDULED}))
     if not states:
         return []
-    # Only the later of the two bounds: SQLite enters an index at the one that it reads first.
+    # Only the later bound: SQLite starts an index scan at the bound that comes first in the statement.
     since = wanted.starts_after(now)
     is_in_range = Q(expected_start_time__gte=since) if since and since > now else Q(expected_start_time__gt=now)
     return [indexed_runs(replace(wanted, states=states, since=None), now).filter(is_in_range)]
 
 
 def _counts(wanted: RunFilter, now: datetime) -> tuple[Count, Count | None]:
-    """How many runs are listed, but for the few that were taken up early, and how many are planned beside them."""
+    """Return the number of listed runs, without the few that were started early, and that of planned runs."""
     runs = indexed_runs(wanted, now)
     if wanted.shows_planned:
         return capped_count(runs), None
@@ -223,7 +223,7 @@ def _counts(wanted: RunFilter, now: datetime) -> tuple[Count, Count | None]:
 
 
 def counts_of(wanted: RunFilter, choices: Sequence[RunFilter], now: datetime) -> list[Count | None]:
-    """How many runs each choice would list. One query; no numbers where rows must be looked at one by one."""
+    """Return the number of runs that each choice would list. One query; None where rows must be read one by one."""
     if wanted.searches or wanted.error:
         return [None] * len(choices)
     countable = [one for one in choices if not one.searches]
@@ -241,7 +241,7 @@ def _listed(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
 
 
 def planned_count(wanted: RunFilter, now: datetime) -> Count | None:
-    """How many runs the filter would list if it asked for planned ones; None where it asks for other states."""
+    """Return the number of planned runs that match the filter; None if it names other states."""
     if wanted.names or (wanted.states and StateType.SCHEDULED not in wanted.states):
         return None
     return capped_count(indexed_runs(replace(wanted, states=(), since=None), now).filter(is_planned(now)))
@@ -259,8 +259,8 @@ def _part(
 
 
 def end_of_search(runs: QuerySet[FlowRun], after: Cursor | None, look_at: int) -> datetime | None:
-    """How far back one request looks; None when it can look at everything."""
-    # Nothing but the time: so the index alone answers, however many runs it steps over.
+    """Return how far back one request searches; None if it can search everything."""
+    # Only the time is selected, so that the index is enough to skip the rows.
     times = runs.order_by(f"-{BY}").values_list(BY, flat=True)
     if after:
         times = times.filter(expected_start_time__lt=after.at)
@@ -313,7 +313,7 @@ def searched(runs: QuerySet[FlowRun], wanted: RunFilter, now: datetime) -> Query
     if wanted.without_flows:
         runs = runs.exclude(flow__name__in=wanted.without_flows)
     if wanted.longer_than is not None:
-        # The time of the attempt that runs is added when it ends.
+        # The running time of the current attempt is added to `total_run_time` when it ends.
         runs_so_long = Q(state_type=StateType.RUNNING, state_timestamp__lt=now - wanted.longer_than)
         runs = runs.filter(Q(total_run_time__gt=wanted.longer_than) | runs_so_long)
     if wanted.shorter_than is not None:
@@ -328,8 +328,8 @@ def tagged(runs: QuerySet[FlowRun], tag: str) -> QuerySet[FlowRun]:
 
 
 def told_reasons(runs: Iterable[FlowRun]) -> dict[str, str]:
-    """By run id: what the current state says of itself, or why the last proposal was refused. One query for all."""
-    # That a run is scheduled is what its state says already.
+    """Return the message of each run's state, or the reason of its last refusal, by run id. One query."""
+    # The message of a scheduled state adds nothing.
     told = [run for run in runs if run.state_type in TOLD_IN_LISTS and run.state_name != "Scheduled"]
     states = FlowRunState.objects.filter(pk__in=[run.state_id for run in told])
     messages: dict[UUID | None, str | None] = dict(states.values_list("id", "message"))

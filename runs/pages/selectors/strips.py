@@ -1,4 +1,4 @@
-"""One dense row for each flow: its last runs, how long they take and whether that changes, and what comes next."""
+"""One compact row for each flow: its last runs, their durations, the change of these, and the next planned run."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from runs.pages.selectors.runs import Bound, is_planned
 
 RUNS_SHOWN = 30
 ROWS_SHOWN = 30
-# Drift compares so many of the newest completed runs with those before them.
+# The number of newest completed runs that are compared with the ones before them.
 DRIFT_OF = 8
 STEADY_PERCENT = 10
 
 
 def drift_in_words(percent: int | None) -> str:
-    """How the newest runs compare: `▲ 40 % slower`, `steady`; empty where there are too few runs to compare."""
+    """Return the comparison as text: `▲ 40 % slower`, `steady`; empty if there are too few runs."""
     if percent is None:
         return ""
     if abs(percent) < STEADY_PERCENT:
@@ -33,7 +33,7 @@ def drift_in_words(percent: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FlowRow:
-    """A flow with its last runs, oldest first, and its next planned one."""
+    """A flow with its last runs, oldest first, and its next planned run."""
 
     flow: Flow
     runs: Sequence[FlowRun]
@@ -61,7 +61,7 @@ class FlowRow:
 
     @property
     def drift_percent(self) -> int | None:
-        """By how much the newest completed runs took longer than those before; None while there are too few."""
+        """By how many percent the newest completed runs took longer than those before; None if there are too few."""
         seconds = self.completed
         if len(seconds) < 2 * DRIFT_OF:
             return None
@@ -74,17 +74,17 @@ class FlowRow:
 
     @property
     def badness(self) -> tuple[bool, int]:
-        """The order of rows: those whose last run failed stand first, then those with more failures."""
+        """The sort key of rows: flows whose last run failed first, then by the number of failures."""
         last = next((run for run in reversed(self.runs) if run.state_type in TERMINAL), None)
         return (last is not None and last.state_type in BAD, self.failed)
 
 
 def chosen_flows(*, first: Collection[UUID], now: datetime) -> list[Flow]:
-    """Return flows without deployments, those named first before the others, for `rows_with`. One query."""
+    """Return flows without deployments, those in `first` before the others, for `rows_with`. One query."""
     rank = Case(When(pk__in=list(first), then=Value(0)), default=Value(1), output_field=IntegerField())
     flows = Flow.objects.filter(deployments__isnull=True)
     chosen = flows.alias(rank=rank).order_by("rank", "name").values("pk")[:ROWS_SHOWN]
-    # When the oldest of the runs begins that are shown: off the index, however many there are.
+    # The start of the oldest run that is shown, from the index.
     come = FlowRun.objects.filter(~is_planned(now), flow=OuterRef("pk"), expected_start_time__isnull=False)
     starts = come.order_by("-expected_start_time").values("expected_start_time")
     cut = Subquery(starts[RUNS_SHOWN - 1 : RUNS_SHOWN])
@@ -92,14 +92,14 @@ def chosen_flows(*, first: Collection[UUID], now: datetime) -> list[Flow]:
 
 
 def where_runs_begin(flows: Sequence[Flow]) -> list[Bound]:
-    """Return for each of `chosen_flows` the bound of its last runs."""
+    """Return the bounds of the last runs of each of `chosen_flows`."""
     return [Bound("flow_id", flow.pk, getattr(flow, "cut", None)) for flow in flows]
 
 
 def rows_with(
     flows: Sequence[Flow], runs: Sequence[FlowRun], planned: Sequence[FlowRun], tag: str = ""
 ) -> list[FlowRow]:
-    """Return the rows of `chosen_flows`, the worst first, with their runs, which are given oldest first. No query."""
+    """Return the rows of `chosen_flows`, the worst first. The runs must be sorted, oldest first. No query."""
     grouped: dict[UUID, list[FlowRun]] = defaultdict(list)
     for run in runs:
         grouped[run.flow_id].append(run)

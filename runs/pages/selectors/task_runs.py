@@ -1,4 +1,4 @@
-"""The list of all task runs, by the same filter as that of flow runs."""
+"""The list of all task runs, with the same filter as the list of flow runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BY = "expected_start_time"
 
 @dataclass(frozen=True, slots=True)
 class TaskRunsPage:
-    """One page of the list; no count where rows must be looked at one by one."""
+    """One page of the list; no count where rows must be read one by one."""
 
     page: Page[TaskRun]
     count: Count | None
@@ -30,12 +30,12 @@ class TaskRunsPage:
 
     @property
     def was_cut_short(self) -> bool:
-        """Whether the search ended before the page was full, with older task runs left to look at."""
+        """Whether the search ended before the page was full and older task runs were searched."""
         return self.page.after is not None and len(self.page.rows) < self.size
 
 
 def task_runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> TaskRunsPage:
-    """A page of task runs, newest first: a query or two for each state that is asked for, and two more."""
+    """Return a page of task runs, newest first: one or two queries for each state, and two more."""
     parts = [_indexed(one, now) for one in wanted.by_state()]
     by_row = _by_row(wanted, now)
     pages = [_part(part, by_row, after, size, look_at=SEARCHED // len(parts)) for part in parts]
@@ -53,8 +53,8 @@ def _part(runs: QuerySet[TaskRun], by_row: list[Q], after: Cursor | None, size: 
 
 
 def _end_of_search(runs: QuerySet[TaskRun], after: Cursor | None, look_at: int) -> datetime | None:
-    """How far back one request looks; None when it can look at everything."""
-    # Nothing but the time: so the index alone answers, however many task runs it steps over.
+    """Return how far back one request searches; None if it can search everything."""
+    # Only the time is selected, so that the index is enough to skip the rows.
     times = runs.order_by(f"-{BY}").values_list(BY, flat=True)
     if after:
         times = times.filter(expected_start_time__lt=after.at)
@@ -65,7 +65,7 @@ def _indexed(wanted: RunFilter, now: datetime) -> QuerySet[TaskRun]:
     runs = TaskRun.objects.filter(expected_start_time__isnull=False)
     if wanted.states:
         runs = runs.filter(state_type__in=[state.value for state in wanted.states])
-        # The conditions of the indexes that hold little else.
+        # Conditions of partial indexes with few rows.
         if TERMINAL.isdisjoint(wanted.states):
             runs = runs.filter(is_open())
         elif set(wanted.states) <= TERMINAL - {StateType.COMPLETED}:
@@ -77,7 +77,7 @@ def _indexed(wanted: RunFilter, now: datetime) -> QuerySet[TaskRun]:
 
 
 def _by_row(wanted: RunFilter, now: datetime) -> list[Q]:
-    """Conditions for which rows are looked at one by one."""
+    """Return the conditions for which rows are read one by one."""
     found = []
     if wanted.names:
         named = {state for state, _ in wanted.names}

@@ -1,6 +1,6 @@
-"""The timeline of a flow run: its task runs by task, with each attempt where a task has few runs.
+"""The timeline of a flow run: its task runs by task; for a task with few runs, with each attempt.
 
-A task that was mapped over 10,000 inputs is one row: the database sums it up.
+A task that was mapped over 10,000 inputs is one row, which the database sums up.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from runs.models import FlowRun, FlowRunState, TaskRun
 from runs.states.selectors import FOLDED, passages_of_task_runs
 from runs.time_spent.core.critical import Step, critical_path
 
-# A task with more runs than this is one row, and so many tasks are shown.
+# A task with more runs than this is one row; at most TASKS_SHOWN tasks are shown.
 RUNS_SHOWN_APART = 5
 TASKS_SHOWN = 200
 STATES_READ = 2000
 ATTEMPTS_SHOWN = 100
-# The states of a flow run that begin an attempt, and those before RUNNING that say whether it does.
+# The states of a flow run that start an attempt, and those before RUNNING that decide whether it does.
 BEGINS_OR_GOES_ON = Q(type__in=[StateType.RUNNING, StateType.PAUSED, *TERMINAL]) | Q(name="AwaitingRetry")
-# A task run that takes more inputs than this, as text, is on the critical path by its time alone.
+# For a task run with longer inputs, in characters of JSON, the critical path ignores the inputs and uses its times.
 LARGEST_INPUTS = 65_536
 TIMES = ("state_type", "expected_start_time", "start_time", "end_time", "total_run_time", "state_timestamp", "created")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time that a run spent in one way: "wait", "work" or, between two attempts, "rest"."""
+    """A period that a run spent in one way: "wait", "work" or, between two attempts, "rest"."""
 
     kind: str
     begin: datetime
@@ -63,7 +63,7 @@ class Line:
 
     @property
     def subject(self) -> str:
-        """A task run by its id, or all runs of one task by its key."""
+        """The id of the task run, or the key of the task if the row has all of its runs."""
         return str(self.run.id) if self.run else self.task_key
 
     @property
@@ -73,14 +73,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Rows in the order in which they began, between the first moment and the last."""
+    """Rows in the order of their start, between the first time and the last."""
 
     begin: datetime
     end: datetime
     lines: Sequence[Line]
     waited: timedelta
     left_out: int = 0
-    # The ids of the task runs, and the keys of the tasks, that the end of the run waited for.
+    # The ids of task runs and keys of tasks on the critical path: the end of the run waited for them.
     critical: frozenset[str] = frozenset()
 
 
@@ -98,7 +98,7 @@ class SummedTask:
 
 
 def timeline_of(*, run: FlowRun, now: datetime, tasks: Sequence[SummedTask] | None = None) -> Timeline:
-    """Read the timeline of a flow run in four queries, however many task runs it has; `tasks` may be known already."""
+    """Return the timeline of a flow run. Four queries; `tasks` may be passed if they are known."""
     tasks = summed_tasks(run.id) if tasks is None else tasks
     few = [task.key for task in tasks if sum(task.by_type.values()) <= RUNS_SHOWN_APART]
     lines = [*_single_lines(run.id, few, now), *(_sum_line(task, now) for task in tasks if task.key not in set(few))]
@@ -119,7 +119,7 @@ def timeline_of(*, run: FlowRun, now: datetime, tasks: Sequence[SummedTask] | No
 
 
 def attempts_of(run: FlowRun) -> list[datetime]:
-    """When each attempt of a flow run began; nothing of a run that has had one."""
+    """Return the start of each attempt of a flow run; an empty list if there was only one."""
     if run.attempts < 2:
         return []
     states = FlowRunState.objects.filter(BEGINS_OR_GOES_ON, flow_run=run.pk).order_by("seq")
@@ -127,7 +127,10 @@ def attempts_of(run: FlowRun) -> list[datetime]:
 
 
 def starts_of_attempts(states: Iterable[tuple[str, datetime]]) -> list[datetime]:
-    """When attempts began, by the states that `BEGINS_OR_GOES_ON` selects, oldest first: a resumed attempt goes on."""
+    """Return the start of each attempt from the states that `BEGINS_OR_GOES_ON` selects, oldest first.
+
+    Resuming after a pause does not start an attempt.
+    """
     found, before = [], ""
     for state_type, at in states:
         if state_type == StateType.RUNNING and before != StateType.PAUSED:
@@ -137,7 +140,7 @@ def starts_of_attempts(states: Iterable[tuple[str, datetime]]) -> list[datetime]
 
 
 def within(timeline: Timeline, begin: datetime, end: datetime | None) -> Timeline:
-    """Return what a timeline shows between two moments: one attempt of its run."""
+    """Return the part of a timeline between two times, such as one attempt."""
     until = min(end or timeline.end, timeline.end)
     lines = [
         replace(line, spans=spans)
@@ -203,7 +206,7 @@ def _sum_line(task: SummedTask, now: datetime) -> Line:
     )
 
 
-# The state whose colour a row of many runs has.
+# The state that decides the colour of a row of several runs.
 WORST_FIRST = ("FAILED", "CRASHED", "CANCELLED", "CANCELLING", "RUNNING", "PAUSED", "PENDING", "SCHEDULED")
 
 
@@ -235,7 +238,7 @@ def _single_lines(run_id: UUID, keys: Sequence[str], now: datetime) -> list[Line
 
 
 def _spans(run: TaskRun, history: Sequence[tuple[str, datetime]], now: datetime) -> list[Span]:
-    """Divide the life of a task run: waiting for its start, working, and resting between two attempts."""
+    """Divide the time of a task run into waiting for its start, working, and resting between two attempts."""
     due = run.expected_start_time or run.created
     if run.start_time is None:
         end = run.state_timestamp if run.state_type in TERMINAL else now
@@ -247,7 +250,7 @@ def _spans(run: TaskRun, history: Sequence[tuple[str, datetime]], now: datetime)
         until = max(at, following[1] if following else end_of_run)
         if kind == StateType.RUNNING:
             ended_as = following[0] if following else run.state_type or ""
-            # Between two attempts a failure is stored as the wait for the next one.
+            # A failure that is retried is stored only as the wait for the next attempt.
             spans.append(Span("work", at, until, "FAILED" if ended_as == StateType.SCHEDULED else ended_as))
         elif kind == StateType.SCHEDULED and spans and spans[-1].kind == "work":
             spans.append(Span("rest", at, until))

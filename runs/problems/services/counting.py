@@ -1,7 +1,7 @@
 """Count occurrences of problems.
 
-Failures only insert their occurrence. One service makes of them what pages show: several servers may tick it, since
-each takes other rows. Where no server ticks, whoever reads problems does it first.
+A failure only inserts its occurrence; this service counts it. Several servers may do so, since each takes other rows.
+Where no server runs the service, reading problems counts first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from runs.why.selectors.guilt import error_in, guilt_of
 
 Status = Problem.Status
 
-# One transaction counts so many failures; on SQLite it holds up every writer.
+# Failures counted in one transaction; on SQLite a transaction holds up every writer.
 STEP = 500
 STEPS_OF_A_TICK = 20
 LONGEST_EXAMPLE = 400
@@ -35,7 +35,7 @@ _LIFE = ("status", "since", "failures", "noticed", "version", "resolved_by")
 
 
 def catch_up(now: datetime) -> None:
-    """Do what the service would, for whoever reads problems: count what just failed; and if nobody ticks, the rest."""
+    """Count recent failures before problems are read; if no server runs the service, also do the rest of its work."""
     with seeing(None):
         overdue = Problem.objects.exclude(status=Status.RESOLVED).filter(checked_at__lte=now - 4 * CHECK_EVERY)
         if overdue.exists():
@@ -45,7 +45,7 @@ def catch_up(now: datetime) -> None:
 
 
 def work_on_problems(now: datetime) -> int:
-    """Count what failed, and close what is mended; how many failures were counted."""
+    """Count new failures, and resolve problems that are fixed. Return the number of failures."""
     with seeing(None):
         counted = _count_pending(now)
         recent = Problem.objects.filter(status__in=[Status.NEW, Status.REGRESSED], since__lt=now - RECENT)
@@ -65,7 +65,7 @@ def _count_pending(now: datetime) -> int:
 
 
 class _Run(NamedTuple):
-    """The run around the one of an occurrence, its version, and when its attempt began."""
+    """The parent run of an occurrence's run, the version of the run, and the start of its attempt."""
 
     parent_id: UUID | None
     version: str
@@ -99,7 +99,7 @@ def _count_failures(now: datetime) -> int:
 
 def _runs_of(found: Sequence[Occurrence]) -> dict[UUID, _Run]:
     ids = {one.run_id for one in found}
-    # The run's own column says when its first attempt began.
+    # `start_time` is the start of the first attempt; the last one is needed here.
     attempts = FlowRunState.objects.filter(flow_run__in=ids, type=StateType.RUNNING).order_by()
     began = dict(attempts.values_list("flow_run_id").annotate(last=Max("timestamp")))
     around = F("parent_task_run__flow_run_id")
@@ -108,12 +108,12 @@ def _runs_of(found: Sequence[Occurrence]) -> dict[UUID, _Run]:
 
 
 def _consequences(found: Sequence[Occurrence], runs: Mapping[UUID, _Run]) -> tuple[set[UUID], dict[UUID, int]]:
-    """The occurrences that a run around them has as well; and of how many problems too many were counted before.
+    """Return occurrences whose parent run has the same problem, and by problem how many of these were counted already.
 
-    A nested run fails before the run around it, and may have been counted by then.
+    A nested run fails before its parent, and may have been counted by then.
     """
     by_run = {(one.run_id, one.problem_id) for one in found}
-    # What is nested in a run fails after that has begun.
+    # A nested run fails after its parent has started.
     since = min(runs[one.run_id].started or one.seen_at if one.run_id in runs else one.seen_at for one in found)
     inside = Occurrence.objects.filter(
         problem_id__in={one.problem_id for one in found}, seen_at__gte=since, is_nested=True, is_consequence=False
@@ -136,7 +136,7 @@ def _consequences(found: Sequence[Occurrence], runs: Mapping[UUID, _Run]) -> tup
 
 
 def _locked_problems(grouped: Mapping[UUID, Sequence[Occurrence]], now: datetime) -> list[Problem]:
-    """The problems of these occurrences, in the order of their ids; those that are not there are made."""
+    """Return the locked problems of these occurrences, in the order of their ids; create those that do not exist."""
     known = set(Problem.objects.filter(pk__in=grouped).values_list("pk", flat=True))
     causes = _causes({problem_id: own[-1] for problem_id, own in grouped.items()})
     missing = [
@@ -163,7 +163,7 @@ def _locked_problems(grouped: Mapping[UUID, Sequence[Occurrence]], now: datetime
 
 
 def _causes(newest: Mapping[UUID, Occurrence]) -> dict[UUID, tuple[Cause, str]]:
-    """The cause that these occurrences' states name, and its words. One query, and more where others have the words."""
+    """Return the causes that these occurrences' states name, and their messages. At least one query."""
     states = FlowRunState.objects.in_bulk([one.pk for one in newest.values()])
     found: dict[UUID, tuple[Cause, str]] = {}
     elsewhere: dict[UUID, tuple[UUID, str]] = {}
@@ -175,7 +175,7 @@ def _causes(newest: Mapping[UUID, Occurrence]) -> dict[UUID, tuple[Cause, str]]:
         found[problem_id] = (cause, error_in(message) if words is None else words)
         if words is None:
             elsewhere[one.run_id] = (problem_id, message)
-    # "2 of 40 runs failed": the words of the error are those of the task run that it came from.
+    # For "2 of 40 runs failed", take the message of the task run that failed.
     guilt = guilt_of({run_id: message for run_id, (_, message) in elsewhere.items()}) if elsewhere else {}
     for run_id, (problem_id, _) in elsewhere.items():
         cause, error = found[problem_id][0], guilt[run_id].error
@@ -205,5 +205,5 @@ def _apply(
     columns = ("example", "first_seen", "last_seen", "trend", "resolution", "updated")
     problem.updated = now
     problem.save(update_fields=[*_LIFE, *MUTING, *columns])
-    # In one batch the last word counts: a problem that is new is not growing as well.
+    # Report one change per batch, the last one; but a problem that is new is not reported as growing.
     return changes[:1] if changes[:1] == [Change.NEW] else changes[-1:]

@@ -1,4 +1,4 @@
-"""Carry out what people decide about problems: resolve, mute, assign."""
+"""Commands of users on problems: resolve, mute, assign."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Status = Problem.Status
 
 
 def resolve_problem(*, problem_id: UUID, by: str, now: datetime) -> Problem:
-    """Close it in somebody's name. A run that begins later and fails by it opens it again. Raises ProblemNotFound."""
+    """Resolve a problem in a user's name; a later failing run reopens it. Raises ProblemNotFound."""
     return resolve(problem_id, f"Resolved by {by}.", by, now)
 
 
@@ -27,7 +27,7 @@ def mute_problem(
     grows_by: int | None = None,
     other_version: bool = False,
 ) -> Problem:
-    """Let it concern nobody until one of these comes; without any, for ever. Raises ProblemNotFound."""
+    """Mute a problem until one of these conditions is met; without any, forever. Raises ProblemNotFound."""
     with write_transaction():
         problem = locked_problem(problem_id)
         problem.status, problem.since, problem.muted_until = Status.MUTED, now, until
@@ -39,7 +39,7 @@ def mute_problem(
 
 @repeated_on_conflict
 def unmute_problem(*, problem_id: UUID, now: datetime) -> Problem:
-    """Let it concern somebody again; one that is not muted, or that is resolved, as well. Raises ProblemNotFound."""
+    """Reopen a problem that is muted or resolved; others stay as they are. Raises ProblemNotFound."""
     with write_transaction():
         problem = locked_problem(problem_id)
         if problem.status in {Status.MUTED, Status.RESOLVED}:
@@ -52,7 +52,7 @@ def unmute_problem(*, problem_id: UUID, now: datetime) -> Problem:
 
 @repeated_on_conflict
 def assign_problem(*, problem_id: UUID, assignee: str, now: datetime) -> Problem:
-    """Say whose it is; an empty name is nobody's. Raises ProblemNotFound."""
+    """Assign a problem; an empty name removes the assignment. Raises ProblemNotFound."""
     with write_transaction():
         problem = locked_problem(problem_id)
         problem.assignee = assignee

@@ -1,4 +1,4 @@
-"""Close problems that are shown to be mended."""
+"""Resolve problems when later runs show that they are fixed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from runs.problems.services.rows import MUTING, event_of, locked_problem, save_p
 
 Status = Problem.Status
 
-# How often it is asked whether a problem is mended, and of how many in one tick.
+# How often a problem is checked, and how many are checked in one tick.
 CHECK_EVERY, CHECKED = timedelta(seconds=15), 20
-# What fails in more flows and deployments than these is not closed by itself.
+# A problem with more flows and deployments than this is not resolved automatically.
 MOST_PLACES = 50
-# Names of flows and runs may be longer than a sentence about them.
+# Characters; names of flows and runs may be longer than the column.
 LONGEST_RESOLUTION = 400
 
 
@@ -36,17 +36,17 @@ def close_mended(now: datetime) -> None:
 
 
 def _proof_of_mending(problem_id: UUID) -> str:
-    """By what it is mended, as a sentence; empty where that is not shown.
+    """Return a sentence that says why the problem is fixed; empty if that is not certain.
 
-    Each flow and deployment that failed by it must have shown it: all of its failed runs were run again and completed,
-    or enough runs that were due after its last failure did.
+    For each flow and deployment with failures, either all of its failed runs must have completed when they ran again,
+    or enough runs that were due after its last failure.
     """
     own = Occurrence.objects.filter(problem_id=problem_id)
     newest = own.order_by("-seen_at", "-id").select_related("run").first()
     if newest is None or newest.is_pending:
         return ""
     has_passed = Q(run__state_type=StateType.COMPLETED)
-    # Mostly what failed last has not passed, and nothing else need be looked at.
+    # Usually the newest failed run has not passed, so nothing else needs to be read.
     if newest.run.state_type != StateType.COMPLETED and not _passes(
         newest.flow_id, newest.deployment_id, newest.seen_at
     ):
@@ -68,7 +68,7 @@ def _proof_of_mending(problem_id: UUID) -> str:
 
 
 def _passes(flow_id: UUID | None, deployment_id: UUID | None, after: datetime) -> list[str]:
-    """The names of runs that were due after this and completed, where they are enough to show something."""
+    """Return the names of runs that were due after this and completed; an empty list if they are too few."""
     runs = FlowRun.objects.filter(state_type=StateType.COMPLETED.value, expected_start_time__gt=after)
     runs = runs.filter(deployment_id=deployment_id) if deployment_id else runs.filter(flow=flow_id, deployment_id=None)
     names = list(runs.order_by("-expected_start_time").values_list("name", flat=True)[:PASSES])
@@ -79,7 +79,7 @@ def _passes(flow_id: UUID | None, deployment_id: UUID | None, after: datetime) -
 def resolve(problem_id: UUID, resolution: str, by: str, now: datetime, last_seen: datetime | None = None) -> Problem:
     with write_transaction():
         problem = locked_problem(problem_id)
-        # It failed once more meanwhile, or somebody was faster.
+        # It failed again in between, or has been resolved.
         if problem.status == Status.RESOLVED or (last_seen and problem.last_seen > last_seen):
             return problem
         unmute(problem)

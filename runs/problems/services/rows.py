@@ -1,4 +1,4 @@
-"""Rows of problems under a lock, and the event that a change of one is."""
+"""Rows of problems under a lock, and the events of their changes."""
 
 from __future__ import annotations
 
