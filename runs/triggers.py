@@ -1,4 +1,4 @@
-"""Names in the database that models cannot declare: which triggers are missing, and taking any away."""
+"""Triggers, which models cannot declare: which are missing, and dropping them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from django.db import connection
 
 
 def missing_triggers(cursor: Any, names: Mapping[str, str]) -> set[str]:
-    """Return those that are not there of these triggers, each given with its table."""
+    """Return the names of missing triggers; `names` maps triggers to their tables."""
     return names.keys() - names_there(cursor)
 
 
 def names_there(cursor: Any) -> set[str]:
-    """Return the names of the tables, indexes and triggers that there are, by one query: every program asks at once."""
+    """Return the names of all tables, indexes and triggers.
+
+    One query, because every program calls this when it starts.
+    """
     if connection.vendor == "sqlite":
         cursor.execute("SELECT name FROM sqlite_master")
     else:

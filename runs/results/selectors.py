@@ -1,4 +1,4 @@
-"""Stored results of the newest runs: so many runs are looked at for a page, however few of them stored something."""
+"""Stored results of the newest runs. Each page reads a fixed number of runs, even if few of them stored something."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NEEDED = ("id", "name", "state_id")
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """The reference of a run to its value."""
+    """A run's reference to its stored value."""
 
     run: FlowRun | TaskRun
     stored: datetime | None
@@ -34,7 +34,7 @@ class StoredResult:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which results are asked for; None: it does not matter."""
+    """The filter of results; None sets no condition."""
 
     flow_run_ids: Sequence[UUID] | None = None
     task_run_ids: Sequence[UUID] | None = None
@@ -50,7 +50,10 @@ class Wanted:
 
 
 def stored_results(wanted: Wanted, *, before: UUID | None, limit: int) -> tuple[list[StoredResult], UUID | None]:
-    """Four queries: results of the newest completed runs, and the id of the run where the next page goes on."""
+    """Return results of the newest completed runs, and the id of the run after which the next page starts.
+
+    Four queries.
+    """
     runs = _newest(wanted, before)
     states = {
         **_referring(FlowRunState.objects.all(), [run.state_id for run in runs if isinstance(run, FlowRun)]),
@@ -68,7 +71,7 @@ def stored_results(wanted: Wanted, *, before: UUID | None, limit: int) -> tuple[
 
 
 def _referring(states: Any, ids: Sequence[UUID | None]) -> dict[UUID | None, StateRow]:
-    """Those of these states that refer to a stored value; what others hold may be large, and is not read."""
+    """Return those of these states that refer to a stored value; the data of others may be large, and is not read."""
     rows = without_large(states.filter(pk__in=ids, data__type="reference"), "data") if ids else []
     return {row.pk: row for row in completed(list(rows), "data")}
 
@@ -90,7 +93,8 @@ def _asked(wanted: Wanted) -> Iterator[Any]:
 
 def _below(rows: Any, before: UUID | None) -> Any:
     needed = (*_NEEDED, "flow_run_id") if rows.model is TaskRun else _NEEDED
-    # By an expression: by the bare column, planners may read all completed runs through its index, and sort them.
+    # Filter by an expression: for the plain column, planners may read all completed runs through its index, and sort
+    # them.
     ended = rows.alias(ended=Coalesce("state_type", Value(""))).filter(ended="COMPLETED")
     rows = ended.only(*needed).order_by("-id")
     return (rows if before is None else rows.filter(pk__lt=before))[:LOOKED_AT]

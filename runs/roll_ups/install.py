@@ -1,4 +1,4 @@
-"""Count the runs that there are, and have the database count from then on."""
+"""Install the roll-ups: count the existing runs, and create the triggers that count changes from then on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SECONDS_BETWEEN_WORDS = 5.0
 
 
 def install(**_: Any) -> None:
-    """Make the triggers that are missing and count everything again; where none is missing, do nothing.
+    """Create missing triggers and count all runs again; if none is missing, do nothing.
 
-    SQLite drops triggers with a table, and Django remakes a table for many a change of its columns: so this is
-    called after every migration.
+    SQLite drops triggers with a table, and Django recreates a table for many changes of its columns: so this is called
+    after every migration.
     """
     with connection.cursor() as cursor:
         is_there = "runs_rollup" in connection.introspection.table_names(cursor)
@@ -36,21 +36,21 @@ def install(**_: Any) -> None:
 
 
 def replace_triggers() -> None:
-    """Make the triggers as they are now, in place of those of an earlier version; nothing is counted again."""
+    """Replace the triggers of an earlier version by the present ones, without counting again."""
     with connection.cursor() as cursor:
         if missing_triggers(cursor, trigger_names()):
-            # What follows every migration makes them, and counts.
+            # `install`, which runs after every migration, creates them and counts.
             return
         if connection.vendor == "sqlite":
             with transaction.atomic():
                 drop_triggers(cursor, trigger_names())
-                # Those of earlier versions left many changes of one key.
+                # Earlier triggers left several changes per key, which the unique index does not allow.
                 add_changes()
                 for statement in triggers():
                     cursor.execute(statement)
             return
         for tables in (FLOW_RUNS, TASK_RUNS):
-            # Table by table: who writes to both tables and who holds both would wait for each other.
+            # Table by table: locking both could deadlock with a transaction that writes to both.
             with transaction.atomic():
                 drop_triggers(cursor, {name: table for name, table in trigger_names().items() if table == tables.runs})
                 for statement in triggers_of(tables):
@@ -63,7 +63,7 @@ def _count_again(cursor: Any) -> None:
 
 
 def _count(cursor: Any, tables: Tables) -> None:
-    """Day by day, so that the work in hand stays small."""
+    """Count day by day, so that each statement stays small."""
     said = time.monotonic()
     cursor.execute(_insert(tables, "expected_start_time IS NULL"))
     day = _first_day(cursor, tables, None)
@@ -82,7 +82,7 @@ def _insert(tables: Tables, condition: str) -> str:
 
 
 def _first_day(cursor: Any, tables: Tables, since: Any) -> tuple[Any, Any] | None:
-    """The first day from `since` on that runs were expected in, as the database writes moments."""
+    """Return the first day from `since` on with an expected run, as the database writes moments."""
     later = "" if since is None else "WHERE expected_start_time >= %s "
     first = f"(SELECT MIN(expected_start_time) AS first FROM {tables.runs} {later}) earliest"
     if connection.vendor == "sqlite":

@@ -1,4 +1,4 @@
-"""Numbers of runs as the roll-ups have them: the totals, and what is not added to them yet."""
+"""Numbers of runs from the roll-ups: the totals, and the changes that are not added yet."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from orionflow.contract.states import StateType
 from runs.models.roll_ups import RollUp, RollUpChange
 from runs.roll_ups.sql import DAY
 
-# Whose numbers: all runs of a kind, or the flow runs of one flow or deployment.
+# The column of the subject: all runs of a kind, or the flow runs of one flow or deployment.
 Column = Literal["kind", "flow", "deployment"]
 
 
 class Subject:
-    """Whose runs are counted."""
+    """The runs that are counted together."""
 
     def __init__(self, column: Column, whose: str | UUID) -> None:
         self.column, self.id = column, whose
@@ -30,13 +30,13 @@ ALL_TASK_RUNS = Subject("kind", "task-run")
 
 
 def number_of_runs(subject: Subject, types: Collection[StateType] | None = None) -> int:
-    """How many runs there are in all, or in states of these types."""
+    """Return the number of runs, in total or in states of these types."""
     counted = runs_by_state(subject)
     return sum(counted.values()) if types is None else sum(counted.get(one.value, 0) for one in set(types))
 
 
 def runs_by_state(subject: Subject) -> dict[str, int]:
-    """How many runs are in each type of state; those without a state under an empty one. One query."""
+    """Return the number of runs by type of state; an empty type stands for runs without a state. One query."""
     counted: Counter[str] = Counter()
     totals = RollUp.objects.filter(subject=subject.key, level=DAY)
     changes = RollUpChange.objects.filter(**{subject.column: subject.key})

@@ -1,4 +1,4 @@
-"""Adding to the totals what changed since."""
+"""Add recorded changes to the totals of the roll-ups."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models.roll_ups import RollUpChange
 from runs.roll_ups.sql import CHANGE, IS_NOTHING, added_to_totals
 
-# So many in one transaction, which others wait for on SQLite.
+# The most changes in one transaction; on SQLite it holds up other writers.
 CHANGES_AT_ONCE = 5_000
 STEPS = 40
 AS_MANY_AS_IT_TAKES = sys.maxsize
-# Readers sum up what is not added yet: with so many they would be slow.
+# Readers sum up the changes that are not added yet; with more than this, that is slow.
 MANY = 20_000
 
 
 def add_up(now: datetime | None = None, *, steps: int = STEPS) -> int:
-    """Add what has changed to the totals, a bounded number of changes at a time; how many that were."""
+    """Add changes to the totals, a limited number at a time. Return their number."""
     added = 0
     for _ in range(steps):
-        # Asked without a lock first: mostly nothing has changed.
+        # Check without a lock first: usually there are no changes.
         if not RollUpChange.objects.exists():
             break
         number = _add_some()
@@ -35,7 +35,7 @@ def add_up(now: datetime | None = None, *, steps: int = STEPS) -> int:
 
 
 def add_up_if_many() -> int:
-    """For programs where no server does it: leave few enough behind that readers do not feel them."""
+    """Add changes in programs without a server, if there are so many that reading becomes slow. Return their number."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT MAX(id) - MIN(id) FROM runs_rollupchange")
         (distance,) = cursor.fetchone()
@@ -49,12 +49,12 @@ def _add_some() -> int:
 
 
 def add_changes(most: int | None = None) -> int:
-    """Inside a transaction; while another one adds, there is nothing to do."""
+    """Add changes to the totals, in the caller's transaction. If another transaction does so already, do nothing."""
     limit = "" if most is None else f"LIMIT {most}"
     oldest = f"SELECT id FROM runs_rollupchange ORDER BY id {limit}"
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            # Nobody writes beside this transaction.
+            # SQLite has one writer at a time.
             cursor.execute(f"SELECT MAX(id), COUNT(*) FROM ({oldest}) oldest")
             last, number = cursor.fetchone()
             if number:
@@ -63,7 +63,7 @@ def add_changes(most: int | None = None) -> int:
         elif not _alone(cursor):
             return 0
         else:
-            # One statement: whoever reads sees each change either here or there.
+            # One statement, so that readers see each change either in the changes or in the totals.
             cursor.execute(
                 f"WITH taken AS MATERIALIZED (DELETE FROM runs_rollupchange WHERE id IN ({oldest}) "
                 f"RETURNING {CHANGE}), added AS ({added_to_totals('taken')} RETURNING 1) "
@@ -80,5 +80,5 @@ def _alone(cursor: Any) -> bool:
     return bool(cursor.fetchone()[0])
 
 
-# Any number will do as long as it stays the same.
+# An arbitrary number, which must not change.
 _ADDING_LOCK = 0x0411

@@ -1,4 +1,4 @@
-"""The SQL of roll-ups: what a run adds to them, the triggers that write it down, and how changes become totals."""
+"""The SQL of roll-ups: the numbers of a run, the triggers that record changes, and adding changes to totals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables
 from orionflow.contract.states import TERMINAL, in_order
 
 DAY, HOUR, MINUTE = 1440, 60, 1
-# The levels, and how much of a minute's text is their time.
+# The levels, and the number of characters of a minute's text that identify their period.
 WIDTHS = {DAY: 10, HOUR: 13, MINUTE: 16}
 SUMS = ("runs", "run_time", "lateness", "running_since", "waiting", "waiting_since")
 _KEY = ("kind", "minute", "flow", "deployment", "state_type", "state_name")
@@ -26,13 +26,13 @@ _PARENTS = ("flow_id", "deployment_id")
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """Expressions of one database; each is given columns."""
+    """Expressions of one database, formatted with columns."""
 
     minute: str
     hex: str
     # Milliseconds since 1970.
     moment: str
-    # Microseconds, as histories count them (`runs.history.selectors.durations`).
+    # Microseconds, as in histories (`runs.history.selectors.durations`).
     period: str
     between: str
 
@@ -67,7 +67,7 @@ def _key_of(tables: Tables, run: str) -> list[str]:
 def _sums_of(run: str) -> list[str]:
     spell = _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
     start, expected = f"{run}.start_time", f"{run}.expected_start_time"
-    # One by one: SQLite fills a table for a longer list, at every row.
+    # One condition per type: for a longer IN list SQLite builds a table at every row.
     is_open = " AND ".join(f"{run}.state_type <> {one!r}" for one in in_order(TERMINAL))
     waits = f"{start} IS NULL AND {expected} IS NOT NULL AND {is_open}"
     sums = [
@@ -78,12 +78,12 @@ def _sums_of(run: str) -> list[str]:
         f"CASE WHEN {waits} THEN 1 ELSE 0 END",
         f"CASE WHEN {waits} THEN {spell.moment.format(expected)} ELSE 0 END",
     ]
-    # A row with a moment missing, or one that is none, counts for nothing: it must not keep the run from being written.
+    # A missing or malformed time counts as zero: it must not prevent the run from being written.
     return [f"COALESCE({each}, 0)" for each in sums]
 
 
 def counted(tables: Tables, source: str, *, sign: str = "") -> str:
-    """Count the runs of `source` (a table, perhaps with WHERE; its runs are called r), as changes."""
+    """Return the SELECT that counts the runs of `source` as changes. It is a table named r, perhaps with WHERE."""
     key, sums = _key_of(tables, "r"), [f"{sign}SUM({each})" for each in _sums_of("r")]
     return f"SELECT {_named(_KEY, key)}, {_named(SUMS, sums)} FROM {source} GROUP BY 1, 2, 3, 4, 5, 6"
 
@@ -103,7 +103,7 @@ ONE_OF_EACH_KEY = "roll_up_change_of_each_key"
 
 
 def triggers() -> Iterator[str]:
-    """Return the statements that create all triggers, where there are none, with the index that they need."""
+    """Yield the statements that create all triggers, and the index that SQLite's triggers need."""
     if connection.vendor == "sqlite":
         yield f"CREATE UNIQUE INDEX IF NOT EXISTS {ONE_OF_EACH_KEY} ON runs_rollupchange ({', '.join(_KEY)})"
     for tables in (FLOW_RUNS, TASK_RUNS):
@@ -111,18 +111,18 @@ def triggers() -> Iterator[str]:
 
 
 def triggers_of(tables: Tables) -> Iterator[str]:
-    """Return the statements that create the triggers of one table."""
+    """Yield the statements that create the triggers of one table."""
     yield from _sqlite_triggers(tables) if connection.vendor == "sqlite" else _postgresql_triggers(tables)
 
 
 def trigger_names() -> dict[str, str]:
-    """Return the triggers, each with its table."""
+    """Return the names of the triggers, with their tables."""
     events = ("insert", "update", "delete")
     return {_name(tables, event): tables.runs for tables in (FLOW_RUNS, TASK_RUNS) for event in events}
 
 
 def names() -> set[str]:
-    """Return the names of all that must be there: the triggers, and the index without which SQLite's cannot write."""
+    """Return the names of all required objects: the triggers, and the index that SQLite's triggers need."""
     return {*trigger_names(), *({ONE_OF_EACH_KEY} if connection.vendor == "sqlite" else ())}
 
 
@@ -135,7 +135,10 @@ def _columns(tables: Tables) -> tuple[str, ...]:
 
 
 def _sqlite_triggers(tables: Tables) -> Iterator[str]:
-    """Changes of one key are one row: nobody else writes meanwhile, so that none waits for it."""
+    """Yield triggers that keep one row of changes per key.
+
+    With a single writer, no transaction waits for another's row.
+    """
     new, old = _values(tables, "NEW"), _values(tables, "OLD", "-")
     key, more = ", ".join(_KEY), ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
     for event, when, values in (
@@ -151,7 +154,7 @@ def _sqlite_triggers(tables: Tables) -> Iterator[str]:
 
 
 def _postgresql_triggers(tables: Tables) -> Iterator[str]:
-    """Runs are counted by statement, one change for all that are alike; what an update leaves as it was is none."""
+    """Yield triggers that count by statement, with one change for equal runs; unchanged numbers are not recorded."""
     by_statement = "REFERENCING {} FOR EACH STATEMENT"
     for event, how, rows in (
         ("insert", "NEW TABLE AS counted_runs", counted(tables, "counted_runs r")),
@@ -186,9 +189,9 @@ def _moved(tables: Tables) -> str:
 
 
 def spread(changes: str) -> str:
-    """Sum up changes (a query in parentheses, or a table) for every subject and level that they belong to.
+    """Return the SELECT that sums up changes (a query in parentheses, or a table) for each subject and level.
 
-    Minutes are kept of all runs together; a flow or a deployment has hours.
+    For all runs of a kind there are minutes; for a flow or a deployment, hours and days.
     """
     levels = " UNION ALL ".join(f"SELECT {level} AS level, {width} AS width" for level, width in WIDTHS.items())
     return (
@@ -201,7 +204,9 @@ def spread(changes: str) -> str:
 
 
 def added_to_totals(changes: str) -> str:
-    """Return the statement that adds changes to the totals, in the order of their keys: two of them never deadlock."""
+    """Return the statement that adds changes to the totals, in the order of their keys, so that two of them cannot
+    deadlock.
+    """
     more = ", ".join(f"{name} = runs_rollup.{name} + excluded.{name}" for name in SUMS)
     key = ", ".join(TOTAL_KEY)
     return (
@@ -211,7 +216,10 @@ def added_to_totals(changes: str) -> str:
 
 
 def differences() -> str:
-    """Return the query for what the roll-ups say beyond what counting says, at this moment: no row, or it is wrong."""
+    """Return a query for the difference between roll-ups and counted runs.
+
+    It returns rows only if the roll-ups are wrong.
+    """
     key, sums = ", ".join(TOTAL_KEY), ", ".join(SUMS)
     less = ", ".join(f"-{name}" for name in SUMS)
     runs = " UNION ALL ".join(counted(tables, f"{tables.runs} r") for tables in (FLOW_RUNS, TASK_RUNS))

@@ -1,4 +1,7 @@
-"""Views of lists: saved searches whose one filter is the query of a list. Programs read and write them as such."""
+"""Views of lists: saved searches whose only filter is the query of a list.
+
+In the API they are ordinary saved searches.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import SavedSearch
 from runs.saved_searches.services import save_search
 
-# Searches without end would make each list slow.
+# The most views of a list; it reads all of them.
 MOST = 200
-# Of an address: where a page of the list begins is no part of a view.
+# Parameters of an address that are not part of a view, such as the position in the list.
 PASSING = frozenset({"after", "refresh", "view"})
 
 
@@ -30,12 +33,12 @@ class View:
 
     @property
     def key(self) -> str:
-        """By which a browser remembers it: one that everybody has is known by its name."""
+        """The key by which a browser remembers the view; the name for built-in views."""
         return str(self.id or self.name)
 
 
 def same_query(text: str) -> str:
-    """Return the query in the one form in which equal filters are equal."""
+    """Return the query in a normal form, in which equal filters are equal."""
     return urlencode(sorted((key, value) for key, value in parse_qsl(text.lstrip("?")) if key not in PASSING))
 
 
@@ -46,7 +49,7 @@ def views_of(list_name: str) -> Sequence[View]:
 
 
 def save_view(*, list_name: str, name: str, query: str, now: datetime) -> SavedSearch:
-    """Save the query under its name, in place of the view of this list that had the name before."""
+    """Save the query under this name, replacing a view of this list with the same name."""
     older = SavedSearch.objects.filter(name=name).first()
     if older is not None and _query_in(older.filters, list_name) is None:
         raise SavedSearchTaken(name=name)
@@ -68,7 +71,7 @@ def _filter(list_name: str, query: str) -> dict[str, Any]:
 
 
 def _query_in(filters: Any, list_name: str) -> str | None:
-    """Return the query of a view of this list; None for any other search, whatever a program has stored."""
+    """Return the query if this is a view of this list; None for any other saved search."""
     match filters:
         case [{"object": str(of), "property": "query", "value": str(query)}] if of == list_name:
             return same_query(query)

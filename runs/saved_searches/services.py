@@ -1,4 +1,4 @@
-"""Saved searches: the dashboard's named filters, one per name."""
+"""Saved searches: named filters of the dashboard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runs.models import SavedSearch
 
 @repeated_on_conflict
 def save_search(*, name: str, filters: Sequence[dict[str, Any]], now: datetime) -> tuple[SavedSearch, bool]:
-    """Store the search under its name, in place of an older one; and whether the name is new."""
+    """Store the search under its name, replacing an older one. Return it, and whether the name is new."""
     with write_transaction():
         return SavedSearch.objects.update_or_create(
             name=name,

@@ -1,4 +1,4 @@
-"""The policies that authors set for their runs: retries, delays, overlap. Stored as sent."""
+"""The policies that authors set for their runs: retries, delays, overlap. They are stored as sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OLD_NAMES: Mapping[str, str] = {"max_retries": "retries", "retry_delay_seconds"
 _TASK_DEFAULTS: Mapping[str, Any] = {**_RETRIES, "retry_jitter_factor": None}
 _FLOW_DEFAULTS: Mapping[str, Any] = {**_RETRIES, "pause_keys": [], "resuming": False, "retry_type": None}
 _OWN_DEFAULTS: Mapping[str, Any] = {"crash_retries": 0, "crash_count": 0, "overlap": "allow", "overlap_scope": "flow"}
-# Any run that was paused has some, and strict clients refuse fields that they do not know.
+# Fields of runs that were paused. Strict clients refuse unknown fields, so these are not returned.
 _FOR_RULES_ALONE = frozenset({"resumes", "unstarted"})
 
 
@@ -30,7 +30,7 @@ def task_run_policy_out(stored: Mapping[str, Any]) -> TaskRunPolicyOut:
 
 
 def _under_present_names(stored: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Add the names that newer clients read, where retries and delays were sent under older names only."""
+    """Add retries and delays under their newer names if they were sent under older names only."""
     added = {new: stored[old] for old, new in _OLD_NAMES.items() if stored.get(old) and stored.get(new) is None}
     return {**stored, **added} if added else stored
 

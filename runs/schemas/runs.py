@@ -1,4 +1,4 @@
-"""Common fields of flow runs and task runs: times that are derived at the moment of reading."""
+"""Common fields of flow runs and task runs that are computed when they are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOTHING = timedelta()
 
 
 def times_of(run: FlowRun | TaskRun, now: datetime) -> dict[str, float]:
-    """The times of an answer that follow from the moment of reading, in seconds."""
+    """Return the times of an answer that depend on the moment of reading, in seconds."""
     return {
         "total_run_time": run.total_run_time.total_seconds(),
         "estimated_run_time": estimated_run_time(run, now).total_seconds(),
@@ -20,14 +20,14 @@ def times_of(run: FlowRun | TaskRun, now: datetime) -> dict[str, float]:
 
 
 def estimated_run_time(run: FlowRun | TaskRun, now: datetime) -> timedelta:
-    """The time spent running so far."""
+    """Return the time that a run has spent running so far."""
     if run.state_type != "RUNNING" or run.state_timestamp is None:
         return run.total_run_time
     return run.total_run_time + max(now - run.state_timestamp, NOTHING)
 
 
 def lateness(run: FlowRun | TaskRun, now: datetime) -> timedelta:
-    """How much later than expected the run started, or how long it is overdue."""
+    """Return how much later than expected the run started, or for how long it has been overdue."""
     expected = run.expected_start_time
     if expected is None:
         return NOTHING

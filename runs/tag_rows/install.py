@@ -1,4 +1,4 @@
-"""Write the rows of the tags that there are, and have the database keep them from then on (decision 0038)."""
+"""Write rows for existing tags, and create the triggers that maintain them from then on (decision 0038)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_NEW = _INSERTED + (
 )
 _WITHOUT_OLD = "DELETE FROM {tags} WHERE run_id = OLD.id AND tag IN (SELECT value FROM json_each(OLD.tags));"
 
-# By event: when, and what is done.
+# By event: the condition of the trigger, and its statements.
 _SQLITE = {
     "insert": ("INSERT ON {runs} WHEN NEW.tags <> '[]'", _OF_NEW),
     "update": ("UPDATE OF tags ON {runs} WHEN NEW.tags <> OLD.tags", f"{_WITHOUT_OLD} {_OF_NEW}"),
@@ -61,16 +61,16 @@ _ALL = {
 
 
 def trigger_names(tables: Tables) -> dict[str, str]:
-    """Return the triggers on the runs of one kind, each with its table."""
+    """Return the names of the triggers on the runs of one kind, with their tables."""
     events = _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
     return {f"{tables.runs}_tags_{event}": tables.runs for event in events}
 
 
 def install(**_: Any) -> None:
-    """Make the triggers that are missing and write all rows again; where none is missing, do nothing.
+    """Create missing triggers and write all rows again; if none is missing, do nothing.
 
-    SQLite drops triggers with a table, and Django remakes a table for many a change of its columns: so this is
-    called after every migration.
+    SQLite drops triggers with a table, and Django recreates a table for many changes of its columns: so this is called
+    after every migration.
     """
     with connection.cursor() as cursor:
         there = set(connection.introspection.table_names(cursor))

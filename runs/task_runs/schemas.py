@@ -1,4 +1,4 @@
-"""Task runs between the wire and the services."""
+"""Conversion of task runs between the API and the services."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def task_run_out(run: TaskRun, state: TaskRunState | None, now: datetime) -> Tas
 
 
 def task_run_in_state(run: TaskRun, state: StateOut | None, now: datetime) -> TaskRunOut:
-    """Answer a run whose state is at hand."""
+    """Return the answer for a run whose state was read already."""
     policy = task_run_policy_out(run.empirical_policy)
     return as_answer(contract.TaskRun, run, **times_of(run, now), state=state, empirical_policy=policy)

@@ -1,4 +1,4 @@
-"""Task runs: made once per call of a task in a flow run."""
+"""Task runs: created once per call of a task in a flow run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from runs.models import TaskRun
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A task run that was asked for; `first` is the state that was written for it, null when it was there already."""
+    """A task run that was created or found; `first` is the state that was written for it, None if it existed."""
 
     run: TaskRun
     is_new: bool
@@ -31,7 +31,7 @@ class Made:
 
 @repeated_on_conflict
 def create_task_run(*, new: NewTaskRun, run_id: UUID | None = None, state: State | None, now: datetime) -> Made:
-    """Make the task run, unless it is there: one call of one task in one flow run is stored once, and never changed."""
+    """Create the task run unless it exists: each call of a task in a flow run is stored once, and never changed."""
     with write_transaction():
         known, epoch = _known(new, run_id)
         if known is not None:
@@ -46,7 +46,7 @@ def create_task_run(*, new: NewTaskRun, run_id: UUID | None = None, state: State
         return Made(TaskRun(**{**columns, **given}), True, moving.state)
 
 
-# A client without batches sends as many creations as transitions, so these too do without the ORM's price.
+# A client without batches creates as many task runs as it proposes states, so this avoids the cost of the ORM, too.
 _SAME_CALL = (
     "SELECT t.id, f.epoch FROM runs_flowrun f LEFT JOIN runs_taskrun t ON t.flow_run_id = f.id AND t.task_key = %s "
     "AND t.dynamic_key = %s WHERE f.id = %s"
@@ -59,9 +59,9 @@ _SAME_CALL_ALONE = (
 
 
 def _known(new: NewTaskRun, run_id: UUID | None) -> tuple[UUID | None, int]:
-    """The id of the stored run of this call, and the attempt of its flow run.
+    """Return the id of the stored run of this call, and the attempt of its flow run.
 
-    Raises FlowRunNotFound, and RunIdTaken when the id is another call's.
+    Raises FlowRunNotFound, and RunIdTaken if the id belongs to another call.
     """
     spell = dialect()
     with connection.cursor() as cursor:
@@ -74,7 +74,7 @@ def _known(new: NewTaskRun, run_id: UUID | None) -> tuple[UUID | None, int]:
                 return run_id, 0
         if new.flow_run_id is None:
             if connection.vendor == "postgresql":
-                # No constraint sees two calls without a flow run as one, so they wait for each other.
+                # No constraint prevents two equal calls without a flow run, so a lock makes one wait for the other.
                 cursor.execute(
                     "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [new.task_key + new.dynamic_key]
                 )

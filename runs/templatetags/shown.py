@@ -1,4 +1,4 @@
-"""Small words of the pages: values as JSON, rules as words, tasks as a bar."""
+"""Filters and tags of the pages: values as JSON, tables and Markdown, names of rules, tasks as a bar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runs.pages.selectors.keyset import Count
 
 register = template.Library()
 
-# A page is for reading; the API gives the whole value.
+# Pages cut longer values; the API returns the whole value.
 LONGEST_VALUE = 20_000
 MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 100, 20, 500
 LONGEST_TITLE = 60
@@ -28,7 +28,7 @@ LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (0, "d
 
 @register.filter
 def as_json(value: Any) -> str:
-    """Indented JSON, cut where it is longer than anybody reads."""
+    """Return indented JSON, cut at LONGEST_VALUE."""
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
     if len(text) <= LONGEST_VALUE:
         return text
@@ -46,9 +46,9 @@ class Table:
 
 @register.filter
 def as_table(value: Any) -> Table | None:
-    """A list of objects, a list of rows, or an object of columns; None for everything else.
+    """Read a list of objects, a list of rows, or an object of columns; None for other values.
 
-    Clients store tables as JSON text. Rows of different lengths are filled up: a cell that is not there is empty.
+    Clients store tables as JSON text. Shorter rows are filled up with empty cells.
     """
     content = _read(value)
     if isinstance(content, dict) and content and all(isinstance(column, list) for column in content.values()):
@@ -75,13 +75,13 @@ def _read(value: Any) -> Any:
 
 @register.filter
 def as_markdown(value: Any) -> SafeString | str:
-    """Markdown as HTML; anything that is no text as JSON."""
+    """Render Markdown as HTML; a value that is not a text as JSON."""
     return rendered(value) if isinstance(value, str) else as_json(value)
 
 
 @register.filter
 def as_cell(value: Any) -> SafeString | str:
-    """One cell of a table: text with its links, nothing for null, JSON for what is nested."""
+    """Render one cell of a table: text with its links, null as empty, nested values as JSON."""
     match value:
         case None:
             return ""
@@ -94,7 +94,7 @@ def as_cell(value: Any) -> SafeString | str:
 
 @register.filter
 def with_code(words: str) -> SafeString:
-    """A sentence of the API or of an error, with what it names in backticks as code."""
+    """Render a sentence of the API or of an error, with text in backticks as code."""
     pieces = re.split(r"`([^`\n]+)`", words)
     return format_html_join(
         "", "{}", ((format_html("<code>{}</code>", one) if place % 2 else one,) for place, one in enumerate(pieces))
@@ -103,13 +103,13 @@ def with_code(words: str) -> SafeString:
 
 @register.filter
 def rule_words(name: str) -> str:
-    """`WaitForScheduledTime` as `Wait for scheduled time`."""
+    """Return `WaitForScheduledTime` as `Wait for scheduled time`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
 
 
 @register.filter
 def with_marks(message: str, words: str) -> SafeString:
-    """The text of a log line, with the words that were looked for marked, and without the colours of terminals."""
+    """Render the text of a log line: mark the search words, and remove the colour codes of terminals."""
     text = TERMINAL_COLOURS.sub("", message)
     if not words:
         return escape(text)
@@ -126,27 +126,27 @@ def level_name(level: int) -> str:
 
 @register.simple_tag
 def titled(*parts: object) -> SafeString | str:
-    """The attribute with the whole name, where it is too long for its line; `flow/name` for two parts."""
+    """Return a title attribute with the whole name if it is too long for its line; two parts become `flow/name`."""
     whole = "/".join(str(part) for part in parts if part)
     return format_html(' title="{}"', whole) if len(whole) > LONGEST_TITLE else ""
 
 
 @register.filter
 def beyond(rows: Sequence[Any], most: int) -> Count | None:
-    """How many there are beyond the first ones; None if there are no more."""
+    """Return the number of rows after the first `most`; None if there are no more."""
     return Count(len(rows) - most) if len(rows) > most else None
 
 
 @register.filter
 def lookup(mapping: dict[Any, Any], key: Any) -> Any:
-    """A value by its key; keys of run ids may be UUIDs or their text."""
+    """Return a value by its key; ids of runs may be UUIDs or texts."""
     found = mapping.get(key)
     return found if found is not None else mapping.get(str(key), "")
 
 
 @register.filter
 def spoke(trail: list[list[str]]) -> list[list[str]]:
-    """The judgements that were more than a silent yes."""
+    """Return the judgements of rules that did more than accept without a reason."""
     return [line for line in trail if line[1] != "accept" or line[2]]
 
 

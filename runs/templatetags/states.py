@@ -1,4 +1,4 @@
-"""How states look: icon, word and colour of each, in one place for every template."""
+"""The appearance of states: icon, label and colour of each, for all templates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orionflow.contract.states import NAMES, StateType
 
 register = template.Library()
 
-# Names with an icon of their own; all others have that of their type. Workers of Prefect's make wait for slots, too.
+# Names with an icon of their own; others have that of their type. Prefect's workers also wait for slots.
 ICONS = {name: one.icon for names in NAMES.values() for name, one in names.items() if one.icon} | {
     "AwaitingSlot": "slot"
 }
@@ -24,7 +24,7 @@ TYPES = frozenset(one.lower() for one in StateType)
 
 @register.simple_tag
 def state_badge(state_type: str | None, state_name: str | None = None, size: str = "") -> SafeString:
-    """Icon and word of a state; `size` is "large" for the one at the head of a page."""
+    """Render icon and label of a state; `size` is "large" for the one at the head of a page."""
     return format_html(
         '<span class="state {}{}">{}<span class="state-word">{}</span></span>',
         colour(state_type),
@@ -36,7 +36,7 @@ def state_badge(state_type: str | None, state_name: str | None = None, size: str
 
 @register.simple_tag
 def state_icon(state_type: str | None, state_name: str | None = None) -> SafeString:
-    """The icon alone; its word is told to those who do not see it."""
+    """Render the icon only, with the label for screen readers."""
     return format_html(
         '{}<span class="visually-hidden">{}</span>',
         icon(look(state_type, state_name)[0], colour(state_type)),
@@ -46,7 +46,7 @@ def state_icon(state_type: str | None, state_name: str | None = None) -> SafeStr
 
 @register.simple_tag
 def state_mark(state_type: str | None, state_name: str | None = None) -> SafeString:
-    """The icon alone, where its word stands beside it."""
+    """Render the icon only, for places where the label follows."""
     return icon(look(state_type, state_name or None)[0], colour(state_type))
 
 
@@ -59,13 +59,13 @@ def icon(name: str, css: str = "") -> SafeString:
 
 @register.filter
 def colour(state_type: str | None) -> str:
-    """The class that sets a state's colour."""
+    """Return the CSS class for the colour of a state."""
     known = (state_type or "").lower()
     return f"s-{known}" if known in TYPES else "s-none"
 
 
 def look(state_type: str | None, state_name: str | None) -> tuple[str, str]:
-    """The icon and the word of a state."""
+    """Return the icon and the label of a state."""
     known = (state_type or "").lower()
     if known not in TYPES:
         return "none", state_name or "No state"
@@ -74,5 +74,5 @@ def look(state_type: str | None, state_name: str | None) -> tuple[str, str]:
 
 
 def spaced(name: str) -> str:
-    """AwaitingRetry as "Awaiting retry"; names of the user's own stay as they are."""
+    """Return AwaitingRetry as "Awaiting retry"; names that users chose stay as they are."""
     return re.sub(r"(?<=[a-z])[A-Z]", lambda one: f" {one[0].lower()}", name) if name in ORION_NAMES else name

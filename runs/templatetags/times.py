@@ -1,4 +1,4 @@
-"""Moments and periods as people read them. Every moment names its zone, and keeps the exact one for machines."""
+"""Times and durations as text. Each time names its zone, and has the exact value in its markup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ register = template.Library()
 
 @register.filter
 def period(value: timedelta | float | None) -> str:
-    """`310 ms`, `4.2 s`, `4m 12s`, `2d 3h`: two units at most."""
+    """Return a duration in at most two units: `310 ms`, `4.2 s`, `4m 12s`, `2d 3h`."""
     if value is None:
         return ""
     return period_text(value)
@@ -24,7 +24,7 @@ def period(value: timedelta | float | None) -> str:
 
 @register.filter
 def moment(value: datetime | None) -> SafeString | str:
-    """Date and time to the second, in the reader's zone; where only the browser knows it, scripts write it again."""
+    """Render date and time to the second in the reader's zone; a script converts it if only the browser knows that."""
     if value is None:
         return ""
     return _time(value, f"{timezone.localtime(value):%Y-%m-%d %H:%M:%S %Z}", "moment")
@@ -32,13 +32,13 @@ def moment(value: datetime | None) -> SafeString | str:
 
 @register.filter
 def day(value: datetime) -> str:
-    """The day and its zone, as a log names it once."""
+    """Return the day and its zone, as the heading of log lines."""
     return f"{timezone.localtime(value):%Y-%m-%d %Z}"
 
 
 @register.filter
 def ago(value: datetime | None) -> SafeString | str:
-    """How long ago, or in how long; the exact moment is in the title."""
+    """Render how long ago, or in how long; the exact time is in the title."""
     if value is None:
         return ""
     seconds = (timezone.now() - value).total_seconds()
@@ -48,14 +48,14 @@ def ago(value: datetime | None) -> SafeString | str:
 
 @register.filter
 def elapsed(value: datetime | None) -> SafeString | str:
-    """How much time has passed since then; with scripts it goes on passing."""
+    """Render the time that has passed since then; a script keeps it up to date."""
     if value is None:
         return ""
     return _time(value, period((timezone.now() - value).total_seconds()), "elapsed")
 
 
 def coarse(seconds: float) -> str:
-    """One unit, rounded down: `3h`."""
+    """Return a duration in one unit, rounded down: `3h`."""
     for letter, size in UNITS:
         if seconds >= size:
             return f"{int(seconds // size)}{letter}"
@@ -64,12 +64,12 @@ def coarse(seconds: float) -> str:
 
 @register.filter
 def clock(value: datetime) -> SafeString:
-    """Time of day to the millisecond, as in a log."""
+    """Render the time of day to the millisecond, as in a log."""
     return _time(value, f"{timezone.localtime(value):%H:%M:%S}.{value.microsecond // 1000:03d}", "clock")
 
 
 def _time(value: datetime, text: str, shown: str) -> SafeString:
-    # `static/js/page.js` reads how the moment is shown.
+    # `static/js/page.js` reads `data-shown`.
     exact = f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return format_html(
         '<time datetime="{}" title="{}" data-shown="{}">{}</time>', value.isoformat(), exact, shown, text

@@ -1,4 +1,4 @@
-"""Where the time of a run, and of all runs, went."""
+"""How the time of a run, and of all runs, was spent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a run is where it is."""
+"""The explanation of a run's state."""
 
 from __future__ import annotations
 

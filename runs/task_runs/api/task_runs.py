@@ -42,7 +42,7 @@ class CreateTaskRun(Operation):
     missing = 409
 
     def reported_runs(self, body: TaskRunCreate) -> Iterable[tuple[str, UUID | None]]:
-        # A run may offer a task to those who serve it: that is a run of its own.
+        # A run may submit a task to the processes that serve it; such a call belongs to no flow run.
         if body.flow_run_id is not None or self.request.user.run_id is None:
             yield "runs_flowrun", body.flow_run_id
 
@@ -54,14 +54,14 @@ class CreateTaskRun(Operation):
         state = proposed_state(body.state, keep_identity=False) if body.state else PENDING
         new = new_task_run(body)
         if body.flow_run_id is None and (starter := self.request.user.run_id) is not None:
-            # By this the run finds it again, to wait for it.
+            # The run finds the call by this prefix when it waits for it.
             new = replace(new, dynamic_key=f"{starter}-{body.dynamic_key}")
             if len(new.dynamic_key) > LONGEST_KEY:
                 raise Refused("The dynamic key of a task that a run offers is too long.", 422)
         made = create_task_run(new=new, run_id=body.id, state=state, now=now)
         if made.first is None:
             return Response(task_runs_out([made.run], now)[0], status=201 if made.is_new else 200)
-        # What was written a moment ago need not be read again.
+        # The state was just written, so it need not be read again.
         return Response(task_run_in_state(made.run, written_state_out(made.first), now), status=201)
 
 
@@ -104,13 +104,13 @@ class DeleteTaskRun(Operation):
 
 
 def listed_task_runs_out(runs: Sequence[TaskRun], now: datetime) -> list[TaskRunOut]:
-    """A page of runs as lists show them: one query for all their states, without large data."""
+    """Return a page of runs as lists show them, without large data: one query for all their states."""
     states = listed_task_run_states(runs)
     listed = completed(runs, "task_inputs")
     return [task_run_out(run, states.get(run.state_id), now) for run in listed]
 
 
 def task_runs_out(runs: Sequence[TaskRun], now: datetime) -> list[TaskRunOut]:
-    """A page of runs: one query for all their states."""
+    """Return a page of runs: one query for all their states."""
     states = current_task_run_states(runs)
     return [task_run_out(run, states.get(run.state_id), now) for run in runs]

@@ -1,4 +1,4 @@
-"""Many transitions of task runs in one request: what the SDK streams while a flow runs."""
+"""Many transitions of task runs in one request, as the SDK streams them while a flow runs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class TransitionResults(TypedDict):
     orders: dict[UUID, Literal["cancel", "pause", "lost"]]
 
 
-# Most items are accepted as they came; they share one answer.
+# Most items are accepted as proposed; they share one result.
 ACCEPTED: TransitionResult = {"status": "ACCEPT"}
 
 
@@ -79,7 +79,7 @@ class ApplyTaskRunTransitions(Operation):
     masks_secrets = True
     reports = True
     answers = {200: TransitionResults}
-    # One attempt that was replaced gets its answer item by item, as several do.
+    # An outdated attempt gets its results item by item, because a batch may contain several attempts.
     fences_itself = True
 
     def reported_runs(self, body: TransitionBatch) -> Iterable[tuple[str, UUID | None]]:
@@ -94,7 +94,7 @@ class ApplyTaskRunTransitions(Operation):
         return (("runs_taskrun", item.task_run_id) for item in body.items)
 
     def is_recorded(self) -> bool:
-        """With states that are forced, but not by the run itself."""
+        """Whether to record the request: it forces states, and does not come from a run."""
         asks = self.request.user
         is_of_a_run = asks.run_id is not None or (asks.user_id is None and names_an_attempt(self.request))
         return not is_of_a_run and self.body is not None and any(item.force for item in self.body.items)
@@ -122,7 +122,7 @@ class ApplyTaskRunTransitions(Operation):
 
 
 def _measure(body: TransitionBatch) -> None:
-    """Note how long the first report of the batch was on its way; steps of a batch are in order."""
+    """Measure how long the first report of the batch took to arrive; the steps of a batch are in order."""
     said = body.items[0].state if body.items else None
     if body.sent_at is not None and said is not None and said.timestamp is not None:
         report_delay.observe((body.sent_at - said.timestamp).total_seconds())
@@ -166,7 +166,7 @@ def _with_id(item: TaskRunTransition, came: ItemOutcome, result: TransitionResul
 
 
 def _as_proposed(state: State, proposed: State | None) -> bool:
-    """Whether the sender knows the state already. Its clock may be off; that alone is not worth sending states back."""
+    """Whether the sender knows the state already. A different timestamp alone is not worth returning the state."""
     return (
         proposed is not None
         and proposed.timestamp is not None

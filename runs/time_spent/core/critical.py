@@ -1,4 +1,4 @@
-"""The critical path of a flow run: the task runs that its end waited for, one behind the other."""
+"""The critical path of a flow run: the chain of task runs that its end waited for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A task run, or all runs of a task: when it was due and ended, and the steps that it took inputs from."""
+    """A task run, or all runs of a task: when it was due, when it ended, and the steps that it took inputs from."""
 
     id: str
     begin: datetime
@@ -19,10 +19,10 @@ class Step:
 
 
 def critical_path(steps: Sequence[Step]) -> list[str]:
-    """From the first to the last: back from the step that ended last, always to the one that it had waited for.
+    """Return the path, first step first: from the step that ended last, go back to the step that each waited for.
 
-    That is the input that came last. A step without inputs was called by the flow's own code, which had then seen the
-    end of an earlier step, or waited for none.
+    That is the input that ended last. A step without inputs was called by the flow's own code, after the last step that
+    had ended by then, if any.
     """
     if not steps:
         return []
@@ -42,5 +42,5 @@ def _waited_for(step: Step, by_id: dict[str, Step], by_end: Sequence[Step], ends
     if inputs:
         return max(inputs, key=lambda one: (one.end, one.id))
     place = bisect_right(ends, step.begin)
-    # What has no length ended when it began.
+    # A step without duration may have ended at the same moment; skip it.
     return next((one for one in reversed(by_end[:place]) if one.id != step.id and one.begin < step.begin), None)

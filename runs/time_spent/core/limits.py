@@ -1,4 +1,4 @@
-"""When a limit was full, by the runs that held its slots then."""
+"""The times when a limit was full, computed from the runs that held its slots."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from uuid import UUID
 
 from runs.time_spent.core.stretches import LIMIT, Held
 
-# A slot is given back and taken again with a short gap between: the limit was full all the same.
+# Between the release of a slot and its next use there is a short gap; the limit counts as full.
 GAP = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A run that held a slot from then until then."""
+    """A run that held a slot from `begin` to `end`."""
 
     id: UUID
     name: str
@@ -24,7 +24,7 @@ class Holder:
 
 
 def full_times(name: str, slots: int, holders: Sequence[Holder], begin: datetime, end: datetime) -> list[Held]:
-    """When all slots were taken between the two moments, each time with the run that held its slot longest."""
+    """Return the times when all slots were taken, each with the run that held its slot longest."""
     if slots < 1:
         return [Held(LIMIT, begin, end, name)] if end > begin else []
     cut = [Holder(one.id, one.name, max(one.begin, begin), min(one.end, end)) for one in holders]
@@ -52,7 +52,7 @@ def _bridged(times: Sequence[tuple[datetime, datetime]], end: datetime) -> list[
             found[-1] = (found[-1][0], stop)
         else:
             found.append((begin, stop))
-    # Whoever waits for the last slot gets it a moment after it was given back.
+    # A run that waits for the last slot gets it shortly after its release.
     if found and end - found[-1][1] <= GAP:
         found[-1] = (found[-1][0], end)
     return [(begin, stop) for begin, stop in found if stop > begin]

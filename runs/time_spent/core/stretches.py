@@ -1,4 +1,4 @@
-"""Where the time of a run went, from the states that it was in: each moment between due and end counts once."""
+"""How the time of a run was spent, from its states: each moment between due and end counts once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orionflow.contract.states import TERMINAL, StateType
 
 SCHEDULE, QUEUE, LIMIT, STARTUP = "schedule", "queue", "limit", "startup"
 WORK, IDLE, RETRY, PAUSE, STOPPING, OVER = "work", "idle", "retry", "pause", "stopping", "over"
-# In the order of a run's life, with the words of pages and answers.
+# In the order of a run's life, with their labels.
 WORDS: Mapping[str, str] = {
     SCHEDULE: "Waited for its time",
     QUEUE: "Waited to be taken",
@@ -42,7 +42,7 @@ ZERO = timedelta()
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A state that a run was in since then. `scheduled` is the time that it waited for."""
+    """A state that a run was in from `at` on. `scheduled` is the time that it waited for."""
 
     type: StateType
     name: str
@@ -52,7 +52,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A time in which something held the run up: a full limit, or the retry of a task; with who held it."""
+    """A time in which a full limit or the retry of a task held the run up, with the holder of the slot."""
 
     kind: str
     begin: datetime
@@ -64,7 +64,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A time that a run spent in one way."""
+    """A period that a run spent in one way."""
 
     kind: str
     begin: datetime
@@ -88,10 +88,10 @@ def stretches(
     held_starts: Sequence[Held] = (),
     held_tasks: Sequence[Held] = (),
 ) -> list[Stretch]:
-    """Divide the time from `begin_of` until then, without a gap and without overlap.
+    """Divide the time from `begin_of` to `until` into stretches without gaps and overlaps.
 
-    `working` are the times in which tasks ran; None for a flow without tasks. `held` is what kept the run
-    from being taken, `held_starts` what kept it from running when it was, and `held_tasks` what held up its tasks.
+    `working` are the times in which tasks ran; None for a flow without tasks. `held` kept the run from being claimed,
+    `held_starts` kept it from running after that, and `held_tasks` held up its tasks.
     """
     if not passages:
         return []
@@ -106,15 +106,15 @@ def stretches(
 
 
 def begin_of(due: datetime | None, passages: Sequence[Passage]) -> datetime:
-    """The moment when a run was due, or showed its first sign of life before that."""
+    """Return the moment when a run was due, or left its scheduled state if that was earlier."""
     alive = next((one.at for one in passages if one.type is not StateType.SCHEDULED), None)
     known = [at for at in (due, alive) if at is not None]
-    # What was due before it existed (the runs of a backfill) did not wait before that.
+    # Runs of a backfill are due before they exist, but have not waited before their creation.
     return max(passages[0].at, min(known)) if known else passages[0].at
 
 
 def _lasting(passages: Sequence[Passage], until: datetime) -> Iterator[tuple[Passage, datetime]]:
-    """Each passage with the moment at which it was over. Clocks that went back make no negative times."""
+    """Yield each passage with its end. A clock that was set back does not lead to negative durations."""
     latest = passages[0].at
     for passage, following in pairwise(passages):
         latest = max(latest, following.at)
@@ -123,7 +123,7 @@ def _lasting(passages: Sequence[Passage], until: datetime) -> Iterator[tuple[Pas
 
 
 def _append(found: list[Stretch], one: Stretch) -> None:
-    """Add a stretch behind the last one, whose end is where it begins; two of one kind become one."""
+    """Append a stretch where the last one ends; merge it if both are of the same kind."""
     last = found[-1] if found else None
     if last and one.begin < last.end:
         one = Stretch(one.kind, last.end, max(one.end, last.end), one.name, one.holder_id, one.holder)
@@ -165,7 +165,7 @@ def _spent(
 
 
 def laid_over(stretch: Stretch, held: Iterable[Held]) -> Iterator[Stretch]:
-    """Put what held the run up over the stretch; where two overlap, the one that began first stays."""
+    """Cover parts of the stretch by what held the run up; where two overlap, the earlier one stays."""
     place = stretch.begin
     for one in sorted(held, key=lambda one: (one.begin, one.end)):
         begin, end = max(one.begin, place), min(one.end, stretch.end)
@@ -178,7 +178,7 @@ def laid_over(stretch: Stretch, held: Iterable[Held]) -> Iterator[Stretch]:
 
 
 def merged(times: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-    """Times without their overlaps, in order."""
+    """Return the periods in order, with overlapping ones merged."""
     found: list[tuple[datetime, datetime]] = []
     for begin, end in sorted(times):
         if found and begin <= found[-1][1]:
@@ -190,7 +190,7 @@ def merged(times: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, d
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """All the time that was spent in one way, and of limits, for one name."""
+    """The total time that was spent in one way; for limits, by name."""
 
     kind: str
     lasted: timedelta
@@ -208,7 +208,7 @@ class Share:
 
 
 def shares(found: Sequence[Stretch]) -> list[Share]:
-    """Sum up by kind and name, in the order of a run's life. The holder is the one who held it longest."""
+    """Sum up by kind and name, in the order of a run's life. The holder is the one that held it longest."""
     sums: dict[tuple[str, str], timedelta] = {}
     holders: dict[tuple[str, str], Stretch] = {}
     for one in found:

@@ -1,6 +1,6 @@
-"""Which limits a flow run is under, when they were full while it waited, and by whom.
+"""The limits that apply to a flow run, when they were full while it waited, and which runs held the slots.
 
-Limits are those of today: what they were at the time is not kept.
+These are the current limits: earlier ones are not stored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from runs.time_spent.core.limits import Holder, full_times
 from runs.time_spent.core.stretches import Held
 
 HOLDERS_READ = 500
-# Runs that were due longer before are not looked for among the holders.
+# Runs that were due longer before the window are not read as holders.
 LONGEST_HELD = timedelta(days=2)
 
 
@@ -27,7 +27,7 @@ Window = tuple[datetime, datetime]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit that a run is under: its words, its slots, and whose runs take them."""
+    """A limit that applies to a run: its label, its slots, and the runs that take them."""
 
     words: str
     slots: int
@@ -35,7 +35,7 @@ class Limit:
 
 
 def limits_on(run: FlowRun) -> Iterator[Limit]:
-    """Yield the limits on the run's queue, pool and deployment: it is not taken while one of them is full."""
+    """Yield the limits on the run's queue, pool and deployment: it is not claimed while one of them is full."""
     if run.work_queue_id:
         queue = WorkQueue.objects.select_related("work_pool").filter(pk=run.work_queue_id).first()
         if queue and queue.concurrency_limit is not None:
@@ -53,7 +53,7 @@ def limits_on(run: FlowRun) -> Iterator[Limit]:
 
 
 def overlap_of(run: FlowRun) -> Iterator[Limit]:
-    """Yield that its flow or deployment runs one at a time, where its author said so."""
+    """Yield a limit of one run at a time if the run's author set one for its flow or deployment."""
     if run.empirical_policy.get("overlap") == "queue":
         of_deployment = run.empirical_policy.get("overlap_scope") == "deployment" and run.deployment_id
         same = Q(deployment_id=run.deployment_id) if of_deployment else Q(flow=run.flow_id)
@@ -61,7 +61,7 @@ def overlap_of(run: FlowRun) -> Iterator[Limit]:
 
 
 def held_up(run: FlowRun, limits: Iterable[Limit], window: Window | None, now: datetime) -> list[Held]:
-    """When one of the limits was full in the window, by other runs. One query for each limit."""
+    """Return when one of the limits was full in the window because of other runs. One query for each limit."""
     if window is None:
         return []
     begin, end = window

@@ -1,4 +1,4 @@
-"""Where the time of all runs went in a period: a sample of the newest ones, which says how far it reaches."""
+"""How the time of all runs in a period was spent, from a sample of the newest ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ZERO = timedelta()
 
 @dataclass(slots=True)
 class FlowTime:
-    """The time of the runs of one flow: how much of it they waited, and for what most."""
+    """The time of the runs of one flow: the total, the time that they waited, and for which reasons."""
 
     flow: str
     runs: int = 0
@@ -39,7 +39,7 @@ class FlowTime:
 
     @property
     def mostly(self) -> Share | None:
-        """The wait that took longest."""
+        """The longest wait."""
         if not self.by_reason:
             return None
         (kind, name), lasted = max(self.by_reason.items(), key=lambda pair: pair[1])
@@ -48,7 +48,7 @@ class FlowTime:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A way in which runs spent their time: how long in all, and how many runs."""
+    """A way in which runs spent their time: the total time, and the number of runs."""
 
     share: Share
     runs: int
@@ -57,7 +57,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class TagWait:
-    """How long task runs waited for the slots of a tag, while their flow runs ran."""
+    """How long task runs waited for the slots of a tag while their flow runs ran."""
 
     tag: str
     waited: timedelta
@@ -67,11 +67,11 @@ class TagWait:
 
 @dataclass(frozen=True, slots=True)
 class FleetTime:
-    """The time of the runs that were due since then and have ended."""
+    """The time of finished runs that were due after `since`."""
 
     since: datetime
     runs: int
-    # The sample reaches back to here, where there are more runs than it looks at.
+    # The earliest run of the sample if there are more runs than it contains; otherwise None.
     reaches: datetime | None
     whole: timedelta
     reasons: Sequence[Reason]
@@ -80,7 +80,7 @@ class FleetTime:
 
 
 def time_of_fleet(*, since: datetime, now: datetime) -> FleetTime:
-    """Sum up where the time of finished runs went. Eight queries at most."""
+    """Sum up how the time of finished runs was spent. Eight queries at most."""
     runs = list(
         FlowRun.objects.filter(
             state_type__in=in_order(TERMINAL), expected_start_time__gte=since, expected_start_time__lte=now
@@ -145,7 +145,7 @@ def _histories(runs: Sequence[FlowRun]) -> dict[UUID, list[Passage]]:
 
 
 def _full(runs: Sequence[FlowRun]) -> dict[tuple[str, UUID | None], list[Held]]:
-    """By limit, when its slots were all taken by runs of the sample. Two queries."""
+    """Return, by limit, when all its slots were taken by runs of the sample. Two queries."""
     queues = {run.work_queue_id for run in runs if run.work_queue_id}
     deployments = {run.deployment_id for run in runs if run.deployment_id}
     limited = {
@@ -195,7 +195,7 @@ def _limits_of(run: FlowRun, full: Mapping[tuple[str, UUID | None], list[Held]])
 
 
 def overlapping(held: Sequence[Held], run: FlowRun) -> Sequence[Held]:
-    """Those of the times, which are in order and apart, that the run can have waited in."""
+    """Return those of the times in which the run may have waited. They must be in order and not overlap."""
     begin, end = run.expected_start_time, run.end_time or run.state_timestamp
     if begin is None or end is None:
         return []
@@ -204,7 +204,7 @@ def overlapping(held: Sequence[Held], run: FlowRun) -> Sequence[Held]:
 
 
 def _waits_by_tag(since: datetime, now: datetime) -> list[TagWait]:
-    """How long task runs waited for the slots of each tag. Two queries."""
+    """Return how long task runs waited for the slots of each tag. Two queries."""
     tags = list(ConcurrencyLimit.objects.values_list("tag", flat=True)[:LIMITS_READ])
     if not tags:
         return []

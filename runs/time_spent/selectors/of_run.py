@@ -1,4 +1,4 @@
-"""Where the time of one flow run went, from its states, its task runs and those who held what it waited for."""
+"""How the time of one flow run was spent, from its states, its task runs and the runs that held what it waited for."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from runs.time_spent.selectors.holding import Window, held_up, limits_on, overla
 
 STATES_READ = 1_000
 TASKS_READ = 10_000
-# Of task runs with several attempts, so many are divided into attempts and the waits between them.
+# Of task runs with several attempts, at most this many are split into attempts and waits; and the most states read.
 TRIED_AGAIN, STATES_OF_TASKS_READ = 500, 4_000
-# A wait that is shorter is the way to the server and back.
+# Shorter waits are the time of a request to the server.
 SHORTEST_WAIT = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSpent:
-    """The life of a run since it was due, in stretches and in sums; up to now if it goes on."""
+    """The time of a run since it was due, as stretches and as sums; up to now if it has not ended."""
 
     run: FlowRun
     begin: datetime | None
@@ -52,7 +52,7 @@ class TimeSpent:
 
 
 def time_of_run(*, run_id: UUID, now: datetime) -> TimeSpent | None:
-    """Divide the time of a flow run; None where there is none of this id. Nine queries at most."""
+    """Return how the time of a flow run was spent; None if it does not exist. Nine queries at most."""
     run = FlowRun.objects.select_related("flow").filter(pk=run_id).first()
     if run is None:
         return None
@@ -94,7 +94,7 @@ def passage(kind: str, name: str, at: datetime, details: dict[str, Any]) -> Pass
 
 
 def _waiting(passages: Sequence[Passage], kind: StateType, begin: datetime, until: datetime) -> Window | None:
-    """From the first to the last moment in which the run waited in states of this type; None if it did not."""
+    """Return the period from the first to the last wait in states of this type; None if there was none."""
     places = [place for place, one in enumerate(passages) if one.type is kind]
     if not places:
         return None
@@ -104,7 +104,7 @@ def _waiting(passages: Sequence[Passage], kind: StateType, begin: datetime, unti
 
 
 def _of_tasks(tasks: Collection[dict[str, Any]], now: datetime) -> tuple[list[tuple[datetime, datetime]], list[Held]]:
-    """When task runs ran, and when they waited for their next attempt."""
+    """Return when task runs ran, and when they waited for their next attempt."""
     tried_again = [task["id"] for task in tasks if task["run_count"] > 1][:TRIED_AGAIN]
     apart = set(tried_again)
     times = [
@@ -131,7 +131,7 @@ def _end_of(task: dict[str, Any], now: datetime) -> datetime:
 
 
 def _waits_for_slots(tasks: Sequence[dict[str, Any]], now: datetime) -> Iterator[Held]:
-    """When task runs with a limited tag had been made and had not started. One query, none without tags."""
+    """Yield the times between creation and start of task runs with a limited tag. One query, none without tags."""
     tags = {tag for task in tasks for tag in task["tags"]}
     limited = (
         set(ConcurrencyLimit.objects.filter(tag__in=sorted(tags)[:1000]).values_list("tag", flat=True)) if tags else ()

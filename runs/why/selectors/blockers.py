@@ -1,4 +1,4 @@
-"""Blockers of a run besides its own state: full limits on its tags, and runs that it must not overlap."""
+"""Reasons outside of a run that keep it waiting: full limits on its tags, and runs that it must not overlap."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ HOLDERS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing that keeps a run from moving, since when, who is in the way, and what would help.
+    """One reason why a run waits, since when, because of which runs, and a fix.
 
-    Where a command helps, the fix ends with it, and it stands in `command` as well: names in a fix may read like one.
+    If a command helps, the fix ends with it, and `command` has it too: a name within a fix could look like a command.
     """
 
     code: str
@@ -39,7 +39,7 @@ def moment_text(moment: datetime | None) -> str:
 
 
 def full_limits(run: TaskRun) -> Iterator[Reason]:
-    """Limits on the run's tags that have no slot left for it, with those who hold the slots."""
+    """Yield the limits on the run's tags that have no free slot, with the task runs that hold the slots."""
     for limit in ConcurrencyLimit.objects.filter(tag__in=run.tags):
         slots = Slot.objects.select_related("task_run").filter(limit=limit).exclude(task_run=run).order_by("taken_at")
         holders = [_holder(slot) for slot in slots[:HOLDERS_SHOWN]]
@@ -64,7 +64,7 @@ def _holder(slot: Slot) -> dict[str, Any]:
 
 
 def overlapping_runs(run: FlowRun) -> Iterator[Reason]:
-    """Running runs of the same flow or deployment, where the run's author said that they exclude each other."""
+    """Yield running runs of the same flow or deployment, if the run's author excluded overlaps."""
     if run.empirical_policy.get("overlap", "allow") != "queue":
         return
     active = FlowRun.objects.filter(state_type__in=in_order(EXECUTING)).exclude(pk=run.id)
@@ -79,7 +79,7 @@ def overlapping_runs(run: FlowRun) -> Iterator[Reason]:
 
 
 def deadlines_of(run: FlowRun) -> Iterator[Reason]:
-    """Yield deadlines that were missed, and those that the run may still meet. Only deployments set deadlines."""
+    """Yield deadlines that the run missed or may still meet. Only deployments set deadlines."""
     if run.deployment_id is None:
         return
     for deadline in Deadline.objects.filter(flow_run=run).order_by("due"):

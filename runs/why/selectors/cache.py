@@ -1,6 +1,6 @@
-"""Why a task run with a cache key took a stored result or ran: which key, which inputs made it, who stored it.
+"""Why a task run with a cache key used a cached result or ran: the key, its inputs, and the run that stored the result.
 
-From recorded facts alone: the trail of the rules, and what the run that stored the result said of its inputs.
+Only recorded facts are used: the trail of the rules, and the inputs reported by the run that stored the result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ MOST_INPUTS = 20
 
 
 def cache_reasons(run: TaskRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
-    """One query for a hit whose writer is known; none for others, and nothing for runs without a cache key."""
+    """Yield the reasons; nothing for runs without a cache key.
+
+    One query for a hit whose writer is known, otherwise none.
+    """
     details = state.details if state is not None and isinstance(state.details, dict) else {}
     if state is None or run.state_type != "COMPLETED" or not details.get("cache_key"):
         return
@@ -47,7 +50,7 @@ def _until(said: object, now: datetime) -> str:
 
 
 def _inputs(said: object) -> str:
-    """The names of arguments with their digests; a large one has its type instead."""
+    """Return the names of arguments with their digests; a large argument has its type instead."""
     if not isinstance(said, dict) or not said:
         return ""
     shown = [f"{_shown(name)} {_shown(digest)}" for name, digest in list(said.items())[:MOST_INPUTS]]

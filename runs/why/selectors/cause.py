@@ -1,6 +1,6 @@
-"""Why a flow run failed: the run that raised first, followed through subflows, and the line of code that it came from.
+"""Why a flow run failed: the task run that raised first, also within subflows, and the line of code.
 
-Everything is read through the indexes of one run, or looks at a bounded number of its neighbours.
+All queries use the indexes of one run, or read a limited number of its neighbours.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ SAME_ERROR_WITHIN = timedelta(days=1)
 FRAME = re.compile(
     r'^ *File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<function>.+)\n(?: +(?P<code>\S.*))?', re.MULTILINE
 )
-# Frames of libraries and of Python itself: the user can change nothing there.
+# Frames of libraries and of Python itself, which the user cannot change.
 FOREIGN = re.compile(r"site-packages|dist-packages|/lib/python3|<frozen |orionflow/")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of the user's own code, out of a traceback."""
+    """A line of the user's own code in a traceback."""
 
     file: str
     line: int
@@ -40,13 +40,13 @@ class Place:
 
     @property
     def short(self) -> str:
-        """The file without the folders above its own, and the line."""
+        """The file with its folder, and the line."""
         return f"{'/'.join(self.file.replace(chr(92), '/').split('/')[-2:])}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
 class SameError:
-    """Other runs of the same day that ended with the same words."""
+    """Other runs of about the same time that ended with the same message."""
 
     runs: Sequence[FlowRun]
     is_cut: bool
@@ -58,7 +58,7 @@ class SameError:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The reason of a failure. `path` leads from its subflow to the flow run whose code it was."""
+    """The cause of a failure. `path` leads through subflows to the flow run that failed first."""
 
     error: str
     task_run: TaskRun | None
@@ -68,12 +68,12 @@ class Cause:
 
     @property
     def flow_run(self) -> FlowRun | None:
-        """The innermost subflow, where the failure was not in the run's own tasks."""
+        """The innermost subflow, if the failure was not in one of the run's own tasks."""
         return self.path[-1] if self.path else None
 
 
 def cause_of(run: FlowRun, message: str) -> Cause | None:
-    """Find what a failed flow run failed by; None for a run that did not fail."""
+    """Find the cause of a failed flow run; None for a run that did not fail."""
     if run.state_type not in FAILURES:
         return None
     guilt = guilt_of({run.id: message})[run.id]
@@ -84,14 +84,14 @@ def cause_of(run: FlowRun, message: str) -> Cause | None:
 
 
 def _logged_error(task_run_id: UUID | None, run: FlowRun) -> Log | None:
-    """Find the newest line with a traceback that the run wrote."""
+    """Find the newest log line of the run with a traceback."""
     lines = Log.objects.filter(task_run_id=task_run_id) if task_run_id else Log.objects.filter(flow_run_id=run.id)
     newest = lines.filter(level__gte=ERROR_LEVEL).order_by("-timestamp", "-id")[:LINES_LOOKED_AT]
     return next((line for line in newest if "Traceback (most recent call last)" in line.message), None)
 
 
 def _own_place(traceback: str) -> Place | None:
-    """Return the innermost frame that is the user's own code, or the innermost of all where none is."""
+    """Return the innermost frame of the user's own code, or else the innermost frame."""
     frames = list(FRAME.finditer(traceback))
     if not frames:
         return None
@@ -101,9 +101,10 @@ def _own_place(traceback: str) -> Place | None:
 
 
 def same_error(run: FlowRun, message: str, now: datetime) -> SameError | None:
-    """Find other runs that ended with the same words within a day of this one, newest first.
+    """Find other runs that ended with the same message within a day of this one, newest first.
 
-    A subflow that its parent failed with is its parent's failure, and not one more; beside subflows, subflows count.
+    For a top-level run, subflows of failed runs are left out, because the parent is counted; for a subflow, only
+    subflows are returned.
     """
     if not message or run.state_type not in FAILURES or run.expected_start_time is None:
         return None
@@ -136,9 +137,9 @@ def same_error(run: FlowRun, message: str, now: datetime) -> SameError | None:
 
 
 def last_good(run: FlowRun, *columns: str) -> FlowRun | None:
-    """Find the last run before this one, of the same deployment or else of the same flow, that completed.
+    """Find the last completed run before this one, of the same deployment or else of the same flow.
 
-    One that was skipped did nothing. `columns` are read besides those that name it.
+    Skipped runs are ignored. `columns` are read in addition to those that identify the run.
     """
     if run.expected_start_time is None:
         return None

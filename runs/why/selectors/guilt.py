@@ -1,7 +1,7 @@
-"""The one rule for whose fault a failure is; the first page asks it for many runs at once.
+"""The rule that decides which task run made a flow run fail; the home page applies it to many runs at once.
 
-A flow run fails by the task run whose error it ended with, or else by the first one that failed. A task run that stands
-for a subflow which failed is followed into it.
+A flow run fails by the task run whose error it ended with, or else by the first one that failed. If that task run
+stands for a failed subflow, the search continues there.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from runs.models import FlowRun, TaskRun, TaskRunState
 
 FAILURES = in_order(BAD)
 DEEPEST = 20
-# Among so many failed task runs the guilty one is looked for: 10,000 failures mostly have one reason.
+# Failed task runs that are searched: even 10,000 failures usually have one reason.
 FAILED_LOOKED_AT = 100
-# "The flow raised KeyError: 'x'" is the error behind its first words; those of other clients are their own.
+# "The flow raised KeyError: 'x'" without its first words; also for messages of other clients.
 RAISED = re.compile(r"^(?:The (?:flow|task) raised |(?:Flow|Task) run encountered an exception[.:]? ?)")
 
 
 @dataclass(frozen=True, slots=True)
 class Guilt:
-    """The error of a failure, and the task run that raised it. `path` leads to the subflow that it was in."""
+    """The error of a failure, and the task run that raised it. `path` leads to the subflow of that task run."""
 
     error: str
     task_run: TaskRun | None = None
@@ -36,7 +36,7 @@ class Guilt:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A task run that failed, the message of its state, and the subflow that it stands for."""
+    """A failed task run, the message of its state, and the subflow that it stands for."""
 
     task_run: TaskRun
     message: str | None
@@ -45,14 +45,14 @@ class Failed:
 
 
 def error_in(message: str | None) -> str:
-    """The error that the message of a state names."""
+    """Return the error in the message of a state."""
     return RAISED.sub("", message or "")
 
 
 def guilt_of(messages: Mapping[UUID, str | None], *, nested: Collection[UUID] | None = None) -> dict[UUID, Guilt]:
-    """Find for failed flow runs, by the messages of their states, what they failed by: a query for each level.
+    """Find the guilty task runs of failed flow runs, given the messages of their states. One query for each level.
 
-    Where the failed subflows are known, as `nested`, it is one query, and no other subflow is followed.
+    If the failed subflows are passed as `nested`, one query is enough, and other subflows are not searched.
     """
     found = {run_id: Guilt(error_in(message)) for run_id, message in messages.items()}
     inner = {run_id: run_id for run_id in found}
@@ -78,7 +78,7 @@ def guilt_of(messages: Mapping[UUID, str | None], *, nested: Collection[UUID] | 
 
 
 def _failed_tasks(run_ids: Collection[UUID]) -> dict[UUID | None, list[Failed]]:
-    """The first failed task runs of each flow run, with their messages and the subflows that they stand for."""
+    """Return the first failed task runs of each flow run, with their messages and the subflows that they stand for."""
     failed = TaskRun.objects.filter(state_type__in=FAILURES).order_by("end_time", "id")
     chosen = Q()
     for run_id in run_ids:

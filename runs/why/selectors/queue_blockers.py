@@ -1,4 +1,4 @@
-"""Blockers of a deployed run: a pause, a full queue, nobody who serves it, an agent that fell silent."""
+"""Reasons why a deployed run waits: a pause, a full queue, no agent that polls the queue, a silent agent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_CALLERS = 50
 
 
 def queue_blockers(run: FlowRun, now: datetime) -> Iterator[Reason]:
-    """Yield the reasons that keep a deployed run, which is due, from being started."""
+    """Yield the reasons why a deployed run that is due has not started."""
     if run.deployment_id is None and run.work_queue_id is None:
         return
     deployment = Deployment.objects.filter(pk=run.deployment_id).first() if run.deployment_id else None
@@ -40,7 +40,7 @@ def queue_blockers(run: FlowRun, now: datetime) -> Iterator[Reason]:
 
 
 def _refused_to_author(run: FlowRun, deployment: Deployment) -> Iterator[Reason]:
-    """Yield a reason if a schedule planned the run, and the author of its deployment may not run it (any more)."""
+    """Yield a reason if a schedule planned the run, but the author of its deployment has no permission to run it."""
     if not run.auto_scheduled:
         return
     if reason := refusal(deployment.author, "deployments.run", Deployment._meta.db_table, deployment.pk):
@@ -70,7 +70,7 @@ def _in_queue(run: FlowRun, queue: WorkQueue, now: datetime) -> Iterator[Reason]
 
 
 def _others_turn(run: FlowRun, pool: WorkPool) -> Iterator[Reason]:
-    """Yield a reason if the pool shares fairly and runs of the same share go on: those that have fewer go first."""
+    """Yield a reason if the pool has fair shares, and shares with fewer active runs take precedence."""
     if pool.fair_share is None:
         return
     holding = holding_by_deployment()
@@ -90,7 +90,7 @@ def _others_turn(run: FlowRun, pool: WorkPool) -> Iterator[Reason]:
 def blockers_of_queue(
     queue: WorkQueue, *, workers: Sequence[Worker], taken: Mapping[UUID, int], now: datetime
 ) -> Iterator[Reason]:
-    """Yield what keeps every run of a queue, from what is known already: the live workers, and the slots taken."""
+    """Yield what holds back every run of a queue, given the live workers and the number of slots taken."""
     yield from _closed(queue, lambda: is_served(queue, workers, now))
     for kind, limited in (("queue", queue), ("pool", queue.work_pool)):
         if limited is not None and limited.concurrency_limit is not None:
@@ -101,7 +101,7 @@ def blockers_of_queue(
 
 
 def _closed(queue: WorkQueue, is_served: Callable[[], bool]) -> Iterator[Reason]:
-    """Yield that a queue or its pool is paused, or that nobody serves it, which is asked only where it matters."""
+    """Yield a reason if a queue or its pool is paused or has no agent; `is_served` is called only if needed."""
     pool = queue.work_pool
     if pool is not None and pool.is_paused:
         yield Reason("pool_paused", f"Work pool {pool.name!r} is paused.", "Resume the work pool.")
@@ -120,7 +120,7 @@ def _unserved(queue: WorkQueue) -> Reason:
 
 
 def _of_its_pool(queue: WorkQueue) -> str:
-    """Name the pool, unless it is the usual one: each pool has a queue 'default'."""
+    """Name the pool, unless it is the default one: each pool has a queue 'default'."""
     pool = queue.work_pool
     return "" if pool is None or pool.name == WorkPool.DEFAULT_NAME else f" of pool {pool.name!r}"
 
@@ -132,7 +132,7 @@ def _address(queue: WorkQueue) -> str:
 
 
 def _not_for_agents(run: FlowRun, deployment: Deployment | None, queue: WorkQueue, now: datetime) -> Iterator[Reason]:
-    """Yield a reason if Orion's agents may not take the run, and no other worker polls the queue."""
+    """Yield a reason if Orion's agents cannot execute the run, and no other worker polls the queue."""
     has_entrypoint = deployment is None or deployment.entrypoint is not None
     if (has_entrypoint and run.infrastructure_document_id is None) or is_recent(queue.last_polled, now):
         return
@@ -158,7 +158,7 @@ def _full(run: FlowRun, kind: str, limited: _Limited) -> Iterator[Reason]:
 
 
 def _held_by_callers(run: FlowRun, where: str, limited: _Limited) -> Iterator[Reason]:
-    """Yield a reason if the run waits for a slot that its own caller holds while it waits for this run."""
+    """Yield a reason if a caller of the run holds the slot that it waits for, while the caller waits for the run."""
     callers = list(_callers(run))
     if callers and (holder := holders_in(limited).filter(pk__in=callers).first()):
         text = f"{holder.name!r}, which called it, holds a place in {where}: if it waits for this run, neither goes on."
@@ -167,7 +167,7 @@ def _held_by_callers(run: FlowRun, where: str, limited: _Limited) -> Iterator[Re
 
 
 def _callers(run: FlowRun) -> Iterator[UUID]:
-    """Yield the run that called this one, its caller, and so on."""
+    """Yield the run that called this one, then the caller of that one, and so on."""
     called_from = run.parent_task_run_id
     for _ in range(MOST_CALLERS):
         if called_from is None:
@@ -185,7 +185,7 @@ def _holder(run: FlowRun) -> dict[str, Any]:
 
 
 def agent_of(run: FlowRun, now: datetime) -> Iterator[Reason]:
-    """Yield which agent has claimed the run, or that its heartbeats are missing."""
+    """Yield the agent that claimed the run, or that its heartbeats are missing."""
     if run.deployment_id is None and run.work_queue_id is None:
         return
     lease = Lease.objects.select_related("worker").filter(flow_run=run).first()

@@ -1,4 +1,4 @@
-"""Runs that are due and that nobody has started, grouped by what they wait for."""
+"""Runs that are due but have not started, grouped by the reason why they wait."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from runs.querysets import Literal
 from runs.why.selectors.blockers import Reason
 from runs.why.selectors.queue_blockers import blockers_of_queue
 
-# The oldest so many are grouped. More of them are one problem that is large enough to be seen.
+# The most runs that are read, the oldest first. With more, the problem shows anyway.
 LOOKED_AT = 1_000
 COLUMNS = ("id", "name", "tags", "work_queue_id", "deployment_id", "flow_id", "flow__name", "next_scheduled_start_time")
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingGroup:
-    """Runs that wait in one queue or, without a queue, for one deployment's own process; oldest first."""
+    """Runs that wait in one queue or, without a queue, for the process of one deployment; oldest first."""
 
     runs: Sequence[FlowRun]
     queue: WorkQueue | None
@@ -39,13 +39,13 @@ class WaitingGroup:
         return self.oldest.next_scheduled_start_time
 
     def is_late(self, now: datetime) -> bool:
-        """Whether its oldest run waits for longer than the setting allows, be it marked or not."""
+        """Whether its oldest run waits for longer than the setting allows, whether or not it is marked as late."""
         grace = timedelta(seconds=vars(self.oldest)["late_after"])
         return self.since is not None and self.since <= now - grace
 
 
 def scheduled_runs(*, until: datetime, tag: str = "") -> list[FlowRun]:
-    """Return runs that are scheduled up to then, the longest due first. One query."""
+    """Return runs that are scheduled up to `until`, those that were due first come first. One query."""
     name = Deployment.objects.filter(pk=OuterRef("deployment_id")).values("name")[:1]
     runs = FlowRun.objects.filter(state_type=Literal("SCHEDULED"), next_scheduled_start_time__lte=until)
     runs = runs.order_by("next_scheduled_start_time").select_related("flow").only(*COLUMNS)
@@ -57,7 +57,7 @@ def scheduled_runs(*, until: datetime, tag: str = "") -> list[FlowRun]:
 def waiting_groups(
     runs: Sequence[FlowRun], *, workers: Sequence[Worker], holding: Mapping[UUID | None, int], now: datetime
 ) -> list[WaitingGroup]:
-    """Group runs that wait; `holding` counts the runs that hold a slot of each queue. One query, for the queues."""
+    """Group waiting runs; `holding` is the number of runs that hold a slot of each queue. One query, for the queues."""
     grouped: dict[tuple[UUID | None, UUID | None], list[FlowRun]] = {}
     for run in runs:
         key = (run.work_queue_id, None if run.work_queue_id else run.deployment_id)
@@ -79,7 +79,7 @@ def _queues(ids: Collection[UUID]) -> dict[UUID, WorkQueue]:
 
 
 def _taken(queues: Mapping[UUID, WorkQueue], holding: Mapping[UUID | None, int]) -> Counter[UUID]:
-    """How many slots are taken of the queues and of their pools, as far as the queues are known here."""
+    """Return the slots taken of each of these queues, and of their pools by these queues."""
     taken: Counter[UUID] = Counter({queue_id: number for queue_id, number in holding.items() if queue_id})
     for queue in queues.values():
         if queue.work_pool_id:

@@ -1,4 +1,4 @@
-"""Why a run is where it is: what it waits for, who is in its way, and the rules that led to each of its states."""
+"""Why a run is in its state: what it waits for, because of which runs, and the rules that led to each of its states."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from runs.why.selectors.blockers import Reason, deadlines_of, full_limits, momen
 from runs.why.selectors.cache import cache_reasons
 from runs.why.selectors.queue_blockers import agent_of, queue_blockers
 
-# Newer states say more; a run that has more than this many is moment_text without its oldest.
+# The most states that are shown, the newest ones: they explain more than the oldest.
 LONGEST_HISTORY = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """A run's state, what keeps it there, how it came there, and the last proposal that was refused."""
+    """A run's state, the reasons for it, its history, and the last proposal that was refused."""
 
     run_id: UUID
     kind: Literal["flow-run", "task-run"]
@@ -94,7 +94,7 @@ def _is_due(run: FlowRun | TaskRun, now: datetime) -> bool:
 
 
 def _by_state(run: FlowRun | TaskRun, state: StateRow | None, now: datetime) -> Iterator[Reason]:
-    """Yield the reasons that the state itself gives."""
+    """Yield the reasons that follow from the state itself."""
     since = run.state_timestamp
     match run.state_type:
         case None:
@@ -125,7 +125,7 @@ def _scheduled(run: FlowRun | TaskRun, now: datetime) -> Reason:
 
 
 def _spread_text(run: FlowRun | TaskRun) -> str:
-    """Explain a planned time that is not the schedule's own."""
+    """Explain why a planned time differs from that of the schedule."""
     if not isinstance(run, FlowRun) or not run.auto_scheduled or run.schedule_id is None:
         return ""
     definition = Schedule.objects.filter(pk=run.schedule_id).values_list("definition", flat=True).first() or {}
