@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Mark(Generic[T]):
-    """An argument with a mark on it."""
+    """An argument with a mark."""
 
     __slots__ = ("value",)
 
@@ -43,10 +43,10 @@ class unmapped(Mark[T]):  # noqa: N801
 
 
 class allow_failure(Mark[T]):  # noqa: N801
-    """Start a task although an input may fail: `report(allow_failure(future))`.
+    """Start a task even if an input fails: `report(allow_failure(future))`.
 
-    - `value`: a future, or a collection with futures in it. The task receives the exception of each that did not
-      complete in place of its value.
+    - `value`: a future, or a collection that contains futures. For each one that did not complete, the task receives
+      the exception in place of the value.
     """
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""Artifacts: what a run shows of its work. Created in a flow or task, they belong to that run."""
+"""Artifacts: content that a run shows of its work. Artifacts that are created in a flow or task belong to that run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_KEY = re.compile("[^a-z0-9-]+")
 def create_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
     """Record a Markdown text with the current run. Return the artifact's id.
 
-    - `markdown`: the text, up to 5 MiB. What cannot be recorded is cut or cleaned, with a warning in the run's log.
+    - `markdown`: the text, up to 5 MiB. Parts that cannot be recorded are cut or cleaned, with a warning in the log.
     - `key`: a name of lower-case letters, digits and dashes. Artifacts with one key are versions of one thing; without
       a key, it is shown only with its run.
     - `description`: a text that is shown with it.
@@ -85,13 +85,13 @@ def _table(table: Any) -> str:
 
 
 def _first_rows(table: Any) -> str | None:
-    """As many of the first rows, or of the first cells of each column, as there is room for."""
+    """Return as many of the first rows, or of the first cells of each column, as fit."""
     count = MOST_ROWS
     while count := count // 10:
         try:
             part = recordable_json(_cut(table, count), LARGEST_CONTENT, inf_nan="null")
         except Exception:
-            # It is no table.
+            # It is not a table.
             return None
         if not isinstance(part.value, str):
             return to_json(part.value).decode()
@@ -105,7 +105,7 @@ def _cut(table: Any, count: int) -> Any:
 
 
 def _key(key: object) -> str | None:
-    """Return a key as the API takes it, which addresses the artifact."""
+    """Return the artifact's key in the form that the API accepts."""
     if key is None:
         return None
     text = as_text(key)
@@ -138,10 +138,10 @@ def _create(type: str, content: str, key: str | None, description: str | None) -
 
 
 def _send(call: Call[Artifact], flow_run: FlowRunContext) -> UUID:
-    """Record what a run shows. An API that is away gets it later, one that refuses it does without."""
+    """Record an artifact. If the API is away it gets the artifact later; if the API refuses it, it is not recorded."""
     id: UUID = call.body["id"]
     try:
-        # A task run may still be on its way to the API, which refers to it.
+        # The artifact refers to a task run, which may still be on its way to the API.
         flow_run.reporter.drain(flow_run.id)
         return flow_run.client.send(call).id
     except ApiUnreachable as away:

@@ -1,6 +1,6 @@
-"""Which attempt of which flow run this process was started for, if an agent started it.
+"""The attempt of a flow run for which an agent started this process, if one did.
 
-All that such a process writes names its attempt, so that nothing of it is stored once another attempt took over.
+All requests of such a process name its attempt, so that nothing is stored after another attempt took over.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-# Seconds between the clocks of two machines.
+# Seconds by which the clocks of two machines may differ.
 CLOCKS_DIFFER = 3.0
 HEADERS = ("Orion-Run-Id", "Orion-Run-Epoch")
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How long an attempt in a container may take, in words, and until when, by the clock of its agent."""
+    """The time limit of an attempt in a container: in words, and as a moment by the clock of its agent."""
 
     words: str
     ends_at: float
@@ -38,9 +38,9 @@ class Attempt:
     flow_run_id: UUID
     epoch: int
     api_url: str
-    # Where its agent says why it has the process end.
+    # The file in which the agent writes why it ends the process.
     note: Path | None = None
-    # Agents leave no notes in containers: the limit is known from the beginning, and the rest is asked for.
+    # Agents write no such files in containers: the limit is known from the start, and other reasons are requested.
     limit: Limit | None = None
     ask_why: Callable[[], str | None] | None = None
 
@@ -50,7 +50,7 @@ class Attempt:
 
 
 _current: Attempt | None = None
-# When the process last went on after it had been made to stand still.
+# The moment (of the monotonic clock) when the process last continued after it was frozen.
 _woken_at = float("-inf")
 
 
@@ -59,7 +59,7 @@ def current_attempt() -> Attempt | None:
 
 
 def begin_attempt(attempt: Attempt) -> None:
-    """From now on this process writes as this attempt."""
+    """Let this process write as this attempt from now on."""
     global _current
     _current = attempt
     if threading.current_thread() is threading.main_thread():
@@ -67,9 +67,9 @@ def begin_attempt(attempt: Attempt) -> None:
 
 
 def awake_since(moment: float) -> float:
-    """Return the moment (of the monotonic clock) from which patience counts: an agent may have frozen this process
-    meanwhile, and time in which it could not ask for anything does not make an API that answers by now one that stays
-    away.
+    """Return `moment` or, if later, the last wake-up: waiting for the API counts from then (monotonic clock).
+
+    An agent may have frozen this process; time in which it could not send requests says nothing about the API.
     """
     return max(moment, _woken_at)
 
@@ -80,7 +80,7 @@ def _wake(*_: object) -> None:
 
 
 def why_asked_to_end() -> str | None:
-    """Return the agent's reason for the SIGTERM that it sent; None when somebody else sent it."""
+    """Return the agent's reason for the SIGTERM that it sent; None if another process sent it."""
     if _current is not None and _current.limit is not None and time.time() > _current.limit.ends_at - CLOCKS_DIFFER:
         return f"it took longer than {_current.limit.words}"
     if _current is not None and _current.ask_why is not None:
@@ -94,7 +94,7 @@ def why_asked_to_end() -> str | None:
 
 
 def headers_for(api_url: str) -> Mapping[str, str]:
-    """Return the headers of the attempt for requests to this API; other APIs know nothing of it."""
+    """Return the headers of the attempt for requests to this API; other APIs do not know the attempt."""
     if _current is None or _current.api_url.rstrip("/") != api_url.rstrip("/"):
         return {}
     return _current.headers

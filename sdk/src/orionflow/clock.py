@@ -1,4 +1,4 @@
-"""The clock that runs wait by: the system's, unless a test puts a virtual one in its place."""
+"""The clock by which runs wait: the system's, unless a test replaces it by a virtual one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """Real time."""
+    """The real time of the system."""
 
     def monotonic(self) -> float:
         return time.monotonic()

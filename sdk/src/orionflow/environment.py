@@ -1,7 +1,7 @@
-"""The environment that a run is executed in: Python, the installed packages, and the state of the code.
+"""The environment in which a run executes: Python, the installed packages, and the version of the code.
 
-Read once per process (and folder of code), when a run has begun: names of folders and a few small files, no package's
-metadata, no child process. Neither addresses of package indexes nor variables of the process are looked at.
+Read once per process and folder of code, when a run has started: from names of folders and a few small files, without
+metadata of packages and without a child process. Addresses of package indexes and environment variables are not read.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from orionflow.contract.ids import environment_id
 from orionflow.private_files import make_private_folder, private_opener
 
 MOST_PACKAGES = 2_000
-# Of the code itself, so many files up to this size make the digest.
+# The digest of the code covers at most this many files, each up to this size in bytes.
 MOST_FILES, LARGEST_FILE = 500, 1_000_000
 PACKAGE = re.compile(r"(?P<name>[A-Za-z0-9._]+)-(?P<version>[A-Za-z0-9.+!_]+)(?:-py\d[\d.]*)?\.(?:dist|egg)-info")
 INSTALLED = ("site-packages", "dist-packages")
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-# An environment is said again after so long: the server may have forgotten it since.
+# Seconds after which an environment is reported again, as the server may have deleted it.
 SAID_FOR_SECONDS = 24 * 3600
 
 
@@ -48,7 +48,7 @@ def _environment(folder: str) -> tuple[UUID, dict[str, Any]]:
 
 
 def installed_packages(folders: Iterable[str] | None = None) -> dict[str, str]:
-    """Return versions of installed packages by name, from the names of the folders that installers leave."""
+    """Return the versions of installed packages by name, read from the names of the folders that installers create."""
     found: dict[str, str] = {}
     for folder in sys.path if folders is None else folders:
         try:
@@ -62,12 +62,12 @@ def installed_packages(folders: Iterable[str] | None = None) -> dict[str, str]:
 
 
 def commit_of(folder: Path) -> str:
-    """Return the commit of git that the folder's repository is at; empty where there is none, or it cannot be read."""
+    """Return the Git commit of the folder's repository; empty if there is no repository or it cannot be read."""
     for parent in (folder, *folder.parents):
         git = parent / ".git"
         try:
             if git.is_file():
-                # A worktree, or a submodule: the file says where its folder is.
+                # A worktree or a submodule: the file names the folder.
                 git = (parent / git.read_text(encoding="utf-8").partition("gitdir:")[2].strip()).resolve()
             if git.is_dir():
                 return _head_of(git)
@@ -99,7 +99,7 @@ def _head_of(git: Path) -> str:
 
 
 def _files_below(folder: str) -> Iterator[tuple[str, str]]:
-    """Yield the names and paths of modules of the user's own that are loaded from this folder or one below it."""
+    """Yield the names and paths of the user's modules that were loaded from this folder or a folder below it."""
     begin = folder.rstrip(os.sep) + os.sep
     paths = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     own = sorted(path for path in paths if path and path.startswith(begin) and path.endswith(".py"))
@@ -125,7 +125,7 @@ def _digest(files: Iterable[tuple[str, str]]) -> str:
 
 
 def must_be_said(api_url: str, home: Path, id: UUID) -> bool:
-    """Whether the API may not know this environment; the home remembers that it was said."""
+    """Whether the API may not know this environment; the home remembers which ones were reported."""
     note = home / "environments" / f"{hashlib.sha256(api_url.encode()).hexdigest()[:12]}-{id.hex}"
     try:
         if time.time() - note.stat().st_mtime < SAID_FOR_SECONDS:
@@ -137,6 +137,6 @@ def must_be_said(api_url: str, home: Path, id: UUID) -> bool:
         with open(note, "wb", opener=private_opener):
             os.utime(note)
     except OSError:
-        # A home that cannot be written to: it is said by each process.
+        # The home is not writable, so each process reports the environment.
         pass
     return True

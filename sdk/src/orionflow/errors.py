@@ -1,29 +1,29 @@
-"""Everything that Orion's SDK raises.
+"""All errors that Orion's SDK raises.
 
 OrionError
-├── UsageError                 the program asks for something that cannot be; the message says what to write instead
+├── UsageError                 the program asks for something impossible; the message says what to write instead
 │   ├── MissingContext         a task was called, or a run logger wanted, outside a flow
-│   ├── ParameterError         wrong or invalid parameters
-│   ├── UnserializableError    an input or parameter that cannot be stored or sent
-│   └── SettingsError          a setting that cannot be read
+│   ├── ParameterError         the parameters of a call are wrong or invalid
+│   ├── UnserializableError    an input or parameter cannot be stored or sent
+│   └── SettingsError          a setting cannot be read
 │       └── ProfileMissing     no profile has the name that was asked for
 ├── RunEnded                   a run ended in a state that has no value
 │   ├── FailedRun, CrashedRun, CancelledRun, PausedRun
 │   └── UpstreamFailed         an input of a task did not complete
 ├── UnfinishedRun              a run has not ended, so it has no value yet
 ├── MissingResult              a run finished, but its value was not kept
-│   └── UntrustedResult        a state says that it is where this program does not read
-├── StorageFailed              a value could not be written where it is to be stored; it can be tried again
+│   └── UntrustedResult        the value is stored in a place from which this program does not read
+├── StorageFailed              a value could not be stored; storing it can be tried again
 ├── OrchestrationRefused       the rules refused a transition (ABORT, or a lost run)
 ├── TaskTimedOut, FlowTimedOut
 ├── NoSlotInTime               slots of a global limit did not become free in time
 ├── WorkerCrashed              the process that ran a task's function died
 ├── CodeUnavailable            the code of a deployed flow cannot be fetched or loaded
-└── ApiError                   the API said no, or said nothing
+└── ApiError                   the API answered with an error, or did not answer
     ├── ApiUnreachable         no answer (after retries)
     ├── NotFound (404), Conflict (409), InvalidRequest (422), Overloaded (429, 503)
-    ├── NotAllowed (401, 403)  the API does not know us, or does not let us
-    ├── ServerFailed (5xx)     the API broke over the request
+    ├── NotAllowed (401, 403)  the credentials are missing or wrong, or do not allow this
+    ├── ServerFailed (5xx)     the API failed on the request
     └── DatabaseNotReady       the database behind the in-process API is missing, unmigrated or damaged
 """
 
@@ -99,7 +99,7 @@ class UntrustedResult(MissingResult):
 
 
 class StorageFailed(OrionError):
-    """A value could not be stored. `reference` says where, `content` is what was to be written."""
+    """A value could not be stored. `reference` says where, `content` is the bytes to write."""
 
     def __init__(self, message: str, *, reference: dict[str, object], content: bytes) -> None:
         super().__init__(message)

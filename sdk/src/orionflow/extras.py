@@ -1,6 +1,6 @@
-"""The requirements of the SDK's optional parts, as a command that works wherever the SDK was installed from.
+"""The requirements of the SDK's optional parts, as an install command that works however the SDK was installed.
 
-`pip install orionflow[dask]` would ask an index for the SDK itself, which may have come from a file or a clone.
+`pip install orionflow[dask]` would ask an index for the SDK itself, which may have been installed from a file or clone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ OF_EXTRA = re.compile(r"""^(?P<wanted>.*?)\s*;\s*extra\s*==\s*['"](?P<extra>[\w-
 
 
 def install_command(extra: str) -> str:
-    """Return the command that installs what an extra of the SDK needs: `pip install 'distributed>=2024.8'`."""
+    """Return the command that installs the requirements of an extra: `pip install 'distributed>=2024.8'`."""
     try:
         found = [match for line in requires("orionflow") or () if (match := OF_EXTRA.match(line))]
     except PackageNotFoundError:

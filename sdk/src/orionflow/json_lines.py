@@ -1,6 +1,6 @@
-"""Logs for machines (`ORION_LOG_FORMAT=json`): one JSON object a line, of server, services, agents and programs alike.
+"""Logs for machines (`ORION_LOG_FORMAT=json`): one JSON object per line, for servers, services, agents and programs.
 
-A leaf of the standard library and of the masks, so that a server need not load the rest of the SDK for it.
+The module only imports the standard library and the masks, so that a server does not load the rest of the SDK.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from orionflow.contract.masking import known
 
-# Attributes of records that become fields, where a record has them.
+# Attributes of log records that become fields of the line.
 FIELDS = (
     "flow_run_id",
     "flow_run_name",
@@ -29,7 +29,7 @@ FIELDS = (
     "trace_id",
     "span_id",
 )
-# Fields of every line of this process, such as the name of its agent, and those of what is done at the moment.
+# Fields of every line of this process, such as the name of its agent, and functions that return the current fields.
 always: dict[str, str] = {}
 present: list[Callable[[], Mapping[str, Any]]] = []
 
@@ -53,7 +53,7 @@ class JsonFormatter(logging.Formatter):
             line["error"] = record.exc_info[0].__qualname__
             line["traceback"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
         masked = {name: known.masked(value) if isinstance(value, str) else value for name, value in line.items()}
-        # In ASCII: it stays one line whatever is in it, and fits every stream.
+        # ASCII, so that the result is always one line and every stream can write it.
         return json.dumps(masked)
 
 
@@ -65,28 +65,28 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception:
-        # A line whose arguments do not fit is worth more than none.
+        # A line with the wrong arguments is better than no line.
         return f"{record.msg!r} {record.args!r}"
 
 
 def line_of(text: str, logger: str = "orion") -> str:
-    """Return a line that is no record: what a program says of itself on its terminal."""
+    """Return the JSON line for a text that did not come from a log record, such as terminal output of a program."""
     said = {"name": logger, "levelno": logging.INFO, "levelname": "INFO", "msg": text.strip()}
     return JsonFormatter().format(logging.makeLogRecord(said))
 
 
 def are_wanted() -> bool:
-    """Whether this process logs JSON, for whoever has to know before settings are read."""
+    """Whether this process logs JSON, for code that needs to know before the settings are read."""
     return os.environ.get("ORION_LOG_FORMAT", "").strip().lower() == "json"
 
 
 def say(text: str, logger: str = "orion") -> None:
-    """Say something on the terminal: as it is, or as a line where logs are JSON."""
+    """Print a text on stderr: as it is, or as a JSON line if logs are JSON."""
     print(line_of(text, logger) if are_wanted() else text, file=sys.stderr, flush=True)
 
 
 def log_uncaught(logger: logging.Logger) -> None:
-    """Have errors that nobody caught be lines as well, in all threads, and warnings of Python."""
+    """Log uncaught errors of all threads and Python's warnings, so that they become lines as well."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):

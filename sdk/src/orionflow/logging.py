@@ -1,6 +1,6 @@
-"""Logging of runs: loggers that know their run, lines on the console and in the API, and `print` as a line.
+"""Logging of runs: loggers that know their run, lines on the console and in the API, and `print` as a log line.
 
-Lines of a run come from `get_run_logger()`; they are shown on stderr and reported to the API.
+Runs log by `get_run_logger()`; the lines are shown on stderr and reported to the API.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ else:
 ROOT = "orionflow"
 FLOW_RUNS = "orionflow.flow_runs"
 TASK_RUNS = "orionflow.task_runs"
-# The API keeps levels in two bytes.
+# The API stores levels in two bytes.
 SMALLEST_LEVEL, LARGEST_LEVEL = -(2**15), 2**15 - 1
 
-# For the terminal of an agent: one line for each event.
+# The logger for the terminal of an agent: one line for each event.
 agent_logger = logging.LoggerAdapter(logging.getLogger("orionflow.agent"), {"run_label": ""})
 
 _lock = threading.Lock()
@@ -73,10 +73,10 @@ def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **ext
     ```
 
     - `context`: the run whose logger is wanted; by default the current task run, or else the current flow run.
-    - `extra`: fields for each line, as those of `logging.LoggerAdapter`.
+    - `extra`: fields for each line, as for `logging.LoggerAdapter`.
 
     Raises `MissingContext` outside of flows and tasks. In a function that a test calls directly, such as `load.fn(…)`,
-    it is a logger without a run.
+    it returns a logger without a run.
     """
     if context is None and (child := _child_run.get()) is not None:
         return logger_of_child(child, **extra)
@@ -90,7 +90,7 @@ def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **ext
 
 
 def _bare_call() -> str | None:
-    """Return the name of the flow's or task's function that is called without a run, if this code is called by one."""
+    """Return the name of the flow's or task's function, if code that a test called without a run asks for it."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         if is_decorated(frame.f_code):
@@ -101,7 +101,7 @@ def _bare_call() -> str | None:
 
 
 def current_logger() -> RunLogger | logging.Logger:
-    """Return the logger of the run that this code belongs to; outside of runs that of Orion."""
+    """Return the logger of the run that this code belongs to; outside of runs Orion's own logger."""
     if _child_run.get() or TaskRunContext.get() or FlowRunContext.get():
         return get_run_logger()
     return logging.getLogger(ROOT)
@@ -133,7 +133,7 @@ def task_run_logger(flow_run: FlowRunContext, id: UUID, name: str, task_name: st
 
 
 def logger_of_child(run: RunOfChild, **extra: Any) -> RunLogger:
-    """The logger of a task run in the process that works for it; its lines are shown and reported by the parent."""
+    """Return the logger of a task run in a child process; its lines are shown and reported by the parent."""
     names = run.names
     more = {
         "flow_run_id": run.flow_run_id,
@@ -164,9 +164,9 @@ class ConsoleFormatter(logging.Formatter):
 
 
 class ConsoleHandler(logging.StreamHandler[Any]):
-    """Writes to whatever stderr is now: test runners and notebooks replace it."""
+    """Writes to the current `sys.stderr`, as test runners and notebooks replace it."""
 
-    # Commands that were asked to be quiet show errors alone.
+    # The lowest level to show, raised by the commands' option to be quiet.
     least = logging.NOTSET
 
     def __init__(self) -> None:
@@ -180,13 +180,13 @@ class ConsoleHandler(logging.StreamHandler[Any]):
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        # A stream that is closed takes no word about that either, and no run fails by it.
+        # If the stream is closed, the report of the error fails as well; no run may fail because of that.
         with suppress(Exception):
             super().handleError(record)
 
 
 class ApiHandler(logging.Handler):
-    """Reports lines to the API under the run they belong to."""
+    """Reports log lines to the API under the run that they belong to."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -218,7 +218,7 @@ def _trace_of(exc_info: Any) -> str:
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """Return the text of a line; where its arguments do not fit, the bare text with them behind it."""
+    """Return the text of a line; if its arguments do not fit the text, append them."""
     try:
         return record.getMessage()
     except Exception as error:
@@ -234,7 +234,7 @@ def _shown(arguments: object) -> str:
 
 
 def with_plain_message(record: logging.LogRecord) -> logging.LogRecord:
-    """Return the record with its text written out."""
+    """Return the record with its message already formatted."""
     plain = copy(record)
     plain.msg, plain.args = message_of(record), ()
     return plain
@@ -265,7 +265,7 @@ def _reporter() -> Reporter:
 
 
 def _id_in(record: logging.LogRecord, name: str) -> UUID | None:
-    """Return an id that the line bears itself. Programs may use these names for something else."""
+    """Return the id in an attribute of the record; None if a program uses that attribute for something else."""
     value = getattr(record, name, None)
     if value is None or isinstance(value, UUID):
         return value
@@ -276,7 +276,7 @@ def _id_in(record: logging.LogRecord, name: str) -> UUID | None:
 
 
 def _revive() -> None:
-    """A configuration of logging by file switches off every logger that it does not name; runs go on logging."""
+    """Re-enable loggers: a logging configuration from a file disables those that it does not name."""
     known = logging.Logger.manager.loggerDict
     for name in [
         ROOT,
@@ -288,7 +288,7 @@ def _revive() -> None:
 
 
 def set_up() -> None:
-    """Give Orion's loggers their handlers and levels, once, and again when the settings changed."""
+    """Install handlers and levels on Orion's loggers, once, and again if the settings changed."""
     global _set_up_for
     settings = current_settings()
     wanted = (
@@ -313,7 +313,7 @@ def _apply(level: int, to_api: bool, extra_loggers: tuple[str, ...], as_json: bo
     if console is None:
         console = ConsoleHandler()
         root.addHandler(console)
-        # Programs with a console handler of their own would see every line twice.
+        # Without this, programs with a console handler of their own would show every line twice.
         root.propagate = False
     if as_json:
         from orionflow.json_lines import JsonFormatter, log_uncaught
@@ -332,13 +332,13 @@ def _apply(level: int, to_api: bool, extra_loggers: tuple[str, ...], as_json: bo
 
 _printing = 0
 _print = builtins.print
-# Where the outermost run's prints would go without us: whoever puts something else there wants to have them.
+# The stdout of the outermost run; a program that replaces it by another stream wants to receive prints there.
 _usual_stdout: ContextVar[Any] = ContextVar("orion_usual_stdout", default=None)
 
 
 @contextmanager
 def prints_logged(wanted: bool) -> Iterator[None]:
-    """While a run that wants it goes on, `print` in its code is a log line; everybody else's prints as ever."""
+    """Turn `print` into log lines in the code of a run that wants it; other code prints as before."""
     global _printing, _print
     if not wanted:
         yield
@@ -358,7 +358,7 @@ def prints_logged(wanted: bool) -> Iterator[None]:
             _usual_stdout.set(None)
         with _lock:
             _printing -= 1
-            # Somebody else may have put a function of their own there in the meantime.
+            # Another library may have replaced `print` in the meantime.
             if _printing == 0 and builtins.print is _print_or_log:
                 builtins.print = _print
 
@@ -374,7 +374,7 @@ def _print_or_log(
 
 
 def is_redirected(file: Any) -> bool:
-    """Whether a `print` to this file goes somewhere else than to the program's output: `redirect_stdout`, for one."""
+    """Whether a `print` to this file goes elsewhere than to the program's output, as with `redirect_stdout`."""
     usual = _usual_stdout.get()
     target = sys.stdout if file is None else file
     return target is not (sys.stdout if usual is None else usual)

@@ -1,7 +1,7 @@
-"""Folders and files that only their owner may enter and read: results, reports, keys, the database.
+"""Folders and files that only their owner may read: results, reports, keys, the database.
 
-Python's `mkdir(mode=…, parents=True)` gives the mode to the last folder alone, and `open` leaves files to the umask,
-which on most machines lets everybody read.
+Python's `mkdir(mode=…, parents=True)` applies the mode to the last folder only, and the mode of files from `open`
+depends on the umask, which lets all users read on most machines.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ SHORTEST_KEY = 16
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a folder and whatever is missing above it with mode 0700; one that exists keeps its mode."""
+    """Create a folder and its missing parents with mode 0700; an existing folder keeps its mode."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(mode=0o700, exist_ok=True)
-    # Says what is wrong where a file is in the way.
+    # Raises a clear error if a file has the name of the folder.
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
@@ -31,7 +31,7 @@ def private_opener(path: str, flags: int) -> int:
 
 
 def private_key(path: Path) -> bytes:
-    """Return the key in this file, which is made when it is first needed."""
+    """Return the key in this file; create the file if it does not exist."""
     if not path.exists():
         _publish(path, secrets.token_urlsafe(48))
     key = path.read_bytes()
@@ -42,7 +42,8 @@ def private_key(path: Path) -> bytes:
 
 def _publish(path: Path, key: str) -> None:
     make_private_folder(path.parent)
-    # Made readable by its owner alone, and whole before it has its name: of two that begin at once the first stands.
+    # Only readable by its owner, and complete before it gets its name. If two processes start at once, the first one
+    # wins.
     descriptor, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     with os.fdopen(descriptor, "w") as file:
         file.write(key)

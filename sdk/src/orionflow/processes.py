@@ -1,8 +1,7 @@
-"""Which process this is, in a text that another process of the same machine can check later: is it still there?
+"""Identity of a process, as text by which another process on the same machine can check later whether it is alive.
 
-A process id alone says little: ids are used again, containers count their own, and machines restart. So the text names
-the host, the machine, its start and the namespace of ids besides; where any of that differs or cannot be read, nothing
-is claimed.
+A process id is not enough: ids are reused, containers count their own, and machines restart. The text also names the
+host, the machine, its boot and the namespace of ids. If any of these differs or cannot be read, the answer is unknown.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _SEPARATOR = "|"
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """One process, once: its id, and when it began, in ticks since its machine did."""
+    """The id of a process, and its start in ticks since the machine booted."""
 
     host: str
     pid: int
@@ -37,13 +36,13 @@ class ProcessIdentity:
 
 
 def own_identity() -> str | None:
-    """This process; None where the system does not tell enough of it."""
+    """Return the identity of this process; None if the system does not provide all parts."""
     found = _identity_of(os.getpid())
     return str(found) if found else None
 
 
 def read_identity(text: str) -> ProcessIdentity | None:
-    """Read a text of `own_identity`; None for any other text."""
+    """Parse a text of `own_identity`; return None for any other text."""
     parts = text.split(_SEPARATOR)
     try:
         host, pid, started, boot, namespace, machine = parts
@@ -53,23 +52,23 @@ def read_identity(text: str) -> ProcessIdentity | None:
 
 
 def is_gone(text: str, seen_at: datetime | None = None) -> bool:
-    """Whether that process is certainly no more. False when it lives, or lives where this one cannot look.
+    """Whether the process has certainly ended. False if it is alive, or may be alive where this process cannot check.
 
-    `seen_at` is its last sign of life.
+    `seen_at` is the moment when it was last known to be alive.
     """
     known, here = read_identity(text), _identity_of(os.getpid())
     if known is None or here is None or (known.host, known.machine) != (here.host, here.machine):
         return False
     if known.boot != here.boot:
-        # The machine has started again since; but machines without an id of their own may share a name, and copies of
-        # a machine share both. One that was seen after this start is on another machine.
+        # The machine has booted since. But machines without an id may share a host name, and cloned machines share
+        # both, so a process that was seen after this boot runs on another machine.
         began = _boot_time()
         return known.machine != "" and began is not None and seen_at is not None and seen_at < began
     return known.namespace == here.namespace and not _lives(known)
 
 
 def _boot_time() -> datetime | None:
-    """Return when this machine started."""
+    """Return when this machine booted."""
     try:
         lines = (_PROC / "stat").read_text().splitlines()
     except OSError:
@@ -84,18 +83,18 @@ def _lives(known: ProcessIdentity) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        # It is another user's.
+        # The process belongs to another user.
         pass
     return _is_in_table(known) is not False
 
 
 def _is_in_table(known: ProcessIdentity) -> bool | None:
-    """Ask the process table; None where it may not be read, as others' processes may be hidden."""
+    """Whether the process is in the process table; None if that cannot be read: others' processes may be hidden."""
     stat = _stat(known.pid)
     if stat is None:
         return None
     state, started = stat
-    # Z: it has ended, and its parent has not noticed yet.
+    # State Z: the process has ended, and its parent has not collected it yet.
     return started == known.started and state not in ("Z", "X")
 
 
@@ -114,7 +113,7 @@ def _identity_of(pid: int) -> ProcessIdentity | None:
 
 
 def _machine() -> str:
-    """Return a digest: the id itself is not for others to see."""
+    """Return a digest of the machine's id, as the id itself is confidential."""
     try:
         known = _MACHINE.read_text().strip()
     except OSError:
@@ -123,11 +122,11 @@ def _machine() -> str:
 
 
 def _stat(pid: int) -> tuple[str, int] | None:
-    """State and start of a process, from its line in the process table."""
+    """Return the state and start of a process, from its line in the process table."""
     try:
         line = (_PROC / str(pid) / "stat").read_text()
     except OSError:
         return None
-    # The name of the program stands in brackets, and may hold anything.
+    # The program's name is in parentheses, and may contain anything.
     fields = line.rpartition(")")[2].split()
     return fields[0], int(fields[19])

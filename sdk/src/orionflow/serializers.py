@@ -1,9 +1,9 @@
-"""How values become bytes and back: pickle, JSON, and either of them compressed.
+"""Conversion of values to bytes and back: pickle, JSON, and compressed forms of both.
 
-A serializer whose `loads` runs no code, whatever the bytes are, may say `runs_no_code = True`: what it stores is not
-sealed, so that any program reads it.
+A serializer whose `loads` never runs code from the bytes may set `runs_no_code = True`: its results are stored without
+a seal, so that any program can read them.
 
-Where options are given, a serializer is named ("pickle", "json", "compressed/pickle", "compressed/json") or an object.
+Options accept a serializer's name ("pickle", "json", "compressed/pickle", "compressed/json") or an object.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COMPRESSED = "compressed/"
 
 
 class Serializer(Protocol):
-    """Values to bytes and back; `type` is how references name it."""
+    """Converts values to bytes and back; `type` is its name in references."""
 
     @property
     def type(self) -> str: ...
@@ -31,7 +31,7 @@ class Serializer(Protocol):
 
 
 class PickleSerializer:
-    """Takes nearly everything, also functions and classes of the main script; read only what you trust."""
+    """Accepts nearly everything, also functions and classes of the main script; read only pickles that you trust."""
 
     type = "pickle"
 
@@ -49,7 +49,7 @@ class PickleSerializer:
 
 
 class JSONSerializer:
-    """Readable by every program; dates, ids and models come back as text and objects."""
+    """Readable by every program; dates and ids come back as text, and models as dicts."""
 
     type = "json"
     runs_no_code = True
@@ -73,7 +73,7 @@ class JSONSerializer:
 
 
 class CompressedSerializer:
-    """Another serializer's bytes, smaller."""
+    """Compresses the bytes of another serializer."""
 
     def __init__(self, serializer: Serializer | str = "pickle", level: int = 6) -> None:
         self.serializer = serializer_of(serializer)
@@ -95,7 +95,7 @@ class CompressedSerializer:
 
 
 def needs_seal(serializer: Serializer) -> bool:
-    """Whether reading what this serializer wrote may run code, as far as anybody knows."""
+    """Whether reading the output of this serializer may run code; assumed unless it declares otherwise."""
     return not getattr(serializer, "runs_no_code", False)
 
 
@@ -103,12 +103,12 @@ _BY_NAME: dict[str, Serializer] = {"pickle": PickleSerializer(), "json": JSONSer
 
 
 def register_serializer(serializer: Serializer) -> None:
-    """Let references name a serializer of your own; call it in every process that writes or reads such results."""
+    """Allow references to name your own serializer; call this in every process that writes or reads such results."""
     _BY_NAME[serializer.type] = serializer
 
 
 def serializer_of(chosen: Serializer | str | None) -> Serializer:
-    """Return the serializer that an option names; pickle when it names none."""
+    """Return the serializer that an option names; by default pickle."""
     if chosen is None:
         return _BY_NAME["pickle"]
     if not isinstance(chosen, str):

@@ -1,17 +1,17 @@
-"""Did you mean …? Names that are a slip or two of the keyboard away from what was typed."""
+"""Suggestions for misspelled names: known names that differ from the typed one by a few letters."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-# Shorter parts of names are too much alike to be proposed for each other.
+# Shorter parts of names are too similar to each other to be suggested.
 SHORTEST_PART = 4
 _PARTS = re.compile(r"[-_/. ]+")
 
 
 def near(typed: str, known: Iterable[str], *, most: int = 3) -> list[str]:
-    """Return the known names closest to what was typed, the nearest first; none when nothing is close."""
+    """Return the known names closest to the typed one, the nearest first; empty if none is close."""
     wanted = typed.casefold().replace("_", "-")
     allowed = max(1, len(wanted) // 3)
     ranked = sorted(
@@ -23,13 +23,13 @@ def near(typed: str, known: Iterable[str], *, most: int = 3) -> list[str]:
 
 
 def did_you_mean(typed: str, known: Iterable[str], otherwise: str = "", *, most: int = 3, before: str = "") -> str:
-    """Propose the names that may have been meant, with a text before each; where none is near, give the other hint."""
+    """Return a suggestion of similar names, with the text `before` each; if none is similar, return `otherwise`."""
     meant = " or ".join(f"{before}{name}" for name in near(typed, known, most=most))
     return f"did you mean {meant}?" if meant else otherwise
 
 
 def _slips(typed: str, name: str, allowed: int) -> int:
-    """Return how far apart they are; a part of a longer name (`queue` of `work-queue`) counts as one slip more."""
+    """Return the distance of two names; a match with a part of a longer one (`queue` in `work-queue`) costs 1 more."""
     whole = distance(typed, name, allowed)
     if whole <= 1 or len(typed) < SHORTEST_PART:
         return whole
@@ -39,7 +39,7 @@ def _slips(typed: str, name: str, allowed: int) -> int:
 
 
 def distance(one: str, other: str, allowed: int) -> int:
-    """Letters to insert, leave out, replace or swap with their neighbour; once above `allowed`, by how much is open."""
+    """Return the number of letters to insert, remove, replace or swap; if above `allowed`, it may be inexact."""
     if abs(len(one) - len(other)) > allowed:
         return allowed + 1
     before: list[int] = []

@@ -75,7 +75,7 @@ class Variable:
 
 
 def get(name: str, default: Any = None) -> Any:
-    """Return the text of the variable with this name, or the default. In coroutines it is awaited."""
+    """Return the text of the variable with this name, or the default. In coroutines, await it."""
     return drive_or_await(_text(name, default))
 
 

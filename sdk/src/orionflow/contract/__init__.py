@@ -1,7 +1,8 @@
-"""The contract of SDK and server: the values that cross the wire, written once.
+"""The contract of SDK and server: the values that cross the wire, defined once.
 
-The bottom layer of the SDK and all that the server may import of it. Nothing here does I/O or imports another part of
-the SDK; modules that build pydantic models are imported where they are needed, never by `from orionflow import flow`.
+This is the bottom layer of the SDK, and the only part that the server may import. Nothing here does I/O or imports
+another part of the SDK. Modules that build pydantic models are imported where they are needed, never by `from orionflow
+import flow`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _MODELS = frozenset(
 
 
 def __getattr__(name: str) -> Any:
-    """Load a module when it is first used: calls name their answers' models without paying for them."""
+    """Load a module when it is first used, so that calls can name the models of their answers without loading them."""
     if name not in _MODELS:
         raise AttributeError(f"module 'orionflow.contract' has no attribute {name!r}")
     return import_module(f"orionflow.contract.{name}")

@@ -1,4 +1,4 @@
-"""Agents and workers on the wire: registering, claims, heartbeats, exits. docs/explanation/dispatch.md has them."""
+"""Agents and workers on the wire: registration, claims, heartbeats, exits. See docs/explanation/dispatch.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from orionflow.contract.wire import (
 
 MOST_RUNS = 1000
 LONGEST_WAIT_SECONDS = 60
-# Each may have to be made; whoever serves more serves a pool.
+# Each queue may have to be created; an agent that serves more queues should serve a pool.
 MOST_QUEUES = 100
 
 
@@ -57,7 +57,7 @@ class AgentRegistration(Wire):
     host: Text255 | None = None
     pid: Natural | None = None
     version: Text255 | None = None
-    # What goes on in containers that an earlier start of the agent began. All its other runs are revoked.
+    # Runs in containers that survived a restart of the agent. All its other runs are revoked.
     survivors: HeldRuns = []
 
 
@@ -103,7 +103,7 @@ class ClaimedRun(Answer):
     flow_name: str
     epoch: int
     deployment: ClaimedDeployment | None = None
-    # By which the attempt speaks for itself, where its agent has a key.
+    # The token of the attempt, if its agent has a key.
     run_token: str | None = None
 
 
@@ -115,7 +115,7 @@ class RegisteredAgent(Answer):
     heartbeat_seconds: float
     poll_seconds: float
     work_queues: list[ServedQueue] = []
-    # Those of the survivors that are this agent's to go on with.
+    # The survivors that this agent may continue.
     adopted: Annotated[list[ClaimedRun], OWN] = []
 
 
@@ -162,7 +162,7 @@ class Orders(Answer):
 class HeartbeatReply(Answer):
     lease_seconds: float
     orders: list[RunOrder] = []
-    # Of an agent that serves its whole pool: some may be new to it.
+    # For an agent that serves its whole pool: some queues may be new to it.
     work_queues: list[ServedQueue] = []
 
 
@@ -183,7 +183,7 @@ class AttemptExit(Wire):
 
 class WorkerHeartbeat(Wire):
     name: Name
-    # Clients send seconds as a fraction; whole ones are kept.
+    # Clients send fractions of seconds; whole seconds are stored.
     heartbeat_interval_seconds: Annotated[float, Field(gt=0, lt=2**31)] | None = None
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from orionflow.contract.wire import Answer, Moment, StrictWire, Text255, Wire
 
 MOST = 200
-# So many entries one call verifies.
+# Entries that one call verifies at most.
 MOST_VERIFIED = 20_000
 
 

@@ -1,4 +1,4 @@
-"""Automations on the wire: triggers within triggers, the actions that follow, and how these went."""
+"""Automations on the wire: nested triggers, the actions that follow, and their outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backfills on the wire: what may be asked, what one would do, and one as it is stored with its progress."""
+"""Backfills on the wire: a request, its preview, and a stored backfill with its progress."""
 
 from __future__ import annotations
 

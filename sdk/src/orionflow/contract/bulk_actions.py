@@ -1,4 +1,4 @@
-"""Bulk actions on the wire: one as it is stored with its progress, and what each of its runs came to."""
+"""Bulk actions on the wire: a stored one with its progress, and the outcome of each of its runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs compared with each other, on the wire: what differs between two."""
+"""Comparisons of runs on the wire: the differences between two runs, and what chosen runs have in common."""
 
 from __future__ import annotations
 

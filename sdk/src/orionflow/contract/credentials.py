@@ -1,10 +1,10 @@
-"""How credentials begin, so that each is recognised wherever it stands: in a header, an address or an environment."""
+"""Prefixes of credentials, by which each kind is recognised in a header, an address or an environment variable."""
 
 from __future__ import annotations
 
 # An API key of a user or a service account.
 KEY_BEGINS = "orn_"
-# What the code of one attempt of a run speaks by.
+# The token with which the code of one attempt of a run authenticates.
 RUN_TOKEN_BEGINS = "ort_"
-# What programs of a server's owner find in its home.
+# The token that programs of the server's owner find in the home.
 LOCAL_TOKEN_BEGINS = "orl_"

@@ -1,8 +1,8 @@
-"""Deployments on the wire: what may be said of one, and one as it is stored.
+"""Deployments on the wire: the fields that can be set, and a stored deployment.
 
 A new field is a line in each of `DeploymentFields` and `Deployment`, a column of the server's model, and an option of
-`flow.deploy`; `orion import`, `orion deploy` and `orion deployment inspect` carry it from here, and with `Shown` the
-form of the dashboard, too.
+`flow.deploy`. `orion import`, `orion deploy` and `orion deployment inspect` use the fields from here, and so does the
+dashboard's form for those with `Shown`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from orionflow.contract.wire import (
 Within = Annotated[float, Field(gt=0, le=1e9, description="Seconds.")]
 _FROM_PLAN = "From the time that it is planned for. Empty: any time."
 Path = Annotated[str, Field(max_length=4096)]
-# Of a named location of results; a folder may be another one on each machine.
+# Only the name of a location: a folder may differ between machines.
 LocationName = Annotated[str, Field(pattern=LOCATION_NAME)]
-# A block: its type and its name, such as secret/db-password.
+# A block as type and name, such as secret/db-password.
 BLOCK_NAME = r"^[a-z0-9-]{1,255}/[a-z0-9-]{1,255}$"
 BlockName = Annotated[str, Field(pattern=BLOCK_NAME, description="TYPE/NAME of a block.")]
 Schedules = Annotated[list[ScheduleCreate], Field(max_length=1000)]
 
-# What much older clients send; it means nothing any more.
+# Fields that much older clients send; they are ignored.
 FORGOTTEN = frozenset(
     {"worker_pool_queue_id", "worker_pool_name", "worker_pool_queue_name", "work_pool_queue_name", "work_queue_id"}
 )
@@ -113,7 +113,7 @@ class DeploymentUpdate(DeploymentFields):
     """Only what is sent is changed."""
 
 
-# What may be said of a deployment, without the names that clients of Prefect have for other fields of the same request.
+# The fields of a deployment, without the names that Prefect's clients use for other fields of the same request.
 FIELDS = tuple(
     name for name in DeploymentFields.model_fields if name not in {"is_schedule_active", "schedule", "infra_overrides"}
 )
@@ -130,7 +130,7 @@ class Deployment(Stored):
     is_schedule_active: bool = True
     paused: bool = False
     schedules: list[DeploymentSchedule] = []
-    # Servers of Prefect's make tell it under its older name, and may not tell it under both.
+    # Prefect's servers send this field under its older name, and may not send both.
     job_variables: Annotated[
         Details,
         Field(validation_alias=AliasChoices("infra_overrides", "job_variables"), serialization_alias="infra_overrides"),

@@ -1,4 +1,4 @@
-"""The flows that an agent found in some code: what it answers, and how much of that is taken."""
+"""The flows that an agent found in some code: the form of its answer, and the limits for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from orionflow.contract.wire import JSONObject, Name, StrictWire
 
-# The flow whose runs find flows, where its code is, and the type of the artifact that they answer with.
+# The flow that finds flows, the entry point of its code, and the type of the artifact with its answer.
 FLOW_NAME = "find-flows"
 ENTRYPOINT = "orionflow.deployments.discovery:find_flows"
 ARTIFACT_TYPE = "found-flows"
@@ -17,7 +17,7 @@ MOST_FLOWS = 200
 MOST_PROBLEMS = 50
 LONGEST_TEXT = 2_000
 LARGEST_SCHEMA = 64 * 1024
-# In characters: less than the API takes for one field, whatever its settings say by default.
+# In characters: less than the API's default limit for one field.
 LARGEST_ANSWER = 768 * 1024
 
 

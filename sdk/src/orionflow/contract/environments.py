@@ -1,7 +1,7 @@
-"""Environments that runs are executed in, on the wire: Python, packages, and the state of the code.
+"""Environments on the wire: Python, packages, and the version of the code that a run executes with.
 
-An environment is what it holds: its id is a digest of it (`orionflow.contract.ids`), which both sides compute. So each
-distinct one is stored once, and nobody can say something else under an id that runs refer to.
+The id of an environment is a digest of its content (`orionflow.contract.ids`), which both sides compute. So each
+distinct environment is stored once, and a client cannot change the content under an id that runs refer to.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Events on the wire: reported, asked for, listed and counted. Labels, names and their numbers are bounded."""
+"""Events on the wire: reported, queried, listed and counted. Labels, names and their numbers are bounded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orionflow.contract.wire import Answer, Details, JSONObject, Moment, StrictW
 
 Label = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[^"\\\x00-\x1f]+$')]
 Labels = Annotated[dict[Label, Text1024], Field(max_length=100)]
-# A condition for each pattern: SQLite refuses expressions that are nested a thousand deep.
+# Each pattern becomes a condition, and SQLite refuses expressions that are nested a thousand deep.
 Texts = Annotated[list[Text1024], Field(max_length=100)]
 Specification = Annotated[dict[Label, Text1024 | Texts], Field(max_length=20)]
 

@@ -1,8 +1,9 @@
-"""The cause of a failure, and the fingerprint that failures of one cause share. Pure: SDK and server compute it.
+"""The cause of a failure, and the fingerprint that failures of one cause share. Pure: SDK and server both compute it.
 
-A fingerprint is made of the type of the exception, the user's own functions that it came through, and its message
-without what differs from run to run: numbers, ids, paths, addresses, moments and quoted values. Line numbers are left
-out, so that a comment added above changes nothing. What a fingerprint is made of has a version, which is part of it.
+A fingerprint is computed from the type of the exception, the user's own functions that it passed through, and its
+message without the parts that differ from run to run: numbers, ids, paths, addresses, moments and quoted values. Line
+numbers are left out, so that a comment added above changes nothing. The fingerprint includes a version of this
+procedure.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from typing import Any
 from orionflow.contract.kinds import CAUSE_FIELDS, bounded_cause
 
 VERSION = 1
-# Of a longer message nobody reads more in a list, and searching it would be felt.
+# In characters. Lists show no more of a message, and searching a longer one would be slow.
 LOOKED_AT = 2_000
 LONGEST_MESSAGE = 240
-# The innermost of the user's functions; recursion would make a cause of each depth.
+# The innermost of the user's functions; without a limit, each depth of a recursion would be a cause of its own.
 MOST_FRAMES = 6
 ANYTHING, NUMBER = "…", "#"
-# Functions of their own in some versions of Python only.
+# Separate functions only in some versions of Python.
 _INLINED = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>"})
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
-# In this order: addresses hold paths, paths hold numbers. A quote inside of a word is an apostrophe.
+# The order matters: addresses contain paths, and paths contain numbers. A quote inside a word is an apostrophe.
 _VARYING = re.compile(
     r"(?P<any>"
     r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s'\"<>]+"
@@ -38,22 +39,22 @@ _VARYING = re.compile(
     r"|\b[0-9a-fA-F]{12,}\b)"
     r"|(?P<number>\d{4}-\d\d-\d\d[ T]\d[\d:.,+-]*\dZ?|(?<![\w.:%+-])[\w.:%+-]*\d(?:[\w.:%+-]*[\w%])?)"
 )
-# Values in a row are one list, however long it is, be it of one value or of none.
+# Consecutive values count as one list, whatever its length, even for one value or none.
 _REPEATED = re.compile(r"[…#](?:[\s,;:=()\[\]{}-]+[…#])+")
 _ENCLOSED = re.compile(r"([\[({])[…#\s,;:=-]*([\])}])")
-# The text was cut inside of a quoted value, or of a list.
+# The text was cut inside a quoted value or a list.
 _UNCLOSED = re.compile(r"(?<!\w)(['\"`])(?:(?!\1).)*$")
 _UNENDED = re.compile(r"[\[({][…#\s,;:=-]*$")
-# "The flow raised KeyError: 'x'" names the error behind its first words; so do the messages of other clients.
+# "The flow raised KeyError: 'x'" names the error after a prefix; so do the messages of other clients.
 _RAISED = re.compile(
     r"^(?:The (?:flow|task) raised |(?:Flow|Task) run encountered an exception[.:]? ?|The flow could not be loaded\. )"
 )
-# A task that could not start, or its flow, names the input that failed, which may name one in its turn.
+# A task that could not start, or its flow, names the failed input, which may name another one in turn.
 _UPSTREAM = re.compile(
     r"^(?:[\w.]*UpstreamFailed: )?The upstream run \S.{0,300}? is \w+: (?=The (?:flow|task|upstream) )", re.DOTALL
 )
 _ADVICE = re.compile(r"; mark the argument with allow_failure\(\) to run all the same\.$")
-# Machines and agents fail for everybody; how a run's own process ends is the doing of its code.
+# Failures of machines and agents affect all flows; the end of a run's own process is caused by its code.
 _OWN_END = re.compile(r"^The process of the run (?:exited|was killed|was ended)")
 _NAMED = re.compile(
     r"^([A-Za-z_][\w.]*?(?:Error|Exception|Warning|Timeout|Interrupt|Exit|Refused|Expired|Failure|Found|Denied|Group))"
@@ -65,7 +66,7 @@ _SUM = re.compile(r"^\d+ ?(?:/|of) ?\d+ ")
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The cause of a failure. `place` is where, as in "load.py:load_rows"; `message` has nothing that varies."""
+    """The cause of a failure. `place` is a function, as in "load.py:load_rows"; `message` has no varying parts."""
 
     fingerprint: str
     type: str
@@ -73,7 +74,7 @@ class Cause:
     message: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """Its fields that say something, as they travel in the details of a state; its message is the state's."""
+        """Return the non-empty fields, as they are sent in the details of a state. The message is the state's."""
         given = {"fingerprint": self.fingerprint, "type": self.type, "place": self.place}
         return {name: text for name, text in given.items() if text}
 
@@ -81,11 +82,11 @@ class Cause:
 def cause_of(type_name: str, message: str, frames: Sequence[tuple[str, str]] = (), *, scope: str = "") -> Cause:
     """Return the cause of an exception: `frames` are the user's own, (file, function), the outermost first.
 
-    Without frames two failures are alike by their words alone; `scope` then keeps those of one flow together.
+    Without frames, failures are grouped by their messages alone; `scope` then keeps those of one flow together.
     """
     words = normalised(message)
     own = [f"{file_name(file)}:{function}" for file, function in frames if function not in _INLINED]
-    # One function that calls itself is one place, however deep.
+    # A function that calls itself counts as one place, whatever the depth.
     own = [one for number, one in enumerate(own) if number == 0 or own[number - 1] != one][-MOST_FRAMES:]
     parts = (str(VERSION), type_name, *own, words, "" if own else scope)
     digest = blake2b("\x00".join(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()
@@ -96,11 +97,10 @@ def cause_of(type_name: str, message: str, frames: Sequence[tuple[str, str]] = (
 def cause_of_state(
     details: Mapping[str, Any] | None, name: str | None, message: str | None, *, scope: str = ""
 ) -> Cause:
-    """Return the cause of a bad state: the one that came with it or, from other clients and the server itself, by its
-    words.
+    """Return the cause of a bad state: the one that was sent with it, or one that is derived from its message.
 
-    `scope` keeps failures of one flow together that say nothing of where they come from; crashes of machines and agents
-    are alike everywhere.
+    States of other clients and of the server itself have no cause. `scope` keeps failures of one flow together if their
+    origin is not known; crashes of machines and agents are alike in all flows.
     """
     if details and _FINGERPRINT.fullmatch(str(details.get("fingerprint", ""))):
         given = bounded_cause(details)
@@ -117,12 +117,12 @@ def cause_of_state(
 
 
 def is_sum(words: str) -> bool:
-    """Whether they count runs, as "2/40 runs failed." does: of the cause they say nothing."""
+    """Whether the message counts runs, as "2/40 runs failed." does: it says nothing about the cause."""
     return _SUM.match(words) is not None
 
 
 def words_of(type_name: str, state_name: str | None, message: str | None) -> str | None:
-    """Return the words of an error in the message of its state, without its type; None where they are not there."""
+    """Return the error's message from the message of its state, without the type; None if it does not contain one."""
     words = " ".join(_raised(message).split())
     kind, _, rest = words.partition(": ")
     if kind.rpartition(".")[2] == type_name:
@@ -131,7 +131,7 @@ def words_of(type_name: str, state_name: str | None, message: str | None) -> str
 
 
 def _raised(message: str | None) -> str:
-    """Return the error in a message of a state: past the inputs that failed by it, and without our own first words."""
+    """Return the error in a state's message, without the failed inputs before it and without Orion's own prefix."""
     words = _RAISED.sub("", message or "")
     while _ADVICE.search(words) and (further := _UPSTREAM.sub("", words)) != words:
         words = _RAISED.sub("", _ADVICE.sub("", further))
@@ -139,7 +139,7 @@ def _raised(message: str | None) -> str:
 
 
 def normalised(message: str) -> str:
-    """Return the message without what differs from run to run, in one line."""
+    """Return the message in one line, without the parts that differ from run to run."""
     text = _VARYING.sub(_replaced, " ".join(message[:LOOKED_AT].split()))
     if len(message) > LOOKED_AT:
         text = _UNENDED.sub(ANYTHING, _UNCLOSED.sub(ANYTHING, text))
@@ -151,6 +151,6 @@ def _replaced(match: re.Match[str]) -> str:
 
 
 def file_name(path: str) -> str:
-    """The name of a file without its folders: code is unpacked elsewhere for each run. Cells of notebooks are alike."""
+    """Return the name of a file without its folders, as each run unpacks code elsewhere; notebook cells are alike."""
     name = path.replace("\\", "/").rpartition("/")[2]
     return "notebook" if "ipykernel" in path or name.startswith("<ipython") else name

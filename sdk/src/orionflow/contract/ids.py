@@ -1,8 +1,9 @@
-"""Ids of rows, made by whoever makes the row: UUIDs of version 7 (RFC 9562), ascending in a process.
+"""Ids of rows, created by the process that creates the row: UUIDs of version 7 (RFC 9562), ascending in a process.
 
-Environments alone have ids that are digests of what they hold.
+Only environments have other ids: digests of their content.
 
-Rows written together lie together on disk, in the order of their making; a repeated request names the same row.
+Rows that are written together are stored together on disk, in the order of their creation. A repeated request names the
+same row.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ _last = 0
 
 
 def uuid7() -> UUID:
-    """Return a new id, greater than every id this process made before.
+    """Return a new id, greater than every id that this process created before.
 
-    The twelve bits after the milliseconds hold their fraction, or count on when the clock stands still or steps back.
+    The twelve bits after the milliseconds contain their fraction, or are counted up when the clock stands still or
+    steps back.
     """
     global _last
     now = _milliseconds_and_fraction(time_ns())
@@ -41,7 +43,7 @@ def uuid7() -> UUID:
 
 
 def first_id_at(moment: datetime) -> UUID:
-    """Return the lowest id that is made at this moment: what is below was made before, if it is of version 7."""
+    """Return the lowest id of this moment: every id of version 7 below it was created earlier."""
     return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
@@ -51,7 +53,7 @@ def _milliseconds_and_fraction(nanoseconds: int) -> int:
 
 
 def _reseed_after_fork() -> None:
-    # The parent's threads may hold the lock at the moment of the fork, and its next random bits are known here.
+    # The parent's threads may hold the lock at the moment of the fork, and its next random bits are known in the child.
     global _lock, _bits
     _lock = Lock()
     _bits = random.Random(os.urandom(32))

@@ -1,6 +1,6 @@
-"""Job templates that pools of containers begin with: what a run may say of its surroundings, and what becomes of it.
+"""Default job templates of pools of containers: the settings that a run may choose, and how they are applied.
 
-The names of the variables are those that users of Prefect's pools know.
+The names of the variables are those of Prefect's pools.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _OBJECTS = {"type": "array", "items": {"type": "object"}}
-# What is the machine's, a secret or a token of the cluster is for whoever owns the pool to give.
+# Access to the machine, secrets and tokens of the cluster may only be granted by the owner of the pool.
 _NAMED_VOLUMES = {
     "type": "array",
     "items": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]*:/[^:]*(:[A-Za-z,]+)?$"},
@@ -70,7 +70,7 @@ _DOCKER: dict[str, dict[str, Any]] = {
     "cpus": _variable("CPUs", "The most processor time, such as 0.5 or 2.", _POSITIVE),
     "pids_limit": _variable("Processes", "The most processes and threads.", {"type": "integer", "minimum": 1}),
     "networks": _variable("Networks", "Names of networks to join.", _OWN_NETWORKS),
-    # On the machine's own network, its servers take a container for whoever has the same number of user.
+    # On the machine's own network, a container would pass for the user with the same id at servers on the machine.
     "network_mode": _variable("Network mode", "bridge or none.", {"enum": ["bridge", "none"]}),
     "volumes": _variable("Volumes", "Named ones, as `name:/path` or `name:/path:ro`.", _NAMED_VOLUMES),
     "auto_remove": _variable(
@@ -143,7 +143,7 @@ _MANIFEST: dict[str, Any] = {
 
 
 def default_job_template(pool_type: str) -> dict[str, Any]:
-    """Return the template that a pool of this type begins with; empty for a type whose runs are processes of agents."""
+    """Return the default template of a pool of this type; empty for a type whose runs are processes of agents."""
     match pool_type:
         case "docker":
             return _template({name: f"{{{{ {name} }}}}" for name in _DOCKER if name != "timeout_seconds"}, _DOCKER)
@@ -155,6 +155,6 @@ def default_job_template(pool_type: str) -> dict[str, Any]:
 
 
 def _template(configuration: dict[str, Any], variables: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    # A name that is spelt wrong is refused, where it would otherwise change nothing.
+    # A misspelled name is refused; otherwise it would have no effect.
     schema = {"type": "object", "properties": variables, "required": ["image"], "additionalProperties": False}
     return {"job_configuration": configuration, "variables": schema}

@@ -1,4 +1,4 @@
-"""Kinds of value that cross the wire, checked alike on both sides. Pydantic is loaded by whoever validates."""
+"""Kinds of values on the wire, checked in the same way on both sides. Only code that validates loads pydantic."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
-# The logger of lines that stand for others, which were lost on their way.
+# The logger of lines that replace others, which were lost on their way.
 GAP_LOGGER = "orionflow.logging"
 
 
 def in_utc(moment: datetime) -> datetime:
-    """Return the same moment in UTC; one without a zone is taken as UTC."""
+    """Return the same moment in UTC; a moment without a zone is taken as UTC."""
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
     try:
@@ -27,7 +27,7 @@ def in_utc(moment: datetime) -> datetime:
 
 
 class _InUtc:
-    """Mark a field of moments for pydantic without importing it: `AfterValidator(in_utc)` would."""
+    """Mark a field of moments for pydantic without importing it, as `AfterValidator(in_utc)` would."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
@@ -39,17 +39,17 @@ Moment = Annotated[datetime, _InUtc()]
 
 
 def at_most(characters: int) -> Mapping[str, Any]:
-    """Return the metadata of a dataclass's text field, from which pydantic takes its longest length."""
+    """Return the metadata of a dataclass's text field, from which pydantic takes the maximum length."""
     return {"max_length": characters}
 
 
-# The fields of what a failure was caused by, and how long each may be (`contract.fingerprints`). Its message is not
-# among them: that of the state is masked where it arrives, where a secret would not be found in another form.
+# The fields of a cause and their maximum lengths (`contract.fingerprints`). The message is not among them: it is that
+# of the state, which is masked on arrival, where a secret in another form would not be found.
 CAUSE_FIELDS: Mapping[str, int] = {"fingerprint": 32, "type": 120, "place": 160}
 
 
 def bounded_cause(given: Mapping[str, Any]) -> dict[str, str]:
-    """Return a cause as a client sent it: its own fields alone, and none longer than it may be."""
+    """Return a cause from a client, with only the known fields, cut to their maximum lengths."""
     return {name: given[name][:most] for name, most in CAUSE_FIELDS.items() if isinstance(given.get(name), str)}
 
 
@@ -65,8 +65,8 @@ class _OfCause:
 CauseFields = Annotated[dict[str, str], _OfCause()]
 
 
-# How a location of results may be called.
+# Names of result locations.
 LOCATION_NAME = r"^[a-z0-9][a-z0-9_-]{0,99}$"
-# The labels by which a resource of an event is known, and its part in the event.
+# The labels that contain the id of an event's resource, and its role in the event.
 RESOURCE_ID = "prefect.resource.id"
 RESOURCE_ROLE = "prefect.resource.role"

@@ -1,4 +1,4 @@
-"""Limits on the wire: of task runs by tag, of anything by name, and who holds the slots of either."""
+"""Limits on the wire: of task runs by tag, of anything by name, and the holders of their slots."""
 
 from __future__ import annotations
 

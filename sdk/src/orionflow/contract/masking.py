@@ -1,7 +1,7 @@
-"""Secrets that this process knows, masked in what programs report: before it leaves them, and where it arrives.
+"""Secrets that this process knows, masked in the reports of programs: before they are sent, and where they arrive.
 
-A program knows what it read; a server what it has sealed. Values are looked for as they are, and as JSON, `repr` and
-addresses spell them. What a program has changed otherwise, nobody finds.
+A program knows the secrets that it read, a server those that it sealed. Values are searched for as they are, and as
+JSON, `repr` and addresses spell them. A value that a program has changed in another way is not found.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from urllib.parse import quote
 
 MASK = "********"
 _STARS = re.compile(r"(?<!\*)(?:\*{8})+(?!\*)")
-# What is shorter says nothing: it would hide numbers and initials.
+# In characters. Masking shorter values would hide numbers and initials.
 SHORTEST = 4
-# Within other text a value is looked for from this length on.
+# In characters. A shorter value is only masked if it is the whole text.
 SHORTEST_WITHIN = 6
-# Of keys in several lines each line is a secret, too.
+# In characters. Each line of a key with several lines is a secret as well, if it is at least this long.
 SHORTEST_LINE = 16
-# By these, runs, limits and triggers find each other; a mask would make one of several.
+# Runs, limits and triggers are matched by these fields; masks would make different values equal.
 _KEPT = frozenset(
     {"type", "tags", "key", "cache_key", "idempotency_key", "dynamic_key", "event", "resource", "related", "state_type"}
 )
-# Of a state: its name belongs to the rules, and its data is what the next one computes with.
+# Fields of a state: its name is used by the rules, and its data by the next computation.
 _KEPT_OF_STATES = _KEPT | {"name", "data"}
-# Below these keys a text is free and may be a secret as a whole; elsewhere it is a name, a type or an id. What arrives
-# is computed with, except for its messages: a parameter that happens to be a common word must stay one.
+# Texts under these keys are free text and may as a whole be a secret; elsewhere a text is a name, a type or an id. On
+# arrival, everything but messages is used in computations: a parameter that is a common word must stay one.
 _FREE_WHEN_IT_ARRIVES = frozenset({"message"})
 FREE_WHEN_SHOWN = _FREE_WHEN_IT_ARRIVES | {
     "parameters", "payload", "job_variables", "infra_overrides", "value", "values", "data", "inputs",
 }  # fmt: skip
-# An agent gives these to the code of a deployment, which computes with them.
+# An agent passes these to the code of a deployment, which computes with them.
 _KEPT_OF_DEPLOYED = frozenset({"parameters", "job_variables"})
-# Words of this field. Whoever has one of them as a password hides nothing by it, and every page would be full of masks.
+# Common words of this field. Masking them would hide nothing if one is used as a password, and fill every page with
+# masks.
 _COMMON_WORDS = (
     "administrator application artifact artifacts automation backfill calendar cancelled cancelling completed "
     "concurrency connection container crashed customer customers dashboard database default deployment deployments "
@@ -48,19 +49,19 @@ _COMMON_WORDS = (
 )
 COMMON_WORDS = frozenset(_COMMON_WORDS.split())
 
-# The names under which configuration holds what nobody else may know.
+# Names under which configuration holds secrets.
 NAMES_A_SECRET = re.compile(
     r"pass(word|wd|phrase)|secret|token|credential|api[_-]?key|private[_-]?key|authorization|cookie", re.IGNORECASE
 )
 
 
 class KnownSecrets:
-    """Values that are to be masked. Asking is one search for each; nothing is done where none is known."""
+    """Values to mask. A search costs one pass for each value; nothing is done if no value is known."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: frozenset[str] = frozenset()
-        # Of values that are masked only where a text is nothing else.
+        # Values that are masked only if they are the whole text.
         self._only_alone: frozenset[str] = frozenset()
         self._only_alone_in_json: tuple[bytes, ...] = ()
         self._spellings: tuple[str, ...] = ()
@@ -71,7 +72,7 @@ class KnownSecrets:
         return bool(self._values)
 
     def learn(self, values: Iterable[str]) -> None:
-        """Mask these from now on, and those that were known before."""
+        """Mask these values from now on, in addition to those already known."""
         new = {value for value in values if len(value.strip()) >= SHORTEST} - self._values
         if not new:
             return
@@ -81,7 +82,7 @@ class KnownSecrets:
             self._only_alone = frozenset({form for value in common for form in (value, json.dumps(value))})
             alone = {form for one in self._only_alone for form in _forms_in_json(one)}
             self._only_alone_in_json = tuple(b'"' + form + b'"' for form in alone)
-            # The longest first: a part of a secret may be one as well.
+            # The longest first, as a part of a secret may be a secret as well.
             rare = [value for value in self._values if value.strip() not in common]
             self._spellings = tuple(sorted({one for value in rare for one in spellings_of(value)}, key=_length))
             forms = {form for one in self._spellings for form in _forms_in_json(one)}
@@ -90,13 +91,13 @@ class KnownSecrets:
             self._in_bytes = tuple(sorted(forms | bare, key=len, reverse=True))
 
     def forget(self) -> None:
-        """Know nothing any more."""
+        """Forget all values."""
         with self._lock:
             self._values, self._spellings, self._in_json, self._in_bytes = frozenset(), (), (), ()
             self._only_alone, self._only_alone_in_json = frozenset(), ()
 
     def masked(self, text: str) -> str:
-        """Return the text without what is known."""
+        """Return the text with known values masked."""
         if text.strip() in self._only_alone:
             return MASK
         return self._without(text)
@@ -108,26 +109,27 @@ class KnownSecrets:
         return text
 
     def masked_value(self, value: Any) -> Any:
-        """Mask within every text of lists and dictionaries. Somebody computes with it, so that common words stay."""
+        """Mask within every text of lists and dictionaries. Programs compute with the result, so common words stay."""
         return self._walked(value, frozenset(), frozenset())
 
     def masked_bytes(self, text: bytes) -> bytes:
-        """Mask pages and files in UTF-8, in which JSON may stand."""
+        """Mask within pages and files in UTF-8, which may contain JSON."""
         for form in self._in_bytes:
             if form in text:
                 text = text.replace(form, MASK.encode())
         return text
 
     def masked_json(self, body: bytes, *, is_run_later: bool = False) -> bytes:
-        """Return the JSON without what is known, but for the words by which things are found; as it is if it is none.
+        """Return the JSON with known values masked, except in fields that identify things; unchanged if it is not JSON.
 
-        Parameters stay in the report of a run of a deployment, and in any whose run begins later (`is_run_later`).
+        Parameters are not masked in the report of a run of a deployment, and of any run that starts later
+        (`is_run_later`).
         """
         kept = _KEPT | _KEPT_OF_DEPLOYED if is_run_later else _KEPT
         return self._masked_json(body, kept, _FREE_WHEN_IT_ARRIVES)
 
     def masked_answer(self, body: bytes) -> bytes:
-        """JSON for somebody to read: nothing is found by it, so that names, tags and keys are masked as well."""
+        """Return JSON that users read: nothing is found by it, so names, tags and keys are masked as well."""
         return self._masked_json(body, frozenset(), FREE_WHEN_SHOWN)
 
     def _masked_json(self, body: bytes, kept: frozenset[str], free: frozenset[str]) -> bytes:
@@ -144,7 +146,7 @@ class KnownSecrets:
             return body
 
     def masked_line(self, line: bytes) -> bytes:
-        """Mask the JSON of a line, which ends in a newline."""
+        """Mask the JSON of a line that ends in a newline."""
         body = line.rstrip(b"\n")
         return self.masked_json(body) + line[len(body) :]
 
@@ -167,13 +169,13 @@ class KnownSecrets:
 
 
 def is_found_within_text(value: str) -> bool:
-    """Whether a value is rare enough to be looked for within other text, where a common word would hide everything."""
+    """Whether a value is rare enough to be searched for within other text; a common word would mask too much."""
     return len(value) >= SHORTEST_WITHIN and value.casefold() not in COMMON_WORDS
 
 
 def refusal_of_masked(parameters: Mapping[str, Any]) -> str:
-    """Why a run may not begin with these parameters; empty if it may."""
-    # In order: PostgreSQL has one of its own for the names in JSON.
+    """Return why a run may not start with these parameters; empty if it may."""
+    # Sorted, because PostgreSQL returns the names in JSON in its own order.
     masked = sorted(name for name, value in parameters.items() if any(map(_STARS.search, secrets_in(value))))
     if not masked:
         return ""
@@ -182,7 +184,7 @@ def refusal_of_masked(parameters: Mapping[str, Any]) -> str:
 
 
 def secrets_in(value: Any) -> Iterator[str]:
-    """Yield the texts within a secret value."""
+    """Yield the texts inside a secret value."""
     match value:
         case str():
             yield value
@@ -199,7 +201,7 @@ def _length(text: str) -> tuple[int, str]:
 
 
 def spellings_of(value: str) -> set[str]:
-    """Return the ways in which JSON, `repr`, addresses and pages spell a value, and each long line of it."""
+    """Return the spellings of a value in JSON, `repr`, addresses and pages, and those of each of its long lines."""
     lines = [line.strip() for line in value.splitlines()]
     whole = {value.strip(), *(line for line in lines if len(lines) > 1 and len(line) >= SHORTEST_LINE)}
     spelled = {
@@ -220,5 +222,5 @@ def _forms_in_json(text: str) -> set[bytes]:
     return {json.dumps(text, ensure_ascii=is_ascii)[1:-1].encode("utf-8", "replace") for is_ascii in (True, False)}
 
 
-# Those of this process.
+# The secrets of this process.
 known = KnownSecrets()

@@ -1,4 +1,4 @@
-"""The policies that authors set for their runs, as server and SDK know them."""
+"""The policies that authors set for their runs, as used by server and SDK."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Overlap(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPolicy:
-    """The policy of a run: its author's wishes, and what the rules remember between transitions (`pause_keys` on).
+    """The policy of a run: the author's settings, and from `pause_keys` on the memory of the rules between transitions.
 
-    Delays are seconds; `retry_delay` is one number or one per retry, and the last one repeats.
+    Delays are in seconds; `retry_delay` is one number, or one per retry, of which the last one repeats.
     """
 
     retries: int | None = None
@@ -34,16 +34,16 @@ class RunPolicy:
     retry_jitter_factor: float | None = None
     crash_retries: int = 0
     crash_count: int = 0
-    # Starts that agents ended because they could not reach the API: neither failures nor crashes.
+    # Starts that agents ended because they could not reach the API; they count neither as failures nor as crashes.
     handovers: int = 0
-    # Crashes and handovers before RUNNING, for which `run_count` has no start.
+    # Crashes and handovers before RUNNING, which `run_count` does not include.
     unstarted: int = 0
-    # Starts after a pause in its process: `run_count` has them, though the attempt goes on.
+    # Starts after a pause within the process: `run_count` includes them, although the attempt continues.
     resumes: int = 0
     overlap: Overlap = Overlap.ALLOW
     overlap_scope: OverlapScope = "flow"
     pause_keys: frozenset[str] = frozenset()
     resuming: bool = False
     retry_type: RetryType | None = None
-    # Some of its results were set aside: an attempt asks which ones it may take up.
+    # Some of its results were invalidated: an attempt asks the API which ones it may reuse.
     retried_from_task: bool = False

@@ -1,4 +1,4 @@
-"""Problems on the wire: failures of one cause, groups of waiting runs, and what people decide about them."""
+"""Problems on the wire: failures of one cause, groups of waiting runs, and the decisions of users about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records beside runs, on the wire: logs, artifacts, inputs, saved searches, and services."""
+"""Further records on the wire: logs, artifacts, inputs, saved searches, and services."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Log(Stored):
 
 
 ArtifactKey = Annotated[str, Field(max_length=255, pattern=r"^[a-z0-9-]+$")]
-# Clients put numbers and flags there as well; they come back as text.
+# Clients also send numbers and flags; they are stored as text.
 MetadataText = Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else str(value))]
 Metadata = Annotated[dict[str, MetadataText], Field(max_length=1000)]
 

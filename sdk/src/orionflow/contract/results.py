@@ -21,7 +21,7 @@ class ResultListing(Wire):
     task_run_ids: RunIds | None = None
     storage: Annotated[str, Field(max_length=4096)] | None = None
     expired_before: Moment | None = None
-    # Where the page before this one stopped.
+    # The `before` of the previous page.
     before: UUID | None = None
     limit: Annotated[int, Field(ge=1, le=MOST_RESULTS)] = MOST_RESULTS
 

@@ -1,5 +1,4 @@
-"""Retries from a task on the wire: what may be asked, what one would come to, one as it is stored, and what the engine
-asks before it begins."""
+"""Retries from a task on the wire: requests, previews, a stored retry, and the questions of the engine at its start."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Flows, flow runs, task runs and their states on the wire: what may be said of them, and each as it is stored.
+"""Flows, flow runs, task runs and their states on the wire: the fields that can be set, and their stored forms.
 
-A column of flow runs that the API shows is a line of `FlowRun`; the server reads it from the row by that name.
+A column of flow runs that the API returns is a line of `FlowRun`; the server reads it from the row by that name.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class VerdictDetails(Answer):
     """Why the rules decided so, and for WAIT how long."""
 
     type: str | None = None
-    # ACCEPT has no reason, and only WAIT a delay: they stay away as Orion's own fields do.
+    # ACCEPT has no reason, and only WAIT has a delay; the fields are omitted then, like Orion's own fields.
     reason: Annotated[str | None, OWN] = None
     delay_seconds: Annotated[int | None, OWN] = None
 
@@ -110,7 +110,7 @@ class TaskRunPolicyIn(RunPolicyIn):
     retry_delay: Seconds | Annotated[list[Seconds], Field(max_length=1000)] | None = None
 
 
-# Pydantic takes the fields for required, because those of the answer around them are.
+# Pydantic declares these fields as required, because those of the enclosing answer are.
 _MAY_BE_ABSENT = ConfigDict(json_schema_extra=lambda schema: schema.pop("required", None))
 
 
@@ -186,7 +186,8 @@ class FlowRunCreate(StrictWire):
     tags: Tags = []
     idempotency_key: Key | None = None
     deployment_id: UUID | None = None
-    # Where it is executed, for a run that its own maker executes: so a server there notices when the process is gone.
+    # The process that executes the run, if its creator executes it: a server on that machine notices when the process
+    # has ended.
     process: Text1024 | None = None
     environment_id: UUID | None = None
 
@@ -201,7 +202,7 @@ class FlowRunUpdate(StrictWire):
     tags: Tags | None = None
     infrastructure_pid: Text1024 | None = None
     job_variables: JSONObject | None = None
-    # Where it is executed from now on, if whoever changes it executes it.
+    # The process that executes the run from now on, if the sender executes it.
     process: Text1024 | None = None
     environment_id: UUID | None = None
 
@@ -271,7 +272,7 @@ class FlowRun(PolledFlowRun):
 
 # --- task runs ------------------------------------------------------------------------------------------------------
 
-# As text: inputs are stored as JSON, and compared as such.
+# Text, because inputs are stored and compared as JSON.
 UUIDText = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 
 

@@ -1,6 +1,7 @@
-"""Schedules on the wire. Beside what Prefect's clients know, they have parameters, an end, misfires and calendars.
+"""Schedules on the wire. In addition to Prefect's fields they have parameters, an end, misfires and calendars.
 
-A kind of schedule is a definition here, in `Definition`, and its times in the server's `deployments.schedules.core`.
+A kind of schedule is one definition here, in `Definition`; its times are computed in the server's
+`deployments.schedules.core`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from orionflow.contract.wire import (
 
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 Window = Annotated[float, Field(gt=0, le=1e9)]
-# So many letters the text of a kind may have.
+# In characters, by kind.
 LONGEST_CRON, LONGEST_RRULE, LONGEST_ICS = 1_000, 6_500, 1_000_000
 Misfire = Literal["all", "latest", "none"]
 CalendarNames = Annotated[list[Name], Field(max_length=100)]
@@ -40,7 +41,7 @@ def _in_range(moment: datetime) -> datetime:
     return in_utc(moment) if moment.tzinfo else moment
 
 
-# Without an offset it is a time of the schedule's own zone.
+# A moment without an offset is in the schedule's own zone.
 LocalMoment = Annotated[datetime, AfterValidator(_in_range)]
 
 
@@ -110,7 +111,7 @@ class ScheduleLimits(StrictWire):
     misfire_window: Window | None = None
 
     def asked_misfire(self) -> Misfire | None:
-        """Return the policy for missed times, whichever of its two names was sent."""
+        """Return the policy for missed times, under whichever of its two names it was sent."""
         if self.misfire is None and self.catchup is not None:
             return "all" if self.catchup else "none"
         return self.misfire

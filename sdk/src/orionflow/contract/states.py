@@ -1,9 +1,9 @@
-"""States as both sides know them: types and the sets that derive from them, the names that Orion writes, and details.
+"""States as both sides know them: types and sets of types, the names that Orion writes, and details.
 
 A new name is one line of `NAMES`: the query language of lists, the filters and symbols of pages, `orion help states`
-and docs/reference/rules.md read it there. A constructor is a convenience: the server's are in
-`orchestration.core.states`, those of programs in `orionflow.states`.
-A new field of `StateDetails` is one line, too: validation, storage and answers follow from its annotation and default.
+and docs/reference/rules.md read it from there. Constructors are only for convenience: the server's are in
+`orchestration.core.states`, those of programs in `orionflow.states`. A new field of `StateDetails` is one line as well:
+validation, storage and answers follow from its annotation and default.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ class StateType(StrEnum):
 ANY = frozenset(StateType)
 TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
 UNFINISHED = ANY - TERMINAL
-# A run in one of these holds a slot of its work queue, its pool and its deployment.
+# A run in one of these states holds a slot of its work queue, its pool and its deployment.
 HOLDING = frozenset({StateType.PENDING, StateType.RUNNING, StateType.CANCELLING})
-# User code has begun, and has not ended: a task run in one of these keeps the slots of its tags.
+# User code has started and has not ended: a task run in one of these states keeps the slots of its tags.
 EXECUTING = HOLDING - {StateType.PENDING}
 BAD = frozenset({StateType.FAILED, StateType.CRASHED})
 
 
 def in_order(types: frozenset[StateType]) -> tuple[str, ...]:
-    """Return the values of some types in the order of their declaration, as indexes and statements spell them."""
+    """Return the values of some types in the order of their declaration, as in indexes and SQL statements."""
     return tuple(one.value for one in StateType if one in types)
 
 
 class StateName(NamedTuple):
-    """A name of states: what it says to people, its symbol on pages, and whether lists offer it as a choice.
+    """A name of states: its meaning for users, its symbol on pages, and whether lists offer it as a choice.
 
-    Without a symbol of its own, a name has that of its type.
+    A name without a symbol has the symbol of its type.
     """
 
     meaning: str
@@ -59,7 +59,7 @@ class StateName(NamedTuple):
     is_choice: bool = False
 
 
-# By type, the names that Orion itself writes, the usual one first. Users add their own.
+# The names that Orion itself writes, by type, the default one first. Users add their own.
 NAMES: Mapping[StateType, Mapping[str, StateName]] = {
     StateType.SCHEDULED: {
         "Scheduled": StateName("will run at a time"),
@@ -96,7 +96,7 @@ NAMES: Mapping[StateType, Mapping[str, StateName]] = {
 }
 
 
-# What a state is called that nobody named.
+# The default name of each type.
 USUAL_NAMES: Mapping[StateType, str] = {one: next(iter(names)) for one, names in NAMES.items()}
 
 
@@ -107,12 +107,12 @@ def _cause_may_be_absent(schema: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateDetails:
-    """The details that rules read and write beside a state's type.
+    """The details of a state, in addition to its type, that rules read and write.
 
-    Fields that are not known are ignored: newer clients send more.
+    Unknown fields are ignored, as newer clients send more.
     """
 
-    # Answers name all fields, also those at their default.
+    # Answers contain all fields, even those with their default.
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {
         "json_schema_serialization_defaults_required": True,
         "json_schema_extra": _cause_may_be_absent,
@@ -133,11 +133,11 @@ class StateDetails:
     retriable: bool | None = None
     transition_id: UUID | None = None
     task_parameters_id: UUID | None = None
-    # What a failure was caused by (`contract.fingerprints`). Answers name it where there is one.
+    # The cause of a failure (`contract.fingerprints`). Answers contain it only if there is one.
     cause: CauseFields | None = None
 
     def revised(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed, at half the price of `dataclasses.replace`."""
+        """Return a copy with some fields changed, in half the time of `dataclasses.replace`."""
         copy = object.__new__(type(self))
         for write, value in zip(_WRITERS, _values(self), strict=True):
             write(copy, value)
@@ -146,14 +146,14 @@ class StateDetails:
         return copy
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all fields by name. The cause of a failure is Orion's own: it stays away where there is none."""
+        """Return all fields by name. The cause of a failure is Orion's own field, and is omitted if there is none."""
         named = dict(zip(DETAIL_NAMES, _values(self), strict=True))
         if self.cause is None:
             del named["cause"]
         return named
 
     def said(self) -> dict[str, Any]:
-        """Return the fields that are not at their default: what requests and rows keep of them."""
+        """Return the fields that differ from their default, as requests and rows contain them."""
         values = _values(self)
         if values == _DEFAULTS:
             return {}
@@ -165,7 +165,7 @@ class StateDetails:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> StateDetails:
-        """Read what `said` became as JSON. By hand, as it is read for every state and needs no validator."""
+        """Read the output of `said` from JSON. Written by hand, as it is called for every state."""
         known = {name: given[name] for name in DETAIL_NAMES if given.get(name) is not None}
         if not known:
             return NO_DETAILS
@@ -180,7 +180,7 @@ _values = attrgetter(*DETAIL_NAMES)
 _WRITERS = tuple(getattr(StateDetails, name).__set__ for name in DETAIL_NAMES)
 _DEFAULTS = tuple(one.default for one in fields(StateDetails))
 _KINDS = {"UUID": UUID, "Moment": datetime.fromisoformat}
-# JSON has neither ids nor moments; a field's annotation says which text is one. Annotations are texts in this module.
+# JSON has no ids or moments; the annotation of a field says how to read its text. Annotations are texts in this module.
 _READERS: Mapping[str, Any] = {
     one.name: _KINDS[kind] for one in fields(StateDetails) if (kind := str(one.type).partition(" ")[0]) in _KINDS
 }

@@ -1,4 +1,4 @@
-"""Where the time of runs went, on the wire. Periods are seconds."""
+"""The time that runs spent in different ways, on the wire. Periods are in seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from orionflow.contract.wire import Answer, StrictWire
 
-# The ways in which a run spends its time, in the order of its life.
+# The ways in which a run spends its time, in the order in which they occur.
 TimeKind = Literal["schedule", "queue", "limit", "startup", "work", "idle", "retry", "pause", "stopping", "over"]
 
 

@@ -1,7 +1,7 @@
-"""The ids of traces and spans of runs. They follow from the records, so that nobody has to store or to carry them.
+"""The ids of traces and spans of runs. They are derived from the records, so they need not be stored or passed on.
 
-A run belongs to the trace that its `context` names (`traceparent`, as W3C Trace Context has it), else to one of its
-own, whose id is the run's.
+A run belongs to the trace that its `context` names (`traceparent` of W3C Trace Context), or otherwise to a trace of its
+own with the run's id.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ _FORM = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f
 
 
 def named_trace(context: Mapping[str, Any]) -> tuple[str, str, bool] | None:
-    """Return the trace and the span that a run was started by, and whether it is recorded; None where none is named."""
+    """Return the trace and the span that started a run, and whether the trace is recorded; None if none is named."""
     said = context.get(TRACEPARENT)
     match = _FORM.fullmatch(said) if isinstance(said, str) else None
     return (match[1], match[2], bool(int(match[3], 16) & 1)) if match else None
 
 
 def trace_id_of(run_id: UUID, context: Mapping[str, Any]) -> str:
-    """Return the trace of a flow run, in hex."""
+    """Return the id of a flow run's trace, in hex."""
     named = named_trace(context)
     return named[0] if named else run_id.hex
 
 
 def span_id_of(run_id: UUID, attempt: int) -> str:
-    """Return the span of one attempt of a run, in hex."""
+    """Return the id of the span of one attempt of a run, in hex."""
     return blake2b(run_id.bytes + attempt.to_bytes(4, "big"), digest_size=8).hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""The pydantic side of the contract: bases of requests and answers, and the kinds of value that they are made of.
+"""The pydantic side of the contract: base classes of requests and answers, and the types of their values.
 
-What a kind lets through can be stored on both databases. Text is checked for NUL and lone surrogates before, on the
-bytes of the body. Models are built at first use: importing the API or the SDK costs little.
+A valid value can be stored on both databases. Text is checked for NUL and lone surrogates before, on the bytes of the
+body. Models are built at first use, so that importing the API or the SDK is cheap.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class StrictWire(Wire):
 class Answer(BaseModel):
     """A part of an answer. Unknown fields are ignored, so that an older client understands a newer server.
 
-    Fields whose metadata is `OWN` are known to Orion only and stay away where they are at their default: clients of
-    Prefect 2 may refuse what is new.
+    Fields with the metadata `OWN` are known only to Orion and are omitted if they have their default, because clients
+    of Prefect 2 may refuse unknown fields.
     """
 
     model_config = ConfigDict(
@@ -59,14 +59,14 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How forms name a field, and what they say below it: metadata of fields that need no form of their own."""
+    """The label of a field in forms, and its help text: metadata of fields that need no form of their own."""
 
     label: str
     help: str = ""
 
     @classmethod
     def of(cls, field: FieldInfo) -> Shown | None:
-        """Return what a field of a model has of it."""
+        """Return this metadata of a model's field, if it has any."""
         return next((one for one in field.metadata if isinstance(one, cls)), None)
 
 
@@ -74,12 +74,12 @@ OWN = "known to Orion only"
 
 
 def own_fields(kind: type[BaseModel]) -> frozenset[str]:
-    """Return the names of an answer's fields that are there only where they say something."""
+    """Return the names of an answer's fields that are omitted if they have their default."""
     return frozenset(name for name, one in kind.model_fields.items() if OWN in one.metadata)
 
 
 def _describe_as_answered(schema: dict[str, Any], kind: type[BaseModel]) -> None:
-    """Let Orion's own fields be absent. Others are always answered: defaults are for readers of other servers."""
+    """Mark Orion's own fields as optional. All others are always answered; their defaults are for Prefect's servers."""
     own = {kind.model_fields[name].serialization_alias or name for name in own_fields(kind)}
     if "required" in schema:
         schema["required"] = [name for name in schema["required"] if name not in own]
@@ -90,7 +90,7 @@ def _describe_as_answered(schema: dict[str, Any], kind: type[BaseModel]) -> None
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """Describe a dictionary by a model whose fields it has: `Annotated[dict[str, Any], Shaped(FlowRun)]`."""
+    """Describes a dictionary by a model with the same fields: `Annotated[dict[str, Any], Shaped(FlowRun)]`."""
 
     kind: Any
 
@@ -98,7 +98,7 @@ class Shaped:
         return handler.generate_schema(self.kind)
 
 
-# Orion answers it always; servers of Prefect's make may leave it out.
+# Orion's answers always contain it; servers of Prefect may omit it.
 Known = Annotated[datetime | None, WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization")]
 
 
@@ -112,7 +112,7 @@ class Stored(Answer):
 
 @dataclass(slots=True)
 class Bounds:
-    """How many bytes of JSON one field may take. A server sets it to what its settings say at the time."""
+    """The largest size of one field in bytes of JSON. A server sets it from its current settings."""
 
     of_fields: Callable[[], int] = lambda: _UNBOUNDED
     of_artifacts: Callable[[], int] = lambda: _UNBOUNDED
@@ -122,12 +122,12 @@ bounds = Bounds()
 
 
 def storable(value: Any) -> Any:
-    """`value` itself, if both databases can keep it as JSON, and if it is not larger than one field may be."""
+    """Return `value` itself, if both databases can store it as JSON and it is not larger than one field may be."""
     return _storable_within(value, bounds.of_fields())
 
 
 def storable_content(value: Any) -> Any:
-    """`storable` for what an artifact shows."""
+    """Return `value` as `storable` does, with the limit for artifacts."""
     return _storable_within(value, bounds.of_artifacts())
 
 
@@ -138,7 +138,7 @@ def _storable_within(value: Any, most: int) -> Any:
 
 
 def fitting_text(text: str) -> str:
-    """Return a text of an artifact, which is bounded like its data."""
+    """Return a text of an artifact, which has the same limit as its data."""
     most = bounds.of_artifacts()
     if len(text) > most:
         raise PydanticCustomError("text_too_large", "A text may take at most {most} characters", {"most": most})
@@ -146,7 +146,7 @@ def fitting_text(text: str) -> str:
 
 
 def _check(value: Any, levels: int) -> int:
-    """Return how many bytes the value takes as JSON, nearly."""
+    """Return the approximate size of the value as JSON, in bytes."""
     match value:
         case str():
             return 2 + (len(value) if value.isascii() else len(value.encode(errors="surrogatepass")))
@@ -175,13 +175,13 @@ def _check_all(value: list[Any] | dict[str, Any], levels: int) -> int:
 
 def findable(name: str) -> str:
     if name in {".", ".."}:
-        # Whatever way it is written: most clients, and proxies, take such a step out of an address.
+        # In whatever notation it is sent, most clients and proxies remove such a step from an address.
         raise PydanticCustomError("unfindable", "A name must not be '.' or '..', which no address can hold")
     return name
 
 
 def indexable(key: str) -> str:
-    # Two keys and an id make one entry of an index, for which PostgreSQL has 2,700 bytes.
+    # Two keys and an id form one index entry, which PostgreSQL limits to 2,700 bytes.
     if len(key.encode(errors="surrogatepass")) > _KEY_BYTES:
         raise PydanticCustomError("key_too_long", "A key may take at most {most} bytes", {"most": _KEY_BYTES})
     return key
@@ -189,7 +189,7 @@ def indexable(key: str) -> str:
 
 _KEY_BYTES = 1300
 JSON = Annotated[Any, AfterValidator(storable)]
-# What an artifact shows may be larger than anything else.
+# The content of an artifact may be larger than any other field.
 Content = Annotated[Any, AfterValidator(storable_content)]
 LongText = Annotated[str, AfterValidator(fitting_text)]
 JSONObject = Annotated[dict[str, Any], AfterValidator(storable)]
@@ -202,13 +202,13 @@ Tags = Annotated[list[Text255], Field(max_length=1000)]
 Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Natural = Annotated[int, Field(ge=0, lt=2**31)]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
-# Servers of Prefect's make answer null where there is nothing.
+# Servers of Prefect answer null for an empty value.
 Details = Annotated[dict[str, Any], BeforeValidator(lambda value: value or {})]
 Names = Annotated[list[str], BeforeValidator(lambda value: value or [])]
 
 
 class MadeBy(TypedDict):
-    """Who made a thing or changed it last."""
+    """The user who created or last changed an object."""
 
     id: UUID | None
     type: str | None

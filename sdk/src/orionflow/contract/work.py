@@ -1,6 +1,6 @@
-"""Work pools and work queues on the wire: what may be said of them, and each as it is stored.
+"""Work pools and work queues on the wire: the fields that can be set, and their stored forms.
 
-A column that the API shows is a line of `WorkPool` or `WorkQueue`; the server reads it from the row by that name.
+A column that the API returns is a line of `WorkPool` or `WorkQueue`; the server reads it from the row by that name.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from orionflow.contract.wire import (
 
 Status = Literal["READY", "NOT_READY", "PAUSED"]
 
-# By what a pool shares fairly among runs of one priority: `deployment`, `author`, or `tag:team` for the tag of a
-# deployment that begins with "team:".
+# How a pool shares its slots fairly among runs of one priority: by `deployment`, by `author`, or by `tag:team`, the tag
+# of a deployment that starts with "team:".
 BY_DEPLOYMENT, BY_AUTHOR, TAG_KEY = "deployment", "author", "tag:"
 FAIR_SHARE_PATTERN = rf"^({BY_DEPLOYMENT}|{BY_AUTHOR}|{TAG_KEY}[^\s:]+)$"
 FairShare = Annotated[str, Field(max_length=255, pattern=FAIR_SHARE_PATTERN)]
@@ -49,7 +49,7 @@ class WorkPoolUpdate(StrictWire):
 
 
 class WorkPoolCreate(StrictWire):
-    # An empty name is refused by the server, in the words and with the status that clients of Prefect know.
+    # The server refuses an empty name itself, with the message and the status that clients of Prefect know.
     name: Annotated[str, Field(max_length=255, pattern=NAME_PATTERN.replace("+", "*")), Findable]
     description: str | None = None
     type: Text255 = "prefect-agent"
@@ -69,7 +69,7 @@ class WorkPool(Stored):
     is_paused: bool = False
     concurrency_limit: int | None = None
     fair_share: Annotated[str | None, OWN] = None
-    # None for a pool of agents: no worker says whether it is there.
+    # None for a pool of agents, as only workers report their status.
     status: Status | None = None
     default_queue_id: UUID | None = None
 
