@@ -1,4 +1,4 @@
-"""Deployments: flows that Orion may run, with where their code is and what their runs are given."""
+"""Deployments: flows that Orion may run, with the source of their code and the settings of their runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runs.models import NAME, Flow, Row
 
 
 class Deployment(Row):
-    """A flow that was handed to Orion: where its code is, with which parameters and where it runs."""
+    """A deployed flow: where its code is, its parameters, and where it runs."""
 
     name = models.CharField(max_length=255, validators=[NAME])
     flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="deployments", db_index=False)
@@ -29,7 +29,7 @@ class Deployment(Row):
     infrastructure_document_id = models.UUIDField(null=True)
     work_queue = models.ForeignKey(WorkQueue, on_delete=models.SET_NULL, null=True, related_name="deployments")
     work_queue_name = models.CharField(max_length=255, null=True)
-    # Where it waited until that queue was deleted; see FormerQueue.
+    # The queue in which its runs waited until that queue was deleted; see FormerQueue.
     former_queue_id = models.UUIDField(null=True, editable=False)
     overlap = models.CharField(max_length=10, default="allow")
     crash_retries = models.PositiveIntegerField(
@@ -49,14 +49,14 @@ class Deployment(Row):
     )
     created_by = models.JSONField(null=True)
     updated_by = models.JSONField(null=True)
-    # Who said last which code is executed, by whose rights its runs act; null: the owner of the server.
+    # The user who last set the code that is executed, and whose rights its runs have. Null: the owner of the server.
     author = models.IntegerField(null=True, editable=False)
     author_name = models.CharField(max_length=150, null=True, editable=False)
 
     class Meta:
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["flow", "name"], name="one_deployment_name_per_flow")]
-        # The authors, whose rights are asked for with each claim.
+        # For the list of authors, whose rights are checked with each claim.
         indexes = [models.Index(fields=["author"], name="deployment_author", condition=models.Q(author__isnull=False))]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Deployments as searches find them."""
+"""Selectors for deployments in searches."""
 
 from __future__ import annotations
 

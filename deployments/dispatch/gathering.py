@@ -1,7 +1,7 @@
-"""Requests that come while others are being answered wait, and are answered together by the next transaction.
+"""Group commit: requests that arrive while others are processed wait, and the next transaction answers them together.
 
-A leaf: it knows threads, and nothing of what is asked. Nobody waits for others to come: the first request of an idle
-server is answered at once and alone.
+A leaf: it knows threads, and nothing about the requests. No request waits for others to arrive: an idle server answers
+the first one at once and alone.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Work = Callable[[], Sequence[Answer | Exception]]
 
 @dataclass(slots=True)
 class _Waiting(Generic[Asked, Answer]):
-    """One request: of a thread that is woken with its answer, or to answer all that wait; or of nobody's thread."""
+    """A request. Its thread waits for the answer, or is woken to answer the whole group; or no thread waits for it."""
 
     asked: Asked
     future: Future[Answer] = field(default_factory=Future)
-    # Of a thread that waits.
+    # Set if a thread waits for the answer.
     woken: threading.Event | None = None
     leads: bool = False
 
@@ -37,7 +37,7 @@ class _Waiting(Generic[Asked, Answer]):
 
 
 class Gathering(Generic[Asked, Answer]):
-    """Answers many requests by one call of `work`, which gives an answer or an error for each."""
+    """Answers many requests by one call of `work`, which returns an answer or an error for each."""
 
     def __init__(
         self,
@@ -45,16 +45,16 @@ class Gathering(Generic[Asked, Answer]):
         most: int,
         on_own_thread: Callable[[Work[Answer]], Sequence[Answer | Exception]] = lambda work: work(),
     ) -> None:
-        """`on_own_thread` calls the work for a group that no thread of a request answers."""
+        """Set up the group. `on_own_thread` calls `work` for a group that no request's thread answers."""
         self._work, self._most, self._on_own_thread = work, most, on_own_thread
         self._lock = threading.Lock()
         self._line: list[_Waiting[Asked, Answer]] = []
         self._is_busy = False
-        # Answers those for whom no thread waits. It is started when the first of them comes.
+        # Answers requests for which no thread waits. Started with the first such request.
         self._own_thread = ThreadPoolExecutor(1, thread_name_prefix="orion-gathering")
 
     def ask(self, asked: Asked) -> Answer:
-        """The answer to this request, whichever thread worked it out. Raises the error that is its answer."""
+        """Return the answer to this request, from this or another thread. Raises the error if that is the answer."""
         mine: _Waiting[Asked, Answer] = _Waiting(asked, woken=threading.Event())
         with self._lock:
             self._line.append(mine)
@@ -68,9 +68,9 @@ class Gathering(Generic[Asked, Answer]):
         return mine.future.result()
 
     def ask_without_waiting(self, asked: Asked) -> Future[Answer]:
-        """The answer to this request once it is there: it takes no thread of whoever asks."""
+        """Return a future of the answer to this request, without occupying the caller's thread."""
         mine: _Waiting[Asked, Answer] = _Waiting(asked)
-        # Nobody cancels it: it is answered with others.
+        # Not cancellable, because it is answered together with others.
         mine.future.set_running_or_notify_cancel()
         with self._lock:
             self._line.append(mine)
@@ -80,7 +80,7 @@ class Gathering(Generic[Asked, Answer]):
         return mine.future
 
     def waiting(self) -> list[Asked]:
-        """The requests that nobody works on yet."""
+        """Return the requests that are not processed yet."""
         with self._lock:
             return [one.asked for one in self._line]
 
@@ -94,7 +94,7 @@ class Gathering(Generic[Asked, Answer]):
         except Exception as error:
             answered = [(one, error) for one in group]
         finally:
-            # Whatever became of it: nobody waits for ever, and the next in line goes on.
+            # In any case, no request waits forever, and the next group is processed.
             for one, answer in answered:
                 one.take(answer)
             self._go_on()
@@ -107,7 +107,7 @@ class Gathering(Generic[Asked, Answer]):
         self._answer_on_own_thread()
 
     def _wakes_first(self) -> bool:
-        """Whether a thread waits for the first answer of the line: it answers all that wait."""
+        """Whether a thread waits for the first answer in the line; it is woken to answer the group."""
         first = self._line[0]
         if first.woken is None:
             return False
@@ -119,7 +119,8 @@ class Gathering(Generic[Asked, Answer]):
         try:
             self._own_thread.submit(self._answer_all, self._on_own_thread)
         except RuntimeError as error:
-            # The system has no thread left. Those who wait without one ask again; nobody else waits for them.
+            # The system cannot start another thread. Requests without a waiting thread fail with this error, and the
+            # client repeats them.
             self._own_thread.shutdown(wait=False, cancel_futures=True)
             self._own_thread = ThreadPoolExecutor(1, thread_name_prefix="orion-gathering")
             with self._lock:

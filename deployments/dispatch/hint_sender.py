@@ -1,7 +1,7 @@
-"""Messages to agents: which run is due. A leaf: it knows the broker, and nothing of rows.
+"""Messages to agents about due runs. A leaf: it knows the broker, and nothing about rows.
 
-A thread sends them, as a broker that hangs would hang whoever talks to it. A message that cannot be sent is dropped:
-it is a hint, and the run itself is a row that will be hinted again.
+A thread sends them, because a broker that hangs would block the caller. A message that cannot be sent is dropped: it is
+only a hint, and the stored run will be hinted again.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from django.utils.module_loading import import_string
 from orionflow.contract.agents import hint_queue
 
 TASK = "orion.run"
-# A broker that is away for minutes is not worth more memory than this.
+# The length of the queue: a broker that cannot be reached for minutes is not worth more memory.
 MOST_WAITING = 1000
 LONGEST_PAUSE = 10.0
-# In AMQP's numbers: such a message is not written to the broker's disk.
+# AMQP's delivery mode for messages that are not written to the broker's disk.
 TRANSIENT = 1
 
 logger = logging.getLogger("orion.dispatch")
 
 
 class Hint(NamedTuple):
-    """A run that is due, and the work queue whose agents should know."""
+    """A due run, and the work queue whose agents should know about it."""
 
     work_queue_id: UUID
     flow_run_id: UUID
 
 
 def is_configured() -> bool:
-    """Whether there is a broker at all; without one agents ask by themselves."""
+    """Whether there is a broker. Without one, agents poll."""
     return bool(settings.ORION_BROKER_URL)
 
 
 def send_soon(hints: Iterable[Hint]) -> int:
-    """Have the relay send these; how many it took. Never waits."""
+    """Queue these hints for sending, without waiting, and return how many were accepted."""
     relay = _relay(settings.ORION_BROKER_URL)
     return sum(relay.offer(hint) for hint in hints)
 
 
 class Relay:
-    """The thread that talks to the broker, and the bounded line of what it is to send."""
+    """The thread that talks to the broker, and the bounded queue of hints to send."""
 
     def __init__(self, connect: Callable[[], Sender]) -> None:
         self._connect = connect
@@ -84,7 +84,7 @@ class Relay:
             self._pause = 0.0
 
     def _give_up(self, error: Exception) -> None:
-        """Drop the connection and what waits: runs that still wait get new hints, from their rows."""
+        """Close the connection and drop the waiting hints: runs that still wait get new ones, based on their rows."""
         if not self._pause:
             logger.warning("Agents cannot be told of due runs: %s. They ask by themselves meanwhile.", error)
         self._pause = min(max(0.5, self._pause * 2), LONGEST_PAUSE)
@@ -97,9 +97,9 @@ class Relay:
 
 
 class Sender:
-    """One connection to the broker, and the messages of Celery's task protocol over it.
+    """One connection to the broker, which sends messages in Celery's task protocol.
 
-    Kombu alone, without Celery: a server that only sends needs neither its workers nor the memory for them.
+    It uses Kombu without Celery: a server that only sends needs neither workers nor the memory for them.
     """
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
@@ -110,7 +110,7 @@ class Sender:
 
     def send(self, hint: Hint) -> None:
         task_id, arguments = str(uuid4()), [str(hint.flow_run_id)]
-        # To the exchange without a name, which brings a message to the queue that its key names.
+        # The default exchange delivers a message to the queue that its routing key names.
         self._producer.publish(
             (arguments, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}),
             exchange="",
@@ -122,7 +122,7 @@ class Sender:
         )
 
     def close(self) -> None:
-        # `release` would say goodbye to a broker that may not listen.
+        # `release` would send a close message to a broker that may not answer.
         self._connection.collect(socket_timeout=1)
 
 

@@ -10,14 +10,15 @@ from runs.models import NAME, FlowRun, Row
 
 
 class Worker(Row):
-    """A process that takes runs from the queues of a pool: an agent of ours, or a worker of another make."""
+    """A process that takes runs from the queues of a pool: an agent of Orion, or a worker of another client."""
 
     name = models.CharField(max_length=255, validators=[NAME])
     work_pool = models.ForeignKey(WorkPool, on_delete=models.CASCADE, related_name="workers", db_index=False)
     last_heartbeat = models.DateTimeField(null=True)
     heartbeat_interval_seconds = models.PositiveIntegerField(null=True)
     offline_at = models.DateTimeField(null=True, help_text="Without another heartbeat it counts as gone from then on.")
-    # One start of the process: the runs of an earlier one are revoked when a new one registers. Null: not an agent.
+    # Identifies one start of the process. When a new one registers, runs of the earlier one are revoked. Null: not an
+    # agent.
     incarnation = models.UUIDField(null=True)
     queue_ids = models.JSONField(default=list)
     serves_pool = models.BooleanField(default=False, help_text="All queues of the pool, also those made later.")
@@ -39,9 +40,9 @@ class Worker(Row):
 
 
 class Lease(models.Model):
-    """An agent's right to execute one attempt of a flow run, until `expires_at` of the database's clock.
+    """An agent's right to execute one attempt of a flow run, until `expires_at` by the database's clock.
 
-    The table is narrow, and apart from the runs, because each heartbeat rewrites its rows.
+    The table is narrow and separate from the runs, because each heartbeat updates its rows.
     """
 
     flow_run = models.OneToOneField(FlowRun, on_delete=models.CASCADE, primary_key=True, related_name="lease")

@@ -1,7 +1,7 @@
-"""Where requests of agents wait until something is wanted of the agent. A leaf: it knows ids, and nothing of rows.
+"""Requests of agents that wait for orders. A leaf: it knows ids, and nothing about rows.
 
-A waiting request costs its connection and no thread: the server's event loop holds it. Whoever changes a run wakes the
-agent that executes it, from any thread; being woken for nothing costs one answer more.
+A waiting request occupies its connection but no thread: the server's event loop holds it. Code that changes a run wakes
+the agent that executes it, from any thread. Waking an agent needlessly costs one extra response.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-# An answer that carries it may be kept back for so many seconds, and be asked for again when its agent is woken.
+# Header of a response that may be held back for this number of seconds, and computed again if its agent is woken.
 WAIT_HEADER = "Orion-Wait"
 
 
 class Seat:
-    """One waiting request. Made on the event loop on which it waits."""
+    """One waiting request. Create it on the event loop on which it waits."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -37,7 +37,7 @@ class Seat:
 
 
 class Room:
-    """The seats of all agents that wait at this server."""
+    """The waiting requests of all agents at this server."""
 
     def __init__(self) -> None:
         self._seats: defaultdict[UUID, set[Seat]] = defaultdict(set)
@@ -47,7 +47,7 @@ class Room:
 
     @contextmanager
     def seat(self, agent_id: UUID) -> Iterator[Seat]:
-        """Take it before asking what there is: what is wanted after that is not missed."""
+        """Register a waiting request. Do this before computing the response, so that later changes are not missed."""
         seat = Seat()
         with self._lock:
             self._seats[agent_id].add(seat)
@@ -75,7 +75,7 @@ class Room:
             seat.call()
 
     def close(self) -> None:
-        """The server ends: nobody waits any longer."""
+        """Wake all requests, because the server stops."""
         self._closed = True
         for agent_id in self.waiting():
             self.wake(agent_id)

@@ -118,7 +118,7 @@ class ReadBlockDocument(BlockOperation):
 
 
 class ReadBlockDocumentByName(BlockOperation):
-    """Read the block of a type that has a name."""
+    """Read a block by its type and its name."""
 
     method = "GET"
     action_required = Action.READ_BLOCKS
@@ -161,7 +161,7 @@ class UpdateBlockDocument(BlockOperation):
 
 
 class DeleteBlockDocument(BlockOperation):
-    """Delete a block; blocks that held it lose it."""
+    """Delete a block and the references to it."""
 
     method = "DELETE"
     action_required = Action.CHANGE_BLOCKS

@@ -32,7 +32,7 @@ class VersionQuery(Wire):
 
 
 class CreateBlockSchema(Operation):
-    """Make the fields of a block type known; the same fields in the same version are stored once."""
+    """Register the fields of a block type. The same fields in the same version are stored once."""
 
     method = "POST"
     action_required = Action.CHANGE_BLOCKS
@@ -68,7 +68,7 @@ class ReadBlockSchemaByChecksum(Operation):
 
 
 class DeleteBlockSchema(Operation):
-    """Delete a block schema with the documents that it describes; those of a protected type stay."""
+    """Delete a block schema and its documents. Schemas of protected types cannot be deleted."""
 
     method = "DELETE"
     action_required = Action.CHANGE_BLOCKS
@@ -92,7 +92,7 @@ class FilterBlockSchemas(Operation):
 
 
 class ReadBlockCapabilities(Operation):
-    """List everything that some block can do."""
+    """List the capabilities of all blocks."""
 
     method = "GET"
     action_required = Action.READ_BLOCKS

@@ -1,4 +1,4 @@
-"""Block types: the kinds of configuration that programs have made known."""
+"""Block types: the kinds of configuration that programs have registered."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class BlockTypeListing(Page):
 
 
 class CreateBlockType(Operation):
-    """Make a kind of block known."""
+    """Create a block type."""
 
     method = "POST"
     action_required = Action.CHANGE_BLOCKS
@@ -73,7 +73,7 @@ class UpdateBlockType(Operation):
 
 
 class DeleteBlockType(Operation):
-    """Delete a block type with its schemas and documents; one that is protected stays."""
+    """Delete a block type with its schemas and documents. Protected types cannot be deleted."""
 
     method = "DELETE"
     action_required = Action.CHANGE_BLOCKS
@@ -100,7 +100,7 @@ class FilterBlockTypes(Operation):
 
 
 class InstallSystemBlockTypes(Operation):
-    """Add the usual block types, where they are missing."""
+    """Create the built-in block types that do not exist yet."""
 
     method = "POST"
     action_required = Action.CHANGE_BLOCKS

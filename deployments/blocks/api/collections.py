@@ -18,7 +18,7 @@ VIEWS = {
 
 
 class ReadCollectionView(Operation):
-    """The kinds of work pool with their job templates; views of blocks and flows are empty here."""
+    """List the types of work pools with their job templates. The views of blocks and flows are empty."""
 
     method = "GET"
     action_required = Action.READ_QUEUES

@@ -1,4 +1,4 @@
-"""Variables: by id, and by the name that flows know them by."""
+"""Variables: by id, and by the name that flows use."""
 
 from __future__ import annotations
 

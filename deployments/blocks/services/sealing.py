@@ -51,7 +51,7 @@ def reseal() -> Seals:
     return found
 
 
-# A transaction that sealed with the key before has long been committed, or ended by the database.
+# Seconds after which every transaction that used the previous key has been committed, or ended by the database.
 SETTLED_SECONDS = 60.0
 
 

@@ -186,7 +186,7 @@ class CountDeployments(Operation):
 
 
 class PauseDeployment(Operation):
-    """Plan no further runs of a deployment and take the planned ones back."""
+    """Stop planning runs of a deployment, and delete the planned ones."""
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
@@ -198,7 +198,7 @@ class PauseDeployment(Operation):
 
 
 class PauseUnlessServed(Operation):
-    """Pause a deployment if no agent serves its queue; whether it was paused."""
+    """Pause a deployment if no agent serves its queue. Returns whether it was paused."""
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS

@@ -1,4 +1,4 @@
-"""Parameters against the JSON schema that a flow's signature was turned into."""
+"""Validation of parameters against the JSON schema that was made from a flow's signature."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from deployments.definitions.core.bounded_schemas import PROBLEMS, flaws_of_sche
 from deployments.definitions.core.schema_work import TooMuchWork, Work
 
 Schema = Mapping[str, Any]
-# The most specific flaw is looked for among the first ones.
+# The number of errors among which the most specific one is searched.
 MOST_FLAWS = 1000
-# What stands under these is a value, and no schema.
+# Keywords whose content is a value, not a schema.
 _VALUES = frozenset({"default", "const", "enum", "examples"})
-# And under these stand schemas by names that their author chose.
+# Keywords that contain schemas by names that the author chose.
 _BY_NAME = frozenset({"properties", "patternProperties", "definitions", "$defs", "dependentSchemas"})
 
 
 def flaw_of_schema(schema: Schema) -> str | None:
-    """Why this is no JSON schema; None if it is one."""
-    # Only here, because it loads a good deal for something that few processes do.
+    """Return why this is not a JSON schema; None if it is one."""
+    # Imported here because it loads many modules for a check that few processes do.
     from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 
     work = Work()
@@ -37,12 +37,12 @@ def flaw_of_schema(schema: Schema) -> str | None:
 
 
 def mismatch(parameters: Mapping[str, Any], schema: Schema, *, partial: bool = False) -> str | None:
-    """Return the error of the parameters, or None. `partial` ones may lack what is required."""
+    """Return the error of the parameters, or None. With `partial`, required ones may be missing."""
     return judge_of(schema, Work(), partial=partial)(parameters)
 
 
 def judge_of(schema: Schema, work: Work, *, partial: bool = False) -> Callable[[Mapping[str, Any]], str | None]:
-    """Answers what is wrong with parameters; for all of them together it may do so much `work`."""
+    """Return a function that returns the error of parameters, or None. All its calls share the `work` budget."""
     from jsonschema.exceptions import best_match
 
     try:
@@ -63,7 +63,7 @@ def judge_of(schema: Schema, work: Work, *, partial: bool = False) -> Callable[[
 
 
 def not_followed() -> tuple[type[Exception], ...]:
-    """Return the exceptions that a validator raises for a schema whose references lead nowhere."""
+    """Return the exceptions that a validator raises for a schema with broken references."""
     from referencing.exceptions import Unresolvable
 
     return (Unresolvable, RecursionError, TooMuchWork, *PROBLEMS)
@@ -83,7 +83,7 @@ def why_not_followed(error: Exception) -> str:
 
 
 def modern(schema: Any) -> Any:
-    """The schema with tuples as they are written today: clients with older libraries list their members as `items`."""
+    """Return the schema with tuples in today's form: older clients list their members as `items`."""
     match schema:
         case list():
             return [modern(one) for one in schema]
@@ -92,7 +92,7 @@ def modern(schema: Any) -> Any:
             further = {"items": modern(schema["additionalItems"])} if "additionalItems" in schema else {}
             return {**rest, "prefixItems": modern(members), **further}
         case {"$schema": str(), **others}:
-            # A part that names an older draft would be judged by another validator than the rest.
+            # A part that names an older draft would be validated by another validator than the rest.
             return modern(others)
         case dict():
             return {name: one if name in _VALUES else modern(one) for name, one in schema.items()}
@@ -100,7 +100,7 @@ def modern(schema: Any) -> Any:
 
 
 def relaxed(schema: Schema, *, partial: bool) -> dict[str, Any]:
-    """The schema as signatures mean it: an argument with a default may also be null, and so may a model's field."""
+    """Return the schema as signatures mean it: an argument or a model's field with a default may also be null."""
     schema = modern(schema)
     loose = {**schema, **_with_nulls(schema)}
     for place in ("definitions", "$defs"):
@@ -112,7 +112,7 @@ def relaxed(schema: Schema, *, partial: bool) -> dict[str, Any]:
 
 
 def _without_required(schema: Any) -> Any:
-    """The schema with nothing required in any of its parts; a property may be called `required`."""
+    """Return the schema without required parts. A property may itself have the name `required`."""
     match schema:
         case list():
             return [_without_required(one) for one in schema]
@@ -144,7 +144,7 @@ def _properties(properties: Mapping[str, Any], required: Any) -> Iterator[tuple[
 
 
 def _describe(error: Any) -> str:
-    """Return the most specific of the errors below, with the path to it."""
+    """Return the message of the most specific nested error, with the path to it."""
     for inner in error.context or ():
         if inner.validator_value != "null":
             error = inner

@@ -1,6 +1,6 @@
-"""Fuel: a count of the work that one validation may do, by the size of what it handles, and the same on every machine.
+"""Fuel: a budget of work for one validation, measured by the size of its data, and so the same on every machine.
 
-A unit is about ten nanoseconds of a slow machine. Where a library is called, its work is paid for before the call.
+A unit is about ten nanoseconds on a slow machine. Calls of a library are paid for in advance.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from pydantic_core import SchemaError, SchemaValidator
 FUEL = 50_000_000
 PER_NODE = 20
 CHARACTERS_PER_UNIT = 8
-# Keywords within keywords; Python's own limit would be met inside of a library that does not survive it.
+# Nested keywords. Python's own limit would be reached inside a library that does not survive it.
 DEEPEST = 100
-# The second line of defence, should a library be slower than it was when its work was measured.
+# A second limit, in case a library is slower than when its work was measured.
 DEADLINE_SECONDS = 10.0
 PER_LOOK_AT_THE_CLOCK = 2_000_000
 
-# Longer ones are left to the run to match, and far longer ones are taken for no patterns.
+# Longer patterns are not matched here but left to the run; much longer ones are rejected as patterns.
 LONGEST_JUDGED = 1000
 LONGEST_PATTERN = 10_000
 LONGEST_MATCHED = 10_000
 PER_PATTERN = 100
 PER_CHARACTER_PARSED = 4000
-# Compiling costs by the atom: classes of Unicode are large, and larger where case is ignored. The engine itself gives
-# up at ten megabytes, which bounds what one pattern can cost.
+# The cost of compiling is per atom. Unicode classes are large, and larger when case is ignored. The engine gives up at
+# ten megabytes, which bounds the cost of one pattern.
 PER_ATOM, PER_ATOM_OF_UNICODE, PER_ATOM_IN_ANY_CASE = 2_000, 20_000, 400_000
 MOST_PER_PATTERN, MOST_PER_PATTERN_IN_ANY_CASE = 12_000_000, 50_000_000
 _OF_UNICODE = re.compile(r"\\[wWdDsSpP]|[^\x00-\x7f]")
 _REPEATED = re.compile(r"\{(\d{1,20})(?:,(\d{0,20}))?\}")
-# Python expands every range of characters one by one where case is ignored: a few bytes can take minutes to compile.
+# Python expands character ranges one by one when case is ignored, so a few bytes can take minutes to compile.
 _IGNORES_CASE = re.compile(r"\(\?[a-zA-Z]*i")
 
 
 class TooMuchWork(Exception):
-    """Values could not be held to a schema in bounded time."""
+    """Values could not be validated in bounded time."""
 
 
 class Work:
-    """The fuel of one validation, and the patterns that it compiled."""
+    """The fuel of one validation, and the patterns that it has compiled."""
 
     def __init__(self, fuel: int | None = None) -> None:
         self.left = fuel = FUEL if fuel is None else fuel
-        # For a schema that is visited in the search for what was evaluated.
+        # The cost of each schema visited in the search for evaluated parts.
         self.per_visit = PER_NODE
         self._depth = 0
         self._look_at = fuel - PER_LOOK_AT_THE_CLOCK
@@ -70,7 +70,7 @@ class Work:
             raise TooMuchWork
 
     def weigh(self, value: Any) -> int:
-        """Pay for one walk through the value; the amount."""
+        """Pay for one pass through the value, and return the amount."""
         before, waiting = self.left, [value]
         while waiting:
             one = waiting.pop()
@@ -90,7 +90,7 @@ class Work:
         return before - self.left
 
     def may_match(self, pattern: str, text: str) -> bool | None:
-        """Whether the pattern is found in the text; None if nobody can say in bounded time."""
+        """Whether the pattern occurs in the text; None if that cannot be decided in bounded time."""
         self.burn(PER_PATTERN)
         found = self.search(pattern) if len(text) <= LONGEST_MATCHED else None
         if found is None:
@@ -100,7 +100,7 @@ class Work:
         return search.isinstance_python(text)
 
     def search(self, pattern: str) -> tuple[SchemaValidator, int] | None:
-        """The compiled pattern and how many atoms it has; None if it cannot be matched in linear time."""
+        """Return the compiled pattern and its number of atoms; None if it cannot be matched in linear time."""
         if pattern not in self._searches:
             self._searches[pattern] = self._compiled(pattern)
         return self._searches[pattern]
@@ -116,7 +116,7 @@ class Work:
             return None
 
     def flaw_of_pattern(self, pattern: str) -> str | None:
-        """Why this is no regular expression; None if it is one, or if that cannot be said in bounded time."""
+        """Return why this is not a regular expression; None if it is, or if that cannot be decided in bounded time."""
         if len(pattern) > LONGEST_PATTERN:
             return f"a pattern of {len(pattern)} characters is longer than {LONGEST_PATTERN}"
         if self.search(pattern) is not None or _IGNORES_CASE.search(pattern):
@@ -137,7 +137,7 @@ def _cost_of_compiling(pattern: str, atoms: int) -> int:
 
 
 def atoms_of(pattern: str) -> int:
-    """An upper bound of the characters that the pattern stands for, its counted repetitions written out."""
+    """Return an upper bound for the number of atoms in the pattern, with counted repetitions expanded."""
     total = [0]
     last = 0
     position = 0
@@ -166,7 +166,7 @@ MOST_SHOWN = 100
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it: long lists and texts are cut."""
+    """Return a value as messages show it, with long lists and texts truncated."""
     if isinstance(value, list | dict) and len(value) > MOST_SHOWN:
         some = value[:MOST_SHOWN] if isinstance(value, list) else list(value)[:MOST_SHOWN]
         return f"{cut(repr(some)[:-1])}, … {len(value) - MOST_SHOWN} more]"

@@ -1,4 +1,4 @@
-"""Deployments: made or changed by flow and name, paused, resumed, deleted. Their planned runs follow every change."""
+"""Create, change, pause, resume and delete deployments. Their planned runs follow every change."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ from runs.flow_runs.services import delete_flow_runs
 from runs.flows.services import create_flow
 from runs.models import Flow, FlowRun
 
-# The columns of what clients may say of a deployment. Its queue is said by name, and stored as the queue.
+# The columns of the fields that clients can set. The queue is given by name, and stored as a reference.
 COLUMNS = {
     one.name: one
     for one in Deployment._meta.concrete_fields
     if one.name in DeploymentFields.model_fields and one.name != "work_queue_name"
 }
-# What runs execute: whoever says it answers for them. Whoever changes something else blesses no code of others.
+# Fields that define the executed code. The user who sets one becomes the author; a change of other fields does not.
 SAYS_THE_CODE = frozenset(
     {
         "path",
@@ -71,8 +71,10 @@ def create_deployment(
     queue_name: str | None = None,
     now: datetime,
 ) -> tuple[Deployment, bool]:
-    """The deployment of this flow and name, and whether it is new. Of one that exists only the given columns change,
-    except its schedules: they are replaced."""
+    """Return the deployment with this flow and name, and whether it is new.
+
+    Of an existing deployment only the given columns change; its schedules are replaced.
+    """
     with write_transaction():
         if not Flow.objects.filter(pk=flow_id).exists():
             raise FlowNotFound(id=flow_id)
@@ -99,7 +101,7 @@ def create_deployment(
 
 @repeated_on_conflict
 def check_deployment(*, flow_name: str, now: datetime, **asked: Any) -> None:
-    """Raise whatever making this deployment would raise. It is made, and the transaction is rolled back."""
+    """Raise whatever creating this deployment would raise. It is created, and the transaction rolled back."""
     with write_transaction():
         flow, _ = create_flow(name=flow_name, now=now)
         create_deployment(flow_id=flow.pk, now=now, **asked)
@@ -116,7 +118,7 @@ def update_deployment(
     queue_name: str | None = None,
     now: datetime,
 ) -> None:
-    """Change columns, and the schedules where they are given. Planned runs follow as far as they are concerned."""
+    """Change columns, and the schedules if they are given. Affected planned runs are updated."""
     with write_transaction():
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)
@@ -138,7 +140,7 @@ def update_deployment(
 
 @repeated_on_conflict
 def set_paused(*, deployment_id: UUID, paused: bool, now: datetime) -> None:
-    """Pause or resume, in the manner of clients that know one schedule for each deployment: its `active` follows."""
+    """Pause or resume the deployment, for clients that know only one schedule per deployment: that follows."""
     with write_transaction():
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)
@@ -151,8 +153,12 @@ def set_paused(*, deployment_id: UUID, paused: bool, now: datetime) -> None:
 
 @repeated_on_conflict
 def pause_unless_served(*, deployment_id: UUID, now: datetime) -> bool:
-    """Pause a deployment whose queue no agent serves; whether it was paused. For programs that serve it themselves and
-    end: an agent that registers at the same moment and resumes it afterwards finds it active in any order."""
+    """Pause a deployment whose queue no agent serves, and return whether it was paused.
+
+    Used by programs that serve a deployment themselves, when they end. If an agent registers at the same moment and
+    resumes
+    the deployment afterwards, the deployment ends up active in any order.
+    """
     with write_transaction():
         deployment = held_deployment(deployment_id)
         if deployment.work_queue is not None and has_agents(deployment.work_queue, database_now()):
@@ -163,7 +169,7 @@ def pause_unless_served(*, deployment_id: UUID, now: datetime) -> bool:
 
 @repeated_on_conflict
 def adopt_deployment(*, deployment_id: UUID) -> None:
-    """Answer for its runs from now on, whoever deployed the code: they act by the rights of whoever asks."""
+    """Make the user the author of the deployment, whoever deployed the code: its runs get the user's rights."""
     with write_transaction():
         deployment = held_deployment(deployment_id)
         deployment.author, deployment.updated_by = asking_user(), (by := made_by())
@@ -173,11 +179,11 @@ def adopt_deployment(*, deployment_id: UUID) -> None:
 
 @repeated_on_conflict
 def delete_deployment(*, deployment_id: UUID) -> None:
-    """Remove the deployment with its schedules and every run that has not begun. Its other runs stay."""
+    """Delete the deployment with its schedules and every run that has not started. Its other runs stay."""
     with write_transaction():
         deployment = held_deployment(deployment_id)
         list(Schedule.objects.select_for_update().filter(deployment=deployment).values_list("pk"))
-        # One that waits for its next try has begun.
+        # A run that waits for a retry has started.
         waiting = FlowRun.objects.select_for_update().filter(
             deployment_id=deployment_id, state_type="SCHEDULED", run_count=0
         )
@@ -186,7 +192,7 @@ def delete_deployment(*, deployment_id: UUID) -> None:
 
 
 def refuse_several_schedules(deployment_id: UUID) -> None:
-    """For calls of clients that know one schedule for each deployment."""
+    """Raise SeveralSchedules, for calls of clients that know only one schedule per deployment."""
     if Schedule.objects.filter(deployment=deployment_id).count() > 1:
         raise SeveralSchedules(id=deployment_id)
 
@@ -203,7 +209,7 @@ def _filled_in(columns: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _signed(columns: Mapping[str, Any], *, is_new: bool = False) -> dict[str, Any]:
-    """Who makes or changes it; and who answers for its runs, if that is about the code that they execute."""
+    """Return the columns that record who creates or changes it and, if the code changes, who is its author."""
     if asker.get() is None and not is_new:
         return {"updated_by": None}
     signed: dict[str, Any] = {"updated_by": (by := made_by())}
@@ -218,12 +224,12 @@ def _set(deployment: Deployment, columns: Mapping[str, Any], *, check_parameters
     for name, value in columns.items():
         setattr(deployment, name, value)
     if not deployment.enforce_parameter_schema:
-        # Whoever does not enforce a schema may store any: it describes, and a broken one stops no deployment.
+        # A schema that is not enforced is only a description, so even an invalid one does not prevent the deployment.
         return
     if columns.keys() & {"parameter_openapi_schema", "enforce_parameter_schema"}:
         _refuse_bad_schema(deployment.parameter_openapi_schema)
     if check_parameters:
-        # What is required may still come with each run.
+        # Required parameters may be given with each run.
         refuse_misfits(deployment.name, deployment.parameters, deployment.parameter_openapi_schema, partial=True)
 
 
@@ -235,7 +241,7 @@ def _refuse_bad_schema(schema: Mapping[str, Any] | None) -> None:
 def _refuse_odd_job_variables(
     deployment: Deployment, columns: Mapping[str, Any], pool_name: str | None, queue_name: str | None
 ) -> None:
-    """Judge what the deployment says now, where it says something new: runs of its schedules are not judged again."""
+    """Check the job variables if they or the queue change. They are not checked again for scheduled runs."""
     if "job_variables" in columns or pool_name is not None or queue_name is not None:
         refuse_odd_job_variables(deployment.work_queue, deployment.job_variables or {}, complete=False)
 
@@ -245,7 +251,7 @@ def _queue_columns(
 ) -> dict[str, Any]:
     queue = queue_for(pool_name=pool_name, queue_name=queue_name, now=now)
     if queue and queue != deployment.work_queue and acts_in_part():
-        # Agents of other queues would execute its code.
+        # The agents of another queue would execute its code.
         raise BeyondRights(what="moving a deployment to another queue")
     return {"work_queue": queue, "work_queue_name": queue.name} if queue else {}
 

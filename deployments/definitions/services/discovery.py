@@ -1,7 +1,7 @@
-"""Flows that an agent is asked to find, and a deployment made of one that it found.
+"""Find flows in code by asking an agent, and deploy one that it found.
 
-The question is a run of a flow that comes with the SDK: it waits, is claimed, cancelled and logged as any other. The
-answer is an artifact of that run, and is read as what somebody sent.
+The request is a run of a flow that is part of the SDK: it is claimed, cancelled and logged like any other run. The
+answer is an artifact of that run, and is treated as untrusted input.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DESCRIPTION = "Finds the flows in some code, for “New deployment” of the das
 
 @repeated_on_conflict
 def ask_for_flows(*, source: CodeSource, pool_name: str, queue_name: str, now: datetime) -> FlowRun:
-    """The run that an agent of this queue takes. Its deployment is made on first use: one for each queue."""
+    """Create the run that an agent of this queue executes. Each queue has a deployment for it, created on first use."""
     with write_transaction():
         flow, _ = create_flow(name=FLOW_NAME, now=now)
         deployment, _ = create_deployment(
@@ -53,7 +53,7 @@ def ask_for_flows(*, source: CodeSource, pool_name: str, queue_name: str, now: d
             queue_name=queue_name,
             now=now,
         )
-        # Who asks says what is executed: the run reads the secrets of nobody else.
+        # The user who asks names the code that is executed, so the run has only this user's rights to secrets.
         asked = AskedRun(parameters=source.parameters(), created_by=made_by() or OWNER, finds_flows=True)
         run, _ = create_run_of_deployment(deployment_id=deployment.pk, asked=asked, state=None, now=now)
         return run
@@ -71,7 +71,7 @@ def deploy_found_flow(
     queue_name: str,
     now: datetime,
 ) -> UUID:
-    """Make a deployment of the flow, and return its id. Raises DeploymentExists, and all that making one raises."""
+    """Create a deployment of the flow, and return its id. Raises DeploymentExists and the errors of creating one."""
     with write_transaction():
         flow, _ = create_flow(name=found.name, now=now)
         if Deployment.objects.filter(flow_id=flow.pk, name=name).exists():

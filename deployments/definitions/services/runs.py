@@ -1,4 +1,4 @@
-"""Runs of a deployment: what they take over from it, and the making of one on request."""
+"""Runs of a deployment: what they inherit from it, and how they are created on request."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class AskedRun:
     infrastructure_document_id: UUID | None = None
     enforce_parameter_schema: bool | None = None
     created_by: dict[str, Any] | None = None
-    # Only what the page for it asks for: the code that is executed stands in the parameters.
+    # Only set by the page for finding flows, where the parameters name the code that is executed.
     finds_flows: bool = False
 
 
@@ -55,7 +55,7 @@ class AskedRun:
 def create_run_of_deployment(
     *, deployment_id: UUID, asked: AskedRun, state: State | None, now: datetime
 ) -> tuple[FlowRun, bool]:
-    """The run, and whether it is new: a known idempotency key gives the stored run. Without a state it is due now.
+    """Return the run, and whether it is new: a known idempotency key gives its run. Without a state it is due now.
 
     Raises DeploymentNotFound, BadTemplate, ParametersMisfit, JobVariablesMisfit, WorkPoolNotFound and BeyondRights.
     """
@@ -79,12 +79,13 @@ def create_run_of_deployment(
 
 @repeated_on_conflict
 def update_job_variables(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
-    """Change a waiting run, its job variables among the rest: they must fit the template of its pool.
+    """Change a waiting run including its job variables, which must fit the template of its pool.
 
     Raises FlowRunNotFound, JobVariablesSettled, JobVariablesUnused and JobVariablesMisfit.
     """
     with write_transaction():
-        # First, as it refuses a run that is not there or has begun; it is undone with what follows.
+        # Do this first, because it refuses runs that do not exist or have started. It is rolled back if a later check
+        # fails.
         update_flow_run(run_id=run_id, changes=changes, now=now)
         of_run = Deployment.objects.filter(pk__in=FlowRun.objects.filter(pk=run_id).values("deployment_id"))
         deployment = of_run.select_related("work_queue__work_pool").first()
@@ -113,7 +114,7 @@ def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
 
 
 def inherited_run(deployment: Deployment) -> NewFlowRun:
-    """A run with all that it takes over from its deployment, whoever asks for it."""
+    """Return a run with everything that it inherits from its deployment."""
     return NewFlowRun(
         flow_id=deployment.flow_id,
         tags=deployment.tags,
@@ -121,7 +122,7 @@ def inherited_run(deployment: Deployment) -> NewFlowRun:
         empirical_policy=_policy_of(deployment),
         deployment_id=deployment.pk,
         deployment_version=deployment.version,
-        # Runs of a deployment whose queue was deleted wait for it to be made again.
+        # Runs of a deployment whose queue was deleted wait until the queue is recreated.
         work_queue_id=deployment.work_queue_id or deployment.former_queue_id,
         work_queue_name=deployment.work_queue.name if deployment.work_queue else deployment.work_queue_name,
         infrastructure_document_id=deployment.infrastructure_document_id,
@@ -129,12 +130,12 @@ def inherited_run(deployment: Deployment) -> NewFlowRun:
 
 
 def merged_tags(*groups: Iterable[str]) -> list[str]:
-    """Each tag once, in the order in which they were first said."""
+    """Return each tag once, in the order of first occurrence."""
     return list(dict.fromkeys(tag for group in groups for tag in group))
 
 
 def _policy_of(deployment: Deployment) -> dict[str, Any]:
-    """The rules that every run of the deployment is held to, also before its code has been loaded."""
+    """Return the policy for every run of the deployment. It applies even before the code has been loaded."""
     policy: dict[str, Any] = {}
     if deployment.overlap != "allow":
         policy |= {"overlap": deployment.overlap, "overlap_scope": "deployment"}
@@ -147,7 +148,7 @@ DEADLINES = {Deadline.Kind.START: "must_start_within", Deadline.Kind.FINISH: "mu
 
 
 def deadlines_of(runs: Iterable[tuple[UUID, datetime | None]], deployment: Deployment) -> Iterator[Deadline]:
-    """The times by which these runs of the deployment must have started and finished."""
+    """Yield the deadlines for the start and the finish of these runs of the deployment."""
     limits = {kind: getattr(deployment, name) for kind, name in DEADLINES.items()}
     for run_id, at in runs:
         for kind, within in limits.items():
@@ -173,14 +174,14 @@ def refuse_misfits(
 
 
 def refuse_odd_job_variables(queue: WorkQueue | None, *layers: Mapping[str, Any], complete: bool) -> None:
-    """Variables must fit the template of the pool that the queue is in; where there is none, everything fits."""
+    """Refuse job variables that do not fit the template of the queue's pool. Without a template, all fit."""
     pool = queue.work_pool if queue else None
     if pool and (reason := misfit(pool.base_job_template, *layers, complete=complete)):
         raise JobVariablesMisfit(pool=pool.name, reason=reason)
 
 
 def refuse_another_queue(deployment: Deployment, queue_name: str | None) -> None:
-    """Refuse it to whoever has rights on named objects: agents of other queues would execute the code."""
+    """Refuse another queue to users with rights on named objects: its agents would execute the code."""
     if queue_name is not None and acts_in_part() and not is_own_queue(deployment, queue_name):
         raise BeyondRights(what="a run in another queue")
 
@@ -190,7 +191,7 @@ def is_own_queue(deployment: Deployment, queue_name: str) -> bool:
 
 
 def _queue_id(deployment: Deployment, queue_name: str, now: datetime) -> UUID | None:
-    """A queue of the pool that the deployment's own is in, made if it is new."""
+    """Return the id of a queue in the pool of the deployment's queue, created if it is new."""
     own = deployment.work_queue.work_pool if deployment.work_queue else None
     queue = queue_for(pool_name=own.name if own else None, queue_name=queue_name, now=now)
     return queue.pk if queue else None

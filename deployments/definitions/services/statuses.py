@@ -26,7 +26,7 @@ AT_FIRST = "NOT_READY"
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A queue, a pool or a deployment with its present status."""
+    """A queue, a pool or a deployment with its current status."""
 
     kind: str
     status: str
@@ -63,7 +63,7 @@ def record_pool_status(pool: WorkPool, now: datetime, *, is_new: bool = False) -
 
 def _record(one: _Standing, now: datetime, at_first: str | None = AT_FIRST) -> bool:
     """Record an event if the status has changed; return whether it has."""
-    # Only the server whose update changes the row records the event, so that two servers record it once.
+    # Only the server whose UPDATE changes the row records the event, so two servers record it only once.
     id = one.resource[RESOURCE_ID]
     known, created = RecordedStatus.objects.get_or_create(pk=id, defaults={"status": one.status})
     if created:
@@ -88,14 +88,14 @@ def _of_queues(queues: Sequence[WorkQueue], now: datetime) -> Iterator[_Standing
 
 
 def _of_pools(pools: Iterable[WorkPool], now: datetime) -> Iterator[_Standing]:
-    # No worker says whether it is there for a pool of agents.
+    # Pools for agents are left out: Prefect's agents send no heartbeats.
     own = [pool for pool in pools if pool.type != AGENT_POOL]
     statuses = statuses_of_pools(own, now) if own else {}
     for pool in own:
         yield _Standing("work-pool", statuses[pool.pk], _pool_labels(pool), ())
 
 
-# Not what may be large: parameters, schemas and templates.
+# Without columns that may be large: parameters, schemas and templates.
 _QUEUE = ("name", "last_polled", "work_pool_id", "work_pool__name", "work_pool__type")
 _NEEDED = ("name", "last_polled", "flow__name", "work_queue_id", *(f"work_queue__{name}" for name in _QUEUE))
 

@@ -1,4 +1,4 @@
-"""The calls of agents: register, claim, heartbeat, report an end, leave. docs/explanation/dispatch.md has them."""
+"""The operations for agents: register, claim, heartbeat, report an exit, leave. See docs/explanation/dispatch.md."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from runs.models import FlowRun
 
 
 class OfAgent(Operation):
-    """A call of an agent, which answers to the account that registered it."""
+    """An operation for an agent, which belongs to the account that registered it."""
 
     @property
     def account(self) -> int:
@@ -77,10 +77,10 @@ class RegisterAgent(OfAgent):
 
 
 class OfRegistered(OfAgent):
-    """A call of an agent that the address names, and that is in sight of whoever asks: so is all that it may claim."""
+    """An operation for the agent in the path. A user who sees the agent may see all runs that it can claim."""
 
     def _respond(self, request: Request, **path: str) -> HttpResponseBase:
-        # A run may wait in the agent's queue whose deployment waits elsewhere, and is needed to execute it.
+        # The deployment of a run in the agent's queue may have another queue, but is needed to execute the run.
         with seeing(None):
             return super()._respond(request, **path)
 
@@ -140,7 +140,7 @@ class AwaitOrders(OfRegistered):
         wanted = orders_now(
             agent_id=id, incarnation=body.incarnation, runs=runs, now=database_now(), account=self.account
         )
-        # The server keeps the answer back for so long, and asks again when something happens to the agent's runs.
+        # The server holds the answer back for this long, and repeats the request when a run of the agent changes.
         wait = {} if wanted or not query.seconds else {WAIT_HEADER: f"{query.seconds:g}"}
         return Response({"orders": orders_out(wanted)}, headers=wait)
 
@@ -196,7 +196,7 @@ def orders_out(orders: Mapping[UUID, contract.Order]) -> list[dict[str, Any]]:
 
 
 def claims_out(claims: Sequence[Sequence[Claim]], now: datetime, accounts: Sequence[int]) -> list[list[dict[str, Any]]]:
-    """The claims of each account. A handful of queries, however many runs were claimed."""
+    """Return the claimed runs for each account, with a few queries for any number of runs."""
     ids = [claim.flow_run_id for some in claims for claim in some]
     if not ids:
         return [[] for _ in claims]

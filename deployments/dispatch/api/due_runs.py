@@ -1,4 +1,4 @@
-"""Agents, workers and runners ask which runs they may start, each in its own words."""
+"""Polling for runs: agents, workers and runners of Prefect ask which runs they may start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from runs.models import FlowRun
 
 
 class Polling(Operation):
-    """Shared by the operations that poll. Pages leave no trace: a queue is not served by being looked at."""
+    """The base of the polling operations. Requests of the UI are not recorded: looking at a queue does not serve it."""
 
     method = "POST"
     action_required = Action.SERVE_QUEUES
@@ -38,7 +38,7 @@ class Polling(Operation):
 
 
 class PollWorkPool(Polling):
-    """Runs that a worker may start from a pool, or from some of its queues; the most urgent first."""
+    """List runs that a worker may start from a pool, or from some of its queues, most urgent first."""
 
     answers = {200: list[contract.WorkerFlowRun]}
 
@@ -56,7 +56,7 @@ class PollWorkPool(Polling):
 
 
 class PollWorkQueue(Polling):
-    """Runs that an agent may start from a queue, in the order of their times."""
+    """List runs that an agent may start from a queue, ordered by scheduled time."""
 
     answers = {200: list[FlowRunOut]}
 
@@ -71,7 +71,7 @@ class PollWorkQueue(Polling):
 
 
 class PollDeployments(Polling):
-    """Runs of these deployments that may be started, in the order of their times."""
+    """List runs of these deployments that may be started, ordered by scheduled time."""
 
     answers = {200: list[FlowRunOut]}
     body_optional = False
@@ -85,7 +85,7 @@ class PollDeployments(Polling):
 
 
 class CheckWorkQueues(Operation):
-    """The queues from which the runs of a deployment are taken."""
+    """List the queues from which the runs of a deployment are taken."""
 
     method = "GET"
     action_required = Action.READ_QUEUES
@@ -98,7 +98,7 @@ class CheckWorkQueues(Operation):
 
 
 def _without_pool(answer: FlowRunOut) -> PolledFlowRunOut:
-    """Here the pool stands beside the run, and clients of Prefect 2 may refuse to find it within as well."""
+    """Return the run without its pool, which is next to it in the answer. Clients of Prefect 2 may refuse both."""
     return cast(PolledFlowRunOut, {name: value for name, value in answer.items() if name not in _POOL})
 
 
@@ -126,5 +126,5 @@ def _queues_named(pool_id: UUID, names: list[str] | None) -> list[UUID]:
 
 
 def _queue_of(run: FlowRun, asked: list[UUID]) -> UUID:
-    """A run that was picked by the filter of a queue need not name one."""
+    """Return the queue of the run. A run that the filter of a queue selected may have none itself."""
     return run.work_queue_id or asked[0]

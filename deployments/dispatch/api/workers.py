@@ -1,4 +1,4 @@
-"""Workers of a pool: they say that they are there, are listed, and forgotten."""
+"""Workers of a pool: heartbeats, listing and deletion."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class HearWorker(Operation):
 
 
 class FilterWorkers(Operation):
-    """List the workers of a pool, the one heard of last first."""
+    """List the workers of a pool, most recent heartbeat first."""
 
     method = "POST"
     action_required = Action.READ_QUEUES

@@ -1,4 +1,4 @@
-"""By what a pool shares fairly: the deployment of a run, the author of that, or a tag of it."""
+"""Fair shares: the deployment of a run, the deployment's author, or a tag of the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orionflow.contract.work import BY_AUTHOR, BY_DEPLOYMENT, TAG_KEY
 
 
 def share_of(key: str, *, deployment_id: UUID | None, author: int | None, tags: Sequence[str]) -> str:
-    """Whose a run is by this key. All that have no author, or no such tag, are one share, named by an empty text."""
+    """Return the share of a run for this key: an empty text for all runs without an author, or without such a tag."""
     if key == BY_DEPLOYMENT:
         return str(deployment_id or "")
     if key == BY_AUTHOR:

@@ -1,7 +1,7 @@
-"""Who gets which run: the one decision behind claims and hints. Pure; what it is asked about was read before.
+"""The assignment of runs to agents: the one decision behind claims and hints. Pure; its input is read before.
 
-Runs go out by the priority of their line. Within one priority a pool may share fairly: then the next run is one of the
-share that has fewest runs going, and otherwise the one that has been due longest. Takers get runs by turns.
+Runs are assigned by the priority of their queue. Within one priority a pool may share fairly: then the next run belongs
+to the share with the fewest active runs. Otherwise the run that has been due longest is next. Agents take turns.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-# Whose turn it is in a pool that shares fairly; None in one that does not.
+# The pool and share of a run, for pools that share fairly.
 Share = tuple[UUID, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A run that may start, as far as is known, and the line in which it waits."""
+    """A run that may start as far as is known, and the line (the queue) in which it waits."""
 
     id: UUID
     priority: int
-    # In whatever notation: it is only compared.
+    # In any comparable notation.
     due: Any
     line: UUID | None = None
-    # The queue, pool and deployment of which it would take a slot.
+    # The ids of the queue, pool and deployment of which it would take a slot.
     limits: tuple[UUID, ...] = ()
     share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Taker:
-    """Somebody who wants up to so many runs from these lines, or from all for None; or one run that it names."""
+    """An agent that wants up to `wanted` runs from these lines (None: from all), or the one run that it names."""
 
     wanted: int
     lines: frozenset[UUID] | None = None
@@ -46,7 +46,7 @@ def hand_out(
     room: Mapping[UUID, int],
     going: Mapping[Share, int] | None = None,
 ) -> list[tuple[Candidate, int]]:
-    """Each run that is given, in order, with the number of its taker. No run is given twice, nor beyond `room`."""
+    """Return each assigned run, in order, with the index of its taker. No run is assigned twice, or beyond `room`."""
     return list(_Hand(takers, room, going or {}).out(candidates))
 
 
@@ -56,7 +56,7 @@ class _Hand:
         self._going = _from_the_least(going)
         self._left = [taker.wanted for taker in takers]
         self._given: set[UUID] = set()
-        # By line, the takers that serve it, in turns; who serves few lines comes first.
+        # By line: the takers that serve it, in turn. Takers with few lines come first.
         self._turns: dict[UUID | None, deque[int]] = {}
 
     def out(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, int]]:
@@ -65,7 +65,7 @@ class _Hand:
         yield from self._by_turns(candidates)
 
     def _named(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, int]]:
-        """Whether there is room for a run that is named is left to the rules, which say what was in its way."""
+        """Assign runs that are named. Whether there is room is left to the rules, which can say what was in the way."""
         names = {taker.named for taker in self._takers}
         named = [one for one in candidates if one.id in names]
         for number, taker in enumerate(self._takers):
@@ -87,7 +87,7 @@ class _Hand:
             runs = groups[group]
             now = self._urgency(runs[0])
             if tuple(urgency) != now:
-                # Another line of its share had a turn meanwhile.
+                # Another line with the same share had its turn meanwhile.
                 heapq.heapreplace(heads, (*now, group))
                 continue
             run = runs.popleft()
@@ -135,7 +135,7 @@ def _serves(taker: Taker, run: Candidate) -> bool:
 
 
 def _from_the_least(going: Mapping[Share, int]) -> dict[Share, int]:
-    """Count from the share of each pool that has least, so that pools are not compared by how busy they are."""
+    """Count from the smallest share in each pool, so that pools are not compared by how busy they are."""
     least: dict[UUID, int] = {}
     for (pool, _), runs in going.items():
         least[pool] = min(runs, least.get(pool, runs))

@@ -1,8 +1,8 @@
-"""Which runs may be started now: due, not paused, and with room under the limits of their queue, pool and deployment.
+"""Which runs may start now: those that are due, not paused, and within the limits of queue, pool and deployment.
 
-The answer costs a handful of queries however many runs wait: each queue gives its first runs in the order of an index,
-or, in a pool that shares fairly, the first of each deployment. It is advice; what is claimed is judged again, under a
-lock, by the rule TakeQueueSlots.
+This takes a few queries for any number of waiting runs: each queue yields its first runs in the order of an index or,
+in a pool that shares fairly, the first runs of each deployment. The result is advice: each claim is judged again, under
+a lock, by the rule TakeQueueSlots.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from orchestration.authors import refused_rows
 from orchestration.tables import dialect
 from runs.models import FlowRun
 
-# SQLite joins at most 500 selects into one, with some 32,000 values in them.
+# SQLite joins at most 500 selects in a compound statement, with about 32,000 parameters.
 _MOST_LINES = 200
 _MOST_VALUES = 20_000
-# A policy without the key compares as NULL, which SQL does not tell apart from false: ask for it on its own.
+# Without the key the comparison is NULL, and its negation, too: check for NULL separately.
 _WAITS_FOR_AN_AGENT = Q(empirical_policy__retry_type__isnull=True) | ~Q(empirical_policy__retry_type="in_process")
 
 
@@ -43,15 +43,18 @@ EVERY_RUN = Q()
 
 
 def for_agents() -> Q:
-    """Runs that an agent of ours can start. A deployment without an entry point, or with infrastructure of another
-    make, is meant for the workers and agents of that make."""
+    """Return the condition for runs that Orion's agents can start.
+
+    A deployment without an entry point, or with an infrastructure block, is meant for workers and agents of other
+    clients.
+    """
     of_others = Deployment.objects.filter(pk=OuterRef("deployment_id"), entrypoint__isnull=True)
     return Q(infrastructure_document_id__isnull=True) & ~Q(Exists(of_others))
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line of waiting runs: which they are, how urgent the line is, and how many of it may start."""
+    """One line of waiting runs: its runs, its priority, and how many of them may start."""
 
     runs: Q
     priority: int
@@ -66,7 +69,7 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A run as its line gave it. `due` is in the database's own notation, and only compared."""
+    """A run of a line. `due` is in the database's own notation, and only compared."""
 
     line: _Line
     due: Any
@@ -77,12 +80,12 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """The runs that could start, each as if it were alone, and what decides which of them do."""
+    """The runs that could start, each judged alone, and what decides which of them do."""
 
     candidates: Sequence[Candidate] = ()
     room: Mapping[UUID, int] | None = None
     going: Mapping[Share, int] | None = None
-    # Whether some deployment may have more runs that wait than were looked at.
+    # Whether a deployment may have more waiting runs than were read.
     is_cut: bool = False
 
     def among(self, takers: Sequence[Taker]) -> list[tuple[Candidate, int]]:
@@ -98,11 +101,13 @@ def due_ids(
     limit: int,
     among: Q = EVERY_RUN,
 ) -> list[UUID]:
-    """Scheduled runs of these queues, or of these deployments, that may be started; the most urgent first.
+    """Return ids of scheduled runs of these queues or deployments that may start, most urgent first.
 
-    `before` and `after` bound the time for which they are scheduled; without `before` the future counts as well.
-    Retries that wait in their own process are not among them. With neither queues nor deployments: of every queue.
-    `among` narrows the choice further, as to what Orion's agents can start.
+    `before` and `after` limit the scheduled time; without `before`, future runs are included. Runs that wait for a
+    retry in
+    their own process are excluded. With neither queues nor deployments, all queues are searched. `among` adds a
+    condition,
+    such as `for_agents()`.
     """
     if limit <= 0:
         return []
@@ -117,12 +122,12 @@ def due_ids(
 
 
 def due_in(room: Room, *, before: datetime, limit: int, among: Q) -> Advice:
-    """The first due runs of these queues, up to `limit` of each."""
+    """Return the first due runs of these queues, up to `limit` of each."""
     return _advice(room, _lines_of_queues(room), before=before, after=None, limit=limit, among=among)
 
 
 def in_order(ids: Sequence[UUID]) -> list[FlowRun]:
-    """Read the runs in the order of their ids; those deleted meanwhile are left out."""
+    """Return the runs in the order of their ids, without those deleted meanwhile."""
     rows: Mapping[UUID, FlowRun] = FlowRun.objects.in_bulk(ids) if ids else {}
     return [rows[one] for one in ids if one in rows]
 
@@ -187,9 +192,9 @@ def _startable(after: datetime | None, before: datetime | None, full: Sequence[U
 
 
 def _first_of(lines: Sequence[_Line], startable: Q, limit: int, values: int) -> Iterator[_Found]:
-    """Read the first runs of each line, all lines in one statement.
+    """Yield the first runs of each line, with one statement for many lines.
 
-    The ORM refuses a `union` of parts with a limit on SQLite, so the compiled parts are joined here.
+    On SQLite, the ORM does not support a `union` of queries with limits, so the compiled queries are joined here.
     """
     at_once = max(min(_MOST_LINES, _MOST_VALUES // (values + 10)), 1)
     for start in range(0, len(lines), at_once):

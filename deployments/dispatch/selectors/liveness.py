@@ -14,14 +14,14 @@ from django.db.models import Q
 
 from deployments.models import Deployment, Worker, WorkPool, WorkQueue
 
-# An agent that has not asked for this long is most likely gone.
+# An agent that has not polled for this long has most likely stopped.
 SILENCE = timedelta(seconds=60)
 
 Status = Literal["READY", "NOT_READY", "PAUSED"]
 
 
 def online(now: datetime) -> Q:
-    """Workers whose heartbeats have not been missing for too long."""
+    """Return the condition for workers whose heartbeats are not overdue."""
     return Q(offline_at__gt=now)
 
 
@@ -31,7 +31,7 @@ def live_workers(pool_ids: Iterable[UUID | None], now: datetime) -> list[Worker]
 
 
 def served_queues(queues: Sequence[WorkQueue], now: datetime) -> set[UUID]:
-    """Queues that were polled lately, or that a live agent serves by name."""
+    """Return the queues that were polled recently, or that a live agent serves by name."""
     named = {
         queue_id for worker in live_workers((q.work_pool_id for q in queues), now) for queue_id in worker.queue_ids
     }
@@ -39,7 +39,7 @@ def served_queues(queues: Sequence[WorkQueue], now: datetime) -> set[UUID]:
 
 
 def is_served(queue: WorkQueue, workers: Iterable[Worker], now: datetime) -> bool:
-    """Whether one of these live workers serves the queue, or somebody polled it lately."""
+    """Whether one of these live workers serves the queue, or it was polled recently."""
     return is_recent(queue.last_polled, now) or any(_serves(worker, queue) for worker in workers)
 
 
@@ -55,7 +55,7 @@ def is_recent(moment: datetime | None, now: datetime) -> bool:
 
 
 def last_asked(queues: Sequence[WorkQueue], now: datetime) -> dict[UUID, datetime | None]:
-    """When each queue was last polled, or had a heartbeat of an agent that serves it; None if never."""
+    """Return when each queue was last polled, or an agent that serves it last sent a heartbeat; None if never."""
     alive = live_workers((queue.work_pool_id for queue in queues), now)
     return {
         queue.pk: max(
@@ -80,7 +80,10 @@ def statuses_of_queues(queues: Sequence[WorkQueue], now: datetime) -> dict[UUID,
 
 
 def statuses_of_pools(pools: Sequence[WorkPool], now: datetime) -> dict[UUID, Status]:
-    """A pool is ready while a worker of it is there; one for agents also while one of its queues is asked."""
+    """Return the statuses of pools.
+
+    A pool is ready while one of its workers is online; a pool for agents also while one of its queues is polled.
+    """
     ready: set[UUID | None] = {worker.work_pool_id for worker in live_workers((pool.pk for pool in pools), now)}
     for_agents = [pool.pk for pool in pools if pool.type == "prefect-agent"]
     asked = WorkQueue.objects.filter(work_pool__in=for_agents, last_polled__gt=now - SILENCE)
@@ -89,7 +92,7 @@ def statuses_of_pools(pools: Sequence[WorkPool], now: datetime) -> dict[UUID, St
 
 
 def ready_deployments(deployments: Sequence[Deployment], now: datetime) -> set[UUID]:
-    """Deployments that somebody would run: asked for lately themselves, or waiting in a queue that is served.
+    """Return the deployments that have a server for their runs: polled recently themselves, or with a served queue.
 
     Their queues should have been selected with them.
     """

@@ -1,4 +1,4 @@
-"""Fair shares of pools in the database: the first waiting runs of each deployment, and how many of each share go on."""
+"""Fair shares of pools in the database: the first waiting runs per deployment, and the active runs per share."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from deployments.limits.selectors.capacity import Holding
 from deployments.models import Deployment, WorkQueue
 from runs.models import FlowRun
 
-# From one deployment with scheduled runs to the next, by an index: not a look at each of their runs.
+# Skip from one deployment with scheduled runs to the next by an index, without reading all of their runs.
 _WAITING = (
     "WITH RECURSIVE waiting(id) AS (SELECT * FROM (SELECT deployment_id FROM runs_flowrun WHERE {some} "
     "ORDER BY deployment_id LIMIT 1) AS smallest UNION ALL SELECT (SELECT deployment_id FROM runs_flowrun "
     "WHERE {some} AND deployment_id > waiting.id ORDER BY deployment_id LIMIT 1) FROM waiting WHERE id IS NOT NULL)"
 ).format(some="deployment_id IS NOT NULL AND state_type = 'SCHEDULED'")
-# So many of one deployment are enough for a while.
+# The number of runs read for one deployment; enough for a while.
 MOST_OF_ONE = 100
 
 
 def first_of_each_deployment(runs: QuerySet[FlowRun], limit: int) -> tuple[str, tuple[Any, ...]]:
-    """The statement that reads the first of these runs, which are in order, of each of their deployments."""
+    """Return the SQL that reads the first of these ordered runs for each of their deployments."""
     of_one = runs.filter(deployment_id=RawSQL("waiting.id", ()))
     columns = ("next_scheduled_start_time", "pk", "work_queue_id", "deployment_id")
     most = min(limit, MOST_OF_ONE)
@@ -46,7 +46,7 @@ def first_of_each_deployment(runs: QuerySet[FlowRun], limit: int) -> tuple[str, 
 def shares_of(
     fair: Mapping[UUID | None, str], holding: Holding, deployment_ids: Collection[UUID | None]
 ) -> dict[tuple[UUID | None, UUID | None], Share]:
-    """Whose each deployment is in each of these pools, by pool and deployment; those of runs that go on, too."""
+    """Return the share of each deployment in each of these pools, including deployments with active runs."""
     ids = {one for one in deployment_ids if one} | holding.keys()
     rows = Deployment.objects.filter(pk__in=ids).order_by().values_list("pk", "author", "tags")
     known = {pk: (author, tags) for pk, author, tags in rows}
@@ -62,7 +62,7 @@ def shares_of(
 def going(
     shares: Mapping[tuple[UUID | None, UUID | None], Share], holding: Holding, fair: Mapping[UUID | None, str]
 ) -> dict[Share, int]:
-    """How many runs of each share hold slots in its pool; none for shares that only wait."""
+    """Return how many runs of each share hold slots in its pool; 0 for shares that only wait."""
     if not shares:
         return {}
     pools = dict(WorkQueue.objects.filter(work_pool__in=list(fair)).order_by().values_list("pk", "work_pool_id"))

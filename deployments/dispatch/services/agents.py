@@ -1,7 +1,7 @@
-"""Register agents, and deregister them. Registering revokes at once the runs that an earlier start of the agent held,
-but for those that go on in containers, which it adopts.
+"""Register and deregister agents.
 
-Workers of other makes only send heartbeats; what they hold has no lease.
+Registering revokes at once the runs that an earlier start of the agent held, except those that continue in containers,
+which the agent adopts. Workers of other clients only send heartbeats; their runs have no leases.
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ from orchestration.sight import seeing, sees_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.agents import AgentRegistration
 
-# An agent or a worker counts as gone when so many of its heartbeats are missing.
+# An agent or a worker counts as offline after this number of missed heartbeats.
 MISSED_HEARTBEATS = 3
 USUAL_INTERVAL_SECONDS = 30
 
 
-# The account of agents that the owner of the server's machine registers. They have no key.
+# The account of agents that the owner of the server's machine registers, without a key.
 OWNER = 0
 
 
 def register_agent(*, who: AgentRegistration, now: datetime, account: int = OWNER) -> tuple[Worker, list[WorkQueue]]:
-    """Store the agent, and return it with its queues, which are made if they are new.
+    """Store the agent, and return it with its queues, which are created if necessary.
 
-    Raises WorkPoolNotFound, AgentNameTaken when one of this name is alive on another machine, and AgentOfAnother when
-    it is another account's.
+    Raises WorkPoolNotFound, AgentNameTaken if an agent with this name is alive on another machine, and AgentOfAnother
+    if it
+    belongs to another account.
     """
     pool = _pool(who.work_pool_name, now)
     named = [queue_for(pool_name=pool.name, queue_name=name, now=now) for name in dict.fromkeys(who.work_queues)]
@@ -56,9 +57,9 @@ def register_agent(*, who: AgentRegistration, now: datetime, account: int = OWNE
 
 
 def refuse_unseen_queues(*, pool_name: str | None, queue_names: Sequence[str]) -> None:
-    """Refuse an agent of more than whoever asks sees: the pool, or queues of it that are there already.
+    """Refuse an agent for objects that the user does not see: the pool, or existing queues of it.
 
-    Raises WorkPoolNotFound where none of it is seen, and BeyondRights.
+    Raises WorkPoolNotFound if the user sees nothing of the pool, and BeyondRights.
     """
     if not sees_in_part():
         return
@@ -76,7 +77,7 @@ def refuse_unseen_queues(*, pool_name: str | None, queue_names: Sequence[str]) -
 
 @repeated_on_conflict
 def _adopt(agent: Worker, who: AgentRegistration, now: datetime) -> None:
-    """Give the leases of attempts that outlived an earlier start of the agent to this one."""
+    """Transfer the leases of attempts that outlived an earlier start of the agent to this one."""
     if not who.survivors:
         return
     attempts = {(one.id, one.epoch) for one in who.survivors}
@@ -88,7 +89,7 @@ def _adopt(agent: Worker, who: AgentRegistration, now: datetime) -> None:
 
 
 def adopted_by(agent: Worker) -> list[tuple[UUID, int]]:
-    """The attempts that the agent holds in its present start."""
+    """Return the attempts that the agent holds in its current start."""
     held = Lease.objects.filter(worker=agent, incarnation=agent.incarnation).order_by("pk")
     return list(held.values_list("pk", "epoch"))
 
@@ -123,7 +124,7 @@ def _registered(
 
 def _refuse_taken(known: Worker, who: AgentRegistration, account: int, now: datetime) -> None:
     is_alive = known.incarnation is not None and known.offline_at is not None and known.offline_at > now
-    # Whoever registers an agent again revokes what it holds.
+    # Registering an agent again revokes the runs that it holds.
     if is_alive or Lease.objects.filter(worker=known).exists():
         refuse_another(known, account)
     if is_alive and known.incarnation != who.incarnation and known.host != who.host:
@@ -131,7 +132,7 @@ def _refuse_taken(known: Worker, who: AgentRegistration, account: int, now: date
 
 
 def leave(*, agent_id: UUID, incarnation: UUID, now: datetime, account: int = OWNER) -> None:
-    """Deregister an agent that ends. A repeat changes nothing, nor does a start that was replaced.
+    """Deregister an agent that stops. A repeated call changes nothing, nor does one from a start that was replaced.
 
     Raises AgentOfAnother.
     """
@@ -146,12 +147,12 @@ def leave(*, agent_id: UUID, incarnation: UUID, now: datetime, account: int = OW
 
 
 def present_agent(agent_id: UUID, incarnation: UUID, account: int = OWNER) -> Worker:
-    """Return the agent. Raises AgentNotFound, AgentReplaced when it has been started again, and AgentOfAnother."""
+    """Return the agent. Raises AgentNotFound, AgentReplaced if it has been started again, and AgentOfAnother."""
     return refuse_absent(Worker.objects.filter(pk=agent_id).first(), agent_id, incarnation, account)
 
 
 def refuse_absent(agent: Worker | None, agent_id: UUID, incarnation: UUID, account: int) -> Worker:
-    """As `present_agent`, of one that was looked up."""
+    """Return the agent that was looked up before; raises what `present_agent` raises."""
     if agent is None:
         raise AgentNotFound(id=agent_id)
     refuse_another(agent, account)
@@ -161,16 +162,16 @@ def refuse_absent(agent: Worker | None, agent_id: UUID, incarnation: UUID, accou
 
 
 def refuse_another(agent: Worker, account: int) -> None:
-    """An agent answers to the account that registered it, and to the owner. Raises AgentOfAnother.
+    """Refuse accounts other than the one that registered the agent, and the owner's. Raises AgentOfAnother.
 
-    Those that registered before there was a column for it answer to all, until they are started again.
+    Agents that registered before this column existed accept all accounts until they are started again.
     """
     if account != OWNER and agent.account is not None and agent.account != account:
         raise AgentOfAnother(name=agent.name)
 
 
 def of_account(account: int) -> Q:
-    """As `refuse_another`, in a statement."""
+    """Return the check of `refuse_another` as a condition for queries."""
     return Q() if account == OWNER else Q(account=account) | Q(account=None)
 
 
@@ -179,13 +180,13 @@ def queues_of_pool(pool_id: UUID) -> list[WorkQueue]:
 
 
 def queues_of_pool_agent(agent_id: UUID) -> list[WorkQueue]:
-    """The present queues of an agent that serves its whole pool; none for one that named its queues."""
+    """Return the current queues of an agent that serves its whole pool; none for an agent that named its queues."""
     of_agent = WorkQueue.objects.filter(work_pool__workers=agent_id, work_pool__workers__serves_pool=True)
     return list(of_agent.only("name").order_by("priority", "name"))
 
 
 def offline_from(now: datetime) -> datetime:
-    """When an agent whose heartbeat comes now counts as gone, if no other follows."""
+    """Return when an agent counts as offline if no other heartbeat follows the one received now."""
     return now + timedelta(seconds=MISSED_HEARTBEATS * settings.ORION_HEARTBEAT_SECONDS)
 
 
@@ -210,7 +211,7 @@ def _revoke_runs_of(agent: Worker, message: str, now: datetime, *, but_from: UUI
 def record_worker_heartbeat(
     *, pool_name: str, name: str, interval_seconds: int | None, now: datetime, account: int | None = None
 ) -> None:
-    """Record that a worker of another make is there. Without an interval keep the one that is stored."""
+    """Record a heartbeat of a worker of another client. Without an interval, the stored one is kept."""
     with write_transaction():
         pool = default_pool(now) if pool_name == DEFAULT_POOL else found_pool(pool_name)
         mine = Worker.objects.filter(work_pool=pool, name=name)

@@ -1,7 +1,7 @@
-"""Settle attempts that did not report an end of their own: the process died, the agent is gone, or somebody revokes it.
+"""Settle attempts that did not report their own end: the process died, the agent stopped, or the attempt is revoked.
 
-A run that was being cancelled is cancelled, one that never started goes back to its queue (a few times), and any other
-crashes, or waits for its next crash retry. Its open task runs and nested flow runs are closed with it.
+A run that was being cancelled becomes cancelled. One that never started returns to its queue (a few times). Any other
+run crashes, or waits for its next crash retry. Its open task runs and nested flow runs are closed with it.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from orchestration.unit import Proposal
 from runs.models import FlowRun, TaskRun
 
 CRASH_DETECTION = "crash detection"
-# The reasons that agents give for a process that they ended, or that ended with them.
+# The reasons that agents give for a process that they ended, or that ended together with them.
 DRAINED = "drained"
 OUT_OF_TOUCH = "out of touch"
 LAUNCHER_DIED = "launcher died"
 AGENT_FAILED = "agent failed"
-# So many task runs are closed with one batch.
+# Task runs that are closed with one batch.
 TASK_RUNS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why an attempt is over, as its last state says it, and who found out."""
+    """Why an attempt is over, in the words of its final state, and the author of that state."""
 
     message: str
     author: str
@@ -48,7 +48,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessExit:
-    """How the process of an attempt ended, as its agent saw it. All empty: it was there, and is gone."""
+    """How the process of an attempt ended, as its agent saw it. All fields empty: it existed, and has disappeared."""
 
     exit_code: int | None = None
     signal: int | None = None
@@ -58,9 +58,9 @@ class ProcessExit:
 
 @repeated_on_conflict
 def report_end(*, flow_run_id: UUID, epoch: int, process: ProcessExit, agent: Worker, now: datetime) -> State | None:
-    """Settle an attempt whose process is gone, and return the state of the run.
+    """Settle an attempt whose process has ended, and return the state of the run.
 
-    Raises FlowRunNotFound, RunLost when another attempt has replaced it, and RunOfAnother when it is not the agent's.
+    Raises FlowRunNotFound, RunLost if another attempt has replaced it, and RunOfAnother if the agent does not hold it.
     """
     with write_transaction():
         stored = locked_run(FLOW_RUNS, flow_run_id)
@@ -75,7 +75,10 @@ def report_end(*, flow_run_id: UUID, epoch: int, process: ProcessExit, agent: Wo
 
 
 def _refuse_another(stored: StoredRun, agent: Worker) -> None:
-    """Without a lease a run is over, or never was an agent's. Raises RunOfAnother."""
+    """Refuse the report of an agent that does not hold the run. Raises RunOfAnother.
+
+    A run without a lease is accepted only if no process executes it.
+    """
     if stored.run.leased:
         is_of_another = stored.agent_id != agent.pk
     else:
@@ -88,8 +91,9 @@ def _refuse_another(stored: StoredRun, agent: Worker) -> None:
 def revoke(*, run_id: UUID, cause: Cause, now: datetime, but_from: UUID | None = None) -> State | None:
     """End the attempt that holds the run's lease, and return the state of the run.
 
-    What the attempt still sends is refused. A run without a lease is left alone, and so is one whose lease was given to
-    the incarnation `but_from`.
+    Later reports of the attempt are refused. A run without a lease is left alone, and so is one whose lease belongs to
+    the
+    incarnation `but_from`.
     """
     with write_transaction():
         stored = _locked(run_id)
@@ -103,20 +107,20 @@ def revoke(*, run_id: UUID, cause: Cause, now: datetime, but_from: UUID | None =
 
 @repeated_on_conflict
 def release_by_force(*, run_id: UUID, cause: Cause, now: datetime) -> State | None:
-    """End the present attempt, with or without a lease; its slots are free when this returns."""
+    """End the current attempt, with or without a lease. Its slots are free when this returns."""
     with write_transaction():
         return _settle(locked_run(FLOW_RUNS, run_id), cause, now, fences=True)
 
 
 def revoke_locked(stored: StoredRun, cause: Cause, now: datetime) -> State | None:
-    """End the attempt of a run whose lock the caller holds, and whose agent is gone."""
+    """End the attempt of a run that the caller has locked, and whose agent has stopped."""
     if _never_started(stored):
         return _lose_start(stored, cause, now, fences=True)
     return _settle(stored, cause, now, fences=True)
 
 
 def describe_exit(process: ProcessExit) -> str:
-    """Say in a sentence how the process ended."""
+    """Describe in one sentence how the process ended."""
     number, reason = process.signal, f" ({process.reason})" if process.reason else ""
     if number == signal.SIGKILL and not process.reason:
         return "The process of the run was killed by SIGKILL; running out of memory is the usual reason."
@@ -148,7 +152,7 @@ def _never_started(stored: StoredRun) -> bool:
 
 
 def _settle_unstarted(stored: StoredRun, process: ProcessExit, cause: Cause, now: datetime) -> State | None:
-    """Requeue the run unless its code or a request ended the process: nothing of the flow has run yet."""
+    """Requeue the run, because nothing of the flow has run yet, unless its code or a request ended the process."""
     if process.reason in (DRAINED, OUT_OF_TOUCH):
         return _requeue(stored, cause, now, fences=False)
     killed = process.signal == signal.SIGKILL and process.reason is None
@@ -158,14 +162,14 @@ def _settle_unstarted(stored: StoredRun, process: ProcessExit, cause: Cause, now
 
 
 def _crash_retries_are_known(stored: StoredRun) -> bool:
-    """Whether the server knows how often the run may crash. If only the code says so, it was not loaded yet."""
+    """Whether the server knows how often the run may crash. If only its code says so, that was not loaded yet."""
     if stored.run.policy.crash_retries or stored.run.deployment_id is None:
         return True
     return Deployment.objects.filter(pk=stored.run.deployment_id, crash_retries__isnull=False).exists()
 
 
 def _lose_start(stored: StoredRun, cause: Cause, now: datetime, *, fences: bool) -> State | None:
-    """Requeue the run a few times. After that, suspect the run of killing every process that takes it, and crash it."""
+    """Requeue the run a few times. After that, assume that it kills every process that takes it, and crash it."""
     lost = FlowRun.objects.filter(pk=stored.run.id, lost_starts__lt=settings.ORION_LOST_STARTS)
     if lost.update(lost_starts=F("lost_starts") + 1):
         return _requeue(stored, cause, now, fences=fences)
@@ -198,10 +202,11 @@ def _settle(
 
 
 def close_orphans(flow_run_id: UUID, *, end: Callable[[str], State], cause: Cause, now: datetime) -> None:
-    """Close the task runs and nested flow runs that a process left open, in the state that `end` makes of a message.
+    """Close the task runs and nested flow runs that a process left open, in the state that `end` makes from a message.
 
-    Call it in the transaction that ends the attempt: a new one may open the same task runs right after it. Nested runs
-    of a deployment have an agent of their own, which goes on with them.
+    Call it in the transaction that ends the attempt, because a new attempt may open the same task runs right
+    afterwards.
+    Nested runs of a deployment are executed by their own agents, and continue.
     """
     nested = FlowRun.objects.unfinished().filter(parent_task_run__flow_run=flow_run_id, deployment_id__isnull=True)
     for nested_id in list(nested.order_by("pk").values_list("pk", flat=True)):

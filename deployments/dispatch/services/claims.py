@@ -1,8 +1,9 @@
 """Claiming: a due run becomes one agent's, never two agents'.
 
-All agents that ask at the same time are answered by one transaction: PENDING by the rules, a new epoch, and the lease,
-for all their runs. Which runs to try, and who gets which, is only advice; everything that matters is asked again under
-locks. Other servers do the same meanwhile: whoever holds a run has it, and nobody waits for him.
+One transaction answers all agents that ask at the same time: it sets PENDING by the rules, a new epoch, and the lease
+for all their runs. Which runs to try, and who gets which, is only advice; everything that matters is checked again
+under
+locks. Other servers do the same at the same time. A run that another transaction has locked is skipped, not waited for.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal, Unit
 from runs.models import FlowRun
 
-# Servers that look at the same time are given the same advice; with a few more runs in it each finds some.
+# Extra runs in the advice: servers that ask at the same time get the same advice, and with these each finds some runs.
 SPARE = 10
 ROUNDS = 3
-# Where runs take turns, so many looks at the first runs of each deployment.
+# How often the first runs of each deployment are read at most, where deployments share fairly.
 LOOKS = 10
 RUNS_AT_ONCE = 500
 _LEASE = ("flow_run_id", "worker_id", "incarnation", "epoch", "granted_at", "expires_at")
@@ -41,7 +42,7 @@ _LEASE = ("flow_run_id", "worker_id", "incarnation", "epoch", "granted_at", "exp
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A run that belongs to the agent now, and the attempt it may execute."""
+    """A run that the agent now holds, and the attempt that it may execute."""
 
     flow_run_id: UUID
     epoch: int
@@ -49,7 +50,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A start of an agent asks for the most urgent runs of its queues, up to `limit`; or for the run that it names."""
+    """A request of one start of an agent: the most urgent runs of its queues, up to `limit`, or one named run."""
 
     agent_id: UUID
     incarnation: UUID
@@ -60,7 +61,7 @@ class Wish:
 
 @dataclass(slots=True)
 class _Asking:
-    """An agent whose wish is worked on, and what it was given."""
+    """An agent whose request is processed, and the runs that it has got."""
 
     wish: Wish
     agent: Worker
@@ -75,7 +76,7 @@ class _Asking:
 
 
 def claim_for_all(wishes: Sequence[Wish], now: datetime) -> list[list[Claim] | Exception]:
-    """Return runs for each wish, in their order; or AgentNotFound, AgentReplaced or AgentOfAnother."""
+    """Return the runs for each wish, in order; or AgentNotFound, AgentReplaced or AgentOfAnother."""
     agents = Worker.objects.in_bulk([wish.agent_id for wish in wishes])
     judged = [_judged(wish, agents.get(wish.agent_id)) for wish in wishes]
     asking = [one for one in judged if isinstance(one, _Asking) and not one.agent.draining and one.wish.limit > 0]
@@ -85,7 +86,7 @@ def claim_for_all(wishes: Sequence[Wish], now: datetime) -> list[list[Claim] | E
 
 
 def _portions(asking: Sequence[_Asking]) -> Iterator[list[_Asking]]:
-    """Those who are answered by one transaction, which others must not have to wait for too long."""
+    """Yield groups of agents, each for one transaction, so that no transaction holds up other writers for too long."""
     portion: list[_Asking] = []
     for one in asking:
         if portion and sum(other.wish.limit for other in portion) + one.wish.limit > RUNS_AT_ONCE:
@@ -97,7 +98,7 @@ def _portions(asking: Sequence[_Asking]) -> Iterator[list[_Asking]]:
 
 
 def claim_next(*, agent_id: UUID, incarnation: UUID, limit: int, now: datetime, account: int = OWNER) -> list[Claim]:
-    """The most urgent runs of the agent's queues, up to `limit`.
+    """Claim the most urgent runs of the agent's queues, up to `limit`.
 
     Raises AgentNotFound, AgentReplaced and AgentOfAnother.
     """
@@ -107,7 +108,7 @@ def claim_next(*, agent_id: UUID, incarnation: UUID, limit: int, now: datetime, 
 def claim_one(
     *, agent_id: UUID, incarnation: UUID, flow_run_id: UUID, now: datetime, account: int = OWNER
 ) -> list[Claim]:
-    """This run, if it is due in one of the agent's queues. Raises AgentNotFound, AgentReplaced and AgentOfAnother."""
+    """Claim this run if it is due in a queue of the agent. Raises AgentNotFound, AgentReplaced and AgentOfAnother."""
     return _claimed(Wish(agent_id, incarnation, named=flow_run_id, account=account), now)
 
 
@@ -142,7 +143,7 @@ def _claim(asking: Sequence[_Asking], now: datetime) -> None:
             advice = _with_named(advice, asking, among)
         candidates = [run for run in advice.candidates if run.id not in tried]
         chosen, lost = _hand_out(replace(advice, candidates=candidates), asking, tried, now)
-        # Only where others were faster is there a reason to look again, or where each deployment showed only some runs.
+        # Try again only if other servers were faster, or if the advice contained only some runs of each deployment.
         rounds -= lost > 0
         if not rounds or not (lost or (chosen and advice.is_cut)):
             break
@@ -151,7 +152,7 @@ def _claim(asking: Sequence[_Asking], now: datetime) -> None:
 
 
 def _hand_out(advice: Advice, asking: Sequence[_Asking], tried: set[UUID], now: datetime) -> tuple[int, int]:
-    """Give the runs to their takers; how many those were, and how many of them somebody else's in this moment."""
+    """Claim runs for the agents. Return how many were tried, and how many of those could not be claimed."""
     chosen = advice.among([one.taker for one in asking])
     if not chosen:
         return 0, 0
@@ -171,7 +172,7 @@ def _keep_what_fits(asking: Sequence[_Asking], room: Room, now: datetime) -> Non
 
 @repeated_on_conflict
 def _given(chosen: Sequence[tuple[UUID, int]], asking: Sequence[_Asking], now: datetime) -> dict[int, list[Claim]]:
-    """Propose all of them in one unit of work, and return what was claimed, by the number of who asked."""
+    """Propose all runs in one unit of work, and return the claims by the index of the agent."""
     with write_transaction():
         _refuse_replaced(asking)
         unit = Unit(now)
@@ -206,7 +207,7 @@ def _is_due(moving: MovingRun, now: datetime) -> bool:
 
 
 def _refuse_replaced(asking: Iterable[_Asking]) -> None:
-    """Lock the agents until their leases are stored, so that whoever deregisters a start finds all its leases."""
+    """Lock the agents until their leases are stored, so that deregistering a start finds all of its leases."""
     ids = {one.agent.pk for one in asking}
     rows = Worker.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
     present = dict(rows.values_list("pk", "incarnation"))
@@ -223,7 +224,7 @@ def _grant(granted: Sequence[tuple[Wish, Sequence[Claim]]], unit: Unit, now: dat
         for claim in claims
     ]
     insert_rows("deployments_lease", _LEASE, rows)
-    # A process that is named on the run belongs to an earlier attempt.
+    # A process that the run names belongs to an earlier attempt.
     ids = [claim.flow_run_id for _, claims in granted for claim in claims]
     if named := [id for id in ids if unit.runs[id].run.infrastructure_pid is not None]:
         FlowRun.objects.filter(pk__in=named).update(infrastructure_pid=None)
@@ -233,7 +234,7 @@ def _grant(granted: Sequence[tuple[Wish, Sequence[Claim]]], unit: Unit, now: dat
 
 
 def _room_of(asking: Sequence[_Asking]) -> Room:
-    """The queues of all who ask, with their room. Those of a whole pool get what was made in it meanwhile."""
+    """Return the queues of all agents with their room. Agents of a whole pool also get queues created since."""
     pools = {one.agent.work_pool_id for one in asking if one.agent.serves_pool}
     named = {UUID(id) for one in asking if not one.agent.serves_pool for id in one.agent.queue_ids}
     room = room_in(Q(pk__in=named) | Q(work_pool__in=pools) if pools else Q(pk__in=named))
@@ -255,7 +256,7 @@ def _room_of(asking: Sequence[_Asking]) -> Room:
 
 
 def _with_named(advice: Advice, asking: Sequence[_Asking], among: Q) -> Advice:
-    """The runs that are asked for by name, before all others, where they wait in a queue of who asks."""
+    """Return the advice with named runs first, if they wait in a queue of the agent that asks for them."""
     ids = [one.wish.named for one in asking if one.wish.named]
     if not ids:
         return advice

@@ -1,8 +1,8 @@
-"""Close runs without a lease whose process, or whose worker, is gone.
+"""Close runs without a lease whose process, or whose worker, no longer exists.
 
-A program records which process executes its run. When that process is killed, only its own machine can know, so a
-ticker there looks for it. Workers of other clients take runs without a lease; when nobody serves their queue any more,
-nobody is left to carry out a cancellation. Runs of Orion's own agents are left to the reconciler: their leases expire.
+A program records the process that executes its run. If that process is killed, only its own machine can find out, so a
+ticker there checks for it. Workers of other clients execute runs without a lease; if their queue is no longer served,
+nobody can carry out a cancellation. Runs of Orion's own agents are left to the reconciler, because their leases expire.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from orionflow.contract.states import TERMINAL, UNFINISHED, in_order
 from runs.models import FlowRun, FlowRunState, TaskRun
 
 BATCH = 200
-# A worker looks for cancelled runs every few seconds, and gives their processes half a minute to end.
+# A worker looks for cancelled runs every few seconds, and gives their processes 30 seconds to end.
 CANCELLATION_PATIENCE = timedelta(seconds=90)
 _IN_PROCESS = Q(state_type__in=in_order(UNFINISHED - {StateType.SCHEDULED})) | Q(
     state_type="SCHEDULED", empirical_policy__retry_type="in_process"
@@ -41,7 +41,7 @@ IsGone = Callable[[str, datetime], bool]
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A flow run, the process that executes it, and when that last said something about it."""
+    """A flow run, the process that executes it, and the time of the process's last sign of life."""
 
     run_id: UUID
     process: str
@@ -49,17 +49,18 @@ class Executed:
 
 
 def crash_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_after: datetime | None = None) -> int:
-    """Crash the open runs whose process is gone, with what is nested in them, and return how many that were.
+    """Crash the open runs whose process no longer exists, with the runs nested in them, and return their number.
 
-    `is_gone` gets a process and its last sign of life. `made_after` leaves older runs alone: they may have ended while
-    no server was there, and report it yet.
+    `is_gone` gets a process and the time of its last sign of life. `made_after` excludes older runs: they may have
+    ended
+    while no server was running, and still report it.
     """
     crash_task_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)
     return crash_open_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)
 
 
 def crash_open_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_after: datetime | None = None) -> int:
-    """Crash open flow runs alone, and what is nested in them: a small part of all runs, and quickly found."""
+    """Crash open flow runs and the runs nested in them. They are a small part of all runs, and found quickly."""
     suspects = _executed_by_programs(made_after)
     gone = _gone(suspects, is_gone)
     process_of = {one.run_id: one.process for one in suspects if one.process in gone}
@@ -67,9 +68,9 @@ def crash_open_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_af
 
 
 def crash_task_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_after: datetime | None = None) -> None:
-    """Crash the open task runs of ended flow runs. It looks at all open task runs.
+    """Crash the open task runs of ended flow runs. Reads all open task runs.
 
-    A process that is killed as it ends may have reported the end of a run and not of its task runs.
+    A process that is killed while it ends may have reported the end of a run, but not of its task runs.
     """
     ended = _ended_before_their_task_runs(made_after)
     gone = _gone(ended, is_gone)
@@ -85,23 +86,23 @@ def _gone(suspects: Iterable[Executed], is_gone: IsGone) -> set[str]:
 
 
 def _executed_by_programs(made_after: datetime | None) -> list[Executed]:
-    """Open runs with their processes; a nested run comes after its parent, as ids ascend."""
+    """Return open runs with their processes. A nested run comes after its parent, because ids ascend."""
     open_runs = FlowRun.objects.open().filter(_IN_PROCESS, process__isnull=False, lease__isnull=True)
     if made_after is not None:
         open_runs = open_runs.filter(created__gt=made_after)
-    # Sort here: with ORDER BY, SQLite walks the primary key through all runs that there ever were.
+    # Sort here: for ORDER BY, SQLite would scan all runs in the order of the primary key.
     rows = sorted(
         open_runs.order_by().values_list("pk", "process", "state_type", "state_timestamp", "created", "start_time")
     )
     return [
-        # Somebody else cancels it: that is no sign of life.
+        # For CANCELLING use the start time: another party set that state, so it is no sign of life.
         Executed(run_id, process, (start if state_type == StateType.CANCELLING else timestamp) or created)
         for run_id, process, state_type, timestamp, created, start in rows
     ]
 
 
 def _ended_before_their_task_runs(made_after: datetime | None) -> list[Executed]:
-    """Ended flow runs that have open task runs, with their processes."""
+    """Return ended flow runs that have open task runs, with their processes."""
     left_open = TaskRun.objects.open().filter(
         flow_run__state_type__in=in_order(TERMINAL), flow_run__process__isnull=False, flow_run__lease__isnull=True
     )
@@ -112,7 +113,7 @@ def _ended_before_their_task_runs(made_after: datetime | None) -> list[Executed]
 
 
 def _without_suspended(run_ids: list[UUID]) -> list[UUID]:
-    """Leave out suspended runs, which left their process on purpose."""
+    """Return the runs without suspended ones, whose process ended intentionally."""
     if not run_ids:
         return []
     states = FlowRun.objects.filter(pk__in=run_ids[:BATCH], state_type="PAUSED").values("state_id")
@@ -124,7 +125,7 @@ def _without_suspended(run_ids: list[UUID]) -> list[UUID]:
 @repeated_on_conflict
 def _crash_task_runs(run_id: UUID, process: str, now: datetime) -> None:
     with write_transaction():
-        # Locked: a new attempt may have begun meanwhile, and goes on with them.
+        # Lock the run: a new attempt may have started meanwhile, and continues with the task runs.
         if FlowRun.objects.select_for_update().filter(pk=run_id, state_type__in=in_order(TERMINAL)).exists():
             close_orphans(run_id, end=crashed, cause=Cause(_describe(process), CRASH_DETECTION), now=now)
 
@@ -142,7 +143,7 @@ def _crash(run_id: UUID, process: str, now: datetime) -> bool:
             return False
         cause = Cause(_describe(process), CRASH_DETECTION)
         end = cancelled if stored.state.type is StateType.CANCELLING else crashed
-        # By force: no agent could take up what a crash retry would leave waiting.
+        # By force, because no agent could execute a run that a crash retry would leave waiting.
         proposal = Proposal(end(cause.message), now, force=True, author=cause.author, new_attempt=True)
         outcome = propose(FLOW_RUNS, run_id, proposal)
         close_orphans(run_id, end=end, cause=cause, now=now)
@@ -157,14 +158,14 @@ def _describe(process: str) -> str:
 
 
 def cancel_unserved_runs(now: datetime) -> int:
-    """Cancel deployed runs that are long in CANCELLING and whose queue nobody serves; return how many that were."""
+    """Cancel deployed runs that have long been CANCELLING and whose queue is not served. Return their number."""
     cancelling = FlowRun.objects.in_state(StateType.CANCELLING).filter(
         lease__isnull=True,
         process__isnull=True,
         deployment_id__isnull=False,
         state_timestamp__lt=now - CANCELLATION_PATIENCE,
     )
-    # Put in order here: asked for it, SQLite may walk through the ids of all runs that there ever were.
+    # Sort here: for ORDER BY, SQLite might scan the ids of all runs.
     queue_of = dict(sorted(cancelling.order_by().values_list("pk", "work_queue_id")[:BATCH]))
     queues = list(WorkQueue.objects.filter(pk__in={one for one in queue_of.values() if one}))
     served = served_queues(queues, now)

@@ -1,6 +1,6 @@
-"""Heartbeats: renew the leases of the runs that an agent names, and answer with an order for each.
+"""Heartbeats: renew the leases of the runs that an agent names, and return an order for each.
 
-A run that the agent does not name is not renewed: the answer to its claim was lost, and its lease expires.
+A lease of a run that the agent does not name is not renewed: the agent did not receive the claim, so the lease expires.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from orionflow.contract.agents import Order
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """The columns of a run and its lease by which an order is chosen."""
+    """The columns of a run and its lease that determine the order."""
 
     epoch: int
     leased: int | None
@@ -42,7 +42,7 @@ def record_heartbeat(
     now: datetime,
     account: int = OWNER,
 ) -> dict[UUID, Order]:
-    """Renew these runs' leases, given with the attempts that the agent executes, and return an order for each.
+    """Renew the leases of these runs, given with their attempts, and return an order for each.
 
     Raises AgentNotFound, AgentReplaced and AgentOfAnother.
     """
@@ -54,7 +54,7 @@ def record_heartbeat(
 def orders_now(
     *, agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], now: datetime, account: int = OWNER
 ) -> dict[UUID, Order]:
-    """The orders other than to go on or to pause, without renewing anything.
+    """Return the orders to cancel and the lost runs, without renewing anything.
 
     Raises AgentNotFound, AgentReplaced and AgentOfAnother.
     """
@@ -65,9 +65,9 @@ def orders_now(
 
 
 def cancelling_runs_of(agent_ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
-    """Pairs of one of these agents and a run of it that is being cancelled.
+    """Return pairs of one of these agents and a run of it that is being cancelled.
 
-    For a server at which the agents wait: the request to cancel may have come to another server.
+    For a server at which agents wait: another server may have received the request to cancel.
     """
     cancelled = Lease.objects.filter(worker_id__in=agent_ids, flow_run__state_type=StateType.CANCELLING)
     return {(agent, run) for agent, run in cancelled.values_list("worker_id", "flow_run_id") if agent is not None}
@@ -126,6 +126,6 @@ def order_for(standing: _Standing | None, epoch: int, now: datetime) -> Order:
 
 
 def _is_long_over(standing: _Standing, now: datetime) -> bool:
-    """Whether the attempt ended longer ago than a lease lasts. Until then its process may be about to exit."""
+    """Whether the attempt ended longer ago than a lease lasts. Before that, its process may be about to exit."""
     lease = timedelta(seconds=settings.ORION_LEASE_SECONDS)
     return standing.since is None or standing.since < now - lease

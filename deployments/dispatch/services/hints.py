@@ -1,7 +1,7 @@
-"""Hints: send agents the ids of due runs, as soon as these are due and again while they wait.
+"""Hints: send ids of due runs to agents, as soon as the runs are due and again while they wait.
 
-Only agents with free capacity get hints, and no more than they can start: a busy agent asks by itself when it is done.
-So messages cannot pile up before agents that are slow, or gone.
+Only agents with free capacity get hints, and no more than they can start; a busy agent polls when it has finished. So
+messages do not pile up for agents that are slow, or have stopped.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from runs.models import FlowRun
 
 logger = logging.getLogger("orion.hints")
 
-# How many due runs one pass looks at; those behind them get their turn when these are gone.
+# Due runs that one pass reads. The runs behind them follow when these are gone.
 BATCH = 500
 SHORTEST = timedelta(seconds=15)
 LONGEST = timedelta(seconds=60)
-# One that the agent was about to send when the queue was made, and one that a busy server answers late.
+# Heartbeats for which a queue counts as new: one that may have been sent before it was created, and one answered late.
 NEW_FOR_HEARTBEATS = 2
 
 
 def hint_due_runs(now: datetime) -> int:
-    """Send hints about due runs to agents with free capacity, and return how many. Does nothing without a broker."""
+    """Send hints about due runs to agents with free capacity, and return their number: 0 without a broker."""
     if not dispatch.is_configured() or not _is_any_due(now):
         return 0
     capacity = free_capacity(now)
@@ -51,7 +51,7 @@ def hint_due_runs(now: datetime) -> int:
 
 
 def hint_again(*, run_id: UUID, now: datetime) -> bool:
-    """Send a hint about a due run, also if there was one a moment ago; whether it was one to send."""
+    """Send a hint about a due run, even if there was one recently. Return whether it was sent."""
     due = FlowRun.objects.filter(pk=run_id, work_queue_id__isnull=False, next_scheduled_start_time__lte=now)
     runs = list(due.filter(state_type="SCHEDULED"))
     return dispatch.is_configured() and dispatch.send_soon(_with_first_queues(_stamped(runs, now), now)) > 0
@@ -69,7 +69,7 @@ def _not_hinted_since(moment: datetime) -> Q:
 
 
 def free_capacity(now: datetime) -> dict[UUID, int]:
-    """How many runs the agents of each queue could start now. An agent counts in each of its queues."""
+    """Return how many runs the agents of each queue could start now. An agent counts in each of its queues."""
     agents = list(Worker.objects.filter(online(now), incarnation__isnull=False, draining=False))
     held = Counter(Lease.objects.filter(worker__in=agents).values_list("worker_id", flat=True)) if agents else Counter()
     of_pools = _queues_of_pools({agent.work_pool_id for agent in agents if agent.serves_pool})
@@ -92,13 +92,13 @@ def _queues_of_pools(pool_ids: Collection[UUID]) -> dict[UUID, set[UUID]]:
 
 
 def _read(ids: Sequence[UUID]) -> list[FlowRun]:
-    """Read of these runs what decides whether they are hinted, in their order; parameters can be large."""
+    """Return these runs, in order, with only the columns that decide about hints: parameters can be large."""
     rows = FlowRun.objects.only("work_queue_id", "hinted_at", "next_scheduled_start_time").in_bulk(ids) if ids else {}
     return [rows[one] for one in ids if one in rows]
 
 
 def _to_hint_now(due: Sequence[FlowRun], capacity: dict[UUID, int], now: datetime) -> list[FlowRun]:
-    """The first runs of each queue, as many as its capacity, without those that had a hint a moment ago."""
+    """Return the first runs of each queue, up to its capacity, without those that had a hint recently."""
     left = Counter(capacity)
     chosen = []
     for run in due:
@@ -118,13 +118,13 @@ def _may_be_hinted(run: FlowRun, now: datetime) -> bool:
 
 
 def hint_again_after(waited: timedelta) -> timedelta:
-    """How old the last hint about a run must be before the next one, when the run has been due for `waited`."""
+    """Return how old the last hint must be before the next one, for a run that has been due for `waited`."""
     return min(max(waited / 2, SHORTEST), LONGEST)
 
 
 @repeated_on_conflict
 def _stamped(runs: Sequence[FlowRun], now: datetime) -> list[dispatch.Hint]:
-    """Mark the runs as hinted, and return hints for those that no other server hints at the same moment."""
+    """Mark the runs as hinted, and return hints for those that no other server is hinting at the same time."""
     with write_transaction():
         last_hint = {run.pk: run.hinted_at for run in runs}
         waiting = FlowRun.objects.filter(pk__in=last_hint, state_type="SCHEDULED")
@@ -134,15 +134,16 @@ def _stamped(runs: Sequence[FlowRun], now: datetime) -> list[dispatch.Hint]:
     return [dispatch.Hint(run.work_queue_id, run.pk) for run in runs if run.pk in set(same) and run.work_queue_id]
 
 
-# Queues that are new no more, and will not be again.
+# Queues that are no longer new.
 _known_queues: set[UUID] = set()
 
 
 def _with_first_queues(hints: list[dispatch.Hint], now: datetime) -> list[dispatch.Hint]:
-    """Send hints for new queues to the first queue of their pool as well.
+    """Return the hints, with those for new queues also sent to the first queue of their pool.
 
-    Agents of a whole pool learn of a new queue with their next heartbeat, and listen to the first one until then. An
-    agent that serves the first queue alone gets nothing when it claims such a run.
+    Agents of a whole pool learn about a new queue with their next heartbeat, and until then listen to the first queue.
+    An
+    agent that serves only the first queue gets nothing when it tries to claim such a run.
     """
     asked = {hint.work_queue_id for hint in hints} - _known_queues
     if not asked:
@@ -163,9 +164,9 @@ def _with_first_queues(hints: list[dispatch.Hint], now: datetime) -> list[dispat
 
 
 def run_changed(kind: str, run_id: UUID, state_type: str) -> None:
-    """Listen to `orchestration.announce`: look for due runs when a run waits; wake an agent that waits at this server.
+    """Look for due runs if a run waits, and wake an agent that waits at this server (`orchestration.announce`).
 
-    It is called after the commit in the thread of a request, so another thread does the looking.
+    Called after the commit in the thread of a request, so another thread does the search.
     """
     if kind == "agent":
         waiting.room.wake(run_id)
@@ -174,7 +175,7 @@ def run_changed(kind: str, run_id: UUID, state_type: str) -> None:
 
 
 class Finder:
-    """A thread that looks for due runs whenever it is woken. Calls that come while it looks cause one more look."""
+    """A thread that looks for due runs when it is woken. Calls during a search cause one more search."""
 
     def __init__(self) -> None:
         self._woken = threading.Event()
@@ -190,7 +191,7 @@ class Finder:
             try:
                 hint_due_runs(current_time())
             except Exception as problem:
-                # The ticker looks as well, a second later.
+                # The ticker repeats the search a second later.
                 if is_outage(problem):
                     outage.met(problem)
                 else:

@@ -1,6 +1,6 @@
-"""Notice lateness: mark runs that nobody started in time, and record deadlines that were missed.
+"""Lateness: mark runs that were not started in time as late, and record missed deadlines.
 
-Any number of tickers may call both, any number of times: each run is checked again under its lock.
+Any number of tickers may call both functions at any time: each run is checked again under its lock.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ AUTHOR = "lateness"
 
 
 def mark_late_runs(now: datetime, *, grace_seconds: float = 15) -> int:
-    """Mark the runs that were due more than the grace ago as late, and return how many that were."""
+    """Mark the runs that were due longer than the grace period ago as late, and return their number."""
     grace = timedelta(seconds=grace_seconds)
     return sum(_mark_late(run_id, now, grace) for run_id in _overdue(now - grace))
 
 
 def _overdue(due: datetime) -> list[UUID]:
-    # Retries and resumed runs have other names: they wait for their own process, or were just asked for.
+    # Retries and resumed runs have other names: they wait for their own process, or were requested just now.
     scheduled = FlowRun.objects.filter(
         state_type="SCHEDULED", state_name="Scheduled", next_scheduled_start_time__lte=due
     )
@@ -62,9 +62,9 @@ def _why_late(due: datetime, now: datetime) -> str:
 
 
 def watch_deadlines(now: datetime) -> int:
-    """Delete the deadlines that were met, record an event for those that were missed, and return how many these are."""
+    """Delete deadlines that were met, record an event for each that was missed, and return the number of those."""
     passed = Deadline.objects.filter(missed_at__isnull=True, due__lte=now)
-    # Ask without a lock first: on SQLite a transaction holds up every writer, and mostly nothing has passed.
+    # Check without a lock first: on SQLite a transaction blocks every writer, and usually nothing has passed.
     return _settle(passed, now) if passed.exists() else 0
 
 
@@ -82,12 +82,12 @@ def _settle(passed: QuerySet[Deadline, Deadline], now: datetime) -> int:
 
 
 def is_missed(deadline: Deadline) -> bool:
-    """Whether the run missed a deadline that has passed: it started or finished later, or has not done so yet.
+    """Whether the run missed a deadline that has passed: it started or finished later, or not at all yet.
 
-    A run that ended without starting (it was cancelled, say) does not miss a deadline for its start.
+    A run that ended without starting, for example because it was cancelled, does not miss a deadline for its start.
     """
     run = deadline.flow_run
-    # A run that never started has no end time; its last state tells.
+    # A run that never started has no end time; use the time of its final state.
     ended = (run.end_time or run.state_timestamp) if run.state_type in TERMINAL else None
     came = ended if deadline.kind == Deadline.Kind.FINISH else run.start_time or ended
     return came is None or came > deadline.due

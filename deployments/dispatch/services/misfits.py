@@ -1,7 +1,7 @@
-"""Runs whose job variables fit the template of their work pool no longer: claimed, and crashed before anybody has them.
+"""Runs whose job variables no longer fit the template of their work pool: they are claimed, then crashed.
 
-Job variables were judged when they were stored. A template that was changed since is asked again here, at the last
-moment before an agent acts by them. It costs nothing where pools have no templates.
+Job variables were validated when they were stored. If the template has changed since, they are validated again here, at
+the last moment before an agent uses them. Pools without templates have no cost.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ WHAT_TO_DO = "Change them, or the template, and retry the run."
 
 
 def crash_misfits(claims: Mapping[UUID, int], *, pools: Iterable[UUID], now: datetime) -> set[UUID]:
-    """Crash those of these claimed runs (with their epochs) that do not fit the templates of these pools; their ids."""
+    """Crash those claimed runs (given with their epochs) that do not fit templates of these pools. Return their ids."""
     reasons = dict(_misfits(claims, pools))
     for run_id, reason in reasons.items():
         try:
             _crash(run_id, claims[run_id], f"{reason} {WHAT_TO_DO}", now)
         except Exception:
-            # No agent gets it all the same, and it is judged again when its lease is over. The others are not held up.
+            # No agent gets the run anyway, and it is judged again when its lease expires. Continue with the other runs.
             logger.exception("The run %s, which does not fit its work pool, could not be crashed.", run_id)
     return set(reasons)
 
@@ -60,13 +60,13 @@ def _judged(template: Any, *layers: Any) -> str | None:
 
 @lru_cache(maxsize=256)
 def _judged_text(template: str, layers: str) -> str | None:
-    """Milliseconds of work, and the same for each run of a deployment as long as nobody changes the template."""
+    """Validate job variables. It takes milliseconds, with the same result for each run until the template changes."""
     return misfit(json.loads(template), *json.loads(layers), complete=True)
 
 
 def _crash(run_id: UUID, epoch: int, message: str, now: datetime) -> None:
-    """By force: it would crash as often as it may be tried again after a crash."""
-    # Whoever was faster has given it to somebody else, or deleted it.
+    """Crash the run by force: the rules would retry it, and it would crash again each time."""
+    # Another process has already given the run to another agent, or deleted it.
     with suppress(RunLost, FlowRunNotFound):
         propose_flow_run_state(
             run_id=run_id, proposed=crashed(message), now=now, epoch=epoch, force=True, author="work pool"

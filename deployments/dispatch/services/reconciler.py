@@ -1,8 +1,8 @@
-"""End the attempts of agents that are gone: those whose leases have expired. Any number of servers may do this at once.
+"""End the attempts of agents whose leases have expired. Any number of servers may do this at the same time.
 
-When no server has ticked for a while, no heartbeat came through either: then all leases are renewed first, so that an
-outage of the servers is not mistaken for one of the agents. The processes that serve the API record their presence on
-their own, because the process that ticks the services need not be one that receives heartbeats.
+If no server has ticked for a while, no heartbeat could be received either: then all leases are renewed first, so that
+an outage of the servers is not mistaken for one of the agents. Processes that serve the API record their presence
+separately, because the process that runs the services need not be one that receives heartbeats.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 
 logger = logging.getLogger("orion.services")
 
-# Names of rows in the table of services.
+# Primary keys in the table of services.
 SERVICE, API_PRESENCE = "reconciliation", "hearing"
 BATCH = 200
-# So many heartbeats or ticks must be missing before a silence counts as one of the servers.
+# Heartbeats or ticks that must be missed before a silence counts as an outage of the servers.
 MISSED = 2
 HEARTBEATS_PER_LEASE = 4
-# After so long without a server that receives heartbeats, agents are taken for gone all the same.
+# After this time without a server that receives heartbeats, agents are treated as stopped anyway.
 LONGEST_AMNESTY = timedelta(hours=1)
 
 
 def tick(_: datetime) -> int:
-    """Reconcile by the database's clock, as the clocks of tickers differ."""
+    """Reconcile by the database's clock, because the clocks of tickers differ."""
     return reconcile(database_now())
 
 
 def reconcile(now: datetime) -> int:
-    """End attempts whose leases expired longer ago than the grace, and return how many.
+    """End attempts whose leases expired longer than the grace period ago, and return their number.
 
-    A run that fails here does not stop the others; the first such error is raised in the end.
+    An error for one run does not stop the others; the first error is raised at the end.
     """
     if _record_presence(SERVICE, settings.ORION_RECONCILE_SECONDS, longest_gap_of_ticks(), now) or api_is_away(now):
         return 0
@@ -60,21 +60,21 @@ def reconcile(now: datetime) -> int:
 
 
 def record_api_heartbeat(_: datetime) -> bool:
-    """Record that a server is there that answers agents. True if there had been none, so that leases were renewed."""
+    """Record that a server that answers agents is present. Return True if there was none, and leases were renewed."""
     every = seconds_between_api_heartbeats()
     return _record_presence(API_PRESENCE, every, MISSED * timedelta(seconds=every), database_now())
 
 
 def seconds_between_api_heartbeats() -> float:
-    """Short enough for an outage to be noticed long before it could cost a lease."""
+    """Return an interval short enough to notice an outage long before a lease could expire."""
     of_a_lease = settings.ORION_LEASE_SECONDS / HEARTBEATS_PER_LEASE
     return min(settings.ORION_RECONCILE_SECONDS, settings.ORION_HEARTBEAT_SECONDS, of_a_lease)
 
 
 def api_is_away(now: datetime) -> bool:
-    """Whether no server of the API is there, so that agents may be silent because nothing receives their heartbeats.
+    """Whether no server of the API is present, so that agents may be silent because nothing receives their heartbeats.
 
-    Never for longer than LONGEST_AMNESTY, nor where no server ever recorded its presence: older ones do not.
+    False after LONGEST_AMNESTY, and if no server ever recorded its presence, because older versions do not.
     """
     record = ServiceRecord.objects.filter(pk=API_PRESENCE).first()
     if record is None or record.last_success is None:
@@ -85,7 +85,7 @@ def api_is_away(now: datetime) -> bool:
 
 @repeated_on_conflict
 def _record_presence(name: str, every: float, longest_silence: timedelta, now: datetime) -> bool:
-    """Record that a server is there. If none had been for too long, renew all leases and return True."""
+    """Record that a server is present. If none was for too long, renew all leases and return True."""
     with write_transaction():
         record = ServiceRecord.objects.select_for_update().filter(pk=name).first()
         seen = record.last_success if record else None
@@ -101,7 +101,7 @@ def _record_presence(name: str, every: float, longest_silence: timedelta, now: d
 
 
 def longest_gap_of_ticks() -> timedelta:
-    """After so long without a tick of any server, agents may be silent because no server was there."""
+    """Return the time without a tick of any server after which agents may be silent because no server was running."""
     return timedelta(seconds=MISSED * max(settings.ORION_RECONCILE_SECONDS, settings.ORION_HEARTBEAT_SECONDS))
 
 
@@ -116,7 +116,7 @@ def _end_expired(run_id: UUID, now: datetime) -> bool:
             stored = locked_run(FLOW_RUNS, run_id)
         except FlowRunNotFound:
             return False
-        # Check again under the lock: a heartbeat may have renewed it just now.
+        # Check again under the lock, because a heartbeat may have renewed it meanwhile.
         expired = Lease.objects.select_for_update(of=("self",)).filter(pk=run_id, expires_at__lt=_grace_ends(now))
         lease = expired.select_related("worker").first()
         if lease is None:

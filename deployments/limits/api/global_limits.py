@@ -36,7 +36,7 @@ class Locked(TypedDict):
 
 
 class CreateGlobalLimit(Operation):
-    """Limit something under a new name."""
+    """Create a global concurrency limit."""
 
     method = "POST"
     action_required = Action.CHANGE_LIMITS
@@ -148,7 +148,7 @@ def which_limit(id_or_name: str) -> Q:
 
 
 def _taker(body: contract.SlotRequest) -> Taker | None:
-    # Slots of a rate come back by themselves: there is nothing to hold.
+    # Slots of a rate limit return by themselves, so there is no lease.
     if body.holder is None or body.mode == "rate_limit":
         return None
     return Taker(lease=timedelta(seconds=body.seconds), **body.holder.model_dump())
@@ -160,7 +160,7 @@ def taken_out(limit: GlobalLimit, lease: GlobalSlot | None = None) -> dict[str, 
 
 
 def limits_out(limits: Sequence[GlobalLimit]) -> list[dict[str, Any]]:
-    """One query for the slots of all of them."""
+    """Return limits as answers, with one query for the slots of all of them."""
     now = database_now()
     held = slots_held([limit.pk for limit in limits], now)
     return [

@@ -1,4 +1,4 @@
-"""Who holds places and slots, and who waits for them; leases kept and given back; a holder's slot taken from it."""
+"""Holders of slots and runs that wait for them; leases that are renewed and released; slots released by force."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from orionflow.contract import limits as contract
 
 
 class RenewSlots(Operation):
-    """Keep leased slots for longer. When one of the leases is over, none is renewed and the answer is 409."""
+    """Renew leases of slots. If one of the leases is over, none is renewed and the answer is 409."""
 
     method = "POST"
     action_required = Action.TAKE_SLOTS
@@ -40,7 +40,7 @@ class RenewSlots(Operation):
 
 
 class ReleaseSlots(Operation):
-    """Give leased slots back. Leases that are over already are passed over."""
+    """Release leased slots. Leases that are already over are ignored."""
 
     method = "POST"
     action_required = Action.TAKE_SLOTS
@@ -81,7 +81,7 @@ class ReadTagHolders(Operation):
 
 
 class ReleaseTagSlot(Operation):
-    """Take one task run's slot of a tag away; the task continues without it."""
+    """Release one task run's slot of a tag; the task continues without it."""
 
     method = "POST"
     action_required = Action.CHANGE_LIMITS

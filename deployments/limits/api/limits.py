@@ -1,4 +1,4 @@
-"""Limits on how many task runs with a tag may run at once."""
+"""Limits on how many task runs with a tag may run at the same time."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class DeleteConcurrencyLimitByTag(Operation):
 
 
 def limits_out(limits: Sequence[ConcurrencyLimit]) -> list[dict[str, Any]]:
-    """One query for the slots of all of them."""
+    """Return limits as answers, with one query for the slots of all of them."""
     holders: dict[UUID, list[UUID]] = {limit.id: [] for limit in limits}
     slots = Slot.objects.filter(limit__in=holders).order_by("taken_at", "pk") if holders else Slot.objects.none()
     for limit_id, task_run_id in slots.values_list("limit_id", "task_run_id"):
