@@ -1,4 +1,4 @@
-"""Users, groups, keys and what they may do. A server without users has one local owner."""
+"""Users, groups, API keys and permissions. A server without users has one local owner."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Registers what a session remembers.
+        # Imported for the receivers that they register.
         from orchestration.authors import acting, judges, judges_of_many, sieves
         from orion_site.accounts import recognised, sessions  # noqa: F401
         from orion_site.accounts.objects import (

@@ -1,8 +1,8 @@
-"""Attempts to sign in: whoever fails often waits, longer each time. Nobody is locked out for good.
+"""Attempts to sign in: repeated failures lead to growing waits, but never to a permanent lock.
 
-Counted are an account from one address, an address whatever the account, and an account from anywhere; the last with
-patience, so that strangers cannot keep its user out. An attempt counts before the password is looked at: a hundred at
-once are not a hundred guesses. The rows are shared by all servers.
+Failures are counted for an account from one address, for an address, and for an account from all addresses; the last
+with a higher limit, so that others cannot keep its user out. An attempt is counted before the password is checked, so
+that parallel attempts count, too. All servers share the rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FORGOTTEN_AFTER = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """So many failures cost nothing; after that the waits double, up to the longest."""
+    """The number of failures without a wait, after which the waits double, and the longest wait."""
 
     free: int
     longest: timedelta
@@ -39,7 +39,7 @@ ACCOUNT = Limit(100, timedelta(minutes=1))
 
 @repeated_on_conflict
 def begin_attempt(*, name: str, address: str, now: datetime) -> int:
-    """Count an attempt; 0 if the password may be looked at, else the seconds to wait."""
+    """Count an attempt. Return 0 if the password may be checked, otherwise the seconds to wait."""
     limits = _limits(name, address)
     with write_transaction():
         SignInFailures.objects.filter(last__lt=now - FORGOTTEN_AFTER).delete()
@@ -55,7 +55,7 @@ def begin_attempt(*, name: str, address: str, now: datetime) -> int:
 
 
 def attempt_succeeded(*, name: str, address: str) -> None:
-    """Forget the failures of the account, at this address and everywhere; of the address one is taken off."""
+    """Delete the failures of the account, at this address and in total, and subtract one from those of the address."""
     at_address, address_alone, account = _limits(name, address)
     with write_transaction():
         SignInFailures.objects.filter(subject__in=[at_address, account]).delete()
@@ -66,7 +66,7 @@ def attempt_succeeded(*, name: str, address: str) -> None:
 
 
 def address_of(request: HttpRequest) -> str:
-    """Return the address that signs in; of a named proxy, the one that the proxy saw."""
+    """Return the address of the client; behind a trusted proxy, the one that the proxy reported."""
     return request.META.get("REMOTE_ADDR") or ""
 
 
@@ -80,5 +80,5 @@ def _limits(name: str, address: str) -> dict[str, Limit]:
 
 
 def _subject(*parts: str) -> str:
-    # Names that are tried are not kept: some of them are passwords in the wrong field.
+    # The names are stored as hashes: some users type their password into the wrong field.
     return sha256("\x00".join(parts).encode()).hexdigest()

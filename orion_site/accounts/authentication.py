@@ -1,8 +1,8 @@
-"""Who asks, in the terms of Django REST framework: `request.user` is an `Actor`, `request.auth` what it proved that by.
+"""Authentication in the terms of Django REST framework: `request.user` is an `Actor`, `request.auth` its `Proof`.
 
-The first class of DEFAULT_AUTHENTICATION_CLASSES that recognises the sender of a request answers for it, whether the
-request came to the API, a page, the admin or a websocket. Models are imported when a credential is looked at: inside
-a user's process there are no accounts.
+The first class of DEFAULT_AUTHENTICATION_CLASSES that recognises the sender decides, for requests to the API, a page,
+the admin or a websocket. Models are imported only when a credential is checked: an API inside a user's process has no
+accounts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from orionflow.contract.credentials import KEY_BEGINS, LOCAL_TOKEN_BEGINS, RUN_T
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """By what somebody proved who asks; `pk` is the id of the key, where it was one."""
+    """The kind of credential that a request was authenticated by; `pk` is the id of the API key, if it was one."""
 
     kind: str
     pk: int | None = None
@@ -35,7 +35,7 @@ class Proof:
 
 
 class LocalTokenAuthentication(authentication.BaseAuthentication):
-    """Recognise programs of the owner by the token of this start of the server, on its own machine."""
+    """Recognise programs of the owner on the server's machine by the token of this server process."""
 
     def authenticate(self, request: Request) -> tuple[Actor, Proof] | None:
         token = key_in(request.META.get("HTTP_AUTHORIZATION", ""))
@@ -50,7 +50,7 @@ class LocalTokenAuthentication(authentication.BaseAuthentication):
 
 
 class KeyAuthentication(authentication.BaseAuthentication):
-    """Recognise a program by its API key. A key that is not valid is refused, whoever else the sender might be."""
+    """Recognise a program by its API key. An invalid key is refused, even if other credentials are valid."""
 
     def authenticate(self, request: Request) -> tuple[Actor, Proof] | None:
         key = key_in(request.META.get("HTTP_AUTHORIZATION", ""))
@@ -66,7 +66,7 @@ class KeyAuthentication(authentication.BaseAuthentication):
 
 
 class SessionAuthentication(authentication.SessionAuthentication):
-    """Recognise a person who signed in with this browser."""
+    """Recognise a user who signed in with this browser."""
 
     def authenticate(self, request: Request) -> tuple[Actor, Proof] | None:
         if settings.SESSION_COOKIE_NAME not in request.COOKIES:
@@ -77,13 +77,13 @@ class SessionAuthentication(authentication.SessionAuthentication):
         if actor is None:
             return None
         if "view" in request.parser_context:
-            # An operation of the API; pages have Django's own check of the token.
+            # An operation of the API. Pages are protected by Django's CSRF middleware.
             self.enforce_csrf(request)
         return actor, Proof("session")
 
 
 class OwnersBrowserAuthentication(authentication.SessionAuthentication):
-    """Recognise the owner's browser by the cookie that a link of `orion open` gave it."""
+    """Recognise the owner's browser by the cookie that it got through a link of `orion open`."""
 
     def authenticate(self, request: Request) -> tuple[Actor, Proof] | None:
         cookie = request.COOKIES.get(cookie_name(request.META))
@@ -95,24 +95,24 @@ class OwnersBrowserAuthentication(authentication.SessionAuthentication):
 
 
 class LocalOwnerAuthentication(authentication.BaseAuthentication):
-    """Recognise the Unix user who runs the server as the local owner; what came through a proxy never is."""
+    """Recognise the Unix user who runs the server as the local owner, except for requests through a proxy."""
 
     def authenticate(self, request: Request) -> tuple[Actor, None] | None:
         return (LOCAL_OWNER, None) if is_local_owner(request.META) else None
 
 
 class ProcessOwnerAuthentication(authentication.BaseAuthentication):
-    """Recognise the program itself, where the API is inside its process."""
+    """Recognise the program itself when the API runs inside its process."""
 
     def authenticate(self, request: Request) -> tuple[Actor, None]:
         return LOCAL_OWNER, None
 
 
 def actor_with_key(key: str, address: str) -> Actor:
-    """Return for whom a key speaks that came from an address. Raises AuthenticationFailed with a sentence."""
+    """Return the actor of a key that was sent from an address. Raises AuthenticationFailed with a sentence."""
     from orion_site.accounts.keys import actor_of_recognised
 
-    # Nearly every request with a key: whoever guesses has none that was recognised.
+    # True of nearly every request with a key. Guessed keys are never among the recognised ones.
     recognised = actor_of_recognised(key)
     return _looked_up(key, address) if recognised is None else recognised
 
@@ -135,7 +135,7 @@ def _looked_up(key: str, address: str) -> Actor:
 
 
 def read_again(actor: Actor) -> Actor | None:
-    """Return what an actor may do by now; None when its key or token is not valid any more, or its user disabled."""
+    """Return the actor with its present permissions; None if its key, token or user is no longer valid."""
     from orion_site.accounts.errors import KeyRefused
     from orion_site.accounts.keys import actor_again
     from orion_site.accounts.run_tokens import actor_of_attempt
@@ -149,10 +149,10 @@ def read_again(actor: Actor) -> Actor | None:
 
 
 def key_in(header: str) -> str | None:
-    """Return the key in a header `Authorization`; None where there is none that is ours to judge.
+    """Return the key in an `Authorization` header; None if there is none that Orion has to check.
 
-    Names and passwords are a proxy's, unless the password is a key: so clients send it that read credentials from the
-    address of the API alone.
+    A name with a password is meant for a proxy, unless the password is a key: clients send it so if they can only put
+    credentials into the address of the API.
     """
     scheme, _, rest = header.partition(" ")
     match scheme.lower():

@@ -1,4 +1,4 @@
-"""Django's passwords and users, with the rights of Orion's roles where the admin asks for permissions."""
+"""Django's backend for passwords and users, with the permissions of Orion's roles for the admin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orion_site.accounts.users import actions_of_user
 
 
 class RolesBackend(ModelBackend):
-    """Whoever may operate has every permission of the admin; whoever may not has none."""
+    """Gives users with the action `operate` every permission of the admin, and others none."""
 
     def has_perm(self, user_obj: User | AnonymousUser, perm: str, obj: Any = None) -> bool:
         return self._may_operate(user_obj)
@@ -23,7 +23,7 @@ class RolesBackend(ModelBackend):
     def _may_operate(self, user: User | AnonymousUser) -> bool:
         if not isinstance(user, User) or not user.is_active:
             return False
-        # The index asks for each of its lists.
+        # The index of the admin asks for each model.
         known: bool | None = getattr(user, "_may_operate", None)
         if known is None:
             known = Action.OPERATE in actions_of_user(user)

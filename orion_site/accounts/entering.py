@@ -1,4 +1,4 @@
-"""How the owner's browser comes in where the kernel does not say whose it is: by a link of `orion open`."""
+"""Sign-in of the owner's browser by a link of `orion open`, where the kernel does not say which user connects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEADERS = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 @sensitive_variables("code")
 def enter(request: HttpRequest, code: str) -> HttpResponse:
     """Let a browser in by a link, and give it a cookie."""
-    # A look by HEAD, as programs take that show what a link leads to, does not use it up.
+    # HEAD requests, which programs send to preview a link, do not use up the code.
     if request.method != "GET" or not is_from_this_machine(request.META) or not use_code(code):
         page = {"has_users": anybody_can_sign_in(), "link_is_over": True}
         refused = render(request, "accounts/sign_in.html", page, status=401)

@@ -1,4 +1,4 @@
-"""Refusals of the services of accounts, in sentences for whoever asked."""
+"""Refusals of the services of accounts, with sentences for the user."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The first thing that every request meets: who is addressed, from where, and by which page of which browser.
+"""The first check of every request: which host it addresses, from which machine, and from a page of which site.
 
-While nobody can sign in, it answers this machine only; other machines are let in to prove who asks. Whoever asks, it is
-addressed by its own names only, and no page of another site may speak through somebody's browser. CORS headers are
-never sent.
+While no user can sign in, only this machine is answered; afterwards other machines may authenticate. In both cases the
+host must be one of the server's own names, and pages of other sites cannot send requests through a user's browser. CORS
+headers are never sent.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ HARDENING = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request goes no further."""
+    """The reason why a request is refused, as status and message."""
 
     status: int
     detail: str
 
 
 def refusal(meta: Mapping[str, Any], *, method: str, path: str) -> Refusal | None:
-    """Return the reason to refuse a request, from its WSGI environment; websockets give theirs in the same form."""
+    """Return the reason to refuse a request, given its WSGI environment; websockets pass theirs in the same form."""
     return (
         _foreign_machine(meta.get("REMOTE_ADDR") or "")
         or _foreign_host(meta.get("HTTP_HOST") or "")
@@ -52,7 +52,7 @@ def refusal(meta: Mapping[str, Any], *, method: str, path: str) -> Refusal | Non
 
 
 class GuardMiddleware:
-    """Django's place for `refusal`, before everything else."""
+    """Applies `refusal` to Django's requests, before all other middleware."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -62,7 +62,7 @@ class GuardMiddleware:
         refused = refusal(request.META, method=request.method or "", path=request.path_info)
         if refused is not None:
             return JsonResponse({"detail": refused.detail}, status=refused.status)
-        # This thread has answered somebody else before, and will do other work.
+        # This thread has answered other requests before, and will do other work.
         answer_to(None)
         try:
             response = self.get_response(request)
@@ -77,20 +77,20 @@ class GuardMiddleware:
 
 
 def _seen(sight: Sight, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Let what is read while it is sent be seen as what was read before."""
+    """Read the chunks of a response with the sight of its request, although they are sent after it."""
     iterator = iter(chunks)
 
     def read() -> bytes | None:
         with seeing(sight):
             return next(iterator, None)
 
-    # No generator, which would end with the response: a `LaterAnswer` is closed before its content is there.
+    # Not a generator, which would end with the response: a `LaterAnswer` is closed before its content exists.
     return cast("Iterator[bytes]", iter(read, None))
 
 
 def _foreign_machine(address: str) -> Refusal | None:
-    # No address, as over a Unix socket or through a broken gateway, is no proof of being on this machine. Calls inside
-    # the process name a loopback address.
+    # A request without an address, as over a Unix socket or through a broken gateway, may come from another machine.
+    # Calls within the process name a loopback address.
     if is_loopback(address):
         return None
     try:
@@ -102,7 +102,7 @@ def _foreign_machine(address: str) -> Refusal | None:
 
 
 def _is_open() -> bool:
-    """Whether other machines are let in to prove who asks; once it is so, that is believed for a moment."""
+    """Whether other machines may authenticate. A positive answer is cached for a moment."""
     global _open_until
     if time.monotonic() < _open_until:
         return True
@@ -120,7 +120,7 @@ _open_until = 0.0
 
 @lru_cache(maxsize=256)
 def is_loopback(address: str) -> bool:
-    """Whether an address is this machine's, also where an IPv6 socket shows one of IPv4 (`::ffff:127.0.0.1`)."""
+    """Whether an address is of this machine, also if an IPv6 socket reports it as `::ffff:127.0.0.1`."""
     try:
         ip = ip_address(address.partition("%")[0])
     except ValueError:
@@ -130,7 +130,7 @@ def is_loopback(address: str) -> bool:
 
 
 def _foreign_host(host: str) -> Refusal | None:
-    """Exact names only. A name of somebody else's that points here is the first half of DNS rebinding."""
+    """Refuse host names that are not exactly the server's own: DNS rebinding uses another name with this address."""
     domain, _ = split_domain_port(host.lower())
     if domain and domain.rstrip(".") in settings.ALLOWED_HOSTS:
         return None
@@ -139,7 +139,7 @@ def _foreign_host(host: str) -> Refusal | None:
 
 
 def _foreign_page(meta: Mapping[str, Any], method: str) -> Refusal | None:
-    """Programs send no Origin. A browser's must be our own, whatever the method: reading is worth protecting too."""
+    """Refuse requests from pages of other sites, whatever the method. Programs send no Origin."""
     if (origin := meta.get("HTTP_ORIGIN")) is not None and not _same_origin(origin, meta.get("HTTP_HOST") or ""):
         return Refusal(403, f"Requests from pages of {origin[:100]!r} are not answered.")
     site = meta.get("HTTP_SEC_FETCH_SITE")
@@ -154,7 +154,7 @@ def _same_origin(origin: str, host: str) -> bool:
 
 
 def _is_visit(meta: Mapping[str, Any], method: str) -> bool:
-    """Somebody followed a link to the dashboard: the other site learns nothing of the answer."""
+    """Whether a user followed a link to the dashboard. The other site cannot read the answer."""
     return (
         method in {"GET", "HEAD"}
         and meta.get("HTTP_SEC_FETCH_MODE") == "navigate"
@@ -163,9 +163,9 @@ def _is_visit(meta: Mapping[str, Any], method: str) -> bool:
 
 
 def _not_json(meta: Mapping[str, Any]) -> Refusal | None:
-    """Forms, plain text and what has no type are what a browser sends to another site without asking first.
+    """Refuse bodies that a browser would send to another site without a preflight: forms, plain text, or no type.
 
-    Programs may leave the type out, and send a text where one is asked for.
+    Programs may leave out the type, and may send text where it is expected.
     """
     content_type = (meta.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
     if content_type == "application/json" or not _has_body(meta):

@@ -1,7 +1,7 @@
-"""Which runs the agents of others hold: about these an agent's key reports nothing.
+"""Runs that agents of other users hold: the key of an agent may not report about them.
 
-The nearest lease counts: a nested run that no agent holds itself is held with the run that called it. What nobody
-holds, as runs of programs and of agents of another make, is everybody's to report who may report runs at all.
+The nearest lease counts: a nested run without a lease belongs to the run that called it. Runs that no agent holds, such
+as those of programs and of Prefect's agents, may be reported by everyone who may report runs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ JOIN deployments_worker w ON w.id = l.worker_id"""
 
 
 def refuse_held_by_others(actor: Actor, reported: Collection[tuple[str, UUID | None]]) -> None:
-    """Refuse what is about runs that others' agents hold, but for those of which one may report all.
+    """Refuse reports about runs that other users' agents hold, unless the actor may report about any run.
 
     Raises PermissionDenied.
     """
@@ -56,14 +56,14 @@ def refuse_held_by_others(actor: Actor, reported: Collection[tuple[str, UUID | N
 
 
 def _runs_of(named: Iterable[tuple[str, UUID | None]]) -> set[UUID]:
-    """The flow runs that are named, and those of the task runs that are."""
+    """Return the named flow runs, and the flow runs of the named task runs."""
     ids = by_table((table, one) for table, one in named if one is not None)
     of_tasks = fetch("SELECT DISTINCT flow_run_id FROM runs_taskrun WHERE id IN ", [*ids[_TASK_RUNS]])
     return ids[_FLOW_RUNS] | {dialect().read_uuid(found) for (found,) in of_tasks if found is not None}
 
 
 def _of_wider_rights(actor: Actor, named: Iterable[tuple[str, UUID | None]], *actions: Action) -> set[UUID]:
-    """Those of the runs to which somebody with rights on named objects may do one of these actions besides."""
+    """Return those of the runs on which the actor may do one of these actions through rights on named objects."""
     if not any(may_in_part(actor, action) for action in actions):
         return set()
     with seeing(sight_of(actor, *actions)):
@@ -88,10 +88,10 @@ LEFT JOIN deployments_worker w ON w.id = l.worker_id"""
 
 
 def refuse_unserved(actor: Actor, named: Collection[tuple[str, UUID | None]]) -> None:
-    """Refuse runs that agents of this user neither hold nor serve, and that the user did not make.
+    """Refuse runs that this user's agents neither hold nor serve, and that the user did not create.
 
-    What is nested goes with the run that called it; a task without a flow run is everybody's to execute.
-    Raises PermissionDenied.
+    Nested runs belong to the run that called them; a task without a flow run may be executed by everyone. Raises
+    PermissionDenied.
     """
     runs = _runs_of(named) - _of_wider_rights(actor, named, Action.REPORT_ANY_RUN, Action.CHANGE_RUNS)
     if not runs:
@@ -117,7 +117,7 @@ def _refuse_unserved(actor: Actor, runs: set[UUID]) -> None:
         there.add(root)
         if is_own or is_asked:
             served.add(root)
-    # What is not there is for others to say.
+    # Runs that do not exist are reported as such elsewhere.
     if served < there:
         raise PermissionDenied(UNSERVED)
 
@@ -127,7 +127,7 @@ def _json(column: Any) -> Any:
 
 
 def run_in_address(request: Request) -> list[tuple[str, UUID | None]]:
-    """The run that the address of a request names, if it names one."""
+    """Return the run in the address of a request, if it has one."""
     table, match = table_of(request), request.resolver_match
     if match is None or table not in {_FLOW_RUNS, _TASK_RUNS}:
         return []

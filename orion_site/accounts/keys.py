@@ -1,9 +1,9 @@
-"""API keys: made, recognised, revoked.
+"""API keys: create, recognise, revoke.
 
-A key is `orn_` and 32 random bytes. Its first characters find the row, one query reads that with the user and the roles
-of the user's groups, and the digests are compared in constant time. What was read counts until something changes, as
-`recognised` tells: a revoked key, a disabled user or a role that was taken away ends with the next request to the same
-server, and a twentieth of a second later on every other one.
+A key is `orn_` and 32 random bytes. Its first characters find the row, one query reads it with the user and the roles
+of the user's groups, and the digests are compared in constant time. The answer is cached until something changes (see
+`recognised`): a revoked key, a disabled user or a removed role takes effect with the next request to the same server,
+and a twentieth of a second later on the others.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ WHERE k.hint = %s
 
 
 def actor_of_key(key: str) -> Actor:
-    """Return for whom a key speaks. Raises KeyRefused."""
+    """Return the actor of a key. Raises KeyRefused."""
     if not _FORM.fullmatch(key):
         raise KeyRefused(UNKNOWN)
     now = timezone.now()
@@ -74,7 +74,7 @@ def actor_of_key(key: str) -> Actor:
 
 
 def actor_of_recognised(key: str) -> Actor | None:
-    """Return for whom a key speaks that was recognised lately, and whose use need not be noted; None for others."""
+    """Return the actor of a key that was recognised recently and whose use need not be stored; otherwise None."""
     found = recognised.keys.known(_digest(key))
     if found is None or found.noted is None:
         return None
@@ -84,7 +84,7 @@ def actor_of_recognised(key: str) -> Actor | None:
 
 
 def _read(key: str, digest: str) -> Recognised:
-    """Read for whom a key speaks. Raises KeyRefused."""
+    """Read the actor of a key from the database. Raises KeyRefused."""
     rows = [row for row in _rows(key[:HINT_LENGTH]) if hmac.compare_digest(row[0], digest)]
     if not rows:
         raise KeyRefused(UNKNOWN)
@@ -93,7 +93,7 @@ def _read(key: str, digest: str) -> Recognised:
         raise KeyRefused(REVOKED)
     if not is_active:
         raise KeyRefused(DISABLED)
-    # Without any group there is one row, without a role.
+    # A user without groups has one row, without a role.
     roles = [Held(*row[-3:]) for row in rows if row[-3]]
     actions = actions_of(roles, is_superuser=bool(is_superuser))
     actor = limited(Actor(name, actions, user_id=user_id, key_id=key_id, objects=objects_of(roles)), role)
@@ -101,7 +101,7 @@ def _read(key: str, digest: str) -> Recognised:
 
 
 def actor_again(actor: Actor) -> Actor | None:
-    """Return what an actor may do by now; None when its key is not valid any more, or its user disabled."""
+    """Return the actor with its present permissions; None if its key is no longer valid, or its user is disabled."""
     user = None if actor.user_id is None else User.objects.filter(pk=actor.user_id, is_active=True).first()
     if user is None:
         return None
@@ -115,9 +115,9 @@ def actor_again(actor: Actor) -> Actor | None:
 
 
 def create_key(*, user: User, name: str, role: str, expires: datetime | None, now: datetime) -> tuple[ApiKey, str]:
-    """Make a key, and return it with its text, which nobody can read again. Raises KeyTooStrong."""
+    """Create a key, and return it with its text, which is not stored. Raises KeyTooStrong."""
     roles = roles_of(user)
-    # What is meant for named objects only stays so in a key.
+    # A role on named objects may be given to a key, where it also holds for these objects only.
     allowed = actions_of_user(user).union(*(ACTIONS.get(one.role, frozenset()) for one in roles))
     if role and not ACTIONS[role] <= allowed:
         raise KeyTooStrong(role=role, user=user.get_username())
@@ -131,7 +131,7 @@ def create_key(*, user: User, name: str, role: str, expires: datetime | None, no
 
 
 def revoke_key(*, key_id: int, now: datetime, user: User | None = None) -> ApiKey:
-    """End a key at once; of this user, if one is named. Raises KeyNotFound."""
+    """Revoke a key, of this user if one is given. Raises KeyNotFound."""
     keys = ApiKey.objects.filter(pk=key_id, **({"user": user} if user else {}))
     with write_transaction():
         key = keys.select_related("user").first()
@@ -159,5 +159,5 @@ def _note_use(found: Recognised, now: datetime) -> None:
         with transaction.atomic():
             ApiKey.objects.filter(pk__in=[found.actor.key_id]).update(last_used=now)
     except DatabaseError as error:
-        # The request itself may only read.
+        # The request itself needs no write to the database.
         logger.debug("The use of a key could not be noted: %s", error)

@@ -1,8 +1,8 @@
-"""The local owner: the Unix user who runs the server owns it, without signing in, and in the admin, too.
+"""The local owner: the Unix user who runs the server owns it without signing in, also in the admin.
 
-Who of this machine's users asks is known from the connection (`orion_site.http.peers`). The owner is a row like any
-user, so that the admin's own log has somebody to name, but nobody can sign in as it: it has no password, and no session
-is opened. Each request is judged by itself.
+The connection shows which of this machine's users sends a request (`orion_site.http.peers`). The owner has a row like
+any user, which the admin's log refers to, but cannot sign in: it has no password, and gets no session. Each request is
+checked for itself.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ OWNER_NAME = "local-owner"
 
 
 class OwnerBy(StrEnum):
-    """How a request from this machine without credentials proves that it is the owner's: `ORION_LOCAL_OWNER`."""
+    """How a request from this machine without credentials proves that it is from the owner: `ORION_LOCAL_OWNER`."""
 
-    USER = "user"  # its program is run by the Unix user who runs the server
-    TOKEN = "token"  # not at all: the owner's programs send the token of the home, and browsers come by a link
-    ANYONE = "anyone"  # whoever reaches the server from this machine is its owner
+    USER = "user"  # by the Unix user whose program sends it, if that runs the server
+    TOKEN = "token"  # not at all: programs of the owner send the token of ORION_HOME, and browsers use a link
+    ANYONE = "anyone"  # every request from this machine is from the owner
 
 
 def owner_by() -> OwnerBy:
@@ -40,7 +40,7 @@ def owner_by() -> OwnerBy:
 
 
 def is_local_owner(meta: Mapping[str, Any]) -> bool:
-    """Whether a request without credentials, given by its WSGI environment, is the local owner's."""
+    """Whether a request without credentials, given by its WSGI environment, is from the local owner."""
     if not is_from_this_machine(meta):
         return False
     match owner_by():
@@ -52,7 +52,7 @@ def is_local_owner(meta: Mapping[str, Any]) -> bool:
 
 
 def is_from_this_machine(meta: Mapping[str, Any]) -> bool:
-    """Whether it was sent by a loopback address, to a loopback name, and not by way of a proxy."""
+    """Whether a request has a loopback address and a loopback host, and did not pass through a proxy."""
     if was_handed_on(meta):
         return False
     host, _ = split_domain_port(str(meta.get("HTTP_HOST") or "").lower())
@@ -67,7 +67,7 @@ def local_owner() -> User:
 
 
 def who_can_sign_in() -> QuerySet[User]:
-    """The users who have a password and are not disabled."""
+    """Return the users who have a password and are not disabled."""
     from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
     from django.contrib.auth.models import User
 

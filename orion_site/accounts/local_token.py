@@ -1,7 +1,7 @@
-"""The token of this start of the server, for programs of its owner; and links and cookies, for the owner's browser.
+"""The token of this server process for programs of its owner, and links and cookies for the owner's browser.
 
-`orion_site.http.token_file` keeps the token in the home. Where the kernel says which user made a connection,
-nobody needs it.
+`orion_site.http.token_file` stores the token in ORION_HOME. Where the kernel says which user made a connection, it is
+not needed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_LINKS = 20
 COOKIE_SECONDS = 14 * 24 * 3600
 
 _token = f"{LOCAL_TOKEN_BEGINS}{secrets.token_urlsafe(32)}"
-# Those that were made and not used yet, by the hash of their code: until when each is good, and when it was made.
+# Unused links by the hash of their code: until when the link is valid, and when it was created.
 _links: Rows = OwnRows(MOST_LINKS)
 
 
@@ -35,7 +35,7 @@ def token_of_this_start() -> str:
 
 
 def share_with_others(token: str, sheet: Sheet) -> None:
-    """Have one token and one set of links together with the other workers of this server."""
+    """Share one token and one set of links with the other workers of this server."""
     global _token, _links
     _token, _links = token, sheet.rows("links")
 
@@ -45,7 +45,7 @@ def is_own_token(token: str) -> bool:
 
 
 def new_code() -> str:
-    """Make the code of a link that lets a browser in, once and soon."""
+    """Create the code of a link, which signs a browser in once, within LINK_SECONDS."""
     code, now = secrets.token_urlsafe(32), time.monotonic()
     with _links.locked():
         _links.put(_hash(code), (now + LINK_SECONDS, now))
@@ -53,14 +53,14 @@ def new_code() -> str:
 
 
 def use_code(code: str) -> bool:
-    """Whether a link is good; it is not any more afterwards."""
+    """Use up the code of a link. Return whether it was valid."""
     with _links.locked():
         until, _ = _links.pop(_hash(code)) or (0.0, 0.0)
     return until >= time.monotonic()
 
 
 def cookie_name(meta: Mapping[str, Any]) -> str:
-    """Return the name of the owner's cookie: browsers send all cookies of a host to each of its ports."""
+    """Return the name of the owner's cookie, which contains the port: browsers send cookies to all ports of a host."""
     return f"orion_owner_{meta.get('SERVER_PORT', '')}"
 
 
@@ -76,7 +76,7 @@ def is_good_cookie(meta: Mapping[str, Any], cookie: str) -> bool:
 
 
 def _signer() -> TimestampSigner:
-    # Of this start alone: browsers go on sending the cookie to whoever takes the port afterwards.
+    # Valid for this server process only: browsers would send the cookie to any later process on the port.
     return TimestampSigner(salt=f"orion.owner {_hash(_token)}")
 
 

@@ -1,4 +1,4 @@
-"""Keys of programs, roles of groups, and failures to sign in. Users, groups and sessions are Django's own."""
+"""Models of API keys, roles of groups, and failures to sign in. Users, groups and sessions are Django's models."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from orion_site.accounts.roles import LONGEST_NAME_OF_OBJECT, Kind, spelled
 
 
 class Grant(models.Model):
-    """A role that a group has: for everything, or for the objects of one name."""
+    """A role of a group: for all objects, or for the objects of one name."""
 
     group = models.ForeignKey(Group, models.CASCADE, related_name="grants")
     role = models.CharField(max_length=16, choices=ROLES)
-    # Both empty: for everything.
+    # Both are empty for a role on all objects.
     kind = models.CharField(max_length=16, choices=Kind.choices, blank=True, default="")
     name = models.CharField(max_length=LONGEST_NAME_OF_OBJECT, blank=True, default="")
 
@@ -28,15 +28,15 @@ class Grant(models.Model):
 
 
 class ApiKey(models.Model):
-    """A key by which a program proves for whom it asks. The key itself is shown once, and not stored."""
+    """An API key with which a program authenticates as a user. The key itself is shown once, and not stored."""
 
     name = models.CharField(max_length=100)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_keys")
-    # The first characters, by which a row is found and people tell keys apart.
+    # The first characters, by which rows are found and users distinguish keys.
     hint = models.CharField(max_length=12, db_index=True)
-    # SHA-256 of the whole: 32 random bytes need no slow hash.
+    # SHA-256 of the whole key: 32 random bytes need no slow hash.
     digest = models.CharField(max_length=64)
-    # Empty: whatever the user may do.
+    # The key's role; empty for all rights of the user.
     role = models.CharField(max_length=16, choices=ROLES, blank=True, default="")
     created = models.DateTimeField()
     expires = models.DateTimeField(null=True)
@@ -55,7 +55,7 @@ class ApiKey(models.Model):
 
 
 class Identity(models.Model):
-    """The subject of a provider of sign-on whom a user is there."""
+    """The subject at a provider of single sign-on that belongs to a user."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="identities")
     issuer = models.CharField(max_length=255)
@@ -69,7 +69,7 @@ class Identity(models.Model):
 
 
 class RightsChanged(models.Model):
-    """A number that moves with each change of keys, users, groups and roles: one row."""
+    """A number that changes with keys, users, groups and roles. There is one row."""
 
     number = models.BigIntegerField(default=0)
 
@@ -78,7 +78,7 @@ class RightsChanged(models.Model):
 
 
 class SignInFailures(models.Model):
-    """How often in a row somebody failed to sign in, by account and address, and until when to wait."""
+    """Consecutive failures to sign in, by account and address, and until when to wait."""
 
     subject = models.CharField(max_length=64, primary_key=True)
     count = models.PositiveIntegerField(default=0)

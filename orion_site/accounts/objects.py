@@ -1,8 +1,8 @@
-"""Rights on named objects: what somebody with such rights sees, and whether an object in an address is among it.
+"""Rights on named objects: which rows an actor with such rights sees, and whether the object in an address is visible.
 
-Every statement that reads for such a request meets the tables under their own names, cut down to the rows that are
-seen: `WITH "runs_flowrun" AS (SELECT * FROM main."runs_flowrun" WHERE …)` stands before it. So lists, counts, joins and
-SQL by hand are cut alike, wherever they are written. For whoever has rights on all objects no statement is changed.
+For such a request, each SELECT reads the tables under their own names, but reduced to the visible rows: it starts with
+`WITH "runs_flowrun" AS (SELECT * FROM main."runs_flowrun" WHERE …)`. So lists, counts, joins and raw SQL are reduced
+alike. Statements of actors with rights on all objects are not changed.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from orchestration.tables import dialect, fetch
 from orion_site.accounts.permissions import Action, Actor, RoleRefused, answer_to, may, may_in_part, who_asks
 
 Row = TypeVar("Row", bound=Model)
-# What no role is needed for.
+# Actions that need no role.
 EVERYBODYS = frozenset({Action.ANYBODY, Action.PROBE, Action.KEEP_KEYS})
-# How a statement begins that reads rows.
+# Matches the start of a statement that reads rows.
 READS = re.compile(r"[\s(]*(?:SELECT\b|(?P<with>WITH)\s+(?P<recursive>RECURSIVE\s+)?)", re.I)
-# Of these apps every table says to whom its rows belong.
+# The apps whose tables all define to which objects their rows belong.
 OWNED_APPS = ("runs", "deployments", "events")
 
 
 class NamedSight:
-    """The rows that somebody sees or may change by rights on named objects: for a request, or one look of a socket."""
+    """The rows that an actor sees or may change by rights on named objects, for a request or a websocket's query."""
 
     def __init__(self, names: Mapping[str, set[str]], *, reading: bool) -> None:
         self._names, self._reading = names, reading
@@ -79,23 +79,23 @@ class NamedSight:
         return _condition_of(table)(self.reach, row)
 
     def judges_address(self, table: str | None) -> bool:
-        """Whether an object of this table must be seen by who may do the action to everything else."""
+        """Whether an object of this table must be visible even if the action is allowed on all objects."""
         return False
 
     def cut(self, table: str) -> str:
-        """The table without what is not seen; empty where all of it is."""
+        """Return the CTE with the visible rows of the table; empty if all rows are visible."""
         rows = self.reach.table(table)
         return f'"{table}" AS NOT MATERIALIZED (SELECT * FROM {rows} o WHERE {self.condition(table, "o")})'
 
 
 def sight_of(actor: Actor, *actions: Action | None, route: str = "") -> NamedSight | None:
-    """Return what an actor sees or changes by these actions; None for all there is.
+    """Return what an actor sees or may change by these actions; None for everything.
 
-    The route of a request decides whether a run sees what its address names.
+    The route of a request decides whether a run sees the object that the address names.
     """
     wanted = {one for one in actions if one is not None}
     if wanted & EVERYBODYS:
-        # On the way nothing else is shown than what one sees anyway.
+        # Such requests show only what the actor may read anyway.
         wanted = {Action.READ_RUNS}
     if wanted & actor.actions:
         if actor.run_id is None:
@@ -111,7 +111,7 @@ def sight_of(actor: Actor, *actions: Action | None, route: str = "") -> NamedSig
 
 
 def visible(actor: Actor, queryset: QuerySet[Row, Any], action: Action = Action.READ_RUNS) -> QuerySet[Row, Any]:
-    """The rows that an actor sees, or may do the action to: for what runs outside of the actor's requests."""
+    """Return the rows that an actor sees, or may do the action to, outside of the actor's requests."""
     sight = sight_of(actor, action)
     if sight is None:
         return queryset if action in actor.actions else queryset.none()
@@ -120,7 +120,7 @@ def visible(actor: Actor, queryset: QuerySet[Row, Any], action: Action = Action.
 
 
 def why_refused(user_id: int, action: str, table: str | None, row: UUID | None) -> str:
-    """Return why a user may not do the action to a row, or without a row to anything; empty if it is allowed."""
+    """Return why a user may not do the action to a row, or, without a row, at all; empty if it is allowed."""
     from django.contrib.auth.models import User
 
     from orion_site.accounts.users import actor_of_user
@@ -138,7 +138,7 @@ def why_refused(user_id: int, action: str, table: str | None, row: UUID | None) 
 
 @contextmanager
 def acting_narrowly(user_id: int, actions: Sequence[str]) -> Iterator[None]:
-    """Within it, a user asks who has the rights to these actions only, and sees what they are about."""
+    """Act as a user who has only the rights to these actions, and sees only the objects of these."""
     from django.contrib.auth.models import User
 
     from orion_site.accounts.users import actor_of_user
@@ -155,7 +155,7 @@ def acting_narrowly(user_id: int, actions: Sequence[str]) -> Iterator[None]:
 
 
 def refused_among(user_id: int, action: str, table: str, rows: Sequence[UUID]) -> set[UUID]:
-    """Which of these rows a user may not do the action to, who has rights on named objects."""
+    """Return the rows to which a user with rights on named objects may not do the action."""
     from django.contrib.auth.models import User
 
     from orion_site.accounts.users import actor_of_user
@@ -181,7 +181,7 @@ LEFT JOIN accounts_grant g ON g.group_id = m.group_id
 
 
 def refused_rows(action: str, table: str) -> list[UUID]:
-    """The rows of a table to which their authors may not do the action."""
+    """Return the rows of a table to which their authors may not do the action."""
     from orion_site.accounts.roles import Held, actions_of, objects_of
 
     wanted = Action(action)
@@ -210,17 +210,17 @@ def _sees(actor: Actor, action: Action, table: str, row: UUID | None) -> bool:
 
 
 def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sight: bool = False) -> bool:
-    """Whether an actor with rights on named objects may do one of these actions, and from here on what is seen.
+    """Whether an actor with rights on named objects may do one of these actions; from now on it sees only its objects.
 
-    Reading needs no more. Whatever changes something must name an object in its address, unless it finds by reading
-    what it changes (`by_sight`). Raises Http404 for an object that is not seen, and RoleRefused for one that is.
+    Reading needs no more. A change must name an object in its address, unless it finds by reading what it changes
+    (`by_sight`). Raises Http404 for an object that is not visible, and RoleRefused for one that is.
     """
     actor = who_asks()
     assert actor is not None
     sight = sight_of(actor, *actions, route=request.resolver_match.route if request.resolver_match else "")
     answer_to(actor, sight)
     if any(may(actor, action) for action in actions):
-        # What is changed within a transaction, in which everything is seen, must be looked for before.
+        # Within a transaction everything is visible, so the changed object is checked here.
         if sight is not None and sight.judges_address(table_of(request)) and not _is_in_sight(request, sight):
             raise Http404
         return True
@@ -238,7 +238,7 @@ def may_in_sight(request: HttpRequest | Request, *actions: Action | None, by_sig
 
 
 def is_in_sight_of(request: HttpRequest | Request, *actions: Action | None) -> bool:
-    """Whether whoever asks may do one of these actions to the object that the address names."""
+    """Whether the present actor may do one of these actions to the object that the address names."""
     actor = who_asks()
     assert actor is not None
     return bool(_is_in_sight(request, sight_of(actor, *actions)))
@@ -249,20 +249,20 @@ ON_NO_OBJECT = "Your role holds for named objects only; this needs a role that h
 
 
 def address_of(route: str) -> str:
-    """An address up to the first part that is not the same always: `api/flow_runs/<id>`."""
+    """Return an address up to the first part that varies: `api/flow_runs/<id>`."""
     found = re.match(r"([^<]*)<(?:\w+:)?(\w+)>", route)
     return f"{found[1]}<{found[2]}>" if found else ""
 
 
 def table_of(request: HttpRequest | Request) -> str | None:
-    """The table of the object that the address names."""
+    """Return the table of the object that the address names."""
     _discover()
     match = request.resolver_match
     return addressed.get(address_of(match.route), (None, ""))[0] if match else None
 
 
 def _is_in_sight(request: HttpRequest | Request, sight: NamedSight | None) -> bool | None:
-    """Whether the object that the address names is there and seen; None where the address names none."""
+    """Whether the object that the address names exists and is visible; None if the address names none."""
     match = request.resolver_match
     _discover()
     if match is None or (found := addressed.get(address_of(match.route))) is None:
@@ -322,5 +322,5 @@ def _watch(connection: Any, **_: Any) -> None:
 
 
 def watch_connections() -> None:
-    """Let every connection ask what is seen, before each statement."""
+    """Make every connection reduce its statements to what is visible."""
     connection_created.connect(_watch, dispatch_uid="orion-sight")

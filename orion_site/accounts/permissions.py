@@ -1,7 +1,7 @@
-"""The one place that says who may do what. What declares no action is denied to everybody.
+"""The only place that decides who may do what. A view that declares no action is denied to everyone.
 
-Entrances declare actions; this module knows actors, and the authentication classes of the API recognise them: by a
-key, by a session, or as the local owner, who may do everything. What roles allow stands in `roles`.
+Views declare actions. This module knows actors; the authentication classes of the API recognise them by a key, by a
+session, or as the local owner, who may do everything. `roles` defines what roles allow.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from orchestration.sight import Sight, show
 class Action(StrEnum):
     """The actions that permissions are about."""
 
-    ANYBODY = "anybody"  # what needs no proof of who asks: whether the server is alive, and the page to sign in
-    PROBE = "probe"  # is the server there, and which version is it
+    ANYBODY = "anybody"  # needs no authentication: whether the server is alive, and the page to sign in
+    PROBE = "probe"  # whether the server is reachable, and its version
     READ_RUNS = "runs.read"
-    REPORT_RUNS = "runs.report"  # what a running flow says about itself: transitions, logs, artifacts
-    REPORT_ANY_RUN = "runs.report-any"  # the same of runs that agents of others hold
-    CREATE_RUNS = "runs.create"  # runs that no deployment is asked for
-    SEND_INPUTS = "runs.send"  # a value handed to a run that takes it in
-    CHANGE_RUNS = "runs.change"  # what a person does to runs: cancel, resume, rename, delete
-    FORCE_STATES = "runs.force"  # a state that the rules were not asked about
+    REPORT_RUNS = "runs.report"  # reports of a running flow about itself: transitions, logs, artifacts
+    REPORT_ANY_RUN = "runs.report-any"  # such reports about runs that agents of other users hold
+    CREATE_RUNS = "runs.create"  # runs without a deployment
+    SEND_INPUTS = "runs.send"  # send a value to a run that takes input
+    CHANGE_RUNS = "runs.change"  # commands of users on runs: cancel, resume, rename, delete
+    FORCE_STATES = "runs.force"  # set a state without asking the rules
     CUSTOMISE_RUNS = "runs.customise"  # where and how a run's code is executed: job variables, infrastructure
     READ_LIMITS = "limits.read"
     CHANGE_LIMITS = "limits.change"
-    TAKE_SLOTS = "limits.take"  # what a running flow does with global limits: take slots and return them
+    TAKE_SLOTS = "limits.take"  # take and release slots of global limits, as running flows do
     READ_VARIABLES = "variables.read"
     CHANGE_VARIABLES = "variables.change"
     READ_BLOCKS = "blocks.read"
-    READ_SECRETS = "blocks.secrets"  # the same blocks, with their secrets in clear
+    READ_SECRETS = "blocks.secrets"  # blocks with their secrets in clear text
     CHANGE_BLOCKS = "blocks.change"
     READ_DEPLOYMENTS = "deployments.read"  # with their schedules, the calendars and the feeds of planned runs
     CHANGE_DEPLOYMENTS = "deployments.change"
     RUN_DEPLOYMENTS = "deployments.run"
     CHANGE_BACKFILLS = "backfills.change"
-    READ_QUEUES = "queues.read"  # work pools, their queues and workers, and who holds places in them
+    READ_QUEUES = "queues.read"  # work pools, their queues and workers, and the runs that hold their slots
     CHANGE_QUEUES = "queues.change"
-    SERVE_QUEUES = "queues.serve"  # what an agent or a worker does: say that it is there, ask for runs
+    SERVE_QUEUES = "queues.serve"  # heartbeats and polls of agents and workers
     READ_NOTIFICATIONS = "notifications.read"
     CHANGE_NOTIFICATIONS = "notifications.change"
     READ_EVENTS = "events.read"
@@ -62,24 +62,26 @@ class Action(StrEnum):
     CHANGE_AUTOMATIONS = "automations.change"
     READ_SETTINGS = "settings.read"
     CHANGE_SETTINGS = "settings.change"
-    READ_METRICS = "metrics.read"  # figures of the whole installation
-    READ_AUDIT = "audit.read"  # who did what
+    READ_METRICS = "metrics.read"  # metrics of the whole installation
+    READ_AUDIT = "audit.read"  # the audit log
     OPERATE = "operate"  # the admin
-    KEEP_KEYS = "keys.keep"  # one's own keys and password
-    MANAGE_USERS = "users.manage"  # users, groups, and everybody's keys
+    KEEP_KEYS = "keys.keep"  # the user's own keys and password
+    MANAGE_USERS = "users.manage"  # users, groups, and all keys
 
     @property
     def is_reading(self) -> bool:
-        """Whether it changes nothing."""
+        """Whether the action changes nothing."""
         return self in _READING or self.value.endswith(".read")
 
     @property
     def is_reporting(self) -> bool:
-        """Whether running flows, agents and programs do it: it is recorded as states, leases and events."""
+        """Whether the action is for reports of flows, agents and programs, which are recorded as states, leases and
+        events.
+        """
         return self in _REPORTING
 
 
-# Made once: they are looked into with each request.
+# Constants, because each request looks them up.
 _READING = frozenset({Action.ANYBODY, Action.PROBE, Action.READ_SECRETS})
 _REPORTING = frozenset(
     {
@@ -92,8 +94,8 @@ _REPORTING = frozenset(
         Action.REPORT_EVENTS,
     }
 )
-# What somebody may do to named objects alone: to deployments, tags, work pools and queues, and to what belongs to them.
-# Everything else is allowed for all objects, or not at all.
+# Actions that can be allowed on named objects only: on deployments, tags, work pools and queues, and what belongs to
+# them. All others are allowed for all objects or not at all.
 OF_OBJECTS = frozenset(
     {
         Action.READ_RUNS,
@@ -120,7 +122,7 @@ OF_OBJECTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class OnObject:
-    """The actions that somebody may do to the objects of one name."""
+    """The actions that are allowed on the objects of one name."""
 
     kind: str
     name: str
@@ -129,7 +131,7 @@ class OnObject:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: the `user` of a request of the API. `user_id` and `key_id` are those of rows, where there are any.
+    """The sender of a request, as `request.user`. `user_id` and `key_id` are those of rows, if there are any.
 
     `actions` are allowed for all objects, those of `objects` for these objects only.
     """
@@ -139,14 +141,15 @@ class Actor:
     user_id: int | None = None
     key_id: int | None = None
     objects: tuple[OnObject, ...] = ()
-    # The attempt of a flow run that speaks for itself, by its token.
+    # The attempt of a flow run that sent the request, recognised by its token.
     run_id: UUID | None = None
     epoch: int | None = None
-    # The user of the agent that claimed it, and whether it is over, with a moment left for its last lines.
+    # The user of the agent that claimed the attempt, and whether it has ended; its last reports are accepted for a
+    # moment.
     claimed_by: int | None = None
     has_ended: bool = False
 
-    # Django REST framework asks this of every user, and its browsable pages show the name.
+    # Django REST framework checks this of every user, and its browsable pages show the name.
     is_authenticated: ClassVar[bool] = True
 
     def __str__(self) -> str:
@@ -154,7 +157,7 @@ class Actor:
 
     @property
     def identity(self) -> str:
-        """A text that no other actor has, whatever names people give themselves."""
+        """A text that is unique to this actor, whatever names users have."""
         if self.run_id is not None:
             return f"run {self.run_id}"
         return f"user {self.user_id}, key {self.key_id}" if self.user_id else self.name
@@ -166,26 +169,26 @@ _asking: ContextVar[Actor | None] = ContextVar("orion_asking", default=None)
 
 
 def who_asks() -> Actor | None:
-    """The actor whose request is being answered; None outside of requests, and before anybody was recognised."""
+    """Return the actor of the present request; None outside of requests, and before authentication."""
     return _asking.get()
 
 
 def answer_to(actor: Actor | None, sight: Sight | None = None) -> None:
-    """From here on it is this actor who asks, in this thread or task, and who sees these rows only."""
+    """Set the actor in this thread or task, and the rows that it sees, until the next call."""
     _asking.set(actor)
     asker.set(actor)
     show(sight)
 
 
 class Unrecognised(PermissionDenied):
-    """Nobody is known to have sent the request, or its key is not valid: 401, or the page to sign in."""
+    """The sender of the request is unknown, or its key is invalid: answer with 401, or the page to sign in."""
 
 
 def recognised(request: HttpRequest) -> Actor | None:
-    """Return who sent a request to a page, the admin or a websocket; None for somebody without credentials.
+    """Return the sender of a request to a page, the admin or a websocket; None without credentials.
 
-    The authentication classes of the API answer. They are asked here one by one, because DRF would write the actor into
-    `request.user`, where the admin expects a row of Django's users. Raises Unrecognised for credentials that are wrong.
+    The authentication classes of the API decide. They are called one by one, because DRF would write the actor into
+    `request.user`, where the admin expects a Django user. Raises Unrecognised for wrong credentials.
     """
     kept: Actor | None = getattr(request, "_orion_actor", None)
     if kept is not None:
@@ -201,14 +204,14 @@ def recognised(request: HttpRequest) -> Actor | None:
         if found:
             actor = cast(Actor, found[0])
             if actor.user_id is not None:
-                # Rows were read for it; a page asks several times.
+                # Keep it: recognising it needed queries, and a page asks several times.
                 request._orion_actor = actor  # type: ignore[attr-defined]
             return actor
     return None
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """Return who sent a request. Raises Unrecognised for somebody unknown."""
+    """Return the sender of a request. Raises Unrecognised if it is unknown."""
     if (actor := recognised(request)) is None:
         raise Unrecognised(WITHOUT_CREDENTIALS)
     return actor
@@ -221,7 +224,7 @@ def may(actor: Actor | None, action: Action | None) -> bool:
 
 
 def may_in_part(actor: Actor | None, action: Action | None) -> bool:
-    """Whether the actor may do it to some objects."""
+    """Whether the actor may do the action to some objects."""
     return actor is not None and any(action in one.actions for one in actor.objects)
 
 
@@ -232,11 +235,11 @@ WITHOUT_CREDENTIALS = (
 
 
 class RoleRefused(PermissionDenied):
-    """Somebody's role does not allow it; another one would."""
+    """The actor's role does not allow the action; another role would."""
 
 
 class DenyUndeclared(BasePermission):
-    """Allow a request of the API if its user may do what the operation declares; deny what declares nothing."""
+    """Allow a request of the API if its user may do the declared action; deny views that declare none."""
 
     message = "You are not allowed to do this."
 
@@ -256,7 +259,7 @@ class DenyUndeclared(BasePermission):
 def _may_in_sight(
     request: HttpRequest | Request, *actions: Action | None, by_sight: bool = False, further: bool = False
 ) -> bool:
-    # Imported here, because it knows tables: an API inside a user's process has no accounts.
+    # Imported here because it needs models: an API inside a user's process has no accounts.
     from orion_site.accounts import objects
 
     if further:
@@ -265,7 +268,7 @@ def _may_in_sight(
 
 
 def may_here(request: Request, action: Action | None) -> bool:
-    """Whether whoever asks may do one more action, to the object that the address names."""
+    """Whether the sender may also do another action to the object that the address names."""
     actor = request.user
     if may(actor, action):
         return True
@@ -273,40 +276,45 @@ def may_here(request: Request, action: Action | None) -> bool:
 
 
 def refuse_held_by_others(request: Request, reported: Iterable[tuple[str, UUID | None]]) -> None:
-    """Refuse reports about runs that the agents of others hold, the run of the address among them.
+    """Refuse reports about runs that agents of other users hold, including the run in the address.
 
     Raises PermissionDenied.
     """
     actor = request.user
     if not _reports_as_an_agent(actor):
         return
-    # Imported here, because it knows tables: an API inside a user's process has no accounts.
+    # Imported here because it needs models: an API inside a user's process has no accounts.
     from orion_site.accounts import holders
 
     holders.refuse_held_by_others(actor, [*holders.run_in_address(request), *reported])
 
 
 def _reports_as_an_agent(actor: Actor) -> bool:
-    """Whether what it reports of runs is bound to those that agents of its user hold: a run token's is by itself."""
+    """Whether the actor may report only about runs that agents of its user hold.
+
+    The token of a run is limited anyway.
+    """
     if actor.run_id is not None or may(actor, Action.REPORT_ANY_RUN):
         return False
     return may(actor, Action.REPORT_RUNS) or may_in_part(actor, Action.REPORT_RUNS)
 
 
 def refuse_unserved(request: Request) -> None:
-    """Refuse what concerns the run of the address, where an agent's role says nothing of it: neither did the agents of
-    this user hold it, nor do they serve its queue. Raises PermissionDenied."""
+    """Refuse commands of an agent's key on the run in the address, unless its agents hold it or serve its queue.
+
+    Raises PermissionDenied.
+    """
     actor = request.user
     if not _reports_as_an_agent(actor) or may(actor, Action.CHANGE_RUNS):
         return
-    # Imported here, because it knows tables: an API inside a user's process has no accounts.
+    # Imported here because it needs models: an API inside a user's process has no accounts.
     from orion_site.accounts import holders
 
     holders.refuse_unserved(actor, holders.run_in_address(request))
 
 
 def refuse_fields(request: Request, action: Action, given: Mapping[str, Any], why: str) -> None:
-    """Refuse fields that need one more action, unless they are empty. Raises PermissionDenied."""
+    """Refuse fields that need an additional action, unless they are empty. Raises PermissionDenied."""
     named = [name for name, value in given.items() if value]
     if named and not may_here(request, action):
         raise PermissionDenied(
@@ -314,7 +322,7 @@ def refuse_fields(request: Request, action: Action, given: Mapping[str, Any], wh
         )
 
 
-# What `CUSTOMISE_RUNS` is about.
+# The reason given when `CUSTOMISE_RUNS` is missing.
 WHERE_AND_HOW = "this says where and how the code of a run is executed"
 
 
@@ -323,7 +331,7 @@ def requires(
 ) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Declare the action of a plain Django view: `@requires(Action.READ_RUNS)`.
 
-    `by_sight`: it changes objects that it finds by reading, instead of one that its address names.
+    With `by_sight`, the view changes objects that it finds by reading, not the one that its address names.
     """
 
     def declare(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:

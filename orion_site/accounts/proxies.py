@@ -1,8 +1,8 @@
-"""Proxies that hand requests on: those that are named are believed; what came through any is never the owner's.
+"""Headers of proxies: trusted proxies are believed; requests through any proxy are never the local owner's.
 
-`ORION_TRUSTED_PROXIES` names them by address. Their `X-Forwarded-For` says from where a request came, and
-`X-Forwarded-Proto` by which scheme; the same headers of everybody else say nothing. Hosts are never taken from headers
-but `Host`, and the base path is the server's own to know.
+`ORION_TRUSTED_PROXIES` lists their addresses. Their `X-Forwarded-For` gives the address of the client, and
+`X-Forwarded-Proto` the scheme; from other senders these headers are ignored. The host comes from `Host` only, and the
+base path from the configuration.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FORWARDED = frozenset(
 
 
 def was_handed_on(meta: Mapping[str, Any]) -> bool:
-    """Whether a proxy stood between, as far as it says so. Whoever comes through one may come from anywhere."""
+    """Whether the request says that it passed through a proxy; then it may come from any machine."""
     return not FORWARDED.isdisjoint(meta)
 
 
 def read_forwarding(meta: MutableMapping[str, Any]) -> None:
-    """Put the client's address and scheme into the environment of a request, where a named proxy says them."""
+    """Set the client's address and scheme in the environment of a request if it comes from a trusted proxy."""
     trusted = settings.ORION_TRUSTED_PROXIES
     if trusted and _is_in(meta.get("REMOTE_ADDR") or "", trusted):
         meta["REMOTE_ADDR"] = _client_of(meta, trusted)
@@ -43,9 +43,9 @@ def read_forwarding(meta: MutableMapping[str, Any]) -> None:
 
 
 def _client_of(meta: Mapping[str, Any], trusted: Sequence[Network]) -> str:
-    """Return the address that the last of our own proxies saw: whatever stands before it, anybody may have written.
+    """Return the address that the outermost trusted proxy saw; earlier entries of the header may be forged.
 
-    A proxy that saw a loopback address had a client on its own machine, which need not be another proxy.
+    If a proxy reports a loopback address, its client was on its own machine, which need not be another proxy.
     """
     seen = [one.strip() for one in meta.get("HTTP_X_FORWARDED_FOR", "").split(",") if one.strip()]
     address: str = seen.pop() if seen else meta["REMOTE_ADDR"]

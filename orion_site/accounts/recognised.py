@@ -1,8 +1,8 @@
-"""Keys that were recognised lately, so that most requests with one ask nothing of the database.
+"""Cache of recognised API keys, so that most requests with a key need no query.
 
-What was read of a key counts until anything changes by which it could be refused, or mean something else: a key, a
-user, a group, a role. Such a change moves a number in the database, in its own transaction. A process looks at it
-twenty times a second at most, and forgets at once where the change is its own.
+Entries are valid until anything changes that could revoke a key or change its rights: a key, a user, a group, a role.
+Such a change increments a number in the database, in its own transaction. Each process reads the number at most twenty
+times a second, and clears its cache at once after a change of its own.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from orion_site.accounts.permissions import Actor
 MOST_KEYS = 10_000
 LOOK_SECONDS = 0.05
 _LOOK = f"SELECT number FROM {RightsChanged._meta.db_table} ORDER BY id LIMIT 1"  # noqa: S608 (a constant)
-# Of a user, a sign-in notes this alone.
+# The only column that a sign-in changes.
 _SIGN_IN = frozenset({"last_login"})
 
 
 @dataclass(slots=True)
 class Recognised:
-    """For whom a key speaks, until when, and when its use was noted."""
+    """The actor of a key, when it expires, and when its last use was stored."""
 
     actor: Actor
     expires: datetime | None
@@ -39,7 +39,7 @@ class Recognised:
 
 
 class RecognisedKeys:
-    """Recognised keys by their digest, as of one number in the database."""
+    """Recognised keys by their digest, valid for one value of the number in the database."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,18 +49,18 @@ class RecognisedKeys:
         self._forgotten = 0
 
     def find(self, digest: str) -> tuple[Recognised | None, int]:
-        """Return the key if it counts, and a mark, with which it may be kept if it has to be read."""
+        """Return the cached key if it is valid, and a mark to pass to `keep` if it has to be read."""
         if not 0.0 <= time.monotonic() - self._looked < LOOK_SECONDS:
             self._look()
         with self._lock:
             return self._known.get(digest), self._forgotten
 
     def known(self, digest: str) -> Recognised | None:
-        """Return the key if it counts; of one that is not known, nothing is asked."""
+        """Return the cached key if it is valid, without a query for an unknown one."""
         return self.find(digest)[0] if digest in self._known else None
 
     def keep(self, digest: str, found: Recognised, mark: int) -> None:
-        """Keep what was read, unless something was forgotten since the mark."""
+        """Cache a key that was read, unless the cache was cleared since the mark."""
         with self._lock:
             if mark != self._forgotten:
                 return
@@ -74,9 +74,9 @@ class RecognisedKeys:
             self._forgotten += 1
 
     def _look(self) -> None:
-        # Before the question: another thread need not ask it as well.
+        # Set before the query, so that other threads do not send it as well.
         self._looked = time.monotonic()
-        # By hand: to build the statement took longer than to answer it.
+        # Raw SQL, because building the statement would take longer than the query.
         with connection.cursor() as cursor:
             cursor.execute(_LOOK)
             row = cursor.fetchone()
@@ -90,12 +90,12 @@ keys = RecognisedKeys()
 
 
 def rights_changed(**_: Any) -> None:
-    """Let no process count on what it read before; called within the transaction of a change."""
+    """Invalidate the caches of all processes; call it within the transaction of a change."""
     keys.forget()
     if not RightsChanged.objects.update(number=F("number") + 1):
         RightsChanged.objects.create(number=1)
     if connection.in_atomic_block:
-        # Whoever read meanwhile saw the rows as they were.
+        # A thread that read in between saw the rows before the change.
         transaction.on_commit(keys.forget)
 
 
@@ -105,7 +105,7 @@ def _user_saved(update_fields: frozenset[str] | None = None, **_: Any) -> None:
 
 
 def connect() -> None:
-    """Watch the rows by which keys are judged."""
+    """Connect to the signals of the rows on which the rights of keys depend."""
     post_save.connect(_user_saved, sender=User, dispatch_uid="rights-user")
     post_delete.connect(rights_changed, sender=User, dispatch_uid="rights-no-user")
     for model in (ApiKey, Grant, Group):

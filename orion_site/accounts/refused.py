@@ -1,7 +1,7 @@
-"""Buttons that the role of whoever looks would refuse: they are there, do nothing, and say why.
+"""Disables buttons that the user's role does not allow, and shows the reason.
 
-What a button needs is said by the view of its address. So pages name no roles, and whoever may do everything is sent
-them as they are.
+The view behind a button's address declares what it needs, so pages need not know roles. Pages for users who may do
+everything are not changed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LINK = re.compile(rb'<a\b(?=[^>]*\bclass="button[ "])([^>]*)\bhref="([^"]*)"')
 
 
 class RefusedButtonsMiddleware:
-    """Disables what is refused in pages for people whose role does not allow everything."""
+    """Disables refused buttons in pages, for users whose role does not allow everything."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -67,7 +67,7 @@ def without_refused(page: bytes, here: str, actor: Actor) -> bytes:
 
 
 def _is_refused(address: str, here: str, actor: Actor) -> bool:
-    """Whether a page there needs what the actor may do to nothing."""
+    """Whether the view of the address needs an action that the actor may do to no object."""
     path, prefix = urlsplit(address).path or here, get_script_prefix()
     try:
         view = resolve("/" + path.removeprefix(prefix).lstrip("/")).func

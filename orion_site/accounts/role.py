@@ -1,4 +1,4 @@
-"""The names of roles, apart from what they allow: commands offer them before Django is loaded."""
+"""The names of roles, without what they allow: commands offer them before Django is loaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """Named sets of actions, from the least to the most; `monitor` and `agent` are for machines."""
+    """Named sets of actions, in order of their rights; `monitor` and `agent` are for machines."""
 
     MONITOR = "monitor"
     VIEWER = "viewer"

@@ -1,4 +1,7 @@
-"""`orion user`, `orion group` and `orion key`: on the server's machine, on its database. Django is imported late."""
+"""`orion user`, `orion group` and `orion key`, which use the database on the server's machine.
+
+They import Django late.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database for commands on accounts: at hand, up to date, and what services refuse as failures of a command."""
+"""The database for commands on accounts; errors of services become failures of the command."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from orionflow.cli.errors import CommandFailed, ExitCode
 
 @contextmanager
 def accounts_ready(operation: str = "") -> Iterator[None]:
-    """Have the database of this machine's server ready; it is made where there is none yet.
+    """Prepare the database of this machine's server, and create it if there is none yet.
 
-    What is changed is recorded under the name of the operation, in the name of the Unix user.
+    Changes are recorded in the audit log under the name of the operation and of the Unix user.
     """
     with django_ready():
         from orchestration.acts import act_of

@@ -1,1 +1,1 @@
-"""Pages of keys, users, groups and one's own password, below `/settings/`."""
+"""Pages of keys, users, groups and the user's own password, below `/settings/`."""

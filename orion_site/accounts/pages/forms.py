@@ -1,4 +1,4 @@
-"""Forms of accounts. What services refuse is shown above them."""
+"""Forms of accounts. Refusals of services are shown above them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _password(label: str, **wishes: Any) -> forms.CharField:
 
 
 class KeyForm(forms.Form):
-    """A new key: of oneself, or of anybody for whoever looks after users."""
+    """A new key of the user; for users who manage users, also of others."""
 
     name = forms.CharField(max_length=100, help_text="What it is for: a program, or a machine.")
     user: forms.ModelChoiceField[User] = forms.ModelChoiceField(
@@ -52,7 +52,7 @@ class KeyForm(forms.Form):
 
 
 def _groups() -> forms.Field:
-    """Groups by name, as boxes to tick."""
+    """Return a field for groups by name, as checkboxes."""
     return forms.ModelMultipleChoiceField(
         Group.objects.order_by("name"), to_field_name="name", required=False, widget=forms.CheckboxSelectMultiple
     )
@@ -76,13 +76,13 @@ class UserGroupsForm(forms.Form):
 
 
 class NewPasswordForm(forms.Form):
-    """The password of somebody else."""
+    """The new password of another user."""
 
     password = _password("New password")
 
 
 class GroupForm(forms.Form):
-    """A group: its name, unless it has one already, and its roles."""
+    """A group: its name if it is new, and its roles."""
 
     name = forms.CharField(max_length=LONGEST_NAME)
     roles = forms.MultipleChoiceField(
@@ -107,7 +107,7 @@ class GroupForm(forms.Form):
         }
 
     def clean(self) -> dict[str, Any]:
-        """The roles of both fields, as services take them."""
+        """Return the roles of both fields in the form that services expect."""
         values = super().clean() or self.cleaned_data
         named = [line.strip() for line in values.pop("objects", "").splitlines() if line.strip()]
         return {**values, "roles": [*values.get("roles", []), *named]}

@@ -1,4 +1,4 @@
-"""The page of API keys: one's own, or everybody's for whoever looks after users. A key is shown once."""
+"""The page of API keys: the user's own, or all keys for users who manage users. A key is shown once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orion_site.accounts.pages.forms import KeyForm
 from orion_site.accounts.permissions import Action, Actor, actor_of, may, requires
 from orion_site.forms.submitting import attempt, saved
 
-# Those that end are the most interesting; nobody has as many.
+# The most keys on the page; those that expire first are the most interesting.
 MOST_SHOWN = 200
 
 
@@ -49,7 +49,7 @@ def keys(request: HttpRequest) -> HttpResponse:
         "may_manage": everybodys,
         "has_users": everybodys and form.fields["user"].queryset.exists(),  # type: ignore[attr-defined]
     }
-    # Not redirected to: the key is in no address, session or message.
+    # No redirect, so that the key is in no address, session or message.
     return TemplateResponse(request, "accounts/keys.html", context, status=422 if form.errors else 200)
 
 

@@ -1,4 +1,4 @@
-"""Pages of users and groups, for whoever looks after them, and of one's own password."""
+"""Pages of users and groups, for users who manage them, and of the user's own password."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def remove_group(request: HttpRequest, group_id: int) -> HttpResponse:
 
 
 class ChangePassword(PasswordChangeView):
-    """One's own password; Django asks for the one before, and ends all other sessions."""
+    """Change the user's own password. Django asks for the old one, and ends all other sessions."""
 
     form_class = PasswordChangeForm
     template_name = "forms/form.html"
