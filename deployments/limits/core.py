@@ -1,4 +1,4 @@
-"""Global limits: who may take slots, and how long the others should wait. Pure; the services lock and store."""
+"""Global limits: whether slots can be taken, and how long a denied taker should wait. Pure; services lock and store."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 LEAST_OCCUPANCY = 0.1
-"""Nobody is told to come back sooner than this many seconds for a slot."""
+"""Seconds. The shortest wait that a denied taker is given, and the shortest occupancy that is assumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """The state of one limit as of `counted_at`.
 
-    `taken` was taken by nobody in particular; `held` are the slots of holders who said who they are. What is taken
-    now is held if the taker is `named`.
+    `taken` counts slots of anonymous takers; `held` counts slots of identified holders. Slots that are taken now count
+    as
+    held if the taker is `named`.
     """
 
     limit: int
@@ -29,7 +30,7 @@ class Usage:
     named: bool = False
 
     def has_room_for(self, slots: int) -> bool:
-        # Decay leaves fractions like 1e-16 behind, which must not keep a free slot from being given.
+        # Decay leaves fractions such as 1e-16, which must not make a free slot unavailable.
         return not self.active or self.taken + self.held + slots <= self.limit + 1e-9
 
     def with_taken(self, slots: int) -> Usage:
@@ -40,21 +41,21 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The slots were there; `usages` count them, in the order of the request."""
+    """The slots were available. `usages` include them, in the order of the request."""
 
     usages: tuple[Usage, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Some limit had too few; nothing was taken, and asking again makes sense after `retry_after` seconds."""
+    """A limit had too few slots. Nothing was taken; the taker should ask again after `retry_after` seconds."""
 
     usages: tuple[Usage, ...]
     retry_after: float
 
 
 def take(usages: Sequence[Usage], slots: int, now: datetime) -> Taken | Denied:
-    """All or nothing: slots of every active limit, or of none."""
+    """Take slots of every active limit, or of none."""
     present = [as_of(usage, now) for usage in usages]
     if all(usage.has_room_for(slots) for usage in present):
         return Taken(tuple(usage.with_taken(slots) for usage in present))
@@ -63,7 +64,7 @@ def take(usages: Sequence[Usage], slots: int, now: datetime) -> Taken | Denied:
 
 
 def give_back(usage: Usage, slots: int, occupancy_seconds: float | None, now: datetime) -> Usage:
-    """Never below none; how long the slots were held teaches how long others will have to wait."""
+    """Return slots, not below zero. The time that they were held improves the estimate for later waits."""
     present = as_of(usage, now)
     taught = present if occupancy_seconds is None else learn(present, slots, occupancy_seconds)
     return replace(taught, taken=max(present.taken - slots, 0.0))
@@ -76,7 +77,7 @@ def learn(usage: Usage, slots: int, occupancy_seconds: float) -> Usage:
 
 
 def as_of(usage: Usage, now: datetime) -> Usage:
-    """Return the limit at a later time: slots have decayed, and those who were denied have come back or given up."""
+    """Return the limit at a later time: slots have decayed, and denied takers have asked again or given up."""
     seconds = max((now - usage.counted_at).total_seconds(), 0.0)
     forgetting = usage.decay or 1 / max(usage.average_occupancy, LEAST_OCCUPANCY)
     return replace(
@@ -88,7 +89,7 @@ def as_of(usage: Usage, now: datetime) -> Usage:
 
 
 def _seconds_until(usage: Usage, slots: int) -> float:
-    """Those who were denied before come first."""
+    """Return the wait for these slots, after those of takers that were denied before."""
     waiting = slots + usage.denied
     if usage.decay:
         return waiting / usage.decay

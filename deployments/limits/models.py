@@ -1,4 +1,4 @@
-"""How many may do something at once: limits on tags, named global limits, and the slots that are held under them."""
+"""Concurrency limits: limits on tags, named global limits, and the slots that are held under them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runs.models import NAME, FlowRun, Row, TaskRun
 
 
 class ConcurrencyLimit(Row):
-    """How many task runs with this tag may be RUNNING at once."""
+    """How many task runs with this tag may be RUNNING at the same time."""
 
     tag = models.CharField(max_length=255, unique=True)
     concurrency_limit = models.PositiveIntegerField()
@@ -23,10 +23,10 @@ class ConcurrencyLimit(Row):
 
 
 class Slot(models.Model):
-    """One place under a limit, held by one task run. Use is counted from these rows, so it cannot drift."""
+    """One slot of a limit, held by one task run. Use is counted from these rows, so it cannot drift."""
 
     limit = models.ForeignKey(ConcurrencyLimit, on_delete=models.CASCADE, related_name="slots", db_index=False)
-    # Without a constraint: whoever resets a limit may give its slots to whatever holds them, also outside of here.
+    # Without a constraint, because resetting a limit may give its slots to task runs that this server does not know.
     task_run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="slots", db_constraint=False)
     taken_at = models.DateTimeField()
     epoch = models.PositiveIntegerField(default=0)
@@ -39,15 +39,15 @@ class Slot(models.Model):
 
 
 class GlobalLimit(Row):
-    """How many slots of something may be taken at once, whoever takes them. Programs take and return them by name.
+    """How many slots with this name may be taken at the same time. Programs take and return them.
 
-    Who holds a slot is not known here, so use is a number; with a decay it returns by itself, which makes a rate.
+    Anonymous takers are only counted. With a decay, slots return by themselves, which makes a rate limit.
     """
 
     name = models.CharField(max_length=255, unique=True, validators=[NAME])
     limit = models.PositiveIntegerField()
     active = models.BooleanField(default=True)
-    # What was taken and refused as of `counted_at`; fractions, because decay does not wait for whole slots.
+    # Slots taken and denied as of `counted_at`; fractions, because of the decay.
     active_slots = models.FloatField(default=0)
     denied_slots = models.FloatField(default=0)
     counted_at = models.DateTimeField(default=timezone.now)
@@ -62,9 +62,9 @@ class GlobalLimit(Row):
 
 
 class GlobalSlot(models.Model):
-    """Slots of a global limit in the hands of a holder that can be asked for: a run's attempt, for a limited time.
+    """Slots of a global limit that an identified holder, an attempt of a run, has for a limited time.
 
-    Holders that nobody can name (other clients) are only counted in the limit itself.
+    Anonymous holders (other clients) are only counted in the limit itself.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -1,4 +1,4 @@
-"""Schedules, the calendars that they follow, and the times and deadlines that planning keeps beside them."""
+"""Schedules, the calendars that they follow, and the skipped times and deadlines of planning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runs.models import NAME, FlowRun, Row
 
 
 class Calendar(Row):
-    """Days and times at which nothing is to be started: holidays, maintenance. Many schedules may use one calendar."""
+    """Days and times at which no runs start, such as holidays and maintenance. Many schedules may use one calendar."""
 
     name = models.CharField(max_length=255, unique=True, validators=[NAME])
     description = models.TextField(default="", blank=True)
@@ -24,7 +24,7 @@ class Calendar(Row):
 
 
 class Schedule(Row):
-    """When runs of a deployment are planned. What a definition means is computed in `deployments.core`."""
+    """When runs of a deployment are planned. `deployments.schedules.core` computes the times of a definition."""
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="schedules")
     definition = models.JSONField(help_text="As the API has it: the field of its kind, with its time zone.")
@@ -52,7 +52,7 @@ class Schedule(Row):
 
 
 class SkippedTime(models.Model):
-    """A time of a deployment whose planned run somebody deleted: it gets no other, whatever is planned again."""
+    """A time of a deployment whose planned run a user deleted. It gets no other run, even if it is planned again."""
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="skipped", db_index=False)
     at = models.DateTimeField()
@@ -67,7 +67,7 @@ class SkippedTime(models.Model):
 
 
 class Deadline(models.Model):
-    """A time by which a run must have started or finished. It goes when it is met, and stays when it is missed."""
+    """A time by which a run must have started or finished. Deleted when it is met, kept when it is missed."""
 
     class Kind(models.TextChoices):
         START = "start"

@@ -21,7 +21,7 @@ MOST_IN_FEED = 1000
 
 
 def schedules_of(deployment_ids: Iterable[UUID]) -> dict[UUID, list[Schedule]]:
-    """The schedules of these deployments, the one changed last first: two queries, however many there are."""
+    """Return the schedules of these deployments, most recently changed first, with two queries."""
     ids = list(deployment_ids)
     found: dict[UUID, list[Schedule]] = {one: [] for one in ids}
     for schedule in with_calendars(Schedule.objects.filter(deployment__in=ids)) if ids else ():
@@ -34,12 +34,12 @@ def with_calendars(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
 
 
 def calendar_names(schedule: Schedule) -> list[str]:
-    """The sorted names of a schedule's calendars, which `with_calendars` has prefetched."""
+    """Return the sorted names of a schedule's calendars, which `with_calendars` has prefetched."""
     return sorted(calendar.name for calendar in schedule.calendars.all())
 
 
 def exclusions_of(schedules: Sequence[Schedule]) -> dict[UUID, Exclusions]:
-    """The times that calendars leave out, by schedule. A calendar that several schedules use is read once."""
+    """Return the excluded times by schedule. A calendar that several schedules use is read once."""
     links = Schedule.calendars.through.objects.filter(schedule__in=[one.pk for one in schedules])
     named: dict[UUID, list[UUID]] = {}
     for schedule_id, calendar_id in links.order_by("calendar_id").values_list("schedule_id", "calendar_id"):
@@ -47,7 +47,7 @@ def exclusions_of(schedules: Sequence[Schedule]) -> dict[UUID, Exclusions]:
     if not named:
         return {}
     texts = dict(Calendar.objects.filter(pk__in={pk for ids in named.values() for pk in ids}).values_list("pk", "ics"))
-    # One that is missing was deleted at this moment.
+    # A missing one was deleted at this moment.
     read = {
         ids: Exclusions.from_ics([texts[pk] for pk in ids if pk in texts])
         for ids in {tuple(ids) for ids in named.values()}
@@ -56,7 +56,7 @@ def exclusions_of(schedules: Sequence[Schedule]) -> dict[UUID, Exclusions]:
 
 
 def left_out_of(timetable: Timetable, exclusions: Exclusions | None) -> Callable[[datetime], bool] | None:
-    """Build a test of moments for a timetable. A holiday is a whole day of its own zone."""
+    """Return a function that tests moments of a timetable. A holiday is a whole day in the timetable's zone."""
     return exclusions.seen_from(timetable.zone).covers if exclusions else None
 
 
@@ -69,7 +69,7 @@ def upcoming_of(schedule: Schedule, *, after: datetime, count: int) -> list[Upco
 def upcoming_times(
     definition: dict[str, object], calendar_names: Sequence[str], *, after: datetime, count: int
 ) -> list[Upcoming]:
-    """Raises CalendarNotFound."""
+    """Return the next times of a definition. Raises CalendarNotFound."""
     texts = dict(Calendar.objects.filter(name__in=calendar_names).values_list("name", "ics"))
     if missing := set(calendar_names) - texts.keys():
         raise CalendarNotFound(name=min(missing))
@@ -82,7 +82,7 @@ def _upcoming(definition: dict[str, object], calendars: list[str], after: dateti
 
 
 def feed_of_planned_runs(deployment_id: UUID | None, now: datetime) -> str:
-    """The next runs of one deployment or of all, as an iCalendar document."""
+    """Return the next runs of one deployment, or of all, as an iCalendar document."""
     runs = list(_planned_runs(deployment_id, now)[:MOST_IN_FEED])
     ids = {run.deployment_id for run in runs if run.deployment_id}
     names: dict[UUID | None, str] = dict(Deployment.objects.filter(pk__in=ids).values_list("pk", "name"))
@@ -102,7 +102,7 @@ def _planned_runs(deployment_id: UUID | None, now: datetime) -> QuerySet[FlowRun
 def _event_of(run: FlowRun, deployment: str | None) -> PlannedEvent:
     assert run.next_scheduled_start_time is not None
     return PlannedEvent(
-        # A run that is planned again for the same moment must stay the same event to subscribers.
+        # A run that is planned again for the same moment must stay the same event for subscribers.
         uid=(run.idempotency_key or f"{run.pk}@orion").replace(" ", "-"),
         at=run.next_scheduled_start_time,
         changed=run.created,

@@ -1,6 +1,6 @@
 """Count what is taken and free under the limits of queues, pools and deployments, and under global limits.
 
-A run that is PENDING, RUNNING or CANCELLING holds a slot in each of the first three: its row is its slot.
+A run that is PENDING, RUNNING or CANCELLING holds a slot of each of the first three: its own row is the slot.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Room:
     queues: Sequence[WorkQueue]
     of_queues: Mapping[UUID, int]
     of_pools: Mapping[UUID, int]
-    # Pools whose job template says something.
+    # Pools with a job template.
     with_templates: frozenset[UUID] = frozenset()
 
     def in_queue(self, queue: WorkQueue) -> int:
@@ -47,7 +47,7 @@ class Room:
 
 
 def room_in(queue_ids: Collection[UUID] | Q | None) -> Room:
-    """Room in these queues, or in every queue for None. Two queries, or three where a pool is limited."""
+    """Return the room in these queues, or in all for None. Two queries, or three if a pool is limited."""
     rows = WorkQueue.objects.select_related("work_pool").defer("work_pool__base_job_template")
     rows = rows.annotate(has_template=~Q(work_pool__base_job_template={})).order_by("priority", "name", "pk")
     if queue_ids is not None:
@@ -88,7 +88,7 @@ def _taken_in_pools(ids: Collection[UUID]) -> dict[UUID, int]:
 
 
 def chosen_by(queue: WorkQueue) -> Q:
-    """The runs that wait in this queue: those that name it, or those that its filter picks."""
+    """Return the condition for runs that wait in this queue: those that name it, or those that its filter selects."""
     if not queue.filter:
         return Q(work_queue_id=queue.pk)
     chosen = Q(tags__orion_holds_all=queue.filter.get("tags") or [])
@@ -97,7 +97,7 @@ def chosen_by(queue: WorkQueue) -> Q:
 
 
 def takes_runs_of(queue: WorkQueue, deployment: Deployment) -> bool:
-    """Whether runs of the deployment wait in this queue, as `chosen_by` would tell of its future runs."""
+    """Whether runs of the deployment wait in this queue, like `chosen_by` for its future runs."""
     if not queue.filter:
         return deployment.work_queue_id == queue.pk
     ids = queue.filter.get("deployment_ids")
@@ -110,11 +110,11 @@ def _taken_by_filter(queue: WorkQueue) -> int:
     return FlowRun.objects.filter(chosen_by(queue), is_holding()).count()
 
 
-# How many runs of each deployment hold slots, by the queue that they were taken from.
+# How many runs of each deployment hold slots, by their queue.
 Holding = Mapping[UUID, Mapping[UUID | None, int]]
 
 
-# Spelled as the condition of the index is.
+# The same text as the condition of the index.
 _HOLDING_BY_DEPLOYMENT = (
     "SELECT deployment_id, work_queue_id, COUNT(*) FROM runs_flowrun{hint} WHERE deployment_id IS NOT NULL AND ("
     + " OR ".join(f"state_type = '{one}'" for one in HOLDING_TYPES)
@@ -123,8 +123,8 @@ _HOLDING_BY_DEPLOYMENT = (
 
 
 def holding_by_deployment() -> Holding:
-    """Count the runs that hold slots, which are few: one query, which an index leads to them."""
-    # SQLite would look at every run of these states; where only some rows are seen, the table is another one.
+    """Count the runs that hold slots with one query. They are few, and found by an index."""
+    # Without the hint, SQLite reads every run in these states. With limited sight, another table stands for this one.
     by_index = connection.vendor == "sqlite" and not sees_in_part()
     hint, spell = " INDEXED BY flow_run_holding_deployment" if by_index else "", dialect().read_uuid
     found: dict[UUID, dict[UUID | None, int]] = {}
@@ -136,7 +136,7 @@ def holding_by_deployment() -> Holding:
 
 
 def full_deployments(holding: Holding) -> list[UUID]:
-    """Deployments whose own limit is full."""
+    """Return the deployments whose own limit is full."""
     limited = Deployment.objects.filter(
         Q(pk__in=list(holding)) | Q(concurrency_limit=0), concurrency_limit__isnull=False
     )
@@ -145,7 +145,7 @@ def full_deployments(holding: Holding) -> list[UUID]:
 
 
 def room_of_deployments(ids: Iterable[UUID], holding: Holding) -> dict[UUID, int]:
-    """How many more runs each of these deployments may start; those without a limit are left out."""
+    """Return how many more runs each of these deployments may start; those without a limit are left out."""
     limited = Deployment.objects.filter(pk__in=set(ids), concurrency_limit__isnull=False)
     limits = limited.order_by().values_list("pk", "concurrency_limit")
     return {pk: max(most - _taken(holding, pk), 0) for pk, most in limits if most is not None}
@@ -156,16 +156,16 @@ def _taken(holding: Holding, deployment_id: UUID) -> int:
 
 
 def is_held(now: datetime) -> Q:
-    """A condition for slots of global limits that count: not expired, and of no attempt that has ended.
+    """Return the condition for slots of global limits that count: not expired, and not of an attempt that has ended.
 
-    A slot of a run ends with its attempt, at that moment, without anybody releasing it.
+    A slot of a run ends at the same moment as its attempt, without being released.
     """
     of_attempt = Q(flow_run__epoch=F("epoch")) & ~Q(flow_run__state_type__in=_ENDED)
     return Q(expires_at__gt=now) & (Q(flow_run__isnull=True) | of_attempt)
 
 
 def slots_held(limit_ids: Collection[UUID], now: datetime) -> dict[UUID, int]:
-    """How many slots of these global limits are held, by limit."""
+    """Return how many slots of these global limits are held, by limit."""
     if not limit_ids:
         return {}
     held = GlobalSlot.objects.filter(is_held(now), limit__in=limit_ids)
@@ -173,7 +173,7 @@ def slots_held(limit_ids: Collection[UUID], now: datetime) -> dict[UUID, int]:
 
 
 def usage_of(limit: GlobalLimit, held: int = 0, *, named: bool = False) -> Usage:
-    """The stored counts of a global limit, as its rules take them."""
+    """Return the stored counts of a global limit, as its rules use them."""
     return Usage(
         held=held,
         named=named,
@@ -188,5 +188,5 @@ def usage_of(limit: GlobalLimit, held: int = 0, *, named: bool = False) -> Usage
 
 
 def taken_by_nobody(limit: GlobalLimit, now: datetime) -> int:
-    """Slots of takers that did not say who they are. One counts until the last of it has decayed."""
+    """Return the slots of anonymous takers. A slot counts until the last fraction of it has decayed."""
     return ceil(as_of(usage_of(limit), now).taken - 1e-9)

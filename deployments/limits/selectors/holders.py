@@ -21,7 +21,7 @@ MOST_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A run that holds something, or waits for it, since when, and until when at most."""
+    """A run that holds slots or waits for them: since when, and until when at most."""
 
     kind: Literal["flow-run", "task-run"]
     id: UUID
@@ -36,7 +36,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A limit (None: unlimited), how many of its slots are taken, by which runs, and which runs wait for one."""
+    """A limit (None: unlimited), how many of its slots are taken, by which runs, and which runs wait."""
 
     limit: int | None
     taken: int
@@ -45,7 +45,7 @@ class Holding:
 
 
 def holders_in(limited: WorkQueue | WorkPool | Deployment) -> QuerySet[FlowRun]:
-    """The runs that hold a slot there, longest first."""
+    """Return the runs that hold a slot there, those that have held it longest first."""
     held = FlowRun.objects.filter(_waits_in(limited), is_holding())
     return held.order_by("state_timestamp", "pk")
 
@@ -61,7 +61,7 @@ def _waits_in(limited: WorkQueue | WorkPool | Deployment) -> Q:
 
 
 def holding_of(limited: WorkQueue | WorkPool | Deployment, now: datetime) -> Holding:
-    """Three queries."""
+    """Return the holders and the waiters, with three queries."""
     held = holders_in(limited)
     due = FlowRun.objects.filter(_waits_in(limited), state_type="SCHEDULED", next_scheduled_start_time__lte=now)
     waiting = due.order_by("next_scheduled_start_time", "pk")[:MOST_SHOWN]
@@ -74,7 +74,7 @@ def holding_of(limited: WorkQueue | WorkPool | Deployment, now: datetime) -> Hol
 
 
 def holding_of_tag(limit_id: UUID, tag: str, slots: int) -> Holding:
-    """Waiters are those whose last proposal was answered with WAIT for this tag."""
+    """Return the holders of a tag. Waiters are runs whose last proposal was answered with WAIT because of this tag."""
     held = Slot.objects.filter(limit=limit_id).select_related("task_run").order_by("taken_at", "pk")
     holders = [of_task_run(slot.task_run, slot.taken_at) for slot in held[:MOST_SHOWN]]
     waiting = _refused_for(tag).filter(is_open()).order_by("expected_start_time", "pk")
@@ -90,13 +90,13 @@ def _refused_for(tag: str) -> QuerySet[TaskRun]:
 
 
 def slots_of(limit: GlobalLimit, now: datetime) -> QuerySet[GlobalSlot]:
-    """Slots that count, oldest first."""
+    """Return the slots that count, oldest first."""
     held = GlobalSlot.objects.filter(is_held(now), limit=limit)
     return held.select_related("flow_run").order_by("taken_at", "pk")
 
 
 def holders_of_global_limit(limit: GlobalLimit, now: datetime) -> list[Holder]:
-    """Those who said who they are. Others are only counted."""
+    """Return the identified holders. Anonymous ones are only counted."""
     slots = list(slots_of(limit, now)[:MOST_SHOWN])
     tasks = _task_runs(slot.task_run_id for slot in slots if slot.task_run_id)
     return [_of_slot(slot, tasks) for slot in slots]

@@ -1,6 +1,6 @@
-"""Global limits: made and changed by people, their slots taken and returned by running flows.
+"""Global limits: created and changed by users; their slots are taken and returned by running flows.
 
-Rows are locked in the order of their names: two flows that want (a, b) and (b, a) would otherwise wait for each other.
+Rows are locked in the order of their names: two flows that want (a, b) and (b, a) would otherwise deadlock.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ COUNTED = ["active_slots", "denied_slots", "avg_slot_occupancy_seconds", "counte
 
 @dataclass(frozen=True, slots=True)
 class SlotsTaken:
-    """The limits that were asked; when there was no room, `retry_after` says how many seconds to wait.
+    """The limits of the request. If there was no room, `retry_after` is the number of seconds to wait.
 
-    `leases` are the slots of a named holder, by the limit's id.
+    `leases` are the slots of an identified holder, by limit id.
     """
 
     limits: tuple[GlobalLimit, ...]
@@ -52,7 +52,7 @@ def update_global_limit(*, which: Q, changes: Mapping[str, Any], now: datetime) 
             raise GlobalLimitNotFound(name=_named_in(which))
         if changes.get("name", limit.name) != limit.name:
             _refuse_taken(changes["name"])
-        # What decayed so far decayed at the old speed.
+        # Apply the decay up to now at the old rate.
         _count(limit, as_of(usage_of(limit), now), now)
         GlobalLimit.objects.filter(pk=limit.pk).update(**changes)
 
@@ -68,9 +68,9 @@ def delete_global_limit(*, which: Q) -> None:
 def take_slots(
     *, names: Sequence[str], slots: int, as_rate: bool, now: datetime, taker: Taker | None = None
 ) -> SlotsTaken:
-    """Take slots of every limit named, or of none. A name without a limit gets an inactive one, which never refuses.
+    """Take slots of every named limit, or of none. An unknown name gets an inactive limit, which never denies.
 
-    Who names himself gets leases for them; slots that decay come back by themselves and are only counted.
+    An identified taker gets leases for its slots. Slots that decay return by themselves, and are only counted.
     """
     with write_transaction():
         if taker is not None:
@@ -104,7 +104,7 @@ def take_slots(
 def return_slots(
     *, names: Sequence[str], slots: int, occupancy_seconds: float | None, now: datetime
 ) -> tuple[GlobalLimit, ...]:
-    """Return slots of the limits that there still are."""
+    """Return slots of those limits that still exist."""
     with write_transaction():
         limits = _locked(names)
         for limit in limits:
@@ -114,7 +114,7 @@ def return_slots(
 
 
 def teach_occupancy(limit: GlobalLimit, slots: int, seconds: float, now: datetime) -> None:
-    """How long slots were held, said when they are given back; the caller holds the limit."""
+    """Record how long slots were held, when they are returned. The caller has locked the limit."""
     _count(limit, learn(as_of(usage_of(limit), now), slots, seconds), now)
 
 

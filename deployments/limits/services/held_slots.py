@@ -1,7 +1,7 @@
-"""Slots that a named holder has: kept while they are in use, and given back; what nobody keeps is forgotten.
+"""Leased slots: renewed while they are in use, and released. Expired ones are deleted.
 
-A slot counts until its lease runs out or the attempt that took it ends, whichever comes first. Both are facts that are
-looked at when slots are counted, so a process that dies gives its slots back without anybody noticing its death.
+A slot counts until its lease expires or the attempt that took it ends, whichever comes first. Both are checked whenever
+slots are counted, so a process that dies releases its slots without anything noticing its death.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ SWEPT_AT_ONCE = 1000
 
 @repeated_on_conflict
 def renew_leases(*, ids: Sequence[UUID], lease: timedelta, now: datetime) -> None:
-    """Keep slots for so much longer. All of them or, when one is over, none: raises SlotLost."""
+    """Renew the leases for this long: all of them, or none if one is over. Raises SlotLost."""
     with write_transaction():
-        # Under the lock of the limits: nobody may find a slot free that is being kept.
+        # Lock the limits, so that no taker finds a slot free while it is being renewed.
         _, slots = _locked_with_limits(ids)
         held = set(slots.filter(is_held(now)).values_list("pk", flat=True))
         for one in ids:
@@ -36,7 +36,7 @@ def renew_leases(*, ids: Sequence[UUID], lease: timedelta, now: datetime) -> Non
 
 @repeated_on_conflict
 def release_leases(*, ids: Sequence[UUID], now: datetime) -> list[GlobalLimit]:
-    """Give slots back; those that are over already are passed over. Returns the limits whose slots they were."""
+    """Release slots, ignoring leases that are over. Return the limits of the slots."""
     with write_transaction():
         limits, slots = _locked_with_limits(ids)
         for slot in slots:
@@ -46,7 +46,7 @@ def release_leases(*, ids: Sequence[UUID], now: datetime) -> list[GlobalLimit]:
 
 
 def sweep_leases(now: datetime) -> int:
-    """Forget slots that count no longer. Nothing depends on when this happens."""
+    """Delete slots that no longer count. Nothing depends on when this is done."""
     held = GlobalSlot.objects.filter(is_held(now)).values("pk")
     over = GlobalSlot.objects.exclude(pk__in=held)
     ids = list(over.order_by("expires_at").values_list("pk", flat=True)[:SWEPT_AT_ONCE])
@@ -57,16 +57,18 @@ def sweep_leases(now: datetime) -> int:
 def _forget(ids: Sequence[UUID], now: datetime) -> int:
     with write_transaction():
         _, slots = _locked_with_limits(ids)
-        # Looked at again under the lock: a request that is repeated gets its slot back under the same id.
+        # Check again under the lock: a repeated request gets its slot back under the same id.
         held = set(slots.filter(is_held(now)).values_list("pk", flat=True))
         deleted, _ = slots.exclude(pk__in=held).delete()
         return deleted
 
 
 def _locked_with_limits(ids: Collection[UUID]) -> tuple[dict[UUID, GlobalLimit], QuerySet[GlobalSlot]]:
-    """Lock the limits of these slots; the slots of those limits alone.
+    """Lock the limits of these slots. Return them, and the slots of those limits only.
 
-    A slot that was gone when its limit was looked up may come back at any time: without the lock, nobody touches it.
+    A slot that did not exist when its limit was looked up may be created again at any time: it must not be touched
+    without
+    the lock.
     """
     slots = GlobalSlot.objects.filter(pk__in=ids)
     wanted = set(slots.values_list("limit_id", flat=True))

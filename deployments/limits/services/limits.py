@@ -1,4 +1,4 @@
-"""Limits on tags: made or changed by tag, freed by hand, deleted. Lowering one evicts nobody."""
+"""Limits on tags: set by tag, reset by hand, and deleted. A lower limit does not stop running tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 
 @repeated_on_conflict
 def set_limit(*, tag: str, slots: int, now: datetime) -> tuple[ConcurrencyLimit, bool]:
-    """The limit on `tag`, and whether it is new."""
+    """Create or change the limit on `tag`. Return it, and whether it is new."""
     with write_transaction():
         return ConcurrencyLimit.objects.update_or_create(
             tag=tag,
@@ -25,8 +25,10 @@ def set_limit(*, tag: str, slots: int, now: datetime) -> tuple[ConcurrencyLimit,
 
 @repeated_on_conflict
 def reset_limit(*, tag: str, held_by: Sequence[UUID] = (), now: datetime) -> None:
-    """Free every slot of the limit, and give them to the task runs named in `held_by`, also where these are not known
-    here: such slots are held until the next reset."""
+    """Release every slot of the limit, and give slots to the task runs in `held_by`.
+
+    Task runs that this server does not know hold their slots until the next reset.
+    """
     with write_transaction():
         limit = ConcurrencyLimit.objects.select_for_update(no_key=True).filter(tag=tag).first()
         if limit is None:
@@ -38,7 +40,7 @@ def reset_limit(*, tag: str, held_by: Sequence[UUID] = (), now: datetime) -> Non
 
 
 def release_slot(*, tag: str, task_run_id: UUID) -> None:
-    """Take one task run's slot away. The task goes on; what the limit protects is no longer protected from it."""
+    """Release one task run's slot. The task continues, without the protection of the limit."""
     with write_transaction():
         limit = ConcurrencyLimit.objects.filter(tag=tag).first()
         if limit is None:

@@ -1,4 +1,4 @@
-"""Leases of global limits' slots, for takers who say who they are: given under the lock of the limits."""
+"""Leases of slots for identified takers, granted under the lock of the limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from runs.models import FlowRun
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taker:
-    """Who takes slots, and for how long. With an `id` of the taker's own the request may be repeated."""
+    """An identified taker of slots, and the duration of its lease. A request with an `id` may be repeated."""
 
     lease: timedelta
     id: UUID | None = None
@@ -29,7 +29,7 @@ class Taker:
 
 
 def known_taker(taker: Taker) -> Taker:
-    """The taker with the attempt that its run is in. Raises RunLost for one of an earlier attempt."""
+    """Return the taker with the current attempt of its run. Raises RunLost for an earlier attempt."""
     if taker.flow_run_id is None:
         return replace(taker, epoch=0)
     current = FlowRun.objects.filter(pk=taker.flow_run_id).values_list("epoch", flat=True).first()
@@ -41,7 +41,7 @@ def known_taker(taker: Taker) -> Taker:
 
 
 def count_held(limit_ids: Collection[UUID], now: datetime) -> dict[UUID, int]:
-    """The slots that count, by limit. Those that are over go now: what is given on may not be kept any more."""
+    """Count the slots that are held, by limit. Expired ones are deleted now, so that they cannot be renewed later."""
     rows = GlobalSlot.objects.filter(limit__in=limit_ids).annotate(held=Q(is_held(now)))
     held, over = Counter[UUID](), []
     for pk, limit_id, slots, counts in rows.values_list("pk", "limit_id", "slots", "held"):
@@ -55,7 +55,7 @@ def count_held(limit_ids: Collection[UUID], now: datetime) -> dict[UUID, int]:
 
 
 def given_before(taker: Taker, limits: Sequence[GlobalLimit], now: datetime) -> dict[UUID, GlobalSlot]:
-    """Return the slots that this request was given when it came the first time."""
+    """Return the slots that this request was granted when it came for the first time."""
     if taker.id is None:
         return {}
     ids = [lease_id(taker.id, limit.pk) for limit in limits]
@@ -63,7 +63,7 @@ def given_before(taker: Taker, limits: Sequence[GlobalLimit], now: datetime) -> 
 
 
 def give_leases(taker: Taker, limit_ids: Collection[UUID], slots: int, now: datetime) -> dict[UUID, GlobalSlot]:
-    """The caller holds the limits, and knows that there is room."""
+    """Grant leases. The caller has locked the limits, and knows that there is room."""
     leases = [
         GlobalSlot(
             id=lease_id(taker.id or uuid7(), limit_id),
@@ -77,7 +77,7 @@ def give_leases(taker: Taker, limit_ids: Collection[UUID], slots: int, now: date
         )
         for limit_id in sorted(limit_ids)
     ]
-    # What the same request was given once, and has lost since, is in the way of what it is given now.
+    # Delete slots that the same request was granted earlier and has lost since; they have the same ids.
     GlobalSlot.objects.filter(pk__in=[lease.pk for lease in leases]).delete()
     GlobalSlot.objects.bulk_create(leases)
     return {lease.limit_id: lease for lease in leases}

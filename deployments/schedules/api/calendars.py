@@ -1,4 +1,4 @@
-"""Calendars: times at which the schedules that use them start nothing."""
+"""Calendars: times at which the schedules that use them start no runs."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class UpdateCalendar(Operation):
 
 
 class Forced(Wire):
-    """Whether a calendar that schedules use is taken out of them."""
+    """Whether to remove a calendar from the schedules that use it."""
 
     force: bool = False
 
 
 class DeleteCalendar(Operation):
-    """Delete a calendar that no schedule uses; with `force`, take it out of its schedules first. They plan the times
-    that it left out from then on."""
+    """Delete a calendar that no schedule uses. With `force`, remove it from its schedules first; they then also plan
+    the times that it left out."""
 
     method = "DELETE"
     action_required = Action.CHANGE_DEPLOYMENTS

@@ -1,4 +1,4 @@
-"""The schedules of a deployment, what times they come to, and the feeds of what is planned."""
+"""The schedules of a deployment, previews of their times, and feeds of planned runs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from orionflow.contract.schedules import (
 
 
 class ReadSchedules(Operation):
-    """List the schedules of a deployment, those that changed last first."""
+    """List the schedules of a deployment, most recently changed first."""
 
     method = "GET"
     action_required = Action.READ_DEPLOYMENTS
@@ -75,7 +75,7 @@ class CreateSchedules(Operation):
 
 
 class UpdateSchedule(Operation):
-    """Change what is sent of a schedule; its future runs are planned again."""
+    """Change the fields of a schedule that are sent. Its future runs are planned again."""
 
     method = "PATCH"
     action_required = Action.CHANGE_DEPLOYMENTS
@@ -105,7 +105,7 @@ class DeleteSchedule(Operation):
 
 
 class PreviewSchedule(Operation):
-    """The next times of a stored schedule, and which of them its calendars leave out."""
+    """Return the next times of a stored schedule, and which of them its calendars leave out."""
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS
@@ -121,7 +121,7 @@ class PreviewSchedule(Operation):
 
 
 class PreviewDraft(Operation):
-    """The next times of a schedule as it would be."""
+    """Return the next times of a schedule that is not stored."""
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS
@@ -135,7 +135,7 @@ class PreviewDraft(Operation):
 
 
 class ReadFeed(Operation):
-    """The planned runs of all deployments, as an iCalendar feed."""
+    """Return the planned runs of all deployments as an iCalendar feed."""
 
     method = "GET"
     action_required = Action.READ_DEPLOYMENTS
@@ -147,7 +147,7 @@ class ReadFeed(Operation):
 
 
 class ReadDeploymentFeed(Operation):
-    """The planned runs of one deployment, as an iCalendar feed."""
+    """Return the planned runs of one deployment as an iCalendar feed."""
 
     method = "GET"
     action_required = Action.READ_DEPLOYMENTS
@@ -162,7 +162,7 @@ class ReadDeploymentFeed(Operation):
 
 @contextmanager
 def _reporting_endless_rules() -> Iterator[None]:
-    """Rules that can be followed from today on may be too much work from another day."""
+    """Answer 422 for rules that take too much work from the requested day on, even if they do not from today on."""
     try:
         yield
     except ScheduleError as error:

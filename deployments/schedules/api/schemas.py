@@ -1,4 +1,4 @@
-"""Schedules between the wire and the services; what a schedule may say is the contract's."""
+"""Schedules between the wire and the services. The contract defines their fields."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ Checks.definition = readable
 
 
 def definition_of(sent: AnyDefinition) -> dict[str, Any]:
-    """Return a definition as it was sent, with UTC for no zone.
+    """Return a definition as it was sent, with UTC if it has no time zone.
 
-    A calendar may say in which zone it is, and a cron expression keeps the null that its sender will compare with.
+    A calendar may state its own zone, and a cron expression keeps null, because its client compares it with the answer.
     """
     definition = sent.model_dump(mode="json", exclude={"spread_by"} if sent.spread else {"spread", "spread_by"})
     if definition["timezone"] is None and not _may_name_no_zone(sent):

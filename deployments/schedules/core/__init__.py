@@ -1,6 +1,6 @@
-"""When a deployment runs: definitions as the API has them, and the moments that they mean.
+"""When a deployment runs: definitions in the form of the API, and the moments that they mean.
 
-Nothing here knows the present time, and nothing is stored: the same definition always means the same moments.
+Nothing here knows the current time, and nothing is stored: the same definition always means the same moments.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Timetable]] = {
     "rrule": read_rrule,
     "ics": read_ics,
 }
-# What each kind may say is the contract's; the kind's own name is the one that no other has.
+# The contract defines the fields of each kind. Each kind is named after the field that only it has.
 FIELDS = {
     kind: frozenset(one.model_fields) for one in get_args(AnyDefinition) for kind in READERS if kind in one.model_fields
 }
@@ -36,7 +36,7 @@ _KINDS = f"{', '.join([*READERS][:-1])} or {[*READERS][-1]}"
 
 
 def read_definition(definition: Mapping[str, Any]) -> Timetable:
-    """The timetable of a definition such as {"cron": "0 6 * * *", "timezone": "Europe/Berlin"}."""
+    """Return the timetable of a definition such as {"cron": "0 6 * * *", "timezone": "Europe/Berlin"}."""
     if not isinstance(definition, Mapping):
         raise ScheduleError(f"A schedule is an object with one of {_KINDS}.")
     kinds = [kind for kind in READERS if kind in definition]
@@ -49,5 +49,5 @@ def read_definition(definition: Mapping[str, Any]) -> Timetable:
 
 
 def moment_in(definition: Mapping[str, Any], said: datetime) -> datetime:
-    """A moment that was given with a schedule, in UTC; without an offset it is a time of the schedule's zone."""
+    """Return a moment given with a schedule in UTC. Without an offset it is in the schedule's zone."""
     return said.astimezone(UTC) if said.tzinfo else first_moment(said, read_definition(definition).zone)

@@ -1,4 +1,4 @@
-"""Exclusions: the times that events of calendars cover, at which schedules start nothing."""
+"""Exclusions: the times of calendar events, at which schedules start no runs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ LONGEST_RECURRING = timedelta(days=366)
 
 
 class Exclusions:
-    """The times that events cover, each from its start up to its end. Events without a length cover their moment.
+    """The times that events cover, from each start up to its end. Events without a length cover only their start.
 
-    A whole day is one of the zone in which it is asked about: a holiday begins at midnight for everybody.
+    A whole day is a day in the zone of the schedule: a holiday begins at midnight there.
     """
 
     def __init__(self, texts: tuple[str, ...] = (), zone: tzinfo | None = None) -> None:
-        # The library of calendars takes its time to load, and most servers have none.
+        # Imported here because the calendar library is slow to load, and most servers have no calendars.
         from deployments.schedules.core.ical.events import read_document
 
         self._texts = texts
@@ -43,11 +43,11 @@ class Exclusions:
 
     @classmethod
     def from_ics(cls, texts: Iterable[str]) -> Self:
-        """Raises ScheduleError for a text that is no calendar."""
+        """Read calendars. Raises ScheduleError for a text that is not a calendar."""
         return cls(tuple(texts))
 
     def seen_from(self, zone: tzinfo) -> Self:
-        """Return these events with the whole days of that zone."""
+        """Return these events with whole days in that zone."""
         if zone not in self._in_zones:
             self._in_zones[zone] = type(self)(self._texts, zone)
         return self._in_zones[zone]
@@ -56,7 +56,7 @@ class Exclusions:
         return self.event_at(moment) is not None
 
     def event_at(self, moment: datetime) -> str | None:
-        """The summary of an event that covers the moment."""
+        """Return the summary of an event that covers the moment; None if there is none."""
         moment = moment.astimezone(UTC)
         found = self._once.at(moment)
         return found if found is not None or not self._recurring else self._of_week(moment).at(moment)
@@ -73,7 +73,7 @@ class Exclusions:
 
 @dataclass(frozen=True, slots=True)
 class UpcomingEvent:
-    """One event of a calendar. A whole day is one of the zone of each schedule; here it stands in UTC."""
+    """One event of a calendar. Whole days depend on the zone of each schedule; here they are in UTC."""
 
     begin: datetime
     end: datetime
@@ -86,7 +86,7 @@ class UpcomingEvent:
 
 
 def upcoming_events(text: str, *, after: datetime, count: int) -> list[UpcomingEvent]:
-    """The next events that are not over, in order. Raises ScheduleError."""
+    """Return the next events that are not over, in order. Raises ScheduleError."""
     from deployments.schedules.core.ical.events import read_document
 
     effort = Effort()
@@ -107,7 +107,7 @@ Span = tuple[datetime, datetime, str]
 
 
 class Spans:
-    """Spans of time that may overlap, sorted by start, each with the span that lasts longest up to there."""
+    """Time spans that may overlap, sorted by start, each with the span that ends last among those up to it."""
 
     def __init__(self, spans: Iterable[Span]) -> None:
         self._begins: list[datetime] = []
@@ -125,7 +125,7 @@ class Spans:
 
 
 def _bounded(event: Event) -> Event:
-    """The event, unless thousands of its dates would cover the same moment."""
+    """Return the event. Raises ScheduleError if thousands of its dates could cover the same moment."""
     finest = max(rule.freq for rule in event.series.rules)
     if finest > Freq.HOURLY or event.length > LONGEST_RECURRING:
         why = "an event to leave out recurs by the hour at the most, and lasts a year at the most"
@@ -138,7 +138,7 @@ def _all_spans(event: Event) -> list[Span]:
 
 
 def _spans_between(event: Event, begin: datetime, effort: Effort) -> list[Span]:
-    """The event's spans that reach into the week from `begin` on."""
+    """Return the event's spans that overlap the week that starts at `begin`."""
     spans = _spans(event, begin - event.length - 2 * DAY, begin + WEEK, effort)
     return [span for span in spans if span[1] > begin]
 
@@ -152,6 +152,6 @@ def _spans(event: Event, begin: datetime, end: datetime | None, effort: Effort) 
     except ScheduleError:
         raise
     except (OverflowError, ValueError):
-        # Beyond the year 9999 there is nothing.
+        # There is nothing after the year 9999.
         pass
     return found

@@ -1,7 +1,7 @@
 """Cron expressions: five fields, six with seconds first, or a name such as @daily.
 
-Whoever names hours means times of day: each comes once, also on the day on which clocks jump over it or repeat it.
-An expression for every hour follows the time that passes: no hour is left out, none comes twice.
+An expression that names hours means times of day: each occurs once a day, even when clocks skip or repeat it. An
+expression for every hour follows elapsed time: no hour is skipped, and none occurs twice.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _expression(text: str) -> str:
 
 
 def _without_question_marks(text: str) -> str:
-    """With a star for each day field that says "no matter which", as Quartz and croniter write it."""
+    """Replace "?" in the day fields by a star, which Quartz and croniter accept with the same meaning."""
     fields = text.split()
     for place in (-3, -1):
         if len(fields) in (5, 6) and fields[place] == "?":
@@ -95,11 +95,11 @@ def _reason(error: Exception) -> str:
 
 
 def _simulation(expression: str, begin: datetime, day_or: bool) -> CronSim | None:
-    """The local times of an expression after `begin`, without a zone; None for one whose day is in no month."""
+    """Return the local times of an expression after `begin`, without a zone; None if its day is in no month."""
     try:
         simulation = CronSim(expression, begin)
     except CronSimError as error:
-        # 30 February is not bad grammar. A day that cannot be read at all is refused for every month.
+        # 30 February is valid syntax. A day that is invalid in every month is refused.
         if str(error) == "Bad day-of-month" and _reads_in_every_month(expression):
             return None
         raise

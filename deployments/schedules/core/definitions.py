@@ -1,4 +1,4 @@
-"""Definitions of schedules as clients send them: compared, completed, and refused where they can never cause a run."""
+"""Definitions of schedules as clients send them: compared, completed, and refused if they can never cause a run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from deployments.schedules.core.spread import Spread
 from deployments.schedules.core.timetable import Timetable
 from deployments.schedules.core.zones import is_place, zone_of
 
-# Clients of Prefect 2 send the time at which a schedule was made where nobody gave an anchor. They may build images
-# before they send it, so it may be this old.
+# Clients of Prefect 2 send the creation time of a schedule if the user gave no anchor. They may build images first, so
+# it can be this old.
 DEFAULT_ANCHOR_AGE = timedelta(hours=1)
 LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
 
 
 def is_same(wanted: Mapping[str, Any], stored: Mapping[str, Any], now: datetime) -> bool:
-    """Whether a schedule that is asked for is the stored one; an anchor that nobody gave may be any."""
+    """Whether a requested schedule is the stored one. An anchor that no user chose is ignored."""
     one, other = comparable(wanted), comparable(stored)
     if "interval" in one and not has_anchor(wanted, now):
         one, other = {**one, "anchor_date": None}, {**other, "anchor_date": None}
@@ -30,11 +30,11 @@ def is_same(wanted: Mapping[str, Any], stored: Mapping[str, Any], now: datetime)
 
 
 def comparable(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in the defaults of a definition, and read its moments, so that equal schedules compare as equal."""
+    """Return a definition with its defaults, and with parsed moments, so that equal schedules compare equal."""
     # The shift of a spread schedule follows from its deployment.
     filled = {name: value for name, value in definition.items() if value is not None and name != "spread_by"}
     if "ics" not in filled:
-        # A calendar may name its zone itself, so there none is not UTC.
+        # A calendar may state its own zone, so without `timezone` it is not in UTC.
         filled["timezone"] = definition.get("timezone") or "UTC"
     if "cron" in filled:
         filled["cron"] = " ".join(str(filled["cron"]).split())
@@ -45,7 +45,7 @@ def comparable(definition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def has_anchor(definition: Mapping[str, Any], now: datetime) -> bool:
-    """Whether somebody chose the anchor of an interval. The very time at which a program ran is nobody's choice."""
+    """Whether a user chose the anchor of an interval, rather than a client that sent its current time."""
     if definition.get("anchor_date") is None:
         return False
     anchor = _moment(definition)
@@ -55,7 +55,7 @@ def has_anchor(definition: Mapping[str, Any], now: datetime) -> bool:
 
 
 def key_of_times(definition: Mapping[str, Any]) -> str:
-    """Equal for definitions that may mean the same schedule: all but the anchors."""
+    """Return a key that is equal for definitions that may mean the same schedule: everything except the anchor."""
     found = comparable(definition)
     found.pop("anchor_date", None)
     if "interval" in found:
@@ -64,16 +64,16 @@ def key_of_times(definition: Mapping[str, Any]) -> str:
 
 
 def completed(definition: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """The definition as it is stored: an interval without an anchor counts from now."""
+    """Return the definition as it is stored: an interval without an anchor counts from now."""
     if "interval" in definition and definition.get("anchor_date") is None:
         return {**definition, "anchor_date": now.astimezone(UTC).isoformat()}
     return dict(definition)
 
 
 def refuse_without_times(definition: Mapping[str, Any], now: datetime) -> None:
-    """Raise ScheduleError for a definition that means nothing, or names no time at all.
+    """Raise ScheduleError for a definition that is invalid, or has no times at all.
 
-    One that has ended is not refused here: it may have been made in time.
+    A schedule that has ended is not refused here: it may have been created in time.
     """
     zone = str(definition.get("timezone") or "")
     if not is_place(zone):
@@ -85,7 +85,7 @@ def refuse_without_times(definition: Mapping[str, Any], now: datetime) -> None:
 
 
 def first_after(definition: Mapping[str, Any], now: datetime, ends_at: datetime | None) -> datetime | None:
-    """The first time after `now`, if there is one before the schedule ends."""
+    """Return the first time after `now`, unless the schedule ends before it."""
     first = next(read_definition(definition).after(now), None)
     return first if first is None or ends_at is None or first <= ends_at else None
 

@@ -1,7 +1,7 @@
-"""From a recurrence rule to its local times.
+"""Compute the local times of a recurrence rule.
 
-It jumps to where it is asked from, and gives up on a rule that fits no day. That is why it is ours: dateutil's rules,
-with which the tests compare it, are followed from their first day and search to the year 9999.
+This code jumps to the requested start, and gives up on rules that match no day. dateutil, with which the tests compare
+it, follows rules from their first day and searches up to the year 9999.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.rules import Freq, Rule
 from deployments.schedules.core.zones import DAY
 
-# Days, or hours and less, that are looked at in vain until a rule counts as over. That is 68 years of days, and each
-# weekday is a 29 February at least once in 40.
+# Days (or hours, minutes, seconds) without a match after which a rule counts as over: 68 years of days. Each weekday
+# falls on 29 February at least once in 40 years.
 MOST_STEPS = 300_000
 MOST_IN_VAIN = 25_000
 UNITS = {Freq.HOURLY: timedelta(hours=1), Freq.MINUTELY: timedelta(minutes=1), Freq.SECONDLY: timedelta(seconds=1)}
 
-# How much was looked at, and what was found there, in order.
+# The number of days (or other units) that were examined, and the matches there, in order.
 Period = tuple[int, list[datetime]]
 
 
 class Effort:
-    """The steps that the rules of one schedule or calendar may take together, as some rules would take years."""
+    """The steps that the rules of one schedule or calendar may take together, because some rules would take years."""
 
     def __init__(self) -> None:
         self._left = MOST_STEPS
@@ -42,7 +42,7 @@ class Effort:
 
 
 def walls(rule: Rule, start: datetime, begin: datetime, effort: Effort | None = None) -> Iterator[datetime]:
-    """Local times of a rule that begins at `start`, ascending; of those before `begin` most are jumped over."""
+    """Yield local times of a rule that starts at `start`, ascending. Most of those before `begin` are skipped."""
     try:
         yield from _walls(rule, start, begin, effort or Effort())
     except ScheduleError:
@@ -78,7 +78,7 @@ def _walls(rule: Rule, start: datetime, begin: datetime, effort: Effort) -> Iter
 
 
 def _completed(rule: Rule, start: datetime) -> Rule:
-    """With the days that its beginning means, if the rule names none."""
+    """Return the rule with the days of its start, if it names no days itself."""
     if rule.names_days or rule.freq > Freq.WEEKLY:
         return rule
     if rule.freq == Freq.WEEKLY:
@@ -116,7 +116,7 @@ def _periods_between(rule: Rule, start: date, begin: date) -> int:
 
 
 def _days(rule: Rule, start: date, offset: int) -> list[date]:
-    """The days of the period that is `offset` years, months, weeks or days after the one of `start`."""
+    """Return the days of the period that is `offset` years, months, weeks or days after that of `start`."""
     match rule.freq:
         case Freq.YEARLY:
             year = start.year + offset
@@ -158,7 +158,7 @@ def _truncated(start: datetime, freq: Freq) -> time:
 
 
 def _next_try(rule: Rule, at: datetime) -> datetime | None:
-    """When to look again, if the rule leaves out the day, the hour, the minute or the second."""
+    """Return when to continue, if the rule excludes the day, hour, minute or second; None if it does not."""
     hour = at.replace(minute=0, second=0)
     if not fits(rule, at.date()):
         return hour.replace(hour=0) + DAY
@@ -172,14 +172,14 @@ def _next_try(rule: Rule, at: datetime) -> datetime | None:
 
 
 def _within(rule: Rule, start: datetime, at: datetime) -> list[datetime]:
-    """The times within one hour, minute or second."""
+    """Return the times within one hour, minute or second."""
     minutes = sorted(rule.minutes or {start.minute}) if rule.freq == Freq.HOURLY else [at.minute]
     seconds = sorted(rule.seconds or {start.second}) if rule.freq < Freq.SECONDLY else [at.second]
     return [at.replace(minute=minute, second=second) for minute, second in product(minutes, seconds)]
 
 
 def fits(rule: Rule, day: date) -> bool:
-    """Whether a day is one of those that the rule names."""
+    """Whether the rule includes this day."""
     return (
         (not rule.months or day.month in rule.months)
         and (not rule.month_days or _is_month_day(rule, day))
@@ -208,7 +208,7 @@ def _is_weekday(rule: Rule, day: date) -> bool:
     if (0, weekday) in rule.weekdays:
         return True
     if rule.freq > Freq.MONTHLY:
-        # Within a week or a day there is one of each, so a number says nothing.
+        # A week or a day has each weekday only once, so a number means nothing.
         return any(weekday == named for _, named in rule.weekdays)
     if rule.freq == Freq.MONTHLY or rule.months:
         number, days = day.day, monthrange(day.year, day.month)[1]
@@ -218,7 +218,7 @@ def _is_weekday(rule: Rule, day: date) -> bool:
 
 
 def _is_in_week(rule: Rule, day: date) -> bool:
-    """Weeks belong to the year that has most of their days."""
+    """Whether the rule includes the week. A week belongs to the year that has most of its days."""
     middle = _week_of(day, rule) + 3 * DAY
     number, days = _place_in_year(middle)
     left = (days - number) // 7 + 1

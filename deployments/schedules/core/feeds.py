@@ -1,4 +1,4 @@
-"""Planned runs as a calendar that others can subscribe to."""
+"""Planned runs as a calendar for subscribers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedEvent:
-    """A run to be shown: `uid` stays the same for the same run, `changed` is when it was planned."""
+    """A run in the feed. `uid` stays the same for the same run; `changed` is when it was planned."""
 
     uid: str
     at: datetime
@@ -25,8 +25,8 @@ class PlannedEvent:
 
 
 def planned_feed(runs: Iterable[PlannedEvent], *, name: str = "Planned runs") -> str:
-    """An iCalendar document (RFC 5545) of these runs. The same runs always make the same text."""
-    # It takes its time to load.
+    """Return an iCalendar document (RFC 5545) of these runs. The same runs always give the same text."""
+    # Imported here because the library is slow to load.
     from icalendar import Calendar
 
     calendar = Calendar()
@@ -48,7 +48,7 @@ def _event(run: PlannedEvent) -> Event:
     event.add("dtstamp", run.changed.astimezone(UTC))
     event.add("dtstart", run.at.astimezone(UTC))
     event.add("summary", run.summary)
-    # Nobody is busy because a run begins.
+    # Run times do not make the subscriber busy.
     event.add("transp", "TRANSPARENT")
     if run.description:
         event.add("description", run.description)

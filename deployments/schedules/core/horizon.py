@@ -1,7 +1,7 @@
-"""Decide how far ahead runs of a schedule are planned, which missed times are made up for, and when to look again.
+"""Decide how far ahead runs of a schedule are planned, which missed times are caught up, and when to plan again.
 
-A schedule has a cursor: every time up to there has been decided, by a run or by leaving it out. The cursor and the
-timetable are enough to decide what to plan now, so the runs that are planned already need not be read.
+A schedule has a cursor: for every time up to it, planning has decided whether it gets a run. The cursor and the
+timetable are enough to decide what to plan now, so the planned runs need not be read.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import Literal, Protocol
 
-# With a calendar that leaves everything out, a timetable by the second is not searched for ever.
+# Times that are examined: if a calendar excludes everything, a timetable by the second must not be searched forever.
 MOST_LOOKED_AT = 10_000
 MOST_MISSED = 100
 BUSY_WAIT = timedelta(seconds=15)
 
 
 class Times(Protocol):
-    """A timetable, as far as it is needed here: its moments after another one, ascending."""
+    """The part of a timetable that is needed here: its moments after a given one, ascending."""
 
     def after(self, moment: datetime, *, inclusive: bool = False) -> Iterator[datetime]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """Plan at least `runs` and at least `ahead`, but never more than `most` nor farther than `farthest`."""
+    """Plan at least `runs` and at least `ahead`, but never more than `most` or farther than `farthest`."""
 
     runs: int = 3
     ahead: timedelta = timedelta(hours=1)
@@ -39,8 +39,7 @@ class Horizon:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The times within the horizon; `ended` when there are no others after them. With fewer than were wanted,
-    `look_at` is when more can be seen."""
+    """The times within the horizon. `ended`: no others follow. `look_at`: when more can be seen, if too few."""
 
     times: list[datetime]
     ended: bool = False
@@ -49,7 +48,7 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The times that get a run now, the new cursor, and when to look again: never, if there is nothing left."""
+    """The times that get a run now, the new cursor, and when to plan again (None: nothing is left to plan)."""
 
     times: list[datetime]
     planned_until: datetime
@@ -64,7 +63,7 @@ def look_ahead(
     ends_at: datetime | None = None,
     left_out: Callable[[datetime], bool] | None = None,
 ) -> Ahead:
-    """The times after `now` up to the horizon, without those that a calendar leaves out."""
+    """Return the times after `now` up to the horizon, without those that a calendar excludes."""
     times: list[datetime] = []
     looked_at = now
     moments = islice(timetable.after(now), MOST_LOOKED_AT)
@@ -84,9 +83,9 @@ def look_ahead(
 
 
 def missed_times(timetable: Times, since: datetime, now: datetime) -> list[datetime]:
-    """The last times after `since` up to `now`, MOST_MISSED at most.
+    """Return the last times after `since` up to `now`, at most MOST_MISSED.
 
-    A timetable can only be followed forwards, so ever longer spans before now are searched.
+    A timetable can only be read forwards, so increasingly long spans before `now` are searched.
     """
     span = timedelta(seconds=10)
     while True:
@@ -105,7 +104,7 @@ def decide_missed(
     now: datetime,
     most: int = 100,
 ) -> list[datetime]:
-    """Choose the missed times that get a run after all: all of them (the newest `most`), the latest, or none.
+    """Return the missed times that still get a run: all of them (the newest `most`), the latest one, or none.
 
     Times older than `window` get none.
     """
@@ -128,8 +127,9 @@ def plan(
 ) -> Plan:
     """Decide which times of `ahead`, and of the missed ones, get a run now.
 
-    `runs_left` ends a schedule, while too few `slots` only make it wait. Times that are `decided` have their run, or
-    shall have none.
+    `runs_left` ends a schedule; too few `slots` only make it wait. Times in `decided` already have a run, or must not
+    get
+    one.
     """
     due = [*missed, *(moment for moment in ahead.times if moment > since)]
     times = undecided = [moment for moment in due if moment not in decided]
@@ -138,13 +138,13 @@ def plan(
     if runs_left is not None and len(times) >= runs_left:
         return Plan(times, max([since, now, *times]), None)
     if len(times) < len(undecided):
-        # The times up to now found no slot; later ones may find one yet.
+        # Times up to now found no slot, and are dropped. Later times may still find one.
         return Plan(times, max([now, *times]), now + BUSY_WAIT)
     return Plan(times, max([since, now, *due]), _look_again(ahead, now, horizon))
 
 
 def _look_again(ahead: Ahead, now: datetime, horizon: Horizon) -> datetime | None:
-    """Choose a time before fewer than the wanted number of runs, or half of the wanted time, are left."""
+    """Return a time before fewer runs than wanted, or half of the wanted time, are left."""
     times = ahead.times
     if ahead.ended:
         return None

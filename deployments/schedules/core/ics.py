@@ -1,4 +1,4 @@
-"""Schedules from calendars: a run at the beginning of each event of an iCalendar document."""
+"""Schedules from calendars: a run at the start of each event of an iCalendar document."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IcsTimes(Timetable):
-    """Events that come once are kept in one list: a calendar may have thousands of them."""
+    """The times of a calendar. Single events are in one sorted tuple, because a calendar may have thousands."""
 
     zone: tzinfo
     once: tuple[Named, ...]
@@ -39,7 +39,7 @@ class IcsTimes(Timetable):
 
 
 def read_ics(definition: Mapping[str, Any]) -> IcsTimes:
-    # The library of calendars takes its time to load, and most servers have none.
+    # Imported here because the calendar library is slow to load, and most servers have no calendars.
     from deployments.schedules.core.ical.events import read_document
 
     text, zone_name = definition["ics"], definition.get("timezone")
@@ -60,6 +60,6 @@ def read_ics(definition: Mapping[str, Any]) -> IcsTimes:
 
 
 def _usual_zone(document: Document) -> tzinfo:
-    """The one that most of its events name."""
+    """Return the zone that most of its events name."""
     (zone, _), *_ = Counter(event.series.zone for event in document.events).most_common(1)
     return zone

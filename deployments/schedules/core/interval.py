@@ -1,4 +1,4 @@
-"""Intervals: a run every so many seconds, counted from an anchor."""
+"""Intervals: a run after each number of seconds, counted from an anchor."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.timetable import Timetable
 from deployments.schedules.core.zones import DAY, Named, first_moment, name_of, wall_of, zone_of
 
-# Where nothing says from when on it counts.
+# The anchor if none is given.
 ORIGIN = datetime(2020, 1, 1)  # noqa: DTZ001
 UNITS = (("week", 604_800), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalTimes(Timetable):
-    """Those of a day or more keep the time of day; shorter ones count the time that passes."""
+    """The times of an interval. Intervals of a day or more keep the time of day; shorter ones count elapsed time."""
 
     interval: timedelta
     anchor: datetime
@@ -71,7 +71,7 @@ def _length(seconds: object) -> timedelta:
 
 
 def anchor_of(said: object, zone: tzinfo) -> datetime:
-    """In UTC; a time without a zone is one of the schedule's."""
+    """Return the anchor in UTC. Without an offset it is in the schedule's zone."""
     try:
         anchor = datetime.fromisoformat(said) if isinstance(said, str) else said or ORIGIN
         if not isinstance(anchor, datetime):

@@ -1,4 +1,4 @@
-"""The next times of a schedule, with what is particular about them."""
+"""The next times of a schedule, with notes about exclusions and clock changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deployments.schedules.core.zones import moments_of, wall_of
 
 @dataclass(frozen=True, slots=True)
 class Upcoming:
-    """`local` is the same moment in the zone of the schedule. One that is left out gets no run."""
+    """A time of a schedule. `local` is the same moment in the schedule's zone. A time that is left out gets no run."""
 
     at: datetime
     local: datetime
@@ -25,7 +25,7 @@ class Upcoming:
 def preview(
     timetable: Timetable, *, after: datetime, count: int, exclusions: Exclusions | None = None
 ) -> list[Upcoming]:
-    """The next `count` times, with those among them that a calendar leaves out."""
+    """Return the next `count` times, including those that a calendar excludes."""
     return list(islice(_upcoming(timetable, after, exclusions), count))
 
 
@@ -54,6 +54,6 @@ def _of_the_clocks(at: datetime, wall: datetime, zone: tzinfo) -> str | None:
 
 
 def _time(wall: datetime, other: datetime) -> str:
-    """Without seconds if there are none, and with the date if that is another one."""
+    """Return the time without seconds if they are zero, and with the date if that differs."""
     clock = wall.time().isoformat("minutes" if not wall.second else "seconds")
     return clock if wall.date() == other.date() else f"{wall.date()} {clock}"

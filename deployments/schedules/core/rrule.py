@@ -29,7 +29,7 @@ class RuleTimes(Timetable):
 
     @property
     def counts_from_nowhere(self) -> bool:
-        """Whether so many times are counted from a day that nobody chose."""
+        """Whether it counts its times from a start that the user did not give."""
         return not self.has_start and any(rule.count is not None for rule in self.series.rules)
 
     def _named_from(self, moment: datetime) -> Iterator[Named]:
@@ -44,7 +44,7 @@ def read_rrule(definition: Mapping[str, Any]) -> RuleTimes:
     if not is_text(text) or len(text) > LONGEST_RRULE:
         raise ScheduleError(f"A recurrence rule is a text of at most {LONGEST_RRULE} characters.", "rrule")
     lines = [_line(line) for line in re.sub(r"\r?\n[ \t]", "", text).split()]
-    # A beginning in a zone of its own says in which zone the rule is meant.
+    # A start with a zone of its own sets the zone of the rule.
     named = next((one.zone for one in lines if one.name == "DTSTART" and one.zone), None)
     zone = zone_of(named, "rrule") if named else zone_of(definition.get("timezone"))
     try:
@@ -110,7 +110,7 @@ def _series(lines: list[Line], zone: tzinfo) -> Series:
 
 
 def _are_days(lines: list[Line]) -> bool:
-    """Whether it begins on a day without a time, and no rule names times of day."""
+    """Whether it starts on a day without a time, and no rule names times of day."""
     begins = [one for line in lines if line.name == "DTSTART" for one in line.dates]
     named = any(NAMES_TIMES.search(line.value) for line in lines if line.name in ("RRULE", "EXRULE"))
     return bool(begins) and not isinstance(begins[0], datetime) and not named
@@ -122,14 +122,14 @@ def _rules(lines: list[Line], name: str, zone: tzinfo, are_days: bool) -> tuple[
 
 
 def _day(said: datetime | date, line: Line, zone: tzinfo) -> date:
-    """The day that an exception leaves out: programs write its midnight, of any zone, or the moment it begins."""
+    """Return the excluded day of an exception. Programs write midnight in any zone, or the day's first moment."""
     if not isinstance(said, datetime) or said.time() == time():
         return date(said.year, said.month, said.day)
     return _wall(said, line, zone).date()
 
 
 def _wall(said: datetime | date, line: Line, zone: tzinfo) -> datetime:
-    """A local time of `zone`, whichever zone it was written in."""
+    """Return the local time in `zone`, for a time in any zone."""
     if not isinstance(said, datetime):
         return datetime.combine(said, time())
     if said.tzinfo is None and line.zone:

@@ -1,4 +1,4 @@
-"""Recurrence rules (RFC 5545) as text, read into what they say."""
+"""Recurrence rules (RFC 5545), parsed from text."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.zones import wall_of
 
 WEEKDAYS = {"MO": 0, "TU": 1, "WE": 2, "TH": 3, "FR": 4, "SA": 5, "SU": 6}
-# A rule that counts has to be followed from its beginning, every time.
+# A rule with COUNT must be followed from its start every time.
 MOST_COUNTED = 100_000
 DAYS = {"YEARLY": 366, "MONTHLY": 31, "WEEKLY": 7}
 MOST_TOGETHER = 100_000
-# The least and the most, and whether they may also be counted from the end.
+# Minimum and maximum, and whether negative numbers count from the end.
 RANGES = {
     "BYMONTH": (1, 12, False),
     "BYWEEKNO": (1, 53, True),
@@ -29,7 +29,7 @@ RANGES = {
     "BYSETPOS": (1, 366, True),
     "BYEASTER": (0, 366, True),
 }
-# Parts of RFC 7529, accepted where they say what a rule means without them.
+# Parts of RFC 7529, accepted only with the value that is the default.
 IMPLIED = {"RSCALE": "GREGORIAN", "SKIP": "OMIT"}
 KNOWN = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", "BYWEEKDAY", *RANGES, *IMPLIED}
 MIDNIGHT = re.compile(r"UNTIL=(\d{8})T000000Z?", re.IGNORECASE)
@@ -47,7 +47,7 @@ class Freq(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One RRULE; `until` is a local time. Weekdays have their number within month or year, or 0 for all."""
+    """One RRULE. `until` is a local time. Weekdays have their number within the month or year, or 0 for all."""
 
     freq: Freq
     interval: int = 1
@@ -71,7 +71,7 @@ class Rule:
 
     @property
     def is_an_interval(self) -> bool:
-        """So many hours, minutes or seconds, and nothing else."""
+        """Whether it is a plain interval of hours, minutes or seconds."""
         named = self.names_days or self.months or self.hours or self.minutes or self.seconds or self.positions
         return self.freq >= Freq.HOURLY and not named
 
@@ -80,7 +80,7 @@ class Rule:
         return self.freq >= Freq.HOURLY and not self.hours
 
     def times(self, start: datetime) -> list[time]:
-        """The times of day of a rule by the day, or coarser; what it does not say is as in its beginning."""
+        """Return the times of day of a rule by days or longer periods. Parts without a value are those of its start."""
         hours, minutes, seconds = (
             sorted(said or {of_start})
             for said, of_start in (
@@ -93,7 +93,7 @@ class Rule:
 
 
 def read_rule(text: str, zone: tzinfo, field: str) -> Rule:
-    """The rule of a text such as FREQ=DAILY;COUNT=3. `zone` is the one of its local times."""
+    """Return the rule of a text such as FREQ=DAILY;COUNT=3. `zone` is the zone of its local times."""
 
     def wrong(why: str) -> ScheduleError:
         return ScheduleError(f"{_shortened(text)} is not a recurrence rule: {why}.", field)
@@ -121,7 +121,7 @@ def read_rule(text: str, zone: tzinfo, field: str) -> Rule:
 
 
 def ended_by_day(text: str) -> str:
-    """The text of a rule of whole days. Programs write the last of them as its midnight, of whichever zone."""
+    """Return the text of a rule of whole days. Programs write UNTIL as midnight of the last day, in any zone."""
     return MIDNIGHT.sub(r"UNTIL=\1", text)
 
 
@@ -129,7 +129,7 @@ Wrong = Callable[[str], ScheduleError]
 
 
 def _refuse_crowds(parts: Mapping[str, str], wrong: Wrong) -> None:
-    """All times of one year, month or week are worked out together, so that places among them can be counted."""
+    """Refuse rules with too many times in one period, which are all computed to count positions among them."""
     times = DAYS.get(parts.get("FREQ", ""), 1)
     for name in ("BYHOUR", "BYMINUTE", "BYSECOND"):
         times *= len(_numbers(parts, name, wrong)) or 1
@@ -197,7 +197,7 @@ def _int(text: str, name: str, wrong: Wrong) -> int:
 
 
 def _weekday(text: str, wrong: Wrong) -> tuple[int, int]:
-    """The number and the day, of 2MO or of MO(+2)."""
+    """Return number and weekday from 2MO or MO(+2)."""
     day, _, bracketed = text.strip().partition("(")
     number, day = (bracketed.rstrip(")"), day) if bracketed else (day[:-2], day[-2:])
     if day not in WEEKDAYS:
@@ -209,7 +209,7 @@ def _weekday(text: str, wrong: Wrong) -> tuple[int, int]:
 
 
 def _until(text: str, zone: tzinfo, wrong: Wrong) -> datetime:
-    """The last local time. A date without a time includes that day."""
+    """Return the last local time. A date without a time includes that day."""
     try:
         until = datetime.fromisoformat(text)
         if until.tzinfo is not None:

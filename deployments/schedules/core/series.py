@@ -1,4 +1,4 @@
-"""A beginning with its rules, further dates and exceptions: what RRULE texts and calendar events come to."""
+"""Series: a start with rules, further dates and exceptions. RRULE texts and calendar events become series."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from deployments.schedules.core.zones import (
     wall_of,
 )
 
-# A series whose exceptions leave out so many times in a row leaves out all of them, as far as anybody can tell.
+# If exceptions exclude this many times in a row, the series is treated as having no more times.
 MOST_LEFT_OUT = 20_000
-# Of one series; each is followed on its own.
+# In one series; each rule is followed separately.
 MOST_RULES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """`start` and what the rules give are local times of `zone`; `dates` come besides, in order. Left out are moments
-    and whole local days."""
+    """A series of times. `start` and the results of rules are local times in `zone`; `dates` are further times.
+
+    Both single moments and whole local days can be excluded.
+    """
 
     zone: tzinfo
     start: datetime
@@ -46,7 +48,7 @@ class Series:
             raise ScheduleError(f"More than {MOST_RULES} rules recur together; name more days or times in fewer rules.")
 
     def named_from(self, moment: datetime, effort: Effort | None = None) -> Iterator[Named]:
-        """About from the moment on, ascending; the same moment may come again."""
+        """Yield the times from about `moment` on, ascending. The same moment may occur repeatedly."""
         dates = self.dates[bisect_left(self.dates, moment, key=lambda named: named[0]) :]
         effort = effort or Effort()
         excepted = [Excepted(rule, self.start, effort) for rule in self.except_rules]
@@ -79,7 +81,7 @@ class Series:
 
 
 class Excepted:
-    """The times of a rule that makes exceptions, asked for in about ascending order: each is worked out once."""
+    """The times of an exception rule, requested in about ascending order, so that each is computed once."""
 
     def __init__(self, rule: Rule, start: datetime, effort: Effort) -> None:
         self._effort = effort
@@ -99,5 +101,5 @@ class Excepted:
         return self._next == wall
 
     def _may_jump_to(self, wall: datetime) -> bool:
-        """A rule that counts is followed from its beginning; another one need not go through all times up to here."""
+        """Whether to restart at `wall`: unless a rule counts, it need not be followed through all times up to there."""
         return self._rule.count is None and self._next is not None and self._next < wall - DAY

@@ -1,7 +1,7 @@
-"""Spreading: runs of many deployments that are due at the same moment come one after the other.
+"""Spreading: runs of many deployments that are due at the same moment start one after the other.
 
-Each deployment has a shift of its own, which follows from its id alone: it is the same at every time, on every server,
-and after every change, so that a planned time can be explained.
+Each deployment has its own shift, computed from its id alone. It is the same at all times, on every server and after
+every change, so that a planned time can be explained.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ MOST_SECONDS = 86_400
 
 
 def shift_of(deployment_id: UUID, spread: float) -> int:
-    """By how many seconds the runs of this deployment come later: less than `spread`."""
+    """Return by how many seconds the runs of this deployment are delayed; less than `spread`."""
     drawn = int.from_bytes(hashlib.sha256(deployment_id.bytes).digest()[:8], "big")
     return drawn % max(int(spread), 1)
 
 
 def spread_for(definition: Mapping[str, Any], deployment_id: UUID) -> dict[str, Any]:
-    """The definition as a deployment has it: with its own shift, if it is spread at all."""
+    """Return the definition for a deployment: with the deployment's shift, if it is spread."""
     plain = {name: value for name, value in definition.items() if name != "spread_by"}
     spread = plain.get("spread")
     return {**plain, "spread_by": shift_of(deployment_id, spread)} if spread else plain
 
 
 def spread_out(timetable: Timetable, definition: Mapping[str, Any]) -> Timetable:
-    """The timetable with the shift that the definition names. Raises ScheduleError for one that is none."""
+    """Return the timetable with the shift in the definition. Raises ScheduleError if the shift is invalid."""
     by, spread = definition.get("spread_by") or 0, definition.get("spread")
     for name, value in (("spread_by", by), ("spread", spread or 0)):
         if not isinstance(value, int | float) or not 0 <= value <= MOST_SECONDS:
@@ -44,7 +44,7 @@ def spread_out(timetable: Timetable, definition: Mapping[str, Any]) -> Timetable
 
 @dataclass(frozen=True, slots=True)
 class Spread(Timetable):
-    """Another timetable, of which every moment comes a little later."""
+    """Another timetable with every moment delayed."""
 
     base: Timetable
     by: timedelta

@@ -1,4 +1,4 @@
-"""Timetable: the base of all kinds of schedules. It gives moments in order, each once."""
+"""The base of all kinds of schedules: moments in order, each of them once."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from deployments.schedules.core.zones import Named
 
 
 class Timetable(ABC):
-    """The moments of a schedule. `zone` is the one in which people read them."""
+    """The moments of a schedule. `zone` is the zone in which users read them."""
 
     zone: tzinfo
 
     def after(self, moment: datetime, *, inclusive: bool = False) -> Iterator[datetime]:
-        """The moments after this one, in UTC, ascending; the iterator ends when the schedule does. Raises ScheduleError
-        for rules that nobody can follow in bounded time."""
+        """Yield the moments after this one, in UTC, ascending, until the schedule ends.
+
+        Raises ScheduleError for rules that cannot be followed in bounded time.
+        """
         for at, _ in self.named_after(moment, inclusive=inclusive):
             yield at
 
     def named_after(self, moment: datetime, *, inclusive: bool = False) -> Iterator[Named]:
-        """Iterate as `after` does, and give with each moment the local time that named it."""
+        """Yield the same moments as `after`, each with the local time that named it."""
         last = None
         try:
-            # In a zone with changing clocks a day added to a moment is no day, and a repeated hour equals nothing.
+            # Use UTC: in a zone with clock changes, adding a day is not adding 24 hours, and repeated hours do not
+            # compare.
             moment = moment.astimezone(UTC)
             for named in self._named_from(moment):
                 at = named[0]
@@ -35,24 +38,24 @@ class Timetable(ABC):
         except ScheduleError:
             raise
         except (OverflowError, ValueError):
-            # A datetime goes no farther than the year 9999, and raises one or the other there.
+            # A datetime beyond the year 9999 raises one of these.
             return
 
     @abstractmethod
     def _named_from(self, moment: datetime) -> Iterator[Named]:
-        """Iterate from the moment on, ascending; an implementation may start a little earlier, and repeat moments."""
+        """Yield times from the moment on, ascending. Implementations may start a little earlier, and repeat times."""
 
     @abstractmethod
     def describe(self) -> str:
         """Describe the schedule in words, such as "every 15 minutes"."""
 
 
-# Between two moments that are asked about there may be very many others. After so many, start again at the next one.
+# There may be very many times between two requested moments. After this many, restart at the next requested one.
 MOST_STEPS_BETWEEN = 1_000
 
 
 def named_among(timetable: Timetable, moments: Sequence[datetime]) -> set[datetime]:
-    """Those of some moments, given in ascending order, that the timetable names."""
+    """Return those of the moments, given in ascending order, that the timetable names."""
     named: set[datetime] = set()
     times: Iterator[datetime] = iter(())
     at: datetime | None = None

@@ -1,7 +1,7 @@
-"""From local times to moments, where clocks are moved.
+"""Conversion from local times to moments when clocks change.
 
-A local time that clocks jump over has no moment, one that they repeat has two. A schedule that names times of day runs
-once for each of them: the first time it comes, or when the clocks have jumped.
+A local time that clocks skip has no moment; one that they repeat has two. A schedule that names times of day runs once
+for each of them: the first time it occurs or, if it is skipped, when the clocks have changed.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ TICK = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
 
-# Files of the zone database that are no zone of any place: nobody's clocks, those of whichever machine computes, and
-# clocks that count leap seconds.
+# Files of the zone database that are not zones of places: clocks of no place, of whichever machine computes, and with
+# leap seconds.
 NO_PLACES = frozenset({"Factory", "localtime", "posixrules"})
 LEAP_SECONDS = "right/"
 
-# A moment, and the local time that asked for it: not the same where clocks jump.
+# A moment, and the local time that named it. They differ if clocks skip that time.
 Named = tuple[datetime, datetime]
 
 
 def zone_of(name: object, field: str = "timezone") -> tzinfo:
-    """The zone of that name; UTC for none."""
+    """Return the zone with that name; UTC for none."""
     if name is None or name == "":
         return UTC
     try:
@@ -39,7 +39,7 @@ def zone_of(name: object, field: str = "timezone") -> tzinfo:
 
 
 def is_place(name: str) -> bool:
-    """Whether the name can be one of a zone that is the same everywhere."""
+    """Whether the name can belong to a zone that is the same on every machine."""
     return name not in NO_PLACES and not name.startswith(LEAP_SECONDS)
 
 
@@ -58,7 +58,7 @@ def wall_of(moment: datetime, zone: tzinfo) -> datetime:
 
 
 def moments_of(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
-    """Every moment at which clocks show this: usually one, none in a gap, two where they are put back."""
+    """Return every moment at which clocks show this: usually one, none in a gap, two if clocks are set back."""
     first, second = _offsets(wall, zone)
     if first == second:
         return (_at(wall, first),)
@@ -66,7 +66,7 @@ def moments_of(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
 
 
 def first_moment(wall: datetime, zone: tzinfo) -> datetime:
-    """The first moment at which clocks show this or, where they jump over it, the one at which they have jumped."""
+    """Return the first moment at which clocks show this or, if they skip it, the moment of the clock change."""
     first, second = _offsets(wall, zone)
     return _at(wall, first) if first >= second else _end_of_gap(_at(wall, second), _at(wall, first), zone)
 
@@ -84,7 +84,7 @@ def _at(wall: datetime, offset: timedelta) -> datetime:
 
 
 def _end_of_gap(before: datetime, after: datetime, zone: tzinfo) -> datetime:
-    """The second in which clocks are moved, between two moments."""
+    """Return the second in which clocks change between two moments."""
     old = _offset(before.astimezone(zone))
     low, high = 0, int((after - before) / SECOND)
     while high - low > 1:
@@ -97,20 +97,20 @@ def _end_of_gap(before: datetime, after: datetime, zone: tzinfo) -> datetime:
 
 
 def earliest_wall(moment: datetime, zone: tzinfo) -> datetime:
-    """For a moment in UTC: no earlier local time comes at it or after it, even if clocks are about to be put back."""
+    """Return a lower bound of the local times at or after a moment, even if clocks are about to be set back."""
     moment = moment - TICK
     later = _offset((moment + DAY).astimezone(zone))
     return min(wall_of(moment, zone), moment.replace(tzinfo=None) + later)
 
 
 def once_each(walls: Iterable[datetime], zone: tzinfo) -> Iterator[Named]:
-    """The moment of each local time: what is named comes once, whatever clocks do."""
+    """Yield the moment of each local time once, whatever the clocks do."""
     for wall in walls:
         yield first_moment(wall, zone), wall
 
 
 def every_time(walls: Iterable[datetime], zone: tzinfo) -> Iterator[Named]:
-    """Every moment at which clocks show one of these times, in order."""
+    """Yield every moment at which clocks show one of these times, in order."""
     repeated: deque[Named] = deque()
     for wall in walls:
         for moment in moments_of(wall, zone)[:1]:

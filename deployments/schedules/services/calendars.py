@@ -38,13 +38,13 @@ def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datet
         if is_moved:
             _replan_users(calendar_id, now)
     if is_moved:
-        # A few are planned at once; tickers go on with what is left.
+        # Plan a few at once; tickers plan the rest.
         plan_due_schedules(now, most=MOVED_AT_ONCE)
 
 
 @repeated_on_conflict
 def delete_calendar(*, calendar_id: UUID) -> None:
-    """Delete a calendar, unless schedules use it: without it they would run on holidays."""
+    """Delete a calendar, unless schedules use it: without it, they would run on holidays."""
     with write_transaction():
         calendar = _held(calendar_id)
         if used := calendar.schedules.count():
@@ -54,7 +54,7 @@ def delete_calendar(*, calendar_id: UUID) -> None:
 
 @repeated_on_conflict
 def delete_calendar_with_uses(*, calendar_id: UUID, now: datetime) -> None:
-    """Take a calendar out of all schedules, which plan the times that it left out from then on, and delete it."""
+    """Remove a calendar from all schedules and delete it. The schedules then also plan the times that it left out."""
     with write_transaction():
         calendar = _held(calendar_id)
         _replan_users(calendar_id, now)
@@ -64,7 +64,7 @@ def delete_calendar_with_uses(*, calendar_id: UUID, now: datetime) -> None:
 
 
 def _replan_users(calendar_id: UUID, now: datetime) -> None:
-    # They may be thousands, so the planner replans them in steps.
+    # There may be thousands, so the planner replans them in steps.
     moved = Schedule.objects.filter(pk__in=Schedule.objects.filter(calendars=calendar_id).values("pk"))
     moved.update(planned_until=earlier_of("planned_until", now), plan_at=CALENDAR_MOVED)
 

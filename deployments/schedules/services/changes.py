@@ -1,8 +1,8 @@
 """Reconcile planned runs after a change: keep, reassign, update or delete them.
 
-A planned run that no agent took stays as long as an active schedule of its deployment names its time, whichever of
-them planned it. So a change leaves all other runs alone: those that somebody moved stay moved, and those that somebody
-cancelled or deleted do not come back.
+A planned run that no agent has taken stays as long as an active schedule of its deployment names its time, no matter
+which schedule planned it. So a change leaves all other runs alone: those that a user moved stay moved, and those that a
+user cancelled or deleted do not reappear.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from deployments.schedules.selectors import exclusions_of, left_out_of
 from deployments.schedules.services.planned_runs import delete_planned_runs, key_of, of_planned, planned_run
 from runs.models import FlowRun
 
-# Columns that decide which times of a schedule get a run, beside its definition and its calendars.
+# Columns that decide which times of a schedule get a run, besides its definition and its calendars.
 LIMITS = ("ends_at", "max_runs", "max_scheduled_runs", "max_active_runs")
 QUEUE = frozenset({"work_queue_id", "work_queue_name"})
 
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """A deployment with its schedules and their calendars at one moment: what decides about its planned runs."""
+    """A deployment with its schedules and their calendars at one moment, which decide about its planned runs."""
 
     deployment: Deployment
     schedules: Mapping[UUID, Schedule]
@@ -43,7 +43,7 @@ class Plans:
 
     @classmethod
     def of(cls, deployment: Deployment) -> Plans:
-        """Read them as they are now, and lock the schedules; the caller has locked the deployment."""
+        """Read the current plans, and lock the schedules. The caller has locked the deployment."""
         held = Schedule.objects.select_for_update(of=("self",)).filter(deployment=deployment).order_by("created", "pk")
         schedules = {one.pk: one for one in held}
         links = Schedule.calendars.through.objects.filter(schedule__in=schedules) if schedules else ()
@@ -57,24 +57,28 @@ class Plans:
         return cls(copy(deployment), {}, {})
 
     def parameters_of(self, schedule: Schedule) -> tuple[bool, dict[str, Any]]:
-        """The parameters of a schedule's runs, and whether they are its own, so that it shares no runs."""
+        """Return the parameters of a schedule's runs, and whether the schedule sets some, so that it shares no runs."""
         return bool(schedule.parameters), {**self.deployment.parameters, **schedule.parameters}
 
     def planned(self, schedule_id: UUID | None) -> Schedule | None:
-        """The schedule, if it is active and so is its deployment."""
+        """Return the schedule, if it and its deployment are active."""
         schedule = self.schedules.get(schedule_id) if schedule_id else None
         return schedule if schedule and schedule.active and not self.deployment.paused else None
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Schedules by what became of them. Those that `started` name other times than before, or plan again; those that
-    were `limited` name the same times and may plan more or fewer of them; those that `ended` plan nothing any more."""
+    """Schedules by kind of change.
+
+    Those that `started` name other times than before, or plan again. Those that were `limited` name the same times, and
+    may
+    plan more or fewer of them. Those that `ended` plan nothing any more.
+    """
 
     started: frozenset[UUID]
     limited: frozenset[UUID]
     ended: frozenset[UUID]
-    # Of those that go on, the ones whose runs get other parameters.
+    # Continuing schedules whose runs get other parameters.
     other_parameters: frozenset[UUID]
 
     @property
@@ -83,7 +87,7 @@ class Changes:
 
     @classmethod
     def between(cls, before: Plans, after: Plans, moved_calendars: frozenset[UUID] = frozenset()) -> Changes:
-        """Compare two moments. `moved_calendars`: schedules of which a calendar has other events now."""
+        """Compare two moments. `moved_calendars` are schedules with a calendar whose events have changed."""
         now = {pk: one for pk in after.schedules if (one := after.planned(pk))}
         old = {pk: one for pk in before.schedules if (one := before.planned(pk))}
         started = {
@@ -110,9 +114,9 @@ class Changes:
 
 
 def reconcile(before: Plans, after: Plans, changes: Changes, now: datetime) -> None:
-    """Bring the planned runs that no agent took in line with the deployment and its schedules `after` a change.
+    """Adapt the planned runs that no agent has taken to the deployment and its schedules `after` a change.
 
-    Runs that are missing then are left to the planner.
+    Missing runs are left to the planner.
     """
     is_paused_now = after.deployment.paused and not before.deployment.paused
     moved = changes.limited or changes.ended or changes.started & before.schedules.keys()
@@ -136,7 +140,7 @@ def reconcile(before: Plans, after: Plans, changes: Changes, now: datetime) -> N
 
 
 def _is_replaced(run: FlowRun, owner: Schedule, before: Plans, after: Plans, now: datetime) -> bool:
-    """Whether a run of the future gives way to one with other parameters: nobody moved it or gave it its own."""
+    """Whether a future run is replaced by one with other parameters, because no user moved it or set its parameters."""
     if run.parameters == after.parameters_of(owner)[1]:
         return False
     schedule = before.schedules.get(run.schedule_id) if run.schedule_id else None
@@ -146,9 +150,9 @@ def _is_replaced(run: FlowRun, owner: Schedule, before: Plans, after: Plans, now
 
 
 def _waiting_runs(deployment_id: UUID, *, with_parameters: bool) -> list[FlowRun]:
-    """Lock the planned runs that no agent took, in the order of their times.
+    """Lock and return the planned runs that no agent has taken, in the order of their times.
 
-    This waits for an agent that claims a run at this moment; the run is none of them then.
+    This waits for an agent that is claiming a run; that run is then not among them.
     """
     waiting = of_planned(deployment_id).select_for_update()
     fields = ("pk", "schedule_id", "expected_start_time", "next_scheduled_start_time", "idempotency_key")
@@ -158,7 +162,7 @@ def _waiting_runs(deployment_id: UUID, *, with_parameters: bool) -> list[FlowRun
 
 
 def _is_due(run: FlowRun, now: datetime) -> bool:
-    """Whether the run's time has come. Nobody plans it again then, so only a pause deletes it."""
+    """Whether the run's time has come. It would not be planned again, so only a pause deletes it."""
     return run.next_scheduled_start_time is not None and run.next_scheduled_start_time <= now
 
 
@@ -168,7 +172,7 @@ def _is_paused(run: FlowRun, after: Plans) -> bool:
 
 
 class Owners:
-    """Finds the schedule that a run belongs to after a change: its own, or another that names its time."""
+    """Finds the schedule to which a run belongs after a change: its own, or another one that names its time."""
 
     def __init__(self, after: Plans, changes: Changes, waiting: Sequence[FlowRun], now: datetime) -> None:
         self._after = after
@@ -189,7 +193,7 @@ class Owners:
 
     @cached_property
     def _sharing(self) -> list[Schedule]:
-        """Schedules whose runs are the same for any of them."""
+        """Schedules without own parameters, whose runs are the same for each of them."""
         return [one for pk in self._after.schedules if (one := self._after.planned(pk)) and not one.parameters]
 
     @cached_property
@@ -201,7 +205,7 @@ class Owners:
         if at is None or run.idempotency_key != key_of(schedule, at):
             return False
         is_planned = schedule.pk in self._changed or (schedule.planned_until or at) >= at
-        # With a limit of runs ahead, the planner comes to times beyond the cursor later.
+        # With a limit of planned runs, the planner reaches times beyond the cursor later.
         is_wanted = is_planned or schedule.max_scheduled_runs is None
         return is_wanted and at in self._times_of(schedule) and self._has_room(schedule, run)
 
@@ -211,7 +215,7 @@ class Owners:
         return self._named[schedule.pk]
 
     def _named_by(self, schedule: Schedule) -> frozenset[datetime]:
-        """The times of waiting runs that the schedule names; all of them if its definition cannot be read."""
+        """Return the times of waiting runs that the schedule names; all of them if its definition cannot be read."""
         moments = {run.expected_start_time for run in self._waiting if run.expected_start_time}
         try:
             timetable = read_definition(schedule.definition)
@@ -226,7 +230,7 @@ class Owners:
             return frozenset(moments)
 
     def _has_room(self, schedule: Schedule, run: FlowRun) -> bool:
-        """Count the run against the schedule's limits of runs and of runs ahead, if both leave room for it."""
+        """Count the run towards the schedule's limits. Return whether both limits leave room for it."""
         left, ahead = self._left_of(schedule), self._ahead_of(schedule)
         is_ahead = not _is_due(run, self._now)
         if left < 1 or (is_ahead and ahead < 1):
@@ -275,9 +279,9 @@ def _columns(plans: Plans, schedule: Schedule) -> dict[str, Any]:
 
 
 def _update_columns(before: Plans, after: Plans, kept: Mapping[UUID, Sequence[FlowRun]], now: datetime) -> None:
-    """Give runs of the future the new columns of their deployment, where they still have the old ones.
+    """Give future runs the new columns of their deployment, where they still have the old values.
 
-    A column that somebody changed for one run stays. A run that is due keeps all but its queue.
+    A column that a user changed for one run stays. A run that is due keeps everything except its queue.
     """
     for schedule_id, runs in kept.items():
         schedule = after.schedules[schedule_id]

@@ -1,6 +1,6 @@
-"""Runs that schedules have planned: stored many at once, each under the key of its moment, and deleted.
+"""Planned runs: stored many at once, each under the key of its moment, and deleted.
 
-The key is what makes planning safe: whoever plans a moment again, at the same time or later, finds it taken.
+The key makes planning safe: a process that plans a moment again, at the same time or later, finds the key taken.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AUTO_TAG = "auto-scheduled"
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The moments of one schedule that are to get a run."""
+    """The moments of one schedule that get a run."""
 
     deployment: Deployment
     schedule: Schedule
@@ -38,7 +38,7 @@ class Planned:
 
 
 def store_planned(planned: Iterable[Planned], now: datetime) -> Counter[UUID]:
-    """Store the runs that are not there yet; how many those are, by schedule."""
+    """Store the runs that do not exist yet. Return their number by schedule."""
     unit = Unit(now, known_are_left_out=True)
     created = [(one, moving) for one in planned for moving in _scheduled_runs(unit, one, now)]
     unit.write()
@@ -63,13 +63,13 @@ def _scheduled_runs(unit: Unit, planned: Planned, now: datetime) -> Iterator[Mov
 
 
 def key_of(schedule: Schedule, at: datetime) -> str:
-    """One run for each moment of a deployment, or of a schedule whose runs get parameters of their own."""
+    """Return the key: one run for each moment of a deployment, or of a schedule that sets parameters for its runs."""
     key = f"scheduled {schedule.deployment_id} {at.astimezone(UTC).isoformat()}"
     return f"{key} {schedule.pk}" if schedule.parameters else key
 
 
 def planned_run(deployment: Deployment, schedule: Schedule) -> NewFlowRun:
-    """A run as it is planned, but for its name and its moment."""
+    """Return a run as it is planned, except for its name and its moment."""
     run = inherited_run(deployment)
     return replace(
         run,
@@ -82,7 +82,7 @@ def planned_run(deployment: Deployment, schedule: Schedule) -> NewFlowRun:
 
 
 def of_planned(deployment_id: UUID) -> QuerySet[FlowRun]:
-    """Runs that the schedules of a deployment planned, and that nobody took yet."""
+    """Return runs that schedules of a deployment have planned, and that no agent has taken."""
     return FlowRun.objects.filter(
         deployment_id=deployment_id,
         auto_scheduled=True,
@@ -93,19 +93,19 @@ def of_planned(deployment_id: UUID) -> QuerySet[FlowRun]:
 
 
 def delete_planned_runs(runs: Mapping[UUID, UUID | None]) -> None:
-    """Delete planned runs, which the caller holds, and let their schedules (given by run) count them no longer."""
+    """Delete planned runs, which the caller has locked, and subtract them from their schedules' counts."""
     if not runs:
         return
     delete_flow_runs(FlowRun.objects.filter(pk__in=runs).values("pk"))
     for schedule_id, number in Counter(runs.values()).items():
-        # The schedule of a run that was due may be gone.
+        # The schedule of a run that was due may have been deleted.
         Schedule.objects.filter(pk__in=[schedule_id] if schedule_id else [], runs_planned__gte=number).update(
             runs_planned=F("runs_planned") - number
         )
 
 
 def skipped_times(schedules: Sequence[Schedule]) -> dict[UUID, set[datetime]]:
-    """By schedule, the times whose runs somebody deleted."""
+    """Return, by schedule, the times whose runs a user deleted."""
     by_deployment: dict[UUID, list[SkippedTime]] = {}
     for skip in SkippedTime.objects.filter(deployment__in={one.deployment_id for one in schedules}):
         by_deployment.setdefault(skip.deployment_id, []).append(skip)
@@ -117,7 +117,7 @@ def skipped_times(schedules: Sequence[Schedule]) -> dict[UUID, set[datetime]]:
 
 
 def taken_times(schedules: Sequence[Schedule], since: datetime) -> dict[UUID, set[datetime]]:
-    """By schedule, the times after `since` that have a run, in whatever state it is."""
+    """Return, by schedule, the times after `since` that have a run in any state."""
     ids = {one.deployment_id for one in schedules}
     runs = FlowRun.objects.filter(deployment_id__in=ids, auto_scheduled=True, expected_start_time__gt=since)
     times: dict[UUID, dict[str, datetime]] = {}

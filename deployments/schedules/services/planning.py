@@ -1,7 +1,7 @@
-"""Plan the next runs of each schedule that is due for it, in batches.
+"""Plan the next runs of each schedule that is due for planning, in batches.
 
-Any number of processes may do this at once. On PostgreSQL a schedule that another one has locked is skipped, on SQLite
-there is one writer at a time, and the runs' keys keep a moment from getting two runs.
+Any number of processes may do this at the same time. On PostgreSQL, schedules that another process has locked are
+skipped; on SQLite there is one writer at a time. The keys of runs prevent a second run for the same moment.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import FlowRun
 from runs.querysets import is_holding
 
-# Other writers get their turn between two transactions: none makes many more runs than these. A schedule may have a
-# hundred of them to get or to lose, so that a few schedules are taken where nobody knows how many runs each has.
+# Runs in one transaction, roughly, so that other writers get their turn. The first batch has few schedules, because
+# each of them may have to create or delete a hundred runs.
 RUNS_AT_ONCE = 2_000
 AT_ONCE = 50
 MOST_AT_ONCE = 200
 HORIZON = Horizon()
-# When a schedule is to be planned of which a calendar has changed: it may have to lose runs before.
+# The value of `plan_at` for schedules with a changed calendar: runs may have to be deleted before planning.
 CALENDAR_MOVED = datetime(1970, 1, 1, tzinfo=UTC)
-# A request to change a calendar sees to so many of its schedules itself.
+# Schedules that a request to change a calendar plans itself.
 MOVED_AT_ONCE = 20
-# A planner that comes so late is in time.
+# A planner that is not later than this is on time.
 LATE_AT_MOST = timedelta(minutes=1)
 UNREADABLE_WAIT = timedelta(hours=1)
 # Columns of a deployment that decide whether the parameters of its runs are valid.
@@ -53,8 +53,8 @@ logger = logging.getLogger("orion.planning")
 
 
 def plan_due_schedules(now: datetime, most: int = 100_000) -> int:
-    """Plan the runs of every schedule that is due for it, and return how many runs that made."""
-    # Ask without a lock first: on SQLite a transaction holds up every writer, and mostly nothing is due.
+    """Plan the runs of every schedule that is due for planning, and return the number of new runs."""
+    # Check without a lock first: on SQLite a transaction blocks every writer, and usually nothing is due.
     if not Schedule.objects.filter(plan_at__lte=now).exists():
         return 0
     looked_at, planned = _replan_moved(now, most)
@@ -78,7 +78,7 @@ def _plan_batch(now: datetime, most: int) -> tuple[int, int]:
 
 
 def _replan_moved(now: datetime, most: int) -> tuple[int, int]:
-    """Replan, one deployment at a time, schedules whose calendars have changed. Return how many schedules and runs."""
+    """Replan schedules with changed calendars, one deployment at a time. Return how many schedules and runs."""
     moved = Schedule.objects.filter(plan_at=CALENDAR_MOVED).order_by("deployment_id")
     replanned = planned = 0
     for deployment_id in moved.values_list("deployment_id", flat=True).distinct()[:most]:
@@ -106,30 +106,30 @@ def _replan_deployment(deployment_id: UUID, now: datetime) -> tuple[int, int]:
 
 
 def earlier_of(column: str, now: datetime) -> Least:
-    """An expression for UPDATE: the moment in a column, or `now` if that is earlier or there is none."""
+    """Return an expression for UPDATE: the moment in a column, or `now` if that is earlier or the column is null."""
     return Least(Coalesce(column, Value(now)), Value(now))
 
 
 def replan(before: Plans, deployment: Deployment, now: datetime) -> None:
-    """Bring planned runs in line with a deployment, which the caller has locked and changed, and with its schedules."""
+    """Adapt planned runs to a deployment, which the caller has locked and changed, and to its schedules."""
     after = Plans.of(deployment)
     changes = Changes.between(before, after)
     _refuse_invalid_parameters(before, after, changes)
     reconcile(before, after, changes, now)
     old = Schedule.objects.filter(pk__in=changes.started & before.schedules.keys())
     old.update(planned_until=now, plan_at=now)
-    # One that had nothing left to plan goes on from now: what passed meanwhile was not missed.
+    # A schedule with nothing left to plan continues from now: times that passed meanwhile were not missed.
     limited = Schedule.objects.filter(pk__in=changes.limited)
     limited.filter(plan_at__isnull=True).update(planned_until=now, plan_at=now)
-    # Times that passed unplanned are still decided by the policy of the schedule.
+    # Times that passed without planning are still decided by the policy of the schedule.
     limited.update(planned_until=earlier_of("planned_until", now), plan_at=earlier_of("plan_at", now))
-    # The planner takes the rest: a request is not to hold the others up.
+    # Leave the rest to the planner, so that a request does not block other writers.
     to_plan = sorted(changes.started | changes.limited)[:AT_ONCE]
     plan_schedules(list(Schedule.objects.filter(pk__in=to_plan).order_by("created", "pk")), now)
 
 
 def _refuse_invalid_parameters(before: Plans, after: Plans, changes: Changes) -> None:
-    """Raise ParametersMisfit where a schedule would plan runs whose parameters do not fit their schema."""
+    """Raise ParametersMisfit if a schedule would plan runs whose parameters do not fit their schema."""
     deployment = after.deployment
     if not deployment.enforce_parameter_schema:
         return
@@ -144,10 +144,10 @@ def _refuse_invalid_parameters(before: Plans, after: Plans, changes: Changes) ->
 
 
 def plan_schedules(schedules: Sequence[Schedule], now: datetime) -> int:
-    """Plan these schedules, which the caller has locked, and return how many runs that made."""
+    """Plan these schedules, which the caller has locked, and return the number of new runs."""
     if not schedules:
         return 0
-    # After the lock: what is read here is what the schedules' last change left.
+    # Read after the lock, to see the last change of the schedules.
     sources = _sources(schedules, now)
     plans = {one.pk: _plan_or_wait(one, sources, now) for one in schedules if sources.is_planned(one)}
     stored = store_planned(
@@ -164,7 +164,7 @@ def plan_schedules(schedules: Sequence[Schedule], now: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Everything that planning must know beside the schedules themselves, read at once for all of them."""
+    """Everything that planning must know besides the schedules, read at once for all of them."""
 
     deployments: Mapping[UUID, Deployment]
     exclusions: Mapping[UUID, Exclusions]
@@ -179,7 +179,7 @@ class Sources:
 def _sources(schedules: Sequence[Schedule], now: datetime) -> Sources:
     deployments = Deployment.objects.select_related("work_queue").in_bulk({one.deployment_id for one in schedules})
     decided = skipped_times(schedules)
-    # Without a limit it makes no difference which times have a run: they do not get another.
+    # Without a limit it does not matter which times have a run: they do not get a second one.
     limited = [one for one in schedules if one.max_runs is not None or one.max_active_runs is not None]
     if limited:
         since = min(one.planned_until or now for one in limited)
@@ -193,7 +193,7 @@ def _unfinished(schedules: Sequence[Schedule]) -> dict[UUID, int]:
     if not limited:
         return {}
     found: Counter[UUID] = Counter()
-    # By the index of each kind of open runs: that of a deployment holds all that ever ended.
+    # Use the index of each kind of open runs: an index by deployment also contains all runs that have ended.
     of_deployments = Q(deployment_id__in=set(limited.values()))
     for kind in (is_holding() & of_deployments, Q(state_type="SCHEDULED") & of_deployments, Q(state_type="PAUSED")):
         runs = FlowRun.objects.filter(kind, schedule_id__in=limited).order_by()
@@ -202,7 +202,7 @@ def _unfinished(schedules: Sequence[Schedule]) -> dict[UUID, int]:
 
 
 def _plan_or_wait(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
-    """Plan a schedule. If that fails, log it and try again later, so that the rest of the batch is planned."""
+    """Plan a schedule. If that fails, log the error and try again later, so that the rest of the batch is planned."""
     try:
         return plan_of(schedule, sources, now)
     except ScheduleError as error:
@@ -248,7 +248,7 @@ def _missed(
     now: datetime,
     left_out: Callable[[datetime], bool] | None,
 ) -> list[datetime]:
-    """The times that passed while nobody planned, as far as the schedule's misfire policy makes up for them."""
+    """Return the times that passed without planning and for which the misfire policy still creates runs."""
     if since >= now:
         return []
     passed = [
@@ -256,16 +256,17 @@ def _missed(
         for moment in missed_times(timetable, since, now)
         if (left_out is None or not left_out(moment)) and (schedule.ends_at is None or moment <= schedule.ends_at)
     ]
-    # What passed since the schedule was to be looked at was not missed by a planner that is only a little behind.
+    # If the planner is only slightly late, the times that passed do not count as missed.
     if schedule.plan_at is not None and now - schedule.plan_at <= LATE_AT_MOST:
         return passed
     return decide_missed(passed, cast(Misfire, schedule.misfire), schedule.misfire_window, now)
 
 
 def _advance(decided: Iterable[tuple[Schedule, Plan, int]]) -> None:
-    """Advance the cursors of schedules that nobody else has advanced. One that is not planned is not due any more.
+    """Advance the cursors of schedules, unless another process has done so. Schedules without a plan are no longer due.
 
-    Each row gets other values and is compared with its own old one, so this is one prepared statement for all of them.
+    Each row gets its own values and is compared with its own old one, so this is one prepared statement for all of
+    them.
     """
     spell = dialect()
     rows = [

@@ -20,9 +20,9 @@ TICK = timedelta(microseconds=1)
 
 @repeated_on_conflict
 def plan_deployment(*, deployment_id: UUID, start: datetime, horizon: Horizon, now: datetime) -> int:
-    """Plan runs of every active schedule from `start` on, and return how many are new.
+    """Plan runs of every active schedule from `start` on, and return the number of new ones.
 
-    The planner's cursor stays: what it plans later finds these runs in place.
+    The planner's cursor does not move; when it plans these times later, it finds their runs.
     """
     with write_transaction():
         deployment = Deployment.objects.select_related("work_queue").filter(pk=deployment_id, paused=False).first()
@@ -36,7 +36,7 @@ def plan_deployment(*, deployment_id: UUID, start: datetime, horizon: Horizon, n
         for schedule in schedules:
             timetable = read_definition(schedule.definition)
             left_out = left_out_of(timetable, exclusions.get(schedule.pk))
-            # One that begins exactly at `start` is in time.
+            # Include a time exactly at `start`.
             times = look_ahead(timetable, start - TICK, horizon, ends_at=schedule.ends_at, left_out=left_out).times
             left = None if schedule.max_runs is None else max(schedule.max_runs - schedule.runs_planned, 0)
             planned.append(Planned(deployment, schedule, times[:left]))

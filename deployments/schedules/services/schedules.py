@@ -1,7 +1,7 @@
-"""Schedules of a deployment: added, changed, replaced, deleted; their planned runs follow.
+"""Schedules of a deployment: added, changed, replaced and deleted. Their planned runs follow.
 
-Whoever changes a deployment or its schedules holds the deployment first and its schedules then. The planner holds
-schedules only, so what it planned from the old values is there to be reconciled.
+A change locks the deployment first, and then its schedules. The planner locks only schedules, so runs that it planned
+from the old values exist when the change is reconciled.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from orchestration.authors import made_by
 from orchestration.errors import BadSchedule, CalendarNotFound, DeploymentNotFound, ScheduleNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
-# Columns that decide whether a schedule has a time to come.
+# Columns that decide whether a schedule has future times.
 TIMING = frozenset({"definition", "ends_at", "active"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSchedule:
-    """When runs of a deployment are to be planned, as somebody asks for it."""
+    """A schedule for a deployment, as it was requested."""
 
     definition: dict[str, Any]
     active: bool = True
@@ -45,7 +45,7 @@ class NewSchedule:
 
 @repeated_on_conflict
 def add_schedules(*, deployment_id: UUID, new: Sequence[NewSchedule], now: datetime) -> list[Schedule]:
-    """The schedules, with their first runs planned. What was planned before stays."""
+    """Add schedules, and plan their first runs. Earlier planned runs stay."""
     with write_transaction():
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)
@@ -63,7 +63,7 @@ def update_schedule(
     calendars: Sequence[str] | None = None,
     now: datetime,
 ) -> None:
-    """Change columns of a schedule; a definition that means the same as the stored one keeps its anchor."""
+    """Change columns of a schedule. A definition that means the same as the stored one keeps its anchor."""
     with write_transaction():
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)
@@ -98,8 +98,10 @@ def delete_schedule(*, deployment_id: UUID, schedule_id: UUID, now: datetime) ->
 
 
 def replace_schedules(deployment: Deployment, before: Plans, wanted: Sequence[NewSchedule], now: datetime) -> None:
-    """Bring the schedules of a deployment that the caller holds to those that are wanted. One that is there already
-    keeps its id, its anchor and the number of its runs. The caller has the runs planned."""
+    """Replace the schedules of a deployment that the caller has locked.
+
+    A schedule that already exists keeps its id, its anchor and its number of runs. The caller then plans the runs.
+    """
     twins = _twins(list(before.schedules.values()), wanted, now)
     Schedule.objects.filter(pk__in=before.schedules.keys() - {one.pk for one in twins.values()}).delete()
     for number, schedule in twins.items():
@@ -108,7 +110,7 @@ def replace_schedules(deployment: Deployment, before: Plans, wanted: Sequence[Ne
 
 
 def _twins(stored: Sequence[Schedule], wanted: Sequence[NewSchedule], now: datetime) -> dict[int, Schedule]:
-    """The stored schedules that are wanted, by the place of the wish; first those that differ in nothing."""
+    """Return stored schedules that match requested ones, by the index of the request; identical schedules first."""
     alike: dict[str, list[Schedule]] = {}
     for schedule in stored:
         alike.setdefault(key_of_times(schedule.definition), []).append(schedule)
@@ -141,7 +143,7 @@ def _bring_to(schedule: Schedule, wanted: NewSchedule, before: Plans, now: datet
 
 
 def _definition(wanted: Mapping[str, Any], stored: Schedule, now: datetime) -> dict[str, Any]:
-    """As it is to be stored: with the anchor that the schedule has, if nobody chose another one."""
+    """Return the definition to store: with the schedule's anchor, unless the user chose another one."""
     if not is_same(wanted, stored.definition, now):
         return spread_for(completed(wanted, now), stored.deployment_id)
     anchor = {"anchor_date": stored.definition["anchor_date"]} if "anchor_date" in stored.definition else {}
@@ -149,7 +151,7 @@ def _definition(wanted: Mapping[str, Any], stored: Schedule, now: datetime) -> d
 
 
 def held_deployment(deployment_id: UUID) -> Deployment:
-    """The deployment, locked until the end of the transaction."""
+    """Return the deployment, locked until the end of the transaction."""
     held = Deployment.objects.select_related("work_queue").select_for_update(of=("self",), no_key=True)
     deployment = held.filter(pk=deployment_id).first()
     if deployment is None:
@@ -158,7 +160,7 @@ def held_deployment(deployment_id: UUID) -> Deployment:
 
 
 def store_schedules(deployment: Deployment, new: Sequence[NewSchedule], now: datetime) -> list[Schedule]:
-    """Insert the schedules of a deployment that the caller holds, and has planned afterwards."""
+    """Insert the schedules of a deployment that the caller has locked. The caller then plans their runs."""
     if not new:
         return []
     schedules = [_row(deployment, one, now) for one in new]
@@ -179,7 +181,7 @@ def store_schedules(deployment: Deployment, new: Sequence[NewSchedule], now: dat
 
 
 def _refuse_ended(definition: Mapping[str, Any], ends_at: datetime | None, active: bool, now: datetime) -> None:
-    """A schedule is not made, or switched on, when its last time has passed."""
+    """Refuse to create or activate a schedule without future times."""
     try:
         has_ended = active and first_after(definition, now, ends_at) is None
     except ScheduleError as error:
@@ -202,7 +204,7 @@ def _row(deployment: Deployment, new: NewSchedule, now: datetime) -> Schedule:
 
 
 def _columns(new: NewSchedule) -> dict[str, Any]:
-    """All that is asked for but the times and the calendars."""
+    """Return all requested columns except times and calendars."""
     return {
         "active": new.active,
         "parameters": filled_in(new.parameters),

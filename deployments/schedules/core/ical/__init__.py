@@ -1,1 +1,1 @@
-"""iCalendar documents, as calendar programs export them: their time zones, their events, and the times these give."""
+"""iCalendar documents, as calendar programs export them: their time zones, their events, and the resulting times."""

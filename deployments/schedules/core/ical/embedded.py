@@ -12,7 +12,7 @@ from operator import attrgetter
 from deployments.schedules.core.expansion import Effort, walls
 from deployments.schedules.core.rules import Rule
 
-# Documents that define zones begin with the year 1601 or 1970, and have no end.
+# Documents define zones from the year 1601 or 1970 on, without an end.
 FIRST = datetime(1970, 1, 1)  # noqa: DTZ001
 LAST = datetime(2200, 1, 1)  # noqa: DTZ001
 MOST_CHANGES = 1000
@@ -20,7 +20,7 @@ MOST_CHANGES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Observance:
-    """When clocks are set from one offset to another; the times are those that clocks show before."""
+    """A change of clocks from one offset to another. Times are those that clocks show before it."""
 
     start: datetime
     before: timedelta
@@ -39,7 +39,7 @@ class Observance:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`at` is in UTC."""
+    """A change of the offset at a moment in UTC."""
 
     at: datetime
     before: timedelta
@@ -47,7 +47,7 @@ class Change:
 
 
 class EmbeddedZone(tzinfo):
-    """A zone of these observances, with the same meaning of `fold` as those of zoneinfo."""
+    """A zone with these observances, and the same meaning of `fold` as in zoneinfo."""
 
     def __init__(self, name: str, observances: Iterable[Observance]) -> None:
         self._name = name
@@ -55,7 +55,7 @@ class EmbeddedZone(tzinfo):
         found = [change for observance in observances for change in observance.changes(effort)]
         self._changes = sorted(found, key=attrgetter("at"))
         self._at = [change.at for change in self._changes]
-        # A local time that comes twice, or never, is before the change with fold=0, and after it with fold=1.
+        # A local time that occurs twice, or never, is before the change with fold=0, and after it with fold=1.
         self._local = (
             [change.at + max(change.before, change.after) for change in self._changes],
             [change.at + min(change.before, change.after) for change in self._changes],

@@ -22,12 +22,13 @@ from orionflow.contract.schedules import LONGEST_ICS
 
 MOST_RECURRING = 2_000
 FOLDED = re.compile(r"\r?\n[ \t]")
-# Zones are ours: the parser would guess some, and keep those that one document defines for all that it reads later.
+# Zones are resolved by our code: the parser would guess some of them, and keep those of one document for all later
+# ones.
 NAMED_ZONE = re.compile(
     r"^((?:DTSTART|DTEND|EXDATE|RDATE|RECURRENCE-ID)(?:;[^:\n]*?)?;)TZID=", re.MULTILINE | re.IGNORECASE
 )
 RULE = re.compile(r"^((?:RRULE|EXRULE)(?:;[^:\n]*)?):(.*)$", re.MULTILINE | re.IGNORECASE)
-# Some programs leave these behind when the last date of them is deleted.
+# Some programs leave empty properties behind when their last date is deleted.
 EMPTY = re.compile(r"^(?:RRULE|EXRULE|RDATE|EXDATE)(?:;[^:\n]*)?:[ \t\r]*\n", re.MULTILINE | re.IGNORECASE)
 CANCELLED = "CANCELLED"
 ZONE_BEGINS, ZONE_ENDS = "BEGIN:VTIMEZONE", "END:VTIMEZONE"
@@ -35,7 +36,7 @@ ZONE_BEGINS, ZONE_ENDS = "BEGIN:VTIMEZONE", "END:VTIMEZONE"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """`length` is counted in days by the calendar if the event is one of whole days, otherwise in elapsed time."""
+    """One event. `length` is in calendar days for an event of whole days, and otherwise in elapsed time."""
 
     series: Series
     length: timedelta
@@ -48,18 +49,18 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Its events, without those that were cancelled; `zone` is that of times that name none."""
+    """The events of a document without cancelled ones. `zone` is the zone of times that name none."""
 
     zone: tzinfo
     events: tuple[Event, ...]
 
 
-# Planning comes back to the same documents, and reading a long one takes a second.
+# Planning reads the same documents again and again, and a long one takes a second.
 @lru_cache(maxsize=32)
 def read_document(text: str, zone: tzinfo | None = None, days: tzinfo | None = None) -> Document:
-    """Times that name no zone are those of `zone`, else of the one that the document states, else of `days`.
+    """Return the document. Times without a zone are in `zone`, else in the zone that it states, else in `days`.
 
-    Whole days are those of `days`; without that, of the same zone as such times.
+    Whole days are in the zone `days`, or if that is None, in the zone of such times.
     """
     if not isinstance(text, str) or len(text) > LONGEST_ICS:
         raise ScheduleError(f"A calendar is an iCalendar document of at most {LONGEST_ICS} characters.", "ics")
@@ -68,7 +69,7 @@ def read_document(text: str, zone: tzinfo | None = None, days: tzinfo | None = N
     except ScheduleError:
         raise
     except Exception as error:
-        # What strange documents make a parser raise is not listed anywhere.
+        # A parser may raise any exception for an unusual document.
         raise ScheduleError(f"The iCalendar document cannot be read: {error}", "ics") from error
 
 
@@ -85,7 +86,7 @@ def _read(text: str, zone: tzinfo | None, days: tzinfo | None) -> Document:
 
 
 def _components(calendar: Component) -> Iterator[Component]:
-    """Its events. Those of a message that calls something off are called off."""
+    """Yield the calendar's events. In a message that cancels, all of them are cancelled."""
     is_cancellation = str(calendar.get("METHOD", "")).upper() == "CANCEL"
     for component in calendar.walk("VEVENT"):
         if is_cancellation:
@@ -94,7 +95,7 @@ def _components(calendar: Component) -> Iterator[Component]:
 
 
 def _zone_of(events: Iterable[Event], zones: Zones) -> tzinfo:
-    """Of times that name none; nobody needs it where all of them do."""
+    """Return the zone for times that name none. If every time names one, it may be undefined."""
     try:
         return zones.default
     except ScheduleError:
@@ -102,7 +103,7 @@ def _zone_of(events: Iterable[Event], zones: Zones) -> tzinfo:
 
 
 def _parted(text: str) -> tuple[str, list[str]]:
-    """The document without the zones that it defines, and these."""
+    """Return the document without the zones that it defines, and these definitions."""
     rest: list[str] = []
     defined: list[str] = []
     zone: list[str] | None = None
@@ -114,12 +115,12 @@ def _parted(text: str) -> tuple[str, list[str]]:
         if zone is not None and said == ZONE_ENDS:
             defined.append("\n".join(zone))
             zone = None
-    # One that never ends is no zone: let the parser say so.
+    # A definition without an end is not a zone; leave it in the text, so that the parser reports it.
     return "\n".join([*rest, *(zone or ())]), defined
 
 
 def _definitions(defined: Iterable[str]) -> Mapping[str, str]:
-    """The texts of the zones by their names. They are read when an event needs them: not all of them can be."""
+    """Return the definitions of zones by name. Each is parsed when it is needed, because not all are readable."""
     found = {}
     for block in defined:
         if name := re.search(r"^TZID(?:;[^:\n]*)?:(.*)$", block, re.MULTILINE | re.IGNORECASE):
@@ -133,8 +134,10 @@ def _stated_zone(calendars: Iterable[Component]) -> str | None:
 
 @dataclass(slots=True)
 class Versions:
-    """The versions of one UID: the event itself, and the dates that were changed one by one, each in its newest
-    versions. Usually that is one; where nobody can tell which is newer, all are followed."""
+    """The versions of one UID: the event itself, and the dates changed separately, each in its newest versions.
+
+    Usually there is one newest version. If it cannot be determined, all of them are used.
+    """
 
     own: list[Component] = field(default_factory=list)
     changed: dict[object, list[Component]] = field(default_factory=dict)
@@ -160,7 +163,7 @@ def _version(component: Component) -> tuple[int, str]:
 
 
 def _events(components: Iterable[Component], zones: Zones) -> tuple[Event, ...]:
-    """Dates that were changed one by one are left out of their series, and are events of their own."""
+    """Return the events. Dates that were changed separately are excluded from their series, and are own events."""
     versions: dict[str | int, Versions] = {}
     for number, component in enumerate(components):
         uid = str(component["UID"]) if "UID" in component else number
@@ -179,13 +182,13 @@ def _events_of(versions: Versions, zones: Zones) -> Iterator[Event]:
     for event in events:
         yield replace(event, series=_left_out(event, dates, zones))
     for component, said in zip(changed, dates, strict=True):
-        # A date that was moved first, and deleted then, stands in both lists.
+        # A date that was first moved and then deleted is in both lists.
         is_deleted = any(_is_same_date(said, other, versions.own[0], zones) for other in called_off)
         is_older = bool(versions.own) and _version(component)[0] < _version(versions.own[0])[0]
-        # A change of an earlier version, of a date that the event has no more.
+        # A change from an earlier version, of a date that the event no longer has.
         is_past = is_older and not any(_has_date(event, said, zones) for event in events)
         if not (is_off or is_deleted or is_past or _is_cancelled(component)):
-            # Some programs copy the rules into each date that was changed.
+            # Some programs copy the rules into each changed date.
             yield _event(component, zones, recurs=False)
 
 
@@ -220,7 +223,7 @@ def _refuse_endless_work(recurring: list[Event]) -> None:
     for event in recurring:
         start = event.series.start
         for rule in event.series.rules:
-            # Programs write an end before the beginning when all dates have been deleted.
+            # Programs write an UNTIL before the start when all dates have been deleted.
             if (rule.until is None or rule.until >= start) and next(walls(rule, start, start, effort), None) is None:
                 raise ScheduleError(f"The event {event.summary!r} recurs by a rule that never comes.", "ics")
 
@@ -233,7 +236,7 @@ def _changed_date(component: Component) -> Stated:
 
 
 def _left_out(event: Event, dates: Iterable[Stated], zones: Zones) -> Series:
-    """The series of an event without these dates, which need not be of its own kind."""
+    """Return the series of an event without these dates, which may be days for a series of times."""
     series, dates = event.series, list(dates)
     if event.is_all_day:
         return replace(series, days_left_out=series.days_left_out | {one.day(zones) for one in dates})
@@ -255,7 +258,7 @@ def _event(component: Component, zones: Zones, *, recurs: bool = True) -> Event:
     begin = _begin(component)
     zone = begin.zone(zones)
     further = stated(component, "RDATE") if recurs else []
-    # Its beginning is one of its dates, whether or not the rules say so.
+    # The start is one of the dates, whether or not it matches the rules.
     moments = {begin.moment(zones), *(one.moment(zones, zone) for one in further)}
     event = Event(
         series=Series(

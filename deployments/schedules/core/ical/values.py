@@ -1,4 +1,4 @@
-"""Properties of iCalendar components, whether they come once, many times, or as lists."""
+"""Access to properties of iCalendar components, which may occur once, repeatedly, or as lists."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from icalendar import Component
 from deployments.schedules.core.ical.zones import Zones, several
 from deployments.schedules.core.zones import first_moment, wall_of
 
-# Where the names of zones are kept from the parser, which would guess some of them.
+# The parameter that hides the names of zones from the parser, which would guess some of them.
 ZONE = "X-ORION-ZONE"
 
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """A date or a time as it was written, and the zone that it names."""
+    """A date or time as it was written, with the name of its zone."""
 
     said: date
     zone_name: str | None
@@ -32,7 +32,7 @@ class Stated:
         return said.replace(tzinfo=None) if isinstance(said, datetime) else datetime.combine(said, time())
 
     def zone(self, zones: Zones, floating: tzinfo | None = None) -> tzinfo:
-        """Times that name no zone are of `floating`: those of an event are meant where the event begins."""
+        """Return its zone. A time without one is in `floating`, the zone in which its event starts."""
         if not isinstance(self.said, datetime):
             return zones.days
         if self.zone_name:
@@ -43,14 +43,14 @@ class Stated:
         return first_moment(self.wall, self.zone(zones, floating))
 
     def day(self, zones: Zones) -> date:
-        """Among whole days: its date. Programs write its midnight, of any zone, or the moment at which it begins."""
+        """Return the date, for events of whole days. Programs write midnight in any zone, or the day's first moment."""
         if not isinstance(self.said, datetime) or self.wall.time() == time():
             return self.wall.date()
         return wall_of(self.moment(zones, zones.days), zones.days).date()
 
 
 def stated(component: Component, name: str) -> list[Stated]:
-    """Return the dates of a property; of periods, their starts."""
+    """Return the dates of a property. Periods are represented by their starts."""
     return [
         Stated(one.dt[0] if isinstance(one.dt, tuple) else one.dt, _zone_name(said, one))
         for said in several(component, name)

@@ -1,4 +1,4 @@
-"""Which time zone a document means: names of the zone database, those of Windows, or a definition of its own."""
+"""The time zones of a document: names of the zone database, names of Windows, or definitions of its own."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from deployments.schedules.core.ical.embedded import EmbeddedZone, Observance
 from deployments.schedules.core.rules import Freq, Rule, read_rule
 from deployments.schedules.core.zones import is_place
 
-# Some programs write every change of a century as an offset of its own.
+# Some programs write every change within a century as a separate offset.
 MOST_OBSERVANCES = 500
 NAMES_OF_UTC = frozenset({"UTC", "GMT", "Z", "COORDINATED UNIVERSAL TIME"})
 OFFSET = re.compile(r"(?:UTC|GMT)(?P<sign>[+-])(?P<hours>\d{1,2}):?(?P<minutes>\d{2})?", re.IGNORECASE)
 
 
 class Zones:
-    """The zones of one document. Times that name none are those of `default`, else of the one that the document has
-    `stated` for them; whole days are those of `days`, else of the same zone as such times."""
+    """The zones of one document.
+
+    Times without a zone are in `default`, or else in the zone that the document has `stated`. Whole days are in `days`,
+    or
+    else in the same zone as such times.
+    """
 
     def __init__(
         self,
@@ -41,7 +45,7 @@ class Zones:
         self._days = days
         self._known: dict[str, tzinfo] = {}
 
-    # Looked up when it is needed: documents name zones that nothing in them is in.
+    # Looked up lazily, because documents state zones that none of their events use.
     @property
     def default(self) -> tzinfo:
         if self._default is not None:
@@ -71,7 +75,7 @@ class Zones:
 
 
 def _candidates(name: str) -> Iterator[str]:
-    """The name, and what it ends with: some programs write /example.org/20210210/Europe/Berlin."""
+    """Yield the name, and its last parts: some programs write /example.org/20210210/Europe/Berlin."""
     parts = name.strip().strip("/").split("/")
     for number in range(min(len(parts), 6)):
         yield "/".join(parts[number:])
@@ -88,7 +92,7 @@ def _known_zone(name: str) -> tzinfo | None:
 
 
 def _spelled(name: str) -> str:
-    """As the zone database has it: some programs write names in small letters, or with blanks."""
+    """Return the spelling of the zone database: some programs write lower case, or spaces."""
     return _spellings().get(name.replace(" ", "_").lower(), name)
 
 
@@ -98,7 +102,7 @@ def _spellings() -> Mapping[str, str]:
 
 
 def _stated_offset(name: str) -> tzinfo | None:
-    """The zone of a name such as GMT+0100 or UTC-05:00, which says how far its clocks are ahead of UTC."""
+    """Return the zone of a name that states an offset, such as GMT+0100 or UTC-05:00."""
     if not (found := OFFSET.fullmatch(name.strip().strip("()"))):
         return None
     hours, minutes = int(found["hours"]), int(found["minutes"] or 0)
@@ -132,7 +136,7 @@ def _observance(part: Component, definition: Component) -> Observance:
 
 
 def _other_offset(part: Component, definition: Component) -> timedelta | None:
-    """The one that clocks show before, where nobody says it: that of the other half of the year."""
+    """Return the offset before the change if none is given: that of the other half of the year."""
     others = (one for one in definition.subcomponents if one.name in {"STANDARD", "DAYLIGHT"} and one.name != part.name)
     return next((_offset(one, "TZOFFSETTO") for one in others if "TZOFFSETTO" in one), None)
 
@@ -147,7 +151,7 @@ def _local(moment: date) -> datetime:
 
 
 def _yearly(text: str, before: timedelta) -> Rule:
-    # Its end is in UTC, its other times are as clocks show them before they are set.
+    # UNTIL is in UTC; other times are local times before the change.
     rule = read_rule(text, timezone(before), "ics")
     if rule.freq != Freq.YEARLY:
         raise ScheduleError("The calendar defines a time zone whose clocks are not set by the year.", "ics")
