@@ -1,4 +1,4 @@
-"""Roles: named sets of actions. A group has roles, a user those of the groups, and a key those of its user or fewer."""
+"""Roles: named sets of actions. A group has roles, a user those of the groups, a key those of its user or fewer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models import TextChoices
 from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor, OnObject
 from orion_site.accounts.role import Role as Role
 
-# Sets are written out: an action that is added later is in no role but the last until somebody puts it there.
+# Roles list their actions explicitly, so that a new action belongs to no role but the last until it is added here.
 _MONITOR = frozenset({Action.PROBE, Action.READ_METRICS})
 _VIEWER = frozenset(
     {
@@ -29,7 +29,7 @@ _VIEWER = frozenset(
     }
 )
 _OPERATOR = _VIEWER | {Action.CHANGE_RUNS, Action.RUN_DEPLOYMENTS, Action.CHANGE_BACKFILLS}
-# What code that runs does for itself, and what must be read for it.
+# Actions of running code, and what must be read for it.
 _AGENT = frozenset(
     {
         Action.PROBE,
@@ -51,7 +51,7 @@ _AGENT = frozenset(
         Action.READ_EVENTS,
     }
 )
-# Whoever deploys has code executed, which may do what an agent's may.
+# A deployer decides what code runs, and so may do what an agent may.
 _DEPLOYER = (
     _OPERATOR
     | _AGENT
@@ -75,7 +75,7 @@ ACTIONS: dict[str, frozenset[Action]] = {
     Role.AGENT: _AGENT,
     Role.ADMIN: frozenset(Action),
 }
-# What everybody may do who has signed in, whatever the role.
+# Actions of every signed-in user, whatever the role.
 OF_EVERY_USER = frozenset({Action.PROBE, Action.KEEP_KEYS})
 
 
@@ -83,7 +83,7 @@ LONGEST_NAME_OF_OBJECT = 520
 
 
 class Kind(TextChoices):
-    """The kinds of objects that a role may hold for; what belongs to them is meant as well."""
+    """The kinds of objects for which a role can be given, including what belongs to these objects."""
 
     DEPLOYMENT = "deployment"  # flow/deployment
     TAG = "tag"  # of deployments and of flow runs
@@ -93,7 +93,7 @@ class Kind(TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A role that somebody has: for everything, or for the objects of one name."""
+    """A role that a user has: for all objects, or for the objects of one name."""
 
     role: str
     kind: str = ""
@@ -104,7 +104,7 @@ class Held:
 
 
 def spelled(role: str, kind: str, name: str) -> str:
-    """A role as commands and pages spell it: `operator`, or `operator:deployment:etl/daily`."""
+    """Return a role as commands and pages write it: `operator`, or `operator:deployment:etl/daily`."""
     return f"{role}:{kind}:{name}" if kind else role
 
 
@@ -126,21 +126,21 @@ def read_held(text: str) -> Held:
 
 
 def actions_of(roles: Iterable[Held], *, is_superuser: bool = False) -> frozenset[Action]:
-    """Return what somebody may do to everything who has these roles; one that is not known any more allows nothing."""
+    """Return the actions that these roles allow on all objects; an unknown role allows none."""
     if is_superuser:
         return ACTIONS[Role.ADMIN]
     return OF_EVERY_USER.union(*(ACTIONS.get(one.role, frozenset()) for one in roles if not one.kind))
 
 
 def objects_of(roles: Iterable[Held]) -> tuple[OnObject, ...]:
-    """Return what somebody may do to named objects who has these roles."""
+    """Return the actions that these roles allow on named objects."""
     return tuple(
         OnObject(one.kind, one.name, ACTIONS.get(one.role, frozenset()) & OF_OBJECTS) for one in roles if one.kind
     )
 
 
 def limited(actor: Actor, role: str) -> Actor:
-    """Return for whom a key with this role speaks: less than its owner; without a role, all but making keys."""
+    """Return the actor of a key: with its role, less than its owner; without one, everything except managing keys."""
     allowed = ACTIONS.get(role, frozenset()) | {Action.PROBE} if role else actor.actions | OF_OBJECTS
     objects = tuple(replace(one, actions=one.actions & allowed) for one in actor.objects)
     return replace(actor, actions=(actor.actions & allowed) - {Action.KEEP_KEYS}, objects=objects)

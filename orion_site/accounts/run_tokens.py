@@ -1,8 +1,8 @@
-"""Run tokens: by them the process of an attempt speaks, and for nothing but that attempt.
+"""Run tokens: with one, the process of an attempt authenticates as that attempt, and as nothing else.
 
-A token is the run, its epoch and the user of the agent, signed with the server's secret key; no row keeps it. It is
-made at the claim and lives as the attempt does: while the run has this epoch and its lease, and for a moment after it
-ended, in which the process sends its last lines.
+A token consists of the run, its epoch and the user of the agent, signed with the server's secret key; it is not stored.
+It is created with the claim and is valid while the run has this epoch and its lease, and for a moment after the attempt
+ended, for its last log lines.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from orion_site.accounts.permissions import Action, Actor, OnObject
 from orionflow.contract.credentials import RUN_TOKEN_BEGINS
 from orionflow.contract.states import TERMINAL
 
-# The bytes of the run's id, the epoch and the user. Attempts that an earlier version claimed say no user.
+# Lengths of the signed part: the run's id, the epoch and the user. Tokens of an earlier version contain no user.
 SAID, SAID_WITHOUT_USER = 24, 20
 SIGNATURE = 32
 LAST_LINES = timedelta(seconds=60)
@@ -33,7 +33,7 @@ OVER = "This run token is over: it ended with its run."
 UNKNOWN = "This run token is not known here."
 DISABLED = "The user of this run's agent is disabled or deleted."
 
-# What code looks up by name, whichever deployment it belongs to.
+# Actions on everything that code looks up by name, whichever deployment it belongs to.
 ACTIONS = frozenset(
     {
         Action.PROBE,
@@ -47,7 +47,7 @@ ACTIONS = frozenset(
         Action.READ_LIMITS,
     }
 )
-# Of its own run and of what is nested in it.
+# Actions on the run itself and on the runs nested in it.
 OWN = frozenset(
     {
         Action.READ_RUNS,
@@ -58,7 +58,7 @@ OWN = frozenset(
         Action.READ_EVENTS,
     }
 )
-# Of the runs that it started, which are not nested in it: to wait for them, and to hand them values.
+# Actions on runs that it started, but which are not nested in it: to wait for them, and to send them values.
 STARTED = frozenset({Action.READ_RUNS, Action.SEND_INPUTS, Action.READ_EVENTS})
 
 _FIND = """
@@ -84,12 +84,12 @@ def token_of(run_id: UUID, epoch: int, user_id: int | None) -> str:
 
 
 def actor_of_token(text: str) -> Actor:
-    """Return the attempt that a token speaks for. Raises KeyRefused, and RunLost for one that was replaced."""
+    """Return the attempt of a token. Raises KeyRefused, and RunLost if the attempt was replaced."""
     return actor_of_attempt(*_read(text))
 
 
 def actor_of_attempt(run_id: UUID, epoch: int, user_id: int | None) -> Actor:
-    """Return the attempt as it is by now. Raises KeyRefused and RunLost."""
+    """Return the attempt with its present permissions. Raises KeyRefused and RunLost."""
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [user_id, dialect().uuid(run_id)])
         row = cursor.fetchone()
@@ -98,16 +98,16 @@ def actor_of_attempt(run_id: UUID, epoch: int, user_id: int | None) -> Actor:
         name, current, leased, since, is_active = row
         if current != epoch:
             raise RunLost(id=run_id, epoch=epoch, current=current)
-        # Without a row the user is deleted, whatever became of the agent.
+        # Without a row the user was deleted, even if the agent still exists.
         if not is_active and (is_active is not None or user_id is not None):
             raise KeyRefused(DISABLED)
         if leased != epoch:
-            # What an attempt says of itself after it ended gives it no more time.
+            # The first final state counts, so that later reports of the attempt do not extend the time.
             cursor.execute(_FIRST_END, [dialect().uuid(run_id), epoch])
             moments = [since, *(ended for (ended,) in cursor.fetchall())]
             if since is None or min(map(dialect().read_moment, moments)) < timezone.now() - LAST_LINES:
                 raise KeyRefused(OVER)
-    # Once it ended it says what it has left to say, and sets no state by which it would begin again.
+    # A finished attempt may send its last reports, but no state with which it would start again.
     own = OnObject("run", str(run_id), OWN if leased == epoch else OWN - {Action.FORCE_STATES})
     return Actor(
         f"run {name}",
@@ -130,7 +130,7 @@ def _read(text: str) -> tuple[UUID, int, int | None]:
         raise KeyRefused(UNKNOWN)
     run_id, epoch = UUID(bytes=signed[:16]), int.from_bytes(signed[16:20], "big")
     user_id = int.from_bytes(signed[20:SAID], "big") if said == SAID else None
-    # As a whole: what base64 passes over is part of no token.
+    # Compare the whole text: base64 decoding ignores invalid characters.
     if not hmac.compare_digest(text.encode(), token_of(run_id, epoch, user_id).encode()):
         raise KeyRefused(UNKNOWN)
     return run_id, epoch, user_id

@@ -1,6 +1,6 @@
-"""The key that signs sessions and forms: from `ORION_SECRET_KEY`, else from a file in ORION_HOME, never a default.
+"""The key that signs sessions and forms: from `ORION_SECRET_KEY`, or from a file in ORION_HOME, but never a default.
 
-A process that finds neither signs with a key of its own, which ends with it. `orion server start` makes the file.
+Without both, a process uses a random key of its own. `orion server start` creates the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ def secret_key() -> str:
 
 
 def create_secret_key() -> Path:
-    """Make the key file, readable by its owner alone, unless there is one; two servers starting at once agree on it."""
+    """Create the key file, readable by its owner only, unless it exists.
+
+    Servers that start at once agree on one key.
+    """
     path = secret_key_path()
     make_private_folder(path.parent)
     if not _stored():
@@ -41,7 +44,7 @@ def _publish(scratch: Path, path: Path) -> None:
     except FileNotFoundError:
         pass
     try:
-        # A link, not a rename: of two servers that start at once the first one's key stands.
+        # A link, not a rename: of two servers that start at once, the key of the first one remains.
         os.link(scratch, path)
     except FileExistsError:
         pass

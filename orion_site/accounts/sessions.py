@@ -1,4 +1,4 @@
-"""Sessions of people who signed in: Django's own, which end when the password or the roles change."""
+"""Sessions of signed-in users: those of Django, which end when the password or the roles change."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ RIGHTS = "orion_rights"
 
 
 def actor_of_session(request: HttpRequest) -> Actor | None:
-    """Return who signed in with the browser that sends the request; None where nobody did, or the session is over."""
+    """Return the user who signed in with the browser of the request; None if none did, or the session has ended."""
     if not hasattr(request, "session"):
-        # A websocket, which passes no middleware.
+        # A websocket, for which no middleware runs.
         engine = import_module(settings.SESSION_ENGINE)
         request.session = engine.SessionStore(request.COOKIES[settings.SESSION_COOKIE_NAME])
-    # Django compares a hash of the password, and whether the user is active.
+    # Django checks a hash of the password, and that the user is active.
     user = get_user(request)
     if not isinstance(user, User):
         return None
@@ -41,5 +41,5 @@ def actor_of_session(request: HttpRequest) -> Actor | None:
 @receiver(user_logged_in, dispatch_uid="orion-rights")
 def _remember_rights(request: HttpRequest, user: User, **_: Any) -> None:
     request.session[RIGHTS] = actor_of_user(user)[1]
-    # Nobody else looks after those that ran out.
+    # No other code deletes expired sessions.
     Session.objects.filter(expire_date__lt=timezone.now()).delete()

@@ -1,7 +1,7 @@
-"""Sight of the process of a run, which looks things up by name with its token.
+"""The sight of a run's process, which looks up objects by name with its token.
 
-Names belong to no run, so that rights on the run alone would show none of them. But code must not reach by its token
-what whoever is responsible for it could not: a deployer of one deployment sees and starts no others through its runs.
+Names do not belong to a run, so rights on the run alone would show none of them. But with its token, code must not
+reach more than its author could: a deployer of one deployment cannot see or start others through its runs.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from orion_site.accounts.objects import NamedSight
 from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor
 from orionflow.contract.discovery import ENTRYPOINT as FINDS_FLOWS
 
-# What runs say and hold: a run sees of it what is its own.
+# Tables with data of runs: a run sees its own rows.
 OF_RUNS = re.compile(r"runs_(?!flow\b)|events_|deployments_(?:backfill|backfilltime|deadline|lease|slot|globalslot)\b")
-# What the author of its deployment sees, or may start.
+# Tables of which a run sees what the author of its deployment sees, or may start.
 DEPLOYMENTS = "deployments_deployment"
 OF_AUTHORS = frozenset(
     {
@@ -32,7 +32,7 @@ OF_AUTHORS = frozenset(
     }
 )
 
-# What code looks up by its name. A list of all of it is for authors who may read it anyway.
+# Objects that code looks up by name. Their lists are only for runs of authors who may read all of them.
 BY_NAME = {"deployments_variable": Action.READ_VARIABLES, "deployments_blockdocument": Action.READ_BLOCKS}
 NAMES_ONE = re.compile(r"(?:variables|block_documents|blocks)/(?:name/)?<")
 
@@ -42,14 +42,14 @@ JOIN deployments_deployment d ON d.id = f.deployment_id WHERE f.id IN """
 
 
 class SightOfRun(NamedSight):
-    """Of runs its own, of deployments and queues those of the author, of everything else all there is.
+    """Runs: its own; deployments and queues: those of the author; everything else: all.
 
-    Of variables and blocks, an author with rights on named objects only has no list, and so its runs have none: they
-    read those that they name.
+    An author with rights on named objects only cannot list variables and blocks, and so neither can its runs: they read
+    those that they name.
     """
 
     def __init__(self, run_id: UUID, wanted: frozenset[Action], route: str) -> None:
-        # Also what it started before: a repeated request finds it again.
+        # Also the runs that it started, so that a repeated request finds the same run.
         super().__init__({"run": {str(run_id)}, "started-by-run": {str(run_id)}}, reading=True)
         self._run_id, self._wanted = run_id, wanted
         self._names_one = NAMES_ONE.search(route) is not None
@@ -79,7 +79,7 @@ class SightOfRun(NamedSight):
 
 
 def _author_of(run_id: UUID) -> tuple[bool, Actor | None]:
-    """Whether the owner of the server is responsible for a run; else who is, if there is somebody by now."""
+    """Return whether the owner of the server is responsible for a run; otherwise its author, if that user exists."""
     from django.contrib.auth.models import User
 
     from orion_site.accounts.users import actor_of_user
@@ -89,7 +89,7 @@ def _author_of(run_id: UUID) -> tuple[bool, Actor | None]:
         return False, None
     ((author, entrypoint, made_by),) = found
     if entrypoint == FINDS_FLOWS:
-        # What is executed there is what somebody asked with, and no one's deployment.
+        # This deployment executes code given in the parameters, so the user who created the run is responsible.
         made_by = json.loads(made_by) if isinstance(made_by, str) else made_by
         author = user_in(made_by)
     if author is None:
@@ -99,8 +99,11 @@ def _author_of(run_id: UUID) -> tuple[bool, Actor | None]:
 
 
 def _sight_of_author(run_id: UUID, wanted: frozenset[Action]) -> NamedSight | None:
-    """Without an author who is there, and without the deployment, the run sees its own and starts none."""
-    # What holds for no named object, such as to report an event, it says of what its author sees.
+    """Return the sight of the run's author.
+
+    Without author or deployment, the run sees only itself, and may start none.
+    """
+    # Actions that do not exist for named objects, such as reporting an event, concern what the author sees.
     wanted = wanted & OF_OBJECTS or frozenset({Action.READ_DEPLOYMENTS})
     is_owner, actor = _author_of(run_id)
     if is_owner or (actor is not None and wanted & actor.actions):

@@ -1,4 +1,4 @@
-"""The pages to sign in and out, by Django's views, and the way of a stranger to them."""
+"""The pages to sign in and out, based on Django's views, and the redirect of unknown users to them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOO_MANY = "throttled"
 
 
 class SignInForm(AuthenticationForm):
-    """Name and password. Which of the two is wrong is not said."""
+    """Name and password. The error does not say which of the two is wrong."""
 
     error_messages = {
         "invalid_login": "Name and password do not belong together.",
@@ -56,7 +56,7 @@ def _words(seconds: int) -> str:
 
 
 class SignIn(LoginView):
-    """Django's view compares the host of `next`, and gives the session a new key."""
+    """The page to sign in. Django's view checks the host of `next`, and gives the session a new key."""
 
     form_class = SignInForm
     template_name = "accounts/sign_in.html"
@@ -78,7 +78,7 @@ sign_in = requires(Action.ANYBODY)(SignIn.as_view())
 
 
 class SignOut(LogoutView):
-    """Django's view ends the session; the owner's browser needs a link again as well."""
+    """Ends the session, and removes the owner's cookie, so that the owner's browser needs a link again."""
 
     def post(self, request: HttpRequest, *given: Any, **more: Any) -> HttpResponse:
         answer: HttpResponse = super().post(request, *given, **more)
@@ -91,14 +91,14 @@ sign_out = requires(Action.ANYBODY)(SignOut.as_view())
 
 
 def signed_in(request: HttpRequest | Request) -> dict[str, Any]:
-    """Give templates the `signed_in`: the person who signed in with this browser, where somebody asked who that is."""
+    """Return `signed_in` for templates: the user who signed in with this browser, if the request was authenticated."""
     asked = request.user if isinstance(request, Request) else getattr(request, "_orion_actor", None)
     is_person = isinstance(asked, Actor) and asked.user_id is not None and asked.key_id is None
     return {"signed_in": asked if is_person else None}
 
 
 class SignInMiddleware:
-    """Sends whoever is not recognised to the page to sign in; programs get 401 and a sentence."""
+    """Redirects unknown users to the page to sign in; programs get 401 and a sentence."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -111,7 +111,7 @@ class SignInMiddleware:
             return None
         if self._is_of_a_person(request):
             if not anybody_can_sign_in():
-                # A form would be of no use; the page says what is.
+                # No user can sign in yet; the page explains what to do.
                 return render(request, "accounts/sign_in.html", {"has_users": False}, status=401)
             there = request.get_full_path() if request.method in {"GET", "HEAD"} else resolve_url("home")
             answer = HttpResponse(status=302)
@@ -119,12 +119,12 @@ class SignInMiddleware:
             return answer
         refused = JsonResponse({"detail": str(error)}, status=401)
         refused.headers["WWW-Authenticate"] = 'Bearer realm="orion"'
-        # A client's mistake is told to the client.
+        # Errors of a client are not logged by the server.
         refused._has_been_logged = True  # type: ignore[attr-defined]
         return refused
 
     def _is_of_a_person(self, request: HttpRequest) -> bool:
-        # A part of a page must not be replaced by the whole page to sign in.
+        # htmx must not replace a part of a page by the whole page to sign in.
         is_part = "_f" in request.GET
         of_programs = request.path_info.startswith("/api") or request.path_info == "/metrics"
         is_program = of_programs or "Authorization" in request.headers

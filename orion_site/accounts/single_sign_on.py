@@ -1,8 +1,8 @@
-"""Sign-on by an OpenID Connect provider, where one is named (`ORION_OIDC_ISSUER`, and the extra `[sso]`).
+"""Single sign-on by an OpenID Connect provider, if one is configured (`ORION_OIDC_ISSUER`, and the extra `[sso]`).
 
-Authlib speaks the protocol: discovery, PKCE, state and nonce in the session, and the token's signature, issuer,
-audience and times. Whom a token speaks for is ours to say: a user belongs to one subject of one issuer, and never to
-an address of mail, which a provider may not have verified.
+Authlib implements the protocol: discovery, PKCE, state and nonce in the session, and the token's signature, issuer,
+audience and times. Orion decides which user a token belongs to: a user belongs to a subject of an issuer, never to an
+email address, which a provider may not have verified.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from orion_site.accounts.users import create_user, refuse_bad_name, set_groups
 
 logger = logging.getLogger("orion.accounts")
 
-# Signed by the provider's own key: with a shared secret, or nothing, others could sign as well.
+# Asymmetric signatures only: with a shared secret, or none, others than the provider could sign.
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 PATIENCE_SECONDS = 10
-# Each attempt leaves a session behind until it is over.
+# Limits the sessions that are created when users are sent to the provider: the burst, and the rate.
 STARTS, STARTS_PER_SECOND = 60.0, 0.5
 NEXT = "orion_next"
 LONGEST_SUBJECT = 255
 
 
 class NotLetIn(DomainError):
-    """The person has no user here, or could not be identified."""
+    """The person has no user in Orion, or could not be identified."""
 
     code = "not_let_in"
     message = "{reason}"
@@ -56,7 +56,7 @@ def is_enabled() -> bool:
 
 @lru_cache(maxsize=1)
 def _provider() -> Any:
-    """The client of the provider that the settings name; what it publishes is read when it is first asked."""
+    """Return the client of the configured provider. Its metadata is read when it is first needed."""
     from authlib.integrations.django_client import OAuth
 
     registry = OAuth()
@@ -86,7 +86,7 @@ def _begin(request: HttpRequest) -> HttpResponse:
     try:
         answer: HttpResponse = _provider().authorize_redirect(request, _address_of_return(request))
     except Exception as error:
-        # Of the network, or of what it says of itself: many kinds, and one thing to say.
+        # Errors of the network or in the provider's metadata have many types, but need the same answer.
         logger.warning("The provider of sign-on cannot be asked: %s: %s", type(error).__name__, error)
         return _said(request, "The provider of sign-on does not answer. Try again in a moment.", status=502)
     return answer
@@ -106,7 +106,7 @@ def _return(request: HttpRequest) -> HttpResponse:
 
 
 def _claims(request: HttpRequest) -> Mapping[str, Any]:
-    """Read what the provider says of whoever came back from it. Raises NotLetIn."""
+    """Return the provider's claims about the person who returned from it. Raises NotLetIn."""
     provider = _provider()
     expected = {
         "iss": {"essential": True, "value": settings.ORION_OIDC_ISSUER},
@@ -119,7 +119,8 @@ def _claims(request: HttpRequest) -> Mapping[str, Any]:
         token = provider.authorize_access_token(request, claims_options=expected)
         claims = _with_more(provider, metadata, token)
     except Exception as error:
-        # A forged or repeated answer, a token that does not fit, or the network: none of them proves anything.
+        # A forged or repeated answer, an invalid token, or an error of the network: in no case is the person
+        # identified.
         logger.warning("A sign-on failed: %s: %s", type(error).__name__, error)
         raise NotLetIn(reason="The provider's answer could not be verified. Sign in again.") from error
     subject = claims.get("sub") if claims else None
@@ -129,19 +130,22 @@ def _claims(request: HttpRequest) -> Mapping[str, Any]:
 
 
 def _with_more(provider: Any, metadata: Mapping[str, Any], token: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The claims of the token, and those that the provider gives only to whoever asks for them."""
+    """Return the claims of the token, with those that the provider has only at its userinfo endpoint."""
     claims: Mapping[str, Any] | None = token.get("userinfo")
     wanted = {"preferred_username", settings.ORION_OIDC_GROUPS_CLAIM} - {""}
     if not claims or wanted <= claims.keys() or not metadata.get("userinfo_endpoint"):
         return claims
     more = provider.userinfo(token=token)
-    # The token is what is signed.
+    # Claims of the token take precedence, because it is signed.
     return {**more, **claims} if more.get("sub") == claims.get("sub") else claims
 
 
 @repeated_on_conflict
 def user_of(claims: Mapping[str, Any]) -> User:
-    """The user of a subject, made when it first comes, in the groups that the provider names. Raises NotLetIn."""
+    """Return the user of a subject, in the groups that the provider names; create it at its first sign-on.
+
+    Raises NotLetIn.
+    """
     groups = _groups_in(claims)
     with write_transaction():
         known = Identity.objects.select_related("user").filter(issuer=settings.ORION_OIDC_ISSUER, subject=claims["sub"])
@@ -183,7 +187,7 @@ def _look_alike_words(name: str, taken: str, subject: str) -> str:
 
 
 def _groups_in(claims: Mapping[str, Any]) -> Sequence[str] | None:
-    """The names in the claim of groups; None where none is asked for, and groups are given here."""
+    """Return the names in the groups claim; None if the setting names no claim, and groups are managed in Orion."""
     if not settings.ORION_OIDC_GROUPS_CLAIM:
         return None
     named = claims.get(settings.ORION_OIDC_GROUPS_CLAIM) or []
@@ -191,9 +195,9 @@ def _groups_in(claims: Mapping[str, Any]) -> Sequence[str] | None:
 
 
 def _join(user: User, groups: Sequence[str]) -> None:
-    """Be in those of the groups that there are here, and in no other.
+    """Put the user into those of the groups that exist in Orion, and into no others.
 
-    A group of admins is meant only where the settings say so: at the provider, anybody may have made one of that name.
+    A group of admins is used only if the settings map to it: anyone might create a group of that name at the provider.
     """
     meant = {settings.ORION_OIDC_GROUPS[name] for name in groups if name in settings.ORION_OIDC_GROUPS}
     of_admins = Group.objects.filter(grants__role=Role.ADMIN).values("pk")

@@ -1,10 +1,10 @@
-"""How often one key, session or address may ask: a bucket of tokens for each, in all workers of this server.
+"""Rate limits by key, session or address: a token bucket for each, shared by all workers of this server.
 
-A request costs a token, and one more for each 256 KiB of its body; what running work reports, a tenth of that. A bucket
-is full at first and refilled at a steady rate; whoever empties it is answered 429 and when to come again. The local
-owner is not counted. Keys that nobody knows are counted by the address and the key's first characters, and each of
-these once by the address alone. Where too many came from, a key that was good before is looked up as ever, others now
-and then: one wrong key, or somebody who tries many, keeps no other program of that address out.
+A request costs a token, and another one for each 256 KiB of its body; reports of running work cost a tenth of that. A
+bucket is full at first and refilled at a steady rate; if it is empty, the answer is 429 with the time to wait. The
+local owner is not limited. Unknown keys count for the address with the key's first characters, and once for the address
+alone. When an address has sent too many, keys that were valid before are still looked up, and others now and then: so a
+wrong key, or someone who guesses keys, does not lock out other programs at that address.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from orion_site.shared_rows import OwnRows, Rows, Sheet
 
 REPORT = 0.1
 PIECE = 256 * 1024
-# Beyond so many, the one that was asked longest ago is forgotten: it is full again, or nearly.
+# With more buckets, the least recently used one is dropped: it is full again, or nearly.
 MOST_BUCKETS = 10_000
-# Wrong keys of one address: so many at once, and one more every two seconds; of the same first characters fewer.
+# Wrong keys of one address, and of one key at it: how many at once, and how many per second.
 GUESSES, GUESSES_OF_ONE, GUESSES_PER_SECOND = 30.0, 10.0, 0.5
-# Beyond them, so many that were never seen are looked up all the same.
+# Beyond them, unknown keys are still looked up at this rate.
 LOOKS, LOOKS_PER_SECOND = 5.0, 2.0
 HINT_LENGTH = 12
 
 
 class Buckets:
-    """Tokens by name: how many are left, and as of when. Thread-safe; taking costs a microsecond."""
+    """Token buckets by name: the tokens left, and the time of that count. Thread-safe; `take` costs a microsecond."""
 
     def __init__(self) -> None:
         self.rows: Rows = OwnRows(MOST_BUCKETS)
 
     def take(self, name: str, cost: float, *, rate: float, size: float) -> float:
-        """Take so many tokens; 0.0 if they were there, else the seconds until they will be."""
+        """Take tokens. Return 0.0 if there were enough, otherwise the seconds until there will be."""
         now = time.monotonic()
         with self.rows.locked():
             left = self._filled(name, now, rate, size)
-            # What costs more than the bucket holds is let through when it is full.
+            # A cost above the size of the bucket is accepted when the bucket is full.
             missing = min(cost, size) - left
             if missing <= 0:
                 left -= cost
@@ -52,12 +52,12 @@ class Buckets:
         return max(0.0, missing / rate)
 
     def is_known(self, name: str) -> bool:
-        """Whether tokens of it were taken lately."""
+        """Whether tokens were taken from it recently."""
         with self.rows.locked():
             return self.rows.get(name) is not None
 
     def wait(self, name: str, *, rate: float, size: float) -> float:
-        """The seconds until there is a token; none is taken."""
+        """Return the seconds until there is a token, without taking it."""
         with self.rows.locked():
             missing = 1.0 - self._filled(name, time.monotonic(), rate, size)
         return max(0.0, missing / rate)
@@ -72,7 +72,7 @@ class Buckets:
 
 
 class Digests:
-    """The digests of keys that were good lately. They prove nothing: a key among them is looked up like any other."""
+    """Digests of keys that were valid recently. They prove nothing: such a key is looked up like any other."""
 
     def __init__(self) -> None:
         self.rows: Rows = OwnRows(MOST_BUCKETS)
@@ -98,25 +98,25 @@ requests, guesses, good_keys = Buckets(), Buckets(), Digests()
 
 
 def count_with_others(sheet: Sheet) -> None:
-    """Count from now on together with the other workers of this server."""
+    """Share the counts with the other workers of this server from now on."""
     requests.rows, guesses.rows = sheet.rows("requests"), sheet.rows("guesses")
     good_keys.rows = sheet.rows("good keys")
 
 
 class TooManyWrongKeys(AuthenticationFailed):
-    """An address that tried many keys in vain waits, whatever it sends."""
+    """Too many wrong keys came from the address, so that its unknown keys are refused for a while."""
 
     status_code = 429
     default_code = "throttled"
 
     def __init__(self, wait: float) -> None:
-        # DRF makes the header Retry-After of it.
+        # DRF sends it as Retry-After.
         self.wait = math.ceil(wait)
         super().__init__(f"Too many wrong keys came from here. Try again in {self.wait} s.")
 
 
 class TokenBucketThrottle(BaseThrottle):
-    """Counts the requests of keys and sessions."""
+    """Limits the requests of each key and session."""
 
     _wait = 0.0
 
@@ -136,7 +136,7 @@ class TokenBucketThrottle(BaseThrottle):
 
 
 def refuse_guesser(address: str, key: str) -> None:
-    """Raises TooManyWrongKeys for a key that need not be looked up: many wrong ones came from there."""
+    """Raise TooManyWrongKeys for a key that is not looked up because many wrong ones came from its address."""
     wait = guesses.wait(address, rate=GUESSES_PER_SECOND, size=GUESSES)
     wait = wait or guesses.wait(_name(address, key), rate=GUESSES_PER_SECOND, size=GUESSES_OF_ONE)
     if wait and key not in good_keys and guesses.take(f"look {address}", 1.0, rate=LOOKS_PER_SECOND, size=LOOKS):
@@ -144,7 +144,7 @@ def refuse_guesser(address: str, key: str) -> None:
 
 
 def count_guess(address: str, key: str) -> None:
-    """Count a wrong key; one that is sent again and again counts for its address once."""
+    """Count a wrong key. A key that is sent repeatedly counts once for its address."""
     name = _name(address, key)
     if not guesses.is_known(name):
         guesses.take(address, 1.0, rate=GUESSES_PER_SECOND, size=GUESSES)

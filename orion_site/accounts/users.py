@@ -1,4 +1,4 @@
-"""Users and groups: made, changed, deleted. A user without a password is a service account, which has keys only."""
+"""Users and groups: create, change, delete. A user without a password is a service account, which has keys only."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from orion_site.accounts.recognised import rights_changed
 from orion_site.accounts.roles import Held, Role, actions_of, objects_of, read_held
 
 LONGEST_NAME = 150
-# The groups that stand for a role each, made when somebody is first given the role by its name.
+# The groups that stand for one role each, created when a user is first given the role by its name.
 GROUP_OF_ROLE = {role: f"{role.value}s" for role in Role}
 
 
 def users() -> QuerySet[User]:
-    """All users but the row that stands for the local owner."""
+    """Return all users except the row of the local owner."""
     return User.objects.exclude(username=OWNER_NAME).order_by("username")
 
 
@@ -57,7 +57,7 @@ def roles_of(user: User) -> list[Held]:
 
 
 def held(grants: QuerySet[Grant]) -> list[Held]:
-    """The roles of these grants, each once."""
+    """Return the roles of these grants, each once."""
     return sorted({Held(*row) for row in grants.values_list("role", "kind", "name")}, key=str)
 
 
@@ -66,7 +66,7 @@ def actions_of_user(user: User) -> frozenset[Action]:
 
 
 def actor_of_user(user: User) -> tuple[Actor, str]:
-    """Return for whom a session of the user speaks, and the rights in one text, which a session compares."""
+    """Return the actor of the user's sessions, and its rights as a text with which a session compares them."""
     roles = roles_of(user)
     actions = actions_of(roles, is_superuser=user.is_superuser)
     actor = Actor(user.get_username(), actions, user_id=user.pk, objects=objects_of(roles))
@@ -76,7 +76,7 @@ def actor_of_user(user: User) -> tuple[Actor, str]:
 def create_user(
     *, name: str, password: str | None = None, groups: Sequence[str] = (), roles: Iterable[str] = ()
 ) -> User:
-    """Make a user who signs in with the password, or without one a service account."""
+    """Create a user who signs in with the password, or without one a service account."""
     refuse_bad_name(name)
     if password is not None:
         refuse_bad_password(password, User(username=name))
@@ -88,7 +88,7 @@ def create_user(
 
 
 def set_password(*, name: str, password: str) -> None:
-    """Set a password; sessions that were opened with the one before are over."""
+    """Set a password, and so end sessions that were opened with the old one."""
     with write_transaction():
         user = user_named(name)
         refuse_bad_password(password, user)
@@ -97,7 +97,7 @@ def set_password(*, name: str, password: str) -> None:
 
 
 def link(*, name: str, issuer: str, subject: str) -> None:
-    """Let whoever is this subject of a provider of sign-on be the user. Raises NameTaken."""
+    """Link a subject of a provider of single sign-on to the user. Raises NameTaken."""
     with write_transaction():
         user = user_named(name)
         if Identity.objects.filter(issuer=issuer, subject=subject).exists():
@@ -106,7 +106,7 @@ def link(*, name: str, issuer: str, subject: str) -> None:
 
 
 def set_active(*, name: str, is_active: bool) -> None:
-    """Disable a user, whose sessions and keys are then refused, or enable one again."""
+    """Disable a user, whose sessions and keys are then refused, or enable it again."""
     with write_transaction():
         user = user_named(name)
         if not is_active:
@@ -116,7 +116,7 @@ def set_active(*, name: str, is_active: bool) -> None:
 
 
 def set_groups(*, name: str, groups: Sequence[str]) -> None:
-    """Put a user into these groups and no others. Who loses or gains a role signs in again."""
+    """Put a user into these groups and no others. A user who loses or gains a role must sign in again."""
     with write_transaction():
         user = user_named(name)
         before = Action.MANAGE_USERS in actions_of_user(user)
@@ -179,7 +179,7 @@ def delete_group(*, name: str) -> None:
 
 
 def group_of_role(role: str) -> Group:
-    """Return the group that stands for a role; it is made when it is first asked for."""
+    """Return the group that stands for a role; create it if needed."""
     group, is_new = Group.objects.get_or_create(name=GROUP_OF_ROLE[Role(role)])
     if is_new:
         Grant.objects.create(group=group, role=role)
@@ -196,7 +196,7 @@ def refuse_bad_name(name: str) -> None:
 
 
 def refuse_look_alike(what: str, name: str, names: Iterable[str], *, meant: Iterable[str] = ()) -> None:
-    """Refuse a name that is there, or that a reader would take for one that is or that is `meant` for another."""
+    """Refuse a name that exists, or that looks like an existing one or like one that is `meant` for others."""
     there = {*names}
     if name in there:
         raise NameTaken(what=what, name=name)
@@ -213,7 +213,7 @@ def refuse_bad_password(password: str, user: User) -> None:
 
 
 def refuse_last_admin(user: User) -> None:
-    """Without an admin who can sign in, nobody could let others in."""
+    """Refuse to remove the last admin who can sign in."""
     admins = _admins()
     if admins.filter(pk=user.pk).exists() and not admins.exclude(pk=user.pk).exists():
         raise LastAdmin(name=user.get_username())

@@ -1,4 +1,4 @@
-"""`orion server status` and `orion server stop`: the servers that run by this home on this machine."""
+"""`orion server status` and `orion server stop`: the servers of this ORION_HOME on this machine."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def stop(session: Session, port: int | None, now: bool, timeout: float) -> None:
     with suppress(ProcessLookupError):
         os.kill(server.pid, signal.SIGTERM)
         if now:
-            # Two signals in the same moment are one to whoever is signalled.
+            # Two signals at the same moment may arrive as one.
             time.sleep(0.5)
             os.kill(server.pid, signal.SIGTERM)
     until = time.monotonic() + timeout

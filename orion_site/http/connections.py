@@ -1,6 +1,7 @@
-"""daphne's connections, bounded: how many wait, how long a head and a body may take, and how much of a body is kept.
+"""Limits for daphne's connections: how many wait, the time for head and body, and how much of a body is kept.
 
-Whoever only holds a connection open must not keep others out: when too many wait, the one that has waited longest goes.
+Connections that are only held open must not keep clients out: if too many wait, the one that has waited longest is
+closed.
 """
 
 from __future__ import annotations
@@ -22,24 +23,25 @@ from orion_site.http.peers import is_of_own_user
 HTTPChannel: Any = http.HTTPChannel
 Wrapped: Any = http._GenericHTTPChannelProtocol
 
-# Of a connection that has sent nothing or a part of a request: the head, and the whole body however it trickles in.
+# Seconds in which a client must have sent the head, and the whole body, of a request.
 HEAD_SECONDS = 15.0
 BODY_SECONDS = 60.0
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-# Whoever has just connected is about to send a request; an older connection without one is only kept for later.
+# For this long, a new connection is expected to send a request; an older one without a request is only kept alive.
 FRESH_SECONDS = 2.0
-# A body is read on up to this many times the limit, so that its client can read the refusal, and then cut off.
+# A body is read up to this many times the limit, so that its client can read the refusal; then the connection is
+# closed.
 PATIENCE = 8
-# Requests that are being answered, websockets, and the files of the database.
+# Descriptors that are kept for requests in progress, websockets, and the files of the database.
 DESCRIPTORS_KEPT = 400
 FEWEST_WAITING, MOST_WAITING = 32, 4000
-# Of one other machine, whatever it does with them. A proxy on this machine speaks for many.
+# The most connections of another machine. A proxy on this machine has no limit.
 MOST_OF_ONE_ADDRESS = 1000
 MOST_DESCRIPTORS = 8192
 
 
 def raise_descriptor_limit() -> int:
-    """Take as many descriptors as this user may have, within reason; how many that are."""
+    """Raise the limit of open descriptors as far as this user may, up to MOST_DESCRIPTORS. Return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -56,17 +58,17 @@ _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
-    """A request whose body is not kept once it is longer than the server reads, nor parsed here on the loop."""
+    """A request whose body is dropped when it exceeds the limit, and not parsed in the event loop."""
 
     _received = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Newer versions of Twisted would parse forms for nobody; Django does that on its own thread.
+        # Newer versions of Twisted would parse forms here, in vain; Django parses them in its own thread.
         self._parsePOSTFormSubmission = False
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:  # noqa: N802 (Twisted's name)
-        # Twisted knows no words for 422, 423 and some more, and says "Unknown Status".
+        # Twisted has no reason phrases for 422, 423 and others, and would send "Unknown Status".
         super().setResponseCode(code, message or _PHRASES.get(code))
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
@@ -75,15 +77,15 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
         if self._received > limit * PATIENCE:
             self.channel.loseConnection()
         elif self._received <= limit + len(data):
-            # One piece more than the limit is kept: the adapter sees that the body is too long, and says so.
+            # Keep one piece beyond the limit: from it the adapter sees that the body is too long, and answers so.
             super().handleContentChunk(data)
 
 
 class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know the least of it
-    """One connection, between whose requests a clock runs. While it is answered, its time is the server's."""
+    """A connection with timeouts for receiving requests. They do not run while the server answers."""
 
     _clock: Any = None
-    # Whether it had a request, and whether a part of the next one has come.
+    # Whether there was a request before, and whether part of the next one has arrived.
     _is_used = _has_begun = False
     persistent: Any
 
@@ -92,21 +94,21 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         if not self.factory.has_room_for(self.transport):
             self.transport.abortConnection()
             return
-        # Asked now, for all requests of this connection and for the websocket that it may become.
+        # Determined once, for all requests of this connection and for the websocket that it may become.
         self.transport.is_of_own_user = is_of_own_user(self.transport.getHandle())
         self._made = time.monotonic()
         self._start(HEAD_SECONDS)
         self.factory.waits(self)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
-        # The next request on a connection that was kept open, and that the usual timeout closes when it is idle.
+        # Data of the next request on a kept-alive connection, for which so far only Twisted's idle timeout was running.
         if self._clock is None and not self._handlingRequest:
             self._start(HEAD_SECONDS)
         self._has_begun = True
         super().dataReceived(data)
 
     def headerReceived(self, line: bytes) -> bool:  # noqa: N802 (Twisted's name)
-        # Twisted passes over `identity`, also beside `chunked`; a proxy might find another end of the body then.
+        # Twisted ignores `identity`, even next to `chunked`; a proxy might then see another end of the body.
         name, _, value = line.partition(b":")
         if name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked":
             self._respondToBadRequestAndDisconnect()
@@ -132,7 +134,7 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
 
     def requestDone(self, request: Any) -> None:  # noqa: N802 (Twisted's name)
         self.factory.waits(self)
-        # A request may have come before the server began to stop.
+        # The request may have arrived before the server began to stop.
         self.persistent = self.persistent and not self.factory.is_ending
         super().requestDone(request)
 
@@ -141,7 +143,7 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         super().loseConnection()
 
     def expects_request(self) -> bool:
-        """Whether a request comes, or is likely to: not on a connection that is kept for later ones."""
+        """Whether a request is arriving or likely to; not on a connection that is only kept alive."""
         return self._has_begun or (not self._is_used and time.monotonic() < self._made + FRESH_SECONDS)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802 (Twisted's name)
@@ -154,7 +156,7 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
     def give_way(self) -> None:
         self._stop()
         self.transport.abortConnection()
-        # At once: with the descriptors of a hundred that are accepted in one turn none would be left for the last.
+        # Close it at once: if a hundred are accepted in one turn, there would be no descriptors for the last ones.
         self.transport.connectionLost(Failure(ConnectionAborted()))  # type: ignore[no-untyped-call]
 
     def _start(self, seconds: float) -> None:
@@ -173,14 +175,14 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
 
 
 class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no types
-    """Makes the connections, and knows those that wait for a request or a part of one, the oldest first."""
+    """Creates the connections, and keeps those that wait for a request or the rest of one, oldest first."""
 
     def __init__(self, server: Any, *, most_waiting: int) -> None:
         super().__init__(server)
         self.most_waiting = most_waiting
-        # From then on each connection ends with its request.
+        # When true, each connection is closed after its request.
         self.is_ending = False
-        # What was written to them is still on its way.
+        # Connections whose last data has not been sent yet.
         self.closing: set[BoundedChannel] = set()
         self._waiting: dict[BoundedChannel, None] = {}
         self._of: defaultdict[str, set[Any]] = defaultdict(set)
@@ -194,7 +196,7 @@ class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no ty
         return protocol
 
     def expects_requests(self) -> bool:
-        """Whether a request is still to come; connections that are only kept for later ones are closed."""
+        """Whether requests are still arriving; close connections that are only kept alive."""
         expecting = False
         for channel in list(self._waiting):
             if channel.expects_request():
@@ -204,13 +206,13 @@ class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no ty
         return expecting
 
     def has_room_for(self, transport: Any) -> bool:
-        """Whether the other machine may have one more connection; then it is counted until it ends."""
+        """Whether the client's machine may have another connection; if so, count it until it is closed."""
         address = getattr(transport.getPeer(), "host", "")
         if is_loopback(address):
             return True
         of_one = self._of[address]
         if len(of_one) >= MOST_OF_ONE_ADDRESS:
-            # One that became a websocket does not say when it ends.
+            # A connection that became a websocket does not report its end.
             of_one -= {one for one in of_one if not one.connected}
         if len(of_one) >= MOST_OF_ONE_ADDRESS:
             return False
@@ -235,4 +237,4 @@ class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no ty
         self._waiting.pop(channel, None)
 
     def log(self, request: Any) -> None:
-        """No line for each request: Twisted would format it and then throw it away."""
+        """Do not log requests: Twisted would format the line and then drop it."""

@@ -1,6 +1,6 @@
-"""daphne, with what we need beside it: a socket of ours, and a calm end.
+"""daphne with additions: it listens on a socket of ours, and shuts down gracefully.
 
-Its connections are bounded in `orion_site.http.connections`, its websockets in `orion_site.http.websockets`.
+`orion_site.http.connections` limits its connections, `orion_site.http.websockets` its websockets.
 """
 
 from __future__ import annotations
@@ -27,24 +27,27 @@ from orion_site.http.wsgi_adapter import GRACE_SECONDS
 from orion_site.metrics.event_loop import watch
 from orion_site.shared_rows import Sheet
 
-# Its type depends on the platform, and Twisted's stubs know only the least of it.
+# Its type depends on the platform, and Twisted's stubs cover only a part of it.
 reactor: Any = installed_reactor
-# Beyond the grace, for the tickers to end and for Python to leave.
+# Seconds after the grace period, for the tickers to stop and for Python to exit.
 LAST_RESORT_SECONDS = 15.0
 MOST_NOT_ACCEPTED = 1024
 LOOK_SECONDS = 0.02
 
 
 def _no_log(event: Any) -> None:
-    """Drop Twisted's log: our own banner and errors say as much."""
+    """Drop Twisted's log: the server's banner and errors say the same."""
 
 
 class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
-    """One listening socket, until SIGINT or SIGTERM. `before_end` is called then, while requests are still answered."""
+    """A server on one socket, until SIGINT or SIGTERM.
+
+    Then `before_end` is called, while requests are still answered.
+    """
 
     before_end: Callable[[], None] | None = None
     grace = GRACE_SECONDS
-    # When the requests that were running at the signal have had their time.
+    # When the requests that were in progress at the signal run out of time.
     ends_at: float | None = None
     hurry: Callable[[], None] | None = None
 
@@ -74,7 +77,7 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
         self.http_factory = BoundedHTTPFactory(self, most_waiting=most_waiting(raise_descriptor_limit()))
         self._prepare_websockets()
         globalLogBeginner.beginLoggingTo([cast(Any, _no_log)], redirectStandardIO=False, discardBuffer=True)
-        # daphne's endpoints are strings for plug-ins; a bound socket can be handed over as it is.
+        # daphne's endpoints are strings; an open socket can only be passed directly.
         reactor.callWhenRunning(self._listen)
         reactor.callLater(1, self.application_checker)
         asyncio.set_event_loop(reactor._asyncioEventloop)
@@ -108,15 +111,15 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._end_calmly()))
 
     async def _drain(self, before_end: Callable[[], None]) -> None:
-        """Do what has to be done while requests are still answered; one more signal hurries it."""
+        """Run `before_end` while requests are still answered; another signal hurries it."""
         if (hurry := self.hurry) is not None:
-            # Twisted's own handlers would only say that the reactor is stopping already.
+            # Twisted's own handlers would only log that the reactor is already stopping.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: hurry())
         await asyncio.to_thread(before_end)
 
     async def _end_calmly(self) -> None:
-        """Let what is being answered be answered; daphne would cancel it, and trips over idle connections."""
+        """Finish the requests in progress; daphne would cancel them, and fails on idle connections."""
         if self.turns is not None:
             self.turns.leave()
         if self.before_end is not None:
@@ -127,16 +130,16 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
             if hasattr(protocol, "go_away"):
                 protocol.go_away()
         self.ends_at = time.monotonic() + self.grace
-        # Python's own threads cannot end a process in which a library holds the interpreter's lock.
+        # A Python thread could not stop a process in which a library holds the interpreter's lock.
         faulthandler.dump_traceback_later(self.grace + LAST_RESORT_SECONDS, exit=True, file=self._nowhere)
-        # Asked again and again: meanwhile further requests come on connections that were made before.
+        # Check repeatedly: more requests may arrive on existing connections.
         while self._is_busy() and time.monotonic() < self.ends_at:
             await asyncio.sleep(LOOK_SECONDS)
 
     def _accept_no_more(self) -> None:
-        """Take the connections that the kernel has made, and have it refuse the next ones, which then go elsewhere.
+        """Accept the connections that the kernel has queued, and close the socket: later ones go to other servers.
 
-        Whatever is in its queue when the socket is closed would be reset, with its request.
+        Closing the socket would reset connections in its queue, with their requests.
         """
         if (port := getattr(self, "port", None)) is None:
             return
@@ -144,7 +147,7 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
         port.numberAccepts = MOST_NOT_ACCEPTED
         accept: Any = tcp.Port.doRead
         accept(port)
-        # At once, and not in the next turn of the reactor; ours is another name of the same socket.
+        # Immediately, not in the next turn of the reactor. `listener` is another handle of the same socket.
         port.connectionLost(main.CONNECTION_DONE)
         self.listener.close()
         self.http_factory.is_ending = True
@@ -155,10 +158,10 @@ class LoopbackServer(Server):  # type: ignore[misc]  # daphne has no types
         return self.http_factory.expects_requests() or is_answering or bool(self.http_factory.closing)
 
     def grace_left(self) -> float:
-        """Return the seconds that are left to the requests that ran at the signal."""
+        """Return the seconds left for the requests that were in progress at the signal."""
         return self.grace if self.ends_at is None else max(0.0, self.ends_at - time.monotonic())
 
     def is_over(self) -> None:
-        """Everything has ended, or was given up: the last resort is not needed."""
+        """Cancel the forced exit, because everything has ended or was given up."""
         faulthandler.cancel_dump_traceback_later()
         self._nowhere.close()

@@ -1,4 +1,4 @@
-"""Requests of agents that wait for orders, held by the event loop; a thread looks for what other servers were asked."""
+"""Long polls of agents, held by the event loop; a thread watches the database for cancellations on other servers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from deployments.dispatch.waiting_agents import WAIT_HEADER, Room, Seat, room
 logger = logging.getLogger("orion.agents")
 
 HEADER = WAIT_HEADER.lower().encode()
-# Where several servers share a database, one of them is asked to cancel and the agent waits at another.
+# Several servers may share a database: a cancellation may reach one while the agent waits at another.
 LOOK_SECONDS = 0.5
 
 
 def seat_for(scope: dict[str, Any]) -> AbstractContextManager[Seat | None]:
-    """A seat for a request of an agent that may have to wait; none for all others."""
+    """Return a seat for an agent's request that may have to wait; none for other requests."""
     agent_id = _agent_of(scope)
     if agent_id is None:
         return nullcontext()
@@ -49,7 +49,7 @@ def seconds_to_wait(headers: list[tuple[bytes, bytes]]) -> float:
 
 
 async def is_called(seat: Seat, seconds: float, receive: Callable[[], Awaitable[dict[str, Any]]]) -> bool:
-    """Wait until one of the agent's runs changes; False when the time is over or the client has gone."""
+    """Wait until one of the agent's runs changes. Return False after `seconds`, or if the client disconnects."""
     called, gone = asyncio.ensure_future(seat.wait(seconds)), asyncio.ensure_future(receive())
     try:
         await asyncio.wait({called, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -60,7 +60,7 @@ async def is_called(seat: Seat, seconds: float, receive: Callable[[], Awaitable[
 
 
 class Watch:
-    """The thread that looks into the database while anybody waits."""
+    """The thread that reads the database while agents wait."""
 
     def __init__(self, waited: Room) -> None:
         self._room = waited
@@ -81,13 +81,13 @@ class Watch:
             time.sleep(LOOK_SECONDS)
 
     def look(self, known: set[tuple[UUID, UUID]]) -> set[tuple[UUID, UUID]]:
-        """Wake each agent one of whose runs is being cancelled, once for each run."""
+        """Wake each agent that has a run to cancel, once for each run."""
         from deployments.dispatch.services.heartbeats import cancelling_runs_of
 
         try:
             wanted = cancelling_runs_of(self._room.waiting())
         except Exception as error:
-            # A database that is away, most of all. Heartbeats bring the orders meanwhile.
+            # Usually the database is unreachable. In the meantime heartbeats return the cancellations.
             logger.debug("Nobody can be told of cancellations now: %s", error)
             return known
         finally:

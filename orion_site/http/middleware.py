@@ -1,6 +1,6 @@
-"""Middleware of the full server: headers of pages, what no page can read, and an answer while the database is away.
+"""Middleware of the full server: headers of pages, invalid addresses, compression, masking, outages of the database.
 
-Of pages nothing is loaded from elsewhere, framed or kept stale. The guard adds what all answers carry.
+Pages load nothing from other sites, cannot be framed, and are not cached. The guard adds the headers of all answers.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ POLICY = "; ".join(
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Frame-Options": "DENY",
-    # What one reader may see is kept for nobody else on the way.
+    # Shared caches must not keep what only one user may see.
     "Cache-Control": "private, no-cache",
 }
 
 
 class SecurityHeadersMiddleware:
-    """Adds each header that the view has not set: a page that needs another policy says so itself."""
+    """Adds each header that the view has not set; a page that needs another policy sets it itself."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -48,7 +48,7 @@ class SecurityHeadersMiddleware:
         response = self._get_response(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
-        # `orion doctor` compares clocks by it.
+        # `orion doctor` uses it to compare clocks.
         response.headers.setdefault("Date", http_date())
         if request.is_secure():
             self._keep_to_tls(response)
@@ -62,7 +62,10 @@ class SecurityHeadersMiddleware:
 
 
 class NulMiddleware:
-    """Refuses addresses of pages with the character NUL: no text of PostgreSQL has it. Forms and the API do so too."""
+    """Refuses addresses of pages with the character NUL, which no text of PostgreSQL may contain.
+
+    Forms and the API check it, too.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -75,10 +78,10 @@ class NulMiddleware:
 
 
 class CompressionMiddleware(GZipMiddleware):
-    """Compresses pages. Answers of the API to programs are small, and cost less as they are.
+    """Compresses pages. Answers of the API to programs are small, and compressing them would cost more.
 
-    A page repeats what its address says beside the token of its forms. Django masks the token differently in each page,
-    and adds a random length to each that is compressed, so that sizes betray nothing (BREACH).
+    A page contains parts of its address next to the CSRF token. Django masks the token differently in each page, and
+    adds a random length to each compressed page, so that sizes reveal nothing (BREACH).
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -90,7 +93,7 @@ class CompressionMiddleware(GZipMiddleware):
 
 
 class MaskingMiddleware:
-    """Masks secrets that the server knows in answers to whoever may not read them: what was stored before it knew."""
+    """Masks known secrets in answers to users who may not read them, for texts stored before a secret was known."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -103,7 +106,7 @@ class MaskingMiddleware:
         mask = known.masked_answer if kind == "application/json" else known.masked_bytes
         if isinstance(response, StreamingHttpResponse):
             if not response.is_async:
-                # Whoever makes it piece by piece makes whole lines.
+                # Streams consist of whole lines, so secrets are not split.
                 response.streaming_content = map(mask, cast("Iterable[bytes]", response.streaming_content))
         elif kind == "application/json" or kind.startswith(("text/", "image/svg")):
             shown = mask(response.content)
@@ -114,7 +117,7 @@ class MaskingMiddleware:
 
 
 class DatabaseAwayMiddleware:
-    """Answers 503 for a view that could not reach the database. The API does so by itself."""
+    """Answers 503 if a view cannot reach the database. The API does so itself."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -132,6 +135,6 @@ class DatabaseAwayMiddleware:
             content_type="text/plain; charset=utf-8",
             headers={"Retry-After": "5"},
         )
-        # Said once for all requests, and not again for each by Django.
+        # Outages are logged once; Django must not log each request.
         answer._has_been_logged = True  # type: ignore[attr-defined]
         return answer

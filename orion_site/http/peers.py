@@ -1,8 +1,7 @@
-"""Which Unix user is on the other end of a connection from this machine: the kernel knows, and is asked for each once.
+"""The Unix user on the other end of a connection from this machine, determined once by asking the kernel.
 
-TCP itself says nothing of users. On Linux `NETLINK_SOCK_DIAG` (`man 7 sock_diag`) describes the socket of the client,
-which is found by its two addresses; where that is closed to this process, /proc/net/tcp does. Elsewhere nobody is
-asked.
+TCP itself does not transmit users. On Linux, `NETLINK_SOCK_DIAG` (`man 7 sock_diag`) describes the client's socket,
+found by its two addresses; where that is not available, /proc/net/tcp does. On other systems no user is determined.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-# The key of the answer in scopes of ASGI and in environments of WSGI, where no header can stand.
+# The key of the answer in ASGI scopes and WSGI environments; it cannot come from a header.
 OWN_USER = "orion.own_user"
 
 ESTABLISHED, CLOSE_WAIT = 1, 8
-# Sockets that their program has closed have no inode, and seem to be root's.
+# Sockets that their program has closed have no inode, and appear to belong to root.
 NO_INODE = 0
 
 NETLINK_SOCK_DIAG = 4
@@ -35,7 +34,7 @@ HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 REQUEST = struct.Struct("=BBBBI")  # family, protocol, extensions, padding, states
 NO_COOKIE = struct.pack("=II", 0xFFFFFFFF, 0xFFFFFFFF)
 ALL_STATES = 0xFFFFFFFF
-# `struct inet_diag_msg`: the family and the state in front; user and inode behind the addresses and three numbers.
+# `struct inet_diag_msg`: the family and the state first; user and inode after the addresses and three numbers.
 BEGIN, UID_AND_INODE, UID_AT = struct.Struct("=BB"), struct.Struct("=II"), 64
 LONGEST_ANSWER = 8192
 
@@ -60,7 +59,7 @@ Question = Callable[[End, End], Peer | None]
 
 
 def is_of_own_user(connection: socket.socket) -> bool:
-    """Whether a connection that was accepted comes from a program of the user who runs this one."""
+    """Whether an accepted connection comes from a program of the user who runs this process."""
     ask = way_to_ask()
     if ask is None:
         return False
@@ -73,18 +72,18 @@ def is_of_own_user(connection: socket.socket) -> bool:
         return False
     if peer is None or not peer.is_live or peer.uid != os.geteuid():
         return False
-    # The answer is about this very connection only while it stands: its addresses may belong to another one afterwards.
+    # The answer is certain only while the connection is open: later its addresses may belong to another one.
     return state_of(connection) == ESTABLISHED
 
 
 def can_tell_users() -> bool:
-    """Whether the kernel can be asked here."""
+    """Whether the kernel can tell users on this system."""
     return way_to_ask() is not None
 
 
 @cache
 def way_to_ask() -> Question | None:
-    """Return the quickest question that recognises this process itself; None where there is none."""
+    """Return the fastest method that recognises this process itself; None if there is none."""
     if not sys.platform.startswith("linux") or os.geteuid() == _overflow_uid():
         return None
     with suppress(OSError):
@@ -98,7 +97,7 @@ def way_to_ask() -> Question | None:
 
 
 def end_of(name: tuple[str, int, *tuple[object, ...]]) -> End:
-    """Return address and port; a socket of IPv6 may show an address of IPv4 (`::ffff:127.0.0.1`)."""
+    """Return address and port; an IPv6 socket may have an IPv4 address (`::ffff:127.0.0.1`)."""
     address = ip_address(name[0].partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address, name[1]
@@ -112,7 +111,7 @@ def state_of(connection: socket.socket) -> int:
 
 
 class Kernel:
-    """A socket on which the kernel answers at once. May be shared by threads."""
+    """A netlink socket, on which the kernel answers at once. Threads may share it."""
 
     def __init__(self) -> None:
         family = getattr(socket, "AF_NETLINK", 16)
@@ -128,7 +127,7 @@ class Kernel:
             number = next(self._numbers) & 0xFFFFFFFF
             header = HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, number, 0)
             self._socket.send(header + body)
-            # The answer is there when `send` returns; another one would be that of a question that failed before.
+            # The answer has arrived when `send` returns; any other one belongs to an earlier question that failed.
             while True:
                 answer = self._socket.recv(LONGEST_ANSWER)
                 _, kind, _, answered, _ = HEADER.unpack_from(answer)
@@ -145,7 +144,7 @@ class Kernel:
 
     def _body(self, client: End, server: End) -> bytes:
         (source, source_port), (target, target_port) = client, server
-        # The kernel finds a socket of IPv6 with addresses of IPv4 by these as well.
+        # The kernel also finds IPv6 sockets with IPv4 addresses by these.
         family = socket.AF_INET if source.version == 4 else socket.AF_INET6
         addresses = source.packed.ljust(16, b"\0") + target.packed.ljust(16, b"\0")
         ends = struct.pack("!HH", source_port, target_port) + addresses + struct.pack("=I", 0) + NO_COOKIE
@@ -153,7 +152,7 @@ class Kernel:
 
 
 def ask_proc(client: End, server: End) -> Peer | None:
-    """Look the client's socket up in the tables of the process file system, which takes longer the more there are."""
+    """Find the client's socket in the tables of /proc, which takes longer the more sockets there are."""
     for file, written in _tables(client, server):
         try:
             table = Path(file).read_text()
@@ -167,7 +166,7 @@ def ask_proc(client: End, server: End) -> Peer | None:
 
 
 def _tables(client: End, server: End) -> list[tuple[str, tuple[str, str]]]:
-    """The tables where the socket may be, and how they write its two ends."""
+    """Return the tables in which the socket may be, and how they write its two ends."""
     ends = (client, server)
     if client[0].version == 6:
         return [("/proc/net/tcp6", (_written(*ends[0]), _written(*ends[1])))]
@@ -192,7 +191,7 @@ def _recognises_itself(ask: Question) -> bool:
 
 
 def _overflow_uid() -> int:
-    """The id by which users of other containers are shown: whoever has it may be anybody."""
+    """Return the id that stands for users of other containers, which may be any user."""
     try:
         return int(Path("/proc/sys/kernel/overflowuid").read_text())
     except (OSError, ValueError):

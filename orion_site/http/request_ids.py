@@ -1,4 +1,4 @@
-"""An id for each request, in its answer and in the lines that are logged meanwhile. Where logs are JSON."""
+"""An id for each request, in its answer and in all log lines of the request, when logs are JSON."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from django.http import HttpRequest
 from orionflow import json_lines
 
 HEADER = "X-Request-ID"
-# Of a proxy, or of a client; anything else is replaced.
+# An id from a proxy or client that matches this is kept; any other is replaced.
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _present: ContextVar[dict[str, str]] = ContextVar("orion_request_id", default={})  # noqa: B039 (never changed)
 
 
 class RequestIdMiddleware:
-    """The first of all, so that whatever is logged has it."""
+    """Sets the id; it comes first, so that all log lines of a request have it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response

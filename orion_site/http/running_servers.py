@@ -1,6 +1,6 @@
-"""The servers of this home that run on this machine: each keeps a locked file that says what it is made of.
+"""The servers of this ORION_HOME on this machine: each keeps a locked file that lists its processes.
 
-Locks go with their process, however it ended, so the file of a killed server proves nothing and is removed.
+A lock ends with its process, so a file without a lock is from a killed server, and is removed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ except ImportError:  # Windows: nobody can tell there whether a server lives, so
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One process of a server. `starts` counts how often it had to be started."""
+    """One process of a server. `starts` is the number of times it was started."""
 
     name: str
     pid: int | None
@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """One server; `pid` is of the process to which signals go."""
+    """A server; `pid` is the process that receives signals."""
 
     address: str
     pid: int
@@ -44,7 +44,7 @@ class RunningServer:
 
 
 class ServerFile:
-    """The file of this server, rewritten when one of its processes was started again."""
+    """The file of this server, rewritten when one of its processes was restarted."""
 
     def __init__(self, file: TextIO, address: str) -> None:
         self._file = file
@@ -75,7 +75,7 @@ def announced(home: Path, host: str, port: int, address: str) -> Iterator[Server
 
 
 def running_servers(home: Path) -> list[RunningServer]:
-    """List the servers of this home on this machine, and forget those that were killed."""
+    """Return the servers of this ORION_HOME on this machine, and remove the files of killed ones."""
     if fcntl is None:
         return []
     found = []

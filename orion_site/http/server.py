@@ -1,4 +1,4 @@
-"""The server: daphne in this process, its socket bound before anything else so that every refusal is one sentence."""
+"""The server: daphne in this process. Its socket is bound first, so that any refusal to start is one sentence."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ class ServerOptions:
     services: bool = True
     agent: bool = True
     agent_concurrency: int = 4
-    # How long runs of that agent may go on once the server is told to stop; None leaves it at the usual time.
+    # Seconds for runs of the own agent after the server was asked to stop; None for the default.
     drain_seconds: float | None = None
-    # Processes that answer on the socket. With more than one, services tick in yet another.
+    # Processes that answer requests. With more than one, the services run in another one.
     workers: int = 1
 
 
 def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lambda address: None) -> bool:
-    """Serve until SIGINT or SIGTERM. `on_ready` is told the address once requests are accepted.
+    """Serve until SIGINT or SIGTERM. `on_ready` is called with the address when requests are accepted.
 
-    False when a request still computes although its time is over: then the process is to be left with `leave_at_once`.
+    Return False if a request is still computing after its time; then leave the process with `leave_at_once`.
     """
     outside = os.environ.get("ORION_EXTERNAL_URL") or os.environ.get("ORION_UI_URL") or ""
     options = replace(options, base_path=options.base_path or urlsplit(outside).path)
@@ -72,7 +72,7 @@ def run_server(options: ServerOptions, *, on_ready: Callable[[str], None] = lamb
 
 
 def bound_socket(options: ServerOptions) -> socket.socket:
-    """A socket bound to the address; port 0 asks the system for a free one."""
+    """Return a socket bound to the address; with port 0 the system chooses a free one."""
     host = listening_address(options.host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -97,7 +97,7 @@ def listening_address(host: str) -> str:
 
 
 def _refuse_strangers(listener: socket.socket, options: ServerOptions) -> None:
-    """Listen for other machines only when somebody on them can prove who asks."""
+    """Refuse to listen for other machines before any user can sign in."""
     from orion_site.accounts.local_owner import anybody_can_sign_in
 
     host = ip_address(listener.getsockname()[0])
@@ -118,7 +118,7 @@ def _refuse_strangers(listener: socket.socket, options: ServerOptions) -> None:
 
 
 def _token_kept(listener: socket.socket) -> AbstractContextManager[None]:
-    """Let programs of the owner prove at the address of this server that they are his."""
+    """Store the token with which programs of the owner authenticate at this address."""
     from orion_site.env import orion_home
     from orion_site.http.token_file import token_kept
 
@@ -127,7 +127,7 @@ def _token_kept(listener: socket.socket) -> AbstractContextManager[None]:
 
 
 def _listed(listener: socket.socket, options: ServerOptions) -> AbstractContextManager[ServerFile]:
-    """Let `orion server status` and `stop` find this server."""
+    """Keep the file by which `orion server status` and `stop` find this server."""
     from orion_site.env import orion_home
     from orion_site.http.running_servers import announced
 
@@ -146,7 +146,7 @@ def _why_not_bound(host: str, port: int, error: OSError) -> str:
 
 
 def _prepare(options: ServerOptions) -> None:
-    """Key, settings and database, in the order in which they need each other."""
+    """Prepare secret key, settings and database, in this order."""
     from orion_site.accounts.secret_key import create_secret_key
 
     host = ip_address(listening_address(options.host))
@@ -172,7 +172,7 @@ def _prepare(options: ServerOptions) -> None:
 
 
 def _close_home() -> None:
-    """See to it that other users of the machine read nothing in the home, where tokens and keys are."""
+    """Remove the permissions of other users on ORION_HOME, where tokens and keys are."""
     from orion_site.env import orion_home
 
     home = orion_home()
@@ -191,7 +191,7 @@ def _close_home() -> None:
 
 
 def settings_ready() -> None:
-    """Django with the server's settings. Raises CannotStart for settings that cannot be read."""
+    """Set up Django with the server's settings. Raises CannotStart if they are invalid."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
     import django
     from django.core.exceptions import ImproperlyConfigured
@@ -244,7 +244,7 @@ def _prepare_database() -> None:
 
 @contextmanager
 def _noticing_others(address: str) -> Iterator[None]:
-    """Warn of other servers on the same SQLite file, which is made for one of them."""
+    """Warn of other servers on the same SQLite file, which should have only one."""
     from orion_site.database.file import sqlite_file
 
     file = sqlite_file()
@@ -262,10 +262,10 @@ def _noticing_others(address: str) -> Iterator[None]:
 
 @contextmanager
 def _announced(database: Path, address: str) -> Iterator[list[str]]:
-    """Announce this server on a SQLite file until the block ends, and describe the others that serve it.
+    """Announce this server for a SQLite file until the block ends, and yield descriptions of others that use it.
 
-    Each keeps a lock beside the file while it lives, with its process and address inside. Locks go with their process,
-    however it ends, so a file that a killed server left proves nothing.
+    Each server holds a lock on a file next to the database, which contains its process and address. A lock ends with
+    its process, so the file of a killed server has none.
     """
     try:
         import fcntl
@@ -284,7 +284,7 @@ def _announced(database: Path, address: str) -> Iterator[list[str]]:
 
 
 def _living(database: Path, own: Path) -> list[str]:
-    """Describe the other servers whose locks are held, and remove the files of those that are gone."""
+    """Return descriptions of the other servers whose locks are held; remove the files of the others."""
     import fcntl
 
     found = []
@@ -296,13 +296,13 @@ def _living(database: Path, own: Path) -> list[str]:
                 if path != own:
                     found.append(lock.read())
             else:
-                # Its process was killed.
+                # Without a lock: its process was killed.
                 path.unlink(missing_ok=True)
     return found
 
 
 def leave_at_once() -> NoReturn:
-    """End the process without waiting for its threads, which Python itself would do for ever."""
+    """Exit without waiting for threads, which Python would do forever."""
     say("A request that was still computing has been cut off.")
     sys.stdout.flush()
     os._exit(0)
@@ -315,7 +315,7 @@ def _serve_by_workers(
 
     from orion_site.http.workers import Workers
 
-    # What had to be asked was asked; the workers have connections of their own.
+    # The workers must not inherit connections of this process.
     connections.close_all()
     address = address_of(listener, options.base_path)
     return Workers(listener, options, file).run(_own_agent(address, options), lambda: on_ready(address))
@@ -328,7 +328,7 @@ def serve(
     *,
     turns: tuple[Sheet, int] | None = None,
 ) -> bool:
-    """Answer on the socket in this process, in turn with other workers if there are any."""
+    """Answer requests on the socket in this process, taking turns with other workers if there are any."""
     from orion_site.asgi import application, http
     from orion_site.http.daphne_server import LoopbackServer
     from orion_site.services.registry import services_of_an_api, services_of_this_server
@@ -358,9 +358,9 @@ def serve(
 
 
 def _spare_collector() -> None:
-    """Leave what was loaded by now out of every look for cyclic garbage, which would take tens of milliseconds.
+    """Exempt everything loaded so far from garbage collection, which would otherwise take tens of milliseconds.
 
-    The addresses of pages and of the API are loaded here, and not when they are asked for first.
+    This also loads the addresses of pages and of the API, instead of at the first request.
     """
     import gc
 
@@ -382,14 +382,14 @@ def _own_agent(address: str, options: ServerOptions) -> OwnAgent | None:
 
 def address_of(listener: socket.socket, base_path: str = "") -> str:
     host, port = listener.getsockname()[:2]
-    # Whoever listens everywhere is found here as well.
+    # A server that listens on all addresses is reached by the loopback address.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     path = "/" + base_path.strip("/") if base_path.strip("/") else ""
     return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
 
 
 def address_for_browsers(address: str) -> str:
-    """Return where a browser of the owner is to begin: with a link that lets it in, unless it is recognised anyway."""
+    """Return the address to open in the owner's browser, with a link to sign in if it needs one."""
     from orion_site.accounts.local_owner import OwnerBy, owner_by
     from orion_site.accounts.local_token import new_code
 
@@ -397,7 +397,7 @@ def address_for_browsers(address: str) -> str:
 
 
 def banner(address: str, way_in: str = "") -> str:
-    """Return the text that a server prints for people when it is up."""
+    """Return the text that a server prints when it is ready."""
     from django.db import connection
 
     from orion_site import __version__
