@@ -1,7 +1,7 @@
 """The admin's view of deployments, variables and blocks; queues and limits are in `admin_work`.
 
-Blocks belong to the programs that define them, and schedules and calendars to the API, which plans again what they
-change: those are for reading, without secrets.
+Blocks belong to the programs that define them. Schedules and calendars are changed through the API, which replans their
+runs. The admin shows both read-only, without secrets.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ class DeploymentAdmin(CommandingAdmin, SettingAdmin):
         return reverse("deployments:deployment", args=[obj.pk])
 
     def has_add_permission(self, request: object) -> bool:
-        # A deployment is made from code; one made by hand would point nowhere.
+        # Deployments are made from code; one created by hand would have none.
         return False
 
     def save_model(self, request: object, obj: Any, form: Any, change: bool) -> None:
-        # Planned runs follow what their deployment says.
+        # Use the service, because planned runs depend on the deployment.
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
         update_deployment(deployment_id=obj.pk, changes=changes, now=timezone.now())
 
     def get_deleted_objects(self, objs: Any, request: Any) -> Any:
-        # Schedules are for reading here, and yet go with their deployment.
+        # Schedules are read-only here, but may be deleted together with their deployment.
         deleted, counts, _, protected = super().get_deleted_objects(objs, request)
         return deleted, counts, set(), protected
 

@@ -1,4 +1,4 @@
-"""Commands of operators on deployments, work and limits: the services of the API, and the words around them."""
+"""Commands of operators on deployments, work and limits. They call the services of the API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from orion_site.operators.commands import Asked, Command, switches
 
 
 class ReasonForm(forms.Form):
-    """Why something is done that no program asked for."""
+    """The reason for an action that no program requested."""
 
     reason = forms.CharField(max_length=1000, help_text="Kept in the history, beside your name.")
 

@@ -1,7 +1,7 @@
-"""The admin's view of pools, queues and workers, of the leases of attempts, and of slots that have a holder.
+"""The admin's view of pools, queues and workers, of leases, and of slots that have a holder.
 
-People change pools, queues and limits. What agents and rules write is for reading; a worker that does not come back is
-forgotten, and its slots are released, by commands.
+Users change pools, queues and limits. Rows that agents and rules write are read-only. Commands remove a worker that has
+stopped, and release slots.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class WorkPoolAdmin(CommandingAdmin, SettingAdmin):
         return reverse("deployments:work")
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        # The API says who uses a pool, and deletes it all the same by force.
+        # The API reports who uses a pool, and deletes it anyway by force.
         if not isinstance(obj, models.WorkPool):
             return False
         return not usage_of(list(obj.queues.values_list("pk", flat=True)))
@@ -56,7 +56,7 @@ class WorkQueueAdmin(CommandingAdmin, SettingAdmin):
     list_select_related = ["work_pool"]
     list_filter = ["is_paused"]
     search_fields = ["=id", "name"]
-    # Priorities shift each other; the API does that.
+    # Changing a priority shifts those of other queues; the API does that.
     readonly_fields = ["priority", "last_polled"]
     raw_id_fields = ["work_pool"]
 
@@ -64,7 +64,7 @@ class WorkQueueAdmin(CommandingAdmin, SettingAdmin):
         return reverse("deployments:queue", args=[obj.pk])
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        # A queue is made with a priority that no other has: by the API, or by a deployment that names it.
+        # A queue is created with a unique priority: by the API, or by a deployment that names it.
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:

@@ -1,4 +1,4 @@
-"""Deployments: how and where flows are run by Orion itself, and the limits they share."""
+"""Deployments: how and where Orion runs flows, and the limits that runs share."""
 
 from __future__ import annotations
 

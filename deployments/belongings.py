@@ -1,4 +1,4 @@
-"""How the rows of deployments and of work belong to deployments, tags, pools and queues; and what names stand for."""
+"""How rows of this app belong to deployments, tags, pools and queues, and the resolution of object names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from runs.models import FlowRun
 
 
 def reach_of(names: Mapping[str, Collection[str]], *, reading: bool) -> Reach:
-    """Look up what these names stand for. For reading, deployments show the queues and pools that they use."""
+    """Look up the objects with these names. For reading, deployments also include their queues and pools."""
     pools = set(WorkPool.objects.filter(name__in=names.get("work-pool", ())).values_list("pk", flat=True))
     queues = _queues(names.get("work-queue", ()), pools)
     tags = set(names.get("tag", ()))
@@ -61,7 +61,7 @@ def reach_of(names: Mapping[str, Collection[str]], *, reading: bool) -> Reach:
 
 
 def _queues(names: Collection[str], pools: Collection[UUID]) -> set[UUID]:
-    """Queues are named with their pool: `pool/queue`; those that have none by their name alone."""
+    """Return the queues with these names, in the form `pool/queue`, or only the name for a queue without a pool."""
     split = (one.rpartition("/") for one in names)
     named = [Q(name=name, work_pool__name=pool) if pool else Q(name=name, work_pool=None) for pool, _, name in split]
     wanted = reduce(or_, named, Q(work_pool__in=pools))
@@ -69,7 +69,7 @@ def _queues(names: Collection[str], pools: Collection[UUID]) -> set[UUID]:
 
 
 def _deployments(names: Collection[str], tags: set[str], queues: set[UUID]) -> dict[UUID, UUID | None]:
-    """The deployments, each with its queue. They are named with their flow: `flow/deployment`."""
+    """Return the deployments with these names, in the form `flow/deployment`, each with its queue."""
     named = [Q(flow__name=flow, name=name) for flow, _, name in (one.partition("/") for one in names)]
     found = Deployment.objects.filter(reduce(or_, named, Q(work_queue__in=queues))).order_by()
     known: dict[UUID, UUID | None] = dict(found.values_list("pk", "work_queue_id")) if named or queues else {}
@@ -123,7 +123,7 @@ def of_global_slot(reach: Reach, row: str) -> str:
 
 
 def of_worker(reach: Reach, row: str) -> str:
-    """An agent is seen with its pool, or with all the queues that it serves, where it has named them."""
+    """An agent is visible with its pool, or if it names its queues, with all of these."""
     served = (
         f"json_each({row}.queue_ids) j" if reach.is_sqlite else f"jsonb_array_elements_text({row}.queue_ids) j(value)"
     )
@@ -160,13 +160,13 @@ belongings.update(
         "deployments_slot": through_task_run("task_run_id"),
         "deployments_globallimit": nothing,
         "deployments_globalslot": of_global_slot,
-        # Names that flows look up belong to nobody: a role for all objects shows them.
+        # Objects that flows look up by name belong to no deployment; only a role for all objects shows them.
         "deployments_variable": nothing,
         "deployments_blocktype": nothing,
         "deployments_blockschema": nothing,
         "deployments_blockdocument": nothing,
         "deployments_blockreference": nothing,
-        # How the server is set up, and whether its services run.
+        # The configuration of the server, and the state of its services.
         "deployments_servicerecord": everything,
         "deployments_changedsetting": everything,
     }

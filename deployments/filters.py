@@ -67,7 +67,7 @@ class BlockSchemaFilter(Filter):
 
 
 class BlockDocumentFilter(Filter):
-    """Anonymous blocks belong to programs: people see them only when they ask."""
+    """Anonymous blocks belong to programs and are shown only on request."""
 
     id: AnyId | None = None
     is_anonymous: YesOrNo | None = YesOrNo(eq_=False)

@@ -1,4 +1,4 @@
-"""All models of this app, as Django looks for them here. Each subject keeps its own in its `models` module."""
+"""All models of this app, for Django. Each subject defines its own in its `models` module."""
 
 from __future__ import annotations
 

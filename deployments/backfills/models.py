@@ -10,7 +10,7 @@ from runs.models import NAME, Row
 
 
 class Backfill(Row):
-    """A stretch of the past that a deployment is run for: one run for each of its times."""
+    """A period in the past for which a deployment is run: one run for each of its times."""
 
     class Status(models.TextChoices):
         ACTIVE = "active"
@@ -34,12 +34,12 @@ class Backfill(Row):
     work_queue_name = models.CharField(max_length=255, null=True, help_text="Null: that of the deployment.")
     total = models.PositiveIntegerField(default=0)
     ended_at = models.DateTimeField(null=True)
-    # By whose rights its runs are made; null: the owner of the server.
+    # The user whose rights its runs have. Null: the owner of the server.
     author = models.IntegerField(null=True, editable=False)
 
     class Meta:
         ordering = ["-created", "-id"]
-        # The service that makes runs asks for these alone.
+        # For the service that creates runs, which reads only active backfills.
         indexes = [models.Index(fields=["created"], name="backfill_active", condition=Q(status="active"))]
 
     def __str__(self) -> str:
@@ -47,12 +47,12 @@ class Backfill(Row):
 
     @property
     def tag(self) -> str:
-        """The tag of its runs."""
+        """Return the tag of its runs."""
         return f"backfill:{self.name}"
 
 
 class BackfillTime(models.Model):
-    """A time of a backfill. Its run is named by an id alone, as runs are deleted without regard to who made them."""
+    """A time of a backfill. It refers to its run by id without a foreign key, because the run may be deleted."""
 
     backfill = models.ForeignKey(Backfill, on_delete=models.CASCADE, related_name="times", db_index=False)
     number = models.PositiveIntegerField(help_text="Its place in the order in which runs are made.")
@@ -63,13 +63,13 @@ class BackfillTime(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["backfill", "number"], name="one_time_per_number")]
         indexes = [
-            # What is left to be made, in its order.
+            # For the times without a run, in order.
             models.Index(fields=["backfill", "number"], name="backfill_time_left", condition=Q(run_id__isnull=True)),
-            # Which of its runs are open.
+            # For its open runs.
             models.Index(
                 fields=["backfill"], name="backfill_time_open", condition=Q(run_id__isnull=False, is_over=False)
             ),
-            # Is this run one of a backfill?
+            # For the question whether a run belongs to a backfill.
             models.Index(fields=["run_id"], name="backfill_time_run", condition=Q(run_id__isnull=False)),
         ]
 

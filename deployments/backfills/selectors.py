@@ -1,4 +1,4 @@
-"""Read backfills: which times are done already, how far one has come, and which there are."""
+"""Selectors for backfills: completed times, progress, and lists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDED = in_order(TERMINAL)
 
 
 def completed_times(deployment_id: UUID, start: datetime, end: datetime) -> set[datetime]:
-    """The times of a deployment that have a completed run, planned by a schedule or made by a backfill."""
+    """Return the times of a deployment that have a completed run, planned by a schedule or created by a backfill."""
     completed = FlowRun.objects.filter(state_type="COMPLETED", deployment_id=deployment_id)
     planned = completed.filter(auto_scheduled=True, expected_start_time__range=(start, end)).order_by()
     made = BackfillTime.objects.filter(backfill__deployment=deployment_id, at__range=(start, end), run_id__isnull=False)
@@ -28,7 +28,7 @@ def completed_times(deployment_id: UUID, start: datetime, end: datetime) -> set[
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many runs of a backfill are in which state, how many times have none yet, and how many runs are gone."""
+    """The progress of a backfill: its runs by state, the times without a run, and the runs that were deleted."""
 
     left: int = 0
     made: int = 0
@@ -44,7 +44,7 @@ class Progress:
 
 
 def progress_of(backfills: Iterable[Backfill]) -> dict[UUID, Progress]:
-    """Two queries, however many backfills there are; each has a bounded number of runs."""
+    """Return the progress of these backfills, with two queries. Each has a bounded number of runs."""
     ids = [one.pk for one in backfills]
     if not ids:
         return {}
@@ -67,7 +67,7 @@ def _states_of(ids: Collection[UUID]) -> dict[UUID, dict[str, int]]:
 
 
 def backfills_of(deployment_id: UUID | None) -> QuerySet[Backfill]:
-    """The newest first."""
+    """Return the backfills, newest first."""
     found = Backfill.objects.select_related("deployment__flow").order_by("-created", "-pk")
     return found if deployment_id is None else found.filter(deployment=deployment_id)
 
@@ -78,7 +78,7 @@ def runs_of_times(times: Sequence[BackfillTime]) -> dict[UUID, FlowRun]:
     return FlowRun.objects.only(*columns).in_bulk(ids)
 
 
-# A run that waits so long finds no free agent; one that is due for less is about to be taken.
+# A run that is due for longer than this finds no free agent; others are about to be claimed.
 GRACE = timedelta(seconds=2)
 
 

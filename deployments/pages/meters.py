@@ -1,4 +1,4 @@
-"""How much of a limit is taken, as a bar: its width is an attribute, so that no style is written into the page."""
+"""How much of a limit is taken, as a bar. Its width is an attribute, because pages have no inline styles."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Slots taken under a limit; None: there is no limit."""
+    """The slots taken of a limit; None for no limit."""
 
     taken: int
     limit: int | None
 
     @property
     def share(self) -> int:
-        """Percent of the bar."""
+        """Return the filled part of the bar in percent."""
         if self.limit is None:
             return 0
         return min(100, round(100 * self.taken / self.limit)) if self.limit else 100

@@ -1,4 +1,4 @@
-"""Times of a backfill on a page: the first and the last ones, on the clocks of their schedule."""
+"""Times of a backfill on a page: the first ones and the last one, in the local time of their schedule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIRST = 5
 
 @register.filter
 def first_and_last(times: Sequence[NamedTime]) -> list[NamedTime | None]:
-    """None stands for those between them."""
+    """Return the first times and the last one, with None for those between them."""
     return list(times) if len(times) <= FIRST + 2 else [*times[:FIRST], None, times[-1]]
 
 
@@ -26,5 +26,5 @@ def unshown(times: Sequence[NamedTime]) -> int:
 
 @register.filter
 def local_text(time: NamedTime) -> str:
-    # Not by Django's filter, which turns every moment into UTC first.
+    # Do not use Django's filter, which converts every datetime to UTC.
     return f"{time.local:%a %d %b %Y %H:%M:%S %Z}" if time.local.second else f"{time.local:%a %d %b %Y %H:%M %Z}"

@@ -1,6 +1,6 @@
-"""Settings that may change while servers run: as the environment has them, or as somebody changed them since.
+"""Settings that can be changed while servers run: the value from the environment, or the changed one.
 
-Whoever reads such a setting asks here each time. What another process changed holds within two seconds.
+Code that uses such a setting reads it here each time. A change by another process takes effect within two seconds.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ DAYS = 36_500
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Within which a setting may be changed."""
+    """The limits of a changeable setting."""
 
     most: int
     unit: str
     least: int = 0
-    # What somebody must know who changes it.
+    # A warning for the user who changes it.
     warning: str = ""
 
 
@@ -44,18 +44,18 @@ _read: tuple[float, Mapping[str, int]] = (0.0, {})
 
 
 def current(name: str) -> int:
-    """Return a changeable setting as it is now."""
+    """Return the current value of a changeable setting."""
     return _changed().get(name, int(getattr(settings, name)))
 
 
 def current_in_query(name: str) -> Coalesce:
-    """Return the setting as a part of a query that is asked in any case."""
+    """Return the setting as an expression, for use in a query that is made anyway."""
     changed = ChangedSetting.objects.filter(name=name).values("value")
     return Coalesce(Subquery(changed), Value(int(getattr(settings, name))))
 
 
 def forget() -> None:
-    """Look again at the next question."""
+    """Read the settings again the next time."""
     global _read
     _read = (0.0, {})
 

@@ -1,4 +1,4 @@
-"""The record of each service's last ticks, whichever process ticked it."""
+"""The record of each service's last ticks, whichever process ran it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class ServiceRecord(models.Model):
-    """One service: its last tick, how long that took and what went wrong. All tickers write the same row."""
+    """One service: its last tick, how long that took, and its last error. All tickers write the same row."""
 
     name = models.CharField(max_length=100, primary_key=True)
     every_seconds = models.FloatField()
@@ -27,7 +27,7 @@ class ServiceRecord(models.Model):
 
 
 class ChangedSetting(models.Model):
-    """A setting that somebody changed while servers ran. It holds for all of them, whatever their environment says."""
+    """A setting that a user changed while servers ran. It applies to all servers and overrides their environment."""
 
     name = models.CharField(max_length=100, primary_key=True)
     value = models.PositiveIntegerField()

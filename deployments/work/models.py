@@ -1,4 +1,4 @@
-"""Where runs wait to be executed: work pools and their queues."""
+"""Work pools and their queues, where runs wait to be executed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from runs.models import NAME, Row
 
 
 class WorkPool(Row):
-    """Where runs are executed: a kind of infrastructure with queues before it."""
+    """Where runs are executed: one kind of infrastructure, with queues of waiting runs."""
 
-    #: The pool of queues that are said to belong to no other.
+    # The pool for queues that name no other.
     DEFAULT_NAME = "default-agent-pool"
 
     name = models.CharField(max_length=255, unique=True, validators=[NAME])
@@ -38,7 +38,7 @@ class WorkPool(Row):
 
 
 class WorkQueue(Row):
-    """A line of runs that wait for an agent; 1 is the highest priority."""
+    """Runs that wait for an agent; 1 is the highest priority."""
 
     name = models.CharField(max_length=255, validators=[NAME])
     description = models.TextField(default="", blank=True)
@@ -46,10 +46,10 @@ class WorkQueue(Row):
     concurrency_limit = models.PositiveIntegerField(null=True)
     priority = models.PositiveIntegerField(default=1)
     work_pool = models.ForeignKey(WorkPool, on_delete=models.CASCADE, null=True, related_name="queues", db_index=False)
-    # Older clients choose the runs of a queue by tags instead of by its name.
+    # Older clients select the runs of a queue by tags instead of by its name.
     filter = models.JSONField(null=True)
     last_polled = models.DateTimeField(null=True)
-    # The users by whose keys agents and workers of another make have asked.
+    # The users whose keys agents and workers of other clients have used to poll.
     polled_by = models.JSONField(default=list, editable=False)
 
     class Meta:
@@ -61,8 +61,11 @@ class WorkQueue(Row):
 
 
 class FormerQueue(models.Model):
-    """A queue that was deleted while somebody used it. Made again under its name it gets its id again, and with that
-    the runs and deployments that still wait for it."""
+    """A queue that was deleted while it was used.
+
+    When a queue with its name is created again, it gets the same id, and with it the runs and deployments that still
+    wait.
+    """
 
     id = models.UUIDField(primary_key=True, editable=False)
     pool_name = models.CharField(max_length=255)

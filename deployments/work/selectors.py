@@ -1,4 +1,4 @@
-"""Whether the runs of a queue are started in time."""
+"""The health of a queue: whether its runs start in time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POLICY = HealthPolicy(maximum_late_runs=0, maximum_seconds_since_last_polled=int
 
 
 def health_of(queue: WorkQueue, now: datetime) -> WorkQueueStatus:
-    """A queue is healthy while somebody serves it and none of its runs is late."""
+    """Return the health of a queue: healthy while it is served, and none of its runs is late."""
     late = FlowRun.objects.filter(chosen_by(queue), state_type="SCHEDULED", state_name="Late").count()
     served = is_recent(queue.last_polled, now) or queue.pk in served_queues([queue], now)
     return WorkQueueStatus(

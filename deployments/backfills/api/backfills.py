@@ -1,4 +1,4 @@
-"""Backfills: previewed, made, read, paused, resumed and cancelled."""
+"""Backfills: preview, create, read, pause, resume and cancel them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BackfillListing(Page):
 
 
 class CreateBackfill(Operation):
-    """Make a backfill; its runs are made a few at a time."""
+    """Create a backfill. Its runs are created a few at a time."""
 
     method = "POST"
     action_required = Action.CHANGE_BACKFILLS
@@ -79,7 +79,7 @@ class PreviewBackfill(Operation):
 
 
 class FilterBackfills(Operation):
-    """List backfills, the newest first."""
+    """List backfills, newest first."""
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS
@@ -107,7 +107,7 @@ class ReadBackfill(Operation):
 
 
 class PauseBackfill(Operation):
-    """Make no further runs of a backfill until it is resumed. Those that are made are left alone."""
+    """Create no more runs of a backfill until it is resumed. Existing runs continue."""
 
     method = "POST"
     action_required = Action.CHANGE_BACKFILLS
@@ -129,7 +129,7 @@ class ResumeBackfill(Operation):
 
 
 class CancelBackfill(Operation):
-    """End a backfill: no further runs are made, and those that have not ended are cancelled."""
+    """Cancel a backfill: no more runs are created, and runs that have not ended are cancelled."""
 
     method = "POST"
     action_required = Action.CHANGE_BACKFILLS

@@ -1,4 +1,4 @@
-"""The times of a backfill: those that a schedule names in a period, and how a parameter is to hold one."""
+"""The times of a backfill: those of a schedule in a period, and their form as the value of a parameter."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from deployments.schedules.core import ScheduleError, read_definition
 from deployments.schedules.core.calendars import Exclusions
 
-# Of one backfill: each becomes a row, and its run another.
+# Of one backfill: each time is a row, and its run another.
 MOST_TIMES = 10_000
-# Zones cannot be reckoned with at the edge of the calendar.
+# Time zones cannot be computed at the first years of the calendar.
 EARLIEST = datetime(1800, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class NamedTime:
-    """A moment with its local time in the schedule's zone, and the event of a calendar that leaves it out."""
+    """A moment with its local time in the schedule's zone, and the calendar event that excludes it."""
 
     at: datetime
     local: datetime
@@ -29,7 +29,7 @@ class NamedTime:
 def times_between(
     definition: Mapping[str, Any], start: datetime, end: datetime, exclusions: Exclusions | None
 ) -> list[NamedTime]:
-    """The times from `start` up to and including `end`, in order. Raises ScheduleError, also for too many."""
+    """Return the times from `start` to `end` inclusive, in order. Raises ScheduleError, also for too many times."""
     if start < EARLIEST:
         raise ScheduleError(f"The start lies before {EARLIEST:%Y}; choose a later one.")
     timetable = read_definition(definition)
@@ -46,7 +46,7 @@ def times_between(
 
 
 def value_of(time: NamedTime, schema: Mapping[str, Any] | None, parameter: str) -> str:
-    """The time as the parameter holds it: a date where its schema asks for one, otherwise date, time and offset."""
+    """Return the time as the parameter's value: a date if its schema asks for one, otherwise date, time and offset."""
     named = (schema or {}).get("properties")
     own = named.get(parameter) if isinstance(named, Mapping) else None
     kinds = [own, *(own.get("anyOf") or [])] if isinstance(own, Mapping) else []

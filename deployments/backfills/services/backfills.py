@@ -1,4 +1,4 @@
-"""Make a backfill, pause it, go on with it, and cancel it with its open runs."""
+"""Create, pause, resume and cancel backfills."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDED = (Backfill.Status.CANCELLED, Backfill.Status.DONE)
 
 @repeated_on_conflict
 def create_backfill(*, deployment_id: UUID, asked: NewBackfill, now: datetime) -> Backfill:
-    """Store a backfill with all of its times; the service of backfills makes the runs.
+    """Store a backfill with all of its times. The service of backfills creates the runs.
 
     Raises DeploymentNotFound, BackfillExists, BadBackfill, CalendarNotFound, BadTemplate and ParametersMisfit.
     """
@@ -57,7 +57,7 @@ def create_backfill(*, deployment_id: UUID, asked: NewBackfill, now: datetime) -
 
 
 def pause_backfill(*, backfill_id: UUID, now: datetime) -> None:
-    """Make no further runs. Those that are made are left alone."""
+    """Create no more runs. Existing runs continue."""
     _change(backfill_id, Backfill.Status.PAUSED, now)
 
 
@@ -66,7 +66,7 @@ def resume_backfill(*, backfill_id: UUID, now: datetime) -> None:
 
 
 def cancel_backfill(*, backfill_id: UUID, now: datetime, author: str | None = None) -> None:
-    """Make no further runs, and cancel those that have not ended: at most as many as may be open at once."""
+    """Create no more runs, and cancel those that have not ended: at most as many as may be open at the same time."""
     backfill = _change(backfill_id, Backfill.Status.CANCELLED, now)
     made = BackfillTime.objects.filter(backfill=backfill_id, run_id__isnull=False, is_over=False)
     still_open = FlowRun.objects.filter(is_open(), pk__in=made.values("run_id"))
@@ -83,7 +83,7 @@ def _change(backfill_id: UUID, status: Backfill.Status, now: datetime) -> Backfi
         if backfill.status in ENDED:
             raise BackfillEnded(name=backfill.name, status=backfill.status)
         ended_at = now if status in ENDED else None
-        # Whoever lets it go on answers for it.
+        # The user who resumes it becomes its author.
         resumes = status == Backfill.Status.ACTIVE and asker.get() is not None
         by = {"author": asking_user()} if resumes else {}
         Backfill.objects.filter(pk=backfill_id).update(status=status, problem="", ended_at=ended_at, updated=now, **by)

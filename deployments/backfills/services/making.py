@@ -1,6 +1,6 @@
-"""Make the runs of backfills, a few at a time, and never while other runs wait for an agent of the same queue.
+"""Create the runs of backfills, a few at a time, and never while other runs wait for an agent in the same queue.
 
-Any number of tickers may do so: a backfill is held while its runs are made, and others pass it over.
+Any number of tickers may do this: a backfill is locked while its runs are created, and other tickers skip it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from runs.querysets import is_open
 
 logger = logging.getLogger("orion.backfills")
 
-# One transaction makes so many runs, whatever may be open at once.
+# Runs that one transaction creates at most, however many may be open at the same time.
 STEP = 20
 BACKFILLS_AT_A_TICK = 50
 
 
 def make_runs_of_backfills(now: datetime) -> int:
-    """Make what may be made now, and return how many runs that is."""
+    """Create the runs that may be created now, and return their number."""
     active = Backfill.objects.filter(status=Backfill.Status.ACTIVE).order_by("created")
     return sum(_step(pk, now) for pk in list(active.values_list("pk", flat=True)[:BACKFILLS_AT_A_TICK]))
 
@@ -61,12 +61,12 @@ def _step(backfill_id: UUID, now: datetime) -> int:
 
 
 def at_once_of(backfill: Backfill) -> int:
-    """Runs that may not overlap come one after the other, or they would be skipped or cancelled for each other."""
+    """Return how many runs may be open: one, if its runs must not overlap and would be skipped or cancelled."""
     return backfill.at_once if backfill.deployment.overlap == "allow" else 1
 
 
 def _open_runs(backfill: Backfill) -> int:
-    """Count the runs that have not ended; the others are not looked at again."""
+    """Count the runs that have not ended. Ended ones are marked, so that they are not read again."""
     times = BackfillTime.objects.filter(backfill=backfill, run_id__isnull=False, is_over=False)
     ids = {run_id: pk for run_id, pk in times.values_list("run_id", "pk") if run_id}
     still_open = set(FlowRun.objects.filter(is_open(), pk__in=ids).values_list("pk", flat=True)) if ids else set()
@@ -87,7 +87,7 @@ def _make(backfill: Backfill, times: list[BackfillTime], now: datetime) -> int:
                 now=now,
             )
         except (DomainError, BadTemplate) as error:
-            # The next one would fail like this one: a person has to look.
+            # The next run would fail in the same way; a user must correct it.
             Backfill.objects.filter(pk=backfill.pk).update(
                 status=Backfill.Status.PAUSED, problem=str(error), updated=now
             )
@@ -99,7 +99,7 @@ def _make(backfill: Backfill, times: list[BackfillTime], now: datetime) -> int:
 
 
 def _asked(backfill: Backfill, deployment: Deployment, time: NamedTime) -> AskedRun:
-    # What waits behind a run that may not overlap would be skipped or cancelled; a backfill's run waits.
+    # With the deployment's own overlap policy, a run could be skipped or cancelled; a run of a backfill waits instead.
     policy = {} if deployment.overlap == "allow" else {"overlap": "queue"}
     return AskedRun(
         tags=[backfill.tag],

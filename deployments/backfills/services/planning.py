@@ -1,4 +1,4 @@
-"""Plan a backfill without storing anything: its times, and which of them are left out."""
+"""Plan a backfill without storing it: its times, and which of them are left out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBackfill:
-    """A backfill as somebody asks for it. Moments without an offset are times of the schedule's zone."""
+    """A backfill as it was requested. Times without an offset are in the schedule's zone."""
 
     start: datetime
     end: datetime
@@ -42,7 +42,7 @@ class NewBackfill:
 
 @dataclass(frozen=True, slots=True)
 class BackfillPlan:
-    """The times that get a run, in the order of the runs, and those that do not."""
+    """The times that get a run, in the order of the runs, and the times that do not."""
 
     start: datetime
     end: datetime
@@ -54,7 +54,7 @@ class BackfillPlan:
 
 
 def schedule_to_follow(deployment_id: UUID, schedule_id: UUID | None) -> Schedule:
-    """The stored schedule that gives the times: the named one, or the only one that the deployment has.
+    """Return the stored schedule that gives the times: the named one, or the deployment's only one.
 
     Raises ScheduleNotFound and BadBackfill.
     """
@@ -71,7 +71,7 @@ def schedule_to_follow(deployment_id: UUID, schedule_id: UUID | None) -> Schedul
 
 
 def planned_backfill(deployment: Deployment, asked: NewBackfill, now: datetime) -> BackfillPlan:
-    """Raises BadBackfill, CalendarNotFound, BadTemplate and ParametersMisfit."""
+    """Return the plan of a backfill. Raises BadBackfill, CalendarNotFound, BadTemplate and ParametersMisfit."""
     definition = _definition(asked)
     try:
         start, end = moment_in(definition, asked.start), min(moment_in(definition, asked.end), now)
@@ -98,14 +98,14 @@ def planned_backfill(deployment: Deployment, asked: NewBackfill, now: datetime) 
 def parameters_of(
     deployment: Deployment, parameters: Mapping[str, Any], time_parameter: str | None, time: NamedTime
 ) -> dict[str, Any]:
-    """The parameters that the run of this time gets beside the deployment's."""
+    """Return the parameters of the run for this time, besides those of the deployment."""
     if time_parameter is None:
         return dict(parameters)
     return {**parameters, time_parameter: value_of(time, deployment.parameter_openapi_schema, time_parameter)}
 
 
 def _definition(asked: NewBackfill) -> dict[str, Any]:
-    """An interval that counts from nowhere counts from the start: its first time is the first of the backfill."""
+    """Return the definition. An interval without an anchor counts from the start, which is then its first time."""
     definition = asked.definition
     try:
         if "interval" in definition and definition.get("anchor_date") is None:

@@ -1,4 +1,4 @@
-"""`manage.py verify`: does everything hold that must hold of the stored runs? Exit code 1 if not."""
+"""`manage.py verify`: check all invariants of the stored runs. Exit code 1 if one is violated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the services of Orion are doing, from what their tickers wrote down."""
+"""The health of Orion's services, from the records that their tickers write."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Literal
 
 from deployments.models import ServiceRecord
 
-# Ticks in between are counted, but not written one by one.
+# Ticks are counted in memory, and written to the database at this interval.
 SECONDS_BETWEEN_NOTES = 5.0
-# One missed tick is a busy machine; three are a stuck thread.
+# One missed tick is a busy machine; three are a blocked thread.
 MISSED_TICKS = 3
 
 
@@ -24,7 +24,7 @@ class ServiceHealth:
 
     @property
     def verdict(self) -> Literal["well", "behind", "failing"]:
-        """`failing` if its last tick went wrong, `behind` if nobody ticks it, else `well`."""
+        """Return `failing` if its last tick failed, `behind` if it does not tick, or else `well`."""
         if self.is_failing:
             return "failing"
         return "behind" if self.lag > MISSED_TICKS * self.record.every_seconds else "well"
@@ -40,7 +40,7 @@ def services_and_health(*, now: datetime) -> Sequence[ServiceHealth]:
 
 
 def lag(record: ServiceRecord, now: datetime) -> float:
-    """Seconds since the next tick was due. Ticks are written down every few seconds, and no lag is told of that."""
+    """Return the seconds since the next tick was due, minus the interval at which ticks are written."""
     if record.last_tick is None:
         return 0.0
     return max(0.0, (now - record.last_tick).total_seconds() - record.every_seconds - SECONDS_BETWEEN_NOTES)

@@ -1,15 +1,15 @@
-"""Tables of PostgreSQL in parts, one for each day, so that what is old is dropped instead of deleted (decision 0057).
+"""Tables of PostgreSQL partitioned by day, so that old rows are dropped instead of deleted (decision 0057).
 
-Rows are told apart by their ids, which begin with the time of their making. Together the parts hold every id there is:
+Rows are assigned by their ids, which begin with their creation time. Together the partitions cover all ids:
 
-    past     before the first day: what was there when the table was divided, and is deleted row by row
-    kept…    days that were dropped already, of which some rows must stay
-    pYYYYMMDD    one day each, some made ahead
-    ahead    after the last of them: nearly nothing, as days are made in time
-    foreign  ids that are not of version 7, as other clients make them: deleted row by row
+    past     before the first day: rows that existed when the table was divided; deleted row by row
+    kept…    rows of dropped days that must stay
+    pYYYYMMDD    one day each, some created ahead
+    ahead    after the last day: nearly empty, because days are created in time
+    foreign  ids that are not of version 7, made by other clients: deleted row by row
 
-There is no default partition: it would have to be searched whenever a day is made. A table that nobody divided works as
-before, and so does SQLite.
+There is no default partition, because it would have to be scanned whenever a day is created. A table that was not
+divided works as before, and so does SQLite.
 """
 
 from __future__ import annotations
@@ -35,25 +35,27 @@ logger = logging.getLogger("orion.partitions")
 
 DAY = timedelta(days=1)
 DAYS_AHEAD = 4
-# No clock says so before the year 2109. Of random ids one in sixty is below it, and lands in some day or beside.
+# Version 7 ids are below this until the year 2109. Of random ids, one in sixty is below it, too, in some day or around.
 FOREIGN = UUID(int=0x0400 << 112)
-# Of one day, at most: they are copied while everybody waits. A day with more is deleted row by row.
+# Rows kept of one day at most, because all other users wait while they are copied. A day with more is deleted row by
+# row.
 MOST_KEPT = 50_000
 LOCK_TIMEOUT = "1s"
-# A part up to this size is counted when it is dropped; of a larger one the planner knows about how many rows it has.
+# Bytes. The rows of a partition up to this size are counted when it is dropped; for a larger one the planner's estimate
+# is used.
 COUNTED_BYTES = 16 * 1024 * 1024
 _LOCK = 0x0A07
-# What stands on its own: no foreign key leads to a row, and nothing but its id is unique.
+# Tables without foreign keys to their rows, in which nothing except the id is unique.
 DIVISIBLE: Mapping[str, type[Model]] = {"runs_log": Log, "events_event": Event}
 
 
 class CannotDivide(ValueError):
-    """A table cannot be divided; the message says why."""
+    """A table cannot be divided. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A partition: its name, and from which id up to which it holds rows. None: without bound."""
+    """A partition: its name, and the range of its ids (None: unbounded)."""
 
     name: str
     begin: UUID | None
@@ -67,14 +69,14 @@ class Part:
 
     @property
     def ids(self) -> Q:
-        """The ids of its rows."""
+        """Return the condition for its rows."""
         at_least = Q() if self.begin is None else Q(pk__gte=self.begin)
         return at_least if self.end is None else at_least & Q(pk__lt=self.end)
 
 
 @dataclass(frozen=True, slots=True)
 class Divided:
-    """A table that was divided now, and how many rows had ids beyond today, which were moved."""
+    """A table that was divided, and how many rows with ids beyond today were moved."""
 
     table: str
     rows: int
@@ -93,7 +95,7 @@ def is_divided(table: str) -> bool:
 
 
 def parts_of(table: str) -> list[Part]:
-    """Return the parts in the order of their ids; none of a table that is not divided."""
+    """Return the partitions ordered by id; an empty list for a table that is not divided."""
     if connection.vendor != "postgresql":
         return []
     with connection.cursor() as cursor:
@@ -119,7 +121,7 @@ def _kind(cursor: Any, table: str) -> str | None:
 
 
 def row_by_row(table: str, crowded: Sequence[Part] = ()) -> Q:
-    """The rows that are not dropped with a day: all of a table that is not divided, and of days that are too full."""
+    """Return the condition for rows that are not dropped with a day: in undivided tables and on crowded days."""
     parts = parts_of(table)
     if not parts:
         return Q()
@@ -138,16 +140,16 @@ def undivided() -> list[str]:
 
 
 def rows_about(table: str) -> int:
-    """Return the number of its rows, as the planner knows it."""
+    """Return the planner's estimate of the number of rows."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT GREATEST(reltuples, 0) FROM pg_class WHERE oid = to_regclass(%s)", [table])
         return int(cursor.fetchone()[0])
 
 
 def divide(table: str, *, now: datetime) -> Divided:
-    """Make the table one of parts, in one transaction. Its rows stay where they are, as the part of what is past.
+    """Partition the table in one transaction. Its rows stay where they are, as the partition `past`.
 
-    Who reads or writes it waits meanwhile: for as long as PostgreSQL reads the table once, as it checks their ids.
+    Readers and writers wait meanwhile: for as long as PostgreSQL scans the table once to check the ids.
     """
     began = datetime.now(UTC)
     first = _day(now) + DAY
@@ -196,7 +198,7 @@ def _indexes(cursor: Any, table: str) -> list[str]:
 
 
 def _put_aside(cursor: Any, table: str, name: str) -> None:
-    """Rename the table, and what has a name in the schema, so that the table of parts has those that models say."""
+    """Rename the table and its indexes, so that the partitioned table gets the names that models expect."""
     cursor.execute(
         "SELECT c.relname FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE indrelid = to_regclass(%s)", [table]
     )
@@ -233,7 +235,7 @@ def _move(cursor: Any, source: str, target: str, begin: UUID, end: UUID | None) 
 
 
 def _analyse(table: str) -> None:
-    """Nobody else does: the server of the database analyses parts, but not the whole that plans are made for."""
+    """Update the statistics: autovacuum analyses partitions, but not the parent table that queries are planned for."""
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {table}")
 
@@ -250,7 +252,7 @@ def _quoted(name: str) -> str:
 
 
 def make_days_ahead(now: datetime) -> int:
-    """Make the parts of the coming days; how many."""
+    """Create the partitions of the coming days, and return their number."""
     return sum(_make_days(table, now) for table in DIVISIBLE if is_divided(table))
 
 
@@ -270,7 +272,7 @@ def _make_days(table: str, now: datetime) -> int:
             _make_day(cursor, table, day)
             day, made = day + DAY, made + 1
         if ahead.begin < first_id_at(day):
-            # Written by clocks that are ahead, or while no server made days.
+            # These rows were written by clocks that are ahead, or while no server created days.
             _move(cursor, ahead.name, table, ahead.begin, first_id_at(day))
         _attach(cursor, table, ahead.name, first_id_at(day), ahead.end)
     if made:
@@ -284,7 +286,7 @@ def _part(table: str, name: str) -> Part | None:
 
 @contextmanager
 def _alone(table: str) -> Iterator[Any]:
-    """Hold the table in a transaction; None where another server does, or readers do not let go of it in time."""
+    """Lock the table in a transaction; yield None if another server does, or readers do not release it in time."""
     try:
         with write_transaction(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
@@ -304,13 +306,13 @@ def _alone(table: str) -> Iterator[Any]:
 
 
 def old_days(table: str, *, before: datetime) -> list[Part]:
-    """The days all of whose rows were made before then, oldest first."""
+    """Return the days all of whose rows were made before then, oldest first."""
     limit = first_id_at(before)
     return [part for part in parts_of(table) if part.is_day and part.end is not None and part.end <= limit]
 
 
 def is_crowded(part: Part, keep: str, params: Sequence[Any]) -> bool:
-    """Whether so much of it must be kept that it is not dropped."""
+    """Whether too many of its rows must be kept to drop it."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT count(*) FROM (SELECT 1 FROM ({keep.format(part=part.name)}) ids LIMIT {MOST_KEPT + 1}) kept",
@@ -320,15 +322,15 @@ def is_crowded(part: Part, keep: str, params: Sequence[Any]) -> bool:
 
 
 def drop(table: str, part: Part, *, keep: str, params: Sequence[Any]) -> int | None:
-    """Drop a day, after the rows that must be kept were moved; about how many rows went. None: not now.
+    """Drop a day after moving the rows that must be kept. Return about how many rows were dropped; None: not now.
 
-    `keep` selects their ids from `{part}`.
+    `keep` selects the ids of these rows from `{part}`.
     """
     with _alone(table) as cursor:
         if cursor is None or part.name not in {one.name for one in parts_of(table)}:
             return None
         rows = _about(cursor, part)
-        # Detached, so that what must stay is asked of one day only, and nothing is added meanwhile.
+        # Detach first, so that only one day is searched for rows to keep, and no rows are added meanwhile.
         cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {part.name}")
         kept = _kept(cursor, table, part)
         kept_ids = keep.format(part=part.name)
@@ -342,7 +344,7 @@ def drop(table: str, part: Part, *, keep: str, params: Sequence[Any]) -> int | N
 
 
 def _about(cursor: Any, part: Part) -> int:
-    # What was made empty is known as empty until it is worth to be looked at again.
+    # A partition is estimated as empty from its creation until it is analysed, so an estimate of 0 is not used.
     if part.size > COUNTED_BYTES and part.rows > 0:
         return int(part.rows)
     cursor.execute(f"SELECT count(*) FROM {part.name}")
@@ -350,7 +352,7 @@ def _about(cursor: Any, part: Part) -> int:
 
 
 def _kept(cursor: Any, table: str, part: Part) -> Part:
-    """Take out of the table the part for rows of dropped days, which this day is added to; make it if there is none."""
+    """Detach the partition for kept rows before this day, or create one, so that the day's rows are added to it."""
     for found in parts_of(table):
         if found.name.startswith(f"{table}_kept") and found.end == part.begin:
             cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {found.name}")

@@ -1,8 +1,9 @@
-"""Files of results whose runs are deleted, in the folders that this process knows: removed, and never opened.
+"""Remove result files of deleted runs from folders that this process knows, without ever opening them.
 
-A run takes only what it stored itself: the state of one that was cached, or that returned the state of another run,
-names the file of that run. A key that a flow chose is left alone, as another run may have written there since; so is a
-result that a cache still gives out. What other machines and stores keep, `orion result purge --orphans` finds.
+Only files that the run itself stored are removed: the state of a cached run, or of one that returned the state of
+another run, names the file of that run. Files with a key that a flow chose are kept, because another run may have
+written them since; so are results that the cache still offers. `orion result purge --orphans` finds files on other
+machines and stores.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from orionflow.contract.result_keys import is_key_of
 from runs.models import CacheEntry, FlowRunState, TaskRunState
 from runs.results.core import reference_in
 
-# The name of a state that took the result of another run, or of an earlier attempt.
+# The name of a state with the result of another run, or of an earlier attempt.
 CACHED = "Cached"
 
 
 def remove_results_of_task_runs(ids: Sequence[UUID]) -> None:
-    """Call it in the transaction that deletes these runs; files go when that is committed."""
+    """Remove files of task runs' results on commit. Call it in the transaction that deletes these runs."""
     _remove(TaskRunState.objects.filter(task_run__in=ids), "task_run_id", cached_elsewhere=ids)
 
 
 def remove_results_of_flow_runs(ids: Sequence[UUID]) -> None:
-    """Call it in the transaction that deletes these runs; files go when that is committed."""
+    """Remove files of flow runs' results on commit. Call it in the transaction that deletes these runs."""
     _remove(FlowRunState.objects.filter(flow_run__in=ids), "flow_run_id")
 
 
@@ -54,7 +55,7 @@ def _remove(states: Any, owner: str, cached_elsewhere: Sequence[UUID] = ()) -> N
 
 
 def _given_out(keys: Iterable[str], deleted: Sequence[UUID]) -> set[str]:
-    """The keys under which a run that stays has a result."""
+    """Return the keys under which a remaining run has a result in the cache."""
     columns = [indexed_key(key) for key in keys]
     if not columns:
         return set()
@@ -77,7 +78,7 @@ def _file_of(data: object, run_id: UUID, *, state_name: str) -> Path | None:
 
 
 def _stored_by(data: object, state_name: str) -> str | None:
-    """Who stored a result as the state says it: its own id, "another" or None where it says nothing."""
+    """Return the id of the task run that stored the result, "another", or None if the state does not say."""
     match data:
         case {"cache": {"task_run_id": str(task_run_id)}}:
             return task_run_id

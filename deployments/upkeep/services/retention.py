@@ -1,9 +1,8 @@
-"""Deleting what is old: finished runs with everything below them, actions on many runs that ended, logs, and events.
+"""Delete old rows: finished runs with everything that belongs to them, ended bulk actions, logs, and events.
 
-Whole days of logs and events are dropped where the database has them in partitions.
-
-A run goes with the runs that are nested in it, and only when all of them have ended and are old. Rows are deleted some
-thousands at a time, each such chunk in a transaction of its own and with a pause after it, so that nobody waits long.
+Whole days of logs and events are dropped where the database has partitions for them. A run is deleted together with the
+runs that are nested in it, and only when all of them have ended and are old. Rows are deleted some thousands at a time,
+each chunk in its own transaction and followed by a pause, so that writers do not wait long.
 """
 
 from __future__ import annotations
@@ -44,39 +43,39 @@ from runs.models import (
 
 CHUNK = 5000
 RUNS_AT_ONCE = 500
-# So many runs that stay are named in a statement; with more of them, the logs of all runs that are there stay.
+# Kept runs that are listed in a statement; if there are more, the logs of all existing runs stay.
 MOST_NAMED = 5_000
-# At most; a chunk that took less is followed by a pause as long as itself, so that writers have half of the time.
+# The longest pause. A shorter chunk is followed by a pause as long as itself, so that writers have half of the time.
 PAUSE_SECONDS = 0.05
 _OVER = in_order(TERMINAL)
 
 Rows = QuerySet[Any, Any]
 RemoveResults = Callable[[Sequence[UUID]], None]
-# Which runs: asked again and again, as they change meanwhile.
+# Returns a set of runs. Called repeatedly, because the set changes meanwhile.
 AskRuns = Callable[[], frozenset[UUID]]
 _no_runs: AskRuns = frozenset
 
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """How old things may become; None: for ever. Runs count from their end, and take their own logs with them.
+    """How old rows may become (None: forever). Runs count from their end, and take their logs with them.
 
-    Backfills and bulk actions become as old as runs; problems, as the last run that is left of them.
+    Backfills and bulk actions are kept as long as runs; problems as long as the last of their runs.
     """
 
     runs: timedelta | None = None
     logs: timedelta | None = None
     events: timedelta | None = None
-    # Whether runs are archived, so that the logs of those that are there wait and go with them.
+    # Whether runs are archived: then the logs of existing runs stay, and are archived with them.
     archived: bool = False
-    # Runs that were copied back from the archive, and stay with their logs however old they are.
+    # Runs that were copied back from the archive. They stay with their logs, regardless of age.
     kept: AskRuns = _no_runs
-    # Runs that were ever copied back: the archive names the files of their results.
+    # Runs that were ever copied back: the archive refers to their result files.
     restored: AskRuns = _no_runs
 
 
 def purge(*, ages: Ages, now: datetime, pause_seconds: float = PAUSE_SECONDS) -> Counter[str]:
-    """Delete what is older than `ages`; how many rows of each kind that were."""
+    """Delete rows older than `ages`, and return the number of deleted rows by kind."""
     deleted: Counter[str] = Counter()
     for _ in _steps(ages, now, deleted, pause_seconds, _every_row):
         pass
@@ -84,7 +83,7 @@ def purge(*, ages: Ages, now: datetime, pause_seconds: float = PAUSE_SECONDS) ->
 
 
 def retain(*, ages: Ages, now: datetime) -> Counter[str]:
-    """As `purge`, but rows that are dropped with their day go with it, up to a day later."""
+    """Delete rows like `purge`, but leave those that are dropped with their day to that, up to a day later."""
     deleted: Counter[str] = Counter()
     for _ in _steps(ages, now, deleted, PAUSE_SECONDS, row_by_row):
         pass
@@ -92,7 +91,7 @@ def retain(*, ages: Ages, now: datetime) -> Counter[str]:
 
 
 def purge_for(*, seconds: float, ages: Ages, now: datetime) -> tuple[Counter[str], bool]:
-    """Delete what is older than `ages` until the time is up; how many rows of each kind, and whether that was all."""
+    """Delete rows older than `ages` until the time is up. Return the numbers by kind, and whether that was all."""
     deleted: Counter[str] = Counter()
     until = time.monotonic() + seconds
     for _ in _steps(ages, now, deleted, PAUSE_SECONDS, _every_row):
@@ -102,9 +101,9 @@ def purge_for(*, seconds: float, ages: Ages, now: datetime) -> tuple[Counter[str
 
 
 def old_rows(*, ages: Ages, now: datetime) -> list[Rows]:
-    """Flow runs, logs and events that are older than `ages`: what `purge` looks through, by an index.
+    """Return the flow runs, logs and events older than `ages` that `purge` examines, found by an index.
 
-    More than it deletes: a run stays while something nested in it is open or younger.
+    They are more than it deletes: a run stays while a run nested in it is open or younger.
     """
     found: list[Rows] = []
     if ages.runs is not None:
@@ -119,15 +118,15 @@ def _every_row(table: str, crowded: Sequence[Part] = ()) -> Q:
 def _steps(
     ages: Ages, now: datetime, deleted: Counter[str], pause_seconds: float, beside_days: Callable[..., Q]
 ) -> Iterator[None]:
-    """Delete some thousands of rows at a time, oldest families of runs first."""
+    """Delete rows in steps of some thousands, oldest families of runs first."""
     if ages.runs is not None:
         for family in old_families(before=now - ages.runs, kept=ages.kept):
             _delete_runs(family, now, deleted, pause_seconds, *_removers(ages.restored()))
             yield
-        # Their flow run is gone, so we cannot tell whether it was archived.
+        # Their flow run was deleted, so whether it was archived is unknown.
         remove = _keep_results if ages.archived else remove_results_of_task_runs
         yield from _chunks(_left_by_caches(now - ages.runs), deleted, pause_seconds, remove_results=remove)
-        # They go with the last of their runs, and nobody counts them.
+        # Environments are deleted after the last of their runs, and are not counted.
         yield from _chunks(unused_environments(now), Counter(), pause_seconds)
     crowded: list[Part] = []
     for old in _by_day(ages, now):
@@ -151,7 +150,7 @@ def count_purgeable(*, ages: Ages, now: datetime) -> Counter[str]:
 
 
 def _without_old_logs(rows: Rows, ages: Ages, now: datetime) -> Rows:
-    """Those are counted by their own age."""
+    """Return the rows without old logs, which are counted by their own age."""
     if rows.model is not Log or ages.logs is None:
         return rows
     return rows.filter(timestamp__gte=now - ages.logs)
@@ -165,9 +164,9 @@ def _kind(model: type[Model]) -> str:
 
 
 def old_families(*, before: datetime, kept: AskRuns = _no_runs) -> Iterator[list[UUID]]:
-    """Runs that ended before then, some at a time, each together with all that is nested in it: the inner ones first.
+    """Yield runs that ended before then, some at a time, each after all runs that are nested in it.
 
-    Left out with all its family is a run in which something is nested that is open, or has ended later, or is kept.
+    A run is left out with its whole family if a run nested in it is open, has ended later, or is kept.
     """
     ended = FlowRun.objects.filter(_has_ended(before))
     after: tuple[datetime, UUID] | None = None
@@ -178,21 +177,22 @@ def old_families(*, before: datetime, kept: AskRuns = _no_runs) -> Iterator[list
 
 
 def _roots_of(page: Sequence[tuple[datetime, UUID, UUID | None]]) -> list[UUID]:
-    """Leave out what is nested in another run. Asked apart from the page: joined, a planner may read all task runs."""
+    """Return the runs that are not nested. A separate query: in a join, a planner may read all task runs."""
     parents = {parent for _, _, parent in page if parent is not None}
     above = set(TaskRun.objects.filter(pk__in=parents, flow_run__isnull=False).values_list("pk", flat=True))
     return [run_id for _, run_id, parent in page if parent not in above]
 
 
 def _has_ended(before: datetime) -> Q:
-    # The second condition is implied by the first, and has an index.
+    # The second condition follows from the first, and has an index.
     return Q(state_type__in=_OVER, state_timestamp__lt=before) & Q(expected_start_time__lt=before)
 
 
 def _page(ended: QuerySet[FlowRun, Any], after: tuple[datetime, UUID] | None) -> Rows:
     if after is not None:
         later = Q(expected_start_time__gt=after[0]) | Q(expected_start_time=after[0], pk__gt=after[1])
-        # The first condition is implied by the second, and is where the index is entered: each page costs the same.
+        # The first condition follows from the second, and is where the index scan starts, so that all pages cost the
+        # same.
         ended = ended.filter(Q(expected_start_time__gte=after[0]), later)
     in_order = ended.order_by("expected_start_time", "pk").values_list("expected_start_time", "pk", "parent_task_run")
     return in_order[:RUNS_AT_ONCE]
@@ -213,7 +213,7 @@ def _with_nested(roots: Sequence[UUID], before: datetime, kept: AskRuns) -> list
                 families[root].append(run_id)
             else:
                 families.pop(root, None)
-    # Asked after the rows were read: whoever copies runs back says so before.
+    # Check this after the rows were read: a restore writes its note before it inserts rows.
     stay = kept() if families else frozenset()
     whole = [family for family in families.values() if stay.isdisjoint(family)]
     return [run_id for family in whole for run_id in reversed(family)]
@@ -221,7 +221,7 @@ def _with_nested(roots: Sequence[UUID], before: datetime, kept: AskRuns) -> list
 
 @dataclass(frozen=True, slots=True)
 class OldDays:
-    """Days that are dropped whole, but for rows that stay: their ids in SQL, found by indexes of the day."""
+    """Days that are dropped whole, except for rows to keep. `keep` is the SQL for their ids, found by indexes."""
 
     model: type[Model]
     before: datetime
@@ -234,7 +234,7 @@ class OldDays:
 
 
 def _by_day(ages: Ages, now: datetime) -> Iterator[OldDays]:
-    # What its maker dates later than its id says stays until it is that old.
+    # Rows with a time later than their id stay until that time is old enough.
     if ages.logs is not None:
         before = now - ages.logs
         open_only = "" if ages.archived else " WHERE r.state_type = ANY(%s) OR r.id = ANY(%s)"
@@ -247,7 +247,7 @@ def _by_day(ages: Ages, now: datetime) -> Iterator[OldDays]:
 
 
 def _needed_by(ages: Ages) -> Rows:
-    """Return the run for which a log line stays."""
+    """Return the run because of which a log line stays."""
     of_line = FlowRun.objects.filter(pk=OuterRef("flow_run_id"))
     kept = frozenset() if ages.archived else ages.kept()
     if ages.archived or len(kept) > MOST_NAMED:
@@ -258,7 +258,7 @@ def _needed_by(ages: Ages) -> Rows:
 def _by_age(ages: Ages, now: datetime, beside_days: Callable[[str], Q] = _every_row) -> Iterator[Rows]:
     yield CacheEntry.objects.filter(expires_at__lt=now)
     if ages.runs is not None:
-        # Its times first: they are many, and its own row is what finds them.
+        # The times first, because they are many, and are found by the row of the backfill.
         ended = Backfill.objects.filter(ended_at__lt=now - ages.runs)
         yield BackfillTime.objects.filter(backfill__in=ended.values("pk"))
         yield ended
@@ -279,7 +279,7 @@ def _by_age(ages: Ages, now: datetime, beside_days: Callable[[str], Q] = _every_
 
 
 def _drop_days(old: OldDays, deleted: Counter[str]) -> list[Part]:
-    """Drop whole days; those that are not, because so much of them stays."""
+    """Drop whole days. Return those that were not dropped, because too many of their rows stay."""
     crowded = []
     for part in old_days(old.table, before=old.before):
         if is_crowded(part, old.keep, old.params):
@@ -293,7 +293,7 @@ def _drop_days(old: OldDays, deleted: Counter[str]) -> list[Part]:
 
 
 def _beside(runs: Sequence[UUID]) -> list[Rows]:
-    """Return the other rows of runs. The newest artifact of a key stays: people look it up by the key."""
+    """Return artifacts and logs of runs. The newest artifact of a key stays, because users look it up by its key."""
     newest = ArtifactCollection.objects.filter(latest_id=OuterRef("pk"))
     return [
         Artifact.objects.filter(~Exists(newest), flow_run_id__in=runs),
@@ -302,14 +302,14 @@ def _beside(runs: Sequence[UUID]) -> list[Rows]:
 
 
 def _task_runs(runs: Sequence[UUID], now: datetime) -> Rows:
-    """All but those with a result that the cache still gives out."""
+    """Return the task runs, except those with a result that the cache still offers."""
     given = CacheEntry.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gte=now)).values("task_run_state")
     cached = TaskRunState.objects.filter(pk__in=given).values("task_run")
     return TaskRun.objects.filter(flow_run__in=runs).exclude(pk__in=cached)
 
 
 def _left_by_caches(before: datetime) -> Rows:
-    """Task runs that outlived their flow run for a cache, which has forgotten them, or has something newer by now."""
+    """Return task runs that outlived their flow run for a cache that no longer uses them."""
     cached = CacheEntry.objects.filter(task_run_state__task_run=OuterRef("pk"))
     return TaskRun.objects.filter(
         ~Exists(cached), flow_run__isnull=True, state_type__in=_OVER, state_timestamp__lt=before
@@ -334,7 +334,7 @@ def _delete_runs(
 
 
 def delete_archived(family: Sequence[UUID], *, now: datetime, deleted: Counter[str]) -> None:
-    """Delete runs that are over with everything below them, but no files of results: the archive names them."""
+    """Delete finished runs with all that belongs to them, but not their result files: the archive refers to them."""
     _delete_runs(family, now, deleted, PAUSE_SECONDS, _keep_results, _keep_results)
 
 
@@ -343,7 +343,7 @@ def _keep_results(runs: Sequence[UUID]) -> None:
 
 
 def _removers(restored: frozenset[UUID]) -> tuple[RemoveResults, RemoveResults]:
-    """Return who removes results of task runs, and of flow runs, but for those of runs that the archive has."""
+    """Return functions that remove results of task runs and of flow runs, except those of runs that the archive has."""
 
     def of_task_runs(ids: Sequence[UUID]) -> None:
         owners = TaskRun.objects.filter(pk__in=ids).values_list("pk", "flow_run_id")
@@ -371,9 +371,9 @@ def _chunks(
     of_runs: Sequence[UUID] = (),
     remove_results: RemoveResults = remove_results_of_task_runs,
 ) -> Iterator[None]:
-    # With a task run go its states, some five of them.
+    # About five states are deleted with each task run.
     most = CHUNK // 5 if rows.model is TaskRun else CHUNK
-    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly there is nothing.
+    # Check without a lock first: on SQLite a transaction blocks every writer, and usually there is nothing to delete.
     began = time.monotonic()
     while rows.exists() and (number := _delete_chunk(rows, most, of_runs, remove_results)):
         deleted[_kind(rows.model)] += number
@@ -396,7 +396,7 @@ def _delete_chunk(rows: Rows, most: int, of_runs: Sequence[UUID], remove_results
 
 
 def _still_over(runs: Sequence[UUID]) -> bool:
-    """Hold the runs, unless another ticker does or somebody took one of them up again."""
+    """Lock the runs. Return False if another ticker has locked them, or one of them was started again."""
     held = FlowRun.objects.filter(pk__in=runs, state_type__in=_OVER)
     held = held.select_for_update(skip_locked=True)
     return len(held.values_list("pk", flat=True)) == len(runs)
@@ -404,7 +404,7 @@ def _still_over(runs: Sequence[UUID]) -> bool:
 
 @repeated_on_conflict
 def _delete_emptied(runs: Sequence[UUID], remove_results: RemoveResults) -> int:
-    """The runs themselves. What is left of their task runs is kept alone, for the cache."""
+    """Delete the runs themselves. Their remaining task runs stay alone, for the cache."""
     with write_transaction():
         if not _still_over(runs):
             return 0

@@ -15,7 +15,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """Some ticks of one service, and how the last of them went."""
+    """Some ticks of one service, and the result of the last one."""
 
     count: int = 0
     errors: int = 0
@@ -39,9 +39,9 @@ class Ticks:
 
 @repeated_on_conflict
 def note_ticks(ticks: Mapping[str, tuple[float, Ticks]], *, ticker: str) -> None:
-    """Add these ticks, told by the database's clock, to the records of their services: by name, with their periods."""
+    """Add ticks, in the database's time, to the records of their services. They come by name, with periods."""
     with write_transaction():
-        # In the order of their names: two tickers that note the same ones must not wait for each other.
+        # Sort by name: two tickers that write the same records must not wait for each other.
         for name in sorted(ticks):
             every_seconds, made = ticks[name]
             _note(name, {"every_seconds": every_seconds, "ticker": ticker, **_columns(made)}, made)

@@ -1,4 +1,4 @@
-"""Change a setting for all servers while they run, and set it back; each change is an event."""
+"""Change a setting for all servers while they run, and reset it. Each change is an event."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def change_setting(*, name: str, value: int, author: str, now: datetime) -> None
 
 @repeated_on_conflict
 def reset_setting(*, name: str, author: str, now: datetime) -> None:
-    """Let the setting be what the environment says again."""
+    """Reset the setting to the value in the environment."""
     if name not in CHANGEABLE:
         raise SettingNotFound(id=name)
     with write_transaction():

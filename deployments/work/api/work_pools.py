@@ -1,4 +1,4 @@
-"""Work pools: where runs are executed, with the queues before them."""
+"""Work pools: where runs are executed, and the queues of their waiting runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class WorkPoolListing(WorkPoolSearch, Page):
 
 
 class CreateWorkPool(Operation):
-    """Make a work pool with its default queue."""
+    """Create a work pool with its default queue."""
 
     method = "POST"
     action_required = Action.CHANGE_QUEUES
@@ -67,16 +67,16 @@ class UpdateWorkPool(Operation):
 
 
 class Forced(Wire):
-    """Whether something is deleted although it is used; null leaves that to what it is."""
+    """Whether to delete something that is in use. Null: depends on how it is used."""
 
     force: bool | None = None
 
 
 class DeleteWorkPool(Operation):
-    """Delete a pool with its queues and workers. Deployments that use it wait until it is made again.
+    """Delete a pool with its queues and workers. Deployments that use it wait until it is created again.
 
-    Pools with unfinished runs go by `force` only, and so does the default pool while it is used. With `force=false` any
-    pool that is used stays.
+    A pool with unfinished runs is deleted only with `force`, and so is the default pool while it is used. With
+    `force=false`, every pool in use is kept.
     """
 
     method = "DELETE"
@@ -113,6 +113,6 @@ class CountWorkPools(Operation):
 
 
 def pools_out(pools: Sequence[WorkPool], now: datetime) -> list[dict[str, Any]]:
-    # No worker says whether it is there for a pool of agents.
+    # Pools for agents are left out: Prefect's agents send no heartbeats.
     statuses = statuses_of_pools([pool for pool in pools if pool.type != AGENT_POOL], now)
     return [as_answer(contract.WorkPool, pool, status=statuses.get(pool.id)) for pool in pools]

@@ -1,4 +1,4 @@
-"""Work queues: lines of runs that wait for an agent, found by their id, or by their name within a pool."""
+"""Work queues: runs that wait for an agent. Queues are found by id, or by name within a pool."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class WorkQueueListing(Page):
 
 
 class CreateWorkQueue(Operation):
-    """Make a work queue in the pool of the queues that belong to no other."""
+    """Create a work queue in the default pool."""
 
     method = "POST"
     action_required = Action.CHANGE_QUEUES
@@ -82,7 +82,7 @@ class UpdateWorkQueue(Operation):
 
 
 class DeleteWorkQueue(Operation):
-    """Delete a queue. What uses it waits until it is created again; with `force=false`, a queue in use stays."""
+    """Delete a queue. Its runs wait until it is created again; with `force=false`, a queue in use is kept."""
 
     method = "DELETE"
     action_required = Action.CHANGE_QUEUES
@@ -106,7 +106,7 @@ class FilterWorkQueues(Operation):
 
 
 class ReadWorkQueueStatus(Operation):
-    """Return whether a queue is healthy: recently asked for work, and no run late."""
+    """Return whether a queue is healthy: polled recently, and no run late."""
 
     method = "GET"
     action_required = Action.READ_QUEUES
@@ -117,7 +117,7 @@ class ReadWorkQueueStatus(Operation):
 
 
 class CreatePoolQueue(Operation):
-    """Make a work queue in a pool."""
+    """Create a work queue in a pool."""
 
     method = "POST"
     action_required = Action.CHANGE_QUEUES
@@ -163,7 +163,7 @@ class DeletePoolQueue(Operation):
 
 
 class FilterPoolQueues(Operation):
-    """List the queues of a pool, the most urgent first."""
+    """List the queues of a pool, most urgent first."""
 
     method = "POST"
     action_required = Action.READ_QUEUES
@@ -181,7 +181,7 @@ def all_queues() -> QuerySet[WorkQueue]:
 
 
 def queues_out(queues: Sequence[WorkQueue], now: datetime) -> list[dict[str, Any]]:
-    """Two queries more than the queues themselves took; they come with their pools."""
+    """Return queues, which were loaded with their pools, as answers. Two further queries."""
     statuses, asked = statuses_of_queues(queues, now), last_asked(queues, now)
     return [
         as_answer(

@@ -1,4 +1,4 @@
-"""Job templates of work pools: what a pool lets runs say of their surroundings, and whether what they say fits."""
+"""Job templates of work pools: which job variables a run can set, and whether its values fit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLACES = re.compile(r"\{\{\s*([\w.\-\[\]]+)\s*\}\}")
 
 
 def flaw_of_template(template: Template) -> str | None:
-    """Why no job can be made of this template; None if one can. An empty template asks for nothing."""
+    """Return why no job can be made from this template; None if one can. An empty template is valid."""
     if not template:
         return None
     configuration, schema = template.get("job_configuration"), template.get("variables")
@@ -29,7 +29,7 @@ def flaw_of_template(template: Template) -> str | None:
 
 
 def blocks_in_defaults(template: Template) -> Iterator[tuple[str, Any]]:
-    """By variable, the ids of the block documents that stand for its default."""
+    """Yield, for each variable whose default is a block document, the document's id."""
     for name, default in _defaults(template.get("variables") or {}):
         reference = default.get("$ref") if isinstance(default, Mapping) else None
         if isinstance(reference, Mapping) and reference.get("block_document_id") is not None:
@@ -37,7 +37,7 @@ def blocks_in_defaults(template: Template) -> Iterator[tuple[str, Any]]:
 
 
 def flaw_of_defaults(template: Template, blocks: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Which default does not fit its own variable; None if all do. `blocks` are what those that name one stand for."""
+    """Return the default that does not fit its variable, or None. `blocks` are the contents of referenced blocks."""
     schema = template.get("variables") or {}
     usual = {name: blocks.get(name, value) for name, value in _defaults(schema)}
     if not usual:
@@ -47,7 +47,7 @@ def flaw_of_defaults(template: Template, blocks: Mapping[str, Mapping[str, Any]]
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Job variables with the later layers over the earlier: environments name by name, everything else as a whole."""
+    """Return job variables merged from layers; later ones win. Environments are merged by name, others replaced."""
     found: dict[str, Any] = {}
     for layer in layers:
         env, special = found.get("env"), layer.get("env")
@@ -58,9 +58,9 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def misfit(template: Template, *layers: Mapping[str, Any], complete: bool) -> str | None:
-    """Return the error of job variables, the later layers over the earlier, or None.
+    """Return the error of job variables merged from these layers, or None.
 
-    Only `complete` ones must have what is required: before a run begins, another layer may still bring it.
+    Required variables may be missing unless `complete`: another layer may set them before the run starts.
     """
     schema = template.get("variables")
     if not isinstance(schema, Mapping) or not schema:
@@ -75,7 +75,7 @@ def misfit(template: Template, *layers: Mapping[str, Any], complete: bool) -> st
 
 
 def _used(configuration: Mapping[str, Any]) -> Iterator[str]:
-    """The variables that stand in the configuration; what starts with `prefect.` is filled in by workers."""
+    """Yield the variables that the configuration uses, except those starting with `prefect.`, which workers set."""
     for name in _PLACES.findall(json.dumps(configuration)):
         if not name.startswith("prefect."):
             yield name
@@ -93,7 +93,7 @@ def _defaults(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _sound_defaults(schema: Mapping[str, Any], work: Work) -> Iterator[tuple[str, Any]]:
-    """Defaults that can be judged and fit: those that name a block are known to workers only."""
+    """Yield the defaults that can be checked and fit. Defaults that name a block are known only to workers."""
     judge = judge_of(schema, work, partial=True)
     for name, value in _defaults(schema):
         if not (isinstance(value, Mapping) and "$ref" in value) and judge({name: value}) is None:

@@ -1,4 +1,4 @@
-"""The kinds of work pool that a client can ask about, with the template of jobs that each begins with."""
+"""The types of work pools that clients can ask for, each with its initial job template."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PROCESS_VARIABLES: dict[str, dict[str, Any]] = {
 
 
 def worker_types() -> dict[str, dict[str, dict[str, Any]]]:
-    """By the package that has the worker, by the type of its pools: what a client shows and begins with."""
+    """Return, by package and by type of pool, what clients show and use as the initial template."""
     process = {
         "job_configuration": {name: f"{{{{ {name} }}}}" for name in _PROCESS_VARIABLES},
         "variables": {"type": "object", "properties": _PROCESS_VARIABLES},

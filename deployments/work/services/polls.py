@@ -1,4 +1,4 @@
-"""That a queue or a deployment was asked for work: remembered, but not at every poll."""
+"""Record that a queue or a deployment was polled, but not at every poll."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from deployments.models import Deployment, WorkQueue
 from orchestration.authors import asking_user
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
-# Agents ask every second or so, and nobody can tell the difference on a page.
+# Agents poll about every second, and pages need no finer resolution.
 _OFTEN_ENOUGH = timedelta(seconds=5)
-# So many users of agents one queue remembers.
+# The number of agents' users that a queue remembers.
 MOST_POLLERS = 100
 
 
 @repeated_on_conflict
 def note_polled_queues(*, queue_ids: Collection[UUID], now: datetime) -> None:
-    """Costs one read; a write once in some seconds. The deployments of the queues were asked for as well.
+    """Record polls of queues and of their deployments. Costs one read, and a write every few seconds.
 
-    Agents of another make register nowhere: whose they are is known by the key with which they ask.
+    Agents of other clients do not register, so their users are known only by the keys of the polls.
     """
     user = asking_user()
     if user is not None:

@@ -1,4 +1,4 @@
-"""Usage of work queues: remembered when a queue is deleted, and restored when one of its name is made again."""
+"""Usage of work queues: stored when a queue is deleted, and restored when a queue with its name is created again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_COUNTED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How many deployments have their runs in some queues, and how many runs there are not over."""
+    """How many deployments use some queues, and how many unfinished runs wait or run there."""
 
     deployments: int
     runs: int
@@ -37,7 +37,7 @@ def _counted(number: int, what: str) -> str:
 
 def usage_of(queue_ids: Sequence[UUID]) -> Usage:
     deployments = Deployment.objects.filter(work_queue__in=queue_ids).count()
-    # One type after the other, as each has an index; together they would scan the runs of the queue.
+    # One type at a time, because each has an index; a single query would scan the runs of the queue.
     runs = sum(
         FlowRun.objects.filter(work_queue_id__in=queue_ids, state_type=state_type).order_by()[:MOST_COUNTED].count()
         for state_type in UNFINISHED_TYPES
@@ -46,7 +46,7 @@ def usage_of(queue_ids: Sequence[UUID]) -> Usage:
 
 
 def remember_usage(queues: Sequence[WorkQueue]) -> None:
-    """Note which deployments and runs use these queues, which the caller is about to delete."""
+    """Store which deployments and runs use these queues, which the caller is about to delete."""
     for queue in queues:
         if not usage_of([queue.pk]):
             continue
@@ -63,7 +63,7 @@ def former_queue(pool_name: str, name: str) -> FormerQueue | None:
 
 
 def restore_usage(former: FormerQueue, queue: WorkQueue) -> None:
-    """Let the runs and deployments of the former queue of this name wait in `queue` now."""
+    """Move the runs and deployments of the former queue with this name to `queue`."""
     cut_off = Deployment.objects.filter(former_queue_id=former.pk, work_queue__isnull=True)
     cut_off.update(work_queue=queue, former_queue_id=None)
     if former.pk != queue.pk:

@@ -1,4 +1,4 @@
-"""Work pools: made with their default queue, changed, and deleted with their queues and workers."""
+"""Work pools: created with their default queue, changed, and deleted with their queues and workers."""
 
 from __future__ import annotations
 
@@ -48,10 +48,11 @@ def update_work_pool(*, name: str, changes: Mapping[str, Any], now: datetime) ->
 
 @repeated_on_conflict
 def delete_work_pool(*, name: str, force: bool | None = None) -> None:
-    """Delete a pool with its queues. What used them waits until they are made again under their names.
+    """Delete a pool with its queues. Their users wait until the queues are created again with the same names.
 
-    Raises WorkPoolInUse for a pool that deployments or unfinished runs use, unless it is deleted by `force`. Where that
-    is None a pool that only deployments use goes as well, as Prefect's clients expect, but never the default pool.
+    Raises WorkPoolInUse if deployments or unfinished runs use the pool, unless `force` is true. With None, a pool that
+    only
+    deployments use is deleted, as Prefect's clients expect, but never the default pool.
     """
     _refuse_reserved(name, "deleted")
     with write_transaction():
@@ -67,7 +68,7 @@ def delete_work_pool(*, name: str, force: bool | None = None) -> None:
 
 
 def _with_template(columns: Mapping[str, Any], pool_type: str) -> Mapping[str, Any]:
-    """A pool of containers without a template gets the usual one: no job could be made without it."""
+    """Return the columns with a job template: without one, a pool of containers could not make any job."""
     template = columns.get("base_job_template") or default_job_template(pool_type)
     return {**columns, "base_job_template": template}
 
@@ -78,7 +79,7 @@ def _refuse_reserved(name: str, wish: str) -> None:
 
 
 def refuse_bad_template(columns: Mapping[str, Any]) -> None:
-    """Raises BadJobTemplate, and BlockDocumentNotFound when a default is a block that is not there."""
+    """Refuse invalid templates. Raises BadJobTemplate, and BlockDocumentNotFound if a default names a missing block."""
     template = columns.get("base_job_template") or {}
     if reason := flaw_of_template(template):
         raise BadJobTemplate(reason=reason)

@@ -1,6 +1,6 @@
-"""Work queues: made by name or on first use, kept in an order of priorities without ties, changed and deleted.
+"""Work queues: created by name or on first use, kept in an order of unique priorities, changed and deleted.
 
-Whoever adds, moves or removes a queue holds its pool: two queues of one pool never get the same priority.
+Adding, moving or removing a queue locks its pool, so that two queues of a pool never get the same priority.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ AGENT_POOL = "prefect-agent"
 
 
 def queue_for(*, pool_name: str | None, queue_name: str | None, now: datetime) -> WorkQueue | None:
-    """Where the runs of a deployment wait that names this pool and queue: the queue is made if it is new.
+    """Return the queue for a deployment that names this pool and queue, created if it is new.
 
-    Without a pool the queue is one of the default pool; without a queue it is the pool's default queue; without either
-    there is none. Raises WorkPoolNotFound.
+    Without a pool it is a queue of the default pool; without a queue, the pool's default queue; without both, None.
+    Raises
+    WorkPoolNotFound.
     """
     if pool_name is None and queue_name is None:
         return None
@@ -58,7 +59,7 @@ def _made_queue(pool_name: str | None, queue_name: str | None, now: datetime) ->
 
 
 def default_pool(now: datetime) -> WorkPool:
-    """The pool of the queues that belong to no other, made with its default queue on first use."""
+    """Return the pool for queues without a named pool, created with its default queue on first use."""
     with write_transaction():
         pool, made = WorkPool.objects.get_or_create(name=DEFAULT_POOL, defaults={"type": AGENT_POOL, "created": now})
         if made:
@@ -67,7 +68,7 @@ def default_pool(now: datetime) -> WorkPool:
 
 
 def default_queue(pool: WorkPool, now: datetime) -> WorkQueue:
-    """The queue of runs for which no other is named; the caller holds the pool."""
+    """Return the queue for runs that name none. The caller has locked the pool."""
     queues = WorkQueue.objects.select_related("work_pool")
     if pool.default_queue_id and (queue := queues.filter(pk=pool.default_queue_id).first()):
         return queue
@@ -110,9 +111,9 @@ def update_work_queue(*, queue_id: UUID, changes: Mapping[str, Any], now: dateti
 
 @repeated_on_conflict
 def delete_work_queue(*, queue_id: UUID, force: bool = True) -> None:
-    """Delete a queue; without `force`, only one that no deployment and no unfinished run uses.
+    """Delete a queue; without `force`, only if no deployment and no unfinished run uses it.
 
-    What used it waits until a queue is made again under its name. A pool's default queue stays as long as its pool.
+    Its users wait until a queue with its name is created again. A pool's default queue exists as long as its pool.
     """
     with write_transaction():
         queue = _held(queue_id)
@@ -126,7 +127,7 @@ def delete_work_queue(*, queue_id: UUID, force: bool = True) -> None:
 
 
 def _refuse_filter_of_others(columns: Mapping[str, Any], before: Mapping[str, Any] | None) -> None:
-    """A filter has the agents of a queue execute runs of any deployment, wherever these wait."""
+    """Refuse a filter: with one, the agents of a queue execute runs of any deployment, even from other queues."""
     wanted = columns.get("filter")
     if wanted and wanted != before and acts_in_part():
         raise BeyondRights(what="a queue that picks runs by a filter")
@@ -155,7 +156,7 @@ def locked_pool(name: str) -> WorkPool:
 
 
 def _held(queue_id: UUID) -> WorkQueue:
-    """The queue, with its pool held until the end of the transaction."""
+    """Return the queue, with its pool locked until the end of the transaction."""
     pool_id = WorkQueue.objects.filter(pk=queue_id).values_list("work_pool_id", flat=True).first()
     if pool_id is not None:
         WorkPool.objects.select_for_update(no_key=True).filter(pk=pool_id).values_list("pk").first()
@@ -204,7 +205,7 @@ def _lowest_free(taken: Collection[int]) -> int:
 
 
 def _moved_priorities(priorities: Mapping[UUID, int], queue: UUID, priority: int) -> dict[UUID, int]:
-    """The changes when a queue gets this priority: queues from there on move back, until there is a gap."""
+    """Return the changes when a queue gets this priority: queues from there on move back, up to the first gap."""
     changes = {} if priorities.get(queue) == priority else {queue: priority}
     place = priority
     for other, present in sorted(priorities.items(), key=lambda pair: pair[1]):

@@ -1,7 +1,7 @@
-"""The laws that stored rows obey at every moment, each as one query.
+"""The invariants of stored rows, which hold at every moment, each as one query.
 
-One statement sees one moment, so a live database can be asked without locking it. An answer that is not empty names
-rows that break the law.
+A statement sees one snapshot, so a live database can be checked without locks. The rows that a query returns violate
+the invariant.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Violation", "violations"]
 
 
 def violations(now: datetime) -> Iterator[Violation]:
-    """Everything that is found, law by law; nothing is what one hopes for. Little of it is in memory at a time."""
+    """Yield every violation, invariant by invariant. Only a small part is in memory at a time."""
     for law in (*HISTORIES, *ATTEMPTS, *LIMITS, *TIMES, *PROBLEMS):
         yield from broken(law, now)
     yield from illegal_successions()

@@ -1,4 +1,4 @@
-"""I4, I6 and I8: attempts follow one another, each starts once, and whoever executes one holds its lease."""
+"""I4, I6 and I8: attempts follow one another, each starts once, and the agent that executes one holds its lease."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from deployments.upkeep.selectors.invariants.laws import Law, sql_of
 from orionflow.contract.states import HOLDING, TERMINAL, StateType
 
 _STARTING = sql_of(HOLDING - {StateType.CANCELLING})
-# Three lost ticks of the reconciler after the longest lease that anybody would set.
+# Three missed ticks of the reconciler after the longest lease that is reasonable.
 _DETECTION = timedelta(minutes=1)
 _CLEAN_UP = timedelta(minutes=2)
 

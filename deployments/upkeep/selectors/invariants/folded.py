@@ -1,6 +1,6 @@
-"""I2 and I4 of task runs whose first states are folded into their row: those are whole, in order and legal.
+"""I2 and I4 for task runs whose first states are folded into their row: the states are complete, in order and legal.
 
-SQL cannot read them, so each is unfolded here, with the rows that follow it.
+SQL cannot read them, so each row is unfolded here, together with the states that follow.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _wrong(rows: Sequence[Sequence[Any]], spell: Dialect) -> Iterator[tuple[str,
             current[1],
         ):
             yield "I2", f"shows another state ({state_type}) than its last one ({last.type})"
-    # What rows say of themselves and of each other is asked of SQL.
+    # The rows themselves, and their order, are checked in SQL.
     for before, after in pairwise(steps[: len(unfolded) + 1]):
         yield from _wrong_succession(before, after)
     for step in steps[: len(unfolded)]:

@@ -1,4 +1,4 @@
-"""I2, I3 and I12: the states of each run are whole, in order and legal, and the run's row shows the last of them."""
+"""I2, I3 and I12: the states of each run are complete, in order and legal, and the run's row shows the last of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orionflow.contract.states import ANY, HOLDING, TERMINAL, StateType
 
 def _laws(tables: Tables) -> tuple[Law, ...]:
     kind, runs, states, run_id = tables.kind, tables.runs, tables.states, tables.run_column
-    # The others are looked at by `folded`.
+    # `folded` checks the others.
     with_rows = "WHERE r.folded_states IS NULL " if tables is TASK_RUNS else ""
     return (
         Law(
@@ -92,13 +92,13 @@ _NEED_A_REASON_AFTER = {
     **dict.fromkeys(HOLDING, frozenset({StateType.PENDING})),
     StateType.CANCELLING: ANY - {StateType.CANCELLED},
 }
-# Whoever forces a state asks no rules but these.
+# The rules that are asked for a forced state.
 _WHEN_FORCED = frozenset(type(rule).__name__ for rule in (*MINIMAL_FLOW, *MINIMAL_TASK))
 _REOPENING = frozenset({"KeepFinishedFlowRuns", "KeepFinishedTaskRuns"})
 
 
 def illegal_successions() -> Iterator[Violation]:
-    """States that may follow only by a rule that says so, or by force: the trail must show one of the two."""
+    """Yield transitions that need a reason, a rule that allows them or force, but whose trail shows none."""
     for tables in (FLOW_RUNS, TASK_RUNS):
         run_id, spell = tables.run_column, dialect()
         rows = rows_of(
@@ -112,7 +112,7 @@ def illegal_successions() -> Iterator[Violation]:
 
 
 def needs_a_reason(before: str, after: str) -> bool:
-    """Whether the second state may follow the first only by a rule that says so, or by force; of folded states."""
+    """Whether the second folded state may follow the first only by a rule that allows it, or by force."""
     return StateType(after) in _NEED_A_REASON_AFTER.get(StateType(before), ())
 
 

@@ -1,4 +1,4 @@
-"""A law is a query whose rows are its violations: an id first, and then what the explanation speaks of."""
+"""An invariant as a query that returns its violations: an id, followed by the values for the message."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ROWS_AT_ONCE = 2_000
 
 
 def sql_of(types: frozenset[StateType]) -> str:
-    """Types of states as the right side of IN."""
+    """Return types of states as the right side of IN."""
     return f"({', '.join(map(repr, in_order(types)))})"
 
 
 class Violation(NamedTuple):
-    """A law, and a row that breaks it."""
+    """An invariant, and a row that violates it."""
 
     invariant: str
     subject: str
@@ -34,9 +34,9 @@ class Violation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """`sql` gives (id, …) of each violation; `message` is formatted with what follows the id.
+    """An invariant. `sql` returns (id, …) for each violation; `message` is formatted with the values after the id.
 
-    With a `patience` the query has one place for a moment: that long ago.
+    With a `patience` the query has one parameter: the moment that long ago.
     """
 
     invariant: str
@@ -54,7 +54,7 @@ def broken(law: Law, now: datetime) -> Iterator[Violation]:
 
 
 def rows_of(sql: str, values: Sequence[Any] = ()) -> Iterator[Sequence[Any]]:
-    """The rows of a query, some at a time: whatever is wrong may be wrong of millions."""
+    """Yield the rows of a query in chunks, because there may be millions."""
     with _as_long_as_it_takes(), connection.chunked_cursor() as cursor:
         cursor.execute(sql, values)
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
@@ -64,12 +64,12 @@ def rows_of(sql: str, values: Sequence[Any] = ()) -> Iterator[Sequence[Any]]:
 @contextmanager
 def _as_long_as_it_takes() -> Iterator[None]:
     if connection.vendor == "sqlite":
-        # It knows no such limits, and a transaction would keep others from writing.
+        # SQLite has no such limits, and a transaction would block other writers.
         yield
         return
     with transaction.atomic():
         with connection.cursor() as cursor:
-            # Looking at millions of runs takes longer than a request may.
+            # Checking millions of runs takes longer than a request may.
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield

@@ -1,5 +1,5 @@
-"""I7: no more is held than a limit allows, and only by what lives. Lowering a limit evicts nobody, so what was taken
-before a limit was last changed does not count against it."""
+"""I7: limits are not exceeded, and slots are held only by active runs. Lowering a limit stops no run, so slots that
+were taken before a limit was last changed do not count against it."""
 
 from __future__ import annotations
 

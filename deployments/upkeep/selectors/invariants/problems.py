@@ -1,4 +1,4 @@
-"""I14: each occurrence of a problem has the bad state of its run that it was inserted with."""
+"""I14: each occurrence of a problem belongs to the failed state of its run with which it was inserted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""I13: the roll-ups say what counting the runs says."""
+"""I13: the roll-ups agree with a count of the runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""I9 and I10: each planned time has one run, crashes keep to their budget, and pauses end by their deadline."""
+"""I9 and I10: each planned time has one run, crash retries keep to their budget, and pauses end by their deadline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from deployments.upkeep.selectors.invariants.laws import ROWS_AT_ONCE, Law, Violation
 from runs.models import FlowRun, FlowRunState
 
-# Pauses are ended by a service that ticks every few seconds.
+# A service that ticks every few seconds ends pauses.
 _LOOP = timedelta(minutes=1)
 
 TIMES = (
@@ -39,7 +39,7 @@ def pauses_past_their_deadline(now: datetime) -> Iterator[Violation]:
 
 
 def crashes_over_their_budget() -> Iterator[Violation]:
-    """I6: tries after a crash are counted in the run's policy, and never more than it allows."""
+    """Check I6: crash retries are counted in the run's policy, and never exceed it."""
     crashed = FlowRun.objects.filter(empirical_policy__crash_count__gt=0).values_list("pk", "empirical_policy")
     for run_id, policy in crashed.iterator(ROWS_AT_ONCE):
         most = policy.get("crash_retries") or 0
