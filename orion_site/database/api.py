@@ -1,4 +1,4 @@
-"""The operations of the contract on the whole database. Whoever may do that has the machine, and its commands."""
+"""Operations of the API on the whole database. They are refused; operators use commands on the server's machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _OfDatabase(Operation):
 
 
 class ClearDatabase(_OfDatabase):
-    """Not done over the network; the answer says how it is."""
+    """Refuse to empty the database over the network; the answer names the command to use."""
 
     method = "POST"
 
@@ -31,7 +31,7 @@ class ClearDatabase(_OfDatabase):
 
 
 class DropDatabase(_OfDatabase):
-    """Not done over the network; the answer says how it is."""
+    """Refuse to empty the database over the network; the answer names the command to use."""
 
     method = "POST"
 
@@ -41,7 +41,7 @@ class DropDatabase(_OfDatabase):
 
 
 class CreateDatabase(_OfDatabase):
-    """Nothing is left to do: a server that answers has its database."""
+    """Do nothing: a server that answers has a database."""
 
     method = "POST"
 

@@ -1,4 +1,4 @@
-"""A whole copy of a SQLite database while servers go on writing to it."""
+"""A complete copy of a SQLite database while servers write to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BackupRefused(ValueError):
 
 
 def backup(target: Path) -> int:
-    """Copy the database to `target`, which must not exist, and give the bytes that it takes.
+    """Copy the database to `target`, which must not exist. Return the size in bytes.
 
     Raises FileExistsError, BackupRefused, or DatabaseUnusable.
     """
@@ -30,7 +30,7 @@ def backup(target: Path) -> int:
         raise FileExistsError(f"{target} exists already; a backup never replaces anything.")
     if not target.absolute().parent.is_dir():
         raise BackupRefused(f"{target.absolute().parent} is not a folder.")
-    # Under its own name only when it is whole.
+    # It gets its name only when it is complete.
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         _copy(unfinished)
@@ -45,7 +45,7 @@ def _copy(target: Path) -> None:
     copy = sqlite3.connect(target)
     os.chmod(target, 0o600)
     try:
-        # A few pages at a time, so that writers wait for milliseconds only.
+        # A few pages at a time, so that writers wait only for milliseconds.
         connection.connection.backup(copy, pages=PAGES_AT_ONCE)
         if (verdict := copy.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise DatabaseUnusable(f"The copy is not sound: {verdict}")

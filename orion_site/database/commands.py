@@ -1,4 +1,4 @@
-"""`orion database …`: look at the database, upgrade it, or empty it. Django is imported when a command runs."""
+"""`orion database …`: check the database, upgrade it, or empty it. Django is imported when a command runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deployments.upkeep.selectors.invariants.laws import Violation
     from orion_site.database.lifecycle import Change, Report
 
-# Of each law that does not hold.
+# Cases that are shown of each violated invariant.
 MOST_SHOWN = 5
 SECONDS_BETWEEN_WORDS = 5.0
 
@@ -191,7 +191,7 @@ def backup(file: Path, output: str) -> None:
 
 
 def ask_first(question: str) -> None:
-    """Go on only if somebody says yes."""
+    """Continue only if the user confirms."""
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Nobody is there to ask; repeat the command with --yes.")
     click.confirm(question, abort=True, err=True)
@@ -199,9 +199,9 @@ def ask_first(question: str) -> None:
 
 @contextmanager
 def django_ready() -> Iterator[None]:
-    """Have Django ready with the server's settings; its errors end with the exit codes of the SDK's commands.
+    """Set up Django with the server's settings; errors end with the exit codes of the SDK's commands.
 
-    A database that cannot be used is exit 3, as where the SDK's commands meet it; settings that cannot be read are 2.
+    An unusable database exits with code 3, as in the SDK's commands; invalid settings with code 2.
     """
     from orion_site.http.server import CannotStart, settings_ready
 
@@ -216,7 +216,7 @@ def django_ready() -> Iterator[None]:
     try:
         yield
     except (DatabaseUnusable, DatabaseError) as error:
-        # Its subclasses but one are mistakes of statements, not of the database; a damaged file has none of them.
+        # Other subclasses are errors in statements, not of the database. A damaged file raises DatabaseError itself.
         if isinstance(error, DatabaseError) and type(error) not in (DatabaseError, OperationalError):
             raise
         raise CommandFailed(ExitCode.UNREACHABLE, str(error)) from error
@@ -235,7 +235,7 @@ def _print_all(found: Iterable[Violation]) -> int:
 
 
 def _print_summary(found: Iterable[Violation]) -> int:
-    """Each law that does not hold, how often, and the first cases: thousands of lines are read by nobody."""
+    """Print each violated invariant with the number of cases and the first ones, instead of thousands of lines."""
     cases: Counter[str] = Counter()
     first: dict[str, list[Violation]] = {}
     for violation in found:
@@ -271,7 +271,7 @@ def _print_change(change: Change) -> None:
 
 
 def _fold_states() -> None:
-    """Fold the states of earlier runs, and say every few seconds how far it came."""
+    """Fold the states of earlier runs, and print the progress every few seconds."""
     from runs.states.services import Progress, fold_stored_states, is_folded
 
     if is_folded():
@@ -287,7 +287,7 @@ def _fold_states() -> None:
             click.echo(f"{progress.looked_at:,} task runs so far.", err=True)
 
     done = fold_stored_states(said)
-    # Of a few runs whose states are unusual there is nothing to say.
+    # Print nothing about a few runs whose states cannot be folded.
     if done.folded or spoke != began:
         click.echo(f"Folded the states of {done.folded:,} of {done.looked_at:,} task runs.", err=True)
 

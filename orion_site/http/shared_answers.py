@@ -1,7 +1,7 @@
-"""Requests for the same parts of a page by equal tabs, made in the same moment: one is answered, for all of them.
+"""Equal requests for parts of a page, sent by several tabs at the same moment: one is answered for all of them.
 
-Tabs that show the same are named the same change at once, and ask at once. Where their requests are equal in everything
-that says who asks and for what, the others wait on the event loop, and take none of the few threads.
+Tabs that show the same page learn of a change at the same moment, and send the same request. If the requests are equal
+in everything that identifies the sender and the parts, the others wait on the event loop, without a thread.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from orion_site.http.peers import OWN_USER
 Scope = dict[str, Any]
 Header = tuple[bytes, bytes]
 PLACE, KNOWN = b"orion-live", b"if-none-match"
-# Of an answer without content.
+# Headers that an answer without content leaves out.
 OF_CONTENT = frozenset({b"content-length", b"content-type", b"content-encoding"})
 
 
 @dataclass(slots=True)
 class Answer:
-    """The answer of the WSGI application. `body` is None when the thread already sent it piece by piece, and while its
-    content is still to come."""
+    """The answer of the WSGI application.
+
+    `body` is None if the thread already sent it in pieces, and as long as `to_come` has no result.
+    """
 
     status: int
     headers: list[Header]
@@ -36,11 +38,11 @@ class Answer:
 
     @property
     def is_for_all(self) -> bool:
-        """Whether it is whole, and sets nothing that belongs to one browser alone."""
+        """Whether the answer is complete, and sets no cookie for one browser."""
         return self.status == 200 and self.body is not None and self.header(b"set-cookie") is None
 
     def with_content(self) -> Answer:
-        """The answer whole, now that its content has come."""
+        """Return the complete answer, once its content exists."""
         assert self.to_come is not None
         body = b"".join(self.to_come)
         return Answer(self.status, [*self.headers, (b"content-length", str(len(body)).encode())], body)
@@ -53,7 +55,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class PartsRequest:
-    """A request for parts of a page: what it has in common with those of equal tabs, and what its sender knows."""
+    """A request for parts of a page: what it has in common with equal ones, and what its sender already knows."""
 
     key: tuple[Any, ...]
     number: int
@@ -62,7 +64,7 @@ class PartsRequest:
     scope: Scope
 
     def scope_as_of(self, place: bytes) -> Scope:
-        """The request for all: as of the latest place, and answered whole, whatever one of them has already."""
+        """Return the scope of the request for all: for the latest place, and without an ETag, to get a body."""
         kept = [one for one in self.scope["headers"] if one[0] not in {PLACE, KNOWN}]
         return {**self.scope, "headers": [*kept, (PLACE, place)]}
 
@@ -72,7 +74,7 @@ Ask = Callable[[Scope], Awaitable[Answer]]
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """A request for all that are equal: its answer has every change up to this number."""
+    """One request on behalf of all equal ones. Its answer includes every change up to `number`."""
 
     number: int
     place: bytes
@@ -80,7 +82,7 @@ class _Flight:
 
 
 class SharedAnswers:
-    """The requests for parts that are under way, by what they have in common. Lives on one event loop."""
+    """The requests for parts that are in progress, by what they have in common. Used on one event loop."""
 
     def __init__(self, number_of: Callable[[str], int | None]) -> None:
         self._number_of = number_of
@@ -88,7 +90,7 @@ class SharedAnswers:
         self._next: dict[tuple[Any, ...], _Flight] = {}
 
     def parts_request(self, scope: Scope) -> PartsRequest | None:
-        """Return what a request asks for, if that is parts of a page as of a change that this process knows."""
+        """Return the request if it is for parts of a page, after a change that this process knows; otherwise None."""
         if scope["method"] != "GET" or b"_f=" not in scope.get("query_string", b""):
             return None
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -103,7 +105,7 @@ class SharedAnswers:
         return PartsRequest(key, number, place, headers.get(KNOWN), scope)
 
     async def answer(self, asked: PartsRequest, ask: Ask) -> Answer:
-        """Answer by a request that is under way and new enough, else by one for all that come before it begins."""
+        """Wait for a request in progress if it is new enough; otherwise for a new one, which later requests share."""
         flight = self._under_way.get(asked.key)
         is_first = False
         if flight is None or flight.number < asked.number:
@@ -114,7 +116,7 @@ class SharedAnswers:
                 flight.task = asyncio.create_task(self._fly(asked, flight, before, ask))
             elif flight.number < asked.number:
                 flight.number, flight.place = asked.number, asked.place
-        # One that leaves takes the answer from nobody.
+        # If one client disconnects, the request continues for the others.
         answer = await asyncio.shield(flight.task)
         if not is_first and not answer.is_for_all:
             answer = await ask(asked.scope)

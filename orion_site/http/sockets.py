@@ -1,8 +1,8 @@
-"""Websockets in the way of Channels: routes to consumers, behind the guard and the authentication of requests.
+"""Websockets with Channels: routes to consumers, behind the guard and the authentication of requests.
 
-Websockets never pass Django's middleware. So each handshake is made into the request that it is, and judged by the
-functions that judge requests. Channels' own `AllowedHostsOriginValidator` would refuse programs, which send no Origin,
-and would let in the pages of another port.
+Django's middleware does not run for websockets. So each handshake is converted to a request, and checked by the
+functions that check requests. Channels' `AllowedHostsOriginValidator` would refuse programs, which send no Origin, and
+would accept pages of another port.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from runs.background_tasks.api import ServeTasks
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """Close before accepting, which is a plain 403 for the client."""
+    """Close before accepting, which the client sees as a 403."""
     await receive()
     await send({"type": "websocket.close", "code": REFUSED})
 
 
-# Of programs.
+# Websockets of programs.
 routes = [
     path("api/events/in", ReportEventsLive.as_asgi()),
     path("api/events/out", FollowEvents.as_asgi()),
@@ -45,7 +45,7 @@ routes = [
 
 
 class SocketGuard(BaseMiddleware):  # type: ignore[misc]  # Channels has no types
-    """Let in what the guard lets in, and put who asks into the scope, where consumers look for `user`."""
+    """Applies the guard, and puts the actor into the scope, where consumers look for `user`."""
 
     def __init__(self, inner: Any, *, base_path: str) -> None:
         super().__init__(inner)
@@ -56,13 +56,13 @@ class SocketGuard(BaseMiddleware):  # type: ignore[misc]  # Channels has no type
         read_forwarding(environ)
         request = WSGIRequest(environ)
         try:
-            # Otherwise nothing is to be looked up.
+            # Only other requests need the database to be checked.
             is_plain = _is_plainly_local(request)
             user = _judged(request) if is_plain else await in_database(_judged, request)
         except PermissionDenied:
             return await refuse(scope, receive, send)
-        # The path without the base path, which a proxy may have taken off already; daphne takes a `root_path` from a
-        # header that any client may send.
+        # The path without the base path, which a proxy may have removed already. daphne takes `root_path` from a header
+        # that any client may send.
         inner = {**scope, "user": user, "address": address_of(request), "path": request.path_info, "root_path": ""}
         return await self.inner(inner, receive, send)
 
@@ -73,19 +73,19 @@ def _is_plainly_local(request: WSGIRequest) -> bool:
 
 
 def _judged(request: WSGIRequest) -> Actor | None:
-    """Return who asks; None where the first message may still say so. Raises PermissionDenied."""
+    """Return the actor; None if the first message may still authenticate it. Raises PermissionDenied."""
     refused = refusal(request.META, method="GET", path=request.path_info)
     if refused is not None:
         raise PermissionDenied(refused.detail)
     return recognised(request)
 
 
-# The counts of this process, for whoever measures it.
+# The limits of this process, for metrics.
 counted: WeakSet[OpenSockets] = WeakSet()
 
 
 class OpenSockets(BaseMiddleware):  # type: ignore[misc]  # Channels has no types
-    """Keep no more sockets open than the server can bear, and of one key, user or stranger's address half of that."""
+    """Limits the number of open websockets, in total, and to half of that for one key, user or unknown address."""
 
     def __init__(self, inner: Any, *, most: int, of: str = "programs") -> None:
         super().__init__(inner)
@@ -113,7 +113,7 @@ class OpenSockets(BaseMiddleware):  # type: ignore[misc]  # Channels has no type
                 del self._open[who]
 
     async def _turn_away(self, reason: str, scope: Scope, receive: Receive, send: Send) -> None:
-        # Accept and close: a refused handshake would look like missing rights, and clients would not come again.
+        # Accept and close: clients would take a refused handshake for missing rights, and not try again.
         await receive()
         await send({"type": "websocket.accept", "subprotocol": next(iter(scope.get("subprotocols", ())), None)})
         await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": reason})
@@ -125,9 +125,9 @@ def _holder(scope: Scope) -> str:
 
 
 def websockets(*, base_path: str, most: int, most_pages: int = 200) -> SocketGuard:
-    """The ASGI application of all websockets. What has no route does not exist.
+    """Return the ASGI application of all websockets; paths without a route are refused.
 
-    Pages and programs are counted apart: somebody's many tabs must not keep agents out.
+    Pages and programs are counted separately, so that a user's many tabs cannot keep out agents.
     """
     anything_else = re_path("", refuse)  # type: ignore[arg-type]  # a view to Django, an application to Channels
     of_programs = OpenSockets(URLRouter([*routes, anything_else]), most=most)

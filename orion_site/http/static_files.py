@@ -1,6 +1,6 @@
-"""Static files under addresses that change with their content, so that browsers keep them and ask for none of them.
+"""Static files under addresses that change with their content, so that browsers may cache them forever.
 
-All of them share one mark: styles and scripts name each other by relative addresses, which then change together.
+All files share one mark: styles and scripts refer to each other by relative addresses, which change with it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-# Whose files are served besides our own; theirs change with their versions.
+# Packages whose files are served besides Orion's; their files change with the version.
 PACKAGES = ("django", "djangorestframework", "drf-spectacular-sidecar")
 COMPRESSED = frozenset({"text/css", "text/javascript", "application/javascript", "image/svg+xml"})
 FOR_EVER = "max-age=31536000, public, immutable"
-# The files that were found, by the prefix of their addresses: to look for them takes longer than to answer a request.
+# The files by the prefix of their addresses: finding them takes longer than answering a request.
 _found: dict[str, dict[str, Any]] = {}
 
 
 @cache
 def mark() -> str:
-    """A hash of our own files and of the versions of the others: all servers of one release have one mark."""
+    """Return a hash of Orion's files and of the packages' versions, equal for all servers of a release."""
     found = sha256()
     for folder in (settings.BASE_DIR / "static", settings.BASE_DIR / "docs" / "images"):
         for path in sorted(folder.rglob("*")):
@@ -44,21 +44,21 @@ def mark() -> str:
 
 
 class MarkedStorage(StaticFilesStorage):
-    """Addresses with the mark: `static/v-0123456789ab/css/orion.css`."""
+    """Storage whose addresses contain the mark: `static/v-0123456789ab/css/orion.css`."""
 
     def url(self, name: str | None) -> str:
         return super().url(name if settings.DEBUG else f"{mark()}/{name}")
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
-    """Serves each file with the mark and without it; what carries the mark of this release never changes."""
+    """Serves each file with and without the mark; with the mark of this release it may be cached forever."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         super().__init__(get_response)
         self._packed: dict[str, bytes] = {}
 
     def add_files_from_finders(self) -> None:
-        """Look once in a process: each of its handlers of requests has a middleware of its own."""
+        """Find the files once per process, because each request handler has its own middleware."""
         if self.static_prefix not in _found:
             super().add_files_from_finders()
             _found[self.static_prefix] = dict(self.files)
@@ -81,7 +81,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
         return self._compressed(request, name, served)
 
     def _compressed(self, request: HttpRequest, name: str, served: HttpResponseBase) -> HttpResponseBase:
-        """Compress a text once and keep it: there are few of them, and they do not change."""
+        """Compress a text file once and cache the result: there are few such files, and they do not change."""
         kind = served.headers.get("Content-Type", "").partition(";")[0]
         if kind not in COMPRESSED or served.status_code != HTTPStatus.OK:
             return served

@@ -1,6 +1,6 @@
-"""The bounded, persistent threads on which Django answers: a request makes neither a thread nor a connection.
+"""Bounded pools of persistent threads for Django: a request creates neither a thread nor a database connection.
 
-Transitions have a pool of their own: however many pages are being read, a run can report what it did.
+Transitions have a pool of their own, so that runs can report while many pages are read.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from orchestration.measured import Distribution
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# The pools of this process, for whoever measures it.
+# The pools of this process, for metrics.
 pools: WeakSet[BoundedPool] = WeakSet()
 
 
 class BoundedPool:
-    """A few threads, and a bound on how many requests may run or queue for them."""
+    """A few threads, and a limit on the requests that run or wait for one."""
 
     def __init__(self, name: str, *, threads: int, in_flight: int) -> None:
         self.name, self.threads = name, threads
-        # How long requests waited for a thread, and how long they had one; how many were sent away.
+        # How long requests waited for a thread, how long they used it, and how many were refused.
         self.waited, self.worked = Distribution(), Distribution()
         self.refused = 0
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"orion-{name}")
         self._limit = in_flight
-        # Nobody takes all of it: the others would be answered that the server is busy.
+        # One sender cannot use the whole limit: the server would then be busy for all others.
         self._of_one = max(1, in_flight * 3 // 4)
         self._admitted = 0
         self._of = Counter[bytes]()
@@ -49,7 +49,7 @@ class BoundedPool:
         return self._limit
 
     def admit(self, who: bytes = b"") -> bool:
-        """Admit one more request of somebody, until `leave`; False when there are as many as may be."""
+        """Admit another request of a sender, until `leave`. Return False if there are too many."""
         with self._changed:
             if self._admitted >= self._limit or (who and self._of[who] >= self._of_one):
                 self.refused += 1
@@ -59,7 +59,7 @@ class BoundedPool:
             return True
 
     def keep(self, who: bytes, until: Future[Any]) -> None:
-        """Count one more request of somebody, which needs no thread any more, until this is done."""
+        """Count a request that no longer needs a thread until the future is done."""
         with self._changed:
             self._admitted += 1
             self._of[who] += 1
@@ -74,7 +74,7 @@ class BoundedPool:
             self._changed.notify_all()
 
     def start(self, who: bytes, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-        """Run `work` on a thread and leave when it ends, whether or not anybody still waits for it."""
+        """Run `work` on a thread, and leave when it ends, even if the caller no longer waits."""
         asked = time.monotonic()
 
         def measured() -> T:
@@ -90,7 +90,10 @@ class BoundedPool:
         return asyncio.wrap_future(future)
 
     def close(self, within: float) -> bool:
-        """Refuse what waits, and let what runs end for so many seconds; whether all of it did."""
+        """Cancel waiting requests, and wait for running ones at most `within` seconds.
+
+        Return whether all have ended.
+        """
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._changed:
             return self._changed.wait_for(lambda: self._admitted == 0, timeout=within)

@@ -1,4 +1,4 @@
-"""The file of the home with the token of this start of the server, where programs of the owner find it."""
+"""The file in ORION_HOME with the token of this server process, which programs of the owner read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orionflow.settings.local_token import token_file
 
 @contextmanager
 def token_kept(home: Path, host: str, port: int) -> Iterator[None]:
-    """Keep the token in the home until the block ends."""
+    """Keep the token in ORION_HOME until the block ends."""
     path, token = token_file(home, host, port), token_of_this_start()
     make_private_folder(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -25,7 +25,7 @@ def token_kept(home: Path, host: str, port: int) -> Iterator[None]:
     try:
         yield
     finally:
-        # Another server may listen there by now.
+        # Another server may have replaced it.
         with suppress(OSError):
             if path.read_text(encoding="ascii") == token:
                 path.unlink()

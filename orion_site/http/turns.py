@@ -1,6 +1,6 @@
-"""The listening socket of several workers: who has the fewest connections takes the next one.
+"""The listening socket of several workers: the worker with the fewest connections accepts the next one.
 
-The kernel wakes all of them for each connection, and on an idle machine the same one would be first every time.
+The kernel wakes all of them for each connection; on an idle machine the same one would always be first.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from twisted.internet import tcp
 
 from orion_site.shared_rows import Sheet
 
-# So long whoever has more connections than another leaves it the next one; then it takes what is still there.
+# Seconds that a worker with more connections leaves new ones to others; then it accepts what is still waiting.
 LEAVE_SECONDS = 0.003
 
 
 class Turns:
-    """Counts the connections of one worker for all, and takes turns with them."""
+    """Shares the number of this worker's connections, and takes turns by it."""
 
     def __init__(self, sheet: Sheet, number: int, reactor: Any) -> None:
         self._sheet, self._number, self._reactor = sheet, number, reactor
@@ -29,7 +29,7 @@ class Turns:
         self._sheet.note_connections(self._number, 0)
 
     def leave(self) -> None:
-        """Take no more turns; the others do."""
+        """Stop accepting connections; the other workers continue."""
         self._port.stopReading()
         self._has_left = True
         self._sheet.note_connections(self._number, -1)
@@ -47,7 +47,7 @@ class Turns:
             self._accept_one()
 
     def _accept_one(self) -> None:
-        # Twisted would take as many as there are.
+        # By default Twisted accepts several at once.
         self._port.numberAccepts = 1
         self._accept()
 
@@ -60,7 +60,7 @@ class Turns:
         note = self._note
 
         class Counted(tcp.Server):
-            """Also one that became a websocket says here when it ends."""
+            """A connection that is counted, also after it became a websocket."""
 
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 note(1)

@@ -1,7 +1,7 @@
-"""daphne's websockets, bounded both ways: daphne itself keeps all that comes in and all that goes out.
+"""daphne's websockets with limits in both directions: daphne itself buffers all incoming and outgoing data.
 
-A client that sends faster than it is answered is not read for a while, and one that does not read what it is sent is
-waited for, and then closed.
+If a client sends faster than its messages are handled, reading pauses. If it does not read, sending waits, and then the
+websocket is closed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ LONGEST_MESSAGE = 1024 * 1024
 MOST_UNREAD_MESSAGES = 256
 MOST_UNREAD_BYTES = 1024 * 1024
 READ_AGAIN_SECONDS = 0.02
-# A reader that takes nothing for so long is closed; everybody else who waits for its place is more important.
+# Seconds after which a client that reads nothing is disconnected, because others wait for the data, too.
 SLOWEST_READER_SECONDS = 30.0
-# So often a client is asked whether it is there, and given so long to answer.
+# Seconds between pings, and for the answer to one.
 ASK_EVERY_SECONDS, CLIENT_IS_GONE_SECONDS = 20, 30
 
 
 class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has no types
-    """One connection. It is also what its transport tells that the outgoing buffer is full, or empty again."""
+    """One websocket. It is also the producer that the transport pauses while the outgoing buffer is full."""
 
     def onOpen(self) -> None:  # noqa: N802 (Twisted's name)
         super().onOpen()
@@ -33,18 +33,18 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
         self._is_paused = False
         self._drained = asyncio.Event()
         self._drained.set()
-        # The HTTP connection that this was has left itself behind as the producer.
+        # The HTTP connection before the upgrade is still registered as the producer.
         self.transport.unregisterProducer()
         self.transport.registerProducer(self, True)
 
-    # --- what comes in ---
+    # --- incoming messages ---
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803 (Twisted's names)
         super().onMessage(payload, isBinary)
         self._count(len(payload))
 
     def onPing(self, payload: bytes) -> None:  # noqa: N802 (Twisted's name)
-        # Answered by the conversation, in its turn.
+        # The application answers it, in order with other messages.
         self.application_queue.put_nowait({"type": "websocket.ping", "payload": payload})
         self._count(len(payload))
 
@@ -67,7 +67,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
             self._is_paused = False
             self.transport.resumeProducing()
 
-    # --- what goes out ---
+    # --- outgoing messages ---
 
     def pauseProducing(self) -> None:  # noqa: N802 (Twisted's name)
         self._drained.clear()
@@ -80,7 +80,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         if self.state in {self.STATE_CLOSING, self.STATE_CLOSED}:
-            # Nobody is there to read it; the conversation learns so in its turn.
+            # The client no longer reads; the application learns it from the disconnect message.
             return
         match message["type"]:
             case "websocket.pong":
@@ -91,23 +91,23 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # daphne has n
                 super().handle_reply(message)
 
     async def drained(self) -> None:
-        """Wait until the client has read most of what it was sent."""
+        """Wait until the client has read most of the data that was sent."""
         if not hasattr(self, "_drained") or self._drained.is_set():
             return
         try:
             await asyncio.wait_for(self._drained.wait(), SLOWEST_READER_SECONDS)
         except TimeoutError:
-            # It will not read the reason either, but a capture of the wire shows it.
+            # The client will not read the reason, but it shows in a network capture.
             self._close(TRY_AGAIN_LATER, "Nothing was read for too long")
             self._drained.set()
 
     def go_away(self) -> None:
-        """The server ends; clients come again when it is back."""
+        """Close the websocket because the server stops; clients reconnect later."""
         if self.state == self.STATE_OPEN:
             self._close(GOING_AWAY, "The server is stopping")
 
     def _close(self, code: int, reason: str | None = None) -> None:
-        # `sendClose` would refuse the codes that only servers send.
+        # `sendClose` would refuse codes that only servers send.
         self.sendCloseFrame(code=code, reasonUtf8=_short(reason), isReply=False)
 
 

@@ -1,6 +1,7 @@
-"""One of several processes below `orion server start --workers`: it answers requests, or ticks the services.
+"""One of the processes of `orion server start --workers`: it answers requests, or runs the services.
 
-Its orders come as a line on its standard input. When that closes, its server is gone, and it ends as well.
+It reads its orders as a line from standard input. When standard input is closed, its server has ended, and so it ends
+too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SERVICES = 0
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """For one process, as its parent has prepared it. Worker 0 ticks the services; the others answer on the socket."""
+    """The parent's orders for one process. Worker 0 runs the services; the others answer requests on the socket."""
 
     number: int
     listener: int
@@ -34,7 +35,7 @@ class Orders:
 
 def main() -> None:
     orders = Orders(**json.loads(sys.stdin.buffer.readline()))
-    # Ctrl-C is for the parent; how it says the same is SIGTERM.
+    # Ctrl-C is for the parent, which then sends SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="orion-follows-parent", daemon=True).start()
     from orion_site.http.server import settings_ready
@@ -44,7 +45,8 @@ def main() -> None:
     _share(orders)
     _show_figures("services" if orders.number == SERVICES else f"worker-{orders.number}")
     if orders.number == SERVICES:
-        # As long as anybody has the socket, the kernel makes connections that nobody answers.
+        # While any process has the socket open, the kernel accepts connections, so one that never answers must close
+        # it.
         os.close(orders.listener)
         _tick()
     else:
@@ -52,13 +54,13 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    # Not through Python's buffer, whose lock this thread would still hold when the interpreter leaves.
+    # Without Python's buffered reader: this thread would still hold its lock when the interpreter exits.
     os.read(sys.stdin.fileno(), 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _name_in_logs(name: str) -> None:
-    """Say in each line of the log which of the server's processes wrote it."""
+    """Add the name of the process to each line of the log."""
     usual = logging.getLogRecordFactory()
 
     def named(*args: Any, **kwargs: Any) -> logging.LogRecord:

@@ -1,6 +1,6 @@
-"""`orion server start --workers N`: the parent of the processes that answer on one socket, and of the one that ticks.
+"""`orion server start --workers N`: the parent of the processes that answer on one socket, and of that with services.
 
-It answers no request itself. It watches, starts again what dies, and ends all of it in order.
+It answers no requests itself. It restarts processes that died, and stops all of them in order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 MOST = MOST_WORKERS - 1
 RESTART_SECONDS = 0.1
-# As a worker gives requests that run (10 s) and its threads (5 s and more); after a second signal.
+# Seconds for processes to stop: enough for a worker's requests (10 s) and threads (5 s and more); after a second
+# signal, less.
 END_SECONDS, HURRIED_SECONDS = 30.0, 1.0
 
 
@@ -42,13 +43,13 @@ class Workers:
         self._up: set[int] = set()
         self._all_up = threading.Condition()
         self._over = threading.Event()
-        # Until when all have time to end, once they are told to.
+        # The time at which all processes must have stopped, after they were asked to.
         self._until = float("inf")
         first = SERVICES if options.services else SERVICES + 1
         self.processes = {number: self._kept(number) for number in range(first, options.workers + 1)}
 
     def run(self, agent: OwnAgent | None, on_ready: Callable[[], None]) -> bool:
-        """Serve until SIGINT or SIGTERM. False when something had to be killed."""
+        """Serve until SIGINT or SIGTERM. Return False if a process had to be killed."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._told_to_end(agent))
         for process in self.processes.values():
@@ -59,7 +60,7 @@ class Workers:
                 agent.start()
         self._over.wait()
         if agent:
-            # The workers still answer it.
+            # The workers still answer the agent's requests.
             agent.stop()
         return self._end()
 
@@ -72,7 +73,7 @@ class Workers:
             agent.hurry()
 
     def _are_up(self) -> bool:
-        """Wait until each has said so once; False when told to end before."""
+        """Wait until each process is ready. Return False if the server is asked to stop before."""
         with self._all_up:
             while len(self._up) < len(self.processes) and not self._over.is_set():
                 self._all_up.wait(0.2)
@@ -81,12 +82,12 @@ class Workers:
     def _end(self) -> bool:
         for process in self.processes.values():
             process.let_end()
-        # Whoever connects once the workers have left is refused, and does not wait for the last of them.
+        # Refuse connections from now on, rather than let them wait while the last workers stop.
         self._listener.close()
         for process in self.processes.values():
             process.send(signal.SIGTERM)
         self._until = min(time.monotonic() + END_SECONDS, max(self._until, time.monotonic() + HURRIED_SECONDS))
-        # A list: each must be waited for, also after one that was killed.
+        # A list, because each process must be waited for, even after one that was killed.
         ended = [self._has_ended(process) for process in self.processes.values()]
         return all(ended)
 

@@ -1,8 +1,8 @@
-"""Django's WSGI application as an ASGI one: daphne's event loop on one side, bounded pools of threads on the other.
+"""Django's WSGI application as an ASGI application, with daphne's event loop and bounded pools of threads.
 
-Django's own ASGI handler gives each request a new thread, and so a new database connection. Here the loop reads the
-body, a thread of a pool runs the whole WSGI call, and the loop sends the answer. When the client leaves, the view still
-runs to its end: a transition is either made or not, never cut in two.
+Django's own ASGI handler uses a new thread, and so a new database connection, for each request. Here the loop reads the
+body, a thread of a pool runs the whole WSGI call, and the loop sends the answer. If the client disconnects, the view
+still runs to its end, so that a transition is never interrupted.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-# What must get through while the dashboard is busy: the reports of running work. Creations end with a slash.
+# Last parts of paths that must be served while the dashboard is busy: reports of running work. Creations end with a
+# slash.
 RESERVED = frozenset({b"", b"set_state", b"transitions", b"heartbeat", b"ended", b"claim"})
 
 
-# Requests that run when the server is told to stop may take this long to end.
+# Seconds for requests in progress when the server is asked to stop.
 GRACE_SECONDS = 10.0
 
 
@@ -88,7 +89,7 @@ class WSGIAdapter:
         def run(environ: dict[str, Any]) -> Answer:
             answer = self._run(environ, loop, receive, send)
             if answer.to_come is not None:
-                # Before the thread is left, and whether or not the client stays: it is worked out all the same.
+                # Before the thread is released, and even if the client disconnects: the content is produced anyway.
                 pool.keep(who, answer.to_come.content_to_come)
             return answer
 
@@ -113,14 +114,14 @@ class WSGIAdapter:
         return answer or refusal(503, "The server is busy; ask again in a second.", (b"retry-after", b"1"))
 
     def close(self, within: float = GRACE_SECONDS) -> bool:
-        """Let the requests that run end for so many seconds; whether all of them did."""
+        """Wait for requests in progress at most `within` seconds. Return whether all have ended."""
         until = time.monotonic() + within
-        # A list: each must be closed, also after one that did not end.
+        # A list, because each pool must be closed, even after one that did not end.
         ended = [pool.close(max(0.0, until - time.monotonic())) for pool in (self._reserved, self._ordinary)]
         return all(ended)
 
     async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let another ASGI server say when it starts and ends; our own calls `close`."""
+        """Support other ASGI servers, which announce start and stop; Orion's own server calls `close`."""
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -134,7 +135,7 @@ class WSGIAdapter:
         return self._ordinary
 
     def _run(self, environ: dict[str, Any], loop: asyncio.AbstractEventLoop, receive: Receive, send: Send) -> Answer:
-        """Call the WSGI application. Runs on a thread of a pool, from the first byte of the answer to the last."""
+        """Call the WSGI application, on a thread of a pool, until the last byte of the answer."""
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
@@ -144,9 +145,9 @@ class WSGIAdapter:
         try:
             if isinstance(chunks, LaterAnswer):
                 return Answer(*encoded(*started[0], None), None, chunks)
-            # Django says which of its answers are made while they are sent; anybody else's may be.
+            # Django's responses say whether they are streamed; other applications' answers may be.
             if getattr(chunks, "streaming", True):
-                # The first piece is made before the head is asked for: a generator calls start_response only then.
+                # The first piece comes first: a generator calls start_response only then.
                 pieces = iter(chunks)
                 first = next(pieces, b"")
                 answer = Answer(*encoded(*started[0], None), None)
@@ -161,9 +162,9 @@ class WSGIAdapter:
 
 
 async def _error_of(answer: LaterAnswer) -> BaseException | None:
-    """Wait for an answer that is worked out elsewhere; the error that it came to, if it did."""
+    """Wait for content that is produced elsewhere. Return its error, if there was one."""
     content = asyncio.wrap_future(answer.content_to_come)
-    # Looked at also if the client goes away: asyncio would log it as one that nobody has seen.
+    # Retrieve the exception even if the client disconnects; otherwise asyncio would log it.
     content.add_done_callback(asyncio.Future.exception)
     await asyncio.wait({content})
     return content.exception()
@@ -172,7 +173,7 @@ async def _error_of(answer: LaterAnswer) -> BaseException | None:
 def stream(
     answer: Answer, chunks: Iterable[bytes], loop: asyncio.AbstractEventLoop, receive: Receive, send: Send
 ) -> None:
-    """Send `chunks` from this thread as they are made, and stop making them once the client has gone."""
+    """Send `chunks` from this thread as they are produced, and stop once the client has disconnected."""
 
     def tell(message: dict[str, Any]) -> None:
         asyncio.run_coroutine_threadsafe(_send(send, message), loop).result()
@@ -222,18 +223,18 @@ def encoded(status: str, headers: list[tuple[str, str]], whole: bytes | None) ->
 
 
 def wsgi_environ(scope: Scope, body: bytes, base_path: str) -> dict[str, Any]:
-    """The environment of PEP 3333 for one request.
+    """Return the environment of PEP 3333 for one request.
 
-    The base path is ours alone to say: daphne takes one from a header that any client may send.
+    The base path comes from the configuration: daphne takes one from a header that any client may send.
     """
     path = unquote_to_bytes(scope.get("raw_path") or scope["path"]).decode("latin-1")
-    # A proxy may have taken the base path off already, or not.
+    # A proxy may or may not have removed the base path.
     if base_path and (path == base_path or path.startswith(base_path + "/")):
         path = path[len(base_path) :]
     server = scope.get("server") or ("localhost", 80)
     client = scope.get("client") or ("", 0)
     environ = {
-        # A websocket's handshake is a GET, and its scope does not say so.
+        # The handshake of a websocket is a GET, but its scope has no method.
         "REQUEST_METHOD": scope.get("method", "GET"),
         "SCRIPT_NAME": base_path,
         "PATH_INFO": path or "/",
@@ -266,7 +267,7 @@ def add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]])
             case "content-type":
                 environ["CONTENT_TYPE"] = value
             case "content-length" | "transfer-encoding":
-                # The body has been read: its true length stands above.
+                # The body has been read, and its real length is set above.
                 pass
             case _:
                 key = "HTTP_" + name.upper().replace("-", "_")
@@ -275,7 +276,7 @@ def add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]])
 
 
 def sender_of(scope: Scope) -> bytes:
-    """By what a request proves who asks, or else where it comes from; nothing for those of this machine."""
+    """Return the credentials of a request, or the client's address without any; empty for this machine."""
     for name, value in scope["headers"]:
         if name in {b"authorization", b"cookie"}:
             return bytes(value)

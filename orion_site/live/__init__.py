@@ -1,5 +1,5 @@
-"""Pages that stay true: which of their parts changed goes over a socket, and the parts themselves are ordinary HTML.
+"""Live pages: a websocket reports which parts of a page have changed, and the page requests these parts as HTML.
 
-`changes` notes what this process changed, `following` finds what others recorded, `hub` knows who shows it, `socket`
-sends it, and `pages` and `tags` let a page answer with some of its parts.
+`changes` collects what this process changed, `following` finds what other processes recorded, `hub` knows which pages
+show it, `socket` sends it, and with `pages` and `tags` a page answers with some of its parts.
 """

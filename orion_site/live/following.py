@@ -1,7 +1,7 @@
 """Changes that other processes recorded in the same database: flows without a server, other servers, services.
 
-States and log lines are only ever added, and their ids ascend with time. Nobody has to announce them: whoever follows
-reads the few rows behind the last one that it saw. Tables that rows are changed in are compared as a whole, seldom.
+States and log lines are only added, and their ids ascend with time. So they need no announcement: the follower reads
+the rows after the last one that it saw. Tables whose rows are updated are compared as a whole, less often.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from orion_site.live.changes import Changed
 from runs.models import BulkAction, FlowRun, FlowRunState, Log, Problem, TaskRun, TaskRunState
 from runs.querysets import Literal
 
-# Rows may be committed some time after their ids were made.
+# Rows may be committed this long after their ids were created.
 OVERLAP = timedelta(seconds=10)
 MOST_ROWS = 5000
-# So long after this process announced a change, a new row of that run is taken for the one that was announced.
+# Within this time after this process announced a change of a run, a new row of the run counts as that change.
 ANNOUNCED_SECONDS = 2.0
-# Which flow run a task run belongs to, and which flow and deployment a flow run, never changes.
+# The most relations in memory: a task run's flow run, and a flow run's flow and deployment never change.
 MOST_RELATIONS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A table and what of it differs after a change: the greatest value of a column, and mostly the number of rows."""
+    """A table, and the values that differ after a change: the maximum of a column, and usually the number of rows."""
 
     rows: QuerySet[Any]
     column: str
@@ -65,13 +65,13 @@ def _of(model: type[Model], column: str) -> Compared:
 
 
 def _added_to(model: type[Model], column: str) -> Compared:
-    """Rows of a large table are found by the end of an index, and not counted."""
+    """Return a comparison for a large table, whose new rows are found at the end of an index, without counting."""
     return Compared(model._default_manager.all(), column, is_counted=False)
 
 
 _UNSENT = Notification.objects.filter(standing=Literal("WAITING"))
 _TO_DO = ActionRun.objects.filter(done_at__isnull=True)
-# topic: what is compared. A row that is changed in another column than these is seen with the next full look.
+# Topic: its comparisons. A change that they do not show is seen with the next complete refresh.
 COMPARED: dict[str, tuple[Compared, ...]] = {
     "agents": (_of(Worker, "updated"), _of(Worker, "last_heartbeat")),
     "work": (_of(WorkPool, "updated"), _of(WorkQueue, "updated")),
@@ -100,7 +100,7 @@ COMPARED: dict[str, tuple[Compared, ...]] = {
 
 
 class Added:
-    """The owners of rows that were added to a table since the last look."""
+    """Finds the owners of rows that were added to a table since the last call."""
 
     def __init__(self, model: type[Model], owners: Sequence[str], since: datetime) -> None:
         self._model = model
@@ -110,7 +110,7 @@ class Added:
         self._last: tuple[int, UUID] | None = None
 
     def read(self, now: datetime) -> list[tuple[UUID | None, ...]] | None:
-        """None: there is more than can be read, or rows were deleted and their numbers given to others."""
+        """Return the owners; None if there are too many, or if SQLite gave numbers of deleted rows to new ones."""
         if connection.vendor == "sqlite" and self._last is not None:
             return self._by_number(*self._last)
         return self._by_id(now)
@@ -127,7 +127,7 @@ class Added:
 
     def _by_id(self, now: datetime) -> list[tuple[UUID | None, ...]] | None:
         if connection.vendor == "sqlite":
-            # First, so that what is committed meanwhile is read twice and not missed.
+            # Before the query, so that rows committed meanwhile are read twice rather than missed.
             self._last = next(iter(self._numbered().order_by("-number").values_list("number", "pk")[:1]), None)
         first = _first_id_at(self._since - OVERLAP)
         ids = self._model._default_manager.filter(pk__gte=first).order_by("pk")
@@ -143,14 +143,14 @@ class Added:
 
 
 def _first_id_at(moment: datetime) -> UUID:
-    """The lowest id of version 7 of that millisecond."""
+    """Return the lowest id of version 7 in that millisecond."""
     return UUID(int=(int(moment.timestamp() * 1000) << 80) | (0x7 << 76) | (0x2 << 62))
 
 
 class TaskRunsMoved:
-    """The task runs that entered states since the last look: those of new rows, and those that show it by their times.
+    """Finds task runs that entered states since the last call, by new rows of states and by their times.
 
-    Usual states have no rows. A run that enters one is new, starts, or ends.
+    Usual states have no rows; a run that enters one is new, starts, or ends.
     """
 
     def __init__(self, since: datetime) -> None:
@@ -159,7 +159,7 @@ class TaskRunsMoved:
         self._seen: set[tuple[str, UUID]] = set()
 
     def read(self, now: datetime) -> list[tuple[UUID | None, ...]] | None:
-        """None: there is more than can be read."""
+        """Return the task runs; None if there are too many."""
         with_rows, moved = self._states.read(now), self._moved(now)
         return None if with_rows is None or moved is None else [*with_rows, *moved]
 
@@ -180,7 +180,7 @@ class TaskRunsMoved:
 
 
 class Follower:
-    """Reads what is new, of the tables that somebody's topics need."""
+    """Reads new rows of the tables that the shown topics need."""
 
     def __init__(self, since: datetime) -> None:
         self._flow_runs = Added(FlowRunState, ["flow_run_id"], since)
@@ -190,13 +190,13 @@ class Follower:
         self._relations: OrderedDict[Changed, tuple[UUID | None, ...]] = OrderedDict()
         self._announced: dict[Changed, float] = {}
         self._repeated: set[Changed] = set()
-        # The event loop notes and looks up, a thread reads.
+        # The event loop uses it as well as a thread.
         self._lock = threading.Lock()
 
     def read(self, now: datetime) -> tuple[list[Changed], set[str], bool]:
-        """The runs that were changed, the topics of new log lines, and whether that is not all.
+        """Return the changed runs, the topics of new log lines, and whether there were too many to read.
 
-        What this process announced itself is left to `take_repeated`.
+        Changes that this process announced are left to `take_repeated`.
         """
         of_flow_runs, of_task_runs, of_lines = (
             one.read(now) for one in (self._flow_runs, self._task_runs, self._lines)
@@ -213,9 +213,9 @@ class Follower:
         return changed, topics, None in (of_flow_runs, of_task_runs, of_lines)
 
     def compare(self, topics: Collection[str]) -> set[str]:
-        """Those of the topics whose tables are not what they were.
+        """Return those of the topics whose tables have changed since the last call.
 
-        The first time, all of them: what was changed since a page read them is not known.
+        The first call returns all topics, because changes since a page was read are unknown.
         """
         differ = set()
         for topic in topics:
@@ -226,13 +226,13 @@ class Follower:
         return differ
 
     def take_repeated(self) -> set[Changed]:
-        """The runs whose rows came right after an announcement: most likely that is all, and nothing new."""
+        """Return the runs with new rows right after their announcement, which most likely belong to it."""
         with self._lock:
             repeated, self._repeated = self._repeated, set()
         return repeated
 
     def known_topics(self, announced: Collection[Changed]) -> tuple[set[str], list[Changed]]:
-        """The topics of what this process announced; and the runs of which it must be read what they belong to."""
+        """Return the topics of announced changes, and the runs whose relations must be read first."""
         with self._lock:
             self._announced.update(dict.fromkeys(announced, time.monotonic()))
             known = {one: self._relations.get(one, ()) for one in announced}
@@ -244,7 +244,7 @@ class Follower:
         return topics, unknown
 
     def topics_of(self, changed: Iterable[Changed]) -> set[str]:
-        """All topics that concern these runs and agents."""
+        """Return all topics that concern these runs and agents."""
         topics: set[str] = set()
         changed = list(changed)
         self._look_up("flow-run", [one for kind, one in changed if kind == "flow-run"])
@@ -270,7 +270,7 @@ class Follower:
 
 
 def _topics(kind: str, one: UUID, related: tuple[UUID | None, ...]) -> set[str]:
-    """All topics that concern a run that belongs to these."""
+    """Return all topics that concern a run with these relations."""
     if kind == "flow-run":
         flow, deployment = related or (None, None)
         return {f"run:{one}", "runs", "work", "home", f"flow:{flow}", f"deployment:{deployment}"}

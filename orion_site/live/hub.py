@@ -1,8 +1,8 @@
-"""Which socket shows what, and what changed: one hub in each server's process, on the event loop of its sockets.
+"""The hub: which websockets show which topics, and what changed. Each server process has one, on its event loop.
 
-Changes are numbered. A page carries the number at which it began to read the database, and its socket begins there, so
-nothing is missed in between. Of each topic only its last change is kept: memory grows with what is looked at, not with
-what changes.
+Changes are numbered. A page contains the number at the time when it began to read the database, and its websocket
+starts from there, so that no change is missed in between. Only the last change of each topic is kept, so memory grows
+with the topics that are shown, not with the changes.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ logger = logging.getLogger("orion.live")
 TAKE_EVERY_SECONDS = 0.03
 FOLLOW_EVERY_SECONDS = 0.25
 COMPARE_EVERY_SECONDS = 2.0
-# Each topic is named to a socket at most four times a second, so that one that changes all the time is no flood, and no
-# other one has to wait for it.
+# Each topic is sent to a websocket at most four times a second, so that a topic that changes all the time does not
+# flood it, and does not delay other topics.
 PAUSE_SECONDS = 0.25
-# Pages that get a message in the same moment ask for their parts in the same moment. Some may; then comes one idle
-# socket after the other. Those that have just been sent something are apart already.
+# Pages that get a message at the same moment request their parts at the same moment. AT_ONCE of them may do so; other
+# idle websockets follow one by one. Those that got a message recently are spread already.
 AT_ONCE = 24
 STAGGER_SECONDS = 0.001
-# A page that was opened shows its socket within this time; after it, nobody is assumed to look.
+# Seconds in which an opened page connects its websocket; after that, it counts as closed.
 AWAKE_SECONDS = 60.0
 AWAKE_CHECK_SECONDS = 1.0
-# When changes were named, for pages that were read on a replica; and by so much more their clocks may differ.
+# The times of changes, for pages that were read from a replica, and how much the clocks of both databases may differ.
 MOST_TIMES = 4096
 CLOCKS_DIFFER = timedelta(seconds=2)
 MOST_REMEMBERED_TOPICS = 20_000
@@ -53,12 +53,12 @@ LONGEST_TOPIC = 64
 
 
 class Seat:
-    """The topics that one socket shows, and those of them that changed since they were last named to it."""
+    """The topics that one websocket shows, and those that changed since they were last sent to it."""
 
     def __init__(self) -> None:
         self.topics: frozenset[str] = frozenset()
         self._changed: set[str] = set()
-        # When each topic was last named.
+        # When each topic was last sent.
         self._named: dict[str, float] = {}
         self._is_behind = False
         self._looked_at = 0.0
@@ -77,7 +77,7 @@ class Seat:
             self._wake(max(after, self._pause(topics)))
 
     def fall_behind(self, *, after: float = 0) -> None:
-        """Nobody knows what it missed: it looks at everything."""
+        """Refresh the page completely, because the changes that it missed are unknown."""
         self._is_behind = True
         self._wake(max(after, self._looked_at + PAUSE_SECONDS - time.monotonic()))
 
@@ -85,7 +85,7 @@ class Seat:
         self._woken.set()
 
     def _pause(self, topics: Iterable[str]) -> float:
-        """The seconds until the first of these may be named again."""
+        """Return the seconds until the first of these topics may be sent again."""
         return min(self._named.get(topic, 0.0) for topic in topics) + PAUSE_SECONDS - time.monotonic()
 
     def _wake(self, after: float) -> None:
@@ -93,7 +93,7 @@ class Seat:
             self._woken.set()
             return
         loop = asyncio.get_running_loop()
-        # That rings soon enough, or a few milliseconds later.
+        # Keep an alarm that is early enough, or a few milliseconds late.
         if self._alarm is None or self._alarm.when() > loop.time() + after + 0.005:
             self._silence()
             self._alarm = loop.call_later(after, self._woken.set)
@@ -104,11 +104,11 @@ class Seat:
             self._alarm = None
 
     async def woken(self, patience: float) -> None:
-        """Wait for a change, or for so long."""
+        """Wait for a change, at most `patience` seconds."""
         await _at_most(self._woken.wait(), patience)
 
     def take(self) -> tuple[list[str], bool]:
-        """The changed topics that it still shows and that may be named now, and whether it must look at everything."""
+        """Return the changed topics that may be sent now, and whether the page must refresh completely."""
         self._woken.clear()
         self._silence()
         now = self._taken_at = time.monotonic()
@@ -135,7 +135,7 @@ class Hub:
     def __init__(self) -> None:
         self._tag = token_hex(4)
         self._number = 1
-        # Before this number nothing is known.
+        # Changes before this number are unknown.
         self._floor = 1
         self._changed: OrderedDict[str, int] = OrderedDict()
         self._seats: defaultdict[str, set[Seat]] = defaultdict(set)
@@ -145,7 +145,7 @@ class Hub:
         self._times: deque[tuple[int, datetime]] = deque(maxlen=MOST_TIMES)
         self._lock = threading.Lock()
         self._work: asyncio.Task[None] | None = None
-        # Changes of runs of which it has to be read what they belong to.
+        # Changed runs whose relations must be read first.
         self._unknown: list[Changed] = []
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="orion-live")
 
@@ -156,7 +156,7 @@ class Hub:
         return f"{self._tag}.{self._number}"
 
     def place_for_page(self) -> str:
-        """Where a page begins that is about to read the database. What changes from now on is followed for a while."""
+        """Return the place for a page that is about to read the database, and follow changes for a while."""
         with self._lock:
             if not self._open and time.monotonic() > self._awake_until:
                 noted.close()
@@ -168,7 +168,7 @@ class Hub:
             return self.place
 
     def place_as_of(self, moment: datetime) -> str:
-        """Where a page begins that shows the database as it was then; nowhere, if what changed since is not known."""
+        """Return the place for a page that was read as of `moment`; number 0 if the changes since then are unknown."""
         moment -= CLOCKS_DIFFER
         if moment < self._awake_since:
             return f"{self._tag}.0"
@@ -176,7 +176,7 @@ class Hub:
         return f"{self._tag}.{max(named, self._floor)}"
 
     def number_of(self, place: str) -> int | None:
-        """The number in a place of this hub; None in one of another process, or from before what is known."""
+        """Return the number of a place; None if it comes from another process, or is too old."""
         tag, _, number = place.partition(".")
         if tag != self._tag or not number.isdecimal() or len(number) > 15 or int(number) < self._floor:
             return None
@@ -196,7 +196,7 @@ class Hub:
             self._awake_until = time.monotonic() + AWAKE_SECONDS
 
     def show(self, seat: Seat, topics: Collection[str], since: str) -> None:
-        """From now on the socket shows these topics; what changed of them since that place is sent at once."""
+        """Set the topics that the websocket shows, and send those that changed since the given place."""
         self.place_for_page()
         self._forget_topics(seat)
         seat.topics = frozenset(one for one in topics if len(one) <= LONGEST_TOPIC)
@@ -237,7 +237,7 @@ class Hub:
             turn += seat.is_idle
 
     def publish_everything(self) -> None:
-        """Have all pages look at everything: more changed than can be named one by one."""
+        """Let all pages refresh completely, because too much has changed."""
         self._number += 1
         self._floor = self._number
         self._changed.clear()
@@ -245,14 +245,14 @@ class Hub:
             seat.fall_behind(after=stagger(turn))
 
     async def _follow(self) -> None:
-        """Look for changes while somebody looks at them."""
+        """Publish changes while pages are open."""
         follower = Follower(self._awake_since)
         looking = asyncio.create_task(self._look(follower))
         woken = asyncio.Event()
         noted.wake = partial(_set_from_thread, asyncio.get_running_loop(), woken)
         try:
             while not self._falls_asleep():
-                # The first change is published at once, and those that come right behind it together.
+                # Publish the first change at once, and those that follow closely together.
                 if not noted.has_any:
                     await _at_most(woken.wait(), AWAKE_CHECK_SECONDS)
                 woken.clear()
@@ -262,7 +262,7 @@ class Hub:
             looking.cancel()
 
     def _take(self, follower: Follower) -> None:
-        """Publish what this process changed, without waiting for the database where that is possible."""
+        """Publish changes of this process, without reading the database if possible."""
         changed, is_too_much = noted.take()
         if is_too_much:
             self.publish_everything()
@@ -279,7 +279,7 @@ class Hub:
             return True
 
     async def _look(self, follower: Follower) -> None:
-        """Read what has to be read: what changed runs belong to, and what other processes recorded."""
+        """Read from the database: relations of changed runs, and changes that other processes recorded."""
         follow_at = compare_at = 0.0
         while True:
             await asyncio.sleep(TAKE_EVERY_SECONDS)
@@ -299,7 +299,7 @@ class Hub:
                         await self._in_thread(partial(_compare, follower, COMPARED.keys() & self._seats.keys()))
                     )
             except Exception as problem:
-                # Pages look at everything when it is over.
+                # After an error, pages refresh completely.
                 self.publish_everything()
                 if is_outage(problem):
                     outage.met(problem)
@@ -312,7 +312,7 @@ class Hub:
 
 
 def _set_from_thread(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:
-    # A loop that is closed has nobody who waits.
+    # No task waits on a closed loop.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(woken.set)
 

@@ -1,8 +1,8 @@
-"""A page that can answer with some of its parts: `?_f=head,rows` gives what `{% live "head" … %}` and "rows" enclose.
+"""Pages that answer with some of their parts: `?_f=head,rows` returns the content of `{% live "head" … %}` and "rows".
 
-The view is the same, with its rights and queries. The ETag holds a hash for each part, so that parts that are as they
-were cost no bytes; and tabs that ask for the same parts because of the same change share one rendering, in which each
-finds the tokens of its own forms.
+The view is the same, with its permissions and queries. The ETag contains a hash of each part, so that unchanged parts
+need no transfer. Tabs that request the same parts after the same change share one rendering, in which each gets its own
+CSRF tokens.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from orion_site.live.hub import hub
 from orion_site.live.tags import LiveNode
 
 PARTS = "_f"
-# How many rows a list shows beyond those of its page, because new ones above them wait to be asked for.
+# How many more rows a list shows, while new rows above them wait for the user to load them.
 HELD = "_held"
 MOST_HELD = 100
-# What a tab knew last, in its requests; and where a part stands, in answers.
+# In requests, the last place that a tab knows; in answers, the place of the parts.
 PLACE_HEADER = "Orion-Live"
 MOST_SHARED, LONGEST_SHARED, SHARED_SECONDS = 128, 256 * 1024, 2.0
-# Texts that are not the same twice: of times that scripts keep true, and of forms.
+# Texts that differ in each rendering: times that scripts update, and CSRF tokens.
 PASSING = re.compile(
     rb'(?<=data-shown="ago">)[^<]*|(?<=data-shown="elapsed">)[^<]*|(?<=csrfmiddlewaretoken" value=")\w*'
 )
@@ -46,7 +46,7 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(slots=True)
 class Shared:
-    """The newest rendering of a part, and the lock of whoever makes the next one."""
+    """The newest rendering of a part, and a lock for the thread that creates the next one."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     number: int = 0
@@ -54,7 +54,7 @@ class Shared:
     answer: HttpResponse | None = None
 
     def current(self, number: int) -> HttpResponse | None:
-        """The rendering, if it began after the change with that number had been committed."""
+        """Return the rendering if it started after the change with this number was committed."""
         return self.answer if self.number >= number and time.monotonic() < self.until else None
 
 
@@ -63,11 +63,11 @@ _shared_lock = threading.Lock()
 
 
 def live_page(view: View) -> View:
-    """Let a view that returns a `TemplateResponse` answer with its live parts. It stands below `@requires`."""
+    """Let a view that returns a `TemplateResponse` answer with its live parts. Put it below `@requires`."""
 
     @wraps(view)
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        # Before the view reads anything: what changes from here on reaches the page through its socket.
+        # Before the view reads anything: later changes reach the page through its websocket.
         place = hub.place_for_page()
         if (read := getattr(request, "orion_read", None)) is not None and read.as_of is not None:
             place = hub.place_as_of(read.as_of)
@@ -81,7 +81,7 @@ def live_page(view: View) -> View:
         if number is None:
             return _as_asked(request, _parts(request, view(request, *args, **kwargs), names, place))
         actor = actor_of(request)
-        # Rights may change between two requests, and moments are written in the reader's zone.
+        # Rights may change between two requests, and times are written in the user's zone.
         rights = hash((actor.actions, actor.objects))
         shared = _shared_part(f"{actor.identity} {rights} {get_current_timezone_name()}", address)
         with shared.lock:
@@ -96,19 +96,19 @@ def live_page(view: View) -> View:
 
 
 def is_shown(request: HttpRequest, *parts: str) -> bool:
-    """Whether one of these parts is asked for: a view need not read what only others show."""
+    """Whether one of these parts is requested. A view need not read data that only other parts show."""
     asked: frozenset[str] | None = getattr(request, "live_parts", None)
     return asked is None or not asked.isdisjoint(parts)
 
 
 def rows_held(request: HttpRequest) -> int:
-    """How many rows more than a page a list shows."""
+    """Return how many rows beyond a page a list shows."""
     held: int = getattr(request, "live_held", 0)
     return held
 
 
 def _take_own_parameters(request: HttpRequest) -> None:
-    """The view sees the address that people see, and its links lead there."""
+    """Remove the parameters of live pages, so that links of the view do not contain them."""
     query = request.GET.copy()
     query.pop(PARTS, None)
     held = (query.pop(HELD, None) or ["0"])[-1]
@@ -120,7 +120,7 @@ def _take_own_parameters(request: HttpRequest) -> None:
 
 def _parts(request: HttpRequest, page: HttpResponseBase, names: str, place: str) -> HttpResponse:
     if not isinstance(page, TemplateResponse) or page.status_code != 200:
-        # A redirect, or a page without parts: the script leaves what it shows as it is.
+        # A redirect or a page without parts: the script leaves the page as it is.
         return cast(HttpResponse, page)
     template = cast(Any, page.resolve_template(page.template_name)).template
     nodes = {node.name: node for node in cast("list[LiveNode]", template.nodelist.get_nodes_by_type(LiveNode))}
@@ -142,7 +142,7 @@ def _as_asked(request: HttpRequest, answer: HttpResponse) -> HttpResponseBase:
     content = answer.content
     if TOKEN.search(content):
         content = TOKEN.sub(get_token(request).encode(), content)
-    # Middleware writes into what it is given.
+    # A copy, because middleware changes the response.
     return HttpResponse(content, status=answer.status_code, headers=dict(answer.headers.items()))
 
 
@@ -157,6 +157,6 @@ def _shared_part(reader: str, address: str) -> Shared:
 
 def _share(shared: Shared, answer: HttpResponse, number: int) -> None:
     if answer.status_code == 200 and len(answer.content) <= LONGEST_SHARED:
-        # The token of a form belongs to one person.
+        # A CSRF token belongs to one user.
         answer.content = TOKEN.sub(b"", answer.content)
         shared.number, shared.until, shared.answer = number, time.monotonic() + SHARED_SECONDS, answer

@@ -1,7 +1,7 @@
-"""The socket of an open page, at `/live`: which of the topics that it shows have changed, and nothing else.
+"""The websocket of an open page, at `/live`: it sends which of the page's topics have changed, and nothing else.
 
-What changed is said in names that the page itself sent, so nobody learns here what their pages would not show. The page
-gets its parts by requests, where rights are checked.
+A message contains only names that the page itself sent, so it reveals nothing that the page would not show. The page
+requests its parts by HTTP, where permissions are checked.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from orion_site.accounts.permissions import Action
 from orion_site.live.hub import MOST_TOPICS_OF_A_SOCKET, TAKE_EVERY_SECONDS, Seat, hub
 from orionflow.contract.wire import Wire
 
-# Without changes there is a message now and then: the page sees that it is connected.
+# Seconds between messages without changes, by which the page sees that it is connected.
 ALIVE_SECONDS = 15.0
 
 
 @lru_cache(maxsize=64)
 def message(place: str, changed: tuple[str, ...] | None) -> str:
-    """Return the text of a message. Remembered, as many pages get the same one in the same moment."""
+    """Return the text of a message. It is cached, because many pages get the same one at the same moment."""
     what = {"all": True} if changed is None else {"changed": changed}
     return encoded({"at": place, **what}).decode()
 
 
 class Shown(Wire):
-    """The topics of a page, and the place in the order of changes from which on it knows nothing."""
+    """The topics of a page, and the place after which it knows no changes."""
 
     topics: Annotated[list[str], Field(max_length=MOST_TOPICS_OF_A_SOCKET)]
     since: Annotated[str, Field(max_length=64)] = ""
 
 
 class LivePages(SocketConsumer):
-    """`{"at": …, "changed": [topic, …]}`, or `{"at": …, "all": true}` where the page must look at everything."""
+    """Sends `{"at": …, "changed": [topic, …]}`, or `{"at": …, "all": true}` if the page must refresh completely."""
 
     action_required = Action.READ_RUNS
     _seat: Seat | None = None
@@ -52,7 +52,7 @@ class LivePages(SocketConsumer):
             self._seat = hub.sit()
             self.work(self._send_changes(self._seat))
         hub.show(self._seat, shown.topics, shown.since)
-        # Confirmed even if nothing has changed.
+        # Answer even if nothing has changed.
         self._seat.wake()
 
     async def _send_changes(self, seat: Seat) -> None:

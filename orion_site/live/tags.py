@@ -1,12 +1,12 @@
-"""`{% live %}` marks a part of a page that follows what it shows.
+"""`{% live %}` marks a part of a page that is updated when its topics change.
 
     {% live "tasks" "run:{0}:tasks" run.id %} … {% endlive %}
 
-The first argument names the part, the second lists its topics; the others fill the topics in. Named arguments:
-`tag` and `class` of the element, `every` (seconds after which it is looked at in any case), `still` (it does not change
-under pointer and focus), `append` (a log: only new lines are asked for), `title` (of the whole page), `reload` (the
-page becomes another one when it changes). A view whose address leaves a choice open, such as the tab, pins it for its
-parts by `live_query` in its context. `docs/maintainers/live-pages.md` lists the topics.
+The first argument is the name of the part, the second lists its topics; the others are inserted into the topics. Named
+arguments: `tag` and `class` of the element, `every` (seconds after which it is refreshed in any case), `still` (it does
+not change under pointer and focus), `append` (a log: only new lines are requested), `title` (of the whole page),
+`reload` (a change reloads the whole page). If the address of a page leaves a choice open, such as the tab, the view
+fixes it for the requests of parts by `live_query` in its context. `docs/maintainers/live-pages.md` lists the topics.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ register = template.Library()
 
 
 class LiveNode(Node):
-    """An element whose content can be asked for alone, by the page's own address."""
+    """An element whose content can be requested alone, at the address of its page."""
 
     def __init__(
         self, name: str, topics: list[FilterExpression], options: dict[str, FilterExpression], nodelist: NodeList
@@ -69,6 +69,6 @@ def live(parser: Parser, token: Token) -> LiveNode:
 
 @register.simple_tag(takes_context=True)
 def live_socket(context: Context) -> SafeString:
-    """The attributes of the body by which scripts find the socket, and know where the page began."""
+    """Return the attributes of the body that tell scripts the address of the websocket and the place of the page."""
     place = getattr(context.get("request"), "live_place", "")
     return format_html('data-live-socket="{}live" data-live-place="{}"', get_script_prefix(), place)
