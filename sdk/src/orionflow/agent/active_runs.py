@@ -1,4 +1,4 @@
-"""The runs that an agent executes: from their claim until their end is known to the API."""
+"""The runs that an agent executes, from their claim until the API knows their end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orionflow.contract.agents import ClaimedRun
 
 
 class Stop(StrEnum):
-    """Why the agent ends a process."""
+    """The reason for which the agent ends a process."""
 
     CANCELLED = "cancelled"
     LOST = "lost"
@@ -28,7 +28,7 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How long a process may take, and who said so."""
+    """The time limit of a process, and where it was set."""
 
     seconds: float
     source: str
@@ -42,22 +42,22 @@ class ActiveRun:
     """One attempt and its process."""
 
     claimed: ClaimedRun
-    # By our own monotonic clock: until then nobody else may have been given this run.
+    # By the agent's own monotonic clock: until this moment no other agent can have been given the run.
     trusted_until: float
     began: float = field(default_factory=time.monotonic)
     ends_by: float | None = None
     limit: Limit | None = None
-    # A file in which the process finds why it is asked to end.
+    # A file in which the process reads why it is asked to end.
     note: Path | None = None
     pid: int | None = None
     report: Mapping[str, Any] | None = None
     stopped: Stop | None = None
     killed_at: float | None = None
     is_killed: bool = False
-    # Since when its process stands still, until the API says whether the run still belongs to this agent.
+    # The moment since which its process is frozen, until the API says whether the run still belongs to this agent.
     frozen_at: float | None = None
     has_process: bool = True
-    # Whether the API would start it elsewhere after a crash, so that two processes of it could meet.
+    # Whether the API would restart the run elsewhere after a crash, so that two processes of it could overlap.
     is_tried_again: bool = False
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class ActiveRun:
 
     @property
     def why_stopped(self) -> str | None:
-        """Why the agent ends the process, for the message of the run's last state."""
+        """The reason for which the agent ends the process, for the message of the run's last state."""
         match self.stopped:
             case Stop.TOO_LONG:
                 return f"it took longer than {self.limit}"
@@ -93,7 +93,7 @@ class ActiveRun:
 
 
 class ActiveRuns:
-    """All active runs, for every thread of the agent."""
+    """All active runs, shared by the threads of the agent."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -112,7 +112,7 @@ class ActiveRuns:
                 self._any.clear()
 
     def wait_for_one(self, seconds: float) -> bool:
-        """Whether there is a run, at once or soon."""
+        """Wait for a run; return whether there is one."""
         return self._any.wait(seconds)
 
     def get(self, key: str) -> ActiveRun | None:

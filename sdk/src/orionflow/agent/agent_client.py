@@ -25,10 +25,10 @@ from orionflow.logging import agent_logger
 from orionflow.settings import current_settings
 
 RETRY_SECONDS = 1.0
-# Whoever claims or sends a heartbeat does so again soon; a request that is repeated in between only comes too late.
+# Claims and heartbeats follow each other quickly; a repeated request would only arrive too late.
 ONCE = 0.0
 SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 2.0, 10.0
-# So long a request for commands may wait at the server; proxies give up after a minute, as a rule.
+# Seconds that a request for commands may wait at the server; proxies usually give up after a minute.
 WAIT_SECONDS = 25.0
 
 
@@ -49,19 +49,19 @@ class AgentOptions:
     broker: str | None = None
     name: str | None = None
     drain_seconds: float = 60.0
-    # How long a process that was asked to end may take before it is killed.
+    # Seconds that a process that was asked to end may take before it is killed.
     stop_seconds: float = 30.0
     run_seconds: float | None = None
     memory_bytes: int | None = None
     processes: int | None = None
     launcher: LauncherKind = DEFAULT_LAUNCHER
     once: bool = False
-    # End when stdin ends: whoever started this agent is gone.
+    # End when stdin ends: the program that started this agent has ended.
     follows_stdin: bool = False
 
 
 class AgentClient:
-    """The API for one agent: three clients, so that heartbeats never queue, and commands may be awaited."""
+    """The API for one agent, with three clients: heartbeats never queue, and commands can be awaited."""
 
     def __init__(self, options: AgentOptions, name: str) -> None:
         self.options = options
@@ -77,8 +77,7 @@ class AgentClient:
         return self.registration.id
 
     def read_pool(self, is_wanted: Callable[[], bool]) -> WorkPool | None:
-        """Return the pool that the agent serves; None for the default one, for one that is not there, and when the
-        agent is not wanted any more."""
+        """Return the pool that the agent serves; None for the default or a missing one, or if the agent is to end."""
         if self.options.pool is None:
             return None
         try:
@@ -87,14 +86,14 @@ class AgentClient:
             return None
 
     def pool(self) -> WorkPool:
-        """Return the pool by which the agent is named, with its present job template."""
+        """Return the pool by which the agent is named, with its current job template."""
         assert self.options.pool is not None
         return self.client.send(WORK_POOLS.read(self.options.pool))
 
     def register(
         self, is_wanted: Callable[[], bool], survivors: Sequence[Survivor] = ()
     ) -> RegisteredAgent | None:  # fmt: skip
-        """Register as soon as the API answers; None when that is not wanted any more."""
+        """Register as soon as the API answers; return None if the agent is to end before."""
         held = [{"id": str(one.flow_run_id), "epoch": one.epoch} for one in survivors]
         call = calls.register_agent(**self._introduction(), survivors=held)
         self.registration = _as_soon_as_possible(lambda: self.client.send(call), is_wanted)
@@ -133,7 +132,7 @@ class AgentClient:
 
 
 def _as_soon_as_possible(ask: Callable[[], Answered], is_wanted: Callable[[], bool]) -> Answered | None:
-    """Ask until the API or the infrastructure answers; None when that is not wanted any more."""
+    """Ask until the API or the infrastructure answers; return None if the agent is to end before."""
     is_logged = False
     while is_wanted():
         try:
@@ -141,7 +140,7 @@ def _as_soon_as_possible(ask: Callable[[], Answered], is_wanted: Callable[[], bo
         except InfrastructureAway as error:
             reason: Exception = error
         except ApiError as error:
-            # A name that is alive on another machine comes free when that machine is gone.
+            # A name in use on another machine becomes free when that machine is gone.
             if not (may_pass(error) or isinstance(error, Conflict) or (error.status or 0) >= 500):
                 raise
             reason = error
@@ -153,12 +152,12 @@ def _as_soon_as_possible(ask: Callable[[], Answered], is_wanted: Callable[[], bo
 
 
 def find_survivors(infrastructure: Infrastructure, is_wanted: Callable[[], bool]) -> Sequence[Survivor]:
-    """Return what goes on since an earlier start: whoever registered without it would have it revoked."""
+    """Return attempts of an earlier start that still run; the API would revoke them if the agent did not list them."""
     return _as_soon_as_possible(infrastructure.survivors, is_wanted) or ()
 
 
 def _client_for_heartbeats(interval: float) -> OrionClient:
-    """One that gives a server up soon: the next heartbeat is worth more than the answer to this one."""
+    """Return a client with a short timeout: sending the next heartbeat is better than waiting for this answer."""
     return _client_with_timeout(min(max(interval, SHORTEST_TIMEOUT), LONGEST_TIMEOUT))
 
 

@@ -1,7 +1,7 @@
-"""Where messages go: a broker's URL, and what Celery must know to use it without ever hanging on it.
+"""The broker for messages to agents: its URL, and Celery settings by which no call to it blocks forever.
 
-Needs the extra `agent` of the SDK. URLs: `redis://host:6379/0`, `amqp://user:password@host//`, and `filesystem:///absolute/folder`
-for processes of one machine.
+Requires the extra `agent` of the SDK. URLs: `redis://host:6379/0`, `amqp://user:password@host//`, and
+`filesystem:///absolute/folder` for processes on one machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from orionflow.settings.values import shown_url
 
 PREFIX = "orion:"
 FOLDER_TRANSPORT = "orionfolder"
-# How often a folder is looked at where its bells cannot be waited for.
+# Seconds between checks of a folder that has no named pipes to wait on.
 FOLDER_POLL_SECONDS = 0.02
 
 _FRUGAL: dict[str, Any] = {
@@ -27,7 +27,7 @@ _FRUGAL: dict[str, Any] = {
     "task_serializer": "json",
     "accept_content": ["json"],
     "event_serializer": "json",
-    # A message is a hint: it is gone as soon as it was taken, and whoever sent it sends it again where that matters.
+    # A message is only a hint: it is deleted when it was taken, and sent again where that matters.
     "task_acks_late": False,
     "task_publish_retry": False,
     "worker_enable_remote_control": False,
@@ -57,7 +57,7 @@ def celery_app(name: str, url: str) -> Any:
 
 
 def transport_of(url: str) -> tuple[str, dict[str, Any]]:
-    """Return the URL as kombu wants it, and its options."""
+    """Return the URL in the form that kombu expects, and its options."""
     match urlsplit(url).scheme.split("+")[0]:
         case "redis" | "rediss":
             return url, {
@@ -84,7 +84,7 @@ def transport_of(url: str) -> tuple[str, dict[str, Any]]:
 
 
 def folder_options(folder: Path) -> dict[str, Any]:
-    """Messages as files in `folder`, which only its owner may read: they say which code is to run."""
+    """Return options for messages as files in `folder`, which only its owner may read: they name the code to run."""
     for path in (folder, folder / "messages", folder / "control"):
         make_private_folder(path)
         os.chmod(path, 0o700)

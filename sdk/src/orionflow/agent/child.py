@@ -1,7 +1,7 @@
-"""One run, in the process that was started for it: fetch the code, load the flow, run it, report how it ended.
+"""One run, in the process that was started for it: fetch the code, load the flow, run it, report its end.
 
-Forked by the launcher, or started as `python -m orionflow.agent.child` with its order on stdin where the run wants
-another interpreter.
+Forked by the launcher, or started as `python -m orionflow.agent.child` with its order on stdin if the run needs another
+interpreter.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 REPORT_VARIABLE = "ORION_AGENT_REPORT"
 REPORT_MARK = "orion-report "
 RUN_VARIABLE = "ORION_FLOW_RUN_ID"
-# An agent waits for so long at least before it kills.
+# The shortest time in seconds that an agent waits before it kills.
 WHY_SECONDS = 2.0
-# What was claimed longer ago is read again before anything of the user's is loaded.
+# Seconds. A run that was claimed earlier is read again before any user code is loaded.
 A_MOMENT_SECONDS = 0.5
 OUR_MODULES = ("orionflow", "importlib", "_frozen_importlib")
 Order = dict[str, Any]
@@ -41,7 +41,7 @@ Order = dict[str, Any]
 def load_everything() -> None:
     """Import what runs need, and build the validators of the answers that each of them reads.
 
-    A module that is missing here is imported by every run before it begins.
+    A module that is missing here is imported by every run before it starts.
     """
     import asyncio  # noqa: F401
     import concurrent.futures.thread  # noqa: F401
@@ -65,7 +65,7 @@ def load_everything() -> None:
 
 
 def execute(order: Order) -> None:
-    """Run the flow as this attempt. Returns when its end was reported; the agent reports whatever else happens."""
+    """Run the flow as this attempt. Return when its end was reported; the agent reports any other end."""
     try:
         _enter(order)
         state = _run(order)
@@ -80,7 +80,7 @@ def _enter(order: Order) -> None:
     os.environ.update(order["env"])
     os.environ[RUN_VARIABLE] = order["flow_run_id"]
     if location := order["deployment"].get("result_storage"):
-        # What the job variables say is nearer to the run.
+        # A location in the job variables takes precedence.
         os.environ.setdefault("ORION_RESULTS_STORAGE", location)
     sys.argv = [order["deployment"].get("entrypoint") or order["flow_name"]]
     note = Path(order["note"]) if order["note"] else None
@@ -91,7 +91,7 @@ def _enter(order: Order) -> None:
 
 
 def _why_stopped(run_id: UUID) -> str:
-    """Why a container is asked to end: the API knows whether somebody cancelled its run; its agent reports the rest."""
+    """Return why a container is asked to end: the API knows whether its run was cancelled, the agent the rest."""
     from orionflow.calls.flow_runs import read_flow_run
     from orionflow.client import OrionClient
     from orionflow.settings import current_settings
@@ -116,7 +116,7 @@ def _run(order: Order) -> State[Any]:
     reporter.set_epoch(run_id, order["epoch"])
     run = _claimed_a_moment_ago(order) or reporter.client.send(read_flow_run(run_id))
     if run.state is None or not run.state.is_pending():
-        # Cancelled while the process started, for instance. Nothing of the user's was touched.
+        # The run may have been cancelled while the process started. No user code has been touched yet.
         raise OrchestrationRefused(f"The run is {run.state_name or 'without a state'}, so it does not begin here.")
     try:
         flow = _load(order)
@@ -128,7 +128,7 @@ def _run(order: Order) -> State[Any]:
 
 
 def _claimed_a_moment_ago(order: Order) -> FlowRun | None:
-    """Return the run as its claim gave it, if that was a moment ago: asking for it again would tell nothing new."""
+    """Return the run from its claim, if that is recent: reading it again would show nothing new."""
     from orionflow.wire import FlowRun, read_answer
 
     claimed = order.get("claimed")
@@ -161,7 +161,7 @@ def _go_to(folder: str | Path) -> None:
 
 
 def _fail(order: Order, error: BaseException) -> State[Any]:
-    """The flow could not be loaded: that is the code's fault, and another try would fail again."""
+    """Report that the flow could not be loaded. The code is at fault, so another try would fail again."""
     from orionflow.calls.flow_runs import set_flow_run_state
     from orionflow.contract.ids import uuid7
     from orionflow.logging import logger_for_flow_run
@@ -178,7 +178,7 @@ def _fail(order: Order, error: BaseException) -> State[Any]:
 
 
 def _of_the_user(error: BaseException) -> BaseException | None:
-    """Return the exception that the user's code raised, without our own frames; None where the words say it all."""
+    """Return the exception that the user's code raised, without Orion's frames; None if the message says everything."""
     cause = error.__cause__ if isinstance(error, CodeUnavailable) else error
     if cause is None:
         return None
@@ -195,15 +195,15 @@ def _words(error: BaseException) -> str:
 
 
 def report(what: dict[str, Any]) -> None:
-    """Send the agent a report by way of the launcher. A process that dies without one has crashed.
+    """Send the agent a report through the launcher. A process that dies without one has crashed.
 
-    In a container a report is a line of stderr, or a file that the cluster shows with the end of the container.
+    In a container a report is a line on stderr, or a file that the cluster shows when the container ends.
     """
     descriptor, _, key = os.environ.get(REPORT_VARIABLE, "").partition(":")
     if descriptor == "stderr":
         print(REPORT_MARK + json.dumps(what), file=sys.__stderr__, flush=True)
     elif descriptor == "file":
-        # A cluster shows no more than four kilobytes.
+        # A cluster shows at most four kilobytes.
         short = {name: value[:1000] if isinstance(value, str) else value for name, value in what.items()}
         with suppress(OSError):
             Path(key).write_text(json.dumps(short, ensure_ascii=False), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Fill free slots: the run that a hint names, or whatever is due next; each claimed run gets its process."""
+"""Fills free slots with the run that a hint names, or with the runs that are due next, and starts their processes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from orionflow.errors import ApiError
 from orionflow.logging import agent_logger
 from orionflow.settings import current_settings
 
-# Without a broker.
+# Used without a broker.
 SHORT_POLL_SECONDS = 1.0
 READY_SECONDS = 1.0
-# Characters of a run that are sent along with the order to begin it.
+# Characters. A larger run is not sent with the order, but read by its process.
 LARGEST_ORDERED = 100_000
 
 
 class Slots:
-    """Count free slots. Whoever takes one gives it back, from any thread."""
+    """Counts free slots, which any thread may take and give back."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -43,7 +43,7 @@ class Slots:
         return self._closed
 
     def take_all(self) -> int:
-        """Take every place that is free now; how many those were."""
+        """Take all slots that are free now, and return their number."""
         with self._changed:
             if self._closed or self._free <= 0:
                 return 0
@@ -51,12 +51,12 @@ class Slots:
             return taken
 
     def hold(self, count: int) -> None:
-        """Take slots for what goes on already, if need be more than there are."""
+        """Take slots for runs that already execute, even more than there are."""
         with self._changed:
             self._free -= count
 
     def take_one(self, patience: float | None = None) -> bool:
-        """Wait for a place; False when there was none in time, or when the agent takes no more runs."""
+        """Wait for a slot; return False if none was free in time, or if the agent takes no more runs."""
         until = None if patience is None else time.monotonic() + patience
         with self._changed:
             while self._free <= 0 and not self._closed:
@@ -75,14 +75,14 @@ class Slots:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """From now on nobody gets a place, and nobody waits for one."""
+        """Give out no more slots, and end all waits for one."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
 
 class Claims:
-    """Claims from two sides: `offer` for hints, and a thread that asks when a run ended and every few seconds."""
+    """Claims runs in two ways: `offer` for hints, and a thread that asks when a run ended and every few seconds."""
 
     def __init__(self, api: AgentClient, active: ActiveRuns, slots: Slots, starter: RunStarter, once: bool) -> None:
         self._api, self._active, self._slots, self._once = api, active, slots, once
@@ -101,18 +101,18 @@ class Claims:
         self._thread.start()
 
     def wake(self) -> None:
-        """A slot came free, or the agent ends."""
+        """Wake the claiming thread, because a slot is free or the agent ends."""
         self._wake.set()
 
     def offer(self, flow_run_id: UUID) -> None:
-        """A hint: claim this run. Waits while all slots are taken, so that others get the hints meanwhile."""
+        """Claim the run that a hint names. Wait while all slots are taken, so that other agents get further hints."""
         if self._active.is_executing(flow_run_id) or not self._starter.are_possible():
             return
         came = time.monotonic()
         if self._slots.take_one(0):
             self._claim(1, flow_run_id)
         elif self._slots.take_one():
-            # By now another may come first; and if none was due since, neither is this one.
+            # In the meantime another run may come first; and if no run was due since the hint, this one is not either.
             if self._nothing_due_at > came:
                 self._slots.give_back()
             else:
@@ -130,7 +130,7 @@ class Claims:
                 self._wake.clear()
 
     def _claim(self, taken: int, flow_run_id: UUID | None = None) -> int:
-        """Claim runs for slots that were taken, and give back those left over. Returns the number of runs."""
+        """Claim runs for slots that were taken, and give back the remaining slots. Return the number of runs."""
         began = time.monotonic()
         claimed = self._ask(taken, flow_run_id)
         if flow_run_id is None and len(claimed) < taken and not self._is_away:
@@ -157,7 +157,7 @@ class Claims:
 
 
 class RunStarter:
-    """Turns each claim into an active run with a process."""
+    """Starts a process for each claimed run."""
 
     def __init__(
         self, options: AgentOptions, api: AgentClient, active: ActiveRuns, infrastructure: Infrastructure,
@@ -168,7 +168,7 @@ class RunStarter:
         self._infrastructure, self._folder, self._on_ended = infrastructure, folder, on_ended
 
     def are_possible(self) -> bool:
-        """Nothing is claimed that could not be started."""
+        """Whether runs can be started, as none is claimed otherwise."""
         return self._infrastructure.is_ready(READY_SECONDS)
 
     def begin(self, claimed: ClaimedRun, asked_at: float) -> None:
@@ -179,12 +179,12 @@ class RunStarter:
         except LauncherGone:
             self._on_ended(End(run.key, None))
         except Exception as error:
-            # Job variables that mean nothing, or a disk that is full. The agent outlives its runs, whatever they ask.
+            # Invalid job variables, or a full disk. The agent must survive whatever a run asks for.
             why = f"Its process cannot be started. {type(error).__name__}: {error}"
             self._never_began(run, why, is_agents_fault=isinstance(error, OSError))
 
     def adopt(self, adopted: Mapping[str, ClaimedRun], survivors: Sequence[Survivor], asked_at: float) -> None:
-        """Go on with what an earlier start of this agent began, as far as the API left it to this one."""
+        """Continue the attempts that an earlier start of this agent began, as far as the API left them to this one."""
         for one in survivors:
             if claimed := adopted.get(one.key):
                 run = self._hold(claimed, asked_at)
@@ -194,7 +194,7 @@ class RunStarter:
         self._infrastructure.adopt(adopted.keys())
 
     def give_back(self, claimed: ClaimedRun, asked_at: float) -> None:
-        """Give a run back that came when the agent had begun to end."""
+        """Give back a run that was claimed while the agent began to end."""
         run = self._hold(claimed, asked_at)
         run.stopped = Stop.DRAINED
         self._never_began(run, "The agent ended before the run began.")
@@ -249,12 +249,12 @@ class RunStarter:
         wanted = {name: str(value) for name, value in (variables.get("env") or {}).items() if value is not None}
         url = current_settings().api_url or self._api.client.api_url
         if token is None:
-            # With the name and password of the address, if it has them.
+            # Including the name and password in the address, if it has them.
             return {**wanted, "ORION_API_URL": url}
         return {"ORION_API_KEY": token, **wanted, "ORION_API_URL": without_key(url)}
 
     def _command(self, variables: Mapping[str, Any]) -> list[str] | None:
-        """None: a fork of the launcher. Another interpreter is a process of its own."""
+        """Return the command for another interpreter; None for a fork of the launcher."""
         python = variables.get("python")
         if not python and self._options.launcher == "fork":
             return None
@@ -262,18 +262,18 @@ class RunStarter:
 
 
 def as_claimed(run: ActiveRun) -> dict[str, Any] | None:
-    """The run and when it was claimed, which spares its process a request; a large one is read where it is needed."""
+    """Return the run and when it was claimed, which saves its process a request; None for a large run."""
     text = run.claimed.flow_run.model_dump_json()
     return {"at": run.began, "run": text} if len(text) <= LARGEST_ORDERED else None
 
 
 def variables_of(claimed: ClaimedRun) -> dict[str, Any]:
-    """Return the job variables of a run; the server has laid its own over those of its deployment."""
+    """Return the job variables of a run; the server has merged its own into those of its deployment."""
     return claimed.deployment.job_variables if claimed.deployment else claimed.flow_run.job_variables
 
 
 def limit_of(variables: Mapping[str, Any], general: float | None) -> Limit | None:
-    """Return how long the process may take: as its job variables say, or else as the agent was started."""
+    """Return the time limit of the process, from its job variables or else from the agent's options."""
     if special := variables.get("timeout_seconds"):
         return Limit(float(special), "timeout_seconds in its job variables")
     return None if general is None else Limit(general, "--run-timeout of its agent")

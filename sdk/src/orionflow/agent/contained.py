@@ -1,7 +1,7 @@
-"""One run in a container: the program that agents of pools of the types docker and kubernetes start there.
+"""One run in a container: the program that agents of docker and kubernetes pools start there.
 
-Process 1 of a container receives signals only if it asks for them, and inherits orphans. So it starts the run as its
-child, passes signals on, reaps, and ends as the child ends.
+Process 1 of a container receives signals only if it handles them, and inherits orphans. So it starts the run as a
+child, forwards signals, collects orphans, and exits as the child does.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def main() -> None:
 
 
 def _become_init() -> None:
-    """Returns in the child."""
-    # What comes before the child is there is kept for it.
+    """Fork the run, and return only in the child."""
+    # Signals that arrive before the child exists are kept for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     run = os.fork()
     if run:
@@ -41,7 +41,7 @@ def _become_init() -> None:
 
 def _look_after(run: int) -> NoReturn:
     def pass_on(number: int, frame: FrameType | None) -> None:
-        # Not reaped yet, so the id is still its own.
+        # The child was not collected yet, so the id is still its own.
         os.kill(run, number)
 
     for number in PASSED_ON:

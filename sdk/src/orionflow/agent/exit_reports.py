@@ -1,4 +1,4 @@
-"""Processes that ended: their slots are free at once, and what they did not report themselves is reported for them."""
+"""Processes that ended: their slots become free at once, and ends that they did not report are reported for them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from orionflow.reporting import replay_leftovers
 from orionflow.reporting.spool import spool_folder
 from orionflow.states import StateType
 
-# A process that said so reported its end itself. Of a crash that is not sure: its report may not have got through.
+# A process that exited with one of these reported its end itself. For a crash that is uncertain: its report may be
+# lost.
 REPORTED = frozenset({"COMPLETED", "FAILED", "PAUSED", "SCHEDULED"})
-# What the API calls an end that was neither the run's fault nor anybody's wish.
+# The API's names for ends that were neither the run's fault nor requested.
 LAUNCHER_DIED, AGENT_FAILED = "launcher died", "agent failed"
 RETRY_SECONDS = 1.0
 DELIVERY_SECONDS = 5.0
@@ -30,7 +31,7 @@ DELIVERIES = 720
 
 
 class ExitReporter:
-    """Takes ends from the launcher and settles them one after another."""
+    """Receives ends from the launcher and handles them one after another."""
 
     def __init__(
         self, api: AgentClient, active: ActiveRuns, infrastructure: Infrastructure, folder: Path
@@ -64,7 +65,7 @@ class ExitReporter:
             run.note.unlink(missing_ok=True)
 
     def _deliver(self, run: ActiveRun) -> None:
-        """Send what a run could not report while the API was away; until then the run is kept, or it would be lost."""
+        """Send what a run could not report while the API was away. Until then the run is kept, or it would be lost."""
         try:
             for _ in range(DELIVERIES):
                 if self._is_delivered(run):
@@ -81,7 +82,7 @@ class ExitReporter:
             agent_logger.debug("%s: its last reports wait for the API. %s", run.title, error)
             return False
         if state is not None and state.type is StateType.CANCELLING:
-            # What the process reported came too late, and nobody else is left to say that it has ended.
+            # The report of the process came too late, and no other process will report the end.
             self._api.ended(run.id, run.epoch, exit_code=0, message="The process had ended when it was cancelled.")
         return state is None or not (state.is_running() or state.is_pending())
 
@@ -124,7 +125,7 @@ class ExitReporter:
 
 
 def manner(run: ActiveRun, end: End) -> dict[str, Any]:
-    """Return how an attempt ended, in numbers for the API and in words for people."""
+    """Return how an attempt ended, in numbers for the API and as a text for users."""
     report, status = run.report or {}, end.status
     how: dict[str, Any] = {"reason": str(run.stopped) if run.stopped else None}
     why = f": {run.why_stopped}" if run.stopped else ""
@@ -140,7 +141,7 @@ def manner(run: ActiveRun, end: End) -> dict[str, Any]:
     if status < 0:
         return how | {"signal": -status, "message": f"The process was ended by {signal_name(-status)}{why}."}
     if report.get("is_out_of_touch"):
-        # It gave the API up by itself: if nothing of the flow has run yet, nothing is lost.
+        # The process gave up on the API by itself: if no code of the flow has run yet, nothing is lost.
         how["reason"] = how["reason"] or str(Stop.OUT_OF_TOUCH)
     words = report.get("error") or report.get("message") or "It did not say why."
     return how | {"exit_code": status, "message": f"The process exited with code {status}{why}. {words}"}

@@ -1,8 +1,8 @@
-"""Kombu's messages in a folder, read with the care that several processes need.
+"""A kombu transport for messages in a folder that is safe for several processes.
 
-Kombu's own reader takes a file that its writer has made but not yet filled for a message, fails on it and ends the
-consumer; it moves each message through the system's temporary folder, where others may read it; and it lists the folder
-fifty times a second to be quick, where a consumer here waits for a bell.
+Kombu's own reader takes a file that was created but not yet filled for a message, fails on it and ends the consumer. It
+moves each message through the system's temporary folder, where other users may read it. And to be fast it lists the
+folder fifty times a second, where a consumer here waits on a named pipe.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from uuid import uuid4
 
 from kombu.transport import filesystem
 
-# A writer needs well under a millisecond from making a file to filling it; one that died in between never will.
+# Seconds. A writer fills a new file in well under a millisecond; if it died in between, the file stays empty.
 PATIENCE_SECONDS = 1.0
-# How long a consumer trusts its bell. A writer of an earlier version rings none.
+# Seconds after which a consumer checks the folder without being woken, as writers of earlier versions do not wake it.
 LOOK_AGAIN_SECONDS = 1.0
 BELL = ".bell"
 
 
 class Bell:
-    """A named pipe that a consumer waits on, and that every writer of a message rings: no file system calls anybody."""
+    """A named pipe that a consumer waits on, as it cannot wait on a folder; the writer of each message wakes it."""
 
     def __init__(self, folder: Path) -> None:
         name = f"{os.getpid()}-{uuid4().hex}{BELL}"
         self._path = folder / name
         hidden = folder / f".{name}"
         os.mkfifo(hidden, 0o600)
-        # Opened for writing as well: a pipe that nobody can write to counts as readable for ever.
+        # Also opened for writing: a pipe without a writer would always count as readable.
         self._pipe: int | None = os.open(hidden, os.O_RDWR | os.O_NONBLOCK)
-        # Shown only now: whoever rings removes the pipes that nobody reads.
+        # Renamed only now: writers remove pipes that no process reads.
         hidden.rename(self._path)
         self._poll = select.poll()
         self._poll.register(self._pipe, select.POLLIN)
@@ -48,7 +48,7 @@ class Bell:
             os.read(self._pipe, 65536)
 
     def close(self) -> None:
-        """May be called again."""
+        """Close the pipe and remove it. May be called repeatedly."""
         pipe, self._pipe = self._pipe, None
         if pipe is not None:
             self._path.unlink(missing_ok=True)
@@ -56,23 +56,23 @@ class Bell:
 
 
 def ring(folder: Path) -> None:
-    """Wake every consumer that waits on a bell in this folder."""
+    """Wake every consumer that waits on a pipe in this folder."""
     for path in folder.glob(f"[!.]*{BELL}"):
         try:
             pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
-            # Nobody has it open: its consumer was killed.
+            # No process has it open: its consumer was killed.
             if error.errno == ENXIO:
                 path.unlink(missing_ok=True)
             continue
-        # A full pipe has been rung already.
+        # A full pipe has been written to, so its consumer is awake.
         with suppress(BlockingIOError):
             os.write(pipe, b"!")
         os.close(pipe)
 
 
 class Channel(filesystem.Channel):
-    """The channel of kombu's file system transport, with another way to take a message and a bell for each new one."""
+    """The channel of kombu's file system transport, with safe reading and a wake-up for each new message."""
 
     def _put(self, *message: Any, **options: Any) -> None:
         super()._put(*message, **options)
@@ -87,8 +87,8 @@ class Channel(filesystem.Channel):
 
 
 def _taken(file: Path) -> Any:
-    """Return the message in `file`, if this process is the one that gets it."""
-    # Renaming is atomic, and no queue's name begins with a dot.
+    """Return the message in `file`, if this process is the one that takes it."""
+    # Renaming is atomic, and no queue's name starts with a dot.
     own = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         os.rename(file, own)
@@ -111,19 +111,19 @@ def _filled(file: Path) -> Any:
 
 
 class Transport(filesystem.Transport):
-    """The transport that `orionflow.agent.broker` makes known to kombu."""
+    """The transport that `orionflow.agent.broker` registers with kombu."""
 
     Channel = Channel
 
-    # Kombu's types allow for transports without them.
+    # Kombu's type stubs allow transports without them.
     client: Any
     cycle: Any
     _bell: Bell | None = None
 
     def drain_events(self, connection: Any, timeout: float | None = None, **options: Any) -> Any:
-        """Deliver one message; raise TimeoutError when none came in time."""
+        """Deliver one message; raise TimeoutError if none arrived in time."""
         until = None if timeout is None else time.monotonic() + timeout
-        # Before the first look, so that no message comes unnoticed between the look and the wait.
+        # Done before the first check, so that no message is missed between the check and the wait.
         self._hang_bell()
         while True:
             try:
@@ -142,7 +142,7 @@ class Transport(filesystem.Transport):
                 weakref.finalize(self, self._bell.close)
 
     def _wait(self, seconds: float) -> None:
-        # A channel whose consumer holds all that it may looks at no message; that it may again, nobody rings for.
+        # A channel at its prefetch limit takes no message, and nothing wakes this thread when it may take one again.
         if self._bell is None or not all(channel.qos.can_consume() for channel in self.channels or ()):
             time.sleep(min(seconds, self.polling_interval or seconds))
         else:

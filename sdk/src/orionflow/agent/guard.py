@@ -1,7 +1,7 @@
-"""The guard of a launcher: it sleeps until the launcher is gone, however it went, and kills what that left behind.
+"""The guard of a launcher: it sleeps until the launcher has ended, in whatever way, and kills what is left.
 
-The kernel ends the process of a run with its launcher, but not what the run has started; and the agent, which would see
-to that, may be killed in the same instant.
+The kernel ends the process of a run with its launcher, but not the processes that the run started; and the agent, which
+would do that, may be killed at the same moment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from orionflow.agent.containment import HELD_BACK, PR_SET_NAME, kill_group, syst
 
 
 class Guard:
-    """The launcher's side: which groups there are now. One that was killed itself is not replaced."""
+    """The launcher's side, which reports the current process groups. A guard that was killed is not replaced."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
@@ -28,7 +28,7 @@ class Guard:
         self._send(f"-{group}\n")
 
     def close(self) -> None:
-        """In a forked child, whose life must not be taken for the launcher's."""
+        """Close the pipe in a forked child, whose life must not count as the launcher's."""
         os.close(self._pipe)
 
     def _send(self, line: str) -> None:
@@ -37,7 +37,7 @@ class Guard:
 
 
 def start_guard(agent: int) -> Guard:
-    """Fork it. `agent` is the launcher's socket, which has to close with the launcher."""
+    """Fork the guard. `agent` is the launcher's socket, which must close together with the launcher."""
     reading, writing = os.pipe()
     if os.fork() == 0:
         os.close(writing)

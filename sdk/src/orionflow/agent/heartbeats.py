@@ -1,7 +1,7 @@
-"""Heartbeats renew the leases of all runs in one request, in a thread of their own; the answers carry commands.
+"""Heartbeats: one request in a separate thread renews the leases of all runs, and its answer carries commands.
 
-A second thread keeps a request open that the server answers as soon as a run of this agent gets a command, which is
-then fetched by a heartbeat. Without it a command waits for the next one.
+A second thread keeps a request open that the server answers as soon as a run of this agent gets a command; a heartbeat
+then fetches the command. Without it a command waits for the next heartbeat.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from orionflow.agent.stopping import Stopping
 from orionflow.errors import ApiError, Conflict, NotFound
 from orionflow.logging import agent_logger
 
-# Of the time of a lease: clocks drift, and an answer takes its time.
+# Share of a lease that is not relied on: clocks drift, and an answer takes time.
 MARGIN = 0.1
-# An answer without commands that comes sooner, and not because of one, is that of a server that never waits.
+# Seconds. An earlier answer without a command comes from a server that does not wait.
 AT_ONCE_SECONDS = 0.2
 PAUSE_SECONDS = 2.0
 
 
 class Heartbeats:
-    """Send heartbeats until `end`. `on_deregistered` is called when the API does not know this agent any more."""
+    """Sends heartbeats until `end`. `on_deregistered` is called when the API does not know this agent any more."""
 
     def __init__(
         self, api: AgentClient, active: ActiveRuns, stopping: Stopping, on_deregistered: Callable[[str], None]
@@ -53,7 +53,7 @@ class Heartbeats:
             self.once()
 
     def once(self) -> None:
-        """Send one heartbeat and follow its answer."""
+        """Send one heartbeat and follow the commands in its answer."""
         with self._one_at_a_time:
             self._once()
 
@@ -90,7 +90,7 @@ class Heartbeats:
 
 
 class CommandListener:
-    """Wait for commands as long as the agent executes anything."""
+    """Waits for commands as long as the agent executes any run."""
 
     def __init__(self, api: AgentClient, active: ActiveRuns, heartbeats: Heartbeats) -> None:
         self._api, self._active, self._heartbeats = api, active, heartbeats
@@ -106,21 +106,21 @@ class CommandListener:
     def _listen(self) -> None:
         while not self._over.is_set():
             self._active.wait_for_one(PAUSE_SECONDS)
-            # A run that is being ended already needs no other command.
+            # A run that is already being ended needs no other command.
             runs = [(run.id, run.epoch) for run in self._active if run.has_process and run.stopped is None]
             if not runs:
-                # Nothing to end, or only what is about to be gone.
+                # There is nothing to end, or only runs that are about to end.
                 self._over.wait(AT_ONCE_SECONDS)
             elif not self._is_answered(runs):
                 self._over.wait(PAUSE_SECONDS * random.uniform(0.5, 1.5))
 
     def _is_answered(self, runs: list[tuple[UUID, int]]) -> bool:
-        """Whether it makes sense to ask again at once."""
+        """Whether the next request can be sent at once."""
         began = time.monotonic()
         try:
             answer = self._api.await_commands(runs, seconds=WAIT_SECONDS)
         except ApiError as error:
-            # Heartbeats log it, and of an API that does not know this agent any more.
+            # Heartbeats log this error, and handle the case that the API does not know this agent any more.
             agent_logger.debug("No commands can be received now. %s", error)
             return False
         took = time.monotonic() - began
@@ -130,5 +130,5 @@ class CommandListener:
 
 
 def trusted_until(request_began: float, lease_seconds: float) -> float:
-    """Until when nobody else can have been given the run: the lease began at the earliest with the request."""
+    """Return until when no other agent can have been given the run: the lease began not before the request."""
     return request_began + lease_seconds * (1 - MARGIN)

@@ -1,6 +1,6 @@
-"""Hints from a broker: a Celery worker whose one task hands the id of a run to the agent, and waits with it.
+"""Hints from a broker: a Celery worker whose only task passes the id of a run to the agent, and waits with it.
 
-It runs in threads of the agent. Whatever becomes of the broker, the agent also asks by itself.
+It runs in threads of the agent. Even if the broker fails, the agent polls the API itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Offer = Callable[[UUID], None]
 
 
 class Hints:
-    """Consume the queues until `end`; a worker that fails is started again."""
+    """Consumes the queues until `end`; a worker that fails is restarted."""
 
     def __init__(self, broker: str, queues: Sequence[str], slots: int, offer: Offer) -> None:
         self._broker, self._queues, self._slots, self._offer = broker, list(queues), slots, offer
@@ -34,7 +34,7 @@ class Hints:
         self._thread.start()
 
     def listen_to(self, queue: str) -> None:
-        """Consume one more queue: one that was made after the agent registered for its whole pool."""
+        """Consume one more queue, which was created after the agent registered for its whole pool."""
         with self._lock:
             if queue in self._queues:
                 return
@@ -44,7 +44,7 @@ class Hints:
                 consumer.call_soon(consumer.add_task_queue, queue)
 
     def end(self) -> None:
-        """Take no further messages. Does not wait: a broker that hangs must not keep the agent."""
+        """Take no further messages. Do not wait for the worker: a broker that hangs must not hold up the agent."""
         self._over.set()
         if self._worker is not None:
             from celery.worker import state
@@ -69,7 +69,7 @@ class Hints:
 
 
 def hint_worker(broker: str, queues: Sequence[str], slots: int, offer: Offer) -> Any:
-    """A Celery worker for the hint queues of an agent; the task only calls `offer`."""
+    """Return a Celery worker for the hint queues of an agent; its task only calls `offer`."""
     from celery.worker import WorkController
 
     from orionflow.agent.broker import celery_app
@@ -87,7 +87,7 @@ def hint_worker(broker: str, queues: Sequence[str], slots: int, offer: Offer) ->
     return WorkController(
         app=app,
         hostname=f"orion-{time.monotonic_ns()}@agent",
-        # As the sender makes them, so that both bind them alike.
+        # Declared as the sender does, so that both bind the queues in the same way.
         queues=list(queues),
         pool="threads",
         concurrency=slots,
@@ -99,13 +99,13 @@ def hint_worker(broker: str, queues: Sequence[str], slots: int, offer: Offer) ->
 
 
 def _hush() -> None:
-    """Keep quiet about every attempt to connect; the agent logs it once."""
+    """Suppress the log lines about each attempt to connect; the agent logs the outage once."""
     for name in ("celery.worker.consumer.consumer", "celery.redirected", "kombu"):
         logging.getLogger(name).addFilter(_once_per_outage)
 
 
 class _OncePerOutage(logging.Filter):
-    """One line when the broker goes away, none while it is."""
+    """Passes one line when the broker becomes unreachable, and none during the outage."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,5 +121,5 @@ class _OncePerOutage(logging.Filter):
         return False
 
 
-# One for all workers of this process: a logger takes the same filter only once.
+# Shared by all workers of this process: a logger adds the same filter only once.
 _once_per_outage = _OncePerOutage()

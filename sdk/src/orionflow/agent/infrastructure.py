@@ -1,6 +1,6 @@
-"""Where attempts run: in processes of this machine, in containers, or in Jobs of a cluster.
+"""Where attempts run: in processes on this machine, in containers, or in Jobs of a cluster.
 
-Leases, heartbeats, commands and exit reports know an attempt by its key only, so they are the same code for all three.
+Leases, heartbeats, commands and exit reports identify an attempt only by its key, so all three share that code.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class InfrastructureAway(OrionError):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an attempt ended: its exit code, or minus the signal; None when nobody saw it.
+    """How an attempt ended: its exit code, or the negative number of the signal; None if the end was not observed.
 
-    `cause` says what the infrastructure knows of it, such as an image that could not be pulled. If that is not the
-    fault of the run, one that had not begun waits for an agent again.
+    `cause` is what the infrastructure knows, such as an image that could not be pulled. If the run is not at fault and
+    had not started, it waits for an agent again.
     """
 
     key: str
@@ -33,13 +33,14 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """An attempt that an earlier start of the agent began, and that may still be going on."""
+    """An attempt that was begun by an earlier start of the agent, and may still be running."""
 
     flow_run_id: UUID
     epoch: int
-    # Seconds since it began.
+    # Seconds since it was started.
     age: float = 0.0
-    # It has ended; if it is not adopted, it is left to its time to live, or to whoever wanted to keep it.
+    # Whether it has ended; if it is not adopted, it is kept for its time to live, or for the user who wanted to keep
+    # it.
     stays: bool = False
 
     @property
@@ -48,30 +49,30 @@ class Survivor:
 
 
 class Infrastructure(Protocol):
-    """Starts attempts, and reports their starts, words and ends to the callbacks that it was made with."""
+    """Starts attempts, and reports their starts, messages and ends to the callbacks that it was created with."""
 
-    #: Attempts go on when the agent is gone, and its next start adopts them.
+    #: Whether attempts continue without the agent, and are adopted by its next start.
     outlives_agent: bool
-    #: SIGSTOP and SIGCONT do something.
+    #: Whether attempts can be frozen by SIGSTOP and continued by SIGCONT.
     can_stand_still: bool
 
     def is_ready(self, patience: float) -> bool:
-        """Whether attempts can be started, perhaps after a moment."""
+        """Whether attempts can be started, now or within `patience` seconds."""
 
     def survivors(self) -> Sequence[Survivor]:
-        """Return what is left of an earlier start of this agent. Raises InfrastructureAway."""
+        """Return the remaining attempts of an earlier start of this agent. Raise InfrastructureAway."""
 
     def adopt(self, keys: Collection[str]) -> None:
-        """Go on with these survivors, and remove the others."""
+        """Continue these survivors, and remove the others."""
 
     def start(self, key: str, order: Mapping[str, Any]) -> None:
-        """Begin an attempt. What goes wrong later is its end."""
+        """Start an attempt. A later failure is reported as its end."""
 
     def signal(self, key: str, number: int) -> None:
-        """Signal an attempt, if it still lives. Never waits for an answer."""
+        """Signal an attempt, if it is still running. Never wait for an answer."""
 
     def clear(self, key: str) -> None:
-        """Remove what is left of an attempt whose end the API knows."""
+        """Remove the remains of an attempt whose end the API knows."""
 
     def close(self) -> None:
-        """Let go; attempts that do not outlive the agent end."""
+        """Release all resources; attempts that do not outlive the agent end."""

@@ -1,4 +1,4 @@
-"""Attempts as processes: start the launcher, ask it for processes, learn of their ends, replace it when it dies."""
+"""Attempts as processes: start the launcher, request processes from it, report their ends, replace it when it dies."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from orionflow.errors import OrionError
 from orionflow.logging import agent_logger
 from orionflow.settings import PREFIX, environment_name, settings_table
 
-# The broker belongs to agents and task workers: whoever reaches it can send them work. Runs speak for themselves by a
-# token. The address, which may have a key in it, comes with each of them.
+# The broker belongs to agents and task workers: any process that reaches it can send them work. Runs authenticate with
+# a token. The address, which may contain a key, is sent with each run.
 WITHHELD_FROM_RUNS = frozenset({"broker_url", "api_key", "api_url"})
-# What is in these is in no other variable either, not even as a part of it.
+# Runs get no other variable that contains the value of one of these, even as a part.
 SECRETS = frozenset(
     {
         "ORION_API_KEY",
@@ -37,16 +37,17 @@ SECRETS = frozenset(
         "ORION_SECRET_KEY",
     }
 )
-# Addresses that are secrets if they have a password in them; without one, other programs use the same.
+# Addresses that are secret if they contain a password; without one, other programs use the same address.
 ADDRESSES = frozenset({"ORION_ARCHIVE_PATH", "ORION_CHANNEL_LAYER"})
-# Variables of Orion with such names may hold anything: no other one has the same value, or it as a password.
+# Orion's variables with such names may contain any secret: runs get no variable with the same value, or with it as a
+# password.
 LIKE_SECRETS = ("KEY", "KEYS", "SECRET", "PASSWORD", "TOKEN", "BROKER_URL", "DATABASE_URL", "REPLICA_URL")
 # No process works without these.
 NEEDED = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "USER", "VIRTUAL_ENV"})
 LEAST_SECRET = 8
 API_URL, API_KEY = "ORION_API_URL", "ORION_API_KEY"
 OF_PREFECT = frozenset({"PREFECT_API_KEY", "PREFECT_API_DATABASE_CONNECTION_URL"})
-# A launcher that dies again and again is not started more often than this.
+# Seconds between restarts of a launcher that keeps dying.
 PAUSE_SECONDS = 1.0
 
 
@@ -55,7 +56,7 @@ class LauncherGone(OrionError):
 
 
 class Launcher:
-    """Starts processes. `on_started` gets their ids, `on_report` what they report, `on_ended` their ends."""
+    """Starts processes. `on_started` gets their ids, `on_report` their reports, `on_ended` their ends."""
 
     outlives_agent = False
     can_stand_still = True
@@ -75,39 +76,39 @@ class Launcher:
         threading.Thread(target=self._live, name="orion-launcher", daemon=True).start()
 
     def is_ready(self, patience: float) -> bool:
-        """Whether processes can be started, perhaps after a moment."""
+        """Whether processes can be started, now or within `patience` seconds."""
         return self._ready.wait(patience)
 
     def survivors(self) -> list[Survivor]:
-        """The guard leaves none."""
+        """Return none, because the guard kills all processes of a launcher that ended."""
         return []
 
     def adopt(self, keys: Collection[str]) -> None:
-        """There is nothing to adopt."""
+        """Do nothing, as there is nothing to adopt."""
 
     def clear(self, key: str) -> None:
-        """A process that ended leaves nothing."""
+        """Do nothing, as a process that ended leaves nothing behind."""
 
     def start(self, key: str, order: Mapping[str, Any]) -> None:
-        """Have a process started for an order. Raises LauncherGone when that cannot be."""
+        """Start a process for an order. Raise LauncherGone if the launcher cannot be reached."""
         with self._lock:
             self._pids[key] = None
             try:
                 self._send({"key": key, "order": dict(order)})
             except OSError as error:
-                # Its end, which this thread saw first, must not be reported for a process that never was.
+                # Its end, which this thread noticed first, must not be reported for a process that never existed.
                 if self._pids.pop(key, "reported") == "reported":
                     return
                 raise LauncherGone("The launcher died.") from error
 
     def signal(self, key: str, number: int) -> None:
-        """Signal the process group of an order, if it still lives."""
+        """Signal the process group of an order, if it is still running."""
         with self._lock, suppress(OSError):
             if key in self._pids:
                 self._send({"key": key, "signal": number})
 
     def close(self) -> None:
-        """End the launcher and every process it has started."""
+        """End the launcher and every process that it has started."""
         with self._lock:
             self._closed = True
             if self._channel is not None:
@@ -133,7 +134,7 @@ class Launcher:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-P", "-m", "orionflow.agent.zygote", str(theirs.fileno())]
-            # A session of its own: Ctrl-C is for the agent, which decides what becomes of the runs.
+            # A session of its own: Ctrl-C is for the agent, which decides how the runs end.
             process = subprocess.Popen(
                 command,
                 pass_fds=[theirs.fileno()],
@@ -166,7 +167,7 @@ class Launcher:
             self._on_ended(End(key, message["ended"]))
 
     def _clean_up(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
-        """Kill what a launcher that died left behind, and report its processes as ended."""
+        """Kill the remaining processes of a launcher that died, and report them as ended."""
         if not self._closed:
             was_ready = "and is started again" if self._ready.is_set() else "before it was ready; what it said is above"
             agent_logger.error("The launcher of the agent ended with %s, %s.", process.wait(), was_ready)
@@ -186,10 +187,10 @@ class Launcher:
 def environment_of_runs(
     environment: Mapping[str, str] | None = None, withheld: Collection[str] = WITHHELD_FROM_RUNS
 ) -> dict[str, str]:
-    """Return what a run may see: everything that is not Orion's, and the settings of the SDK without those withheld.
+    """Return the variables that a run may see: all except Orion's, and the SDK's settings that are not withheld.
 
-    Whoever starts an agent may have the keys of the server in the same environment, as `orion server start` has. Code
-    of a deployment needs none of them, and would pass them to whatever it imports.
+    The environment of an agent may also contain the keys of the server, as under `orion server start`. Code of a
+    deployment needs none of them, and would expose them to every library that it imports.
     """
     given = os.environ if environment is None else environment
     allowed = {environment_name(one.name) for one in settings_table() if one.name not in withheld}
@@ -210,7 +211,7 @@ def _is_needed(name: str) -> bool:
 
 
 def _is_path(value: str) -> bool:
-    """Whether a value says where a secret is, and is none."""
+    """Whether a value is the path of a secret, and not a secret itself."""
     return value.startswith(("/", "~", "./", "../")) and os.path.exists(os.path.expanduser(value))
 
 
@@ -223,18 +224,18 @@ def _password_in(value: str) -> str | None:
 
 
 def withhold_from_this_process() -> None:
-    """Remove from this process what its code may not see: its key and the broker; the address of the API stays."""
+    """Remove variables that the code of this process may not see: the key and the broker. Keep the API's address."""
     url = os.environ.get(API_URL)
     for name in set(os.environ) - set(environment_of_runs()):
         del os.environ[name]
-    # Said, so that no key is looked for in files.
+    # Set explicitly, so that no key is read from files.
     os.environ[API_KEY] = "none"
     if url is not None:
         os.environ[API_URL] = without_key(url)
 
 
 def without_key(url: str) -> str:
-    """Return an address of the API without the key that may be the password in it."""
-    # An API key may stand in an address as its password.
+    """Return an address of the API, without its password if that is an API key."""
+    # An API key may be the password in an address.
     has_key = (urlsplit(url).password or "").startswith(KEY_BEGINS)
     return without_credentials(url)[0] if has_key else url

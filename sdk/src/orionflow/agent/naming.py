@@ -1,4 +1,4 @@
-"""The name of an agent: kept over its restarts, and never shared by two agents of one home."""
+"""The name of an agent: kept over restarts, and never shared by two agents of one home."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOME_ID = re.compile("[0-9a-f]{6}")
 
 @dataclass(frozen=True, slots=True)
 class HeldName:
-    """A name that is this process's as long as it lives, with a folder for what its runs need meanwhile."""
+    """A name that belongs to this process while it lives, with a folder for files of its runs."""
 
     name: str
     folder: Path
@@ -35,8 +35,8 @@ class HeldName:
 def hold_name(home: Path, wanted: str | None) -> HeldName:
     """Return the wanted name, or the first free one of host-1a2b3c, host-1a2b3c-2, host-1a2b3c-3 …
 
-    A restarted agent gets the name it had, and by that the API knows at once that its earlier runs are gone. The middle
-    is the home's own: agents of two homes on one machine do not know of each other's locks.
+    A restarted agent gets its previous name, by which the API knows at once that its earlier runs have ended. The
+    middle part identifies the home: agents of two homes on one machine do not see each other's locks.
     """
     if wanted:
         held = _hold(home, wanted)
@@ -52,7 +52,7 @@ def hold_name(home: Path, wanted: str | None) -> HeldName:
 
 
 def home_id(home: Path) -> str:
-    """Return the id of this home, which no other on its machine has; made once, and kept."""
+    """Return the id of this home, which is unique on its machine; it is created once and kept."""
     agents = home / "agents"
     make_private_folder(agents)
     with open(agents / ".home", "a+", encoding="ascii", errors="replace", opener=private_opener) as file:
@@ -83,7 +83,7 @@ def _hold(home: Path, name: str) -> HeldName | None:
     lock.write(f"{os.getpid()}\n")
     lock.flush()
     folder = agents / name
-    # What an earlier start left when it was killed.
+    # Files that an earlier start left behind when it was killed.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     return HeldName(name, folder, lock)

@@ -1,4 +1,4 @@
-"""Ending processes: first asked, later killed, always with everything that they started."""
+"""Ending of processes: asked first, killed later, always together with everything that they started."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ MESSAGES = {
     Stop.LINGERING: "has ended and its process has not; it is asked to end.",
 }
 AT_ONCE = frozenset({Stop.LOST, Stop.OUT_OF_TOUCH})
-# A kill may come to nothing: the process was about to be started, or had no group yet.
+# Seconds. A kill may have no effect if the process was about to be started, or had no group yet.
 KILL_AGAIN_SECONDS = 1.0
 
 
 class Stopping:
-    """Stops runs, and looks after those that do not stop, or should not go on."""
+    """Stops runs, and takes care of those that do not stop or must not continue."""
 
     def __init__(self, active: ActiveRuns, infrastructure: Infrastructure, stop_seconds: float) -> None:
         self._active, self._infrastructure, self._seconds = active, infrastructure, stop_seconds
 
     def stop(self, run: ActiveRun, why: Stop) -> None:
-        """Have the process of a run end. Once is enough, unless what was asked for turns out to be urgent."""
+        """Ask the process of a run to end. Repeated calls have no effect, unless the new reason is more urgent."""
         if not run.has_process or (run.stopped is not None and (why not in AT_ONCE or run.stopped in AT_ONCE)):
             return
         if run.frozen_at is not None and why not in (Stop.LOST, Stop.CANCELLED):
-            # Whoever is let go on now may run beside another attempt.
+            # A process that continues now may overlap with another attempt.
             why = Stop.OUT_OF_TOUCH
         agent_logger.log(30 if why in AT_ONCE else 20, "%s %s", run.title, MESSAGES[why])
         run.stopped = why
@@ -47,7 +47,7 @@ class Stopping:
             self.thaw(run)
 
     def freeze(self, run: ActiveRun) -> None:
-        """Nobody knows whether the run is given to another agent meanwhile: it stands still until the API answers."""
+        """Freeze a run that another agent may have been given meanwhile, until the API answers."""
         agent_logger.warning(
             "%s may be started elsewhere, as no heartbeat gets through; it stands still until one does.", run.title
         )
@@ -55,7 +55,7 @@ class Stopping:
         self._infrastructure.signal(run.key, signal.SIGSTOP)
 
     def thaw(self, run: ActiveRun) -> None:
-        """The run is still this agent's, or has to receive a signal."""
+        """Continue a frozen run, because it still belongs to this agent, or has to receive a signal."""
         if run.frozen_at is None:
             return
         if run.ends_by is not None:
@@ -74,7 +74,7 @@ class Stopping:
             self._infrastructure.signal(run.key, signal.SIGKILL)
 
     def look(self) -> None:
-        """Called a few times a second."""
+        """Check all runs. Called a few times a second."""
         now = time.monotonic()
         for run in self._active:
             if not run.has_process:
@@ -91,7 +91,7 @@ class Stopping:
                 self.stop(run, Stop.LINGERING if run.report else Stop.TOO_LONG)
 
     def _distrust(self, run: ActiveRun) -> None:
-        """By now the run may have been given to another agent."""
+        """Handle a run that may by now have been given to another agent."""
         if run.stopped is None and run.frozen_at is None:
             if self._infrastructure.can_stand_still:
                 self.freeze(run)
@@ -100,7 +100,7 @@ class Stopping:
 
 
 def _leave_note(run: ActiveRun) -> None:
-    """A signal says nothing but its number. Without the note (the disk is full) the process ends all the same."""
+    """Write the reason to a file, as a signal carries none. If that fails (full disk), the process still ends."""
     if run.note is not None and run.why_stopped:
         with suppress(OSError):
             run.note.write_text(run.why_stopped, encoding="utf-8")

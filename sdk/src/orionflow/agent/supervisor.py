@@ -1,4 +1,4 @@
-"""The agent as a whole: registered, fed, looked after, and drained when it is asked to end."""
+"""The agent as a whole: it registers, claims runs, watches them, and drains when it is asked to end."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ logger = logging.getLogger("orionflow.reporting")
 
 LOOK_SECONDS = 0.2
 REPLAY_SECONDS = 10.0
-# After the last process ended, its end has to be reported.
+# Seconds in which the end of the last process can be reported.
 REPORT_SECONDS = 10.0
-# A process that reported its end has this long to leave.
+# Seconds in which a process that reported its end has to exit.
 LINGER_SECONDS = 30.0
 AFTER_KILL_SECONDS = 5.0
-# The types of pools whose runs go to containers; those of all others go to processes.
+# Types of pools whose runs execute in containers; those of all others execute in processes.
 CONTAINER_POOLS = frozenset({"docker", "kubernetes"})
 
 
 class Supervisor:
-    """One agent, from its registration to its leave."""
+    """One agent, from its registration until it leaves."""
 
     def __init__(self, options: AgentOptions, name: HeldName, on_registered: Callable[[], None] = lambda: None) -> None:
         self._on_registered = on_registered
@@ -61,7 +61,7 @@ class Supervisor:
         self._claims: Claims | None = None
 
     def run(self) -> int:
-        """Work until a signal comes, or nothing is left to do; the exit code."""
+        """Work until a signal arrives, or nothing is left to do; return the exit code."""
         with self._signals():
             self._choose_infrastructure()
             survivors = find_survivors(self._infrastructure, self._is_wanted)
@@ -88,7 +88,7 @@ class Supervisor:
         return not self._wanted_end
 
     def _choose_infrastructure(self) -> None:
-        """Start attempts where the type of the pool says."""
+        """Choose the infrastructure by the type of the pool."""
         pool = self._api.read_pool(self._is_wanted)
         callbacks = (self._started, self._reported, self._ended)
         if pool is not None and pool.type in CONTAINER_POOLS:
@@ -133,7 +133,7 @@ class Supervisor:
                 return
 
     def _drain(self) -> None:
-        """Take nothing more, let runs finish for a while, then ask them to end, then kill them."""
+        """Claim no more runs, let the current ones finish for a while, then ask them to end, then kill them."""
         assert self._claims is not None
         self._slots.close()
         self._claims.wake()
@@ -151,7 +151,7 @@ class Supervisor:
             )  # fmt: skip
         self._wait_for_processes(patience)
         if self._infrastructure.outlives_agent:
-            # Also of an agent that was replaced: its next start has adopted what goes on.
+            # Also if this agent was replaced: its next start has adopted the remaining attempts.
             self._wait_until(lambda: self._are_left_alone, REPORT_SECONDS)
             return
         for run in self._active:
@@ -172,7 +172,7 @@ class Supervisor:
 
     @property
     def _are_left_alone(self) -> bool:
-        """Whether all that is left goes on by itself, without an end that the API does not know."""
+        """Whether all remaining attempts continue without the agent, and no end is still unreported."""
         return all(run.has_process for run in self._active)
 
     def _leave(self) -> int:
@@ -183,7 +183,7 @@ class Supervisor:
         if self._is_orphaned:
             return 0
         if any(run.has_process for run in self._active):
-            # Whoever leaves gives up its leases.
+            # An agent that leaves gives up its leases.
             agent_logger.info(
                 "Agent %r ends, and %s: started again under this name before the leases end, it goes on with them.",
                 self._name.name,
@@ -236,7 +236,7 @@ class Supervisor:
         try:
             yield
         finally:
-            # All is done: one more signal must not turn that into another exit code.
+            # Everything is done: another signal must not change the exit code.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
 
@@ -246,13 +246,13 @@ class Supervisor:
     def _end_with_stdin(self) -> None:
         while os.read(sys.stdin.fileno(), 4096):
             pass
-        # Whoever started this agent is gone, and with it the API.
+        # The program that started this agent has ended, and with it the API.
         self._is_orphaned = True
         self._wanted_end += 2
 
 
 class LeftoverSender:
-    """Looks into the spool from time to time, in a thread that ends with the process."""
+    """Delivers reports that ended processes left in the spool, in a thread that ends with the process."""
 
     def __init__(self, client: OrionClient) -> None:
         self._client = copy(client)

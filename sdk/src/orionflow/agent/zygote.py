@@ -1,7 +1,8 @@
-"""The launcher: it has the SDK loaded, no threads, and forks one process for each run within a few milliseconds.
+"""The launcher: it has the SDK loaded and no threads, and forks one process for each run within a few milliseconds.
 
-It also guards them. It alone knows which of their ids are still theirs, so signals go through it; when one ends, what
-is left of its group is killed; when the agent is gone, all of them are. Lines of JSON go both ways on one socket.
+It also guards them. Only the launcher knows which process ids are still valid, so signals go through it. When a process
+ends, the rest of its group is killed; when the agent ends, all of them are. Both sides exchange lines of JSON on one
+socket.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from orionflow.agent.guard import Guard, start_guard
 
 Message = dict[str, Any]
 REPORT_VARIABLE = "ORION_AGENT_REPORT"
-# After so long without anything to do a process is forked ahead: not while many runs begin.
+# Seconds without work after which a process is forked in advance, so not while many runs start.
 IDLE_SECONDS = 0.05
 PATIENCE_SECONDS = 1.0
 
 
 class Lines:
-    """The messages that come in on a socket."""
+    """The messages that arrive on a socket."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._rest = b""
 
     def receive(self) -> list[Message] | None:
-        """Return the messages that came since the last call; None when the other side is gone."""
+        """Return the messages that arrived since the last call; None if the other side has closed the socket."""
         try:
             part = self._channel.recv(1 << 20)
         except ConnectionError:
@@ -65,13 +66,13 @@ def send_line(channel: socket.socket, message: Message) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Spare:
-    """A process that was forked ahead, and waits for its order."""
+    """A process that was forked in advance, and waits for its order."""
 
     pid: int
     channel: socket.socket
 
     def take(self, message: Message) -> bool:
-        """Whether it got the order. One that stands still gets none: it would not begin."""
+        """Send the order and return whether it was sent. A stopped process gets none, as it would not start."""
         with self.channel:
             if _stands_still(self.pid):
                 return False
@@ -83,26 +84,26 @@ class Spare:
 
 
 class Zygote:
-    """Forks, signals and reaps; single-threaded, because a fork copies only the thread that forks."""
+    """Forks, signals and collects processes; single-threaded, because a fork copies only the thread that forks."""
 
     def __init__(self, agent: socket.socket, guard: Guard) -> None:
         self._agent, self._guard = agent, guard
         self._lines = Lines(agent)
         self._pids: dict[str, int] = {}
-        # One process is forked before it is needed, when nothing else is to be done: a run begins sooner by that.
+        # One process is forked before it is needed, when there is nothing else to do, so that a run starts sooner.
         self._spare: Spare | None = None
         self._wants_spare = True
-        # Datagrams of children: how their runs ended, for a death without that word is a crash.
+        # Datagrams of children that say how their runs ended: a process that dies without one has crashed.
         self._reports, self._reports_in = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._wake, self._waker = socket.socketpair()
         for end in (self._reports, self._wake, self._waker):
             end.setblocking(False)
 
     def serve(self) -> Message | None:
-        """Work until the agent is gone. Returns in each forked child, with its order."""
+        """Work until the agent ends. Return in each forked child, with its order."""
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        # Not ignored: what is sent to a child in its first moment has to wait until it can be obeyed.
+        # Blocked and not ignored: a signal to a new child must wait until the child can handle it.
         signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         self._send({"ready": os.getpid()})
         while True:
@@ -136,7 +137,7 @@ class Zygote:
         if spare is None:
             return self._fork(key, message)
         if not spare.take(message):
-            # Somebody killed or stopped it a moment ago.
+            # Another process killed or stopped it a moment ago.
             kill_group(spare.pid)
             os.waitpid(spare.pid, 0)
             self._guard.remove(spare.pid)
@@ -146,14 +147,14 @@ class Zygote:
         return None
 
     def _fork_spare(self) -> Message | None:
-        """Returns in the spare, with its order."""
+        """Fork the spare process, and return only in the spare, with its order."""
         self._wants_spare = False
         launcher = os.getpid()
         ours, theirs = socket.socketpair()
         try:
             pid = os.fork()
         except OSError:
-            # The machine is full: a run that comes is told so.
+            # The machine is full: the next run gets an error.
             ours.close()
             theirs.close()
             return None
@@ -162,7 +163,7 @@ class Zygote:
             self._leave_launcher(launcher)
             return self._order_of_spare(theirs)
         theirs.close()
-        # One that stands still must not hold the launcher up.
+        # A stopped spare process must not hold up the launcher.
         ours.settimeout(PATIENCE_SECONDS)
         self._spare = Spare(pid, ours)
         self._guard.add(pid)
@@ -170,7 +171,7 @@ class Zygote:
 
     def _order_of_spare(self, channel: socket.socket) -> Message:
         with channel:
-            # It ends with the launcher, whatever the kernel does about that. It has no run that Ctrl-C could end.
+            # It ends with the launcher, even without the kernel's help. It has no run that Ctrl-C could end.
             try:
                 message = next(iter(Lines(channel)), None)
             except KeyboardInterrupt:
@@ -184,7 +185,7 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            # The machine is full. That is the end of one run, not of those that go on.
+            # The machine is full. That ends this run, but not the others.
             why = f"No process can be started on this machine: {error.strerror}."
             self._send({"key": key, "report": {"error": why, "is_agents_fault": True}})
             self._send({"key": key, "ended": None})
@@ -221,7 +222,7 @@ class Zygote:
 
     def _reap(self) -> None:
         if self._spare is not None and _reaped(self._spare.pid) is not None:
-            # Somebody killed it. The next one is forked when there has been a run.
+            # Another process killed it. The next one is forked after the next run.
             self._guard.remove(self._spare.pid)
             self._spare.channel.close()
             self._spare = None
@@ -240,14 +241,14 @@ class Zygote:
             self._end()
 
     def _end(self) -> NoReturn:
-        """The agent is gone."""
+        """Kill all processes and exit, as the agent has ended."""
         for pid in (*self._pids.values(), *([self._spare.pid] if self._spare else ())):
             kill_group(pid)
         os._exit(0)
 
 
 def _signal(pid: int, number: int) -> None:
-    """Signal a child that was not reaped, and all that it started."""
+    """Signal a child that was not collected, and everything that it started."""
     with suppress(PermissionError):
         try:
             os.killpg(pid, number)
@@ -257,7 +258,7 @@ def _signal(pid: int, number: int) -> None:
 
 
 def _stands_still(pid: int) -> bool:
-    """Whether a child of this process is stopped; how it ends is left to be read."""
+    """Whether a child of this process is stopped; its exit status is not consumed."""
     if not hasattr(os, "waitid"):
         return False
     with suppress(ChildProcessError):
@@ -266,11 +267,11 @@ def _stands_still(pid: int) -> bool:
 
 
 def _reaped(pid: int) -> int | None:
-    """Return the status of a child that ended; what it left behind is killed."""
+    """Return the status of a child that ended, or None, and kill the rest of its group."""
     if hasattr(os, "waitid"):
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return None
-        # Until it is reaped nobody else can get its id.
+        # Its id cannot be reused until it is collected.
         kill_group(pid)
         return os.waitpid(pid, 0)[1]
     ended, status = os.waitpid(pid, os.WNOHANG)
@@ -287,13 +288,13 @@ def warm_up() -> None:
     child.load_everything()
     if sys.platform == "linux":
         system_library()
-    # Children share what is in memory now as long as nobody touches it, which the collector would.
+    # Children share the current memory until it is written to, which the garbage collector would do.
     gc.collect()
     gc.freeze()
 
 
 def replace_process(order: Message) -> None:
-    """Go on as a fresh interpreter, which finds its order on stdin."""
+    """Replace this process by a fresh interpreter, which reads its order from stdin."""
     with tempfile.TemporaryFile() as file:
         file.write(json.dumps(order, default=str).encode())
         file.seek(0)
@@ -303,7 +304,7 @@ def replace_process(order: Message) -> None:
 
 
 def run_order(order: Message) -> None:
-    """The rest of a forked child's life."""
+    """Execute the order in a forked child, and exit."""
     from orionflow.agent import child
 
     if order.get("command"):
@@ -320,7 +321,7 @@ def run_order(order: Message) -> None:
 
 def main() -> None:
     agent = socket.socket(fileno=int(sys.argv[1]))
-    # Before anything is loaded: the guard needs none of it.
+    # Before anything is loaded, as the guard needs none of it.
     zygote = Zygote(agent, start_guard(agent.fileno()))
     warm_up()
     order = zygote.serve()

@@ -1,7 +1,6 @@
-"""Every call of the API as a value: what to ask, and the type of the answer. Both clients and the CLI send them.
+"""Every call of the API as a value: the request, and the type of the answer. Both clients and the CLI send them.
 
-A module for each subject: its collections, which know the paths, and functions that return a `Call` and do nothing
-else.
+Each subject has a module: its collections, which know the paths, and functions that only return a `Call`.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ Filter = Mapping[str, Any]
 class Call(Generic[T_co]):
     """One request to the API.
 
-    `path` comes after `/api`; `read` is the type of the answer (None: it has no body worth reading), or a function
-    that gives the type, so that models are built only where an answer is read as one; `idempotent` says whether it may
-    be repeated when its answer was lost.
+    `path` follows `/api`. `read` is the type of the answer (None: no useful body), or a function that returns the type,
+    so that models are only built if an answer is read. `idempotent` says whether the call may be repeated if its answer
+    was lost.
     """
 
     method: str
@@ -47,15 +46,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Collection(Generic[T]):
-    """All things of one kind: where the API has them, and the calls that every kind takes."""
+    """All objects of one kind: their path in the API, and the calls that every kind supports."""
 
     path: str
-    # Gives the type of one of them.
+    # Returns the type of one object.
     answer: Callable[[], Any]
-    # The field that stands in the path of one, and what stands before it.
+    # The field that identifies one object in its path, and the text before it.
     key: str = "id"
     below: str = "/"
-    # What stands behind the collection where one is created.
+    # The end of the path where objects are created.
     end: str = "/"
 
     @property
@@ -64,41 +63,41 @@ class Collection(Generic[T]):
         return self.path.strip("/")
 
     def one(self, key: UUID | str) -> str:
-        """The path of one of them."""
+        """Return the path of one object."""
         return f"{self.path}{self.below}{quote(str(key), safe='')}"
 
     def create(self, body: Any) -> Call[T]:
-        """Make one."""
+        """Create an object."""
         return Call("POST", f"{self.path}{self.end}", body, read=self.answer)
 
     def read(self, key: UUID | str) -> Call[T]:
-        """Read one."""
+        """Read one object."""
         return Call("GET", self.one(key), read=self.answer)
 
     def update(self, key: UUID | str, changes: Mapping[str, Any]) -> Call[None]:
-        """Change these fields of one."""
+        """Change these fields of one object."""
         return Call("PATCH", self.one(key), dict(changes))
 
     def delete(self, key: UUID | str, **params: Any) -> Call[None]:
-        """Delete one."""
+        """Delete one object."""
         return Call("DELETE", self.one(key), params=params or None)
 
     def find(self, body: Mapping[str, Any]) -> Call[list[T]]:
-        """List those that fit a filter."""
+        """List the objects that match a filter."""
         return Call("POST", f"{self.path}/filter", dict(body), read=lambda: list[self.answer()])  # type: ignore[misc]
 
     def count(self, body: Mapping[str, Any]) -> Call[int]:
-        """Count those that fit a filter."""
+        """Count the objects that match a filter."""
         return Call("POST", f"{self.path}/count", dict(body), read=int)
 
 
 def present(**fields: Any) -> dict[str, Any]:
-    """The fields that have a value: what is not said is left to the server."""
+    """Return the fields that have a value, in JSON form; omitted fields are left to the server."""
     return {name: _wire(value) for name, value in fields.items() if value is not None}
 
 
 def body(kind: type[BaseModel], **fields: Any) -> dict[str, Any]:
-    """The body of a request: those of the fields of `kind` that have a value. The API judges the values."""
+    """Return the body of a request: the fields of `kind` that have a value. The API validates the values."""
     if unknown := fields.keys() - kind.model_fields.keys():
         raise TypeError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
     return present(**fields)
@@ -116,7 +115,7 @@ def selection(
     deployments: Filter | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """The body of a filter: criteria by resource, and how to sort and cut."""
+    """Return the body of a filter: criteria by resource, sorting and limits."""
     return present(flows=flows, flow_runs=flow_runs, task_runs=task_runs, deployments=deployments, **more)
 
 

@@ -1,4 +1,4 @@
-"""Calls of agents: taking runs from work queues, and keeping what was taken. See docs/explanation/dispatch.md."""
+"""Calls of agents: claiming runs from work queues, and keeping their leases. See docs/explanation/dispatch.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orionflow.calls import Call, body
 if TYPE_CHECKING:
     from orionflow.contract.agents import ClaimedRun, HeartbeatReply, Orders, RegisteredAgent
 
-# A run of the agent, and the attempt of it that it executes.
+# A run of the agent, and the number of the attempt that it executes.
 Attempts = Sequence[tuple[UUID, int]]
 
 
@@ -25,7 +25,7 @@ def register_agent(**who: Any) -> Call[RegisteredAgent]:
 def claim_runs(
     agent_id: UUID, incarnation: UUID, *, limit: int, flow_run_id: UUID | None = None
 ) -> Call[list[ClaimedRun]]:
-    """Take up to `limit` runs that are due, or this one. Repeating it would take others."""
+    """Claim up to `limit` due runs, or this one run. Repeating the call would claim others."""
     sent = body(contract.agents.ClaimRequest, incarnation=incarnation, limit=limit, flow_run_id=flow_run_id)
     read = list[contract.agents.ClaimedRun]
     return Call("POST", f"/agents/{agent_id}/claim", sent, read=read, idempotent=False)
@@ -49,7 +49,7 @@ def _held(runs: Attempts) -> list[dict[str, Any]]:
 
 
 def report_ended(agent_id: UUID, incarnation: UUID, flow_run_id: UUID, epoch: int, **how: Any) -> Call[Any]:
-    """Report that the process of an attempt is gone without having reported an end; `how` are fields of an exit."""
+    """Report that the process of an attempt ended without reporting its end; `how` contains fields of an exit."""
     sent = body(contract.agents.AttemptExit, incarnation=incarnation, flow_run_id=flow_run_id, epoch=epoch, **how)
     return Call("POST", f"/agents/{agent_id}/ended", sent, read=Any)
 

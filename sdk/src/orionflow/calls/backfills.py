@@ -16,20 +16,20 @@ BACKFILLS: Collection[Backfill] = Collection("/backfills", lambda: contract.back
 
 
 def preview_backfill(body: Mapping[str, Any]) -> Call[BackfillPlan]:
-    """Say what a backfill would do; nothing is made."""
+    """Describe what a backfill would do, without creating it."""
     return Call("POST", f"{BACKFILLS.path}/preview", dict(body), read=lambda: contract.backfills.BackfillPlan)
 
 
 def pause_backfill(backfill_id: UUID | str) -> Call[None]:
-    """Make no further runs of it until it is resumed."""
+    """Create no further runs of a backfill until it is resumed."""
     return Call("POST", f"{BACKFILLS.one(backfill_id)}/pause")
 
 
 def resume_backfill(backfill_id: UUID | str) -> Call[None]:
-    """Make runs of it again."""
+    """Create runs of a backfill again."""
     return Call("POST", f"{BACKFILLS.one(backfill_id)}/resume")
 
 
 def cancel_backfill(backfill_id: UUID | str) -> Call[None]:
-    """Make no further runs of it, and cancel those that have not ended."""
+    """Create no further runs of a backfill, and cancel those that have not ended."""
     return Call("POST", f"{BACKFILLS.one(backfill_id)}/cancel")

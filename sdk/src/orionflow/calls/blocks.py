@@ -1,4 +1,4 @@
-"""Calls about blocks: configuration that is stored under a name, its secrets sealed."""
+"""Calls about blocks: configuration that is stored under a name, with sealed secrets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _of_slug(slug: str) -> str:
 
 
 def install_block_types() -> Call[None]:
-    """Make the usual types known where they are not."""
+    """Create the built-in block types that are missing."""
     return Call("POST", f"{BLOCK_TYPES.path}/install_system_block_types")
 
 
@@ -40,20 +40,20 @@ def read_newest_block_schemas(block_type_id: UUID | str) -> Call[list[BlockSchem
 
 
 def create_block_schema(block_type_id: UUID, fields: Mapping[str, Any]) -> Call[BlockSchema]:
-    """The schema with these fields; it is made if it is new."""
+    """Return the schema with these fields; it is created if it is new."""
     sent = body(contract.blocks.BlockSchemaCreate, block_type_id=block_type_id, fields=dict(fields))
     return BLOCK_SCHEMAS.create(sent)
 
 
 def read_block(type_slug: str, name: str, *, include_secrets: bool = False) -> Call[BlockDocument]:
-    """Read the block of a type that has a name. Secrets are masked unless they are asked for, by one who may."""
+    """Read a block by its type and name. Secrets are masked unless requested by a sender who may read them."""
     path = f"{_of_slug(type_slug)}/block_documents/name/{quote(name, safe='')}"
     asked = {"include_secrets": "true"} if include_secrets else None
     return Call("GET", path, params=asked, read=BLOCKS.answer)
 
 
 def create_block(name: str, schema: BlockSchema, content: Mapping[str, Any]) -> Call[BlockDocument]:
-    """A new block of a schema."""
+    """Create a block with a schema."""
     sent = body(
         contract.blocks.BlockDocumentCreate,
         name=name,
@@ -70,12 +70,12 @@ def update_block(block_id: UUID, content: Mapping[str, Any]) -> Call[None]:
 
 
 def replace_block(block_id: UUID | str, content: Mapping[str, Any], schema_id: UUID | str) -> Call[None]:
-    """Give a block these fields of a schema, and no others."""
+    """Replace all fields of a block by these fields of a schema."""
     kind = contract.blocks.BlockDocumentUpdate
     sent = body(kind, data=dict(content), block_schema_id=schema_id, merge_existing_data=False)
     return BLOCKS.update(block_id, sent)
 
 
 def delete_block(block_id: UUID) -> Call[None]:
-    """Delete a block; blocks that held it lose it."""
+    """Delete a block; blocks that contained it lose it."""
     return BLOCKS.delete(block_id)

@@ -15,5 +15,5 @@ BULK_ACTIONS: Collection[BulkAction] = Collection("/bulk_actions", lambda: contr
 
 
 def stop_bulk_action(bulk_id: UUID | str) -> Call[None]:
-    """Stop a bulk action; what was changed stays."""
+    """Stop a bulk action; runs that it changed stay changed."""
     return Call("POST", f"{BULK_ACTIONS.one(bulk_id)}/stop")

@@ -20,12 +20,12 @@ DEPLOYMENTS: Collection[Deployment] = Collection("/deployments", lambda: contrac
 
 
 def create_deployment(flow_id: UUID, name: str, **fields: Any) -> Call[Deployment]:
-    """The deployment of this flow and name, made or brought to these fields; None empties what may be empty."""
+    """Create the deployment of this flow and name, or update it to these fields; None empties optional fields."""
     return DEPLOYMENTS.create({"flow_id": flow_id, "name": name, **fields})
 
 
 def check_deployment(flow_name: str, name: str, fields: Mapping[str, Any]) -> Call[None]:
-    """Raise what `create_deployment` would raise, and make nothing."""
+    """Raise the errors of `create_deployment`, without creating a deployment."""
     return Call("POST", f"{DEPLOYMENTS.path}/check", {"flow_name": flow_name, "name": name, **fields})
 
 
@@ -47,7 +47,7 @@ def update_deployment(deployment_id: UUID, **fields: Any) -> Call[None]:
 
 
 def adopt_deployment(deployment_id: UUID | str) -> Call[None]:
-    """Let runs of a deployment act by the rights of whoever calls this."""
+    """Let runs of a deployment act with the rights of the sender of this call."""
     return Call("POST", f"{DEPLOYMENTS.path}/{deployment_id}/adopt")
 
 
@@ -59,12 +59,12 @@ def delete_deployment(deployment_id: UUID) -> Call[None]:
 def read_deployments(
     *, sort: str | None = None, limit: int | None = None, offset: int = 0, **criteria: Any
 ) -> Call[list[Deployment]]:
-    """Deployments that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
+    """List the deployments that match the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
     return DEPLOYMENTS.find(selection(sort=sort, limit=limit, offset=offset, **criteria))
 
 
 def count_deployments(**criteria: Any) -> Call[int]:
-    """How many deployments fit the criteria."""
+    """Count the deployments that match the criteria."""
     return DEPLOYMENTS.count(selection(**criteria))
 
 
@@ -74,7 +74,7 @@ def pause_deployment(deployment_id: UUID) -> Call[None]:
 
 
 def pause_unless_served(deployment_id: UUID) -> Call[bool]:
-    """Pause a deployment if no agent serves its queue; whether it did."""
+    """Pause a deployment if no agent serves its queue; the answer says whether it was paused."""
     return Call("POST", f"{DEPLOYMENTS.one(deployment_id)}/pause_unless_served", read=bool)
 
 
@@ -96,7 +96,7 @@ def create_flow_run_from_deployment(
     job_variables: Mapping[str, Any] | None = None,
     context: Mapping[str, Any] | None = None,
 ) -> Call[FlowRun]:
-    """A new run of a deployment, or the one with this idempotency key. Without one the call makes its own."""
+    """Create a run of a deployment, or read the one with this idempotency key. By default the call creates a key."""
     body = present(
         state=state,
         name=name,

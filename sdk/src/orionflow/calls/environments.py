@@ -1,4 +1,4 @@
-"""Calls about environments: what runs are executed by."""
+"""Calls about environments in which runs execute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls about events, and about what is done when they occur: automations and notifications."""
+"""Calls about events, and about the reactions to them: automations and notifications."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 AUTOMATIONS: Collection[Automation] = Collection("/automations", lambda: contract.automations.Automation)
-# What automations did, newest first.
+# Actions that automations took, newest first.
 FIRINGS: Collection[Firing] = Collection("/automations/firings", lambda: contract.automations.Firing)
-# In which states of which runs whom a message is sent.
+# Policies that say for which states of which runs a message is sent, and to whom.
 NOTIFICATION_POLICIES: Collection[FlowRunNotificationPolicy] = Collection(
     "/flow_run_notification_policies", lambda: contract.notifications.FlowRunNotificationPolicy
 )
-# The messages that were sent, or are still to be sent.
+# Messages that were sent, or are to be sent.
 NOTIFICATIONS: Collection[Notification] = Collection("/notifications", lambda: contract.notifications.Notification)
 
 
@@ -33,13 +33,13 @@ def report_events(events: Sequence[Mapping[str, Any]]) -> Call[None]:
 
 
 def read_events(criteria: Mapping[str, Any], *, limit: int) -> Call[EventPage]:
-    """Read the first page of the events that fit, with the address of the next one."""
+    """Read the first page of the events that match, with the address of the next page."""
     asked = {"filter": dict(criteria), "limit": limit}
     return Call("POST", "/events/filter", asked, read=_page)
 
 
 def read_next_events(next_page: str) -> Call[EventPage]:
-    """Read the page to which the address in another one leads."""
+    """Read the next page of events, by its address in the previous page."""
     return Call("GET", "/events/filter/next", params=parse_qs(urlsplit(next_page).query), read=_page)
 
 
@@ -48,12 +48,12 @@ def _page() -> Any:
 
 
 def replace_automation(automation_id: UUID | str, fields: Mapping[str, Any]) -> Call[None]:
-    """Bring an automation to these fields; what is left out gets its default."""
+    """Replace the fields of an automation; omitted fields get their defaults."""
     return Call("PUT", AUTOMATIONS.one(automation_id), dict(fields))
 
 
 def try_automation(automation_id: UUID | str) -> Call[list[AutomationTrial]]:
-    """Send the messages of an automation now, about the newest run; its other actions are named, and not done."""
+    """Send the messages of an automation now, about the newest run; its other actions are reported, and not taken."""
     return Call(
         "POST", f"{AUTOMATIONS.one(automation_id)}/test", read=lambda: list[contract.automations.AutomationTrial]
     )

@@ -42,9 +42,9 @@ def create_flow_run(
     process: str | None = None,
     environment_id: UUID | None = None,
 ) -> Call[FlowRun]:
-    """A new flow run, or the one with this idempotency key. Without one the call makes its own, to be repeatable.
+    """Create a flow run, or read the one with this idempotency key. By default the call creates a key to be repeatable.
 
-    `process` is that of a maker who executes the run itself (`orionflow.processes`).
+    `process` identifies the caller's process, if the caller executes the run itself (`orionflow.processes`).
     """
     body = present(
         id=id,
@@ -83,7 +83,7 @@ def update_flow_run(
     environment_id: UUID | None = None,
     process: str | None = None,
 ) -> Call[None]:
-    """Change the named fields of a flow run; its state is changed by `set_flow_run_state` alone."""
+    """Change the named fields of a flow run; only `set_flow_run_state` changes its state."""
     body = present(
         name=name,
         flow_version=flow_version,
@@ -106,7 +106,7 @@ def delete_flow_run(flow_run_id: UUID) -> Call[None]:
 def set_flow_run_state(
     flow_run_id: UUID, state: State[Any], *, force: bool = False, epoch: int | None = None
 ) -> Call[OrchestrationResult]:
-    """Propose a state for a flow run and learn the rules' verdict; the state's id makes the proposal repeatable."""
+    """Propose a state for a flow run and return the rules' verdict; the state's id makes the proposal repeatable."""
     return propose_state(FLOW_RUNS, flow_run_id, state, force=force, epoch=epoch)
 
 
@@ -114,7 +114,7 @@ def propose_state(
     runs: Collection[Any], run_id: UUID | str, state: State[Any] | Mapping[str, Any], *, force: bool,
     epoch: int | None = None,
 ) -> Call[OrchestrationResult]:  # fmt: skip
-    """Propose a state for a run of either kind; one that is written as a mapping gets an id of its own."""
+    """Propose a state for a run of either kind; a state in the form of a mapping gets a new id."""
     known_id = state.id if isinstance(state, State) else None
     body = {"state": state_to_wire(state) if isinstance(state, State) else state, "force": force}
     headers = {"Orion-Proposal-Id": str(known_id or uuid7())}
@@ -126,20 +126,20 @@ def propose_state(
 def resume_flow_run(
     flow_run_id: UUID | str, *, run_input: Mapping[str, Any] | None = None
 ) -> Call[OrchestrationResult]:
-    """Let a paused flow run go on, with the input it waits for."""
+    """Let a paused flow run continue, with the input that it waits for."""
     return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/resume", present(run_input=run_input), read=_result)
 
 
 def cancel_flow_run(
     flow_run_id: UUID | str, *, message: str | None = None, detach: bool = False
 ) -> Call[OrchestrationResult]:
-    """Cancel a flow run; with `detach`, nested runs of deployments go on as runs of their own."""
+    """Cancel a flow run; with `detach`, nested runs of deployments continue as independent runs."""
     body = present(message=message, detach=detach)
     return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/cancel", body, read=_result)
 
 
 def release_flow_run(flow_run_id: UUID | str, *, message: str | None = None) -> Call[ReleasedRun]:
-    """End the attempt of a flow run whose process is gone, which frees its slots."""
+    """End the attempt of a flow run whose process has died, which frees its slots."""
     sent = body(contract.limits.ForcedRelease, message=message)
     return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/release", sent, read=lambda: contract.limits.ReleasedRun)
 
@@ -151,13 +151,13 @@ def _result() -> Any:
 def read_flow_runs(
     *, sort: str | None = None, limit: int | None = None, offset: int = 0, **criteria: Any
 ) -> Call[list[FlowRun]]:
-    """Flow runs that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
+    """List the flow runs that match the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
     body = selection(sort=sort, limit=limit, offset=offset, **criteria)
     return FLOW_RUNS.find(body)
 
 
 def count_flow_runs(**criteria: Any) -> Call[int]:
-    """How many flow runs fit the criteria."""
+    """Count the flow runs that match the criteria."""
     return FLOW_RUNS.count(selection(**criteria))
 
 
@@ -178,7 +178,7 @@ def read_history(
 
 
 def read_flow_run_states(flow_run_id: UUID) -> Call[list[State[Any]]]:
-    """Read the states a flow run went through, oldest first."""
+    """Read the states of a flow run, oldest first."""
     return read_states("flow_run", flow_run_id)
 
 
@@ -187,7 +187,7 @@ def read_states(kind: str, run_id: UUID) -> Call[list[State[Any]]]:
 
 
 def explain_flow_run(flow_run_id: UUID | str) -> Call[Why]:
-    """Why a flow run is where it is, and what would make it move."""
+    """Explain why a flow run is in its state, and what would make it move."""
     return explain(FLOW_RUNS, flow_run_id)
 
 
@@ -204,55 +204,55 @@ def diff_flow_runs(flow_run_id: UUID | str, *, base: UUID | str | None = None) -
 
 
 def find_what_is_common(**criteria: Any) -> Call[InCommon]:
-    """Find in common what flow runs that fit the criteria have beside the other runs of their flows."""
+    """Find what the flow runs that match the criteria have in common, unlike the other runs of their flows."""
     return Call(
         "POST", f"{FLOW_RUNS.path}/in_common", selection(**criteria), read=lambda: contract.comparisons.InCommon
     )
 
 
 def read_time_of_flow_run(flow_run_id: UUID | str) -> Call[TimeSpent]:
-    """Read where the time of a flow run went since it was due."""
+    """Read how a flow run spent its time since it was due."""
     return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/time", read=lambda: contract.time_spent.TimeSpent)
 
 
 def read_time_of_flow_runs(*, hours: float = 24) -> Call[FleetTime]:
-    """Read where the time of all finished flow runs of the last hours went."""
+    """Read how all finished flow runs of the last hours spent their time."""
     return Call("GET", f"{FLOW_RUNS.path}/time", params={"hours": hours}, read=lambda: contract.time_spent.FleetTime)
 
 
 def read_flow_run_dependencies(flow_run_id: UUID) -> Call[list[Dependency]]:
-    """Read the task runs of a flow run with those they take their inputs from."""
+    """Read the task runs of a flow run, with the task runs that their inputs came from."""
     return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/graph", read=list[wire.Dependency])
 
 
 def read_flow_run_graph(flow_run_id: UUID, *, since: datetime | None = None) -> Call[Graph]:
-    """Read the graph of a flow run: nodes with their edges, in time order."""
+    """Read the graph of a flow run: nodes with their edges, in order of time."""
     params = None if since is None else {"since": since.isoformat()}
     return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/graph-v2", params=params, read=contract.explanations.Graph)
 
 
 def create_flow_run_input(flow_run_id: UUID, key: str, value: str, *, sender: str | None = None) -> Call[None]:
-    """Hand a value to a flow run from outside."""
+    """Send a value to a flow run from outside."""
     return Call(
         "POST", f"{FLOW_RUNS.one(flow_run_id)}/input", present(key=key, value=value, sender=sender), idempotent=False
     )
 
 
 def read_flow_run_input(flow_run_id: UUID, key: str) -> Call[bytes]:
-    """Read the value under one key, as it was handed in."""
+    """Read the value under one key, in its original bytes."""
     return Call("GET", f"{FLOW_RUNS.one(flow_run_id)}/input/{quote(key, safe='')}", read=bytes)
 
 
 def read_flow_run_inputs(
     flow_run_id: UUID, prefix: str, *, limit: int = 1, exclude_keys: Sequence[str] = ()
 ) -> Call[list[FlowRunInput]]:
-    """Values under keys that begin with a prefix."""
+    """Read values under keys that start with a prefix."""
     body = {"prefix": prefix, "limit": limit, "exclude_keys": list(exclude_keys)}
     return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/input/filter", body, read=list[contract.records.FlowRunInput])
 
 
 def delete_flow_run_input(flow_run_id: UUID, key: str) -> Call[None]:
-    """Forget the value under one key."""
+    """Delete the value under one key."""
     return Call("DELETE", f"{FLOW_RUNS.one(flow_run_id)}/input/{quote(key, safe='')}")
 
 

@@ -17,7 +17,7 @@ FLOWS: Collection[Flow] = Collection("/flows", lambda: wire.Flow)
 
 
 def create_flow(name: str, *, tags: Sequence[str] = ()) -> Call[Flow]:
-    """The flow of this name, made if there was none."""
+    """Read the flow with this name; it is created if it does not exist."""
     return FLOWS.create({"name": name, "tags": list(tags)})
 
 
@@ -44,10 +44,10 @@ def delete_flow(flow_id: UUID) -> Call[None]:
 def read_flows(
     *, sort: str | None = None, limit: int | None = None, offset: int = 0, **criteria: Any
 ) -> Call[list[Flow]]:
-    """Flows that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
+    """List the flows that match the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
     return FLOWS.find(selection(sort=sort, limit=limit, offset=offset, **criteria))
 
 
 def count_flows(**criteria: Any) -> Call[int]:
-    """How many flows fit the criteria."""
+    """Count the flows that match the criteria."""
     return FLOWS.count(selection(**criteria))

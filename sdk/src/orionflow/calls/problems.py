@@ -1,4 +1,4 @@
-"""Calls about problems: failures of one cause, and what people decide about them."""
+"""Calls about problems: failures of one cause, and the decisions of users about them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROBLEMS: Collection[Problem] = Collection("/problems", lambda: contract.problem
 
 
 def read_waiting() -> Call[list[WaitingRuns]]:
-    """List what due runs are waiting for."""
+    """List the reasons for which due runs are waiting."""
     return Call("GET", f"{PROBLEMS.path}/waiting", read=lambda: list[contract.problems.WaitingRuns])
 
 
@@ -29,19 +29,19 @@ def preview_problem_retry(problem_id: UUID | str) -> Call[ProblemRetryPreview]:
 
 
 def retry_problem(problem_id: UUID | str, *, id: UUID) -> Call[BulkAction]:
-    """Retry a problem's failed runs. With the same id it is done once."""
+    """Retry a problem's failed runs. Repeated calls with the same id have no further effect."""
     return Call(
         "POST", f"{PROBLEMS.one(problem_id)}/retry", {"id": str(id)}, read=lambda: contract.bulk_actions.BulkAction
     )
 
 
 def mute_problem(problem_id: UUID | str, until: Mapping[str, Any]) -> Call[Problem]:
-    """Let a problem concern nobody until one of these comes."""
+    """Mute a problem until one of these conditions is met."""
     return Call("POST", f"{PROBLEMS.one(problem_id)}/mute", dict(until), read=PROBLEMS.answer)
 
 
 def unmute_problem(problem_id: UUID | str) -> Call[Problem]:
-    """Let a problem concern somebody again."""
+    """Unmute a problem."""
     return Call("POST", f"{PROBLEMS.one(problem_id)}/unmute", {}, read=PROBLEMS.answer)
 
 
@@ -51,5 +51,5 @@ def resolve_problem(problem_id: UUID | str) -> Call[Problem]:
 
 
 def assign_problem(problem_id: UUID | str, assignee: str) -> Call[Problem]:
-    """Say whose problem it is; an empty name is nobody's."""
+    """Assign a problem to a user; an empty name removes the assignment."""
     return Call("POST", f"{PROBLEMS.one(problem_id)}/assign", {"assignee": assignee}, read=PROBLEMS.answer)

@@ -1,4 +1,4 @@
-"""Calls about what runs leave behind, logs and artifacts, and about saved searches."""
+"""Calls about the records of runs, logs and artifacts, and about saved searches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def create_logs(lines: Sequence[Mapping[str, Any]]) -> Call[None]:
 def read_logs(
     *, logs: Filter | None = None, sort: str | None = None, limit: int | None = None, offset: int = 0
 ) -> Call[list[Log]]:
-    """Log lines that fit the filter, oldest first unless `sort` says otherwise."""
+    """List the log lines that match the filter, oldest first unless `sort` says otherwise."""
     return LOGS.find(present(logs=logs, sort=sort, limit=limit, offset=offset))
 
 
@@ -44,7 +44,7 @@ def create_artifact(
     flow_run_id: UUID | None = None,
     task_run_id: UUID | None = None,
 ) -> Call[Artifact]:
-    """A new artifact; under a key it becomes the newest of that key."""
+    """Create an artifact; it becomes the newest of its key, if it has one."""
     body = present(
         id=uuid7(),
         key=key,
@@ -88,7 +88,7 @@ def read_artifacts(
     offset: int = 0,
     **criteria: Any,
 ) -> Call[list[Artifact]]:
-    """Artifacts that fit the criteria."""
+    """List the artifacts that match the criteria."""
     return ARTIFACTS.find(selection(artifacts=artifacts, sort=sort, limit=limit, offset=offset, **criteria))
 
 
@@ -100,17 +100,17 @@ def read_latest_artifacts(
     offset: int = 0,
     **criteria: Any,
 ) -> Call[list[ArtifactCollection]]:
-    """Read the newest artifact of each key that fits the criteria."""
+    """Read the newest artifact of each key that matches the criteria."""
     return LATEST_ARTIFACTS.find(selection(artifacts=artifacts, sort=sort, limit=limit, offset=offset, **criteria))
 
 
 def count_artifacts(*, artifacts: Filter | None = None, **criteria: Any) -> Call[int]:
-    """How many artifacts fit the criteria."""
+    """Count the artifacts that match the criteria."""
     return ARTIFACTS.count(selection(artifacts=artifacts, **criteria))
 
 
 def save_search(name: str, filters: Sequence[Mapping[str, Any]]) -> Call[SavedSearch]:
-    """Store filters under a name; what the name held before is replaced."""
+    """Store filters under a name; an existing search with the name is replaced."""
     body = {"name": name, "filters": list(filters)}
     return Call("PUT", f"{SAVED_SEARCHES.path}/", body, read=SAVED_SEARCHES.answer)
 
@@ -121,7 +121,7 @@ def read_saved_search(saved_search_id: UUID) -> Call[SavedSearch]:
 
 
 def delete_saved_search(saved_search_id: UUID) -> Call[None]:
-    """Forget a saved search."""
+    """Delete a saved search."""
     return SAVED_SEARCHES.delete(saved_search_id)
 
 

@@ -1,4 +1,4 @@
-"""Calls about stored results: where they are, how large, and until when."""
+"""Calls about stored results: their places, sizes and expirations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_results(
     before: UUID | None = None,
     limit: int | None = None,
 ) -> Call[ResultPage]:
-    """References to stored results, of the newest runs first; `before` goes on where a page stopped."""
+    """List references to stored results, of the newest runs first; `before` continues after a previous page."""
     sent = body(
         contract.results.ResultListing,
         flow_run_ids=flow_run_ids,

@@ -18,7 +18,7 @@ CALENDARS: Collection[Calendar] = Collection("/calendars", lambda: contract.sche
 
 
 def schedules_of(deployment_id: UUID | str) -> Collection[DeploymentSchedule]:
-    """The schedules of one deployment. Several are created at once, as a list."""
+    """Return the collection of schedules of one deployment. Several are created at once, as a list."""
     return Collection(f"{DEPLOYMENTS.one(deployment_id)}/schedules", _schedule, end="")
 
 
@@ -34,7 +34,7 @@ def read_schedules(deployment_id: UUID | str) -> Call[list[DeploymentSchedule]]:
 def preview_schedule(
     deployment_id: UUID | str, schedule_id: UUID | str, *, count: int, after: datetime | None = None
 ) -> Call[list[UpcomingTime]]:
-    """The next times of a schedule, with what is particular about each."""
+    """Preview the next times of a schedule, with remarks on each."""
     path = f"{schedules_of(deployment_id).one(schedule_id)}/preview"
     return Call("POST", path, present(count=count, after=after), read=_times)
 
@@ -44,7 +44,7 @@ def _times() -> Any:
 
 
 def preview_draft(definition: Mapping[str, Any], **more: Any) -> Call[list[UpcomingTime]]:
-    """The next times of a schedule that is not stored (`calendars=`, `count=`, `after=`)."""
+    """Preview the next times of a schedule that is not stored (`calendars=`, `count=`, `after=`)."""
     body = {"definition": dict(definition), **present(**more)}
     return Call("POST", "/schedules/preview", body, read=_times)
 

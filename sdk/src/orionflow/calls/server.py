@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 def check_health() -> Call[Any]:
-    """Whether the API answers."""
+    """Check whether the API answers."""
     return Call("GET", "/health", read=Any)
 
 
 def check_readiness() -> Call[Any]:
-    """Whether the API and its database can work."""
+    """Check whether the API and its database are ready."""
     return Call("GET", "/ready", read=Any)
 
 
 def read_me() -> Call[dict[str, Any]]:
-    """Whom the server takes the sender for, and what that one may do."""
+    """Read which user the server takes the sender for, and the rights of that user."""
     return Call("GET", "/me", read=dict[str, Any])
 
 
 def make_link() -> Call[dict[str, Any]]:
-    """Make a link that lets a browser on the server's machine in, once."""
+    """Create a link that signs a browser on the server's machine in, once."""
     return Call("POST", "/me/link", read=dict[str, Any])
 
 
@@ -49,22 +49,22 @@ def read_services() -> Call[list[Service]]:
 
 
 def find_bottlenecks() -> Call[list[Bottleneck]]:
-    """Find which parts of the installation keep the others waiting now, at most three, the worst first."""
+    """Find which parts of the installation delay the others now, at most three, the worst first."""
     return Call("GET", "/admin/bottlenecks", read=lambda: list[contract.records.Bottleneck])
 
 
 def read_audit_log(criteria: Mapping[str, Any], *, limit: int, after: str | None = None) -> Call[AuditPage]:
-    """Read entries of the audit log, newest first, from the place on that another page gave."""
+    """Read entries of the audit log, newest first, continuing after a previous page."""
     asked = {"filter": dict(criteria), "limit": limit, "after": after}
     return Call("POST", "/audit/filter", asked, read=lambda: contract.audit.AuditPage)
 
 
 def verify_audit_log(after: Mapping[str, Any] | None = None) -> Call[AuditVerified]:
-    """Verify some thousands of entries of the audit log, from a place on."""
+    """Verify some thousands of entries of the audit log, starting after a given one."""
     asked = {"after": dict(after) if after else None}
     return Call("POST", "/audit/verify", asked, read=lambda: contract.audit.AuditVerified)
 
 
 def read_api_version() -> Call[str]:
-    """Read the version of the API's protocol, which servers of Prefect have too."""
+    """Read the version of the API's protocol, as on servers of Prefect."""
     return Call("GET", "/version", read=str)

@@ -35,7 +35,7 @@ def create_task_run(
     cache_key: str | None = None,
     cache_expiration: datetime | None = None,
 ) -> Call[TaskRun]:
-    """A new task run, or the one that its flow run already has under this task key and dynamic key."""
+    """Create a task run, or read the one that its flow run already has under this task key and dynamic key."""
     body = present(
         id=id or uuid7(),
         flow_run_id=flow_run_id,
@@ -71,20 +71,20 @@ def delete_task_run(task_run_id: UUID) -> Call[None]:
 def set_task_run_state(
     task_run_id: UUID, state: State[Any], *, force: bool = False, epoch: int | None = None
 ) -> Call[OrchestrationResult]:
-    """Propose a state for a task run and learn the rules' verdict; the state's id makes the proposal repeatable."""
+    """Propose a state for a task run and return the rules' verdict; the state's id makes the proposal repeatable."""
     return propose_state(TASK_RUNS, task_run_id, state, force=force, epoch=epoch)
 
 
 def read_task_runs(
     *, sort: str | None = None, limit: int | None = None, offset: int = 0, **criteria: Any
 ) -> Call[list[TaskRun]]:
-    """Task runs that fit the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
+    """List the task runs that match the criteria (`flows=`, `flow_runs=`, `task_runs=`, `deployments=`)."""
     body = selection(sort=sort, limit=limit, offset=offset, **criteria)
     return TASK_RUNS.find(body)
 
 
 def count_task_runs(**criteria: Any) -> Call[int]:
-    """How many task runs fit the criteria."""
+    """Count the task runs that match the criteria."""
     return TASK_RUNS.count(selection(**criteria))
 
 
@@ -96,10 +96,10 @@ def read_task_run_history(
 
 
 def read_task_run_states(task_run_id: UUID) -> Call[list[State[Any]]]:
-    """Read the states a task run went through, oldest first."""
+    """Read the states of a task run, oldest first."""
     return read_states("task_run", task_run_id)
 
 
 def explain_task_run(task_run_id: UUID | str) -> Call[Why]:
-    """Why a task run is where it is, and what would make it move."""
+    """Explain why a task run is in its state, and what would make it move."""
     return explain(TASK_RUNS, task_run_id)

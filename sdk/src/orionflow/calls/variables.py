@@ -15,16 +15,16 @@ VARIABLES: Collection[Variable] = Collection("/variables", lambda: contract.bloc
 
 
 def read_variable(name: str) -> Call[Variable]:
-    """Read the variable of a name."""
+    """Read a variable by its name."""
     return VARIABLES.read(name)
 
 
 def create_variable(name: str, value: str, tags: Sequence[str]) -> Call[Variable]:
-    """A new variable. The API answers Conflict when there is one of the name."""
+    """Create a variable. The API answers with a conflict if one of that name exists."""
     sent = body(contract.blocks.VariableCreate, name=name, value=value, tags=names(tags))
     return VARIABLES.create(sent)
 
 
 def update_variable(name: str, value: str, tags: Sequence[str] | None) -> Call[None]:
-    """Another value for a variable; its tags stay where none are given."""
+    """Change the value of a variable; its tags are kept if none are given."""
     return VARIABLES.update(name, body(contract.blocks.VariableUpdate, value=value, tags=names(tags)))

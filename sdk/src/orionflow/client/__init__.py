@@ -1,4 +1,4 @@
-"""The API for programs: `OrionClient` sends calls and waits, `AsyncOrionClient` awaits the very same calls."""
+"""Clients of the API for programs: `OrionClient` sends calls and waits, `AsyncOrionClient` awaits the same calls."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ __all__ = ["AsyncOrionClient", "Call", "OrionClient"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# What programs say of themselves, to be shown. Inputs of runs, deployments and blocks go as they are.
+# Paths of reports that are only shown, and therefore masked. Inputs of runs, deployments and blocks are sent unchanged.
 REPORTS = ("/flow_runs/", "/task_runs/", "/logs", "/artifacts/", "/events")
 
 
 class Method(Generic[P, T]):
-    """A call as a method of both clients: it waits on one and is awaited on the other."""
+    """A call as a method of both clients: blocking on one, awaited on the other."""
 
     def __init__(self, call: Callable[P, Call[T]]) -> None:
         self._call = call
@@ -148,7 +148,7 @@ class OrionClient(Methods):
     - `api_url`: the address of the API. By default that of the settings (`ORION_API_URL`), or else the API in this
       process.
     - `api_key`: the key that is sent; by default that of the settings, or the one that `orion auth login` stored.
-    - `retry_budget_seconds`: how long to repeat requests that are not answered; by default as in the settings.
+    - `retry_budget_seconds`: how long to repeat requests that got no answer; by default as in the settings.
     - `settings`: settings to use in place of the current ones.
 
     Methods raise an `ApiError`: `NotFound`, `Conflict`, `InvalidRequest`, `NotAllowed`, `Overloaded`, `ServerFailed`,
@@ -172,8 +172,9 @@ class OrionClient(Methods):
         self._headers = {**standing_headers(key), **headers_for(self.api_url)}
 
     def writing_as(self, writer: Mapping[str, str]) -> OrionClient:
-        """Return a client on the same connections for what another process left behind: in the name of its attempt, if
-        it had one, and not in that of ours.
+        """Return a client on the same connections that sends reports of another process.
+
+        The reports are sent in the name of that process's attempt, if it had one, and not in the name of ours.
         """
         other = copy(self)
         ours = {name: value for name, value in self._headers.items() if name not in HEADERS}
@@ -191,12 +192,12 @@ class OrionClient(Methods):
         return isinstance(self.transport, EphemeralTransport)
 
     def send(self, call: Call[T], *, patience: Patience | None = None) -> T:
-        """Send one call and read its answer; raises an ApiError when there is none to read."""
+        """Send one call and read its answer; raise an ApiError if there is none."""
         reply = self.exchange(call, b"" if call.body is None else encode(call.body), patience=patience)
         return _read(call, reply, self.api_url)
 
     def exchange(self, call: Call[Any], body: bytes, *, patience: Patience | None = None) -> Reply:
-        """Send a call whose body is encoded already; the bare answer."""
+        """Send a call with an encoded body, and return the raw answer."""
         query = urlencode(call.params, doseq=True) if call.params else ""
         headers = {**self._headers, **call.headers} if call.headers else self._headers
         return send_patiently(
@@ -232,10 +233,11 @@ class OrionClient(Methods):
 class AsyncOrionClient(Methods):
     """A client for coroutines: `async with AsyncOrionClient() as client: await client.read_flow_runs(limit=5)`.
 
-    It has the methods of `OrionClient`, to be awaited. Each call is sent from a thread, so the event loop never waits.
+    It has the methods of `OrionClient`, to be awaited. Each call is sent from a thread, so the event loop is never
+    blocked.
 
     - `api_url`, `options`: as for `OrionClient`.
-    - `client`: an `OrionClient` to send by, in place of one of its own.
+    - `client`: an `OrionClient` through which to send, in place of a new one.
     """
 
     def __init__(self, api_url: str | None = None, *, client: OrionClient | None = None, **options: Any) -> None:
@@ -247,7 +249,7 @@ class AsyncOrionClient(Methods):
         return self.sync.api_url
 
     async def send(self, call: Call[T]) -> T:
-        """Send one call and read its answer; raises an ApiError when there is none to read."""
+        """Send one call and read its answer; raise an ApiError if there is none."""
         from asyncio import to_thread
 
         return await to_thread(self.sync.send, call)
@@ -273,7 +275,7 @@ def transport_to(api_url: str | None, settings: Settings) -> Transport:
 
 
 def key_for(transport: Transport, settings: Settings) -> str | None:
-    """Return the key that this API is sent: that of the settings if it is their API, else one that was kept for it."""
+    """Return the key for this API: that of the settings if they name the same API, otherwise one stored for it."""
     if isinstance(transport, EphemeralTransport):
         return None
     from orionflow.settings.stored_keys import same_address, stored_key, token_of_caller
@@ -315,7 +317,7 @@ def _read(call: Call[T], reply: Reply, api_url: str) -> T:
         kind = call.read() if isinstance(call.read, FunctionType) else call.read
         answer: T = read_answer(kind, reply.content)
     except ValidationError as error:
-        # A page of a proxy, for instance: no answer of the API, whatever its status says.
+        # This is not an answer of the API, whatever its status; perhaps a page of a proxy.
         raise ServerFailed(
             f"{call.method} {api_url}{call.path} was answered with something else than Orion's API would: "
             f"{reply.content[:200].decode('utf-8', 'replace')!r}",

@@ -1,4 +1,4 @@
-"""The API inside this process: requests go straight into the server's WSGI application, without a port.
+"""The API inside this process: requests call the server's WSGI application directly, without a port.
 
 The server package is found by its entry point, so the SDK never imports it.
 """
@@ -27,7 +27,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class WsgiReply:
-    """The answer of the application, taken down as it speaks."""
+    """The answer of the application, recorded as WSGI produces it."""
 
     __slots__ = ("content", "headers", "reason", "status")
 
@@ -47,7 +47,7 @@ class WsgiReply:
         self.content += part
 
 
-# The application answers so when a path lacks its last slash, or has one too many.
+# The application redirects with this status if the last slash of a path is missing or superfluous.
 _ANOTHER_SPELLING = 307
 _BASE_ENVIRON: dict[str, Any] = {
     "SERVER_NAME": "ephemeral.orion",
@@ -70,7 +70,7 @@ _BASE_ENVIRON: dict[str, Any] = {
 def call_application(
     application: Application, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
 ) -> WsgiReply:
-    """Return one request to a WSGI application, as a server would make it."""
+    """Send one request to a WSGI application, as a server would."""
     environ = {
         **_BASE_ENVIRON,
         "REQUEST_METHOD": method,
@@ -102,7 +102,7 @@ def _environ_name(header: str) -> str:
 
 
 class _ClosesWithThread:
-    """Lives in a thread's own storage; when the thread ends it closes what the application opened for it."""
+    """Kept in a thread's local storage; when the thread ends, it closes what the application opened for it."""
 
     __slots__ = ("_close", "_process")
 
@@ -111,13 +111,13 @@ class _ClosesWithThread:
         self._process = os.getpid()
 
     def __del__(self) -> None:
-        # A forked child inherits this, but not the right to close its parent's connections.
+        # A forked child inherits this object, but must not close its parent's connections.
         if os.getpid() == self._process:
             self._close()
 
 
 class InProcessServer:
-    """The application of this process, made at the first request, once."""
+    """The application of this process, created once, at the first request."""
 
     def __init__(self, application: Application | None = None) -> None:
         self._lock = threading.Lock()
@@ -134,7 +134,7 @@ class InProcessServer:
 
     def request(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> WsgiReply:
         if _runs_event_loop():
-            # A coroutine blocks on purpose (a notebook, a sync flow in async code), and Django would refuse.
+            # The coroutine blocks on purpose (a notebook, a sync flow in async code), but Django would refuse to.
             return self._aside().submit(self._request, method, path, query, headers, body).result()
         return self._request(method, path, query, headers, body)
 
@@ -144,7 +144,7 @@ class InProcessServer:
             return self._beside
 
     def end_threads(self) -> None:
-        """Close what requests from event loops have opened."""
+        """Close the connections that were opened by requests from event loops."""
         with self._lock:
             beside, self._beside = self._beside, None
         if beside is not None:
@@ -156,7 +156,7 @@ class InProcessServer:
             self._watch_thread(application)
         reply = call_application(application, method, path, query, headers, body)
         if reply.status == _ANOTHER_SPELLING and reply.headers.get("location", "").startswith("/"):
-            # As HTTP clients do.
+            # HTTP clients do so as well.
             path, _, query = reply.headers["location"].partition("?")
             reply = call_application(application, method, path, query, headers, body)
         return reply
@@ -174,7 +174,7 @@ def _runs_event_loop() -> bool:
 
 
 def make_application(entry_point: EntryPoint) -> Application:
-    """Return the server's application; what keeps it from starting is raised with the server's own sentence."""
+    """Return the server's application; if it cannot start, raise an error with the server's own message."""
     try:
         application: Application = entry_point.load()()
     except Exception as error:
@@ -185,8 +185,8 @@ def make_application(entry_point: EntryPoint) -> Application:
 
 
 def server_entry_point() -> EntryPoint:
-    """Return where the server package offers its application; say what to do when none is installed."""
-    # Asking the one package by its name reads one file; the search through all packages is for servers of other names.
+    """Return the entry point of the server's application; raise an error that says what to do if none is installed."""
+    # Reading one package by its name reads one file; all packages are searched only for servers of other names.
     try:
         found = distribution(SERVER_PACKAGE).entry_points.select(group=GROUP, name=NAME)
     except PackageNotFoundError:
@@ -208,7 +208,7 @@ def in_process_server() -> InProcessServer:
 
 
 def _forget_in_child() -> None:
-    # The server leaves the parent's database connections alone by itself; what is ours here are a lock and sentinels.
+    # The server itself does not touch the parent's connections; only this module's lock and sentinels need replacing.
     global _server
     _server = InProcessServer()
 

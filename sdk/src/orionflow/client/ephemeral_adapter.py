@@ -1,4 +1,4 @@
-"""A `requests` adapter into the application of this process: raw requests work with and without a server."""
+"""A `requests` adapter into the application of this process, so that raw requests work with and without a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The meaning of HTTP answers: the error that one stands for, in one sentence, and how long it asks us to wait."""
+"""The meaning of HTTP answers: the error for each, with a message, and the seconds to wait."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONGEST_WAIT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Status, headers in lower case, and body."""
+    """Status, headers with lower-case names, and body of an answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,7 +42,7 @@ _ERRORS: dict[int, type[ApiError]] = {
 
 
 def error_from_reply(reply: Reply, *, method: str, url: str) -> ApiError:
-    """Return the error of our tree for this answer; its message says what was asked and what the API had to say."""
+    """Return the SDK's error for this answer; its message contains the request and the API's explanation."""
     detail = _detail(reply.content)
     kind: type[ApiError] = _ERRORS.get(reply.status) or (ServerFailed if reply.status >= 500 else InvalidRequest)
     message = f"{method} {url} was answered with {reply.status}: {_sentence(detail)}"
@@ -65,7 +65,7 @@ def _detail(content: bytes) -> Any:
 
 
 def _sentence(detail: Any) -> str:
-    """Validation errors as `field: what is wrong`, anything else as it is."""
+    """Return validation errors as `field: what is wrong`, and other details unchanged."""
     if isinstance(detail, list) and detail and all(isinstance(one, dict) for one in detail):
         return "; ".join(f"{_place(one.get('loc'))}{one.get('msg', one)}" for one in detail[:5])
     text = str(detail).strip()
@@ -80,7 +80,7 @@ def _place(loc: Any) -> str:
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float:
-    """Return the seconds that `Retry-After` asks for, as a number or as a date; between none and a minute."""
+    """Return the seconds that `Retry-After` asks for, given as a number or a date; between zero and a minute."""
     asked = headers.get("retry-after")
     if not asked:
         return 0.0

@@ -1,6 +1,6 @@
-"""How one request gets to the API and back: over HTTP with pooled connections, or into the application of this process.
+"""Transport of a request to the API and back: over HTTP, or into the application of this process.
 
-Retries live here: full jitter, `Retry-After`, and a budget, so that no request is repeated for ever.
+Retries are implemented here: full jitter, `Retry-After`, and a budget, so that no request is repeated forever.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("orionflow.api")
 
 UNAUTHORIZED = 401
-# Whoever gets one of these may ask again: the request was not looked at, or the server asks for patience.
+# After one of these a request may be repeated: it was not processed, or the server asks to wait.
 PASSING = frozenset({408, 425, 429, 502, 503, 504})
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 15.0
 
 
 class Unanswered(Exception):
-    """No answer came. `sent`: the API may have seen the request; `may_pass`: another try may help."""
+    """No answer came. `sent`: the API may have received the request; `may_pass`: another try may help."""
 
     def __init__(self, reason: str, *, sent: bool, may_pass: bool = True) -> None:
         super().__init__(reason)
@@ -47,7 +47,7 @@ class Unanswered(Exception):
 
 
 class Transport(Protocol):
-    """One exchange with the API, without retries."""
+    """A single exchange with the API, without retries."""
 
     url: str
 
@@ -58,20 +58,20 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a request is repeated, and how long the pauses between may get."""
+    """How long a request is repeated, and the longest pause in between."""
 
     budget_seconds: float = 60.0
     first_delay: float = FIRST_DELAY
     longest_delay: float = LONGEST_DELAY
 
     def delay(self, attempt: int) -> float:
-        """Full jitter: anything up to a bound that doubles, so that many clients do not come back together."""
+        """Return a random delay (full jitter), up to a bound that doubles, so clients do not return together."""
         bound = min(self.longest_delay, self.first_delay * 2 ** min(attempt, 16))
         return random.uniform(0, bound)
 
 
 class EphemeralTransport:
-    """Requests into the application of this process."""
+    """Sends requests into the application of this process."""
 
     url = EPHEMERAL_URL
 
@@ -97,7 +97,7 @@ class EphemeralTransport:
 
 
 class HttpTransport:
-    """Requests over HTTP; connections are kept and shared by threads."""
+    """Sends requests over HTTP; connections are kept and shared by threads."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class HttpTransport:
         home: Path | None = None,
     ) -> None:
         self.url, self._credentials = without_credentials(url.rstrip("/"))
-        # Of a server that runs here by the same home.
+        # The token of a server that runs on this machine with the same home.
         self.local_token = LocalToken(home, self.url) if home and is_this_machine(self.url) else None
         self._timeout = (connect_timeout, read_timeout)
         self._connections = connections
@@ -133,7 +133,7 @@ class HttpTransport:
             raise Unanswered(reason_of(error) + self._by_proxy(), sent=not is_refused(error)) from error
 
     def _by_proxy(self) -> str:
-        """Who stands between, for whoever wonders why nobody answers."""
+        """Return a remark on the proxy in use, for messages about an API that does not answer."""
         from requests.utils import select_proxy
 
         proxy = select_proxy(self.url, self.session().proxies)
@@ -146,7 +146,7 @@ class HttpTransport:
         here, proof = self.local_token.prove(address)
         answer = self._send_once(method, here, {**sent, **proof}, body)
         if answer.status_code == UNAUTHORIZED:
-            # It may have been meant for the server that was there before; one that answers has written its own token.
+            # The token may belong to the server that ran before; a server that answers has written its own token.
             here, proof_by_now = self.local_token.prove(address)
             if proof_by_now != proof:
                 return self._send_once(method, here, {**sent, **proof_by_now}, body)
@@ -156,7 +156,8 @@ class HttpTransport:
         from requests import PreparedRequest
         from requests.structures import CaseInsensitiveDict
 
-        # Straight to the adapter: cookies, redirects and the environment's say in each request would cost a third more.
+        # Calls the adapter directly: cookies, redirects and environment lookups in each request would cost a third
+        # more.
         session = self.session()
         request = PreparedRequest()
         request.method, request.url, request.body = method, address, body or None
@@ -181,7 +182,7 @@ class HttpTransport:
 
 
 def without_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """Return the address that may be shown, and the header for the name and password that were written into it."""
+    """Return the address without credentials, and the header for the name and password that it contained."""
     parts = urlsplit(url)
     if parts.username is None:
         return url, {}

@@ -1,4 +1,4 @@
-"""Attempts in containers: of a Docker engine, or as Jobs of a Kubernetes cluster."""
+"""Attempts in containers, run by a Docker engine or as Jobs of a Kubernetes cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orionflow.extras import install_command
 def infrastructure_of(
     pool: WorkPool, api: AgentClient, on_started: OnStarted, on_report: OnReport, on_ended: OnEnded
 ) -> Infrastructure:
-    """Return what starts the attempts of this pool. Raises UsageError where its client is not installed."""
+    """Return the infrastructure for the attempts of this pool. Raise UsageError if its client is not installed."""
     if find_spec(pool.type) is None:
         raise UsageError(
             f"The runs of work pool {pool.name!r} go to containers of the type {pool.type}; install its client: "

@@ -1,4 +1,4 @@
-"""Attempts as containers of a Docker engine: created, started, followed by events, adopted by their labels."""
+"""Attempts as containers of a Docker engine: created, started, followed by events, and adopted by their labels."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from orionflow.agent.infrastructure import InfrastructureAway, Survivor
 from orionflow.logging import agent_logger
 
 LABEL = "orion."
-# After so long everything is listed again, whatever events said.
+# Seconds after which all containers are listed again, whatever events arrived.
 FOLLOW_SECONDS = 30.0
-# Containers that ended, and whose agent never came back.
+# Seconds after which containers are deleted that ended, and whose agent did not return.
 SWEPT_AFTER_SECONDS = 24 * 3600.0
 GATEWAY = "host.docker.internal"
 LOG_LINES, LONGEST_LOG = 60, 100_000
@@ -64,7 +64,7 @@ class DockerContainers(Remote):
     def _engine(self) -> APIClient:
         with self._connecting:
             if self._connection is None:
-                # Asks the engine for its version.
+                # This asks the engine for its version.
                 self._connection = APIClient(version="auto", num_pools=32, **kwargs_from_env())
             return self._connection
 
@@ -80,7 +80,7 @@ class DockerContainers(Remote):
     def _survivor(self, listed: Mapping[str, Any]) -> Survivor | None:
         labels = listed["Labels"]
         if listed["State"] == "created":
-            # The agent ended before it was started. Its run waits for an agent again.
+            # The agent ended before the container was started. Its run waits for an agent again.
             self._remove(listed["Id"])
             return None
         try:
@@ -122,7 +122,7 @@ class DockerContainers(Remote):
         held.is_made = held.is_running = True
         self._on_started(held.key, 0)
         agent_logger.info("Container %s of image %s has started.", held.name, image)
-        # It may have ended before anybody followed it.
+        # The container may have ended before its events were followed.
         self._look(held)
 
     def _bring(self, held: Held, image: str, policy: str) -> None:
@@ -142,7 +142,7 @@ class DockerContainers(Remote):
         return bool(self._asked(held, look, "looked for"))
 
     def _pull(self, image: str) -> None:
-        # Without a tag the newest, and not all of them. A digest is its own.
+        # Without a tag, pull the latest image and not all of them. A digest needs no tag.
         for line in self._engine.pull(image, stream=True, decode=True):
             if error := line.get("error"):
                 raise DockerException(error)
@@ -152,7 +152,7 @@ class DockerContainers(Remote):
         own_url = order["env"].get("ORION_API_URL") or order["api_url"]
         url, hosts = job.get("api_url") or own_url, {}
         if not job.get("api_url") and network_mode != "host" and is_loopback(url):
-            # The machine's own loopback is another one than the container's.
+            # The loopback interface of the machine is not that of the container.
             url, hosts = at_host(url, GATEWAY), {GATEWAY: "host-gateway"}
         networks = list(job.get("networks") or [])
         engine = self._engine
@@ -173,7 +173,7 @@ class DockerContainers(Remote):
                 ),
             )
         except APIError as error:
-            # This very attempt, by a request whose answer was lost.
+            # The container of this attempt exists: a request whose answer was lost created it.
             if error.status_code != 409:
                 raise
 
@@ -218,7 +218,7 @@ class DockerContainers(Remote):
             self._engine.connect_container_to_network(held.name, network)
 
     def _asked(self, held: Held, ask: Callable[[], Any], what: str) -> Any:
-        """Ask until the engine answers for good, or the time to start is over. Raises NotStarted."""
+        """Ask until the engine gives a final answer, or the time to start is over. Raise NotStarted."""
         back_off = BackOff()
         while True:
             try:
@@ -254,7 +254,7 @@ class DockerContainers(Remote):
                 self._look(one)
         self._sweep()
         filters = {"label": self._own_labels(), "type": "container", "event": ["die", "destroy"]}
-        # Events since the list was asked for: none is missed, and one that comes twice changes nothing.
+        # Events since the list was requested: none is missed, and one that arrives twice has no effect.
         events = self._engine.events(since=int(began), until=int(began + FOLLOW_SECONDS), filters=filters, decode=True)
         late = threading.Timer(FOLLOW_SECONDS * 1.5, events.close)
         late.daemon = True
@@ -285,14 +285,14 @@ class DockerContainers(Remote):
             self._end(held, status, cause, report=how.report)
 
     def _tail_of(self, name: str) -> str:
-        """Return the last lines of a log, and of those as much as is worth keeping."""
+        """Return the last lines of a log, cut to a maximum length."""
         kept = b""
         for part in self._engine.logs(name, stream=True, follow=False, tail=LOG_LINES):
             kept = (kept + part)[-LONGEST_LOG:]
         return kept.decode("utf-8", "replace")
 
     def _sweep(self) -> None:
-        """Remove what agents of this server left that never came back."""
+        """Remove containers of this server's agents that did not return."""
         old = self._engine.containers(
             all=True, filters={"label": f"{LABEL}api={self._origin.api}", "status": "exited"}
         )  # fmt: skip
@@ -323,7 +323,7 @@ class DockerContainers(Remote):
                             self._engine.unpause(held.name)
                     self._engine.kill(held.name, number)
         except APIError as error:
-            # 409: it has ended, or stands still already.
+            # 409: the container has ended, or is already paused.
             if error.status_code not in (404, 409):
                 raise
 
@@ -341,13 +341,13 @@ class DockerContainers(Remote):
         try:
             self._engine.remove_container(name, force=True, v=True)
         except APIError as error:
-            # 409: somebody else is removing it.
+            # 409: another request is removing it.
             if error.status_code not in (404, 409):
                 raise
 
 
 class suppress_already(suppress):  # noqa: N801 (a context manager that reads as a verb)
-    """Let pass that something is so already."""
+    """Ignore the error that something is already in the wanted state."""
 
     def __init__(self) -> None:
         super().__init__(APIError)
@@ -357,7 +357,7 @@ class suppress_already(suppress):  # noqa: N801 (a context manager that reads as
 
 
 def at_host(url: str, host: str) -> str:
-    """Return the address with another host; port and credentials stay."""
+    """Return the address with another host; port and credentials are kept."""
     parts = urlsplit(url)
     before, at, _ = parts.netloc.rpartition("@")
     port = f":{parts.port}" if parts.port else ""

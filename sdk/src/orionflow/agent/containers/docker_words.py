@@ -1,4 +1,4 @@
-"""The words of a Docker engine about a container, turned into a cause that says what to do."""
+"""Messages of a Docker engine about a container, turned into a cause that says what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from orionflow.agent.child import REPORT_MARK
 from orionflow.agent.containers.reports import last_lines, read_report, shown
 
-# What asking again does not change; everything else may be a registry that is busy.
+# Errors that repeating a request does not change; any other may come from a busy registry.
 FOR_GOOD = re.compile(
     "not found|no such image|manifest unknown|denied|unauthorized|authentication required|forbidden|invalid reference|"
     "does not exist|no matching manifest|invalid repository|no basic auth",
@@ -29,7 +29,7 @@ class Ended:
 
 
 def ended(container: Mapping[str, Any], log: str) -> Ended | None:
-    """Return how a container ended, by what `inspect` says of it; None for one that goes on."""
+    """Return how a container ended, from the output of `inspect`; None if it is still running."""
     state = container.get("State") or {}
     if state.get("Running") or state.get("Paused") or state.get("Restarting"):
         return None
@@ -51,7 +51,7 @@ def ended(container: Mapping[str, Any], log: str) -> Ended | None:
 
 
 def split_log(log: str) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the last report in a log, and the last lines beside it."""
+    """Return the last report in a log, and the last of the other lines."""
     report: dict[str, Any] = {}
     others = []
     for line in log.splitlines():
@@ -70,10 +70,10 @@ def size(count: int) -> str:
 
 
 def seconds_since(moment: str | None, now: datetime) -> float:
-    """Return the seconds since a time of the engine, or 0 for one that it does not know."""
+    """Return the seconds since a time of the engine, or 0 if the engine does not know the time."""
     if not moment or moment.startswith("0001"):
         return 0.0
-    # Nanoseconds are more than Python reads.
+    # Python does not parse nanoseconds.
     short = re.sub(r"(\.\d{6})\d+", r"\1", moment)
     try:
         return max(0.0, (now - datetime.fromisoformat(short)).total_seconds())

@@ -1,7 +1,7 @@
-"""Attempts as Jobs of a Kubernetes cluster: made, watched by resource version, ended, adopted by their labels.
+"""Attempts as Jobs of a Kubernetes cluster: created, watched by resource version, ended, and adopted by their labels.
 
-The rights that this takes, in one namespace: create, get, list, watch, patch and delete Jobs; list, watch and delete
-Pods; create Secrets, and not read them.
+The required rights in one namespace: create, get, list, watch, patch and delete Jobs; list, watch and delete Pods;
+create Secrets (but not read them).
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 WATCH_SECONDS = 120
 REQUEST_SECONDS = (5, 30)
 PAGE = 500
-# A Job that failed may be known before the end of its pod is, which says more.
+# Seconds: the failure of a Job may be known before the end of its pod, which says more.
 POD_SECONDS = 5.0
 GONE_SECONDS = 60.0
-# The agent ends what takes too long, and knows better why.
+# Seconds by which the Job's own deadline is later: the agent ends a run at its limit, and knows the reason.
 LATER_SECONDS = 120.0
 POD_DELETED = "Its pod was deleted."
-# Asking again may help: too many requests, a quota, a cluster that starts.
+# Errors where a repetition may help: too many requests, a quota, a cluster that is starting.
 PASSING = frozenset({0, 408, 429})
 AWAY = (ApiException, urllib3.exceptions.HTTPError, OSError)
 
 
 class Expired(Exception):
-    """The cluster does not know the resource version any more: list again."""
+    """The cluster has discarded the resource version, so objects have to be listed again."""
 
 
 class KubernetesJobs(Remote):
@@ -68,7 +68,7 @@ class KubernetesJobs(Remote):
 
     @cached_property
     def _cluster(self) -> client.ApiClient:
-        """The cluster that the agent runs in, or that of its kubeconfig."""
+        """The cluster that the agent runs in, or the one of its kubeconfig."""
         settings = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=settings)
@@ -88,7 +88,7 @@ class KubernetesJobs(Remote):
 
     @cached_property
     def _namespace(self) -> str:
-        """The one namespace of this agent: of the pool's template, or its own, or that of its kubeconfig."""
+        """The single namespace of this agent: that of the pool's template, of the agent, or of its kubeconfig."""
         with suppress(NotStarted):
             job = self._job_of({})
             named = ((job.get("job_manifest") or {}).get("metadata") or {}).get("namespace")
@@ -114,7 +114,7 @@ class KubernetesJobs(Remote):
         if job["metadata"].get("deletionTimestamp"):
             return None
         if job["spec"].get("suspend"):
-            # The agent ended before it had begun. Its run waits for an agent again.
+            # The agent ended before the Job was started. Its run waits for an agent again.
             self._remove(job["metadata"]["name"])
             return None
         try:
@@ -136,7 +136,7 @@ class KubernetesJobs(Remote):
             stop_seconds=self._options.stop_seconds,
         )  # fmt: skip
         if order.get("limit"):
-            # For the case that no agent is there to end it.
+            # For the case that no agent is running to end it.
             left = order["limit"]["ends_at"] - time.time()
             manifest["spec"].setdefault("activeDeadlineSeconds", round(left + held.start_seconds + LATER_SECONDS))
         environment = environment_for(order, job, report=f"file:{REPORT_FILE}", api_url=_api_url(job, order))
@@ -174,7 +174,10 @@ class KubernetesJobs(Remote):
     def _asked(
         self, held: Held, what: str, ask: Callable[[], Any], *, or_else: Callable[[], Any] | None = None
     ) -> Any:  # fmt: skip
-        """Ask until the cluster answers for good. 409: a request whose answer was lost made it. Raises NotStarted."""
+        """Ask until the cluster gives a final answer. Raise NotStarted.
+
+        A conflict (409) means that an earlier request succeeded, and its answer was lost.
+        """
         back_off = BackOff()
         while True:
             try:
@@ -222,7 +225,7 @@ class KubernetesJobs(Remote):
     def _watch_from(
         self, of: str, version: str, listing: Callable[..., Any], see: Callable[[str, Manifest], None]
     ) -> None:  # fmt: skip
-        """Watch on where the last watch ended, as they do by themselves every few minutes, until that is forgotten."""
+        """Continue a watch where it ended, as watches do every few minutes, until the version is discarded."""
         back_off = BackOff()
         while not self._over.is_set():
             try:
@@ -284,7 +287,7 @@ class KubernetesJobs(Remote):
         if kind == "DELETED" and held is not None and held.status is None:
             held.waits = disruption_of(pod) or POD_DELETED
             held.status = -int(held.ending or signal.SIGTERM)
-            # Its Job fails by that; should nobody see to Jobs now, it is over all the same.
+            # Its Job fails because of that; if Jobs cannot be watched now, the attempt ends all the same.
             self._after(GONE_SECONDS, lambda: self._job_failed(held, {}))
 
     def _see_pod(self, pod: Manifest) -> None:
@@ -316,7 +319,7 @@ class KubernetesJobs(Remote):
             held, status, None if is_wanted else over.cause, fault=over.is_fault and not held.ending,
             report=over.report,
         )  # fmt: skip
-        # What a mesh runs beside the flow goes on otherwise.
+        # Otherwise the containers that a service mesh adds to the pod would continue.
         if held.ending is None:
             self._later(lambda: self._finish(held.name))
 
@@ -362,7 +365,7 @@ class KubernetesJobs(Remote):
     # --- ending ---
 
     def _send(self, held: Held, number: int) -> None:
-        """A pod has its grace, after which its node kills it; whoever is to be killed gets a second of it."""
+        """End the pod: SIGTERM leaves it its grace period before its node kills it, SIGKILL one second."""
         if number == signal.SIGKILL:
             for pod in self._list(self._core.list_namespaced_pod)[0]:
                 if self._held_by(pod) is held:
@@ -379,7 +382,7 @@ class KubernetesJobs(Remote):
         self._delete(name, "Background")
 
     def _finish(self, name: str) -> None:
-        """End what goes on beside a flow that has ended. The Job stays for its time to live."""
+        """End the other containers of a flow that has ended. The Job is kept for its time to live."""
         selector = f"{self._selector},job-name={name}"
         answer = _read(
             self._core.list_namespaced_pod(self._namespace, label_selector=selector, **_plainly())
@@ -394,12 +397,12 @@ class KubernetesJobs(Remote):
             self._jobs.delete_namespaced_job(name, self._namespace, propagation_policy=propagation, **_plainly())
 
     def clear(self, key: str) -> None:
-        """The cluster removes a Job after its time to live, and with it the pod and the secret."""
+        """Forget the attempt; the cluster removes its Job, with the pod and the secret, after the time to live."""
         self._removed.discard(name_of(key))
 
 
 class suppress_missing(suppress):  # noqa: N801 (a context manager that reads as a verb)
-    """Let pass that something is not there, or goes already."""
+    """Ignore the error that an object does not exist, or is already being deleted."""
 
     def __init__(self) -> None:
         super().__init__(ApiException)
@@ -409,7 +412,7 @@ class suppress_missing(suppress):  # noqa: N801 (a context manager that reads as
 
 
 def _plainly() -> dict[str, Any]:
-    """Answers are read as they come: models of one release of the client refuse what another cluster has."""
+    """Return options for raw answers: the models of one client release refuse what another cluster's version sends."""
     return {"_preload_content": False, "_request_timeout": REQUEST_SECONDS}
 
 
@@ -437,7 +440,7 @@ def _api_url(job: Job, order: Mapping[str, Any]) -> str:
 
 
 def _words(error: Exception) -> str:
-    """Return the cluster's own words, without the headers of its answer."""
+    """Return the cluster's own message, without the headers of its answer."""
     try:
         said = json.loads(getattr(error, "body", None) or "")
         return str(said["message"])[:1000]
@@ -446,6 +449,6 @@ def _words(error: Exception) -> str:
 
 
 def _flaws(error: ValidationError) -> str:
-    """Return which fields of the manifest are wrong, and why; never their values."""
+    """Return which fields of the manifest are wrong, and why, but never their values."""
     found = {".".join(str(part) for part in one["loc"][1:]): one["msg"] for one in error.errors()}
     return "; ".join(f"{place}: {why}" for place, why in list(found.items())[:5])

@@ -1,4 +1,4 @@
-"""The objects that an attempt is made of in a cluster: a Job, and a Secret with its environment that the Job owns."""
+"""The objects of an attempt in a cluster: a Job, and a Secret with its environment that belongs to the Job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Manifest = dict[str, Any]
 def job_manifest(
     job: Job, *, name: str, namespace: str, order: Mapping[str, Any], origin: Origin, stop_seconds: float
 ) -> Manifest:  # fmt: skip
-    """Return the Job of an attempt, which is suspended until its Secret is there. Raises NotStarted."""
+    """Return the Job of an attempt, which is suspended until its Secret exists. Raise NotStarted."""
     manifest: Manifest = copy.deepcopy(job.get("job_manifest") or {})
     metadata, spec = _part(manifest, "metadata"), _part(manifest, "spec")
     pod_metadata, pod = _part(spec, "template", "metadata"), _part(spec, "template", "spec")
@@ -29,7 +29,7 @@ def job_manifest(
         one["annotations"] = {**(one.get("annotations") or {}), **annotations_of(order, origin)}
     metadata |= {"name": name, "namespace": namespace}
     metadata.pop("generateName", None)
-    # One attempt is one pod: whether there is another is for the server to say.
+    # One attempt is one pod: the server decides whether there is another attempt.
     spec |= {"suspend": True, "backoffLimit": 0, "completions": 1, "parallelism": 1}
     pod |= {"restartPolicy": "Never"}
     pod.setdefault("terminationGracePeriodSeconds", max(1, round(stop_seconds)))
@@ -43,7 +43,7 @@ def _equip(container: Manifest, job: Job, secret: str) -> None:
     container["name"] = MAIN
     container["command"], container["args"] = command_of(job), []
     container["envFrom"] = [*(container.get("envFrom") or []), {"secretRef": {"name": secret}}]
-    # What the run reports; if it says nothing, the last lines of its log.
+    # The report of the run, or the last lines of its log if there is none.
     container["terminationMessagePath"] = REPORT_FILE
     container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     resources = container.get("resources") or {}
@@ -61,7 +61,7 @@ def _main(pod: Manifest) -> Manifest:
 
 
 def secret_manifest(environment: Mapping[str, str], *, name: str, namespace: str, job: Manifest) -> Manifest:
-    """Return the Secret of a Job that was made: it goes with the Job, whoever removes it."""
+    """Return the Secret of a created Job: it is deleted with the Job, whoever deletes that."""
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job["metadata"]["uid"]}
     return {
         "apiVersion": "v1",
@@ -88,7 +88,7 @@ def labels_of(origin: Origin, order: Mapping[str, Any]) -> dict[str, str]:
 
 
 def own_labels(origin: Origin) -> dict[str, str]:
-    """By which an agent finds its objects. A name that is no label is known by its digest."""
+    """Return the labels by which an agent finds its objects. An invalid label is replaced by its digest."""
     return {
         f"{PREFIX}agent": _as_label("agent", origin.agent),
         f"{PREFIX}pool": _as_label("pool", origin.pool),

@@ -1,6 +1,6 @@
-"""The environment and command of an attempt's container: by these its flow gets everything that it must know.
+"""The environment and command of an attempt's container, from which its flow gets everything that it needs.
 
-Nothing of it stands in arguments, which every user of the machine may read.
+Nothing of it is passed as arguments, which every user of the machine can read.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from orionflow.settings import PREFIX
 
 ORDER_VARIABLE, REPORT_VARIABLE = "ORION_ATTEMPT", "ORION_AGENT_REPORT"
 COMMAND = ("python", "-P", "-m", "orionflow.agent.contained")
-# Folders of the agent's machine.
+# These name folders and credentials of the agent's machine.
 NOT_PASSED_ON = frozenset({"ORION_HOME", "ORION_PROFILE", API_URL, API_KEY})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-# The kernel takes no longer text as one variable.
+# The kernel accepts no longer variable.
 LONGEST = 120_000
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whose containers they are: those of an agent, by its name, of one pool of one server."""
+    """The owner of containers: an agent, by its name, of one pool of one server."""
 
     agent: str
     pool: str
@@ -42,16 +42,16 @@ class Origin:
 
 
 def name_of(key: str) -> str:
-    """Return the name of an attempt's container: a second one of the same attempt cannot be made."""
+    """Return the name of an attempt's container, so that a second one of the same attempt cannot be created."""
     return f"orion-{key.replace(':', '-')}"
 
 
 def environment_for(order: Mapping[str, Any], job: Job, *, report: str, api_url: str) -> dict[str, str]:
-    """Return the variables of a container. Raises NotStarted for a name or value that cannot be one."""
+    """Return the variables of a container. Raise NotStarted for an invalid name or value."""
     passed_on = {name: value for name, value in environment_of_runs().items() if name.startswith(PREFIX)}
     settings = {name: value for name, value in passed_on.items() if name not in NOT_PASSED_ON}
     wanted = {str(name): str(value) for name, value in (job.get("env") or {}).items() if value is not None}
-    # With the token of the run, if the agent has a key.
+    # Includes the token of the run, if the agent has a key.
     own = {name: value for name, value in order["env"].items() if name == API_KEY}
     environment = {
         **settings,

@@ -1,4 +1,4 @@
-"""A verdict on a pod, by its status: it waits and why, it runs, or it ended and how."""
+"""A verdict on a pod, from its status: it waits and why, it runs, or it ended and how."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from orionflow.agent.containers.reports import last_lines, read_report, shown
 
 Object = Mapping[str, Any]
 MAIN = "flow"
-# Asking again changes nothing: the name of the image or its pull policy is wrong.
+# Reasons that do not pass: the name of the image or its pull policy is wrong.
 HOPELESS = frozenset({"InvalidImageName", "ErrImageNeverPull", "CreateContainerError", "RunContainerError"})
 PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"})
-# The secret with its environment is made a moment after the Job.
+# The secret with the environment is created a moment after the Job.
 CONFIGURING = frozenset({"CreateContainerConfigError"})
-# By their condition DisruptionTarget, and by the reason of the pod.
+# Texts by the reason of the condition DisruptionTarget, or of the pod itself.
 DISRUPTIONS = {
     "PreemptionByScheduler": "it was preempted for a pod of higher priority",
     "EvictionByEvictionAPI": "it was evicted, as when a node is drained",
@@ -37,7 +37,7 @@ DISRUPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Not yet; `reason` is worth reading when it takes too long. `is_final`: it will never run."""
+    """The pod does not run yet; `reason` is reported if it takes too long. `is_final`: it will never run."""
 
     reason: str | None
     is_final: bool = False
@@ -50,7 +50,7 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """It ended. `is_fault` is the cluster's: nothing that the run did or was."""
+    """The pod ended. With `is_fault` the cluster is at fault, and not the run."""
 
     status: int | None
     cause: str | None
@@ -75,7 +75,7 @@ def verdict_of(pod: Object) -> Verdict:
 
 
 def disruption_of(pod: Object) -> str | None:
-    """Why the cluster took the pod away; None if it did not."""
+    """Return why the cluster removed the pod; None if it did not."""
     status: Object = pod.get("status") or {}
     for one in status.get("conditions") or []:
         if one.get("type") == "DisruptionTarget" and one.get("status") == "True":
@@ -113,7 +113,7 @@ def _over(pod: Object, ended: Object) -> Over:
 
 
 def _over_without_container(pod: Object) -> Over:
-    """A pod that failed as a whole: evicted, not admitted, past its deadline, or in a container before the main one."""
+    """Return the end of a pod that failed as a whole: evicted, not admitted, too late, or in an init container."""
     status: Object = pod.get("status") or {}
     if disruption := disruption_of(pod):
         return Over(None, disruption, is_fault=True)
@@ -149,7 +149,7 @@ def _waiting(status: Object, waiting: Object) -> Waiting:
 
 
 def _main(statuses: Sequence[Object]) -> Object:
-    """Return the container of the flow; what a mesh adds beside it goes on after it."""
+    """Return the container of the flow; containers that a service mesh adds outlive it."""
     return next((one for one in statuses if one.get("name") == MAIN), statuses[0] if statuses else {})
 
 
@@ -161,7 +161,7 @@ def _memory_limit(pod: Object) -> str | None:
 
 
 def read_message(message: str) -> tuple[dict[str, Any] | None, list[str]]:
-    """The run's report in a termination message, or the last lines of a log, which a cluster shows without one."""
+    """Return the run's report in a termination message, or the last lines of the log that replace a missing one."""
     report = read_report(message) if message.startswith("{") else None
     return report or None, [] if report is not None else last_lines(message)
 
@@ -170,5 +170,5 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 def is_label(value: str) -> bool:
-    """Whether a cluster takes this as the value of a label."""
+    """Whether a cluster accepts the value for a label."""
     return _LABEL.fullmatch(value) is not None

@@ -1,7 +1,7 @@
-"""The shared part of containers and Jobs as infrastructure: they are begun, watched and ended by requests.
+"""The common part of containers and Jobs as infrastructure: they are started, watched and ended by requests.
 
-Requests may hang, so no caller waits for one: an attempt begins in a thread of its own, signals wait in a queue, and
-one thread follows what there is. Which of them sees an end first reports it; the others find that it is reported.
+Requests may hang, so no caller waits for one: each attempt starts in a thread of its own, signals wait in a queue, and
+one thread follows the existing objects. The thread that sees an end first reports it, and the others ignore it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OnStarted = Callable[[str, int], None]
 OnReport = Callable[[str, Report], None]
 OnEnded = Callable[[End], None]
 ENDING = frozenset({signal.SIGTERM, signal.SIGKILL})
-# Who has been killed for so long lives on a machine that does not answer.
+# Seconds after a kill, after which the machine of the attempt is considered dead.
 GIVEN_UP_SECONDS = 120.0
 USUAL_START_SECONDS = 600.0
 
@@ -39,14 +39,14 @@ class Held:
 
     key: str
     name: str
-    # It is there, and can be signalled.
+    # Whether the container exists, and can be signalled.
     is_made: bool = False
     is_running: bool = False
     start_by: float = float("inf")
     start_seconds: float = 0.0
-    # Why it is not running yet.
+    # Why it does not run yet.
     waits: str | None = None
-    # The last signal that was to end it.
+    # The last signal that was sent to end it.
     ending: int | None = None
     killed_at: float | None = None
     status: int | None = None
@@ -58,7 +58,7 @@ class Remote(ABC):
 
     outlives_agent = True
     can_stand_still = False
-    #: Whatever an earlier start has left has begun.
+    #: Whether all attempts that an earlier start left have started running.
     survivors_run = False
 
     def __init__(self, on_started: OnStarted, on_report: OnReport, on_ended: OnEnded) -> None:
@@ -68,7 +68,7 @@ class Remote(ABC):
         self._found: Sequence[Survivor] = ()
         self._over = threading.Event()
         self._reachable = threading.Event()
-        # The kinds of objects that cannot be seen now; nothing is claimed while there are any.
+        # The kinds of objects that cannot be watched now; no run is claimed while there are any.
         self._unseen: set[str] = set()
         self._errands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
@@ -79,7 +79,7 @@ class Remote(ABC):
 
     def survivors(self) -> Sequence[Survivor]:
         found = sorted(self._look_for_survivors(), key=lambda one: (one.stays, one.age))
-        # Those that have ended may be many, and the newest of them are the likeliest to be unreported.
+        # Many may have ended, and the newest of them are the most likely to be unreported.
         self._found = found[:MOST_RUNS]
         return self._found
 
@@ -98,7 +98,7 @@ class Remote(ABC):
             self._thread(lambda kind=kind, follow=follow: self._watch(kind, follow), kind)  # type: ignore[misc]
 
     def _adopted(self, key: str) -> Held:
-        """Hold a survivor. One that may still wait to begin gets the usual time for it once more."""
+        """Hold a survivor. If it may still be waiting to start, it gets the usual time for that again."""
         start_by = time.monotonic() + USUAL_START_SECONDS
         return Held(
             key, name_of(key), is_made=True, is_running=self.survivors_run, start_by=start_by,
@@ -129,31 +129,31 @@ class Remote(ABC):
 
     @abstractmethod
     def _look_for_survivors(self) -> Sequence[Survivor]:
-        """Return what is left of an earlier start; remove what never began. Raises InfrastructureAway."""
+        """Return the attempts of an earlier start; remove those that never started. Raise InfrastructureAway."""
 
     @abstractmethod
     def _launch(self, held: Held, order: Mapping[str, Any]) -> None:
-        """Make it and have it begin. Raises NotStarted."""
+        """Create the attempt's container and start it. Raise NotStarted."""
 
     @abstractmethod
     def _send(self, held: Held, number: int) -> None:
-        """Carry out a signal."""
+        """Send a signal to the attempt."""
 
     @abstractmethod
     def _remove(self, name: str) -> None:
-        """Remove it with all that belongs to it, whatever it is doing."""
+        """Remove the container with everything that belongs to it, even if it is running."""
 
     @abstractmethod
     def _followers(self) -> Mapping[str, Callable[[], None]]:
-        """Return by kind what lists all of that kind, then follows it until it has to be listed again.
+        """Return by kind a function that lists all objects of that kind, then follows them until a new list is needed.
 
-        Each is called again and again, in a thread of its own, calls `_sees` whenever it was answered, and raises
-        whatever its client raises.
+        Each is called repeatedly in a thread of its own, calls `_sees` after each answer, and raises the errors of its
+        client.
         """
 
     @abstractmethod
     def _pause_after(self, error: Exception) -> float | None:
-        """Return how long to wait at least after this error; None for one that is our own fault."""
+        """Return the shortest pause in seconds after this error; None if the error is our own fault."""
 
     # --- ends ---
 
@@ -170,7 +170,7 @@ class Remote(ABC):
         self._on_ended(End(held.key, status, cause, fault))
 
     def _judged(self, held: Held, judge: Callable[[], Judged]) -> Judged | None:
-        """Judge what is there of an attempt; what cannot be read ends it, and keeps nobody from seeing the others."""
+        """Judge the state of an attempt. If the state cannot be read the attempt ends; others are not affected."""
         try:
             return judge()
         except Exception as error:
@@ -184,7 +184,7 @@ class Remote(ABC):
             return list(self._held.values())
 
     def _still_wanted(self, held: Held) -> bool:
-        """Whether an attempt is to begin: if not, it has ended with this call at the latest."""
+        """Whether an attempt is still to start: if not, it has ended with this call at the latest."""
         if held.key in self._held and held.ending is None:
             return True
         self._end(held, -(held.ending or signal.SIGTERM), "It had not begun")
@@ -201,7 +201,7 @@ class Remote(ABC):
         except NotStarted as error:
             self._end(held, None, str(error), fault=error.is_agents_fault)
         except Exception as error:
-            # The agent outlives its runs, whatever they ask for.
+            # The agent must survive whatever a run asks for.
             agent_logger.exception("%s could not be started.", held.name)
             self._end(held, None, f"Its container could not be started. {type(error).__name__}: {error}", fault=True)
             self._later(lambda: self._remove(held.name))
@@ -225,7 +225,7 @@ class Remote(ABC):
             try:
                 errand()
             except Exception as error:
-                # Signals that end are repeated, and what could not be removed is found by the next start.
+                # Signals are repeated, and containers that were not removed are found by the agent's next start.
                 agent_logger.warning("A request about a container came to nothing: %s", error)
 
     def _watch(self, kind: str, follow: Callable[[], None]) -> None:
@@ -258,18 +258,18 @@ class Remote(ABC):
             agent_logger.warning("What becomes of %s cannot be seen now; what goes on is left alone. %s", kind, error)
 
     def _tick(self) -> None:
-        """See to what nobody reports: starts that take too long, and machines that do not answer."""
+        """Handle what no event reports: starts that take too long, and machines that do not answer."""
         while not self._over.wait(0.5):
             now = time.monotonic()
             for held in self._all_held():
-                # What is made and cannot be seen may be running by now.
+                # A container that was created and cannot be seen may already be running.
                 is_seen = not held.is_made or self._reachable.is_set()
                 if not held.is_running and now > held.start_by and is_seen:
                     reason = f" {held.waits}" if held.waits else ""
                     self._end(held, None, f"It did not start within {held.start_seconds:g} s.{reason}")
                     self._later(lambda name=held.name: self._remove(name))  # type: ignore[misc]
                 elif held.ending and not held.is_made:
-                    # Whoever is beginning it finds that it has ended, and stops.
+                    # The starting thread finds that the attempt has ended, and stops.
                     self._end(held, -held.ending, "It had not begun")
                 elif held.killed_at is not None and now > held.killed_at + GIVEN_UP_SECONDS:
                     self._end(held, -signal.SIGKILL, "It was killed, and its machine does not answer")

@@ -1,4 +1,4 @@
-"""Reports that runs leave in logs and termination messages. Anybody's code may have written them."""
+"""Reports that runs leave in logs and termination messages. They are untrusted, as any code may have written them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN_LINES, LONGEST_TAIL, LONGEST_LINE = 12, 1500, 20_000
 
 
 def read_report(text: str) -> Report | None:
-    """Return what is known of reports in a text; None for a text that is none."""
+    """Return the known fields of a report; None if the text is not a report."""
     if len(text) > LONGEST_LINE:
         return None
     try:
@@ -33,7 +33,7 @@ def last_lines(text: str) -> list[str]:
 def shown(tail: Sequence[str]) -> str:
     text = "\n".join(tail)
     if len(text) > LONGEST_TAIL:
-        # From the beginning of a line, if there is one: nobody masks a secret whose first half is missing.
+        # Cut at the start of a line, if there is one: a secret whose first half is missing would not be masked.
         cut = text[-LONGEST_TAIL:]
         text = cut.partition("\n")[2] or cut
     return f" Its last lines:\n{text}" if text else ""

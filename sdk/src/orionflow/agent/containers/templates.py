@@ -1,4 +1,4 @@
-"""A run's job: the configuration of its pool's template, filled in with defaults and job variables."""
+"""A run's job: the configuration of its pool's template, with defaults and job variables filled in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ABSENT = object()
 
 
 class NotStarted(OrionError):
-    """An attempt cannot begin; the message is the cause that its run gets."""
+    """An attempt cannot start; the message becomes the cause in its run."""
 
     def __init__(self, cause: str, *, is_agents_fault: bool = False) -> None:
         super().__init__(cause)
@@ -26,22 +26,22 @@ class NotStarted(OrionError):
 
 
 class JobTemplate:
-    """The template of the agent's pool, as it is now."""
+    """The current template of the agent's pool."""
 
     def __init__(self, pool: WorkPool, api: AgentClient) -> None:
         self._type, self._api = pool.type, api
         self._template: Mapping[str, Any] = pool.base_job_template
 
     def job_of(self, variables: Mapping[str, Any]) -> Job:
-        """Return the job of a run with these variables. Raises NotStarted."""
-        # The one that was read before is as good until the API answers.
+        """Return the job of a run with these variables. Raise NotStarted."""
+        # The previously read template is used until the API answers.
         with suppress(ApiError):
             self._template = self._api.pool().base_job_template
         return filled_in(self._template or default_job_template(self._type), variables)
 
 
 def filled_in(template: Mapping[str, Any], variables: Mapping[str, Any]) -> Job:
-    """Replace `{{ name }}` by the variable's value or default; what has neither is left out. Raises NotStarted."""
+    """Replace `{{ name }}` by the variable's value or default; omit fields that have neither. Raise NotStarted."""
     properties = (template.get("variables") or {}).get("properties") or {}
     values = {name: one["default"] for name, one in properties.items() if one.get("default") is not None}
     env = {**(values.get("env") or {}), **(variables.get("env") or {})}
