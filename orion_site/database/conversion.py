@@ -1,11 +1,10 @@
-"""SQLite files that hold ids as texts of 32 digits are written once more, with ids of sixteen bytes (decision 0055).
+"""Conversion of SQLite files that store ids as texts of 32 digits to ids of sixteen bytes (decision 0055).
 
-The new file grows beside the old one, table by table, a chunk of rows in each transaction, and takes its name in one
-rename when it is whole and verified. Killed at any moment, the old file is there as it was, and the next upgrade goes
-on where this one stopped, unless somebody wrote into the old file meanwhile.
-
-A server may work on the old file while most of it is copied (`copy_ahead`): triggers in the old file note the rows that
-change, and they are copied once more. The upgrade then only has to take the last ones.
+The new file is filled next to the old one, table by table, with a transaction for each chunk of rows, and replaces the
+old one by a rename when it is complete and verified. If the process is killed, the old file is unchanged, and the next
+upgrade continues the copy, unless the old file was written in between. A server may work on the old file while most of
+it is copied (`copy_ahead`): triggers in the old file record changed rows, which are then copied again. The upgrade only
+has to copy the last ones.
 """
 
 from __future__ import annotations
@@ -25,34 +24,35 @@ from urllib.parse import quote
 from orion_site.database.file import UPGRADE, DatabaseUnusable
 from orion_site.database.sqlite.files import found_no_room, owners_opener, refuse_another_user
 
-# What Django declares for a UUID on SQLite.
+# The type that Django declared for UUIDs on SQLite.
 TEXT_ID = "char(32)"
 _DECLARED = re.compile(r"\bchar\(32\)", re.IGNORECASE)
 ROWS_AT_ONCE = 20_000
-# Tables in the old file: which draft follows it, and which rows changed since they were copied.
+# Tables in the old file: the draft for which changes are recorded, and the rows that changed since they were copied.
 FOLLOWED, CHANGES = "conversion_followed", "conversion_changes"
 _FOLLOWED_COLUMNS = ["mark", "schema", "most"]
 # Version of the layout of these tables, triggers and the draft; raise it with any change.
 FORMAT = 2
-# Of a file that nobody upgrades after it was copied ahead, so many changes are noted, in some 40 MB. Then it is copied
-# once more.
+# Changes that are recorded at most, in about 40 MB, in case the file is copied ahead but never upgraded. After that,
+# the file is copied again.
 MOST_CHANGES = 2_000_000
 _LAST_CHANGE = f"(SELECT COALESCE(MAX(number), 0) FROM {CHANGES})"
-# So few are left to the upgrade; on a file that changes faster than it is copied, we stop at some time.
+# Copying ahead stops when at most FEW_CHANGES are left for the upgrade, or after MOST_LOOKS rounds, if the file changes
+# faster than it is copied.
 FEW_CHANGES, MOST_LOOKS = 1_000, 20
 SECONDS_BETWEEN_WORDS = 5.0
 
 
 @contextmanager
 def converted(file: Path) -> Iterator[None]:
-    """Give the file ids of sixteen bytes if it has others, and let nobody have the old one until the block is left.
+    """Convert the file to ids of sixteen bytes if needed; keep the old file locked until the block ends.
 
-    Raises DatabaseUnusable. Nobody else may convert the file meanwhile (`alone`), and this process has it not open.
+    Raises DatabaseUnusable. The caller must hold the lock `alone`, and have no connection to the file.
     """
     if not has_text_ids(file):
         yield
         return
-    # A link stays one, and the new file is on the disk of the old one.
+    # A symbolic link stays one, and the new file is created on the disk of the old one.
     file = file.resolve()
     refuse_another_user(file)
     with closing(_connect(file)) as database:
@@ -61,7 +61,7 @@ def converted(file: Path) -> Iterator[None]:
             draft = _draft_of(file)
             _make_room_sure(file, draft)
             _Conversion(database, file, _mark_of(database) or _mark(file)).run()
-            # While we keep the old file for ourselves its journal stays, empty, where the new file's would be.
+            # The locked old file keeps an empty journal, whose name would be that of the new file's journal.
             Path(f"{file}-journal").unlink(missing_ok=True)
             os.rename(draft, file)
         except sqlite3.Error as error:
@@ -70,9 +70,9 @@ def converted(file: Path) -> Iterator[None]:
 
 
 def copy_ahead(file: Path) -> bool:
-    """Copy what is there while others write into the file; False if it holds no texts. Raises DatabaseUnusable.
+    """Copy the file while others write to it. Return False if it contains no text ids. Raises DatabaseUnusable.
 
-    Stopped at any moment, it goes on when it is called again.
+    If it is interrupted, the next call continues.
     """
     file = file.resolve()
     refuse_another_user(file)
@@ -89,7 +89,7 @@ def copy_ahead(file: Path) -> bool:
 
 
 def drop_copy(file: Path) -> bool:
-    """Delete what was copied ahead, and have changes noted no longer; False if nothing was. Raises DatabaseUnusable."""
+    """Delete the copy, and stop recording changes. Return False if there was neither. Raises DatabaseUnusable."""
     file = file.resolve()
     refuse_another_user(file)
     draft = _draft_of(file)
@@ -120,7 +120,7 @@ def has_text_ids(file: Path) -> bool:
         with closing(_connect(file)) as database:
             tables = database.execute("SELECT sql FROM sqlite_master WHERE type = 'table'").fetchall()
     except sqlite3.Error:
-        # Whoever opens it next will say so.
+        # The next code that opens the file reports the error.
         return False
     return any(_DECLARED.search(sql) for (sql,) in tables)
 
@@ -130,7 +130,7 @@ def _connect(file: Path, timeout: float = 5.0) -> sqlite3.Connection:
 
 
 def _keep_others_out(database: sqlite3.Connection, file: Path) -> None:
-    """Have the file for ourselves, without a log beside it: who has it open would go on writing into the old one."""
+    """Lock the file, and remove its WAL: a process with an open connection would continue to write to the old file."""
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
     try:
         (mode,) = database.execute("PRAGMA journal_mode = DELETE").fetchone()
@@ -148,7 +148,7 @@ def _keep_others_out(database: sqlite3.Connection, file: Path) -> None:
 
 
 def _make_room_sure(file: Path, draft: Path) -> None:
-    # Indexes are sorted in files of their own, most of which are smaller than what ids lose.
+    # Indexes are sorted in temporary files, most of which are smaller than the space that shorter ids save.
     wanted = file.stat().st_size - (draft.stat().st_size if draft.exists() else 0)
     free = shutil.disk_usage(file.parent).free
     if free < wanted:
@@ -159,15 +159,15 @@ def _make_room_sure(file: Path, draft: Path) -> None:
 
 
 def _mark(file: Path) -> str:
-    """Changes whenever somebody writes into the file, of which no log is left beside it."""
+    """Return a text that changes with every write to the file, which has no WAL."""
     status = file.stat()
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
 
 
 def _mark_of(database: sqlite3.Connection) -> str | None:
-    """Name the draft for which changes are noted in this file; None if they are not, or if rows have got new numbers.
+    """Return the draft for which this file records changes; None if it records none, or if rows may have new numbers.
 
-    VACUUM gives them, and counts as a change of the schema; so does whatever makes a table or a trigger.
+    VACUUM gives rows new numbers, and counts as a change of the schema, as does creating a table or trigger.
     """
     columns = [name for _, name, *_ in database.execute(f"PRAGMA main.table_info({FOLLOWED})")]
     if not columns:
@@ -184,7 +184,7 @@ def _mark_of(database: sqlite3.Connection) -> str | None:
 
 
 def _stop_following(database: sqlite3.Connection) -> bool:
-    """Have changes noted no longer; whether they were."""
+    """Stop recording changes. Return whether they were recorded."""
     named = "type = 'trigger' AND name LIKE 'conversion\\_%' ESCAPE '\\'"
     triggers = database.execute(f"SELECT name FROM main.sqlite_master WHERE {named}").fetchall()
     database.execute("BEGIN IMMEDIATE")
@@ -197,7 +197,7 @@ def _stop_following(database: sqlite3.Connection) -> bool:
 
 
 def _follow(database: sqlite3.Connection) -> str:
-    """Have the file note from now on which rows change."""
+    """Record from now on which rows change. Return the name of the draft."""
     mark = f"followed {FORMAT} {secrets.token_hex(8)}"
     database.execute("BEGIN IMMEDIATE")
     for name, kind in (
@@ -223,7 +223,7 @@ def _follow(database: sqlite3.Connection) -> str:
 
 
 def _tables_in(database: sqlite3.Connection) -> dict[str, str]:
-    """Return the tables of the file with their SQL, without those of this module."""
+    """Return the tables of the file with their SQL, except those of this module."""
     found = database.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'table' AND sql IS NOT NULL")
     return {name: sql for name, sql in found if not name.startswith("sqlite_") and name not in (FOLLOWED, CHANGES)}
 
@@ -250,14 +250,14 @@ class _Conversion:
         self._said = time.monotonic()
 
     def run(self) -> None:
-        """Copy what is left, with the file for ourselves."""
+        """Copy the rest, while the file is locked."""
         self._copy()
         self._verify()
         self._database.execute("DROP TABLE new.conversion")
         self._database.execute("DETACH new")
 
     def run_ahead(self) -> None:
-        """Copy what is there, and what changes meanwhile, until little is left."""
+        """Copy the file, then rows that changed in the meantime, until few are left."""
         self._copy()
         for _ in range(MOST_LOOKS):
             if self._take_changes() <= FEW_CHANGES:
@@ -269,7 +269,7 @@ class _Conversion:
 
     def _copy(self) -> None:
         self._database.create_function("id_of_text", 1, _id_of_text, deterministic=True)
-        # Whatever is sorted for an index is as large as the index.
+        # Sorting an index needs as much space as the index.
         self._database.execute("PRAGMA temp_store = FILE")
         if not self._goes_on():
             self._begin()
@@ -283,7 +283,7 @@ class _Conversion:
             self._take_changes()
 
     def _take_changes(self, and_then: Callable[[], object] = lambda: None) -> int:
-        """Copy the rows once more that changed since they were copied, and do more on the same state of the file."""
+        """Copy changed rows again, then call `and_then` in the same transaction. Return the number of changes."""
         self._database.execute("BEGIN")
         last, number = self._database.execute(f"SELECT MAX(number), COUNT(*) FROM main.{CHANGES}").fetchone()
         (most,) = self._database.execute(f"SELECT most FROM main.{FOLLOWED}").fetchone()
@@ -294,20 +294,20 @@ class _Conversion:
             )
         names = self._database.execute(f"SELECT DISTINCT name FROM main.{CHANGES}").fetchall()
         copied = {table: self._last_copied(table) for (table,) in names}
-        # SQLite reads them, and we do not: days after the file was copied ahead they may be millions.
+        # Let SQLite read the recorded rows: days after the file was copied ahead there may be millions.
         noted = f"rowid IN (SELECT row FROM main.{CHANGES} WHERE name = ?)"
         for table in copied:
-            # All of them before any comes back: what is unique may have moved from one row to another.
+            # Delete all before inserting any, because a unique value may have moved from one row to another.
             self._database.execute(f'DELETE FROM new."{table}" WHERE {noted}', [table])
         for table, most in copied.items():
             self._database.execute(f"{self._copying(table)} WHERE rowid <= ? AND {noted}", [most, table])
         and_then()
         self._database.execute("COMMIT")
         if number:
-            # After the draft has them: done twice is as good as once.
+            # After the draft was committed: copying a row twice does no harm.
             self._database.execute("BEGIN IMMEDIATE")
             self._database.execute(f"DELETE FROM main.{CHANGES} WHERE number <= ?", [last])
-            # Where the bound was met meanwhile, it stays: something was not noted.
+            # If the limit was reached in the meantime, keep it: some changes were not recorded.
             self._database.execute(
                 f"UPDATE main.{FOLLOWED} SET most = {_LAST_CHANGE} + ? WHERE {_LAST_CHANGE} < most", [MOST_CHANGES]
             )
@@ -323,8 +323,8 @@ class _Conversion:
         self._database.execute("ATTACH ? AS new", [f"file:{quote(str(self._draft))}?mode=rw"])
 
     def _goes_on(self) -> bool:
-        """Whether there is a draft of this very file."""
-        # What another user made, before files of root's were given to the owner, is made again.
+        """Whether there is a draft of this file to continue."""
+        # A draft of another user, from before drafts of root were given to the owner, is started again.
         if not os.access(self._draft, os.R_OK | os.W_OK, effective_ids=True):
             return False
         self._attach()
@@ -350,7 +350,7 @@ class _Conversion:
         self._database.execute("COMMIT")
 
     def _keep_what_sqlite_knows(self) -> None:
-        """Of how common values are."""
+        """Copy the planner's statistics, which say how common values are."""
         known = {name for (name,) in self._database.execute("SELECT name FROM main.sqlite_master")}
         if "sqlite_stat1" in known:
             self._database.execute("ANALYZE new")
@@ -358,9 +358,9 @@ class _Conversion:
             self._database.execute("INSERT INTO new.sqlite_stat1 SELECT * FROM main.sqlite_stat1")
 
     def _copying(self, table: str) -> str:
-        """Return the statement that copies rows with their numbers in the table, up to its WHERE."""
+        """Return the statement that copies rows with their row numbers, up to its WHERE."""
         columns = self._database.execute(f'PRAGMA main.table_info("{table}")').fetchall()
-        # A column that is the row's number stands for it.
+        # An integer primary key is the row number itself.
         is_numbered = any(kind.lower() == "integer" and key for _, _, kind, _, _, key in columns)
         names = ["rowid"] * (not is_numbered) + [f'"{name}"' for _, name, *_ in columns]
         values = ["rowid"] * (not is_numbered) + [
@@ -369,7 +369,7 @@ class _Conversion:
         return f'INSERT INTO new."{table}" ({", ".join(names)}) SELECT {", ".join(values)} FROM main."{table}"'
 
     def _fill(self, table: str, number: int) -> None:
-        """Copy the rows by their numbers in the table, which they keep: the last one says how far it got."""
+        """Copy rows in the order of their numbers, which they keep: so the last one shows how far the copy came."""
         copied = f"{self._copying(table)} WHERE rowid > ? ORDER BY rowid LIMIT {ROWS_AT_ONCE}"
         (last,) = self._database.execute(f'SELECT COALESCE(MAX(rowid), -1) FROM main."{table}"').fetchone()
 
@@ -382,7 +382,7 @@ class _Conversion:
             else:
                 copy()
             if self._last_copied(table) <= done:
-                # The last rows were deleted meanwhile.
+                # The last rows were deleted in the meantime.
                 return
             self._say(
                 f"Rewriting the database: table {number} of {len(self._tables)}, {table}, "
@@ -411,7 +411,7 @@ class _Conversion:
             self._look_at_pages()
 
     def _is_sound(self) -> bool:
-        """Whether all pages were looked at when the file was copied ahead: changes since then are few."""
+        """Whether all pages were checked when the file was copied ahead; few have changed since."""
         return bool(self._database.execute("SELECT sound FROM new.conversion").fetchone()[0])
 
     def _look_at_pages(self) -> None:

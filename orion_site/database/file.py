@@ -1,4 +1,4 @@
-"""The file of a SQLite database: made whole or not at all, refused with a sentence, never replaced."""
+"""The file of a SQLite database: created completely or not at all, refused with a sentence, never replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orionflow import json_lines
 from orionflow.private_files import make_private_folder
 
 UPGRADE = "`orion database upgrade`"
-# So long the log beside a new database gets before it is written into the file.
+# Pages in the WAL of a new database before it is written into the file.
 PAGES_IN_LOG = 100
 
 
@@ -25,7 +25,7 @@ def no_tables(place: str) -> str:
 
 
 def sqlite_file() -> Path | None:
-    """The file of a SQLite database on disk."""
+    """Return the file of a SQLite database on disk; None for other databases."""
     name = str(connection.settings_dict["NAME"])
     if connection.vendor != "sqlite" or name == ":memory:" or "mode=memory" in name:
         return None
@@ -43,7 +43,8 @@ def file_exists() -> bool:
 
 
 def is_new_home() -> bool:
-    # A path that somebody typed is not created in passing: it may be a slip, and a new file would hide the old one.
+    # A file at a configured path is not created automatically: the path may be a mistake, and a new file would hide the
+    # old one.
     return not os.environ.get("ORION_DATABASE_URL") and not file_exists()
 
 
@@ -60,14 +61,14 @@ def refuse_what_is_not_there() -> None:
 
 
 def refuse_empty_file() -> None:
-    # Looking into it would already make it a database.
+    # A connection would turn the empty file into a database.
     file = sqlite_file()
     if file is not None and file.stat().st_size == 0:
         raise DatabaseUnusable(no_tables(str(file)))
 
 
 def create_alone(make_tables: Callable[[], None], *, say: bool) -> None:
-    """Make the SQLite file under another name and move it into place whole: nobody ever opens half a database."""
+    """Create the SQLite file under another name and rename it when complete, so that no process opens half of it."""
     file = sqlite_file()
     assert file is not None
     _make_folder(file.parent)
@@ -78,7 +79,7 @@ def create_alone(make_tables: Callable[[], None], *, say: bool) -> None:
             raise DatabaseUnusable(
                 f"{file} is gone but its write-ahead log is still there; restore the file or move {file}-wal away."
             )
-        # Nobody else makes a draft while we hold the lock: these were left by a first start that was killed.
+        # No other process creates a draft while this one holds the lock: these are from a process that was killed.
         for left in file.parent.glob(f"{file.name}.*.new*"):
             left.unlink(missing_ok=True)
         draft = file.with_name(f"{file.name}.{os.getpid()}.new")
@@ -86,10 +87,11 @@ def create_alone(make_tables: Callable[[], None], *, say: bool) -> None:
         _let_it_shrink(draft)
         try:
             with _connected_to(draft), connection.cursor() as cursor:
-                # Little of the disk beside the file itself.
+                # Limit the size of the WAL.
                 cursor.execute(f"PRAGMA wal_autocheckpoint = {PAGES_IN_LOG}")
                 make_tables()
-                # Only the file is moved, so all of the log must be in it. Closing would leave out what finds no room.
+                # Only the file is renamed, so it must contain the whole WAL. Closing would skip what does not fit on
+                # the disk.
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             draft.rename(file)
         except Error as error:
@@ -108,7 +110,7 @@ def _why_not_made(file: Path, error: Error) -> str:
 
 
 def _let_it_shrink(draft: Path) -> None:
-    """Pages that deleted rows leave can be given back a few at a time. That is decided before the first table."""
+    """Prepare the file for incremental vacuum, which is possible only before the first table is created."""
     with closing(sqlite3.connect(draft)) as connected:
         connected.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connected.execute("VACUUM")

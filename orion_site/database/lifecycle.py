@@ -1,6 +1,6 @@
-"""The database as a whole: is it there, is it sound, is it up to date; and making it so.
+"""The database as a whole: check whether it exists, is intact and up to date; create and upgrade it.
 
-Nothing here repairs by deleting: a file that is not understood stays where it is, and a sentence says what to do.
+Nothing here repairs a database by deleting: an unknown file stays where it is, and the error says what to do.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 
-# So long one process waits for another one that upgrades.
+# How long a process waits for another one that upgrades.
 LONGEST_UPGRADE_SECONDS = 600.0
 
 
@@ -83,9 +83,9 @@ class Change:
 
 
 def prepare() -> None:
-    """Make the database usable at the start of a process, or raise DatabaseUnusable.
+    """Make the database usable when a process starts, or raise DatabaseUnusable.
 
-    A home without a database gets one. An existing database is never changed but for tables of apps that are new to it.
+    An ORION_HOME without a database gets one. In an existing database only tables of newly installed apps are created.
     """
     if is_new_home():
         create_alone(_make_tables, say=True)
@@ -96,7 +96,7 @@ def prepare() -> None:
         missing = missing_migrations()
         if missing:
             with one_at_a_time():
-                # Another process may have done it meanwhile, or have been half-way through when it was looked at.
+                # Another process may have done it in the meantime, or have been about to when it was checked.
                 missing = missing_migrations()
                 if missing and only_new_apps(missing):
                     _migrate()
@@ -107,7 +107,7 @@ def prepare() -> None:
 
 
 def check(*, deep: bool = False) -> Report:
-    """Look without changing anything; `deep` has the database verify its own pages and rows, which takes a while."""
+    """Check the database without changing it; `deep` verifies all its pages and rows, which takes a while."""
     version = ""
     try:
         refuse_what_is_not_there()
@@ -116,7 +116,7 @@ def check(*, deep: bool = False) -> Report:
             _reach_postgresql()
             version = _version()
             missing = missing_migrations()
-            # What a server adds at its start, without being asked to, leaves nothing to do.
+            # Migrations that every server applies when it starts are not reported.
             behind = [] if missing and only_new_apps(missing) else missing
             ahead = newer_migrations()
             problem = _behind(behind) or _ahead() or _interrupted() or (_broken_pages() if deep else None)
@@ -126,7 +126,7 @@ def check(*, deep: bool = False) -> Report:
 
 
 def upgrade() -> Change:
-    """Bring the database up to date; make it first if it is a SQLite file that does not exist."""
+    """Bring the database up to date; create it first if it is a SQLite file that does not exist."""
     if sqlite_file() is not None and not file_exists():
         before: list[Name] = known_migrations()
         create_alone(_make_tables, say=False)
@@ -149,7 +149,7 @@ def upgrade() -> Change:
 
 
 def copy_ahead() -> bool:
-    """Copy a SQLite file that the next upgrade rewrites, while others work on it; False if there is none to copy."""
+    """Copy a SQLite file that the next upgrade rewrites, while servers use it. Return False if there is none."""
     if (file := sqlite_file()) is None or not file_exists():
         return False
     from orion_site.database.conversion import copy_ahead as copy
@@ -160,7 +160,7 @@ def copy_ahead() -> bool:
 
 
 def drop_copy() -> bool:
-    """Delete what was copied ahead; False if nothing was."""
+    """Delete the copy of `copy_ahead`. Return False if there was none."""
     if (file := sqlite_file()) is None or not file_exists():
         return False
     from orion_site.database.conversion import drop_copy as drop
@@ -177,21 +177,21 @@ def _ids_of_sixteen_bytes() -> Iterator[None]:
         return
     from orion_site.database.conversion import converted
 
-    # A connection of Django's would write into the file, and what a killed upgrade has copied would be copied again.
+    # A connection of Django would write to the file, and then the copy of a killed upgrade would have to start again.
     connection.close()
     with converted(file):
         yield
 
 
 def _add_roll_ups_up() -> None:
-    """Count in the changes of programs while no server was there."""
+    """Add changes to the roll-ups that programs made while no server ran."""
     from runs.roll_ups.services import AS_MANY_AS_IT_TAKES, add_up
 
     add_up(steps=AS_MANY_AS_IT_TAKES)
 
 
 def reset() -> Change:
-    """Delete everything that Orion stored and start with empty tables. Asking whether this is meant is the caller's."""
+    """Delete everything that Orion stored and start with empty tables. The caller must ask for confirmation."""
     if (file := sqlite_file()) is not None:
         delete_file(file)
     else:
@@ -201,7 +201,7 @@ def reset() -> Change:
 
 
 def place() -> str:
-    """Where the database is, without its password."""
+    """Return where the database is, without its password."""
     settings = connection.settings_dict
     if connection.vendor == "sqlite":
         return str(settings["NAME"])
@@ -210,7 +210,7 @@ def place() -> str:
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Turn what the driver says into one sentence."""
+    """Convert errors of the driver to one sentence."""
     try:
         yield
     except Error as error:
@@ -219,7 +219,7 @@ def _plain_errors() -> Iterator[None]:
 
 
 def _reach_postgresql() -> None:
-    """Ask the server once without the pool, which would try in silence until its time is up."""
+    """Connect once without the pool, which would retry silently until its timeout."""
     if connection.vendor == "postgresql" and connection.connection is None:
         import psycopg
 
@@ -244,7 +244,7 @@ def _behind(missing: list[Name] | None) -> str | None:
 
 
 def _ahead() -> str | None:
-    """An older server would store what the newer one no longer means so."""
+    """Return why this version cannot use a newer database: it would store data in a form that is no longer valid."""
     if not (newer := newer_migrations()):
         return None
     return (
@@ -254,9 +254,10 @@ def _ahead() -> str | None:
 
 
 def _beyond_models() -> list[Any]:
-    """Return the modules that look after what models cannot declare: with `install` and `is_complete`."""
+    """Return the modules that manage what models cannot declare; each has `install` and `is_complete`."""
     if not apps.is_installed("django.contrib.auth"):
-        # A short program leaves the audit log's to servers and commands: they would take longer than the question.
+        # Short programs leave the audit log's triggers to servers and commands: loading them takes longer than the
+        # check.
         return [beyond_models]
     from orion_site.audit import triggers
 
@@ -264,7 +265,7 @@ def _beyond_models() -> list[Any]:
 
 
 def _interrupted() -> str | None:
-    """The last upgrade made all tables, and was killed before it came to what else the database keeps."""
+    """Return a message if the last upgrade was killed after the migrations, before it created triggers and indexes."""
     if all(part.is_complete() for part in _beyond_models()):
         return None
     return f"The last upgrade of the database {place()} was interrupted; run {UPGRADE}."
@@ -277,7 +278,7 @@ def _make_tables() -> None:
 
 
 def _migrate() -> None:
-    # Only a process that changes the database loads what that takes.
+    # Imported only by processes that change the database.
     from orion_site.database.migrating import migrate
 
     with sorting_in_files():
@@ -286,7 +287,7 @@ def _migrate() -> None:
 
 @contextmanager
 def sorting_in_files() -> Iterator[None]:
-    """Spare memory where whole tables are sorted, as for their indexes."""
+    """Sort in temporary files instead of memory, as for indexes of whole tables."""
     if connection.vendor != "sqlite":
         yield
         return
@@ -300,14 +301,14 @@ def sorting_in_files() -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Two upgrades that start together would both create the same table."""
+    """Lock the database for an upgrade: two at the same time would create the same table."""
     if (file := sqlite_file()) is not None:
         with alone(file):
             yield
         return
     with connection.cursor() as cursor:
         _wait_for_upgrade_lock(cursor)
-        # An index of a large table takes longer than any request may.
+        # Creating an index of a large table takes longer than a request may.
         cursor.execute("SET statement_timeout = 0")
         cursor.execute("SET lock_timeout = 0")
         try:
@@ -319,7 +320,7 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def _wait_for_upgrade_lock(cursor: Any) -> None:
-    """Asked for again and again: a statement that waits would be ended by the time limits of statements and locks."""
+    """Poll for the lock: a waiting statement would be cancelled by the limits for statements and locks."""
     until = time.monotonic() + LONGEST_UPGRADE_SECONDS
     is_said = False
     while True:
@@ -337,7 +338,7 @@ def _wait_for_upgrade_lock(cursor: Any) -> None:
         time.sleep(0.2)
 
 
-# Any number will do as long as it stays the same.
+# An arbitrary number, which must not change.
 _UPGRADE_LOCK = 0x0410
 
 

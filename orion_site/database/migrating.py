@@ -1,7 +1,8 @@
-"""Django's `migrate`, with each migration and the record of it in one transaction.
+"""Django's `migrate`, with each migration and its record in one transaction.
 
-Django records a migration that makes indexes or foreign keys after the transaction that makes its tables. A process
-that is killed in between leaves a database that can never be upgraded: its tables are there, and would be made again.
+Django records a migration after the transaction that creates its tables, when it adds indexes or foreign keys. A
+process that is killed in between leaves a database that cannot be upgraded: the next upgrade tries to create tables
+that exist.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from django.db.migrations.state import ProjectState
 
 
 class WholeMigrations(MigrationExecutor):
-    """Applies each migration that is atomic and records it, or does neither."""
+    """Applies and records each atomic migration in one transaction."""
 
     def apply_migration(
         self, state: ProjectState, migration: Migration, fake: bool = False, fake_initial: bool = False
@@ -33,7 +34,7 @@ class WholeMigrations(MigrationExecutor):
 
 @contextmanager
 def _one_transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    # SQLite remakes tables, for which foreign keys must be off; inside of a transaction they cannot be switched.
+    # SQLite recreates tables, for which foreign keys must be off, and they cannot be switched within a transaction.
     is_off: Any = connection.vendor == "sqlite" and connection.disable_constraint_checking()
     try:
         with transaction.atomic(connection.alias):
@@ -44,7 +45,7 @@ def _one_transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def migrate() -> None:
-    """Apply all migrations that the database lacks."""
-    # The command finds its executor here, and there is no other way to hand it one.
+    """Apply all missing migrations."""
+    # The command imports its executor into its module; there is no other way to replace it.
     command.MigrationExecutor = WholeMigrations  # type: ignore[attr-defined]
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)

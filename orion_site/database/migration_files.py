@@ -1,6 +1,6 @@
-"""Which migrations there are and which the database has had: two lists of names, compared at each start.
+"""The names of existing migrations and of applied ones, compared when a process starts.
 
-Django's own answer loads every migration and builds the graph of all models, which takes longer than a short flow.
+Django's own check loads every migration and builds the graph of all models, which takes longer than a short flow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Name = tuple[str, str]
 
 
 def known_migrations() -> list[Name]:
-    """Every migration of the installed apps, as (app, name)."""
+    """Return every migration of the installed apps, as (app, name)."""
     return [
         (config.label, file.stem)
         for config in apps.get_app_configs()
@@ -23,7 +23,7 @@ def known_migrations() -> list[Name]:
 
 
 def applied_migrations() -> set[Name] | None:
-    """Return the migrations that the database has had; None if it was never migrated at all."""
+    """Return the applied migrations; None if the database was never migrated."""
     if not _has_migration_table():
         return None
     with connection.cursor() as cursor:
@@ -43,22 +43,23 @@ def _has_migration_table() -> bool:
 
 
 def missing_migrations() -> list[Name] | None:
-    """Return the migrations that the database lacks, in order; None if it was never migrated at all."""
+    """Return the missing migrations in order; None if the database was never migrated."""
     applied = applied_migrations()
     return None if applied is None else [name for name in known_migrations() if name not in applied]
 
 
 def newer_migrations() -> list[Name]:
-    """Return the migrations of our apps that the database has had and this version does not know."""
+    """Return the applied migrations of installed apps that this version does not have."""
     known = set(known_migrations())
     installed = {app for app, _ in known}
     return sorted(name for name in (applied_migrations() or set()) - known if name[0] in installed)
 
 
 def only_new_apps(missing: list[Name]) -> bool:
-    """Whether what is missing belongs to apps of which nothing was applied yet.
+    """Whether the missing migrations belong to apps of which none was applied yet.
 
-    A database made inside a user's process has the tables of runs; those of accounts and the admin come with a server.
+    A database created inside a user's process has only the tables of runs; a server adds those of accounts and the
+    admin.
     """
     applied = {app for app, _ in applied_migrations() or ()}
     return not any(app in applied for app, _ in missing)

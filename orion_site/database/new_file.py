@@ -1,8 +1,8 @@
-"""The tables of a new SQLite file, made as the models are now.
+"""The tables of a new SQLite file, created from the present models.
 
-Django's migrations, one after the other, would render the models of each moment in between: a second for what takes a
-tenth of one. A test compares what both ways make. Rows that migrations move are none in a new file, and what models
-cannot declare is made after every migration.
+Running Django's migrations one by one would build the models of each state in between, and take a second instead of a
+tenth. A test compares the results of both ways. A new file has no rows that migrations would change, and what models
+cannot declare is created after every migration.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from orion_site.database.migration_files import known_migrations
 
 
 def make_tables() -> None:
-    """Make all tables, and record the migrations that would have made them."""
+    """Create all tables, and record all migrations as applied."""
     recorder = MigrationRecorder(connection)
     with connection.schema_editor() as editor:
         for model in apps.get_models():
@@ -25,6 +25,6 @@ def make_tables() -> None:
         recorder.ensure_schema()
         recorder.migration_qs.bulk_create(recorder.Migration(app=app, name=name) for app, name in known_migrations())
     with connection.cursor() as cursor:
-        # There are no rows yet, but a place for what the planner learns of them.
+        # There are no rows yet, but this creates the tables for the planner's statistics.
         cursor.execute("ANALYZE")
     emit_post_migrate_signal(verbosity=0, interactive=False, db=connection.alias)

@@ -1,4 +1,4 @@
-"""`orion database partition`: tables of PostgreSQL in partitions of a day each (decision 0057)."""
+"""`orion database partition`: divides tables of PostgreSQL into partitions of a day each (decision 0057)."""
 
 from __future__ import annotations
 

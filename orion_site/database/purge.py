@@ -1,4 +1,4 @@
-"""`orion database purge`: deletes what is old by hand, or says what it would delete."""
+"""`orion database purge`: deletes old runs, logs and events on request, or shows what it would delete."""
 
 from __future__ import annotations
 

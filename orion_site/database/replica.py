@@ -1,7 +1,7 @@
-"""Reads that may lag: the one place that decides which of them go to a replica, and says as of when it is.
+"""Reads that may lag: the only place that decides which of them use the replica, and as of when it was read.
 
-Nothing does unless its entrance says so: `@may_lag` on a page, `may_lag = True` on an operation. The replica is looked
-at by a thread, so that no request waits for one that is gone; what it fails at, or does not know, the primary answers.
+Only views that declare it do so: `@may_lag` on a page, `may_lag = True` on an operation. A thread checks the replica,
+so that no request waits for one that is down; if a query fails there, or finds missing tables, the primary answers.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ View = Callable[..., HttpResponseBase]
 
 logger = logging.getLogger("orion.replica")
 
-# Who asks, their sessions and what they did are read where they are written.
+# Only the tables of these apps are read there; users, sessions and the audit log come from the primary.
 READ_APPS = frozenset({"runs", "deployments", "events"})
 AS_OF, INSTEAD = "Orion-As-Of", "Orion-Replica"
-# A browser that changed something reads the primary for as long as the replica may lag.
+# The cookie of a browser that changed something: it reads from the primary for as long as the replica may lag.
 WROTE_COOKIE = "orion_wrote"
 LOOK_SECONDS, IDLE_SECONDS = 1.0, 30.0
-# By what a replica falls short that has not replayed a migration yet.
+# Errors of a replica that has not yet replayed a migration.
 QUERY_CANCELED, UNDEFINED = "57014", frozenset({"42P01", "42703"})
-# The thread has not come back: it hangs on a replica that does not answer.
+# The thread hangs on a replica that does not answer.
 SILENT_SECONDS = 5.0
 _AS_OF_SQL = (
     "SELECT GREATEST((SELECT MAX(last_tick) FROM deployments_servicerecord), "
@@ -47,7 +47,7 @@ Why = Literal["away", "behind"]
 
 
 class ReplicaRouter:
-    """Reads of what is recorded go where `orchestration.reading` says, all else to the primary."""
+    """Sends reads of these apps to where `orchestration.reading` says, and all others to the primary."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
         return alias() if model._meta.app_label in READ_APPS else DEFAULT_DB_ALIAS
@@ -56,7 +56,7 @@ class ReplicaRouter:
         return DEFAULT_DB_ALIAS
 
     def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool:
-        # The same rows, read in two ways.
+        # Both connections have the same rows.
         return True
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
@@ -65,7 +65,9 @@ class ReplicaRouter:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Where a request is answered from: the replica as of a moment, or the primary because the replica is not fit."""
+    """Where a request reads: from the replica, as of a moment; or from the primary, with the reason if the replica is
+    unfit.
+    """
 
     as_of: datetime | None = None
     instead: Why | None = None
@@ -85,7 +87,7 @@ PRIMARY = Read()
 
 
 class Watch:
-    """How far the replica is, looked at once a second while anybody reads it."""
+    """Checks the replica once a second while requests use it."""
 
     def __init__(self) -> None:
         self._as_of: datetime | None = None
@@ -97,24 +99,24 @@ class Watch:
         self._thread: threading.Thread | None = None
 
     def read(self) -> Read:
-        """Where to read now. Costs no query."""
+        """Return where to read now, without a query."""
         self._begin()
         now = time.monotonic()
         if self._is_away or (self._looked_at and now - self._looked_at > SILENT_SECONDS + LOOK_SECONDS):
             return Read(instead="away")
         if self._as_of is None:
-            # Nobody has looked yet.
+            # It has not been checked yet.
             return PRIMARY
         found = Read(self._as_of)
         return found if found.seconds <= settings.ORION_DATABASE_REPLICA_MAX_LAG_SECONDS else Read(instead="behind")
 
     def failed(self, error: Exception) -> None:
-        """A statement failed there: nobody is sent there until it was looked at again."""
+        """Stop using the replica until the next successful check, because a statement failed there."""
         self._is_away = True
         logger.warning("The replica failed, and the primary answers instead: %s", error)
 
     def look(self) -> None:
-        """Ask the replica as of when it is."""
+        """Check as of when the replica is."""
         try:
             with connections[REPLICA].cursor() as cursor:
                 cursor.execute(_AS_OF_SQL)
@@ -143,7 +145,7 @@ class Watch:
             self.look()
             time.sleep(LOOK_SECONDS)
             if time.monotonic() - self._wanted_at > IDLE_SECONDS:
-                # What is known grows old; whoever comes next reads the primary once.
+                # The result is outdated when requests come again; the first one then reads from the primary.
                 self._as_of, self._looked_at = None, 0.0
                 self._wanted.clear()
                 self._wanted.wait()
@@ -157,10 +159,10 @@ def is_configured() -> bool:
 
 
 def where_to_read(request: HttpRequest) -> Read:
-    """Decide for one request whose entrance allows that its answer lags."""
+    """Decide where a request reads whose view allows lag."""
     if not is_configured() or request.method not in {"GET", "HEAD", "POST"}:
         return PRIMARY
-    # Parts of a page are asked for because of a change: without it they would be of no use.
+    # Parts of a page are requested because of a change, which they must include.
     is_part = "_f" in request.GET
     is_fresh = "no-cache" in request.headers.get("Cache-Control", "") and not _is_of_a_browser(request)
     if is_part or is_fresh or WROTE_COOKIE in request.COOKIES or connections[DEFAULT_DB_ALIAS].in_atomic_block:
@@ -169,12 +171,12 @@ def where_to_read(request: HttpRequest) -> Read:
 
 
 def _is_of_a_browser(request: HttpRequest) -> bool:
-    # These send the header whenever somebody loads a page once more.
+    # Browsers send the header whenever the user reloads a page.
     return "text/html" in request.headers.get("Accept", "")
 
 
 def answered(read: Read, call: Callable[[], R]) -> tuple[R, Read]:
-    """Call within that choice, and again on the primary where the replica fails or does not know what was asked for."""
+    """Call with the chosen connection; if the replica fails or lacks a table, call again with the primary."""
     if read.as_of is None:
         return call(), read
     try:
@@ -190,9 +192,9 @@ def answered(read: Read, call: Callable[[], R]) -> tuple[R, Read]:
 
 
 def _is_of_the_replica(error: Exception) -> bool:
-    """Whether the primary may answer all the same: a connection lost, a conflict with what is replayed, tables missing.
+    """Whether to retry with the primary: connection lost, conflict with recovery, or tables missing.
 
-    A statement that took too long would do so there as well.
+    A statement that took too long would do so there, too.
     """
     sqlstate = getattr(error.__cause__, "sqlstate", None)
     if isinstance(error, OperationalError):
@@ -201,7 +203,7 @@ def _is_of_the_replica(error: Exception) -> bool:
 
 
 def may_lag(view: View) -> View:
-    """Declare a page whose answer may lag. It stands below `@requires`: rights never lag."""
+    """Declare a page whose answer may lag. Put it below `@requires`, because permissions must not lag."""
 
     @wraps(view)
     def lagging(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -211,7 +213,7 @@ def may_lag(view: View) -> View:
         def call() -> HttpResponseBase:
             response = view(request, *args, **kwargs)
             render = getattr(response, "render", None)
-            # Rows may be read only while a page is written.
+            # Render here, because templates may read rows.
             return cast("HttpResponseBase", render()) if render is not None else response
 
         read = where_to_read(request)
@@ -233,7 +235,7 @@ def _from_the_replica(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class ReadYourWritesMiddleware:
-    """Lets a browser that has just changed something read the primary for a while."""
+    """Lets a browser that just changed something read from the primary for a while."""
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
@@ -247,5 +249,5 @@ class ReadYourWritesMiddleware:
 
 
 def read_of(request: HttpRequest) -> dict[str, Any]:
-    """Say for pages where they were read (a context processor)."""
+    """Return where the page was read, as a context processor."""
     return {"read": getattr(request, "orion_read", PRIMARY)}

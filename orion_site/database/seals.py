@@ -1,4 +1,4 @@
-"""`orion secret rotate` and `reseal`: all secrets under one key, so that others may go."""
+"""`orion secret rotate` and `reseal`: encrypt all secrets with one key, so that other keys can be removed."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def rotate(retire: bool, output: str) -> None:
 
 
 def problem_of_seals() -> tuple[str, str] | None:
-    """For `orion doctor`: what is wrong with keys and secrets, and what to do; None if nothing is."""
-    # Doctor asks the API of this process next, which has settings of its own.
+    """Return a problem with keys and secrets and its fix for `orion doctor`; None if there is none."""
+    # `orion doctor` then calls the API in this process, which has settings of its own.
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
     with django_ready():
         from deployments.blocks.services.encryption import flaw_of_keys

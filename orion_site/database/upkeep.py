@@ -1,4 +1,4 @@
-"""Maintenance of a SQLite file. PostgreSQL looks after itself, but for the coming days of tables in partitions."""
+"""Maintenance of a SQLite file, and the coming days' partitions on PostgreSQL, which needs no other maintenance."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from django.db import connection
 
 from deployments.upkeep.services.partitions import make_days_ahead
 
-# Writers wait while the log is cut, and the cut waits for readers: better the next time than for long.
+# Writers wait during a checkpoint, which waits for readers: give up soon, and try again with the next tick.
 PATIENCE_MILLISECONDS = 200
-# Beside few rows no plan is bad; and a table is looked at again when it has grown so many times.
+# Tables with few rows need no statistics; others are analyzed again when they have grown by this factor.
 FEW_ROWS, GROWTH = 1_000, 10
-# Two megabytes; and so much stays, because new rows will want it soon.
+# Pages that are released at once, which are two megabytes; and free pages that are kept for new rows.
 PAGES_AT_ONCE, PAGES_KEPT = 500, 2500
 LONGEST_PAUSE_SECONDS = 0.1
 
 
 def give_space_back() -> int:
-    """Shorten the file by what deleted rows left in it, in small steps between which others write; pages given back.
+    """Release free pages at the end of the file in small steps, between which others write. Return the number of pages.
 
-    A file that was made without that keeps its size until somebody compacts it with `VACUUM`.
+    A file that was created without incremental vacuum keeps its size until an operator runs `VACUUM`.
     """
     given = 0
     with connection.cursor() as cursor:
@@ -48,11 +48,11 @@ def _pragma(cursor: Any, name: str) -> int:
 
 
 def renew_statistics() -> int:
-    """Have the planner look again at tables that have become many times as large; how many indexes it looked at.
+    """Analyze tables that have grown by GROWTH. Return the number of indexes.
 
-    At all of each index, a third of a second for a million rows, and writers get their turn after each. `PRAGMA
-    optimize` would look at the first rows of each value and conclude that no value has more rows than these: it takes
-    a state that most runs are in for a seldom one. Besides, it looks again every hour where an index holds no row.
+    Each index is read completely, a third of a second for a million rows, and writers get a turn after each. `PRAGMA
+    optimize` reads only the first rows of each value, and concludes that no value has more: so it considers a state of
+    most runs to be rare. It also reads empty indexes again every hour.
     """
     looked_at = 0
     with connection.cursor() as cursor:
@@ -70,7 +70,8 @@ def renew_statistics() -> int:
 
 def _has_grown(cursor: Any, table: str) -> bool:
     name = connection.ops.quote_name(table)
-    # Rows are numbered as they come, and go in about that order: the first and the last tell how many there are.
+    # Row numbers ascend, and rows are deleted in about that order, so the first and last number give the number of
+    # rows.
     cursor.execute(f"SELECT (SELECT MAX(rowid) FROM {name}) - (SELECT MIN(rowid) FROM {name}) + 1")
     rows = cursor.fetchone()[0] or 0
     cursor.execute("SELECT MAX(CAST(stat AS INTEGER)) FROM sqlite_stat1 WHERE tbl = %s", [table])
@@ -79,7 +80,7 @@ def _has_grown(cursor: Any, table: str) -> bool:
 
 
 def tidy_database(now: datetime) -> None:
-    """Renew what the planner knows of the tables, and write the log of recent changes back into the file."""
+    """Renew the planner's statistics, and write the WAL into the file."""
     if connection.vendor != "sqlite":
         make_days_ahead(now)
         return

@@ -1,4 +1,4 @@
-"""The services as programs see them: what ticked when, how far behind it is, and what went wrong."""
+"""The services in the API: when each ran last, how late it is, and its last error."""
 
 from __future__ import annotations
 

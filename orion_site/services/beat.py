@@ -1,7 +1,7 @@
 """The services under Celery: a periodic task of django-celery-beat for each, and the task that workers execute.
 
-Needs ORION_BEAT, which brings the tables. The rows are kept in step with the list of services whenever a server or beat
-starts; operators may switch them off and change their intervals in the admin.
+It needs ORION_BEAT, which installs the tables. The rows are updated from the list of services whenever a server or beat
+starts; operators may disable them and change their intervals in the admin.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from orion_site.services.ticker import Service, call, note
 PREFIX = "orion: "
 SERVICES_QUEUE = "orion-services"
 TICK = "orion.tick"
-# Ticks that waited longer for a worker are worth nothing: the next ones do their work. Clocks differ by less.
+# Ticks that waited longer for a worker are dropped: later ones do their work. Clocks differ by less than this.
 SHORTEST_LIFE_SECONDS = 60
-# Where a row keeps the interval that was written here: any other one was chosen by an operator.
+# The key under which a row stores the interval written here; if they differ, an operator changed the interval.
 DEFAULT_INTERVAL = "orion-default-seconds"
 
 
 @shared_task(name=TICK, ignore_result=True)
 def tick(name: str) -> None:
-    """Tick the service once and write down how that went. Raises KeyError for a service that there is no more."""
+    """Run the service once and record the result. Raises KeyError for a service that no longer exists."""
     service = service_named(name)
     call(service)
     with suppress(Error):
-        # By the interval of its row, or a service that is ticked rarely on purpose would count as late.
+        # Use the interval of its row; otherwise a service with a longer interval would count as late.
         service.every = _seconds_of(PeriodicTask.objects.get(name=PREFIX + name)) or service.every
     note([service])
 
 
 def write_periodic_tasks() -> list[str]:
-    """Write one periodic task for each service, delete those of services that are gone; return the services' names."""
+    """Write one periodic task for each service, and delete tasks of removed services. Return the services' names."""
     services = services_of_this_server()
     for service in services:
         _write(service)
@@ -59,8 +59,8 @@ def _write(service: Service) -> None:
     }
     default = {"interval": _interval(seconds), "expire_seconds": _life(seconds)}
     name = PREFIX + service.name
-    # Servers that start together may all find it missing. The name is unique, and django-celery-beat looks before it
-    # saves: one server creates the row, and the others meet it now or are told so.
+    # Servers that start together may all find it missing. The name is unique, and django-celery-beat validates before
+    # saving: one server creates the row, and the others read it or get a ValidationError.
     with suppress(ValidationError):
         if PeriodicTask.objects.get_or_create(name=name, defaults={**wanted, **default})[1]:
             return
@@ -69,7 +69,7 @@ def _write(service: Service) -> None:
         wanted |= default
     elif own := _seconds_of(task):
         wanted["expire_seconds"] = _life(own)
-    # Beat reads all its tasks again after each save: only what differs is one.
+    # Beat reloads all tasks after each save, so save only if something differs.
     if changed := [column for column, value in wanted.items() if getattr(task, column) != value]:
         for column in changed:
             setattr(task, column, wanted[column])
@@ -82,12 +82,12 @@ def _is_as_written(task: PeriodicTask) -> bool:
 
 
 def _seconds_of(task: PeriodicTask) -> float | None:
-    """The interval of a task; None where an operator gave it another kind of schedule."""
+    """Return the interval of a task; None if an operator gave it another kind of schedule."""
     return None if task.interval is None else float(task.interval.schedule.run_every.total_seconds())
 
 
 def _interval(seconds: int) -> IntervalSchedule:
-    # Not `get_or_create`: the table lets two rows be alike, and then that would fail.
+    # Not `get_or_create`, which fails if there are two equal rows; the table allows that.
     wanted = {"every": seconds, "period": IntervalSchedule.SECONDS}
     return IntervalSchedule.objects.filter(**wanted).first() or IntervalSchedule.objects.create(**wanted)
 

@@ -1,4 +1,7 @@
-"""`orion services start` and `orion services schedule`: ticking apart from the servers. Django is imported late."""
+"""`orion services start` and `orion services schedule`: run the services outside of servers.
+
+Django is imported late.
+"""
 
 from __future__ import annotations
 

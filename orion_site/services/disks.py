@@ -1,4 +1,4 @@
-"""The disks on which this server keeps its files, and how full they are."""
+"""The disks on which this server stores files, and their free space."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Disk:
 
     @property
     def is_nearly_full(self) -> bool:
-        """So little is left that a busy day may fill it: a fiftieth, but at least 1 GiB and at most 5 GiB."""
+        """Whether a busy day may fill the disk: less than a fiftieth is free, but at least 1 GiB and at most 5 GiB."""
         return self.free < min(max(self.size // 50, GIB), 5 * GIB)
 
 
 def disks() -> Iterator[Disk]:
-    """Yield the disk of the home, and those of other folders with results."""
+    """Yield the disk of ORION_HOME, and those of other folders with results."""
     seen = set()
     for folder in (orion_home(), *settings.ORION_RESULTS_FOLDERS):
         try:
             device, usage = folder.stat().st_dev, shutil.disk_usage(folder)
         except OSError:
-            # It is made with the first file.
+            # The folder is created with its first file.
             continue
         if device not in seen:
             seen.add(device)

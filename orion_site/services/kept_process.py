@@ -1,4 +1,4 @@
-"""A process that is kept alive: started again when it dies, after a pause that grows while it dies at once."""
+"""A process that is restarted when it exits, after a pause that grows if it exits repeatedly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_PAUSE = 30.0
 
 
 class KeptProcess:
-    """The pipe to its stdin tells it when this process is gone, however it went; what it must know comes that way."""
+    """A child process. Its standard input transmits its orders, and is closed when this process ends in any way."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class KeptProcess:
                 process.send_signal(number)
 
     def let_end(self) -> None:
-        """Start it no more once it has ended."""
+        """Do not restart the process when it exits."""
         self._over.set()
 
     def has_ended(self, within: float) -> bool:
-        """Wait until it has ended by itself, or for so many seconds."""
+        """Wait until the process has exited, at most `within` seconds. Return whether it has."""
         if (process := self._process) is None:
             return True
         try:
@@ -82,7 +82,7 @@ class KeptProcess:
                 self._over.wait(pause)
 
     def _live_once(self) -> None:
-        # In a session of its own: Ctrl-C is for the server, which then ends what it keeps in the right order.
+        # In a session of its own: Ctrl-C is for the server, which then stops its processes in the right order.
         with subprocess.Popen(
             self._command,
             env=self._environment,
@@ -94,7 +94,7 @@ class KeptProcess:
             self._process = process
             self.starts += 1
             if self._over.is_set():
-                # Told to stop while it was being started.
+                # It was asked to stop during the start.
                 process.terminate()
             with suppress(BrokenPipeError):
                 self._speak_with(process)

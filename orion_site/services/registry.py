@@ -1,4 +1,4 @@
-"""The services of a server: what is ticked, how often, and in which thread."""
+"""The services of a server: what runs, how often, and in which thread."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def services_of_this_server() -> list[Service]:
 
 
 def services_of_an_api() -> list[Service]:
-    """Return the services that every server for agents ticks, whoever ticks the rest."""
+    """Return the services that every server with agents runs, even if other processes run the rest."""
     every, purpose = (
         reconciler.seconds_between_api_heartbeats(),
         "Records that a server is there to receive the heartbeats of agents. Every server of the API runs it.",
@@ -61,12 +61,12 @@ def descriptions_of_services() -> dict[str, str]:
 
 
 def service_named(name: str) -> Service:
-    """Raises KeyError for a name that no service has."""
+    """Return a service by its name. Raises KeyError for an unknown one."""
     return {service.name: service for service in services_of_this_server()}[name]
 
 
 def _quick() -> list[Service]:
-    """Services that somebody waits for."""
+    """Return services whose results users wait for."""
     return [
         Service(
             "hints",
@@ -92,7 +92,7 @@ def _quick() -> list[Service]:
 
 
 def _slow() -> list[Service]:
-    """Services that may take a while, or that nobody notices a second later."""
+    """Return services that may take a while, or whose delay by a second does not matter."""
     slow = ServiceThread.SLOW
     return [
         Service("planning", 5, plan_due_schedules, "Plans the runs of schedules ahead of time.", slow),
@@ -137,13 +137,13 @@ def _slow() -> list[Service]:
 
 
 def _outside() -> list[Service]:
-    """Services that wait for other people's servers, in a thread where nobody else waits for it."""
+    """Return services that wait for servers of third parties, in a thread of their own."""
     outside = ServiceThread.OUTSIDE
     return [Service("notifications", 4, send_notifications, "Sends the messages of notification policies.", outside)]
 
 
 def _long() -> list[Service]:
-    """Services of every hour, which take as long as they take."""
+    """Return services that run every hour, and may take long."""
     hour, long = 3600.0, ServiceThread.LONG
     return [
         Service(
@@ -166,7 +166,7 @@ def _long() -> list[Service]:
 
 
 def retention_ages() -> Ages:
-    """Read the ages from the settings; 0 days means forever."""
+    """Return the retention ages of the settings; 0 days means forever."""
     runs, logs, events = (
         timedelta(days=number) if number else None
         for number in (
@@ -179,7 +179,7 @@ def retention_ages() -> Ages:
 
 
 def _sweep(now: datetime) -> object:
-    """By the clock that the leases were given by; this server's own may differ."""
+    """By the clock that dated the leases; this server's own may differ."""
     return sweep_leases(database_now())
 
 
@@ -188,7 +188,7 @@ def _retain(now: datetime) -> object:
         remove_days(older_than=timedelta(days=days), now=now)
     ages = retention_ages()
     if (age := archive_age()) is not None:
-        # What cannot be archived is not deleted: an archive that is out of reach is an error of this service.
+        # Runs that cannot be archived must not be deleted, so an unreachable archive is an error of this service.
         archive_runs(older_than=min(age, ages.runs or age), now=now)
     return retain(ages=sparing_restored(ages, now), now=now)
 
@@ -206,7 +206,7 @@ def _mark_late(now: datetime) -> int:
 
 
 class CrashDetection:
-    """Knows since when this process ticks: what ended while no server was there may be reported a while later."""
+    """Remembers since when this process runs services: processes that ended before may still be reported."""
 
     def __init__(self) -> None:
         self._began: datetime | None = None

@@ -1,4 +1,4 @@
-"""The status page: what this server is, what its services did last, and where its data is."""
+"""The status page: the server, the last runs of its services, and where its data is stored."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def status(request: HttpRequest) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class ServiceLine:
-    """A service that somebody ticks, with what it is for."""
+    """A service that some process runs, and its purpose."""
 
     health: ServiceHealth
     description: str

@@ -1,1 +1,1 @@
-"""Django's SQLite backend, made fit for many writing threads: IMMEDIATE transactions that queue up fairly."""
+"""Django's SQLite backend, adapted to many writing threads: IMMEDIATE transactions in the order of arrival."""

@@ -1,8 +1,6 @@
-"""The backend itself (Django looks for `base`): a fair gate before each write transaction, no silent new files, and ids
-of sixteen bytes."""
+"""The backend, which Django imports as `base`: a fair gate for writers, no unintended new files, binary ids."""
 
-# The stubs know nothing of the hooks below that Django gives to its backends.
-# mypy: disable-error-code="misc,attr-defined,no-any-return"
+# The stubs lack the hooks below, which Django offers to its backends.
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from django.db.utils import DatabaseError, OperationalError
 from orion_site.database.sqlite.files import damaged, found_no_room, refuse_network_file_system
 from orion_site.database.sqlite.gate import FairGate, gate_of
 
-# RETURNING, and UPDATE … FROM.
+# The first version with RETURNING and UPDATE … FROM.
 OLDEST_SQLITE = (3, 35, 0)
 
 
@@ -35,25 +33,30 @@ class DatabaseCreation(creation.DatabaseCreation):
 
 
 class DatabaseFeatures(features.DatabaseFeatures):
-    # Fields hand over UUIDs as they are, and the cursor makes sixteen bytes of each.
+    # Fields pass UUIDs unchanged, and the cursor converts them to sixteen bytes.
     has_native_uuid_field = True
 
 
 class Cursor(base.SQLiteCursorWrapper):
-    """Takes UUIDs as values. An adapter of sqlite3 would hold for the whole process, which may be a user's program."""
+    """Accepts UUIDs as values.
+
+    An adapter of sqlite3 would apply to the whole process, which may be a user's program.
+    """
 
     def execute(self, query: str, params: Any = None) -> Any:
         return super().execute(query, _bound(params) if params else params)
 
 
 class DatabaseOperations(operations.DatabaseOperations):
-    """Empties tables twice: triggers write into some while others are emptied, and keep the audit log of days that are
-    not marked as removed."""
+    """Empties tables twice, because triggers write into some tables while others are emptied.
+
+    Triggers also protect the audit log of days that are not marked as removed.
+    """
 
     def get_db_converters(self, expression: Any) -> list[Any]:
         converters = super().get_db_converters(expression)
         if isinstance(expression, RawSQL) and expression.output_field.get_internal_type() == "Field":
-            # Where many have many, Django reads whose each row is as SQL without a type.
+            # For prefetched many-to-many relations Django reads the id of each row's owner as raw SQL without a type.
             converters.append(_id_among_others)
         return converters
 
@@ -65,7 +68,7 @@ class DatabaseOperations(operations.DatabaseOperations):
 
     def sql_flush(self, style: Any, tables: Any, **options: Any) -> list[str]:
         days = ["UPDATE audit_day SET removed = day WHERE removed IS NULL"] if "audit_day" in tables else []
-        # Django names tables in the order of a set, another one in each process; entries go before their days.
+        # Django lists tables in arbitrary order; entries of the audit log must go before their days.
         each = sorted(super().sql_flush(style, tables, **options), key=lambda statement: '"audit_day"' in statement)
         return [*days, *each, *each]
 
@@ -86,7 +89,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if not self.is_in_memory_db():
             path = os.path.abspath(params["database"])
             refuse_network_file_system(path)
-            # mode=rw: SQLite must not answer a wrong path with a new, empty database.
+            # mode=rw, because SQLite would otherwise create an empty database at a wrong path.
             params["database"] = f"file:{quote(path)}?mode=rw"
         return params
 
@@ -136,7 +139,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             gate.release()
 
     def _commit(self) -> None:
-        # A commit that fails keeps its turn: the rollback that follows ends it.
+        # If the commit fails, keep the gate; the rollback that follows releases it.
         super()._commit()
         self._leave_gate()
 
@@ -158,14 +161,14 @@ def _id_among_others(value: Any, expression: Any, connection: Any) -> Any:
 
 
 def _bound(params: Any) -> Any:
-    """The values of a statement as sqlite3 takes them."""
+    """Return the values of a statement in the form that sqlite3 accepts."""
     if isinstance(params, Mapping):
         return {name: one.bytes if type(one) is UUID else one for name, one in params.items()}
     return [one.bytes if type(one) is UUID else one for one in params]
 
 
 def _id_of_text(text: str | None) -> bytes | None:
-    """For SQL that meets ids in texts: the id as columns have it; null where there is none."""
+    """Return an id within a text in the form of id columns, for SQL; null if the text is not an id."""
     try:
         return UUID(text).bytes if text else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Checks of a file before SQLite may have it: on a local disk, there already, and a database."""
+"""Checks of a file before SQLite opens it: it is on a local disk, exists, and is a database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from orionflow.private_files import private_opener
 
-# WAL shares memory between processes; over a network it corrupts the file sooner or later.
+# WAL uses shared memory between processes; over a network the file would be corrupted sooner or later.
 NETWORK_FILE_SYSTEMS = frozenset(
     {
         "nfs",
@@ -31,7 +31,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
     }
 )
 
-# The first connection makes the log and its index beside the file, which needs room even for reading.
+# The first connection creates the WAL and its index next to the file, which needs space even for reading.
 NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 _looked_into: set[tuple[int, int]] = set()
 
@@ -47,7 +47,7 @@ def refuse_network_file_system(path: str) -> None:
 
 
 def file_system_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """The type of the file system that holds `path`; None where the system has no list of mounts."""
+    """Return the type of the file system that contains `path`; None where the system has no list of mounts."""
     try:
         lines = mounts.read_text().splitlines()
     except OSError:
@@ -60,7 +60,7 @@ def file_system_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str 
             continue
         mount = fields[1].replace("\\040", " ")
         inside = where == mount or where.startswith(mount.rstrip("/") + "/")
-        # Of two mounts on one place the later one is on top.
+        # Of two mounts at one path, the later one is visible.
         if inside and len(mount) >= len(best):
             best, kind = mount, fields[2]
     return kind
@@ -71,15 +71,15 @@ def damaged(path: str) -> str:
 
 
 def found_no_room(error: BaseException | None) -> bool:
-    """Whether SQLite gave up because the disk is full."""
+    """Whether SQLite failed because the disk is full."""
     return getattr(error, "sqlite_errorname", "") in NO_ROOM
 
 
 def is_first_look(path: Path) -> bool:
-    """Whether this process looks into the file for the first time; the file must be there.
+    """Whether this process opens the file for the first time; the file must exist.
 
-    Only then may anything but SQLite open it: closing a file gives up all locks that the process has on it, also those
-    of its connections (https://sqlite.org/howtocorrupt.html, 2.2), and another program takes the log away.
+    Only then may code other than SQLite open it: closing a file releases all locks of the process on it, including
+    those of its connections (https://sqlite.org/howtocorrupt.html, 2.2), and another program could then remove the WAL.
     """
     status = path.stat()
     file = (status.st_dev, status.st_ino)
@@ -89,15 +89,15 @@ def is_first_look(path: Path) -> bool:
 
 
 def looks_truncated(path: Path) -> bool:
-    """Whether the file is shorter than its own header says. SQLite would notice when it first misses a page."""
+    """Whether the file is shorter than its header says. SQLite would notice only when it reads a missing page."""
     with path.open("rb") as file:
         header = file.read(100)
     if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        # Nothing at all is an empty database; anything else, SQLite itself refuses.
+        # An empty file is an empty database; SQLite refuses any other file.
         return False
     log = Path(f"{path}-wal")
     if log.exists() and log.stat().st_size:
-        # A crash in the middle of a checkpoint leaves such a file, and SQLite completes it from the log.
+        # A crash during a checkpoint leaves such a file, and SQLite completes it from the WAL.
         return False
     size = int.from_bytes(header[16:18], "big")
     page_size = 65536 if size == 1 else size
@@ -105,28 +105,31 @@ def looks_truncated(path: Path) -> bool:
 
 
 class DatabaseUnusable(RuntimeError):
-    """The database cannot be used as it is; the message says why and what to do, in one sentence."""
+    """The database cannot be used in its present state; the message says why and what to do, in one sentence."""
 
-    # By this the SDK, which never imports the server, knows whose sentence it is passing on.
+    # The SDK, which does not import the server, recognises the error by this.
     code = "database_unusable"
 
 
 def refuse_another_user(path: Path) -> None:
-    """Refuse whoever does not own the file and would leave files beside it that its owner cannot use. Root may."""
+    """Refuse a user who does not own the file: new files next to it would not be usable for the owner.
+
+    Root is allowed.
+    """
     owner = _owner_of(path)
     if os.geteuid() not in (0, owner):
         raise DatabaseUnusable(f"The database {path} belongs to the user {_name_of(owner)}; run this as that user.")
 
 
 def owners_opener(path: Path) -> Callable[[str, int], int]:
-    """Create files beside the database with mode 0600; those that root makes are its owner's."""
+    """Return an opener that creates files with mode 0600 next to the database; root gives them to its owner."""
 
     def opened(name: str, flags: int) -> int:
         descriptor = private_opener(name, flags)
         if os.geteuid() == 0:
             owner, own = (path if path.exists() else path.parent).stat(), os.fstat(descriptor)
             if (own.st_uid, own.st_gid) != (owner.st_uid, owner.st_gid):
-                # Some containers let root give nothing away; then it is root's alone.
+                # In some containers root cannot change owners; then the file stays root's.
                 with suppress(OSError):
                     os.fchown(descriptor, owner.st_uid, owner.st_gid)
         return descriptor
@@ -135,7 +138,7 @@ def owners_opener(path: Path) -> Callable[[str, int], int]:
 
 
 def _owner_of(path: Path) -> int:
-    """Return the owner of a file or, where only others may look at it, of the folder that hides it."""
+    """Return the owner of a file, or of the folder that hides it from this user."""
     try:
         return path.stat().st_uid
     except PermissionError:
@@ -153,9 +156,9 @@ def _name_of(uid: int) -> str:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Keep other processes that ask for the same file waiting, by a lock in a file beside it.
+    """Hold a lock in a file next to `path`, so that other processes that need the same database wait.
 
-    Raises DatabaseUnusable if that file cannot be written.
+    Raises DatabaseUnusable if the lock file cannot be written.
     """
     try:
         import fcntl

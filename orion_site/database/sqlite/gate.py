@@ -1,7 +1,7 @@
 """A first-come, first-served lock for each database file.
 
-SQLite wakes whoever polls at the right moment: of eight writing threads one got a thousand turns and another one.
-Standing in line inside the process costs nothing and bounds every wait.
+SQLite's own waiting is a lottery of polling: of eight writing threads one got a thousand turns and another one turn. A
+queue inside the process costs nothing and bounds every wait.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestration.measured import Distribution
 class FairGate:
     """Lets one connection write at a time, in the order of arrival.
 
-    A thread that already holds the gate passes again: what it would wait for is itself. SQLite decides then.
+    A thread that already holds the gate passes again, since it would wait for itself; SQLite then decides.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class FairGate:
         self._line: deque[tuple[threading.Lock, int]] = deque()
         self._holder: int | None = None
         self._depth = 0
-        # Of writers that found it taken: how long each stood in line. The others cost nothing here.
+        # How long writers waited that found the gate taken.
         self.waited = Distribution()
 
     @property
@@ -33,7 +33,7 @@ class FairGate:
         return len(self._line)
 
     def acquire(self, timeout: float) -> bool:
-        """Wait for our turn; False when it did not come within `timeout` seconds."""
+        """Wait for the gate. Return False if it was not free within `timeout` seconds."""
         me = threading.get_ident()
         with self._mutex:
             if self._holder in (None, me):
@@ -56,11 +56,11 @@ class FairGate:
             if (turn, me) in self._line:
                 self._line.remove((turn, me))
                 return False
-        # The gate was handed to us between the end of our patience and the lock.
+        # The gate was passed to this thread after its timeout, before it took the mutex.
         return True
 
     def release(self) -> None:
-        """Give the gate to the next in line. Another thread may call this, when it closes our connection."""
+        """Pass the gate to the next thread in line. Another thread may call this when it closes the connection."""
         with self._mutex:
             self._depth -= 1
             if self._depth:
@@ -77,18 +77,18 @@ _gates_mutex = threading.Lock()
 
 
 def gate_of(path: str) -> FairGate:
-    """The one gate of this file in this process."""
+    """Return the gate of this file in this process."""
     with _gates_mutex:
         return _gates.setdefault(os.path.realpath(path), FairGate())
 
 
 def gates() -> list[FairGate]:
-    """The gates of all files in this process."""
+    """Return the gates of all files in this process."""
     return list(_gates.values())
 
 
 def _forget_gates() -> None:
-    # A forked child inherits locks held by threads that it does not have.
+    # A forked child inherits locks of threads that it does not have.
     global _gates_mutex
     _gates_mutex = threading.Lock()
     _gates.clear()
