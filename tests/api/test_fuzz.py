@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
-import schemathesis
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
-from hypothesis import Phase, settings
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
+from functools import cache
+from typing import Any
 
+import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, transaction
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from orion_site.openapi.document import operations
 from orion_site.wsgi import application
 from tests.factories import make_artifact, make_flow_run, make_limit, make_log, make_state, make_task_run
 from tests.rounds import examples
+
+OPERATIONS = [(operation.method, path) for path, operation in operations()]
 
 
 def on_this_machine(environ, start_response):
@@ -23,13 +24,32 @@ def on_this_machine(environ, start_response):
     return application({**environ, "REMOTE_ADDR": "127.0.0.1"}, start_response)
 
 
-schema = schemathesis.openapi.from_wsgi("/api/openapi.json", on_this_machine)
-CHECKS = [
-    schemathesis.checks.not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-]
+@cache
+def schema() -> Any:
+    """The document as Schemathesis reads it; each process of a round collects these tests, and one needs it."""
+    import schemathesis
+
+    return schemathesis.openapi.from_wsgi("/api/openapi.json", on_this_machine)
+
+
+def checks() -> list[Any]:
+    import schemathesis
+    from schemathesis.specs.openapi import checks as promises
+
+    return [
+        schemathesis.checks.not_a_server_error,
+        promises.status_code_conformance,
+        promises.content_type_conformance,
+        promises.response_schema_conformance,
+    ]
+
+
+@cache
+def cases(method: str, path: str) -> st.SearchStrategy[Any]:
+    """Requests that keep to the schema, and such that do not."""
+    operation = schema()[path][method]
+    modes = schema().config.generation_for(operation=operation, phase="fuzzing").modes
+    return st.one_of([operation.as_strategy(generation_mode=mode) for mode in modes])
 
 
 @pytest.fixture(autouse=True)
@@ -42,20 +62,24 @@ def one_connection():
         signal.connect(close_old_connections)
 
 
-@pytest.fixture
-def world(db):
-    """Something of each kind, so that lists are not empty."""
-    run = make_flow_run(make_state("PAUSED", pause_key="1"), tags=["a"], retries=1)
-    task_run = make_task_run("RUNNING", tags=["a"])
-    make_limit("a", 1, taken_by=[task_run])
-    make_log(flow_run=run)
-    make_artifact("report", flow_run_id=run.id)
+@pytest.fixture(scope="module")
+def world(django_db_setup, django_db_blocker):
+    """Something of each kind, so that lists are not empty; each test has a transaction inside of this one."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        run = make_flow_run(make_state("PAUSED", pause_key="1"), tags=["a"], retries=1)
+        task_run = make_task_run("RUNNING", tags=["a"])
+        make_limit("a", 1, taken_by=[task_run])
+        make_log(flow_run=run)
+        make_artifact("report", flow_run_id=run.id)
+        yield
+        transaction.set_rollback(True)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("world")
-@schema.parametrize()
+@pytest.mark.usefixtures("world", "db")
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
 # The examples of the document are golden exchanges, and tested as such.
 @settings(examples(2, 60), phases=[Phase.generate])
-def test_made_up_requests_get_promised_answers(case):
-    case.call_and_validate(checks=CHECKS)
+@given(data=st.data())
+def test_made_up_requests_get_promised_answers(data: st.DataObject, method: str, path: str):
+    data.draw(cases(method, path)).call_and_validate(checks=checks())
