@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from orionflow.contract.fingerprints import cause_of, cause_of_state, normalised
 from orionflow.contract.states import StateDetails
+from tests.rounds import THOROUGH
 
 FRAMES = [("/srv/code/etl/load.py", "main"), ("/srv/code/etl/load.py", "load_rows")]
 
@@ -235,20 +236,21 @@ def corpus(number: int, seed: int = 7) -> list[tuple[int, Made]]:
     return [(label, (CAUSES[label][0], CAUSES[label][1](draw), CAUSES[label][2](draw))) for label in chosen]
 
 
-def test_ten_thousand_failures_of_twenty_causes_are_twenty_problems():
+def test_thousands_of_failures_of_twenty_causes_are_twenty_problems():
+    number = 10_000 if THOROUGH else 2_000
     groups: dict[str, Counter[int]] = defaultdict(Counter)
-    for label, (kind, message, frames) in corpus(10_000):
+    for label, (kind, message, frames) in corpus(number):
         groups[cause_of(kind, message, frames).fingerprint][label] += 1
 
     rightly = sum(labels.most_common(1)[0][1] for labels in groups.values())
     assert len(groups) <= 22
-    assert rightly >= 9_500
+    assert rightly >= 0.95 * number
     # And none of them is split.
     largest: Counter[int] = Counter()
     for labels in groups.values():
         for label, number in labels.items():
             largest[label] = max(largest[label], number)
-    assert sum(largest.values()) >= 9_500
+    assert sum(largest.values()) >= 0.95 * number
 
 
 def test_without_frames_the_words_of_states_place_them_as_well():

@@ -64,6 +64,7 @@ def test_exceptions_hold_in_an_hour_that_comes_twice():
     assert len(times) == 120
 
 
+@pytest.mark.usefixtures("_little_patience")
 @pytest.mark.parametrize(
     "rrule",
     [
