@@ -1,4 +1,4 @@
-"""Agents: who is there, what runs where, and how to end or forget one."""
+"""Agents: which are connected, what they execute, and how to remove one from the list."""
 
 from __future__ import annotations
 

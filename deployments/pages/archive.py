@@ -1,4 +1,4 @@
-"""The pages of the archive: runs that left the database, by time, and one of them with what is kept of it."""
+"""The pages of the archive: runs that left the database, by time, and single runs with their records."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 RUNS_PER_PAGE = 50
-# So long a page looks for runs; then it says how far back it came.
+# Seconds after which a page stops searching, and shows how far back it has come.
 PATIENCE_SECONDS = 5.0
 LAST_ID = UUID(int=2**128 - 1)
 DAY = timedelta(days=1)
-# What has not ended is never archived.
+# Runs that have not ended are never archived.
 STATES = [(value.lower(), value.capitalize()) for value in in_order(TERMINAL)]
 
 
@@ -42,7 +42,7 @@ class TaskLine:
 
 
 def _available(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Say what is wrong with the archive instead of failing."""
+    """Show a page about an error of the archive instead of failing."""
 
     @wraps(view)
     def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -62,9 +62,9 @@ def archive(request: HttpRequest) -> HttpResponse:
         return TemplateResponse(request, "deployments/archive.html", {"section": "runs", "is_off": True})
     problems: list[str] = []
     values = {name: request.GET.get(name, "").strip() for name in ("since", "until", "flow", "state", "q")}
-    # The last day itself is meant, too.
+    # Include the last day itself.
     since, until = _day(values["since"], problems), _day(values["until"], problems, DAY)
-    # A field for a day takes nothing else, not even to show it again; the problem quotes it.
+    # An input for a day cannot show an invalid value, so the problem quotes it.
     values |= {name: "" for name, day in (("since", since), ("until", until)) if day is None}
     if values["state"] and values["state"] not in dict(STATES):
         problems.append(f"{values['state']!r} is not a state.")

@@ -1,4 +1,4 @@
-"""The form of a backfill: which times, what its runs are given, and how fast."""
+"""The form of a backfill: its times, the parameters of its runs, and their number at a time."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class BackfillForm(forms.Form):
         return values
 
     def asked(self) -> NewBackfill:
-        """The backfill that the valid form asks for."""
+        """Return the backfill that the valid form describes."""
         values = self.cleaned_data
         stored = self.schedules.get(values["times"])
         calendars = [*(calendar_names(stored) if stored else []), *values.get("calendars", [])]
@@ -119,7 +119,7 @@ class BackfillForm(forms.Form):
 
 
 def time_parameters(schema: Mapping[str, Any] | None) -> list[str]:
-    """The parameters that may hold a time: those that take text, the ones for dates and times before the others."""
+    """Return the parameters that can hold a time: those of type string, dates and times first."""
     properties = (schema or {}).get("properties")
     if not isinstance(properties, Mapping):
         return []

@@ -1,4 +1,4 @@
-"""Backfills: previewed and made in a form, followed on a page of their own, and steered there."""
+"""Backfills: a form with a preview, and a page to follow and control each of them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from orion_site.live.pages import live_page
 from runs.pages.filtering import address_after
 
 TABS = {"runs": "Runs", "left": "To come"}
-# Of each kind of times.
+# Times shown of each kind.
 TIMES_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The plan that the form asks for, or the problem with it."""
+    """The plan of the form, or the problem with it."""
 
     plan: BackfillPlan | None
     problem: str = ""
@@ -91,7 +91,7 @@ def _create(deployment: Deployment, form: BackfillForm) -> Backfill:
 
 
 def _draft(deployment: Deployment, form: BackfillForm) -> Draft | None:
-    """None before anything is filled in."""
+    """Return the draft; None before the form is filled in."""
     if not form.is_bound:
         return None
     if not form.is_valid():

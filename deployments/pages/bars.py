@@ -1,6 +1,6 @@
-"""The last runs of a deployment as bars: height is the duration, colour and shape are the state, a text says the same.
+"""The last runs of a deployment as bars: height is duration, colour and shape are the state; a text repeats it.
 
-One path for each state keeps fifty rows of thirty bars light.
+One path for each state keeps a page of fifty rows with thirty bars small.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOWEST = 6
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Paths by the type of state, the width of the drawing, and the same in words."""
+    """Paths by type of state, the size of the drawing, and its description."""
 
     paths: Sequence[tuple[str, str]]
     width: int
@@ -30,9 +30,9 @@ class Bars:
 
 
 def bars_of(runs: Sequence[FlowRun], now: datetime) -> Bars:
-    """Draw runs, oldest first, by the roots of their durations; the newest stands at the right edge."""
+    """Draw runs, oldest first, with the square root of the duration as height. The newest is at the right edge."""
     seconds = [duration_of(run, now).total_seconds() for run in runs]
-    # One run of an hour must not flatten all others, and yet a third more must be seen.
+    # With square roots, one long run does not flatten all others, and moderate differences are still visible.
     top = sqrt(max(seconds, default=0)) or 1
     first = LAST_RUNS - len(runs)
     paths: dict[str, list[str]] = {}
@@ -44,7 +44,7 @@ def bars_of(runs: Sequence[FlowRun], now: datetime) -> Bars:
 
 
 def _shape(kind: str, x: int, height: float) -> str:
-    """A flat bar for completed; pointed for failed, broken for crashed, thin for cancelled, hollow while it runs."""
+    """Return a bar: flat if completed, pointed if failed, broken if crashed, thin if cancelled, hollow if running."""
     y = round(HEIGHT - height, 1)
     match kind:
         case "COMPLETED":
@@ -63,6 +63,6 @@ def _shape(kind: str, x: int, height: float) -> str:
 
 
 def text_of(runs: Iterable[FlowRun]) -> str:
-    """The states in their order, oldest first: `12 completed, 1 failed, 3 completed`."""
+    """Return the states in order, oldest first: `12 completed, 1 failed, 3 completed`."""
     words = [look(run.state_type, run.state_name)[1].lower() for run in runs]
     return ", ".join(f"{len(list(group))} {word}" for word, group in groupby(words))

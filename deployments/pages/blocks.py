@@ -1,6 +1,6 @@
-"""Blocks: listed by type, shown with their secrets masked, made and changed in forms of their schemas' fields.
+"""Blocks: lists by type, pages with masked secrets, and forms made from the fields of their schemas.
 
-A secret is only ever written: the form shows its mask, and a mask that comes back leaves the secret as it is.
+Secrets are only ever written: the form shows a mask, and a mask that is sent back leaves the secret unchanged.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class BlockForm:
         return bool(self.problems or self.name_error or any(one.every_error for one in self.fields))
 
     def read(self, sent: QueryDict) -> dict[str, Any]:
-        """The content that was sent. What is missing or cannot be read becomes an error of its field."""
+        """Return the submitted content. A missing or invalid value becomes an error of its field."""
         content = read_fields(self.fields, sent)
         for one in self.fields:
             if one.is_required and one.label not in content and not one.every_error:
@@ -82,7 +82,7 @@ class BlockForm:
         return content
 
     def hidden(self) -> BlockForm:
-        """Return the form for a page, with inputs for its secrets that show no text."""
+        """Return the form for a page, with secrets in inputs that show no text."""
         for one in self.fields:
             if one.label in self.secret and one.kind == "text":
                 one.kind = "secret"
@@ -154,7 +154,7 @@ def edit_block(request: HttpRequest, block_id: UUID) -> HttpResponse:
     if request.method == "POST":
         content = form.read(request.POST)
         shown = {one.label for one in form.fields} | {one.name for one in form.nested}
-        # What the schema does not name has no field, and stays.
+        # Keep content that the schema does not name, because it has no field.
         kept = {name: value for name, value in document.content.items() if name not in shown}
         if not form.has_errors and _updated(form, block_id, {**kept, **content}):
             return redirect("deployments:block", block_id)
@@ -185,7 +185,7 @@ def _form(schema: BlockSchema, content: Mapping[str, Any], chosen: Mapping[str, 
 
 
 def _nested_types(fields: Mapping[str, Any]) -> dict[str, list[str]]:
-    """By field, the slugs of the types of block that may fill it."""
+    """Return, by field, the slugs of the block types that it accepts."""
     references = fields.get("block_schema_references")
     found = references.items() if isinstance(references, Mapping) else ()
     return {
@@ -194,7 +194,7 @@ def _nested_types(fields: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _each(schema: Any) -> list[Mapping[str, Any]]:
-    """One reference, or each of several, as far as it names a type."""
+    """Return the references of a field as a list, without those that name no type."""
     several = schema if isinstance(schema, list) else [schema]
     return [one for one in several if isinstance(one, Mapping) and one.get("block_type_slug")]
 

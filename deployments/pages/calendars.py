@@ -1,4 +1,4 @@
-"""Calendars: uploaded, shown with their next events and the schedules that follow them, changed and deleted."""
+"""Calendars: upload, show with next events and schedules, change and delete them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def edit_calendar(request: HttpRequest, calendar_id: UUID) -> HttpResponse:
 @requires(Action.CHANGE_DEPLOYMENTS)
 @require_POST
 def remove_calendar(request: HttpRequest, calendar_id: UUID) -> HttpResponse:
-    """Delete it; where the form says so, also out of the schedules that use it."""
+    """Delete the calendar and, if the form says so, remove it from the schedules that use it."""
     name = _found(calendar_id).line.calendar.name
     act, done = partial(delete_calendar, calendar_id=calendar_id), f"Calendar {name!r} was deleted."
     if request.POST.get("uses") == "too":
@@ -102,7 +102,7 @@ def _form(request: HttpRequest, initial: dict[str, Any]) -> CalendarForm:
         return CalendarForm(initial=initial)
     sent = request.POST.copy()
     if uploaded := request.FILES.get("file"):
-        # Into the text field, so that a refusal keeps what was uploaded.
+        # Put the file into the text field, so that an invalid form keeps it.
         sent["ics"] = uploaded.read().decode("utf-8-sig", errors="replace")
         sent["name"] = sent.get("name") or str(uploaded.name).removesuffix(".ics")
     return CalendarForm(sent, initial=initial)

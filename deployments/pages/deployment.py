@@ -1,4 +1,4 @@
-"""A deployment's page: the head is always there, and the tab says what is below it."""
+"""The page of a deployment: a head, and one of several tabs below it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _paged(request: HttpRequest, after: Cursor | None) -> dict[str, Any]:
 
 
 def policy_of(one: Deployment) -> list[str]:
-    """The rules for each run, as chips: only those that differ from the usual."""
+    """Return the settings of runs that differ from the defaults, as chips."""
     chips = [OVERLAPS.get(one.overlap, one.overlap)] if one.overlap != "allow" else []
     if one.concurrency_limit is not None:
         chips.append(f"At most {one.concurrency_limit} at once")
@@ -102,7 +102,7 @@ def policy_of(one: Deployment) -> list[str]:
 
 
 def parameters_of(one: Deployment) -> list[dict[str, Any]]:
-    """Each parameter that the schema or the deployment names: its type, its value, and whether it must be given."""
+    """Return each parameter in the schema or the deployment: its type, its value, and whether it is required."""
     schema = one.parameter_openapi_schema or {}
     known = schema.get("properties")
     properties: dict[str, Any] = known if isinstance(known, dict) else {}

@@ -1,4 +1,4 @@
-"""Actions on deployments: each is a POST that calls the service which the API calls, and goes back."""
+"""Actions on deployments: each is a POST that calls the same service as the API, and redirects back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run_now(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     except DeploymentNotFound as error:
         raise Http404 from error
     except (BadTemplate, ParametersMisfit) as error:
-        # What is required and has no default must be asked for.
+        # Required parameters without a default must be entered.
         messages.warning(request, str(error))
         return redirect("deployments:run-with", deployment_id)
     except DomainError as error:
@@ -93,14 +93,14 @@ def _set_paused(deployment_id: UUID, *, paused: bool) -> None:
         try:
             set_paused(deployment_id=deployment_id, paused=paused, now=now)
         except SeveralSchedules:
-            # That call means the only schedule, and switches it with the deployment. Several keep their own switches.
+            # That call is for a single schedule, which it switches as well. With several, each keeps its own switch.
             update_deployment(deployment_id=deployment_id, changes={"paused": paused}, now=now)
     except DeploymentNotFound as error:
         raise Http404 from error
 
 
 def back(request: HttpRequest) -> HttpResponse:
-    """Go to the page of ours that the form names; without one, to the list."""
+    """Redirect to the page of this site that the form names, or to the list."""
     asked = request.POST.get("back", "")
     if asked.startswith("/") and url_has_allowed_host_and_scheme(asked, allowed_hosts=None):
         return redirect(asked)

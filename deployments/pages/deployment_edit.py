@@ -1,4 +1,4 @@
-"""A deployment is changed, or copied under another name."""
+"""Pages to change a deployment, and to copy it under another name."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _like(schedule: Schedule) -> NewSchedule:
 
 
 def _waits_in(one: Deployment) -> tuple[str, str]:
-    """The names of the pool and the queue in which its runs wait."""
+    """Return the names of the pool and the queue in which its runs wait."""
     queue = one.work_queue
     pool = queue.work_pool.name if queue and queue.work_pool else WorkPool.DEFAULT_NAME
     return pool, queue.name if queue else one.work_queue_name or "default"

@@ -1,4 +1,4 @@
-"""Deployments in forms: what can be changed without its code, and a second one that is like it."""
+"""Forms of deployments: the settings that can be changed without code, and copies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OVERLAPS = {
 
 
 class SecondsField(forms.FloatField):
-    """A period in seconds; None where there is none."""
+    """A period in seconds; None if empty."""
 
     def __init__(self, **wishes: Any) -> None:
         super().__init__(min_value=1, max_value=1e9, **wishes)
@@ -48,7 +48,7 @@ class SecondsField(forms.FloatField):
 
 
 class SecretsField(TagsField):
-    """Names of blocks, between commas."""
+    """Names of blocks, separated by commas."""
 
     def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
         names = super().to_python(value)
@@ -88,7 +88,7 @@ class DeploymentForm(forms.Form):
 
 
 def _numbers() -> Iterator[tuple[str, forms.Field]]:
-    """Yield a field for each number that the contract says how to show; a period is one in seconds."""
+    """Yield a field for each number that the contract describes for forms; periods are in seconds."""
     for name, one in DeploymentFields.model_fields.items():
         if shown := Shown.of(one):
             kind = SecondsField if Within in get_args(one.annotation) else NumberField

@@ -39,7 +39,7 @@ def deployments(request: HttpRequest) -> HttpResponse:
         "orders": ORDERS,
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.after),
-        # Not the full path: a part that is asked for alone has the same buttons as its page.
+        # Not the full path, because a part of the page that htmx loads separately must have the same links.
         "here": f"{request.path}?{request.GET.urlencode()}",
         "address": request.build_absolute_uri("/api"),
     }
@@ -60,7 +60,7 @@ def _wanted(values: dict[str, str]) -> DeploymentFilter:
 
 @dataclass(frozen=True, slots=True)
 class LinkedCount:
-    """A number, and the list that has so many rows."""
+    """A number, with a link to the list of that many rows."""
 
     number: int
     words: str
@@ -69,7 +69,7 @@ class LinkedCount:
 
 
 def _linked_counts(counts: dict[str, int], query: QueryDict) -> list[LinkedCount]:
-    # While one of them is shown, the others are out of sight; the form and the chips lead back.
+    # If one is selected, do not show the others; the form and the chips clear the selection.
     if query.get("show"):
         return []
     looks = {"failing": ("failing", "FAILED"), "late": ("late", "SCHEDULED"), "paused": ("paused", "PAUSED")}

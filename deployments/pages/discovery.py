@@ -1,4 +1,4 @@
-"""New deployments without code: say where flows are, let an agent find them, and deploy one of them."""
+"""New deployments without code: name a source, let an agent find its flows, and deploy one of them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _initial(found: Search, one: FoundFlow) -> dict[str, Any]:
 def _deploy(one: FoundFlow, source: CodeSource, form: FoundFlowForm, values: dict[str, Any]) -> UUID:
     pool, queue = form.pool_and_queue()
     columns = {name: values[name] for name in ("parameters", "description")}
-    # Without a schema there is nothing that they could fit.
+    # Without a schema there is nothing to enforce.
     columns["enforce_parameter_schema"] = values["enforce_parameter_schema"] and bool(one.parameters)
     try:
         return deploy_found_flow(
@@ -114,7 +114,7 @@ def _deploy(one: FoundFlow, source: CodeSource, form: FoundFlowForm, values: dic
 
 
 def _run(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
-    """Run it at once; where it needs parameters, ask for them."""
+    """Run the deployment now. If parameters are missing, open the form for them."""
     try:
         run, _ = create_run_of_deployment(
             deployment_id=deployment_id, asked=AskedRun(created_by=made_by()), state=None, now=current_time()

@@ -1,4 +1,4 @@
-"""The forms of a new deployment: where its code is, and, for a flow that was found there, how it is to run."""
+"""The forms of a new deployment: the source of its code and, for a flow that was found there, its settings."""
 
 from __future__ import annotations
 

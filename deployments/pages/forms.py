@@ -1,4 +1,4 @@
-"""Forms about work, limits and variables."""
+"""Forms for work, limits and variables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIMIT = "How many runs may be under way at once. Empty: no limit."
 
 
 class PoolForm(forms.Form):
-    """A pool that exists already; its name and type stay."""
+    """An existing pool; its name and type cannot be changed."""
 
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}), empty_value=None)
     concurrency_limit = NumberField(required=False, label="Limit", help_text=_LIMIT)

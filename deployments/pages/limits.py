@@ -1,4 +1,4 @@
-"""Limits on tags and global limits: who holds their slots, and what an operator does about it."""
+"""Limits on tags and global limits: their holders, and the actions of operators."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def new_tag_limit(request: HttpRequest) -> HttpResponse:
 def edit_tag_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
     limit = _tag(limit_id).limit
     form = TagLimitForm(request.POST or None, initial={"tag": limit.tag, "slots": limit.concurrency_limit})
-    # The tag is what the limit is about: another tag is another limit.
+    # The tag identifies the limit, so it cannot be changed.
     form.fields["tag"].disabled = True
     if request.method == "POST" and saved(form, _set_limit):
         return redirect("deployments:tag-limit", limit_id)
@@ -137,7 +137,7 @@ def release_global_slot(request: HttpRequest, limit_id: UUID, lease_id: UUID) ->
 @requires(Action.CHANGE_LIMITS)
 @require_POST
 def reset_global_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
-    """Free every slot: those of named holders, and those that are only counted."""
+    """Release every slot: those of identified holders, and those that are only counted."""
     found = _global(limit_id)
     now = database_now()
 

@@ -1,7 +1,7 @@
 """Parameters as fields of a form, made from the JSON schema of a flow's signature.
 
-What a field cannot show (a choice between types, a list of objects) is a field of JSON. A field that is sent as it was
-shown keeps the value that it was made of, so nothing is lost by showing it.
+A value that fields cannot show (a union of types, a list of objects) is a JSON field. A field that is sent unchanged
+keeps its original value, so that showing it loses nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from orchestration.json_texts import NUL, read_json
 Schema = Mapping[str, Any]
 Path = tuple[str, ...]
 
-# Deeper objects, and those with very many members, are fields of JSON.
+# Deeper objects, and objects with more members, are JSON fields.
 DEEPEST, MOST_FIELDS = 3, 200
 SCALARS = {"string": "text", "integer": "integer", "number": "number", "boolean": "boolean"}
 FORMATS = {"date": "date", "date-time": "moment"}
@@ -29,12 +29,12 @@ NO_VALUE = object()
 
 
 class Unreadable(ValueError):
-    """A text that is no value of its field; the message says what to write."""
+    """A text that is not a value of its field. The message says what to write."""
 
 
 @dataclass(slots=True)
 class Field:
-    """One field: its kind, how it is labelled, its text, and what is wrong with it. An object has fields of its own."""
+    """One field: its kind, label, text, and errors. An object has fields of its own."""
 
     path: Path
     kind: str
@@ -67,7 +67,7 @@ class Field:
 
 
 def fields_of(schema: Schema | None, values: Mapping[str, Any]) -> list[Field]:
-    """A field for each parameter that the schema names, filled in with its value or its default."""
+    """Return a field for each parameter in the schema, with its value or its default."""
     return _members(schema or {}, values, (), schema or {})
 
 
@@ -103,7 +103,7 @@ def _field(own: Schema, path: Path, value: Any, is_required: bool, root: Schema)
         try:
             made.text = text_of(made, value)
         except Unreadable:
-            # A template, or a value of another type: shown as it is.
+            # A template, or a value of another type, is shown as JSON.
             made.kind, made.choices = "json", ()
             made.text = text_of(made, value)
     return made
@@ -127,7 +127,7 @@ def _choose_kind(made: Field, resolved: Schema, root: Schema) -> None:
 
 
 def _resolved(own: Schema, root: Schema) -> tuple[Schema, bool]:
-    """The schema behind references and `anyOf` with null, and whether null is allowed."""
+    """Return the schema behind references and `anyOf` with null, and whether null is allowed."""
     is_nullable = False
     for _ in range(20):
         if isinstance(reference := own.get("$ref"), str):
@@ -153,7 +153,7 @@ def _referred(reference: str, root: Schema) -> Schema:
 
 
 def text_of(made: Field, value: Any) -> str:
-    """The value as the field's input shows it. Raises Unreadable if it cannot."""
+    """Return the value as the field's input shows it. Raises Unreadable if it cannot be shown."""
     if value is None:
         return "" if made.is_nullable else "null" if made.kind == "json" else _refuse("no value")
     match made.kind, value:
@@ -203,13 +203,13 @@ def _moment_text(value: str) -> str:
 
 
 def read_fields(fields: Iterable[Field], sent: QueryDict) -> dict[str, Any]:
-    """The values of what was sent, without those that were left empty. What cannot be read is an error of its field."""
+    """Return the submitted values without empty ones. A text that is not valid becomes an error of its field."""
     values: dict[str, Any] = {}
     for one in fields:
         if one.kind == "object":
             inner = read_fields(one.fields, sent)
             one.is_touched = any(field.is_touched for field in one.fields)
-            # An object that nobody gave and nobody touched is none, whatever the defaults in it.
+            # An object without a given value is absent unless a field in it was changed, whatever their defaults.
             if one.is_touched or one.is_required or isinstance(one.value, Mapping):
                 values[one.label] = inner
             continue
@@ -257,7 +257,7 @@ def _read(one: Field) -> Any:
 
 
 def _of_nothing(one: Field) -> Any:
-    """The value of an empty field."""
+    """Return the value of an empty field."""
     if one.is_nullable and (one.is_required or one.value is not NO_VALUE):
         return None
     if one.value is NO_VALUE or one.value is None:
@@ -301,7 +301,7 @@ def _moment(text: str) -> str:
 
 
 def show_flaws(fields: Sequence[Field], found: Iterable[tuple[tuple[str | int, ...], str]]) -> list[str]:
-    """Put each flaw at its field, and return those that belong to none."""
+    """Add each error to its field, and return the errors without a field."""
     others = []
     for place, message in found:
         one = _field_at(fields, place)

@@ -1,4 +1,4 @@
-"""The schedule of all deployments: a track for each, with what came left of now, and what is planned right of it."""
+"""The schedule of all deployments: a track for each, with past runs left of now and planned runs right of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orion_site.live.pages import live_page
 from runs.pages.selectors.keyset import Count
 from runs.templatetags.states import look
 
-# Of what is shown, a quarter is past.
+# A quarter of the shown period is in the past.
 SPANS = {
     "12h": ("12 hours", timedelta(hours=12)),
     "24h": ("24 hours", timedelta(hours=24)),
@@ -29,7 +29,7 @@ NARROWEST = 3
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A deployment's row: one path for each type of state, one for what is planned, and the same in words."""
+    """The row of a deployment: one path for each type of state, one for planned runs, and a description."""
 
     row: PlanRow
     paths: Sequence[tuple[str, str]]
@@ -43,7 +43,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A label of the axis; x in hundredths of the width."""
+    """A label of the axis. x is in percent of the width."""
 
     x: float
     words: str
@@ -82,7 +82,7 @@ def track_of(row: PlanRow, found: Plan) -> Track:
 
 
 def planned_path(moments: Sequence[datetime], number: Count, found: Plan) -> str:
-    """A mark for each moment; two that are closer than they are wide are one, and more than are known are a block."""
+    """Return a mark for each moment. Overlapping marks are merged; after the last known moment there is a block."""
     path = "".join(f"M{x} 4h{NARROWEST}v12h-{NARROWEST}z" for x in _apart(_x(at, found) for at in moments))
     return f"{path}M{_x(moments[-1], found)} 4H{WIDTH}v12H{_x(moments[-1], found)}z" if number.capped else path
 
@@ -94,7 +94,7 @@ def _begin_and_end(run: PastRun, now: datetime) -> tuple[datetime, datetime]:
 
 
 def _block(kind: str, x: float, width: float) -> str:
-    """Failed and crashed runs reach over the track, so that they are seen without their colour."""
+    """Return a block. Failed and crashed runs are higher than the track, to be recognisable without colour."""
     top, bottom = (0, HEIGHT) if kind in {"FAILED", "CRASHED"} else (4, 16)
     return f"M{x} {top}h{width}V{bottom}h-{width}z"
 

@@ -1,4 +1,4 @@
-"""Run a deployment with other parameters: a form made from its schema, checked as the API checks."""
+"""Run a deployment with other parameters: a form made from its schema, validated like API requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from runs.models import FlowRun
 
 @dataclass(slots=True)
 class RunForm:
-    """Everything that can be said of a run before it is made. In raw form the parameters are one text of JSON."""
+    """The form of a run. In raw mode the parameters are one JSON text."""
 
     fields: list[Field]
     is_raw: bool
@@ -88,7 +88,7 @@ def _empty_form(request: HttpRequest, deployment: Deployment, copied: FlowRun | 
     values = {**deployment.parameters, **(copied.parameters if copied else {})}
     fields = fields_of(deployment.parameter_openapi_schema, values)
     unknown = values.keys() - {one.label for one in fields}
-    # Parameters that the schema does not name have no field, and must not be out of sight.
+    # Parameters that the schema does not name have no field, so show everything as JSON.
     is_raw = request.GET.get("as") == "json" or not fields or bool(unknown)
     tags = [tag for tag in copied.tags if tag not in deployment.tags] if copied else []
     raw = json.dumps(values, indent=2, ensure_ascii=False)
@@ -104,7 +104,7 @@ def _other_way(request: HttpRequest, *, is_raw: bool) -> str:
 
 
 def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now: datetime) -> FlowRun | None:
-    """Make the run that the form asks for; None, and errors in the form, if it cannot be made."""
+    """Create the run of the form. Return None, with errors in the form, if that is not possible."""
     sent = request.POST
     form.name, form.tags = sent.get("name", "").strip(), sent.get("tags", "")
     form.start, form.at = sent.get("start", "now"), sent.get("at", "").strip()
@@ -162,7 +162,7 @@ def _raw_values(form: RunForm, text: str) -> dict[str, Any]:
 
 
 def _without_defaults(given: Mapping[str, Any], deployment: Deployment) -> dict[str, Any]:
-    """The values that differ from those that the run has anyway."""
+    """Return the values that differ from those that the run has anyway."""
     known = (deployment.parameter_openapi_schema or {}).get("properties")
     properties: dict[str, Any] = known if isinstance(known, dict) else {}
     usual = {name: own["default"] for name, own in properties.items() if isinstance(own, dict) and "default" in own}
@@ -171,7 +171,7 @@ def _without_defaults(given: Mapping[str, Any], deployment: Deployment) -> dict[
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    # 1 and true are equal in Python, and not in JSON.
+    # 1 and true are equal in Python, but not in JSON.
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""Forms of schedules: one for each kind, which becomes a definition as the API has it."""
+"""Forms of schedules, one for each kind. A form produces a definition in the format of the API."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ MISSED = [("none", "Leave them out"), ("latest", "One run makes up for them"), (
 
 
 class LocalMomentField(forms.DateTimeField):
-    """A time on the clocks of the schedule's own zone."""
+    """A local time in the schedule's own zone."""
 
     def __init__(self, **wishes: Any) -> None:
         shown = forms.DateTimeInput({"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S")
         super().__init__(required=False, widget=shown, **wishes)
 
     def to_python(self, value: Any) -> datetime | None:
-        # Django reads it as one of the current zone, where it may be skipped or come twice; in UTC none is.
+        # Django would read it in the current zone, where it may not exist or occur twice; in UTC neither happens.
         with timezone.override(UTC):
             moment: datetime | None = super().to_python(value)
         return moment.replace(tzinfo=None) if moment else None
 
 
 class CronField(forms.CharField):
-    """A cron line."""
+    """A cron expression."""
 
     def __init__(self, **wishes: Any) -> None:
         widget = forms.TextInput({"class": "mono", "spellcheck": "false", "autocomplete": "off"})
@@ -46,7 +46,7 @@ class CronField(forms.CharField):
 
 
 class IcsFileField(forms.FileField):
-    """A calendar document as a file; the view puts its text into the field of the text."""
+    """A calendar document as a file. The view copies its text into the text field."""
 
     def __init__(self, **wishes: Any) -> None:
         widget = forms.FileInput({"accept": ".ics,text/calendar"})
@@ -54,7 +54,7 @@ class IcsFileField(forms.FileField):
 
 
 class IcsTextField(forms.CharField):
-    """The text of a calendar document, written or from the file."""
+    """The text of a calendar document, entered by hand or copied from the file."""
 
     def __init__(self, *, rows: int) -> None:
         widget = forms.Textarea({"rows": rows, "class": "mono", "spellcheck": "false"})
@@ -68,7 +68,7 @@ class IcsTextField(forms.CharField):
 
 
 class ScheduleForm(forms.Form):
-    """The fields of every kind."""
+    """The fields of all kinds of schedules."""
 
     kind: str
     label: str
@@ -153,7 +153,7 @@ class IntervalForm(ScheduleForm):
         made: dict[str, Any] = {"interval": values["every"] * UNITS[values["unit"]], "timezone": zone}
         anchor, stored = values["anchor"], self.initial.get("anchor_date")
         if anchor and stored and anchor == self.initial.get("anchor"):
-            # Not from what the form shows, which ends at the second.
+            # Keep the stored anchor, because the form shows it without fractions of a second.
             made["anchor_date"] = stored
         elif anchor:
             made["anchor_date"] = moment_in(made, anchor).isoformat()
@@ -177,7 +177,7 @@ class IcsForm(ScheduleForm):
 
 
 def _text_form(kind: str) -> type[ScheduleForm]:
-    """Make the form of a kind whose definition is one text: the contract says its label, and how long it may be."""
+    """Return a form for a kind whose definition is one text. The contract has its label and its maximum length."""
     text = next(one.model_fields[kind] for one in get_args(AnyDefinition) if kind in one.model_fields)
     shown = Shown.of(text) or Shown(kind.capitalize())
 
@@ -206,7 +206,7 @@ def kind_of(schedule: Schedule) -> str:
 
 
 def initial_of(schedule: Schedule, calendars: Sequence[str]) -> dict[str, Any]:
-    """The fields of a form that shows the stored schedule."""
+    """Return the initial values of a form for a stored schedule."""
     definition = schedule.definition
     zone = zone_of(definition.get("timezone"))
     values: dict[str, Any] = {

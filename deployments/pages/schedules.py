@@ -1,4 +1,4 @@
-"""Schedules of a deployment: made, changed, switched and deleted. Their next times are shown before they are saved."""
+"""Schedules of a deployment: create, change, switch and delete them. Next times are shown before saving."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _form(request: HttpRequest, kind: str, initial: dict[str, Any] | None = None
         return FORMS[kind](initial=initial, calendar_names=names, now=now)
     sent = request.POST.copy()
     if uploaded := request.FILES.get("file"):
-        # Into the text field, so that a preview keeps what was uploaded.
+        # Put the file into the text field, so that a preview keeps it.
         sent["ics"] = uploaded.read().decode(errors="replace")
     return FORMS[kind](sent, initial=initial, calendar_names=names, now=now)
 
@@ -124,7 +124,7 @@ def _page(request: HttpRequest, deployment: Deployment, form: ScheduleForm, titl
 
 
 def _draft(form: ScheduleForm) -> Draft | None:
-    """The next times of what is filled in; None before anything is."""
+    """Return the next times of the form's schedule; None before it is filled in."""
     if form.is_bound:
         if not form.is_valid():
             errors = [str(error) for found in form.errors.values() for error in found]

@@ -1,4 +1,4 @@
-"""The addresses of the pages about deployments, work, limits and what flows look up by name."""
+"""The addresses of the pages about deployments, work, limits, blocks and variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work pools and their queues: looked at, made, changed, paused and deleted."""
+"""Work pools and their queues: show, create, change, pause and delete them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
 
 
 def command(request: HttpRequest, queue: WorkQueue | None = None) -> str:
-    """The line that starts an agent, with the address at which this server was asked for the page."""
+    """Return the command that starts an agent, with the address at which the user reached this server."""
     pool = queue.work_pool if queue else None
     words = [f"ORION_API_URL={request.build_absolute_uri(reverse('api-root'))}", "orion agent start"]
     if pool is not None and pool.name != WorkPool.DEFAULT_NAME:

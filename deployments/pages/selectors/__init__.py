@@ -1,1 +1,1 @@
-"""The queries of the pages of this app: one function for each page."""
+"""The queries of the pages of this app, one function for each page."""

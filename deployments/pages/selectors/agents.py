@@ -1,4 +1,4 @@
-"""Agents and workers: whether they are there, what they hold, and which queues they serve."""
+"""Agents and workers: whether they are online, the leases that they hold, and the queues that they serve."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUEUES_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class AgentLine:
-    """One agent: `condition` is live, draining, silent or left."""
+    """One agent. `condition` is live, draining, silent or left."""
 
     agent: Worker
     condition: str
@@ -44,7 +44,7 @@ class AgentPage:
 
 
 def agents_page(*, gone: bool, after: Cursor | None, now: datetime) -> AgentsPage:
-    """Agents that are there or, with `gone`, the others; the last heard first. Four queries."""
+    """Return agents that are online or, with `gone`, the others; most recent heartbeat first. Four queries."""
     rows = _agents().filter(online(now)) if not gone else _agents().exclude(online(now))
     rows = rows.annotate(place=Coalesce("last_heartbeat", "created")).order_by("-place", "-id")
     if after:
@@ -77,7 +77,7 @@ def _line(agent: Worker, held: int, leases: Sequence[Lease], now: datetime) -> A
 
 
 def condition_of(agent: Worker, now: datetime) -> str:
-    """An agent that ends says so; one that says nothing any more is silent."""
+    """Return the condition: an agent that stops deregisters (left); one whose heartbeats stop is silent."""
     if agent.offline_at is not None and agent.offline_at > now:
         return "draining" if agent.draining else "live"
     has_said_so = agent.incarnation is None and agent.version is not None
@@ -92,7 +92,7 @@ def _held(ids: Collection[UUID]) -> dict[UUID | None, int]:
 def _first_leases(ids: Collection[UUID | None]) -> dict[UUID | None, list[Lease]]:
     found: dict[UUID | None, list[Lease]] = {}
     if ids:
-        # Bounded: a page of agents that hold very many runs names the runs of some of them only.
+        # A limit for the whole page: if agents hold very many runs, only some agents show theirs.
         for lease in _leases().filter(worker__in=ids).order_by("granted_at")[: LEASES_SHOWN * RUNS_IN_LINE]:
             found.setdefault(lease.worker_id, []).append(lease)
     return found

@@ -1,4 +1,4 @@
-"""The pages of backfills: what a deployment offers for one, and how far one has come, time by time."""
+"""The pages of backfills: the choices of the form, and the progress of a backfill with its times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_SCHEDULES = 50
 
 @dataclass(frozen=True, slots=True)
 class BackfillLine:
-    """A backfill with its progress, which its meter draws."""
+    """A backfill with its progress, for a meter."""
 
     backfill: Backfill
     progress: Progress
@@ -37,7 +37,7 @@ class BackfillLine:
 
 
 def backfill_lines(*, deployment_id: UUID) -> list[BackfillLine]:
-    """The newest backfills of a deployment."""
+    """Return the newest backfills of a deployment."""
     found = list(backfills_of(deployment_id)[:MOST_LISTED])
     progress = progress_of(found)
     return [BackfillLine(one, progress.get(one.pk, Progress())) for one in found]
@@ -53,7 +53,7 @@ def deployment_to_backfill(*, deployment_id: UUID) -> Deployment | None:
 
 @dataclass(frozen=True, slots=True)
 class TimeRow:
-    """A time as the zone of the schedule writes it, and its run, if that is made and not deleted."""
+    """A time, as text in the schedule's zone, and its run, if that was created and not deleted."""
 
     number: int
     at: datetime
@@ -64,7 +64,7 @@ class TimeRow:
 
 @dataclass(frozen=True, slots=True)
 class BackfillPage:
-    """A backfill, its progress, and a page of its times: those with a run, the last first, or those without one."""
+    """A backfill, its progress, and a page of its times: those with a run, last first, or those without one."""
 
     line: BackfillLine
     words: str

@@ -1,4 +1,4 @@
-"""Blocks by type, one block with what it refers to, and the types that a block can be made of."""
+"""Blocks by type, one block with its references, and the types of which blocks can be created."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCATION_TYPE = "result-location"
 
 @dataclass(frozen=True, slots=True)
 class BlocksPage:
-    """Blocks that somebody named, by type and name, and the types there are for the filter."""
+    """Blocks with a name, by type and name, and the types for the filter."""
 
     rows: Sequence[BlockDocument]
     types: Sequence[BlockType]
@@ -31,13 +31,13 @@ class BlockPage:
     references: Sequence[BlockReference]
     used_by: Sequence[BlockReference]
     secret: frozenset[str]
-    # Whether it is a location of results, and the deployments that store there.
+    # Whether it is a location of results, and the deployments that use it.
     is_location: bool = False
     stored_by: Sequence[Deployment] = ()
 
 
 def blocks_page(*, name: str, slug: str, after: str) -> BlocksPage:
-    """Three queries at most. The next page begins after the block whose id is given."""
+    """Return a page of blocks, with at most three queries. The next page starts after the block with the given id."""
     rows = named_blocks().select_related("block_type").defer("content", "sealed")
     if name:
         rows = rows.filter(name__icontains=name)
@@ -62,7 +62,7 @@ def _block(text: str) -> BlockDocument | None:
 
 
 def named_blocks() -> QuerySet[BlockDocument]:
-    """Blocks without those that programs made for themselves."""
+    """Return blocks without anonymous ones, which programs create for themselves."""
     return BlockDocument.objects.filter(is_anonymous=False)
 
 
@@ -82,18 +82,18 @@ def block_page(block_id: UUID) -> BlockPage | None:
 
 
 def types_to_make() -> list[BlockType]:
-    """Types whose fields are known, by name."""
+    """Return the types whose fields are known, by name."""
     return list(BlockType.objects.filter(schemas__isnull=False).distinct().order_by("name")[:CHOICES])
 
 
 def newest_schema(slug: str) -> BlockSchema | None:
-    """The schema that was registered last for the type."""
+    """Return the last schema that was registered for the type."""
     newest = BlockSchema.objects.select_related("block_type").filter(block_type__slug=slug)
     return newest.order_by("-created", "-pk").first()
 
 
 def nested_choices(fields: Mapping[str, Sequence[str]]) -> dict[str, list[tuple[str, str]]]:
-    """By field, the blocks of the types that it takes. One query."""
+    """Return, by field, the blocks of the types that it accepts, with one query."""
     slugs = {slug for several in fields.values() for slug in several}
     rows = named_blocks().filter(block_type__slug__in=slugs).values_list("pk", "name", "block_type__slug")
     found = list(rows.order_by("name")[:CHOICES]) if slugs else []

@@ -1,4 +1,4 @@
-"""Calendars with their next events, and the schedules that leave these times out."""
+"""Calendars with their next events, and the schedules that use them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deployments.pages.selectors.deployment import words_of
 from deployments.schedules.core import ScheduleError
 from deployments.schedules.core.calendars import UpcomingEvent, upcoming_events
 
-# Each is read for its next event, so a page has few of them.
+# Few, because each one is parsed for its next event.
 CALENDARS_PER_PAGE = 20
 EVENTS_SHOWN = 20
 MOST_SCHEDULES = 100
@@ -24,7 +24,7 @@ MOST_SCHEDULES = 100
 
 @dataclass(frozen=True, slots=True)
 class CalendarLine:
-    """A calendar, how many schedules use it, and its next events; `problem` says why they cannot be read."""
+    """A calendar, the number of its schedules, and its next events. `problem` says why it cannot be read."""
 
     calendar: Calendar
     uses: int
@@ -39,14 +39,14 @@ class CalendarsPage:
 
 
 def _uses() -> Coalesce:
-    """How many schedules use a calendar. Counted beside it: grouping its rows is not possible where they are cut."""
+    """Return the number of schedules of a calendar. A subquery, because limited sight prevents grouping."""
     uses: QuerySet[Any, Any] = Schedule.calendars.through._default_manager.filter(calendar=OuterRef("pk")).order_by()
     used = uses.values("calendar")
     return Coalesce(Subquery(used.annotate(number=Count("pk")).values("number")), 0)
 
 
 def calendars_page(*, after: str, now: datetime) -> CalendarsPage:
-    """One query; the next page begins after the last name of this one."""
+    """Return a page of calendars, with one query. The next page starts after the last name of this one."""
     found = Calendar.objects.annotate(uses=_uses()).order_by("name")
     if after:
         found = found.filter(name__gt=after)
@@ -65,7 +65,7 @@ def _line(calendar: Calendar, uses: int, count: int, now: datetime) -> CalendarL
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A schedule that leaves the times of a calendar out."""
+    """A schedule that leaves out the times of a calendar."""
 
     schedule: Schedule
     words: str

@@ -1,4 +1,4 @@
-"""One deployment's page: its facts, its runs, what is planned, and what its schedules mean."""
+"""The page of a deployment: its properties, runs, planned runs, and the times of its schedules."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from runs.pages.selectors.runs import is_planned, rows_of_runs, told_reasons
 
 RUNS_PER_PAGE = 50
 TIMES_SHOWN = 10
-# Schedules whose times are computed for one page; others show their definition only.
+# Schedules whose times are computed for one page. Further ones show only their definition.
 MOST_PREVIEWED = 20
 MOST_CALENDARS = 200
 MOST_POOLS = 500
 
 
 def deployment_line(*, deployment_id: UUID, now: datetime) -> DeploymentLine | None:
-    """The deployment with its flow, its queue and pool, its last runs and the next one."""
+    """Return the deployment with its flow, queue and pool, its last runs and the next one."""
     found = ranked(Deployment.objects.filter(pk=deployment_id), now)
     deployment = found.select_related("flow", "work_queue__work_pool").first()
     return lines_of([deployment], now)[0] if deployment else None
 
 
 def block_names(deployment: Deployment) -> dict[UUID, str]:
-    """The names of the storage and the infrastructure, as far as they are blocks."""
+    """Return the names of the storage and infrastructure blocks, if there are any."""
     ids = [one for one in (deployment.storage_document_id, deployment.infrastructure_document_id) if one]
     if not ids:
         return {}
@@ -46,7 +46,7 @@ def block_names(deployment: Deployment) -> dict[UUID, str]:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentRuns:
-    """A page of what has come, newest first."""
+    """A page of past and current runs, newest first."""
 
     page: Page[FlowRun]
     reasons: dict[str, str]
@@ -65,7 +65,7 @@ def runs_of_deployment(
 
 
 def upcoming_runs(*, deployment_id: UUID, after: Cursor | None) -> Page[FlowRun]:
-    """Runs that have not begun, the next one first; late ones come before it."""
+    """Return runs that have not started, in the order of their times; late ones are first."""
     columns = ("id", "name", "tags", "state_type", "state_name", "next_scheduled_start_time", "auto_scheduled")
     waiting = FlowRun.objects.filter(deployment_id=deployment_id, state_type="SCHEDULED", run_count=0)
     waiting = waiting.filter(next_scheduled_start_time__isnull=False).only(*columns)
@@ -79,8 +79,7 @@ def upcoming_count(*, deployment_id: UUID) -> Count:
 
 @dataclass(frozen=True, slots=True)
 class ShownTime:
-    """A time of a schedule as its own zone writes it, and what is particular about it. One that is left out gets no
-    run."""
+    """A time of a schedule, as text in its own zone, with notes. A time that is left out gets no run."""
 
     at: datetime
     text: str
@@ -90,7 +89,7 @@ class ShownTime:
 
 @dataclass(frozen=True, slots=True)
 class ShownSchedule:
-    """A schedule with its meaning in words and its next times; `problem` says why there are none."""
+    """A schedule with its description and its next times. `problem` says why there are none."""
 
     schedule: Schedule
     words: str
@@ -100,7 +99,7 @@ class ShownSchedule:
 
 
 def shown_schedules(*, deployment_id: UUID, now: datetime) -> list[ShownSchedule]:
-    """The schedules of a deployment, those that changed last first: two queries, however many there are."""
+    """Return the schedules of a deployment, most recently changed first, with two queries."""
     found = with_calendars(Schedule.objects.filter(deployment=deployment_id))
     return [_shown(one, now if number < MOST_PREVIEWED else None) for number, one in enumerate(found)]
 
@@ -124,7 +123,7 @@ def words_of(definition: dict[str, Any]) -> str:
 def times_of(
     definition: dict[str, Any], calendars: Sequence[str], now: datetime, *, ends_at: datetime | None = None
 ) -> list[ShownTime]:
-    """The next times of a definition, with those that the calendars leave out. Raises ScheduleError."""
+    """Return the next times of a definition, including those that the calendars exclude. Raises ScheduleError."""
     exclusions = Exclusions.from_ics(calendars) if calendars else None
     times = preview(read_definition(definition), after=now, count=TIMES_SHOWN, exclusions=exclusions)
     return [
@@ -135,13 +134,13 @@ def times_of(
 
 
 def _in_its_zone(local: datetime) -> str:
-    # Not by a filter: those of templates turn every moment into UTC first.
+    # Do not use a template filter, which would convert the datetime to UTC.
     return f"{local:%a %d %b %Y %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %Y %H:%M %Z}"
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A schedule that is not saved: its meaning in words and its next times, or the problem with it."""
+    """A schedule that is not saved: its description and its next times, or the problem with it."""
 
     words: str
     times: Sequence[ShownTime]
@@ -149,7 +148,7 @@ class Draft:
 
 
 def drafted(definition: dict[str, Any], *, calendars: Sequence[str], ends_at: datetime | None, now: datetime) -> Draft:
-    """`ends_at` without a zone is a time of the schedule's own."""
+    """Return the draft of a schedule. `ends_at` without an offset is in the schedule's zone."""
     definition = completed(definition, now)
     texts = list(Calendar.objects.filter(name__in=calendars).values_list("ics", flat=True)) if calendars else []
     try:
@@ -181,6 +180,6 @@ def pool_names() -> list[str]:
 
 
 def schedules_to_come(*, deployment_id: UUID, now: datetime) -> list[Schedule]:
-    """The schedules of a deployment that have not ended."""
+    """Return the schedules of a deployment that have not ended."""
     found = with_calendars(Schedule.objects.filter(deployment=deployment_id))
     return [one for one in found if first_after(one.definition, now, one.ends_at) is not None]

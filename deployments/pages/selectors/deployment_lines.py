@@ -1,4 +1,4 @@
-"""Deployments as dense rows: the last runs, how long they take, and the next one.
+"""Deployments as dense rows: the last runs, their durations, and the next one.
 
 The first page shows the same rows.
 """
@@ -26,13 +26,13 @@ from runs.querysets import Literal
 
 LINES_PER_PAGE = 50
 LAST_RUNS = 30
-# The drift compares so many of the newest completed runs with those before them, of which there must be as many.
+# The drift compares this number of the newest completed runs with at least as many before them.
 RECENT_RUNS = 5
 BROKEN = (StateType.FAILED.value, StateType.CRASHED.value)
 
 
 class Health(StrEnum):
-    """Whether somebody should look at a deployment, in the order of worst first."""
+    """Whether a deployment needs attention, worst first."""
 
     FAILING = "failing"  # its last finished run failed or crashed
     LATE = "late"  # a run of it is due and nobody starts it
@@ -54,7 +54,7 @@ class DeploymentFilter:
 
 @dataclass(frozen=True, slots=True)
 class LineCursor:
-    """The last line of a page; in an address it reads `<rank>~<flow>/<deployment>`."""
+    """The last line of a page. In an address it is `<rank>~<flow>/<deployment>`."""
 
     rank: int
     flow: str
@@ -65,7 +65,7 @@ class LineCursor:
 
     @classmethod
     def read(cls, text: str) -> LineCursor | None:
-        """Return the cursor that `text` names; None when it names none: an old link shows the first page."""
+        """Return the cursor in `text`, or None if it is invalid: an old link shows the first page."""
         rank, _, names = text.partition("~")
         flow, _, name = names.partition("/")
         return cls(int(rank), flow, name) if rank in {"0", "1", "2"} and name else None
@@ -73,7 +73,7 @@ class LineCursor:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentLine:
-    """A deployment with its last runs, oldest first, and the next one that is planned or late."""
+    """A deployment with its last runs, oldest first, and the next run that is planned or late."""
 
     deployment: Deployment
     health: Health
@@ -87,7 +87,7 @@ class DeploymentLine:
 
     @property
     def shown_run(self) -> FlowRun | None:
-        """The run whose state stands for the deployment: of one that fails the failed one, whatever waits after it."""
+        """Return the run whose state is shown: the last one, or for a failing deployment the failed one."""
         if self.health is not Health.FAILING:
             return self.last_run
         return next((run for run in reversed(self.last_runs) if run.state_type in BROKEN), self.last_run)
@@ -98,13 +98,13 @@ class DeploymentLine:
 
     @property
     def usual_seconds(self) -> float | None:
-        """The median duration of the completed ones among the last runs."""
+        """Return the median duration of the completed runs among the last ones."""
         seconds = self._completed_seconds
         return median(seconds) if seconds else None
 
     @property
     def drift_percent(self) -> int | None:
-        """By how much the newest completed runs took longer than those before; None where there are too few."""
+        """Return by how many percent the newest completed runs took longer than those before, if there are enough."""
         seconds = self._completed_seconds
         if len(seconds) < 2 * RECENT_RUNS:
             return None
@@ -130,7 +130,7 @@ class DeploymentsPage:
 
 
 def deployments_page(*, wanted: DeploymentFilter, after: LineCursor | None, now: datetime) -> DeploymentsPage:
-    """A page of deployments, worst first or by name, beginning after the cursor."""
+    """Return a page of deployments, worst first or by name, starting after the cursor."""
     chosen = ranked(_matching(wanted), now)
     shown = chosen.filter(rank=RANKS[wanted.health]) if wanted.health else chosen
     names = ("flow__name", "name")
@@ -143,12 +143,12 @@ def deployments_page(*, wanted: DeploymentFilter, after: LineCursor | None, now:
     return DeploymentsPage(lines_of(found[:LINES_PER_PAGE], now), cursor, _counts(chosen))
 
 
-# Columns that can be large and that no row shows.
+# Columns that can be large, and that no row shows.
 LARGE = ("description", "parameters", "parameter_openapi_schema", "job_variables", "pull_steps")
 
 
 def worst_deployments(*, most: int, now: datetime, tag: str = "") -> list[Deployment]:
-    """Return the deployments that stand first in the list, for `lines_with`. One query."""
+    """Return the first deployments of the list, for `lines_with`. One query."""
     own = FlowRun.objects.filter(deployment_id=OuterRef("pk"))
     come = own.filter(~is_planned(now), expected_start_time__isnull=False).order_by("-expected_start_time")
     cut = come.values("expected_start_time")[LAST_RUNS - 1 : LAST_RUNS]
@@ -159,7 +159,7 @@ def worst_deployments(*, most: int, now: datetime, tag: str = "") -> list[Deploy
 
 
 def where_runs_begin(deployments: Sequence[Deployment]) -> list[Bound]:
-    """Return for each of `worst_deployments` the bound of its last runs."""
+    """Return the bound of the last runs for each of `worst_deployments`."""
     return [Bound("deployment_id", one.pk, vars(one)["cut"]) for one in deployments]
 
 
@@ -184,7 +184,7 @@ def _next_run_of(deployment: Deployment) -> FlowRun | None:
 
 
 def ranked(deployments: QuerySet[Deployment], now: datetime) -> QuerySet[Any]:
-    """Deployments with their `rank`: how their last finished run ended, and whether one is late."""
+    """Annotate deployments with their `rank`: the outcome of the last finished run, and whether a run is late."""
     own = FlowRun.objects.filter(deployment_id=OuterRef("pk"))
     finished = own.filter(expected_start_time__lte=now, state_type__in=TERMINAL).order_by("-expected_start_time")
     late = own.filter(state_type="SCHEDULED", state_name="Late", next_scheduled_start_time__lte=now)
@@ -232,7 +232,7 @@ def _counts(chosen: QuerySet[Any]) -> dict[str, int]:
 
 
 def lines_of(deployments: Sequence[Deployment], now: datetime) -> list[DeploymentLine]:
-    """The rows of these deployments, which `ranked` has annotated: four queries, however many they are."""
+    """Return the rows of these deployments, which `ranked` has annotated, with four queries."""
     ids = [one.pk for one in deployments]
     runs, planned = last_runs_of(ids, now), next_runs_of(ids)
     healths = {rank: health for health, rank in RANKS.items()}
@@ -243,7 +243,7 @@ def lines_of(deployments: Sequence[Deployment], now: datetime) -> list[Deploymen
 
 
 def last_runs_of(deployment_ids: Sequence[UUID], now: datetime) -> dict[UUID, list[FlowRun]]:
-    """The last runs of each deployment, oldest first and without planned ones, in two queries."""
+    """Return the last runs of each deployment, oldest first and without planned ones, with two queries."""
     columns = ("id", "name", "deployment_id", "state_type", "state_name", "state_timestamp", "expected_start_time")
     bounds = _where_last_runs_begin(deployment_ids, now)
     grouped: dict[UUID, list[FlowRun]] = defaultdict(list)
@@ -254,7 +254,7 @@ def last_runs_of(deployment_ids: Sequence[UUID], now: datetime) -> dict[UUID, li
 
 
 def _where_last_runs_begin(deployment_ids: Sequence[UUID], now: datetime) -> list[Bound]:
-    # For each deployment the start of its thirtieth newest run, off the index; those with fewer runs are read whole.
+    # Find the start of each deployment's thirtieth newest run by an index. For deployments with fewer runs, read all.
     come = FlowRun.objects.filter(~is_planned(now), deployment_id=OuterRef("pk"), expected_start_time__isnull=False)
     starts = come.order_by("-expected_start_time").values("expected_start_time")
     cuts = Deployment.objects.filter(pk__in=deployment_ids).annotate(cut=Subquery(starts[LAST_RUNS - 1 : LAST_RUNS]))
@@ -262,8 +262,8 @@ def _where_last_runs_begin(deployment_ids: Sequence[UUID], now: datetime) -> lis
 
 
 def next_runs_of(deployment_ids: Sequence[UUID]) -> dict[UUID, FlowRun]:
-    """The next run of each deployment, which may be late, in two queries."""
-    # One that waits for its next try has begun, and is no next run.
+    """Return the next run of each deployment, which may be late, with two queries."""
+    # A run that waits for a retry has started, so it is not the next one.
     waiting = FlowRun.objects.filter(deployment_id=OuterRef("pk"), state_type="SCHEDULED", run_count=0)
     first = waiting.order_by("next_scheduled_start_time").values("pk")[:1]
     chosen = Deployment.objects.filter(pk__in=deployment_ids).annotate(next=Subquery(first)).order_by()
@@ -274,6 +274,6 @@ def next_runs_of(deployment_ids: Sequence[UUID]) -> dict[UUID, FlowRun]:
 
 
 def duration_of(run: FlowRun, now: datetime) -> timedelta:
-    """How long the run has been running, up to now where it still does; it may have begun since `now` was asked."""
+    """Return how long the run has been running, up to now if it still is. It may have started after `now`."""
     moving = run.state_type == StateType.RUNNING and run.state_timestamp
     return run.total_run_time + (max(now - moving, timedelta()) if moving else timedelta())

@@ -1,4 +1,4 @@
-"""A search for flows: its run, what the agent answered, and which of the flows are deployed already."""
+"""A search for flows: its run, the agent's answer, and which of the flows are already deployed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MOST_QUEUES = 500
 
 
 class NotAnAnswer(ValueError):
-    """The run left something that no agent of ours answers with."""
+    """The artifact of the run is not an answer of an agent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search, with the answer if there is one, or the reason why there is none."""
+    """A search, with the answer, or the reason why there is none."""
 
     run: FlowRun
     source: CodeSource | None
@@ -72,7 +72,7 @@ def search_for_flows(*, run_id: UUID, now: datetime) -> Search | None:
 
 
 def _answer_of(run: FlowRun) -> FoundFlows | None:
-    """Read the newest artifact of the run: whoever may report runs may have written it."""
+    """Read the newest artifact of the run. It is untrusted: everyone who may report runs may have written it."""
     data = Artifact.objects.filter(flow_run_id=run.pk, type=ARTIFACT_TYPE).order_by("-created", "-pk")
     text = data.values_list("data", flat=True).first()
     if text is None:
@@ -86,7 +86,7 @@ def _answer_of(run: FlowRun) -> FoundFlows | None:
 
 
 def _deployed(answer: FoundFlows | None) -> dict[str, list[Deployment]]:
-    """By entry point, the deployments of flows of these names that have it."""
+    """Return, by entry point, the deployments of these flows."""
     if answer is None or not answer.flows:
         return {}
     names, places = ({getattr(one, field) for one in answer.flows} for field in ("name", "entrypoint"))
@@ -98,7 +98,7 @@ def _deployed(answer: FoundFlows | None) -> dict[str, list[Deployment]]:
 
 
 def queues_to_choose() -> list[tuple[str, str]]:
-    """Pools with their queues; the usual one is there before anybody has used it."""
+    """Return pools with their queues. The default queue is included even if it was not created yet."""
     usual = (WorkPool.DEFAULT_NAME, "default")
     rows = WorkQueue.objects.filter(work_pool__isnull=False).order_by("work_pool__name", "name")
     found = list(rows.values_list("work_pool__name", "name")[:MOST_QUEUES])

@@ -27,7 +27,7 @@ class TagLine:
 
 @dataclass(frozen=True, slots=True)
 class GlobalLine:
-    """`anonymous` are slots of takers who did not say who they are."""
+    """The line of a global limit. `anonymous` are slots of takers without identity."""
 
     limit: GlobalLimit
     meter: Meter
@@ -55,8 +55,8 @@ class GlobalPage:
 
 
 def limits_page(*, now: datetime) -> LimitsPage:
-    """Three queries."""
-    # Beside the limits: grouping their rows is not possible where they are cut to what somebody sees.
+    """Return all limits, with three queries."""
+    # Subqueries, because rows cannot be grouped where sight limits them.
     held_of = Slot.objects.filter(limit=OuterRef("pk")).order_by().values("limit")
     counted = ConcurrencyLimit.objects.annotate(
         taken=Coalesce(Subquery(held_of.annotate(number=Count("pk")).values("number")), 0),

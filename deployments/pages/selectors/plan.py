@@ -1,7 +1,6 @@
-"""The runs of the hours around now, by deployment: those that came, and those that schedules will plan.
+"""The runs around now, by deployment: past runs, and those that schedules will plan.
 
-Runs are planned a few ahead only. Up to where a schedule has decided, its planned runs say what will be; from there on
-its own times do.
+Only a few runs are planned ahead. Up to a schedule's cursor its planned runs are shown; beyond it, its computed times.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from runs.models import FlowRun
 from runs.pages.selectors.keyset import Count
 
 MOST_ROWS = 40
-# How many runs are looked at to find out which deployments come next, and which came last.
+# Runs that are read to find the deployments that come next, and those that came last.
 MOST_DUE, MOST_RECENT = 2_000, 500
 MOST_PAST = 3_000
-# Of one schedule; one by the second has more than anybody looks at.
+# The times of one schedule that are computed; one by the second has more than the page can show.
 MOST_TIMES, MOST_TIMES_AHEAD = 2_000, 150
 
 
 class PastRun(NamedTuple):
-    """A run that came: thousands are drawn, and objects of the ORM would take most of the page's time."""
+    """A past run. Thousands are drawn, and ORM objects would take most of the page's time."""
 
     deployment_id: UUID
     state_type: str | None
@@ -45,7 +44,7 @@ class PastRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:
-    """A deployment, its runs that came, and the times that are planned, ascending."""
+    """A deployment, its past runs, and its planned times, ascending."""
 
     deployment: Deployment
     past: Sequence[PastRun]
@@ -55,8 +54,8 @@ class PlanRow:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Rows by what comes next. `others` counts deployments that have no row; `drawn_from` is given where older runs
-    are too many to draw."""
+    """Rows in the order of their next times. `others` counts deployments without a row; `drawn_from` is set if older
+    runs are too many to draw."""
 
     rows: Sequence[PlanRow]
     begin: datetime
@@ -86,7 +85,7 @@ def plan_around(*, now: datetime, back: timedelta, ahead: timedelta) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class AheadRow:
-    """The planned times of a deployment, or of a flow that has none; `first` is the run that comes next."""
+    """The planned times of a deployment, or of a flow without one. `first` is the next run."""
 
     first: FlowRun
     planned: Sequence[datetime]
@@ -94,9 +93,9 @@ class AheadRow:
 
 
 def planned_ahead(*, runs: Sequence[FlowRun], most: int, now: datetime, end: datetime) -> list[AheadRow]:
-    """Return rows for the first `most` deployments and flows among planned runs that are given, the soonest first.
+    """Return rows for the first `most` deployments and flows among these planned runs, soonest first.
 
-    Their schedules say what comes after the runs that are planned already. One query.
+    Their schedules give the times after the planned runs. One query.
     """
     first: dict[tuple[UUID, UUID | None], FlowRun] = {}
     times: dict[tuple[UUID, UUID | None], list[datetime]] = defaultdict(list)
@@ -120,7 +119,7 @@ def planned_ahead(*, runs: Sequence[FlowRun], most: int, now: datetime, end: dat
 
 
 def _with_texts(ids: Collection[UUID]) -> list[tuple[Schedule, tuple[str, ...]]]:
-    """The schedules that plan, each with the texts of its calendars; one query, in which a calendar may come twice."""
+    """Return the active schedules, each with the texts of its calendars. One query; a calendar may occur twice."""
     rows = _active(ids).annotate(ics=F("calendars__ics")).order_by("pk", "calendars__pk") if ids else ()
     found: dict[UUID, tuple[Schedule, list[str]]] = {}
     for row in rows:
@@ -149,7 +148,7 @@ def _come(begin: datetime, now: datetime) -> QuerySet[FlowRun]:
 
 
 def _past_of(ids: Sequence[UUID], begin: datetime, now: datetime) -> tuple[dict[UUID, list[PastRun]], datetime | None]:
-    """The runs that came, oldest first, and from when on they are all here if that is not from the start."""
+    """Return the past runs, oldest first, and the time from which they are complete, unless that is the start."""
     runs = _come(begin, now).filter(deployment_id__in=ids).order_by("-expected_start_time")
     found = [PastRun(*row) for row in runs.values_list(*PastRun._fields)[: MOST_PAST + 1]]
     grouped: dict[UUID, list[PastRun]] = defaultdict(list)
@@ -178,7 +177,7 @@ def _planned_of(ids: Sequence[UUID], now: datetime, end: datetime) -> dict[UUID,
 def _times_of(
     schedule: Schedule, now: datetime, end: datetime, exclusions: Exclusions | None, most: int
 ) -> list[datetime]:
-    """The times that the schedule has not decided about yet, with one more than `most` if there are more."""
+    """Return the times beyond the schedule's cursor, with one more than `most` if there are more."""
     most += 1
     if schedule.max_runs is not None:
         most = min(most, max(0, schedule.max_runs - schedule.runs_planned))
@@ -187,7 +186,7 @@ def _times_of(
         timetable = read_definition(schedule.definition)
         is_left_out = left_out_of(timetable, exclusions)
         moments = takewhile(lambda at: at <= end, timetable.after(max(now, schedule.planned_until or now)))
-        # A calendar may leave everything out.
+        # A calendar may exclude everything, so limit the search.
         seen = islice(moments, 5 * most)
         return list(islice((at for at in seen if is_left_out is None or not is_left_out(at)), most))
     except ScheduleError:

@@ -1,4 +1,4 @@
-"""A deployment that is to be run, the run that is copied, and what is wrong with parameters."""
+"""The form of a run: the deployment, the run that is copied, and the errors of parameters."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def deployment_to_run(*, deployment_id: UUID) -> Deployment | None:
 
 
 def run_to_copy(*, run_id: UUID, flow_id: UUID) -> FlowRun | None:
-    """A run of the same flow: those of its other deployments, and those without any, take the same parameters."""
+    """Return a run of the same flow, of any deployment or none: all of them take the same parameters."""
     columns = ("id", "name", "tags", "parameters", "flow_id")
     return FlowRun.objects.only(*columns).filter(pk=run_id, flow=flow_id).first()
 
 
 def flaws_of(values: Mapping[str, Any], schema: Mapping[str, Any]) -> list[tuple[Place, str]]:
-    """Where the values do not fit the schema, with their templates filled in. Raises BadSchema."""
+    """Return where the values, with their templates filled in, do not fit the schema. Raises BadSchema."""
     values = dict(values)
     return flaws(filled_as_far_as_possible(values, Filling(variables_for(values), _flaw_of_text)), schema)
 

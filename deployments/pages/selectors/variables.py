@@ -17,7 +17,7 @@ class VariablesPage:
 
 
 def variables_page(*, name: str, after: str) -> VariablesPage:
-    """One query; the next page begins after the last name of this one."""
+    """Return a page of variables, with one query. The next page starts after the last name of this one."""
     rows = Variable.objects.order_by("name")
     if name:
         rows = rows.filter(name__icontains=name)

@@ -1,4 +1,4 @@
-"""Work pools with their queues, and one queue: what waits there, what runs, and who serves it."""
+"""Work pools with their queues, and single queues: waiting and running runs, and who serves them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from runs.why.selectors.queue_blockers import queue_blockers
 POOLS_SHOWN = 100
 QUEUES_SHOWN = 300
 RUNS_PER_PAGE = 50
-# A backlog is counted so far; who reads "10 000+" knows enough.
+# The maximum to which a backlog is counted; the page shows more as "10 000+".
 WAITING_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLine:
-    """One queue in the list of its pool. The counts are None for a queue that picks its runs by a filter."""
+    """One queue in the list of its pool. The counts are None for a queue that selects its runs by a filter."""
 
     queue: WorkQueue
     status: Status
@@ -58,7 +58,7 @@ class WorkPage:
 
 
 def work_page(*, now: datetime) -> WorkPage:
-    """Five queries, however many pools and queues there are."""
+    """Return pools and queues, with five queries."""
     pools = list(WorkPool.objects.defer("base_job_template").order_by("name")[: POOLS_SHOWN + 1])
     shown = pools[:POOLS_SHOWN]
     rows = WorkQueue.objects.filter(work_pool__in=[pool.pk for pool in shown]).order_by("priority", "name")
@@ -74,7 +74,7 @@ def work_page(*, now: datetime) -> WorkPage:
 
 @dataclass(frozen=True, slots=True)
 class _Backlog:
-    """Runs that are due, by queue: how many, how many of them late, and since when the oldest waits."""
+    """Due runs by queue: their number, the number of late ones, and since when the oldest waits."""
 
     waiting: Counter[UUID] = field(default_factory=Counter)
     late: Counter[UUID] = field(default_factory=Counter)
@@ -143,7 +143,7 @@ def _pool_line(
 
 
 def serving_workers(queue: WorkQueue, workers: Sequence[Worker]) -> list[Worker]:
-    """Those of the live workers that take runs from this queue."""
+    """Return the live workers that take runs from this queue."""
     mine = [worker for worker in workers if worker.work_pool_id == queue.work_pool_id]
     return [worker for worker in mine if worker.serves_pool or str(queue.pk) in worker.queue_ids]
 
@@ -156,7 +156,7 @@ def status_of_queue(queue: WorkQueue, serving: Sequence[Worker], now: datetime) 
 
 @dataclass(frozen=True, slots=True)
 class QueuePage:
-    """One queue, and the runs of the tab that is open."""
+    """One queue, and the runs of the selected tab."""
 
     queue: WorkQueue
     status: Status
