@@ -192,7 +192,7 @@ def without_credentials(url: str) -> tuple[str, dict[str, str]]:
 
 
 def new_session(url: str, connections: int = 32) -> requests.Session:
-    """Return a session whose pool fits many threads and which knows the way into this process."""
+    """Return a session with a pool for many threads, which can also reach an API in this process."""
     import requests
     from requests.adapters import HTTPAdapter
 
@@ -202,7 +202,7 @@ def new_session(url: str, connections: int = 32) -> requests.Session:
     settings = session.merge_environment_settings(url, {}, None, None, None)
     session.trust_env = False
     if is_this_machine(url):
-        # A proxy would look for itself there.
+        # A proxy would connect to itself under this address.
         settings["proxies"] = {}
     session.proxies, session.verify, session.cert = settings["proxies"], settings["verify"], settings["cert"]
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections)
@@ -230,7 +230,7 @@ def _of_tls(error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the shortest true words for a failed connection: those at the root of the chain."""
+    """Return the shortest accurate message of a failed connection, which is at the root of the chain."""
     seen: BaseException = error
     while True:
         inner = next((part for part in seen.args if isinstance(part, BaseException)), None)
@@ -245,7 +245,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_refused(error: BaseException) -> bool:
-    """Whether the connection never came about, so that the API cannot have seen the request."""
+    """Whether the connection was never established, so that the API cannot have received the request."""
     from urllib3.exceptions import NewConnectionError
 
     chain: BaseException | None = error
@@ -268,7 +268,7 @@ def send_patiently(
     patience: Patience,
     idempotent: bool = True,
 ) -> Reply:
-    """Return one request, repeated while its failure is of the passing kind and the budget lasts."""
+    """Send one request, repeated while its failure may pass and the budget lasts."""
     started = time.monotonic()
     attempt = 0
     while True:
@@ -286,7 +286,7 @@ def send_patiently(
 
 
 def may_pass(trouble: ApiError, idempotent: bool = True) -> bool:
-    """Whether the same request may succeed later, and may be sent again without doing anything twice."""
+    """Whether the same request may succeed later, and repeating it does nothing twice."""
     if isinstance(trouble, ApiUnreachable):
         silence = trouble.__cause__
         return isinstance(silence, Unanswered) and silence.may_pass and (idempotent or not silence.sent)

@@ -1,7 +1,7 @@
-"""The file of a capsule: a zip whose manifest names every other member with its size and digest.
+"""The file of a capsule: a zip file whose manifest names every other member with its size and digest.
 
-A capsule may come from anybody. Reading one unpacks nothing by itself, imports nothing and unpickles nothing: the
-names, kinds, sizes and digests of its members are checked first, and what is too large is not read to its end.
+A capsule may come from any source. Reading it does not unpack, import or unpickle anything: the names, kinds, sizes and
+digests of its members are checked first, and members that are too large are not read to their end.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ MANIFEST, RUNS, LOGS = "manifest.json", "runs.json", "logs.jsonl"
 CODE, RESULTS = "code/", "results/"
 
 MEGABYTE = 1024 * 1024
-# What a capsule may be, whoever made it.
+# Limits for any capsule.
 MOST_MEMBERS = 20_000
 LARGEST_FILE = 512 * MEGABYTE
 LARGEST_CONTENT = 1024 * MEGABYTE
 LARGEST_JSON = 64 * MEGABYTE
 LARGEST_DIRECTORY = 16 * MEGABYTE
 _CHUNK = 256 * 1024
-# Plain names only: no drive, no step upwards, nothing that a file system or a terminal would take for more.
+# Plain names only: no drive, no parent folder, no character with a meaning for a file system or a terminal.
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@=-]{0,199}")
 _RESULT = re.compile(r"results/[0-9a-f]{8,64}\.bin")
 _DEPTH = 12
-# The record at the end of a zip.
+# The end-of-directory record of a zip file.
 _END = struct.Struct("<4s4H2LH")
 
 
 class BadCapsule(OrionError):
-    """The file is no capsule, or one that cannot be trusted to be what it says."""
+    """The file is not a capsule, or its content does not match its manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Member:
 
 
 class Writing:
-    """A capsule that is being made. Members are written one by one; the manifest closes it."""
+    """A capsule that is being written. Members are written one by one; the manifest closes it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
@@ -71,7 +71,7 @@ class Writing:
         self.size += len(content)
 
     def add_once(self, name: str, content: bytes) -> None:
-        """Add a member that is named by its content, unless it is there."""
+        """Add a member that is named by its content, unless it exists."""
         if name not in self._members:
             self.add(name, content)
 
@@ -82,7 +82,7 @@ class Writing:
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    # Without the time and the mode of files, equal content is an equal capsule.
+    # Without times and modes of files, equal content makes equal capsules.
     entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = (stat.S_IFREG | 0o600) << 16
@@ -95,7 +95,7 @@ def as_json(value: Any) -> bytes:
 
 @dataclass(slots=True)
 class Capsule:
-    """A capsule that was checked: every member has the size and the digest that the manifest says."""
+    """A checked capsule: every member has the size and the digest that the manifest names."""
 
     path: Path
     manifest: dict[str, Any]
@@ -110,7 +110,7 @@ class Capsule:
             return _checked(archive, name, self.members[name], most)
 
     def log_lines(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines of the log, oldest first; a damaged one is left out."""
+        """Yield the lines of the log, oldest first, without damaged ones."""
         if LOGS not in self.members:
             return
         for line in self.read(LOGS, LARGEST_JSON).splitlines():
@@ -130,7 +130,7 @@ class Capsule:
         self._unpack(CODE, folder)
 
     def unpack_results(self, folder: Path) -> None:
-        """Write the results into an empty folder of ours, as the bytes that they are."""
+        """Write the results into an empty folder of ours, as raw bytes."""
         self._unpack(RESULTS, folder)
 
     def _unpack(self, below: str, folder: Path) -> None:
@@ -139,7 +139,7 @@ class Capsule:
         with _opened(self.path) as archive:
             for name in sorted(name for name in self.members if name.startswith(below)):
                 target = root.joinpath(*PurePosixPath(name.removeprefix(below)).parts)
-                # The name was checked; this is what would go wrong if it had not been.
+                # A second safeguard, as the name was checked before.
                 if not target.resolve().is_relative_to(root):
                     raise BadCapsule(f"{name!r} leads out of the folder of the code.")
                 make_private_folder(target.parent)
@@ -149,7 +149,7 @@ class Capsule:
 
 
 def read_capsule(path: Path) -> Capsule:
-    """Check a capsule and read what is JSON in it. Raises BadCapsule; nothing of the file was run or unpacked."""
+    """Check a capsule and read its JSON. Raise BadCapsule; nothing of the file is run or unpacked."""
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -172,11 +172,11 @@ def read_capsule(path: Path) -> Capsule:
 
 
 def _check_directory(path: Path) -> None:
-    """Refuse a zip whose list of members is too long to be read: Python reads all of it at once."""
+    """Refuse a zip file whose list of members is too long: Python reads all of it at once."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _END.size))
         last = file.read()
-    # A capsule ends just so: without a comment, and with numbers that need no larger format.
+    # A capsule ends exactly so: without a comment, and with numbers that need no 64-bit format.
     if len(last) != _END.size or not last.startswith(b"PK\x05\x06"):
         raise BadCapsule(f"{path} is not a capsule.")
     _, _, _, _, members, size, _, comment = _END.unpack(last)
@@ -196,7 +196,7 @@ def _checked_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     if len(found) > MOST_MEMBERS:
         raise BadCapsule(f"The capsule has {len(found)} members; {MOST_MEMBERS} are the most.")
     entries: dict[str, zipfile.ZipInfo] = {}
-    # Some file systems take two names that differ in their case for one.
+    # Some file systems treat two names that differ in case as one.
     seen: set[str] = set()
     for entry in found:
         check_name(entry.filename)
@@ -214,7 +214,7 @@ def _checked_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is not one of ours: a plain relative path below a folder that capsules have."""
+    """Refuse a name that Orion does not write: it must be a plain relative path below a folder of capsules."""
     parts = name.split("/")
     known = name in (MANIFEST, RUNS, LOGS) or _RESULT.fullmatch(name)
     if not known and not (name.startswith(CODE) and 2 <= len(parts) <= _DEPTH):
@@ -277,7 +277,7 @@ def _bounded(archive: zipfile.ZipFile, name: str, size: int, most: int) -> bytes
 
 
 def _parts(archive: zipfile.ZipFile, name: str, size: int) -> Iterator[bytes]:
-    """Yield the content piece by piece; what goes on behind its declared size is a bomb, and is not unpacked."""
+    """Yield the content in pieces; content beyond the declared size is a zip bomb, and is not unpacked."""
     done = 0
     try:
         with archive.open(name) as file:
@@ -301,7 +301,7 @@ def _json(content: bytes, name: str) -> dict[str, Any]:
 
 
 def write_private(path: Path, make: Any) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
+    """Write a file that only its owner can read, completely or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         with open(draft, "xb", opener=private_opener) as file:

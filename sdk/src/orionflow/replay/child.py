@@ -1,7 +1,7 @@
-"""The process of a replay: `python -m orionflow.replay.child SPEC`, which calls the flow and writes what it saw.
+"""The process of a replay: `python -m orionflow.replay.child SPEC`, which calls the flow and reports what it observed.
 
-It has a home of its own and no address of a server, so that nothing is recorded anywhere else. It is only started
-after the user agreed: from here on, code of the capsule or of the checkout runs.
+It has a home of its own and no address of a server, so that nothing is recorded elsewhere. It only starts after the
+user agreed: from here on, code of the capsule or of the checkout runs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main(spec_file: str) -> None:
 
 
 def _in_replay(flow: Flow[Any, Any], *, is_debugged: bool) -> Flow[Any, Any]:
-    """The flow without what is only for earnest, and with its tasks in this process."""
+    """Return the flow without retries, time limits and hooks, and with its tasks in this process."""
     runner = flow.task_runner
     if is_debugged:
         runner = SequentialTaskRunner()

@@ -1,7 +1,7 @@
-"""The code of a run as it is on this machine: the commit, and the files of the entry point's folder.
+"""The code of a run as it is on this machine: the commit, and the files in the folder of the entry point.
 
-Nothing is imported to find them. Only files of code are taken, within bounds; what is named like a secret, hidden,
-linked or large stays behind, and the capsule lists it.
+Nothing is imported to find them. Only code files are included, within limits; hidden, linked and large files, and those
+named like a secret, are left out and listed in the capsule.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FOLDERS = frozenset({"__pycache__", "node_modules", "venv", "env", "site-packag
 
 @dataclass(slots=True)
 class Code:
-    """Where a flow's code is here: its root, the file of the entry point in it, and what git says of it."""
+    """Where a flow's code is on this machine: its root, the file of the entry point, and the state in Git."""
 
     root: Path
     file: Path
@@ -47,14 +47,14 @@ class Code:
 
     @property
     def version(self) -> str:
-        """The version that a run of this file records, unless its flow names one."""
+        """The version that a run of this file records, unless its flow sets one."""
         return hashlib.md5(self.file.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def find_code(entrypoint: str, folder: Path, *, anywhere: bool = False) -> Code | None:
-    """Find the file that an entry point names, without importing anything. None where it is not in the folder.
+    """Find the file that an entry point names, without importing anything. Return None if it is not in the folder.
 
-    Entry points come from the API, so they must not name a file of their own choice; with `anywhere` the user does.
+    Entry points come from the API, so they must not select arbitrary files; with `anywhere` the user selects the file.
     """
     where, name = split_entrypoint(entrypoint)
     folder = folder.resolve()
@@ -82,7 +82,7 @@ def _file_of(where: str, folder: Path) -> Path | None:
 
 
 def _git(folder: Path) -> tuple[str | None, bool | None, str | None]:
-    """Return the commit, whether tracked files were changed since, and the address of the origin."""
+    """Return the commit, whether tracked files were changed since, and the address of the remote `origin`."""
     commit = _asked(folder, "rev-parse", "HEAD")
     if not commit:
         return None, None, None
@@ -106,7 +106,7 @@ def _asked(folder: Path, *words: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class CodeFile:
-    """A file as it goes into a capsule. `digest` is that of the file here, which may have held a secret."""
+    """A file of a capsule. `digest` is that of the file on this machine, before secrets were masked."""
 
     name: str
     content: bytes
@@ -115,7 +115,7 @@ class CodeFile:
 
 
 def files_of(code: Code, secrets: SecretNames) -> Iterator[CodeFile]:
-    """Yield the files of the entry point's folder, the entry point first, without what must not travel."""
+    """Yield the files in the folder of the entry point, its own file first, without those that must not be packed."""
     left = LARGEST_CODE
     for number, file in enumerate(_in_order(code)):
         name = file.relative_to(code.root).as_posix()
@@ -173,7 +173,7 @@ def as_recorded(code: Code, files: list[CodeFile], secrets: SecretNames, flow_ve
         "commit": code.commit,
         "changed_since": code.is_changed,
         "remote": secrets.text(code.remote) if code.remote else None,
-        # The usual version of a flow is the digest of its file; others are names that people give.
+        # By default the version of a flow is the digest of its file; other versions are set by users.
         "is_that_of_the_run": code.version == flow_version if is_digest(flow_version) else None,
         "files": {one.name: {"sha256": one.digest, "masked": one.is_masked} for one in files},
         "left_out": code.left_out,
@@ -181,17 +181,17 @@ def as_recorded(code: Code, files: list[CodeFile], secrets: SecretNames, flow_ve
 
 
 def is_digest(version: str | None) -> bool:
-    """Whether the version of a flow is the usual one: the digest of its file."""
+    """Whether the version of a flow is the default one: the digest of its file."""
     return bool(version and re.fullmatch(r"[0-9a-f]{32}", version))
 
 
 def differing_files(recorded: dict[str, Any], root: Path) -> list[str]:
-    """Return those of a capsule's files that are missing here, or have another content."""
+    """Return the files of a capsule that are missing here, or have another content."""
     found = []
     for name, one in recorded.items():
         file = root.joinpath(*PurePosixPath(name).parts)
         try:
-            # Capsules have no larger ones, and what is no plain file may never end.
+            # Capsules contain no larger files, and a file that is not regular may be endless.
             is_small = file.is_file() and file.stat().st_size <= LARGEST_FILE
             is_same = is_small and hashlib.sha256(file.read_bytes()).hexdigest() == one.get("sha256")
         except OSError:
@@ -202,7 +202,7 @@ def differing_files(recorded: dict[str, Any], root: Path) -> list[str]:
 
 
 def file_of_function(first: Path, name: str) -> tuple[Path, int] | None:
-    """The file and the line that define a function of this name, found by reading alone; the entry point first."""
+    """Return the file and line that define a function of this name, without imports; the entry point comes first."""
     wanted = name.rpartition(".")[2]
     if (line := _line_of(first, wanted)) is not None:
         return first, line

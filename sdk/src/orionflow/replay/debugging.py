@@ -1,4 +1,4 @@
-"""Stop in a task's function: at its first line, with the arguments that it is really called with."""
+"""Debugging of a task's function: stop at its first line, with the actual arguments."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def call_stopped(name: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> A
 
 
 async def await_stopped(name: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Await a coroutine function under pdb. Its body begins when it is awaited, and that is where it stops."""
+    """Await a coroutine function under pdb. It stops when the body starts, which is when it is awaited."""
     with _one, _traced(_debugger(name)):
         return await fn(*args, **kwargs)
 
 
 @contextmanager
 def _traced(debugger: pdb.Pdb) -> Iterator[None]:
-    """Have the debugger stop at the first line that is called in this block; `runcall` would hide that it was left."""
+    """Stop at the first line that is called in this block; `runcall` would hide that the user left the debugger."""
     debugger.reset()
     before = sys.gettrace()
     sys.settrace(debugger.trace_dispatch)
@@ -48,5 +48,5 @@ def _debugger(name: str) -> pdb.Pdb:
         f"--- {name} stops at its first line: `args` shows its arguments, `n` steps, `c` goes on, `q` leaves.\n"
     )
     sys.stdout.flush()
-    # The thread of a task may be any; only the main one may have a signal's handler.
+    # The task may run in any thread, but only the main thread can have signal handlers.
     return pdb.Pdb(nosigint=threading.current_thread() is not threading.main_thread())

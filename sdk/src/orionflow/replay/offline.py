@@ -1,7 +1,7 @@
-"""No network: every socket that this program wants to connect is refused, whichever library asks.
+"""No network: every connection by a socket of this program is refused, in whatever library.
 
-An audit hook cannot be taken away again by the code that runs under it. What a library does without Python's sockets,
-and what another program does that is started, it does not see.
+An audit hook cannot be removed by the code that runs under it. It does not see connections that a library makes without
+Python's sockets, and those of other programs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class OfflineReplay(OSError):
 
 
 def go_offline() -> None:
-    """Refuse the network to this process from now on."""
+    """Refuse network connections of this process from now on."""
     sys.addaudithook(_refuse)
 
 

@@ -1,4 +1,4 @@
-"""The plan of a replay, before it does anything: which tasks run, what they take, and what code that is."""
+"""The plan of a replay before it starts: which tasks run, where their inputs come from, and which code is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orionflow.replay.records import BAD, FlowRunRecords, RecordedResult, Record
 from orionflow.results.sealing import is_ours
 from orionflow.spelling import did_you_mean
 
-# So many task runs are named to whoever asks for one that is not there.
+# Task runs that the error about a missing one lists at most.
 NAMED = 8
 
 
@@ -25,38 +25,38 @@ class NoSuchTask(OrionError):
 
 
 class NoCode(OrionError):
-    """The code of the run is not where it was looked for."""
+    """The code of the run was not found where it was searched."""
 
 
 @dataclass(slots=True)
 class Plan:
-    """A replay before it begins."""
+    """A replay before it starts."""
 
     capsule: Capsule
     records: Records
     entrypoint: str
-    # The folder of the code: that of the user, or None for that of the capsule, which is not unpacked yet.
+    # The folder of the code: the user's, or None for that of the capsule, which is not unpacked yet.
     folder: Path | None
     chosen: list[TaskRunRecord]
-    # A task run, or the function of a task that the run had not reached.
+    # A task run, or the function of a task that the run did not reach.
     until: TaskRunRecord | str | None = None
     unreached: str | None = None
-    # What the flow is called with.
+    # The parameters for the call of the flow.
     parameters: dict[str, Any] = field(default_factory=dict)
     is_debugged: bool = False
     is_offline: bool = False
-    # Of the code here, where there is nothing to warn of.
+    # How the code on this machine relates to that of the run, if there is nothing to warn about.
     sameness: str = ""
     warnings: list[str] = field(default_factory=list)
 
     @property
     def recorded(self) -> int:
-        """How many finished tasks take their results from the capsule."""
+        """The number of finished tasks whose results come from the capsule."""
         return sum(_has_result(own, task) for own, task in self._others())
 
     @property
     def without_result(self) -> list[str]:
-        """The finished tasks whose results are not there, so that their code runs again."""
+        """The finished tasks whose results are missing, so that their code runs again."""
         return [task.name for own, task in self._others() if task.type == "COMPLETED" and not _is_there(own, task)]
 
     @property
@@ -71,7 +71,7 @@ class Plan:
 
     @property
     def sealed_here(self) -> int:
-        """How many of them this installation has sealed itself."""
+        """The number of those that this installation has sealed itself."""
         return sum(_is_ours(self.capsule, one) for one in self.pickles)
 
     def _others(self) -> list[tuple[FlowRunRecords, TaskRunRecord]]:
@@ -93,7 +93,7 @@ def _is_there(own: FlowRunRecords, task: TaskRunRecord) -> bool:
 
 
 def _has_result(own: FlowRunRecords, task: TaskRunRecord) -> bool:
-    """Whether a result is there that stands for the call."""
+    """Whether there is a result that can replace the call."""
     return _is_there(own, task) and not own.results[task.id].inputs_changed
 
 
@@ -102,7 +102,7 @@ def make_plan(
     until: str | None = None, debug: bool = False, offline: bool = False, here: Path | None = None,
     parameters: dict[str, Any] | None = None,
 ) -> Plan:  # fmt: skip
-    """Work out what a replay would do. Nothing of the capsule is unpacked or run."""
+    """Determine what a replay would do. Nothing of the capsule is unpacked or run."""
     records = read_records(capsule)
     chosen = [one for _, one in records.task_runs() if one.type in BAD]
     plan = Plan(capsule, records, "", None, chosen, is_debugged=debug, is_offline=offline)
@@ -165,7 +165,7 @@ def _deployed(capsule: Capsule) -> str | None:
 
 
 def _compare_environments(plan: Plan) -> None:
-    """Say where this Python and its packages are others than those of the run, if these were recorded."""
+    """Warn if Python or its packages differ from those of the run, if these were recorded."""
     manifest = plan.capsule.manifest
     python, packages = manifest.get("python"), manifest.get("packages")
     if manifest.get("environment_of") != "the run" or not isinstance(packages, dict):
@@ -182,7 +182,7 @@ def _compare_environments(plan: Plan) -> None:
 
 
 def _compare(plan: Plan, code: Code, described: dict[str, Any]) -> None:
-    """Say whether the code here is that of the capsule, and that of the run."""
+    """Compare the code on this machine with that of the capsule and that of the run, and note the outcome."""
     commit, files = plan.capsule.manifest.get("commit") or described.get("commit"), described.get("files")
     version = plan.records.root.run.flow_version
     if isinstance(commit, str) and code.commit and commit != code.commit:
@@ -204,7 +204,7 @@ def _compare(plan: Plan, code: Code, described: dict[str, Any]) -> None:
 
 
 def _named(files: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the files of a manifest whose names are those of members, so that no other file is looked at."""
+    """Return the files of a manifest with valid names of members, so that no other file is read."""
     from orionflow.replay.capsule import check_name
 
     found = {}
@@ -230,7 +230,7 @@ def _is_masked(value: Any) -> bool:
 
 
 def _meant(plan: Plan, wanted: str, here: Path) -> TaskRunRecord | str:
-    """The task run that is meant; of one that the run had not reached, the function that the code here has for it."""
+    """Return the task run with this name, or the name of the function if the run did not reach it."""
     try:
         return find_task(plan.records, wanted)
     except NoSuchTask:
@@ -241,7 +241,7 @@ def _meant(plan: Plan, wanted: str, here: Path) -> TaskRunRecord | str:
 
 
 def find_task(records: Records, wanted: str) -> TaskRunRecord:
-    """Return the task run that is meant by its name, by its function, or by that and its number: `load`, `load-3`."""
+    """Return the task run with this name or of this function, which may have a number: `load`, `load-3`."""
     tasks = [task for _, task in records.task_runs()]
     if named := [one for one in tasks if one.name == wanted or one.id == wanted]:
         return named[0]
@@ -249,7 +249,7 @@ def find_task(records: Records, wanted: str) -> TaskRunRecord:
     if number.isdigit() and (runs := _of_function(tasks, function)) and int(number) < len(runs):
         return runs[int(number)]
     if runs := _of_function(tasks, wanted):
-        # Of several, the one that failed is meant.
+        # Of several, prefer one that failed.
         return next((one for one in runs if one.type in BAD), runs[0])
     known = list(dict.fromkeys(one.name for one in tasks))
     has = f"It has {', '.join(known[:NAMED])}{' and others' if known[NAMED:] else ''}." if known else "It has none."

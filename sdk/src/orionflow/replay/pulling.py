@@ -1,6 +1,6 @@
-"""Pull a run: ask the API for everything that a capsule holds, and write it into one file.
+"""Pulling of a run: read everything that a capsule contains from the API, and write it into one file.
 
-By calls of the API alone, so a capsule has what the one who pulls it may see.
+It only uses calls of the API, so a capsule contains what its user is allowed to see.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from orionflow.cli.backend import Backend
 
 Json = dict[str, Any]
-# So many runs below the pulled one, lines of the log, and task runs whose rules are told.
+# The largest numbers of subflow runs, log lines, and task runs whose rules are included.
 MOST_SUBFLOWS = 200
 MOST_LINES = 20_000
 MOST_EXPLAINED = 100
 IDS_IN_ONE_REQUEST = 100
-# What retries and waits left in a task run is worth a question of its own.
+# Task runs in other states, or with retries, are explained by a separate request.
 _WORKED = frozenset({"COMPLETED"})
-# The API puts this in the place of what lists leave out.
+# The API replaces values that lists omit by this key.
 _OMITTED = "__orion_omitted__"
-# What the flow is called with may be named in any way.
+# Their keys are named by users.
 _USERS_OWN = frozenset({"parameters", "results"})
 _ARTIFACT = ("id", "key", "type", "description", "created", "flow_run_id", "task_run_id")
 
@@ -63,7 +63,7 @@ class TooLarge(OrionError):
 
 @dataclass(slots=True)
 class Wanted:
-    """The parts of a capsule that are wanted beside the records."""
+    """The optional parts of a capsule, in addition to the records."""
 
     entrypoint: str | None = None
     folder: Path = field(default_factory=Path.cwd)
@@ -75,7 +75,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Pulled:
-    """The numbers of a capsule that was made, for people."""
+    """The numbers of a written capsule, to be shown."""
 
     task_runs: int
     results: int
@@ -85,7 +85,7 @@ class Pulled:
 
 
 def pull(api: Backend, run: Json, file: IO[bytes], wanted: Wanted) -> Pulled:
-    """Write the capsule of a flow run. Raises TooLarge when its results do not fit."""
+    """Write the capsule of a flow run. Raise TooLarge if its results do not fit."""
     secrets = names_of_profile(api)
     capsule = Writing(file)
     flow = api.ask(FLOWS.read(run["flow_id"]))
@@ -114,7 +114,7 @@ def pull(api: Backend, run: Json, file: IO[bytes], wanted: Wanted) -> Pulled:
 
 
 def without_environment(value: Any, name: str = "") -> Any:
-    """Leave out what environments of runs are set to: job variables say that, and it is often a secret."""
+    """Leave out the environment variables in job variables, which are often secrets."""
     match value:
         case dict() if name in ("env", "environment"):
             return dict.fromkeys(value, "[left out]")
@@ -133,13 +133,13 @@ def _deployment(api: Backend, run: Json) -> Json | None:
     try:
         found: Json = api.ask(DEPLOYMENTS.read(run["deployment_id"]))
     except ApiError:
-        # Deleted since, or not to be seen by this user.
+        # It was deleted, or this user may not see it.
         return None
     return found
 
 
 def _with_subflows(api: Backend, run: Json) -> list[Json]:
-    """Return the run and those below it, each with its task runs."""
+    """Return the run and its subflow runs, each with its task runs."""
     found: list[Json] = [{"run": run}]
     level = found
     while level and len(found) < MOST_SUBFLOWS:
@@ -161,7 +161,7 @@ def _with_subflows(api: Backend, run: Json) -> list[Json]:
 
 
 def _whole(api: Backend, runs: Any, listed: Json) -> Json:
-    """Read a run by itself if the list left out something large."""
+    """Read a run separately if the list omitted something large."""
     fields = [*listed.values(), (listed.get("state") or {}).get("data")]
     if any(isinstance(one, dict) and _OMITTED in one for one in fields):
         whole: Json = api.ask(runs.read(listed["id"]))
@@ -170,9 +170,9 @@ def _whole(api: Backend, runs: Any, listed: Json) -> Json:
 
 
 def _described(api: Backend, known: Json, results: PackedResults) -> Json:
-    """Return a flow run with its states and rules, its task runs, and the results of all."""
+    """Return a flow run with its states and rules, its task runs, and the results of all of them."""
     run, tasks = known["run"], known["task_runs"]
-    # Ids are made in the order of the calls.
+    # Ids are created in the order of the calls.
     tasks.sort(key=lambda one: one["id"])
     told = [one for one in tasks if one["state_type"] not in _WORKED or one["run_count"] > 1][:MOST_EXPLAINED]
     for one in told:
@@ -235,7 +235,7 @@ def _maker(api: Backend) -> str | None:
 
 
 def _server() -> str | None:
-    """Return the address of the API, without names and passwords in it; None for one inside a program."""
+    """Return the address of the API without credentials; None for an API inside a program."""
     from orionflow.settings import current_settings
 
     url = current_settings().api_url
@@ -246,7 +246,7 @@ def _server() -> str | None:
 
 
 def _environment(api: Backend, run: Json) -> Json:
-    """Python and packages of the run where they were recorded, and otherwise of this machine."""
+    """Return Python and packages of the run if they were recorded, otherwise those of this machine."""
     if run.get("environment_id"):
         try:
             found: Json = api.ask(read_environment(run["environment_id"]))
@@ -259,6 +259,6 @@ def _environment(api: Backend, run: Json) -> Json:
         "environment_of": "the machine that pulled",
         "python": platform.python_version(),
         "platform": f"{sys.platform} {platform.machine()}",
-        # Names and versions alone: where a package came from may be an address with a password.
+        # Only names and versions: the source of a package may be an address with a password.
         "packages": installed_packages(),
     }

@@ -1,7 +1,7 @@
-"""The source of what the calls of a replayed run take up out of its capsule, which sees what became of each.
+"""The source of recorded results for a replayed run, which also observes the outcome of each call.
 
-A call is a recorded run when its task's key and the digest of its inputs are the same. Where no digest was recorded,
-because nobody kept the result, the order of the calls decides. `Seen` says which.
+A call belongs to a recorded run if the key of the task and the digest of the inputs are equal. If no digest was
+recorded, because the result was not kept, the order of the calls decides. `Seen` says which.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
 
 _DYNAMIC_KEY = re.compile(r"^(\d+|[0-9a-f]{40}-\d+)(?:-[0-9a-f]{32})?$")
 _RAISED = re.compile(r"raised (\w+)(?:: (.*))?\Z", re.DOTALL)
-# Of an exception or a value so much is reported.
+# Characters of an exception or a value that are reported.
 LONGEST = 400
 
 
 @dataclass(slots=True)
 class Seen:
-    """One call of a task in the replay: which run it was then, and what it did now."""
+    """One call of a task in the replay: the recorded run that it belongs to, and its outcome now."""
 
     name: str
     task: str
-    # "inputs", "order", or "" where no run is recorded.
+    # "inputs", "order", or "" if no run is recorded.
     matched_by: str = ""
-    # "recorded" where the result of then stands for it, "ran" where its function ran.
+    # "recorded" if the recorded result replaced the call, "ran" if its function ran.
     now: str = "not reached"
     note: str = ""
     then_state: str = ""
@@ -61,18 +61,18 @@ class Seen:
     now_state: str = ""
     now_error: str = ""
     now_seconds: float | None = None
-    # None: there is nothing to compare.
+    # None if there is nothing to compare.
     same_value: bool | None = None
 
 
 @dataclass(slots=True)
 class Replay:
-    """One replay: the records, what is to run, and what was seen."""
+    """One replay: the records, the choice of what runs, and the observations."""
 
     records: Records
     results: Path
     chosen: frozenset[str] = frozenset()
-    # Ids of recorded task runs, or the functions of tasks that the run had not reached.
+    # Ids of recorded task runs, or functions of tasks that the run did not reach.
     debugged: str | None = None
     until: str | None = None
     seen: list[Seen] = field(default_factory=list)
@@ -80,14 +80,14 @@ class Replay:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def source(self) -> Recording:
-        """Give the source for the calls of the flow itself."""
+        """Return the source for the calls of the flow itself."""
         return Recording(self, self.records.root)
 
     def report(self) -> list[dict[str, Any]]:
         return [asdict(one) for one in self.seen]
 
     def value_of(self, result: RecordedResult) -> Any:
-        """Return the recorded value. Reading a pickle runs what its writer put there: the user agreed to that."""
+        """Return the recorded value. Reading a pickle runs code that its writer put there, to which the user agreed."""
         if result.file is None:
             return result.literal
         content = (self.results / Path(result.file).name).read_bytes()
@@ -98,7 +98,7 @@ class Replay:
 
 
 def unpacked(content: bytes) -> bytes:
-    """Return the content of a compressed result, which may be a bomb."""
+    """Return the content of a compressed result, up to a limit, as it may be a zip bomb."""
     whole = zlib.decompressobj().decompress(content, LARGEST_CONTENT + 1)
     if len(whole) > LARGEST_CONTENT:
         raise MissingResult("It is larger than 1 GB.")
@@ -106,7 +106,7 @@ def unpacked(content: bytes) -> bytes:
 
 
 class Recording:
-    """The records of the calls of one flow run, for which the engine asks call by call."""
+    """The records of the calls of one flow run; the engine asks for each call."""
 
     def __init__(self, replay: Replay, own: FlowRunRecords | None) -> None:
         self._replay = replay
@@ -116,12 +116,12 @@ class Recording:
             self._left[one.task_key].append(one)
         self._all = {key: list(runs) for key, runs in self._left.items()}
         self._calls: Counter[str] = Counter()
-        # The calls of functions that return nothing, so that it is known what they returned.
+        # Calls of functions that return nothing, whose results therefore are known to be None.
         self._silent: list[Seen] = []
         self._pairs: dict[tuple[str, str], tuple[TaskRunRecord | None, Seen]] = {}
 
     def of_call(self, key: str, dynamic_key: str, known: State[Any] | None) -> State[Any] | Again | None:
-        """Return what stands for a call: its recorded end, or nothing where it is to run."""
+        """Return the recorded end of a call, or None if it must run."""
         self._refuse_beyond()
         replay = self._replay
         record, seen = self._paired(key, dynamic_key)
@@ -160,13 +160,13 @@ class Recording:
         return None
 
     def inside(self, key: str, dynamic_key: str, known: State[Any] | None) -> Recording:
-        """Give the source for the calls in a nested flow."""
+        """Return the source for the calls in a nested flow."""
         record, seen = self._paired(key, dynamic_key)
         seen.now, seen.note = "ran", seen.note or "its tasks take what was recorded"
         return Recording(self._replay, self._replay.records.below(record.id) if record else None)
 
     def begins(self, call: TaskCall | FlowCall) -> None:
-        """Have a call run without what it has in earnest (retries, limits of time, hooks), and look at what it does."""
+        """Let a call run without retries, time limits and hooks, and observe it."""
         if not isinstance(call, TaskCall):
             call.flow = without_earnest(call.flow)
             return
@@ -187,7 +187,7 @@ class Recording:
             raise CancelRequested("The replay goes no further, as it was asked to.")
 
     def ended(self, flow_run: FlowRun) -> str | None:
-        """Say nothing: what became of the calls is the answer of the command."""
+        """Return nothing for the log, as the outcome of the calls is the output of the command."""
 
     def _paired(self, key: str, dynamic_key: str) -> tuple[TaskRunRecord | None, Seen]:
         """Pair a call with a recorded run, once."""
@@ -200,14 +200,14 @@ class Recording:
 
     def _match(self, key: str, dynamic_key: str) -> tuple[TaskRunRecord | None, str]:
         if key not in self._left:
-            # The same function in a module of another name.
+            # The same function, in a module with another name.
             function = key.rpartition("-")[0]
             others = [one for one in self._left if one.rpartition("-")[0] == function]
             key = others[0] if len(others) == 1 else key
         left, number = self._left.get(key, []), self._calls[key]
         self._calls[key] += 1
         base, has_digest = _base(dynamic_key), "-" in _base(dynamic_key)
-        # Of a run that was tried several times, the last one of a key counts.
+        # If a run was tried several times, the last task run of a key counts.
         same = [one for one in left if _base(one.dynamic_key) == base]
         if same:
             record = same[-1]
@@ -216,7 +216,7 @@ class Recording:
             return record, "inputs" if has_digest else "order"
         if not left:
             return None, ""
-        # A later call may be that of another record, so the one at the same place comes first.
+        # A later call may belong to another record, so the record at the same position is tried first.
         there = self._all[key][number : number + 1]
         record = there[0] if there and there[0] in left else left[0]
         left.remove(record)
@@ -250,7 +250,7 @@ class Recording:
     def _observed(
         self, fn: Callable[..., Any], is_async: bool, record: TaskRunRecord | None, seen: Seen, *, is_stopped: bool
     ) -> Callable[..., Any]:
-        """Return the function with somebody who looks at how it ends."""
+        """Return the function with an observer of its outcome."""
 
         if is_async:
 
@@ -305,18 +305,18 @@ class Recording:
         try:
             return digest_of(self._replay.value_of(result)) == digest_of(value)
         except (OrionError, Exception):
-            # A value that cannot be compared, or read here.
+            # The value cannot be compared, or not be read here.
             return None
 
 
 def without_earnest(flow: Flow[Any, Any]) -> Flow[Any, Any]:
-    """The flow without retries, limits of time and hooks: a replay runs once, and sends messages to nobody."""
+    """Return the flow without retries, time limits and hooks: a replay runs once, and sends no messages."""
     hooks = dict.fromkeys(("on_running", "on_completion", "on_failure", "on_cancellation", "on_crashed"), ())
     return flow.with_options(retries=0, crash_retries=0, timeout_seconds=None, overlap="allow", **hooks)
 
 
 def returns_nothing(fn: Any) -> bool:
-    """Whether the code of a function returns None wherever it returns."""
+    """Whether every return statement of a function returns None."""
     code = getattr(fn, "__code__", None)
     if code is None or code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
         return False
@@ -337,13 +337,13 @@ def _is_meant(target: str | None, record: TaskRunRecord | None, seen: Seen) -> b
 
 
 def _base(dynamic_key: str) -> str:
-    """Return the dynamic key without what made it another run of the same call."""
+    """Return the dynamic key without the suffix for another run of the same call."""
     found = _DYNAMIC_KEY.match(dynamic_key)
     return found[1] if found else dynamic_key
 
 
 def exception_again(message: str) -> Exception:
-    """The exception that a recorded failure says, where Python has it; otherwise one that says how the run ended."""
+    """Return the exception that a failure message names, if Python has it; otherwise one with the message."""
     found = _RAISED.search(message)
     kind = getattr(builtins, found[1], None) if found else None
     if found and isinstance(kind, type) and issubclass(kind, Exception):

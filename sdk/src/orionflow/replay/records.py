@@ -1,4 +1,4 @@
-"""The records of a capsule, checked for their shape: what another machine wrote is believed field by field."""
+"""The records of a capsule, validated field by field, as another machine wrote them."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class RecordedState(_Record):
 
 
 class RecordedResult(_Record):
-    """A result: its value, the file of its bytes, or why it has neither."""
+    """A result: its value, the file with its bytes, or the reason why it has neither."""
 
     file: Text | None = None
     serializer: Text | None = None
     reference: dict[str, Any] = {}
     missing: str | None = None
     literal: Any = None
-    # Nothing was kept: so it is with what a function returns, and with a function that returns nothing.
+    # Nothing was stored, which may mean that the function returned None.
     may_be_none: bool = False
-    # Its task also changed its arguments, so that the value alone does not stand for the call.
+    # The task also changed its arguments, so the value alone cannot replace the call.
     inputs_changed: bool = False
 
     @property
@@ -48,7 +48,7 @@ class RecordedResult(_Record):
 
     @property
     def runs_code(self) -> bool:
-        """Whether reading it runs what its writer put there."""
+        """Whether reading the result runs code that its writer put there."""
         return self.file is not None and self.serializer not in _DATA_ALONE
 
 
@@ -77,7 +77,7 @@ class TaskRunRecord(RecordedRun):
 
     @property
     def function(self) -> str:
-        """The name of the task's function, as its key has it."""
+        """The name of the task's function, from the task's key."""
         return self.task_key.rpartition("-")[0] or self.task_key
 
 
@@ -114,11 +114,11 @@ class Records:
     flow_runs: list[FlowRunRecords]
 
     def below(self, task_run_id: str) -> FlowRunRecords | None:
-        """Return the nested flow run that a task run stands for."""
+        """Return the nested flow run that a task run represents."""
         return next((one for one in self.flow_runs if one.run.parent_task_run_id == task_run_id), None)
 
     def task_runs(self) -> Iterator[tuple[FlowRunRecords, TaskRunRecord]]:
-        """Yield the task runs of all flow runs, but for those that stand for a nested one."""
+        """Yield the task runs of all flow runs, except those that represent a nested one."""
         stands = {one.run.parent_task_run_id for one in self.flow_runs}
         for one in self.flow_runs:
             for task in one.task_runs:
@@ -127,7 +127,7 @@ class Records:
 
 
 def read_records(capsule: Capsule) -> Records:
-    """Return the records of a capsule. Raise BadCapsule if they are not what a capsule has."""
+    """Return the records of a capsule. Raise BadCapsule if they are not valid."""
     try:
         read = _Records.model_validate(capsule.runs)
     except ValidationError as error:

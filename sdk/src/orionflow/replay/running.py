@@ -1,4 +1,4 @@
-"""Run a replay: a child process in folders of its own, which are gone afterwards."""
+"""Execution of a replay: a child process in folders of its own, which are deleted afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a replay ended, and what it saw of each task."""
+    """How a replay ended, and the observations of each task."""
 
     state: str | None
     name: str
@@ -40,7 +40,7 @@ class Outcome:
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """A folder that only its owner enters, and that is gone afterwards."""
+    """Create a folder that only its owner can enter, and delete it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="orion-replay-")).resolve()
     try:
         yield folder
@@ -49,7 +49,7 @@ def workspace() -> Iterator[Path]:
 
 
 def own_copy(file: Path, folder: Path) -> Path:
-    """Copy a capsule, so that what was shown is what is run, whoever writes to the file meanwhile."""
+    """Copy a capsule, so that the code that runs is the code that was shown, even if the file changes meanwhile."""
     copy = folder / "capsule"
     try:
         with open(file, "rb") as source, open(copy, "xb", opener=private_opener) as target:
@@ -60,7 +60,7 @@ def own_copy(file: Path, folder: Path) -> Path:
 
 
 class _Bounded:
-    """A file of which no more is read than a capsule may have."""
+    """A file that is read up to the size limit of capsules only."""
 
     def __init__(self, file: Any) -> None:
         self._file, self._left = file, LARGEST_FILE
@@ -74,9 +74,9 @@ class _Bounded:
 
 
 def run_plan(plan: Plan, folder: Path, home: Path | None, *, keeps_stdout: bool = True) -> Outcome:
-    """Have the child run it, and read its report. The user has agreed by now.
+    """Execute the plan in the child, and read its report. The user has agreed before.
 
-    What the code prints goes to stderr where stdout is for the answer alone.
+    Output of the code goes to stderr if stdout is reserved for the result.
     """
     results, code, report = folder / "results", folder / "code", folder / "report.json"
     plan.capsule.unpack_results(results)
@@ -102,7 +102,8 @@ def run_plan(plan: Plan, folder: Path, home: Path | None, *, keeps_stdout: bool 
     make_private_folder(home or folder / "home")
     _wait_for(
         subprocess.Popen(
-            # Without the folder on the path: a file named like a module of Python must not be taken for it.
+            # `-P` keeps the folder off the path: a file with the name of one of Python's modules must not be imported
+            # instead.
             [sys.executable, "-P", "-m", "orionflow.replay.child", str(spec_file)],
             env=_environment(home or folder / "home"),
             cwd=plan.folder or code,
@@ -113,19 +114,19 @@ def run_plan(plan: Plan, folder: Path, home: Path | None, *, keeps_stdout: bool 
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """The environment without Orion's settings: no server, no database and no key of this user's is known there."""
+    """Return the environment without Orion's settings, so that the replay has no server, database or key."""
     from orionflow.settings import current_settings
 
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "PREFECT_"))}
     return {
         **kept,
         "ORION_HOME": str(home),
-        # Said, so that no file of the folder says otherwise.
+        # Set explicitly, so that no file in the folder overrides it.
         "ORION_API_URL": "none",
         "ORION_API_KEY": "none",
         "ORION_BROKER_URL": "none",
         "ORION_PROFILE": "default",
-        # Whether calls are told apart by their inputs.
+        # Decides whether calls are identified by their inputs.
         "ORION_RESULTS_PERSIST_BY_DEFAULT": str(current_settings().results_persist_by_default).lower(),
     }
 
@@ -136,7 +137,7 @@ def _wait_for(child: subprocess.Popen[bytes]) -> None:
             child.wait()
             return
         except KeyboardInterrupt:
-            # It came to the child as well, which ends by it and says so.
+            # The child received the interrupt as well; it ends and reports that.
             continue
 
 

@@ -1,7 +1,7 @@
-"""Secrets in what is packed: those that the profile knows give way to their names, others to what they look like.
+"""Secrets in packed content: those that the profile knows are replaced by their names, others by a description.
 
-Known are secret blocks that this user may read, variables and environment variables with the name of a secret, keys
-of the settings, and what this process has learned. What looks like a credential is found by how credentials look.
+Known secrets are secret blocks that this user may read, variables and environment variables whose names suggest a
+secret, keys in the settings, and secrets that this process has learned. Other credentials are recognized by their form.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from orionflow.contract.masking import (
 if TYPE_CHECKING:
     from orionflow.cli.backend import Backend
 
-# Names and passwords in addresses, and how keys and tokens look that are well known.
+# Names and passwords in addresses, and the forms of well-known keys and tokens.
 _LOOKS: tuple[tuple[str, str], ...] = (
     ("password of an address", r"(?<=://)[^/\s:@\"'<>\\]*:[^/\s@\"'<>\\]+(?=@)"),
     ("token of an address", r"(?<=://)[A-Za-z0-9_.~-]{16,200}(?=@)"),
@@ -44,23 +44,23 @@ _LOOKS: tuple[tuple[str, str], ...] = (
 )
 _NAMED = r"(?i:pass(?:word|wd|phrase)|secret|token|credential|api[_-]?key|private[_-]?key|authorization|cookie)"
 _NAME = rf"\b[\w.-]{{0,40}}{_NAMED}[\w-]{{0,40}}[\"']?"
-# In the text of people: `password=hunter22`, `token: "…"`.
+# In free text: `password=hunter22`, `token: "…"`.
 _SAID = re.compile(rf"({_NAME}\s{{0,8}}[=:]\s{{0,8}})([\"']?)([^\s\"',;&)}}\]]{{{SHORTEST_WITHIN},}})")
-# In code only a literal is one: what a name is set to otherwise is code.
+# In code only a literal is a secret; otherwise a name is assigned an expression.
 _TYPE = r"(?::[ \t]{0,8}\w{1,40}[ \t]{0,8})?"
 _WRITTEN = re.compile(rf"({_NAME}\]?[ \t]{{0,8}}{_TYPE}[=:][ \t]{{0,8}})([\"'])([^\"'\n]{{{SHORTEST_WITHIN},}})\2")
-# The literals and comments of a line: the rest of it is code, in which a name is set to other names.
+# The literals and comments of a line; the rest is code, in which names are assigned other names.
 _LITERAL = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|#[^\n]*")
-# So much of a compressed result is looked through.
+# Bytes of a compressed result that are searched.
 _MOST_UNPACKED = 256 * 1024 * 1024
 
 
 class SecretNames:
-    """Replaces secrets by names in texts and in JSON, and finds them in bytes."""
+    """Replaces secrets by their names in texts and JSON, and finds them in bytes."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
-        # Short and common values: replaced only where a text is nothing else.
+        # Short and common values, which are replaced only if they are the whole text.
         self._whole: dict[str, str] = {}
         self._spelled: list[tuple[str, str]] = []
         self._looks = [(f"[{what}]", re.compile(look)) for what, look in _LOOKS]
@@ -68,18 +68,18 @@ class SecretNames:
         self.found: set[str] = set()
 
     def learn(self, values: Mapping[str, str]) -> None:
-        """Know these values by their names."""
+        """Remember these values with their names."""
         for name, value in values.items():
             if is_found_within_text(value.strip()):
                 for one in spellings_of(value):
                     self._names.setdefault(one, name)
             elif len(value.strip()) >= SHORTEST:
                 self._whole.setdefault(value.strip(), name)
-        # The longest first: a part of a secret may be one as well.
+        # The longest first, as a part of a secret may be a secret as well.
         self._spelled = sorted(self._names.items(), key=lambda pair: (-len(pair[0]), pair[0]))
 
     def text(self, text: str) -> str:
-        """Return the text with names where secrets were."""
+        """Return the text with secrets replaced by their names."""
         for value, name in self._spelled:
             if value in text:
                 text = text.replace(value, f"[secret {name}]")
@@ -90,25 +90,25 @@ class SecretNames:
         return text
 
     def prose(self, text: str) -> str:
-        """Return the text of a message or a log line, in which a secret may also be one by what stands before it."""
+        """Return the text of a message or a log line, where a word before a value may also mark it as a secret."""
         return _SAID.sub(lambda one: f"{one[1]}{one[2]}{_kept(one[3])}", self.text(text))
 
     def said(self, text: str) -> str:
-        """A text that somebody said, which may be nothing but a secret that is too common to look for within text."""
+        """Return a user's text, which may as a whole be a secret that is too common to search for within text."""
         if name := self._whole.get(text.strip()):
             self.found.add(name)
             return f"[secret {name}]"
         return known.masked(self.prose(text))
 
     def code(self, text: str) -> str:
-        """The text of a file of code, without the literals that names of secrets are set to, also within texts."""
+        """Return the text of code without literals that are assigned to names of secrets, even within strings."""
         named = _WRITTEN.sub(lambda one: f"{one[1]}{one[2]}{_kept(one[3])}{one[2]}", self.text(text))
         return _LITERAL.sub(lambda one: self.prose(one[0]), named)
 
     def json(self, value: Any, name: str = "", *, is_said: bool = False) -> Any:
-        """JSON with names where secrets were; the value of a field that is named like a secret is one."""
+        """Return JSON with secrets replaced by their names; a field with the name of a secret is a secret."""
         is_secret = bool(name and NAMES_A_SECRET.search(name))
-        # What a reference says is looked up.
+        # The fields of a reference are looked up, so they stay.
         is_reference = isinstance(value, dict) and value.get("type") == "reference"
         is_said = is_said or (name in FREE_WHEN_SHOWN and not is_reference)
         match value:
@@ -130,7 +130,7 @@ class SecretNames:
         return value
 
     def in_bytes(self, content: bytes, serializer: str) -> str | None:
-        """Name a secret that the bytes of a result hold, however they are packed; None: none was found."""
+        """Return the name of a secret in the bytes of a result, even if compressed; None if none was found."""
         if serializer.startswith("compressed/"):
             try:
                 content = zlib.decompressobj().decompress(content, _MOST_UNPACKED)
@@ -147,7 +147,7 @@ class SecretNames:
 
 
 def _kept(value: str) -> str:
-    # What is put in later is no secret: `password={password}`, `token=%s`, `secret=$SECRET`.
+    # Placeholders are not secrets: `password={password}`, `token=%s`, `secret=$SECRET`.
     return value if value.startswith(("[", "{", "%", "$", "<")) else "[secret]"
 
 
@@ -174,7 +174,7 @@ def _secret_fields(value: Any) -> Iterator[str]:
 
 
 def names_of_profile(api: Backend) -> SecretNames:
-    """Learn what this profile and this process know by name."""
+    """Collect the secrets that this profile and this process know by name."""
     names = SecretNames()
     names.learn(dict(_of_environment()))
     names.learn(dict(_of_settings()))
@@ -198,7 +198,7 @@ def _of_settings() -> Iterator[tuple[str, str]]:
 
 
 def _of_blocks(api: Backend) -> Iterator[tuple[str, str]]:
-    """Yield the secrets of blocks. Whoever may not read them is answered with masks wherever they stand."""
+    """Yield the secrets of blocks. A user who may not read them gets masks instead."""
     from orionflow.calls.blocks import BLOCKS
     from orionflow.errors import ApiError
 
@@ -215,7 +215,7 @@ def _of_blocks(api: Backend) -> Iterator[tuple[str, str]]:
 
 
 def _differences(opened: Any, masked: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the texts that stand in one and not in the other: those that are masked."""
+    """Yield the texts in the first value that are masked in the second."""
     if isinstance(opened, dict) and isinstance(masked, dict):
         for name, inner in opened.items():
             yield from _differences(inner, masked.get(name), f"{path}.{name}")

@@ -1,4 +1,4 @@
-"""The recorded results of runs as a capsule has them: the value itself, the bytes that were stored, or why neither."""
+"""The recorded results of runs in a capsule: the value itself, the stored bytes, or why there are neither."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 class PackedResults:
-    """The results of a capsule that is being made, up to a size."""
+    """The results of a capsule that is being written, up to a total size."""
 
     def __init__(self, capsule: Writing, secrets: SecretNames, *, room: int, are_wanted: bool = True) -> None:
         self._capsule, self._secrets, self._room, self._are_wanted = capsule, secrets, room, are_wanted
@@ -28,7 +28,7 @@ class PackedResults:
         self.too_large: list[tuple[str, int]] = []
 
     def of_state(self, state: Json | None, name: str) -> Json | None:
-        """Return the result of a completed run by its state; None for a run that has none."""
+        """Return the result of a completed run from its state; None if the run has none."""
         if not state or state.get("type") != "COMPLETED":
             return None
         record = state.get("data")
@@ -71,7 +71,7 @@ class PackedResults:
 
 
 def content_of(record: Json) -> bytes:
-    """Return the bytes of a stored result with their seal, from a store that this program reads from."""
+    """Return the stored bytes of a result with their seal, if this program reads from the store."""
     where, key = record.get("storage"), record.get("storage_key")
     if not (isinstance(key, str) and isinstance(where, str | None)):
         raise MissingResult("The reference to the stored result is damaged.")

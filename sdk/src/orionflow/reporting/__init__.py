@@ -1,7 +1,7 @@
-"""Pipelined reporting: what runs do is queued, sent in batches and acknowledged, without making them wait.
+"""Pipelined reporting: reports of runs are queued, sent in batches and acknowledged, without making the runs wait.
 
-Order is kept, ids are made here so that a repeated batch changes nothing, memory is bounded, and what cannot be
-delivered is kept in a spool file and sent when the API is back.
+The order is kept. The SDK creates the ids, so that a repeated batch changes nothing. Memory is bounded, and reports
+that cannot be delivered are kept in a spool file and sent when the API is back.
 """
 
 from __future__ import annotations

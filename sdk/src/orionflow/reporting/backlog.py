@@ -1,10 +1,10 @@
-"""The reports that wait for delivery, in order: in memory first, and beyond its bound in a spool file behind it.
+"""The reports that wait for delivery, in order: in memory first, and beyond its limit in a spool file.
 
-On a full disk memory takes more than its bound, and what comes after a file that cannot grow waits behind it.
+If the disk is full, memory takes more than its limit, and items that follow a file that cannot grow wait in memory.
 
-The creation of a run gathers its later steps as long as it waits, so that the API writes the run once. They share its
-number. Numbers count since the start: `added` is the last one's, `settled` the last acknowledged one's.
-The caller holds the reporter's lock.
+While the creation of a run waits, it gathers the later steps of the run, so that the API writes the run once. They
+share its number. Numbers count from the start: `added` is the number of the last item, `settled` that of the last
+acknowledged one. The caller holds the reporter's lock.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from orionflow.wire import encode
 logger = logging.getLogger("orionflow.reporting")
 
 NOTHING = b"null"
-# How much more than its bound memory takes where no file can. After that, who reports is told.
+# Memory takes at most this many times its limit if no file can grow. After that, callers that report get an error.
 BEYOND = 10
 
 
 @dataclass(frozen=True, slots=True)
 class SpooledItem:
-    """One line of a spool file: the bytes of the item, and the flow run it belongs to."""
+    """One transition in a spool file: the bytes of the item, and the flow run that it belongs to."""
 
     flow_run_id: UUID | None
     item: bytes
@@ -44,7 +44,7 @@ class SpooledItem:
 
 @dataclass(frozen=True, slots=True)
 class KeptCall:
-    """A call that comes after everything reported before it, such as the proposal of a flow run's final state."""
+    """A call to send after everything reported before it, such as the proposal of a flow run's final state."""
 
     flow_run_id: UUID | None
     call: Call[Any]
@@ -52,7 +52,7 @@ class KeptCall:
 
 @dataclass(frozen=True, slots=True)
 class SpooledLine:
-    """One line of a spool file that is a log line of a run: the bytes of it."""
+    """One log line in a spool file: its bytes, and the flow run that it belongs to."""
 
     flow_run_id: UUID | None
     item: bytes
@@ -69,12 +69,12 @@ class Head:
     items: Sequence[Item]
     numbers: Sequence[int]
     lines: list[bytes] | None = None
-    # How often the backlog had been left to another process.
+    # How often the backlog had been abandoned when this head was taken.
     abandoned: int = 0
 
 
 class Backlog:
-    """An ordered queue with a bound on memory and none on patience."""
+    """An ordered queue with a limit on memory and none on waiting time."""
 
     def __init__(self, limit: int, open_spool: Callable[[], SpoolFile], epochs: Mapping[UUID, int]) -> None:
         self._limit = limit
@@ -83,19 +83,20 @@ class Backlog:
         self._memory: deque[Transition | KeptCall] = deque()
         self._spool: SpoolFile | None = None
         self._behind: deque[Transition | KeptCall] = deque()
-        # Creations of runs that nobody has taken yet and that gather, by the id of the run.
+        # Creations of runs that are not being sent yet and gather later steps, by the id of the run.
         self._gathering: dict[UUID, tuple[Transition, int]] = {}
-        # For the first lines of the file, how many numbers each has: none, unless it is the last of those gathered.
+        # The number of item numbers that each of the first lines in the file stands for: 1 for the last of gathered
+        # steps, otherwise 0.
         self._numbers_in_file: deque[int] = deque()
         self.added = 0
         self.settled = 0
-        # How many items wait.
+        # The number of waiting items.
         self.waiting = 0
         self._abandoned = 0
 
     @property
     def is_full(self) -> bool:
-        """Whether the next item would go beyond the bound; a spool file takes any number, if it has room."""
+        """Whether the next item would exceed the limit; a spool file takes any number of items if there is room."""
         return (self.waiting if self._spool is None else len(self._behind)) >= self._limit
 
     @property
@@ -104,11 +105,11 @@ class Backlog:
 
     @property
     def is_beyond(self) -> bool:
-        """Whether memory has taken as much as it does at most."""
+        """Whether memory has taken as much as it may at most."""
         return self.waiting - (self._spool.waiting if self._spool else 0) >= self._limit * BEYOND
 
     def append(self, item: Transition | KeptCall, *, alone: bool = False) -> int:
-        """Take an item, and give its number. One that is `alone` has a number of its own, as has all after it."""
+        """Append an item, and return its number. One that is `alone` gets a number of its own, as do all after it."""
         self.waiting += 1
         if isinstance(item, KeptCall):
             self._gathering.clear()
@@ -118,7 +119,7 @@ class Backlog:
             creation, number = found
             creation.following = [*(creation.following or ()), item]
             return number
-        # Once something is in the file, later items must follow it.
+        # Once an item is in the file, later items must follow it.
         if self._spool is None:
             self._memory.append(item)
             if isinstance(item, Transition) and item.gathers and not alone:
@@ -141,7 +142,7 @@ class Backlog:
         return spooled_call(item) if isinstance(item, KeptCall) else spool_line(item, epoch)
 
     def start_spooling(self) -> None:
-        """Let later items go to a file, and with them what waits behind one that could not grow."""
+        """Write later items to a file, as well as those that wait behind a file that could not grow."""
         self._gathering.clear()
         if self._spool is None:
             self._spool = self._open_spool()
@@ -149,7 +150,7 @@ class Backlog:
         self._behind.clear()
 
     def spool_everything(self) -> Path | None:
-        """Move what is in memory to a file, around what is in one already, so that it outlives this process."""
+        """Move the items in memory to a file, in order with those in an existing one, to outlive this process."""
         if not self._memory and not self._behind:
             return self.spool_path
         before, self._spool = self._spool, self._all_in_one_file()
@@ -175,13 +176,13 @@ class Backlog:
         return file
 
     def keep_lines(self, lines: Sequence[tuple[UUID | None, bytes]]) -> None:
-        """Put log lines, as JSON, behind everything else in the file; raises SpoolError where there is no room."""
+        """Append log lines, as JSON, to the end of the file; raise SpoolError if there is no room."""
         if self._spool is None:
             self._spool = self._open_spool()
         self._spool.append(spooled_line(flow_run_id, item) for flow_run_id, item in lines)
 
     def head(self, count: int) -> Head:
-        """Return the oldest items, as many as `count`; a creation that is taken gathers no more."""
+        """Return the `count` oldest items; a creation among them gathers no more steps."""
         if self._memory:
             return self._head_of_memory(count)
         if self._spool is None:
@@ -206,9 +207,9 @@ class Backlog:
         return Head(items, numbers, abandoned=self._abandoned)
 
     def settle(self, head: Head) -> None:
-        """The items of this head are acknowledged. Between its taking and now they may have moved to a file.
+        """Remove the items of this head, which were acknowledged. Since then they may have been moved to a file.
 
-        Where they were left to another process meanwhile, they do not count here any more.
+        Do nothing if they were abandoned to another process in the meantime.
         """
         if head.abandoned != self._abandoned:
             return
@@ -242,12 +243,12 @@ class Backlog:
 
 
 def with_following(item: Transition | KeptCall) -> Sequence[Transition | KeptCall]:
-    """Return an item of the memory with the later steps that it gathered."""
+    """Return an item in memory with the later steps that it gathered."""
     return (item, *item.following) if isinstance(item, Transition) and item.following else (item,)
 
 
 def batch_of(items: Sequence[T]) -> Sequence[T]:
-    """Return the first items that can travel together: transitions up to a call, a call alone, or log lines."""
+    """Return the first items that can be sent together: transitions up to a call, a single call, or log lines."""
     for index, item in enumerate(items):
         if isinstance(item, KeptCall):
             return items[: max(index, 1)]
@@ -263,7 +264,7 @@ def spooled_call(kept: KeptCall) -> bytes:
 
 
 def spool_line(item: Transition, epoch: int | None) -> bytes:
-    # The item's JSON is put in as it is: encoding it twice would cost as much again.
+    # The item's JSON is inserted as it is; encoding it twice would double the cost.
     try:
         encoded = encode_transition(item, {})
     except Unsendable:
@@ -276,7 +277,7 @@ def spooled_line(flow_run_id: UUID | None, item: bytes) -> bytes:
 
 
 def read_spool_line(line: bytes) -> SpooledItem | KeptCall | SpooledLine:
-    """Raises ValueError or KeyError for a line that is damaged."""
+    """Return the item of a line in a spool file. Raise ValueError or KeyError if the line is damaged."""
     entry: Mapping[str, Any] = from_json(line)
     run = None if entry["flow_run_id"] is None else UUID(entry["flow_run_id"])
     if "call" in entry:
@@ -287,7 +288,7 @@ def read_spool_line(line: bytes) -> SpooledItem | KeptCall | SpooledLine:
 
 
 def encode_all(items: Iterable[Item], aliases: Mapping[UUID, UUID]) -> list[bytes]:
-    """Return the JSON of each item, and `null` for those that have none."""
+    """Return the JSON of each item, and `null` for items that cannot be encoded."""
     return [_encode(item, aliases) for item in items]
 
 

@@ -26,7 +26,7 @@ _reporters: dict[tuple[str, Path], Reporter] = {}
 
 
 def get_reporter(client: OrionClient | None = None) -> Reporter:
-    """Return the reporter of this process for the API that the settings name, or that the client speaks to."""
+    """Return the reporter of this process for the API of the client, or else of the settings."""
     settings = current_settings()
     api_url = client.api_url if client else without_credentials(settings.api_url or EPHEMERAL_URL)[0]
     with _lock:
@@ -39,7 +39,7 @@ def get_reporter(client: OrionClient | None = None) -> Reporter:
 
 
 def close_reporters(timeout: float | None = None) -> None:
-    """Deliver what all reporters of this process have, and start afresh at the next use."""
+    """Deliver the reports of all reporters of this process; later reports use new reporters."""
     with _lock:
         reporters = list(_reporters.values())
         _reporters.clear()
@@ -47,7 +47,8 @@ def close_reporters(timeout: float | None = None) -> None:
         reporter.close(timeout)
 
 
-# `atexit` comes after all other threads are joined, which may still run flows; our own thread, a daemon, lives on.
+# `atexit` runs after all other threads were joined, which may still run flows; the reporter's daemon thread still
+# works.
 atexit.register(close_reporters)
 
 
@@ -70,10 +71,10 @@ def _replay_in_background(client: OrionClient, home: Path) -> None:
 
 
 def replay_leftovers(client: OrionClient | None = None) -> int:
-    """Send what ended processes left in the spool for this API; returns how many transitions that were.
+    """Send reports that ended processes left in the spool for this API; return the number of transitions.
 
-    A file that cannot be sent stays for the next time. Called when a process begins to report, and by agents;
-    harmless at any time.
+    A file that cannot be sent is kept for the next call. Called when a process starts to report, and by agents; it may
+    be called at any time.
     """
     client = client or OrionClient()
     settings = current_settings()
@@ -91,7 +92,7 @@ def replay_leftovers(client: OrionClient | None = None) -> int:
 
 
 def is_same_api(one: str, other: str) -> bool:
-    """Whether two addresses mean one API: this machine has two names for itself."""
+    """Whether two addresses name the same API, as this machine has two names for itself."""
     return _plain(one) == _plain(other)
 
 

@@ -1,4 +1,4 @@
-"""One batch to the API: its encoding, the answers in order, and the search for an item that spoils the others."""
+"""Delivery of one batch to the API: its encoding, its answers in order, and the search for an item that spoils it."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ logger = logging.getLogger("orionflow.reporting")
 
 TRANSITIONS: Call[Any] = Call("POST", "/task_runs/transitions")
 LOGS: Call[None] = Call("POST", "/logs/")
-# The API takes 10 MB in one request.
+# In bytes. The API accepts requests of up to 10 MB.
 LARGEST_BODY = 4 * 1024 * 1024
-# What a run may do without, when the API does not take it.
+# Fields that a run can do without if the API refuses them.
 _SHOWN_OF_RUNS = ("name", "tags", "task_inputs", "task_version")
 SHORT_MESSAGE = 1000
-# The caller knows best when to try again: it may be asked to stop, or to spool, in between.
+# The caller repeats requests itself: in between it may have to stop, or to write to the spool.
 ONCE = Patience(budget_seconds=0.0)
 
 
 class Delivery:
-    """Posts batches; remembers what the replies said about flow runs."""
+    """Posts batches; remembers what the answers said about flow runs."""
 
     def __init__(self, client: OrionClient) -> None:
         self._client = client
@@ -47,10 +47,10 @@ class Delivery:
         self.commands.pop(flow_run_id, None)
 
     def post(self, items: Sequence[bytes], *, suspicious: bool = False) -> list[Answer]:
-        """Return the answer to each item; raise an ApiError when the API is away.
+        """Return the answer to each item; raise an ApiError if the API is away.
 
-        A batch that the API does not understand is halved until the item that spoils it stands alone. `suspicious` says
-        that the server broke over this batch before: then it is halved for that as well.
+        A batch that the API refuses as invalid is halved until the invalid item is alone. `suspicious` says that the
+        server failed on this batch before: then it is halved for server errors as well.
         """
         if is_too_large(items):
             return [answer for half in _halves(items) for answer in self.post(half, suspicious=suspicious)]
@@ -71,7 +71,7 @@ class Delivery:
         return self._read(reply, len(items))
 
     def _post_bare(self, item: bytes, error: InvalidRequest) -> Answer:
-        """The answer to a step without what is only shown of it: the run goes on, whatever the API has against that."""
+        """Send a step again without fields that are only shown: objections of the API to them must not stop the run."""
         bare = without_shown(item)
         if bare == item:
             return _refused(error)
@@ -98,7 +98,7 @@ class Delivery:
         return answers
 
     def _post_halves(self, items: Sequence[bytes], error: ServerFailed) -> list[Answer]:
-        """Find the item over which the server breaks; when it breaks over every one, it is not the items' fault."""
+        """Find the item on which the server fails; if it fails on every item, they are not the reason."""
         answers: list[Answer | None] = []
         for half in _halves(items):
             try:
@@ -110,9 +110,9 @@ class Delivery:
         return [answer or _refused(error) for answer in answers]
 
     def send(self, call: Call[Any], body: bytes) -> Answer:
-        """Return the answer to one kept call; one that the API does not take is refused like any transition.
+        """Return the answer to one kept call; a call that the API refuses counts as refused, like a transition.
 
-        It says when it is sent, so that the time that it carries counts by the API's clock.
+        The request contains its sending time, so that the API can convert times in it to its own clock.
         """
         try:
             reply = self._client.exchange(_sent_now(call), body, patience=ONCE)
@@ -123,7 +123,7 @@ class Delivery:
         return Answer(verdict.get("status", ACCEPT), details.get("reason"), details.get("delay_seconds"))
 
     def post_logs(self, lines: Sequence[bytes]) -> int:
-        """Store lines; returns how many the API did not want."""
+        """Store lines; return the number of those that the API refused."""
         if is_too_large(lines):
             return sum(self.post_logs(half) for half in _halves(lines))
         try:
@@ -143,7 +143,7 @@ def _sent_now(call: Call[Any]) -> Call[Any]:
 def deliver(
     delivery: Delivery, items: Sequence[Item], aliases: Mapping[UUID, UUID], *, suspicious: bool
 ) -> list[Answer]:
-    """The answers to items that travel together; those that are not JSON are refused here and the others go on."""
+    """Return the answers to a batch; items that are not JSON are refused here, and the others are sent."""
     encoded = encode_all(items, aliases)
     if isinstance(items[0], KeptCall):
         return [_unsendable() if encoded[0] == NOTHING else delivery.send(items[0].call, encoded[0])]
@@ -153,7 +153,7 @@ def deliver(
 
 
 def without_shown(item: bytes) -> bytes:
-    """Return a transition without texts and values that are there for people alone."""
+    """Return a transition without texts and values that are only shown."""
     wire = from_json(item)
     for field in _SHOWN_OF_RUNS:
         (wire.get("task_run") or {}).pop(field, None)
@@ -182,5 +182,5 @@ def _refused(error: ApiError) -> Answer:
 
 
 def is_hopeless(error: ApiError) -> bool:
-    """Whether asking again cannot help: the address, the key or the versions are wrong."""
+    """Whether a repetition cannot help: the address, the key or the versions are wrong."""
     return error.status is not None and error.status < 500 and error.status not in {408, 423, 425, 429}

@@ -1,4 +1,4 @@
-"""The items of reports and their answers: transitions of task runs, log lines, and the verdicts of rules."""
+"""The items of reports and their answers: transitions of task runs, log lines, and verdicts of the rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNSENDABLE = "unsendable"
 
 
 class Transition:
-    """One step of a task run: made, moved, or both at once. Plain slots, as three of them are made for every task."""
+    """One step of a task run: its creation, a new state, or both. Plain slots, as each task creates three of them."""
 
     __slots__ = ("create", "flow_run_id", "following", "force", "gathers", "state", "task_run_id")
 
@@ -37,16 +37,16 @@ class Transition:
         self.create = create
         self.state = state
         self.force = force
-        # Tells whose drain waits for this step; without it, every drain does.
+        # The flow run whose drain waits for this step; without it, every drain does.
         self.flow_run_id = create.get("flow_run_id") if flow_run_id is None and create is not None else flow_run_id
-        # Whether the run's later steps may be delivered with this one, before what other runs reported meanwhile.
+        # Whether later steps of the run may be delivered with this one, before reports of other runs in between.
         self.gathers = gathers
-        # Those that came while this one waited.
+        # Steps that were added while this one waited.
         self.following: list[Transition] | None = None
 
 
 class LogLine:
-    """One line that a run wrote."""
+    """One log line of a run."""
 
     __slots__ = ("flow_run_id", "id", "level", "message", "name", "task_run_id", "timestamp")
 
@@ -69,10 +69,10 @@ class LogLine:
 
 
 class Answer:
-    """The rules' verdict on one transition.
+    """The verdict of the rules on one transition.
 
-    `state` is the run's state afterwards where it differs from the proposed one; `task_run_id` is the stored run's
-    where the transition would have made one that existed.
+    `state` is the run's state afterwards, if it differs from the proposed one. `task_run_id` is the id of the stored
+    run, if the transition would have created a run that exists.
     """
 
     __slots__ = ("code", "delay_seconds", "reason", "state", "status", "task_run_id")
@@ -105,7 +105,7 @@ ACCEPTED = Answer(ACCEPT)
 
 
 def answer_from_wire(result: Mapping[str, Any]) -> Answer:
-    """Return the answer of one result of a batch; the usual one is shared."""
+    """Return the answer from one result of a batch; the usual answer is a shared object."""
     if len(result) == 1 and result["status"] == ACCEPT:
         return ACCEPTED
     state, task_run_id = result.get("state"), result.get("task_run_id")
@@ -120,11 +120,11 @@ def answer_from_wire(result: Mapping[str, Any]) -> Answer:
 
 
 class Unsendable(Exception):
-    """A transition holds a value that is not JSON; the rest of its batch shall not suffer for it."""
+    """A transition contains a value that is not JSON; the rest of its batch is sent nevertheless."""
 
 
 def encode_transition(item: Transition, aliases: Mapping[UUID, UUID]) -> bytes:
-    """Return the JSON of one transition. `aliases` names runs that were stored under another id than the client's."""
+    """Return the JSON of one transition. `aliases` maps runs' ids to those under which the API stored them."""
     task_run_id = aliases.get(item.task_run_id, item.task_run_id) if aliases else item.task_run_id
     wire: dict[str, Any] = {"task_run_id": task_run_id}
     if item.create is not None:
@@ -140,7 +140,7 @@ def encode_transition(item: Transition, aliases: Mapping[UUID, UUID]) -> bytes:
 
 
 def encode_log_lines(lines: Iterable[LogLine], longest: int) -> list[bytes]:
-    """Return the JSON of each line that has one: a line that is odd in some other way than its text is left out."""
+    """Return the JSON of each line. Lines that cannot be encoded, for reasons other than their text, are left out."""
     encoded = []
     for line in lines:
         with suppress(PydanticSerializationError, ValueError):

@@ -1,4 +1,4 @@
-"""Who waits for which answer, and what the answers taught. The caller holds the reporter's lock."""
+"""Callers that wait for answers, and knowledge from earlier answers. The caller holds the reporter's lock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Ledger:
         self._refused: dict[UUID | None, deque[Answer]] = {}
 
     def last_of(self, flow_run_id: UUID) -> int:
-        """Return the number of the last transition of a flow run, or of one that does not say whose it is."""
+        """Return the number of the last transition of a flow run, or of any transition without a flow run."""
         return max(self.last.get(flow_run_id, 0), self.last.get(None, 0))
 
     def expect(self, number: int) -> Future[Answer]:
@@ -32,7 +32,7 @@ class Ledger:
         return future
 
     def note(self, head: Head, answers: list[Answer]) -> list[tuple[Future[Answer], Answer]]:
-        """Learn from the answers to these transitions; returns those that somebody waits for."""
+        """Note the answers to these transitions; return those that a caller waits for."""
         asked = []
         for number, item, answer in zip(head.numbers, head.items, answers, strict=True):
             if (future := self._expected.pop(number, None)) is not None:
@@ -50,7 +50,7 @@ class Ledger:
         self._refused.pop(flow_run_id, None)
 
     def fail_all(self, error: ApiError) -> None:
-        """Nobody shall wait any longer."""
+        """Let all waits for answers end with this error."""
         for future in self._expected.values():
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)

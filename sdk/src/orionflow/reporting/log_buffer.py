@@ -1,4 +1,4 @@
-"""Log lines on their way: bounded, and what does not fit is counted and told as a line of its own."""
+"""Log lines that wait for delivery: bounded; lines that do not fit are counted and reported as one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LogBuffer:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lines: deque[LogLine] = deque()
-        # Warnings and errors that came while there was no room: they outlive the others.
+        # Warnings and errors that arrived while the buffer was full; they are kept in preference to other lines.
         self._kept: deque[LogLine] = deque()
         self._lost: dict[Runs, int] = {}
         self.added = 0
@@ -51,20 +51,20 @@ class LogBuffer:
         self._append(gap_line(self._lost.pop(runs), runs, when))
 
     def head(self, count: int) -> list[LogLine]:
-        """The oldest lines, which stay here until they are settled; gaps are told once there is room for them."""
+        """Return the oldest lines, which stay until they are settled. Report gaps as lines once there is room."""
         if self._lost and len(self._lines) < self._limit:
             for runs in list(self._lost):
                 self._report_gap(runs, datetime.now(UTC))
         return list(islice(chain(self._lines, self._kept), count))
 
     def settle(self, count: int) -> None:
-        """These many of the oldest are stored, or given up."""
+        """Remove the oldest `count` lines, which were stored or given up."""
         for _ in range(count):
             (self._lines or self._kept).popleft()
         self.settled += count
 
     def leave(self) -> tuple[list[LogLine], list[LogLine], int]:
-        """Warnings and errors, for a file; lines on what is missing beside them; and how many lines that are."""
+        """Return warnings and errors for a file, lines about the missing others, and the number of those."""
         important: list[LogLine] = []
         for line in chain(self._lines, self._kept):
             if line.level >= WARNING:
@@ -79,7 +79,7 @@ class LogBuffer:
         return important, gaps, sum(lost.values())
 
     def lose(self, lines: list[LogLine]) -> None:
-        """The API does not want these lines; count them where they are missing."""
+        """Count lines that the API refused, to report them as a gap."""
         for line in lines:
             runs = (line.flow_run_id, line.task_run_id)
             self._lost[runs] = self._lost.get(runs, 0) + 1

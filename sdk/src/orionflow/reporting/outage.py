@@ -1,4 +1,4 @@
-"""How long the API has been away, when to try again, and when to stop waiting for it."""
+"""Outages of the API: how long it has been away, when to try again, and when to stop waiting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orionflow.client.transport import Patience
 from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
 from orionflow.reporting.delivery import is_hopeless
 
-# The server may have broken over one item; after as many failures the batch is searched for it.
+# The server may have failed on one item; after this many failures the batch is searched for it.
 FAILURES_BEFORE_SUSPICION = 3
 
 
@@ -34,7 +34,7 @@ class Outage:
     def note_failure(self, error: ApiError, now: float) -> None:
         self._began = now if self._began is None else awake_since(self._began)
         self.next_try_at = now + max(self._patience.delay(self.failures), error.retry_after)
-        # The last try comes when the budget ends, not a pause later.
+        # The last try is made when the budget ends, not one pause later.
         if now < (end := self._began + self._patience.budget_seconds):
             self.next_try_at = min(self.next_try_at, end)
         self.failures += 1
@@ -47,7 +47,7 @@ class Outage:
         return 0.0 if self._began is None else now - awake_since(self._began)
 
     def is_over_budget(self, now: float) -> bool:
-        """Whether those who wait shall wait no longer."""
+        """Whether the budget is used up, so that waiting callers get an error."""
         if self.error is None:
             return False
         return is_hopeless(self.error) or self.lasted(now) >= self._patience.budget_seconds
@@ -56,7 +56,7 @@ class Outage:
 def undelivered(
     waiting: int, path: Path | None, error: ApiError, *, kept_lines: int = 0, lost_lines: int = 0
 ) -> ApiError:
-    """Make the error for those who waited: how much is missing, where it is, and why."""
+    """Return the error for waiting callers: the number of missing reports, where they are, and why."""
     count = _counted(waiting, "reported transition")
     if kept_lines:
         count += f" and {_counted(kept_lines, 'warning or error', 'warnings and errors')} of the log"

@@ -1,4 +1,4 @@
-"""When the next batch is due: at once when somebody waits or it is full, else when its oldest item waited long enough.
+"""When the next batch is due: at once if a caller waits or the batch is full, else when its oldest item is old enough.
 
 The caller holds the reporter's lock.
 """
@@ -26,16 +26,16 @@ class Pace:
         self._logs_wanted = 0
 
     def begin(self) -> None:
-        """The oldest item that waits came now."""
+        """Note that the oldest waiting item arrived now."""
         self._began = time.monotonic()
 
     def hurry(self, number: int, logs_number: int = 0) -> None:
-        """Somebody waits for everything up to here."""
+        """Note that a caller waits for everything up to these numbers."""
         self._wanted = max(self._wanted, number)
         self._logs_wanted = max(self._logs_wanted, logs_number)
 
     def pause(self) -> float | None:
-        """How long the sender may sleep: not at all when a batch is due, until it is woken when nothing waits."""
+        """Return how long the sender may sleep: zero if a batch is due, None (until it is woken) if nothing waits."""
         waiting, lines = self._backlog.waiting, len(self._logs)
         if not waiting and not lines:
             return None

@@ -1,4 +1,4 @@
-"""The reporter: takes transitions and log lines from any thread at once. The sender behind it delivers them."""
+"""The reporter: accepts transitions and log lines from any thread, and returns at once. The sender delivers them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orionflow.settings import Settings, current_settings
 
 
 class Reporter:
-    """Reports what runs do, without making them wait for it. One for each process and API; see `get_reporter`."""
+    """Reports the steps of runs without making them wait. One for each process and API; see `get_reporter`."""
 
     def __init__(self, client: OrionClient | None = None, *, settings: Settings | None = None) -> None:
         self.settings = settings or current_settings()
@@ -24,9 +24,9 @@ class Reporter:
         self._sender = Sender(self.client, self.settings)
 
     def stream(self, item: Transition) -> None:
-        """Report a step whose answer cannot change what happens next.
+        """Report a step whose answer cannot change the next one.
 
-        It waits only while more than `reporting_queue_size` steps are on their way.
+        The call only waits while more than `reporting_queue_size` steps are undelivered.
         """
         sender = self._sender
         with sender.lock:
@@ -35,7 +35,7 @@ class Reporter:
             sender.add_locked(item)
 
     def ask(self, item: Transition) -> Future[Answer]:
-        """Report a step and learn the verdict; everything queued before it is delivered first."""
+        """Report a step and return a future of the verdict; everything queued before it is delivered first."""
         sender = self._sender
         with sender.lock:
             number = sender.add_locked(item, alone=True)
@@ -43,22 +43,22 @@ class Reporter:
             return sender.ledger.expect(number)
 
     def keep(self, call: Call[Any], flow_run_id: UUID | None = None) -> None:
-        """Have a call sent once everything reported before it is: the final state of a run whose API is away.
+        """Send a call after everything reported before it: the final state of a run while the API is away.
 
-        Like transitions it outlives this process in the spool. The answer is not kept.
+        Like transitions, it outlives this process in the spool. Its answer is not kept.
         """
         with self._sender.lock:
             self._sender.add_locked(KeptCall(flow_run_id, call))
 
     def log(self, line: LogLine) -> None:
-        """Report a log line. It never waits: lines that come too fast are dropped, counted and logged as a gap."""
+        """Report a log line without ever waiting: excess lines are dropped, counted and reported as a gap."""
         with self._sender.lock:
             self._sender.add_log_locked(line)
 
     def drain(self, flow_run_id: UUID | None = None, timeout: float | None = None) -> None:
-        """Wait until everything queued so far, for one flow run or for all, is acknowledged with its log lines.
+        """Wait until everything queued so far, for one flow run or for all, is acknowledged, including log lines.
 
-        Raises ApiUnreachable when the API stays away for longer than the reporting budget, or than `timeout`.
+        Raise ApiUnreachable if the API is away for longer than the reporting budget, or than `timeout`.
         """
         sender = self._sender
         with sender.lock:
@@ -79,13 +79,13 @@ class Reporter:
         return self._sender.ledger.refused(flow_run_id)
 
     def acknowledge_command(self, flow_run_id: UUID) -> None:
-        """Forget the API's command, which was followed, and the steps refused because of it."""
+        """Forget the API's command after it was followed, and the steps that were refused because of it."""
         with self._sender.lock:
             self._sender.delivery.commands.pop(flow_run_id, None)
             self._sender.ledger.forget_refusals(flow_run_id)
 
     def set_epoch(self, flow_run_id: UUID, epoch: int) -> None:
-        """Name the attempt that reports; reports of an older one are answered with the command "lost"."""
+        """Set the attempt that reports; reports of an older attempt are answered with the command "lost"."""
         self._sender.delivery.epochs[flow_run_id] = epoch
 
     def forget(self, flow_run_id: UUID) -> None:
@@ -96,11 +96,11 @@ class Reporter:
 
     @property
     def waiting(self) -> int:
-        """How many steps are not acknowledged yet."""
+        """The number of steps that are not acknowledged yet."""
         return self._sender.backlog.waiting
 
     def close(self, timeout: float | None = None) -> None:
-        """Deliver what is left, or keep it in a spool file, and stop."""
+        """Deliver the remaining reports, or keep them in a spool file, and stop."""
         try:
             self.drain(timeout=self.settings.reporting_exit_seconds if timeout is None else timeout)
         except ApiError as error:
@@ -109,6 +109,6 @@ class Reporter:
         self.client.close()
 
     def begin_again(self) -> None:
-        """In a forked child: the queue, its lock, its thread and the spool file belong to the parent."""
+        """Start again in a forked child, as the queue, its lock, its thread and the spool file belong to the parent."""
         self._sender.backlog.abandon()
         self._sender = Sender(self.client, self.settings)

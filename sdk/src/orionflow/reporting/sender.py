@@ -1,7 +1,7 @@
-"""The sender: delivers what the reporter took in, one batch at a time, and knows what to do while the API is away.
+"""The sender: delivers the queue of the reporter, one batch at a time, and handles outages of the API.
 
-One thread at a time has the role: the sender's own, or a caller who waits anyway and helps. So there is never more than
-one batch on its way, and the order of the queue is the order in the database.
+One thread at a time has the role of the sender: its own thread, or a caller that waits anyway and helps. So at most one
+batch is being sent, and the order of the queue is the order in the database.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from orionflow.settings import Settings
 
 logger = logging.getLogger("orionflow.reporting")
 
-# While the API is away no longer than this, a full queue waits for it; after that a file takes over.
+# Seconds for which a full queue waits for the API; after that, reports are written to a file.
 SHORT_OUTAGE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 15.0
-# The API takes no more in one request.
+# The API accepts no more items in one request.
 LARGEST_BATCH = 1000
 
 
 class Sender:
-    """The queue, its thread, and the way to the API. Methods whose names end in `_locked` want the lock to be held."""
+    """The queue, its thread, and the connection to the API. Methods named `…_locked` require the lock to be held."""
 
     def __init__(self, client: OrionClient, settings: Settings) -> None:
         self._client = client
         self._settings = settings
-        # Reentrant: a signal's handler, or one of logging, may report in the middle of reporting.
+        # Reentrant: a signal handler or a logging handler may report while this thread reports.
         self.lock = threading.RLock()
         self._wake = threading.Condition(self.lock)
         self._progress = threading.Condition(self.lock)
@@ -77,7 +77,8 @@ class Sender:
         self._notice_locked(len(self.logs))
 
     def _notice_locked(self, waiting: int) -> None:
-        # Waking the thread costs more than queueing an item: only the first of a batch and the one that fills it do.
+        # Waking the thread costs more than queueing an item: only the first item of a batch and the one that fills it
+        # do it.
         if waiting == 1:
             self._pace.begin()
             self._start_locked()
@@ -86,12 +87,12 @@ class Sender:
             self._wake.notify()
 
     def hurry_locked(self, number: int, logs_number: int = 0) -> None:
-        """Somebody waits for everything up to here."""
+        """Deliver everything up to these numbers soon, as a caller waits for it."""
         self._pace.hurry(number, logs_number)
         self._wake.notify()
 
     def make_room_locked(self) -> None:
-        """Slow the caller down until there is room; when there is none in time, let a file take what follows."""
+        """Block the caller until there is room; if there is none in time, write the following items to a file."""
         deadline = time.monotonic() + self._settings.reporting_block_seconds
         while self.backlog.is_full:
             now = time.monotonic()
@@ -118,19 +119,19 @@ class Sender:
         if self._thread is not None and not self._stopped:
             return
         self._stopped = False
-        # A daemon: the interpreter shall not wait for it, but for `close`, which runs at exit after all other threads.
+        # A daemon: the interpreter waits not for it but for `close`, which runs at exit after all other threads.
         self._thread = threading.Thread(target=self._run, name="orion-reporter", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while self._wait_for_work():
             with self._role:
-                # Whoever had the role until now may have sent it all, or learnt that the API wants a pause.
+                # The previous owner of the role may have sent everything, or learned that the API asks for a pause.
                 if self._is_due():
                     self._send_batch()
 
     def _wait_for_work(self) -> bool:
-        """Sleep until a batch is due; False when this thread is not the sender's any more."""
+        """Sleep until a batch is due; return False if this thread is no longer that of the sender."""
         with self.lock:
             while not self._stopped and self._thread is threading.current_thread():
                 pause = self._pace.pause()
@@ -144,7 +145,7 @@ class Sender:
             return self._pace.pause() == 0.0
 
     def help(self, goal: int, logs_goal: int) -> None:
-        """Send in the caller's thread, which would only wait, if nobody is sending: no other one has to be woken."""
+        """Send in the caller's thread, which would only wait, unless another thread sends; this saves a wake-up."""
         if not self._role.acquire(blocking=False):
             return
         try:
@@ -157,7 +158,7 @@ class Sender:
         return self.backlog.settled >= goal and self.logs.settled >= logs_goal
 
     def _send_batch(self) -> bool:
-        """Deliver the oldest transitions, then the oldest log lines; returns whether there were any.
+        """Deliver the oldest transitions, then the oldest log lines; return whether there were any.
 
         The caller has the role of the sender.
         """
@@ -184,7 +185,7 @@ class Sender:
             self.backlog.settle(head)
             asked = self.ledger.note(head, answers)
             self._note_success_locked()
-        # Outside of the lock: callbacks of a future may take their time.
+        # Outside of the lock, as callbacks of a future may take long.
         resolve(asked)
 
     def _settle_logs(self, lines: list[LogLine], unwanted: int) -> None:
@@ -214,7 +215,7 @@ class Sender:
             self._wake.notify()
 
     def _give_up_locked(self, error: ApiError) -> None:
-        """Those who wait shall know; what they reported is kept in a file and still sent when the API comes back."""
+        """Let waiting callers fail; their reports are kept in a file and still sent when the API is back."""
         self._gave_up = True
         self._spool_everything_locked()
         self.ledger.fail_all(self._undelivered(error))
@@ -244,7 +245,7 @@ class Sender:
     # The end
 
     def leave_behind(self, error: ApiError) -> None:
-        """Keep for another process what could not be delivered, and say in one sentence what that is."""
+        """Keep undelivered reports for another process, and log what they are."""
         with self.lock:
             waiting = self.backlog.waiting
             self._spool_everything_locked()
@@ -258,7 +259,7 @@ class Sender:
             logger.error("%s", loss)
 
     def _keep_lines_locked(self, lines: list[LogLine]) -> bool:
-        """Whether these lines are in the file now."""
+        """Write these lines to the file, and return whether that succeeded."""
         encoded = [
             (line.flow_run_id, item)
             for line in lines
@@ -274,7 +275,7 @@ class Sender:
         return True
 
     def stop(self) -> None:
-        """End the thread and let go of the spool file. What is reported later starts it again."""
+        """End the thread and release the spool file. A later report starts it again."""
         with self.lock:
             self._stopped = True
             self._wake.notify()
@@ -287,6 +288,6 @@ class Sender:
 
 def resolve(asked: list[tuple[Future[Answer], Answer]]) -> None:
     for future, answer in asked:
-        # Who asked may have been cancelled while it waited.
+        # The caller may have been cancelled while it waited.
         if future.set_running_or_notify_cancel():
             future.set_result(answer)

@@ -1,8 +1,8 @@
-"""Files that keep reports while the API is away: `ORION_HOME/spool/<id>.jsonl`, one item a line, in order.
+"""Files that keep reports while the API is away: `ORION_HOME/spool/<id>.jsonl`, one item per line, in order.
 
-A file is locked by its writer for as long as it lives. A file that nobody locks was left by a process that ended;
-whoever finds it sends it, and deletes it when all of it is acknowledged. Items carry the client's ids, so repeating
-them is harmless.
+A file is locked by its writer while that runs. A file without a lock was left by a process that ended; the process that
+finds it sends it, and deletes it when all of it is acknowledged. Items contain ids of the client, so repeating them has
+no effect.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class SpoolFile:
     """A queue of lines in a file: written at its end, read from its front."""
 
     def __init__(self, folder: Path, api_url: str) -> None:
-        # Whoever sends the file does not have our attempt: what a replaced one left must be refused all the same.
+        # The process that sends the file belongs to another attempt; reports of a replaced attempt must be refused all
+        # the same.
         header = {"format": FORMAT, "api_url": api_url, "writer": dict(headers_for(api_url))}
         self._header = json.dumps(header).encode() + b"\n"
         self.path = folder / f"{uuid7()}.jsonl"
@@ -50,7 +51,7 @@ class SpoolFile:
         self._begin()
 
     def _open(self) -> tuple[FileIO, IO[bytes]]:
-        """Without a buffer for writing: bytes that found no room must not be tried again by a later call."""
+        """Open without a write buffer: bytes that did not fit must not be written by a later call."""
         make_private_folder(self.path.parent)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         return FileIO(descriptor, "r+b"), open(self.path, "rb")
@@ -68,7 +69,7 @@ class SpoolFile:
         )
 
     def append(self, lines: Iterable[bytes]) -> None:
-        """Add lines at the end. They outlive this process, though not a loss of power."""
+        """Append lines. They outlive this process, but not necessarily a loss of power."""
         batch = list(map(known.masked_line, lines))
         self._write(batch)
         self.waiting += len(batch)
@@ -78,10 +79,10 @@ class SpoolFile:
         rest = memoryview(b"".join(lines))
         try:
             while rest:
-                # The last that fits is taken, before the disk says that it is full.
+                # The part that still fits is written, before the disk reports that it is full.
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            # Half a line would spoil the next one.
+            # An incomplete line would spoil the next one.
             self._file.truncate(end)
             raise self._cannot(error) from error
 
@@ -91,12 +92,12 @@ class SpoolFile:
         return [line for line in (self._reader.readline() for _ in range(min(count, self.waiting))) if line]
 
     def settle(self, lines: list[bytes]) -> None:
-        """These oldest lines are acknowledged."""
+        """Remove the oldest lines, which were acknowledged."""
         self._front += sum(map(len, lines))
         self.waiting -= len(lines)
 
     def rest(self) -> bytes:
-        """Return everything that still waits, as it stands in the file."""
+        """Return all remaining lines as they are in the file."""
         self._reader.seek(self._front)
         return self._reader.read()
 
@@ -110,7 +111,7 @@ class SpoolFile:
 
 
 def lock(file: IO[bytes] | FileIO) -> bool:
-    """Claim a file for this process; False when another one lives that has it."""
+    """Lock a file for this process; return False if another process has locked it."""
     if fcntl is None:
         return True
     try:
@@ -121,7 +122,7 @@ def lock(file: IO[bytes] | FileIO) -> bool:
 
 
 class Leftover:
-    """A spool file whose process ended."""
+    """A spool file whose process has ended."""
 
     def __init__(self, path: Path, file: IO[bytes], api_url: str, writer: Mapping[str, str]) -> None:
         self.path = path
@@ -130,7 +131,7 @@ class Leftover:
         self._file = file
 
     def lines(self) -> Iterator[bytes]:
-        """Return the lines in order, without a last one that was cut off by the end of its process."""
+        """Return the lines in order, without a last one that was cut off when its process ended."""
         return (line for line in self._file if line.endswith(b"\n"))
 
     def remove(self) -> None:
@@ -146,7 +147,7 @@ def spool_folder(home: Path) -> Path:
 
 
 def leftovers(folder: Path) -> Iterator[Leftover]:
-    """Claimed leftover files, oldest first; the caller removes or closes each."""
+    """Yield the leftover files that could be locked, oldest first; the caller removes or closes each."""
     for path in sorted(folder.glob("*.jsonl")):
         if (found := _claim(path)) is not None:
             yield found
@@ -157,7 +158,7 @@ def _claim(path: Path) -> Leftover | None:
         file = open(path, "r+b")  # noqa: SIM115
     except OSError:
         return None
-    # The file may have been sent and deleted by another process between the open and the lock.
+    # Another process may have sent and deleted the file between the open and the lock.
     if not lock(file) or not path.exists():
         file.close()
         return None
@@ -172,7 +173,7 @@ def _claim(path: Path) -> Leftover | None:
     except ValueError:
         header = None
     if not isinstance(header, dict):
-        # Nobody can send it; kept under another name, so that it is not looked at again and again.
+        # No process can send it; renamed, so that it is not checked again and again.
         path.replace(path.with_suffix(".bad"))
         file.close()
         return None
@@ -181,7 +182,7 @@ def _claim(path: Path) -> Leftover | None:
 
 def _with_header(path: Path, file: IO[bytes], header: dict[str, Any]) -> Leftover | None:
     if header.get("format") != FORMAT:
-        # A newer Orion wrote it, and will know what to do with it.
+        # A newer version of Orion wrote the file, and can handle it.
         file.close()
         return None
     return Leftover(path, file, str(header["api_url"]), header.get("writer") or {})
