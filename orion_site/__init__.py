@@ -1,4 +1,4 @@
-"""The wiring of the server: settings, urls, the entry points of wheel, command line and in-process use."""
+"""The wiring of the server: settings, URLs, and entry points for the wheel, the command line and in-process use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
-# In a wheel the apps live under `_apps`, so that names as general as `runs` do not land in site-packages.
+# In a wheel the apps are below `_apps`, so that general names such as `runs` are not added to site-packages.
 _APPS = Path(__file__).parent / "_apps"
 if _APPS.is_dir() and str(_APPS) not in sys.path:
     sys.path.insert(0, str(_APPS))

@@ -1,4 +1,4 @@
-"""The operators' room: Django's admin under Orion's name, with its own thin skin in `templates/admin`."""
+"""Django's admin with Orion's name and templates (`templates/admin`)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class OrionAdminSite(AdminSite):
     enable_nav_sidebar = True
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """Group the lists by what operators do with them. The page of one app, which nothing links to, is Django's."""
+        """Group the models by what operators do with them.
+
+        The page of a single app, to which nothing links, is Django's.
+        """
         from orion_site.operators.groups import grouped  # knows models
 
         apps = super().get_app_list(request, app_label)
@@ -46,7 +49,7 @@ class OrionAdminSite(AdminSite):
         return super().index(request, {**(extra_context or {}), "numbers": numbers()})
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """People sign in on the page of everybody. Without anybody who could, say how the admin is reached."""
+        """Redirect to Orion's page to sign in. If no user can sign in, explain how to reach the admin."""
         if request.user.is_authenticated and not self.has_permission(request):
             raise RoleRefused(DenyUndeclared.message)
         if anybody_can_sign_in():
@@ -54,7 +57,7 @@ class OrionAdminSite(AdminSite):
         return render(request, "admin/closed.html", {"port": request.META.get("SERVER_PORT")}, status=403)
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Whether the actor may operate it. The admin's log needs a user to name, so keys do not come here."""
+        """Whether the actor may use the admin. The admin's log needs a user, so API keys are not accepted."""
         actor = actor_of(request)
         answer_to(actor)
         if actor is LOCAL_OWNER:

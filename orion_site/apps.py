@@ -1,4 +1,4 @@
-"""The operators' room: Django's admin, with Orion's own site."""
+"""The app of Django's admin, with Orion's admin site."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class OrionAdminConfig(AdminConfig):
         self._leave_out_users()
 
     def _leave_out_users(self) -> None:
-        # There is one local owner who signs in nowhere; forms for users and groups would promise what does not exist.
+        # Users and groups have pages of their own, which call the services of accounts.
         from django.contrib import admin
         from django.contrib.auth.models import Group, User
 

@@ -1,4 +1,4 @@
-"""`orion archive`: old runs moved to Parquet files, compared, looked at, and restored. Django is imported late."""
+"""`orion archive`: moves old runs to Parquet files, verifies, shows and restores them. Django is imported late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ASGI application: HTTP goes to Django's WSGI application on our own threads, websockets to the consumers."""
+"""The ASGI application: HTTP runs Django's WSGI application on bounded threads, websockets go to the consumers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
 
-# First of all: it sets Django up, and the consumers below import models.
+# First, because it sets up Django, and the consumers below import models.
 from orion_site.wsgi import application as wsgi_application  # noqa: E402, I001
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402

@@ -1,6 +1,6 @@
 """The entry point for use inside a user's process: the whole API as a WSGI application, without a port.
 
-What is imported here is what a script waits for before its first task; keep it little.
+A script waits for the imports here before its first task, so keep them few.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _application: WSGIApplication | None = None
 
 
 def ephemeral_application() -> WSGIApplication:
-    """The API on the database of ORION_HOME (or ORION_DATABASE_URL), which is created if the home has none.
+    """Return the API on the database of ORION_HOME (or ORION_DATABASE_URL); an ORION_HOME without a database gets one.
 
-    Raises DatabaseUnusable or ImproperlyConfigured with one sentence when there is no way to serve.
+    Raises DatabaseUnusable or ImproperlyConfigured with one sentence if the database cannot be used.
     """
     global _application
     with _starting:
@@ -46,41 +46,41 @@ def _start() -> WSGIApplication:
     from orion_site.without_server import ApplicationWithoutServer
 
     application = ApplicationWithoutServer()
-    # Who calls from many threads asks for this in each, and calls what it gets when the thread ends.
+    # A client that uses several threads calls this in each, and calls the result when the thread ends.
     application.thread_closer = _thread_closer  # type: ignore[attr-defined]
     application.at_home = _at_home  # type: ignore[attr-defined]
     return application
 
 
 def _add_up(process: int) -> None:
-    """Roll-ups are added up by servers; where there never is one, what programs change must not pile up."""
+    """Add up roll-ups when the program ends: without any server, its changes would accumulate."""
     if os.getpid() != process:
         return
     from django.db import Error
 
     from runs.roll_ups.services import add_up_if_many
 
-    # At the end of a program nobody listens: the next one adds up what this one could not.
+    # When a program ends, errors have no reader; the next program does what this one could not.
     with contextlib.suppress(Error):
         add_up_if_many()
 
 
 def _at_home(home: Path, now: Callable[[], datetime] | None = None) -> AbstractContextManager[None]:
-    """For the SDK's test kit: serve another home, empty at first, until the block ends."""
+    """Serve another, initially empty ORION_HOME until the block ends, for the SDK's test kit."""
     from orion_site.isolation import at_home
 
     return at_home(home, now)
 
 
 def _thread_closer() -> Callable[[], None]:
-    """Closes what the present thread has opened, though its own storage may be gone by then."""
+    """Return a function that closes the connections of the present thread, even from another one."""
     from django.db import connections
 
     mine = [connections[alias] for alias in connections]
 
     def close() -> None:
         for connection in mine:
-            # At the end of a program, another thread may tidy up after one that still stands.
+            # When a program ends, another thread may close the connections of one that has not ended.
             connection.inc_thread_sharing()
             try:
                 connection.close()
@@ -115,7 +115,7 @@ def _refuse_other_projects(ours: bool) -> None:
     )
 
 
-# SQLite's handles must not be used after a fork, and not even closed: a reference keeps them as they are.
+# After a fork, SQLite's handles must not be used, and not even closed; a reference keeps them open.
 _of_parent: list[object] = []
 
 

@@ -1,6 +1,6 @@
-"""Orion's services as tasks of Celery, for clusters: `celery -A orion_site worker -Q orion-services`, and beat.
+"""Orion's services as Celery tasks for clusters: `celery -A orion_site worker -Q orion-services`, and beat.
 
-Nothing else of Orion imports this: servers send hints without Celery, and agents have an application of their own.
+No other module imports this: servers send hints without Celery, and agents have an application of their own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 
 def application() -> Any:
-    """The application that the `celery` command finds here."""
-    # Before Celery's application is made: its support of Django looks for it.
+    """Return the application for the `celery` command."""
+    # First, because Celery's support for Django looks for it.
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
     import django
 

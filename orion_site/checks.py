@@ -1,4 +1,4 @@
-"""System checks of settings that are each fine by themselves; `manage.py check` and the server's start run them."""
+"""System checks of combinations of settings, run by `manage.py check` and when the server starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orionflow.settings import environment_name, settings_table
 from orionflow.settings.misspelt import misspelt_variables
 
 SHORTEST_KEY = 32
-# What example files and tutorials write where a secret belongs.
+# Values that example files and tutorials have in place of a secret.
 PLACEHOLDERS = frozenset({"changeme", "changethis", "replaceme", "password", "secret", "secretkey", "yoursecretkey"})
 HEARTBEATS_IN_A_LEASE = 4
 
@@ -66,7 +66,7 @@ def check_base_path(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 
 @register("orion")
 def check_placeholders(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    """Everybody knows the placeholders of example files: a session signed with one can be made by anybody."""
+    """Report placeholders of example files: anyone can forge a session that is signed with one."""
     password = settings.DATABASES["default"].get("PASSWORD") or ""
     secrets = [
         ("ORION_SECRET_KEY", [settings.SECRET_KEY]),
@@ -116,7 +116,7 @@ def check_shared_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]
 
 @register("orion")
 def check_encryption_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    """Otherwise each read of a secret would be an error, days after the start."""
+    """Report invalid keys at the start, rather than when a secret is read."""
     from deployments.blocks.services.encryption import flaw_of_keys
 
     flaw = flaw_of_keys()
@@ -156,7 +156,7 @@ def check_channel_layer(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessag
         return []
     return [
         Error(
-            # Not the whole URL: it may hold a password.
+            # Not the whole URL, which may contain a password.
             f"ORION_CHANNEL_LAYER begins with {scheme!r}, which is unknown.",
             hint="Write memory, or an address like redis://localhost:6379/0.",
             id="orion.E007",

@@ -1,6 +1,6 @@
-"""The server's share of the `orion` command: `orion server …`, `orion database …`, and users, groups and keys.
+"""The server's part of the `orion` command: `orion server …`, `orion database …`, users, groups and keys.
 
-Django and daphne are imported inside the commands: `orion --help` must not wait for them.
+Django and daphne are imported inside the commands, so that `orion --help` is fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ database.add_command(partition)
 database.add_command(purge)
 database.add_command(reseal)
 database.add_command(rotate)
-# The SDK, which never imports the server, finds it here.
+# The SDK, which does not import the server, finds it here.
 database.problem_of_seals = problem_of_seals  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""Typed readers of the environment. A setting that cannot be read stops the start with one sentence."""
+"""Typed readers of environment variables. An invalid setting stops the start with one sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from orionflow.settings.values import default_home
 
-# Every variable that the server asked for; what is nearly one of them and never asked for is a slip.
+# All variables that the server reads; a set variable that resembles one of them, but is not read, is a typo.
 ASKED = {"ORION_HOME", "ORION_DATABASE_URL"}
 REDIS_LAYER = "channels_redis.core.RedisChannelLayer"
 REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
@@ -77,7 +77,7 @@ def env_list(name: str, default: tuple[str, ...] = ()) -> list[str]:
 
 
 def env_mapping(name: str) -> dict[str, str]:
-    """Pairs by comma: `theirs=ours, others=ours`."""
+    """Read pairs, separated by commas: `theirs=ours, others=ours`."""
     pairs = [one.partition("=") for one in env_list(name)]
     if any(not key.strip() or not value.strip() for key, _, value in pairs):
         raise ImproperlyConfigured(f"{name}={env_str(name)!r} names no pairs; write theirs=ours, others=ours.")
@@ -85,15 +85,15 @@ def env_mapping(name: str) -> dict[str, str]:
 
 
 def result_folders() -> list[Path]:
-    """The folders of stored results that this process knows, as the SDK's settings name them."""
+    """Return the folders of stored results that this process knows, from the SDK's settings."""
     said = [os.environ.get("ORION_RESULTS_PATH", ""), *os.environ.get("ORION_RESULTS_READ_FROM", "").split(",")]
     return [orion_home() / "results", *(Path(one.strip()).expanduser() for one in said if one.strip())]
 
 
 def orion_home() -> Path:
-    """Where Orion keeps its database, profiles, spool and results: `ORION_HOME`, or `~/.orion`.
+    """Return the folder of Orion's database, profiles, spool and results: `ORION_HOME`, or `~/.orion`.
 
-    For a user without a home, as in many containers, it is a folder of its own among the temporary ones.
+    For a user without a home directory, as in many containers, it is a folder for this user in the temporary directory.
     """
     said = os.environ.get("ORION_HOME")
     try:
@@ -109,7 +109,7 @@ def database_url() -> str:
 
 
 def database_from_url(url: str) -> dict[str, Any]:
-    """Django's database settings for `sqlite:///path`, `sqlite:////absolute/path` or `postgresql://user:pw@host:port/name`.
+    """Return Django's settings for `sqlite:///path`, `sqlite:////absolute/path` or `postgresql://user:pw@host/name`.
 
     Raises ImproperlyConfigured for any other scheme and for a URL without a database name.
     """
@@ -125,7 +125,7 @@ def database_from_url(url: str) -> dict[str, Any]:
 
 
 def replica_from_url(url: str) -> dict[str, Any]:
-    """Django's database settings of a replica: never written to, and given up soon where it does not answer.
+    """Return Django's settings for a replica: read-only, with short timeouts.
 
     Raises ImproperlyConfigured for anything but PostgreSQL.
     """
@@ -142,7 +142,7 @@ def replica_from_url(url: str) -> dict[str, Any]:
         "application_name": "orion-replica",
         "options": f"{options['options']} -c default_transaction_read_only=on",
     }
-    # Tests have one database.
+    # Tests use one database.
     return {**found, "TEST": {"MIRROR": "default"}}
 
 
@@ -151,7 +151,7 @@ def _parts_of(url: str, name: str = "ORION_DATABASE_URL") -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        # What the error repeats may be the password.
+        # The message of the error may contain the password.
         why = "its host or port cannot be read"
         fix = "in a password write @ as %40, / as %2F, [ as %5B and # as %23"
         raise ImproperlyConfigured(f"{name}: {why}; {fix}.") from None
@@ -159,7 +159,7 @@ def _parts_of(url: str, name: str = "ORION_DATABASE_URL") -> SplitResult:
 
 
 def _sqlite(url: str) -> dict[str, Any]:
-    # As SQLAlchemy users type it: three slashes and a relative path, or four for an absolute one.
+    # As in SQLAlchemy: three slashes before a relative path, four before an absolute one.
     path = unquote(urlsplit(url).path)[1:]
     if not path.strip("/"):
         raise ImproperlyConfigured("ORION_DATABASE_URL names no file; use sqlite:///path/to/orion.db.")
@@ -170,7 +170,8 @@ def _sqlite(url: str) -> dict[str, Any]:
         "PRAGMA busy_timeout=20000",
         "PRAGMA journal_size_limit=67108864",
         "PRAGMA cache_size=-20000",
-        # Runs have triggers, for which SQLite keeps what a statement changes: in a file, at every row, unless here.
+        # Runs have triggers, for which SQLite keeps a statement's changes, by default in a temporary file for every
+        # row.
         "PRAGMA temp_store=MEMORY",
     )
     return {
@@ -195,7 +196,7 @@ def _postgresql(url: str) -> dict[str, Any]:
     if not name:
         raise ImproperlyConfigured("ORION_DATABASE_URL names no database; use postgresql://user:password@host/name.")
     query = dict(parse_qsl(parts.query))
-    # Statements are short: to compile one costs many times what it saves, and is done by estimates alone.
+    # Statements are short: JIT compilation costs many times what it saves, and is chosen by estimates alone.
     session = "-c statement_timeout=15s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s -c jit=off"
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -211,8 +212,8 @@ def _postgresql(url: str) -> dict[str, Any]:
                 "min_size": 1,
                 "max_size": env_int("ORION_DATABASE_POOL_SIZE", 20, minimum=1),
                 "timeout": 10,
-                # Its attempts grow rarer by doubling: without an end, a database that was away for a minute would be
-                # missed for another one. The next request begins again.
+                # The interval between attempts doubles: without a limit, a database that was down for a minute would
+                # not be noticed for another minute. The next request starts again.
                 "reconnect_timeout": 10,
                 "max_idle": 300,
             },
@@ -231,9 +232,9 @@ def _postgresql(url: str) -> dict[str, Any]:
 
 
 def _prepared_statements() -> dict[str, Any]:
-    """A third less time for each transition: PostgreSQL parses and plans its few statements once.
+    """Return options for prepared statements, which save a third of the time of each transition.
 
-    A pooler that hands out another connection for each transaction may not know them: then set the variable to no.
+    A pooler that assigns another connection to each transaction may not support them; then set the variable to no.
     """
     if not env_bool("ORION_DATABASE_PREPARED_STATEMENTS", True):
         return {}
@@ -241,14 +242,14 @@ def _prepared_statements() -> dict[str, Any]:
 
 
 def channel_layers(url: str) -> dict[str, dict[str, Any]]:
-    """Return the setting of Channels for `memory` or `redis://host:port/0`; a system check judges anything else."""
+    """Return the setting of Channels for `memory` or `redis://host:port/0`; a system check reports anything else."""
     if url.partition("://")[0] in REDIS_SCHEMES:
         return {"default": {"BACKEND": REDIS_LAYER, "CONFIG": {"hosts": [url], "prefix": "orion"}}}
     return {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 
 def env_networks(name: str) -> list[IPv4Network | IPv6Network]:
-    """Addresses and networks, by comma."""
+    """Read addresses and networks, separated by commas."""
     try:
         return [ip_network(one, strict=False) for one in env_list(name)]
     except ValueError as error:
@@ -256,7 +257,7 @@ def env_networks(name: str) -> list[IPv4Network | IPv6Network]:
 
 
 def external_url() -> str:
-    """`ORION_EXTERNAL_URL`, or as it was called before, `ORION_UI_URL`."""
+    """Return `ORION_EXTERNAL_URL`, or `ORION_UI_URL`, its former name."""
     name = "ORION_EXTERNAL_URL" if env_str("ORION_EXTERNAL_URL") else "ORION_UI_URL"
     url = env_str(name).strip().rstrip("/") or "http://127.0.0.1:4200"
     parts = urlsplit(url)
@@ -268,7 +269,7 @@ def external_url() -> str:
 
 
 def traces_link() -> str:
-    """`ORION_TRACES_LINK`: an address with `{trace_id}` in it."""
+    """Return `ORION_TRACES_LINK`, an address that contains `{trace_id}`."""
     link = env_str("ORION_TRACES_LINK").strip()
     if link and (not link.startswith(("http://", "https://")) or "{trace_id}" not in link):
         raise ImproperlyConfigured(
@@ -278,7 +279,7 @@ def traces_link() -> str:
 
 
 def host_of(url: str) -> list[str]:
-    """Return the host of an address, as it stands in the header `Host` without its port."""
+    """Return the host of an address, as in the header `Host` without a port."""
     host = urlsplit(url).hostname or ""
     return [f"[{host}]" if ":" in host else host]
 
@@ -288,7 +289,7 @@ def path_of(url: str) -> str:
 
 
 def trusted_origins(ui_url: str, hosts: Sequence[str]) -> list[str]:
-    """Return the origins of our own pages as browsers name them: that of the pages' address, and HTTPS of each host."""
+    """Return the origins of Orion's pages as browsers send them: that of the external URL, and HTTPS of each host."""
     parts = urlsplit(ui_url)
     own = [f"{parts.scheme}://{parts.netloc}"] if parts.scheme in {"http", "https"} and parts.netloc else []
     return [*own, *(f"https://{host}" for host in hosts if "*" not in host)]

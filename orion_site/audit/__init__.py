@@ -1,1 +1,1 @@
-"""Who did what, when, from where and with which key, as rows that follow from each other and are never changed."""
+"""The audit log: who did what, when, from where and with which key, as a chain of rows that are never changed."""

@@ -1,8 +1,7 @@
-"""An act: what somebody does through an entrance, recorded with the rows that it changes in the transaction that
-changes them.
+"""Acts: what a user does through an entrance, recorded with the changed rows in the transaction that changes them.
 
-An act may take several transactions; each leaves an entry for each object that it changed. An act that changed nothing
-known here, or that was refused, leaves one entry of its own.
+An act may consist of several transactions; each adds an entry for each object that it changed. An act that was refused,
+or changed nothing that is recorded, adds one entry of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _RUNS = {"flow-run": FlowRun, "task-run": TaskRun}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Who:
-    """Who acts, from where, and through what."""
+    """The actor, the address, and the entrance."""
 
     actor: str
     entrance: Entry.Entrance
@@ -74,12 +73,12 @@ class RecordedAct:
         self._notes.append(note)
 
     def refused(self, reason: str) -> None:
-        """Record that it was not done."""
+        """Record that the act was refused."""
         kind, object_id = self._about
         self._write([self._entry(Note(kind, object_id, refused=reason or "refused"))])
 
     def done(self) -> None:
-        """Record that it was done, though nothing is known to have changed."""
+        """Record that the act was done, although no recorded object changed."""
         kind, object_id = self._about
         self._write([self._entry(Note(kind, object_id))])
 
@@ -116,7 +115,7 @@ class RecordedAct:
 
 @contextmanager
 def acting(who: Who, action: str, operation: str, about: tuple[str, str] = ("", "")) -> Iterator[RecordedAct]:
-    """Open an act. Within another one, the inner is what is recorded."""
+    """Open an act. Within another act, the inner one is recorded."""
     act = RecordedAct(who, action, operation, about)
     token = current_act.set(act)
     try:
@@ -128,7 +127,7 @@ def acting(who: Who, action: str, operation: str, about: tuple[str, str] = ("", 
 def _text(fields: Mapping[str, Any] | None) -> str:
     if not fields:
         return ""
-    # PostgreSQL stores no NUL and no lone surrogate; escaped, they are only characters of JSON.
+    # PostgreSQL cannot store NUL and lone surrogates; escaped, they are ordinary characters of JSON.
     return known.masked(json.dumps(shortened(fields), sort_keys=True, ensure_ascii=True, default=str))
 
 
@@ -149,7 +148,7 @@ def _unmark() -> None:
 
 
 def _named(notes: Sequence[Note]) -> list[Note]:
-    """The notes, each with the name of its run; of one run only the first state before and the last one after."""
+    """Return the notes with the names of their runs; for each run only the first old state and the last new one."""
     merged: dict[tuple[str, str], Note] = {}
     for note in notes:
         key = (note.kind, str(note.id))
@@ -166,7 +165,7 @@ def _named(notes: Sequence[Note]) -> list[Note]:
         nameless = {key: note for key, note in merged.items() if note.kind == kind and not note.name}
         if not nameless:
             continue
-        # One that was deleted was named by whoever did so.
+        # The entry of a deletion already has the name.
         found = model._default_manager.filter(pk__in=[note.id for note in nameless.values()])
         names = {str(pk): name for pk, name in found.values_list("pk", "name")}
         for key, note in nameless.items():

@@ -1,4 +1,4 @@
-"""Entries in the admin, for reading."""
+"""Entries in the admin, read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit log as programs read it, and verify it."""
+"""The audit log in the API: list entries, and verify the chain."""
 
 from __future__ import annotations
 

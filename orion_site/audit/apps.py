@@ -1,4 +1,4 @@
-"""The audit log as a Django app. Its triggers are looked after whenever the database is brought up to date."""
+"""The audit log as a Django app. Its triggers are installed whenever the database is migrated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _open(*, entrance: str, actor: str, action: str, operation: str) -> Abstract
 
 
 def _make_room(plan: Any = None, **_: Any) -> None:
-    """No column can be dropped, nor a table remade, that a trigger names."""
+    """Remove the triggers before migrations: a column or table that a trigger names cannot be dropped or recreated."""
     if plan:
         from orion_site.audit.triggers import remove
 

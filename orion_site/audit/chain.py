@@ -1,5 +1,8 @@
-"""The chain of entries: each has the hash of itself and of the entry before, and the first of a day that of the last
-day. Whoever changes, removes or swaps entries breaks it at that place."""
+"""The chain of entries: each contains a hash of itself and the entry before; a day's first entry continues the day
+before.
+
+If entries are changed, removed or swapped, the chain breaks at that place.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ from django.utils import timezone
 from orion_site.audit.models import Day, Entry
 
 FIRST = "0" * 64
-# The operation by which retention removes a day; what its entry is about is that day.
+# The operation with which retention removes a day; the object of its entry is that day.
 REMOVAL = "RemoveDayOfAudit"
-# Any number will do as long as it stays the same.
+# An arbitrary number, which must not change.
 _ORDER_LOCK = 0x0A0D17
 HASHED = (
     *("day", "number", "actor", "key_id", "address", "request_id", "entrance", "action", "operation"),
@@ -28,20 +31,20 @@ HASHED = (
 
 
 def hash_of(entry: Entry) -> str:
-    """The SHA-256 of the entry as JSON with sorted names."""
+    """Return the SHA-256 of the entry as JSON with sorted names."""
     fields: dict[str, Any] = {name: getattr(entry, name) for name in HASHED}
     fields |= {"day": entry.day.isoformat(), "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds")}
     return hashlib.sha256(json.dumps(fields, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 def append(entries: Sequence[Entry]) -> None:
-    """Write entries behind the last one, in a transaction that is about to be committed."""
+    """Add entries after the last one, at the end of a transaction."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            # Whoever waits here reads what the one before has committed.
+            # A transaction that waits here then reads what the previous one committed.
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ORDER_LOCK])
     last, now = Day.objects.last(), timezone.now()
-    # A day that another server has closed stays closed, whatever this one's clock says.
+    # A day that another server has ended stays so, even if this server's clock is behind.
     day = max(now.date(), last.day) if last else now.date()
     is_new = last is None or last.day < day
     number, head = (0 if is_new or last is None else last.entries), (last.head if last else FIRST)
@@ -61,7 +64,7 @@ def append(entries: Sequence[Entry]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far a verification has come: this entry, and its hash."""
+    """How far a verification has come: an entry, and its hash."""
 
     day: date
     number: int
@@ -70,7 +73,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The first thing that is wrong, and where."""
+    """The first problem, and where it is."""
 
     day: date
     number: int
@@ -79,7 +82,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The outcome of a step of a verification, and where the next one goes on; None: it is through."""
+    """The outcome of a step of a verification, and where the next one starts; None if it is finished."""
 
     entries: int
     reached: Place | None
@@ -88,18 +91,18 @@ class Verified:
 
 
 def verify(after: Place | None, *, most: int) -> Verified:
-    """Follow the chain for at most so many entries, day by day."""
+    """Verify the chain for at most `most` entries, day by day."""
     checked, place = 0, after
     for day in Day.objects.filter(day__gte=after.day) if after else Day.objects.all():
         if day.removed is not None:
             if finding := _removed_wrongly(day):
                 return Verified(checked, place, finding, None)
-            # Its entries are gone, and its hash stands for them.
+            # Its entries were removed, and its hash stands for them.
             place = Place(day.day, day.entries, day.head)
             continue
         is_begun = place is not None and place.day == day.day
         number, head = (place.number if is_begun and place else 0), (place.hash if place else FIRST)
-        # Those that were written since the day was read are not counted in it.
+        # Leave out entries written after the day was read, which its count does not include.
         rows = Entry.objects.filter(day=day.day, number__gt=number, number__lte=day.entries).order_by("number")
         for entry in rows[: most - checked + 1].iterator(chunk_size=2_000):
             if checked == most:
@@ -130,14 +133,14 @@ def _removed_wrongly(day: Day) -> Finding | None:
         return Finding(day.day, 1, "the day is marked as removed, and has entries")
     assert day.removed is not None
     is_said = Entry.objects.filter(operation=REMOVAL, object_id=day.day.isoformat(), before__contains=day.head).exists()
-    # The day on which it was said may have been removed itself by now.
+    # The day of that entry may have been removed in the meantime.
     if is_said or Day.objects.filter(day=day.removed.date(), removed__isnull=False).exists():
         return None
     return Finding(day.day, 1, "the day is marked as removed, and no entry says so")
 
 
 def _uncounted() -> Finding | None:
-    """Entries that are in no day's count. They are read before the counts, which may grow meanwhile."""
+    """Find entries beyond their day's count. They are read before the counts, which may grow in between."""
     last = {one["day"]: one["last"] for one in Entry.objects.order_by().values("day").annotate(last=Max("number"))}
     counts = dict(Day.objects.values_list("day", "entries"))
     for day, number in sorted(last.items()):

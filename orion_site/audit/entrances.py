@@ -1,4 +1,4 @@
-"""Acts as entrances open them: an operation of the API, a form of a page or of the admin, a command."""
+"""Acts of the entrances: an operation of the API, a form of a page or of the admin, a command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orion_site.audit.models import Entry
 
 logger = logging.getLogger("orion.audit")
 NOBODY = "(unknown)"
-# What the first part of an address is about, where a path has an id.
+# The kind of object for the first part of an address, if the path has an id.
 _KINDS = {
     "flow_run_notification_policies": "notification-policy",
     "concurrency_limits": "tag-limit",
@@ -33,7 +33,7 @@ _KINDS = {
 
 
 def who_of(request: HttpRequest, entrance: Entry.Entrance, actor: Actor | None, name: str = NOBODY) -> Who:
-    """Who sent a request; somebody whom no authentication recognised goes by the name."""
+    """Return who sent a request; an unauthenticated sender gets `name`."""
     given = request.META.get("HTTP_X_REQUEST_ID", "")[:64]
     return Who(
         actor=actor.name if actor else name,
@@ -45,7 +45,7 @@ def who_of(request: HttpRequest, entrance: Entry.Entrance, actor: Actor | None, 
 
 
 def about(path: Mapping[str, Any], address: str) -> tuple[str, str]:
-    """The object that a path names: what the part of the address before its id calls it."""
+    """Return kind and id of the object in a path: the kind is the part of the address before the id."""
     if not path:
         return "", ""
     parts = address.strip("/").removeprefix("api/").split("/")
@@ -57,7 +57,7 @@ def about(path: Mapping[str, Any], address: str) -> tuple[str, str]:
 
 @contextmanager
 def recorded_operation(request: Any, action: Action, operation: str, path: Mapping[str, Any]) -> Iterator[RecordedAct]:
-    """An operation of the API. Whoever answers for its errors calls `record_refusal`."""
+    """Record an operation of the API. The code that handles its errors calls `record_refusal`."""
     who = who_of(request, Entry.Entrance.API, request.user)
     with acting(who, action, operation, about(path, request.path_info)) as act:
         yield act
@@ -66,8 +66,8 @@ def recorded_operation(request: Any, action: Action, operation: str, path: Mappi
 
 
 def record_refusal(request: Any, action: Action, operation: str, path: Mapping[str, Any], reason: str) -> None:
-    """Record an operation of the API that was refused. Its answer stands, also where that cannot be written."""
-    # Asked of an unknown sender, DRF would refuse him again.
+    """Record an operation of the API that was refused. The answer is sent even if recording fails."""
+    # `request.user` would authenticate an unknown sender again, and raise.
     act = RecordedAct(
         who_of(request, Entry.Entrance.API, getattr(request, "_user", None)),
         action,
@@ -81,7 +81,7 @@ def record_refusal(request: Any, action: Action, operation: str, path: Mapping[s
 
 
 def record_reading(request: Any, action: Action, operation: str, notes: list[Note]) -> None:
-    """Record that somebody read what not everybody may read."""
+    """Record that a user read values that need a special permission."""
     who = who_of(request, Entry.Entrance.API, request.user)
     with acting(who, action, operation) as act, act.transaction():
         for note in notes:
@@ -89,7 +89,7 @@ def record_reading(request: Any, action: Action, operation: str, notes: list[Not
 
 
 class AuditMiddleware:
-    """Opens an act for each form that is sent to a page or to the admin and may change something."""
+    """Opens an act for each form sent to a page or to the admin that may change something."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -114,7 +114,7 @@ Asked = tuple[Action | None, Entry.Entrance, str, Mapping[str, Any]]
 
 
 def asked(method: str | None, path: str) -> Asked:
-    """The action of a form, with its entrance, operation and path; no action where nothing is to be recorded."""
+    """Return the action of a form, with its entrance, operation and path; no action if it is not recorded."""
     nothing: Asked = (None, Entry.Entrance.PAGE, "", {})
     if method != "POST" or path.startswith("/api"):
         return nothing
@@ -131,7 +131,7 @@ def asked(method: str | None, path: str) -> Asked:
 
 
 def _conclude(act: RecordedAct, response: HttpResponse) -> None:
-    """A form that was accepted leads on; one that is shown again changed nothing."""
+    """Record a form without changes: an accepted one redirects; one that is shown again did nothing."""
     if act.entries or act.was_rolled_back or response.status_code >= 500:
         return
     if act.reason or response.status_code == 403:
@@ -141,7 +141,7 @@ def _conclude(act: RecordedAct, response: HttpResponse) -> None:
 
 
 def record_command(action: str, operation: str, said: Mapping[str, Any] | None = None) -> None:
-    """Record a command of this machine that changes the database directly, in the name of the Unix user."""
+    """Record a command on this machine that changes the database directly, in the name of the Unix user."""
     with acting(Who(actor=_unix_user(), entrance=Entry.Entrance.CLI), action, operation) as act, act.transaction():
         act.note(Note("database", "", after=said))
 

@@ -1,4 +1,4 @@
-"""From entries to the pages of what they are about, and from there to the history of its changes."""
+"""Links from entries to the pages of their objects, and from objects to the history of their changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _RUNS: dict[type[Model], str] = {FlowRun: "flow-run", TaskRun: "task-run", Artif
 
 
 def page_of(kind: str, object_id: str) -> str:
-    """The address of an object's page, whether it is still there or not; empty where there is none."""
+    """Return the address of an object's page, even if the object was deleted; empty if its kind has no page."""
     try:
         return reverse(_PAGES[kind], args=[UUID(object_id)]) if kind in _PAGES else ""
     except ValueError:
@@ -42,7 +42,7 @@ def page_of(kind: str, object_id: str) -> str:
 
 
 def history_of(row: Model) -> str:
-    """The address of the entries about a row; empty where there are none of its kind."""
+    """Return the address of the entries about a row; empty if entries of its kind are not recorded."""
     subject = subjects().get(row._meta.db_table)
     kind = subject.kind if subject else _RUNS.get(type(row), "")
     return f"{reverse('audit')}?{urlencode({'object': f'{kind}:{row.pk}'})}" if kind else ""

@@ -1,4 +1,4 @@
-"""Values as entries show them: nothing of secrets, and of long values their begin and their hash."""
+"""Values for entries: secrets are masked; long values are cut, with their hash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BEGIN = 200
 
 
 def masked(value: Any, name: str = "") -> Any:
-    """The value without what stands under names of secrets."""
+    """Return the value with everything masked whose name suggests a secret."""
     if isinstance(value, dict):
         return {key: masked(one, str(key)) for key, one in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Entries of the audit log, the days that they are chained by, and what triggers keep until an entry is made of it."""
+"""Models of audit entries, of the days that chain them, and of changes that triggers store for entries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Entry(models.Model):
-    """Something that somebody did, or was refused. Written once; triggers refuse to change or delete it."""
+    """Something that a user did, or was refused. Written once; triggers refuse to change or delete it."""
 
     class Entrance(models.TextChoices):
         API = "api"
@@ -21,7 +21,7 @@ class Entry(models.Model):
         REFUSED = "refused"
 
     at = models.DateTimeField()
-    # The day whose chain this belongs to, and its number there.
+    # The day whose chain contains the entry, and its number there.
     day = models.DateField()
     number = models.PositiveIntegerField()
     actor = models.CharField(max_length=255)
@@ -34,7 +34,7 @@ class Entry(models.Model):
     object_kind = models.CharField(max_length=32, default="", blank=True)
     object_id = models.CharField(max_length=64, default="", blank=True)
     object_name = models.CharField(max_length=255, default="", blank=True)
-    # JSON as it was hashed; empty where there is nothing. Of a change only the fields that it changed.
+    # JSON as it was hashed; empty if there is nothing. For a change, only the changed fields.
     before = models.TextField(default="", blank=True)
     after = models.TextField(default="", blank=True)
     result = models.CharField(max_length=8, choices=Result, default=Result.DONE)
@@ -47,7 +47,7 @@ class Entry(models.Model):
         ordering = ["-at", "-id"]
         constraints = [models.UniqueConstraint(fields=["day", "number"], name="one_audit_entry_per_number")]
         indexes = [
-            # The list, newest first; each filter that may stand alone has its own.
+            # The list, newest first; each filter that may be used alone has its own.
             models.Index(fields=["-at", "-id"], name="audit_by_time"),
             models.Index(fields=["actor", "-at", "-id"], name="audit_by_actor"),
             models.Index(fields=["action", "-at", "-id"], name="audit_by_action"),
@@ -62,7 +62,7 @@ class Entry(models.Model):
 
 
 class Day(models.Model):
-    """The chain of one day: how many entries it has, and the hash of the last one."""
+    """The chain of one day: the number of its entries, and the hash of the last one."""
 
     day = models.DateField(primary_key=True)
     entries = models.PositiveIntegerField()
@@ -77,14 +77,17 @@ class Day(models.Model):
 
 
 class Mark(models.Model):
-    """A row for as long as an audited transaction of SQLite is open: triggers ask whether there is one."""
+    """A row that exists while an audited transaction of SQLite is open: triggers check for it."""
 
     def __str__(self) -> str:
         return str(self.pk)
 
 
 class Change(models.Model):
-    """A row before and after, as a trigger kept it. It becomes an entry in the same transaction, and goes."""
+    """A row before and after a change, stored by a trigger.
+
+    The same transaction makes an entry of it and deletes it.
+    """
 
     table = models.CharField(max_length=64)
     before = models.TextField(null=True)

@@ -1,4 +1,4 @@
-"""The page of the audit log: its filters stand in the address."""
+"""The page of the audit log, with its filters in the address."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from runs.pages.filtering import SINCE_CHOICES, address_after, address_without, 
 
 PAGE_SIZE = 50
 FILTERS = ("actor", "action", "object", "kind", "entrance", "result", "since", "until")
-# What is kept of who made something (`orchestration.authors`).
+# The fields of an author, as `orchestration.authors` stores them.
 _AUTHOR = {"id", "type", "display_value"}
-# So many fields of an entry are shown at once, and so much of a value.
+# The most fields shown for each entry, and the most characters of a value.
 SHOWN, LONGEST = 6, 200
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field that an entry says something about."""
+    """A field of an entry, before and after."""
 
     name: str
     before: str
@@ -43,7 +43,7 @@ class Line:
 
     entry: Entry
     words: str
-    # Where it says more of what did it.
+    # More about the entrance, if known.
     through: str
     page: str
     fields: Sequence[Field]
@@ -90,7 +90,7 @@ _ACTIONS = sorted(
 )
 
 
-# As `runs.bulk_actions.services` names what it does.
+# The operation of `runs.bulk_actions.services`.
 _BULK = "bulk-action "
 
 
@@ -106,9 +106,9 @@ def _line(entry: Entry) -> Line:
 
 
 def operation_words(operation: str) -> str:
-    """An operation in words: those of the API are named as classes are, those of pages as their addresses.
+    """Return an operation as words: the API names operations like classes, pages and the admin by their addresses.
 
-    Those of the admin may have a command after the address: `admin:runs_flowrun_changelist cancel`.
+    In the admin a command may follow the address: `admin:runs_flowrun_changelist cancel`.
     """
     address, space, command = operation.partition(" ")
     name = f"{address.rpartition(':')[2]}{space}{command}"
@@ -121,7 +121,7 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of an object and of its parts, which are kept under the part's kind and id."""
+    """Return the fields of an object and of its parts, which are stored under kind and id of the part."""
     flat: dict[str, Any] = {}
     for name, value in fields.items():
         kind, _, id = name.partition(" ")
@@ -136,7 +136,7 @@ def _shown(value: Any, name: str) -> str:
     if value is None:
         return ""
     if name == "state" and isinstance(value, str):
-        # Its type and its name; where they differ, the name says more.
+        # Type and name of a state; if there is a name, it says more.
         return value.partition(" ")[2] or value.capitalize()
     if isinstance(value, dict) and value.keys() == _AUTHOR:
         value = value["display_value"]

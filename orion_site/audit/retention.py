@@ -1,6 +1,6 @@
-"""Removing old days of the audit log: whole days only, each in one transaction with the entry that says so.
+"""Removal of old days of the audit log: whole days, each in one transaction with the entry that records it.
 
-The row of a day stays with its count and its last hash, so that the chain can still be followed.
+The row of a day remains with its count and its last hash, so that the chain can still be verified.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from orion_site.audit.models import Day, Entry
 
 
 def remove_days(*, older_than: timedelta, now: datetime) -> int:
-    """Remove the days that ended before then, oldest first, but for the last one; how many entries that were."""
+    """Remove days that ended longer ago than `older_than`, oldest first, except the last one.
+
+    Return the number of entries.
+    """
     last = Day.objects.last()
     if last is None:
         return 0
@@ -25,7 +28,7 @@ def remove_days(*, older_than: timedelta, now: datetime) -> int:
 def _remove(day: Day, now: datetime) -> int:
     act = RecordedAct(Who(actor="retention", entrance=Entry.Entrance.SERVER), "audit.remove", REMOVAL)
     with act.transaction():
-        # Of several tickers one finds it.
+        # Of several tickers, only one updates the row.
         if not Day.objects.filter(pk=day.pk, removed=None).update(removed=now):
             return 0
         entries = Entry.objects.filter(day=day.day)

@@ -1,4 +1,4 @@
-"""Changed rows as triggers kept them, made into notes: one for an object, with the fields that changed."""
+"""Notes from the changed rows that triggers stored: one for each object, with the changed fields."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Image = Mapping[str, Any]
 
 @dataclass(slots=True)
 class _Row:
-    """A row before the transaction and after it; None: there was, or is, none."""
+    """A row before and after the transaction; None where it did not exist."""
 
     subject: Subject
     before: Image | None
@@ -46,7 +46,7 @@ class _Object:
 
 
 def changed_objects() -> list[Note]:
-    """Return the changes of this transaction, and remove what triggers kept of them."""
+    """Return the changes of this transaction, and delete what the triggers stored."""
     rows = _changed_rows()
     objects: dict[tuple[str, Any], _Object] = {}
     for row in rows.values():
@@ -96,7 +96,7 @@ def _image(subject: Subject, text: str | None) -> Image | None:
 
 
 def _value(column: Field[Any, Any] | None, value: Any) -> Any:
-    """A stored value as the API has it. PostgreSQL writes most of them so by itself."""
+    """Return a stored value as the API shows it. PostgreSQL's JSON has most values in that form."""
     if value is None or connection.vendor != "sqlite":
         return value
     if is_id(column):
@@ -110,7 +110,7 @@ def _value(column: Field[Any, Any] | None, value: Any) -> Any:
 
 
 def _difference(row: _Row) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields that changed; of a new or a deleted row those that say something beside its id."""
+    """Return the changed fields; for a new or a deleted row, those that say more than its id."""
     before, after = row.before, row.after
     if before is None or after is None:
         return _shown(row.subject, before), _shown(row.subject, after)
@@ -132,7 +132,7 @@ def _shown(subject: Subject, image: Image | None, *, whole: bool = False) -> dic
 
 
 def _owner(row: _Row, rows: Mapping[tuple[str, Any], _Row]) -> _Row:
-    """The row itself, or the one that it is a part of."""
+    """Return the row itself, or the one that it is a part of."""
     while row.subject.part_of is not None:
         label, column = row.subject.part_of
         above, row_id = subject_of(label), row.image.get(column)

@@ -1,7 +1,7 @@
-"""Entries of the audit log by what they are asked for, newest first, by keyset.
+"""Entries of the audit log by filters, newest first, with keyset pages.
 
-Each filter has an index of its own. Where there are several, the entries of the narrowest one are looked through, some
-thousands at a time: a page may then be short, and say where to look on.
+Each filter has an index of its own. With several filters, the entries of the narrowest one are read, some thousands at
+a time: so a page may be short, and says where to continue.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SEARCHED = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a page ended; in an address `<time>~<id>`."""
+    """The last entry of a page; in an address it is `<time>~<id>`."""
 
     at: datetime
     id: int
@@ -29,7 +29,7 @@ class Place:
 
     @classmethod
     def read(cls, text: str) -> Place | None:
-        """The place that a text names; None where it names none."""
+        """Return the place that a text names; None for other texts."""
         at, _, row_id = text.partition("~")
         try:
             moment = datetime.fromisoformat(at)
@@ -40,7 +40,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A search. An object is named by its id, or as kind:id."""
+    """A search. An object is given by its id, or as kind:id."""
 
     object: str = ""
     kind: str = ""
@@ -52,7 +52,7 @@ class Wanted:
     until: datetime | None = None
 
     def conditions(self) -> list[tuple[str, str]]:
-        """Columns with their values, the narrowest first."""
+        """Return columns with their values, the narrowest filter first."""
         kind, _, object_id = self.object.rpartition(":")
         is_refused = self.result == Entry.Result.REFUSED
         given = (
@@ -69,7 +69,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Entries, and the place after which the next ones are; None: there are none."""
+    """Entries, and the place after which the next page starts; None on the last page."""
 
     rows: Sequence[Entry]
     after: Place | None
@@ -81,7 +81,7 @@ def entries_page(*, wanted: Wanted, after: Place | None, size: int) -> Page:
     if len(conditions) < 2:
         found = list(rows[: size + 1])
         return Page(found[:size], _place(found[size - 1]) if len(found) > size else None)
-    # Compared here, one after the other: a planner may take the index of the wider one, and read all of it.
+    # Compare the other filters here: a planner might use the index of a wider one, and read all of it.
     columns, values = (list(one) for one in zip(*conditions[1:], strict=True))
     keys, place, looked_at = list[int](), None, 0
     for at, pk, *stored in rows.values_list("at", "id", *columns)[:SEARCHED].iterator(chunk_size=500):
@@ -108,6 +108,6 @@ def _within(rows: QuerySet[Entry], wanted: Wanted, after: Place | None) -> Query
     if wanted.until is not None:
         rows = rows.filter(at__lt=wanted.until)
     if after is not None:
-        # The second condition bounds the index scan; SQLite does not see that in the OR.
+        # The second condition bounds the index scan; SQLite does not derive it from the OR.
         rows = rows.filter(Q(at__lt=after.at) | Q(at=after.at, id__lt=after.id), at__lte=after.at)
     return rows

@@ -1,4 +1,4 @@
-"""Log-ins, log-outs and failed log-ins, as Django announces them."""
+"""Entries for sign-ins, sign-outs and failed sign-ins, from Django's signals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _left(request: Any, user: Any, **_: Any) -> None:
 
 
 def _failed(credentials: Any, request: Any = None, **_: Any) -> None:
-    # What is no user's name may be a password that was typed into the wrong field.
+    # A name that no user has may be a password typed into the wrong field, so it is not recorded.
     name = str(credentials.get("username") or "")
     user = User.objects.filter(username=name).first()
     try:

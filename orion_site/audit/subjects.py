@@ -1,6 +1,6 @@
-"""Whose rows the audit log keeps before and after: tables, the columns that move by themselves, and what is hidden.
+"""The tables whose rows the audit log records before and after changes, and the columns that are left out or masked.
 
-All columns are kept but those left out here, so that a new one is not forgotten.
+All columns are recorded except those listed here, so that a new one is not forgotten.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 from django.apps import apps
 from django.db.models import Field, Model, UUIDField
 
-# When a row was made and changed is said by the entry.
+# The entry itself has the time of the change.
 _ALWAYS_LEFT_OUT = frozenset({"created", "updated"})
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The rows of one model. Those of a part are recorded with the object that it belongs to: (model, column)."""
+    """The rows of one model. Rows of a part are recorded with the object that it belongs to: (model, column)."""
 
     label: str
     kind: str
@@ -43,18 +43,18 @@ class Subject:
 
     @cached_property
     def fields(self) -> dict[str, Field[Any, Any]]:
-        """The kept ones by their column."""
+        """The recorded fields by their column."""
         out = self.left_out | _ALWAYS_LEFT_OUT
         return {str(one.column): one for one in self.model._meta.concrete_fields if one.name not in out}
 
     @property
     def columns(self) -> dict[str, Field[Any, Any]]:
-        """The kept ones, and before them that of its id."""
+        """The recorded columns, with that of the id first."""
         return {self.key: self.model._meta.pk, **self.fields}
 
 
 def is_id(column: Field[Any, Any] | None) -> bool:
-    """Whether a UUID is stored in it."""
+    """Whether the column stores a UUID."""
     return isinstance(getattr(column, "target_field", column), UUIDField)
 
 
@@ -125,7 +125,7 @@ _DECLARED = (
 
 @lru_cache(maxsize=1)
 def subjects() -> dict[str, Subject]:
-    """Those whose app is installed, by their table. Inside a user's process there are no users."""
+    """Return the subjects of installed apps by table. Inside a user's process the app of accounts is not installed."""
     installed = (one for one in _DECLARED if apps.is_installed(_APPS.get(one.label.partition(".")[0], "")))
     return {one.table: one for one in installed}
 
@@ -144,6 +144,6 @@ def subject_of(label: str) -> Subject:
 
 
 def kinds() -> Iterator[str]:
-    """The kinds of objects that entries may be about, as filters name them."""
+    """Yield the kinds of objects in entries, as filters name them."""
     yield from ("flow-run", "task-run", "artifact", "database", "audit-log", "session")
     yield from dict.fromkeys(one.kind for one in _DECLARED if one.part_of is None)

@@ -1,4 +1,4 @@
-"""The link from a page to the history of changes of what it shows."""
+"""The template tag for a link from a page to the changes of its object."""
 
 from __future__ import annotations
 

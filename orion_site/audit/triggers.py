@@ -1,6 +1,6 @@
-"""The triggers of the audit log: they keep changed rows while somebody acts, and keep entries from being changed.
+"""The triggers of the audit log: they store changed rows during acts, and protect entries from changes.
 
-The name of each ends with a mark of its text, so that one which is written otherwise by now is made again.
+The name of each ends with a hash of its text, so that a trigger with another text is replaced.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from orion_site.audit.subjects import Subject, is_id, subjects
 from runs.triggers import drop_triggers
 
-# Says on PostgreSQL, until the transaction ends, that its changes are recorded.
+# The setting on PostgreSQL that marks a transaction whose changes are recorded.
 MARK = "orion.audited"
 PREFIX = "audit_"
 ENTRY, DAY = "audit_entry", "audit_day"
@@ -29,13 +29,13 @@ class Trigger(NamedTuple):
 
     @classmethod
     def of(cls, name: str, table: str, statement: str) -> Trigger:
-        """`statement` has {name} where the trigger's name belongs."""
+        """Return a trigger; in `statement`, {name} stands for the trigger's name."""
         whole = f"{PREFIX}{name}_{hashlib.sha256(statement.encode()).hexdigest()[:8]}"
         return cls(whole, table, statement.replace("{name}", whole))
 
 
 def install() -> None:
-    """Make the triggers that are missing, and remove those that are of another text."""
+    """Create missing triggers, and drop those with another text."""
     with connection.cursor() as cursor:
         wanted, present = _wanted(cursor), _present(cursor)
         if wanted.keys() == present.keys():
@@ -50,13 +50,13 @@ def install() -> None:
 
 
 def is_complete() -> bool:
-    """Whether no trigger is missing on the tables that there are; those of users come with a server."""
+    """Whether all triggers exist on the existing tables; a server adds the tables of users."""
     with connection.cursor() as cursor:
         return _present(cursor).keys() >= _wanted(cursor).keys()
 
 
 def remove() -> None:
-    """Drop those of the tables that migrations may change."""
+    """Drop the triggers on tables that migrations may change."""
     with connection.cursor() as cursor:
         present = _present(cursor).items()
         drop_triggers(cursor, {name: table for name, table in present if table not in {ENTRY, DAY}})
@@ -76,7 +76,7 @@ def _present(cursor: Any) -> dict[str, str]:
 
 
 def _wanted(cursor: Any) -> dict[str, Trigger]:
-    """Those on the tables that there are, by name; none before there is an audit log."""
+    """Return the triggers for existing tables, by name; none before the audit log exists."""
     tables = set(connection.introspection.table_names(cursor))
     return {one.name: one for one in _all() if one.table in tables} if ENTRY in tables else {}
 
@@ -111,7 +111,7 @@ def _watching_sqlite(subject: Subject) -> Iterator[Trigger]:
 
 def _object(row: str, subject: Subject) -> str:
     ids = {name for name, column in subject.columns.items() if is_id(column)}
-    # In parts: a function of SQLite takes a hundred arguments at most.
+    # In parts, because a function of SQLite takes at most a hundred arguments.
     pairs = [
         f"'{one}', " + (f"NULLIF(hex({row}.\"{one}\"), '')" if one in ids else f'{row}."{one}"')
         for one in subject.columns
@@ -134,7 +134,7 @@ def _watching_postgresql(subject: Subject) -> Iterator[Trigger]:
     )
 
 
-# --- entries that stay -----------------------------------------------------------------------------------------------
+# --- protection of entries -------------------------------------------------------------------------------------------
 
 
 def _keeping_sqlite() -> Iterator[Trigger]:
@@ -149,7 +149,7 @@ def _keeping_sqlite() -> Iterator[Trigger]:
     yield Trigger.of(
         "day_delete", DAY, f"CREATE TRIGGER {{name}} BEFORE DELETE ON {DAY} WHEN OLD.removed IS NULL {raising}"
     )
-    # REPLACE deletes the row that is in its way without asking the triggers of deletions.
+    # REPLACE deletes conflicting rows without running the triggers of deletions.
     for table, same in (
         (ENTRY, "id = NEW.id OR (day = NEW.day AND number = NEW.number)"),
         (DAY, "day = NEW.day"),
@@ -169,7 +169,7 @@ def _keeping_postgresql() -> Iterator[Trigger]:
         ("UPDATE", DAY, f"NOT ({_ALLOWED_OF_DAYS})"),
         ("DELETE", DAY, "OLD.removed IS NULL"),
     ):
-        # A condition of a trigger may not look at other tables, so the function does.
+        # The condition of a trigger cannot read other tables, so the function does.
         function = "audit_refuse" if condition else "audit_refuse_unless_removed"
         yield Trigger.of(
             f"{table.removeprefix(PREFIX)}_{event.lower()}",
@@ -185,7 +185,7 @@ def _keeping_postgresql() -> Iterator[Trigger]:
         )
 
 
-# A day grows by one entry, or is marked as removed as it is.
+# The allowed changes of a day: entries are added, or it is marked as removed without other changes.
 _ALLOWED_OF_DAYS = (
     "NEW.day = OLD.day AND OLD.removed IS NULL AND (NEW.entries > OLD.entries AND NEW.removed IS NULL "
     "OR NEW.entries = OLD.entries AND NEW.head = OLD.head AND NEW.removed IS NOT NULL)"

@@ -1,1 +1,1 @@
-"""Formats of dates, by language: where Django looks for those that the admin writes."""
+"""Formats of dates by language, where Django looks for those of the admin."""

@@ -1,1 +1,1 @@
-"""Forms of the pages: what somebody fills in becomes one call of a service, and what the service refuses is shown."""
+"""Forms of the pages: a valid form becomes one call of a service, whose refusal is shown."""

@@ -1,4 +1,4 @@
-"""Fields that several forms have: names, tags, whole numbers that may be absent, and JSON."""
+"""Fields of several forms: names, tags, optional whole numbers, and JSON."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _NAME = RegexValidator(NAME.regex, "A name must not contain / %% & > < or contro
 
 
 class NameField(forms.CharField):
-    """A name that addresses and clients can carry."""
+    """A name that is valid in addresses and for clients."""
 
     def __init__(self, **wishes: Any) -> None:
         super().__init__(max_length=255, validators=[_NAME], **wishes)
 
 
 class TagsField(forms.CharField):
-    """Tags between commas; a list when it is read."""
+    """Tags, separated by commas; the value is a list."""
 
     def __init__(self, **wishes: Any) -> None:
         wishes.setdefault("help_text", "Between commas.")
@@ -34,7 +34,7 @@ class TagsField(forms.CharField):
         return ", ".join(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
-        # Django looks for it in the text of the list, where it is escaped.
+        # Django would search for NUL in the text of the list, where it is escaped.
         if "\x00" in str(value):
             raise ValidationError(NUL)
         tags = [tag.strip() for tag in str(value or "").split(",")]
@@ -42,7 +42,7 @@ class TagsField(forms.CharField):
 
 
 class NumberField(forms.IntegerField):
-    """A whole number that the database can hold; None where it is left out."""
+    """A whole number within the range of the database; None if it is empty."""
 
     def __init__(self, *, least: int = 0, most: int = HIGHEST, **wishes: Any) -> None:
         super().__init__(min_value=least, max_value=most, **wishes)

@@ -1,4 +1,4 @@
-"""From a POST to a service and back to a page. What is not there is a 404, what is refused is shown."""
+"""From a POST to a service and back to a page. A missing object becomes a 404, a refusal is shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestration.errors import DomainError, NotFound
 
 
 def attempt(request: HttpRequest, act: Callable[[], object], *, done: str) -> bool:
-    """Do what a button is for, and show on the next page that it is done, or why not."""
+    """Call a service for a button; the next page shows that it was done, or why not."""
     try:
         act()
     except NotFound as error:
@@ -26,7 +26,7 @@ def attempt(request: HttpRequest, act: Callable[[], object], *, done: str) -> bo
 
 
 def saved(form: forms.Form, act: Callable[[dict[str, Any]], object]) -> bool:
-    """Give valid values to a service. What it refuses stands above the form, with everything that was filled in."""
+    """Pass valid values to a service. A refusal is shown above the form, which keeps all values."""
     if not form.is_valid():
         return False
     try:

@@ -1,1 +1,1 @@
-"""The pages of docs/ under `/help`, from a checkout and from the wheel, so that a team without the web has them."""
+"""The pages of docs/ under `/help`, from a checkout or the wheel, also for installations without internet access."""

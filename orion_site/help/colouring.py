@@ -1,16 +1,16 @@
-"""Colours for blocks of code: words get short class names, and `help.css` colours these in both themes."""
+"""Syntax highlighting of code blocks: tokens get short class names, which `help.css` colours in both themes."""
 
 from __future__ import annotations
 
-# Blocks of these languages are output, or nothing that anybody reads by its colours.
+# Blocks of these languages are output or plain text.
 _PLAIN = frozenset({"", "text"})
 
 
 def coloured(code: str, language: str, attributes: str) -> str:
-    """The code as HTML for markdown-it, which escapes it itself where nothing is returned."""
+    """Return the code as HTML for markdown-it; if the result is empty, markdown-it escapes the code itself."""
     if language in _PLAIN:
         return ""
-    # It takes a moment to load, and most who start a server read no help.
+    # Pygments takes a moment to load, and most servers show no help.
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import get_lexer_by_name

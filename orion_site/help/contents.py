@@ -1,6 +1,6 @@
-"""The order of the pages: docs/README.md lists them in tables, and every navigation is read from there.
+"""The order of the pages: every navigation is read from the tables in docs/README.md.
 
-`mkdocs_hooks.py` reads it, too, in an environment without Orion: this module needs nothing but Python.
+`mkdocs_hooks.py` also reads it, in an environment without Orion: so this module needs only the standard library.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INDEX = "README.md"
-# The commonest tasks, with the words that readers know them by from elsewhere.
+# The most common tasks, with the terms that other products use.
 FIND = "howto/find.md"
 _SECTION = re.compile(r"^## (.+)$")
 _PAGE = re.compile(r"^\| \[([^\]]+)\]\(([^)#:]+\.md)\) \| (.*) \|$")
@@ -31,7 +31,7 @@ class Page:
 
     @property
     def name(self) -> str:
-        """Its address below `/help`: the path without its ending, and nothing for the index."""
+        """Its address below `/help`: the path without its extension; empty for the index."""
         return self.path.removesuffix(".md").removesuffix("README").strip("/")
 
 
@@ -42,7 +42,7 @@ class Section:
 
 
 def sections(root: Path) -> Sequence[Section]:
-    """All sections in the order of the index. A folder's README brings the other pages of the folder along."""
+    """Return all sections in the order of the index. A folder's README also includes the other pages of the folder."""
     found: list[tuple[str, list[Page]]] = []
     for line in (root / INDEX).read_text(encoding="utf-8").splitlines():
         if head := _SECTION.match(line):
@@ -53,7 +53,7 @@ def sections(root: Path) -> Sequence[Section]:
 
 
 def words_of_readers(root: Path) -> Mapping[str, str]:
-    """By the path of a page, the words by which the table of tasks leads to it: also those of other products."""
+    """Return, by the path of a page, the terms for it in the table of tasks, including those of other products."""
     found: dict[str, str] = {}
     for row in (root / FIND).read_text(encoding="utf-8").splitlines():
         *words, answer = row.strip("|").split("|")

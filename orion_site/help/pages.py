@@ -1,4 +1,4 @@
-"""`/help` and the pages below it, with a search that needs no script."""
+"""`/help` and the pages below it, with a search that works without scripts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST = 200
 
 @requires(Action.PROBE)
 def help_index(request: HttpRequest) -> HttpResponse:
-    """The table of all pages, or, with `?q=`, the passages that have the words."""
+    """Show the table of all pages, or, with `?q=`, the passages that contain the words."""
     text = request.GET.get("q", "").strip()[:LONGEST]
     if not text:
         return _shown(request, "")
@@ -52,7 +52,7 @@ def _root() -> Path:
 
 
 def _changed(path: str) -> int:
-    """When the file was changed: who writes the documentation sees it without a restart."""
+    """Return when the file was changed, so that authors of the documentation see changes without a restart."""
     return (_root() / path).stat().st_mtime_ns
 
 
@@ -61,7 +61,7 @@ def _sections(changed: int) -> Sequence[Section]:
     return sections(_root())
 
 
-# Links contain the path under which the server is reached.
+# Links contain the prefix under which the server is reached.
 @lru_cache(maxsize=256)
 def _rendered(path: str, prefix: str, changed: int) -> Rendered:
     return rendered(_root(), path)

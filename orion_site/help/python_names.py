@@ -1,4 +1,4 @@
-"""Names of the SDK with their signatures and docstrings, where a page has `::: orionflow.flow` as for mkdocstrings."""
+"""Names of the SDK with signatures and docstrings, for directives of mkdocstrings such as `::: orionflow.flow`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any
 
-# With the members that are for readers, if it has any: others are parts of the engine.
+# With the members that are listed, if any; other members are parts of the engine.
 DIRECTIVE = re.compile(r"^::: ([\w.]+)$(?:\n +options:\n +members: \[(.*)\]$)?", re.MULTILINE)
 
 
@@ -29,7 +29,7 @@ def described(path: str, members: Iterable[str]) -> str:
 def _parts(heading: str, name: str, found: Any) -> Iterator[str]:
     yield heading
     if signature := _signature(found):
-        # Left of the bracket is what a reader types.
+        # The text before the parenthesis is what users type.
         yield f"```python\n{name}{signature}\n```"
     if text := _text(found):
         yield text
@@ -55,7 +55,7 @@ def _members(name: str, kind: Any, members: Iterable[str]) -> Iterator[str]:
 
 
 def _text(found: Any) -> str:
-    """Its own docstring: an instance of a class has none."""
+    """Return the object's own docstring."""
     text = getattr(found, "__doc__", None)
     return inspect.cleandoc(text) if isinstance(text, str) else ""
 

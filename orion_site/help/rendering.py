@@ -1,6 +1,6 @@
-"""A page of the documentation as HTML: what GitHub and the site of `make docs` show, within the dashboard.
+"""A page of the documentation as HTML within the dashboard, like on GitHub and on the site of `make docs`.
 
-The pages are our own, but the rules of strangers' Markdown hold for them as well (decision 0031): no raw HTML.
+The pages are Orion's own, but follow the same rules as Markdown from users (decision 0031): no raw HTML.
 """
 
 from __future__ import annotations
@@ -53,15 +53,16 @@ def rendered(root: Path, path: str) -> Rendered:
     parser, environment = _parser(), _environment(root, path)
     tokens = parser.parse(filled_in((root / path).read_text(encoding="utf-8")), environment)
     html = parser.renderer.render(tokens, parser.options, environment)
-    # What scrolls sideways is reached by the keyboard. Text has no angle bracket left that these could be mistaken for.
+    # Elements that scroll sideways must be reachable by keyboard. Angle brackets of the text are escaped, so these are
+    # tags.
     html = html.replace("<pre>", '<pre tabindex="0">')
     html = html.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace("</table>", "</table></div>")
-    # Built by the parser, which passes no HTML on.
+    # Created by the parser, which escapes HTML.
     return Rendered(mark_safe(html), [one.heading for one in _passages(tokens)])  # noqa: S308
 
 
 def passages(root: Path, path: str) -> Sequence[Passage]:
-    """Read what a page says, heading by heading, without making HTML of it."""
+    """Return the text of a page by headings, without rendering HTML."""
     text = filled_in((root / path).read_text(encoding="utf-8"))
     return _passages(_parser().parse(text, _environment(root, path)))
 
@@ -80,7 +81,7 @@ def _environment(root: Path, path: str) -> dict[str, Any]:
 
 
 def slug(text: str) -> str:
-    """The anchor of a heading, as Python-Markdown makes it: links work on both."""
+    """Return the anchor of a heading as Python-Markdown creates it, so that links work on both sites."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
     return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower())
 
@@ -99,7 +100,7 @@ def _anchor_headings(state: StateCore) -> None:
 
 
 def _mark_alerts(state: StateCore) -> None:
-    """Make notes of the quotes that begin with `[!NOTE]`."""
+    """Convert block quotes that start with `[!NOTE]` or another such mark to alerts."""
     for quote, _, inline in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
         if quote.type == "blockquote_open" and inline.type == "inline" and (found := _ALERT.match(inline.content)):
             kind = found[1].lower()
@@ -109,7 +110,7 @@ def _mark_alerts(state: StateCore) -> None:
                 Token("text", "", 0, content=kind.capitalize()),
                 Token("strong_close", "strong", -1),
             ]
-            # The mark is a text of its own, or of several with the line's end behind it.
+            # The mark may consist of several text tokens, up to the line break.
             rest = inline.children or []
             end = next((at + 1 for at, one in enumerate(rest) if one.type == "softbreak"), len(rest))
             inline.children = [*title, Token("hardbreak", "br", 0), *rest[end:]]
@@ -123,7 +124,7 @@ def _lead_links(state: StateCore) -> None:
 
 
 def _for_both_schemes(token: Token, env: MutableMapping[str, Any]) -> Sequence[Token]:
-    """A picture with a dark one beside it in the folder is shown as the one or the other."""
+    """Return an image twice if the folder has a dark version, one for each colour scheme."""
     if token.type != "image":
         return [token]
     light = str(token.attrGet("src"))
@@ -137,7 +138,7 @@ def _for_both_schemes(token: Token, env: MutableMapping[str, Any]) -> Sequence[T
 
 
 def _led(token: Token, env: MutableMapping[str, Any]) -> bool:
-    """Point links at pages here and images at static files; drop links to files that only the repository has."""
+    """Point links to pages here and images to static files; drop links to files that only the repository has."""
     folder, pages = posixpath.dirname(env["path"]), env["pages"]
     if token.type == "image":
         source = posixpath.normpath(posixpath.join(folder, str(token.attrGet("src"))))
@@ -167,7 +168,7 @@ def address_of(name: str) -> str:
 
 
 def path_of(root: Path, name: str) -> str | None:
-    """The file of an address, if it is one of a page."""
+    """Return the file of an address, if there is such a page."""
     wanted = name.strip("/")
     return next((page.path for page in every_page(root) if page.name == wanted), INDEX if not wanted else None)
 

@@ -1,7 +1,7 @@
-"""The clockwork: threads that tick the services of Orion, in a server or in a process of their own.
+"""The threads that run the services of Orion, in a server or in a separate process.
 
-Every service is idempotent, so any number of tickers may tick the same database. What each did last is written down in
-the database (`deployments.upkeep.services.service_records`), whichever process ticks.
+Every service is idempotent, so any number of tickers may use the same database. Whichever process runs a service, the
+result is recorded in the database (`deployments.upkeep.services.service_records`).
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ logger = logging.getLogger("orion.services")
 
 
 class ServiceThread(StrEnum):
-    """The thread that ticks a service. Services of one thread take turns, so slow ones have threads of their own."""
+    """The thread that runs a service. Services of one thread take turns, so slow ones have threads of their own."""
 
     QUICK = "quick"
     SLOW = "slow"
     LONG = "long"
     OUTSIDE = "outside"
-    # Alone: were its service late, all leases would be renewed.
+    # A thread of its own: if this service were late, all leases would be extended.
     PRESENCE = "presence"
 
 
 @dataclass(slots=True)
 class Service:
-    """A function that is called again and again, and how its calls went since that was last written down."""
+    """A function that is called repeatedly, with the results of calls that are not recorded yet."""
 
     name: str
     every: float
@@ -54,13 +54,13 @@ class Service:
 
 
 def call(service: Service) -> None:
-    """Tick once. Whatever goes wrong is kept and logged, and the next tick tries again."""
+    """Call the service once. An error is recorded and logged, and the next tick tries again."""
     began, now = time.monotonic(), timezone.now()
     error = ""
     try:
-        # What is due is so by the one clock that all servers share.
+        # The clock that all servers share decides what is due.
         service.tick(current_time())
-        # By a question of its own: not every service has one at every tick.
+        # A query of its own, because not every service sends one at every tick.
         outage.look_again()
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
@@ -70,7 +70,7 @@ def call(service: Service) -> None:
 
 
 def _log_problem(service: Service, problem: Exception) -> None:
-    """A database that is away is one line for all services; a traceback is for what somebody has to mend."""
+    """Log an outage of the database in one line for all services, and other errors with a traceback."""
     if log_outage(problem):
         return
     if isinstance(problem, OperationalError):
@@ -80,12 +80,12 @@ def _log_problem(service: Service, problem: Exception) -> None:
 
 
 def note(services: Iterable[Service]) -> None:
-    """Write down what the services did. A database that is away is no reason to stop ticking."""
+    """Record the results of services. An outage of the database does not stop the ticker."""
     ticked = [service for service in services if service.noted.count]
     if not ticked:
         return
     try:
-        # Tickers have clocks of their own; what they write into one row goes by the one clock that they share.
+        # Tickers have different clocks; what they record follows the clock that they share.
         skew = database_now() - timezone.now()
         note_ticks({one.name: (one.every, one.noted.shifted(skew)) for one in ticked}, ticker=this_ticker())
     except Error as problem:
@@ -97,7 +97,7 @@ def note(services: Iterable[Service]) -> None:
 
 
 def worth_noting(service: Service) -> bool:
-    """The first tick and every error at once, the rest now and then: a quick service must not write all the time."""
+    """Whether to record results now: the first tick and errors at once, others less often, to save writes."""
     if not service.noted.count:
         return False
     noted_at = service.noted_at
@@ -112,7 +112,7 @@ class _TickingThread(threading.Thread):
     def __init__(self, kind: ServiceThread, services: Sequence[Service], stop: threading.Event) -> None:
         super().__init__(name=f"orion-ticker-{kind}", daemon=True)
         self.services = services
-        # Not `_stop`: that is a name of Thread's own.
+        # Not `_stop`, which is a method of Thread.
         self.ending = stop
 
     def run(self) -> None:
@@ -137,7 +137,7 @@ class _TickingThread(threading.Thread):
 
 
 class Ticker:
-    """Ticks services, in one thread for each kind of `ServiceThread` that has any."""
+    """Runs services, with one thread for each `ServiceThread` that has any."""
 
     def __init__(self, services: Sequence[Service]) -> None:
         self.services = list(services)

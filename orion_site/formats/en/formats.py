@@ -1,4 +1,4 @@
-"""Dates of the admin: the longest part first, so that they sort as texts, and twenty-four hours."""
+"""Dates of the admin: year first, so that they sort as texts, and a 24-hour clock."""
 
 from __future__ import annotations
 
