@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from orionflow.context import FlowRunContext
 from orionflow.engine.effects import Steps
 from orionflow.engine.event_loops import running_loop, set_aside
+from orionflow.engine.exits import ExitRaised, is_closed, throwable
 from orionflow.engine.loops import block_on
 from orionflow.engine.time_limits import within_limits_around
 
@@ -37,9 +38,11 @@ def drive_in_sight(steps: Steps[T]) -> T:
                 if isinstance(raised, StopIteration):
                     # Not stored in a variable: the traceback of an exception that a task raised holds this frame.
                     return cast(T, raised.value)
+                if isinstance(raised, ExitRaised):
+                    raise raised.exit from None
                 raise
             # Also an exception of a signal that came between two effects.
-            errors.append(raised)
+            errors.append(throwable(raised))
 
 
 def drive_or_await(steps: Steps[T]) -> Any:
@@ -63,8 +66,14 @@ async def drive_async(steps: Steps[T]) -> T:
                 if isinstance(raised, StopIteration):
                     # Not stored in a variable: the traceback of an exception that a task raised holds this frame.
                     return cast(T, raised.value)
+                if isinstance(raised, ExitRaised):
+                    raise raised.exit from None
                 raise
-            errors.append(raised)
+            if is_closed(raised):
+                # No more can be awaited.
+                steps.close()
+                raise
+            errors.append(throwable(raised))
 
 
 def _has_ended(steps: Any) -> bool:

@@ -31,6 +31,7 @@ from orionflow.engine.commands import (
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Do, Sleep, Steps, surely
 from orionflow.engine.environments import note_environment
+from orionflow.engine.exits import as_raised, is_closed
 from orionflow.engine.failures import note_cause
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
@@ -38,6 +39,7 @@ from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names,
 from orionflow.engine.interruption import Hold
 from orionflow.engine.run_calls import FlowCall
 from orionflow.engine.signals import Root, signals_as_exceptions
+from orionflow.engine.thread_signals import thread_signals
 from orionflow.engine.verdicts import enter_running, seconds_until_due, state_after_end
 from orionflow.errors import ApiError, NotFound, OrchestrationRefused
 from orionflow.logging import logger_for_flow_run
@@ -60,7 +62,7 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
                 call.active = active
                 state = yield from _attempts(active, call)
         except BaseException as error:
-            yield from surely(_end_unstarted(call, error))
+            yield from surely(_end_unstarted(call, as_raised(error)))
             raise
     state.amend_details(flow_run_id=active.id)
     if active.parent is not None:
@@ -71,8 +73,10 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
 
 
 def _signals_for(call: FlowCall) -> AbstractContextManager[None]:
-    if call.parent is not None or not _is_in_main_thread():
+    if call.parent is not None:
         return nullcontext()
+    if not _is_in_main_thread():
+        return thread_signals().watched()
     coroutine = asyncio.current_task() if call.flow.is_async else None
     return signals_as_exceptions(Root(coroutine, lambda: call.has_ended, call.abandon))
 
@@ -103,7 +107,7 @@ def _open_in_parent(call: FlowCall) -> Iterator[None]:
 
 def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:
     """End a run that was interrupted between its creation and its first attempt, as no other code would end it."""
-    if isinstance(error, Exception | GeneratorExit | Stopped) or call.has_ended:
+    if isinstance(error, Exception | Stopped) or is_closed(error) or call.has_ended:
         return
     if call.created:
         yield from _report_unstarted(call, call.created[-1].id, error, None)
@@ -141,7 +145,7 @@ def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
             state = yield from _attempt(active, context, state)
         except BaseException as error:
             call.has_ended = True
-            return (yield from _crash(active, call, context, error))
+            return (yield from _crash(active, call, context, as_raised(error)))
         finally:
             context.give_loop_back()
         if state.is_scheduled():
@@ -218,8 +222,9 @@ def _crash(active: ActiveFlowRun, call: FlowCall, context: FlowRunContext, error
         # Task runs that have started may finish; the others start in the next attempt.
         yield from wait_for_task_runs(context)
     context.stopped_by = context.stopped_by or (error if isinstance(error, Stopped) else None)
-    if isinstance(error, GeneratorExit):
-        end_children(context, reason_of(error), grace=0)
+    if is_closed(error):
+        # Nothing can be awaited any more.
+        active.abandon(reason_of(error))
         raise error
     state = yield from surely(_end_early(active, context, error))
     stops_parent = active.parent is not None and active.parent.stopped_by is not None

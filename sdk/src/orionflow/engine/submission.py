@@ -123,7 +123,8 @@ def _swallow(work: Callable[[], Any]) -> None:
     try:
         work()
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
+        # Ctrl-C arrives in the main thread. Raised in a thread of a runner, it would end that thread.
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise
 
 

@@ -21,6 +21,7 @@ from orionflow.engine.commands import (
 )
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Ask, Do, Sleep, Steps, send
+from orionflow.engine.exits import as_raised
 from orionflow.engine.failures import logger_of
 from orionflow.engine.hooks import call_hooks
 from orionflow.engine.recorded import AGAIN, Recorded
@@ -43,7 +44,7 @@ def run_task(call: TaskCall) -> Steps[State[Any]]:
     try:
         state = yield from _until_end(call)
     except BaseException as error:
-        report_crash(call, error)
+        report_crash(call, as_raised(error))
         raise
     yield from _finish(call, state)
     return state
@@ -259,12 +260,15 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
         if logger.isEnabledFor(DEBUG):
             _log(call, DEBUG, "Ended as %s.", state)
         hooks = task.on_completion
-    if hooks:
-        yield from call_hooks(hooks, task, call.as_task_run(), state, logger_of(call))
-    if call.future is None:
-        call.flow_run.called.discard(call)
-    else:
-        call.future.settle(state)
+    try:
+        if hooks:
+            yield from call_hooks(hooks, task, call.as_task_run(), state, logger_of(call))
+    finally:
+        # Also if a hook ends the program: the run has ended, and code that waits for it must not wait forever.
+        if call.future is None:
+            call.flow_run.called.discard(call)
+        else:
+            call.future.settle(state)
     if state.type is not StateType.COMPLETED:
         # The frames of the exception hold the call.
         call.state = state.without_value()
@@ -275,12 +279,11 @@ def report_crash(call: TaskCall, error: BaseException) -> None:
     reason = reason_of(error)
     state = call.new_state(StateType.CANCELLED if reason.is_cancel else StateType.CRASHED, message=reason.message)
     state.value = error
-    if call.is_created and not isinstance(error, RunTakenOver | RunSuspended | GeneratorExit):
+    if call.is_created and not isinstance(error, RunTakenOver | RunSuspended):
         _stream(call, state)
         _make_room(call)
-    if not isinstance(error, GeneratorExit):
-        # Also if nothing is reported: a run that is left to another attempt or process has not crashed.
-        call.flow_run.called.discard(call)
+    # Also if nothing is reported: a run that is left to another attempt or process has not crashed.
+    call.flow_run.called.discard(call)
     state.amend_details(task_run_id=call.id, flow_run_id=call.flow_run.id)
     if not call.is_abandoned:
         call.flow_run.state_counts.add(state)

@@ -27,6 +27,7 @@ from orionflow.contract.masking import known
 from orionflow.contract.states import BAD
 from orionflow.contract.traces import named_trace, span_id_of, trace_id_of, traceparent_of
 from orionflow.engine.attempt import attempt_task
+from orionflow.engine.exits import as_raised, is_closed
 from orionflow.engine.flow_attempt import attempt_flow
 from orionflow.recordable import as_text
 from orionflow.states import State
@@ -200,13 +201,11 @@ def _within(attempt: Attempt, steps: Steps[State[Any]]) -> Steps[State[Any]]:
     try:
         state = yield from steps
         attempt.ended(state)
-    except GeneratorExit:
-        # Closed from outside, where another context is in force.
-        attempt.close()
-        raise
     except BaseException as error:
-        attempt.failed(error)
-        attempt.leave()
+        # Where Python closes the coroutine, another context is in force.
+        if not is_closed(error):
+            attempt.failed(as_raised(error))
+            attempt.leave()
         attempt.close()
         raise
     attempt.leave()

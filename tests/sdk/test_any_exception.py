@@ -1,0 +1,221 @@
+"""Whatever a function raises, its run has a final state when the call has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, NoReturn
+
+import pytest
+
+from orionflow import flow, task
+from orionflow.futures import Future
+from orionflow.states import State
+from orionflow.task_runners import ConcurrentTaskRunner, SequentialTaskRunner, TaskRunner
+from orionflow.testing import flow_runs, task_runs_of
+
+
+class OwnExit(BaseException):
+    """One that no `except Exception` catches."""
+
+
+RAISED: list[type[BaseException]] = [
+    StopIteration,
+    GeneratorExit,
+    KeyboardInterrupt,
+    SystemExit,
+    asyncio.CancelledError,
+    OwnExit,
+]
+ENDED = {"Completed", "Failed", "Crashed", "Cancelled"}
+KINDS = ["sync", "async", "generator", "async generator"]
+RUNNERS = [ConcurrentTaskRunner(max_workers=1), SequentialTaskRunner()]
+
+
+def raiser(error: type[BaseException], kind: str) -> Callable[..., Any]:
+    """A function of that kind that raises."""
+
+    def sync(*_: Any) -> NoReturn:
+        raise error("on purpose")
+
+    async def coroutine(*_: Any) -> NoReturn:
+        await asyncio.sleep(0)
+        raise error("on purpose")
+
+    def generator(*_: Any) -> Iterator[int]:
+        yield 1
+        raise error("on purpose")
+
+    async def async_generator(*_: Any) -> AsyncIterator[int]:
+        yield 1
+        raise error("on purpose")
+
+    return dict(zip(KINDS, [sync, coroutine, generator, async_generator], strict=True))[kind]
+
+
+def every_run_has_ended(make: Callable[[type[BaseException]], Callable[[], Any]]) -> bool:
+    """Call the program that is made for each exception; whether all of their runs have a final state after that."""
+    for error in RAISED:
+        try:
+            outcome = make(error)()
+            if asyncio.iscoroutine(outcome):
+                asyncio.run(outcome)
+        except (*RAISED, Exception):
+            continue
+    runs = flow_runs()
+    left = [f"{run.name}: {run.state_name}" for run in runs if run.state_name not in ENDED]
+    left += [one.name for run in runs for one in task_runs_of(run) if one.state_name not in ENDED]
+    assert left == []
+    return True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_flow_ends_whatever_it_raises(kind: str):
+    assert every_run_has_ended(lambda error: flow(raiser(error, kind)))
+
+    assert len(flow_runs()) == len(RAISED)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("runner", RUNNERS, ids=repr)
+@pytest.mark.parametrize("way", ["call", "state", "submit", "map"])
+def test_task_ends_whatever_it_raises_and_so_does_its_flow(kind: str, runner: TaskRunner, way: str):
+    def program(error: type[BaseException]) -> Callable[[], Any]:
+        raising = task(raiser(error, kind))
+
+        @flow(task_runner=runner)
+        def around() -> list[State[Any]]:
+            match way:
+                case "call":
+                    return [raising(0)]
+                case "state":
+                    return [raising(0, return_state=True)]
+                case "submit":
+                    futures: list[Future[Any]] = [raising.submit(0), raising.submit(1)]
+                case _:
+                    futures = list(raising.map([0, 1]))
+            return [future.wait() for future in futures]
+
+        return around
+
+    assert every_run_has_ended(program)
+
+
+@pytest.mark.parametrize("way", ["call", "submit", "gather"])
+def test_task_of_a_coroutine_ends_whatever_it_raises_and_so_does_its_flow(way: str):
+    def program(error: type[BaseException]) -> Callable[[], Any]:
+        raising = task(raiser(error, "async"))
+
+        @flow
+        async def around() -> None:
+            if way == "call":
+                await raising()
+            elif way == "submit":
+                await raising.submit().wait()
+            else:
+                await asyncio.gather(raising(), raising(), return_exceptions=True)
+
+        return around
+
+    assert every_run_has_ended(program)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("outer", ["sync", "async"])
+def test_nested_flow_ends_whatever_it_raises_and_so_does_the_one_around_it(kind: str, outer: str):
+    def program(error: type[BaseException]) -> Callable[[], Any]:
+        nested = flow(raiser(error, kind))
+
+        @flow
+        def around() -> None:
+            nested()
+
+        @flow
+        async def coroutine_around() -> None:
+            outcome = nested()
+            if kind == "async":
+                await outcome
+
+        return around if outer == "sync" else coroutine_around
+
+    assert every_run_has_ended(program)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("way", ["call", "submit"])
+@pytest.mark.parametrize("when", ["on_completion", "on_failure", "on_running", "on_crashed"])
+def test_runs_end_whatever_a_hook_raises(kind: str, way: str, when: str):
+    def program(error: type[BaseException]) -> Callable[[], Any]:
+        hook = raiser(error, kind)
+
+        def failing() -> None:
+            if when == "on_failure":
+                raise ValueError("on purpose")
+
+        inner = task(failing, **({when: [hook]} if when in ("on_completion", "on_failure") else {}))
+
+        def around() -> None:
+            inner() if way == "call" else inner.submit().wait()
+            if when == "on_crashed":
+                raise OwnExit
+
+        return flow(around, **{when: [hook]})
+
+    assert every_run_has_ended(program)
+
+
+@pytest.mark.parametrize("option", ["cache_key_fn", "task_run_name", "retry_condition_fn", "flow_run_name"])
+def test_runs_end_whatever_a_function_of_an_option_raises(option: str):
+    def program(error: type[BaseException]) -> Callable[[], Any]:
+        def naming() -> NoReturn:
+            raise error("on purpose")
+
+        asked = naming if option.endswith("name") else raiser(error, "sync")
+        retries = {"retries": 1} if option == "retry_condition_fn" else {}
+
+        def failing() -> None:
+            raise ValueError("on purpose")
+
+        inner = task(failing, **({} if option == "flow_run_name" else {option: asked, **retries}))
+
+        def around() -> None:
+            inner()
+
+        return flow(around, **({option: asked} if option == "flow_run_name" else {}))
+
+    assert every_run_has_ended(program)
+
+
+def test_flow_that_raises_generator_exit_says_so():
+    leaving = flow(raiser(GeneratorExit, "sync"), name="leaving")
+
+    with pytest.raises(GeneratorExit, match="on purpose"):
+        leaving()
+
+    run = flow_runs("leaving")[0]
+    assert (run.state_name, run.state.message) == ("Crashed", "The run broke: GeneratorExit: on purpose")
+
+
+async def test_closed_coroutine_ends_its_runs():
+    begun = asyncio.Event()
+
+    @task
+    async def waiting() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    @flow
+    async def closed() -> None:
+        await waiting()
+
+    coroutine = closed()
+    while not begun.is_set():
+        step = coroutine.send(None)
+        while not begun.is_set() and step is not None and not step.done():
+            await asyncio.sleep(0)
+    coroutine.close()
+
+    run = flow_runs("closed")[0]
+    message = "The coroutine of the run was closed before it ended."
+    assert (run.state_name, run.state.message) == ("Crashed", message)
+    assert [one.state_name for one in task_runs_of(run)] == ["Crashed"]
