@@ -186,6 +186,101 @@ def test_signal_ends_the_program_with_all_its_runs(name: str, number: int, tmp_p
     assert {state for _, state in runs} <= {"Crashed", "Completed"}, f"{runs}\n{said}"
 
 
+TOLD_BESIDE = """
+def run_async():
+    asyncio.run(async_around_sync())
+
+@flow
+def short():
+    pass
+
+def wait_as(way, thread):
+    if way == "join":
+        thread.join()
+    elif way == "sleep":
+        time.sleep(60)
+    elif way == "loop":
+        asyncio.run(asyncio.sleep(60))
+    else:
+        # A run of the main thread that has ended leaves the others as they were.
+        short()
+        print("short ended")
+        threading.Event().wait()
+
+what = {"sync": sync_around_async, "async": run_async}[sys.argv[1]]
+thread = threading.Thread(target=what, daemon=sys.argv[3] == "daemon")
+thread.start()
+wait_as(sys.argv[2], thread)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "way", "kind", "number"),
+    [
+        ("sync", "join", "plain", signal.SIGTERM),
+        ("async", "sleep", "daemon", signal.SIGTERM),
+        ("sync", "loop", "daemon", signal.SIGHUP),
+        ("sync", "after a run", "plain", signal.SIGTERM),
+    ],
+)
+def test_signal_ends_the_runs_of_threads_beside_an_idle_main_thread(
+    what: str, way: str, kind: str, number: int, tmp_path: Path
+):
+    program = Program(tmp_path, BEGIN + TOLD_BESIDE)
+
+    with program.start((what, way, kind)) as process:
+        program.wait_for_output("ready")
+        if way == "after a run":
+            program.wait_for_output("short ended")
+        process.send_signal(number)
+        try:
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+    assert process.returncode == -number, said
+    runs = program.query(
+        "SELECT r.name, r.state_name, s.message FROM runs_flowrun r JOIN runs_flowrunstate s ON s.id = r.state_id"
+        " WHERE r.state_name <> 'Completed'"
+    )
+    assert runs
+    assert {state for _, state, _ in runs} == {"Crashed"}, said
+    assert all(signal.Signals(number).name in message for _, _, message in runs), runs
+
+
+FORKS_BESIDE = """
+@flow
+def works():
+    print("ready")
+    child = os.fork()
+    if child == 0:
+        # Handlers are as they were before the flow.
+        time.sleep(60)
+        os._exit(5)
+    os.kill(child, signal.SIGTERM)
+    _, status = os.waitpid(child, 0)
+    print("child ended by", os.WTERMSIG(status))
+
+import os, signal
+thread = threading.Thread(target=works)
+thread.start()
+thread.join()
+print("handler", signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+"""
+
+
+def test_signal_for_a_forked_child_ends_that_alone(tmp_path: Path):
+    program = Program(tmp_path, BEGIN + FORKS_BESIDE)
+
+    done = program.run()
+
+    assert done.returncode == 0, done.stderr
+    assert f"child ended by {int(signal.SIGTERM)}" in done.stdout
+    assert "handler True" in done.stdout
+    assert program.flow_run()[0] == "Completed"
+
+
 IN_A_TERMINAL = """
 import asyncio, sys, time
 from orionflow import flow, task

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import signal
 import time
 
 from orionflow.attempt import why_asked_to_end
 from orionflow.engine.commands import CancelRequested, Stopped
+from orionflow.engine.exits import is_closed
 from orionflow.engine.interruption import Interrupted, Reason
 from orionflow.engine.time_limits import TimeUp
 from orionflow.recordable import as_text
 
+# Sent when the terminal of a program is closed, and twice if a shell forwards it; `nohup` makes programs ignore it.
+HUNG_UP: int | None = getattr(signal, "SIGHUP", None)
+TOLD_TO_END: tuple[int, ...] = (signal.SIGTERM, *([] if HUNG_UP is None else [HUNG_UP]))
 SIGTERM_CAME = "SIGTERM came"
 TERMINAL_CLOSED = "SIGHUP: its terminal was closed"
 
@@ -75,7 +80,7 @@ def reason_of(error: BaseException) -> Reason:
             return CTRL_C
         case asyncio.CancelledError():
             return Reason("The coroutine of the run was cancelled by the program around it.")
-        case GeneratorExit():
+        case GeneratorExit() if is_closed(error):
             return Reason("The coroutine of the run was closed before it ended.")
         case TimeUp():
             return Reason("The flow run that it belongs to ran out of time.")

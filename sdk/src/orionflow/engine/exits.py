@@ -1,4 +1,4 @@
-"""GeneratorExit: a function that raises it ends its run as with any exception; Python raises it to close a coroutine."""
+"""GeneratorExit ends a run as any exception does if a function raises it; Python raises it to close a coroutine."""
 
 from __future__ import annotations
 

@@ -16,7 +16,9 @@ from typing import Any
 from orionflow.engine.children import end_roots_in_threads
 from orionflow.engine.crashes import (
     CTRL_C,
+    HUNG_UP,
     SIGTERM_CAME,
+    TOLD_TO_END,
     Terminated,
     note_handlers,
     note_keyboard,
@@ -26,14 +28,12 @@ from orionflow.engine.crashes import (
 from orionflow.engine.event_loops import is_held_up
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption
 from orionflow.engine.lost_signals import LostSignals
+from orionflow.engine.thread_signals import thread_signals
 
 # Seconds in which a coroutine may notice that it is cancelled: sync code may block its event loop.
 UNTIL_RAISED = 2.0
 # Seconds in which a run may report its end.
 UNTIL_KILLED = 7.0
-# Sent when the terminal of a program is closed, and twice if a shell forwards it; `nohup` makes programs ignore it.
-HUNG_UP: int | None = getattr(signal, "SIGHUP", None)
-TOLD_TO_END: tuple[int, ...] = (signal.SIGTERM, *([] if HUNG_UP is None else [HUNG_UP]))
 ASKED_IN_VAIN = Reason("The process of the run was told to end, did not, and was killed.")
 
 
@@ -110,10 +110,11 @@ class _Signals:
         if len(self._roots) > 1:
             return
         self._have_ended.clear()
-        # A program that installed handlers of its own keeps them.
-        for number in TOLD_TO_END:
-            if signal.getsignal(number) is signal.SIG_DFL:
-                self._before[number] = signal.signal(number, self._terminate)
+        with thread_signals().set_aside():
+            # A program that installed handlers of its own keeps them.
+            for number in TOLD_TO_END:
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    self._before[number] = signal.signal(number, self._terminate)
         handler = signal.getsignal(signal.SIGINT)
         if handler is signal.default_int_handler or _is_of_asyncio(handler):
             self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
@@ -133,11 +134,12 @@ class _Signals:
         self._own.clear()
         self._lost.stop()
         told_by, self._told_by = self._told_by, None
-        while self._before:
-            number, handler = self._before.popitem()
-            # A repeated SIGHUP must not interrupt the ends of other runs.
-            waits = told_by is not None and number == HUNG_UP
-            signal.signal(number, signal.SIG_IGN if waits else handler)
+        with thread_signals().set_aside():
+            while self._before:
+                number, handler = self._before.popitem()
+                # A repeated SIGHUP must not interrupt the ends of other runs.
+                waits = told_by is not None and number == HUNG_UP
+                signal.signal(number, signal.SIG_IGN if waits else handler)
         if told_by is not None:
             end_roots_in_threads(reason_of(Terminated()))
             # The default action, as before the runs.
