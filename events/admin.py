@@ -1,4 +1,4 @@
-"""The admin's view of events, of automations and notification policies, and of what is still to be sent."""
+"""The admin's view of events, automations, notification policies, and the outbox."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class AutomationAdmin(CommandingAdmin, SettingAdmin):
         return reverse("events:automation", args=[obj.pk])
 
     def has_add_permission(self, request: object) -> bool:
-        # A trigger is checked by the API; one typed here might never fire.
+        # The API validates triggers; one entered here might never fire.
         return False
 
 

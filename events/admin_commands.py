@@ -1,4 +1,4 @@
-"""Commands of operators on automations and notification policies: on and off."""
+"""Commands of operators that switch automations and notification policies on and off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The app of events, and of the automations and notifications that they set off."""
+"""The app of events, and of the automations and notifications that they trigger."""
 
 from __future__ import annotations
 

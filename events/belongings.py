@@ -9,7 +9,7 @@ _ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def of_event(reach: Reach, row: str) -> str:
-    """An event is seen with what it is about."""
+    """An event is visible with the object that it is about."""
     runs, task_runs = reach.table("runs_flowrun"), reach.table("runs_taskrun")
     flow_run, task_run = _id(reach, row, "prefect.flow-run."), _id(reach, row, "prefect.task-run.")
     return (
@@ -21,7 +21,7 @@ def of_event(reach: Reach, row: str) -> str:
 
 
 def _id(reach: Reach, row: str, kind: str) -> str:
-    """The id in the name of a resource of that kind; null for others. Anybody may report an event of any name."""
+    """Return SQL for the id in the name of a resource of that kind; null for others. Any client may report any name."""
     begin, rest = f"substr({row}.resource_id, 1, {len(kind)})", f"substr({row}.resource_id, {len(kind) + 1})"
     if reach.is_sqlite:
         return f"CASE WHEN {begin} = '{kind}' THEN orion_id({rest}) END"

@@ -1,4 +1,4 @@
-"""The models of events, automations and notifications, where Django looks for them."""
+"""The models of events, automations and notifications, for Django."""
 
 from __future__ import annotations
 

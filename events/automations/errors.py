@@ -1,4 +1,4 @@
-"""The errors of automations and notifications, beside those of `orchestration.errors`."""
+"""The errors of automations and notifications, in addition to `orchestration.errors`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Automations: what is done when events say so, and what each of them remembers meanwhile."""
+"""Automations with their triggers and actions, and the state of their triggers."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Automation(Row):
     actions = models.JSONField(default=list, blank=True)
     actions_on_trigger = models.JSONField(default=list, blank=True)
     actions_on_resolve = models.JSONField(default=list, blank=True)
-    # Labels of what it was made for: it goes with its owner, and is listed beside what it is related to.
+    # The resource for which it was created: it is deleted with that, and listed with resources on which it acts.
     owner_resource = models.CharField(max_length=1024, null=True, blank=True)
-    # The user who made or changed it last, with whose rights it acts; null: the owner of the server.
+    # The user who created or last changed it, and whose rights it has. Null: the owner of the server.
     author = models.IntegerField(null=True, editable=False)
-    # Events from before this moment are none of its business.
+    # Events from before this moment are ignored.
     since = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["name", "id"]
         indexes = [
-            # Whether there is any is asked whenever a flow run changes its state.
+            # For the question whether there is any, at each new state of a flow run.
             models.Index(fields=["id"], name="automation_enabled", condition=models.Q(enabled=True)),
             models.Index(fields=["owner_resource"], name="automation_by_owner"),
         ]
@@ -38,17 +38,17 @@ class Automation(Row):
 
 
 class TriggerState(models.Model):
-    """The count of a trigger of an automation, for one of the things that it counts apart."""
+    """The count of a trigger of an automation in one bucket."""
 
     automation = models.ForeignKey(Automation, on_delete=models.CASCADE, related_name="trigger_states", db_index=False)
     trigger = models.CharField(max_length=255)
-    # What is counted apart (`for_each`), as the JSON of its values.
+    # The values of `for_each`, by which events are counted separately, as JSON.
     bucket = models.CharField(max_length=1024)
     count = models.PositiveIntegerField(default=0)
     begun_at = models.DateTimeField()
-    # A proactive trigger fires when this passes; null when it waits for no moment.
+    # When this passes, a proactive trigger fires. Null: there is no time limit.
     ends_at = models.DateTimeField(null=True)
-    # The last event that was counted; for a trigger made of others, which of them fired, and when.
+    # The last counted event; for a composite trigger, which of its triggers fired and when.
     memory = models.JSONField(default=dict)
 
     class Meta:
@@ -63,7 +63,7 @@ class TriggerState(models.Model):
 
 
 class ActionRun(models.Model):
-    """An action that an automation has to run because it fired, and how that went."""
+    """An action of an automation that fired, and its result."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     automation = models.ForeignKey(Automation, on_delete=models.CASCADE, related_name="action_runs", db_index=False)
@@ -78,11 +78,11 @@ class ActionRun(models.Model):
         ordering = ["-created", "-id"]
         indexes = [
             models.Index(fields=["created"], name="firing_to_do", condition=models.Q(done_at=None)),
-            # What an automation did, newest first.
+            # For the actions of an automation, newest first.
             models.Index(fields=["automation", "created"], name="firing_of_automation"),
-            # What failed lately: few of them do.
+            # For recent failures, which are few.
             models.Index(fields=["created"], name="firing_failed", condition=~models.Q(error="")),
-            # What is forgotten.
+            # For the deletion of old rows.
             models.Index(fields=["done_at"], name="firing_done"),
         ]
 

@@ -1,4 +1,4 @@
-"""Policies: which states of flow runs are notified of, through which block; and the outbox of their messages."""
+"""Notification policies, which select states of flow runs and a block, and the outbox of their messages."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from runs.models import Row
 
 
 class NotificationPolicy(Row):
-    """Whenever a flow run enters one of these states, send a message through a block. Empty lists stand for any."""
+    """Sends a message through a block when a flow run enters one of these states. Empty lists match everything."""
 
     name = models.CharField(max_length=255, null=True, blank=True)
     is_active = models.BooleanField(default=True)
-    # Types and names are alternatives: a run that is TimedOut is of the type FAILED.
+    # Types and names are alternatives: a run that is TimedOut has the type FAILED.
     state_types = models.JSONField(default=list, blank=True)
     state_names = models.JSONField(default=list, blank=True)
     tags = models.JSONField(default=list, blank=True)
@@ -26,7 +26,7 @@ class NotificationPolicy(Row):
         verbose_name_plural = "notification policies"
         ordering = ["id"]
         indexes = [
-            # Whether there is any is asked whenever a flow run changes its state.
+            # For the question whether there is any, at each new state of a flow run.
             models.Index(fields=["id"], name="policy_active", condition=models.Q(is_active=True)),
         ]
 
@@ -36,7 +36,7 @@ class NotificationPolicy(Row):
 
 
 class Notification(models.Model):
-    """A message of the outbox: written with what it is about, sent later, at least once, under its id."""
+    """A message in the outbox: stored together with its cause, and sent later, at least once, under its id."""
 
     class Standing(models.TextChoices):
         WAITING = "WAITING"
@@ -49,19 +49,19 @@ class Notification(models.Model):
         "deployments.BlockDocument", on_delete=models.CASCADE, related_name="+", db_index=False
     )
     policy = models.ForeignKey(NotificationPolicy, null=True, on_delete=models.CASCADE, related_name="+")
-    # No foreign keys: the log of what was sent outlives a run, and an automation.
+    # No foreign keys, because the log of messages outlives runs and automations.
     automation_id = models.UUIDField(null=True)
     flow_run_id = models.UUIDField(null=True)
     subject = models.TextField()
     body = models.TextField()
-    # Whether the body is the whole content of the request; else it is a message that the block puts into its own form.
+    # Whether the body is the whole content of the request. Otherwise, the block puts it into its own format.
     is_payload = models.BooleanField(default=False)
     standing = models.CharField(max_length=16, choices=Standing.choices, default=Standing.WAITING)
     due_at = models.DateTimeField()
     attempts = models.PositiveIntegerField(default=0)
-    # When each attempt was made, and how it went.
+    # The time and the result of each attempt.
     tries = models.JSONField(default=list, blank=True)
-    # Whether its receiver found it too long or too strange, so that only its short form is sent.
+    # Whether the receiver rejected the message as too long or malformed, so that only its short form is sent.
     is_short = models.BooleanField(default=False)
     last_error = models.TextField(default="", blank=True)
     sent_at = models.DateTimeField(null=True)
@@ -69,18 +69,18 @@ class Notification(models.Model):
     class Meta:
         ordering = ["-created", "-id"]
         indexes = [
-            # The sender's question: what is due, the oldest first.
+            # For the sender: due messages, oldest first.
             models.Index(fields=["due_at"], name="notification_due", condition=models.Q(standing="WAITING")),
-            # The next message of a destination: those that were tried least often first.
+            # For the next message of a destination, with the fewest attempts first.
             models.Index(
                 fields=["block_document", "attempts", "created"],
                 name="notification_next",
                 condition=models.Q(standing="WAITING"),
             ),
-            # The log, newest first, and that of one destination.
+            # For the log, newest first, of all destinations and of one.
             models.Index(fields=["created"], name="notification_by_age"),
             models.Index(fields=["block_document", "created"], name="notification_of_block"),
-            # What was not delivered lately.
+            # For recent messages that were not delivered.
             models.Index(fields=["created"], name="notification_given_up", condition=models.Q(standing="GIVEN_UP")),
         ]
 

@@ -1,4 +1,4 @@
-"""Automations: when they act, what they did, and forms for the usual ones."""
+"""Automations: lists, pages with triggers and past actions, and forms for the usual kinds."""
 
 from __future__ import annotations
 
@@ -114,14 +114,14 @@ def automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
 
 
 def _shown(actions: Sequence[dict[str, Any]]) -> list[tuple[str, Named | None]]:
-    """Actions in words, each with what it names."""
+    """Return actions in words, each with the object that it names."""
     targets = {place: ".".join(target) for place, action in enumerate(actions) if (target := target_of(action))}
     found = dict(zip(targets, named({RESOURCE_ID: target} for target in targets.values()), strict=True))
     return [(action_words(action), found.get(place)) for place, action in enumerate(actions)]
 
 
 def _causes(firings: Sequence[ActionRun]) -> dict[UUID, Named]:
-    """By what an automation did, the resource of the event that it did it for."""
+    """Return, by action, the resource of the event that caused it."""
     resources = {one.pk: one.event["resource"] for one in firings if one.event and one.event.get("resource")}
     return dict(zip(resources, named(resources.values()), strict=True))
 
@@ -146,7 +146,7 @@ def new_automation(request: HttpRequest) -> HttpResponse:
 
 @requires(Action.CHANGE_AUTOMATIONS)
 def edit_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
-    """The form that fits what is stored. What it does not show, it leaves as it is."""
+    """Show the form that fits the stored automation. Parts that it does not show stay unchanged."""
     one = _found(automation_id, None).automation
     when, about = trigger_kind_of(one.trigger)
     do, acting = action_kind_of(one.actions)
@@ -212,7 +212,7 @@ def _switch(request: HttpRequest, automation_id: UUID, enabled: bool, done: str)
 @requires(Action.CHANGE_AUTOMATIONS)
 @require_POST
 def test_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
-    """Send its messages about the newest run; what its other actions would do is only said."""
+    """Send its messages about the newest run. Its other actions are only described."""
 
     def test() -> None:
         for trial in try_automation(automation_id=automation_id, now=timezone.now()):

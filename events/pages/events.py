@@ -1,4 +1,4 @@
-"""The feed of events, and one event with everything that it says."""
+"""The feed of events, and the page of one event."""
 
 from __future__ import annotations
 

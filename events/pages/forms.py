@@ -1,6 +1,6 @@
-"""Forms of automations: the usual triggers and actions have fields of their own, all others are written as JSON.
+"""Forms of automations: usual triggers and actions have fields, all others are JSON.
 
-A trigger or an action that was stored is shown in the fields if they would make the same of it again.
+A stored trigger or action is shown in fields if these would produce the same again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _USUAL: dict[str, Any] = {
 
 
 class JSONArea(forms.CharField):
-    """JSON of a given shape; what does not fit is said with its place."""
+    """JSON of a given type. Errors are shown with their places."""
 
     def __init__(self, shape: Any, **wishes: Any) -> None:
         self._shape = TypeAdapter(shape)
@@ -75,7 +75,6 @@ class JSONArea(forms.CharField):
 
 def _said(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
-    # Django fills values into messages, so a percent sign is written twice.
     return f"{place}: {error['msg']}".removeprefix(": ")
 
 
@@ -176,7 +175,7 @@ def action_fields(
 
 
 def trigger_of(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The trigger that the fields of this kind describe."""
+    """Return the trigger that the fields of this kind describe."""
     match kind:
         case "state":
             return {**_about_runs(values), "expect": [RUNS + name for name in values["states"]]}
@@ -221,7 +220,7 @@ def _about_events(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def actions_from(kind: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The actions that the fields of this kind describe."""
+    """Return the actions that the fields of this kind describe."""
     match kind:
         case "json":
             actions: list[dict[str, Any]] = values["actions"]
@@ -242,7 +241,7 @@ def _chosen(key: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def trigger_kind_of(trigger: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The kind of form that shows this trigger, and the values of its fields."""
+    """Return the kind of form that shows this trigger, and the values of its fields."""
     own = {key: value for key, value in trigger.items() if key != "id"}
     if own.get("type") == "event":
         match = own["match"].get(RESOURCE, "")
@@ -274,7 +273,7 @@ def _without_ids(trigger: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def action_kind_of(actions: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
-    """The kind of form that shows these actions, and the values of its fields."""
+    """Return the kind of form that shows these actions, and the values of its fields."""
     if len(actions) == 1 and actions[0]["type"] in ACTIONS:
         kind = actions[0]["type"]
         values = {key: value or "" for key, value in actions[0].items()}
@@ -287,7 +286,7 @@ def action_kind_of(actions: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
 
 
 class PolicyForm(forms.Form):
-    """Of which runs people are notified, in which states, and through which block."""
+    """The form of a notification policy: the runs and states that it selects, and its block."""
 
     name = forms.CharField(required=False, max_length=255, empty_value=None)
     state_types = forms.MultipleChoiceField(

@@ -1,4 +1,4 @@
-"""Resources of events as people know them: kind, name, and a link to the page that shows them."""
+"""Resources of events as pages show them: kind, name, and a link to their page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGES = {
     "prefect.automation": "events:automation",
     "orion.problem": "runs:problem",
 }
-# Kinds without a page for each.
+# Kinds of which the objects have no pages.
 _KINDS = {*_PAGES, "prefect.work-pool", "orion.setting"}
 
 
@@ -28,7 +28,7 @@ _KINDS = {*_PAGES, "prefect.work-pool", "orion.setting"}
 class Named:
     """One resource of an event: its id, kind, name and role, the address of its page, and all its labels.
 
-    `is_nameless`: its name is the beginning of its id.
+    If it `is_nameless`, its name is the first part of its id.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Named:
 
 
 def named(resources: Iterable[Mapping[str, str]]) -> list[Named]:
-    """The resources under the names in their labels, or else those that the objects have now."""
+    """Return the resources with the names in their labels or, without those, the current names of the objects."""
     found = list(resources)
     nameless = [str(labels.get(RESOURCE_ID, "")) for labels in found if not labels.get(NAME)]
     names = names_of(nameless)
@@ -57,18 +57,18 @@ def _named(labels: Mapping[str, str], names: Mapping[str, str]) -> Named:
 
 
 def kind_of(resource_id: str) -> str:
-    """The kind in words; empty for resources that are not Orion's own."""
+    """Return the kind in words; empty for resources that are not Orion's own."""
     kind, _, _ = resource_id.rpartition(".")
     return kind.partition(".")[2].replace("-", " ") if kind in _KINDS else ""
 
 
 def _short(resource_id: str) -> str:
-    """Of an object of ours without a name, the beginning of its id: the kind stands beside it."""
+    """Return the start of the id of one of Orion's objects, next to which its kind is shown; else the whole id."""
     kind, row_id = object_of(resource_id)
     return str(row_id)[:8] if row_id and kind in _KINDS else resource_id
 
 
 def address_of(resource_id: str) -> str:
-    """The address of the page about a resource; empty where there is none."""
+    """Return the address of the page about a resource; empty if there is none."""
     kind, row_id = object_of(resource_id)
     return reverse(_PAGES[kind], args=[row_id]) if row_id and kind in _PAGES else ""

@@ -1,4 +1,4 @@
-"""Notification policies and the log of what was sent."""
+"""Notification policies, and the log of messages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def notifications(request: HttpRequest) -> HttpResponse:
         "found": found,
         "standing": standing,
         "standings": STANDINGS,
-        # Not `block`: inside of a block of a template that is the block itself.
+        # Not named `block`, which has a special meaning inside a template's block.
         "chosen_block": request.GET.get("block", "").strip(),
         "blocks": message_blocks(),
         "since": request.GET.get("since", "").strip(),
@@ -106,7 +106,7 @@ def switch_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
 @requires(Action.CHANGE_NOTIFICATIONS)
 @require_POST
 def test_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
-    """Send its message about a made-up run, once, and show what came of it."""
+    """Send the policy's message for an example run, once, and show the result."""
     tried: list[Notification] = []
     if attempt(
         request,

@@ -11,7 +11,7 @@ _PREFIX = "prefect."
 
 
 def trigger_words(trigger: Mapping[str, Any]) -> str:
-    """One sentence about when an automation acts, without a full stop."""
+    """Return one sentence about when an automation acts, without a full stop."""
     if trigger["type"] == "event":
         return _event_words(trigger)
     parts = [trigger_words(one) for one in trigger["triggers"]]
@@ -43,7 +43,7 @@ def _whose(match: Mapping[str, Any], related: Mapping[str, Any]) -> str:
 
 
 def _is_everything(value: Any) -> bool:
-    """A pattern that only says of which kind the resource is, which the event's own name says too."""
+    """Whether a pattern only matches the kind of the resource, which the event's name already shows."""
     return isinstance(value, str) and value.startswith(_PREFIX) and value.endswith(".*")
 
 
@@ -57,7 +57,7 @@ def _names(names: Sequence[str]) -> str:
 
 
 def action_words(action: Mapping[str, Any]) -> str:
-    """Name the action, as in `Run deployment`, and what it acts on."""
+    """Return the action in words, such as `Run deployment`, with its object."""
     words = str(action["type"]).replace("-", " ").capitalize()
     if action.get("source") == "inferred":
         return f"{words}: the one that the event is about"
@@ -69,7 +69,7 @@ def action_words(action: Mapping[str, Any]) -> str:
 
 
 def target_of(action: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The kind and the id of what an action names; None where it names nothing that has a page."""
+    """Return the kind and the id of the object that an action names; None if it names none with a page."""
     for key in ("deployment_id", "work_queue_id", "automation_id"):
         if action.get(key):
             return f"{_PREFIX}{key.removesuffix('_id').replace('_', '-')}", str(action[key])

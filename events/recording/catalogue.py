@@ -1,8 +1,7 @@
-"""The events that Orion itself records: their names, what each is about, and what it carries.
+"""The events that Orion itself records: their names, resources and contents.
 
-docs/reference/recorded-events.md is written from this list, and an automation that waits for an event which only the
-server could report, and never does, is refused by it. A test records an event of each kind and compares it with its
-line.
+docs/reference/recorded-events.md is generated from this list. An automation is refused if it expects an event that only
+the server could record, but never does. A test records an event of each kind and compares it with its entry.
 """
 
 from __future__ import annotations
@@ -11,27 +10,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _NAME = ("prefect.resource.name",)
-# In the name of an event: the name of the state that the run has entered, such as `Completed`.
+# In the name of an event, this stands for the name of the new state, such as `Completed`.
 STATE = "<state>"
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Events about one kind of resource; `events` are the ends of their names, with the moment of each."""
+    """Events about one kind of resource. `events` are the last parts of their names, each with its meaning."""
 
     title: str
     prefix: str
     events: Mapping[str, str]
-    # The kind of the resource, before its id, and its labels beside that.
+    # The kind of the resource, which precedes its id, and its labels besides the id.
     resource: str
     labels: Sequence[str] = _NAME
-    # Labels that are there in some cases only.
+    # Labels that exist only in some cases.
     at_times: Sequence[str] = ()
-    # The roles of related resources; those in brackets are there in some cases only.
+    # The roles of related resources. Those in parentheses exist only in some cases.
     related: Sequence[str] = ()
     payload: Sequence[str] = ()
     payload_at_times: Sequence[str] = ()
-    # Nothing but the server reports events that begin so.
+    # Whether only the server reports events with this prefix.
     is_closed: bool = False
     note: str = ""
 
@@ -156,7 +155,7 @@ RECORDED: Sequence[Recorded] = (
 
 
 def closed_kinds() -> Mapping[str, Sequence[str]]:
-    """Prefixes of names that nothing but the server reports, with the ends that it gives them."""
+    """Return the prefixes of events that only the server reports, each with the last parts of their names."""
     ends: dict[str, list[str]] = {}
     for one in RECORDED:
         if one.is_closed:

@@ -1,4 +1,4 @@
-"""Events without a database: the labels that each has, and counts in spans of time that start alike for everybody."""
+"""Events without a database: the objects among their resources, and counts in periods with fixed limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from orionflow.contract.kinds import RESOURCE_ID
 
-# Where Prefect's server begins as well, so that both find the same spans. A Monday, so that weeks begin on one.
+# The same origin as in Prefect's server, so that both have the same periods. A Monday, so that weeks start on Monday.
 _ORIGIN = datetime(2024, 4, 1, tzinfo=UTC)
 MOST_SPANS = 1000
 LENGTHS = {
@@ -21,7 +21,7 @@ LENGTHS = {
 }
 
 
-# Resources that stand for what belongs to somebody, and the tables of these.
+# Resources that are objects with limited visibility, and their tables.
 _TABLES = {
     "prefect.flow-run": "runs_flowrun",
     "prefect.task-run": "runs_taskrun",
@@ -32,7 +32,7 @@ _TABLES = {
 
 
 def objects_among(resources: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, UUID]]:
-    """The tables and ids of the runs, deployments, queues and pools that are among the resources of an event."""
+    """Yield the tables and ids of the runs, deployments, queues and pools among the resources of an event."""
     for labels in resources:
         kind, _, name = labels[RESOURCE_ID].rpartition(".")
         if (table := _TABLES.get(kind)) is None:
@@ -44,7 +44,7 @@ def objects_among(resources: Iterable[Mapping[str, str]]) -> Iterator[tuple[str,
 
 
 class TooManySpans(ValueError):
-    """The message says how many there would be."""
+    """There would be too many periods. The message says how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class Span:
 
 
 def counted(times: Mapping[datetime, int], begin: datetime, end: datetime, length: timedelta) -> list[Span]:
-    """The spans between `begin` and `end`, also the empty ones, with how many fell into each."""
+    """Return the periods between `begin` and `end`, including empty ones, with the number of events in each."""
     first = (begin - _ORIGIN) // length
-    # A span that would begin where the others end is none of them; what falls on that moment counts to the last.
+    # A period that would start at `end` is left out; events at exactly that moment count in the last period.
     last = max(first, -((_ORIGIN - end) // length) - 1)
     if last - first >= MOST_SPANS:
         raise TooManySpans(

@@ -10,7 +10,7 @@ from runs.lists.filters.conditions import AnyId, AnyIdOrNull, AnyText, Filter, L
 
 
 class PolicyFilter(Filter):
-    """Without a condition all policies are listed."""
+    """Without a condition, all policies are listed."""
 
     is_active: YesOrNo | None = None
 

@@ -1,4 +1,4 @@
-"""Events of resources. Rows are written once and never changed."""
+"""Events of resources. Rows are written once; only `pending` changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orionflow.contract.ids import uuid7
 
 
 class Event(models.Model):
-    """An event. `resource` and each of `related` are labels, with an id among them."""
+    """An event. `resource` and each of `related` are labels, including an id."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     occurred = models.DateTimeField()
@@ -20,7 +20,8 @@ class Event(models.Model):
     related = models.JSONField(default=list)
     payload = models.JSONField(default=dict)
     follows = models.UUIDField(null=True)
-    # Until automations have judged it. Written with the event: what is committed late is judged late, and not lost.
+    # Whether automations still have to evaluate it. Stored with the event, so that late commits are evaluated late, not
+    # lost.
     pending = models.BooleanField(default=True)
 
     class Meta:
@@ -29,9 +30,9 @@ class Event(models.Model):
             models.Index(fields=["occurred", "id"], name="event_by_time"),
             models.Index(fields=["event", "occurred"], name="event_by_name"),
             models.Index(fields=["resource_id", "occurred"], name="event_by_resource"),
-            # Who follows events asks for these, whatever process stored them.
+            # For clients that follow events, whichever process stored them.
             models.Index(fields=["received", "id"], name="event_by_arrival"),
-            # `events.automations.services.evaluation` asks for these, in this order.
+            # For `events.automations.services.evaluation`, in this order.
             models.Index(fields=["received", "id"], name="event_to_judge", condition=models.Q(pending=True)),
         ]
 
@@ -42,7 +43,7 @@ class Event(models.Model):
 class RecordedStatus(models.Model):
     """The status of a queue, a pool or a deployment in the last event about it.
 
-    A status is computed whenever it is read, so only this row shows whether it has changed.
+    Statuses are computed when they are read, so only this row shows whether one has changed.
     """
 
     resource_id = models.CharField(max_length=255, primary_key=True)

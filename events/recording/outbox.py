@@ -1,7 +1,7 @@
-"""Messages of notification policies, and an event for automations, that a flow run's new state sets off.
+"""Messages of notification policies, and events for automations, caused by new states of flow runs.
 
-Written in the transaction of the state, sent and judged by services later. A leaf, as `record` is; it is called
-only when somebody watches, which the statement that stores the state finds out by the way.
+They are written in the transaction of the state; services send and evaluate them later. A leaf, like `record`. It is
+called only if there are policies or automations, which the statement that inserts the state also returns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 from runs.models import FlowRun
 
 SUBJECT = "Flow run notification"
-# In characters; the run's page has the whole of it.
+# Characters. The run's page shows the whole value.
 LONGEST_VALUE = 5_000
 
 
@@ -33,9 +33,9 @@ Change = tuple[UUID, State | None, State]
 
 
 def flow_runs_changed(changes: Sequence[Change], now: datetime) -> None:
-    """Queue what policies want to send about these new states, and record them for automations.
+    """Queue the messages of policies about these new states, and record events for automations.
 
-    A change is a flow run, the state that it left and the one that it has just entered.
+    A change is a flow run's id, the state that it left, and the state that it has just entered.
     """
     runs = FlowRun.objects.select_related("flow").in_bulk({run_id for run_id, _, _ in changes})
     entered = [(runs[run_id], before, state) for run_id, before, state in changes]
@@ -75,7 +75,7 @@ def _notification(policy: NotificationPolicy, run: FlowRun, state: State, now: d
 
 
 def values_for(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, str]:
-    """Values for the placeholders of a message: bounded, and escaped for the service that receives it."""
+    """Return values for the placeholders of a message: limited in length, and escaped for the receiving service."""
     escape = escape_for(policy.block_document.block_type.slug)
     return {name: escape(_bounded(value)) for name, value in _facts(policy, run, state).items()}
 
@@ -85,7 +85,7 @@ def _bounded(text: str) -> str:
 
 
 def sample_values(policy: NotificationPolicy, now: datetime) -> dict[str, str]:
-    """Values for a message about no run, by which a policy is tried."""
+    """Return example values, with which a policy is tested."""
     escape = escape_for(policy.block_document.block_type.slug)
     made_up = {
         "flow_run_notification_policy_id": str(policy.pk),
@@ -137,7 +137,7 @@ def _event(run: FlowRun, before: State | None, state: State, related: list[dict[
 
 
 class _Related:
-    """The flows, deployments, queues and tags that runs belong to, read for all of the runs at once."""
+    """The flows, deployments, queues and tags of runs, read for all of the runs at once."""
 
     def __init__(self, runs: Sequence[FlowRun]) -> None:
         deployments = {run.deployment_id for run in runs if run.deployment_id}

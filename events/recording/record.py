@@ -1,4 +1,4 @@
-"""Writing events down, in the transaction of what they tell about. A leaf: anybody above the models may call it."""
+"""Record events in the transaction of the change that they are about. A leaf, for all layers above the models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def record_event(
     related: Sequence[Mapping[str, str]] = (),
     payload: Mapping[str, Any] | None = None,
 ) -> Event:
-    """Record an event such as "orion.flow-run.missed-start" of a resource, which is labels with an id."""
+    """Record an event such as "orion.flow-run.missed-start" of a resource, which is given as labels with an id."""
     stored = new_event(event, resource=resource, now=now, related=related, payload=payload)
     stored.save(force_insert=True)
     return stored
@@ -36,7 +36,7 @@ def new_event(
     related: Sequence[Mapping[str, str]] = (),
     payload: Mapping[str, Any] | None = None,
 ) -> Event:
-    """An event that is not recorded yet."""
+    """Return an event that is not stored yet."""
     return Event(
         occurred=now,
         received=now,

@@ -1,4 +1,4 @@
-"""Events that were asked for. Labels stand in JSON, so these conditions are written in each database's own words."""
+"""Queries for events. Labels are JSON, so conditions on them are written separately for each database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Condition = tuple[str, list[Any]]
 
 
 def events_matching(asked: EventFilter, *, since: datetime, until: datetime) -> QuerySet[Event]:
-    """The events in the order asked for. `since` and `until` hold where the filter leaves them open."""
+    """Return the events in the requested order. `since` and `until` apply if the filter has no limits."""
     occurred = asked.occurred
     begin, end = (occurred and occurred.since) or since, (occurred and occurred.until) or until
     events = Event.objects.filter(occurred__gte=begin, occurred__lte=end)
@@ -96,7 +96,7 @@ def _related(asked: Related) -> list[Condition]:
 
 
 def _in_others(conditions: Iterable[Condition]) -> Iterator[Condition]:
-    """One of the related resources fulfils them all."""
+    """Yield the condition that one related resource meets all of these."""
     wanted = list(conditions)
     if wanted:
         each = "json_each" if connection.vendor == "sqlite" else "jsonb_array_elements"
@@ -115,7 +115,7 @@ def _labelled(asked: dict[str, list[str]], column: str) -> Iterator[Condition]:
 
 
 def _label(column: str, label: str) -> tuple[str, str]:
-    """The value of a label as text, with the parameter that names it."""
+    """Return SQL for the value of a label as text, and the parameter that names the label."""
     if connection.vendor == "sqlite":
         return f"json_extract({column}, %s)", f'$."{label}"'
     return f"({column} ->> %s)", label

@@ -1,4 +1,4 @@
-"""Events that programs report: stored once, whatever how often they are sent."""
+"""Events that programs report: stored once, even if they are sent repeatedly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Automations: what is to be done when events say so."""
+"""Automations: actions that follow certain events."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class AutomationListing(Page):
 
 
 class CreateAutomation(Operation):
-    """Have something done whenever certain events happen, or fail to."""
+    """Create an automation, which runs actions when certain events occur, or fail to occur."""
 
     method = "POST"
     action_required = Action.CHANGE_AUTOMATIONS
@@ -69,7 +69,7 @@ class ReadAutomation(Operation):
 
 
 class ReplaceAutomation(Operation):
-    """Replace an automation. Its counts begin again; without `enabled` it stays on or off."""
+    """Replace an automation. Its counts start again; without `enabled` it stays on or off."""
 
     method = "PUT"
     action_required = Action.CHANGE_AUTOMATIONS
@@ -130,7 +130,7 @@ class CountAutomations(Operation):
 
 
 class ReadRelatedAutomations(Operation):
-    """The automations that belong to a resource, or act on it: `prefect.deployment.<id>`."""
+    """List the automations that belong to a resource, or act on it, such as `prefect.deployment.<id>`."""
 
     method = "GET"
     action_required = Action.READ_AUTOMATIONS
@@ -153,7 +153,7 @@ class DeleteOwnedAutomations(Operation):
 
 
 class ValidateTemplate(Operation):
-    """Whether a text of an automation can be filled in: sent as it is, or as JSON. Nothing is said of one that can."""
+    """Check a template of an automation, sent as text or as JSON. A valid one returns no content."""
 
     parser_classes = (StrictJSONParser, TextParser)
 

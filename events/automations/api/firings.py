@@ -1,4 +1,4 @@
-"""Read the actions that automations have set off and how they went, and try an automation."""
+"""Read the actions that automations have triggered and their results, and try an automation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FilterFirings(Operation):
 
 
 class TryAutomation(Operation):
-    """Send the messages of an automation now, about the newest flow run; other actions are only named."""
+    """Send the messages of an automation now, about the newest flow run. Other actions are only listed."""
 
     method = "POST"
     action_required = Action.CHANGE_AUTOMATIONS

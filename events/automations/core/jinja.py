@@ -1,8 +1,8 @@
-"""Jinja, as far as a text can be filled in without running anything of anybody's.
+"""The subset of Jinja in which templates can be filled in without running code of their authors.
 
-Jinja's own parser reads a text, which is then held to a list of what it may contain: places, filters, conditions, and
-loops of a bounded number of rounds. There are no calls, no arithmetic and no attributes of Python objects, and nothing
-may grow long, so the work is bounded by the text and the event.
+Jinja's own parser reads a template. It is then validated against a list of allowed elements: variables, filters,
+conditions, and loops with a limited number of rounds. There are no calls, no arithmetic and no attributes of Python
+objects, and all results are limited in length, so the size of the template and the event bound the work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ MOST_PARTS = 5_000
 MOST_LOOPS = 10
 DEEPEST_LOOP = 2
 MOST_ROUNDS = 100
-# How much may be done for one text: a character that a filter makes costs one, a part of a loop more in each round.
+# The budget of work for one template: 1 for each character that a filter returns, more for each element of a loop in
+# each round.
 FUEL = 20_000_000
 PER_PART = 1_000
 PER_FILTER = 100
@@ -37,7 +38,7 @@ _OTHER_FILTERS = frozenset(
 _FILTERS = _TEXT_FILTERS | _OTHER_FILTERS | {"string"}
 _TESTS = frozenset({"defined", "undefined", "none", "true", "false", "string", "number", "mapping", "sequence", "in"})
 _OF_LOOPS = frozenset({"index", "index0", "first", "last", "length"})
-# What Jinja and Python say to a text that they cannot read or carry out.
+# Exceptions of Jinja and Python for templates that they cannot parse or render.
 PROBLEMS: tuple[type[Exception], ...] = (
     TemplateError,
     SyntaxError,
@@ -56,13 +57,13 @@ _NODES = (
 )
 
 fuel: ContextVar[list[int]] = ContextVar("fuel")
-# How what stands in a place is written; what the author of the text wrote stays as it is.
+# How the values of variables are escaped. The text of the template itself is not changed.
 escape: ContextVar[Callable[[str], str]] = ContextVar("escape", default=str)
 
 
 @lru_cache(maxsize=256)
 def compiled(text: str) -> Template:
-    """The text as Jinja carries it out. Raises one of PROBLEMS for what may not be in it."""
+    """Return the compiled template. Raises one of PROBLEMS if it is not allowed."""
     return _environment.from_string(_bounded(_checked(text)))
 
 
@@ -112,7 +113,7 @@ def _depth(node: nodes.Node) -> int:
 
 
 def _bounded(parsed: nodes.Template) -> nodes.Template:
-    """Every loop ends after so many rounds, whatever it goes over."""
+    """Limit the number of rounds of every loop, whatever it iterates over."""
     for loop in parsed.find_all(nodes.For):
         parts = nodes.Const(sum(1 for _ in _all_below(loop)))
         loop.iter = nodes.Filter(loop.iter, "_rounds", [parts], [], None, None, lineno=loop.lineno)
@@ -126,12 +127,12 @@ def _rounds(value: Any, parts: int) -> list[Any]:
 
 
 def _link(value: Any) -> Any:
-    """Where the thing is shown; nothing for what has no page."""
+    """Return the address of the page about a value; empty if it has none."""
     return value.get("url", "") if isinstance(value, Mapping) else ""
 
 
 def _no_link(value: Any) -> str:
-    """Clients' usual texts ask for it; events have no page here."""
+    """Return nothing. Usual templates of Prefect's clients use the filter, but events have no such page here."""
     return ""
 
 
@@ -147,9 +148,9 @@ def _joined(values: Any, between: str = "") -> str:
 
 
 def _limited(filtering: Callable[..., Any]) -> Callable[..., Any]:
-    """Filters one after the other could make a short text grow without end."""
+    """Limit the results of filters: a chain of them could otherwise make a short text grow without end."""
 
-    # What Jinja notes on its filters, such as who wants the environment, goes along.
+    # `wraps` also copies Jinja's markers, such as for filters that take the environment.
     @wraps(filtering)
     def limited(*given: Any, **named: Any) -> Any:
         result = filtering(*given, **named)
@@ -165,7 +166,7 @@ OWN_FILTERS = {"join": _joined, "tojson": _as_json, "ui_url": _link, "ui_resourc
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Places lead through what the event tells, never through attributes of Python objects."""
+    """An environment in which variables look up values of the event, never attributes of Python objects."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         return self.getitem(obj, attribute)
@@ -184,12 +185,12 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _made() -> _Environment:
-    # Texts are plain: nothing is escaped for pages that nobody shows them in.
+    # Texts are plain: nothing is escaped for HTML, because no page renders them.
     environment = _Environment(
         undefined=ChainableUndefined,
         autoescape=False,
         keep_trailing_newline=True,
-        # Nothing is worked out before a text is filled in, and its work counted.
+        # No constant folding at compile time, which would not be counted as work.
         optimized=False,
         finalize=lambda value: "" if value is None else escape.get()(str(value)),
     )

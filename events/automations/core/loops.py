@@ -1,4 +1,4 @@
-"""Automations that would never come to rest, or never begin: found before they are stored. Pure."""
+"""Automations that would trigger themselves forever, or never fire: found before they are stored. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from events.automations.core.matching import fits, is_named
 from events.recording.catalogue import closed_kinds
 from orionflow.contract.kinds import RESOURCE_ID
 
-# Whatever is run goes through these.
+# Every run enters these states.
 EVERY_RUN = ("prefect.flow-run.Scheduled", "prefect.flow-run.Pending", "prefect.flow-run.Running")
-# Of these kinds only the server itself speaks, and says nothing else.
+# Kinds of events that only the server records, with all of their names.
 EMITTED: Mapping[str, Sequence[str]] = closed_kinds()
 
 
 def endless(columns: Mapping[str, Any]) -> str | None:
-    """Why the automation would set itself off for ever by the runs that it starts; None if it would not."""
+    """Return why the automation would trigger itself forever by the runs that it starts; None if it would not."""
     starts = [one for one in (*columns["actions"], *columns["actions_on_trigger"]) if one["type"] == "run-deployment"]
     for trigger in _that_fire_alone(columns["trigger"]):
         if starts and _expects_every_run(trigger):
@@ -27,7 +27,7 @@ def endless(columns: Mapping[str, Any]) -> str | None:
 
 
 def never_recorded(trigger: Mapping[str, Any]) -> str | None:
-    """The first event that the trigger waits for and that is recorded by nothing; None if there is none."""
+    """Return the first event that the trigger expects and that is never recorded; None if there is none."""
     for leaf in _leaves(trigger):
         for name in (*leaf["expect"], *leaf["after"]):
             kind = next((kind for kind in EMITTED if name.startswith(kind)), None)
@@ -44,7 +44,7 @@ def _leaves(trigger: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _that_fire_alone(trigger: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Reactive triggers that set the automation off without any other. What watches for silence feeds on no run."""
+    """Yield the reactive triggers that suffice to fire the automation. Proactive ones wait for missing events."""
     if trigger["type"] == "event":
         if trigger["posture"] == "Reactive":
             yield trigger

@@ -1,4 +1,4 @@
-"""Whether an event is meant: labels against what is asked of them, and names of events against patterns."""
+"""Matching of events: labels against conditions, and names of events against patterns."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class EventData:
     payload: Mapping[str, Any] = field(default_factory=dict)
 
     def in_role(self, role: str) -> Labels | None:
-        """The first of the others that has this role."""
+        """Return the first related resource with this role."""
         return next((one for one in self.related if one.get(RESOURCE_ROLE) == role), None)
 
     def label(self, name: str) -> str:
-        """A label of its resource, or of another one: `related:flow:prefect.resource.id`."""
+        """Return a label of the resource, or of a related one: `related:flow:prefect.resource.id`."""
         kind, _, rest = name.partition(":")
         if kind == "related" and rest:
             role, _, label = rest.partition(":")
@@ -39,7 +39,7 @@ class EventData:
 
 
 def fits(pattern: str, value: str | None) -> bool:
-    """`value` or `begin*`, with `!` before it for the contrary. What is not there fits nothing."""
+    """Whether a value matches `value` or `prefix*`, negated with a leading `!`. A missing value matches nothing."""
     if value is None:
         return False
     wanted = pattern.removeprefix("!")
@@ -52,7 +52,7 @@ def covers(asked: Asked, labels: Labels) -> bool:
 
 
 def covers_any(asked: Asked, candidates: Iterable[Labels]) -> bool:
-    """Whether one of the resources has it all; asking nothing is answered by nobody being there as well."""
+    """Whether one of the resources meets all conditions. Without conditions, no resource is needed."""
     return not asked or any(covers(asked, one) for one in candidates)
 
 

@@ -1,4 +1,4 @@
-"""Messages with named places, like `Flow run {flow_run_name} is {flow_run_state_name}`. A place holds only a name."""
+"""Messages with placeholders, like `Flow run {flow_run_name} is {flow_run_state_name}`. A placeholder is a name."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Flow run {flow_run_id} of flow {flow_id}"""
 
 
 class BadTemplate(ValueError):
-    """The template cannot be filled in; the message says where and what would do."""
+    """The template is not valid. The message says where, and what is allowed."""
 
 
 def check_template(template: str) -> None:
-    """Raise BadTemplate unless each place is one of PLACES, written as `{name}` and nothing more."""
+    """Raise BadTemplate unless each placeholder is one of PLACES, written as `{name}` and nothing more."""
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
@@ -46,7 +46,7 @@ def check_template(template: str) -> None:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """The template with its places filled. Never `str.format`: that would follow attributes of what it is given."""
+    """Return the template with its placeholders filled. `str.format` would read attributes of the values."""
     text = []
     for literal, name, _, _ in Formatter().parse(template):
         text.append(literal)

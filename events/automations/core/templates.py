@@ -1,4 +1,4 @@
-"""Texts of automations, and of the parameters in them: what is wrong with one, and how it is filled in."""
+"""Templates of automations, in messages and in parameters: validation and filling in."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LONGEST = 200_000
 
 
 class BadText(ValueError):
-    """The text cannot be filled in; the message says why."""
+    """The template cannot be filled in. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """A mistake in a text, and the line that it is in."""
+    """An error in a template, and its line."""
 
     line: int
     message: str
@@ -30,7 +30,7 @@ def is_template(text: str) -> bool:
 
 
 def misplaced(text: str) -> Misplaced | None:
-    """Find the first thing of a text that cannot be filled in."""
+    """Return the first error of a template, or None."""
     try:
         compiled(text)
     except TemplateSyntaxError as error:
@@ -43,7 +43,7 @@ def misplaced(text: str) -> Misplaced | None:
 
 
 def fill_in(text: str, values: Mapping[str, Any], *, escaping: Callable[[str], str] = str) -> str:
-    """The text with its places filled; what there is nothing for stays empty. Raises BadText."""
+    """Return the template with its variables filled in; missing values are empty. Raises BadText."""
     before, as_before = fuel.set([FUEL]), escape.set(escaping)
     try:
         return _together(compiled(text).generate(values))
@@ -55,7 +55,7 @@ def fill_in(text: str, values: Mapping[str, Any], *, escaping: Callable[[str], s
 
 
 def filled_parameters(value: Any, values: Mapping[str, Any]) -> Any:
-    """Parameters with every text in them filled in; templates of other kinds are left to whoever makes the run."""
+    """Return parameters with the templates in them filled in, except other kinds, which are filled for each run."""
     match value:
         case str() if is_template(value):
             return fill_in(value, values)
@@ -71,7 +71,7 @@ def filled_parameters(value: Any, values: Mapping[str, Any]) -> Any:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """The texts that `filled_parameters` fills in."""
+    """Yield the templates that `filled_parameters` fills in."""
     match value:
         case str() if is_template(value):
             yield value

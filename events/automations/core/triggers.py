@@ -1,4 +1,4 @@
-"""Triggers: what they wait for, how far each has come, and when it fires. A state is all that is remembered."""
+"""Triggers: the events that they expect, their progress, and when they fire. A state is all that is stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OF_AUTOMATIONS = "prefect.automation."
 
 @dataclass(frozen=True, slots=True)
 class EventTrigger:
-    """Fires when enough of the expected events came (reactive), or too few did in time (proactive)."""
+    """Fires when enough of the expected events occur (reactive), or too few in time (proactive)."""
 
     id: str
     reactive: bool
@@ -31,7 +31,7 @@ class EventTrigger:
         return covers(self.match, event_data.resource) and covers_any(self.match_related, event_data.related)
 
     def waits_for_automations(self) -> bool:
-        """Whether it names what automations do. Those that wait for anything would set each other off for ever."""
+        """Whether it expects events of automations by name. Otherwise, automations would trigger each other forever."""
         return any(name.startswith(OF_AUTOMATIONS) for name in self.expect | self.after)
 
     def expects(self, event: str) -> bool:
@@ -43,7 +43,7 @@ class EventTrigger:
 
 @dataclass(frozen=True, slots=True)
 class CompositeTrigger:
-    """Fires when enough of its triggers fired within a time; a sequence asks for all of them in their order."""
+    """Fires when enough of its triggers fire within a time. A sequence needs all of them, in order."""
 
     id: str
     kind: Literal["compound", "sequence"]
@@ -57,7 +57,7 @@ Trigger = EventTrigger | CompositeTrigger
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How far an event trigger has come in one bucket."""
+    """The progress of an event trigger in one bucket."""
 
     begun_at: datetime
     count: int = 0
@@ -66,14 +66,14 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The outcome of a step: the new count, if there is one to remember, and whether the trigger fired."""
+    """The result of a step: the new count, if there is one to store, and whether the trigger fired."""
 
     count: Count | None
     fired: bool = False
 
 
 def read_trigger(given: Mapping[str, Any]) -> Trigger:
-    """The trigger of an automation, as it was checked and stored by the API."""
+    """Return the trigger of an automation, which the API has validated and stored."""
     if given["type"] != "event":
         triggers = tuple(read_trigger(one) for one in given["triggers"])
         within = timedelta(seconds=given["within"]) if given.get("within") is not None else None
@@ -111,7 +111,7 @@ def leaves(trigger: Trigger) -> Iterator[EventTrigger]:
 
 
 def parent_of(root: Trigger, child_id: str) -> CompositeTrigger | None:
-    """The composite trigger that has this one directly; None for the root itself."""
+    """Return the composite trigger that directly contains this one; None for the root itself."""
     if isinstance(root, EventTrigger):
         return None
     if any(one.id == child_id for one in root.triggers):
@@ -120,9 +120,9 @@ def parent_of(root: Trigger, child_id: str) -> CompositeTrigger | None:
 
 
 def advance(trigger: EventTrigger, count: Count | None, event_data: EventData) -> Progress:
-    """Count an event that concerns the trigger in the event's bucket."""
+    """Count an event that concerns the trigger, in the event's bucket."""
     if trigger.after and is_named(trigger.after, event_data.event):
-        # The wait starts again: of several starts the last one counts.
+        # Restart the wait: if several starting events occur, the last one counts.
         return Progress(_begun(trigger, event_data.occurred))
     if not trigger.expects(event_data.event):
         return Progress(count)
@@ -145,7 +145,8 @@ def _reacted(trigger: EventTrigger, count: Count | None, event_data: EventData) 
 
 def _watched(trigger: EventTrigger, count: Count | None, event_data: EventData) -> Progress:
     if count is None:
-        # With `after`, nobody waits yet; without, the first event of a bucket begins its first watch.
+        # With `after`, nothing has started the wait yet. Without it, the first event of a bucket starts the first
+        # watch.
         return Progress(None if trigger.after else _begun(trigger, event_data.occurred))
     counted = replace(count, count=count.count + 1)
     if counted.count < trigger.threshold:
@@ -154,7 +155,7 @@ def _watched(trigger: EventTrigger, count: Count | None, event_data: EventData) 
 
 
 def elapsed(trigger: EventTrigger, count: Count) -> Progress:
-    """Close a count whose time is over. A watch fires if too few events came, and may begin again."""
+    """Close a count whose time is over. A watch fires if too few events occurred, and may start again."""
     if trigger.reactive:
         return Progress(None)
     assert count.ends_at is not None
@@ -168,13 +169,13 @@ def _is_over(count: Count, at: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """Which triggers of a composite one fired, and when."""
+    """Which triggers of a composite one have fired, and when."""
 
     at: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def combine(trigger: CompositeTrigger, fired: Fired, child_id: str, at: datetime) -> tuple[Fired, bool]:
-    """Add a child that fired; return what is to be remembered, and whether the composite trigger fires with it."""
+    """Add a child that fired. Return the state to store, and whether the composite trigger fires, too."""
     recent = {id: when for id, when in fired.at.items() if trigger.within is None or at - when <= trigger.within}
     recent[child_id] = at
     if not _is_ready(trigger, recent):

@@ -1,4 +1,4 @@
-"""Do what automations ask for. Each action and its record are one transaction: both are written, or neither."""
+"""Run the actions of automations. Each action and its record are one transaction: both are written, or neither."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ CHANGES_AUTOMATIONS = "automations.change"
 
 
 def do_actions(now: datetime) -> int:
-    """Do what automations have set off, in its order; how much of it was done."""
+    """Run the pending actions in order, and return how many succeeded."""
     done = 0
     waiting = ActionRun.objects.filter(done_at=None).order_by("created", "id").values_list("pk", flat=True)
     for firing_id in list(waiting[:MOST_AT_ONCE]):
         done += _do(firing_id, now)
     over = ActionRun.objects.filter(done_at__lt=now - KEPT_FOR)
-    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly there is nothing.
+    # Check without a lock first: on SQLite a transaction blocks every writer, and usually there is nothing to delete.
     if over.exists():
         with write_transaction():
             over.delete()
@@ -73,10 +73,10 @@ def _do(firing_id: UUID, now: datetime) -> bool:
             error = str(problem)
             logger.warning("Automation %s could not %s: %s", action_run.automation, action_run.action["type"], problem)
         except OperationalError:
-            # The database is away, or wants this transaction repeated: the next tick does it.
+            # The database cannot be reached, or wants the transaction repeated: the next tick runs the action.
             raise
         except Exception as problem:
-            # Tried again it would fail again, and all that was set off later would wait behind it.
+            # A repeat would fail again, and block all later actions.
             error = f"{type(problem).__name__}: {problem}"
             logger.exception("Automation %s failed to %s.", action_run.automation, action_run.action["type"])
         ActionRun.objects.filter(pk=firing_id).update(done_at=now, error=error)
@@ -85,7 +85,7 @@ def _do(firing_id: UUID, now: datetime) -> bool:
 
 
 def _refuse_beyond_rights(action_run: ActionRun) -> None:
-    """An automation may do what its author may. Raises AuthorRefused."""
+    """Refuse what the author of the automation may not do. Raises AuthorRefused."""
     author, action = action_run.automation.author, action_run.action
     if author is None:
         return
@@ -97,7 +97,7 @@ def _refuse_beyond_rights(action_run: ActionRun) -> None:
 
 
 def needed_for(action: Mapping[str, Any]) -> list[str]:
-    """Return the rights by which it is done, whatever else its author may."""
+    """Return the rights with which the action runs; the author's other rights do not apply."""
     needed, _ = _NEEDED.get(action["type"], (CHANGES_AUTOMATIONS, None))
     return [needed, *(["runs.customise"] if action.get("job_variables") else [])]
 
@@ -108,7 +108,7 @@ def _recorded(action_run: ActionRun) -> AbstractContextManager[object]:
 
 
 def target(action_run: ActionRun, kind: str) -> UUID:
-    """Find what the action acts on: the one that it names, or the one of this kind that the event is about."""
+    """Return the id of the object to act on: the one that the action names, or the event's object of this kind."""
     if named := action_run.action.get(f"{kind.replace('-', '_')}_id"):
         return UUID(named)
     event = action_run.event or {}
@@ -188,7 +188,7 @@ def _suspend(action_run: ActionRun, now: datetime) -> None:
 
 
 def _change_state(action_run: ActionRun, now: datetime) -> None:
-    """By force, as a person would: what an automation decides is not asked of the rules again."""
+    """Force the state, as a user would: the rules are not asked about what an automation decides."""
     action = action_run.action
     proposed = State(type=StateType(action["state"]), name=action.get("name") or "", message=action.get("message"))
     run_id = target(action_run, "flow-run")
@@ -213,7 +213,7 @@ def _filled(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, action_ru
 
 
 def _said(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, action_run: ActionRun) -> T:
-    """As `_filled`, for what leaves the server: of parameters secrets are masked."""
+    """Fill in a text that leaves the server, with secrets in parameters masked."""
     return _with(filling, text, known.masked_value(values_for(action_run)))
 
 
@@ -238,7 +238,7 @@ def _message(action_run: ActionRun, now: datetime, block: BlockDocument, **messa
 
 
 def queued_by(action_run: ActionRun, now: datetime) -> Notification:
-    """The message of an action that sends one, not stored yet."""
+    """Return the message of an action that sends one, not stored yet."""
     return MESSAGES[action_run.action["type"]](action_run, now)
 
 
@@ -247,7 +247,7 @@ def _queue(action_run: ActionRun, now: datetime) -> None:
 
 
 def _flow_run_of(action_run: ActionRun) -> UUID | None:
-    """The run that a message is about, whose page it may lead to."""
+    """Return the run that a message is about, for the link to its page."""
     try:
         return target(action_run, "flow-run")
     except NothingToActOn:
@@ -258,7 +258,7 @@ def _nothing(action_run: ActionRun, now: datetime) -> None:
     pass
 
 
-# The action that the author must be allowed, and to what; for everything else it is to change automations.
+# The right that the author needs, and the kind of object. All other actions need the right to change automations.
 _TABLES = {
     "deployment": "deployments_deployment",
     "flow-run": "runs_flowrun",

@@ -1,4 +1,4 @@
-"""Automations: made, changed, switched, deleted. Whatever changes one makes it forget what it had counted."""
+"""Automations: create, change, switch and delete them. Every change deletes the state of the triggers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def replace_automation(*, automation_id: UUID, columns: Mapping[str, Any], now: 
 
 
 def switch_automation(*, automation_id: UUID, enabled: bool, now: datetime) -> None:
-    """On or off. What happens meanwhile is not caught up with."""
+    """Switch an automation on or off. Events that occur while it is off are not processed later."""
     if enabled:
         for stored in Automation.objects.filter(pk=automation_id).values("trigger", "actions", "actions_on_trigger"):
             _refuse_endless(dict(stored))
@@ -65,7 +65,7 @@ def delete_automations_owned_by(*, resource_id: str) -> int:
 
 
 def with_ids(trigger: Mapping[str, Any]) -> dict[str, Any]:
-    """The trigger and all within it, each with an id of our own: the trigger's states are stored under it."""
+    """Return the trigger and all triggers in it with new ids, under which their states are stored."""
     within = {"triggers": [with_ids(one) for one in trigger["triggers"]]} if "triggers" in trigger else {}
     return {**trigger, "id": str(uuid7()), **within}
 

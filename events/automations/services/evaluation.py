@@ -1,7 +1,7 @@
-"""The judge of events: which automations fire, in the order of the events, each event once.
+"""Evaluate events: which automations fire, in the order of the events, each event once.
 
-Whoever judges holds the automations, so that two servers do not count the same things at the same time. An automation
-that breaks is undone by itself: all others are judged before anybody hears of it.
+The evaluation locks the automations, so that two servers do not count the same things at the same time. An automation
+with an error is rolled back alone: all others are evaluated before the error is raised.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ BATCH = 200
 
 
 class JudgingFailed(Exception):
-    """Some automations broke; the message names each with its first problem."""
+    """The evaluation of some automations failed. The message names each with its first error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Troubles:
-    """The first problem of each automation that broke."""
+    """The first error of each automation that failed."""
 
     first: dict[UUID, tuple[str, Exception]] = field(default_factory=dict)
 
     @contextmanager
     def kept_apart(self, automation: Automation) -> Iterator[None]:
-        """Keep the first error that is raised inside; the caller undoes the work by a savepoint of its own."""
+        """Keep the first error that is raised inside. The caller rolls the work back by its own savepoint."""
         try:
             yield
         except OperationalError:
-            # The database is away, or wants this transaction repeated: no fault of the automation.
+            # The database cannot be reached, or wants the transaction repeated: not an error of the automation.
             raise
         except Exception as problem:
             self.first.setdefault(automation.pk, (automation.name, problem))
 
     def raise_any(self) -> None:
-        """Raise JudgingFailed if there are any."""
+        """Raise JudgingFailed if there are any errors."""
         if not self.first:
             return
         described = [f"{name!r} ({id}): {type(why).__name__}: {why}" for id, (name, why) in self.first.items()]
@@ -53,11 +53,11 @@ class Troubles:
 
 
 def judge_events(now: datetime) -> int:
-    """Judge every event that waits for it, and every watch whose time is over; how many automations fired.
+    """Evaluate every pending event, and every watch whose time is over. Return how many automations fired.
 
-    Raises JudgingFailed, after everything else was judged.
+    Raises JudgingFailed, after everything else was evaluated.
     """
-    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly there is nothing.
+    # Check without a lock first: on SQLite a transaction blocks every writer, and usually there is nothing to do.
     if not (Automation.objects.filter(enabled=True).exists() or Event.objects.filter(pending=True).exists()):
         return 0
     fired, troubles = 0, Troubles()
@@ -117,7 +117,7 @@ def _is_of_automations(event: Event) -> bool:
 
 
 def _judge_watches(now: datetime, troubles: Troubles) -> int:
-    """Fire the proactive triggers whose events did not come in time."""
+    """Fire the proactive triggers whose events did not occur in time."""
     with write_transaction():
         return sum(_judge_watch(rule, now, troubles) for rule in _rules(_held(), troubles))
 

@@ -1,4 +1,4 @@
-"""Record the firings and actions of automations as events, which other automations may wait for."""
+"""Record the firings and actions of automations as events, which other automations may expect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from events.models import ActionRun, Automation
 from events.recording.record import record_event
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 
-# The kinds of things that actions act on, by the ends of their names.
+# The kinds of objects on which actions act, as in the last part of their types.
 _KINDS = ("deployment", "work-queue", "work-pool", "automation")
 
 
@@ -21,7 +21,7 @@ def record_triggered(automation: Automation, event: Mapping[str, Any] | None, no
 
 
 def record_action(action_run: ActionRun, error: str, now: datetime) -> None:
-    """That an action was done, or why it was not."""
+    """Record that an action was run, or why it failed."""
     automation, action = action_run.automation, action_run.action
     actions = [*automation.actions, *automation.actions_on_trigger]
     payload: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Trials: a message or an automation is tried now, for whoever set it up to see what comes of it."""
+"""Trials: send a message or run an automation now, for the user who sets it up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BODY = "If you can read this, messages of Orion arrive here."
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One action of an automation: the message that it sent, or what kept it from being done."""
+    """One action of an automation: the message that it sent, or the reason why it could not."""
 
     action: dict[str, Any]
     outcome: str
@@ -34,14 +34,14 @@ class Trial:
 
 
 def try_block(*, block_id: UUID, subject: str | None, body: str | None, now: datetime) -> Notification:
-    """Send a message through a block, once, whatever its circuit says."""
+    """Send a message through a block, once, even if its circuit is open."""
     if not BlockDocument.objects.filter(pk=block_id).exists():
         raise BlockDocumentNotFound(id=block_id)
     return _sent(Notification(block_document_id=block_id, subject=subject or SUBJECT, body=body or BODY), now)
 
 
 def try_policy(*, policy_id: UUID, now: datetime) -> Notification:
-    """Send a policy's message as it would be about a made-up run."""
+    """Send a policy's message as it would be for an example run."""
     policies = NotificationPolicy.objects.select_related("block_document__block_type")
     policy = policies.filter(pk=policy_id).first()
     if policy is None:
@@ -52,7 +52,7 @@ def try_policy(*, policy_id: UUID, now: datetime) -> Notification:
 
 
 def try_automation(*, automation_id: UUID, now: datetime) -> list[Trial]:
-    """Send the messages of an automation about its newest run; what its other actions would do is only said."""
+    """Send the messages of an automation about the newest run. Its other actions are only described."""
     automation = Automation.objects.filter(pk=automation_id).first()
     if automation is None:
         raise AutomationNotFound
@@ -76,11 +76,11 @@ def _sent(message: Notification, now: datetime) -> Notification:
     message.id, message.created, message.due_at = uuid7(), now, now + CLAIMED_FOR
     with write_transaction():
         message.save(force_insert=True)
-    # Once more at most: in its short form.
+    # At most one more attempt, in the short form.
     if not deliver(message, now) and message.is_short and message.standing == Notification.Standing.WAITING:
         deliver(message, now)
     if message.standing == Notification.Standing.WAITING:
-        # Nobody wants to be surprised by a test message in an hour.
+        # Give up, because a test message that arrives an hour later would be confusing.
         message.standing = Notification.Standing.GIVEN_UP
         with write_transaction():
             message.save(update_fields=["standing"])

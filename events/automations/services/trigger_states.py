@@ -1,6 +1,6 @@
-"""The counts of triggers, kept as rows: what an event does to them, what the end of a time does, and who fires.
+"""The states of triggers as rows: counting events, closing counts whose time is over, and firing.
 
-Whoever counts holds the automation.
+The caller has locked the automation.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from orionflow.contract.ids import uuid7
 
 logger = logging.getLogger("orion.automations")
 
-# An automation that sets itself off would go on for ever.
+# A limit, because an automation that triggers itself would continue forever.
 MOST_FIRINGS_A_MINUTE = 100
 PER = timedelta(minutes=1)
-# An event may be committed a moment after the end of the time in which it occurred.
+# An event may be committed slightly after the end of the period in which it occurred.
 GRACE = timedelta(seconds=3)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An automation with its trigger, read once for a whole batch."""
+    """An automation with its trigger, parsed once for a whole batch."""
 
     automation: Automation
     trigger: Trigger
@@ -52,7 +52,7 @@ def event_data_of(event: Event) -> EventData:
 
 
 def count_all(rule: Rule, concerned: Iterable[EventTrigger], event_data: EventData, now: datetime) -> bool:
-    """Count the event for each of these triggers, or for none; return whether the automation fired."""
+    """Count the event for all of these triggers, or for none. Return whether the automation fired."""
     with transaction.atomic():
         fired = [_count(rule, trigger, event_data, now) for trigger in concerned]
         return any(fired)
@@ -95,7 +95,7 @@ def _remember(
 
 
 def _fire(rule: Rule, trigger_id: str, event_data: EventData | None, at: datetime, now: datetime) -> bool:
-    """A trigger fired: tell the one that it is part of, or do what the automation says."""
+    """Pass the firing on to the trigger that contains this one, or run the actions. Return whether they run."""
     parent = parent_of(rule.trigger, trigger_id)
     if parent is None:
         _set_off(rule.automation, event_data, now)
@@ -127,7 +127,7 @@ def _set_off(automation: Automation, event_data: EventData | None, now: datetime
     actions = [*automation.actions, *automation.actions_on_trigger]
     event = _event_fields(event_data) if event_data else None
     record_triggered(automation, event, now)
-    # Ids of one millisecond come in any order, and actions are done in that of their ids.
+    # Ids of one millisecond are not ordered, but actions run in the order of their ids.
     ids = sorted(uuid7() for _ in actions)
     ActionRun.objects.bulk_create(
         [
@@ -149,7 +149,7 @@ def _event_fields(event_data: EventData) -> dict[str, object]:
 
 
 def begin_watches(rule: Rule) -> None:
-    """Triggers without an event to begin with begin with their automation."""
+    """Start the watches of triggers without a starting event, which begin with their automation."""
     for trigger in leaves(rule.trigger):
         if trigger.reactive or trigger.after or trigger.for_each:
             continue
@@ -163,7 +163,7 @@ def begin_watches(rule: Rule) -> None:
 
 
 def end_watches(rule: Rule, now: datetime) -> int:
-    """Judge what has not come in its time; how often that fired."""
+    """Evaluate the counts whose time is over. Return how many fired."""
     triggers = {trigger.id: trigger for trigger in leaves(rule.trigger)}
     over = TriggerState.objects.filter(automation=rule.automation, trigger__in=triggers, ends_at__lte=now - GRACE)
     return sum(_elapse(rule, triggers[state.trigger], state, now) for state in _in_order(over))
@@ -183,7 +183,7 @@ def _elapse(rule: Rule, trigger: EventTrigger, state: TriggerState, now: datetim
 
 
 def _not_behind(progress: Progress, trigger: EventTrigger, now: datetime) -> Progress:
-    """A server that was away does not fire once for each of the times that passed meanwhile."""
+    """Skip the periods that passed while no server was running, instead of firing once for each."""
     count = progress.count
     if count is None or count.ends_at is None or count.ends_at > now - GRACE:
         return progress

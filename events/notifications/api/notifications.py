@@ -1,4 +1,4 @@
-"""The log of messages with every attempt to deliver them, and messages that are sent to see whether they arrive."""
+"""The log of messages with their delivery attempts, and test messages."""
 
 from __future__ import annotations
 

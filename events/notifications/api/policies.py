@@ -1,4 +1,4 @@
-"""Policies that say of which flow runs people are told, in which states, and through which block."""
+"""Notification policies: messages about flow runs in certain states, sent through a block."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class DeleteFlowRunNotificationPolicy(Operation):
 
 
 class FilterFlowRunNotificationPolicies(Operation):
-    """List policies in the order of their making."""
+    """List policies in the order of their creation."""
 
     method = "POST"
     action_required = Action.READ_NOTIFICATIONS
@@ -84,6 +84,6 @@ class FilterFlowRunNotificationPolicies(Operation):
 
 
 def _columns(sent: dict[str, Any]) -> dict[str, Any]:
-    """As JSON columns hold them."""
+    """Return the values for JSON columns."""
     named = {name: [str(one) for one in sent[name]] for name in ("state_types", "deployment_ids") if sent.get(name)}
     return {**sent, **named}

@@ -1,4 +1,4 @@
-"""Deciding about deliveries: how long until the next try, when to give up, and which destinations are left in peace."""
+"""Rules of delivery: the wait before the next attempt, when to give up, and which destinations are not reached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Address = IPv4Address | IPv6Address
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 # The well-known prefix of NAT64, translated and compatible addresses: their last 32 bits are the real destination.
 ENDING_IN_IPV4 = tuple(map(IPv6Network, ("64:ff9b::/96", "::ffff:0:0:0/96", "::/96")))
-# Public by their number alone: Azure's platform of virtual machines, protocols of a link, 6to4 relays, documentation.
+# Not public in spite of their numbers: Azure's virtual machine platform, link protocols, 6to4 relays, documentation.
 NEVER_PUBLIC = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
 
 FIRST_WAIT = timedelta(seconds=10)
@@ -25,7 +25,7 @@ FORGOTTEN_AFTER = timedelta(days=1)
 
 
 def wait_after(attempts: int) -> timedelta | None:
-    """How long to wait after this many failed attempts; None when it was the last one."""
+    """Return how long to wait after this number of failed attempts; None after the last one."""
     if attempts >= MOST_ATTEMPTS:
         return None
     doubled: int = 2 ** max(attempts - 1, 0)
@@ -40,9 +40,9 @@ class _Trouble:
 
 @dataclass(slots=True)
 class Circuits:
-    """A circuit for each destination: closed, open after failures in a row, half open when it has rested.
+    """A circuit breaker for each destination: closed, open after consecutive failures, half open after a pause.
 
-    Half open it lets one attempt through. If that fails it is open again; if it goes well, all is forgotten.
+    Half open, it allows one attempt. If that fails, it opens again; if it succeeds, the failures are forgotten.
     """
 
     _troubles: dict[Hashable, _Trouble] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Circuits:
         return until if now < until else None
 
     def is_on_trial(self, destination: Hashable) -> bool:
-        """Whether only one attempt at a time should be made: the last one failed."""
+        """Whether only one attempt at a time is allowed, because the last one failed."""
         return destination in self._troubles
 
     def failed(self, destination: Hashable, now: datetime) -> None:
@@ -67,7 +67,7 @@ class Circuits:
         self._troubles.pop(destination, None)
 
     def _forget_old(self, now: datetime) -> None:
-        """Destinations that nothing is sent to any more would stay for ever."""
+        """Forget destinations that are no longer used, which would otherwise stay forever."""
         for one in [one for one, trouble in self._troubles.items() if now - trouble.last > FORGOTTEN_AFTER]:
             del self._troubles[one]
 
@@ -97,10 +97,11 @@ class Allowed:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address belongs to the public Internet, whichever way it is written.
+    """Whether an address belongs to the public Internet, in any notation.
 
-    After the IANA registries of special-purpose addresses (RFC 6890). Of IPv6 only 2000::/3 is given out; an IPv4
-    address inside an IPv6 one is judged for itself, since a gateway of the network would lead there.
+    Follows the IANA registries of special-purpose addresses (RFC 6890). Of IPv6, only 2000::/3 is allocated. An IPv4
+    address
+    inside an IPv6 one is judged itself, because a gateway would forward to it.
     """
     if isinstance(address, IPv6Address):
         inner = _embedded(address)
@@ -123,5 +124,5 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
 
 
 def read_address(text: str) -> Address:
-    """The address as the resolver writes it, without the zone of a link."""
+    """Return the address in the resolver's notation, without the zone of a link-local one."""
     return ip_address(text.partition("%")[0])

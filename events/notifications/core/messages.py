@@ -1,4 +1,4 @@
-"""From a block and a message to the HTTP request that delivers it. The kinds of block are known here alone."""
+"""Make the HTTP request that delivers a message through a block. Only this module knows the types of blocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CARDS = "http://adaptivecards.io/schemas/adaptive-card.json"
 _MATTERMOST = 8065
-# What stands in the names of hosts for the places where a customer's accounts are.
+# The part of host names for each region of customers' accounts.
 _REGIONS = {"us": "", "eu": "eu."}
 _SEVERITIES = {"warning": "warning", "failure": "critical"}
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
@@ -34,11 +34,11 @@ class Delivery:
 
 
 class Undeliverable(ValueError):
-    """The block cannot carry a message; the message says why and what would do."""
+    """The block cannot deliver a message. The message says why, and what to do."""
 
 
 def delivery_of(kind: str, content: Mapping[str, Any], message: Message) -> Delivery:
-    """The request of a block of this kind (its type's slug) with this content, secrets in clear."""
+    """Return the request for a block with this type (its slug) and content, secrets in clear text."""
     if kind not in _MAKERS:
         known = ", ".join(sorted(_MAKERS))
         raise Undeliverable(f"Blocks of the type {kind!r} cannot be sent to. Use one of: {known}.")
@@ -51,7 +51,7 @@ def _chat(content: Mapping[str, Any], message: Message) -> Delivery:
 
 
 def _teams(content: Mapping[str, Any], message: Message) -> Delivery:
-    """An adaptive card: workflows of Teams show no other kind, and its older webhooks show this one too."""
+    """Return an adaptive card: workflows of Teams show no other kind, and older webhooks support it, too."""
     title = {"type": "TextBlock", "text": message.subject, "weight": "Bolder", "wrap": True}
     text = {"type": "TextBlock", "text": message.body, "wrap": True}
     card = {"$schema": _CARDS, "type": "AdaptiveCard", "version": "1.4", "body": [title, text]}
@@ -68,7 +68,7 @@ def _discord(content: Mapping[str, Any], message: Message) -> Delivery:
 def _mattermost(content: Mapping[str, Any], message: Message) -> Delivery:
     path = str(content.get("path") or "").strip("/")
     port = content.get("port")
-    # Its own port speaks plain HTTP, and the client that made the block asks it so.
+    # Its default port serves plain HTTP, and so does the client that created the block.
     scheme = "http" if port == _MATTERMOST else "https"
     host = f"{scheme}://{_text(content, 'hostname')}" + (f":{port}" if port else "")
     address = "/".join(part for part in (host, path, "hooks", _text(content, "token")) if part)
@@ -86,7 +86,7 @@ def _channel(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _opsgenie(content: Mapping[str, Any], message: Message) -> Delivery:
-    """An alert. Its alias keeps a message that is sent twice from being two alerts."""
+    """Return an alert. The alias prevents a message that is sent twice from creating two alerts."""
     alert: dict[str, Any] = {
         "message": message.subject[:130],
         "description": message.body[:15_000],
@@ -102,14 +102,14 @@ def _opsgenie(content: Mapping[str, Any], message: Message) -> Delivery:
 
 
 def _responders(content: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Whom the block names, by name or by id."""
+    """Yield the responders in the block, by name or by id."""
     for kind, key in (("user", "username"), ("team", "name"), ("schedule", "name"), ("escalation", "name")):
         for named in content.get(f"target_{kind}") or ():
             yield {"type": kind, ("id" if _ID.fullmatch(str(named)) else key): str(named)}
 
 
 def _pager_duty(content: Mapping[str, Any], message: Message) -> Delivery:
-    """An event, of which an incident is made once however often it is sent."""
+    """Return an event, which creates a single incident even if it is sent repeatedly."""
     severity = _SEVERITIES.get(str(content.get("notify_type")), "info")
     about = {"summary": f"{message.subject}: {message.body}"[:1024], "severity": severity}
     about["source"] = str(content.get("source") or "Orion")
@@ -152,7 +152,7 @@ def _webhook(content: Mapping[str, Any], message: Message) -> Delivery:
 
 
 def _custom(content: Mapping[str, Any], message: Message) -> Delivery:
-    """Its author says the whole request, with {{subject}}, {{body}}, {{name}} and its secrets wherever they belong."""
+    """Return the request that the block defines, with {{subject}}, {{body}}, {{name}} and its secrets filled in."""
     values = {name: str(value) for name, value in _mapping(content.get("secrets")).items()}
     values |= {"subject": message.subject, "body": message.body, "name": str(content.get("name") or "")}
     filled: dict[str, Any] = {
@@ -193,7 +193,7 @@ def _json(url: str, content: Any, **headers: str) -> Delivery:
 
 
 def _dumped(content: Any) -> str:
-    """As UTF-8: escaped, a text of another script would be up to six times as long, and some receivers count bytes."""
+    """Return JSON in UTF-8. Escaped text could be up to six times as long, and some receivers count bytes."""
     return json.dumps(content, ensure_ascii=False)
 
 

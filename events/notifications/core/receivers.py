@@ -1,6 +1,6 @@
-"""The kinds of block as receivers of text: how much one message may hold, and what must not be taken for a command.
+"""The types of blocks as receivers of text: the maximum length of a message, and the escaping of commands.
 
-A name of a run is written by whoever starts it. In a message it is text: it calls nobody together and links nowhere.
+Names of runs are chosen by the users who start them. In a message they are plain text, without mentions or links.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ Escape = Callable[[str], str]
 
 LONGEST_SUBJECT = 250
 SHORT_FORM = 200
-# Half an escaped character, where a text was cut.
+# An escaped character that was cut in half.
 _HALF = re.compile(r"&[a-z]{0,4}$")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A text for people, or a payload: the whole content of the request, as its author wrote it."""
+    """A text for users, or a payload: the whole content of the request, as its author wrote it."""
 
     id: str
     subject: str
     body: str
     is_payload: bool = False
-    # Where the whole story is shown.
+    # The page with the details.
     link: str = ""
 
     @property
     def short(self) -> Message:
-        """The message for a receiver that did not take the whole one: its first line and where the rest is."""
+        """Return a short form for a receiver that rejected the whole message: its first line and the link."""
         first = next((line for line in self.body.splitlines() if line.strip()), "")
         said = _cut(first, SHORT_FORM)
         return replace(self, subject=_cut(self.subject, 100), body="\n".join(filter(None, (said, self.link))))
@@ -38,7 +38,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """One kind of block. `longest` is in bytes, which are never fewer than characters."""
+    """One type of block. `longest` is in bytes, which are at least as many as characters."""
 
     longest: int
     escape: Escape
@@ -49,12 +49,12 @@ def _plain(text: str) -> str:
 
 
 def _of_slack(text: str) -> str:
-    """Slack reads `<!channel>`, `<@U1>` and `<address|words>`; these three characters make text of them."""
+    """Escape the three characters by which Slack recognises `<!channel>`, `<@U1>` and `<address|words>`."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _without_mentions(text: str) -> str:
-    """A space without width after each `@`: `@everyone` and `<@1>` are read, and call nobody."""
+    """Add a zero-width space after each `@`, so that `@everyone` and `<@1>` are shown but mention no one."""
     return text.replace("@", "@\u200b")
 
 
@@ -73,12 +73,12 @@ ANY = Receiver(10_000, _plain)
 
 
 def escape_for(kind: str) -> Escape:
-    """How a value is written into a text for blocks of this kind."""
+    """Return the function that escapes values in texts for blocks of this type."""
     return RECEIVERS.get(kind, ANY).escape
 
 
 def fitted(kind: str, message: Message) -> Message:
-    """The message as long as its receiver takes it; what is cut ends with where the whole of it is."""
+    """Return the message at the length that its receiver accepts. A truncated body ends with the link."""
     if message.is_payload:
         return message
     longest = RECEIVERS.get(kind, ANY).longest

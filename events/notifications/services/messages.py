@@ -1,4 +1,4 @@
-"""Values for the texts of an automation: the automation, its event, and the things that the event is about."""
+"""Values for the templates of an automation: the automation, its event, and the objects that the event is about."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS: dict[str, Any] = {
     "work-queue": WorkQueue,
     "work-pool": WorkPool,
 }
-# Where pages show them; the other kinds have none.
+# The pages of objects; the other kinds have none.
 _PAGES = {"flow-run": "runs", "task-run": "task-runs", "flow": "flows"}
 _OF_STATE = ("name", "type", "timestamp", "message")
 RESOURCE_NAME = "prefect.resource.name"
@@ -46,7 +46,7 @@ def _kind_and_id(labels: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _resource(labels: Mapping[str, Any]) -> dict[str, Any]:
-    """The labels, with the short names that texts use for two of them, and where the thing is shown."""
+    """Return the labels, with short names for two of them, and the address of the page."""
     kind, id = _kind_and_id(labels)
     short = {"id": labels.get(RESOURCE_ID), "name": labels.get(RESOURCE_NAME), "url": _address(kind, id)}
     return {**short, **labels}
@@ -71,7 +71,7 @@ def _of_run(row: Any, labels: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(row, FlowRun):
         return {}
     state = {"name": row.state_name, "type": row.state_type, "timestamp": row.state_timestamp}
-    # The run may have gone on; the text is about the state that the event told of.
+    # The run may have changed since; the text is about the state in the event.
     reported = {name: labels[f"prefect.state-{name}"] for name in _OF_STATE if f"prefect.state-{name}" in labels}
     others = {"parameters": row.parameters, "run_count": row.run_count, "start_time": row.start_time}
     return {"state": {**state, **reported}, **others}

@@ -1,8 +1,8 @@
-"""The sender of the outbox: what is due is claimed, sent outside of any transaction, and marked with how it went.
+"""The sender of the outbox: due messages are claimed, sent outside of any transaction, and marked with the result.
 
-Destinations take turns, so that one which does not answer keeps no other waiting; within one, what was tried least
-comes first, so that a message which its receiver chokes on holds up none behind it. A message that was sent but could
-not be marked is sent again, under the same id: at least once.
+Destinations take turns, so that one that does not answer does not delay others. Within one, messages with the fewest
+attempts come first, so that a message that its receiver rejects does not delay those behind it. A message that was sent
+but could not be marked is sent again, with the same id: delivery is at least once.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("orion.notifications")
 
-# So many destinations take part in a round, and so many messages are claimed at once.
+# Destinations in one round, and messages that are claimed together.
 MOST_DESTINATIONS, BATCH = 100, 20
-# Longer than any one request may take; whoever dies with a message in hand leaves it to others after this.
+# Longer than any request may take. Messages that a dead process had claimed become due again after this time.
 CLAIMED_FOR = timedelta(minutes=5)
 SECONDS_PER_PASS = 30
 KEPT_FOR = timedelta(days=7)
-# Answers that say of a message that it is too long, or malformed in the eyes of its receiver.
+# Responses that reject a message as too long or malformed.
 NOT_IN_THIS_FORM = frozenset({400, 413, 414})
 _circuits = Circuits()
 
 
 def send_notifications(now: datetime) -> int:
-    """Send what is due, for half a minute at most; the number of messages that were taken in."""
+    """Send due messages, for at most half a minute, and return the number of accepted ones."""
     until, sent = time.monotonic() + SECONDS_PER_PASS, 0
     while waiting := _destinations(now):
         while waiting:
@@ -58,7 +58,7 @@ def send_notifications(now: datetime) -> int:
 
 
 def _take_turn(block_id: UUID, share: int, now: datetime, until: float) -> int | None:
-    """Send a destination's share; how much it took in, or None when nothing waits for it."""
+    """Send a destination's share. Return how many messages it accepted; None if nothing is due for it."""
     if time.monotonic() > until:
         return None
     claimed, sent = _claim(block_id, share, now), 0
@@ -71,14 +71,14 @@ def _take_turn(block_id: UUID, share: int, now: datetime, until: float) -> int |
 
 
 def _destinations(now: datetime) -> list[UUID]:
-    """Blocks with something due, the one that waits longest first."""
+    """Return the blocks with due messages, those that wait longest first."""
     due = Notification.objects.filter(standing=Notification.Standing.WAITING, due_at__lte=now)
     asked = due.values("block_document_id").annotate(first=Min("due_at")).order_by("first")
     return list(asked.values_list("block_document_id", flat=True)[:MOST_DESTINATIONS])
 
 
 def _claim(block_id: UUID, share: int, now: datetime) -> list[Notification]:
-    """The next messages of a destination: its share, one while it is on trial, and none while it rests."""
+    """Claim the next messages of a destination: its share, one while its circuit is on trial, none while it is open."""
     with write_transaction():
         mine = Notification.objects.filter(
             block_document=block_id, standing=Notification.Standing.WAITING, due_at__lte=now
@@ -98,8 +98,8 @@ def _give_back(claimed: Sequence[Notification], now: datetime) -> None:
 
 
 def deliver(notification: Notification, now: datetime) -> bool:
-    """Make one attempt, and note how it went; whether the message was taken in."""
-    # Its HTTP library takes its time to load, and few servers send anything before they are asked something.
+    """Make one attempt, and record its result. Return whether the message was accepted."""
+    # Imported here because the HTTP library is slow to load, and few servers send messages before their first request.
     from events.notifications.services.sending import NotSent, send
 
     began = time.monotonic()
@@ -112,7 +112,7 @@ def deliver(notification: Notification, now: datetime) -> bool:
         _failed(notification, str(problem), None, now, None)
         return False
     except (ValueError, TypeError, LookupError) as problem:
-        # A block with settings that nobody foresaw: they will not be better the next time.
+        # The block has invalid settings, so another attempt would fail, too.
         logger.exception("A notification cannot be sent.")
         _failed(notification, f"{type(problem).__name__}: {problem}", None, now, began)
         return False
@@ -124,11 +124,11 @@ def deliver(notification: Notification, now: datetime) -> bool:
 
 def _judge(notification: Notification, problem: NotSent, now: datetime, began: float) -> None:
     if problem.status in NOT_IN_THIS_FORM and not notification.is_short and not notification.is_payload:
-        # The worst failures have the longest messages: better a short one than none.
+        # The worst failures have the longest messages. A short one is better than none.
         _mark(notification, now, began, str(problem), is_short=True, due_at=now, last_error=str(problem))
         return
     if problem.again:
-        # Only what may be the destination's fault counts against it.
+        # Only errors that may be caused by the destination count against it.
         _circuits.failed(notification.block_document_id, now)
     elif problem.status is not None:
         _circuits.went_well(notification.block_document_id)
@@ -158,7 +158,7 @@ def _failed(
 
 
 def _mark(notification: Notification, now: datetime, began: float | None, outcome: str, **columns: Any) -> None:
-    """Note an attempt; without a beginning, no request was made."""
+    """Record an attempt. Without `began`, no request was made."""
     took = time.monotonic() - began if began is not None else 0.0
     made = {"at": now.isoformat(), "seconds": round(took, 3), "outcome": outcome}
     columns |= {"attempts": notification.attempts + 1, "tries": [*notification.tries, made]}
@@ -170,7 +170,7 @@ def _mark(notification: Notification, now: datetime, began: float | None, outcom
 
 def _forget_old(now: datetime) -> None:
     done = Notification.objects.exclude(standing=Notification.Standing.WAITING).filter(created__lt=now - KEPT_FOR)
-    # Asked without a lock first: on SQLite a transaction holds up every writer, and mostly there is nothing.
+    # Check without a lock first: on SQLite a transaction blocks every writer, and usually there is nothing to delete.
     if done.exists():
         with write_transaction():
             done.delete()

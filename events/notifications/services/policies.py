@@ -1,4 +1,4 @@
-"""Notification policies: made, changed, deleted. One that names a block or a place that is not there is refused."""
+"""Notification policies: create, change and delete them. Missing blocks and unknown placeholders are refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def update_policy(*, policy_id: UUID, changes: Mapping[str, Any], now: datetime)
 
 
 def delete_policy(*, policy_id: UUID) -> None:
-    """Delete a policy with the messages that it has not sent yet."""
+    """Delete a policy with its unsent messages."""
     with write_transaction():
         deleted, _ = NotificationPolicy.objects.filter(pk=policy_id).delete()
         if not deleted:

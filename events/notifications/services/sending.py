@@ -1,4 +1,4 @@
-"""One HTTP request to the outside. It goes to an address that was looked at first, and follows nobody elsewhere."""
+"""One HTTP request to the outside. It connects to an address that was checked before, and follows no redirects."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from events.notifications.core.delivering import Allowed, read_address
 from events.notifications.core.messages import Delivery
 
-# Of one delivery as a whole, the look-up of the name included: a receiver that sends a byte now and then is no answer.
+# Seconds for a whole delivery, including name resolution, so that a receiver cannot prolong it byte by byte.
 DELIVERY_SECONDS = 5.0
 TIMEOUTS = (3.05, DELIVERY_SECONDS)
 
 
 class NotSent(Exception):
-    """The request was not made, or not answered well. `again` says whether another attempt may help."""
+    """The request was not made, or its response was an error. `again` says whether another attempt may help."""
 
     def __init__(self, reason: str, *, again: bool = True, status: int | None = None) -> None:
         self.again = again
@@ -33,7 +33,7 @@ class NotSent(Exception):
 
 
 def send(delivery: Delivery) -> int:
-    """The status of the answer, or NotSent is raised. Secrets stand in addresses: no error repeats more than a host."""
+    """Return the status of the response, or raise NotSent. Addresses contain secrets, so errors show only the host."""
     host = host_of(delivery)
     attempt = _Attempt(delivery, host)
     attempt.start()
@@ -42,7 +42,7 @@ def send(delivery: Delivery) -> int:
 
 
 class _Attempt(threading.Thread):
-    """One try in a thread of its own: libraries bound the wait for each piece of an answer, but not for the whole."""
+    """One attempt in its own thread, because libraries limit the wait for each part of a response only."""
 
     def __init__(self, delivery: Delivery, host: str) -> None:
         super().__init__(name="orion-delivery", daemon=True)
@@ -66,7 +66,7 @@ class _Attempt(threading.Thread):
         if self.is_alive():
             self._cut()
             raise NotSent(f"{self._host} did not answer within {DELIVERY_SECONDS:g} seconds.")
-        # Not kept here: the error knows its frames, and these know this thread.
+        # Do not keep the error: its traceback refers to this thread, which would be a reference cycle.
         error, self._error = self._error, None
         if error is not None:
             try:
@@ -77,7 +77,7 @@ class _Attempt(threading.Thread):
         return self._status
 
     def connected(self, connection: socket.socket) -> None:
-        """Remember how to cut the connection. A copy, because TLS takes the original over."""
+        """Remember the connection, to cut it later. A duplicate, because TLS takes over the original."""
         with self._mutex:
             if self._is_over:
                 raise OSError("too late")
@@ -102,7 +102,7 @@ _attempt: ContextVar[_Attempt] = ContextVar("attempt")
 
 def _request(delivery: Delivery, host: str) -> int:
     with requests.Session() as session:
-        # Proxies and credentials of this process's environment are not for strangers.
+        # Do not send this process's proxies and credentials to other parties.
         session.trust_env = False
         session.mount("http://", _ToAddress(host))
         session.mount("https://", _ToAddress(host))
@@ -120,7 +120,7 @@ def _request(delivery: Delivery, host: str) -> int:
         except requests.Timeout:
             raise NotSent(f"{host} did not answer in time.") from None
         except ValueError as error:
-            # A header with a line break in it, a port that is none: no other attempt can go better.
+            # A header with a line break or an invalid port: no other attempt could succeed.
             raise NotSent(f"The block describes an impossible request: {type(error).__name__}.", again=False) from None
         except requests.RequestException as error:
             raise NotSent(f"{host} could not be reached: {type(error).__name__}.") from None
@@ -138,14 +138,14 @@ def host_of(delivery: Delivery) -> str:
 def _judge(host: str, status: int) -> int:
     if status < 300:
         return status
-    # A refusal stays one; a server in trouble, or one that is asked too often, may answer better later.
+    # A rejection is final. A server with an error or a rate limit may accept the message later.
     again = status >= 500 or status in {408, 425, 429}
     what = "which leads elsewhere, and is not followed" if status < 400 else "and did not take the message"
     raise NotSent(f"{host} answered {status} {what}.", again=again, status=status)
 
 
 class _Watched:
-    """Tells the attempt of its connection, before anything is sent or agreed on it."""
+    """Reports new connections to the attempt, before anything is sent."""
 
     def _new_conn(self) -> socket.socket:
         connection: socket.socket = super()._new_conn()  # type: ignore[misc]  # of urllib3's connections
@@ -174,7 +174,7 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 class _ToAddress(HTTPAdapter):
-    """Connects to the address that was judged. A name that is asked twice may answer differently the second time."""
+    """Connects to the address that was checked, because a second lookup of the name may give another one."""
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -195,7 +195,7 @@ class _ToAddress(HTTPAdapter):
 
 
 def permitted_address(host: str, port: int) -> str:
-    """An address of `host` that may be reached: one that may not is never fallen back from silently."""
+    """Return an address of `host` that may be reached. If one of its addresses is forbidden, the host is refused."""
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except UnicodeError:

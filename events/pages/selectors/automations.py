@@ -1,4 +1,4 @@
-"""Automations with their last firings, and what their forms offer to choose from."""
+"""Automations with their last firings, and the choices in their forms."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class AutomationsPage:
 
 @dataclass(frozen=True, slots=True)
 class FiringFilter:
-    """`outcome` is a key of `OUTCOMES`, or empty."""
+    """The filter of firings. `outcome` is a key of `OUTCOMES`, or empty."""
 
     outcome: str = ""
     since: datetime | None = None
@@ -54,7 +54,7 @@ class AutomationPage:
 
 
 def automations_page(*, name: str, after: str) -> AutomationsPage:
-    """Two queries. Firings are kept for a week, so the counts are of the last week."""
+    """Return a page of automations, with two queries. The counts cover a week, because firings are kept that long."""
     rows = Automation.objects.order_by("name", "id")
     if name:
         rows = rows.filter(name__icontains=name)
@@ -105,7 +105,7 @@ def _firings(automation: Automation, wanted: FiringFilter | None) -> QuerySet[Ac
 
 
 def message_blocks() -> list[tuple[str, str]]:
-    """Blocks through which messages can be sent, for a choice."""
+    """Return the blocks that can send messages, as choices."""
     rows = BlockDocument.objects.select_related("block_type", "block_schema").filter(name__isnull=False)
     found = rows.only("name", "block_type__name", "block_schema__capabilities").order_by("block_type__name", "name")
     return [

@@ -1,4 +1,4 @@
-"""The feed of events, newest first, and one event."""
+"""The feed of events, newest first, and single events."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from orionflow.contract.kinds import RESOURCE_ID
 from runs.pages.selectors.keyset import Cursor, Page, page_of
 
 PAGE_SIZE = 100
-# A search by name or resource looks at so many events and then says how far it came.
+# A search by name or resource reads this number of events, and then shows how far back it has come.
 SEARCHED = 30_000
-# Only this of the labels: a list does not read the others.
+# Read only this label, because a list does not show the others.
 _NAME = KeyTextTransform("prefect.resource.name", "resource")
 
 
 @dataclass(frozen=True, slots=True)
 class EventWish:
-    """The filter of the feed: names and resources that begin like this, and how far back."""
+    """The filter of the feed: prefixes of the event's name and of the resource's id, and how far back."""
 
     prefix: str = ""
     resource: str = ""
@@ -41,7 +41,7 @@ class EventsPage:
 
 
 def events_page(*, wanted: EventWish, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> EventsPage:
-    """Two queries. A search that finds little ends where it has looked at many, and can be continued from there."""
+    """Return a page of events, with two queries. A search stops after many events, and can be continued."""
     events = Event.objects.defer("payload", "related", "resource").annotate(resource_name=_NAME)
     if wanted.since is not None:
         since = now - wanted.since if isinstance(wanted.since, timedelta) else wanted.since
@@ -61,13 +61,13 @@ def events_page(*, wanted: EventWish, after: Cursor | None, now: datetime, size:
 
 
 def labels_shown(event: Event) -> dict[str, str]:
-    """The labels of a listed event's resource that its row shows."""
+    """Return the labels that the row of a listed event shows."""
     name = getattr(event, "resource_name", None)
     return {RESOURCE_ID: event.resource_id, "prefect.resource.name": name or ""}
 
 
 def _end_of_search(events: QuerySet[Event], after: Cursor | None) -> datetime | None:
-    # Nothing but the time: so the index alone answers, however many events it steps over.
+    # Select only the time, so that an index-only scan can skip any number of events.
     times = events.order_by("-occurred").values_list("occurred", flat=True)
     if after:
         times = times.filter(occurred__lte=after.at)
@@ -75,7 +75,7 @@ def _end_of_search(events: QuerySet[Event], after: Cursor | None) -> datetime | 
 
 
 def event_with_cause(event_id: UUID) -> tuple[Event, Event | None] | None:
-    """The event, and the one that it follows if that is known here."""
+    """Return the event, and the one that it follows, if that is stored."""
     event = Event.objects.filter(pk=event_id).first()
     if event is None:
         return None

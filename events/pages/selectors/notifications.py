@@ -1,4 +1,4 @@
-"""Notification policies, and the log of messages with every attempt to deliver them."""
+"""Notification policies, and the log of messages with their delivery attempts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the log, and its attempts in their order."""
+    """One message of the log, with its attempts in order."""
 
     notification: Notification
     attempts: Sequence[Attempt]
@@ -43,7 +43,7 @@ class NotificationsPage:
 def notifications_page(
     *, standing: str, block: UUID | None, since: datetime | None, after: Cursor | None
 ) -> NotificationsPage:
-    """Two queries. Messages are kept for a week after they were sent."""
+    """Return policies and a page of the log, with two queries. Messages are kept for a week after they were sent."""
     policies = list(_policies().order_by("name", "id")[: POLICIES_SHOWN + 1])
     log = Notification.objects.select_related("block_document__block_type", "policy")
     if standing:

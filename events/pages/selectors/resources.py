@@ -1,4 +1,4 @@
-"""Names of what events are about, for resources whose labels do not say them."""
+"""Names of objects, for resources whose labels do not contain them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MODELS: Mapping[str, type[Model]] = {
 
 
 def names_of(resource_ids: Iterable[str]) -> dict[str, str]:
-    """The names that objects have now, by the ids of resources; one query for each kind among them."""
+    """Return the current names of objects by their resource ids, with one query for each kind."""
     wanted: defaultdict[str, dict[UUID, str]] = defaultdict(dict)
     for resource_id in resource_ids:
         kind, row_id = object_of(resource_id)
@@ -38,7 +38,7 @@ def names_of(resource_ids: Iterable[str]) -> dict[str, str]:
 
 
 def object_of(resource_id: str) -> tuple[str, UUID | None]:
-    """The kind in the id of a resource, and the id of the object if there is one."""
+    """Return the kind in a resource id, and the id of the object; None if that is not a UUID."""
     kind, _, text = resource_id.rpartition(".")
     try:
         return kind, UUID(text)

@@ -1,4 +1,4 @@
-"""Events: reported by programs, listed page by page, and counted."""
+"""Events: reported by programs, listed in pages, and counted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from orionflow.contract.events import EventCreate, EventFilter, Occurred
 from orionflow.contract.wire import Wire
 
 PAGE = 50
-# What is asked for without saying since when.
+# The period of a listing or count for which the client gives none.
 USUAL_SPAN = timedelta(days=180)
 MOST_COUNTED = 500
 Reported = Annotated[list[EventCreate], Field(max_length=1000)]
@@ -44,7 +44,7 @@ class EventListing(Wire):
 
 
 class NextPage(Wire):
-    """The query of a next page: the token in the address that the page before gave."""
+    """The query of the next page: the token in the address that the previous page contained."""
 
     page_token: Annotated[str, Field(alias="page-token", max_length=100_000)]
 
@@ -77,7 +77,7 @@ class EventCounting(Wire):
 
 
 class ReportEvents(Operation):
-    """Report events. One that is known by its id is not stored again."""
+    """Report events. An event whose id is already stored is not stored again."""
 
     method = "POST"
     action_required = Action.REPORT_EVENTS
@@ -86,7 +86,7 @@ class ReportEvents(Operation):
     answers = {204: None}
 
     def named_rows(self, body: list[EventCreate]) -> Iterable[tuple[str, UUID | None]]:
-        # An automation takes an event for what became of the run or the deployment that it names.
+        # Automations act on the run or deployment that an event names, so the reporter must be allowed to name it.
         for event in body:
             yield from objects_among([event.resource, *event.related])
 
@@ -95,7 +95,7 @@ class ReportEvents(Operation):
 
 
 class FilterEvents(Operation):
-    """List events, the newest first unless asked otherwise."""
+    """List events, newest first by default."""
 
     method = "POST"
     action_required = Action.READ_EVENTS
@@ -108,7 +108,7 @@ class FilterEvents(Operation):
 
 
 class ReadNextEvents(Operation):
-    """The page that an earlier one named as its next."""
+    """Return the next page of an earlier request."""
 
     method = "GET"
     action_required = Action.READ_EVENTS
@@ -121,7 +121,7 @@ class ReadNextEvents(Operation):
 
 
 class CountEvents(Operation):
-    """Count events by day, by spans of time, by their names or by their resources."""
+    """Count events by day, by other periods, by name or by resource."""
 
     method = "POST"
     action_required = Action.READ_EVENTS
@@ -142,7 +142,7 @@ class CountEvents(Operation):
 
 
 def bounded(asked: EventFilter, now: datetime) -> EventFilter:
-    """Return the filter with both its ends, so that later pages are of the same list."""
+    """Return the filter with both of its limits set, so that later pages belong to the same list."""
     given = asked.occurred or Occurred()
     whole = Occurred(since=given.since or now - USUAL_SPAN, until=given.until or now)
     return asked.model_copy(update={"occurred": whole})
@@ -200,7 +200,7 @@ def _by_time(events: QuerySet[Event], asked: EventFilter, length: timedelta) -> 
         times.update(dict(seconds.annotate(found=Count("pk")).values_list("second", "found")))
     try:
         begin, end = _ends(asked)
-        # Of the future nothing is shown but what was reported of it.
+        # Leave out the future, except for events that were reported for it.
         end = max(begin, min(end, max([timezone.now(), *times])))
         return [_span_out(*one) for one in enumerate(counted(times, begin, end, length))]
     except (TooManySpans, OverflowError) as error:
@@ -221,10 +221,10 @@ _NAME_OF_RESOURCE = Coalesce(
 
 
 def _by_value(events: QuerySet[Event], column: str, label: Any) -> list[dict[str, Any]]:
-    """The most frequent ones first, each under the label that it had last."""
+    """Return the most frequent values first, each with its most recent label."""
     groups = events.annotate(label=label).values_list(column, "label")
     found: dict[str, dict[str, Any]] = {}
-    # The oldest first, so that the last label stays.
+    # Oldest first, so that the most recent label is kept.
     for value, named, first, last, count in groups.annotate(
         first=Min("occurred"), last=Max("occurred"), found=Count("pk")
     ).order_by("last"):

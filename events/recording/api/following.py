@@ -1,7 +1,7 @@
-"""Events in the order in which they arrive, for somebody who wants each that matches a filter.
+"""Events in the order of their arrival, for a client that wants every event that matches a filter.
 
-The database is asked again and again: it knows what every process stored, and a reader who is slow falls behind there
-instead of in our memory. What a transaction held back longer than `OVERLAP` is found by filters, and not delivered.
+The database is polled: it has the events of every process, and a slow client falls behind there instead of in this
+server's memory. Events that a transaction held back for longer than `OVERLAP` are found by filters, but not delivered.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from orionflow.contract.events import EventFilter
 OVERLAP = timedelta(seconds=5)
 PAGE = 200
 BACKFILL = 1000
-# What is asked for without saying since when.
+# The period of a filter that gives none.
 USUAL_SPAN = timedelta(days=180)
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 class Following:
-    """A place in the stream of events, and what was delivered of those before it: rows may appear a little late."""
+    """A position in the stream of events, and the events delivered recently: rows may become visible slightly late."""
 
     def __init__(self, asked: EventFilter, now: datetime) -> None:
         self._asked = asked
@@ -34,7 +34,7 @@ class Following:
         self._delivered: dict[UUID, datetime] = {}
 
     def begin(self, *, backfill: bool) -> list[Event]:
-        """Return the newest earlier events, the oldest first; without `backfill`, pass over them."""
+        """Return the newest earlier events, oldest first; without `backfill`, skip them."""
         self._delivered = dict(self._arrived())
         if not backfill:
             return []
@@ -44,7 +44,7 @@ class Following:
         return events
 
     def read(self, now: datetime) -> list[Event]:
-        """Return the events that arrived since the last call; after a whole `PAGE` there may be more."""
+        """Return the events that arrived since the last call. After a full `PAGE` there may be more."""
         arrived = self._arrived()[: PAGE + len(self._delivered)]
         fresh = {id: received for id, received in arrived if id not in self._delivered}
         page = dict(list(fresh.items())[:PAGE])
@@ -58,7 +58,7 @@ class Following:
         self._delivered = {id: received for id, received in self._delivered.items() if received >= self._since}
 
     def _arrived(self) -> QuerySet[Event, tuple[UUID, datetime]]:
-        # As a list of ids: SQLite would rather look through all that occurred since the beginning.
+        # As a list of ids, because SQLite would otherwise scan all events since the filter's start.
         arrived = self._matching().filter(pk__in=Event.objects.filter(received__gte=self._since).values("pk"))
         return arrived.order_by("received", "occurred", "id").values_list("id", "received")
 

@@ -1,4 +1,4 @@
-"""Events over websockets: reported one by one, and sent to whoever follows them."""
+"""Events over websockets: reported one by one, and sent to clients that follow them."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from orionflow.contract.wire import Wire
 
 logger = logging.getLogger("orion.sockets")
 
-# Events that come within this time are stored in one transaction.
+# Events that arrive within this time are stored in one transaction.
 GATHERING_SECONDS = 0.05
 BATCH = 500
-# So many wait to be stored; until there is room again nothing more is read.
+# Events that wait to be stored; beyond this number no further ones are read.
 MOST_WAITING = 1000
-# A program that sends nothing but mistakes is told to stop.
+# A client that sends this number of invalid events is disconnected.
 MOST_REFUSED = 100
 LOOK_EVERY_SECONDS = 0.5
 
 
 class ReportEventsLive(SocketConsumer):
-    """Each message is an event. A ping is answered when what came before it is stored, so a pong confirms it."""
+    """Each message is an event. A ping is answered when the events before it are stored, as a confirmation."""
 
     action_required = Action.REPORT_EVENTS
 
@@ -62,7 +62,7 @@ class ReportEventsLive(SocketConsumer):
             await asyncio.wait([storing])
 
     async def _refuse(self, reason: str) -> None:
-        """A client would only send it again, with all others; so they go on, and the log has the first reason."""
+        """Skip an invalid event: if refused, the client would send it again, with all others. Log the first reason."""
         self._refused += 1
         if self._refused == 1:
             logger.warning("An event that was sent over a websocket is left out: %s", reason)
@@ -99,7 +99,7 @@ class ReportEventsLive(SocketConsumer):
         await super().websocket_ping(message)
 
     async def stop_working(self) -> None:
-        # What was received is stored, although its sender has gone.
+        # Store what was received, even if the client has disconnected.
         if self._waiting:
             await asyncio.wait([self._storing()])
 
@@ -119,7 +119,7 @@ class FilterRequest(Wire):
 
 
 class FollowEvents(IntroducedConsumer):
-    """Events that match a filter: those there are, the oldest first, and then each new one."""
+    """Events that match a filter: first existing ones, oldest first, and then each new one."""
 
     action_required = Action.READ_EVENTS
 
