@@ -1,10 +1,10 @@
-"""The API in this process on a database that belongs to one block of code: what the SDK's test kit stands on.
+"""The API in this process on a database for one block of code, for the SDK's test kit.
 
-Django has no supported way to serve another database for a while. Settings of databases are read once; a second alias
-with a router would have to be known at the start, and is not followed by `connection`, which raw SQL uses. Django's own
-test runner changes a connection's settings in place, for one thread; the API is called from many. So this module swaps
-what `connections` holds, and puts it back. Likewise for the clock: every entrance asks `timezone.now`, and libraries
-that replace clocks would replace them for the code of users as well.
+Django has no supported way to use another database temporarily. Settings of databases are read once; a second alias
+with a router would have to be known at the start, and `connection`, which raw SQL uses, does not follow the router.
+Django's test runner changes the settings of a connection in place, for one thread; the API is called from many. So this
+module swaps the content of `connections`, and restores it afterwards. The same holds for the clock: all code calls
+`timezone.now`, while libraries that replace clocks would also replace them for users' code.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from django.utils import timezone
 from orion_site.database.lifecycle import upgrade
 from orion_site.env import database_from_url
 
-# An empty database is made once in a process, then copied.
+# An empty database, created once in a process and then copied.
 _pattern: Path | None = None
 
 
 @contextmanager
 def at_home(home: Path, now: Callable[[], datetime] | None = None) -> Iterator[None]:
-    """Serve `home`'s SQLite file, empty at first, and by another clock if there is one, until the block ends."""
+    """Serve the SQLite file of `home`, initially empty, until the block ends; optionally with another clock."""
     home.mkdir(parents=True, exist_ok=True)
     with _connected_to(home / "orion.db"), _by_clock(now):
         _fill(home / "orion.db")
@@ -39,10 +39,10 @@ def at_home(home: Path, now: Callable[[], datetime] | None = None) -> Iterator[N
 
 @contextmanager
 def _connected_to(file: Path) -> Iterator[None]:
-    # Private names of ConnectionHandler: the tests of the test kit fail should Django change them.
+    # Private names of ConnectionHandler: the tests of the test kit fail if Django changes them.
     settings, opened = connections.settings, connections._connections  # type: ignore[attr-defined]
     connections.settings = connections.configure_settings({"default": database_from_url(f"sqlite:///{file}")})
-    # Every thread has connections of its own; those to the usual database are set aside, not closed.
+    # Every thread has its own connections; those to the usual database are kept open, but unused.
     connections._connections = Local(connections.thread_critical)  # type: ignore[attr-defined]
     try:
         with _closing_all():
@@ -53,7 +53,7 @@ def _connected_to(file: Path) -> Iterator[None]:
 
 @contextmanager
 def _closing_all() -> Iterator[None]:
-    """Close what was opened in this block, in whatever thread: some of them go on, and others have ended without."""
+    """Close connections that were opened in the block by any thread, including threads that have ended or continue."""
     opened: list[BaseDatabaseWrapper] = []
     usual = connections.create_connection
 
@@ -67,7 +67,7 @@ def _closing_all() -> Iterator[None]:
     finally:
         connections.create_connection = usual  # type: ignore[method-assign]
         for connection in opened:
-            # Its thread does nothing with it any more.
+            # Its thread no longer uses it.
             connection.inc_thread_sharing()
             connection.close()
 

@@ -1,6 +1,7 @@
-"""Lines of the server's log for people (`ORION_LOG_FORMAT=text`): what others wrote looks like no line of ours.
+"""Log lines of the server for people (`ORION_LOG_FORMAT=text`), protected against forged lines in logged texts.
 
-A leaf of the standard library and of the masks: settings name it. For machines there is `orionflow.json_lines`.
+A leaf that imports only the standard library and the masks, because settings refer to it. For machines there is
+`orionflow.json_lines`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import re
 from orionflow.contract.masking import known
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-# What moves a terminal's cursor, colours its text or turns its direction; lines and tabs stay.
+# Characters that move a terminal's cursor, or change colours or the direction of text; newlines and tabs are kept.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _INDENT = "\n    "
 
 
 class LineFormatter(logging.Formatter):
-    """One line for each record; what follows it, such as a traceback or the rest of a message, is indented."""
+    """One line for each record; further lines, such as a traceback or the rest of a message, are indented."""
 
     def __init__(self) -> None:
         super().__init__(FORMAT)

@@ -1,4 +1,4 @@
-"""Settings of the full server. `settings_embedded` takes most of this away for use inside a user's process."""
+"""Settings of the full server. `settings_embedded` removes most of them for use inside a user's process."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ BASE_DIR = SITE / "_data" if (SITE / "_data").is_dir() else SITE.parent
 DEBUG = env_bool("ORION_DEBUG", False)
 SECRET_KEY = secret_key()
 
-# Where people and programs reach the server: host, scheme and path of its links and cookies follow from it.
+# The address at which users and programs reach the server; links and cookies use its host, scheme and path.
 ORION_EXTERNAL_URL = external_url()
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env_list("ORION_ALLOWED_HOSTS"), *host_of(ORION_EXTERNAL_URL)]
-# Of these addresses the headers are believed that say from where a request came, and how.
+# Proxies whose headers about the client's address and scheme are believed.
 ORION_TRUSTED_PROXIES = env_networks("ORION_TRUSTED_PROXIES")
 
 INSTALLED_APPS = [
@@ -57,7 +57,7 @@ INSTALLED_APPS = [
     "orion_site.audit",
 ]
 
-# Whether Celery beat ticks the services. Its tables are needed by nobody else, and loading them loads Celery.
+# Whether Celery beat runs the services. Only then are its tables needed; loading them loads Celery.
 if ORION_BEAT := env_bool("ORION_BEAT", False):
     INSTALLED_APPS.append("django_celery_beat")
 
@@ -81,13 +81,13 @@ MIDDLEWARE = [
     "orion_site.audit.entrances.AuditMiddleware",
     "orion_site.http.middleware.DatabaseAwayMiddleware",
 ]
-# Redirecting a POST to another spelling of its path would turn it into a GET.
+# Redirecting a POST to its path with a slash would turn it into a GET.
 APPEND_SLASH = False
 
 ROOT_URLCONF = "orion_site.urls"
 WSGI_APPLICATION = "orion_site.wsgi.application"
 ASGI_APPLICATION = "orion_site.asgi.application"
-# How consumers of websockets reach each other: within this process, or through Redis where several servers share runs.
+# How consumers of websockets exchange messages: within this process, or through Redis if several servers share runs.
 ORION_CHANNEL_LAYER = env_str("ORION_CHANNEL_LAYER", "memory")
 CHANNEL_LAYERS = channel_layers(ORION_CHANNEL_LAYER)
 FORCE_SCRIPT_NAME = env_str("ORION_BASE_PATH") or path_of(ORION_EXTERNAL_URL) or None
@@ -116,7 +116,7 @@ TEMPLATES = [
 ]
 
 DATABASES = {"default": database_from_url(database_url())}
-# Lists, charts and exports may be read there, and then say as of when they are.
+# Lists, charts and exports may be read from a replica, and then show as of when they are.
 DATABASE_ROUTERS: list[str] = []
 if replica_url := env_str("ORION_DATABASE_REPLICA_URL"):
     DATABASES["replica"] = replica_from_url(replica_url)
@@ -128,7 +128,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 USE_I18N = False
-# Dates in the admin; pages have formats of their own.
+# Dates in the admin; pages format their own.
 FORMAT_MODULE_PATH = "orion_site.formats"
 
 STATIC_URL = "static/"
@@ -138,13 +138,13 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "orion_site.http.static_files.MarkedStorage"},
 }
-# Styles and scripts are for our own pages, like everything else.
+# Only Orion's own pages use its styles and scripts.
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = env_int("ORION_API_MAX_BODY_BYTES", 10 * 1024 * 1024, minimum=1024)
 
-# Who asks, whether they may, how often, and which rows of a list they get: each is a class here, and an operation may
-# name its own (`authentication_classes`, `permission_classes`, `throttle_classes`, `pagination_class`).
+# Classes for authentication, permissions, rate limits and pages of lists; an operation may have its own
+# (`authentication_classes`, `permission_classes`, `throttle_classes`, `pagination_class`).
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "orion_site.accounts.authentication.LocalTokenAuthentication",
@@ -167,7 +167,7 @@ REST_FRAMEWORK = {
 }
 
 AUTHENTICATION_BACKENDS = ["orion_site.accounts.backend.RolesBackend"]
-# Of the hashes that need much memory, the one that Python has: no package, and 16 MB for each who signs in.
+# The only memory-hard hash without another package; it needs 16 MB for each sign-in.
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -178,7 +178,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
-# Sign-on by a provider of OpenID Connect; it needs the extra `[sso]`.
+# Single sign-on by an OpenID Connect provider; it needs the extra `[sso]`.
 ORION_OIDC_ISSUER = env_str("ORION_OIDC_ISSUER").rstrip("/")
 ORION_OIDC_CLIENT_ID = env_str("ORION_OIDC_CLIENT_ID")
 ORION_OIDC_CLIENT_SECRET = env_str("ORION_OIDC_CLIENT_SECRET")
@@ -189,17 +189,17 @@ ORION_OIDC_GROUPS = env_mapping("ORION_OIDC_GROUPS")
 LOGIN_URL = LOGOUT_REDIRECT_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
 
-# For `check --deploy`: our own middleware sets these headers, and marks cookies by how a request came.
+# For `check --deploy`: Orion's middleware sets these headers, and marks cookies by the scheme of the request.
 SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W012", "security.W016"]
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "orion_session", "orion_csrf"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
-# Behind TLS a form comes from https://, while the proxy speaks plain HTTP to us. The guard has compared the hosts.
+# Behind TLS, the origin of a form is https://, while the proxy uses plain HTTP. The guard has compared the hosts.
 SESSION_COOKIE_SECURE = ORION_EXTERNAL_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = trusted_origins(ORION_EXTERNAL_URL, env_list("ORION_ALLOWED_HOSTS"))
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 
-# For people a line of text; for machines a JSON object a line, with the id of the request in which it was written.
+# For people a line of text; for machines a JSON object per line, with the id of its request.
 ORION_LOG_FORMAT = env_choice("ORION_LOG_FORMAT", ("text", "json"), "text")
 if ORION_LOG_FORMAT == "json":
     MIDDLEWARE.insert(0, "orion_site.http.request_ids.RequestIdMiddleware")
@@ -217,72 +217,73 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env_str("ORION_SERVER_LOG_LEVEL", "WARNING").upper()},
     "loggers": {
         "django": {"handlers": ["stderr"], "propagate": False},
-        # Each refused request would be a warning; only what fails on our side is worth a line.
+        # Otherwise each refused request would be logged as a warning; only errors of the server are.
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "ERROR"},
         "django.security.csrf": {"level": "ERROR"},
-        # Each attempt to connect would be a line; that the database is away, and back, is said once.
+        # Otherwise each attempt to connect would be logged; outages of the database are logged once.
         "psycopg.pool": {"level": "CRITICAL"},
     },
 }
 
-# What Orion itself reads.
-# How the owner's own programs on this machine are known; unset: by Unix user where the kernel knows it, else by token.
+# --- settings that Orion itself reads --------------------------------------------------------------------------------
+# How programs of the owner on this machine are recognised; by default by their Unix user, or by token where the kernel
+# does not tell the user.
 ORION_LOCAL_OWNER = env_choice("ORION_LOCAL_OWNER", ("user", "token", "anyone"))
-# Processes that answer requests: `orion server start --workers`.
+# Processes that answer requests (`orion server start --workers`).
 ORION_SERVER_WORKERS = env_int("ORION_SERVER_WORKERS", 1, minimum=1)
-# Threads of each pool. SQLite has one writer and Python one interpreter lock: more threads only take turns.
+# Threads of each pool. SQLite has one writer and Python one interpreter lock, so more threads only take turns.
 ORION_SERVER_THREADS = env_int("ORION_SERVER_THREADS", 4, minimum=1)
 ORION_SERVER_MAX_IN_FLIGHT = env_int("ORION_SERVER_MAX_IN_FLIGHT", 64, minimum=1)
 ORION_SERVER_MAX_SOCKETS = env_int("ORION_SERVER_MAX_SOCKETS", 100, minimum=0)
-# Open pages have sockets of their own, so that they take none from programs.
+# Pages have a limit of their own, so that they take no websockets from programs.
 ORION_SERVER_MAX_PAGES = env_int("ORION_SERVER_MAX_PAGES", 200, minimum=0)
-# How large one free JSON of a request may be (parameters, a context, data of a state), what an artifact holds, how many
-# values a body may be made of, and up to which size lists show a field.
+# The largest JSON value of a request (parameters, a context, data of a state), the largest content of an artifact, the
+# most values in a body, and the largest value that lists return.
 ORION_API_MAX_FIELD_BYTES = env_int("ORION_API_MAX_FIELD_BYTES", 1024 * 1024, minimum=1024)
 ORION_API_MAX_ARTIFACT_BYTES = env_int("ORION_API_MAX_ARTIFACT_BYTES", 8 * 1024 * 1024, minimum=1024)
 ORION_API_MAX_JSON_NODES = env_int("ORION_API_MAX_JSON_NODES", 500_000, minimum=1000)
 ORION_API_LIST_FIELD_BYTES = env_int("ORION_API_LIST_FIELD_BYTES", 32 * 1024, minimum=256)
-# How often one key or session may ask in the long run, and at once; 0: as often as it likes.
+# Requests of one key or session per second in the long run, and at once; 0 for no limit.
 ORION_API_REQUESTS_PER_SECOND = env_float("ORION_API_REQUESTS_PER_SECOND", 100, minimum=0)
 ORION_API_BURST = env_int("ORION_API_BURST", 1000, minimum=10)
 ORION_API_DEFAULT_LIMIT = env_int("ORION_API_DEFAULT_LIMIT", 200, minimum=1)
 ORION_TAG_SLOT_WAIT_SECONDS = env_int("ORION_TAG_SLOT_WAIT_SECONDS", 30, minimum=1)
-# Keys that seal the secrets of blocks: the first one seals, all of them open. Without any, the file has them.
+# Keys that encrypt the secrets of blocks: the first one encrypts, all of them decrypt. Without any, the key file is
+# used.
 ORION_ENCRYPTION_KEYS = env_list("ORION_ENCRYPTION_KEYS")
-# Of files in these folders, pages of runs say how large they are.
+# Pages of runs show the sizes of files in these folders.
 ORION_RESULTS_FOLDERS = result_folders()
 ORION_ENCRYPTION_KEY_FILE = orion_home() / "encryption-key"
-# Dotted paths of functions that are told, after commit, of each changed run: f(kind, run_id, state_type).
+# Dotted paths of functions that are called after the commit of each changed run: f(kind, run_id, state_type).
 ORION_STATE_LISTENERS: list[str] = [
     "deployments.dispatch.services.hints.run_changed",
     "orion_site.live.changes.run_changed",
     "orion_site.metrics.transitions.run_changed",
 ]
-# Where agents are told of due runs; without it they ask by themselves.
+# The broker that notifies agents of due runs; without one they poll.
 ORION_BROKER_URL = env_str("ORION_BROKER_URL")
 ORION_BROKER_TRANSPORT = "orionflow.agent.broker.transport_of"
-# Agents hold their runs by leases: how long one lasts, how often it is renewed, and by how much it may run out before
-# the run is revoked.
+# Leases of agents on runs: how long one lasts, how often it is extended, and how long after its end the run is revoked.
 ORION_LEASE_SECONDS = env_float("ORION_LEASE_SECONDS", 120, minimum=1)
 ORION_HEARTBEAT_SECONDS = env_float("ORION_HEARTBEAT_SECONDS", 15, minimum=0.1)
 ORION_LEASE_GRACE_SECONDS = env_float("ORION_LEASE_GRACE_SECONDS", 10, minimum=0)
 ORION_CRASH_GRACE_SECONDS = env_float("ORION_CRASH_GRACE_SECONDS", 60, minimum=0)
 ORION_RECONCILE_SECONDS = env_float("ORION_RECONCILE_SECONDS", 5, minimum=0.1)
 ORION_AGENT_POLL_SECONDS = env_float("ORION_AGENT_POLL_SECONDS", 10, minimum=0.1)
-# So often may an attempt be lost before it reports, until its run counts as one that kills its agents.
+# How many attempts may be lost before their first report until the run counts as one that kills its agents.
 ORION_LOST_STARTS = env_int("ORION_LOST_STARTS", 3, minimum=0)
 ORION_LATE_AFTER_SECONDS = env_int("ORION_LATE_AFTER_SECONDS", 15, minimum=0)
-# What is older is deleted; 0 keeps it for ever. Runs count from their end.
+# Older rows are deleted; 0 keeps them forever. The age of runs counts from their end.
 ORION_RETENTION_DAYS_RUNS = env_int("ORION_RETENTION_DAYS_RUNS", 90, minimum=0)
 ORION_RETENTION_DAYS_LOGS = env_int("ORION_RETENTION_DAYS_LOGS", 30, minimum=0)
 ORION_RETENTION_DAYS_EVENTS = env_int("ORION_RETENTION_DAYS_EVENTS", 14, minimum=0)
 ORION_RETENTION_DAYS_AUDIT = env_int("ORION_RETENTION_DAYS_AUDIT", 0, minimum=0)
-# Runs that ended so many days ago are moved to Parquet files there: a folder, or an address that fsspec knows.
+# Runs that ended this many days ago are moved to Parquet files at this path: a folder, or an address for fsspec.
 ORION_ARCHIVE_PATH = env_str("ORION_ARCHIVE_PATH")
 ORION_ARCHIVE_AFTER_DAYS = env_int("ORION_ARCHIVE_AFTER_DAYS", 14, minimum=1)
-# Where traces of runs are looked at: pages of runs link there.
+# The address of traces, to which pages of runs link.
 ORION_TRACES_LINK = traces_link()
-# Messages to the outside (their links begin with ORION_EXTERNAL_URL): which hosts or networks may be reached although
-# they are not public (`chat.example.org, 10.0.0.0/8, 127.0.0.1`).
+# Hosts or networks that notifications may reach although they are not public (`chat.example.org, 10.0.0.0/8,
+# 127.0.0.1`). Links in notifications start with ORION_EXTERNAL_URL.
 ORION_WEBHOOK_ALLOW = env_list("ORION_WEBHOOK_ALLOW")

@@ -1,6 +1,6 @@
-"""Small facts that all workers of a server share: rows of two numbers by name, in the memory of one process or of all.
+"""Small values that all workers of a server share: two numbers per name, in the memory of one process or of all.
 
-A full table forgets what was written longest ago. Nothing here is worth a database: it is gone with the server.
+A full table drops the least recently written row. The values need no database: they are lost when the server stops.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Numbers = tuple[float, float]
 # The digest of a name, and its two numbers.
 ROW = struct.Struct("=16sdd")
 NOBODY = bytes(16)
-# A name may stand in any row of its set.
+# Rows in one set; a name may be in any row of its set.
 WAYS = 8
 COUNT = struct.Struct("=q")
 MOST_WORKERS = 64
-# So many sets: of rows for buckets, wrong keys, good keys and links.
+# The number of sets for each table.
 SETS = {"requests": 1280, "guesses": 1280, "good keys": 1280, "links": 4}
 
 
 class Rows(Protocol):
-    """Two numbers for each name. The second one is a moment of the machine's clock, and says how new a row is."""
+    """Two numbers for each name. The second one is a time of the monotonic clock; the oldest row is replaced first."""
 
     def locked(self) -> AbstractContextManager[object]: ...
 
@@ -44,7 +44,7 @@ class Rows(Protocol):
 
 
 class OwnRows:
-    """Rows of this process alone."""
+    """Rows of one process."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -71,7 +71,7 @@ class OwnRows:
 
 
 class SharedRows:
-    """Rows in the memory of several processes. The newest of each set stay."""
+    """Rows in memory that several processes share. Each set keeps its newest rows."""
 
     def __init__(self, sheet: Sheet, first: int, sets: int) -> None:
         self._sheet, self._first, self._sets = sheet, first, sets
@@ -86,7 +86,7 @@ class SharedRows:
     def put(self, name: str, numbers: Numbers) -> None:
         digest = _digest(name)
         rows = list(self._set_of(digest))
-        # Its own row, or else the one that was written longest ago; an empty one is older than all.
+        # The row of this name, or else the least recently written one; empty rows come first.
         place = min(rows, key=lambda row: (row[1] != digest, row[2][1]))[0]
         ROW.pack_into(self._sheet.memory, place, digest, *numbers)
 
@@ -110,7 +110,7 @@ class SharedRows:
 
 
 class Sheet:
-    """Memory that the workers of one server share, by the descriptor of a file without a name."""
+    """Memory that the workers of one server share, by the descriptor of an unnamed file."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         self.descriptor = _unnamed_file() if descriptor is None else descriptor
@@ -118,7 +118,7 @@ class Sheet:
         if descriptor is None:
             os.ftruncate(self.descriptor, size)
         self.memory = mmap.mmap(self.descriptor, size)
-        # Locks of files are of processes: threads need one of their own.
+        # File locks belong to processes, so threads need a lock of their own.
         self._lock, self._depth = threading.RLock(), 0
 
     def rows(self, name: str) -> SharedRows:
@@ -131,7 +131,7 @@ class Sheet:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other threads and processes out. The kernel takes the lock from whoever is killed."""
+        """Lock out other threads and processes. The kernel releases the lock of a killed process."""
         import fcntl
 
         with self._lock:
@@ -146,16 +146,18 @@ class Sheet:
                     fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
 
     def connections(self, worker: int) -> int:
-        """How many connections a worker has; negative while it accepts none."""
+        """Return the number of a worker's connections; negative while it accepts none."""
         number: int = COUNT.unpack_from(self.memory, worker * COUNT.size)[0]
         return number - 1
 
     def note_connections(self, worker: int, number: int) -> None:
-        """Only the worker itself does so, and the server while the worker is not there."""
+        """Set the number of a worker's connections; only the worker does so, or the server while the worker is not
+        running.
+        """
         COUNT.pack_into(self.memory, worker * COUNT.size, number + 1)
 
     def fewest_connections(self) -> int:
-        """Of the workers that accept any."""
+        """Return the fewest connections of the workers that accept any."""
         return min((one for one in map(self.connections, range(MOST_WORKERS)) if one >= 0), default=0)
 
 

@@ -1,4 +1,4 @@
-"""The server about itself: whether it is there, which version it is, and how it is set up."""
+"""Operations about the server itself: health, version and settings."""
 
 from __future__ import annotations
 
@@ -172,13 +172,13 @@ class ReadCsrfToken(Operation):
     answers = {422: Problem}
 
     def perform(self, query: CsrfQuestion) -> Response:
-        # Clients compare with this very body, which is shorter than that of other refusals.
+        # Clients compare with exactly this body, which is shorter than that of other refusals.
         return Response({"detail": "CSRF protection is disabled."}, status=422)
 
 
 @requires(Action.PROBE)
 def document(request: HttpRequest) -> HttpResponse:
-    """The OpenAPI document; its server is wherever the request found it."""
+    """Return the OpenAPI document; its server is the address of the request."""
     from orion_site.openapi.document import openapi  # loads every operation, and pydantic's schema generator
 
     document = {**openapi(), "servers": [{"url": request.path.removesuffix("/openapi.json")}]}
@@ -188,7 +188,7 @@ def document(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @requires(Action.PROBE)
 def unknown_path(request: HttpRequest, rest: str) -> HttpResponse:
-    """Anything else below the API: the same path with or without its last slash, if there is one; else 404.
+    """Redirect to the same path with or without its last slash if that exists; otherwise return 404.
 
     307 keeps the method and the body, which 301 would lose.
     """
@@ -199,7 +199,7 @@ def unknown_path(request: HttpRequest, rest: str) -> HttpResponse:
         known = False
     if not known:
         answer = JsonResponse({"detail": "Not Found"}, status=404)
-        # As for operations: what a client got wrong is the client's to read, not a line on a user's screen.
+        # As for operations: errors of a client are not logged by the server.
         answer._has_been_logged = True  # type: ignore[attr-defined]
         return answer
     target = request.get_full_path().replace(request.path_info, other, 1)

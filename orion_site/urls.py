@@ -1,4 +1,4 @@
-"""The full server's paths: the API, its documentation, the operators' room and the pages."""
+"""The addresses of the full server: the API, its documentation, the admin and the pages."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ urlpatterns = [
 
 
 def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Promise a role only where one helps; the admin's own pages refuse without a word."""
+    """Show a hint about roles only if another role would help."""
     context = {"exception": str(exception), "is_about_roles": isinstance(exception, RoleRefused) or not str(exception)}
     return render(request, "403.html", context, status=403)
 
@@ -78,7 +78,7 @@ def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    """Programs get JSON even where the API itself could not be reached."""
+    """Return JSON to programs, even if the API's own handler was not reached."""
     if request.path_info.startswith("/api/"):
         return JsonResponse({"exception_message": "Internal Server Error"}, status=500)
     return server_error(request)

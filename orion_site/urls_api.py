@@ -1,4 +1,7 @@
-"""The API's paths, with the exact slashes of the contract. This alone is served inside a user's process."""
+"""The addresses of the API, with the exact slashes of the contract.
+
+An API inside a user's process serves only these.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from runs.task_runs.api.transitions import ApplyTaskRunTransitions
 
 
 class Anything:
-    """The rest of a path, whatever is in it; Django's own `path` stops at a line break."""
+    """Matches the rest of a path with any characters; Django's `path` stops at a line break."""
 
     regex = "(?s:.+)"
 
@@ -33,7 +36,7 @@ class AnythingOrNothing(Anything):
 register_converter(Anything, "anything")
 register_converter(AnythingOrNothing, "anything_or_nothing")
 
-# A flow that runs and reports needs what is imported above. The rest is for those who look on.
+# A flow that runs and reports needs only the modules imported above. The others are imported when needed.
 agents = Later("deployments.dispatch.api.agents")
 audit = Later("orion_site.audit.api")
 artifacts = Later("runs.artifacts.api")

@@ -1,4 +1,4 @@
-"""The API of a program that has no server, and therefore nobody who looks after runs of programs that were killed."""
+"""The API of a program without a server, in which requests also detect runs of programs that were killed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from orionflow.processes import is_gone
 
 logger = logging.getLogger("orion.services")
 
-# Programs that end sooner never look.
+# Seconds between checks; shorter programs never check.
 LOOK_EVERY_SECONDS = 5.0
-# Task runs that ended runs left open are found among all open ones. Programs that begin together look at other times.
+# Task runs left open by finished runs are searched among all open ones. The interval varies between programs.
 LOOK_AT_TASK_RUNS_EVERY_SECONDS = 60.0
 
 
 class ApplicationWithoutServer(WSGIHandler):
-    """Now and then, before it answers, crashes the runs of dead programs: their slots are what others wait for."""
+    """Crashes runs of dead programs now and then before a request, because their slots may be needed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class ApplicationWithoutServer(WSGIHandler):
         return super().__call__(environ, start_response)
 
     def _look(self) -> None:
-        """Look for them. Whatever is wrong with that: the request that comes next is about something else."""
+        """Look for such runs. An error must not fail the request, which is about something else."""
         try:
             self._crash_runs_of_the_dead()
         except Exception as problem:
@@ -57,12 +57,12 @@ class ApplicationWithoutServer(WSGIHandler):
             self._has_failed = True
 
     def _crash_runs_of_the_dead(self) -> None:
-        # Short programs need not load it.
+        # Imported here, because short programs do not need it.
         from deployments.dispatch.services import dead_processes
 
         now = current_time()
         began = self._began = self._began or now
-        # As with a server: what ended before somebody looked may be reported a while later.
+        # As with a server: processes that ended before the first check may still be reported.
         is_early = now - began < timedelta(seconds=settings.ORION_CRASH_GRACE_SECONDS)
         made_after = began if is_early else None
         if time.monotonic() >= self._next_look_at_task_runs:

@@ -1,4 +1,4 @@
-"""Django's WSGI application, for our own server and for any other that speaks WSGI."""
+"""Django's WSGI application, for Orion's own server and for other WSGI servers."""
 
 from __future__ import annotations
 

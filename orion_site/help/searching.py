@@ -1,7 +1,7 @@
-"""Search in the documentation: passages that have every word, those first that are about them.
+"""Search in the documentation: passages that contain every word, ranked by how much they are about them.
 
-A reader who types a word or two wants to do something. So words in titles count most, and pages that show a task come
-before those that list or explain.
+A reader who types a word or two usually wants to do something. So words in titles count most, and how-to pages come
+before reference and explanations.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from orion_site.help.contents import Page
 from orion_site.help.rendering import Passage, address_of
 
-# So much of a passage is shown around the first word that was found, and so many passages.
+# Characters shown on each side of the first match, and the most passages in the result.
 AROUND, MOST = 90, 40
-# What a word counts in the title of a page, in what the index says of the page, in a heading, and at most in the text.
+# What a word counts in the title of a page, in its description in the index, in a heading, and at most in the text.
 TITLE, ABOUT, HEADING, TEXT = 8.0, 5.0, 4.0, 2.0
-# By the first folder of a page.
+# Factors by the first folder of a page.
 WEIGHTS = {"howto": 1.25, "reference": 1.0, "explanation": 0.8, "maintainers": 0.4, "decisions": 0.3}
 OF_OTHERS = 1.1
-# They say nothing of what is looked for.
+# Words that do not narrow a search.
 STOP_WORDS = frozenset(
     [
         "a",
@@ -57,7 +57,7 @@ STOP_WORDS = frozenset(
 )
 _WORD = re.compile(r"[a-z0-9]+")
 _SUFFIXES = (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""), ("e", ""))
-# Shorter words stay as they are: `is`, `aws`, `timed`.
+# Shorter words have no suffix removed: `is`, `aws`, `timed`.
 SHORTEST_STEM = 4
 
 
@@ -71,7 +71,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A passage with its words counted, so that a search reads no text twice."""
+    """A passage with its words counted, so that a search reads no text."""
 
     page: Page
     passage: Passage
@@ -83,7 +83,7 @@ class Entry:
 
 
 def indexed(pages: Sequence[tuple[Page, Sequence[Passage]]], words: Mapping[str, str]) -> Sequence[Entry]:
-    """All passages; with words by which readers look for some pages, by the paths of these."""
+    """Return all passages as entries; `words` has further terms for some pages, by their paths."""
     return [_entry(page, passage, words.get(page.path, "")) for page, passages in pages for passage in passages]
 
 
@@ -118,17 +118,20 @@ def _ranked(wanted: Sequence[str], entries: Sequence[Entry]) -> Iterator[tuple[f
 
 
 def _score(word: str, stems: Sequence[str], entry: Entry) -> float:
-    """How much a passage is about a word; a part of a word, or signs such as `@last`, are found, and count least."""
+    """Return how much a passage is about a word.
+
+    Parts of words, and signs such as `@last`, match too, but count least.
+    """
     found = 0.01 if word in entry.everything else 0.0
     for stem in stems:
         found += TITLE * (stem in entry.title) + ABOUT * (stem in entry.about) + HEADING * (stem in entry.heading)
-        # The tenth mention says little more than the third.
+        # The weight saturates: the tenth mention says little more than the third.
         found += TEXT * entry.body[stem] / (entry.body[stem] + 2)
     return found
 
 
 def _stems(text: str) -> Iterator[str]:
-    """The words of a text without their suffixes: `retries` and `retry` are one word."""
+    """Yield the words of a text without their suffixes: `retries` and `retry` are one word."""
     for word in _WORD.findall(text.lower()):
         yield _stem(word)
 
@@ -137,14 +140,14 @@ def _stem(word: str) -> str:
     for end, instead in _SUFFIXES:
         stem = word.removesuffix(end) + instead
         if word.endswith(end) and len(stem) >= SHORTEST_STEM:
-            # `logging` is of `log`, but `calling` of `call`.
+            # `logging` comes from `log`, but `calling` from `call`.
             return stem[:-1] if end in ("ing", "ed") and stem[-1] == stem[-2] and stem[-1] not in "ls" else stem
     return word
 
 
 def _hit(entry: Entry, wanted: Sequence[str]) -> Hit:
     heading = entry.passage.heading
-    # The first heading is the page.
+    # The first heading is the title of the page.
     address = address_of(entry.page.name) + (f"#{heading.anchor}" if heading.level > 1 else "")
     return Hit(entry.page.title, heading.text, address, _excerpt(entry.passage.text, wanted))
 

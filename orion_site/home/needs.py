@@ -28,9 +28,9 @@ from runs.problems.selectors import as_seen
 from runs.why.selectors.waiting import WaitingGroup
 
 MOST_LINES = 7
-# Errors fill what the other lines leave free, and have so many in any case.
+# Errors fill the space that other lines leave; at least this many are shown.
 ERRORS_IN_ANY_CASE = 3
-# What should take seconds and takes this long is stuck.
+# What should take seconds counts as stuck after this time.
 STUCK_AFTER = timedelta(minutes=5)
 DUE_SOON = timedelta(minutes=10)
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,14 +38,14 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One line. `address` leads to exactly the runs that it counts; `retry` names the one run that a button retries."""
+    """One line. `address` leads to exactly the runs that it counts; `retry` is the one run that a button retries."""
 
     cause: str
     extent: str
     address: str
     look: str
     state_type: str
-    # A moment, and the words before it, as in "first failed".
+    # A time, and the label before it, such as "first failed".
     since: datetime | None = None
     event: str = ""
     detail: str = ""
@@ -60,7 +60,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Why nothing needs anybody: the last failure, and how many runs completed since."""
+    """The evidence that nothing needs attention: the last failure, and the number of runs that completed since."""
 
     last_failure: datetime | None
     completed: Count
@@ -69,7 +69,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The lines that are shown, and how many there are in all."""
+    """The lines that are shown, and the total number of lines."""
 
     lines: Sequence[Need]
     total: int
@@ -90,7 +90,7 @@ def needs_of(
     tag: str,
     words: str,
 ) -> Needs:
-    """Return the lines of the range; `words` is the range as an address has it."""
+    """Return the lines for a period; `words` is the period as in an address."""
     groups, problems = _open_groups(error_groups(since=now - since, tag=tag))
     others = [
         *_ailing(services_and_health(now=now)),
@@ -109,9 +109,10 @@ def needs_of(
 
 
 def _open_groups(groups: Sequence[ErrorGroup]) -> tuple[list[ErrorGroup], dict[UUID | None, Problem]]:
-    """Leave out what somebody muted, and what is resolved; with the problems of the others, as far as they are counted.
+    """Leave out muted and resolved problems. Return the other groups, and their problems as far as these are counted.
 
-    What regressed comes first, then what is new."""
+    Regressed problems come first, then new ones.
+    """
     found = Problem.objects.in_bulk({one.problem for one in groups if one.problem})
     problems: dict[UUID | None, Problem] = {problem_id: as_seen(one) for problem_id, one in found.items()}
     closed = {Problem.Status.MUTED, Problem.Status.RESOLVED}
@@ -149,7 +150,7 @@ def _of_error(group: ErrorGroup, problem: Problem | None, words: str, tag: str) 
 
 
 def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterator[Need]:
-    """Yield the groups that something keeps; those that are only a moment behind are none of anybody's business."""
+    """Yield groups of runs that are held back; runs that are due only for a moment are left out."""
     for group in sorted(groups, key=lambda one: len(one.runs), reverse=True):
         if not group.is_late(now):
             continue
@@ -226,7 +227,7 @@ def _set_back(found: Sequence[Setback], now: datetime) -> Iterator[Need]:
         for one in found:
             if one.kind == kind:
                 grouped[one.subject].append(one)
-        # What did something since then works again.
+        # If the automation or block succeeded after its last failure, nothing is reported.
         yield from (of_kind(group) for group in grouped.values() if group[0].at == group[0].last)
 
 
@@ -325,7 +326,7 @@ def _full_disks() -> Iterator[Need]:
 
 
 def _proof(now: datetime) -> Proof:
-    """Count what completed since the last failure. One query."""
+    """Count the runs that completed since the last failure. One query."""
     failed = [
         Subquery(
             FlowRun.objects.filter(state_type=one, expected_start_time__lte=now)

@@ -1,4 +1,4 @@
-"""Runs that are on their way, with the leases of the agents that hold them: what runs, and what is stuck."""
+"""Runs that have started but not ended, with the leases of their agents: which runs are active, and which are stuck."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models import OuterRef, Subquery
 from orchestration.core.states import StateType
 from runs.models import Flow, FlowRun
 
-# A page that shows how many runs are on their way says "1 000+" beyond this.
+# The page shows the number of active runs up to this, and "1 000+" beyond.
 LOOKED_AT = 1_000
 ON_THEIR_WAY = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, StateType.PAUSED)
 
@@ -33,8 +33,8 @@ class OpenRun:
 
 
 def open_runs(*, tag: str) -> list[OpenRun]:
-    """Return runs that have been taken up and have not ended. One query, by the index of states."""
-    # Not by a join: a planner could begin with the flows, and look at all their runs.
+    """Return runs that were claimed or started and have not ended. One query, by the index of states."""
+    # A subquery, because with a join a planner could start from the flows, and read all their runs.
     flow_name = Flow.objects.filter(pk=OuterRef("flow_id")).values("name")[:1]
     runs = FlowRun.objects.open().in_state(*ON_THEIR_WAY).annotate(flow_name=Subquery(flow_name)).order_by()
     rows = runs.values_list(

@@ -1,4 +1,4 @@
-"""How work flows now: what ended in the last minutes, what runs and waits, and who is there to do it."""
+"""The present throughput: runs that ended in the last minutes, runs that execute and wait, and the agents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runs.pages.selectors.keyset import Count
 from runs.why.selectors.waiting import WaitingGroup
 
 MINUTES = 10
-# The newest so many states say how much ends; where more were written, they cover less than the ten minutes.
+# The most states that are read, the newest first; if more were written, they cover less than the ten minutes.
 STATES_LOOKED_AT = 3_000
 WORDS = {
     "no_agent": "no agent",
@@ -60,7 +60,7 @@ class Rates:
 def rates_of(
     *, waiting: Sequence[WaitingGroup], open_runs: Sequence[OpenRun], workers: Sequence[Worker], now: datetime
 ) -> Rates:
-    """One query, for the states that were written lately."""
+    """Return the rates. One query, for the states that were written recently."""
     ended, span = _ended(now)
     per_minute = len(ended) / max(span.total_seconds() / 60, 1 / 60)
     by_reason: Counter[str] = Counter()
@@ -84,9 +84,9 @@ def rates_of(
 
 
 def _ended(now: datetime) -> tuple[list[datetime], timedelta]:
-    """When flow runs ended in the last minutes, and how much of these minutes was looked at."""
+    """Return when flow runs ended in the last minutes, and the part of these minutes that was read."""
     begin = now - timedelta(minutes=MINUTES)
-    # Ids ascend with time, so the newest states lie together. A minute for clocks that differ.
+    # Ids ascend with time, so the newest states are adjacent. One minute more, because clocks differ.
     written = FlowRunState.objects.filter(pk__gte=_first_id_at(begin - timedelta(minutes=1)))
     rows = list(written.order_by("-pk").values_list("type", "timestamp")[:STATES_LOOKED_AT])
     ended = [moment for kind, moment in rows if kind in TERMINAL and begin < moment <= now]

@@ -1,4 +1,4 @@
-"""The rows of the first page: deployments, and flows without one. All their runs come in one query."""
+"""The rows of the home page: deployments, and flows without one. One query reads all their runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COLUMNS = (
 def rows(
     *, first: Collection[UUID], planned: Sequence[FlowRun], now: datetime, tag: str
 ) -> tuple[list[DeploymentLine], list[FlowRow]]:
-    """Return the rows of both, the worst first; `first` are flows that must be among them. Three queries."""
+    """Return both kinds of rows, the worst first; `first` are flows that must be included. Three queries."""
     deployments = deployment_lines.worst_deployments(most=DEPLOYMENTS_SHOWN, now=now, tag=tag)
     flows = strips.chosen_flows(first=first, now=now)
     bounds = [*deployment_lines.where_runs_begin(deployments), *strips.where_runs_begin(flows)]

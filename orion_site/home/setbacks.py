@@ -1,4 +1,4 @@
-"""Missed and near deadlines, failed actions of automations, and messages that were given up, in one query."""
+"""Missed and near deadlines, failed actions of automations, and messages that could not be sent, in one query."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orion_site.accounts.permissions import Action, may, who_asks
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.querysets import Literal
 
-# So many of the newest of each kind.
+# The most rows of each kind, the newest first.
 LOOKED_AT = 200
 NEVER = Cast(Value(None), DateTimeField())
 Rows = QuerySet[Any, Any]
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 class Setback:
     """`subject` is an automation, the block of a message, or the run of a deadline; `over` is when a deadline passed.
 
-    `last` is when the automation or the block last did anything: what failed before that may work by now.
+    `last` is when the automation or block last did anything: if that is later than the failure, it may work again.
     """
 
     kind: Kind
@@ -48,9 +48,9 @@ class Setback:
 
 
 def setbacks(*, since: datetime, until: datetime, tag: str = "") -> Sequence[Setback]:
-    """Return those of the range, newest first; deadlines up to `until`, with the tag if one is given.
+    """Return the setbacks of a period, newest first; deadlines until `until`, with the tag if one is given.
 
-    Of automations and messages only what whoever asks may read.
+    Automations and messages are included only if the actor may read them.
     """
     actor = who_asks()
     actions = [_actions(since)] if may(actor, Action.READ_AUTOMATIONS) else []
@@ -61,7 +61,7 @@ def setbacks(*, since: datetime, until: datetime, tag: str = "") -> Sequence[Set
 
 
 def _actions(since: datetime) -> Rows:
-    """Return failed actions of automations that act, and have not been changed since."""
+    """Return failed actions of automations that are enabled and have not been changed since."""
     failed = ActionRun.objects.filter(~Q(error=Literal("")), created__gt=since).order_by("-created")
     chosen = ActionRun.objects.filter(
         pk__in=failed.values("pk")[:LOOKED_AT], automation__enabled=True, created__gte=F("automation__since")
@@ -87,7 +87,7 @@ def _messages(since: datetime) -> Rows:
 
 def _deadlines(since: datetime, until: datetime, tag: str) -> Rows:
     newest = Deadline.objects.filter(due__gt=since, due__lte=until).order_by("-due")
-    # Chosen before they are joined: a planner could begin with the flows, and look at all their runs.
+    # Selected before the joins: a planner could start from the flows, and read all their runs.
     chosen = Deadline.objects.filter(pk__in=newest.values("pk")[:LOOKED_AT])
     if tag:
         chosen = chosen.filter(flow_run__tags__orion_holds_all=[tag])
@@ -101,7 +101,7 @@ def _rows(
     chosen: QuerySet[Any, Any], kind: Any, *, subject: str, name: Any, error: Any, at: str, over: Any = NEVER,
     last: Any = NEVER,
 ) -> Rows:  # fmt: skip
-    """Return the rows as tuples, of the same types whatever table they are of."""
+    """Return the rows as tuples whose types do not depend on the table."""
     return chosen.order_by().values_list(
         Cast(kind, TextField()), F(subject), Cast(name, TextField()), Cast(error, TextField()), F(at), over, last
     )

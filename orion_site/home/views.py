@@ -1,4 +1,4 @@
-"""The first page: what needs somebody, how work flows, how each flow does, and what comes next."""
+"""The home page: what needs attention, how work flows, how each flow does, and what is planned."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Planned runs along an axis of time; `others` counts deployments and flows that have no track."""
+    """Planned runs along an axis of time; `others` counts deployments and flows without a track."""
 
     tracks: Sequence[tuple[AheadRow, str]]
     ticks: Sequence[Tick]

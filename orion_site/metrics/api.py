@@ -1,4 +1,4 @@
-"""The bottlenecks of the installation, for `orion doctor` and other programs."""
+"""The bottlenecks of the installation in the API, for `orion doctor` and other programs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which part of the installation is the bottleneck now: the same figures as at /metrics, judged.
+"""Find the present bottleneck of the installation, from the same figures as at /metrics.
 
-`judged` is pure: what was seen goes in, and at most three findings come out, the worst first, each with its evidence
-and the command or setting that mends it.
+`judged` is pure: from what was observed, it returns at most three findings, the worst first, each with its evidence and
+the command or setting that fixes it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from orion_site.metrics.recent import slowest
 
 MOST = 3
 SLOW_SYNC_SECONDS = 0.02
-# How long a due run may wait before something is the matter.
+# Seconds that a due run may wait before it counts as a problem.
 PATIENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bottleneck:
-    """A part that keeps the others waiting. `weight` orders them: seconds that somebody waits, more or less."""
+    """A part that keeps others waiting. `weight` sorts them: roughly, the seconds of waiting."""
 
     part: str
     evidence: str
@@ -50,7 +50,7 @@ class PoolOfConnections:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything that is judged. `lately` has the distributions of the last minutes by their names."""
+    """All observations. `lately` has the distributions of the last minutes by name."""
 
     database: DatabaseFigures
     vendor: str
@@ -58,14 +58,14 @@ class Observed:
     threads: Sequence[PoolOfThreads] = ()
     connections: Sequence[PoolOfConnections] = ()
     writers_waiting: int = 0
-    # How long the disk of the home takes until something is on it, and where that is.
+    # How long the disk of ORION_HOME takes to sync a write, and the path of ORION_HOME.
     sync_seconds: float = 0.0
     home: str = ""
     full_disks: Sequence[str] = ()
-    # Large tables of which the planner knows nothing, and tables in parts that end today.
+    # Large tables without planner statistics, and partitioned tables without a partition for tomorrow.
     unknown_tables: Sequence[str] = ()
     parts_missing: Sequence[str] = ()
-    # Why the replica is not read, where there is one.
+    # Why the replica is not used, if there is one.
     replica: str = ""
 
 
@@ -84,7 +84,7 @@ def judged(seen: Observed) -> list[Bottleneck]:
 
 
 def _waiting(seen: Observed) -> Iterator[Bottleneck]:
-    """Due runs, by what keeps them: for each reason its worst queue."""
+    """Yield due runs that wait: for each reason the queue that waits longest."""
     waiting: dict[str, list[QueueFigures]] = {}
     for queue in seen.database.queues:
         if queue.depth and queue.oldest_wait >= PATIENCE_SECONDS and queue.name not in {OTHERS, WITHOUT_QUEUE}:
@@ -98,7 +98,7 @@ def _waiting(seen: Observed) -> Iterator[Bottleneck]:
         )
         weight = worst.oldest_wait + number
         if reason == "starting":
-            # Agents have places, and nobody claims: they do not learn of it, or claims are slow.
+            # Agents have free slots but claim nothing: they are not notified, or claims are slow.
             fix = "Look at how long claims take (orion_claim_delay_seconds); ORION_BROKER_URL lets agents be notified."
             yield Bottleneck("claims", f"{wait}, though its agents have free places.", fix, weight)
         elif reason == "agents_full":
@@ -156,7 +156,7 @@ def _threads(seen: Observed) -> Iterator[Bottleneck]:
 
 def _connections(seen: Observed) -> Iterator[Bottleneck]:
     for pool in seen.connections:
-        # One that is not full has nobody to connect to.
+        # A pool that is not full is waiting for the database to connect.
         if pool.waiting and pool.size >= pool.most:
             evidence = (
                 f"{pool.waiting} threads wait for one of the {pool.most} connections to the {pool.database} database."
@@ -216,7 +216,7 @@ def _storage(seen: Observed) -> Iterator[Bottleneck]:
         )
     for kind, days in seen.database.kept.items():
         age = seen.database.oldest.get(kind, 0.0) / 86400
-        # Runs count from their end, and some stay for others' sake.
+        # Ages of runs count from their end, and some runs are kept because of others.
         if days and kind != "runs" and age > 1.5 * days:
             evidence = f"The oldest of the {kind} are {age:.0f} days old, and are to be kept for {days}."
             yield Bottleneck("retention", evidence, "orion database purge; does retention tick? orion services ls", 3.0)

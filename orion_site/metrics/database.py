@@ -1,7 +1,7 @@
-"""Figures of the load as the database knows them: queues, why they wait, agents, services, problems, what is kept.
+"""Figures of the load from the database: queues, reasons for waiting, agents, services, problems, retention.
 
-Nine queries or fewer, none of which reads more rows when more runs are kept: waiting runs are counted by the indexes
-that hold no others, up to a cap, and the rest by roll-ups. Labels are names of pools and queues, and words of our own.
+At most nine queries, whose cost does not grow with the number of stored runs: waiting runs are counted by partial
+indexes, up to a cap, and all others by roll-ups. Labels are names of pools and queues, and fixed words.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from runs.models import RollUp, RollUpChange
 from runs.roll_ups.sql import DAY
 from runs.why.selectors.queue_blockers import blockers_of_queue
 
-# Queues that wait the longest have lines of their own; the others share one.
+# The queues that wait longest have lines of their own; all others share one.
 MOST_QUEUES = 200
 MOST_COUNTED = 10_000
 OTHERS = "(others)"
 WITHOUT_QUEUE = "(none)"
-# What may keep due runs; `starting` is nothing: an agent will claim them in a moment.
+# Reasons why due runs wait; with `starting`, an agent will claim them in a moment.
 REASONS = (
     "no_agent",
     "agents_full",
@@ -46,13 +46,13 @@ REASONS = (
     "other_queues",
     "starting",
 )
-# Problems that concern somebody now.
+# The statuses of problems that need attention.
 PROBLEM_STATUSES = ("new", "regressed", "ongoing")
 
 
 @dataclass(frozen=True, slots=True)
 class QueueFigures:
-    """A queue, how many of its runs are due (up to the cap), since when the first of them is, and what keeps them."""
+    """A queue: the number of its due runs (up to the cap), since when the first of them is due, and why they wait."""
 
     pool: str
     name: str
@@ -67,7 +67,7 @@ class QueueFigures:
 
 @dataclass(frozen=True, slots=True)
 class PoolFigures:
-    """The live agents of a work pool: how many runs they may execute at once, and how many they do."""
+    """The live agents of a work pool: how many runs they may execute at once, and how many they execute."""
 
     name: str
     agents: int
@@ -81,7 +81,7 @@ class PoolFigures:
 
 @dataclass(slots=True)
 class DatabaseFigures:
-    """All of it, as of one moment."""
+    """All figures at one moment."""
 
     queues: list[QueueFigures] = field(default_factory=list)
     pools: list[PoolFigures] = field(default_factory=list)
@@ -98,13 +98,13 @@ class DatabaseFigures:
     connections: int | None = None
     connections_limit: int | None = None
     megabytes: float | None = None
-    # How long the database took for the simplest of these questions, and for all of them.
+    # Seconds that the database took for the simplest of these queries, and for all of them.
     quickest_seconds: float = 0.0
     seconds: float = 0.0
 
     @property
     def waiting_by_reason(self) -> dict[str, int]:
-        # All of them, so that an alert sees when one is over.
+        # All reasons, so that an alert also sees when one no longer applies.
         waiting = dict.fromkeys(REASONS, 0)
         for queue in self.queues:
             waiting[queue.reason] += queue.depth
@@ -112,7 +112,7 @@ class DatabaseFigures:
 
 
 def database_figures() -> DatabaseFigures:
-    """Read them. They are the same for everybody who may have them."""
+    """Read the figures, without restricting them to what the user sees."""
     with seeing(None):
         began = time.perf_counter()
         now = database_now()
@@ -132,7 +132,7 @@ def database_figures() -> DatabaseFigures:
 
 
 def _holding() -> dict[UUID, tuple[UUID | None, int]]:
-    """How many runs hold a slot of each queue, with the pool of the queue."""
+    """Return the number of runs that hold a slot of each queue, with the pool of the queue."""
     types = " OR ".join(f"state_type = '{one}'" for one in in_order(HOLDING))
     read = dialect().read_uuid
     with connection.cursor() as cursor:
@@ -181,7 +181,7 @@ def _queues(
 
 
 def _due_by_queue(now: datetime) -> list[tuple[WorkQueue, int, datetime | None]]:
-    """Every queue with its due runs and the moment of the first: one range of an index for each, cut at the cap."""
+    """Return every queue with its due runs and the time of the first one: one index range for each, up to the cap."""
     due = (
         "FROM runs_flowrun r WHERE r.work_queue_id = q.id AND r.state_type = 'SCHEDULED' "
         "AND r.next_scheduled_start_time <= %s"
@@ -217,7 +217,7 @@ def _due_by_queue(now: datetime) -> list[tuple[WorkQueue, int, datetime | None]]
 
 
 def _due_without_queue(now: datetime) -> tuple[int, datetime | None]:
-    """Due runs of deployments that wait in no queue; their own process serves them."""
+    """Return due runs of deployments without a queue, which are served by a process of their own."""
     moment = dialect().moment(now)
     due = (
         "FROM runs_flowrun WHERE state_type = 'SCHEDULED' AND next_scheduled_start_time <= %s "
@@ -246,7 +246,7 @@ def _pools(workers: Sequence[Worker], holding: Mapping[UUID, tuple[UUID | None, 
 
 
 def _runs() -> dict[tuple[str, str], int]:
-    """How many runs there are, by kind and type of state, from the roll-ups."""
+    """Return the number of runs by kind and type of state, from the roll-ups."""
     kinds = ("flow-run", "task-run")
     totals: Any = RollUp.objects.filter(subject__in=kinds, level=DAY).order_by().values_list("subject", "state_type")
     changes: Any = RollUpChange.objects.filter(kind__in=kinds).order_by().values_list("kind", "state_type")
@@ -259,7 +259,7 @@ def _runs() -> dict[tuple[str, str], int]:
 
 
 def _add_single_figures(found: DatabaseFigures, now: datetime) -> None:
-    """Add what is one number each, in one statement."""
+    """Add the figures that are single numbers, with one statement."""
     capped = "(SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT {}) counted)"
     parts = [
         capped.format(
@@ -296,7 +296,7 @@ def _add_single_figures(found: DatabaseFigures, now: datetime) -> None:
 
 
 def _time_of(value: Any) -> datetime | None:
-    """When an id was made; None for those of other versions, which say nothing of it, and of times that are none."""
+    """Return when an id was made; None for other versions, and for invalid times."""
     if value is None:
         return None
     one = dialect().read_uuid(value)
@@ -307,7 +307,7 @@ def _time_of(value: Any) -> datetime | None:
 
 
 def _moment(value: Any) -> datetime | None:
-    """A moment as the database gives it back where it does not know the type of an expression."""
+    """Return a time in the form in which the database returns expressions of unknown type."""
     if value is None:
         return None
     moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""How late the event loop of the server is: a timer that looks once a second how long after its time it was called."""
+"""The delay of the server's event loop: a timer measures once a second how late it is called."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ lateness = Distribution()
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:
-    """Look at this loop for as long as it runs."""
+    """Measure the loop as long as it runs."""
     loop.call_at(loop.time() + EVERY_SECONDS, _look, loop, loop.time() + EVERY_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""The figures as Prometheus reads them: the database's are the same at every process, the others name their process."""
+"""The figures in the formats of Prometheus: those of the database are equal in all processes, others name theirs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAY_SECONDS = 24 * 3600
 
 
 class Collected:
-    """Families that were collected already, as prometheus_client asks a registry for them."""
+    """Collected metric families, with the interface of a registry of prometheus_client."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = list(families)

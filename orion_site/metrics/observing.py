@@ -1,4 +1,4 @@
-"""Look at this installation for `bottlenecks.judged`: the figures of the database, this process, and the disk."""
+"""Observe the installation for `bottlenecks.judged`: the figures of the database, this process, and the disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from orionflow.contract.ids import first_id_at
 
 SYNCS = 5
 LARGE = 10_000
-# Statistics are renewed there every hour, and in a file of fewer rows no plan is bad.
+# SQLite's statistics are renewed every hour, and smaller tables need none.
 LARGE_ON_SQLITE = 100_000
 LARGE_TABLES = ("runs_flowrun", "runs_taskrun", "runs_taskrunstate", "runs_log", "events_event")
 
@@ -50,7 +50,7 @@ def observed(found: DatabaseFigures) -> Observed:
 
 
 def sync_seconds() -> float:
-    """How long the disk of the home takes until a few bytes are on it: the middle of five times."""
+    """Return how long the disk of ORION_HOME takes to sync a few bytes: the median of five measurements."""
     took = []
     with tempfile.NamedTemporaryFile(dir=orion_home(), prefix=".sync-") as file:
         for _ in range(SYNCS):
@@ -63,7 +63,7 @@ def sync_seconds() -> float:
 
 
 def unknown_tables() -> list[str]:
-    """Large tables that nobody has analysed."""
+    """Return large tables without planner statistics."""
     if connection.vendor == "sqlite":
         return [table for table in LARGE_TABLES if _is_unknown_to_sqlite(table)]
     with connection.cursor() as cursor:
@@ -77,7 +77,7 @@ def unknown_tables() -> list[str]:
 
 def _is_unknown_to_sqlite(table: str) -> bool:
     with connection.cursor() as cursor:
-        # As in `orion_site.database.upkeep`: the first and the last number tell how many rows there are.
+        # As in `orion_site.database.upkeep`: the first and last row numbers give the number of rows.
         cursor.execute(f"SELECT (SELECT MAX(rowid) FROM {table}) - (SELECT MIN(rowid) FROM {table}) + 1")
         rows = cursor.fetchone()[0] or 0
         cursor.execute("SELECT COUNT(*) FROM sqlite_stat1 WHERE tbl = %s", [table])
@@ -85,7 +85,7 @@ def _is_unknown_to_sqlite(table: str) -> bool:
 
 
 def parts_missing() -> list[str]:
-    """Tables in parts that have none for tomorrow."""
+    """Return partitioned tables without a partition for tomorrow."""
     if connection.vendor != "postgresql":
         return []
     tomorrow = first_id_at(timezone.now() + timedelta(days=1))

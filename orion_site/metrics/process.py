@@ -1,4 +1,4 @@
-"""The part of this process in the figures: what its threads, connections, sockets and loop do, and what it recorded."""
+"""The figures of this process: its threads, connections, websockets and event loop, and what it recorded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _own = ProcessCollector(registry=None)
 
 
 def families(process: str) -> Iterator[Metric]:
-    """All of it, each line with the name of the process."""
+    """Yield all metric families, each sample with the name of the process."""
     for family in _families():
         family.samples = [one._replace(labels={**one.labels, "process": process}) for one in family.samples]
         yield family
@@ -83,7 +83,7 @@ def _requests() -> Iterator[Metric]:
 
 
 def _sockets() -> Iterator[Metric]:
-    # A program that serves itself has neither sockets nor the models of accounts behind them.
+    # A program with an embedded API has no websockets, and does not install the models of accounts.
     from orion_site.http.sockets import counted
 
     own = list(counted)
@@ -102,7 +102,7 @@ def _sockets() -> Iterator[Metric]:
 
 
 def _connections() -> Iterator[Metric]:
-    """The pools of connections to PostgreSQL, by the name of the database in Django's settings."""
+    """Yield the connection pools to PostgreSQL, by the alias of the database in Django's settings."""
     stats = pool_stats()
     if not stats:
         return
@@ -125,7 +125,7 @@ def pool_stats() -> dict[str, dict[str, int]]:
 
 
 def _pool_of(alias: str) -> Any:
-    # Only the backend of PostgreSQL has pools, and `pool` would open one that nobody has asked for yet.
+    # Only the PostgreSQL backend has pools, and its `pool` would create one.
     held = getattr(connections[alias], "_connection_pools", None)
     return held.get(alias) if held else None
 
@@ -142,7 +142,7 @@ def _gate() -> Iterator[Metric]:
     yield waited
 
 
-# --- writing ---
+# --- helpers for samples ---
 
 Values = Iterable[tuple[tuple[str, ...], float]]
 

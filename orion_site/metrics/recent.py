@@ -1,4 +1,4 @@
-"""Durations of the last minute or two, instead of those since the start of the process."""
+"""Distributions of the last minute or two, instead of since the start of the process."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def distributions() -> Iterator[tuple[str, Distribution]]:
 
 
 def remember() -> None:
-    """Called once a second or so: keeps what there was, now and then."""
+    """Store the present distributions from time to time; called about once a second."""
     if not _past or time.monotonic() - _past[-1][0] >= EVERY_SECONDS:
         _past.append((time.monotonic(), {name: one.seen() for name, one in distributions()}))
 
 
 def recently() -> dict[str, Seen]:
-    """Each distribution as it grew since the oldest moment that is kept; all of it in a process that is young."""
+    """Return how each distribution has grown since the oldest stored moment; in a young process, since its start."""
     then = _past[0][1] if _past else {}
     return {name: _since(one.seen(), then.get(name)) for name, one in distributions()}
 
@@ -48,7 +48,7 @@ def _since(now: Seen, then: Seen | None) -> Seen:
 
 
 def slowest(seen: Seen, share: float = 0.95) -> float:
-    """The bound below which this share of them lies; 0 when there are too few to say."""
+    """Return a bound below which at least `share` of the values lie; 0 if there are too few values."""
     if seen.number < 20:
         return 0.0
     place = bisect_left(seen.up_to, share * seen.number)

@@ -1,7 +1,7 @@
-"""Figures of all processes of one server: each leaves its own in a file, and the one that is asked adds the others'.
+"""Figures of all processes of one server: each writes its own to a file, and the process that is scraped adds them.
 
-A scrape reaches one worker of `orion server start --workers N`, another one each time. Files of processes that have
-gone grow old and are left out.
+A scrape of `orion server start --workers N` reaches a different worker each time. Files of processes that have ended
+become old, and are ignored.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ logger = logging.getLogger("orion.metrics")
 
 
 class Siblings:
-    """The processes of a server, by a folder that they share. One that is alone has none."""
+    """The processes of a server, which share a folder. A single process has no siblings."""
 
     def __init__(self, name: str = ALONE, folder: Path | None = None) -> None:
         self.name, self._folder = name, folder
 
     def families(self) -> list[Metric]:
-        """Those of this process as they are now, and of the others as they were some seconds ago."""
+        """Return the present figures of this process, with those of the others from a few seconds ago."""
         found = {one.name: one for one in process.families(self.name)}
         for family in self._of_others():
             if family.name in found:
@@ -71,7 +71,7 @@ siblings = Siblings()
 
 
 def join(name: str, server: int) -> None:
-    """From here on this process is one of the server with that process id, and publishes its figures."""
+    """Make this process one of the server with that process id, whose figures are published."""
     global siblings
     above = orion_home() / FOLDER
     folder = above / str(server)

@@ -1,4 +1,4 @@
-"""How many states this process recorded, by kind of run and type of state: a listener, called after each commit."""
+"""The number of states that this process recorded, by kind of run and type of state. A listener after commits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _lock = Lock()
 
 
 def run_changed(kind: str, run_id: UUID, state_type: str) -> None:
-    # The kind "agent" names an agent of which something is wanted: that change is announced by itself.
+    # The kind "agent" announces that an agent has something to do, not a state.
     if kind != "agent":
         with _lock:
             _counted[kind, state_type] += 1

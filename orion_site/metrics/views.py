@@ -1,4 +1,4 @@
-"""`/metrics`: what Prometheus reads. One set of figures is shared by all who ask within a few seconds."""
+"""`/metrics` for Prometheus. Requests within a few seconds share the figures of the database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARED_SECONDS = 5.0
 
 
 class Shared:
-    """The newest figures of the database; whoever asks while they are read waits for them."""
+    """The newest figures of the database; requests that arrive while they are read wait for them."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -52,5 +52,5 @@ def _encoder(accept: str) -> tuple[Callable[[Any], bytes], str]:
     try:
         return choose_encoder(accept)
     except (TypeError, ValueError):
-        # A version that is none, such as `text/plain; version=latest`.
+        # An invalid version, such as `text/plain; version=latest`.
         return choose_encoder("")

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the operations themselves: their paths, signatures, models and answers."""
+"""The OpenAPI 3.1 document, generated from the operations: their paths, signatures, models and answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REF = "#/components/schemas/{model}"
 
 
 def operations() -> Iterator[tuple[str, type[Operation]]]:
-    """Every operation with its path below the API, as OpenAPI writes it."""
+    """Yield every operation with its path below the API, as OpenAPI writes it."""
     for pattern in get_resolver("orion_site.urls_api").url_patterns:
         yield from _below(pattern, "")
 
@@ -57,7 +57,7 @@ def openapi() -> dict[str, Any]:
 
 
 class Schemas:
-    """The JSON schemas of everything that operations take and give, under one set of names."""
+    """The JSON schemas of all requests and answers of operations, with unique names."""
 
     def __init__(self, found: list[tuple[str, type[Operation]]]) -> None:
         inputs: list[Any] = []

@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document: exchanges that took place, recorded by the contract tests, and not made up.
+"""Examples for the OpenAPI document: real exchanges that the contract tests recorded.
 
 `UPDATE_CONTRACT=1 pytest tests/contract` records them again.
 """
@@ -16,7 +16,10 @@ RECORDED = Path(__file__).with_suffix(".json")
 
 
 class Examples:
-    """The recorded exchanges by operation. A variant bears the operation's name before its own: `set_state_refused`."""
+    """The recorded exchanges by operation.
+
+    The name of a variant starts with that of its operation: `set_state_refused`.
+    """
 
     def __init__(self, operation_ids: Iterable[str]) -> None:
         known = set(operation_ids)
@@ -27,7 +30,7 @@ class Examples:
                 self._of.setdefault(owner, []).append((variant, exchange))
 
     def add_to(self, described: dict[str, Any]) -> None:
-        """Add to an operation's description what was really asked and answered."""
+        """Add recorded requests and answers to the description of an operation."""
         for variant, exchange in self._of.get(described["operationId"], ()):
             if exchange["request"] is not None:
                 _add(described.get("requestBody"), variant, exchange["request"])
@@ -41,7 +44,7 @@ def _add(part: dict[str, Any] | None, variant: str, value: Any) -> None:
 
 
 def _owner(name: str, known: set[str]) -> str | None:
-    """The operation with the longest name that `name` begins with."""
+    """Return the known operation with the longest name that is a prefix of `name`."""
     parts = name.split("_")
     candidates = ("_".join(parts[:count]) for count in range(len(parts), 0, -1))
     return next((one for one in candidates if one in known), None)

@@ -1,4 +1,4 @@
-"""The API's documentation in the browser, from assets of our own: it works without a network."""
+"""The documentation of the API in the browser, with assets from the server, so that it works without a network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orion_site
 from orion_site.accounts.permissions import Action, requires
 
 _ASSETS = "drf_spectacular_sidecar"
-# Both viewers write styles into their page, and ReDoc searches in a worker of its own making.
+# Both viewers add styles to their page, and ReDoc searches in a worker that it creates.
 _POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src blob:; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -35,7 +35,7 @@ _PAGE = """<!doctype html>
 
 @requires(Action.PROBE)
 def api_root(request: HttpRequest) -> HttpResponse:
-    """Answer at the API's own address: for people its reference, for programs where to go on."""
+    """Answer at the root of the API: redirect browsers to the documentation, and return links to programs."""
     root = get_script_prefix()
     if "text/html" in request.headers.get("Accept", ""):
         return redirect("docs")
@@ -51,7 +51,7 @@ def api_root(request: HttpRequest) -> HttpResponse:
 
 @requires(Action.PROBE)
 def swagger(request: HttpRequest) -> HttpResponse:
-    """Swagger UI: read, and try."""
+    """Show the API with Swagger UI, to read and to try."""
     folder = f"{_ASSETS}/swagger-ui-dist"
     head = format_html('<link rel="stylesheet" href="{}">', static(f"{folder}/swagger-ui.css"))
     body = format_html(
@@ -65,7 +65,7 @@ def swagger(request: HttpRequest) -> HttpResponse:
 
 @requires(Action.PROBE)
 def redoc(request: HttpRequest) -> HttpResponse:
-    """ReDoc: read."""
+    """Show the API with ReDoc, to read."""
     script = static(f"{_ASSETS}/redoc/bundles/redoc.standalone.js")
     body = format_html('<redoc spec-url="{}"></redoc><script src="{}"></script>', _document(), script)
     return _page("Orion API reference", "", body)

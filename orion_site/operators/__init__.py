@@ -1,1 +1,1 @@
-"""The operators' room: lists of bounded cost for Django's admin, actions that ask first, and an index of subjects."""
+"""Extensions of Django's admin: lists of bounded cost, commands with a confirmation page, and an index by subject."""

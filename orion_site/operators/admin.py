@@ -1,4 +1,4 @@
-"""The log of the admin: rows that Django writes itself, shown with who did what."""
+"""The admin's log in the admin: rows that Django writes, with their user and action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lists of the operators' room that belong to no other app."""
+"""The app for the models of the admin that belong to no other app."""
 
 from __future__ import annotations
 

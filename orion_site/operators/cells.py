@@ -1,4 +1,4 @@
-"""Cells of the admin's lists beside plain columns."""
+"""Cells of the admin's lists other than plain columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = 200
 
 
 class WithState:
-    """Rows that carry a copy of their state."""
+    """Rows that have a copy of their state."""
 
     @admin.display(description="State")
     def state(self, row: Any) -> SafeString:
@@ -22,7 +22,7 @@ class WithState:
 
 
 class Short:
-    """As much of a long text as a row of a list has room for: the database cuts it."""
+    """The first characters of a long text; the database cuts it."""
 
     def __init__(self, column: str, description: str = "") -> None:
         self.column = column

@@ -1,7 +1,7 @@
-"""Commands of operators on the rows of a list: each asks first, says what would come of it, and is logged.
+"""Commands of operators on the rows of a list: each has a confirmation page with a dry run, and is logged.
 
-A dry run is the command itself, by the services that everybody calls, in a transaction that is rolled back: what the
-rules would refuse is refused there too, in their words, and nothing is announced.
+A dry run executes the command with the usual services, in a transaction that is rolled back. So it shows the refusals
+of the rules in their words, and announces nothing.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from orion_site.accounts.local_owner import OWNER_NAME
 from orion_site.accounts.permissions import Action, actor_of, may
 from orion_site.operators.records import BoundedAdmin
 
-# A dry run holds the rows that it looks at, and on SQLite the file.
+# The most rows of one command. A dry run locks its rows, and on SQLite the whole file.
 SCOPE = 200
 SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """When a command was given, by whom, and what was filled in."""
+    """When a command was given, by which user, and with which values."""
 
     now: datetime
     author: str
@@ -49,23 +49,23 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command on single rows. `do` returns why it was refused; empty where it was done."""
+    """A command on single rows. `do` returns the reason of a refusal, or an empty text."""
 
     name: str
     words: str
     needs: Action
     explained: str
-    #: What is said of the rows afterwards: "3 flow runs are being cancelled".
+    #: The message afterwards, about the rows: "3 flow runs are being cancelled".
     done: str
     do: Callable[[Any, Asked], str]
     form: type[forms.Form] = forms.Form
-    #: In place of a dry run, where that would not be cheap or not be without effect.
+    #: Replaces the dry run of a command that is expensive or has effects outside of the database.
     judge: Callable[[Any, Asked], str] | None = None
     is_deletion: bool = False
 
 
 def switches(field: str, to: bool, refusal: str, switch: Callable[[Any, Asked], object]) -> Callable[[Any, Asked], str]:
-    """Return a `do` that sets a field which is on or off, and is refused where it is so already."""
+    """Return a `do` that sets a boolean field, and refuses if it has the value already."""
 
     def do(row: Any, asked: Asked) -> str:
         if getattr(row, field) == to:
@@ -77,7 +77,7 @@ def switches(field: str, to: bool, refusal: str, switch: Callable[[Any, Asked], 
 
 
 class CommandingAdmin(BoundedAdmin):
-    """A list whose rows take commands: in the list for those that are ticked, on the page of a row for that one."""
+    """A list whose rows accept commands: in the list for ticked rows, and on the page of a row for that row."""
 
     commands: ClassVar[tuple[Command, ...]] = ()
 
@@ -93,7 +93,7 @@ class CommandingAdmin(BoundedAdmin):
         try:
             return super().response_action(request, queryset, *more)
         except ValidationError:
-            # What was ticked is no id.
+            # A ticked value is not an id.
             messages.warning(request, "These rows are not there. Nothing was changed.")
             return redirect(request.get_full_path())
 
@@ -105,9 +105,9 @@ class CommandingAdmin(BoundedAdmin):
 
 
 def _given(command: Command, options: CommandingAdmin, request: HttpRequest, queryset: Any) -> HttpResponse:
-    """Ask first; when that is answered, do it, and go back to the list."""
+    """Show the confirmation page; after confirmation execute the command, and return to the list."""
     found = list(queryset[: SCOPE + 1])
-    # In the order in which others lock rows.
+    # In the order in which other code locks rows.
     rows = sorted(found[:SCOPE], key=lambda row: str(row.pk))
     answered = "confirmed" in request.POST or "dry" in request.POST
     form = command.form(request.POST if answered else None)
@@ -158,7 +158,7 @@ def _question(
 
 def _do(command: Command, options: CommandingAdmin, request: HttpRequest, rows: Sequence[Any], asked: Asked) -> None:
     done, refused = [], Counter[str]()
-    # A deleted row has no key any more.
+    # Deleting a row clears its key.
     keys = {id(row): row.pk for row in rows}
     for row in rows:
         if reason := _attempt(command.do, row, asked):
@@ -182,7 +182,7 @@ def _do(command: Command, options: CommandingAdmin, request: HttpRequest, rows: 
 
 @repeated_on_conflict
 def _judged(command: Command, rows: Sequence[Any], asked: Asked) -> dict[Any, str]:
-    """Why the command would be refused, by the keys of those rows."""
+    """Return the reasons why the command would be refused, by key."""
     judge = command.judge
     if judge is not None:
         return {row.pk: reason for row in rows if (reason := _attempt(judge, row, asked))}
@@ -202,13 +202,13 @@ def _attempt(do: Callable[[Any, Asked], str], row: Any, asked: Asked) -> str:
 
 
 def _operator(request: HttpRequest) -> str:
-    """Who is written into states and logs: whoever signed in, else the owner of this machine."""
+    """Return the name for states and logs: the signed-in user, or the owner of this machine."""
     name = request.user.get_username()
     return actor_of(request).name if name == OWNER_NAME else name
 
 
 def _back(request: HttpRequest, options: CommandingAdmin) -> str:
-    """The list as it was seen."""
+    """Return the address of the list as the user saw it."""
     asked = request.POST.get("back", request.get_full_path())
     home = reverse(f"admin:{options.opts.app_label}_{options.opts.model_name}_changelist")
     is_ours = asked.startswith(home) and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)

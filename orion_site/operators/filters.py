@@ -1,4 +1,4 @@
-"""Filters of the admin's lists that cost no more than an index gives: choices among the newest rows, and dates."""
+"""Filters of the admin's lists whose cost is bounded: choices among the newest rows, and dates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PERIODS = {
 
 
 class _AmongNewest:
-    """Looks through the newest rows only: no index knows this column."""
+    """Filters only the newest rows, because the column has no index."""
 
     def __init__(self, field: Any, request: Any, params: Any, model: Any, model_admin: Any, field_path: str) -> None:
         super().__init__(field, request, params, model, model_admin, field_path)  # type: ignore[call-arg]
@@ -33,15 +33,15 @@ class _AmongNewest:
 
 
 class NewestChoices(_AmongNewest, admin.ChoicesFieldListFilter):
-    """One of a column's choices, among the newest rows."""
+    """Filters by one of a column's choices, among the newest rows."""
 
 
 class NewestBoolean(_AmongNewest, admin.BooleanFieldListFilter):
-    """Yes or no, among the newest rows."""
+    """Filters by yes or no, among the newest rows."""
 
 
 class VerdictFilter(admin.SimpleListFilter):
-    """The verdict on the proposal that a state came from, among the newest rows."""
+    """Filters by the verdict on the proposal that led to a state, among the newest rows."""
 
     title = parameter_name = "verdict"
 
@@ -60,7 +60,7 @@ class VerdictFilter(admin.SimpleListFilter):
 
 
 class DatesFilter(admin.FieldListFilter):
-    """Since and until when, by an indexed column: a period up to now, or two days."""
+    """Filters by a period up to now, or by two dates, with an indexed column."""
 
     template = "admin/dates_filter.html"
     suffixes: ClassVar = ("gte", "lt")
@@ -80,7 +80,7 @@ class DatesFilter(admin.FieldListFilter):
                 continue
             moment = _moment(text, end_of_day=name == self.until_name)
             if moment is None:
-                # The whole list would be more than was meant.
+                # Without the invalid date, the list would show more than the user meant.
                 self.problem = f"{text[:40]!r} is not a date: write 2026-11-28."
                 return queryset.none()
             queryset = queryset.filter(**{name: moment})
@@ -109,7 +109,7 @@ class DatesFilter(admin.FieldListFilter):
         return str(values[-1] if isinstance(values, list) else values).strip()
 
     def _is_close(self, since: str, now: datetime) -> bool:
-        """Whether that period was asked for, a few minutes ago at most."""
+        """Whether the filter's start differs from this period's by a few minutes at most."""
         if not since or not self.since:
             return since == self.since
         asked = _moment(self.since, end_of_day=False)
@@ -137,7 +137,7 @@ def _moment(text: str, *, end_of_day: bool) -> datetime | None:
             midnight = datetime.combine(day + timedelta(days=1 if end_of_day else 0), time())
             return timezone.make_aware(midnight).astimezone(UTC)
         moment = parse_datetime(text)
-        # In UTC: no database holds what is in the year 0 or 10000 there.
+        # In UTC, because databases cannot store a time whose year in UTC is 0 or 10000.
         return moment.astimezone(UTC) if moment and moment.tzinfo else None
     except (ValueError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""The index of the admin: its lists by what operators do with them, and not by tables."""
+"""The index of the admin, which groups models by what operators do with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COUNTED_TO = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A number of rows that operators ask for, with the list that shows them."""
+    """A number of rows that operators look for, with the list that shows them."""
 
     words: str
     model: str
@@ -30,7 +30,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Lists that operators do the same kind of thing with, and the purpose of each."""
+    """Lists for the same kind of work, with the purpose of each."""
 
     key: str
     name: str
@@ -172,18 +172,18 @@ GROUPS: Sequence[Group] = (
         },
     ),
 )
-# What a model is called among the models of other apps.
+# Names of models that would be unclear among the models of other apps.
 NAMES = {"audit.Entry": "Audit entries", "audit.Day": "Audit days", "admin.LogEntry": "Changes in the admin"}
 GROUP_OF = {label: group for group in GROUPS for label in group.lists}
 
 
 def group_of(options: Any) -> Group:
-    """The group of a model; what nobody put into one is the system's."""
+    """Return the group of a model; the default is the last one, for the system."""
     return GROUP_OF.get(options.label, GROUPS[-1])
 
 
 def grouped(apps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Django's list of apps and their models, as groups with lists."""
+    """Convert Django's list of apps with models to groups with lists."""
     models = {one["model"]._meta.label: one for app in apps for one in app["models"]}
     index, found = reverse("admin:index"), []
     for group in GROUPS:
@@ -219,7 +219,7 @@ class Number:
 
 
 def numbers() -> dict[str, list[Number]]:
-    """Count by group what operators ask first: one statement, and each count stops at a bound."""
+    """Return the counts that operators check first, by group: one statement, and each count has a cap."""
     asked = [(group.key, one, rows) for group in GROUPS for one, rows in group.counted.items()]
     counts = capped_counts([rows.all() for _, _, rows in asked], COUNTED_TO)
     found: dict[str, list[Number]] = {}

@@ -1,4 +1,4 @@
-"""Deleting what is old by hand: how much that would be at most, and then for some seconds at a time."""
+"""Deletion of old rows on request: shows the most that would be deleted, then deletes for some seconds at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from deployments.upkeep.services.retention import Ages, old_rows, purge_for
 from orchestration.database_clock import current_time
 from runs.pages.selectors.keyset import COUNT_CAP, capped_counts
 
-# So long may a click take: the rest is another one.
+# The longest time of one request; the user repeats it for the rest.
 SECONDS = 8.0
 LONGEST_DAYS = 36_500
 
@@ -31,7 +31,7 @@ def _days(label: str, help_text: str) -> forms.IntegerField:
 
 
 class PruneForm(forms.Form):
-    """Ages in days; what is left empty is kept."""
+    """Ages in days; rows of a kind without an age are kept."""
 
     runs = _days(
         "Runs that ended more days ago than",
@@ -67,7 +67,7 @@ def prune(site: AdminSite, request: HttpRequest) -> HttpResponse:
 
 
 def _usual_ages() -> dict[str, int | None]:
-    """Return the ages of retention, where 0 stands for ever."""
+    """Return the retention ages of the settings, where 0 means forever."""
     return {
         "runs": settings.ORION_RETENTION_DAYS_RUNS or None,
         "logs": settings.ORION_RETENTION_DAYS_LOGS or None,

@@ -1,8 +1,8 @@
-"""Bases of the admin's pages: lists whose cost does not grow with their table, and forms that write what was changed.
+"""Base classes of the admin: lists whose cost does not grow with their table, and forms that write changed columns.
 
-Django's admin counts whole tables, sorts by any column, and finds ids by comparing texts. Tables that grow with use
-name the column that orders them by age (`newest_by`, with an index): what has no index of its own is then looked for
-among the newest rows only.
+Django's admin counts whole tables, sorts by any column, and compares ids as texts. Tables that grow with use name an
+indexed column that orders rows by age (`newest_by`): columns without an index are then searched among the newest rows
+only.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from orion_site.operators.cells import Short
 from runs.pages.selectors.keyset import COUNT_CAP as CAP
 from runs.pages.selectors.keyset import Count, capped_count
 
-# So many of the newest rows are looked through for what no index finds.
+# The number of newest rows that are searched by columns without an index.
 REACH = 20_000
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts so far and no further: the admin's own pages would count the whole table each time."""
+    """Counts up to a cap; Django's paginator would count the whole table each time."""
 
     @cached_property
     def counted(self) -> Count:
@@ -43,7 +43,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class BoundedChangeList(ChangeList):
-    """A list that sorts by nothing but what its heads offer, and leaves large columns in the database."""
+    """A list that sorts only by the offered columns, and does not load large ones."""
 
     def get_ordering_field(self, field_name: Any) -> Any:
         # The address may name any column.
@@ -75,7 +75,7 @@ class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """A list whose cost does not grow with its table."""
 
     show_full_result_count = False
-    # They would count the table once for each choice of a filter.
+    # Facets would count the table once for each choice of a filter.
     show_facets = admin.ShowFacets.NEVER
     paginator = CappedPaginator
     list_per_page = 50
@@ -83,7 +83,7 @@ class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     #: The indexed column that orders the rows of a growing table by age.
     newest_by: ClassVar[str] = ""
-    #: Conditions on indexed columns that addresses may name beside the filters of the list.
+    #: Conditions on indexed columns that addresses may contain in addition to the filters of the list.
     linked_by: ClassVar[tuple[str, ...]] = ()
 
     def get_changelist(self, request: HttpRequest, **more: Any) -> type[ChangeList]:
@@ -98,7 +98,7 @@ class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             context |= {"title": f"{capfirst(self.opts.verbose_name)} {row}", "subtitle": None}
         return super().render_change_form(request, context, *args, **kwargs)
 
-    # Django opens transactions of its own for forms, which the audit log knows nothing of.
+    # Django opens transactions of its own for forms, of which the audit log does not know.
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         with write_transaction() if request.method == "POST" else nullcontext():
@@ -116,18 +116,18 @@ class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return () if self.newest_by else super().get_sortable_by(request)
 
     def newest(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Of a growing table, only so many of the newest rows."""
+        """Return only the REACH newest rows of a growing table."""
         if not self.newest_by:
             return rows
         by_age = self.model._default_manager.order_by(f"-{self.newest_by}").values_list(self.newest_by, flat=True)
-        # Of runs some may have no time yet: PostgreSQL lists them first.
+        # Runs may have no time yet; PostgreSQL lists nulls first.
         oldest = by_age.filter(**{f"{self.newest_by}__isnull": False})[REACH : REACH + 1].first()
         return rows if oldest is None else rows.filter(**{f"{self.newest_by}__gte": oldest})
 
-    # --- what addresses may ask for --------------------------------------------------------------------------------
+    # --- conditions in addresses -----------------------------------------------------------------------------------
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Django allows conditions on every column. Here they are those of the list's filters, and of links."""
+        """Allow only conditions of the list's filters and of links; Django allows them on every column."""
         return lookup in self.linked_by or any(
             lookup in names for names in map(self._asked_by, self.list_filter) if names
         )
@@ -143,9 +143,9 @@ class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     # --- search ----------------------------------------------------------------------------------------------------
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """Look up what is a column's whole value by its index, and else compare words as `search_fields` say.
+        """Search by an index for a column's whole value; otherwise compare words in `search_fields`.
 
-        Django would compare ids as texts, by no index, and ask for all columns in one condition.
+        Django would compare ids as texts, without an index, and combine all columns in one condition.
         """
         term = search_term.strip()
         if not term:
@@ -153,7 +153,7 @@ class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         wanted = _read_id(term)
         for column in (one[1:] for one in self.search_fields if one.startswith("=")):
             value = wanted if self._is_of_ids(column) else term
-            # One at a time: of two columns in one condition the database may use the index of neither.
+            # One by one: for two columns in one condition, the database may use neither index.
             if value is not None and (found := queryset.filter(**{column: value})).exists():
                 return found, False
         words = Q()
@@ -178,7 +178,7 @@ def _read_id(term: str) -> UUID | None:
 
 
 class RecordAdmin(BoundedAdmin):
-    """Rows that services write and people read."""
+    """Rows that services write and users only read."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -191,10 +191,10 @@ class RecordAdmin(BoundedAdmin):
 
 
 class SettingAdmin(BoundedAdmin):
-    """Rows that people may change. Only the changed columns are written: the rest may have moved on meanwhile."""
+    """Rows that users may change. Only changed columns are written, because others may have changed in between."""
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        # What may be null may be left empty.
+        # A field that may be null may be left empty.
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and db_field.null:
             field.required = False

@@ -1,4 +1,4 @@
-"""Tags of the admin's templates, and the link from a page of the dashboard to its row in the admin."""
+"""Tags for the admin's templates, and the link from a page of the dashboard to its row in the admin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ register = template.Library()
 
 @register.simple_tag
 def group_of(options: Any) -> Group:
-    """The group of the index in which the lists of this model are."""
+    """Return the group of the index that lists this model."""
     return _group_of(options)
 
 
@@ -31,7 +31,7 @@ def numbers_of(numbers: dict[str, Any], key: str) -> Any:
 
 @register.simple_tag(takes_context=True)
 def in_admin(context: Any, row: Model | None) -> SafeString | str:
-    """Link to the row in the admin, for whoever may open that."""
+    """Link to the row in the admin if the user may open it."""
     request = context.get("request")
     if row is None or request is None or not _may_operate(request):
         return ""

@@ -1,1 +1,1 @@
-"""How one browser wants the pages: kept in its cookie, because there are no users yet, and applied by the server."""
+"""Preferences of one browser for the pages: stored in a cookie, and applied by the server."""

@@ -1,4 +1,4 @@
-"""The form of everything that a browser may want otherwise."""
+"""The form for all preferences of a browser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orion_site.preferences.reader import DENSITIES, THEMES, UTC, Preferences, z
 
 
 class PreferencesForm(forms.Form):
-    """Choices for this browser alone."""
+    """Choices for this browser only."""
 
     theme = forms.ChoiceField(choices=list(THEMES.items()), widget=forms.RadioSelect)
     density = forms.ChoiceField(
@@ -39,7 +39,7 @@ class PreferencesForm(forms.Form):
         return cls(initial=shown)
 
     def preferences(self, before: Preferences) -> Preferences:
-        """Return what was chosen. Whoever chooses UTC keeps the other zone for the switch in the header."""
+        """Return the chosen preferences. With UTC, the other zone is kept for the switch in the header."""
         chosen: dict[str, Any] = dict(self.cleaned_data)
         zone = chosen.pop("zone")
         in_utc = zone == UTC

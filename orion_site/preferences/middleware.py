@@ -1,4 +1,4 @@
-"""Each request has the preferences of its reader, and writes moments in their zone."""
+"""Sets the preferences of each request, with the zone for its times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orion_site.preferences.reader import Preferences, read_preferences
 
 
 class PreferencesMiddleware:
-    """Gives `request.preferences`, and makes their zone Django's current one."""
+    """Sets `request.preferences`, and activates their zone."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -31,5 +31,5 @@ def preferences_of(request: HttpRequest) -> Preferences:
 
 
 def preferences(request: HttpRequest) -> dict[str, Any]:
-    """Give templates the `preferences`."""
+    """Return `preferences` for templates."""
     return {"preferences": preferences_of(request)}

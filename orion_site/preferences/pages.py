@@ -1,4 +1,4 @@
-"""The switch in the header: times in UTC or in the reader's zone."""
+"""The switch in the header between UTC and the user's zone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orion_site.preferences.reader import write_preferences
 @requires(Action.PROBE)
 @require_POST
 def switch_zone(request: HttpRequest) -> HttpResponse:
-    """Change the zone, and go back to the page where the switch was."""
+    """Change the zone, and redirect to the page with the switch."""
     answer = redirect(_page_of(request))
     write_preferences(answer, replace(preferences_of(request), in_utc=request.POST.get("zone") == "UTC"))
     return answer

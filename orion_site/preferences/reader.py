@@ -1,4 +1,4 @@
-"""Preferences of a reader, and the cookie that holds them."""
+"""The preferences of a user's browser, and the cookie that stores them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 COOKIE = "orion_preferences"
-# Of the cookie, of which more is no preference of ours.
+# The longest cookie and key of a default view, in characters; longer ones are ignored.
 LONGEST, LONGEST_VIEW = 2000, 40
 VIEW = "view_"
-# Browsers keep a cookie no longer than that.
+# Browsers keep cookies for at most this long.
 KEPT_SECONDS = 400 * 86_400
 THEMES = {"system": "As the system", "light": "Light", "dark": "Dark"}
 DENSITIES = {"normal": "Normal", "compact": "Compact"}
@@ -24,26 +24,26 @@ UTC = "UTC"
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """Those of one browser. What its cookie does not say, or says wrongly, is as usual."""
+    """The preferences of one browser. Missing or invalid values have their defaults."""
 
     theme: str = "system"
     density: str = "normal"
-    # The zone beside UTC: empty for that of the browser, which only scripts know.
+    # The zone other than UTC; empty for the browser's zone, which only scripts know.
     home_zone: str = ""
     in_utc: bool = False
     keys: bool = True
     reloads: bool = True
-    # The view with which a list begins: its id, or the name of one that everybody has.
+    # The view with which a list opens: its id, or the name of a built-in one.
     default_views: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def zone(self) -> str:
-        """The zone in which the server writes moments; empty where the browser's script writes them again."""
+        """The zone in which the server writes times; empty if a script converts them in the browser."""
         return UTC if self.in_utc else self.home_zone
 
     @property
     def home_zone_words(self) -> str:
-        """`Buenos Aires` of `America/Argentina/Buenos_Aires`."""
+        """Return `Buenos Aires` for `America/Argentina/Buenos_Aires`."""
         return self.home_zone.rpartition("/")[2].replace("_", " ") or "Local"
 
     @property
@@ -53,7 +53,7 @@ class Preferences:
 
 @cache
 def zones() -> tuple[str, ...]:
-    """The zones of places, by name; without the hundred old names that stand for one of them."""
+    """Return zones of places by name, without their about hundred former names."""
     return tuple(
         sorted(one for one in available_timezones() if "/" in one and not one.startswith(("Etc/", "SystemV/")))
     )

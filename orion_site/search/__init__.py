@@ -1,1 +1,1 @@
-"""The search over everything that has a name: a page without scripts, and the list of the command palette with them."""
+"""The search for everything that has a name: a page that works without scripts, and the list of the command palette."""

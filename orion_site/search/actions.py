@@ -1,4 +1,4 @@
-"""Actions on the object whose page is open: links and forms that its page has, too."""
+"""Actions on the object whose page is open: links and forms that its page also has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runs.models import FlowRun
 
 
 def actions_at(address: str) -> Sequence[Found]:
-    """Return what can be done with the run or deployment at this address; nothing elsewhere."""
+    """Return the actions for the run or deployment at this address; none for other pages."""
     try:
         match = resolve(urlsplit(address).path)
     except (Resolver404, ValueError):

@@ -1,4 +1,4 @@
-"""Objects whose name contains a text, a few of each kind."""
+"""Search for objects whose name contains a text, a few of each kind."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from orion_site.accounts.permissions import Action, may, who_asks
 from runs.models import ArtifactCollection, Flow, FlowRun
 from runs.pages.search import address_of_id
 
-# Of each kind.
+# The most results of each kind.
 MOST = 5
-# No index knows parts of the names of runs; this many are looked at, the newest first.
+# Parts of run names have no index; this many runs are read, the newest first.
 RUNS_LOOKED_AT = 5_000
 PAGES = {
     "Home": ("home", "h"),
@@ -49,7 +49,7 @@ PAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A line of the result: where it leads, or what it does there by a POST."""
+    """A line of the result: the address that it leads to, or to which it sends a POST."""
 
     kind: str
     words: str
@@ -62,7 +62,7 @@ class Found:
 
 
 def found_by(text: str, *, now: datetime) -> Sequence[Found]:
-    """Return pages and objects for a text; all pages for none."""
+    """Return pages and objects that match the text; without a text, all pages."""
     pages = [
         Found("Page", words, reverse(name), f"nav-{_icon(words)}", keys=f"g {key}" if key else "")
         for words, (name, key) in PAGES.items()
@@ -141,7 +141,7 @@ def _named(model: Any, text: str) -> QuerySet[Any]:
 
 
 def _in_words(text: str, *fields: str) -> Q:
-    """Each word in one of the fields, so that `etl/prod` and `etl prod` find a deployment of a flow."""
+    """Return a condition that requires each word in one of the fields: `etl/prod` and `etl prod` find a deployment."""
     wanted = Q()
     for word in text.replace("/", " ").split()[:5]:
         any_field = Q()

@@ -1,4 +1,4 @@
-"""`/search`: a page, and its list alone for the command palette (`?part=list`)."""
+"""`/search`: a page, or only its list for the command palette (`?part=list`)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The settings of the server: what each means, what it is and where that comes from; and the page that changes some."""
+"""The settings of the server: their meaning, value and source, and the page that changes some of them."""

@@ -1,4 +1,4 @@
-"""All settings of the server by subject, from which docs/reference/settings.md is printed."""
+"""All settings of the server by subject, from which docs/reference/settings.md is generated."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ HOME, HOMES_FILE = "`~/.orion`", "a file in the home"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A setting, and how to read it where Django's settings have it under another name."""
+    """A setting, and how to read it if Django's settings store it under another name."""
 
     name: str
     meaning: str
     read: Callable[[], Any] | None = None
     is_secret: bool = False
-    # The file of the home that has it where the environment does not.
+    # The file in ORION_HOME that contains it if the environment does not.
     file: str = ""
-    # In words, where it depends on the machine.
+    # A description of a default that depends on the machine.
     default: str = ""
 
 
 def database_words() -> str:
-    """Which database, never how to log into it."""
+    """Return which database is used, without credentials."""
     parts = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{parts['NAME']}"
@@ -223,14 +223,14 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A setting as it is now."""
+    """A setting with its present value."""
 
     entry: Entry
     value: str
     source: str
     is_changeable: bool
     changed: ChangedSetting | None = None
-    # What it would be if nobody had changed it.
+    # The value without that change.
     was: str = ""
 
 
@@ -242,7 +242,7 @@ def setting_lines() -> Mapping[str, Sequence[Line]]:
 
 
 def setting_values() -> dict[str, Any]:
-    """Return what programs may know: values without secrets."""
+    """Return the settings that programs may read, without secrets."""
     changed = {one.name: one.value for one in ChangedSetting.objects.all()}
     entries = [entry for entries in CATALOGUE.values() for entry in entries if not entry.is_secret]
     return {entry.name: changed.get(entry.name, _value(entry)) for entry in entries}
@@ -258,7 +258,7 @@ def _line(entry: Entry, changed: ChangedSetting | None) -> Line:
 
 
 def default_words(entry: Entry) -> str:
-    """The value in words, for a program in whose environment nothing is set."""
+    """Return the default as text, for a program in whose environment nothing is set."""
     match _value(entry) if not entry.is_secret else None:
         case bool() as value:
             return "`true`" if value else "`false`"

@@ -1,4 +1,4 @@
-"""The settings of the server as Markdown: `make pages` prints them into docs/reference/settings.md."""
+"""The settings of the server as Markdown: `make pages` writes them into docs/reference/settings.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ the value of each and where it comes from, and changes some of them while server
 
 
 def lines() -> Iterator[str]:
-    # Its models need Django.
+    # Imported here because its models need Django.
     from orion_site.server_settings.catalogue import CATALOGUE, default_words
 
     yield HEAD

@@ -1,4 +1,4 @@
-"""The page of settings, and the form that changes one of them for all servers."""
+"""The page of settings, and the form that changes one for all servers."""
 
 from __future__ import annotations
 
