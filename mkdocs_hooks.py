@@ -1,4 +1,4 @@
-"""Give the site of mkdocs.yml the navigation, notes and links that GitHub and the server's `/help` have."""
+"""Hooks of mkdocs.yml: the site has the same navigation, alerts and links as GitHub and the server's `/help`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-# Not as a part of the package, which this environment does not have.
+# Imported as a top-level module: the environment of MkDocs does not have the package.
 sys.path.insert(0, str(HERE / "orion_site" / "help"))
 
 import contents  # noqa: E402
@@ -41,7 +41,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def for_both_schemes(markdown: str, folder: str) -> str:
-    """A picture with a dark one beside it in the folder is shown as the one or the other."""
+    """Show a picture twice if the folder has a dark version, one for each colour scheme."""
 
     def both(found: re.Match[str]) -> str:
         dark = found[2].removesuffix(".png") + "-dark.png"
@@ -59,7 +59,7 @@ def admonition(found: re.Match[str]) -> str:
 
 
 def outside_as_text(markdown: str, folder: str) -> str:
-    """Files that only the repository has are named, not linked."""
+    """Replace links to files that only the repository has by their text."""
 
     def named(found: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(folder, found[2]))
@@ -68,7 +68,7 @@ def outside_as_text(markdown: str, folder: str) -> str:
     return LINK.sub(named, markdown)
 
 
-# What a browser would load by itself from another host.
+# Matches elements that a browser would load from another host.
 FOREIGN = re.compile(
     r"""<(?:script|img|iframe|source|video|audio)\b[^>]*\ssrc=["']?(?:https?:)?//[^>]*>"""
     r"""|<link\b(?![^>]*rel=["']?canonical)[^>]*\shref=["']?(?:https?:)?//[^>]*>"""
@@ -81,7 +81,7 @@ def foreign_assets(text: str, *, is_style: bool = False) -> list[str]:
 
 
 def refuse_foreign_assets(site: Path) -> None:
-    """A page that loads something from elsewhere does not work without the web, and tells others who reads it."""
+    """Fail if a page loads anything from another host: it would not work offline, and would reveal its readers."""
     found = [
         f"{file.relative_to(site)}: {asset}"
         for file in sorted([*site.rglob("*.html"), *site.rglob("*.css")])
@@ -92,7 +92,7 @@ def refuse_foreign_assets(site: Path) -> None:
 
 
 def on_post_build(config: Any) -> None:
-    """List the versions that stand side by side, for the menu of versions."""
+    """List the versions in the parent folder for the menu of versions."""
     site = Path(config.site_dir)
     refuse_foreign_assets(site)
     versions = sorted((one.name for one in site.parent.iterdir() if (one / "index.html").exists()), reverse=True)

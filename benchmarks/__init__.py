@@ -1,1 +1,1 @@
-"""How fast Orion is, measured: `make bench`, or `python -m benchmarks --help`. Nothing here is asserted in tests."""
+"""Benchmarks of Orion: `make bench`, or `python -m benchmarks --help`. No test asserts their results."""

@@ -1,11 +1,11 @@
-"""Run the benchmarks, each in a process of its own, and print what they measured as a table.
+"""Run the benchmarks, each in a child process, and print their results as a table.
 
 python -m benchmarks                      all of them
 python -m benchmarks tasks http_load      some of them
-python -m benchmarks --peer               the peers beside us (installs them under .cache/peers)
-python -m benchmarks --scale              transitions by 1, 2 and 4 processes of a server; then benchmarks.simulation
-python -m benchmarks --quick              smaller sizes, for a look
-python -m benchmarks --against REV        this tree beside another revision; --long for more rounds of larger sizes
+python -m benchmarks --peer               also the other products (installed below .cache/peers)
+python -m benchmarks --scale              transitions with 1, 2 and 4 workers of a server; then benchmarks.simulation
+python -m benchmarks --quick              smaller sizes, for a quick look
+python -m benchmarks --against REV        this tree compared with another revision; --long for more and larger rounds
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def run(name: str, options: list[str]) -> list[dict[str, Any]]:
-    """The rows of one benchmark, shown as they come."""
+    """Run one benchmark, print its rows as they arrive, and return them."""
     print(f"==> {name}", flush=True)
     command = [sys.executable, "-m", f"benchmarks.{name}", *options]
     rows = []

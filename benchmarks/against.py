@@ -1,9 +1,10 @@
-"""Measure this tree beside another revision, interleaved, so that a slow minute of the machine hits both alike.
+"""Compare this tree with another revision, interleaved, so that other load on the machine affects both.
 
 python -m benchmarks --against REV          five short rounds, about five minutes
 python -m benchmarks --against REV --long   fifteen rounds of larger sizes
 
-Ratios are of medians of rounds and read alike for every figure: above 1 this tree is better, and 0.9 is the floor.
+Ratios compare the medians of rounds. For every figure, a ratio above 1 means that this tree is better;
+0.9 is the limit.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def tasks_in_process(of: Installation, sizes: Sizes) -> Figures:
         with empty_home() as home:
             done = _tasks(of, home, mode, sizes.tasks)
         figures[f"tasks in process, {mode} (/s)"] = done["tasks_per_second"]
-        # Steadier than the rate when the machine is shared with others.
+        # Steadier than the rate if other programs use the machine.
         figures[f"processor time of a task in process, {mode} (ms)"] = 1000 * done["cpu_seconds"] / sizes.tasks
     return figures | {"memory of the process of a flow (MB)": done["rss_mb"]}
 
@@ -69,7 +70,7 @@ def _tasks(of: Installation, home: Path, mode: str, number: int, **more: str) ->
 
 
 def starts(of: Installation, sizes: Sizes) -> Figures:
-    # -P: what is imported is what is installed, never what lies in the current folder.
+    # -P: import the installed package, not one in the current folder.
     python = [str(of.python), "-P"]
     with empty_home() as home:
         env = environment(home)
@@ -105,9 +106,9 @@ MEASURES: tuple[Callable[[Installation, Sizes], Figures], ...] = (
 
 
 def requests_in_turns(installations: Sequence[Installation], sizes: Sizes) -> Iterator[tuple[str, Figures]]:
-    """Load the servers of all installations in turns of half a second.
+    """Send load to the servers of all installations, in turns of half a second.
 
-    A busy neighbour takes up to a third of a shared machine for seconds on end: longer turns would measure it.
+    Other users of a shared machine take up to a third of it for seconds at a time, which longer turns would measure.
     """
     with contextlib.ExitStack() as running:
         urls = {}
@@ -124,7 +125,7 @@ def requests_in_turns(installations: Sequence[Installation], sizes: Sizes) -> It
 
 
 def rounds(one: Installation, other: Installation, sizes: Sizes) -> Iterator[tuple[str, Figures]]:
-    """Each measure of each installation, round for round; who goes first changes, since the first finds cold caches."""
+    """Run each measure for each installation, round by round, in alternating order: the first one finds cold caches."""
     for number in range(sizes.rounds):
         order = (one, other) if number % 2 else (other, one)
         for measure in MEASURES:
@@ -145,7 +146,7 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """How much better this tree is: of rates the more, of seconds and megabytes the less."""
+        """How much better this tree is; for rates a higher value is better, for seconds and megabytes a lower one."""
         return self.now / self.before if "/s)" in self.figure else self.before / self.now
 
 

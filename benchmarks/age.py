@@ -1,11 +1,11 @@
-"""The cost of a transition beside ever more finished runs: processor time and statements, as ratios.
+"""The cost of a transition with more and more finished runs: processor time and statements, as ratios.
 
-python -m benchmarks.age                                                 beside 0, 100,000 and a million task runs
+python -m benchmarks.age                                                 with 0, 100,000 and a million task runs
 python -m benchmarks.age --rows 0 1000000 20000000 --database postgresql
 
-Finished runs are reported once and copied by SQL into the hundred days before. Each size has a database of its own, and
-all of them take turns, so that a machine that others use as well is equally busy for each. Seconds are those of the
-processor, PostgreSQL's share included.
+Finished runs are reported once, and copied to the hundred days before with SQL. Each size has a database of its own,
+and they take turns, so that other load on the machine affects all of them. Times are processor time, including that of
+PostgreSQL.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from benchmarks.postgresql import postgresql
 
 SIZES = (0, 10_000) if QUICK else (0, 100_000, 1_000_000)
 ROUNDS = 3 if QUICK else 15
-# Of the runs that are copied: flow runs, and task runs of each.
+# The copied runs: the number of flow runs, and of task runs in each.
 FLOW_RUNS, TASKS = 10, 500
 EACH = FLOW_RUNS * TASKS
 TASKS_AT_ONCE, SINGLES = 100, 10
 KINDS = ("in a batch", "one by one")
 
 
-# --- in the child, which Django serves one database ------------------------------------------------------------------
+# --- in the child process, whose Django uses one database -------------------------------------------------------------
 
 
 def child(task_runs: int) -> None:
-    """Fill the database, then measure a round for each line that comes."""
+    """Fill the database, then measure one round for each line of standard input."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
     import django
 
@@ -57,7 +57,7 @@ def child(task_runs: int) -> None:
 
 
 def measured_round(api: Any, run: UUID) -> dict[str, tuple[float, int]]:
-    """By kind, the microseconds of a transition, and the statements of all."""
+    """Return, for each kind of work, the microseconds of a transition and the number of statements."""
 
     def single() -> None:
         for _ in range(SINGLES):
@@ -65,7 +65,7 @@ def measured_round(api: Any, run: UUID) -> dict[str, tuple[float, int]]:
 
     works: dict[str, tuple[Callable[[], object], int]] = {
         KINDS[0]: (lambda: api.report_tasks(run, TASKS_AT_ONCE), 3 * TASKS_AT_ONCE),
-        # A run that begins as RUNNING, and COMPLETED.
+        # A run that is created as RUNNING, and then COMPLETED.
         KINDS[1]: (single, 2 * SINGLES),
     }
     return {kind: _cost(work, number) for kind, (work, number) in works.items()}
@@ -90,7 +90,7 @@ def _cost(work: Callable[[], object], transitions: int) -> tuple[float, int]:
 
 
 def fill(api: Any, copies: int) -> None:
-    """Report runs as programs do, and copy them, the oldest copy first: that is how ids and times come."""
+    """Report runs like a program, and copy them, the oldest copy first, so that ids and times ascend."""
     for _ in range(FLOW_RUNS):
         run = api.new_run()
         for _ in range(TASKS // TASKS_AT_ONCE):
@@ -104,7 +104,7 @@ def fill(api: Any, copies: int) -> None:
 
 @contextlib.contextmanager
 def _without_triggers(cursor: Any) -> Iterator[None]:
-    """Leave roll-ups and rows of tags alone, which would take longer than all the rest."""
+    """Switch off the triggers of roll-ups and tags, which would take longer than the rest."""
     from django.db import connection
 
     if connection.vendor == "postgresql":
@@ -122,11 +122,11 @@ def _without_triggers(cursor: Any) -> Iterator[None]:
         cursor.execute(sql)
 
 
-# --- all of them in turn ---------------------------------------------------------------------------------------------
+# --- all databases in turn -------------------------------------------------------------------------------------------
 
 
 class Child:
-    """The process of one database."""
+    """The child process of one database."""
 
     def __init__(self, task_runs: int, settings: dict[str, str], stack: contextlib.ExitStack) -> None:
         self.task_runs = task_runs
@@ -166,7 +166,7 @@ def measure(database: str, sizes: Sequence[int]) -> None:
             beside_none = [one[0][kind][0] for one in rounds]
             for place, child in enumerate(children):
                 costs = [one[place][kind][0] for one in rounds]
-                # Within a round, as others use the machine more or less.
+                # Ratios within a round, because the load of the machine varies between rounds.
                 ratios = [cost / none for cost, none in zip(costs, beside_none, strict=True)]
                 report(
                     "age",
@@ -181,7 +181,7 @@ def measure(database: str, sizes: Sequence[int]) -> None:
 
 
 def _own(url: str, size: int) -> dict[str, str]:
-    """A database of its own on the same server."""
+    """Return the settings for a new database on the same server."""
     import psycopg
 
     with psycopg.connect(url, autocommit=True) as connection:

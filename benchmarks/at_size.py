@@ -1,14 +1,14 @@
-"""Pages and reads of the API on many rows: how long each takes, and how many queries it makes.
+"""Pages and reads of the API with many rows: the time and the number of queries of each.
 
 python -m benchmarks.at_size                      100,000 flow runs with 200,000 task runs, on both databases
 python -m benchmarks.at_size --copies 10          a million flow runs with two million task runs
 python -m benchmarks.at_size --copies 10 --tasks 5    ... with five million task runs
-python -m benchmarks.at_size --on sqlite --home DIR    keep the rows for further rounds
-python -m benchmarks.at_size --on postgresql --url URL    the same on a database of your own
+python -m benchmarks.at_size --on sqlite --home DIR    keep the rows for later rounds
+python -m benchmarks.at_size --on postgresql --url URL    the same on an existing database
 
-All flow runs have the tag `prod` or `test`, and a tenth of them one of a thousand rare ones; the task runs of these
-have the same tags. One flow of fifty has half of all runs, half of these by its deployment.
-The requests go through Django's whole stack in this process, without sockets.
+All flow runs have the tag `prod` or `test`, and a tenth of them also one of a thousand rare tags; their task runs have
+the same tags. One of fifty flows has half of all runs, and its deployment half of these. Requests pass through all of
+Django in this process, without sockets.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from benchmarks.postgresql import postgresql
 BASE = 5_000 if QUICK else 100_000
 FLOWS = 50
 ROUNDS = 5
-# What takes as long as this is known well enough by then.
+# Seconds after which a question is not repeated.
 LONGEST = 3.0
 BATCH = 2_000
-# What exceeds these is listed beside the results, by the processor's time: others may share the machine.
+# Questions that exceed these are listed in addition, by processor time, because other programs may use the machine.
 MOST_SECONDS, MOST_QUERIES = 0.1, 12
 STATES = ("COMPLETED",) * 16 + ("FAILED",) * 2 + ("CRASHED", "CANCELLED")
 QUEUE = UUID(int=0x7002 << 64 | 2 << 62)
 
 
 def in_child(database: str, copies: int, tasks: int, home: Path | None, **more: str) -> None:
-    """Django serves one database per process."""
+    """Run in a child process, because Django uses one database per process."""
     with empty_home() as empty:
-        # The settings of whoever measures are left out, and this is none of them.
+        # `environment` leaves out the caller's settings, so this one is added.
         env = environment(home or empty, **more) | ({"ORION_BENCH_QUICK": "1"} if QUICK else {})
         subprocess.run([ORION, "database", "upgrade"], env=env, check=True, capture_output=True)
         command = [sys.executable, "-m", "benchmarks.at_size", "--on", database, "--here"]
@@ -85,7 +85,7 @@ def measure(database: str, copies: int, tasks: int) -> None:
 
 
 def timed(ask: Callable[[], Any]) -> tuple[list[float], list[float], int]:
-    """How long it takes, how long the processor works on it, the database's share included, and how many queries."""
+    """Return how long the call takes, its processor time including the database's, and the number of queries."""
     from django.db import connection
 
     queries = 0
@@ -110,7 +110,7 @@ def timed(ask: Callable[[], Any]) -> tuple[list[float], list[float], int]:
 
 
 def processor_seconds() -> float:
-    """Of this process, in which SQLite is, and of the process of PostgreSQL that serves it."""
+    """Return the processor seconds of this process, which includes SQLite, or also of its PostgreSQL backend."""
     from django.db import connection
 
     if connection.vendor == "sqlite":
@@ -127,7 +127,7 @@ def requests() -> Iterator[tuple[str, Callable[[], Any]]]:
     from orion_site.http.peers import OWN_USER
     from runs.models import Flow, FlowRun, TaskRun
 
-    # A connection of the Unix user who runs the server, as the server marks it.
+    # Marks the connection as that of the Unix user who runs the server, as the server does.
     proof: dict[str, Any] = {OWN_USER: True}
     client = Client(headers={"host": "127.0.0.1"}, **proof)
     run = FlowRun.objects.order_by("-expected_start_time").filter(state_type="FAILED")[0]
@@ -135,7 +135,7 @@ def requests() -> Iterator[tuple[str, Callable[[], Any]]]:
     flow = Flow.objects.order_by("name")[0]
     now = timezone.now()
     week = (now - timedelta(days=7)).isoformat()
-    # Of the admin, which has 50 rows to a page.
+    # A page of the admin, which has 50 rows per page.
     page = min(200, FlowRun.objects.count() // 50)
     before = FlowRun.objects.filter(flow_id=run.flow_id, state_type="COMPLETED").order_by("-expected_start_time")[0]
     for path in (
@@ -165,13 +165,13 @@ def requests() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def fill(copies: int, tasks: int) -> None:
-    """Write the rows of one day, and copy them into the days before by SQL."""
+    """Write the rows of one day, and copy them to the days before with SQL."""
     from django.db import connection
     from django.utils import timezone
 
     now = timezone.now()
     if connection.vendor == "postgresql":
-        # Between two statements of a batch lie seconds in which its rows are made.
+        # Creating the rows of a batch takes seconds between two statements.
         with connection.cursor() as cursor:
             cursor.execute("SET idle_in_transaction_session_timeout = 0")
             cursor.execute("SET statement_timeout = 0")
@@ -186,7 +186,7 @@ def fill(copies: int, tasks: int) -> None:
 
 
 def add_up_roll_ups() -> None:
-    """As the service of a server does every other second."""
+    """Add up the roll-ups, as the service of a server does every other second."""
     from django.utils import timezone
 
     from runs.roll_ups.services import add_up
@@ -250,13 +250,13 @@ def add(rows: dict[Any, list[Any]], model: Any, states: Any, owner: str, run: An
 
 
 def an_id(at: datetime, number: int) -> UUID:
-    """An id of version 7 whose twelve random bits after the version are left to the copies."""
+    """Return an id of version 7 whose twelve bits after the version are left for the copies."""
     milliseconds = int(at.timestamp() * 1000)
     return UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | number)
 
 
 def copy_day(table: str, copy: int) -> None:
-    """Copy the first day's rows to the day that is so many days before, under ids of their own."""
+    """Copy the rows of the first day to an earlier day, with new ids."""
     from django.db import connection
 
     with connection.cursor() as cursor:

@@ -1,9 +1,9 @@
-"""Reads of many rows over HTTP: our server beside Prefect 3's, with equal rows, both on SQLite.
+"""Reads of many rows over HTTP: Orion's server and Prefect 3's, with equal rows, both on SQLite.
 
 python -m benchmarks.at_size_peer --home DIR    the rows that `benchmarks.at_size --on sqlite --home DIR` wrote
 
-Prefect gets a copy of our rows, by SQL: it would take hours to run so many flows. A request counts as asked when its
-whole answer is here. The processor's time is that of the server and everything it started.
+Prefect gets a copy of Orion's rows, with SQL: running so many flows would take hours. The time of a request ends when
+its whole answer has arrived. The processor time is that of the server and its child processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks import peers
 from benchmarks.measuring import Processors, percentile, report, running_server
 
 ROUNDS = 7
-# What takes as long as this is known well enough by then.
+# Seconds after which a question is not repeated.
 LONGEST = 10.0
 SECONDS_TO_ANSWER = 120
 ID = (
@@ -33,7 +33,7 @@ ID = (
     "substr(hex({0}), 17, 4) || '-' || substr(hex({0}), 21))"
 )
 STATE = {"message": "message", "state_details": "'{}'", "type": "type", "name": "name", "timestamp": "timestamp"}
-# By table of Prefect, ours and what its columns are made of; the others are copied by their name.
+# By Prefect's table: Orion's table, and expressions for columns; other columns are copied by name.
 COPIED: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "flow": ("runs_flow", {"tags": "'[]'", "labels": "'{}'"}),
     "flow_run": ("runs_flowrun", {"total_run_time": "'1970-01-01 00:00:20.000000'", "labels": "'{}'"}),
@@ -42,12 +42,12 @@ COPIED: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "task_run_state": ("runs_taskrunstate", STATE),
 }
 IDS = ("id", "flow_id", "flow_run_id", "task_run_id", "state_id")
-# Prefect has them as foreign keys, and rows of other tables were not copied.
+# Foreign keys in Prefect, to rows of tables that are not copied.
 LEFT_OUT = ("deployment_id", "work_queue_id", "parent_task_run_id", "deployment_version", "environment_id")
 
 
 def copy_rows(ours: Path, theirs: Path) -> None:
-    """Write our runs and their states into Prefect's file."""
+    """Write Orion's runs and their states into Prefect's file."""
     with closing(sqlite3.connect(theirs)) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("ATTACH ? AS ours", [str(ours)])
@@ -78,7 +78,7 @@ def copy_rows(ours: Path, theirs: Path) -> None:
 
 
 def questions(now: datetime) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield what both APIs can be asked, in the same words."""
+    """Yield questions that both APIs answer in the same format."""
     month = {
         "history_start": (now - timedelta(days=30)).isoformat(),
         "history_end": now.isoformat(),
@@ -108,7 +108,7 @@ def questions(now: datetime) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def measure(who: str, url: str, rows: int) -> None:
-    """Ask everything, and report how long it took."""
+    """Send all questions, and report how long they took."""
     for words, path, body in questions(datetime.now(UTC)):
         try:
             size = len(ask(url, path, body))
@@ -152,7 +152,7 @@ def main(home: Path, *, theirs: Path | None) -> None:
         folder = theirs or Path(empty)
         if not (folder / "prefect.db").exists():
             with peers.prefect_server(str(folder)):
-                # It makes its tables.
+                # The first start creates its tables.
                 pass
             began = time.monotonic()
             copy_rows(home / "orion.db", folder / "prefect.db")

@@ -1,4 +1,4 @@
-"""The questions that `benchmarks.at_size` asks the API: each filter field, order and offset, as (words, path, body)."""
+"""The requests of `benchmarks.at_size` to the API: each filter field, order and offset, as (name, path, body)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def questions(now: datetime, run: Any, flow: Any) -> Iterator[Question]:
 
 
 def filters_of_runs(now: datetime, run: Any) -> Filters:
-    """Return what flow runs and task runs can both be asked for."""
+    """Return filters that flow runs and task runs have in common."""
     days = _days_before(now)
     return {
         "all": {},
@@ -123,7 +123,7 @@ def offsets() -> Iterator[Question]:
 
 
 def through_flows(run: Any, flow: Any, filters: Filters) -> Iterator[Question]:
-    """Yield what is asked by way of another kind of thing: runs of a flow, flows by their runs, logs of a run."""
+    """Yield questions by related rows: runs of a flow, flows by their runs, logs of a run."""
     of_flow = {"flows": {"name": {"any_": [flow.name]}}}
     yield "list flow_runs: flow", "flow_runs/filter", of_flow
     yield "count flow_runs: flow", "flow_runs/count", of_flow
@@ -139,14 +139,14 @@ def through_flows(run: Any, flow: Any, filters: Filters) -> Iterator[Question]:
 
 
 def histories(now: datetime, flow: Any) -> Iterator[Question]:
-    """Yield counts by time, and what charts show."""
+    """Yield counts by time, and the data of charts."""
     history = {
         "history_start": (now - timedelta(days=MEASURED_DAYS)).isoformat(),
         "history_end": now.isoformat(),
         "history_interval_seconds": 86_400,
     }
     of_deployment = {"deployments": {"id": {"any_": [str(DEPLOYMENT)]}}}
-    # No bin of these begins with a minute.
+    # Bins that do not start at full minutes.
     narrow = history | {"history_interval_seconds": MEASURED_DAYS * 86_400 // 500}
     for words, asked in (("30 days", history), ("500 bins", narrow)):
         yield f"history of flow runs, {words}", "flow_runs/history", asked

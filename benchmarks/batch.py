@@ -1,4 +1,4 @@
-"""A batch of transitions applied by the server alone: queries and time for 3, 500 and 999 of them."""
+"""A batch of transitions in the server alone: queries and time for 3, 500 and 999 of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PENDING, RUNNING, COMPLETED = "PENDING", "RUNNING", "COMPLETED"
 
 
 def items(flow_run_id: uuid.UUID, tasks: int, new_id: Callable[[], uuid.UUID] = uuid.uuid4) -> list[dict[str, Any]]:
-    """Three transitions a task, as the SDK sends them."""
+    """Return three transitions for each task, as the SDK sends them."""
     sent = []
     for number in range(tasks):
         task_run_id = str(new_id())

@@ -1,7 +1,7 @@
-"""Bytes of database for each finished task run, by table and index, in-process and through a server.
+"""Bytes in the database for each finished task run, by table and index, in-process and through a server.
 
-A flow of no-op tasks fills an empty database, of which the tables are measured before and after: what the flow run
-and its flow take is spread over the tasks. `compacted` is the same rows without what dead rows left among them.
+A flow of no-op tasks fills an empty database, whose tables are measured before and after; the flow and its run are
+spread over the tasks. `compacted` is the size of the same rows without the space of dead rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.postgresql import postgresql
 
 Sizes = dict[str, int]
 TASKS = 2000 if QUICK else 10_000
-# What is too small to be named by itself, in bytes for each task run.
+# Tables and indexes with fewer bytes per task run are not listed separately.
 SMALL = 1.0
 
 _RELATIONS = (
@@ -33,7 +33,7 @@ _RELATIONS = (
 
 
 def sizes_of_file(path: Path, *, compacted: bool = False) -> Sizes:
-    """Return the bytes of each table and index of a SQLite file, and those that no row uses."""
+    """Return the bytes of each table and index of a SQLite file, and the unused bytes."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         if compacted:
@@ -46,7 +46,7 @@ def sizes_of_file(path: Path, *, compacted: bool = False) -> Sizes:
 
 
 def sizes_of_postgresql(url: str, *, compacted: bool = False) -> Sizes:
-    """Return the bytes of each table (with what is stored beside it) and index."""
+    """Return the bytes of each table (including TOAST) and index."""
     with closing(psycopg.connect(url, autocommit=True)) as database:
         database.execute("VACUUM FULL" if compacted else "CHECKPOINT")
         return dict(database.execute(_RELATIONS).fetchall())
@@ -106,7 +106,7 @@ def _for_each(tasks: int, before: Sizes, after: Sizes) -> dict[str, float]:
 
 
 def peer(number: int) -> None:
-    """Prefect 2 with the same history in its own file."""
+    """Measure Prefect 2 with the same history in a file of its own."""
     with peers.attempt(peers.PREFECT_2, "bytes"), empty_home() as home:
         environment_of_peer = peers.bare_environment(str(home))
         python = str(peers.python_of(peers.PREFECT_2))
@@ -140,5 +140,5 @@ if __name__ == "__main__":
             with postgresql() as url:
                 ours(asked.tasks, through_server=through_server, database_url=url)
     if asked.peer:
-        # Its tasks take some fifty times as long.
+        # Its tasks take about fifty times as long.
         peer(min(asked.tasks, 1000))

@@ -1,7 +1,7 @@
-"""Claims per second over HTTP: due runs of one queue, taken by 1 to 64 agents, one run and ten runs at a time.
+"""Claims per second over HTTP: due runs of one queue, claimed by 1 to 64 agents, one or ten runs at a time.
 
-No run is executed: what is measured is how fast a server can hand out work, what of that the processors of the server
-and of the database are busy with, and that each run is handed out once.
+No run is executed: measured are the rate at which a server hands out runs, the processor time of server and database,
+and that each run is handed out once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AT_ONCE = (1, 10)
 
 
 async def prepared(connection: Connection) -> None:
-    """A deployment with RUNS due runs."""
+    """Create a deployment with RUNS due runs."""
     _, flow = await connection.post("/flows/", {"name": "claimed"})
     fields = {"name": "bench", "flow_id": flow["id"], "entrypoint": "f.py:f", "work_queue_name": "default"}
     _, deployment = await connection.post("/deployments/", fields)
@@ -31,7 +31,7 @@ async def prepared(connection: Connection) -> None:
 
 
 class Agent:
-    """One that only claims."""
+    """An agent that only claims."""
 
     def __init__(self, url: str, number: int) -> None:
         self.connection = Connection(url)
@@ -45,8 +45,8 @@ class Agent:
     async def claim_all(self, at_once: int, claimed: list[str], times: list[float]) -> None:
         asking = {"incarnation": self.who["incarnation"], "limit": at_once}
         empty_handed = 0
-        # Until all are claimed, by whomever: with many agents most requests would find nothing at the end. One that
-        # finds nothing before may only have been slower than the others.
+        # Until all are claimed by any agent: with many agents, most requests would find nothing at the end. An agent
+        # that finds nothing earlier may only have been slower than the others.
         while len(claimed) < RUNS and empty_handed < 20:
             began = time.perf_counter()
             status, answer = await self.connection.post(f"/agents/{self.id}/claim", asking)

@@ -1,4 +1,4 @@
-"""Questions across runs: what 2,000 failed ones have in common beside 8,000 others, where the time of a day went."""
+"""Questions across runs: what 2,000 failed runs have in common, unlike 8,000 others; and how a day's time was spent."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Finished runs of a database of any version, copied by SQL into the days before: a million in minutes.
+"""Finished runs of a database of any version, copied to the days before with SQL: a million in minutes.
 
-The connection is one of `sqlite3` or of `psycopg`, so that Django and its models are not asked which columns there are.
+The connection is one of `sqlite3` or `psycopg`, so that the columns do not depend on Django's models.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TIMES = ("created", "updated", "timestamp", "state_timestamp", "expected_start_t
 
 
 def copy_runs(connection: Any, copies: int) -> None:
-    """Copy all runs with their states; the oldest copy first, as ids and times come."""
+    """Copy all runs with their states, the oldest copy first, so that ids and times ascend."""
     cursor = connection.cursor()
     if isinstance(connection, sqlite3.Connection):
         connection.create_function("earlier_id", 2, _earlier_id, deterministic=True)
@@ -69,7 +69,7 @@ def _copied_in_sqlite(name: str, earlier: timedelta) -> str:
 
 
 def _earlier_id(id: bytes | str | None, milliseconds: int) -> bytes | str | None:
-    """Give an id of version 7 an earlier time: sixteen bytes, or 32 digits as earlier versions have them."""
+    """Give an id of version 7 an earlier time. It is sixteen bytes, or 32 digits as in earlier versions."""
     if id is None:
         return None
     if isinstance(id, str):

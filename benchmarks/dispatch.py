@@ -1,6 +1,6 @@
-"""From "run this deployment" to Running on a warm agent, and bursts of runs; beside Prefect's process worker and serve.
+"""The time from "run this deployment" to Running on a warm agent, and bursts of runs; Prefect's, too.
 
-On SQLite with messages in a folder, as `orion server start` has it; with ORION_BENCH_REDIS=redis://… through Redis.
+On SQLite with messages in a folder, like `orion server start`; with ORION_BENCH_REDIS=redis://… through Redis.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.measuring import HERE, QUICK, Installation, empty_home, environm
 SINGLES = 10 if QUICK else 40
 BURSTS = (50,) if QUICK else (50, 200)
 PLACES = 2
-# With two slots Prefect takes about five seconds a run.
+# With two slots Prefect takes about five seconds per run.
 PEER_BURST = 20
 PATIENCE_SECONDS = 280
 FLOW = "from orionflow import flow\n\n\n@flow\ndef nothing():\n    pass\n"
@@ -38,7 +38,7 @@ def ours() -> None:
 
 @contextmanager
 def warm_agent(installation: Installation = HERE) -> Iterator[tuple[Api, str, str]]:
-    """A server, an agent that has already run something, and a deployment of a flow that does nothing."""
+    """Start a server, an agent that has run something, and deploy a flow that does nothing."""
     with empty_home() as home:
         (home / "nothing.py").write_text(FLOW)
         broker = os.environ.get("ORION_BENCH_REDIS") or f"filesystem://{home}/broker"
@@ -53,7 +53,7 @@ def warm_agent(installation: Installation = HERE) -> Iterator[tuple[Api, str, st
 
 
 def latencies_of(api: Api, deployment: str, number: int) -> list[float]:
-    """The seconds from a run's creation to Running, for runs that come one after the other."""
+    """Return the seconds from creation to Running for runs that are created one after the other."""
     latencies = []
     for _ in range(number):
         time.sleep(0.2)
@@ -89,7 +89,7 @@ def measure(api: Api, deployment: str, broker: str) -> None:
 
 
 class Api:
-    """The few calls that the benchmark needs, by plain HTTP."""
+    """The few API calls that the benchmark needs, by plain HTTP."""
 
     def __init__(self, url: str) -> None:
         self.url = url

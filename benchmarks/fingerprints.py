@@ -1,4 +1,4 @@
-"""Fingerprints of failures: the pure function over many messages, and what an exception costs in a program."""
+"""Fingerprints of failures: the pure function for many messages, and the cost of an exception in a program."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def raising(depth: int) -> None:
 
 
 def microseconds(work: Callable[[int], object]) -> tuple[float, float]:
-    """The median and the 99th of a hundred, in microseconds."""
+    """Return the median and the 99th percentile in microseconds."""
     taken = []
     for number in range(ROUNDS):
         began = time.perf_counter_ns()

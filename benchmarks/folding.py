@@ -1,6 +1,6 @@
-"""How long `orion database upgrade` folds the states that an earlier version stored, on both databases.
+"""How long `orion database upgrade` takes to fold the states that an earlier version stored, on both databases.
 
-100,000 task runs, each with three rows of states as that version wrote them; a million with `--full`.
+100,000 task runs, each with three rows of states as in that version; a million with `--full`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TRAILS = (
 
 
 def fill(number: int) -> None:
-    """Store task runs that completed as a version did that folded nothing."""
+    """Store completed task runs like a version that folded no states."""
     from orion_site.http.server import settings_ready
 
     settings_ready()
@@ -92,7 +92,7 @@ def measure(number: int, database: str, **where: str) -> None:
         began, cpu = time.perf_counter(), _cpu_of_children()
         subprocess.run(upgrade, env=env, check=True, capture_output=True)
         seconds, cpu = time.perf_counter() - began, _cpu_of_children() - cpu
-    # Its own; a server of PostgreSQL works beside it.
+    # Processor time of the command, without that of a PostgreSQL server.
     spent = {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
     report("folding", database=database, runs=number, **spent, seconds_for_a_million=round(seconds / number * 1e6))
 

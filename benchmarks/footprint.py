@@ -1,4 +1,4 @@
-"""How much room Orion takes: the database per run, the installation, the server's memory, the first page."""
+"""The resources that Orion takes: database per run, installation, memory of the server, the home page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from benchmarks.measuring import (
 
 
 def database(flow_runs: int = 1000) -> None:
-    """The empty database counts as nothing, so that the figure may be multiplied."""
+    """Measure the growth of the database, without its empty size, so that the figure can be multiplied."""
     with empty_home() as home:
         program = str(ROOT / "benchmarks" / "small_flows.py")
         sizes = []
@@ -72,7 +72,7 @@ def server() -> None:
 
 
 def idle(finished_runs: int = 20_000, seconds: float = 60.0) -> None:
-    """Measure the share of a core that the one-command stack takes while idle, in an empty home and in a full one."""
+    """Measure the share of a core that server and agent take while idle, with an empty ORION_HOME and a full one."""
     for number in (0, finished_runs):
         with empty_home() as home:
             program = str(ROOT / "benchmarks" / "small_flows.py")
@@ -80,7 +80,7 @@ def idle(finished_runs: int = 20_000, seconds: float = 60.0) -> None:
                 [sys.executable, program, str(number)], env=environment(home), check=True, capture_output=True
             )
             with serving([ORION, "server", "start"], environment(home)):
-                # Until the agent has registered and every service has had its first tick.
+                # Until the agent has registered and every service has run once.
                 time.sleep(20)
                 before = seconds_of_children()
                 time.sleep(seconds)
@@ -89,7 +89,7 @@ def idle(finished_runs: int = 20_000, seconds: float = 60.0) -> None:
 
 
 def seconds_of_children() -> float:
-    """Processor seconds of the server started by this process, and of what it started."""
+    """Return the processor seconds of the server started by this process, and of its child processes."""
     ticks = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -108,7 +108,7 @@ def transferred(url: str) -> int:
 
 
 def memory_of_children() -> int:
-    """Resident megabytes of the server started by this process."""
+    """Return the resident megabytes of the server started by this process."""
     listed = subprocess.run(["ps", "-ww", "-eo", "ppid,rss,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
     return sum(int(rss) for ppid, rss, args in rows if int(ppid) == os.getpid() and "server start" in args) // 1024

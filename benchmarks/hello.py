@@ -1,4 +1,4 @@
-"""The smallest flow, for measuring a whole process."""
+"""The smallest flow, to measure a whole process."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Figures of the code itself: sizes, comments, helpers, and how many files a change of each kind touches.
+"""Figures about the code: sizes, comments, helpers, and the number of files that each kind of change touches.
 
 python -m benchmarks.house [FOLDER...]     the figures of the product, by folder, as a Markdown table
 python -m benchmarks.house --changes       the files that a change of each kind touches; --files lists them
 
-Migrations are left out of the figures. Figures are symptoms: a file is not better because it is shorter.
+Migrations are not counted. The figures are only symptoms: a file is not better because it is shorter.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Figures:
     comments: int = 0
     docstrings: int = 0
     imports: int = 0
-    # Lines of each private function, and whether its file names it once apart from its definition.
+    # Lines of each private function, and whether its file uses it only once.
     private: list[tuple[int, bool]] = field(default_factory=list)
 
     def read(self, path: Path) -> None:
@@ -123,7 +123,7 @@ def figures_table(folders: Sequence[str]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A kind of change, something of that kind that is there already, and how many files a new one may touch.
+    """A kind of change, an existing sample of it, and the most files that another one may touch.
 
     `sample` matches whole names and whole texts in code, and the paths of files.
     """
@@ -131,11 +131,11 @@ class Change:
     kind: str
     sample: str
     most: int
-    # A part of the product where the same name means something else.
+    # Matches files in which the same name means something else.
     elsewhere: str = "(?!)"
 
 
-# What is there already stands for what would be added.
+# Existing samples stand for what would be added.
 CHANGES = (
     Change("a rule", "MarkLostResults", 2),
     Change("a rule with a new fact", "ResolveOverlaps|active_runs_of_same_flow", 3),
@@ -143,7 +143,7 @@ CHANGES = (
     Change("a state name", "AwaitingRetry|awaiting_retry", 3),
     Change("a field of state details", "untrackable_result", 3, r"contract/explanations|runs/graphs"),
     Change("a field of deployments", "must_finish_within", 4),
-    # Deployments have a column of that name, too.
+    # Deployments also have a column of that name.
     Change("a column of flow runs", "created_by", 5, r"deployments/admin|definitions/models|contract/deployments"),
     Change("a kind of schedule", r"RRule\w*|rrule|read_rrule|deployments/schedules/core/rrule\.py", 4),
     Change("a page", r"agent_page|agents\.agent|templates/deployments/agent\.html|forget_agent", 4),
@@ -153,14 +153,13 @@ TEMPLATES = ("*.html", "*.css", "*.js")
 
 
 class Touched(ast.NodeVisitor):
-    """Tell where a module must be edited for a neighbour of the sample from where it merely uses this one.
+    """Distinguish modules that must be edited to add something like the sample from those that only use it.
 
-    It must be edited where it defines the sample (a class, a function, a parameter, a field), where it lists it (any
-    mention outside of functions: tables, unions, registrations, what `__init__` exports), and where it copies it by
-    hand (`x=one.x`, `"x": one.x`) or matches on it (`case X():`), since a neighbour that was left out there
-    would be lost on its way. All else is
-    use: what a rule decides by it, which page shows it, who sets it to what. Such code is the purpose of a change and
-    is written for it alone, so it is listed, but not counted. Imports, annotations and docstrings follow from the rest.
+    A module must be edited if it defines the sample (a class, a function, a parameter, a field), if it lists it (any
+    mention outside of functions: tables, unions, registrations, exports of `__init__`), and if it copies it by hand
+    (`x=one.x`, `"x": one.x`) or matches on it (`case X():`), because a new one would be missing there. Everything else
+    is use: a rule that depends on it, a page that shows it, code that sets it. Such code is the purpose of a change and
+    is written for it alone, so it is listed but not counted. Imports, annotations and docstrings follow from the rest.
     """
 
     def __init__(self, pattern: re.Pattern[str], *, is_package: bool) -> None:
@@ -197,7 +196,7 @@ class Touched(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_arg(self, node: ast.arg) -> None:
-        """Leave annotations out: they name what is defined elsewhere."""
+        """Ignore annotations: they name what is defined elsewhere."""
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
         if self._is_package:
@@ -217,7 +216,7 @@ class Touched(ast.NodeVisitor):
         self._note(node.id)
 
     def visit_MatchClass(self, node: ast.MatchClass) -> None:  # noqa: N802
-        # What a `match` takes apart by class it must take apart for a further one.
+        # A `match` on this class needs a case for a similar class, too.
         self._note(*_names(node.cls), edited=True)
         self.generic_visit(node)
 
@@ -231,7 +230,7 @@ class Touched(ast.NodeVisitor):
 
 
 def touched_by(change: Change) -> tuple[list[str], list[str]]:
-    """The files that a new one of this kind would edit, and those that only use the sample."""
+    """Return the files to edit for another one of this kind, and those that only use the sample."""
     pattern, elsewhere = re.compile(change.sample), re.compile(change.elsewhere)
     edited, used = [], []
     for name, path in sorted((str(path.relative_to(ROOT)), path) for path in _product()):
@@ -251,7 +250,7 @@ def touched_by(change: Change) -> tuple[list[str], list[str]]:
 
 
 def _product() -> Iterator[Path]:
-    """Without pages of generated text: a command renews them."""
+    """Yield the files of the product, without generated pages, which a command renews."""
     yield from sources(PRODUCT)
     for folder in (*PRODUCT, "templates", "static"):
         for glob in TEMPLATES:
@@ -270,7 +269,7 @@ def changes_table(*, with_files: bool) -> Iterator[str]:
 
 
 def _plain(sample: str) -> str:
-    """A sample as a cell of a table shows it, where a bar would end the cell."""
+    """Return a sample for a cell of a Markdown table, in which a vertical bar would end the cell."""
     return sample.replace(r"\b", "").replace(r"\w*", "…").replace("|", ", ").replace("\\", "")
 
 

@@ -1,9 +1,7 @@
-"""Transitions per second over HTTP: create a task run, RUNNING, COMPLETED, at 1, 8 and 32 clients, on both databases.
+"""Transitions per second over HTTP: create a task run, RUNNING, COMPLETED, with 1, 8 and 32 clients, on both databases.
 
-With `--peer`, the servers of Prefect 2 and Prefect 3 get the same load in the same run.
-
-The client is a small one of its own, on one event loop and one connection each: what it takes is time the server on the
-same machine does not get.
+With `--peer`, the servers of Prefect 2 and Prefect 3 get the same load in the same run. The client is small, with one
+event loop and one connection each, because it takes processor time from the server on the same machine.
 """
 
 from __future__ import annotations
@@ -25,12 +23,12 @@ from benchmarks.postgresql import debian_programs, postgresql
 
 SECONDS = 3.0 if QUICK else 8.0
 PAUSE_AFTER_ERROR = 0.02
-# Counted like a status: the server hung up instead of answering.
+# Counted like a status: the server closed the connection without an answer.
 CLOSED = 599
 
 
 class Connection:
-    """One kept-alive connection that posts JSON."""
+    """A kept-alive connection that posts JSON."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -61,7 +59,7 @@ class Connection:
 
 
 class Load:
-    """Requests of the clients: how many there were, how long each took, and which failed."""
+    """Requests of the clients: their number, how long each took, and which failed."""
 
     def __init__(self) -> None:
         self.create: list[float] = []
@@ -96,7 +94,7 @@ class Load:
 
 
 async def load(url: str, clients: int, limit: float = SECONDS) -> tuple[Load, float]:
-    """Let clients make task runs and take them through their states until `limit` seconds have passed."""
+    """Let clients create task runs and report their states until `limit` seconds have passed."""
     connections = [Connection(url) for _ in range(clients)]
     for connection in connections:
         await connection.open()

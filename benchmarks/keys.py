@@ -1,11 +1,11 @@
-"""The cost of a key: the same requests by the owner, whom the kernel names, and by an API key, one after the other.
+"""The cost of an API key: the same requests by the local owner and with a key, alternately.
 
-Requests go to the server's WSGI application in this process, and what is measured is the processor time of the thread:
-so a busy machine changes little. The median of the differences is compared with the median request. What PostgreSQL
-does for it elsewhere is not in it.
+Requests call the server's WSGI application in this process, and the processor time of the thread is measured, so that
+other programs on the machine change little. The median of the differences is compared with the median request.
+Processor time of PostgreSQL is not included.
 
-Then the same over HTTP: blocks of requests to a server, in turn by the owner and with the key, and the processor time
-of all its threads for each request.
+Then the same over HTTP: blocks of requests to a server, alternately by the owner and with the key, and the processor
+time of all its threads per request.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from benchmarks.measuring import ORION, QUICK, empty_home, environment, report, 
 from benchmarks.postgresql import postgresql
 
 PAIRS, WARM_UP, BLOCKS, BLOCK = (300, 50, 6, 50) if QUICK else (1500, 200, 30, 100)
-# Nobody is slowed: what is measured is one request, not how many there may be.
+# No rate limit: the cost of one request is measured.
 UNLIMITED = {"ORION_API_REQUESTS_PER_SECOND": "1000000", "ORION_API_BURST": "1000000"}
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Asker:
-    """Requests of one sender, as the adapter hands them to the application."""
+    """Requests of one sender, as the adapter passes them to the application."""
 
     def __init__(self, application: Application, key: str | None = None) -> None:
         from orion_site.http.peers import OWN_USER
@@ -83,7 +83,7 @@ def compare(database: str, what: str, owner: Asker, keyed: Asker, request: Calla
         request(keyed)
     pairs = []
     for number in range(PAIRS):
-        # Neither is always the second one, which finds caches warm.
+        # Alternate the order, because the second request finds warm caches.
         first, second = (owner, keyed) if number % 2 else (keyed, owner)
         times = {first: timed(first, request), second: timed(second, request)}
         pairs.append((times[owner], times[keyed]))
@@ -113,7 +113,7 @@ def measure(database: str) -> None:
 
 
 def requests_about(run: str) -> dict[str, Callable[[], tuple[str, str, Any]]]:
-    """Return makers of requests about a run: method, path, body."""
+    """Return functions that create requests about a run: method, path, body."""
     line = {"name": "x", "level": 20, "message": "m", "timestamp": "2026-01-01T00:00:00Z", "flow_run_id": run}
     task = {"flow_run_id": run, "task_key": "t", "state": {"type": "RUNNING"}}
     return {
@@ -125,7 +125,7 @@ def requests_about(run: str) -> dict[str, Callable[[], tuple[str, str, Any]]]:
 
 
 def over_http(database: str, **more: str) -> None:
-    """Compare blocks of requests to a real server by what its process works for them."""
+    """Compare blocks of requests to a real server by the processor time of its process."""
     more = {**UNLIMITED, **more}
     with empty_home() as home, running_server(home, **more) as (url, _):
         variables = environment(home, **more)
@@ -170,13 +170,13 @@ def over_http(database: str, **more: str) -> None:
 
 
 def processor_ms(pid: int) -> float:
-    """Of all threads that a process has."""
+    """Return the processor time of all threads of a process in milliseconds."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(one.read_text().split()[0]) for one in threads) / 1e6
 
 
 def in_process(database: str, **more: str) -> None:
-    """Measure in a process of its own, whose settings are made for this database."""
+    """Measure in a child process, whose settings are for this database."""
     more = {**UNLIMITED, **more}
     with empty_home() as home:
         variables = environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings", **more)

@@ -1,9 +1,9 @@
-"""From a change of a state to the pages that show it: to a socket, to many sockets under load, and to a pixel.
+"""The time from a change of state until pages show it: on one websocket, on many under load, and on the screen.
 
-Times run from the moment at which the change is sent to the API. Under load, task runs are reported in batches to the
-same server, while each of the sockets shows the list of runs and the run that is changed now and then. `tabs` are pages
-as a browser keeps them but does not draw them: they ask for the parts that changed, as `static/js/live.js` does.
-`cost` is what open tabs cost the server while nothing happens, and while flow runs move.
+Times start when the change is sent to the API. Under load, task runs are reported in batches to the same server, while
+each websocket shows the list of runs and the run that changes from time to time. `tabs` are pages like those of a
+browser, but not drawn: they request the parts that changed, like `static/js/live.js`. `cost` is the cost of open tabs
+for the server while nothing changes, and while flow runs do.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from benchmarks.measuring import QUICK, ROOT, Processors, empty_home, percentile
 SOCKETS = 20 if QUICK else 100
 CHANGES = 20 if QUICK else 50
 RATES = (0, 300) if QUICK else (0, 300, 1000)
-# Real tabs, all of which show the run that is changed.
+# Real tabs, which all show the changing run.
 TABS = (1,) if QUICK else (1, 20)
 PAUSE_SECONDS = 0.4
 COST_SECONDS = 3 if QUICK else 20
@@ -45,7 +45,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 class Socket:
-    """One page's socket: it shows some topics, and notes when each of them was named."""
+    """The websocket of a page: it shows some topics, and records when a message named each of them."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -63,7 +63,7 @@ class Socket:
         answer = await self.reader.readuntil(b"\r\n\r\n")
         assert b" 101 " in answer.split(b"\r\n")[0], answer
         content = json.dumps({"topics": topics}).encode()
-        # Clients must mask; a mask of zeros changes nothing.
+        # Clients must mask data; a mask of zeros does not change it.
         size = len(content)
         head = struct.pack("!BB", 0x81, 0x80 | size) if size < 126 else struct.pack("!BBH", 0x81, 0x80 | 126, size)
         self.writer.write(head + bytes(4) + content)
@@ -97,7 +97,7 @@ PLACE = re.compile(r'data-live-place="([^"]*)"')
 
 
 class Tab(Socket):
-    """An open page without a screen: it asks for the parts that a message names, and notes when each came again."""
+    """An open page that is not drawn: it requests the parts that a message names, and records when each arrives."""
 
     def __init__(self, url: str, path: str) -> None:
         super().__init__(url)
@@ -129,7 +129,7 @@ class Tab(Socket):
             self._woken.set()
 
     async def _ask(self) -> None:
-        """As scripts do: a quarter of a second apart, and more where an answer takes long."""
+        """Request parts like the script: a quarter of a second apart, or more if answers take long."""
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -174,7 +174,7 @@ async def runs_of(api: Connection, number: int) -> list[str]:
 
 
 async def change(api: Connection, run: str, turn: int) -> float:
-    """Change the run's state; the moment at which that was sent."""
+    """Change the run's state. Return the time at which the request was sent."""
     state = {"type": "RUNNING" if turn % 2 == 0 else "PAUSED"}
     began = time.perf_counter()
     status, answer = await api.post(f"/flow_runs/{run}/set_state", {"state": state, "force": True})
@@ -183,7 +183,7 @@ async def change(api: Connection, run: str, turn: int) -> float:
 
 
 class Load:
-    """Transitions of task runs, so many a second, from a process of its own until the end of the block."""
+    """Transitions of task runs at a fixed rate, sent by a child process until the end of the block."""
 
     def __init__(self, url: str, rate: int, run: str) -> None:
         self.url, self.rate, self.run = url, rate, run
@@ -202,7 +202,7 @@ class Load:
 
 
 async def send_load(url: str, rate: int, run: str) -> None:
-    """Send until the standard input is closed; then say how many that were."""
+    """Send until standard input is closed, then print the number."""
     over = threading.Event()
 
     def wait() -> None:
@@ -259,7 +259,7 @@ async def to_sockets(url: str, rate: int) -> dict[str, Any]:
     }
 
 
-# Of a hundred tabs: so many show the run that is changed now and then, and the others what changes all the time.
+# Shares of tabs by what they show: the run that changes from time to time, or pages that change all the time.
 SHOWN = {"probe": 0.2, "busy": 0.3, "task-runs": 0.3, "runs": 0.2}
 
 
@@ -269,7 +269,7 @@ def tabs_showing(url: str, number: int, probe: str, busy: str) -> dict[str, list
 
 
 async def to_tabs(url: str, rate: int) -> dict[str, Any]:
-    """Tabs that ask for their parts, from the change to the answer that has it."""
+    """Measure tabs that request their parts, from the change to the answer that contains it."""
     api = Connection(url)
     await api.open()
     probe, busy = await runs_of(api, 2)
@@ -308,7 +308,7 @@ async def to_tabs(url: str, rate: int) -> dict[str, Any]:
 
 
 async def cost_of_tabs(url: str) -> dict[str, Any]:
-    """Measure milliseconds of the server's processor a second, without tabs and with, and what each tab receives."""
+    """Measure milliseconds of the server's processor per second, without and with tabs, and what each tab receives."""
     api = Connection(url)
     await api.open()
     probe, busy, *runs = await runs_of(api, 52)
@@ -326,7 +326,7 @@ async def cost_of_tabs(url: str) -> dict[str, Any]:
 
 
 async def cost_of(tabs: list[Tab], api: Connection, runs: list[str]) -> dict[str, float]:
-    """Measure some seconds in which these runs move one after the other, or nothing happens if there are none."""
+    """Measure for some seconds while these runs change one after the other, or nothing does if there are none."""
 
     def received() -> tuple[int, int, int, int]:
         return (
@@ -362,7 +362,7 @@ WATCH = """() => {
 
 
 def to_a_pixel(url: str, rate: int, tabs: int) -> dict[str, Any]:
-    """Tabs of a browser with the run's page, from the change to the frame that shows it; other tabs beside them."""
+    """Measure tabs of a browser with the run's page, from the change to the frame that shows it, beside other tabs."""
     from playwright.sync_api import sync_playwright
 
     async def prepared() -> tuple[str, str]:
@@ -409,7 +409,7 @@ def to_a_pixel(url: str, rate: int, tabs: int) -> dict[str, Any]:
 
 
 def run_apart(work: Any) -> Any:
-    """Run it on a loop of its own: playwright keeps one in this thread."""
+    """Run `work` in an event loop of another thread; playwright has one in this thread."""
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(asyncio.run(work)))
     thread.start()
@@ -419,7 +419,7 @@ def run_apart(work: Any) -> Any:
 
 @contextlib.contextmanager
 def beside(url: str, number: int, probe: str, busy: str) -> Iterator[None]:
-    """So many more tabs, until the end of the block."""
+    """Keep `number` other tabs open until the end of the block."""
     over = threading.Event()
     ready = threading.Event()
 

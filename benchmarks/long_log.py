@@ -1,10 +1,10 @@
-"""The log of one run with a million lines: how long its pages take, and how many queries they make.
+"""The log of a run with a million lines: the time and the number of queries of its pages.
 
 python -m benchmarks.long_log                     on both databases
 python -m benchmarks.long_log --on sqlite --lines 100000
 
-A line of a hundred is a warning, one of a thousand an error, the first of them in the middle; a word stands in the last
-line alone. The requests go through Django's whole stack in this process, without sockets.
+One line in a hundred is a warning, one in a thousand an error; the first error is in the middle. One word occurs only
+in the last line. Requests pass through all of Django in this process, without sockets.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def measure(database: str, lines: int) -> None:
     run_id = fill(lines)
     middle = Log.objects.filter(flow_run_id=run_id, level=20).order_by("timestamp")[lines // 2]
     place = f"{BEGIN + timedelta(milliseconds=lines // 2):%Y-%m-%dT%H:%M:%S.%f%z}~{middle.pk}"
-    # A connection of the Unix user who runs the server, as the server marks it.
+    # Marks the connection as that of the Unix user who runs the server, as the server does.
     proof: dict[str, Any] = {OWN_USER: True}
     client = Client(headers={"host": "127.0.0.1"}, **proof)
     for name, query in (

@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: installations of Orion, empty homes, running servers, rows of results, percentiles."""
+"""Shared code of the benchmarks: installations of Orion, empty homes, running servers, rows of results, percentiles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUICK = bool(os.environ.get("ORION_BENCH_QUICK"))
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """An environment that Orion is installed in, and what the rows of its results are called."""
+    """An environment with an installed Orion, and its name in the results."""
 
     name: str
     python: Path
@@ -42,7 +42,7 @@ ORION = HERE.orion
 
 
 def report(bench: str, **figures: Any) -> None:
-    """One result, as a line of JSON on stdout."""
+    """Print one result as a line of JSON."""
     print(json.dumps({"bench": bench, **figures}), flush=True)
 
 
@@ -58,14 +58,14 @@ def empty_home() -> Iterator[Path]:
 
 
 class Processors:
-    """The processor seconds of a server, a child of this process, and of its database if that is a PostgreSQL."""
+    """The processor seconds of a server, a child of this process, and of its database if that is PostgreSQL."""
 
     def __init__(self, database_url: str = "") -> None:
         self._directory = parse_qs(urlsplit(database_url).query).get("host", [""])[0]
         self._before = self._spent()
 
     def since(self) -> tuple[float, float]:
-        """Of the server and of its database, since this was made or asked before."""
+        """Return the seconds of the server and of its database since the last call, or since the creation."""
         before, self._before = self._before, self._spent()
         return self._before[0] - before[0], self._before[1] - before[1]
 
@@ -83,7 +83,7 @@ class Processors:
 def _seconds(processes: Iterable[psutil.Process]) -> float:
     total = 0.0
     for process in processes:
-        # One that has ended is counted by its parent.
+        # A process that has ended is counted by its parent.
         with contextlib.suppress(psutil.Error):
             times = process.cpu_times()
             total += times.user + times.system + times.children_user + times.children_system
@@ -91,7 +91,7 @@ def _seconds(processes: Iterable[psutil.Process]) -> float:
 
 
 def on_database(module: str, database: str, *words: str, **settings: str) -> None:
-    """Run a benchmark's module with `--on DATABASE` in a child of its own: Django serves one database per process."""
+    """Run a module with `--on DATABASE` in a child process, because Django uses one database per process."""
     with empty_home() as home:
         env = environment(home, **settings)
         subprocess.run([ORION, "database", "upgrade"], env=env, check=True, capture_output=True)
@@ -99,7 +99,7 @@ def on_database(module: str, database: str, *words: str, **settings: str) -> Non
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """The environment of a child process that sees nothing of the caller's Orion."""
+    """Return the environment of a child process, without the caller's settings of Orion."""
     hidden = ("ORION_", "PREFECT_", "DJANGO_", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     return {**kept, "ORION_HOME": str(home), "ORION_LOGGING_LEVEL": "ERROR", **more}
@@ -113,9 +113,9 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running_server(home: Path, installation: Installation = HERE, /, **more: str) -> Iterator[tuple[str, float]]:
-    """The URL of our server's API, and the seconds from its start until it was healthy."""
+    """Start Orion's server. Yield the URL of its API, and the seconds until it was healthy."""
     if "ORION_DATABASE_URL" in more:
-        # Nobody's PostgreSQL gets tables without being asked.
+        # A server does not create tables in an existing PostgreSQL database.
         upgrade = [installation.orion, "database", "upgrade"]
         subprocess.run(upgrade, env=environment(home, **more), check=True, capture_output=True)
     with serving([installation.orion, "server", "start", "--no-agent"], environment(home, **more)) as served:
@@ -124,13 +124,13 @@ def running_server(home: Path, installation: Installation = HERE, /, **more: str
 
 @contextlib.contextmanager
 def serving(command: Sequence[str], env: dict[str, str]) -> Iterator[tuple[str, float]]:
-    """Start a command that takes `--port`: the URL of its API, and the seconds until it was healthy."""
+    """Start a command that takes `--port`. Yield the URL of its API, and the seconds until it was healthy."""
     port = free_port()
     started = time.perf_counter()
     with subprocess.Popen(
         [*command, "--port", str(port)],
         env=env,
-        # Away from this tree, so that nothing of it is imported by a server of another one.
+        # Outside of this tree, so that a server of another one imports nothing from it.
         cwd=env.get("ORION_HOME"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -141,7 +141,7 @@ def serving(command: Sequence[str], env: dict[str, str]) -> Iterator[tuple[str, 
             wait_until_healthy(url, server)
             yield url, time.perf_counter() - started
         finally:
-            # The whole group: Prefect's server is a child of its command, which may leave it behind.
+            # The whole group, because Prefect's server is a child of its command, which may not stop it.
             os.killpg(server.pid, signal.SIGINT)
             server.wait(20)
 
@@ -158,7 +158,7 @@ def wait_until_healthy(url: str, server: subprocess.Popen[bytes], seconds: float
 
 
 def installed(python: Path) -> tuple[int, float]:
-    """How many packages an environment holds besides the tools it began with, and their megabytes."""
+    """Return the number of packages that an environment has in addition to its initial tools, and their megabytes."""
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "list", "--format=freeze"]
     listed = subprocess.run(pip, capture_output=True, text=True, check=True).stdout.split()
     packages = [line for line in listed if line.partition("==")[0] not in BEGAN_WITH]
@@ -176,7 +176,7 @@ def _files(entry: Path) -> list[Path]:
 
 
 def timed(command: Sequence[str], env: dict[str, str], cwd: Path = ROOT) -> float:
-    """The seconds that a whole process takes. Raises if it fails."""
+    """Return the seconds that a whole process takes. Raises if it fails."""
     started = time.perf_counter()
     subprocess.run(command, env=env, cwd=cwd, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - started

@@ -1,7 +1,7 @@
-"""Runs in a process of its own: no-op tasks in a flow, timed from the call until every record is in the database.
+"""A program in a child process: no-op tasks in a flow, timed from the call until every record is in the database.
 
-argv: MODE (seq, submit or map), NUMBER. Prints one line of JSON. The counts are read from the API at once after the
-flow has returned, so records that come later are not counted.
+argv: MODE (seq, submit or map), NUMBER. Prints one line of JSON. Records are counted by the API as soon as the flow has
+returned, so later records are not included.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The peers, from the package index, each in an environment of its own under `.cache/peers`, doing the same work."""
+"""Other products for comparison, from the package index, each in an environment below `.cache/peers`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCRIPTS = ROOT / "benchmarks" / "peer_scripts"
 
 
 def python_of(requirement: str) -> Path:
-    """The interpreter of the peer's environment, which is built from its lock when it is asked for first."""
+    """Return the interpreter of the peer's environment, which is installed from its lock at the first call."""
     name = LOCKS[requirement]
     lock, home = ROOT / "requirements" / f"{name}.txt", ROOT / ".cache" / "peers" / name
     python, complete = home / "bin" / "python", home / "installed"
@@ -37,7 +37,7 @@ def python_of(requirement: str) -> Path:
 
 @contextlib.contextmanager
 def attempt(requirement: str, *benches: str, **figures: Any) -> Iterator[None]:
-    """Report a peer that breaks as a row of each benchmark, instead of ending the run for everybody."""
+    """Report an error of a peer as a row of each benchmark, instead of ending the whole run."""
     try:
         yield
     except Exception as error:
@@ -72,14 +72,14 @@ def run_script(requirement: str, script: str, *arguments: str, **more: str) -> d
 
 @contextlib.contextmanager
 def prefect_server(home: str, requirement: str = PREFECT, **more: str) -> Iterator[tuple[str, float]]:
-    """The URL of a Prefect server's API, and the seconds from its start until it was healthy."""
+    """Start a Prefect server. Yield the URL of its API, and the seconds until it was healthy."""
     command = [str(python_of(requirement).parent / "prefect"), "server", "start"]
     with serving(command, {**bare_environment(home), **more}) as served:
         yield served
 
 
 def installation(requirement: str) -> tuple[int, float]:
-    """How many packages the peer's environment holds besides pip and setuptools, and their megabytes."""
+    """Return the number of packages in the peer's environment except pip and setuptools, and their megabytes."""
     return installed(python_of(requirement))
 
 
@@ -92,7 +92,7 @@ def dbos_tasks(number: int) -> dict[str, Any]:
 
 
 def hello(requirement: str, script: str) -> tuple[float, float]:
-    """Seconds of a whole process that runs one small flow: the very first time, and once more in the same home."""
+    """Return the seconds of a process that runs one small flow: the first time, and again with the same home."""
     with tempfile.TemporaryDirectory(prefix="peer-") as home:
         command = [str(python_of(requirement)), str(SCRIPTS / script)]
         first = timed(command, bare_environment(home), Path(home))
@@ -107,7 +107,7 @@ def import_seconds(requirement: str, module: str) -> float:
 
 
 def dispatched(way: str, *, singles: int, burst: int, limit: int) -> dict[str, Any]:
-    """How Prefect runs a deployment, by a process worker or by serve, with a server of its own."""
+    """Measure how Prefect runs a deployment, with a process worker or serve, and a server of its own."""
     numbers = (str(singles), str(burst), str(limit))
     with tempfile.TemporaryDirectory(prefix="peer-") as home, prefect_server(home) as (url, _):
         return run_script(PREFECT, "prefect_dispatch.py", way, *numbers, PREFECT_API_URL=url)

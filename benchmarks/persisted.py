@@ -1,4 +1,4 @@
-"""Stored results: microseconds to write and read one, as JSON and as a sealed pickle, and the check that chooses."""
+"""Stored results: microseconds to write and read one, as JSON and as a sealed pickle, and to choose between them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VALUES: dict[str, Any] = {"json": {"rows": 3, "name": "abc"}, "pickle": (3, "abc
 
 
 class Memory:
-    """A store that costs nothing, so that what is measured is ours."""
+    """A store without cost, so that only Orion's code is measured."""
 
     where = "memory://bench"
 
@@ -36,7 +36,7 @@ class Memory:
 
 
 def microseconds(work: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """The median of many."""
+    """Return the median of many calls."""
     taken = []
     for _ in range(rounds):
         began = time.perf_counter_ns()

@@ -1,4 +1,4 @@
-"""Schedules planned by one tick: 10,000 deployments with one each, and then a tick that finds nothing to do."""
+"""Planning by one tick for 10,000 deployments with a schedule each, and a tick that finds nothing to plan."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.measuring import QUICK, on_database, report
 from benchmarks.postgresql import postgresql
 
 DEPLOYMENTS = 1_000 if QUICK else 10_000
-# A minute of its own for each, so that the runs do not all fall on one moment.
+# One for each minute, so that the runs are not all planned for the same time.
 DEFINITIONS = [{"cron": f"{number % 60} * * * *", "timezone": "Europe/Berlin", "day_or": True} for number in range(60)]
 
 

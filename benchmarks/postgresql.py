@@ -1,6 +1,6 @@
-"""A PostgreSQL for one benchmark: Debian's, if it is installed, or the wheel's.
+"""A PostgreSQL server for one benchmark: Debian's, if it is installed, or that of the wheel.
 
-Prefect's servers make the extension `pg_trgm`, which the wheel lacks: beside them everybody is measured on Debian's.
+Prefect's servers need the extension `pg_trgm`, which the wheel lacks; in comparisons all products use Debian's.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pathlib import Path
 from benchmarks.measuring import ROOT
 
 OWNER = "postgres"
-# Nobody measures this machine's disk: a commit does not wait for it, whoever's it is.
+# Commits do not wait for the disk, so that the benchmark does not measure it.
 SETTINGS = {"listen_addresses": "", "fsync": "off", "full_page_writes": "off"}
 
 
 @contextlib.contextmanager
 def postgresql() -> Iterator[str]:
-    """The URL of an empty database that nobody else uses."""
+    """Yield the URL of an empty database for this benchmark alone."""
     programs = debian_programs()
     with running_debian(programs) if programs else running_wheel() as url:
         yield url
 
 
 def debian_programs() -> Path | None:
-    """Where the newest version's programs are; none without the package, or for anybody but root."""
+    """Return the folder with the newest programs; None without the package, or for users other than root."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     return found[-1] if found and os.geteuid() == 0 else None
 

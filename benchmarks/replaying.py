@@ -1,4 +1,4 @@
-"""A failed run of a thousand tasks: how long it takes to pull it, to replay it, and to write it as one HTML file."""
+"""A failed run of a thousand tasks: how long it takes to pull it, to replay it, and to export it as one HTML file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _orion(home: Path, *words: str) -> float:
     done = subprocess.run(
         [ORION, *words], cwd=home / "work", env=environment(home), capture_output=True, text=True, check=False
     )
-    # The run failed, and does so again.
+    # The run failed, and the replay fails again.
     if done.returncode not in (0, 1):
         raise SystemExit(done.stderr)
     return time.perf_counter() - began

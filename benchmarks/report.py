@@ -1,6 +1,6 @@
-"""The table of docs/explanation/performance.md, from the newest results.
+"""The table in docs/explanation/performance.md, generated from the newest results.
 
-python -m benchmarks.report prints it, and with --write puts it into the page.
+python -m benchmarks.report prints it; with --write it is written into the page.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ DATABASES = ("sqlite", "postgresql")
 WHO = ("orion", peers.PREFECT_2, peers.PREFECT, peers.DBOS)
 
 Row = dict[str, Any]
-# One line of the table: what is measured, what DESIGN asks for, which rows it is made of, and how they are shown.
+# One line of the table: what is measured, the target, which rows it uses, and how they are shown.
 Line = tuple[str, str, Callable[[Row], bool], Callable[[list[Row]], str]]
 
 
 def newest_results() -> list[Row]:
-    """For each benchmark and each who, the rows of the last run that has any."""
+    """Return, for each benchmark and product, the rows of the newest run that has any."""
     found: dict[tuple[str, str], list[Row]] = {}
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
         of_this_run: dict[tuple[str, str], list[Row]] = {}
@@ -207,7 +207,7 @@ def table(rows: list[Row]) -> str:
 
 
 def title(who: str) -> str:
-    """`prefect==3.9.1` as a heading: Prefect 3.9.1."""
+    """Return `prefect==3.9.1` as a heading: Prefect 3.9.1."""
     name, _, version = who.partition("==")
     return f"{'DBOS' if name == 'dbos' else name.capitalize()} {version}".strip()
 

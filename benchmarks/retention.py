@@ -1,12 +1,12 @@
-"""The cost of old rows: to drop a day, to delete runs, to archive them, and transitions beside many of them.
+"""The cost of old rows: dropping a day, deleting and archiving runs, and transitions with many stored rows.
 
 python -m benchmarks.retention                       everything at its usual size
 python -m benchmarks.retention --part days           on PostgreSQL: a day of logs dropped, and deleted row by row
-python -m benchmarks.retention --part transitions    the processor's time for a transition, beside ever more task runs
-python -m benchmarks.retention --part runs           100,000 flow runs deleted: all in all, and the longest transaction
+python -m benchmarks.retention --part transitions    processor time of a transition, with more and more task runs
+python -m benchmarks.retention --part runs           100,000 flow runs deleted: total time, and the longest transaction
 python -m benchmarks.retention --part archive        flow runs moved to the archive: bytes and time for each task run
 
-Rows of before are copied by SQL, as for `at_size`. Seconds are the processor's, the database's share included.
+Older rows are copied with SQL, as in `at_size`. Times are processor time, including that of the database.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from orionflow.contract.ids import uuid7
 DAY = timedelta(days=1)
 LINES = (10_000, 50_000) if QUICK else (100_000, 1_000_000, 5_000_000)
 MOST_DELETED = 1_000_000
-# Days of so many flow runs with four task runs each: 20,000 task runs a day.
+# Flow runs per day, task runs of each, and days: 20,000 task runs a day.
 RUNS_A_DAY, TASKS, COPIES = (500, 4, (1, 3)) if QUICK else (5_000, 4, (1, 5, 20))
 ROUNDS, TASKS_AT_ONCE = 15, 100
 DELETED = 2_000 if QUICK else 100_000
-# Flow runs of 200 task runs each.
+# The number of flow runs with 200 task runs each.
 ARCHIVED = 10 if QUICK else 100
 TABLES = ("runs_flowrun", "runs_flowrunstate", "runs_taskrun", "runs_taskrunstate", "runs_log")
-# Longest transaction of what is measured.
+# Seconds of the longest transaction that was measured.
 longest = 0.0
 
 
 def measured(work: Callable[[], Any]) -> tuple[float, float]:
-    """How long it takes, and how long the processor works on it."""
+    """Return how long it takes, and the processor time."""
     began, worked = time.perf_counter(), processor_seconds()
     work()
     return time.perf_counter() - began, processor_seconds() - worked
@@ -70,7 +70,7 @@ def days() -> None:
     for number, lines in enumerate(LINES):
         write_lines(now - (40 - number) * DAY, lines)
         at = now - (40 - number) * DAY + 31 * DAY
-        # Empty days before it.
+        # Delete empty days before it first, so that they are not measured.
         retain(ages=ages, now=at - DAY)
         seconds, cpu = measured(lambda at=at: retain(ages=ages, now=at))  # type: ignore[misc]
         report_days("dropped as a day", lines, seconds, cpu)
@@ -81,7 +81,7 @@ def report_days(way: str, lines: int, seconds: float, cpu: float) -> None:
 
 
 def write_lines(at: datetime, lines: int) -> None:
-    """Lines of one day, as long as those of usual logs."""
+    """Write log lines of one day, with the usual length."""
     from django.db import connection
 
     begin = at.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -98,7 +98,7 @@ def write_lines(at: datetime, lines: int) -> None:
         cursor.execute("ANALYZE runs_log")
 
 
-# --- transitions beside many rows ------------------------------------------------------------------------------------
+# --- transitions with many stored rows ------------------------------------------------------------------------------
 
 
 def transitions(is_divided: bool) -> None:
@@ -133,7 +133,7 @@ def transitions(is_divided: bool) -> None:
 
 
 def cpu_of_a_transition() -> float:
-    """The median of some batches, as one batch in ten waits for the disk."""
+    """Return the median of several batches, because one batch in ten waits for the disk."""
     each = []
     api = Api()
     run = api.new_run()
@@ -144,7 +144,7 @@ def cpu_of_a_transition() -> float:
 
 
 class Api:
-    """The API in this process, asked as a program asks it that runs tasks."""
+    """The API in this process, used like a program that runs tasks."""
 
     def __init__(self) -> None:
         from django.test import Client
@@ -165,7 +165,7 @@ class Api:
         return uuid.UUID(self.post("flow_runs/", {"flow_id": self._flow, "state": {"type": "RUNNING"}})["id"])
 
     def report_tasks(self, run: uuid.UUID, tasks: int) -> None:
-        """Three states of each task, under ids such as the SDK makes."""
+        """Report three states of each task, with ids like those of the SDK."""
         body = {"sent_at": datetime.now(UTC).isoformat(), "items": items(run, tasks, uuid7)}
         self.post("task_runs/transitions", body)
 
@@ -205,7 +205,7 @@ def timed(transaction: Callable[[], Any]) -> Callable[[], Any]:
     @contextlib.contextmanager
     def timing() -> Iterator[None]:
         global longest
-        # The wait for others is none of it.
+        # Waiting for other transactions is not counted.
         with transaction():
             began = time.perf_counter()
             yield

@@ -11,7 +11,7 @@ from benchmarks.measuring import QUICK, on_database, report
 from benchmarks.postgresql import postgresql
 
 SIZES = (100, 1_000) if QUICK else (1_000, 10_000)
-# So many calls take input from the one before them.
+# The length of chains in which each call takes input from the previous one.
 DEEP = 10
 REPEATS = 5
 
@@ -47,7 +47,7 @@ def measure(database: str) -> None:
 
 
 def finished_run(size: int) -> UUID:
-    """A run of chains of ten calls, all with stored results; written in batches as the SDK does."""
+    """Create a run of chains of ten calls, all with stored results; written in batches like the SDK does."""
     from django.utils import timezone
 
     from deployments.models import Deployment

@@ -1,4 +1,4 @@
-"""Other revisions of this repository, checked out and installed under `.cache/revisions`."""
+"""Other revisions of this repository, checked out and installed below `.cache/revisions`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LOCK = Path("requirements", "product.txt")
 
 
 def installed_revision(revision: str) -> Installation:
-    """Check a revision out and install it into an environment of its own, once."""
+    """Check out a revision and install it into an environment of its own, once."""
     commit = _output("git", "rev-parse", "--short=9", "--verify", f"{revision}^{{commit}}")
     tree, home = CACHE / commit / "tree", CACHE / commit / "environment"
     python = home / "bin" / "python"
     finished = home / "installed"
     if not finished.exists():
         if not tree.exists():
-            # --force: a copy that was deleted by hand is still on git's list.
+            # --force, because git still lists a worktree whose folder was deleted.
             _run("git", "worktree", "add", "--force", "--detach", "--quiet", str(tree), commit)
         _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(home))
         install_requirements(tree, python)
@@ -35,9 +35,9 @@ def installed_revision(revision: str) -> Installation:
 
 
 def install_requirements(tree: Path, python: Path) -> None:
-    """Install a revision's lock, or lend it this environment's packages where the difference would not be Orion's.
+    """Install the packages of a revision's lock, or share this environment's packages if the locks are equal.
 
-    On the same packages, code is compared with code; only a revision with another lock gets packages of its own.
+    With the same packages, only Orion's code is compared; a revision with another lock gets packages of its own.
     """
     own, here = tree / LOCK, ROOT / LOCK
     if own.exists() and own.read_bytes() != here.read_bytes():
@@ -46,14 +46,14 @@ def install_requirements(tree: Path, python: Path) -> None:
     unmet = [str(each) for each in requirements_of(tree) if not is_met(each)]
     if unmet:
         raise SystemExit(f"this environment does not meet the requirements of {tree}: {', '.join(unmet)}")
-    # A plain path, not a site directory: this tree's own .pth files must not be followed.
+    # A plain path, not a site directory, so that .pth files of this tree are not processed.
     (lent,) = Path(sys.executable).parent.parent.glob("lib/*/site-packages")
     (site_packages,) = python.parent.parent.glob("lib/*/site-packages")
     (site_packages / "lent.pth").write_text(f"{lent}\n")
 
 
 def requirements_of(tree: Path) -> list[Requirement]:
-    """All that server, SDK and agent of a tree need, each other left out."""
+    """Return all requirements of server, SDK and agent of a tree, except each other."""
     server, sdk = (
         tomllib.loads((tree / path).read_text())["project"] for path in ("pyproject.toml", "sdk/pyproject.toml")
     )

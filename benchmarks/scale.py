@@ -1,8 +1,9 @@
-"""Measure recorded transitions on PostgreSQL by 1, 2 and 4 workers: how much a second and a fourth process are worth.
+"""Measure recorded transitions on PostgreSQL with 1, 2 and 4 workers, to see what more processes gain.
 
-Rounds are interleaved. On few cores a rate says little about more of them; the processor time of a transition does, of
-the servers and of the database apart: where it stays flat, each further core records as many transitions more. What a
-claim and a list cost is measured beside it: `benchmarks.simulation` counts with the figures of the last run.
+Rounds are interleaved. With few cores, the rate says little about more cores, but the processor time of a transition
+does, measured separately for the servers and the database: where it stays constant, each further core records as many
+transitions again. The costs of a claim and of a list are measured as well: `benchmarks.simulation` uses the figures of
+the last run.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from benchmarks.postgresql import postgresql
 
 WORKERS = (1, 2, 4)
 ROUNDS = 2 if QUICK else 3
-# Of each worker: a busy process spends less on each request than one that falls asleep in between.
+# For each worker: a busy process spends less on each request than one that sleeps in between.
 CONNECTIONS = 4
-# As the SDK sends them: 167 tasks of three transitions in one request.
+# Batches of the SDK: 167 tasks with three transitions in one request.
 TASKS_OF_A_BATCH, BATCHES = 167, 3 if QUICK else 6
 SINGLES = 40 if QUICK else 100
 PAGES = 10 if QUICK else 40
@@ -47,7 +48,7 @@ def server_of(workers: int, home: Path, database_url: str) -> Iterator[str]:
 
 
 class Measured:
-    """Work that is timed, and the processor seconds that it took."""
+    """Timed work, with the processor seconds that it took."""
 
     def __init__(self, processors: Processors) -> None:
         self._processors = processors
@@ -79,7 +80,7 @@ class Measured:
 
 
 def busy_seconds() -> float:
-    """Of all processors of the machine, whoever kept them busy."""
+    """Return the busy seconds of all processors of the machine, whichever programs used them."""
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
 
@@ -170,7 +171,8 @@ def measure() -> dict[tuple[str, int], list[Figures]]:
                 with server_of(workers, home, database_url) as url:
                     processors = Processors(database_url)
                     for kind, work in KINDS.items():
-                        # Once before: each thread of each worker connects, and PostgreSQL plans its statements there.
+                        # Run it once before: each thread of each worker connects, and PostgreSQL plans its statements
+                        # there.
                         asyncio.run(work(url, processors, workers))
                         found.setdefault((kind, workers), []).append(asyncio.run(work(url, processors, workers)))
     return found
@@ -181,7 +183,7 @@ def tell(found: dict[tuple[str, int], list[Figures]]) -> None:
         figures: Figures = {name: round(median(one[name] for one in rounds), 1) for name in rounds[0]}
         for name in ("cores_used", "others_cores"):
             figures[name] = round(median(one[name] for one in rounds), 2)
-        # Of the same round, so that a slow minute of the machine hits both.
+        # Ratios within the same round, so that other load on the machine affects both.
         of_one = zip(rounds, found[kind, 1], strict=True)
         ratios = [
             (now["server_cpu_us"] / then["server_cpu_us"], now["database_cpu_us"] / then["database_cpu_us"],

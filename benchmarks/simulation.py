@@ -1,10 +1,10 @@
-"""A simulation of larger installations, by what requests were measured to cost here, and checked against that measure.
+"""A simulation of larger installations from the measured costs of requests, validated against the measurements.
 
-python -m benchmarks.simulation            after `make bench ARGS=--scale`, whose newest figures it counts with
-python -m benchmarks.simulation --write    puts its tables into docs/explanation/scale.md
+python -m benchmarks.simulation            after `make bench ARGS=--scale`; it uses the newest figures
+python -m benchmarks.simulation --write    writes its tables into docs/explanation/scale.md
 
-A request waits for a thread of its process, computes under that process's interpreter lock and on a core, then in the
-database on a core of its own, and once more in its process. Programs that report, agents and readers send requests.
+A request waits for a thread of its process, computes on a core with the process's interpreter lock, then in the
+database on a core, and then in its process again. Programs that report, agents and users who read send requests.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Process = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one request: processor seconds of the server and of the database, and how many things it is about."""
+    """One request: processor seconds of the server and of the database, and the number of things that it is about."""
 
     server: float
     database: float
@@ -44,7 +44,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """`database_cores` of None: the database shares the cores of the processes."""
+    """The simulated machines. With `database_cores` None, the database shares the cores of the processes."""
 
     processes: int
     cores: int
@@ -77,7 +77,7 @@ class Installation:
         self._database = self._cores if own is None else simpy.Resource(self.env, own)
         self._locks = [simpy.Resource(self.env, 1) for _ in range(machines.processes)]
         self._threads = [simpy.Resource(self.env, THREADS) for _ in range(machines.processes)]
-        # All clients of a measurement are one process.
+        # All clients of a measurement are in one process.
         self._clients = simpy.Resource(self.env, 1)
         self.outcome = Outcome(SECONDS)
 
@@ -109,13 +109,13 @@ class Installation:
             self.outcome.database_busy += seconds
 
     def _varied(self, seconds: float) -> float:
-        """Half of it is always the same, the other half is as chance has it."""
+        """Return a random time with this mean: half of it is constant, the other half is exponentially distributed."""
         return seconds / 2 + self._chance.expovariate(2 / seconds)
 
-    # --- who asks ---
+    # --- clients ---
 
     def client(self, kind: str, cost: Cost, process: int, pause: float) -> Process:
-        """One that sends the next request when the last one was answered and it has made the next."""
+        """A client that sends its next request after the answer to the last one, and a pause."""
         while True:
             yield from self.request(kind, cost, process)
             if pause:
@@ -126,7 +126,7 @@ class Installation:
                         yield self.env.timeout(pause)
 
     def arrivals(self, kind: str, cost: Cost, per_second: float) -> Process:
-        """Requests of many, each at its own time and at the process that the balancer names."""
+        """Requests of many clients, each at a random time and to a random process, as by a load balancer."""
         while True:
             yield self.env.timeout(self._chance.expovariate(per_second))
             self.env.process(self.request(kind, cost, self._chance.randrange(len(self._locks))))
@@ -140,7 +140,7 @@ class Installation:
 
 
 def measured_rows(folder: Path) -> list[dict[str, Any]]:
-    """Return the rows of `--scale`, of the newest file that has any."""
+    """Return the rows of `--scale` from the newest file that has any."""
     for path in sorted(folder.glob("*.json"), reverse=True):
         if rows := [row for row in json.loads(path.read_text()) if row["bench"] == "scale"]:
             return rows
@@ -164,10 +164,10 @@ def costs_of(rows: Sequence[Mapping[str, Any]], workers: int) -> dict[str, Cost]
 
 
 def check(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Every measured line beside the same load in the simulation, by the costs of that line."""
+    """Compare each measured line with the same load in the simulation, using the costs of that line."""
     cores = os.cpu_count() or 1
     for row in rows:
-        # The simulated cores are slower by what others of the machine took of the real ones.
+        # Other programs used part of the real cores, so the simulated ones are slowed by that share.
         slower = cores / max(0.1, cores - row["others_cores"])
         cost = costs_of(rows, row["workers"])[row["what"]].slower(slower)
         here = Installation(Machines(row["workers"], cores), random.Random(SEED))

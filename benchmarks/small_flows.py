@@ -1,4 +1,4 @@
-"""Runs in a process of its own: many small flow runs with two task runs each. argv: NUMBER."""
+"""A program in a child process: many small flow runs with two task runs each. argv: NUMBER."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long things take to start: the import, the smallest flow as a whole process, the command line, the server."""
+"""The time to start: the import, the smallest flow as a whole process, the command line, the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No-op tasks per second, in-process and against a server, and beside the peers in the same run with `--peer`."""
+"""No-op tasks per second, in-process and with a server; with `--peer` also of other products in the same run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def reported_to(database: str, **more: str) -> None:
 
 
 def beside_peers() -> None:
-    """Interleaved, so that a slow minute of the machine hits everybody alike."""
+    """Measure all products, interleaved, so that other load on the machine affects all of them."""
     for _ in range(ROUNDS):
         with empty_home() as home:
             report("tasks_beside_peers", who="orion", **ours(home, "seq", 2000))

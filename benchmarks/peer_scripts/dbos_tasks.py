@@ -1,4 +1,4 @@
-"""DBOS on SQLite: no-op steps in a workflow; each step is durable when the next begins, so there is no lag."""
+"""DBOS on SQLite: no-op steps in a workflow; each step is stored before the next one starts, so there is no lag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prefect 2 in-process: a flow of no-op tasks, for the size of what it leaves in its database."""
+"""Prefect 2 in-process: a flow of no-op tasks, to measure the size of its records in the database."""
 
 from __future__ import annotations
 

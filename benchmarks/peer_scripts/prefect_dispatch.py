@@ -1,4 +1,4 @@
-"""Prefect from "run this deployment" to Running, with a process worker or with serve; one line of JSON.
+"""Prefect's time from "run this deployment" to Running, with a process worker or serve, as one line of JSON.
 
 prefect_dispatch.py worker|serve SINGLES BURST LIMIT        (LIMIT 0: no limit)
 """
@@ -31,7 +31,7 @@ def main(way: str, singles: int, burst: int, limit: int) -> None:
             wait_for_deployment(client)
             latencies = []
             for number in range(singles):
-                # Spread over the poll period.
+                # Spread the runs over the polling interval.
                 time.sleep(1 + 1.7 * number % 5)
                 latencies.append(seconds_to_running(client, finished(client, [created()])[0]))
             began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Prefect 3 in-process: no-op tasks in a flow, and how long until its database has every completed task run."""
+"""Prefect 3 in-process: no-op tasks in a flow, and the time until its database has every completed task run."""
 
 from __future__ import annotations
 
