@@ -123,7 +123,7 @@ def of_global_slot(reach: Reach, row: str) -> str:
 
 
 def of_worker(reach: Reach, row: str) -> str:
-    """An agent is visible with its pool, or if it names its queues, with all of these."""
+    """Show an agent with its pool or, if it names its queues, with all of these."""
     served = (
         f"json_each({row}.queue_ids) j" if reach.is_sqlite else f"jsonb_array_elements_text({row}.queue_ids) j(value)"
     )

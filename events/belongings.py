@@ -9,7 +9,7 @@ _ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def of_event(reach: Reach, row: str) -> str:
-    """An event is visible with the object that it is about."""
+    """Show an event with the object that it is about."""
     runs, task_runs = reach.table("runs_flowrun"), reach.table("runs_taskrun")
     flow_run, task_run = _id(reach, row, "prefect.flow-run."), _id(reach, row, "prefect.task-run.")
     return (

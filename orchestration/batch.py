@@ -128,7 +128,7 @@ class _Batch:
         self._stored_up_to = self._load_answers(every_state)
 
     def _expect_questions(self) -> None:
-        """Let the facts read what later items will ask together with the first question."""
+        """Announce what later items will ask for, so that the facts read it together with the first question."""
         for item in self._items:
             if item.create:
                 self._unit.facts.expected_tags.update(item.create.tags)

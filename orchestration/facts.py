@@ -192,7 +192,7 @@ def locked_limits(tags: Collection[str]) -> list[ConcurrencyLimit]:
 def slots_taken(
     limits: Sequence[ConcurrencyLimit], of_runs: Collection[UUID]
 ) -> Iterable[tuple[str, UUID | None, int]]:
-    """Yield, by tag, each of these runs that holds a slot; and, with None as the run, the number of other holders."""
+    """Return, by tag, each of these runs that holds a slot; and, with None as the run, the number of other holders."""
     own = Case(When(task_run_id__in=of_runs, then="task_run_id"), default=None)
     rows = Slot.objects.filter(limit__in=[limit.pk for limit in limits]).annotate(holder=own)
     return rows.values_list("limit__tag", "holder").annotate(Count("pk")).order_by()

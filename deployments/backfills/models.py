@@ -1,4 +1,4 @@
-"""Backfills: runs of a deployment for times that have passed, made a few at a time."""
+"""Backfills: runs of a deployment for times in the past, created a few at a time."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Automation(Row):
     actions = models.JSONField(default=list, blank=True)
     actions_on_trigger = models.JSONField(default=list, blank=True)
     actions_on_resolve = models.JSONField(default=list, blank=True)
-    # The resource for which it was created: it is deleted with that, and listed with resources on which it acts.
+    # The id of the resource for which it was created, by which clients list and delete it.
     owner_resource = models.CharField(max_length=1024, null=True, blank=True)
     # The user who created or last changed it, and whose rights it has. Null: the owner of the server.
     author = models.IntegerField(null=True, editable=False)

@@ -1,6 +1,6 @@
 """One transition through one policy: the rules are asked in order, and the first one that refuses decides.
 
-Nothing here reads a clock or a database. A rule asks `facts` for what it must know, and only then is it read. A rule
+Nothing here reads a clock or a database. A rule asks `facts` for the values that it needs, and only these are read. It
 returns changes as effects, which are dropped if a later rule refuses.
 """
 
@@ -48,7 +48,7 @@ class Facts(Protocol):
     def parent_flow_run(self) -> ParentFlowRun | None: ...
     @property
     def slot_wait_seconds(self) -> int:
-        """How long a run waits for a slot before it proposes the state again."""
+        """Return how long a run waits for a slot before it proposes the state again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The rules reference, from the rules themselves: `python -m orchestration.core.document > docs/reference/rules.md`."""
+"""The rules reference, generated from the rules: `python -m orchestration.core.document > docs/reference/rules.md`."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ This applies to forced states, and to states that replace a proposed one, too (`
 
 
 def document() -> str:
-    """The whole page, as Markdown."""
+    """Return the whole page as Markdown."""
     policies = [_policy(*policy) for policy in POLICIES]
     return "\n".join([INTRODUCTION, _states(), _verdicts(), *policies, RETRIES, BOOKS])
 

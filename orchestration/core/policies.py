@@ -54,7 +54,7 @@ AGAIN_FLOW: Policy = tuple(
     RunAgainFromTasks() if isinstance(rule, KeepFinishedFlowRuns) else rule for rule in CORE_FLOW
 )
 
-# For an attempt that its agent ended because the API did not answer. Asked first, so that it does not count as a crash.
+# Replaces CORE_FLOW for an attempt that its agent ended because the API did not answer, so that no crash is counted.
 UNHEARD_FLOW: Policy = (HandOverUnheardRuns(), HandOverLostWaits())
 
 CORE_TASK: Policy = (

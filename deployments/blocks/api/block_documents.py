@@ -86,7 +86,7 @@ class BlockOperation(Operation):
 
 
 class CreateBlockDocument(BlockOperation):
-    """Store a filled-in block."""
+    """Create a block."""
 
     method = "POST"
     action_required = Action.CHANGE_BLOCKS
@@ -129,7 +129,7 @@ class ReadBlockDocumentByName(BlockOperation):
 
 
 class ReadBlockDocumentsOfType(BlockOperation):
-    """List the blocks of a type by name, without those that programs made for themselves."""
+    """List the blocks of a type by name, without anonymous ones."""
 
     method = "GET"
     action_required = Action.READ_BLOCKS

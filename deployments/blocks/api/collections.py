@@ -1,4 +1,4 @@
-"""Views of what collections of blocks and workers offer, as far as this server knows any."""
+"""Views of collections: the types of workers, and empty views of blocks and flows."""
 
 from __future__ import annotations
 

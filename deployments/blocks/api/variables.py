@@ -32,7 +32,7 @@ class VariableListing(VariableSearch, Page):
 
 
 class CreateVariable(Operation):
-    """Store a variable under a new name."""
+    """Create a variable."""
 
     method = "POST"
     action_required = Action.CHANGE_VARIABLES

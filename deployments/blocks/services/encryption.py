@@ -22,7 +22,7 @@ from pydantic_core import from_json, to_json
 
 try:
     import fcntl
-except ImportError:  # Windows: there, two rotations at once must not be begun.
+except ImportError:  # Windows has no such lock: do not run two rotations at once.
     fcntl = None  # type: ignore[assignment]
 
 

@@ -16,7 +16,7 @@ from orionflow.contract.deployments import DeploymentCheck
 
 
 class CheckDeployment(Operation):
-    """Answer as making this deployment would, without making it; its flow need not be known yet."""
+    """Check a deployment without creating it. Errors are those of creating it; its flow need not exist yet."""
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS

@@ -1,4 +1,4 @@
-"""Deployments: made by flow and name, read, searched, changed, paused, deleted."""
+"""Deployments: create, read, search, change, pause and delete them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DeploymentListing(DeploymentSearch, Page):
 
 
 class CreateDeployment(Operation):
-    """Create a deployment of a flow, or update the one of this name; its schedules are replaced."""
+    """Create a deployment of a flow, or update the one with this name. Its schedules are replaced."""
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
@@ -101,7 +101,7 @@ class ReadDeployment(Operation):
 
 
 class ReadDeploymentByName(Operation):
-    """Read a deployment by the names of its flow and its own."""
+    """Read a deployment by the name of its flow and its own name."""
 
     method = "GET"
     action_required = Action.READ_DEPLOYMENTS
@@ -112,7 +112,7 @@ class ReadDeploymentByName(Operation):
 
 
 class UpdateDeployment(Operation):
-    """Change what is sent; runs that were planned for the future are planned again."""
+    """Change the fields that are sent. Planned runs that are not due yet are planned again."""
 
     method = "PATCH"
     action_required = Action.CHANGE_DEPLOYMENTS
@@ -138,7 +138,7 @@ class UpdateDeployment(Operation):
 
 
 class AdoptDeployment(Operation):
-    """Become the author of a deployment: its runs then have the rights of this user. Its code stays."""
+    """Become the author of a deployment: its runs then have the rights of this user. Its code does not change."""
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS
@@ -160,7 +160,7 @@ class DeleteDeployment(Operation):
 
 
 class FilterDeployments(Operation):
-    """List deployments with their schedules; of parameters and other free fields over 32 KiB there is only a note."""
+    """List deployments with their schedules. A note replaces parameters and other free fields over 32 KiB."""
 
     method = "POST"
     action_required = Action.READ_DEPLOYMENTS
@@ -221,11 +221,11 @@ class ResumeDeployment(Operation):
 
 
 class SetScheduleActive(ResumeDeployment):
-    """The older name of resuming a deployment."""
+    """Resume a deployment (older name)."""
 
 
 class SetScheduleInactive(PauseDeployment):
-    """The older name of pausing a deployment."""
+    """Pause a deployment (older name)."""
 
 
 def refuse_unseen(**which: Any) -> None:

@@ -77,7 +77,7 @@ class CreateFlowRunFromDeployment(Operation):
 
 
 class ScheduleDeployment(Operation):
-    """Plan runs of the deployment's schedules in a period. What is planned already stays."""
+    """Plan runs of the deployment's schedules in a period. Runs that are already planned stay."""
 
     method = "POST"
     action_required = Action.RUN_DEPLOYMENTS

@@ -56,7 +56,7 @@ def record_queue_status(queue: WorkQueue, now: datetime) -> None:
 
 
 def record_pool_status(pool: WorkPool, now: datetime, *, is_new: bool = False) -> None:
-    """Record the status of a pool. A new pool has an event that nobody serves it yet."""
+    """Record the status of a pool. A new pool always has an event, also with the initial status."""
     for one in _of_pools([pool], now):
         _record(one, now, at_first=None if is_new else AT_FIRST)
 

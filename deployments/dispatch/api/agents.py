@@ -52,7 +52,7 @@ class OfAgent(Operation):
 
 
 class RegisterAgent(OfAgent):
-    """Register an agent. The runs that an earlier start of this name held are revoked, but for its survivors."""
+    """Register an agent. Runs that an earlier start with this name held are revoked, except its survivors."""
 
     method = "POST"
     action_required = Action.SERVE_QUEUES
@@ -163,7 +163,7 @@ class ReportEnd(OfRegistered):
 
 
 class LeaveAgent(OfRegistered):
-    """End an agent. The runs that it still holds are revoked."""
+    """Deregister an agent. The runs that it still holds are revoked."""
 
     method = "POST"
     action_required = Action.SERVE_QUEUES

@@ -2,7 +2,7 @@
 
 A program records the process that executes its run. If that process is killed, only its own machine can find out, so a
 ticker there checks for it. Workers of other clients execute runs without a lease; if their queue is no longer served,
-nobody can carry out a cancellation. Runs of Orion's own agents are left to the reconciler, because their leases expire.
+no worker carries out a cancellation. Runs of Orion's own agents are left to the reconciler, as their leases expire.
 """
 
 from __future__ import annotations

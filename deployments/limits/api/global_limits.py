@@ -1,4 +1,4 @@
-"""Global limits: slots of anything that flows agree on by name, taken and returned by the flows themselves."""
+"""Global limits: slots with a name, which flows take and return themselves."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class FilterGlobalLimits(Operation):
 class TakeSlots(Operation):
     """Take slots of every limit named, or of none.
 
-    When there is no room the answer is 423, and its Retry-After header says after how many seconds to ask again.
+    If there is no room, the answer is 423; its Retry-After header says after how many seconds to ask again.
     """
 
     method = "POST"

@@ -35,7 +35,7 @@ class Health(StrEnum):
     """Whether a deployment needs attention, worst first."""
 
     FAILING = "failing"  # its last finished run failed or crashed
-    LATE = "late"  # a run of it is due and nobody starts it
+    LATE = "late"  # one of its runs is due, and has not been started
     FINE = "fine"
 
 

@@ -31,7 +31,7 @@ class CalendarListing(Page):
 
 
 class CreateCalendar(Operation):
-    """Store a calendar under a new name: an iCalendar document whose events are times to leave out."""
+    """Create a calendar from an iCalendar document, whose events are times to leave out."""
 
     method = "POST"
     action_required = Action.CHANGE_DEPLOYMENTS

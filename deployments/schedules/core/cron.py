@@ -79,7 +79,7 @@ def _expression(text: str) -> str:
 
 
 def _without_question_marks(text: str) -> str:
-    """Replace "?" in the day fields by a star, which Quartz and croniter accept with the same meaning."""
+    """Replace "?" in the day fields, which Quartz and croniter accept, by a star with the same meaning."""
     fields = text.split()
     for place in (-3, -1):
         if len(fields) in (5, 6) and fields[place] == "?":

@@ -18,8 +18,8 @@ from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.rules import Freq, Rule
 from deployments.schedules.core.zones import DAY
 
-# Days (or hours, minutes, seconds) without a match after which a rule counts as over: 68 years of days. Each weekday
-# falls on 29 February at least once in 40 years.
+# Steps that the rules of one schedule or calendar may take together; and days (or hours, minutes, seconds) without a
+# match after which a rule counts as over. That is 68 years of days; each weekday falls on 29 February within 40 years.
 MOST_STEPS = 300_000
 MOST_IN_VAIN = 25_000
 UNITS = {Freq.HOURLY: timedelta(hours=1), Freq.MINUTELY: timedelta(minutes=1), Freq.SECONDLY: timedelta(seconds=1)}

@@ -19,8 +19,7 @@ TICK = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
 
-# Files of the zone database that are not zones of places: clocks of no place, of whichever machine computes, and with
-# leap seconds.
+# Files of the zone database that do not belong to places, and zones with leap seconds.
 NO_PLACES = frozenset({"Factory", "localtime", "posixrules"})
 LEAP_SECONDS = "right/"
 

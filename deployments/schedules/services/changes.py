@@ -193,7 +193,7 @@ class Owners:
 
     @cached_property
     def _sharing(self) -> list[Schedule]:
-        """Schedules without own parameters, whose runs are the same for each of them."""
+        """Return the schedules without own parameters, whose runs are the same for each of them."""
         return [one for pk in self._after.schedules if (one := self._after.planned(pk)) and not one.parameters]
 
     @cached_property

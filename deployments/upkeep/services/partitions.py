@@ -35,10 +35,10 @@ logger = logging.getLogger("orion.partitions")
 
 DAY = timedelta(days=1)
 DAYS_AHEAD = 4
-# Version 7 ids are below this until the year 2109. Of random ids, one in sixty is below it, too, in some day or around.
+# Ids of version 7 are below this until the year 2109. One in sixty random ids is, too, and is stored among them.
 FOREIGN = UUID(int=0x0400 << 112)
-# Rows kept of one day at most, because all other users wait while they are copied. A day with more is deleted row by
-# row.
+# The most rows of a dropped day that are kept: everything waits while they are copied. A day with more is deleted row
+# by row.
 MOST_KEPT = 50_000
 LOCK_TIMEOUT = "1s"
 # Bytes. The rows of a partition up to this size are counted when it is dropped; for a larger one the planner's estimate

@@ -37,7 +37,7 @@ def blocks_in_defaults(template: Template) -> Iterator[tuple[str, Any]]:
 
 
 def flaw_of_defaults(template: Template, blocks: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Return the default that does not fit its variable, or None. `blocks` are the contents of referenced blocks."""
+    """Return the error of a default that does not fit its variable, or None. `blocks` are those that defaults name."""
     schema = template.get("variables") or {}
     usual = {name: blocks.get(name, value) for name, value in _defaults(schema)}
     if not usual:

@@ -95,7 +95,7 @@ def _remember(
 
 
 def _fire(rule: Rule, trigger_id: str, event_data: EventData | None, at: datetime, now: datetime) -> bool:
-    """Pass the firing on to the trigger that contains this one, or run the actions. Return whether they run."""
+    """Tell the composite trigger of this one, or queue the actions. Return whether the automation fired."""
     parent = parent_of(rule.trigger, trigger_id)
     if parent is None:
         _set_off(rule.automation, event_data, now)

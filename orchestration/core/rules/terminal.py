@@ -36,7 +36,7 @@ class KeepFinishedFlowRuns:
 
 
 def _reopened(run: Run, target: StateType) -> Run:
-    # Retries that are used up, of failures or of crashes, stay so: run_count continues to count as well.
+    # Do not give back retries, neither those of failures nor those of crashes: run_count continues to count, too.
     retry_type = "reschedule" if target is StateType.SCHEDULED else None
     return with_policy(run, resuming=False, pause_keys=frozenset(), retry_type=retry_type)
 
