@@ -1,17 +1,17 @@
-# Orion. `make demo` runs the main job, `make test` proves it; `make help` lists the rest.
+# Orion. `make demo` runs an example, `make test` all checks and tests; `make help` lists the other targets.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Versions and hashes come from requirements/*.txt, so that a new machine tests what was tested. `make lock` renews them.
+# Versions and hashes come from requirements/*.txt, so that all machines test the same packages. `make lock` renews them.
 LOCKED := install --require-hashes -r requirements
 EDITABLE := install --no-deps --no-build-isolation -e ./sdk -e .
 DEMO_HOME := $(CURDIR)/.demo
 PORT ?= 4200
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-# Tests start hundreds of processes: what the first of them compiles is kept for the others.
+# Tests start hundreds of processes, which share compiled bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -36,7 +36,7 @@ $(VENV)/installed-dev: $(VENV)/installed requirements/dev.txt
 demo: $(VENV)/installed  ## Run the main job: a census of the Python distributions on this machine
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion database upgrade
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/python examples/census.py
-	@# So that the dashboard has more to show: retries, a loop that repeats a part of a flow, flows in flows.
+	@# More runs for the dashboard: retries, a loop that repeats a part of a flow, nested flows.
 	@for name in etl_with_retry rerun_upstream nested_five_deep; do \
 		ORION_HOME=$(DEMO_HOME) $(BIN)/python examples/$$name.py >/dev/null 2>&1 || exit 1; done
 	@echo
@@ -60,7 +60,7 @@ lint: $(VENV)/installed-dev
 
 types: $(VENV)/installed-dev
 	@echo "==> types"
-	@# From nothing each time: with its cache, mypy forgets the managers of the models now and then.
+	@# Without its cache, with which mypy sometimes loses the managers of models.
 	@$(BIN)/mypy --no-incremental
 
 layers: $(VENV)/installed-dev
@@ -77,29 +77,29 @@ prose: $(VENV)/installed-dev
 
 migrations: $(VENV)/installed-dev
 	@echo "==> migrations"
-	@# As every command of Django it runs the system checks first.
+	@# Like every command of Django, it also runs the system checks.
 	@ORION_HOME=$$(mktemp -d) $(BIN)/python -W ignore manage.py makemigrations --check --dry-run
 
 templates: $(VENV)/installed-dev
 	@echo "==> templates"
-	@# Its --quiet hides the difference, too.
+	@# Without --quiet, which would also hide the differences.
 	@$(BIN)/djlint --check --lint templates
 
-# Many tests wait for processes, so four workers keep two cores busy. Each begins with neighbours, which share servers, and
-# takes from the others when it is done.
+# Many tests wait for processes, so four workers keep two cores busy. Each worker starts with adjacent tests, which share
+# servers, and takes tests from the others when it is done.
 SIDE_BY_SIDE := -n 4 --dist worksteal
-# The rest has targets of its own: `make thorough`, `make browser`, `make programs`, `make packaging`.
+# The other tests have their own targets: `make thorough`, `make browser`, `make programs`, `make packaging`.
 SHORT := -m "not long and not programs and (short or not browser)"
 
 test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@echo "==> tests on SQLite"
 	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest $(SIDE_BY_SIDE) $(SHORT) --ignore tests/packaging
 
-# Faults whose outcome depends on the database. On PostgreSQL the others are caused by `make chaos`.
+# Fault tests whose outcome depends on the database. `make chaos` also runs the others on PostgreSQL.
 FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_workers test_cluster_ticking test_full_disk test_interrupted_upgrade \
 	test_kill_nine test_lost_starts test_nemesis test_outages test_postgresql_restart simulation/test_services)
 
-# The cases of most of them are divided among the databases (see tests/rounds.py).
+# Most of their cases are divided between the databases (see tests/rounds.py).
 ON_BOTH := $(addprefix tests/,services api web events sockets live security)
 
 test-postgresql: $(VENV)/installed-dev  ## The tests that touch the database, on PostgreSQL
@@ -129,7 +129,7 @@ packaging: $(VENV)/installed-dev  ## The wheels, in empty environments
 programs: $(VENV)/installed-dev  ## The programs of examples/ and of the documentation
 	@$(BIN)/pytest $(SIDE_BY_SIDE) -m programs tests/examples tests/docs
 
-# The version and its hash stand in tests/browser/package-lock.json.
+# The version and its hash are in tests/browser/package-lock.json.
 AXE_CORE := .cache/axe-core/node_modules/axe-core/axe.min.js
 $(AXE_CORE): tests/browser/package.json tests/browser/package-lock.json
 	@command -v npm >/dev/null || { echo "axe-core comes from npm, which is not installed here"; exit 1; }

@@ -1,4 +1,4 @@
-// Pages of the API: methods and bodies that a form cannot send. The page of the answer takes the place of what is shown.
+// Pages of the API: methods and bodies that a form cannot send. The page of the answer replaces the content.
 "use strict";
 
 document.documentElement.classList.add("scripted");
@@ -24,6 +24,6 @@ document.addEventListener("submit", async (event) => {
   } catch (error) {
     heading().textContent = `${method}: ${error.message}`;
   }
-  // Whoever sent something reads on at what came of it.
+  // Move the focus to the answer.
   heading()?.focus();
 });

@@ -1,5 +1,5 @@
-// The graph of a run: zoom, pan, walking along the data with the keyboard, and choosing nodes without loading the page
-// again. What is drawn comes from the server, also while it changes; the zoom is kept outside of it.
+// The graph of a run: zoom, pan, keyboard navigation along the data, and choosing nodes without reloading the page.
+// The server draws the graph, also after changes; the zoom is stored outside of the drawing.
 "use strict";
 
 (() => {
@@ -15,7 +15,7 @@
   const edges = () =>
     [...document.querySelectorAll(".graph-svg .edge")].map((path) => ({ path, ends: path.id.slice(1).split("-").map(Number) }));
 
-  // --- zoom: what is in the middle stays there ---
+  // --- zoom: the center stays in place ---
 
   function setZoom(wanted) {
     const frame = view();
@@ -31,12 +31,12 @@
   function fit(least = SMALLEST) {
     const frame = view(), box = picture()?.viewBox.baseVal;
     if (!box) return;
-    // The frame grows with what it shows up to a height, which its picture at full size finds.
+    // The frame grows with its picture up to a maximum height; show it in full size first to measure the frame.
     root.style.setProperty("--graph-zoom", (zoom = 1));
     setZoom(Math.max(least, Math.min(1, frame.clientWidth / box.width, frame.clientHeight / box.height)));
   }
 
-  // Only the frame scrolls, as little as it must.
+  // Scroll only the frame, and no more than needed.
   function reveal(node) {
     const frame = view(), around = frame.getBoundingClientRect(), box = node.getBoundingClientRect();
     const by = (low, high, from, to) => (low < from ? low - from - 12 : high > to ? Math.min(high - to + 12, low - from) : 0);
@@ -45,7 +45,7 @@
 
   const zoomBy = { "+": () => setZoom(zoom * STEP), "=": () => setZoom(zoom * STEP), "-": () => setZoom(zoom / STEP), 0: () => fit() };
 
-  // --- choosing: marked at once, and then asked for ---
+  // --- choosing: mark the node at once, then request its panel ---
 
   function reachable(start, from, to, all) {
     const found = new Set([start]), queue = [start];
@@ -91,7 +91,7 @@
     htmx.ajax("GET", `${location.pathname}${search}&_f=${part.dataset.livePart}`, { source: part, target: part, swap: "live" });
   }
 
-  // One stop for Tab; arrows go on from there.
+  // One tab stop; arrow keys move from there.
   function stops(current) {
     const all = nodes();
     const one = current ?? all.find((node) => node.classList.contains("chosen")) ?? all[0];
@@ -161,7 +161,7 @@
   });
   document.addEventListener("pointerdown", (event) => {
     const frame = event.target.closest?.(".graph-view");
-    // Fingers scroll by themselves.
+    // Touch devices scroll natively.
     if (!frame || event.pointerType !== "mouse" || event.button || event.target.closest("a")) return;
     from = { x: event.clientX + frame.scrollLeft, y: event.clientY + frame.scrollTop };
     frame.classList.add("graph-drags");
@@ -184,12 +184,12 @@
 
   root.classList.add("graph-scripts");
   if (view()?.classList.contains("graph-radar")) {
-    // With the run in the middle, and no smaller than can be read; of many nodes, the whole.
+    // Center the run at a readable size; with many nodes, show the whole graph.
     fit(nodes().length > MANY ? SMALLEST : READABLE);
     const box = picture().viewBox.baseVal;
     view().scrollTo(-box.x * zoom - view().clientWidth / 2, -box.y * zoom - view().clientHeight / 2);
   }
   settle();
-  // What comes from the server has no stops of ours, and the panel beside it takes room.
+  // New content from the server has no tab stops, and the panel next to the graph changes its width.
   new MutationObserver(settle).observe(document.getElementById("main"), { childList: true, subtree: true });
 })();

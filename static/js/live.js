@@ -1,9 +1,9 @@
-// Parts of a page that follow what they show. The server says over a socket which topics changed; each part that names one
-// of them is asked for by the page's own address, and put into place without moving what somebody points at.
+// Live parts of a page. The server sends over a websocket which topics changed. Each part with one of these topics is
+// requested at the page's own address, and replaced without moving what the user points at.
 "use strict";
 
 (() => {
-  // In milliseconds, and numbers of lines and rows.
+  // Times in milliseconds, and numbers of lines and rows.
   const QUICKEST = 250, POLL = 5000, POLL_IDLE = 15000, IDLE_AFTER = 60000, SILENT_AFTER = 40000, LOOK_AGAIN = 60000;
   const SAY_EVERY = 10000, LONGEST_LOG = 2000, MOST_HELD = 100, OVERLAP = 10000, OVERLAP_LINES = 200;
 
@@ -13,7 +13,7 @@
   const states = new Map(), queues = new Map();
   let socket = null, place = body.dataset.livePlace || "", topics = "", failures = 0, retry = 0;
   let paused = sessionStorage.getItem("orion-live") === "paused";
-  // When the server was last heard, and when the page was last known to show what is.
+  // When the last message arrived, and when the page was last known to be up to date.
   let heard = Date.now(), current = Date.now(), moved = Date.now(), polled = Date.now();
 
   const parts = () => [...document.querySelectorAll("[data-live]")];
@@ -24,7 +24,7 @@
     return states.get(part.id);
   };
 
-  // --- the socket ---
+  // --- the websocket ---
 
   function connect() {
     if (socket || !watches() || !parts().length) return;
@@ -44,7 +44,7 @@
       const changed = new Set(message.changed);
       for (const part of parts()) {
         const isChanged = topicsOf(part).some((topic) => changed.has(topic));
-        // What comes in its stead is another page.
+        // The change replaces the whole page.
         if (isChanged && "liveReload" in part.dataset) location.reload();
         else if (isChanged || message.all) refresh(part);
       }
@@ -54,7 +54,7 @@
       if (socket !== one) return;
       socket = null;
       failures += 1;
-      // 1013: there are as many pages open as the server bears.
+      // 1013: the server has its limit of open pages.
       const wait = event.code === 1013 ? 30000 : Math.min(15000, 500 * 2 ** (failures - 1));
       retry = setTimeout(connect, wait * (0.75 + Math.random() / 2));
       show();
@@ -76,7 +76,7 @@
     socket.send(JSON.stringify({ topics: wanted, since: place }));
   }
 
-  // --- getting parts again: those of a page in one request, each log in its own ---
+  // --- requesting parts: those of a page in one request, each log in its own ---
 
   const queueOf = (part) => {
     const name = "liveAppend" in part.dataset ? part.id : "page";
@@ -95,7 +95,7 @@
     if (queue.busy || !queue.dirty.size || !watches()) return;
     if (queue.timer && !queue.urgent) return;
     clearTimeout(queue.timer);
-    // What is slow to make is asked for less often.
+    // Parts that take the server long are requested less often.
     const wait = queue.urgent ? 0 : queue.last + Math.max(QUICKEST, 2 * queue.took) - Date.now();
     queue.timer = setTimeout(() => {
       queue.timer = 0;
@@ -132,7 +132,7 @@
         queue.pause = 250 + Math.random() * 1000;
         return again();
       } else if (xhr.status !== 304) {
-        // The page is another one now, or gone: what is shown stays, and says how old it is.
+        // The page changed or no longer exists: keep its content, and show how old it is.
         for (const part of asked) stateOf(part).lost = true;
         return;
       }
@@ -169,7 +169,7 @@
   const isTouched = (part) =>
     part.matches(":hover") || part.contains(document.activeElement) || part.querySelector("details[open]");
 
-  // --- putting it into place ---
+  // --- replacing parts ---
 
   htmx.defineExtension("live", {
     isInlineSwap: (style) => style === "live",
@@ -183,7 +183,7 @@
   function putIn(fresh) {
     const part = document.getElementById(fresh.id);
     if (!part) return null;
-    // One that was empty would push down what is pointed at, where a page is too short to be scrolled by as much.
+    // An empty part that gets content would push down what the user points at if the page is too short to scroll.
     const pushes = !part.childElementCount && fresh.childElementCount > 0 && pointedAt()?.closest("[data-live]");
     if ("liveStill" in part.dataset && (isTouched(part) || pushes)) {
       const state = stateOf(part);
@@ -205,7 +205,7 @@
     const morphed = Idiomorph.morph(part, fresh, {
       morphStyle: "outerHTML",
       callbacks: {
-        // What a person opened, ticked or typed stays.
+        // Keep what the user opened, ticked or typed.
         beforeAttributeUpdated: (name, node) =>
           !(name === "open" && node.tagName === "DETAILS") && !["checked", "value", "selected"].includes(name),
         beforeNodeMorphed: (old, fresh) => {
@@ -233,14 +233,14 @@
     return morphed;
   }
 
-  // What must not move: what has the focus, or else what is under the pointer.
+  // The element that must not move: the one with the focus, or else the one under the pointer.
   function pointedAt() {
     const focused = document.activeElement;
     if (focused && focused !== body && focused.closest("[data-live]")) return focused;
     return [...document.querySelectorAll(":hover")].pop()?.closest("tr, li, a, button, dd, p") ?? null;
   }
 
-  // Rows that are shown stay where they are; new ones wait until they are asked for.
+  // Rows that are shown stay in place; new ones wait until the user asks for them.
   function holdRows(part, fresh) {
     const state = stateOf(part);
     let waiting = 0, gone = 0, pushed = 0, noun = "rows";
@@ -258,7 +258,7 @@
         rows.delete(row.id);
         if (now) return now;
         const copy = row.cloneNode(true);
-        // Below the last one that is still listed, rows were pushed off the page: as many more are asked for.
+        // Rows below the last one that is still listed were pushed off the page; request as many more.
         const isPushed = index > last && last >= 0 && !asked;
         copy.classList.toggle("row-gone", !isPushed);
         if (isPushed) pushed += 1;
@@ -299,7 +299,7 @@
   function reveal(part) {
     if ("liveAppend" in part.dataset) {
       const log = part.querySelector("ol.log");
-      // More came than a page may hold: the end is another page.
+      // There are more new lines than a page may have; the end is on another page.
       if (stateOf(part).full) return location.assign(log.dataset.end);
       log?.lastElementChild.scrollIntoView({ block: "end" });
       document.getElementById(`${part.id}-pill`)?.remove();
@@ -311,12 +311,12 @@
     refresh(part, true);
   }
 
-  // --- logs: only what is new, in its order ---
+  // --- logs: only new lines, in order ---
 
   const lines = (part) => [...part.querySelectorAll("ol.log > li[data-at]")];
   const timeOf = (line) => Date.parse(line.dataset.at.split("~")[0]);
 
-  // Lines of other processes may arrive late: a few are asked for again.
+  // Lines of other processes may arrive late, so the last few are requested again.
   function lineToBeginAt(part) {
     const all = lines(part);
     if (!all.length) return null;
@@ -356,12 +356,12 @@
       state.lines = (state.lines ?? 0) + coming.length;
     }
     pill(part, state.lines, 0, "lines");
-    // Whatever is not the end of the log has more behind it.
+    // This was not the end of the log; request the next lines.
     if (!("liveAppend" in fresh.dataset)) refresh(part);
     return true;
   }
 
-  // Another choice of what a part shows, which it follows from then on.
+  // Let a part show another choice, and keep that up to date.
   window.orionLive = {
     async choose(part, address) {
       const asked = new URL(address);
@@ -380,7 +380,7 @@
     },
   };
 
-  // --- what is said of it ---
+  // --- status messages ---
 
   let sayAt = 0, toSay = "", sayTimer = 0;
 
@@ -436,7 +436,7 @@
   function tick() {
     const now = Date.now();
     if (watches()) {
-      // Nothing was heard, not even that nothing changed: the machine slept, or a proxy forgot the connection.
+      // No message at all arrived, not even a keepalive: the machine slept, or a proxy dropped the connection.
       if (socket && now - heard > SILENT_AFTER) {
         disconnect();
         failures += 1;

@@ -1,4 +1,4 @@
-// The log on a run's page: a bar of the timeline leads to its lines and a line to its bar; following, and copying.
+// The log on a run's page: links between bars of the timeline and lines of the log; following and copying the log.
 "use strict";
 
 (() => {
@@ -16,7 +16,7 @@
     row.classList.add("chosen");
   }
 
-  // --- from a bar to the log ---
+  // --- from a bar to its lines ---
 
   async function showLog(link, since) {
     const address = new URL(link.href), row = link.closest("tr");
@@ -28,7 +28,7 @@
     part?.querySelector(".here, .log-beside")?.scrollIntoView({ block: "nearest" });
   }
 
-  // --- from the log to a bar ---
+  // --- from a line to its bar ---
 
   function showRow(line) {
     const anchor = line.querySelector(".who a")?.hash.slice(1);
@@ -78,10 +78,10 @@
     else shownLog()?.lastElementChild.scrollIntoView({ block: "end" });
   });
 
-  // The page follows a log while its end is in sight; the button says so, and leads there.
+  // The page follows a log while its end is visible; the button shows that, and scrolls to the end.
   function show() {
     const row = marked && document.getElementById(marked);
-    // A part that came again does not know what was chosen meanwhile.
+    // A part that was refreshed does not show what the user chose in the meantime.
     if (row && !row.classList.contains("chosen")) mark(row);
     document.querySelectorAll("[data-log-copy][hidden], [data-log-follow][hidden]").forEach((one) => (one.hidden = false));
     const log = shownLog(), button = document.querySelector("[data-log-follow]");

@@ -1,7 +1,7 @@
-// Of every page: times in the reader's zone, buttons that copy, the command palette and the keys. One file is one request.
+// For every page: times in the user's zone, copy buttons, the command palette and keyboard shortcuts, in one request.
 
-// Moments of pages come in the zone that the reader chose, or else in UTC, and work so without scripts. In the latter case
-// they are shown in the browser's own zone here. Times that pass keep passing; the exact moment in UTC stays in the title.
+// The server writes times in the zone that the user chose, or else in UTC, which works without scripts. In the latter case
+// they are converted to the browser's zone here. Relative times are updated; the title has the exact time in UTC.
 "use strict";
 
 const isWritten = Boolean(document.documentElement.dataset.zone);
@@ -12,7 +12,7 @@ const day = (moment) => `${moment.getFullYear()}-${pad(moment.getMonth() + 1)}-$
 
 const time = (moment) => `${pad(moment.getHours())}:${pad(moment.getMinutes())}:${pad(moment.getSeconds())}`;
 
-// "CEST" or "GMT+2", as the reader's language has it.
+// "CEST" or "GMT+2", depending on the user's language.
 const zone = (moment) =>
   new Intl.DateTimeFormat(undefined, { timeZoneName: "short" })
     .formatToParts(moment)
@@ -23,7 +23,7 @@ const texts = {
   clock: (moment) => `${time(moment)}.${pad(moment.getMilliseconds(), 3)}`,
 };
 
-// As `coarse` and `period` of the server have them.
+// The units of `coarse` and `period` on the server.
 const units = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
 
 function coarse(seconds) {
@@ -61,7 +61,7 @@ function keepPassing(element, now) {
   if (text && element.textContent !== text) element.textContent = text;
 }
 
-// A log names each day once; in another zone the days begin at other lines.
+// A log shows each day once; in another zone the days start at other lines.
 function divideByDays(log) {
   if (isWritten) return nameDaysOnce(log);
   log.querySelectorAll(".day-line").forEach((line) => line.remove());
@@ -80,7 +80,7 @@ function divideByDays(log) {
   }
 }
 
-// Each part of a log that came later names its first day.
+// Each part of a log that was added later starts with its day, which may be shown already.
 function nameDaysOnce(log) {
   let shown = "";
   for (const line of log.querySelectorAll(".day-line")) {
@@ -89,7 +89,7 @@ function nameDaysOnce(log) {
   }
 }
 
-// Also for what comes into the page later.
+// Also for content that is added to the page later.
 window.orionTimes = {
   localise(root) {
     if (!isWritten) root.querySelectorAll("time[datetime]").forEach(showLocally);
@@ -105,7 +105,7 @@ setInterval(() => {
   document.querySelectorAll("time[data-shown=ago], time[data-shown=elapsed]").forEach((one) => keepPassing(one, now));
 }, 1000);
 
-// Buttons that copy a line. Without scripts they stay hidden, and the line is selected by a click.
+// Buttons that copy a line. Without scripts they are hidden, and a click selects the line.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
@@ -119,7 +119,7 @@ document.addEventListener("click", async (event) => {
   }
   setTimeout(() => (button.textContent = words), 1500);
 });
-// Rows that are ticked stay so for whoever comes back to the list: browsers would tick by the order of rows.
+// Ticked rows stay ticked when the user returns to the list: browsers restore ticks by the order of rows.
 const kept = `orion-chosen ${location.pathname}${location.search}`;
 const boxes = () => [...document.querySelectorAll("main input[form=many]")];
 const chosen = () => boxes().filter((box) => box.checked).map((box) => box.value);
@@ -150,7 +150,7 @@ function show() {
 show();
 new MutationObserver(show).observe(document.body, { childList: true, subtree: true });
 
-// The command palette and the keys of lists. What they do can be done without them: the search is a page, and rows hold links.
+// The command palette and the keys of lists. Both are optional: the search is also a page, and rows contain links.
 (() => {
   const root = document.documentElement;
   const search = document.getElementById("search");
@@ -214,7 +214,7 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
     }
   }
 
-  // Addresses of the server's begin below its base path.
+  // Addresses of the server start with its base path, which is removed here.
   const fromHere = () => location.pathname.slice(new URL(search.action).pathname.length - "/search".length);
 
   const selected = () => list.querySelector("[aria-selected=true]");
@@ -238,7 +238,7 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
     event.preventDefault();
   }
 
-  // Whoever pastes and presses Enter at once means what is pasted, not what was listed before.
+  // After pasting and pressing Enter at once, the user means the pasted text, not the list from before.
   async function goSoon(option) {
     clearTimeout(timer);
     if (list.dataset.for !== input.value) await ask();
@@ -252,7 +252,7 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
       location.assign(option.dataset.href);
       return;
     }
-    // The token of the switch in the header is one of this page.
+    // The form in the header has a CSRF token for this page.
     const form = document.querySelector(".zone-switch").cloneNode(true);
     form.action = option.dataset.post;
     form.hidden = true;
@@ -274,7 +274,7 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
       dd.textContent = words;
       box.querySelector("dl").append(dt, dd);
     }
-    // What scrolls is reached by the keyboard.
+    // A scrolling element must be reachable by keyboard.
     box.querySelector("dl").tabIndex = 0;
     box.addEventListener("close", () => box.remove());
     document.body.append(box);

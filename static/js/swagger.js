@@ -1,4 +1,4 @@
-// Swagger UI reads the document whose address its page names.
+// Swagger UI for the document whose address is in the page.
 "use strict";
 
 const place = document.currentScript.dataset.document;
@@ -7,6 +7,6 @@ SwaggerUIBundle({
   url: place,
   dom_id: "#swagger",
   deepLinking: true,
-  // The outside service that judges documents is not asked.
+  // Do not send the document to the external validator.
   validatorUrl: null,
 });
