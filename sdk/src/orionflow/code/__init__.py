@@ -1,1 +1,1 @@
-"""The code of users: how an entrypoint names it, how it is loaded, and what is known of where it came from."""
+"""The code of users: how an entry point names it, how it is loaded, and what is known about its origin."""

@@ -1,4 +1,4 @@
-"""Which Python files may have flows, by their syntax trees: nothing of them is executed to find that out."""
+"""Python files that may contain flows, found by their syntax trees; nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# A folder of code has fewer; one that has more is likely a whole disk.
+# A folder of code has fewer files; a larger one is probably a whole disk.
 MOST_FILES = 5_000
 LARGEST_FILE = 1024 * 1024
 _NOT_OURS = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages", "build", "dist"})
 
 
 def python_files(folder: Path) -> Iterator[Path]:
-    """The Python files below a folder in the order of their names, without hidden folders and virtual environments."""
+    """Yield the Python files below a folder, ordered by name, without hidden folders and virtual environments."""
     count = 0
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(one for one in folders if not _is_passed_over(Path(place, one)))
@@ -32,7 +32,7 @@ def _is_passed_over(folder: Path) -> bool:
 
 
 def names_flows(file: Path) -> bool:
-    """Whether something in the file is decorated with `flow`, or made by calling it."""
+    """Whether something in the file is decorated with `flow`, or created by calling it."""
     try:
         if file.is_symlink() or file.stat().st_size > LARGEST_FILE:
             return False

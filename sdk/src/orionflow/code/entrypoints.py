@@ -1,4 +1,4 @@
-"""Entry points: `path/to/file.py:flow` and `package.module:flow` lead to the flow object in that code, and back."""
+"""Entry points: `path/to/file.py:flow` and `package.module:flow` lead to a flow object, and flows to entry points."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class NoEntrypoint(CodeUnavailable):
-    """There is no flow at an entry point; `is_missing` tells what is not there from what is there and broken."""
+    """There is no flow at an entry point; `is_missing` distinguishes missing code from broken code."""
 
     def __init__(self, what: str, why: str = "", fix: str = "", *, is_missing: bool = True) -> None:
         super().__init__("\n".join(filter(None, (what, why, fix and f"To do: {fix}"))))
@@ -28,10 +28,10 @@ class NoEntrypoint(CodeUnavailable):
 
 
 def load_flow(entrypoint: str, folder: Path | None = None) -> Flow[Any, Any]:
-    """Return the flow that is meant. Without `:name`, the only one in the file.
+    """Return the flow at an entry point. Without `:name`, return the only flow in the file.
 
-    A path is taken relative to `folder`, and must stay in it; without a folder, to the working directory. Modules are
-    looked for there first, as if the process had been started for this flow.
+    A path is relative to `folder`, and must not lead out of it; without a folder, it is relative to the working
+    directory. Modules are searched there first, as if the process had been started for this flow.
     """
     where, name = split_entrypoint(entrypoint)
     if folder is None:
@@ -42,10 +42,9 @@ def load_flow(entrypoint: str, folder: Path | None = None) -> Flow[Any, Any]:
 
 
 def load_fetched_flow(entrypoint: str, folder: Path) -> Flow[Any, Any]:
-    """Return the flow at an entry point of fetched code, in a process that goes on with its own and with other fetched
-    code.
+    """Return the flow at an entry point of fetched code, without an effect on other code in this process.
 
-    What the flow's modules import comes from their folder, and nobody else gets to see it.
+    Imports of the flow's modules are resolved in their folder, which other modules do not see.
     """
     where, name = split_entrypoint(entrypoint)
     return _chosen_flow(_loaded(where, folder), where, name)
@@ -78,7 +77,7 @@ def _fetched_module(placed: str, folder: Path) -> ModuleType:
 
 def split_entrypoint(entrypoint: str) -> tuple[str, str]:
     where, _, name = entrypoint.rpartition(":")
-    # `C:\flows.py` and a path without a name: the colon is no separator there.
+    # `C:\flows.py`, or a path without a name: the colon is not a separator there.
     if not where or "/" in name or "\\" in name or name.endswith(".py"):
         return entrypoint, ""
     return where, name
@@ -89,7 +88,7 @@ def is_path(where: str) -> bool:
 
 
 def entrypoint_of(flow: Flow[Any, Any], root: Path | None = None) -> str:
-    """Return the entry point by which another process finds a flow: its file as seen from a folder, or its module."""
+    """Return the entry point by which another process finds a flow: its file relative to a folder, or its module."""
     fn = inspect.unwrap(flow.fn)
     module, name = getattr(fn, "__module__", None) or "", getattr(fn, "__qualname__", flow.name)
     if "<locals>" in name:
@@ -107,7 +106,7 @@ def entrypoint_of(flow: Flow[Any, Any], root: Path | None = None) -> str:
     base = (root or Path.cwd()).resolve()
     if file.is_relative_to(base):
         return f"{file.relative_to(base).as_posix()}:{name}"
-    # A single file beside the program is a module for this program alone; a package is installed, or meant to be.
+    # A single file next to the program is a module for this program only; a package is installed, or meant to be.
     if module in ("__main__", "__mp_main__") or ("." not in module and not _is_installed(file)):
         return f"{file}:{name}"
     return f"{module}:{name}"
@@ -130,7 +129,7 @@ def _file_of(fn: Any) -> Path | None:
 
 
 def _name_in_module(flow: Flow[Any, Any], module: str, name: str) -> str:
-    """Return the name under which the module has the flow: not always the function's own."""
+    """Return the name of the flow in its module, which may differ from that of the function."""
     there = vars(sys.modules.get(module, object)) if module in sys.modules else {}
     if getattr(there.get(name), "fn", None) is flow.fn:
         return name
@@ -165,16 +164,16 @@ def _load_module(where: str) -> ModuleType:
 
 
 def _from_name(name: str) -> ModuleType:
-    # As `python -m` does: code in the working directory can be imported.
+    # As with `python -m`, code in the working directory can be imported.
     if "" not in sys.path:
         sys.path.insert(0, "")
     return import_module(name)
 
 
 def _from_file(path: Path) -> ModuleType:
-    """Import a file as Python runs a script: its folder comes first on the path, its module has the file's name.
+    """Import a file as Python runs a script: its folder comes first on the path, and its module has the file's name.
 
-    That name lets worker processes import the same functions again.
+    That name allows worker processes to import the same functions again.
     """
     sys.path.insert(0, str(path.parent))
     name = path.stem
@@ -191,7 +190,7 @@ def _from_file(path: Path) -> ModuleType:
 
 
 def _send_by_value(module: ModuleType) -> None:
-    # Another process would import another module under this name.
+    # Another process would import another module of this name.
     import cloudpickle
 
     cloudpickle.register_pickle_by_value(module)

@@ -1,7 +1,8 @@
-"""Modules of fetched code: what a fetched module imports comes from the folder that it was fetched into.
+"""Modules of fetched code: their imports are resolved in the folder into which they were fetched.
 
-Several repositories may have a `utils.py`. The first module of a name gets it, unless the program could mean another
-one by it; the next ones go by a name of their own. `import` in a fetched module finds its folder's, whenever it runs.
+Several repositories may contain a `utils.py`. The first module of a name gets the name, unless the program could mean
+another module by it; further ones get names of their own. An `import` in a fetched module finds the modules of its
+folder, whenever it is executed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-# Of the module of a file whose own name is taken in this process.
+# Prefix for the module of a file whose name is already in use in this process.
 SCRIPT_PREFIX = "orion_script_"
 _OWN_NAME = re.compile(r"^orion_code_\d+_")
 _numbers = itertools.count(1)
@@ -27,7 +28,7 @@ _lock = threading.RLock()
 
 
 class _Claim(NamedTuple):
-    """A top-level module of a fetched folder: the file, or the folders of a package without one."""
+    """A top-level module of a fetched folder: its file, or the folders of a namespace package."""
 
     name: str
     file: str | None
@@ -35,7 +36,7 @@ class _Claim(NamedTuple):
 
 
 class CodeFolder:
-    """A folder of fetched code, as an entry point in it sees it: the entry point's folder first, then the top."""
+    """A folder of fetched code as its entry point sees it: the folder of the entry point first, then the top."""
 
     def __init__(self, root: str, paths: Sequence[str]) -> None:
         self.root = root
@@ -43,7 +44,7 @@ class CodeFolder:
         self._names: dict[str, str | None] = {}
 
     def load(self, name: str, *, again: bool = False) -> ModuleType:
-        """Return the module of this folder under a dotted name; `again` executes it once more."""
+        """Return the module of this folder with a dotted name; `again` executes it again."""
         top, _, rest = name.partition(".")
         real = self.name_of(top)
         if real is None:
@@ -56,7 +57,7 @@ class CodeFolder:
         return sys.modules[real]
 
     def name_of(self, top: str) -> str | None:
-        """Return the name in `sys.modules` of a top-level module of this folder; None for what is not in it."""
+        """Return the name in `sys.modules` of a top-level module of this folder; None if it has none of this name."""
         if top in self._names:
             return self._names[top]
         with _lock:
@@ -65,7 +66,7 @@ class CodeFolder:
             return self._names[top]
 
     def _claimed(self, top: str) -> str | None:
-        # Python itself would go on with what is loaded.
+        # Python itself would use the loaded module.
         if top in sys.stdlib_module_names and top in sys.modules:
             return None
         spec = PathFinder.find_spec(top, list(self.paths))
@@ -102,7 +103,7 @@ def code_folder(root: Path, entry: Path | None = None) -> CodeFolder:
         if key not in _folders:
             _install()
             _folders[key] = CodeFolder(top, paths)
-            # Last: for those who look for a module by its name, after everything that the program has.
+            # Last on the path, after everything that the program has, for code that looks up a module by name.
             sys.path.extend(path for path in paths if path not in sys.path)
         return _folders[key]
 
@@ -113,15 +114,15 @@ def plain_name(module: str) -> str:
 
 
 def known_folders() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return which names of modules belong to which folder, for processes that work for this one."""
+    """Return the folder of each module, for processes that work for this one."""
     return {name: (folder.root, folder.paths) for name, folder in _owners.items()}
 
 
 def know_folders(folders: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
-    """Have functions of another process's fetched modules import from their folders here as well."""
+    """Let functions from fetched modules of another process import from their folders here as well."""
     global _works_for_another
     with _lock:
-        # Names here are those of the process that sends the work.
+        # The names are those of the process that sends the work.
         _works_for_another = True
         for name, (root, paths) in folders.items():
             if name not in _owners and os.path.isdir(root):
@@ -130,7 +131,7 @@ def know_folders(folders: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
 
 
 def _is_free(top: str) -> bool:
-    """Whether nobody else in this program can mean anything by this name."""
+    """Whether the name cannot mean another module in this program."""
     if _works_for_another or top in sys.modules or top in _claims:
         return False
     ours = {path for folder in _folders.values() for path in folder.paths}
@@ -139,7 +140,7 @@ def _is_free(top: str) -> bool:
 
 
 def _send_by_value(real: str) -> None:
-    # Another process knows no module under this name.
+    # Another process has no module of this name.
     if _OWN_NAME.match(real) and real not in _sent_by_value:
         import cloudpickle
 

@@ -1,4 +1,4 @@
-"""The identity of decorated functions: their source, their key among others, and their binding in a class."""
+"""The identity of decorated functions: their source, their key, and their binding in a class."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ KEY_DIGITS = 8
 
 
 class Binding:
-    """How a function in a class is bound: to the object, to the class, or to nothing."""
+    """The binding of a function in a class: to the instance, to the class, or none."""
 
     kind: Callable[[Any], Any] | None = None
 
     def __call__(self, fn: Any) -> Any:
-        """The function as it was decorated."""
+        """Return the function in the form in which it was decorated."""
         return fn if self.kind is None else self.kind(fn)
 
     def bind(self, fn: Callable[..., Any], instance: object, owner: type | None) -> Callable[..., Any] | None:
@@ -45,7 +45,7 @@ class _ToNothing(Binding):
 
 
 def unwrapped(fn: Any, decorator: str) -> tuple[Callable[..., Any], Binding]:
-    """Return the plain function in what was decorated, and how it is bound in a class."""
+    """Return the plain function in a decorated object, and its binding in a class."""
     if isinstance(fn, classmethod):
         return fn.__func__, _ToClass()
     if isinstance(fn, staticmethod):
@@ -59,7 +59,7 @@ _decorated: weakref.WeakSet[CodeType] = weakref.WeakSet()
 
 
 def note_decorated(fn: Callable[..., Any]) -> None:
-    """Remember a function by its code, which tells later whether it is being called by itself."""
+    """Remember a function by its code, to recognize later that it was called without a run."""
     code = getattr(fn, "__code__", None)
     if isinstance(code, CodeType):
         _decorated.add(code)
@@ -77,7 +77,7 @@ def name_of_function(fn: Callable[..., Any]) -> str:
 def key_of_function(fn: Callable[..., Any]) -> str:
     """Return the key of a function, equal in every process: its name, and a digest of where it is defined."""
     name = as_text(getattr(fn, "__qualname__", type(fn).__qualname__))
-    # The API takes keys of 1,300 bytes.
+    # The API accepts keys of up to 1,300 bytes.
     digest = hashlib.sha256(f"{_origin(fn)}:{name}".encode(errors="surrogatepass")).hexdigest()
     return f"{recordable_key(name)}-{digest[:KEY_DIGITS]}"
 
@@ -91,7 +91,7 @@ def _origin(fn: Callable[..., Any]) -> str:
 
 
 def version_of_file(fn: Callable[..., Any]) -> str | None:
-    """A digest of the file that defines the function: another one when anything in it changed."""
+    """Return a digest of the file that defines the function, which changes with any change of the file."""
     try:
         file = inspect.getsourcefile(fn)
         content = Path(file).read_bytes() if file else None
@@ -101,6 +101,6 @@ def version_of_file(fn: Callable[..., Any]) -> str | None:
 
 
 def is_async_function(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives something to await or to iterate over asynchronously."""
+    """Whether a call returns something to await or to iterate over asynchronously."""
     candidates = [function] if inspect.isroutine(function) else [function, type(function).__call__]
     return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in candidates)

@@ -1,4 +1,4 @@
-"""Handing flows over: deployments, their schedules, and runs of them asked for by programs."""
+"""Deployments, their schedules, and runs of deployments that programs start."""
 
 from __future__ import annotations
 

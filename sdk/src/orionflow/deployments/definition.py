@@ -1,4 +1,4 @@
-"""Deployments as values: what is said about a flow, and the API's object that it becomes."""
+"""Deployments as values: the options of a flow's deployment, and the object for the API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BAD_IN_NAMES = frozenset("/%&><")
 
 
 class DeploymentOptions(ScheduleOptions, total=False):
-    """The options of a deployment beside its name."""
+    """The options of a deployment, except its name."""
 
     work_queue_name: str | None
     work_pool_name: str | None
@@ -63,12 +63,12 @@ class Deployment:
     - `name`, `flow_name`: together the name of the deployment, `flow/name`.
     - `entrypoint`, `path`, `pull_steps`: the function, as `file.py:flow`; the folder it is in; or the steps that fetch
       it.
-    - `version`, `description`, `tags`: shown, and searched for.
+    - `version`, `description`, `tags`: shown and searchable.
     - `parameters`, `parameter_openapi_schema`, `enforce_parameter_schema`: defaults of its runs, the schema of the
       parameters, and whether the server checks them.
-    - `schedules`, `paused`: when it runs, and whether that is switched off.
-    - `work_queue_name`, `work_pool_name`, `job_variables`: whose agents run it, and what these are told.
-    - `overlap`, `concurrency_limit`, `crash_retries`: what happens beside other runs and after a crash.
+    - `schedules`, `paused`: when it runs, and whether its schedules are paused.
+    - `work_queue_name`, `work_pool_name`, `job_variables`: whose agents run it, and settings for these.
+    - `overlap`, `concurrency_limit`, `crash_retries`: what happens if other runs are running, and after a crash.
     - `must_start_within`, `must_finish_within`: deadlines in seconds.
     - `result_storage`, `secrets`: where results go, and which blocks its runs read.
 
@@ -108,7 +108,7 @@ class Deployment:
 
         - `flow`: the flow. `name`: the name of the deployment.
         - `apply`: with `True`, deploy it at once.
-        - `options`: as those of `flow.deploy`.
+        - `options`: options of `flow.deploy`.
 
         Raises `UsageError` for an option that is unknown or does not fit, and `ParameterError` for parameters that the
         flow does not take.
@@ -121,7 +121,7 @@ class Deployment:
 
     @property
     def full_name(self) -> str:
-        """The name by which commands know it: `flow/deployment`."""
+        """The name by which commands identify it: `flow/deployment`."""
         return f"{self.flow_name}/{self.name}"
 
     def apply(self) -> Any:
@@ -147,7 +147,7 @@ class Deployment:
         whole = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         if self.work_pool_name is None:
             whole["work_queue_name"] = self.work_queue_name or DEFAULT_QUEUE
-        # A pool has a default queue of its own, which the server knows.
+        # A pool has a default queue, which the server knows.
         unsaid = {name for name in ("work_queue_name", "work_pool_name") if whole[name] is None}
         return {name: value for name, value in whole.items() if name not in {"name", "flow_name", *unsaid}}
 
@@ -169,7 +169,7 @@ def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployme
         description=said.pop("description", flow.description),
         tags=sorted(flow.tags | checked_tags(said.pop("tags", None))),
         overlap=said.pop("overlap", flow.overlap),
-        # A process may be killed before it has loaded the code, so the server must know beforehand.
+        # A process may be killed before it has loaded the code, so the server must know the number beforehand.
         crash_retries=checked_crash_retries(said.pop("crash_retries", flow.crash_retries)),
         must_start_within=_seconds(said.pop("must_start_within", None)),
         must_finish_within=_seconds(said.pop("must_finish_within", None)),
@@ -180,7 +180,7 @@ def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployme
 
 
 def _place(flow: Flow[Any, Any], source: str | Path | Storage | None, entrypoint: str | None) -> dict[str, Any]:
-    """Return where an agent finds the flow: in a folder of its machine, or by steps that bring the code."""
+    """Return where an agent finds the flow: in a folder on its machine, or by steps that fetch the code."""
     if source is None and flow.fetched_from is not None:
         source, entrypoint = flow.fetched_from.storage, entrypoint or flow.fetched_from.entrypoint
     if source is None:
@@ -203,7 +203,7 @@ def _within(storage: Storage, entrypoint: str) -> str:
 
 
 def _root_in(storage: Storage) -> Path:
-    """Return the folder here that will be the fetched one there: a repository's top, or the working directory."""
+    """Return the local folder that corresponds to the fetched one: a repository's top, or the working directory."""
     from orionflow.storage import GitRepository, LocalDirectory
 
     if isinstance(storage, LocalDirectory):

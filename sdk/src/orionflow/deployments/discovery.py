@@ -1,7 +1,7 @@
-"""The flow that finds flows: an agent runs it where the code is, and answers with an artifact.
+"""The flow that finds flows: an agent runs it where the code is, and it answers with an artifact.
 
-Syntax trees say which files to load, so that nothing else is executed; loading them says the rest, because names and
-parameters of a flow are what its decorators and annotations come to. The server never loads any of it.
+Syntax trees determine which files to load, so that no others are executed. The files are loaded because names and
+parameters of flows depend on executed decorators and annotations. The server never loads any of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SECONDS_TO_FETCH = 120
 
 @flow(name=discovery.FLOW_NAME, timeout_seconds=300, log_prints=False)
 def find_flows(pull_steps: list[dict[str, Any]] | None = None, module: str | None = None) -> None:
-    """Find the flows of a folder that pull steps bring, or of a module or package that is installed here."""
+    """Find the flows in a folder that pull steps fetch, or in an installed module or package."""
     before = Path.cwd()
     try:
         with tempfile.TemporaryDirectory(prefix="orion-find-", ignore_cleanup_errors=True) as own:
@@ -46,7 +46,7 @@ def find_flows(pull_steps: list[dict[str, Any]] | None = None, module: str | Non
 
 
 class Found:
-    """Flows and problems as they are found, up to as many as an answer takes."""
+    """Flows and problems that were found, up to the limit of an answer."""
 
     def __init__(self) -> None:
         self.flows: list[dict[str, Any]] = []
@@ -79,7 +79,7 @@ def _fetched(pull_steps: list[dict[str, Any]] | None, into: Path) -> Path:
 
 def _of_folder(folder: Path) -> Found:
     found = Found()
-    # As runs of it would have it: a file may read others when it is loaded.
+    # Runs have this working directory too: a file may read others when it is loaded.
     os.chdir(folder)
     for file in _candidates(found, folder):
         name = file.relative_to(folder).as_posix()
@@ -94,7 +94,7 @@ def _of_folder(folder: Path) -> Found:
 
 
 def _of_module(name: str) -> Found:
-    """A package is looked at with everything below it."""
+    """Find the flows of a module, or of a package with everything below it."""
     found = Found()
     try:
         spec = importlib.util.find_spec(name)
@@ -144,7 +144,7 @@ def _candidates(found: Found, folder: Path) -> Iterator[Path]:
 
 
 def _own(flows: dict[str, Flow[Any, Any]], file: Path) -> Iterator[tuple[str, Flow[Any, Any]]]:
-    """The flows that are defined in the file, each once: those that it imports are found where they are defined."""
+    """Yield the flows that are defined in the file, each once; imported flows are found where they are defined."""
     seen: set[int] = set()
     for name, one in flows.items():
         try:
@@ -164,7 +164,7 @@ def _described(one: Flow[Any, Any], entrypoint: str) -> dict[str, Any]:
         "description": _text(one.description or ""),
         "version": None if one.version is None else _text(one.version)[:255],
         "tags": [_text(tag)[:255] for tag in sorted(one.tags)][:100],
-        # One that is too large to be shown is left open.
+        # A schema that is too large to be shown is replaced by an open one.
         "parameters": schema.value if schema.change is None and isinstance(schema.value, dict) else {},
     }
 

@@ -1,4 +1,4 @@
-"""Flows whose code lies elsewhere, loaded here."""
+"""Loading of flows whose code is stored elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orionflow.storage import Storage, fetch, storage_of
 
 
 def fetched_flow(source: str | Path | Storage, entrypoint: str) -> Flow[..., Any]:
-    """Return the flow at an entry point in some storage. The fetched code stays for as long as this process lasts."""
+    """Return the flow at an entry point in a storage. The fetched code is kept until this process ends."""
     storage = storage_of(source)
     folder = fetch({"pull_steps": storage.pull_steps()}, _kept_folder())
     flow = load_fetched_flow(entrypoint, folder)

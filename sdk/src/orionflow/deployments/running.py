@@ -1,4 +1,4 @@
-"""Runs of deployments, asked for by programs: somewhere else, at once or later, waited for or not."""
+"""Runs of deployments that programs start: in another process, now or later, with or without waiting."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from orionflow.reporting.items import Answer
 from orionflow.states import Cancelling, Scheduled, State
 from orionflow.wire import FlowRun
 
-# How long a cancelled flow run waits for the end of a run elsewhere that is cancelled with it.
+# Seconds that a cancelled flow run waits for the end of a run elsewhere that is cancelled with it.
 CHILD_SECONDS = 4.0
 CHILD_POLL_SECONDS = 0.1
 
@@ -57,15 +57,15 @@ def run_deployment(
 
     - `name`: `"flow/deployment"`, or its id.
     - `parameters`: arguments of the run, over the defaults of the deployment.
-    - `scheduled_time`: when it is to start, with a time zone (default: now).
+    - `scheduled_time`: when it starts, with a time zone (default: now).
     - `timeout`: how many seconds to wait until it has ended. By default there is no limit; 0 does not wait.
-    - `poll_interval`: how often to ask, in seconds (default: 2).
+    - `poll_interval`: how often to ask for its state, in seconds (default: 2).
     - `idempotency_key`: a text; a second request with the same key returns the first run.
-    - `tags`, `flow_run_name`: tags beside those of the deployment, and the name of the run.
+    - `tags`, `flow_run_name`: tags in addition to those of the deployment, and the name of the run.
     - `work_queue_name`, `job_variables`: in place of those of the deployment.
-    - `as_subflow`: in a flow, the run has a task run there and is cancelled together with it (default: `True`).
+    - `as_subflow`: in a flow, the run is represented by a task run and cancelled with the flow run (default: `True`).
 
-    The run is returned as it was last seen; look at its `state` to know how it ended.
+    The returned run is the last known one; its `state` says how it ended.
 
     Raises `UsageError` for a time without a zone, `ParameterError` for parameters that JSON cannot express, `NotFound`
     if there is no such deployment, and `InvalidRequest` if the parameters do not fit its schema.
@@ -101,11 +101,11 @@ class _Wanted:
         self.poll_interval: float = fields["poll_interval"]
 
     def digest(self) -> str | None:
-        """By what the next attempt of the calling flow run finds this run: what it is to work on."""
+        """The digest of the run's inputs, by which the next attempt of the calling flow run finds this run."""
         try:
             return hash_of(self.parameters, self.idempotency_key, self.options["job_variables"])
         except UnserializableError:
-            # Then no run can be made of them either, which is about to be said.
+            # A run cannot be created from such parameters either, and its creation reports the error.
             return None
 
     def as_call(self, deployment: Deployment, parent_task_run_id: UUID | None, key: str | None) -> Call[FlowRun]:
@@ -152,7 +152,7 @@ def _within(wanted: _Wanted, parent: FlowRunContext) -> Steps[FlowRun]:
         if isinstance(before, State) and before.state_details.child_flow_run_id is not None:
             done: FlowRun = yield send(client, read_flow_run(before.state_details.child_flow_run_id))
             return done
-        # The same attempt of the parent asks for the same run however often; the next one wants another.
+        # Repeated requests of one attempt of the parent mean the same run; the next attempt starts another.
         call = wanted.as_call(deployment, task_run_id, f"{task_run_id}-{parent.flow_run.run_count}")
         run = yield Create(subflow.created, client.send, call)
     return (yield from _waited_for(wanted, client, run, parent))
@@ -178,7 +178,7 @@ def _waited_for(wanted: _Wanted, client: OrionClient, run: FlowRun, parent: Flow
                 break
             yield Sleep(wanted.poll_interval if left is None else min(wanted.poll_interval, left))
             if parent is not None:
-                # Nothing is reported meanwhile whose answer could bring orders.
+                # Nothing is reported meanwhile whose answer could carry commands.
                 yield from read_commands(parent)
             run = yield send(client, read_flow_run(run.id))
     except BaseException as error:
@@ -189,7 +189,7 @@ def _waited_for(wanted: _Wanted, client: OrionClient, run: FlowRun, parent: Flow
 
 
 def _cancelled_with_parent(client: OrionClient, run_id: UUID, parent: FlowRunContext) -> Steps[None]:
-    """Cancel the run as well, and let it end first, unless that takes long: it may go on in another process."""
+    """Cancel the run too, and wait for its end unless that takes long: it may continue in another process."""
     state: State[Any] = Cancelling(message="The flow run that it belongs to was cancelled.", id=uuid7())
     until = time.monotonic() + CHILD_SECONDS
     with ending():

@@ -1,4 +1,4 @@
-"""A flow's parameters as a JSON schema: pages draw a form from it, and the API checks requests against it."""
+"""A flow's parameters as a JSON schema: pages draw a form from it, and the API validates requests against it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REFERENCE = "#/definitions/{model}"
 
 
 def parameter_schema(fn: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
-    """Return the schema of a function's parameters; types that JSON does not know are left open."""
+    """Return the schema of a function's parameters; types that JSON schema cannot express are left open."""
     hints = annotations_of(fn)
     named = [one for one in signature.parameters.values() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     types, definitions = _schemas({one.name: hints.get(one.name, Any) for one in named})
@@ -34,7 +34,7 @@ def parameter_schema(fn: Callable[..., Any], signature: inspect.Signature) -> di
 def _property(parameter: inspect.Parameter, place: int, type: dict[str, Any]) -> dict[str, Any]:
     described = {"title": parameter.name, "position": place, **_default(parameter)}
     if "$ref" in type:
-        # Beside a reference nothing else counts.
+        # Next to a `$ref`, other keywords are ignored.
         return {"allOf": [type], **described}
     return {**type, **described}
 
@@ -47,12 +47,12 @@ def _default(parameter: inspect.Parameter) -> dict[str, Any]:
     try:
         return {"default": from_json(to_json(parameter.default))}
     except Exception:
-        # A default that is no JSON is the function's own; nobody can be shown it.
+        # A default that is not JSON stays the function's own, and is not shown.
         return {}
 
 
 def _schemas(hints: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Return the schema of each type, and what they refer to."""
+    """Return the schema of each type, and the definitions that they refer to."""
     from pydantic import TypeAdapter
 
     known = {name: adapter for name, hint in hints.items() if (adapter := _adapter(hint)) is not None}
@@ -72,7 +72,7 @@ def _adapter(hint: Any) -> TypeAdapter[Any] | None:
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
         except PydanticUserError:
-            # A model brings its own configuration.
+            # A model has a configuration of its own.
             adapter = TypeAdapter(hint)
         adapter.json_schema(ref_template=_REFERENCE)
     except Exception:

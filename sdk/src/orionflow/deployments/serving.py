@@ -1,7 +1,7 @@
-"""Serving: an agent in this process that takes nothing but runs of what was handed over here.
+"""Serving: an agent in this process that only executes runs of the deployments served here.
 
-Each served deployment has a work queue of its own, in a pool of its own: an agent that serves every queue of another
-pool must not take runs whose code is here.
+Each served deployment has its own work queue in a separate pool: agents that serve every queue of other pools must not
+claim runs whose code is here.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ def serve(
     serve(etl.to_deployment("nightly", cron="0 2 * * *"), report.to_deployment("daily", interval=86400))
     ```
 
-    - `deployments`: what `flow.to_deployment` returned.
-    - `limit`: how many runs may go on at once (default: 4).
+    - `deployments`: deployments from `flow.to_deployment`.
+    - `limit`: how many runs may execute at the same time (default: 4).
     - `pause_on_shutdown`: whether deployments that no other program serves are paused at the end, and resumed when they
       are served again (default: `True`).
-    - `drain_timeout`: how many seconds runs may go on after Ctrl-C (default: 60). A second Ctrl-C stops them at once.
+    - `drain_timeout`: how many seconds runs may continue after Ctrl-C (default: 60). Another Ctrl-C stops them at once.
 
     Raises `UsageError` if no server is set (`ORION_API_URL`), if nothing is served, if a deployment names a work queue
     or pool, and in coroutines, as it blocks.
     """
     _check(deployments)
     _make_pool()
-    # Paused when it was served last, it is active again.
+    # Deployments that were paused at the end of earlier serving become active again.
     ids = [deploy_served(one) for one in deployments]
     active = [id for id, one in zip(ids, deployments, strict=True) if not one.paused]
     try:
@@ -87,7 +87,7 @@ def _make_pool() -> None:
 
 
 def deploy_served(deployment: Deployment) -> UUID:
-    """Deploy what is served here, with a work queue of its own in the pool of what programs serve; return its id."""
+    """Deploy to a separate work queue in the pool of served deployments; return the id of the deployment."""
     deployment.work_pool_name = SERVED_POOL
     with OrionClient() as client:
         deployment.work_queue_name = _queue_of(deployment, client)
@@ -96,10 +96,9 @@ def deploy_served(deployment: Deployment) -> UUID:
 
 
 def _queue_of(deployment: Deployment, client: OrionClient) -> str:
-    """Return the queue that is named after a deployment, in which its runs may wait; another one if a deployment has
-    that.
+    """Return the queue that is named after a deployment; if another deployment has that queue, return a distinct one.
 
-    Of a-b/c and a/b-c, which are named alike, the programs that serve them would take each other's runs.
+    The deployments a-b/c and a/b-c would get the same name, and their programs would claim each other's runs.
     """
     names = (deployment.flow_name, deployment.name)
     plain = re.sub(r"[^\w.-]+", "-", f"serve-{names[0]}-{names[1]}")[:_LONGEST_NAME]
@@ -108,7 +107,7 @@ def _queue_of(deployment: Deployment, client: OrionClient) -> str:
     found = read_deployments(
         deployments={"work_queue_name": {"any_": [plain, distinct]}}, work_pools={"name": {"any_": [SERVED_POOL]}}
     )
-    # Who has it longest keeps it.
+    # The oldest deployment keeps the queue.
     holders = sorted(client.send(found), key=lambda one: (str(one.created), str(one.id)))
     if any(one.work_queue_name == distinct for one in holders):
         return distinct
@@ -150,7 +149,7 @@ def _supervise(options: AgentOptions, held: HeldName, on_registered: Callable[[]
 
 
 def _resume(ids: Sequence[UUID]) -> None:
-    """Once more, now that the API knows who serves them: a program that ended meanwhile may have paused them."""
+    """Resume again, now that the API knows the serving agent: a program that ended meanwhile may have paused them."""
     from orionflow.logging import agent_logger
 
     try:

@@ -1,4 +1,4 @@
-"""Input for flow runs from outside: answers that a pause waits for, and values sent while a run goes on."""
+"""Input for flow runs from outside: answers that a pause waits for, and values sent to running flows."""
 
 from __future__ import annotations
 

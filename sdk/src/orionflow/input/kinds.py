@@ -1,6 +1,6 @@
-"""The kinds of input that types stand for: the schema of each, and its way to and from JSON.
+"""The kinds of input for types: the schema of each, and its conversion from and to JSON.
 
-Models are described by their fields. Anything else is one field, `value`.
+Models are described by their fields. Any other type becomes a single field, `value`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _REFERENCE = "#/definitions/{model}"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One type of input."""
+    """The kind of input for one type."""
 
     name: str
     model: type[BaseModel]
@@ -31,7 +31,7 @@ class Kind:
 
     @property
     def prefix(self) -> str:
-        """How the keys of values begin that were sent without a prefix of their own."""
+        """The default prefix of keys of sent values."""
         return f"{self.name.lower()}-auto"
 
     def schema(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class Kind:
         return schema
 
     def read(self, text: str) -> Any:
-        """Return the value that a JSON text tells; raise ParameterError that names what does not fit."""
+        """Return the value in a JSON text; raise ParameterError that names what does not fit."""
         try:
             read = self.model.model_validate_json(text)
         except ValidationError as error:
@@ -49,14 +49,14 @@ class Kind:
         return read.value if self.is_wrapped else read  # type: ignore[attr-defined]
 
     def content(self, value: Any) -> dict[str, Any]:
-        """Return the JSON object that tells a value."""
+        """Return the JSON object for a value."""
         model = self.model(value=value) if self.is_wrapped else value
         read: dict[str, Any] = json.loads(to_json(readable(model), inf_nan_mode="strings"))
         return read
 
 
 def kind_of(asked: Any) -> Kind:
-    """Return the kind of input that a type is: a model's, or that of a plain type."""
+    """Return the kind of input for a type: that of a model, or that of a plain type."""
     if isinstance(asked, type) and issubclass(asked, RunInput):
         return Kind(asked.__name__, asked, is_wrapped=False)
     if isinstance(asked, type) and issubclass(asked, BaseModel):
@@ -66,7 +66,7 @@ def kind_of(asked: Any) -> Kind:
 
 
 def content_of(value: Any) -> dict[str, Any]:
-    """Any value as the input that it is; an object's fields as they stand."""
+    """Return any value as input: the fields of a mapping as they are, other values by their type."""
     return dict(value) if isinstance(value, Mapping) else kind_of(type(value)).content(value)
 
 

@@ -1,4 +1,4 @@
-"""`RunInput`: a pydantic model that knows where it came from, and can be answered."""
+"""`RunInput`: a pydantic model that knows its sender, and can be answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SENDER_PREFIX = "prefect.flow-run."
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Under which key an input lay, who sent it, and which flow run it was sent to."""
+    """The key of an input, its sender, and the flow run that it was sent to."""
 
     key: str
     sender: str | None
@@ -27,7 +27,7 @@ class Metadata:
 
     @property
     def sending_flow_run(self) -> UUID:
-        """Raises UsageError when it was no flow run that sent the input."""
+        """The flow run that sent the input. Raise UsageError if it was not sent by a flow run."""
         sender = self.sender or ""
         if not sender.startswith(SENDER_PREFIX):
             raise UsageError(f"Nobody can be answered: the input {self.key!r} was not sent by a flow run.")
@@ -35,16 +35,16 @@ class Metadata:
 
 
 class RunInput(BaseModel):
-    """Input that a flow run asks people or programs for: `class Approval(RunInput): approved: bool`.
+    """Input that a flow run requests from users or programs: `class Approval(RunInput): approved: bool`.
 
-    It is a pydantic model. Pass the class to `pause_flow_run(wait_for_input=Approval)`, or read values that others send
-    with `Approval.receive()`.
+    It is a pydantic model. Pass the class to `pause_flow_run(wait_for_input=Approval)`, or read sent values with
+    `Approval.receive()`.
     """
 
     if TYPE_CHECKING:
 
         def __await__(self) -> Generator[Any, Any, Self]:
-            """Where a call is awaited in coroutines and not elsewhere, its type must fit both."""
+            """Make the type fit both cases: calls are awaited in coroutines, and not elsewhere."""
 
     model_config = ConfigDict(extra="forbid")
     _description: ClassVar[str | None] = None
@@ -52,9 +52,9 @@ class RunInput(BaseModel):
 
     @property
     def metadata(self) -> Metadata:
-        """Who sent this, to which run, and under which key.
+        """The sender of this input, the run that it was sent to, and its key.
 
-        Raises `UsageError` if it was made here and not received.
+        Raises `UsageError` if it was created here and not received.
         """
         if self._metadata is None:
             raise UsageError(f"This {type(self).__name__} was made here; it was not sent by anybody.")
@@ -77,8 +77,8 @@ class RunInput(BaseModel):
     def send_to(self, flow_run_id: UUID | str, sender: str | None = None, key_prefix: str | None = None) -> Any:
         """Send this to a flow run, which reads it with `receive`. In coroutines, await it.
 
-        - `flow_run_id`: the run that is to receive it.
-        - `sender`: who sends it; by default the current flow run.
+        - `flow_run_id`: the run that receives it.
+        - `sender`: the name of the sender; by default the current flow run.
         - `key_prefix`: a name under which the other run waits for it; by default that of the type.
 
         Raises `NotFound` if there is no such run.
@@ -91,10 +91,10 @@ class RunInput(BaseModel):
         """Send a value to the flow run that sent this one. In coroutines, await it.
 
         - `run_input`: a model, or anything that JSON can express.
-        - `sender`: who sends it; by default the current flow run.
+        - `sender`: the name of the sender; by default the current flow run.
         - `key_prefix`: a name under which the other run waits for it; by default that of the type.
 
-        Raises `UsageError` if no flow run sent this one.
+        Raises `UsageError` if this input was not sent by a flow run.
         """
         from orionflow.input.passing import send_input
 
@@ -114,10 +114,10 @@ class RunInput(BaseModel):
 
         - `timeout`, `poll_interval`: for how many seconds to wait for the next one (default: an hour), and how often to
           ask.
-        - `raise_timeout_error`: with `True`, a loop raises `TimeoutError` after the timeout, and does not just end.
+        - `raise_timeout_error`: with `True`, a loop raises `TimeoutError` after the timeout instead of ending.
         - `exclude_keys`: keys of inputs to pass over.
         - `key_prefix`: the name that the senders used; by default that of the type.
-        - `flow_run_id`: receive what was sent to this run in place of the current one.
+        - `flow_run_id`: receive inputs sent to this run in place of the current one.
         """
         from orionflow.input.passing import receive_input
 

@@ -1,4 +1,4 @@
-"""Values sent to flow runs while they go on, and how a run takes them in."""
+"""Values that are sent to flow runs while they execute, and their reception."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def send_input(
     """Send a value to a flow run, which reads it with `receive_input`. In coroutines, await it.
 
     - `run_input`: a model, or anything that JSON can express.
-    - `flow_run_id`: the run that is to receive it.
-    - `sender`: who sends it; by default the current flow run.
+    - `flow_run_id`: the run that receives it.
+    - `sender`: the name of the sender; by default the current flow run.
     - `key_prefix`: a name under which the other run waits for it; by default that of the type.
 
     Raises `NotFound` if there is no such run.
@@ -66,14 +66,14 @@ def receive_input(
 
     Loop over them with `for` or `async for`, or call `next()`.
 
-    - `input_type`: what is expected, such as `str`, a model or a `RunInput`.
+    - `input_type`: the expected type, such as `str`, a model or a `RunInput`.
     - `timeout`: for how many seconds to wait for the next one (default: an hour; `None`: forever). A loop then ends;
       `next()` raises `TimeoutError`.
     - `poll_interval`: how often to ask, in seconds (default: 10).
-    - `raise_timeout_error`: with `True`, a loop raises `TimeoutError`, too.
+    - `raise_timeout_error`: with `True`, a loop raises `TimeoutError` as well.
     - `exclude_keys`: keys of inputs to pass over.
     - `key_prefix`: the name that the senders used; by default that of the type.
-    - `flow_run_id`: receive what was sent to this run in place of the current one.
+    - `flow_run_id`: receive inputs sent to this run in place of the current one.
     - `with_metadata`: with `True`, plain values come as `Received`, which knows the sender; a `RunInput` knows it in
       any case.
 
@@ -103,19 +103,19 @@ def _receiving(flow_run_id: UUID | str | None) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Received(Generic[T]):
-    """A value with where it came from."""
+    """A received value with its metadata."""
 
     value: T
     metadata: Metadata
 
     def respond(self, run_input: Any, sender: str | None = None, key_prefix: str | None = None) -> Any:
-        """Send something to the flow run that sent this. In coroutines it is awaited."""
+        """Send a value to the flow run that sent this one. In coroutines, await it."""
         return send_input(run_input, self.metadata.sending_flow_run, sender, key_prefix)
 
 
 @dataclass(slots=True, kw_only=True)
 class Receiver(Generic[T]):
-    """Inputs of one kind for one flow run, each taken in once."""
+    """Inputs of one kind for one flow run, each received once."""
 
     kind: Kind
     flow_run_id: UUID
@@ -127,7 +127,7 @@ class Receiver(Generic[T]):
     with_metadata: bool
 
     def next(self) -> Any:
-        """Return the next one, waited for; raise TimeoutError when none comes in time. In coroutines it is awaited."""
+        """Wait for the next input and return it; raise TimeoutError if none comes in time. In coroutines, await it."""
         return drive_or_await(self._steps())
 
     def __iter__(self) -> Receiver[T]:

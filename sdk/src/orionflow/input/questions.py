@@ -1,4 +1,4 @@
-"""The question of a pause: the schema that is left where resumers find it, and the answer that they leave in turn."""
+"""The question of a pause: the schema that is stored for users who resume the run, and their stored answer."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ LONGEST_KEY = 200
 
 
 class AnswerRefused(ParameterError):
-    """An answer fits the schema that the API knows, and the type's own checks refuse it."""
+    """An answer fits the schema that the API knows, but the type's own validation refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One pause's question: its kind, the text that explains it, and the keys under which all of it lies."""
+    """The question of one pause: its kind, its description, and the keys under which its parts are stored."""
 
     kind: Kind
     description: str | None
     keyset: dict[str, str]
 
     def ask(self, client: OrionClient, flow_run_id: UUID) -> Steps[None]:
-        """Leave the schema. Before the pause, so that whoever sees the pause finds it."""
+        """Store the schema. This is done before the pause, so that users who see the pause find it."""
         yield from _put(client, flow_run_id, self.keyset["schema"], self.kind.schema())
         if self.description is not None:
             yield from _put(client, flow_run_id, self.keyset["description"], self.description)
@@ -59,7 +59,7 @@ class Question:
 
 
 def question_of(pause: State[Any], wait_for_input: Any) -> Question | None:
-    """Return the question of a pause, told in its state as well; None when it asks for nothing."""
+    """Return the question of a pause, and note it in the state; None if the pause asks for no input."""
     if wait_for_input is None:
         return None
     description = getattr(wait_for_input, "_description", None)
@@ -67,9 +67,9 @@ def question_of(pause: State[Any], wait_for_input: Any) -> Question | None:
 
 
 def ask_again(pause: State[Any], question: Question, refused: AnswerRefused) -> tuple[State[Any], Question]:
-    """Return the pause that follows one whose answer was refused: until the same moment, and saying why.
+    """Return the pause that follows a refused answer, with the same deadline and a message with the reason.
 
-    Its key follows from the earlier one, so a later attempt finds the same chain of answers.
+    Its key is derived from the earlier one, so a later attempt finds the same chain of answers.
     """
     details = pause.state_details
     first, _, tries = (details.pause_key or "").partition(_AGAIN)
@@ -83,7 +83,7 @@ def ask_again(pause: State[Any], question: Question, refused: AnswerRefused) -> 
     return again, _question(again, question.kind, question.description)
 
 
-# Long enough that no key which somebody chose ends so by chance.
+# Distinctive enough that no key chosen by a user ends with it by chance.
 _AGAIN = "-answer-"
 
 
@@ -100,7 +100,7 @@ def _question(pause: State[Any], kind: Kind, description: str | None) -> Questio
 
 
 def _put(client: OrionClient, flow_run_id: UUID, key: str, value: Any) -> Steps[None]:
-    """Return an earlier attempt may have left another one, of older code."""
+    """Store a value; replace one that an earlier attempt may have stored with older code."""
     create = create_flow_run_input(flow_run_id, key, json.dumps(value))
     try:
         yield send(client, create)

@@ -1,4 +1,4 @@
-"""Annotations that pydantic cannot check, in a form that it can: as much as they say is checked, and never more."""
+"""Annotations that pydantic cannot check, converted into checks that cover as much of them as possible, never more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def checkable(hint: Any) -> Any:
-    """Return the annotation itself where pydantic knows it; else one that is checked otherwise, or means anything."""
+    """Return the annotation itself if pydantic supports it; otherwise a similar one, or one that accepts anything."""
     try:
         hint = _through(hint)
         _try(hint)
@@ -20,14 +20,14 @@ def checkable(hint: Any) -> Any:
 
 
 def _try(hint: Any) -> None:
-    """Raises for an annotation of which no validator can be made, as of one that names what is nowhere to be found."""
+    """Raise an error for an annotation without a validator, such as one that contains an unknown name."""
     from pydantic import ConfigDict, TypeAdapter
     from pydantic.errors import PydanticUserError
 
     try:
         adapter: Any = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticUserError:
-        # A model brings its own configuration.
+        # A model has a configuration of its own.
         adapter = TypeAdapter(hint)
     adapter.rebuild(raise_errors=True)
 
@@ -36,7 +36,7 @@ def _through(hint: Any) -> Any:
     if isinstance(hint, type) and not typing.get_args(hint):
         return _class(hint)
     if typing.get_origin(hint) in (typing.Final, typing.ClassVar):
-        # They say something of variables, and of a parameter nothing but its type.
+        # They describe variables; for a parameter only the type in them matters.
         return _through(typing.get_args(hint)[0])
     parts = typing.get_args(hint)
     if not parts or typing.get_origin(hint) is typing.Literal:
@@ -65,7 +65,7 @@ def _with_parts(hint: Any, parts: tuple[Any, ...]) -> Any:
 
 def _class(kind: type) -> Any:
     if getattr(kind, "_is_protocol", False) and not getattr(kind, "_is_runtime_protocol", False):
-        # Nobody can ask whether something has such a shape.
+        # Instances of such a protocol cannot be checked.
         return Any
     if _is_old_model(kind):
         return _old_model(kind)
@@ -75,7 +75,7 @@ def _class(kind: type) -> Any:
 
 
 def _is_old_model(kind: type) -> bool:
-    """Whether this is a model of pydantic's first version, which the second one does not take."""
+    """Whether this is a model of pydantic's version 1, which version 2 does not accept."""
     modules = (sys.modules.get("pydantic.v1"), sys.modules.get("pydantic.v1.main"))
     return any(module is not None and issubclass(kind, module.BaseModel) for module in modules)
 
@@ -91,13 +91,13 @@ def _old_model(kind: Any) -> Any:
 
 
 def _typed_dict(kind: Any) -> Any:
-    """Return the dictionary type as the class that pydantic can look into before Python 3.12."""
+    """Return the TypedDict as the class that pydantic supports before Python 3.12."""
     import typing_extensions
 
     required: frozenset[str] = kind.__required_keys__
     fields: dict[str, Any] = {}
     for name, hint in typing.get_type_hints(kind, include_extras=True).items():
-        # Where annotations are texts, the class itself has not seen these marks.
+        # If annotations are texts, the class itself does not know these marks.
         mark = typing.get_origin(hint)
         is_marked = mark in (typing.Required, typing.NotRequired)
         inner = _through(typing.get_args(hint)[0] if is_marked else hint)

@@ -1,4 +1,4 @@
-"""Checks of what flows and tasks are told: a wrong option is said when decorating, not when a run needs it."""
+"""Checks of the options of flows and tasks: a wrong option is reported by the decorator, not when a run uses it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from orionflow.contract.ids import uuid7
 from orionflow.errors import UsageError
 from orionflow.recordable import as_text, recordable_key, recordable_tag
 
-# The API takes no more.
+# The largest value that the API accepts.
 LARGEST_JITTER = 1000.0
-# As good as for ever, as `timedelta.max` is meant; calendars of computers end not much later, waits of threads sooner.
+# In seconds and as a period; large enough to mean forever, as with `timedelta.max`, and small enough for datetimes and
+# thread waits.
 LONGEST_TIMEOUT = min(1e9, threading.TIMEOUT_MAX)
 LONGEST_EXPIRATION = timedelta(days=365_000)
 
@@ -24,7 +25,7 @@ LONGEST_EXPIRATION = timedelta(days=365_000)
 def check_known(options: Mapping[str, Any], known: frozenset[str], kind: str) -> None:
     """Raise UsageError for options that flows (or tasks) do not have."""
     if unknown := sorted(options.keys() - known):
-        # Only here: whoever decorates correctly need not load it.
+        # Imported here, as correct programs do not need it.
         from difflib import get_close_matches
 
         meant = get_close_matches(unknown[0], known, 1)
@@ -46,7 +47,7 @@ def checked_name(name: Any, by_itself: str) -> str:
 
 
 def texts_of(said: str | Iterable[str]) -> list[str]:
-    """Return the texts as a list; a single one may be given alone, and is not its letters."""
+    """Return the texts as a list; a single text may be given alone, and is not split into letters."""
     return [said] if isinstance(said, str) else list(said)
 
 
@@ -64,7 +65,7 @@ def checked_tags(tags: Iterable[str] | None) -> frozenset[str]:
 
 
 def checked_timeout(seconds: float | timedelta | None) -> float | None:
-    """Return the limit in seconds; zero is none, as in `timeout_seconds=settings.get("limit", 0)`."""
+    """Return the limit in seconds; zero means no limit, as in `timeout_seconds=settings.get("limit", 0)`."""
     if isinstance(seconds, timedelta):
         seconds = seconds.total_seconds()
     if seconds is None or seconds == 0:
@@ -89,14 +90,14 @@ def checked_jitter(factor: Any) -> float | None:
 def checked_persist(said: Any) -> bool | None:
     if said is None or said is True or said is False:
         return said
-    # Also 0 and 1, and the truth values of NumPy.
+    # Also accepts 0 and 1, and the truth values of NumPy.
     if isinstance(said, str | bytes) or said not in (True, False):
         raise UsageError(f"persist_result={said!r} must be True, False or None.")
     return bool(said)
 
 
 def checked_storage(storage: Any) -> Any:
-    """Return a name, a folder, or an object that stores; a class is none yet."""
+    """Return a name, a folder, or a store; a class is not a store."""
     if storage is None or isinstance(storage, str | Path):
         return storage
     if isinstance(storage, os.PathLike):
@@ -110,7 +111,7 @@ def checked_storage(storage: Any) -> Any:
 
 
 def checked_serializer(serializer: Any) -> Any:
-    """Return a name, which may be registered later, or an object that serializes; a class is none yet."""
+    """Return a name, which may be registered later, or a serializer; a class is not a serializer."""
     if serializer is None or isinstance(serializer, str):
         return serializer
     if isinstance(serializer, type) or not hasattr(serializer, "dumps"):

@@ -1,4 +1,4 @@
-"""The methods of a flow about where it runs: deployed, served, or fetched from a source."""
+"""The methods of a flow that decide where it runs: deployed, served, or fetched from a source."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FetchedFrom:
-    """Where a flow's code was fetched from; deployments of the flow fetch it from there again."""
+    """The source from which a flow's code was fetched; deployments of the flow fetch it from there again."""
 
     storage: Storage
     entrypoint: str
 
 
 class Deployable:
-    """The methods of a flow that hand it over."""
+    """The methods of a flow that deploy it."""
 
     fetched_from: FetchedFrom | None = None
 
@@ -38,7 +38,7 @@ class Deployable:
         """Return a deployment of this flow that is not deployed yet, for `serve` or for `apply()`.
 
         - `name`: the name of the deployment.
-        - `options`: as those of `deploy`.
+        - `options`: options of `deploy`.
 
         Raises `UsageError` for an option that is unknown or does not fit.
         """
@@ -61,17 +61,17 @@ class Deployable:
         etl.deploy("often", interval=timedelta(minutes=15), work_queue_name="fast", tags=["team:data"])
         ```
 
-        - `name`: the name of the deployment. Deployed again under it, the flow replaces the earlier definition.
+        - `name`: the name of the deployment. Deploying the flow again under this name replaces the earlier definition.
         - `cron`, `interval`, `rrule`, `ics`, with `timezone` and `anchor_date`: when it runs; or `schedule` and
           `schedules`, such as `Cron("0 2 * * *", spread=600)`. Without any of them it runs on request only.
-        - `work_queue_name` (default: `"default"`), `work_pool_name`: whose agents run it. `job_variables`: what these
-          are told, such as `{"env": {"REGION": "eu"}}`.
+        - `work_queue_name` (default: `"default"`), `work_pool_name`: whose agents run it. `job_variables`: settings for
+          these, such as `{"env": {"REGION": "eu"}}`.
         - `parameters`: defaults of its runs. `enforce_parameter_schema`: whether the server refuses runs whose
           parameters do not fit the annotations (default: `True`).
         - `storage`: where the code is: a folder, an address of a git repository, or one of `orionflow.storage`.
           `entrypoint`: the function there, as `"etl.py:etl"`. By default this file, at the same path on every machine
           with an agent.
-        - `overlap`: as that of `@flow`. `concurrency_limit`: how many of its runs may go on at once (default: no
+        - `overlap`: as for `@flow`. `concurrency_limit`: how many of its runs may execute at the same time (default: no
           limit).
         - `crash_retries`: how often a run is tried again after its process died; by default as the flow says.
         - `must_start_within`, `must_finish_within`: seconds, or a `timedelta`, after which a run has missed its
@@ -97,16 +97,15 @@ class Deployable:
         drain_timeout: float = 60.0,
         **options: Unpack[DeploymentOptions],
     ) -> None:
-        """Deploy this flow, and execute its runs in processes of this machine until Ctrl-C. `orionflow.serve` does so
-        for several.
+        """Deploy this flow, and execute its runs on this machine until Ctrl-C. `orionflow.serve` does so for several.
 
         - `name`: the name of the deployment (default: that of the flow).
-        - `limit`: how many runs may go on at once (default: 4).
+        - `limit`: how many runs may execute at the same time (default: 4).
         - `pause_on_shutdown`: whether the deployment is paused at the end, if no other program serves it, and resumed
           when it is served again (default: `True`).
-        - `drain_timeout`: how many seconds runs may go on after Ctrl-C (default: 60). A second Ctrl-C stops them at
+        - `drain_timeout`: how many seconds runs may continue after Ctrl-C (default: 60). A second Ctrl-C stops them at
           once.
-        - `options`: as those of `deploy`, without queue and pool.
+        - `options`: options of `deploy`, except queue and pool.
 
         Raises `UsageError` if no server is set (`ORION_API_URL`), and in coroutines, as it blocks.
         """

@@ -1,4 +1,4 @@
-"""Functions of the user that are called when a run enters a state. What they raise is logged and changes nothing."""
+"""The user's functions that are called when a run enters a state. Their exceptions are logged and change nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Hook = Callable[[Any, Any, Any], Any]
 
 
 class Hooks(list[Hook]):
-    """The hooks for one kind of event; called with a function, which makes it a decorator, it takes up that one too.
+    """The hooks for one kind of event. As a decorator, it adds the decorated function to them:
 
     @etl.on_failure
     def page_somebody(flow, flow_run, state): ...
@@ -23,10 +23,10 @@ class Hooks(list[Hook]):
 
 
 def hooks_from(option: Iterable[Hook] | None, argument: str) -> Hooks:
-    """Raises UsageError for anything that is not a list of functions."""
+    """Return the hooks of an option; raise UsageError for anything but a list of functions."""
     if option is None:
         return Hooks()
-    # Hooks are callable too: `with_options` hands on those that a flow has.
+    # Hooks are callable too: `with_options` passes on those of a flow.
     is_one_function = callable(option) and not isinstance(option, Hooks)
     if is_one_function or isinstance(option, str) or not isinstance(option, Iterable):
         raise UsageError(f"{argument} takes a list of functions: {argument}=[tell_somebody].")

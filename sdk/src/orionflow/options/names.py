@@ -16,17 +16,17 @@ NameOption = str | Callable[..., str] | None
 
 
 def checked_name_option(option: NameOption, argument: str) -> NameOption:
-    """Return the option; raise UsageError for what is neither a template nor a callable."""
+    """Return the option; raise UsageError if it is neither a template nor a callable."""
     if option is not None and not isinstance(option, str) and not callable(option):
         raise UsageError(f"{argument} must be a text such as 'load-{{table}}', or a function that returns one.")
     return option
 
 
 def run_name(option: str | Callable[..., str], parameters: Mapping[str, Any], argument: str) -> str | None:
-    """Return the name that a template or a callable gives to a run with these parameters, as it can be recorded.
+    """Return the name that a template or a callable gives to a run with these parameters, in a recordable form.
 
-    A callable takes nothing, or the parameters as its one argument `parameters`. None: the parameters cannot be shown
-    as the template wants, so the run keeps the name it has.
+    A callable takes no argument, or the parameters as its only argument `parameters`. Return None if the parameters
+    cannot be formatted as the template demands; the run then keeps its name.
     """
     try:
         name: object = _called(option, parameters) if callable(option) else _filled(option, parameters, argument)
@@ -40,7 +40,7 @@ def run_name(option: str | Callable[..., str], parameters: Mapping[str, Any], ar
 
 
 def storage_key(template: str | Callable[..., str], parameters: Mapping[str, Any], argument: str) -> str:
-    """Return the key that a template gives to a result, exactly, but for what no file and no record can be called."""
+    """Return the exact key that a template gives to a result, except for characters that files or records forbid."""
     try:
         key = _called(template, parameters) if callable(template) else _filled(template, parameters, argument)
     except _Unshowable as error:
@@ -49,12 +49,12 @@ def storage_key(template: str | Callable[..., str], parameters: Mapping[str, Any
         raise UsageError(f"{argument} must return a text, not a {type(key).__name__}.")
     if (clean := clean_text(key)) == key:
         return key
-    # Other keys may come to the same text.
+    # Other keys may be cleaned to the same text.
     return f"{clean}-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 class _Unshowable(Exception):
-    """A value refuses the format that a template has for it."""
+    """A value refuses the format that a template demands."""
 
 
 def _called(option: Callable[..., str], parameters: Mapping[str, Any]) -> str:
@@ -65,7 +65,7 @@ def _takes_parameters(option: Callable[..., str]) -> bool:
     try:
         return "parameters" in inspect.signature(option).parameters
     except ValueError:
-        # Some builtins do not say what they take.
+        # Some builtins have no signature.
         return False
 
 
@@ -90,7 +90,7 @@ def _is_template(template: str) -> bool:
 
 
 class _Missing(KeyError):
-    """The template names what is no parameter."""
+    """The template names something that is not a parameter."""
 
 
 class _Named(dict[str, Any]):

@@ -1,6 +1,6 @@
-"""Arguments of calls: bound to the function's signature, coerced and validated by its annotations, made JSON.
+"""Arguments of calls: bound to the function's signature, validated by its annotations, and converted to JSON.
 
-Signatures and validators are made once for each function: a task may be called a hundred thousand times.
+Signatures and validators are created once for each function, as a task may be called a hundred thousand times.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SIMPLE = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 class Signature:
-    """How a function is called; knows the quick way for plain signatures."""
+    """The signature of a function, with a fast path for plain signatures."""
 
     __slots__ = ("_allowed", "_collector", "_fn_name", "_names", "_plain", "_required", "inspected")
 
@@ -62,7 +62,7 @@ class Signature:
                 )
 
     def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Raise ParameterError when these arguments do not fit."""
+        """Raise ParameterError if these arguments do not fit."""
         if self._plain:
             given = self._names[: len(args)]
             if len(args) <= len(self._names) and kwargs.keys() <= self._allowed:
@@ -82,7 +82,7 @@ class Signature:
         return dict(self._bind(args, kwargs).arguments)
 
     def spread(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments by name, those that `**kwargs` would collect among the others."""
+        """Return the arguments by name, including those that `**kwargs` collects."""
         given = self.given(args, kwargs)
         return {**{k: v for k, v in given.items() if k != self._collector}, **given.get(self._collector or "", {})}
 
@@ -95,7 +95,7 @@ class Signature:
             ) from None
 
     def split(self, parameters: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Bound parameters as the positional and keyword arguments of a call."""
+        """Return bound parameters as the positional and keyword arguments of a call."""
         bound = self.inspected.bind_partial()
         bound.arguments.update((name, parameters[name]) for name in self._names if name in parameters)
         more = {name: value for name, value in parameters.items() if name not in self._allowed}
@@ -114,16 +114,16 @@ def _signature_of(fn: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(fn)
     except (ValueError, TypeError):
-        # Some builtins, as `dict` and `max`, do not say what they take.
+        # Some builtins, such as `dict` and `max`, have no signature.
         return _ANYTHING
 
 
 def validated(
     name: str, parameters: dict[str, Any], model: type[BaseModel], defaults: inspect.Signature
 ) -> dict[str, Any]:
-    """Return the parameters, coerced to the function's annotations; raise ParameterError that names each bad one.
+    """Return the parameters, converted to the function's annotations; raise ParameterError that names each bad one.
 
-    Defaults are taken as they are, as Python does.
+    Defaults are not converted, as in Python.
     """
     from pydantic import ValidationError
 
@@ -139,12 +139,12 @@ def validated(
             raise ParameterError(f"The parameters of {name!r} do not fit: {_described(wrong)}.") from None
         read = model.model_construct(**{_field(key): value for key, value in plain.items()})
     except Exception as error:
-        # A validator of the user's raised what validators do not raise.
+        # A user's validator raised an unexpected exception.
         raise ParameterError(
             f"The parameters of {name!r} could not be checked: {type(error).__name__}: {as_text(error)}."
         ) from error
     coerced = {key: getattr(read, _field(key)) for key in plain}
-    # Of what is annotated as an iterable the model makes an iterator, which would be used up after one loop.
+    # For a parameter annotated as an iterable, the model creates an iterator, which would be exhausted after one loop.
     kept = {key: value for key, value in coerced.items() if not isinstance(value, Iterator)}
     return {key: kept.get(key, value) for key, value in parameters.items()}
 
@@ -170,7 +170,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-# A parameter may be called like a method of pydantic's models (`copy`, `json`), so fields have names of their own.
+# A parameter may have the name of a method of pydantic's models (`copy`, `json`), so fields get a prefix.
 _PREFIX = "p_"
 
 
@@ -183,7 +183,7 @@ def _parameter(loc: tuple[Any, ...]) -> str:
 
 
 def parameter_model(fn: Callable[..., Any], signature: inspect.Signature) -> type[BaseModel]:
-    """Return a pydantic model with a field for each parameter; defaults are taken as they are."""
+    """Return a pydantic model with a field for each parameter; defaults are not validated."""
     from pydantic import ConfigDict, Field, create_model
 
     hints = annotations_of(fn)
@@ -200,7 +200,7 @@ def parameter_model(fn: Callable[..., Any], signature: inspect.Signature) -> typ
 
 
 def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
-    """Return the parameters' types. One whose name cannot be found (a class inside a function, say) is left out."""
+    """Return the parameters' types, except those whose names cannot be found, such as a class inside a function."""
     target = _declared(fn)
     try:
         return get_type_hints(target, localns=_names_around.get(target), include_extras=True)
@@ -209,11 +209,11 @@ def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _declared(fn: Any) -> Any:
-    """Return the function that has the annotations: of a method, of a partial, or of a callable object."""
+    """Return the function that has the annotations, in a method, a partial, or a callable object."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     if not isinstance(fn, type) and not inspect.isroutine(fn):
-        # Its own annotations are those of its attributes.
+        # The annotations of the object itself are those of its attributes.
         fn = type(fn).__call__
     return getattr(fn, "__func__", fn)
 
@@ -223,7 +223,7 @@ def _one_by_one(fn: Any) -> list[tuple[str, Any]]:
     found = []
     for name, hint in getattr(fn, "__annotations__", {}).items():
         try:
-            # As get_type_hints does, with what stands in the user's own code.
+            # As `get_type_hints` does; the text is from the user's own code.
             found.append((name, eval(hint, names) if isinstance(hint, str) else hint))  # noqa: S307
         except Exception:  # noqa: S112
             continue
@@ -234,9 +234,9 @@ _names_around: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyD
 
 
 def note_names_around(fn: Any) -> None:
-    """Remember what annotations that are texts mean where a function is defined inside of another one.
+    """Remember the meaning of text annotations for a function that is defined inside another one.
 
-    Called while that one runs, by the decorator: later nobody can look into it.
+    Called by the decorator while the outer function runs, as its names are not accessible later.
     """
     code, hints = getattr(fn, "__code__", None), getattr(fn, "__annotations__", {})
     texts = [hint for hint in hints.values() if isinstance(hint, str)]
@@ -249,7 +249,7 @@ def note_names_around(fn: Any) -> None:
 
 
 def _frame_of(qualname: str) -> dict[str, Any] | None:
-    """Return the local names of the innermost call of a function, and those around it."""
+    """Return the local names of the innermost call of a function, and those of enclosing ones."""
     frame: FrameType | None = sys._getframe(1)
     names: dict[str, Any] | None = None
     while frame is not None:
@@ -275,7 +275,7 @@ def _enclosed(fn: Any) -> dict[str, Any]:
 
 
 def as_json(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the parameters for a run elsewhere, exactly; and the names of those of which no JSON can be made."""
+    """Return the parameters for a run elsewhere, exactly, and the names of those that cannot be written as JSON."""
     described: list[str] = []
     stored = {}
     for name, value in parameters.items():
@@ -298,12 +298,13 @@ def _jsonable(value: Any) -> Any:
     from pydantic_core import from_json, to_json
 
     refuse_iterators(value)
-    # There and back: what the database will hold, and an error here rather than in the request.
+    # Converted to JSON and back: the result is what the database will hold, and errors occur here and not in the
+    # request.
     return from_json(to_json(readable(value), inf_nan_mode="strings"))
 
 
 def recorded_parameters(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The parameters as they are shown of a run that is executed here; and why some of them are not as they were."""
+    """Return the parameters as they are shown for a local run, and the reasons why some are changed."""
     stored: dict[str, Any] = {}
     changes: dict[str, str] = {}
     room = LARGEST_PARAMETERS
@@ -318,5 +319,5 @@ def recorded_parameters(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], 
 
 
 def described_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Only the types: for an API that refuses the parameters as they are."""
+    """Return only the types, for an API that refuses the parameters themselves."""
     return {short_text(name, LONGEST_NAME): described(_unmarked(value)) for name, value in parameters.items()}

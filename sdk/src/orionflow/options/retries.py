@@ -1,4 +1,4 @@
-"""How runs are tried again: checks of what was declared, and delays that grow."""
+"""Retries of runs: validation of their options, and growing delays."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from orionflow.settings import current_settings
 
 Delays = float | int | timedelta | Sequence[float] | Callable[[int], list[float]] | None
 MOST_DELAYS = 50
-# The API takes no more; nobody lives to see the difference.
+# The largest values that the API accepts.
 MOST_RETRIES = 2**31 - 1
 LONGEST_DELAY_SECONDS = 1e9
 
 
 def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
-    """Delays that double: `@task(retries=3, retry_delay_seconds=exponential_backoff(2))` waits 2, 4 and 8 seconds.
+    """Return delays that double: `@task(retries=3, retry_delay_seconds=exponential_backoff(2))` waits 2, 4 and 8 s.
 
     - `backoff_factor`: the first delay, in seconds.
     """
@@ -28,7 +28,7 @@ def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
 
 
 def checked_retries(retries: int | None, kind: str) -> int:
-    """Return the number of retries, from the settings when it is not given."""
+    """Return the number of retries, by default that of the settings."""
     if retries is None:
         settings = current_settings()
         return settings.task_default_retries if kind == "task" else settings.flow_default_retries

@@ -46,7 +46,7 @@ def __dir__() -> list[str]:
 
 
 def _scheduled_start_time(context: FlowRunContext) -> datetime | None:
-    """A run of a backfill stands for a time that has passed, whenever it was made."""
+    """Return when the run was planned; for a run of a backfill, the past time that it stands for."""
     backfilled = (context.flow_run.context or {}).get("scheduled_start_time")
     if isinstance(backfilled, str):
         with suppress(ValueError):

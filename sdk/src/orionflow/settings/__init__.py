@@ -1,7 +1,6 @@
-"""The SDK's settings: one table of name, type, default and meaning, and where each value came from.
+"""The SDK's settings: one table of names, types, defaults and meanings, and the origin of each value.
 
-Precedence: flags > environment `ORION_*` > orion.toml or pyproject.toml `[tool.orion]` > the active profile > defaults.
-The page `docs/reference/settings.md` is printed from this table.
+The page `docs/reference/settings.md` is generated from this table.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def setting(default: Any, read: Reader, meaning: str, *, secret: bool = False) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting of the SDK with its value; `origins` says where the ones that are not defaults came from."""
+    """All settings of the SDK with their values; `origins` says where values other than defaults come from."""
 
     api_url: str | None = setting(None, read_url, "Where the API is; unset means: in this process, without a server.")
     api_key: str | None = setting(
@@ -160,7 +159,7 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def origin(self, name: str) -> str:
-        """Return where the value of this setting came from, in words."""
+        """Return the origin of a setting's value, as text."""
         return self.origins.get(name, "default")
 
 
@@ -174,7 +173,7 @@ def environment_name(name: str) -> str:
 
 
 def read_setting(one: Field[Any], raw: object, origin: str) -> Any:
-    """Return the typed value of one raw value; raise SettingsError with one sentence when it cannot be read."""
+    """Return the typed value of a raw value; raise SettingsError if it cannot be read."""
     text = _as_text(raw)
     if text.lower() in EMPTY:
         return default_of(one)
@@ -198,7 +197,7 @@ def default_of(one: Field[Any]) -> Any:
 
 
 def resolve_settings(layers: list[tuple[str, Mapping[str, object]]]) -> Settings:
-    """Settings from layers of raw values, strongest first; each layer comes with the words for its origin."""
+    """Return settings from layers of raw values, the strongest first; each layer has a text for its origin."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for one in settings_table():
@@ -216,7 +215,7 @@ _resolved: tuple[object, Settings] | None = None
 
 
 def current_settings() -> Settings:
-    """Return the settings in force here and now. Files are read once per working directory and environment."""
+    """Return the current settings. Files are read once per working directory and environment."""
     global _resolved
     environment = _environment()
     key = (tuple(environment.items()), _working_directory())
@@ -226,14 +225,14 @@ def current_settings() -> Settings:
 
 
 def forget_settings() -> None:
-    """Read files again at the next use: a profile was changed."""
+    """Read the files again at the next use, as a profile was changed."""
     global _resolved
     _resolved = None
 
 
 @contextmanager
 def override_settings(**flags: Any) -> Iterator[None]:
-    """Typed values that win over everything else, in the whole process, until the block ends."""
+    """Override settings by typed values in the whole process, until the block ends."""
     _flags.append(flags)
     try:
         yield
@@ -249,7 +248,7 @@ def _with_flags(settings: Settings) -> Settings:
 
 
 def _environment() -> dict[str, str]:
-    # Asked for often: of the others not even the values are read.
+    # Called often, so values of other variables are not even read.
     return {name: os.environ[name] for name in os.environ if name.startswith(PREFIX)}
 
 
@@ -289,7 +288,7 @@ def _warn_of_slips(
 
 
 def settings_page() -> str:
-    """Return the table of all settings as Markdown: what `docs/reference/settings.md` holds."""
+    """Return the table of all settings as Markdown, the content of `docs/reference/settings.md`."""
     rows = [
         f"| `{environment_name(one.name)}` | {_shown_default(one)} | {one.metadata['meaning']} |"
         for one in settings_table()

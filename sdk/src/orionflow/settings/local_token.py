@@ -1,8 +1,8 @@
-"""The token of a server of this home: with it programs of the same Unix user are its owner's, without a word.
+"""The token of a local server, by which programs of the same Unix user get its owner's rights without signing in.
 
-Each start of a server makes one and writes it into `servers/` of the home, under the loopback address where it listens.
-It is sent to that very address and to no other: nobody else can listen there while the server does, and afterwards the
-token opens nothing. `localhost` may be either of two addresses, and becomes the one of the server before it is sent.
+Each start of a server creates a token and writes it into `servers/` of the home, under the loopback address on which it
+listens. The token is sent only to that address: no other process can listen there while the server runs, and afterwards
+the token is worthless. `localhost` may mean two addresses, so it is replaced by that of the server.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from urllib.parse import SplitResult, urlsplit
 from orionflow.contract.credentials import LOCAL_TOKEN_BEGINS
 
 FOLDER = "servers"
-# What `localhost` may mean.
+# The addresses that `localhost` may mean.
 BOTH = ("127.0.0.1", "::1")
 
 
 def token_file(home: Path, host: str, port: int) -> Path:
-    """Return where the token of a server is kept; homes on network disks are shared by machines."""
+    """Return the file of a server's token. It contains the host name, as machines may share a home."""
     return home / FOLDER / f"{socket.gethostname()} {host.replace(':', '-')} {port}"
 
 
@@ -40,7 +40,7 @@ def servers_of(home: Path) -> Iterator[str]:
 
 
 class LocalToken:
-    """Proves to a server of this home that its owner asks, as long as there is one at an address."""
+    """Proves to a server of this home that the request comes from its owner."""
 
     def __init__(self, home: Path, api_url: str) -> None:
         self._parts = urlsplit(api_url)
@@ -49,7 +49,7 @@ class LocalToken:
         self._known: tuple[tuple[int, int], str] | None = None
 
     def prove(self, address: str) -> tuple[str, Mapping[str, str]]:
-        """Return where a request for this address is to be sent, and the header that it takes along."""
+        """Return the address to which a request must be sent, and the header with the token."""
         for host, file in self._places:
             if token := self._read(file):
                 return self._at(host, address), {"Authorization": f"Bearer {token}"}

@@ -1,4 +1,4 @@
-"""Named locations of results as settings spell them: `lake=s3://bucket/results, team=/data/team`, or a JSON object."""
+"""Named locations of results as written in settings: `lake=s3://bucket/results, team=/data/team`, or a JSON object."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = re.compile(LOCATION_NAME)
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A folder or an address of fsspec's kind, such as s3://bucket/results, and the options of its file system."""
+    """A folder or an address for fsspec, such as s3://bucket/results, and the options of its file system."""
 
     name: str
     url: str
@@ -24,7 +24,7 @@ class Location:
 
 
 def location(name: str, url: object, options: object = None) -> Location:
-    """Return a location, checked. Raise ValueError."""
+    """Return a validated location. Raise ValueError."""
     if not NAME.fullmatch(name):
         raise ValueError(f"names a location {name!r}; use lower-case letters, digits, - and _")
     if not isinstance(url, str) or not url.strip():
@@ -41,7 +41,7 @@ def _checked_url(name: str, url: str) -> str:
             raise ValueError(f"gives the location {name!r} the folder {url!r}, which depends on where a program starts")
         return str(path)
     if "::" in url:
-        # A chain of file systems, of which the first may be anything.
+        # A chain of file systems, of which the first may be of any kind.
         raise ValueError(f"gives the location {name!r} an address with :: in it, which is none of one file system")
     return url
 

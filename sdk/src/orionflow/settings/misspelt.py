@@ -1,4 +1,4 @@
-"""Settings that nobody reads although they look like one that is: without a word the usual value would be in force."""
+"""Misspelt settings: without a warning they would be ignored, and the default would apply."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from orionflow.spelling import did_you_mean, distance
 
-# The server, tests and users have variables of their own: only what is nearly one of ours is a slip, with one wrong
-# letter in ten.
+# The server, tests and users have variables of their own: only a name that differs from one of Orion's in one letter of
+# ten counts as misspelt.
 LETTERS_TO_A_SLIP = 10
 
 
 def misspelt_variables(given: Iterable[str], known: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each variable that is nearly a known one, with a question after that one."""
+    """Yield each variable whose name is nearly that of a known one, with a question that suggests that one."""
     names = sorted(known)
     for variable in sorted(set(given) - set(names)):
         allowed = max(1, len(variable) // LETTERS_TO_A_SLIP)
@@ -24,7 +24,7 @@ def misspelt_variables(given: Iterable[str], known: Iterable[str]) -> Iterator[t
 def unknown_settings(
     layers: Iterable[tuple[str, Mapping[str, object]]], known: Iterable[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield each setting of a file that does not exist, with what to do."""
+    """Yield each unknown setting in a file, with what to do."""
     names = sorted(known)
     for origin, values in layers:
         for name in sorted(set(values) - set(names)):

@@ -17,21 +17,21 @@ from orionflow.private_files import make_private_folder
 Layer = tuple[str, Mapping[str, object]]
 FILE_NAME = "profiles.toml"
 DEFAULT_PROFILE = "default"
-# Settings whose value is itself a table.
+# Settings whose value is a table.
 TABLES = frozenset({"results_locations"})
 _BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
 
 
 @dataclass(slots=True)
 class Profiles:
-    """The content of `profiles.toml`: named sets of raw settings, and which one is active."""
+    """The content of `profiles.toml`: named sets of raw settings, and the name of the active one."""
 
     path: Path
     active: str = DEFAULT_PROFILE
     profiles: dict[str, dict[str, object]] = field(default_factory=lambda: {DEFAULT_PROFILE: {}})
 
     def save(self) -> None:
-        """Write the file in one step, so that a reader never sees half of it; keys may be in it, so it is private."""
+        """Write the file in one step, so that readers never see half of it, and privately, as it may contain keys."""
         make_private_folder(self.path.parent)
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
@@ -49,12 +49,12 @@ class Profiles:
         return "\n".join(lines) + "\n"
 
 
-# Every process would take milliseconds to read a long pyproject.toml, for nothing in most projects.
+# Parsing a long pyproject.toml takes milliseconds in each process, which most projects do not need.
 _NAMES_US = re.compile(r"\borion\b")
 
 
 def read_profiles(home: Path) -> Profiles:
-    """Return the profiles of this home; an empty default one where no file is."""
+    """Return the profiles of this home; without a file, an empty default profile."""
     path = home / FILE_NAME
     content = _read_toml(path)
     profiles = content.get("profiles", {})
@@ -66,7 +66,7 @@ def read_profiles(home: Path) -> Profiles:
 
 
 def profile_layer(home: Path, wanted: str | None) -> list[Layer]:
-    """Return the raw settings of the wanted profile, or of the active one; a wanted one must exist."""
+    """Return the raw settings of the wanted profile, or else of the active one. The wanted one must exist."""
     found = read_profiles(home)
     name = wanted or found.active
     if name not in found.profiles:
@@ -77,7 +77,7 @@ def profile_layer(home: Path, wanted: str | None) -> list[Layer]:
 
 
 def project_layer(folder: str | None) -> list[Layer]:
-    """The raw settings of the nearest orion.toml, or pyproject.toml with `[tool.orion]`, from a folder upwards."""
+    """Return the raw settings of the nearest orion.toml or pyproject.toml with `[tool.orion]`, searching upwards."""
     if folder is None:
         return []
     for place in (Path(folder), *Path(folder).parents):
@@ -91,7 +91,7 @@ def project_layer(folder: str | None) -> list[Layer]:
 
 
 def _flat(table: dict[str, Any], path: Path, before: str = "") -> dict[str, object]:
-    """Nested tables join their names: `[api] url = …` is `api_url = …`."""
+    """Return nested tables with joined names: `[api] url = …` becomes `api_url = …`."""
     flat: dict[str, object] = {}
     for key, value in table.items():
         name = before + str(key).replace("-", "_").lower()
@@ -104,7 +104,7 @@ def _flat(table: dict[str, Any], path: Path, before: str = "") -> dict[str, obje
 
 def _read_toml(path: Path, if_it_has: re.Pattern[str] | None = None) -> dict[str, Any]:
     try:
-        # Editors of Windows put a mark in front, which is no part of the file's text.
+        # Editors on Windows write a byte order mark, which is not part of the text.
         text = path.read_text(encoding="utf-8-sig")
         return {} if if_it_has and not if_it_has.search(text) else tomllib.loads(text)
     except (FileNotFoundError, NotADirectoryError):
@@ -129,5 +129,5 @@ def _toml(value: object) -> str:
             return "[" + ", ".join(map(_toml, value)) + "]"
         case dict():
             return "{" + ", ".join(f"{_key(str(key))} = {_toml(inner)}" for key, inner in value.items()) + "}"
-    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+    # A JSON string is a valid basic string of TOML, except for DEL, which TOML requires to be escaped.
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""API keys that `orion auth login` keeps: one for each address of an API, in a file that only its owner may read."""
+"""API keys that `orion auth login` stores: one for each address of an API, in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from orionflow.errors import SettingsError
 from orionflow.private_files import make_private_folder, private_opener
 
 FILE_NAME = "keys.json"
-# The token of the run that a task is called for in another process: by it that proves for whom it asks.
+# The token of the run for which a task is called in another process, by which its requests act for that run.
 token_of_caller: ContextVar[str | None] = ContextVar("orion_token_of_caller", default=None)
 
 
 def stored_key(home: Path, api_url: str) -> str | None:
-    """Return the key for exactly this address: other hosts, ports and schemes get none."""
+    """Return the key for exactly this address; other hosts, ports and schemes get none."""
     return _read(home).get(same_address(api_url))
 
 
@@ -26,7 +26,7 @@ def store_key(home: Path, api_url: str, key: str) -> Path:
 
 
 def forget_key(home: Path, api_url: str) -> bool:
-    """Remove the key for this address; whether there was one."""
+    """Delete the key for this address, and return whether there was one."""
     keys = _read(home)
     if keys.pop(same_address(api_url), None) is None:
         return False
@@ -35,7 +35,7 @@ def forget_key(home: Path, api_url: str) -> bool:
 
 
 def same_address(api_url: str) -> str:
-    """Two spellings of one address are the same text: the case of the host, a slash at the end, a name and password."""
+    """Return an address in a uniform spelling: lower-case host, no trailing slash, no name and password."""
     parts = urlsplit(api_url)
     host = parts.netloc.rpartition("@")[2].lower()
     usual = {"http": ":80", "https": ":443"}.get(parts.scheme, "")

@@ -1,4 +1,4 @@
-"""How the text of a setting becomes its value. What cannot be read raises ValueError that goes on after the name."""
+"""Conversion of a setting's text to its value. Errors are ValueErrors whose message continues after the name."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _names_a_host(url: str) -> bool:
 
 
 def shown_url(text: str) -> str:
-    """Return the text without the name and password of an address in it, even if it is none that can be read."""
+    """Return the text with name and password removed from an address in it, even if the address is invalid."""
     return re.sub(r"//[^/\s]*@", "//", text)
 
 
@@ -82,7 +82,7 @@ def read_path(raw: str) -> Path:
 
 
 def default_home() -> Path:
-    """`~/.orion`; for a user without a home, as in many containers, a folder of its own among the temporary ones."""
+    """Return `~/.orion`, or a temporary folder for a user without a home directory, as in many containers."""
     try:
         return Path("~/.orion").expanduser()
     except RuntimeError:
@@ -94,7 +94,7 @@ def _temporary_home() -> Path:
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     found = folder.lstat()
-    # Anybody may have put something of this name there.
+    # Another user may have created a folder of this name.
     is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
     return folder if is_ours else Path(tempfile.mkdtemp(prefix="orion-"))
 

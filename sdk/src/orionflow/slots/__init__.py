@@ -1,10 +1,10 @@
-"""Global limits in programs: hold slots for the time of a block, or keep to a rate.
+"""Global limits in programs: hold slots during a block, or limit a rate.
 
     with concurrency("database", occupy=2):
         load()
 
-Both work in flows, in tasks and in plain programs, blocking or awaited. Slots are leased: while the block runs they
-are renewed, and those of a process that dies are free again when its run's attempt ends or the lease runs out.
+Both work in flows, in tasks and in plain programs, blocking or awaited. Slots are leased: they are renewed while the
+block runs, and the slots of a process that dies become free when its run's attempt ends or the lease expires.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from orionflow.slots.keeper import Held, slot_keeper
 logger = logging.getLogger("orionflow.slots")
 
 LEASE_SECONDS = 60.0
-# However long others usually hold a slot, it may be free sooner.
+# Seconds; slots may become free sooner than their usual holding time suggests.
 LONGEST_PAUSE = 15.0
 SHORTEST_PAUSE = 0.05
 FULL = 423
@@ -107,7 +107,7 @@ class concurrency:
             try:
                 yield send(held.client, release_slots(held.leases))
             except ApiError as error:
-                # What the block has done is done; its lease runs out by itself.
+                # The block has finished its work, and the lease expires by itself.
                 logger.warning("The slots of %s could not be given back: %s", ", ".join(held.names), error)
         _done_with(held.client)
 
@@ -115,7 +115,7 @@ class concurrency:
 def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: float | None = None) -> Any:
     """Wait until the named rates allow another call: `rate_limit("api")`. In coroutines, await it.
 
-    - `names`: the name of a global limit whose slots return by themselves (`orion gcl create api 10 --decay 2`), or
+    - `names`: the name of a global limit whose slots become free over time (`orion gcl create api 10 --decay 2`), or
       several. A name without a limit limits nothing.
     - `occupy`: how many slots the call takes (default: 1).
     - `timeout_seconds`: how many seconds to wait. By default there is no limit.
@@ -156,7 +156,7 @@ def _when_there_is_room(
 
 
 def _pause(asked: float) -> float:
-    # Not all at once: those who were told the same would meet again.
+    # Randomized: clients with the same answer would otherwise return at the same time.
     return min(max(asked, SHORTEST_PAUSE), LONGEST_PAUSE) * random.uniform(0.8, 1.2)
 
 
@@ -175,11 +175,11 @@ def _lease(names: tuple[str, ...], slots: int) -> Call[list[TakenLimit]]:
 
 
 def _client_here() -> Steps[OrionClient]:
-    """Return the client of the flow run that this code belongs to, or one of its own."""
+    """Return the client of the flow run that this code belongs to, or a new one."""
     flow_run = FlowRunContext.get()
     if flow_run is None:
         return OrionClient()
-    # The run may still be on its way to the API, which refers to it.
+    # The request refers to the run, which may still be on its way to the API.
     yield Do(flow_run.reporter.drain, flow_run.id)
     return flow_run.client
 

@@ -1,4 +1,4 @@
-"""Keeps leases of slots alive while this process holds them: one thread for all that is held, none for nothing."""
+"""Renews leases of slots while this process holds them: one thread for all leases, and none if there are none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orionflow.client import OrionClient
 from orionflow.errors import ApiError, Conflict
 
 logger = logging.getLogger("orionflow.slots")
-# A lease survives two renewals that fail.
+# A lease survives two failed renewals.
 RENEWALS_PER_LEASE = 3
 
 
@@ -29,7 +29,7 @@ class Held:
 
 
 class SlotKeeper:
-    """Renews what it is given until it is told to stop."""
+    """Renews leases from `add` until `remove`."""
 
     def __init__(self) -> None:
         self._held: set[Held] = set()
@@ -57,7 +57,7 @@ class SlotKeeper:
                 due[held] = time.monotonic() + held.seconds / RENEWALS_PER_LEASE
 
     def _wait(self, due: dict[Held, float]) -> bool:
-        """Until the next renewal is due, or what is held has changed; false when nothing is held any more."""
+        """Wait until the next renewal is due, or the held leases change; return False if none are held any more."""
         with self._changed:
             if due and due.keys() == self._held:
                 self._changed.wait(max(min(due.values()) - time.monotonic(), 0.0))
@@ -82,12 +82,12 @@ _keeper = SlotKeeper()
 
 
 def slot_keeper() -> SlotKeeper:
-    """Return the one of this process."""
+    """Return the keeper of this process."""
     return _keeper
 
 
 def _forget_in_child() -> None:
-    # Slots stay with the process that took them, and so does the thread.
+    # Slots and the thread belong to the parent process.
     global _keeper
     _keeper = SlotKeeper()
 

@@ -1,7 +1,7 @@
-"""Where the code of deployed flows lies, and how it comes to the machine that runs it.
+"""Where the code of deployed flows is stored, and how it is fetched to the machine that runs it.
 
-`fetch` is what an agent's child calls before it loads the flow: it carries out the deployment's pull steps and tells
-the folder in which the entrypoint is looked for. Whatever goes wrong is one CodeUnavailable with the cause.
+An agent's child calls `fetch` before it loads the flow: it executes the deployment's pull steps and returns the folder
+for the entry point. Every failure raises CodeUnavailable with the cause.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = [
 def fetch(deployment: Mapping[str, Any], into: Path, *, timeout_seconds: float | None = None) -> Path:
     """Return the folder with a deployment's code.
 
-    `deployment` is the API's object (`pull_steps`, `path`); `into` an empty folder that belongs to this run, which may
-    be deleted with everything in it when the run has ended; `timeout_seconds` holds for each step.
+    `deployment` is the API's object (`pull_steps`, `path`). `into` is an empty folder of this run, which may be deleted
+    when the run has ended. `timeout_seconds` applies to each step.
     """
     steps = deployment.get("pull_steps")
     if not steps:

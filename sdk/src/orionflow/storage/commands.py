@@ -1,4 +1,4 @@
-"""Programs that fetch code, each held to a time and to a size; when one goes too far, its whole group is killed."""
+"""Programs that fetch code, each with a limit of time and size; a program that exceeds one is killed with its group."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _MEGABYTE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long a step of fetching may take, and how much it may leave on the disk."""
+    """How long a fetching step may take, and how much disk space it may use."""
 
     seconds: float
     bytes: int
 
 
 def current_bounds(seconds: float | None = None) -> Bounds:
-    """Return the bounds that the settings allow, or a limit of these seconds."""
+    """Return the limits in the settings, or with this time limit."""
     settings = current_settings()
     return Bounds(seconds or settings.storage_timeout_seconds, settings.storage_max_megabytes * _MEGABYTE)
 
@@ -43,8 +43,8 @@ def run_command(
     environment: Mapping[str, str] | None = None,
     watched: Path | None = None,
 ) -> str:
-    """Return what a program printed. Raises CodeUnavailable when it fails, takes too long or fills the disk."""
-    # Files instead of pipes: a child of the program that keeps a pipe open could not be waited for.
+    """Return the output of a program. Raise CodeUnavailable if it fails, takes too long or fills the disk."""
+    # Files instead of pipes: if a child of the program kept a pipe open, reading would block.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = _start(words, title, folder, environment, (out.fileno(), err.fileno()))
         try:
@@ -98,12 +98,12 @@ def _wait(process: subprocess.Popen[bytes], title: str, bounds: Bounds, watched:
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    # It is left unreaped, so that nobody else can get its number before its group is killed.
+    # It is not collected, so that its id cannot be reused before its group is killed.
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def check_size(folder: Path, title: str, bounds: Bounds) -> None:
-    """Raise CodeUnavailable when a folder holds more than it may."""
+    """Raise CodeUnavailable if a folder is larger than allowed."""
     if size_of(folder) > bounds.bytes:
         raise CodeUnavailable(
             f"{title} brought more than {bounds.bytes // _MEGABYTE} MB and was stopped; "
@@ -112,7 +112,7 @@ def check_size(folder: Path, title: str, bounds: Bounds) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """Return the bytes of all files below a folder that may be changing."""
+    """Return the total size in bytes of the files below a folder that may be changing."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
@@ -124,7 +124,7 @@ def size_of(folder: Path) -> int:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of the program and of what it started."""
+    """Kill the program and all processes that it started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,7 +1,7 @@
-"""Git repositories, cloned with nothing that they or their addresses could make git do beside it.
+"""Cloning of Git repositories, with protection against side effects of their addresses and content.
 
-Addresses and names are checked and stand behind `--`; transports that run programs are off; nobody is asked for a
-password; a token is handed over in the environment and never written down.
+Addresses and names are validated and passed after `--`. Transports that run programs are disabled. Git never prompts
+for a password. A token is passed in the environment and never stored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def clone(
     username: str | None = None,
     submodules: bool = False,
 ) -> None:
-    """One commit of a repository, without its history, in a new folder."""
+    """Clone one commit of a repository, without its history, into a new folder."""
     plain, token, username = _split_credentials(checked_url(url), token, username)
     environment = _environment(plain, token, username, bounds)
     title = f"Cloning {shown(plain)}"
@@ -86,7 +86,7 @@ def _clone_commit(
             git("checkout", "--quiet", "--detach", "FETCH_HEAD", "--")
             return
         except CodeUnavailable as error:
-            # Some servers hand out a single commit only when a branch begins there.
+            # Some servers provide a single commit only if it is the head of a branch.
             if "did not end" in str(error) or "brought more" in str(error):
                 raise
             git("fetch", "--quiet", "--no-tags", "--", url, "+refs/heads/*:refs/remotes/origin/*")
@@ -96,7 +96,7 @@ def _clone_commit(
 
 
 def checked_url(url: str) -> str:
-    """Return an address that git may be given; raise CodeUnavailable for one that could be an option or a program."""
+    """Return an address that is safe for Git; raise CodeUnavailable for one that could be an option or a program."""
     problem = _problem_with(url)
     if problem:
         raise CodeUnavailable(
@@ -142,7 +142,7 @@ def shown(url: str) -> str:
 
 
 def _split_credentials(url: str, token: str | None, username: str | None) -> tuple[str, str | None, str | None]:
-    """A password in the address would be seen in the list of processes and in the clone's configuration."""
+    """Return the address without credentials, which would be visible in the process list and the clone's files."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
         return url, token, username
@@ -154,7 +154,7 @@ def _split_credentials(url: str, token: str | None, username: str | None) -> tup
 
 
 def _environment(url: str, token: str | None, username: str | None, bounds: Bounds) -> dict[str, str]:
-    # Git itself gives up on a line that went silent, should nobody be left to stop it.
+    # Git itself gives up on a silent connection, in case no process is left to stop it.
     settings = {"http.lowSpeedLimit": "1", "http.lowSpeedTime": str(max(1, round(bounds.seconds)))}
     if token:
         parts = urlsplit(url)

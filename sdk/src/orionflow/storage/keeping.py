@@ -1,4 +1,4 @@
-"""Secrets on the server: stored sealed under a name, read by those who may."""
+"""Secrets on the server: stored sealed under a name, and readable with permission."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orionflow.engine.effects import Steps, send
 from orionflow.errors import Conflict, NotFound
 
 SLUG = "secret"
-# For a server that nobody has told yet which fields a secret has.
+# The fields of a secret, for a server that does not know them yet.
 FIELDS = {
     "title": "Secret",
     "type": "object",
@@ -32,7 +32,7 @@ FIELDS = {
 
 
 def read_secret(client: OrionClient, name: str) -> Steps[Any]:
-    """Return the value in clear. Raise NotFound, and NotAllowed where blocks may be seen but not their secrets."""
+    """Return the clear value. Raise NotFound, or NotAllowed if the user may read blocks but not their secrets."""
     try:
         found = yield send(client, read_block(SLUG, name, include_secrets=True))
     except NotFound as error:
@@ -46,7 +46,7 @@ def read_secret(client: OrionClient, name: str) -> Steps[Any]:
 
 
 def save_secret(client: OrionClient, name: str, value: Any, *, overwrite: bool) -> Steps[bool]:
-    """Whether it is new. Raises Conflict when there is one of the name that is not to be overwritten."""
+    """Store a secret, and return whether it is new. Raise Conflict if the name exists and must not be overwritten."""
     known.learn(secrets_in(value))
     try:
         found = yield send(client, read_block(SLUG, name))
@@ -64,7 +64,7 @@ def _schema(client: OrionClient) -> Steps[Any]:
     try:
         kind = yield send(client, read_block_type(SLUG))
     except NotFound:
-        # A server learns the usual types when it starts; an API in this process has none yet.
+        # A server creates the built-in types when it starts; an API in this process may not have them yet.
         yield send(client, install_block_types())
         kind = yield send(client, read_block_type(SLUG))
     known = yield send(client, read_newest_block_schemas(kind.id))

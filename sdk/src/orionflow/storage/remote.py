@@ -1,4 +1,4 @@
-"""Folders behind any address that fsspec knows (s3://, gs://, az://, memory:// …), copied file by file."""
+"""Folders at any address that fsspec supports (s3://, gs://, az://, memory:// …), copied file by file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "az", "abfs"
 
 
 def copy_here(url: str, target: Path, bounds: Bounds, options: Mapping[str, Any]) -> None:
-    """All files below an address, in a folder. Stops when that takes too long or too much."""
+    """Copy all files below an address into a folder. Stop if that takes too long or too much space."""
     copying = _Copying(url, target, bounds, options)
-    # The file systems know no time limits of their own that they have in common.
+    # The file systems have no common way to set a time limit.
     thread = threading.Thread(target=copying.run, name="orion-storage", daemon=True)
     thread.start()
     thread.join(bounds.seconds)
@@ -38,7 +38,7 @@ def copy_here(url: str, target: Path, bounds: Bounds, options: Mapping[str, Any]
 
 
 class _Copying:
-    """The work of one copy, in a thread that can be given up."""
+    """The work of one copy, in a thread that can be abandoned."""
 
     def __init__(self, url: str, target: Path, bounds: Bounds, options: Mapping[str, Any]) -> None:
         self.url, self.target, self.bounds, self.options = url, target, bounds, options
@@ -81,7 +81,7 @@ class _Copying:
 
 
 def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    """Return the file system of an address, and the path in it; say what to install when it is not there."""
+    """Return the file system of an address, and the path in it; say what to install if the file system is missing."""
     scheme = url.partition("://")[0].lower()
     extra = EXTRAS.get(scheme)
     try:

@@ -1,4 +1,4 @@
-"""Paths within fetched code: they stay inside, whatever a deployment, a repository or a link says."""
+"""Paths within fetched code, which stay inside it whatever a deployment, a repository or a link says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from orionflow.errors import CodeUnavailable
 
 
 def checked_part(part: str, what: str) -> str:
-    """Return a relative path without a way out; raise CodeUnavailable for any other."""
+    """Return a relative path that stays inside; raise CodeUnavailable for any other."""
     pieces = PurePosixPath(part.replace("\\", "/"))
     if pieces.is_absolute() or ".." in pieces.parts or "\x00" in part or part.startswith("-"):
         raise CodeUnavailable(
@@ -18,7 +18,7 @@ def checked_part(part: str, what: str) -> str:
 
 
 def inside(folder: Path, part: str | None, what: str) -> Path:
-    """Return an existing path below a folder, links resolved."""
+    """Return an existing path below a folder, with links resolved."""
     if part is None:
         return folder
     found = (folder / checked_part(part, what)).resolve()
@@ -30,7 +30,7 @@ def inside(folder: Path, part: str | None, what: str) -> Path:
 
 
 def existing_folder(path: str | Path, what: str) -> Path:
-    """Return a folder of this machine, as an absolute path."""
+    """Return an existing folder on this machine, as an absolute path."""
     text = str(path)
     if "\x00" in text:
         raise CodeUnavailable(f"{what} {text!r} is not a path.")

@@ -1,4 +1,4 @@
-"""Values that a deployment refers to by name, and that are looked up on the machine that fetches the code."""
+"""Values that a deployment refers to by name; they are looked up on the machine that fetches the code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Secret:
 
     @property
     def reference(self) -> str:
-        """The text by which a deployment refers to it. Raises `UsageError` without a name."""
+        """The text by which a deployment refers to the secret. Raises `UsageError` without a name."""
         return f"{{{{ {_SECRETS[0]}{self._own_name()} }}}}"
 
     @classmethod
@@ -51,7 +51,7 @@ class Secret:
         return drive_or_await(cls._loaded(name))
 
     def get(self) -> Any:
-        """Return the value. Reads it first if the secret was not loaded.
+        """Return the value, after reading it if the secret was not loaded.
 
         Raises `NotFound` if there is none, and `NotAllowed` if this run or user may not read it.
         """
@@ -102,7 +102,7 @@ class Environment:
 
     - `name`: the name of the variable.
 
-    Raises `UsageError` if that cannot be a name.
+    Raises `UsageError` if the name is not valid.
     """
 
     name: str
@@ -117,7 +117,7 @@ class Environment:
 
 
 def resolved(value: Any, outputs: Mapping[str, Any]) -> Any:
-    """A step's argument with every `{{ … }}` in it replaced: outputs of earlier steps, environment, server."""
+    """Return a step's argument with every `{{ … }}` replaced, by outputs of earlier steps, environment or server."""
     match value:
         case str():
             return _resolved_text(value, outputs)

@@ -1,4 +1,4 @@
-"""Where a program says that its code lies; each kind becomes the pull steps that a deployment stores."""
+"""Sources of code that programs name; each kind becomes the pull steps that a deployment stores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Storage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalDirectory:
-    """A folder that is there, at the same path, on every machine that runs the flow.
+    """A folder that exists at the same path on every machine that runs the flow.
 
     - `path`: the folder.
     """
@@ -55,11 +55,11 @@ class GitRepository(_Git):
     - `url`: its address, with https, ssh, git or file.
     - `branch`, `commit`: the branch or tag, or else the commit (default: the branch that the repository names).
     - `directory`: the folder in it from which the flow is loaded (default: its top).
-    - `include_submodules`: with `True`, fetch submodules, too (default: `False`).
+    - `include_submodules`: with `True`, fetch submodules as well (default: `False`).
     - `token`, `username`: a `Secret("name")` on the server or an `Environment("NAME")` of the agent, and the user that
-      it is for. A deployment stores where its token is, never the token.
+      it is for. A deployment stores the reference to the token, never the token.
 
-    Raises `UsageError` for an address, branch, commit or folder that cannot be, and for a token that is a plain text.
+    Raises `UsageError` for an invalid address, branch, commit or folder, and for a token that is a plain text.
     """
 
     url: str
@@ -95,14 +95,14 @@ class GitRepository(_Git):
 
 @dataclass(frozen=True, slots=True)
 class RemoteStorage:
-    """A folder behind any address that fsspec knows: `RemoteStorage("s3://bucket/flows")`.
+    """A folder at any address that fsspec supports: `RemoteStorage("s3://bucket/flows")`.
 
     - `url`: the address.
     - `directory`: the folder in it from which the flow is loaded (default: its top).
     - `options`: for the file system, such as `{"key": Secret("s3-key")}`; secrets and environment variables are looked
       up where the code is fetched.
 
-    Raises `UsageError` for an address or folder that cannot be.
+    Raises `UsageError` for an invalid address or folder.
     """
 
     url: str
@@ -126,7 +126,7 @@ def _referred(value: Any) -> Any:
 
 
 def storage_of(source: str | Path | Storage) -> Storage:
-    """Return the storage that a program means: one of the classes, an address, or a folder."""
+    """Return the storage for a source: one of the classes, an address, or a folder."""
     if not isinstance(source, str | Path):
         return source
     text = str(source)

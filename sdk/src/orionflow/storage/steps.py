@@ -1,4 +1,4 @@
-"""Pull steps: what an agent does, in turn, to have a deployment's code. Prefect's names mean the same as ours."""
+"""Pull steps, which an agent executes in order to fetch a deployment's code. Prefect's names are accepted as well."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from orionflow.storage.remote import copy_here
 from orionflow.storage.safe_paths import existing_folder, inside
 from orionflow.storage.secrets import resolved
 
-# What a step may say beside its arguments.
+# Keys of a step in addition to its arguments.
 _RESERVED = ("id", "requires")
 Output = dict[str, Any]
 
 
 class Pull:
-    """The steps of one deployment, carried out in a folder that belongs to one run."""
+    """The steps of one deployment, executed in a folder that belongs to one run."""
 
     def __init__(self, into: Path, seconds: float | None = None) -> None:
         self.into = into
@@ -30,7 +30,7 @@ class Pull:
         self.outputs: dict[str, Any] = {}
 
     def do(self, step: Mapping[str, Any]) -> None:
-        """Carry out one step; its outputs can be used by those after it."""
+        """Execute one step; later steps can use its outputs."""
         name, arguments = _read_step(step)
         action = STEPS.get(_short(name))
         if action is None:
@@ -100,7 +100,7 @@ class Pull:
         stream_output: bool = True,
         expand_env_vars: bool = False,
     ) -> Output:
-        """Lines of a script, each a program with its words, as Prefect has it; `sh -c '…'` where a shell is wanted."""
+        """Run each line of a script as a program with arguments, as Prefect does; use `sh -c '…'` for a shell."""
         folder = self.folder if directory is None else existing_folder(self.folder / directory, "The folder")
         lines = [line for line in script.splitlines() if line.strip() and not line.lstrip().startswith("#")]
         printed = [self._line(line, folder, env or {}, expand_env_vars) for line in lines]
@@ -116,7 +116,7 @@ class Pull:
         )
 
     def _fresh(self, name: str) -> Path:
-        """Return a folder that is not there yet, named for those who look at a trace."""
+        """Return a new folder, with a name that explains it in tracebacks."""
         target, count = self.into / name, 1
         while target.exists():
             count += 1
@@ -148,7 +148,7 @@ def _read_step(step: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _short(name: str) -> str:
-    """`prefect.deployments.steps.git_clone` and `orionflow.storage.git_clone` are the same step."""
+    """Return the short name: `prefect.deployments.steps.git_clone` and `orionflow.storage.git_clone` are equal."""
     short = name.rpartition(".")[2]
     return "git_clone" if short == "git_clone_project" else short
 

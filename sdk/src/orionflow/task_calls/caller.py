@@ -16,25 +16,26 @@ from orionflow.task_calls.seal import Sealed, seal, unseal
 logger = logging.getLogger("orionflow.task_calls")
 
 OFFER = "orion.task"
-# How long an offer may lie unanswered before it is made again; the wait doubles up to the second number.
+# Seconds after which an unanswered offer is repeated: the pause starts at the first number and doubles up to the
+# second.
 OFFER_AGAIN_SECONDS = (3.0, 30.0)
-# A worker says that it is alive every 2 s. One that has been silent for so long is given up.
+# Seconds of silence after which a worker is given up; it reports every 2 s that it is alive.
 SILENCE_SECONDS = 20.0
-# Before that it is given the call once more: the broker may have lost what either of them said.
+# Seconds of silence after which it gets the call again, as the broker may have lost a message of either side.
 REPEAT_SECONDS = 5.0
 COMPLAINT_SECONDS = 30.0
 
 
 @dataclass(slots=True)
 class Call:
-    """One call of a task function, on its way."""
+    """One call of a task function, in progress."""
 
     payload: bytes
     id: str = field(default_factory=lambda: uuid4().hex)
     worker: str | None = None
     worker_name: str = ""
     heard_at: float = 0.0
-    # How often it was given to somebody, and when that was said last.
+    # How often the call was given to a worker, and the time of the last message about it.
     given: int = 0
     given_at: float = 0.0
     is_repeated: bool = False
@@ -57,7 +58,7 @@ class Caller:
         self._mailbox.open()
 
     def close(self) -> None:
-        """Stop what still runs: nobody waits for it any more."""
+        """Stop the remaining calls, as their outcomes are no longer needed."""
         for call in list(self._calls.values()):
             if call.worker is not None:
                 self._mailbox.send(call.worker, {"kind": "stop", "call": call.id})
@@ -66,7 +67,7 @@ class Caller:
         self._mailbox.close()
 
     def call(self, payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
-        """Return the outcome of a packed call, with its log lines. Raise WorkerCrashed when its worker is gone."""
+        """Return the outcome of a packed call, with its log lines. Raise WorkerCrashed if its worker died."""
         call = Call(payload)
         self._calls[call.id] = call
         try:
@@ -102,13 +103,13 @@ class Caller:
             call.done.wait(0.5)
 
     def _repeat(self, call: Call) -> None:
-        """Give the call to its silent worker again, which continues, sends the outcome once more, or declines."""
+        """Give the call to its silent worker again, which continues, sends the outcome again, or declines."""
         worker, silent = call.worker, min(now() - call.heard_at, now() - call.given_at)
         if worker is None or silent < REPEAT_SECONDS:
             return
         call.is_repeated = True
         if not self._send_call(call, worker):
-            # Nobody can be heard while the broker is away.
+            # Workers cannot be heard while the broker is away.
             call.heard_at = now()
 
     def _receive(self, message: Message) -> None:
@@ -124,13 +125,14 @@ class Caller:
         if call is not None and call.worker == message["worker"]:
             self._settle(call, message)
         if message["kind"] == "done":
-            # Until then the worker keeps the outcome.
+            # The worker keeps the outcome until then.
             self._mailbox.send(message["worker"], {"kind": "thanks", "call": message["call"]})
 
     def _settle(self, call: Call, message: Message) -> None:
         match message["kind"]:
             case "declined":
-                # A worker of an earlier version does not say what it declines, and may have finished it meanwhile.
+                # A worker of an earlier version does not say which offer it declines, and may have finished the call
+                # meanwhile.
                 if message.get("given", 0 if call.is_repeated else call.given) == call.given:
                     call.worker = None
                 return

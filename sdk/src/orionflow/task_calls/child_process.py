@@ -14,14 +14,14 @@ from orionflow.errors import WorkerCrashed
 
 
 class ChildProcess:
-    """A child of this process, started when it is first used and again after it died."""
+    """A child of this process, started when it is first used, and again after it died."""
 
     def __init__(self) -> None:
         self._process: Any = None
         self._pipe: Any = None
 
     def call(self, payload: bytes) -> bytes:
-        """The pickled outcome and lines. Raises WorkerCrashed, with the exit code or signal, when the child dies."""
+        """Return the pickled outcome and lines. Raise WorkerCrashed with the exit code or signal if the child dies."""
         if self._process is None or not self._process.is_alive():
             self._start()
         try:
@@ -40,7 +40,7 @@ class ChildProcess:
         theirs.close()
 
     def kill(self) -> None:
-        """End the child whatever it does; a call that waits for it gets WorkerCrashed."""
+        """Kill the child, whatever it does; a call that waits for it gets WorkerCrashed."""
         if self._process is not None and self._process.is_alive():
             self._process.kill()
 
@@ -73,7 +73,7 @@ def _serve(pipe: Any) -> None:
 
 
 def _end_with_parent(parent: int) -> None:
-    """A worker that was killed takes its tasks along: their flow has given them up."""
+    """End this process when its worker was killed, as the flow of its task has given the worker up."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""A mailbox at a broker: messages go to others by the name of their box, and come to one's own in a thread."""
+"""A mailbox at a broker: messages are sent to other mailboxes by name, and received by a thread."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from uuid import uuid4
 logger = logging.getLogger("orionflow.task_calls")
 
 Message = dict[str, Any]
-# A box that nobody empties any more goes by itself, where the broker can do that.
+# Seconds after which the broker deletes an unused mailbox, if it supports that.
 BOX_LIFE_SECONDS = 3600
 RETRY_SECONDS = 1.0
 
 
 class Mailbox:
-    """Sends and receives JSON. A broker that is away loses messages and nothing else: whoever needs one repeats it."""
+    """Sends and receives JSON. A broker that is away only loses messages; senders repeat those that are needed."""
 
     def __init__(self, app: Any, receive: Callable[[Message], None]) -> None:
         self.name = f"orion-inbox.{uuid4().hex}"
@@ -32,23 +32,23 @@ class Mailbox:
         self._thread = threading.Thread(target=self._listen, name="orion-mailbox", daemon=True)
 
     def open(self, *, wait_seconds: float = 5.0) -> None:
-        """Begin to listen; returns when the box is there, or after `wait_seconds` if the broker is away."""
+        """Start listening; return when the mailbox exists, or after `wait_seconds` if the broker is away."""
         self._thread.start()
         self._ready.wait(wait_seconds)
 
     def close(self) -> None:
-        # The listener ends by itself: some brokers give it back to us only after a second.
+        # The listener ends by itself: with some brokers that takes a second.
         self._stop.set()
         with self._lock:
             self._forget()
 
     def send(self, box: str, message: Message) -> bool:
-        """Whether the broker took the message."""
+        """Send a message, and return whether the broker accepted it."""
         queue = box_queue(box)
         return self._publish(lambda producer: producer.publish(message, routing_key=box, declare=[queue]))
 
     def send_task(self, name: str, args: list[Any], queue: str) -> bool:
-        """Send a message that is a Celery task."""
+        """Send a message in the form of a Celery task."""
         return self._publish(lambda producer: self._app.send_task(name, args, queue=queue, producer=producer))
 
     def _publish(self, publish: Callable[[Any], object]) -> bool:

@@ -1,4 +1,4 @@
-"""Sealed bytes: what is not sealed with our key is never unpickled."""
+"""Sealed bytes: content that is not sealed with the own key is never unpickled."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class BrokenSeal(UsageError):
 
 
 def seal(key: bytes, purpose: str, content: bytes) -> Sealed:
-    """Return the content as JSON can carry it. `purpose` ties it to one call, so that it cannot be used for another."""
+    """Return the content in a form for JSON. `purpose` binds it to one call, so that it cannot be used for another."""
     return {"content": b64encode(content).decode(), "seal": _mark(key, purpose, content)}
 
 
 def unseal(key: bytes, purpose: str, sealed: Sealed) -> bytes:
-    """Raises BrokenSeal."""
+    """Return the content. Raise BrokenSeal if the seal is not valid."""
     content = b64decode(sealed["content"])
     if not hmac.compare_digest(_mark(key, purpose, content), sealed["seal"]):
         raise BrokenSeal(
@@ -36,7 +36,7 @@ def _mark(key: bytes, purpose: str, content: bytes) -> str:
 
 
 def task_key() -> bytes:
-    """ORION_TASK_KEY, else the key in the home, which is made when it is first needed."""
+    """Return ORION_TASK_KEY, or else the key in the home, which is created if it does not exist."""
     if given := current_settings().task_key:
         return given.encode()
     return private_key(current_settings().home / "task-key")

@@ -1,4 +1,4 @@
-"""The worker's side: a Celery worker whose threads take offers, have them called in processes, and report."""
+"""The worker's side: a Celery worker whose threads take offers, let processes call the functions, and report."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from orionflow.task_calls.seal import BrokenSeal, Sealed, seal, unseal
 logger = logging.getLogger("orionflow.task_calls")
 
 ALIVE_SECONDS = 2.0
-# A flow that does not answer within this time is gone, most likely; its old offers shall not hold up the others.
+# Seconds. A flow that has not answered by then has probably ended; its old offers must not delay others.
 ANSWER_SECONDS = 2.0
-# How long the outcome of a call is kept for a flow that has not thanked for it, and how many calls are remembered as
-# finished.
+# Seconds for which an outcome is kept for a flow that has not acknowledged it, and the number of finished calls that
+# are remembered.
 KEEP_SECONDS = 120.0
 MOST_FINISHED = 10_000
 
 
 class TaskWorker:
-    """Takes calls from the flows that offer them, as many at once as it has processes."""
+    """Takes calls from the flows that offer them, as many at the same time as it has processes."""
 
     def __init__(self, app: Any, *, queues: Sequence[str], concurrency: int, name: str, key: bytes) -> None:
         self.app = app
@@ -40,15 +40,15 @@ class TaskWorker:
             self._children.put(ChildProcess())
         self._lock = threading.Lock()
         self._taken: dict[str, _Taken] = {}
-        # By call, what was reported and when; None once the flow has it, or can no longer want it.
+        # The report of each call and its time; None once the flow has it, or can no longer need it.
         self._finished: dict[str, tuple[Message, float] | None] = {}
-        # When the broker last took no message.
+        # When the broker last refused a message.
         self._refused_at = 0.0
         self._mailbox = Mailbox(app, self._receive)
         self._stop = threading.Event()
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT; what runs then is finished first."""
+        """Work until SIGTERM or SIGINT; running calls are finished first."""
         self.app.task(name=OFFER)(self.take)
         self._mailbox.open()
         threading.Thread(target=self._say_alive, name="orion-task-heartbeat", daemon=True).start()
@@ -61,7 +61,7 @@ class TaskWorker:
                 self._children.get().close()
 
     def _celery_worker(self) -> Any:
-        # That it runs as root is told by who started it; what the flows send is sealed.
+        # The warning about running as root is for the user who starts it; the content of messages is sealed.
         warnings.filterwarnings("ignore", module="celery.platforms")
         return self.app.Worker(
             pool="threads",
@@ -76,13 +76,13 @@ class TaskWorker:
         )
 
     def take(self, call_id: str, flow: str) -> None:
-        """Ask for an offered call and, if it is still to be had, execute it."""
+        """Ask for an offered call and execute it if it is still available."""
         with self._lock:
             if call_id in self._taken:
-                # Another thread asks for it or executes it: its flow made this offer while all were busy.
+                # Another thread asks for it or executes it: its flow repeated the offer while all threads were busy.
                 return
             if call_id in self._finished:
-                # Its flow has not heard of that yet, and will ask.
+                # Its flow does not know that yet, and will ask.
                 return
             taken = self._taken[call_id] = _Taken(flow)
         try:
@@ -101,7 +101,7 @@ class TaskWorker:
         for call_id, kept in self._finished.items():
             if kept is None:
                 continue
-            # While the broker is away no flow can ask for it.
+            # While the broker is away, flows cannot ask for it.
             if now() - max(kept[1], self._refused_at) < KEEP_SECONDS:
                 break
             self._finished[call_id] = None
@@ -113,12 +113,12 @@ class TaskWorker:
         taken.answered.wait(ANSWER_SECONDS)
         with self._lock:
             if taken.payload is None:
-                # What comes from now on is declined.
+                # Later messages for it are declined.
                 del self._taken[call_id]
             return taken.payload
 
     def _outcome(self, call_id: str, taken: _Taken, sealed: Sealed) -> Message:
-        """Call the function; what there is to report of that."""
+        """Call the function and return the report."""
         try:
             outcome = self._called(taken, unseal(self._key, f"call {call_id}", sealed))
         except BrokenSeal as error:
@@ -140,7 +140,7 @@ class TaskWorker:
             self._children.put(child)
 
     def _report(self, flow: str, report: Message) -> None:
-        """The outcome of work is not thrown away because the broker is away for a while."""
+        """Report an outcome, repeatedly if the broker is away for a short time."""
         for seconds in (0.5, 1, 2, 4, 8):
             if self._send(flow, report):
                 return
@@ -176,12 +176,12 @@ class TaskWorker:
             self._mailbox.send(message["flow"], self._answer(message, is_finished, kept))
 
     def _answer(self, message: Message, is_finished: bool, kept: tuple[Message, float] | None) -> Message:
-        """Answer a flow that gives a call which is not waited for here."""
+        """Answer a flow that gives a call which this worker does not wait for."""
         if kept is not None:
             return kept[0]
         if is_finished:
             return self._from_here("died", message["call"]) | {"reason": f"{self.name} has lost the outcome."}
-        # It came too late, or it got lost at first: another one may have the call.
+        # The call arrived too late, or was lost at first: another worker may have it.
         return self._from_here("declined", message["call"]) | {"given": message.get("given", 0)}
 
     def _say_alive(self) -> None:
@@ -190,7 +190,7 @@ class TaskWorker:
                 self._send(flow, {"kind": "alive", "calls": calls, "worker": self._mailbox.name})
 
     def _given(self) -> dict[str, list[str]]:
-        """By flow, the calls that are executed or reported here."""
+        """Return the calls that are executed or reported here, by flow."""
         by_flow: dict[str, list[str]] = {}
         with self._lock:
             for call_id, taken in self._taken.items():
@@ -209,7 +209,7 @@ class _Taken:
         self.child: ChildProcess | None = None
 
     def hear(self, message: Message) -> None:
-        """Receive a message of its flow: the first one counts."""
+        """Receive a message of the call's flow; only the first one counts."""
         if not self.answered.is_set():
             self.payload = message.get("payload")
             self.answered.set()

@@ -1,6 +1,6 @@
-"""Task runners: where the task runs of a flow that were submitted go on.
+"""Task runners, which execute the submitted task runs of a flow.
 
-`ConcurrentTaskRunner` (threads) is the usual one. To write another, derive from `TaskRunner`.
+`ConcurrentTaskRunner` (threads) is the default. To write another, derive from `TaskRunner`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "TaskRunner",
 ]
 
-# They take their time to load, and few programs use them.
+# Loaded at first use, as loading them takes long and few programs use them.
 _LATER = {
     "CeleryTaskRunner": "orionflow.task_runners.celery",
     "DaskTaskRunner": "orionflow.task_runners.dask",

@@ -16,29 +16,29 @@ class TaskRunner(abc.ABC):
             def submit(self, work): self.pool.add(work)
 
     `work` takes and returns nothing and raises nothing: it is one task run with all its steps. Call it once, in this
-    process, in any thread; its inputs are ready. To run only the user's function elsewhere, such as in another process,
-    implement `call` as well.
+    process, in any thread; its inputs are available. To run only the user's function elsewhere, such as in another
+    process, implement `call` as well.
 
     The runner object belongs to the declaration of the flow; each flow run works with a fresh `duplicate()`.
     """
 
     is_sequential = False
-    """Whether submitting means waiting for the end."""
+    """Whether submitting blocks until the run has ended."""
 
     @abc.abstractmethod
     def submit(self, work: Callable[[], None]) -> None:
         """Arrange that `work` is called, now or soon."""
 
     def start(self) -> None:
-        """Called when a flow run submits its first task."""
+        """Start the runner. Called when a flow run submits its first task."""
         return
 
     def stop(self, *, wait: bool = True) -> None:
-        """Called when the flow run ends. With `wait=False`, running work is no longer needed."""
+        """Stop the runner. Called when the flow run ends. With `wait=False`, running work is no longer needed."""
         return
 
     call: Callable[[Callable[..., Any], Sequence[Any], Mapping[str, Any], float | None], Any] | None = None
-    """`call(fn, args, kwargs, timeout_seconds)` returns what the user's function does; None: it is called in `work`."""
+    """`call(fn, args, kwargs, timeout_seconds)` returns the value of the user's function; None: `work` calls it."""
 
     def duplicate(self) -> Self:
         """Return a runner with the same options that has not started."""

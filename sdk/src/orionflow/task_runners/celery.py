@@ -1,4 +1,4 @@
-"""Functions of tasks on the task workers of a fleet, through a broker. Needs the extra `agent` of the SDK."""
+"""Calls of task functions on task workers, through a broker. Requires the extra `agent` of the SDK."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CeleryTaskRunner(ConcurrentTaskRunner):
     """Run task functions on task workers: `orion task-worker start -q QUEUE`, on any machine that reaches the broker.
 
     - `queue`: the queue of the workers (default: `"default"`).
-    - `max_workers`: how many calls are sent at once at most; the workers decide how many run.
+    - `max_workers`: how many calls are sent at the same time at most; the workers decide how many run.
     - `broker`: the address of the broker (default: ORION_BROKER_URL).
 
     Functions, arguments and results must be picklable, and the workers need the packages that the functions import.

@@ -1,4 +1,4 @@
-"""The child's side of the process runner: a packed call comes in, its outcome goes out, log lines go another way."""
+"""The child's side of the process runner: receives a packed call, returns its outcome, sends log lines separately."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TRAVELLING = frozenset({str, int, float, bool, UUID})
 
 
 def pack(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float | None) -> bytes:
-    """A call as bytes, with the run it belongs to; raises UnserializableError that names what cannot travel."""
+    """Return a call as bytes, with its run; raise UnserializableError that names what cannot be sent."""
     try:
         return dumps((fn, tuple(args), dict(kwargs), seconds, _present_run(), known_folders()), by_reference=True)
     except Exception as error:
@@ -50,7 +50,7 @@ def _travels(value: Any) -> bool:
 
 
 class RunOfChild:
-    """The run that a child process works for, as far as it knows it, and its token if it has one."""
+    """The run that a child process works for, as far as the child needs it, and its token if it has one."""
 
     token: str | None = None
     traceparent: str | None = None
@@ -73,7 +73,7 @@ def _present_run() -> RunOfChild | None:
     names = {"flow": call.flow_run.flow.name, "flow_run": call.flow_run.flow_run.name, "task": call.task.name}
     run = RunOfChild(call.flow_run.id, call.id, {**names, "task_run": call.name}, context.log_prints)
     key = current_settings().api_key
-    # Keys of people and agents stay where they are.
+    # Keys of users and agents are not passed on.
     if key is not None and key.startswith(RUN_TOKEN_BEGINS):
         run.token = key
     if (carried := tracing.carried()) is not None:
@@ -82,7 +82,7 @@ def _present_run() -> RunOfChild | None:
 
 
 def call_in_child(payload: bytes) -> bytes:
-    """Runs in the child: the outcome of a packed call, packed."""
+    """Execute a packed call in the child, and return the packed outcome."""
     try:
         fn, args, kwargs, seconds, run, folders = loads(payload)
         if folders:
@@ -128,7 +128,7 @@ def _packed(outcome: tuple[str, Any, str]) -> bytes:
 
 
 class RemoteTraceback(Exception):
-    """The traceback in the child process, as text: the cause of the exception that came from there."""
+    """The traceback in the child process, as text; it becomes the cause of the exception from there."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
@@ -146,13 +146,13 @@ def unpack_outcome(outcome: bytes) -> Any:
 
 
 def receive_queue(queue: Any) -> None:
-    """Runs in the child, once: remember where log lines go."""
+    """Remember the queue for log lines. Called once in the child."""
     global _to_parent
     _to_parent = queue
 
 
 class LogShipping:
-    """Log lines of children, on their way to the parent's loggers while the children work."""
+    """Transfers log lines of children to the parent's loggers while the children work."""
 
     def __init__(self, context: BaseContext) -> None:
         self._queue = context.SimpleQueue()
@@ -170,7 +170,7 @@ class LogShipping:
                 target.handle(record)
 
     def close(self) -> None:
-        """Wait for the lines that are on their way; the children have ended."""
+        """Wait for lines that are on their way; the children have ended."""
         self._queue.put(None)
         self._thread.join(timeout=5)
         self._queue.close()
@@ -192,7 +192,7 @@ class ShippingHandler(logging.Handler):
         if record.exc_info:
             record.msg += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
             record.exc_info = record.exc_text = None
-        # Whatever else a program hangs on its lines may not travel.
+        # Other attributes that a program adds to its records may not be picklable.
         for name, value in list(record.__dict__.items()):
             if value is not None and type(value) not in _TRAVELLING and name != "args":
                 record.__dict__[name] = as_text(value)
@@ -200,12 +200,12 @@ class ShippingHandler(logging.Handler):
             _to_parent.put(record)
 
 
-# Log lines go back with the outcome of the call during which they were logged.
+# Log lines are returned with the outcome of the call that logged them.
 _collected: ContextVar[list[logging.LogRecord] | None] = ContextVar("orion_collected_lines", default=None)
 
 
 class _Lines:
-    """The queue of workers whose threads work for different runs: each call collects its own lines."""
+    """The queue for workers whose threads work for different runs: each call collects its own lines."""
 
     def put(self, line: logging.LogRecord) -> None:
         if (lines := _collected.get()) is not None:
@@ -213,7 +213,7 @@ class _Lines:
 
 
 def call_with_lines(payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
-    """Call a packed function. Returns its packed outcome and the lines that were logged meanwhile."""
+    """Call a packed function. Return its packed outcome and the lines that it logged."""
     receive_queue(_Lines())
     lines: list[logging.LogRecord] = []
     token = _collected.set(lines)
@@ -224,7 +224,7 @@ def call_with_lines(payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
 
 
 def show_lines(lines: Sequence[logging.LogRecord]) -> None:
-    """Log lines from elsewhere as if they had been logged here."""
+    """Log lines from another process as if they had been logged here."""
     for line in lines:
         if (target := logging.getLogger(line.name)).isEnabledFor(line.levelno):
             target.handle(line)

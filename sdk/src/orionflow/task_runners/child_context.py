@@ -17,7 +17,7 @@ from orionflow.task_runners.child import RunOfChild, ShippingHandler
 
 @contextmanager
 def working_for(run: RunOfChild | None) -> Iterator[None]:
-    """In this block the run's logger and, where wanted, `print` ship lines to the parent."""
+    """Send lines of the run's logger and, if wanted, of `print` to the parent during this block."""
     if run is None:
         yield
         return
@@ -36,7 +36,7 @@ def working_for(run: RunOfChild | None) -> Iterator[None]:
 
 @contextmanager
 def below(traceparent: str) -> Iterator[None]:
-    """Let spans of the user's code find the span of its task run as their parent, where there is OpenTelemetry."""
+    """Make the span of the task run the parent of spans in the user's code, if OpenTelemetry is installed."""
     try:
         from opentelemetry import context as otel_context
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -59,7 +59,7 @@ def _ship_logs() -> None:
 
 
 def _ship_prints() -> None:
-    """From now on `print` asks which run it is called in: other threads may work for runs that want none of this."""
+    """Let `print` check which run it is called in: other threads may work for runs that do not log prints."""
     usual = builtins.print
     if getattr(usual, "asks_for_run", False):
         return

@@ -1,4 +1,4 @@
-"""A pool of threads that nobody has to wait for: a program that was interrupted ends, whatever its tasks sleep for."""
+"""A pool of daemon threads: an interrupted program can exit, even if its tasks are sleeping."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from orionflow.task_runners.base import Work
 
 
 class DaemonPool:
-    """Calls what is submitted in up to `size` threads, which are made as they are needed.
+    """Calls submitted work in up to `size` threads, which are started as needed.
 
-    Python waits for the threads of its own executors before it exits, even for those whose work was given up.
+    At exit Python waits for the threads of its own executors, even for those whose work was abandoned.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -36,9 +36,9 @@ class DaemonPool:
     def _serve(self) -> None:
         while (work := self._next()) is not None:
             work()
-            # Not while waiting for more: it holds on to arguments and values.
+            # Deleted before waiting for more, as it holds arguments and values.
             del work
-        # One end for all: whoever finds it leaves it to the next, also to threads that were only just made.
+        # A single end marker for all: the thread that takes it puts it back, for others and for threads just started.
         self._queue.put(None)
 
     def _next(self) -> Work | None:
@@ -49,7 +49,7 @@ class DaemonPool:
             return self._queue.get()
 
     def close(self, *, wait: bool) -> None:
-        """Let the threads end; with `wait=False` what has not begun never does."""
+        """Let the threads end; with `wait=False` work that has not started is dropped."""
         if not wait:
             self._forget_work()
         with self._lock:

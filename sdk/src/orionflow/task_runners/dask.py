@@ -1,4 +1,4 @@
-"""Functions of tasks on a Dask cluster: many machines, or the cores of this one. Needs the extra `dask` of the SDK."""
+"""Calls of task functions on a Dask cluster, of machines or local cores. Requires the extra `dask` of the SDK."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Options = Mapping[str, Any]
 class DaskTaskRunner(ConcurrentTaskRunner):
     """Run task functions on a Dask cluster.
 
-    - `address`: the scheduler of a cluster that is there. `cluster`: a cluster object. With neither, a cluster is made
+    - `address`: the scheduler of an existing cluster. `cluster`: a cluster object. With neither, a cluster is created
       for each flow run.
-    - `cluster_class`, `cluster_kwargs`: what to make, a class or its name with its module, and its arguments (default:
+    - `cluster_class`, `cluster_kwargs`: the class of a new cluster, or its name with module, and arguments (default:
       a `LocalCluster` with a process for each core). `adapt_kwargs`: let it grow and shrink, such as `{"maximum": 10}`.
     - `client_kwargs`: arguments of Dask's `Client`.
 
@@ -72,7 +72,7 @@ class DaskTaskRunner(ConcurrentTaskRunner):
                 f"No Dask scheduler answers at {target} ({error}); start one there with `dask scheduler`, "
                 "or correct the address of DaskTaskRunner."
             ) from error
-        # A thread waits here for each function there.
+        # A thread waits here for each function on the cluster.
         self.max_workers = max(USUAL_THREADS, 2 * sum(self._client.ncores().values()))
         super().start()
 
@@ -128,14 +128,14 @@ def _distributed() -> Any:
 
 
 class BegunBefore(Exception):
-    """A call whose worker died was given to another one."""
+    """A call whose worker died was given to another worker."""
 
 
 def _call_on_worker(payload: bytes, flow_pid: int, name: str) -> tuple[bytes, list[logging.LogRecord]]:
     if os.getpid() == flow_pid:
         raise UsageError("Workers of DaskTaskRunner are processes of their own; leave out processes=False.")
-    # Dask calls the function of a worker that died again, up to three times, and tells nobody. Whether it may be called
-    # again is for the rules to say, so the scheduler is told that this call has begun.
+    # Dask repeats a call whose worker died up to three times without saying so. The rules decide whether a call is
+    # repeated, so the scheduler stores that this call has started.
     begun = _distributed().Event(name)
     if begun.is_set():
         begun.clear()

@@ -1,4 +1,4 @@
-"""Functions of tasks in processes of their own; everything else about their runs stays in the process of the flow."""
+"""Calls of task functions in separate processes; all other steps of their runs stay in the process of the flow."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from orionflow.errors import UsageError, WorkerCrashed
 from orionflow.task_runners.child import LogShipping, call_in_child, pack, unpack_outcome
 from orionflow.task_runners.threads import ConcurrentTaskRunner
 
-# Held by whoever takes a process or gives one back; told when there may be one for those who wait. No runner has one of
-# its own, as flows travel with theirs. And processes begin one after another, in all runners: a forked one would keep
-# open what shows the end of another that is forked at the same time.
+# Held to take a process or give one back; notified when one may be available. It is global because flows are pickled
+# with their runners. It also makes all runners start processes one after another: a forked process would keep open the
+# pipe that shows the end of another one forked at the same time.
 _changes = threading.Condition()
 
 
 def _forget_in_child() -> None:
-    # Those who wait are threads of the parent, and one of them held it to fork.
+    # The waiting threads belong to the parent, and one of them held the lock during the fork.
     global _changes
     _changes = threading.Condition()
 
@@ -35,7 +35,7 @@ if hasattr(os, "register_at_fork"):
 class ProcessTaskRunner(ConcurrentTaskRunner):
     """Run task functions in processes of their own, for work that keeps a core busy.
 
-    - `max_workers`: how many processes there may be (default: the number of cores).
+    - `max_workers`: the largest number of processes (default: the number of cores).
     - `start_method`: how they start: `"spawn"` (default), `"forkserver"` or `"fork"`.
 
     Functions, arguments and results must be picklable. The script must call its flow under `if __name__ ==
@@ -47,7 +47,7 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
         self._most = max_workers or os.cpu_count() or 1
         super().__init__(self._most)
         self.start_method = start_method
-        # Pools of one process each: where one dies, the tasks in others go on.
+        # Pools with one process each: if one dies, tasks in the others continue.
         self._busy: dict[ProcessPoolExecutor, Future[bytes]] = {}
         self._idle: list[ProcessPoolExecutor] = []
         self._logs: LogShipping | None = None
@@ -58,7 +58,7 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
         self._logs = LogShipping(multiprocessing.get_context(self.start_method))
 
     def _begin(self, payload: bytes) -> tuple[ProcessPoolExecutor, Future[bytes]]:
-        """Begin a call in the process that worked last, in a new one, or in the first that is free."""
+        """Start a call in the process that worked last, in a new one, or in the first that becomes free."""
         with _changes:
             while True:
                 if self._logs is None:
@@ -69,7 +69,7 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
                 _changes.wait()
             pool, running = begun
             self._busy[pool] = running
-            # Also where who waits for it is interrupted: the function may work on.
+            # Also if the waiting thread is interrupted, as the function may continue.
             running.add_done_callback(lambda _: self._give_back(pool, running))
             return begun
 
@@ -79,12 +79,12 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
             with suppress(BrokenProcessPool):
                 if _is_alive(pool):
                     return pool, pool.submit(call_in_child, payload)
-            # It died between two calls, which is nothing to this one.
+            # The process died between two calls, which does not affect this call.
             pool.shutdown(wait=False)
         return None
 
     def _begin_in_new(self, payload: bytes, logs: LogShipping) -> tuple[ProcessPoolExecutor, Future[bytes]] | None:
-        """Return None where there are as many processes as there may be."""
+        """Start a call in a new process; return None if the largest number of processes is reached."""
         if len(self._busy) >= self._most:
             return None
         pool = None
@@ -94,14 +94,14 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
         except OSError:
             if pool is not None:
                 pool.shutdown(wait=False)
-            # As with too many open files: those that are there have to do.
+            # For example, too many files are open: the existing processes have to suffice.
             if not self._busy:
                 raise
             return None
 
     def _give_back(self, pool: ProcessPoolExecutor, done: Future[bytes]) -> None:
         with _changes:
-            # Once for each call: somebody else may have it by now.
+            # Done once for each call, as another call may use the process by now.
             if self._busy.get(pool) is done:
                 del self._busy[pool]
                 self._idle.append(pool)
@@ -118,7 +118,7 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
                 "The process that ran the task died (memory, a signal, os._exit, or a script that calls its flow "
                 'without `if __name__ == "__main__":`). A task with crash_retries is tried again after that.'
             ) from error
-        # The callback may come later than the next call.
+        # The callback may run later than the next call.
         self._give_back(pool, running)
         return unpack_outcome(outcome)
 
@@ -144,11 +144,11 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
 
 
 def _end_children(pool: ProcessPoolExecutor) -> None:
-    """Python would wait for them before it exits, and nobody wants what they work on any more."""
+    """Terminate the children: Python would wait for them at exit, although their work is no longer needed."""
     for child in list((pool._processes or {}).values()):
         child.terminate()
 
 
 def _is_alive(pool: ProcessPoolExecutor) -> bool:
-    """Whether none of its processes has ended, which the pool itself learns a moment later."""
+    """Whether none of the pool's processes has ended; the pool itself notices that a moment later."""
     return not connection.wait([child.sentinel for child in list((pool._processes or {}).values())], 0)

@@ -1,4 +1,4 @@
-"""Functions of tasks on a Ray cluster. Needs the extra `ray` of the SDK."""
+"""Calls of task functions on a Ray cluster. Requires the extra `ray` of the SDK."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from orionflow.task_runners.threads import ConcurrentTaskRunner
 class RayTaskRunner(ConcurrentTaskRunner):
     """Run task functions on a Ray cluster.
 
-    - `address`: the cluster; `"auto"` is the one on this machine. Without it, a cluster is made for each flow run.
+    - `address`: the cluster; `"auto"` is the one on this machine. Without it, a cluster is created for each flow run.
     - `init_kwargs`: arguments of `ray.init`.
-    - `remote_options`: what each call needs, such as `{"num_cpus": 2}`.
-    - `max_workers`: how many calls are sent at once at most.
+    - `remote_options`: requirements of each call, such as `{"num_cpus": 2}`.
+    - `max_workers`: how many calls are sent at the same time at most.
 
     Functions, arguments and results must be picklable.
     """
@@ -45,7 +45,7 @@ class RayTaskRunner(ConcurrentTaskRunner):
             usual = {"include_dashboard": False, "log_to_driver": False, "logging_level": "WARNING"}
             ray.init(self.address, **{**usual, **self.init_kwargs})
             self._is_own = True
-        # A call whose worker died is ours to repeat or not: Ray would repeat it and tell nobody.
+        # The rules decide whether a call is repeated when its worker died; Ray would repeat it without saying so.
         options = {"max_retries": 0, **self.remote_options}
         self._remote = ray.remote(call_with_lines).options(**options)
         super().start()

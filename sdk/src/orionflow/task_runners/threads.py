@@ -1,4 +1,4 @@
-"""Task runs at the same time, in threads."""
+"""Concurrent task runs, in threads."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from orionflow.settings import current_settings
 from orionflow.task_runners.base import TaskRunner, Work
 from orionflow.task_runners.daemon_pool import DaemonPool
 
-# Tasks mostly wait for something; threads are made only as they are needed.
+# Tasks mostly wait; threads are only started as needed.
 USUAL_THREADS = 64
 
 
 class ConcurrentTaskRunner(TaskRunner):
     """Run task runs at the same time in threads, and async tasks on the flow's event loop. The default.
 
-    - `max_workers`: how many threads there may be (default: ORION_TASK_RUNNER_THREADS, or 64). Async tasks are not
+    - `max_workers`: the largest number of threads (default: ORION_TASK_RUNNER_THREADS, or 64). Async tasks are not
       counted.
     """
 

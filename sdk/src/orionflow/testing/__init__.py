@@ -1,4 +1,4 @@
-"""A kit for tests of flows: a database for each test, a clock that does not wait, and questions about what ran.
+"""Tools for tests of flows: a database for each test, a clock that does not wait, and queries about runs.
 
     from orionflow.testing import isolated, assert_completed, task_runs_of
 
@@ -9,7 +9,8 @@
             assert_completed(state)
             assert [run.name for run in task_runs_of(state)] == ["extract-0", "load-0"]
 
-With pytest: `from orionflow.testing.fixtures import orion` in conftest.py, and a test that takes `orion` runs so.
+With pytest: `from orionflow.testing.fixtures import orion` in conftest.py; a test with the argument `orion` is
+isolated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Questions about recorded runs, asked of the API; runs are named by a state, a run or an id."""
+"""Queries and assertions about recorded runs, answered by the API; runs are named by a state, a run or an id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AnyRun = State[Any] | Run | UUID | str
 
 
 def flow_runs(name: str | None = None) -> list[FlowRun]:
-    """Return all flow runs, in the order in which they were to start (at most 200).
+    """Return all flow runs, in the order of their expected start times (at most 200).
 
     - `name`: only runs of the flow with this name.
     """
@@ -33,7 +33,7 @@ def flow_run_of(run: AnyRun) -> FlowRun:
 
 
 def task_runs_of(run: AnyRun) -> list[TaskRun]:
-    """Return the task runs of a flow run, in the order in which they were made (at most 200).
+    """Return the task runs of a flow run, in the order of their creation (at most 200).
 
     - `run`: the run, its id, or a state of it.
     """

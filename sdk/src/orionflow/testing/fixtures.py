@@ -1,4 +1,4 @@
-"""The kit as a pytest fixture: `from orionflow.testing.fixtures import orion` in conftest.py."""
+"""The testing tools as a pytest fixture: `from orionflow.testing.fixtures import orion` in conftest.py."""
 
 from __future__ import annotations
 

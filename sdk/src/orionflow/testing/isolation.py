@@ -1,4 +1,4 @@
-"""A home, a database and a reporter that belong to one block of code."""
+"""A home, a database and a reporter for one block of code."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PREFIX = "ORION_"
 
 @dataclass(frozen=True, slots=True)
 class Isolated:
-    """Where the runs of a block are recorded: what `with isolated() as here:` yields.
+    """The place where runs of a block are recorded: `with isolated() as here:` yields it.
 
     - `home`: the temporary home.
-    - `clock`: the clock that runs wait by.
+    - `clock`: the clock by which runs wait.
     """
 
     home: Path
@@ -44,12 +44,12 @@ class Isolated:
 
 @contextmanager
 def isolated(*, clock: VirtualClock | None = None, **settings: Any) -> Iterator[Isolated]:
-    """In this block flows run in this process against an empty database in a temporary home, whatever the settings say.
+    """Run flows of this block in this process, with an empty database in a temporary home, whatever the settings say.
 
     - `clock`: a `VirtualClock()` makes retries and pauses take no time (default: the real one).
     - `settings`: settings of the block, as in `isolated(logging_level=10)`.
 
-    Yields an object with `home`, `clock` and `client`. In coroutines it is `with isolated():` as well.
+    Yields an object with `home`, `clock` and `client`. In coroutines, use `with isolated():` as well.
 
     Raises `UsageError` if the installed server is older than the SDK.
     """
@@ -64,7 +64,7 @@ def isolated(*, clock: VirtualClock | None = None, **settings: Any) -> Iterator[
 
 
 def _no_loop_in_sight() -> AbstractContextManager[None]:
-    """A database is made and closed here, which Django refuses to do where it sees an event loop."""
+    """Hide the event loop: the database is created and closed here, which Django refuses if a loop runs."""
     loop = running_loop()
     return nullcontext() if loop is None else set_aside(loop)
 
@@ -73,7 +73,7 @@ def _no_loop_in_sight() -> AbstractContextManager[None]:
 def _isolated(clock: VirtualClock | None, settings: dict[str, Any]) -> Iterator[Isolated]:
     with tempfile.TemporaryDirectory(prefix="orion-test-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
-        # Reporters of before know another database.
+        # Existing reporters belong to another database.
         close_reporters()
         with _environment(home), override_settings(**settings), _served_from(home, clock), _waiting_by(clock):
             try:
@@ -112,7 +112,7 @@ def _served_from(home: Path, clock: VirtualClock | None) -> Iterator[None]:
 
 @contextmanager
 def _lines_for_everybody() -> Iterator[None]:
-    """Pass the log lines of runs to the program's handlers as well, as test runners catch lines there."""
+    """Pass the log lines of runs to the program's handlers as well, as test runners capture lines there."""
     set_up()
     root = logging.getLogger(ROOT)
     before, root.propagate = root.propagate, True

@@ -1,4 +1,4 @@
-"""A clock that tests move: retries and pauses take no time, and yet as long as they should."""
+"""A clock for tests: retries and pauses take no real time, but the right amount of virtual time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ STEP = 0.002
 
 
 class VirtualClock:
-    """Time that goes on by itself, and jumps over whatever a run sleeps for. `slept` lists how long runs wanted to
-    sleep.
+    """A clock that runs by itself, and skips the time for which runs sleep. `slept` lists these times, in seconds.
 
     - `jumps`: with `False`, a run sleeps until the test calls `clock.advance(seconds)` (default: `True`).
     """
@@ -23,7 +22,7 @@ class VirtualClock:
         self._sleeping = 0
         self._moved = threading.Condition()
         self.slept: list[float] = []
-        """How long runs wanted to sleep, in the order in which they did."""
+        """How many seconds runs wanted to sleep, in order."""
 
     def monotonic(self) -> float:
         return time.monotonic() + self._ahead
@@ -34,18 +33,18 @@ class VirtualClock:
     def advance(self, seconds: float) -> None:
         """Let time pass, and wake runs that sleep until then.
 
-        - `seconds`: how much.
+        - `seconds`: by how much to advance the clock.
         """
         with self._moved:
             self._ahead += seconds
             self._moved.notify_all()
 
     def wait_for_sleeper(self, timeout: float = 10.0) -> None:
-        """Wait, in real time, until some run sleeps. For tests that run a flow in another thread.
+        """Wait, in real time, until a run sleeps. For tests that run a flow in another thread.
 
         - `timeout`: how many seconds to wait at most (default: 10).
 
-        Raises `AssertionError` if none sleeps by then.
+        Raises `AssertionError` if no run sleeps by then.
         """
         with self._moved:
             if not self._moved.wait_for(lambda: self._sleeping > 0, timeout):
@@ -60,7 +59,7 @@ class VirtualClock:
 
     async def sleep_async(self, seconds: float) -> None:
         until = self._begin(seconds)
-        # Polling in real time: the test may advance the clock from any thread.
+        # Polls in real time, as the test may advance the clock from any thread.
         await asyncio.sleep(0)
         while until - self.monotonic() > 0:
             await asyncio.sleep(STEP)

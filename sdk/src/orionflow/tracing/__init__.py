@@ -1,6 +1,6 @@
-"""Traces of runs for OpenTelemetry: a span for each attempt of a flow run and of a task run.
+"""Traces of runs with OpenTelemetry: a span for each attempt of a flow run and of a task run.
 
-Off unless `ORION_TRACES_URL` says where spans go. While it is off `current` is None, and nothing of OpenTelemetry is
+Off unless `ORION_TRACES_URL` names an address for spans. While it is off, `current` is None and OpenTelemetry is not
 imported.
 """
 
@@ -19,7 +19,7 @@ _asked_for: str | None = None
 
 
 def carried() -> dict[str, str] | None:
-    """Return what a run that is made here has to know of the span around it: a part of its `context`."""
+    """Return the part of a new run's `context` that names the span around it."""
     if current is None:
         return None
     from orionflow.tracing.spans import present
@@ -29,7 +29,7 @@ def carried() -> dict[str, str] | None:
 
 
 def ids_of_present_span() -> dict[str, str]:
-    """Return `trace_id` and `span_id` for lines of the log; nothing while runs are not traced."""
+    """Return `trace_id` and `span_id` for log lines; empty while runs are not traced."""
     if current is None:
         return {}
     from orionflow.tracing.spans import present
@@ -41,7 +41,7 @@ def ids_of_present_span() -> dict[str, str]:
 
 
 def begin(url: str | None) -> None:
-    """See to it that spans go there from now on. Costs a comparison, once that is so."""
+    """Send spans to this address from now on. Repeated calls only cost a comparison."""
     global current, _asked_for
     if url is None or url == _asked_for:
         return

@@ -1,7 +1,7 @@
-"""Spans of attempts. They are made when an attempt has ended, of ids that follow from the records.
+"""Spans of attempts. They are created when an attempt has ended, with ids that are derived from the records.
 
-So the attempt of a deployed run, in another process, knows the span of its caller by the record of the run alone, and
-nothing has to be kept between processes. While the user's code runs, its own spans find ours as their parent.
+So the attempt of a deployed run in another process finds the span of its caller from the run's record alone, and
+nothing is passed between processes. While the user's code runs, its own spans get the attempt's span as parent.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from orionflow.engine.effects import Steps
     from orionflow.engine.run_calls import TaskCall
 
-# A collector that is away delays the end of a process by no more.
+# Seconds by which a collector that is away may delay the end of a process.
 EXPORT_SECONDS = 3
 LONGEST_TEXT = 4_000
 SCOPE = InstrumentationScope("orionflow")
 
 
 def sending_to(url: str) -> SpanProcessor:
-    """A processor that sends spans by OTLP over HTTP. `OTEL_EXPORTER_OTLP_HEADERS` and its kin hold as everywhere."""
+    """Return a processor that sends spans by OTLP over HTTP, and follows the usual `OTEL_EXPORTER_OTLP_…` variables."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS))
@@ -53,11 +53,11 @@ def sending_to(url: str) -> SpanProcessor:
 
 
 class Tracing:
-    """Where the spans of this process go."""
+    """The destination of the spans of this process."""
 
     def __init__(self, processor: SpanProcessor) -> None:
         self.processor = processor
-        # With OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES.
+        # Includes OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES.
         self.resource = Resource.create()
         if str(self.resource.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
             self.resource = self.resource.merge(Resource({SERVICE_NAME: "orionflow"}))
@@ -77,7 +77,7 @@ class Tracing:
         return Attempt(self, active.flow.name, run.id, context.attempt, trace_of(context), parent, attributes)
 
     def task_run(self, call: TaskCall) -> Attempt:
-        """The next attempt of a task run, or the only one of a call that did not run."""
+        """Return the span of a task run's next attempt, or the only one of a call that did not run."""
         flow_run = call.flow_run
         attributes = {
             "orion.flow.name": flow_run.flow.name,
@@ -95,7 +95,7 @@ class Tracing:
         )
 
     def not_run(self, call: TaskCall, state: State[Any]) -> None:
-        """A span without length for a task run that took its state from the cache, or from an earlier attempt."""
+        """Record a span without duration for a task run that took its state from the cache or an earlier attempt."""
         attempt = self.task_run(call)
         attempt.attributes["orion.cached"] = True
         attempt.ended(state)
@@ -103,7 +103,7 @@ class Tracing:
 
 
 class Attempt:
-    """The span of one attempt, from here to `close`; between `enter` and `leave` the user's own spans are below it."""
+    """The span of one attempt, until `close`; between `enter` and `leave` it is the parent of the user's own spans."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class Attempt:
             self._status = Status(StatusCode.OK)
 
     def failed(self, error: BaseException) -> None:
-        """It ended for a reason outside of the user's function."""
+        """Note that the attempt ended for a reason outside of the user's function."""
         self._status = Status(StatusCode.ERROR, type(error).__name__)
         self._note(error)
 
@@ -150,7 +150,7 @@ class Attempt:
         said = {
             "exception.type": type(error).__qualname__,
             "exception.message": _shown(as_text(error)),
-            # Masked first: of a secret that is cut nobody knows the rest.
+            # Masked before it is cut, as a part of a secret would not be recognized.
             "exception.stacktrace": known.masked("".join(lines))[-LONGEST_TEXT:],
         }
         self._events.append(Event("exception", said, time.time_ns()))
@@ -176,7 +176,7 @@ class Attempt:
 
 
 def traced_flow(active: ActiveFlowRun, context: FlowRunContext, running: State[Any]) -> Steps[State[Any]]:
-    """`attempt_flow`, with a span for it."""
+    """Perform `attempt_flow` with a span."""
     to = tracing.current
     assert to is not None
     attempt = to.flow_run(active, context)
@@ -184,13 +184,13 @@ def traced_flow(active: ActiveFlowRun, context: FlowRunContext, running: State[A
         state = yield from _within(attempt, attempt_flow(active, context, running))
     finally:
         if active.parent is None:
-            # The process may end without a word.
+            # The process may end without further steps.
             to.processor.force_flush(EXPORT_SECONDS * 1000)
     return state
 
 
 def traced_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
-    """`attempt_task`, with a span for it."""
+    """Perform `attempt_task` with a span."""
     to = tracing.current
     assert to is not None
     return (yield from _within(to.task_run(call), attempt_task(call, cache_key)))
@@ -202,7 +202,7 @@ def _within(attempt: Attempt, steps: Steps[State[Any]]) -> Steps[State[Any]]:
         state = yield from steps
         attempt.ended(state)
     except BaseException as error:
-        # Where Python closes the coroutine, another context is in force.
+        # If Python closed the coroutine, another context is current.
         if not is_closed(error):
             attempt.failed(as_raised(error))
             attempt.leave()
@@ -214,7 +214,7 @@ def _within(attempt: Attempt, steps: Steps[State[Any]]) -> Steps[State[Any]]:
 
 
 def trace_of(flow_run: FlowRunContext) -> tuple[str, bool]:
-    """Return the trace of a flow run, and whether it is recorded."""
+    """Return the trace id of a flow run, and whether the trace is recorded."""
     run = flow_run.flow_run
     named = named_trace(run.context)
     return trace_id_of(run.id, run.context), named[2] if named else True
@@ -225,7 +225,7 @@ def span_of_flow_run(flow_run: FlowRunContext) -> str:
 
 
 def present() -> str | None:
-    """Return the `traceparent` of the code that asks: that of its task run or flow run, else of a span around it."""
+    """Return the `traceparent` for this code: that of its task run or flow run, otherwise of an enclosing span."""
     if (task := TaskRunContext.get()) is not None:
         call = task.call
         trace_id, is_sampled = trace_of(call.flow_run)

@@ -1,1 +1,1 @@
-"""Values of users: how they are walked through, weighed, compared by digests and pickled."""
+"""Values of users: how they are traversed, weighed, compared by digests and pickled."""

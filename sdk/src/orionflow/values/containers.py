@@ -1,7 +1,7 @@
-"""How containers are taken apart and put together again with other parts: collections, dataclasses, models, records.
+"""Decomposition of containers into parts, and copies with other parts: collections, dataclasses, models, records.
 
-What is put together is a copy. It is of the same type, and past the type's own checks: these held for what the program
-wrote, a future, and not for the value in its stead.
+A copy has the same type but bypasses the type's own validation, which applied to the future that the program wrote, and
+not to the value in its place.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 from orionflow.annotations import Mark
 
-# Collections of kinds that nobody knows may fetch each part from afar.
+# In unknown kinds of collections, each access may be slow, as in a remote one.
 LONGEST_UNKNOWN = 1_000
 
 
 class Apart(NamedTuple):
-    """The parts of a container, how each is reached in it, and how a copy is made of others."""
+    """The parts of a container, how each is reached in it, and how a copy with other parts is created."""
 
     parts: Sequence[Any]
     label: Callable[[int], str]
@@ -32,7 +32,7 @@ Taking = Callable[[Any], Apart]
 
 
 def taken_apart(value: Any) -> Apart | None:
-    """Return the parts of a value; None for what holds nothing, as far as anybody can see."""
+    """Return the parts of a value; None if no parts are known."""
     kind: Any = type(value)
     taking = _taking(kind)
     if taking is None:
@@ -40,13 +40,13 @@ def taken_apart(value: Any) -> Apart | None:
     try:
         return taking(value)
     except Exception:
-        # A user's own `__iter__`, `__len__` or property: it is the business of the code that gets the value.
+        # The user's own `__iter__`, `__len__` or property failed; the code that receives the value will handle that.
         return None
 
 
 @functools.lru_cache(maxsize=4096)
 def _taking(kind: type) -> Taking | None:
-    """Return how values of one type are taken apart."""
+    """Return the function that decomposes values of a type."""
     for known, taking in _KNOWN:
         if issubclass(kind, known):
             return taking
@@ -139,7 +139,7 @@ def _twin_of_dict(value: Any, set_item: Callable[[Any, Any, Any], None]) -> Any:
     try:
         return copy(value)
     except Exception:
-        # Python's copy goes through the class's own `__setitem__`, which may refuse.
+        # Python's copy calls the class's own `__setitem__`, which may refuse.
         kind: Any = type(value)
         twin = kind.__new__(kind)
         vars(twin).update(getattr(value, "__dict__", {}))
@@ -200,7 +200,7 @@ def _attributes(value: Any, names: list[str], make_twin: Callable[[Any], Any] = 
         twin = make_twin(value)
         for name, part in zip(names, parts, strict=True):
             if part is not old[name]:
-                # Past frozen classes and validators.
+                # Bypasses frozen classes and validators.
                 _set_attribute(twin, name, part)
         return twin
 
@@ -211,7 +211,7 @@ def _set_attribute(twin: Any, name: str, part: Any) -> None:
     try:
         object.__setattr__(twin, name, part)
     except TypeError:
-        # Records of msgspec that are frozen.
+        # For frozen records of msgspec.
         sys.modules["msgspec"].structs.force_setattr(twin, name, part)
 
 
@@ -232,7 +232,7 @@ def _struct(value: Any) -> Apart:
 
 
 def _model(value: Any) -> Apart:
-    """Return a pydantic model: its fields, extra fields and private attributes."""
+    """Return the parts of a pydantic model: its fields, extra fields and private attributes."""
     own, extra, private = vars(value), value.__pydantic_extra__ or {}, _private(value)
     names = [*own, *extra, *private]
 
@@ -249,7 +249,7 @@ def _model(value: Any) -> Apart:
 
 
 def _twin_of_model(value: Any) -> Any:
-    # By hand: models whose one field is their content would copy that as well.
+    # Created by hand: a copy of a root model would also copy its content.
     kind: Any = type(value)
     twin = kind.__new__(kind)
     for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__"):
@@ -258,12 +258,12 @@ def _twin_of_model(value: Any) -> Any:
 
 
 def _private(model: Any) -> dict[str, Any]:
-    # Of a model made without validation it may be unset.
+    # It may be unset in a model that was created without validation.
     return getattr(model, "__pydantic_private__", None) or {}
 
 
 def _old_model(value: Any) -> Apart:
-    """Return a model of pydantic's first version."""
+    """Return the parts of a model of pydantic's version 1."""
     # Python's own copy of these shares its attributes with the original.
     return _attributes(value, list(vars(value)), make_twin=type(value).copy)
 
@@ -313,7 +313,7 @@ _KNOWN: tuple[tuple[type, Taking], ...] = (
     (KeysView, _view),
     (ItemsView, _view),
 )
-# Classes that say by an attribute what they are; their packages need not be imported for that.
+# Classes that are recognized by an attribute, so that their packages need not be imported.
 _MARKED: tuple[tuple[str, Taking], ...] = (
     ("__pydantic_extra__", _model),
     ("__attrs_attrs__", _attrs),

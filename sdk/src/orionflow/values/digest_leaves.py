@@ -1,4 +1,4 @@
-"""The leaves of digests: plain values, names of code, and what of an object is no part of it, as bytes."""
+"""The leaves of digests as bytes: plain values, names of code, and objects without their internal state."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DIGEST_BYTES = 20
 PLAIN = frozenset({int, float, complex, str, bytes, bool, type(None), type(...), type(NotImplemented)})
 _MAIN = frozenset({"__main__", "__mp_main__"})
 _ORDERING = frozenset({"Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore", "lock"})
-# What its arrays remember, and whether they share their memory.
+# Internal state of pandas' arrays: cached values, and whether memory is shared.
 _MARKS_OF_PANDAS = frozenset({"_cache", "_readonly"})
 _ORDERING_MODULES = ("_thread", "threading", "asyncio", "multiprocessing")
 
 
 def only_orders_work(value: Any) -> bool:
-    """Whether this is a lock or the like, which makes runs wait and gives them nothing to work on."""
+    """Whether this is a lock or similar, which makes runs wait but has no content."""
     kind = type(value)
     return kind.__name__ in _ORDERING and kind.__module__.split(".")[0] in _ORDERING_MODULES
 
@@ -43,19 +43,19 @@ def plain(value: Any) -> bytes:
         case bool() | None:
             return repr(value).encode()
         case int():
-            # Hexadecimal has no limit of digits.
+            # Hexadecimal numbers have no limit of digits.
             return format(value, "x").encode()
     return repr(value).encode()
 
 
 def at_once(parts: Any) -> bytes | None:
-    """Return the digest's bytes of many plain values in one go: nothing but the speed of Python's own loops."""
+    """Return the digest's bytes for many plain values at once, at the speed of Python's own loops."""
     if not PLAIN.issuperset(map(type, parts)):
         return None
     try:
         return b"=" + ascii(parts).encode()
     except ValueError:
-        # An integer with more digits than Python likes to write.
+        # The integer has more digits than Python converts to text.
         return None
 
 
@@ -83,7 +83,7 @@ def name_of(value: Any) -> bytes:
 
 
 def without_caches(kind: type, state: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields without what a property computed and left among them."""
+    """Return the fields without values that cached properties stored among them."""
     return {name: value for name, value in state.items() if not _is_cache(kind, name)}
 
 
@@ -105,7 +105,7 @@ def is_model(value: Any) -> bool:
 
 def is_plain_array(value: Any) -> bool:
     numpy = sys.modules.get("numpy")
-    # The short name of a structured type says nothing of its fields.
+    # The short name of a structured type does not contain its fields.
     return (
         numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject and value.dtype.names is None
     )
@@ -117,16 +117,16 @@ def is_frame(value: Any) -> bool:
 
 
 def frame_parts(frame: Any) -> list[Any]:
-    """Return the columns of a data frame and what is said of them.
+    """Return the columns of a data frame and its attributes.
 
-    How pandas puts columns together in memory is no part of it: that differs by how the frame was made, and changes
-    while somebody only reads it.
+    The layout of columns in memory does not count: it depends on how the frame was created, and may change while it is
+    read.
     """
     kinds: dict[Any, list[int]] = {}
     for number, kind in enumerate(frame.dtypes):
-        # Those of pandas itself may be equal where their columns differ.
+        # Types of pandas itself may be equal although their columns differ.
         kinds.setdefault(kind if _is_of_numpy(kind) else number, []).append(number)
-    # Each column on its own takes long where there are many, and all at once takes room where they are long.
+    # Converting each column separately is slow for many columns, and all at once takes much memory for long ones.
     rows, columns = frame.shape
     groups = list(kinds.values()) if len(kinds) == 1 or columns > rows else [[number] for number in range(columns)]
     values = [_values_of(frame, numbers) for numbers in groups]
@@ -134,12 +134,12 @@ def frame_parts(frame: Any) -> list[Any]:
 
 
 def _values_of(frame: Any, numbers: list[int]) -> Any:
-    """Return the values of columns that have one type."""
+    """Return the values of columns that share one type."""
     if len(numbers) == 1:
         column = frame.iloc[:, numbers[0]]
         return column.to_numpy() if _is_of_numpy(column.dtype) else column.array
     values = (frame if len(numbers) == frame.shape[1] else frame.iloc[:, numbers]).to_numpy()
-    # The pickle of an array of objects says in which order they lie in memory.
+    # The pickle of an array of objects depends on their order in memory.
     return [values.shape, values.ravel().tolist()] if values.dtype.hasobject else values
 
 
@@ -148,7 +148,7 @@ def _is_of_numpy(kind: Any) -> bool:
 
 
 def module_of(kind: Any) -> str:
-    """Return the module that defines a class or function; that of the main script has the name of its file."""
+    """Return the module that defines a class or function; for the main script, the name of its file."""
     module = plain_name(str(getattr(kind, "__module__", None) or "unknown"))
     if module not in _MAIN:
         return str(module)

@@ -1,8 +1,8 @@
-"""Digests of values: the same for the same value in every process, and another for every other value.
+"""Digests of values: the same for equal values in every process, and different for all other values.
 
-A value is the same when it is of the same type, all the way down, and holds the same; only the order in dicts and sets
-does not count. Objects count by their type's name and what pickle would keep of them, functions by their code, their
-defaults and what they enclose. What has nothing but its identity (locks, connections, iterators) has no digest.
+Values are equal if they have the same types on all levels and the same content; only the order in dicts and sets does
+not count. Objects are compared by the name of their type and the state that pickle would keep, functions by their code,
+defaults and enclosed variables. Objects that only have an identity (locks, connections, iterators) have no digest.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from orionflow.values.digest_leaves import (
 )
 from orionflow.values.enclosed import Enclosed
 
-# Values that can be found twice in one value are digested once; more of them than this are not remembered.
+# Values that may occur twice in one value are digested once; at most this many are remembered.
 MOST_SHARED = 10_000
 _NEVER = sys.maxsize
-# What classes keep their settings in; under other names Python and libraries write down what they know of a class.
+# Class attributes of these types hold settings; under other names Python and libraries keep notes about a class.
 _CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _OF_NO_MEANING = frozenset({"__doc__", "__firstlineno__", "__module__", "__qualname__"})
 _UNCHANGING = (
@@ -54,16 +54,16 @@ _UNCHANGING = (
 
 
 def digest_of(value: Any, enclosed: Enclosed | None = None) -> bytes:
-    """Return the digest of a value; raise UnserializableError that names what has none.
+    """Return the digest of a value; raise UnserializableError that names the part without one.
 
-    With `enclosed` what functions enclose counts as it was when it was first seen.
+    With `enclosed`, variables that functions enclose count with the content that they had when first seen.
     """
     with _in_words():
         return _Walk(enclosed).of(value)
 
 
 def digest_of_function(function: Any, enclosed: Enclosed | None = None) -> bytes:
-    """Return the digest of what a function is bound to and encloses, and of its code if it is no plain function."""
+    """Return the digest of a function's bound object and enclosed variables; of its code too if it is an object."""
     if isinstance(function, MethodType):
         return joined("bound", digest_of(function.__self__), digest_of_function(function.__func__, enclosed))
     if isinstance(function, FunctionType):
@@ -74,7 +74,7 @@ def digest_of_function(function: Any, enclosed: Enclosed | None = None) -> bytes
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """Whatever a user's class raises while it is looked at, its value has no digest."""
+    """Turn any exception that a user's class raises during the inspection into UnserializableError."""
     try:
         yield
     except UnserializableError:
@@ -86,13 +86,13 @@ def _in_words() -> Iterator[None]:
 
 
 class _Walk:
-    """One way through a value and all that it holds."""
+    """One pass through a value and everything in it."""
 
     def __init__(self, enclosed: Enclosed | None) -> None:
         self._enclosed = enclosed
         self._open: dict[int, int] = {}
         self._known: dict[int, tuple[Any, bytes]] = {}
-        # The outermost of the open values that one inside refers back to: until there, digests depend on the way.
+        # The outermost open value that an inner one refers back to: up to that, digests depend on the path.
         self._back_to = _NEVER
 
     def of(self, value: Any) -> bytes:
@@ -140,7 +140,7 @@ class _Walk:
         return b"".join([self.of(part) for part in parts])
 
     def _unordered(self, parts: Any) -> bytes:
-        """Parts whose order differs from process to process, or says nothing."""
+        """Return the digest of parts whose order differs between processes, or has no meaning."""
         if (texts := texts_of(parts)) is not None:
             return "\n".join(sorted(texts)).encode()
         return b"".join(sorted(self.of(part) for part in parts))
@@ -148,7 +148,8 @@ class _Walk:
     def _object(self, value: Any, kind: type) -> bytes:
         name = self.of(kind)
         if isinstance(value, Enum):
-            # Of two classes with one name, as the one before and after a change, members of one name differ by value.
+            # Two classes may have one name, such as before and after a change; members of one name differ by their
+            # values.
             return joined("enum", name, (value.name or "").encode(), self._member(value.value))
         if kind is object:
             raise UnserializableError("an object() has nothing but its identity")
@@ -170,7 +171,7 @@ class _Walk:
         return joined("object", name, self._reduced(value, kind))
 
     def _reduced(self, value: Any, kind: type) -> bytes:
-        """Return the parts of an object that pickle would keep."""
+        """Return the digest of the parts of an object that pickle would keep."""
         try:
             reduced: Any
             reduce = copyreg.dispatch_table.get(kind)
@@ -182,10 +183,10 @@ class _Walk:
         if isinstance(reduced, str):
             return joined("name", module_of(value).encode(), reduced.encode(), self.of(wrapped_by(value)))
         make, args, state, items, pairs = (*reduced, None, None, None)[:5]
-        # All that differs between these functions is what they are given.
+        # These functions only differ in their arguments.
         maker = name_of(make) if module_of(make) == "copyreg" else self.of(make)
         if type(state) is dict:
-            # A lock among the fields says nothing about the object.
+            # A lock among the fields does not count as content.
             state = {name: type(part) if only_orders_work(part) else part for name, part in state.items()}
             state = without_caches(kind, state)
         return joined("reduced", maker, self._all((args, state, list(items or ()))), self._unordered(list(pairs or ())))
@@ -212,12 +213,13 @@ class _Walk:
     def _function(self, value: FunctionType) -> bytes:
         parts = (value.__code__, value.__defaults__, value.__kwdefaults__)
         own = value.__dict__
-        # Not written while functions work; remembered as it was, it would hide what the wrapped one encloses.
+        # Functions do not change it while they work; if it were remembered, changes that the wrapped function encloses
+        # would be hidden.
         wrapped = [self._member(own["__wrapped__"])] if "__wrapped__" in own else []
         return joined("function", name_of(value), self._all(parts), self.cells(value), *wrapped, *self._written(own))
 
     def _written(self, own: dict[str, Any]) -> list[bytes]:
-        """Return what is written into a function, as into an object; counts of its calls are there as well."""
+        """Return the attributes of a function, which may include counters of its calls."""
         if self._enclosed is not None and (known := self._enclosed.get(own)) is not None:
             return [known] if known else []
         outer, self._back_to = self._back_to, _NEVER
@@ -229,7 +231,7 @@ class _Walk:
         return [digest] if digest else []
 
     def cells(self, function: FunctionType) -> bytes:
-        """Return the variables of the functions around it that a function uses."""
+        """Return the digest of the enclosed variables that a function uses."""
         return joined("cells", *[self._cell(cell) for cell in function.__closure__ or ()])
 
     def _cell(self, cell: Any) -> bytes:
@@ -248,7 +250,7 @@ class _Walk:
         return digest
 
     def _members(self, kind: type) -> bytes:
-        """Of a class that a function makes: its name alone does not tell it from the one of the next call."""
+        """Return the content of a class that a function creates, as classes of several calls have the same name."""
         if "<locals>" not in kind.__qualname__:
             return b""
         members = [member for base in kind.__bases__ if (member := self._members(base))]
@@ -259,7 +261,7 @@ class _Walk:
         return b"".join(members)
 
     def _tells(self, kind: type, name: str, member: Any) -> bool:
-        """Whether a member says what makes the class another one."""
+        """Whether a member distinguishes the class from another one."""
         if type(member) in _CONTAINERS:
             return not (name.startswith("__") or issubclass(kind, Enum))
         return name not in _OF_NO_MEANING and (type(member) in PLAIN or isinstance(member, FunctionType))
@@ -269,6 +271,6 @@ class _Walk:
         try:
             return self.of(value)
         except UnserializableError:
-            # Some of what decorators write into a class cannot be compared; the rest of it can.
+            # Some attributes that decorators add to a class cannot be compared; the others can.
             self._back_to = before
             return b""

@@ -1,4 +1,4 @@
-"""The values that functions enclose, remembered as they were when first seen."""
+"""The content of variables that functions enclose, remembered as first seen."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 
 class Enclosed:
-    """Lists, dicts and other objects that functions enclose, as they were when they were first seen.
+    """Lists, dicts and other objects that functions enclose, with the content they had when first seen.
 
-    A function may write into them while it works (a list of what it did, say), which does not make it another one.
-    `beside` is another memory that knows, and learns, as much.
+    A function may change them while it runs, such as a list of its results, and still count as the same function.
+    `beside` is a second memory that is also consulted and updated.
     """
 
     __slots__ = ("_beside", "_seen")
     MOST = 100
 
     def __init__(self, beside: Enclosed | None = None) -> None:
-        # The objects themselves are kept, so that no other can get the id of one.
+        # The objects are kept alive, so that no other object can get the id of one.
         self._seen: OrderedDict[int, tuple[Any, bytes]] = OrderedDict()
         self._beside = beside
 
@@ -35,7 +35,7 @@ class Enclosed:
             self._beside.keep(value, digest)
 
     def with_those_of(self, other: Enclosed) -> Enclosed:
-        """This memory for a function that has one of its own."""
+        """Return this memory combined with another one, for a function that has a memory of its own."""
         both = Enclosed(other)
         both._seen = self._seen
         return both

@@ -1,7 +1,7 @@
-"""Values as pickles for another process: functions keep the file and the line of their code.
+"""Pickles of values for other processes, in which functions keep the file and the line of their code.
 
-A task's function that a module holds goes by reference, as Python's own pickle does it with functions; the decorator in
-its place would hide it. Where the module is missing, or has other code, the function itself comes along.
+A task's function is pickled by reference to its module, as Python pickles functions, although the decorated object has
+taken its name there. If the module is missing or has other code, the function itself is used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from orionflow.recordable import as_text
 
 
 def dumps(value: Any, *, by_reference: bool = False) -> bytes:
-    """The pickle of nearly any value. `by_reference` is for what is read at once, by a process of the same program."""
+    """Return a pickle of nearly any value. `by_reference`: it is read at once, by a process of the same program."""
     file = BytesIO()
     _pickler()(file, by_reference).dump(value)
     return file.getvalue()
@@ -38,7 +38,7 @@ def _pickler() -> Callable[..., Any]:
     of_code = CloudPickler.dispatch_table[CodeType]
 
     def reduced(code: CodeType) -> Any:
-        # Newer versions of cloudpickle leave the file out, and with it all that a traceback could say.
+        # Newer versions of cloudpickle omit the file, without which tracebacks show no source.
         rebuild, arguments = of_code(code)
         return _code_of_file, (rebuild, arguments, code.co_filename)
 
@@ -51,7 +51,7 @@ def _pickler() -> Callable[..., Any]:
 
         def reducer_override(self, value: Any) -> Any:
             if is_declared(value):
-                # With its parts, which may refer to it.
+                # Its parts are pickled separately, as they may refer to it.
                 return _empty, (type(value),), _state_of(value)
             if self._by_reference and type(value) is FunctionType and _is_held_by_module(value):
                 return _found_again, (value.__module__, value.__qualname__, _digest(value), dumps(value))
@@ -78,12 +78,12 @@ def _empty(kind: Any) -> Any:
 
 
 def _state_of(declared: Any) -> dict[str, Any]:
-    # The model of its parameters is made again when it is needed.
+    # The model of its parameters is recreated when it is needed.
     return {name: part for name, part in vars(declared).items() if name != "_model"}
 
 
 def reduced(declared: Any) -> tuple[Any, ...]:
-    """A flow or task for Python's own pickle: the one that a module holds, if that is this very one, and itself."""
+    """Reduce a flow or task for Python's own pickle to a copy, and a reference to its module if that holds it."""
     module, qualname = declared.__module__, declared.__qualname__
     is_held = _held(sys.modules.get(module), qualname) is declared
     try:
@@ -118,7 +118,7 @@ def _code_of_file(rebuild: Callable[..., CodeType], arguments: tuple[Any, ...], 
 
 
 def _is_held_by_module(fn: FunctionType) -> bool:
-    """Whether another process finds this function behind the flow or task that a module has under its name."""
+    """Whether another process can find this function through the flow or task of its name in its module."""
     if fn.__module__ in (None, "__main__", "__mp_main__") or fn.__closure__ or _goes_by_value(fn.__module__):
         return False
     module = sys.modules.get(fn.__module__)
@@ -161,5 +161,5 @@ def _parts(code: CodeType) -> tuple[Any, ...]:
 
 
 def _constant(value: Any) -> str:
-    # The order of a set differs from process to process.
+    # The order of a set differs between processes.
     return as_text(sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value))

@@ -1,8 +1,8 @@
-"""Values for a program elsewhere: JSON from which their types make them again.
+"""Values for another program: JSON from which their types can be recreated.
 
-What a model writes is not always what it reads: a field may have one name for each, a computed field is no field, an
-excluded one would be its default, a serializer may write what no validator takes, and a float that is no number is
-written as null.
+A model does not always read what it writes: a field may have different names for both, a computed field is not an
+input, an excluded field would get its default, a serializer may write what validators refuse, and NaN is written as
+null.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _LISTS = (list, tuple, set, frozenset, deque)
 
 
 def readable(value: Any) -> Any:
-    """`value` with each model that could not be read back replaced by its fields, under the names that it reads.
+    """Return `value` with each model that could not be read back replaced by its fields, under the names that it reads.
 
-    Raises UnserializableError for a secret, of which JSON tells nothing but stars, and for a model that would be read
-    as another one.
+    Raise UnserializableError for a secret, which JSON only shows as stars, and for a model that would be read
+    differently.
     """
     kind = type(value)
     if kind in _PLAIN:
@@ -46,7 +46,7 @@ def readable(value: Any) -> Any:
 
 
 def _is_model(kind: type) -> bool:
-    """Whether pydantic writes and reads it in its own way: a model, or a dataclass of its make."""
+    """Whether pydantic handles the type in its own way: a model, or one of its dataclasses."""
     return hasattr(kind, "__pydantic_validator__")
 
 
@@ -59,7 +59,7 @@ def _fields_of(value: Any) -> dict[str, Any]:
 def _model(model: Any) -> Any:
     kind = type(model)
     fields = {name: readable(part) for name, part in _fields_of(model).items()}
-    # A root model is its content.
+    # A root model consists of its content.
     by_name = fields["root"] if fields.keys() == {"root"} else _named(kind, fields)
     found = []
     for written in (model, by_name):
@@ -72,20 +72,20 @@ def _model(model: Any) -> Any:
 
 
 def _is_read(model: Any, written: Any) -> bool | None:
-    """Whether the same model is made of what is written; None if none is."""
+    """Whether reading the written form gives an equal model; None if it cannot be read."""
     from pydantic_core import to_json
 
     try:
         read = type(model).__pydantic_validator__.validate_json(to_json(written, inf_nan_mode="strings"))
-        # Private attributes and numbers that are none differ where the fields say the same.
+        # Private attributes and NaN values differ even if the fields are equal.
         return read == model or _content(read) == _content(model)
     except Exception:
-        # Also what a validator or a serializer of the user's raises.
+        # Includes exceptions of the user's validators or serializers.
         return None
 
 
 def _content(value: Any) -> bytes:
-    """Return the JSON of what a value holds, whatever its models write of it."""
+    """Return the JSON of a value's content, however its models are written."""
     from pydantic_core import to_json
 
     return to_json(_bare(value), inf_nan_mode="strings", bytes_mode="base64", fallback=_in_words)
@@ -100,7 +100,7 @@ def _bare(value: Any) -> Any:
     if _is_model(kind) or dataclasses.is_dataclass(kind):
         return {name: _bare(part) for name, part in _fields_of(value).items()}
     if isinstance(value, set | frozenset):
-        # In an order of its own in each.
+        # The order differs between two equal sets.
         return sorted(map(_content, value))
     if isinstance(value, _LISTS):
         return [_bare(part) for part in value]
@@ -108,7 +108,7 @@ def _bare(value: Any) -> Any:
 
 
 def _in_words(value: Any) -> str:
-    """Return the text of what JSON knows nothing of: the same for the same."""
+    """Return a text for a value that JSON cannot express, equal for equal values."""
     from orionflow.values.digests import digest_of
 
     try:
@@ -133,6 +133,6 @@ def _path(field: Any, name: str) -> list[Any]:
     """Return the names under which a model looks for a field, the outermost first."""
     alias = field.validation_alias or field.alias or name
     choices = getattr(alias, "choices", [alias])
-    # A plain name is the one that its schema names.
+    # A plain name is the one that its schema uses.
     chosen = next((one for one in choices if isinstance(one, str)), choices[0])
     return list(getattr(chosen, "path", [chosen]))

@@ -1,6 +1,6 @@
-"""A walk through arguments: futures and states are found in whatever Python people keep things in, and replaced.
+"""A walk through arguments: futures and states are found in containers of all kinds, and replaced.
 
-What holds nothing to replace is given back as the very same object. `containers` knows how each kind is taken apart.
+A container without anything to replace is returned unchanged. `containers` knows how each kind is decomposed.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from orionflow.annotations import quote
 from orionflow.errors import UsageError
 from orionflow.values.containers import Apart, taken_apart
 
-# A value of one of these types holds nothing else; most arguments are of such a type, so the walk never begins.
+# Values of these types contain nothing else; most arguments have such a type, so that no walk is needed.
 PLAIN = frozenset({int, float, str, bytes, bool, type(None), complex, bytearray, range, type, type(...)})
 DEEP_ENOUGH = 100
-# In longer collections nobody looks at each number and text.
+# In longer collections, plain values are not visited one by one.
 MANY = 1_000
 
 Visit = Callable[[Any], Any]
 
 
 class CannotReplace(UsageError):
-    """A future is where no value can be put in its stead; the message names the place."""
+    """A future is in a place where it cannot be replaced; the message names the place."""
 
     def __init__(self, holder: object, why: str) -> None:
         self._holder, self._why, self._path = type(holder).__name__, why, ""
         super().__init__()
 
     def within(self, label: str) -> None:
-        """Put one step further out before the place."""
+        """Prepend one step to the path of the place."""
         self._path = label + self._path
 
     def __str__(self) -> str:
@@ -41,21 +41,21 @@ class CannotReplace(UsageError):
 
 
 def are_plain(values: Iterable[Any]) -> bool:
-    """Whether a walk through these values can be spared."""
+    """Whether these values need no walk."""
     return all(type(value) in PLAIN for value in values)
 
 
 def visit(value: Any, replacement: Visit, *, depth: int = DEEP_ENOUGH) -> Any:
-    """`value` with everything inside it replaced by what `replacement` returns for it.
+    """Return `value` with everything inside it replaced by what `replacement` returns for it.
 
-    `replacement` gives an object back to have the walk go on into it. Quoted values are left alone. Raises
-    CannotReplace where something would have to be put into what cannot be made again.
+    If `replacement` returns an object unchanged, the walk continues inside it. Quoted values are left alone. Raise
+    CannotReplace if a part of a container that cannot be recreated would have to be replaced.
     """
     return _Walk(replacement).through(value, depth)
 
 
 def each(value: Any, look: Callable[[Any], None], *, depth: int = DEEP_ENOUGH) -> None:
-    """Show everything inside a value to `look`, plain values too where they are not too many."""
+    """Call `look` for everything inside a value, including plain values unless there are too many."""
 
     def see(inner: Any) -> Any:
         look(inner)
@@ -65,7 +65,7 @@ def each(value: Any, look: Callable[[Any], None], *, depth: int = DEEP_ENOUGH) -
 
 
 def refuse_iterators(value: Any) -> None:
-    """Raise TypeError where an iterator is inside: whoever writes down what it gives leaves nothing of it to others."""
+    """Raise TypeError if the value contains an iterator: recording its elements would exhaust it."""
 
     def look(part: Any) -> Any:
         if isinstance(part, Iterator):
@@ -79,10 +79,10 @@ class _Walk:
     def __init__(self, replacement: Visit, *, sees_plain: bool = False) -> None:
         self._replacement = replacement
         self._sees_plain = sees_plain
-        # What was seen is not walked through again: small structures that share their parts have very many paths.
-        # The value is kept with what it became, as ids are used again.
+        # Values that were visited are not visited again, as small structures with shared parts have very many paths.
+        # Each value is kept with its replacement, because ids are reused.
         self._seen: dict[int, tuple[Any, Any]] = {}
-        # A structure may hold itself; whoever is open further up is given back as it is.
+        # A structure may contain itself; a value that is still open further up is returned unchanged.
         self._open: set[int] = set()
         self._holding_themselves: set[int] = set()
 
@@ -116,7 +116,7 @@ class _Walk:
         return became
 
     def _parts(self, apart: Apart, depth: int) -> list[Any] | None:
-        """Return the parts as the walk left them; None if each is what it was."""
+        """Return the parts after the walk; None if all are unchanged."""
         skip_plain = not self._sees_plain or len(apart.parts) > MANY
         parts, changed = [], False
         for index, old in enumerate(apart.parts):

@@ -1,4 +1,4 @@
-"""About how many bytes a value keeps alive: enough to bound what is kept for somebody's convenience."""
+"""Estimates of the bytes that a value keeps alive, to limit what is kept only for convenience."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection
 from itertools import islice
 from typing import Any
 
-# Of longer collections the parts are weighed shallowly, and only so many of them to the bottom.
+# In longer collections, parts are weighed without their content, and only this many of them completely.
 SAMPLE = 20
 DEPTH = 5
 MANY = 100_000
@@ -21,11 +21,11 @@ _WITHOUT_PARTS = frozenset({int, float, complex, bool, str, bytes, bytearray, ty
 
 
 def weight_of(value: Any) -> int:
-    """The bytes of a value and what it holds, what it holds twice counted twice; TOO_MUCH when it cannot be weighed."""
+    """Return the estimated bytes of a value and its content, shared parts counted repeatedly; TOO_MUCH if it fails."""
     try:
         return _weight(value, DEPTH)
     except Exception:
-        # Another thread may change a collection meanwhile, and a user's class may do what it likes.
+        # Another thread may change a collection meanwhile, and methods of a user's class may raise.
         return TOO_MUCH
 
 
@@ -70,7 +70,7 @@ def weight_of_frames(error: BaseException) -> int:
         trace = one.__traceback__
         while trace is not None:
             frame, trace = trace.tb_frame, trace.tb_next
-            # Of a frame that still runs Python would keep the variables as they are now, the exception among them.
+            # Reading the variables of a running frame would keep them alive, including the exception.
             if not frame.f_globals.get("__name__", "").startswith("orionflow."):
                 weight += sum(weight_of(value) for value in list(frame.f_locals.values()))
     return weight

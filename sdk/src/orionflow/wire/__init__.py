@@ -1,7 +1,7 @@
-"""The API's answers as typed values, and states on their way to and from JSON.
+"""The API's answers as typed values, and the conversion of states to and from JSON.
 
-Requests are plain dicts. Answers ignore fields they do not know, so that an older client understands a newer server.
-Modules are imported and models built at first use: a program that reads no artifacts does not pay for their validators.
+Requests are plain dicts. Answers ignore unknown fields, so that an older client understands a newer server. Modules are
+imported and models built at first use: a program that reads no artifacts does not build their validators.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The base of the typed answers, and the kinds of fields that several of them have."""
+"""The base class of typed answers, and field types that several of them share."""
 
 from __future__ import annotations
 

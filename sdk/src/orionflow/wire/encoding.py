@@ -1,4 +1,4 @@
-"""States and answers on their way to and from JSON."""
+"""Conversion of states and answers to and from JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orionflow.states import State, StateDetails, StateType
 
 
 def encode(body: object) -> bytes:
-    """Return the JSON of a request; say in one sentence what cannot be sent."""
+    """Return the JSON of a request; raise UnserializableError if it cannot be sent."""
     try:
         return to_json(body)
     except PydanticSerializationError as error:
@@ -59,7 +59,7 @@ def state_to_wire(state: State[Any]) -> dict[str, Any]:
 
 
 def state_from_wire(wire: dict[str, Any]) -> State[Any]:
-    """Return the state of an answer. By hand, as it is read for every run and needs no validator."""
+    """Return the state in an answer. Written by hand, as it is called for every run and needs no validator."""
     return State(
         type=StateType(wire["type"]),
         name=wire.get("name") or "",

@@ -1,4 +1,4 @@
-"""Explanations as programs get them: the contract's, with states that can be asked for their values."""
+"""Explanations as programs get them: the contract's models, with states whose values can be read."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from orionflow.wire.answer import AnyState
 
 
 class Dependency(contract.Dependency):
-    """One task run and the task runs it takes its inputs from."""
+    """One task run, and the task runs that its inputs come from."""
 
     state: AnyState = None  # type: ignore[assignment]
 
 
 class Why(contract.Why):
-    """Why a run is where it is."""
+    """Why a run is in its state."""
 
     state: AnyState = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Recorded calls as programs get them: the contract's, with states that can be asked for their values."""
+"""Recorded calls as programs get them: the contract's models, with states whose values can be read."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from orionflow.wire.answer import AnyState
 
 
 class RecordedCall(contract.RecordedCall):
-    """A call of a task or nested flow, and the state in which it is."""
+    """A call of a task or nested flow, and its state."""
 
     state: AnyState = None  # type: ignore[assignment]
 
 
 class RecordedCalls(contract.RecordedCalls):
-    """A page of what an attempt of a retried run takes up."""
+    """A page of the recorded calls that an attempt of a retried run reuses."""
 
     calls: list[RecordedCall] = []  # type: ignore[assignment]

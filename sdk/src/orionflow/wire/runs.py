@@ -1,4 +1,4 @@
-"""Runs as programs get them: the contract's, with states that can be asked for their values."""
+"""Runs as programs get them: the contract's models, with states whose values can be read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FlowRun(Run, contract.FlowRun):
     if TYPE_CHECKING:
 
         def __await__(self) -> Generator[Any, Any, Self]:
-            """Where a call is awaited in coroutines and not elsewhere, its type must fit both."""
+            """Make the type fit both cases: calls are awaited in coroutines, and not elsewhere."""
 
 
 class TaskRun(Run, contract.TaskRun):
