@@ -51,6 +51,7 @@ def load_everything() -> None:
     import requests  # noqa: F401
 
     import orionflow
+    import orionflow.agent.rehearsal
     import orionflow.client.ephemeral_adapter
     import orionflow.code.entrypoints
     import orionflow.engine.invoke

@@ -170,9 +170,12 @@ class Zygote:
         return None
 
     def _order_of_spare(self, channel: socket.socket) -> Message:
+        from orionflow.agent.rehearsal import rehearse
+
         with channel:
             # It ends with the launcher, even without the kernel's help. It has no run that Ctrl-C could end.
             try:
+                rehearse()
                 message = next(iter(Lines(channel)), None)
             except KeyboardInterrupt:
                 message = None
