@@ -24,7 +24,7 @@ API_VERSION = "0.8.4"
 
 
 class CheckHealth(Operation):
-    """True, when the server answers."""
+    """Return true if the server answers."""
 
     method = "GET"
     action_required = Action.ANYBODY
@@ -39,7 +39,7 @@ class ReadyOut(TypedDict):
 
 
 class CheckReady(Operation):
-    """Whether the server can work: its database answers."""
+    """Check whether the server can work: its database answers."""
 
     method = "GET"
     action_required = Action.PROBE
@@ -68,7 +68,7 @@ class SayHello(Operation):
 
 
 class ReadApiVersion(Operation):
-    """The version of the API that this server speaks."""
+    """Return the version of the API that this server implements."""
 
     method = "GET"
     action_required = Action.PROBE
@@ -79,7 +79,7 @@ class ReadApiVersion(Operation):
 
 
 class ReadVersion(Operation):
-    """Orion's version."""
+    """Return Orion's version."""
 
     method = "GET"
     action_required = Action.PROBE
@@ -125,7 +125,7 @@ class LinkMade(TypedDict):
 
 
 class MakeLink(Operation):
-    """Make a link by which a browser on the server's machine becomes its owner's: good once, and for a minute."""
+    """Create a link that signs in a browser on the server's machine as its owner: valid once, for a minute."""
 
     method = "POST"
     status = 201
@@ -141,7 +141,7 @@ class MakeLink(Operation):
 
 
 class ReadSettings(Operation):
-    """How the server is set up, without its secrets."""
+    """Return the settings of the server, without secrets."""
 
     method = "GET"
     action_required = Action.READ_SETTINGS
@@ -165,7 +165,7 @@ class CsrfQuestion(Wire):
 
 
 class ReadCsrfToken(Operation):
-    """Clients ask for a token before they write; none is needed, as programs carry no cookies."""
+    """Answer that clients need no CSRF token, because programs send no cookies."""
 
     method = "GET"
     action_required = Action.PROBE

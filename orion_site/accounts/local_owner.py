@@ -28,7 +28,7 @@ OWNER_NAME = "local-owner"
 class OwnerBy(StrEnum):
     """How a request from this machine without credentials proves that it is from the owner: `ORION_LOCAL_OWNER`."""
 
-    USER = "user"  # by the Unix user whose program sends it, if that runs the server
+    USER = "user"  # its program is run by the Unix user who runs the server
     TOKEN = "token"  # not at all: programs of the owner send the token of ORION_HOME, and browsers use a link
     ANYONE = "anyone"  # every request from this machine is from the owner
 

@@ -38,9 +38,9 @@ def entry_out(entry: Entry) -> dict[str, Any]:
 
 
 class VerifyAuditEntries(Operation):
-    """Follow the chain of entries for some thousands of them, from a place on that an earlier call reached.
+    """Verify the chain of some thousand entries, from the place that an earlier call reached.
 
-    Each entry has the hash of itself and of the one before; the first of a day follows the last of the day before.
+    Each entry contains a hash of itself and the one before; the first of a day follows the last of the day before.
     """
 
     method = "POST"

@@ -20,7 +20,7 @@ LONGEST_PAUSE_SECONDS = 0.1
 
 
 def give_space_back() -> int:
-    """Release free pages at the end of the file in small steps, between which others write. Return the number of pages.
+    """Return free pages to the disk in small steps, between which others write. Return the number of pages.
 
     A file that was created without incremental vacuum keeps its size until an operator runs `VACUUM`.
     """

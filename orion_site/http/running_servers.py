@@ -20,7 +20,7 @@ from orionflow.settings.local_token import FOLDER, token_file
 
 try:
     import fcntl
-except ImportError:  # Windows: nobody can tell there whether a server lives, so none is listed.
+except ImportError:  # On Windows there are no such locks, so no server is listed.
     fcntl = None  # type: ignore[assignment]
 
 

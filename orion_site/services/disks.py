@@ -22,7 +22,7 @@ class Disk:
 
     @property
     def is_nearly_full(self) -> bool:
-        """Whether a busy day may fill the disk: less than a fiftieth is free, but at least 1 GiB and at most 5 GiB."""
+        """Whether a busy day may fill the disk: less than a fiftieth of it is free, limited to 1 to 5 GiB."""
         return self.free < min(max(self.size // 50, GIB), 5 * GIB)
 
 

@@ -97,7 +97,7 @@ class UpdateArtifact(Operation):
 
 
 class DeleteArtifact(Operation):
-    """Delete an artifact; its key falls back to the one before."""
+    """Delete an artifact; the one before becomes the newest of its key."""
 
     method = "DELETE"
     action_required = Action.CHANGE_RUNS

@@ -20,7 +20,7 @@ _PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 class ExportFlowRun(Operation):
-    """Export a flow run as one HTML file: timeline, task runs, log, why, parameters and states, loading nothing."""
+    """Export a flow run as one HTML file that loads nothing: timeline, task runs, log, why, parameters and states."""
 
     method = "GET"
     action_required = Action.READ_RUNS

@@ -47,7 +47,7 @@ class ReadDependencies(Operation):
 
 
 class ReadGraph(Operation):
-    """Read the graph of what a flow run has started; with `since`, only what had not ended by then."""
+    """Read the graph of the runs that a flow run started; with `since`, only of those that had not ended by then."""
 
     method = "GET"
     action_required = Action.READ_RUNS

@@ -87,7 +87,7 @@ class CountFlows(RunQuestion):
 
 
 class FilterFlowRuns(RunQuestion):
-    """List flow runs with their current states; of parameters and other free JSON over 32 KiB there is only a note."""
+    """List flow runs with their current states; a note replaces parameters and other free JSON over 32 KiB."""
 
     answers = {200: list[FlowRunOut]}
 

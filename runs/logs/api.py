@@ -23,9 +23,9 @@ MOST_LINES = 10_000
 
 
 class CreateLogs(Operation):
-    """Store log lines. A message over 64 KiB is cut and says so; characters that cannot be stored are replaced.
+    """Store log lines. A message over 64 KiB is cut, with a note; characters that cannot be stored are replaced.
 
-    `Orion-Sent-At` tells the sender's clock; where that is off by more than a second, the times of lines are corrected.
+    `Orion-Sent-At` is the time of the sender's clock. If it is off by more than a second, times of lines are corrected.
     """
 
     method = "POST"

@@ -52,7 +52,7 @@ class ProblemListing(ProblemSearch, Page):
 
 
 class ProblemRetry(Wire):
-    """Sent again with the same `id`, it is done once."""
+    """A retry. Sent again with the same `id`, it is done once."""
 
     id: UUID | None = None
 

@@ -22,7 +22,7 @@ SavedSearchOut = Annotated[dict[str, Any], Shaped(records.SavedSearch)]
 
 
 class SaveSearch(Operation):
-    """Store a search under its name, in place of an older one."""
+    """Store a search under its name, replacing an older one."""
 
     method = "PUT"
     action_required = Action.CHANGE_RUNS

@@ -23,7 +23,7 @@ FleetTimeOut = Annotated[dict[str, Any], Shaped(contract.FleetTime)]
 
 
 class ReadTimeOfFlowRun(Operation):
-    """Return where the time of a flow run went: waiting, starting, working, idle."""
+    """Return how the time of a flow run was spent: waiting, starting, working, idle."""
 
     method = "GET"
     action_required = Action.READ_RUNS
@@ -43,7 +43,7 @@ class ReadTimeOfFlowRun(Operation):
 
 
 class ReadTimeOfFlowRuns(Operation):
-    """Return where the time of the finished flow runs of the last hours went, by reason, flow and tag."""
+    """Return how the time of flow runs that finished in the last hours was spent, by reason, flow and tag."""
 
     method = "GET"
     action_required = Action.READ_RUNS

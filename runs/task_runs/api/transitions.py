@@ -38,7 +38,7 @@ class TransitionItem(StrictWire):
 
 
 class TransitionBatch(Wire):
-    """Steps in the order in which they occurred. `sent_at` is the sender's clock, so that ours can be told apart."""
+    """Steps in the order in which they occurred. `sent_at` is the sender's time, to correct for its clock."""
 
     items: Annotated[list[TransitionItem], Field(max_length=MOST_ITEMS)]
     sent_at: Moment | None = None
@@ -46,7 +46,7 @@ class TransitionBatch(Wire):
 
 
 class TransitionResult(TypedDict):
-    """The outcome of one item. `state` is there when it is not exactly the proposed one."""
+    """The outcome of one item. `state` is included if it differs from the proposed one."""
 
     status: Literal["ACCEPT", "REJECT", "WAIT", "ABORT", "ERROR"]
     reason: NotRequired[str]
@@ -57,7 +57,7 @@ class TransitionResult(TypedDict):
 
 
 class TransitionResults(TypedDict):
-    """One result for each item, in order, and what the flow runs shall do now."""
+    """One result for each item, in order, and orders for the flow runs."""
 
     results: list[TransitionResult]
     orders: dict[UUID, Literal["cancel", "pause", "lost"]]
