@@ -1,4 +1,4 @@
-"""`python -m orionflow.cli` is `orion`, also where scripts are not on the path."""
+"""`python -m orionflow.cli` is `orion`, for cases where scripts are not on the path."""
 
 from __future__ import annotations
 

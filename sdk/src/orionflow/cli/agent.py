@@ -1,4 +1,4 @@
-"""`orion agent`: processes that take runs of deployed flows from work queues."""
+"""`orion agent`: processes that claim runs of deployed flows from work queues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orion artifact`: what runs have left for people to read."""
+"""`orion artifact`: content that runs have stored for users to read."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _show_content(session: Session, found: Json) -> None:
 _COLUMNS: Columns = (
     Col("KEY", "key"), Col("TYPE", "type"), Col("DESCRIPTION", "description", line(60, "-")),
     Col("UPDATED", "updated", ago),
-    # Of a key, the API has the id of its collection apart from that of its newest artifact.
+    # The id of a key's collection differs from that of its newest artifact.
     Col("ID", "id", row=lambda one: str(one.get("latest_id") or one["id"])),
     Col("FLOW RUN", "flow_run_id", wide=True),
 )  # fmt: skip
@@ -114,7 +114,7 @@ def _content(found: Json, terminal: Terminal) -> str:
 
 
 def _read(data: Any) -> Any:
-    """Tables are stored as JSON text by the clients that make them."""
+    """Decode the JSON text in which clients store tables; return other data unchanged."""
     try:
         return json.loads(data) if isinstance(data, str) else data
     except ValueError:

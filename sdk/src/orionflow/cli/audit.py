@@ -1,4 +1,4 @@
-"""`orion audit`: who changed what, and whether the record of it is whole."""
+"""`orion audit`: who changed what, and whether the audit log is complete."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _object(entry: Json) -> str:
 
 
 def _entries(api: Backend, asked: Json, limit: int) -> Iterator[Json]:
-    """Page by page. A page may be empty, and yet not the last one: a search ends where it has looked at many."""
+    """Yield entries, page by page. A page may be empty without being the last one, as each search is limited."""
     after = None
     while limit > 0:
         page: Json = api.ask(read_audit_log(asked, limit=min(PAGE, limit), after=after))

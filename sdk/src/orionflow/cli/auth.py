@@ -1,4 +1,4 @@
-"""`orion auth`: the key by which commands and programs of this user prove to a server who they are."""
+"""`orion auth`: the key by which commands and programs of this user authenticate."""
 
 from __future__ import annotations
 

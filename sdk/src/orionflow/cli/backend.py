@@ -1,4 +1,4 @@
-"""The API as commands use it: the SDK's calls, and plain JSON, because -o json prints the API's own object."""
+"""The API as used by commands: the SDK's calls, with plain JSON, because -o json prints the API's own object."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 PAGE = 200
-# Somebody waits at the keyboard: a program may ask for a minute, a command soon says that nobody answers.
+# Seconds. A user waits at the keyboard, so a command reports sooner than a program that the API does not answer.
 PATIENCE_SECONDS = 4.0
 
 
 def without_none(fields: Mapping[str, Any]) -> Json:
-    """Leave out what was not given; the API would take None for a value of its own."""
+    """Leave out fields that were not given; the API would treat None as a value."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 class Backend:
-    """Sends calls through the SDK's client: over HTTP, or into this process where no server is set."""
+    """Sends calls through the SDK's client: over HTTP, or into this process if no server is set."""
 
     def __init__(self, *, url: str | None = None, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        """To the API of the settings, unless another one is named: that one gets no key of ours."""
+        """Connect to the API of the settings, or to the named one, which does not get our key."""
         from dataclasses import replace
 
         from orionflow.client import OrionClient
@@ -34,12 +34,12 @@ class Backend:
         self.client = OrionClient(retry_budget_seconds=patience_seconds, settings=settings)
 
     def ask(self, call: Call[Any]) -> Any:
-        """Return the answer's JSON as it came, with fields that our models do not know; None when it has no body."""
+        """Return the answer's unchanged JSON, including fields that our models do not know; None if it has no body."""
         content = self.raw(call)
         return json.loads(content) if content else None
 
     def raw(self, call: Call[Any]) -> bytes:
-        """Return the answer's bytes."""
+        """Return the bytes of the answer."""
         from dataclasses import replace
 
         content: bytes = self.client.send(replace(call, read=bytes))

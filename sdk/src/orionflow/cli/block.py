@@ -1,4 +1,4 @@
-"""`orion block`: configuration that programs have stored under names; secrets in it stay masked."""
+"""`orion block`: configuration that programs stored under names; secrets in it stay masked."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ OF_TYPE = click.Option(["--type", "slug"], metavar="TYPE", help="Only those of t
 
 
 def find_block(session: Session, wanted: str) -> Json:
-    """Find the block that is meant by `type/name`; otherwise exit 5, with names that are like it."""
+    """Find a block by `type/name`; otherwise exit 5, with similar names."""
     slug, separator, name = wanted.partition("/")
     if not separator:
         raise click.UsageError(
@@ -75,7 +75,7 @@ def blocks_of(api: Backend, slug: str | None, limit: int) -> Iterable[Json]:
 
 
 def known_type(api: Backend, slug: str) -> Json:
-    """Find the type with this slug; otherwise exit 5, with slugs that are like it."""
+    """Find the type with this slug; otherwise exit 5, with similar slugs."""
     call = read_block_type(slug)
     return by_name(api, call, "block type", slug, BLOCK_TYPES, key="slug", command="orion block type ls")
 

@@ -1,4 +1,4 @@
-"""`orion block create` and `register`: blocks of known types without a program, and types of one's own."""
+"""`orion block create` and `register`: blocks of known types without a program, and new types."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def create(session: Session, block: str, pairs: Sequence[str], values: str | Non
 
 
 def newest_schema(api: Backend, slug: str) -> Json:
-    """Return the newest schema of a type. An API in this process has to be shown the usual types first."""
+    """Return the newest schema of a type. The built-in types are created first if they are missing."""
     kind = find_type(api, slug)
     found = api.ask(read_newest_block_schemas(kind["id"]))
     if not found:
@@ -62,7 +62,7 @@ def newest_schema(api: Backend, slug: str) -> Json:
 
 
 def find_type(api: Backend, slug: str) -> Json:
-    """Find the type with this slug and known fields; the usual types are added first where it lacks."""
+    """Find the type with this slug and its fields; if it is missing, create the built-in types first."""
     from orionflow.errors import NotFound
 
     try:
@@ -76,7 +76,7 @@ def find_type(api: Backend, slug: str) -> Json:
 
 
 def completed(schema: Json, given: Json) -> Json:
-    """Return the fields, checked against the schema's names; what is missing is asked for where somebody can answer."""
+    """Return the fields, validated against the schema's names; prompt for missing ones if a user can answer."""
     fields = schema["fields"].get("properties") or {}
     for name in given:
         if fields and name not in fields:
@@ -101,7 +101,7 @@ def _asked_for(name: str, field: Json, schema: Json) -> Any:
 
 
 def store_block(api: Backend, schema: Json, name: str, data: Json, *, overwrite: bool) -> Json:
-    """Create the block, or replace the fields of the one of this name."""
+    """Create the block, or replace the fields of the block with this name."""
     from orionflow.errors import Conflict
 
     kind = schema["block_type"]

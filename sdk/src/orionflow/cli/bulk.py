@@ -1,4 +1,4 @@
-"""`orion bulk`: one command for all runs that a query finds, carried out by the server."""
+"""`orion bulk`: one command for all runs that a query finds, executed by the server."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ ls = BULK.ls(
 
 
 def _stayed(one: Json) -> str:
-    """The reasons, the most frequent ones first."""
+    """Return the reasons, the most frequent ones first."""
     reasons = sorted(one["reasons"].items(), key=lambda reason: -reason[1])
     return "; ".join(f"{number}: {reason}" for reason, number in reasons) or "-"
 

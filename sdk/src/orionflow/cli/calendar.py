@@ -1,4 +1,4 @@
-"""`orion calendar`: times at which schedules start nothing, shared by many of them."""
+"""`orion calendar`: times at which schedules start nothing, shared by several schedules."""
 
 from __future__ import annotations
 

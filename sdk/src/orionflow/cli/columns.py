@@ -1,4 +1,4 @@
-"""Columns as data: a title, the field of the API's object, and how its value looks in a table or below each other."""
+"""Columns as data: a title, the field of the API's object, and the formatting of its value."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def took(value: Any, clock: Clock) -> str:
 
 
 def line(limit: int, empty: str = "") -> Look:
-    """Show the first line of a text, up to so many letters."""
+    """Show the first line of a text, up to `limit` characters."""
     return lambda value, clock: first_line(value, limit) or empty
 
 
@@ -45,7 +45,7 @@ def yes_or(other: str) -> Look:
 
 @dataclass(frozen=True, slots=True)
 class Col:
-    """One column. `row` gives the text where more than one field says it; `field` is then the one for CSV."""
+    """One column. `row` returns a text that combines several fields; `field` is the field for CSV."""
 
     title: str
     field: str = ""
@@ -59,7 +59,7 @@ Columns = Sequence[Col | Column]
 
 
 def columns_for(clock: Clock, columns: Columns, *, texts: bool = False) -> list[Column]:
-    """Make the columns of a table for one call of a command; with `texts`, CSV has what people read, too."""
+    """Return the columns of a table for one call of a command; with `texts`, CSV has the formatted texts as well."""
 
     def made(one: Col) -> Column:
         text = one.row or (lambda row: one.look(dig(row, one.field), clock))

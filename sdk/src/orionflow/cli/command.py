@@ -1,4 +1,4 @@
-"""The class of all commands: help with examples, and the few options that every command takes."""
+"""The class of all commands: help with examples, and the few options that every command accepts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WithExamples:
 
 
 class OrionCommand(WithExamples, click.Command):
-    """A command with examples; without them it would not pass the tests."""
+    """A command with examples; tests require that each command has some."""
 
     def __init__(self, *args: object, examples: Examples = (), **kwargs: object) -> None:
         kwargs.setdefault("context_settings", HELP_NAMES)
@@ -38,9 +38,9 @@ class OrionCommand(WithExamples, click.Command):
 
 
 def shared_options(taken: Collection[str] = ()) -> list[click.Option]:
-    """Options that may stand anywhere on the line: `orion --debug fr ls` and `orion fr ls --debug` are the same.
+    """Return options that may stand anywhere on the line: `orion --debug fr ls` and `orion fr ls --debug` are the same.
 
-    Where a command has `-q` for its queues, as commands of this kind always had, quiet is spelled out.
+    If a command uses `-q` for its queues, as is common for such commands, only `--quiet` is available.
     """
     quiet = ["--quiet"] if "-q" in taken else ["-q", "--quiet"]
     shared = [
@@ -49,7 +49,7 @@ def shared_options(taken: Collection[str] = ()) -> list[click.Option]:
         _flag(["-v", "--verbose"], "verbose", "Say more; twice for even more.", count=True),
         _flag(["--no-color"], "no_color", "Print without colours."),
     ]
-    # A command may mean something of its own by one of them.
+    # A command may use one of these names for an option of its own.
     return [one for one in shared if not set(one.opts).intersection(taken)]
 
 

@@ -1,4 +1,4 @@
-"""`orion completion`: the script that teaches a shell the names of our commands and options."""
+"""`orion completion`: the script by which a shell completes the names of commands and options."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def completion(shell: str) -> None:
     completer = get_completion_class(shell)
     assert completer is not None
     script = completer(root, {}, "orion", VARIABLE)
-    # Only the text: click's own `source()` starts a bash to look at its version.
+    # Only the template: click's own `source()` starts a bash to find its version.
     current_terminal().out(script.source_template % script.source_vars())

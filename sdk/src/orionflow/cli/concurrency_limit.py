@@ -1,4 +1,4 @@
-"""`orion concurrency-limit`: how many task runs with a tag may run at once, who holds the slots and who waits."""
+"""`orion concurrency-limit`: how many task runs with a tag may run at once, which hold the slots and which wait."""
 
 from __future__ import annotations
 

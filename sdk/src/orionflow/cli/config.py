@@ -1,4 +1,4 @@
-"""`orion config`: the settings in force, where each came from, and changes to the active profile."""
+"""`orion config`: the current settings, their origins, and changes to the active profile."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ def set_(session: Session, pairs: Sequence[str]) -> None:
 
 
 def _show_to_programs(session: Session, names: Sequence[str] | dict[str, str]) -> None:
-    """Show the values now in force of the settings that were changed."""
+    """Show the current values of the settings that were changed, to programs."""
     if not session.for_people:
         session.output.show_many([row for row in setting_rows() if row["name"] in names], [])
 
 
 def _joined(words: Sequence[str]) -> Sequence[str]:
-    """`NAME VALUE` is understood as well as `NAME=VALUE`."""
+    """Accept `NAME VALUE` as well as `NAME=VALUE`."""
     return (f"{words[0]}={words[1]}",) if len(words) == 2 and "=" not in words[0] else words
 
 
@@ -116,7 +116,7 @@ def setting_pair(pair: str) -> tuple[str, str]:
 
 
 def setting_name(typed: str) -> str:
-    """Return the name in the table: `api_url`, `api-url` and `ORION_API_URL` are the same."""
+    """Return the setting's name in the table: `api_url`, `api-url` and `ORION_API_URL` are the same."""
     from orionflow.settings import settings_table
 
     name = typed.lower().replace("-", "_").removeprefix("orion_")
@@ -158,7 +158,7 @@ def stored_profiles() -> Profiles:
 
 
 def change_profile(change: Callable[[dict[str, object]], None]) -> str:
-    """Change the profile that is in force, and save it; its name."""
+    """Change the current profile and save it; return its name."""
     from orionflow.settings import current_settings, forget_settings
 
     name = current_settings().profile
@@ -170,7 +170,7 @@ def change_profile(change: Callable[[dict[str, object]], None]) -> str:
 
 
 def _warn_if_hidden(names: Sequence[str] | dict[str, str]) -> None:
-    """A value that something stronger hides would seem not to work."""
+    """Warn if another source overrides the changed value, as the change would have no effect."""
     from orionflow.settings import current_settings
 
     settings = current_settings()

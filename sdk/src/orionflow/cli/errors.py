@@ -1,6 +1,6 @@
-"""Exit codes, and the boundary where every failure of a command becomes three lines: what, why and how to fix it.
+"""Exit codes, and the boundary where each failure of a command becomes three lines: the error, its reason and the fix.
 
-Nothing below this module prints an error or calls exit; it raises.
+Code below this module never prints an error or calls exit; it raises.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ TERMINAL_TYPES = {
 
 
 def exit_code_of_state(state_type: str | None) -> ExitCode:
-    """Return the code for a run that this command followed to its end; a run that only paused is done for now."""
+    """Return the exit code for a run that this command followed to its end; a paused run counts as done."""
     return TERMINAL_TYPES.get(state_type or "", ExitCode.DONE)
 
 
@@ -80,15 +80,15 @@ class CommandFailed(Exception):
         self.fix = fix
 
 
-# What a device says to a write, and not to the opening of a file: `orion fr ls > /dev/full`.
+# Errors of writing to a device, as in `orion fr ls > /dev/full`.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT})
 
 
 def guarded(action: Callable[[], object], terminal: Terminal) -> int:
-    """Run a command and give its exit code, whatever happens in it."""
+    """Run a command and return its exit code, whatever happens in it."""
     try:
         outcome = action()
-        # What is still in the buffer may find no room either, and Python would say so in its own words at the exit.
+        # Flushing may fail as well, and Python would report that at exit with a message of its own.
         sys.stdout.flush()
     except BrokenPipeError:
         # `orion fr ls | head` closes our stdout early.
@@ -110,7 +110,7 @@ def guarded(action: Callable[[], object], terminal: Terminal) -> int:
 
 
 def _leave_output() -> None:
-    """The interpreter's own flush at exit must not complain once more."""
+    """Redirect stdout, so that the interpreter's own flush at exit does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -135,7 +135,7 @@ def _lines(label: str, text: str) -> list[str]:
 
 
 def explained(error: Exception) -> CommandFailed:
-    """Give the failure in the words and the exit code for the user."""
+    """Return the error for the user, with message and exit code."""
     if isinstance(error, CommandFailed):
         return error
     if isinstance(error, click.UsageError):
@@ -145,7 +145,7 @@ def explained(error: Exception) -> CommandFailed:
     return _of_the_sdk(error) or _unforeseen(error)
 
 
-# What click says of values in the words of its types.
+# Messages of click about values, and ours in their place.
 _PLAIN_WORDS = (
     (re.compile(r"is not a valid integer(?: range)?\.$"), "is not a whole number."),
     (re.compile(r"is not a valid float(?: range)?\.$"), "is not a number."),
@@ -163,7 +163,7 @@ def _usage(error: click.UsageError) -> CommandFailed:
 
 
 def _proposal(error: click.UsageError) -> str:
-    """Propose the option or choice that was probably meant."""
+    """Return a suggestion of the option or choice that was probably meant."""
     known: list[str] = []
     typed = ""
     if isinstance(error, click.NoSuchOption) and error.ctx:
@@ -210,13 +210,13 @@ def _of_the_api(error: ApiError) -> CommandFailed:
     )
     for kind, code, fix in rows:
         if isinstance(error, kind):
-            # Errors of the SDK often say themselves what to do.
+            # Errors of the SDK often contain advice already.
             return CommandFailed(code, what, why, "" if "`orion " in what else fix)
     return CommandFailed(ExitCode.FAILED, what, why, "look into the server's log")
 
 
 def _question_and_answer(error: ApiError) -> tuple[str, str]:
-    """Put the API's sentence first; which request it answered is the reason."""
+    """Return the API's message, and as the reason the request that it answered."""
     asked, answered, reply = str(error).partition(" was answered with ")
     if not answered:
         what, _, why = str(error).partition("\n")

@@ -1,4 +1,4 @@
-"""`orion event`: list events, follow them as they come in, and report your own."""
+"""`orion event`: list events, follow them as they arrive, and report your own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orionflow.cli.times import read_moment, read_period
 LABEL_ID, ROLE, NAME = "prefect.resource.id", "prefect.resource.role", "prefect.resource.name"
 PAGE = 50
 POLL_SECONDS = 1.0
-# Events are stored a moment after they occurred, and not always in their order.
+# Events are stored shortly after they occurred, and not always in their order.
 OVERLAP = timedelta(seconds=10)
 
 event = LazyGroup(
@@ -85,7 +85,7 @@ def _asked(options: dict[str, Any]) -> Json:
 
 
 def _pages(api: Backend, asked: Json, limit: int) -> Iterator[Json]:
-    """Page by page: the API gives fifty at a time, and the address of the next ones."""
+    """Yield events page by page: each page has fifty, and the address of the next page."""
     if not limit:
         return
     answer = api.ask(read_events(asked, limit=min(PAGE, limit)))

@@ -1,4 +1,4 @@
-"""`orion flow`: the flows that have run, and how their last runs went."""
+"""`orion flow`: flows, and the outcome of their last runs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ flow = LazyGroup(
     entries={"ls": "List flows with their last run.", "inspect": "Show one flow and its newest runs."},
     examples=(("orion flow ls", ""), ("orion flow inspect etl", "")),
 )
-# How many of the newest runs say which flows come first.
+# The number of newest runs that determine which flows are listed first.
 RECENT = 200
-# A run that is planned is not the last one, and one that waits was not executed yet.
+# A planned run is not the last one, and a waiting run has not been executed yet.
 STARTED: Json = {"start_time": {"is_null_": False}}
 SORTS = {"recent": "NAME_ASC", "name": "NAME_ASC", "newest": "CREATED_DESC", "updated": "UPDATED_DESC"}
 
@@ -54,7 +54,7 @@ def ls(session: Session, query: Sequence[str], limit: int, sort: str) -> None:
 
 
 def _recent(session: Session, filters: Json, limit: int) -> list[Json]:
-    """Fetch the flows of the newest runs that have begun, in their order."""
+    """Fetch the flows of the newest runs that have started, in their order."""
     newest = newest_runs(session, {"flow_runs": STARTED}, RECENT)
     ids = list(dict.fromkeys(run["flow_id"] for run in newest))
     if not ids or "id" in filters.get("flows", {}):
@@ -69,7 +69,7 @@ def _of_flow(flow: Json) -> Json:
 
 
 def _columns(session: Session, flows: Sequence[Json]) -> Columns:
-    # A list is short, and each of these questions is answered from an index.
+    # The list is short, and each of these requests uses an index.
     last = {
         flow["id"]: next(iter(newest_runs(session, {**_of_flow(flow), "flow_runs": STARTED}, 1)), None)
         for flow in (flows if session.for_people else ())

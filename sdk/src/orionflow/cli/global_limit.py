@@ -1,4 +1,4 @@
-"""`orion global-concurrency-limit`: slots of anything that flows agree on by name."""
+"""`orion global-concurrency-limit`: limits with slots that flows share by name."""
 
 from __future__ import annotations
 

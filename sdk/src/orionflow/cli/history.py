@@ -1,4 +1,4 @@
-"""The states of a run with the rules that led to them, and the answer of `why` in words."""
+"""The states of a run with the rules that led to them, and the answer of `why` as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orionflow.cli.times import Clock
 
 
 def history_lines(history: Sequence[Json], clock: Clock, terminal: Terminal, *, with_rules: bool) -> Iterator[str]:
-    """Yield one line for each state; with rules, also what each rule said that did not simply let it pass."""
+    """Yield one line for each state; with rules, also the decisions of rules that did more than accept."""
     labels = [state_label(state["type"], state["name"], terminal) for state in history]
     width = max((len(label) for label in labels), default=0)
     for state, label in zip(history, labels, strict=True):
@@ -33,7 +33,7 @@ def history_lines(history: Sequence[Json], clock: Clock, terminal: Terminal, *, 
 
 
 def show_states(session: Session, explanation: Call[Any]) -> None:
-    """Show all states of one run, below what else is shown of it."""
+    """Show all states of one run, below its fields."""
     session.terminal.out("\nstates:")
     history = session.api.ask(explanation)["history"]
     for line in history_lines(history, session.clock, session.terminal, with_rules=False):
@@ -44,7 +44,7 @@ def why_command(
     help: str, *examples: Example, metavar: str, find: Callable[[Backend, str], Json],
     explain: Callable[[str], Call[Any]], culprits: Callable[[Backend, Json], Sequence[Json]] = lambda api, run: (),
 ) -> OrionCommand:  # fmt: skip
-    """Make the command that explains the state of a run; `culprits` finds the task runs that ended it badly."""
+    """Return the command that explains the state of a run; `culprits` finds the task runs that made it fail."""
 
     def why(session: Session, run: str, every: bool) -> None:
         found = find(session.api, run)
@@ -73,7 +73,7 @@ RECENT = 3
 def _why_lines(
     name: str, answer: Json, clock: Clock, terminal: Terminal, *, every: bool, culprits: Sequence[Json]
 ) -> Iterator[str]:
-    """Give the whole explanation, line by line."""
+    """Yield the whole explanation, line by line."""
     yield _headline(name, answer)
     for number, reason in enumerate(_worth_saying(answer), 1):
         yield from _reason(number, reason, clock, terminal)
@@ -86,14 +86,14 @@ def _headline(name: str, answer: Json) -> str:
     if state is None:
         return f"{name} has no state yet{because}"
     shown = f"{name} is {painted(state['name'], state['type'])}"
-    # A run that ended has its reason in its last state; one that goes on has it in what it waits for.
+    # The last state of an ended run contains the reason; for other runs it is what they wait for.
     if state["type"] in TERMINAL_TYPES and state["message"]:
         return f"{shown}: {state['message'].strip().removeprefix(state['name'] + ': ')}"
     return f"{shown}{because}"
 
 
 def _worth_saying(answer: Json) -> list[Json]:
-    """The headline of a run that ended says already that it ended."""
+    """Return the reasons to show, without that the run has ended: the headline says so."""
     return [reason for reason in answer["reasons"] if reason["code"] != "finished"]
 
 

@@ -1,6 +1,7 @@
 """Groups that know the names and summaries of their commands without importing them.
 
-`orion --help` must be quick, and a command should pay only for itself: modules are imported when they are chosen.
+`orion --help` must be quick, and a command should only load its own code: modules are imported when their command is
+used.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from orionflow.cli.command import HELP_NAMES, Examples, OrionCommand, WithExampl
 from orionflow.spelling import did_you_mean
 
 _OWN = "orionflow.cli."
-# A word that more groups know, as `ls`, says nothing.
+# A command that more groups have, such as `ls`, is not suggested.
 MOST_ELSEWHERE = 3
-# Every group has these words for its commands.
+# Every group accepts these aliases of its commands.
 USUAL_ALIASES = {"ls": ("list",), "inspect": ("show",), "delete": ("rm",)}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The line that lists a command, its other names, and where it lives.
+    """The help line of a command, its aliases, and its location.
 
-    The target is `module:attribute`; `.module` is a module of the group's package. What is left out is derived: the
+    The target is `module:attribute`; `.module` is a module of the group's package. Omitted parts are derived: the
     command `set-limit` is `set_limit` of the group's module, and `import` is `import_`.
     """
 
@@ -36,7 +37,7 @@ class Entry:
 
 
 class LazyGroup(WithExamples, click.Group):
-    """A group whose commands are imported when they are chosen."""
+    """A group whose commands are imported when they are used."""
 
     command_class = OrionCommand
 
@@ -50,7 +51,7 @@ class LazyGroup(WithExamples, click.Group):
         examples: Examples = (),
         **kwargs: object,
     ) -> None:
-        """Take the entries by the names of the commands, or by the titles of sections and then by their names."""
+        """Create the group with entries by the names of commands, or by the titles of sections and then by names."""
         super().__init__(name, **{"context_settings": HELP_NAMES, **kwargs})  # type: ignore[arg-type]
         self.entries = dict(_entries(module, entries))
         self.examples = examples
@@ -87,7 +88,7 @@ class LazyGroup(WithExamples, click.Group):
         """Return the commands of this name in groups: `flow-run why` for `why`."""
         found = []
         for name, entry in self.entries.items():
-            # Groups of other distributions may be missing here, or take their time.
+            # Groups of other distributions may not be installed, or may be slow to import.
             group = load(entry.target) if entry.target.startswith(_OWN) else None
             if isinstance(group, LazyGroup) and (command := group.full_name(typed)) in group.entries:
                 found.append(f"{name} {command}")
@@ -117,7 +118,7 @@ def _entries(
 
 
 def _whole_target(module: str, name: str, target: str) -> str:
-    """Complete a target; a module that ends in a point has a module for each command."""
+    """Complete a target; a module that ends in a dot contains one module for each command."""
     place, _, attribute = target.partition(":")
     attribute = attribute or name.replace("-", "_")
     place = module.rstrip(".") + place if place.startswith(".") else place or module
@@ -125,7 +126,7 @@ def _whole_target(module: str, name: str, target: str) -> str:
 
 
 class UnknownCommand(click.UsageError):
-    """No command has this name; the nearest names are proposed."""
+    """No command has this name; the nearest names are suggested."""
 
     def __init__(self, typed: str, known: list[str], ctx: click.Context, *, elsewhere: list[str]) -> None:
         super().__init__(f"There is no command {ctx.command_path} {typed}.", ctx)
@@ -135,7 +136,7 @@ class UnknownCommand(click.UsageError):
 
 
 def load(target: str) -> click.Command:
-    """Import the command at `module:attribute`; an attribute that would be a word of Python ends in an underscore."""
+    """Import the command at `module:attribute`; an attribute that would be a keyword ends in an underscore."""
     module, _, attribute = target.partition(":")
     place = import_module(module)
     command: click.Command = getattr(place, f"{attribute}_", None) or getattr(place, attribute)

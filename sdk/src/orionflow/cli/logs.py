@@ -1,4 +1,4 @@
-"""Log lines of runs: asked for page by page or followed as they come, and printed in the form that was asked for."""
+"""Log lines of runs: fetched page by page or followed, and printed in the requested form."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from orionflow.cli.times import Clock, read_moment
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 COLORS = {30: "yellow", 40: "red", 50: "bright_red"}
 POLL_SECONDS = 0.5
-# A line may be stored a little after a younger one: several processes write, each in batches.
+# A line may be stored after a younger one: several processes write, each in batches.
 OVERLAP = timedelta(seconds=5)
 
 
 @dataclass(slots=True)
 class LogQuery:
-    """Which lines are wanted."""
+    """The lines to show."""
 
     filters: Json
     pattern: re.Pattern[str] | None = None
@@ -67,7 +67,7 @@ def stored_lines(api: Backend, query: LogQuery, tail: int | None) -> Iterator[Js
 
 
 def new_lines(api: Backend, query: LogQuery) -> Iterator[Json]:
-    """Lines that came since the last look, also those that were stored out of order."""
+    """Yield lines that were stored since the last call, even out of order."""
     newest = max(query.seen.values(), default=None)
     filters = query.filters
     if newest is not None:
@@ -84,7 +84,7 @@ def new_lines(api: Backend, query: LogQuery) -> Iterator[Json]:
 
 
 def follow(api: Backend, query: LogQuery, is_over: Callable[[], bool], show: Callable[[Json], None]) -> None:
-    """Show new lines until the run is over and its last lines have come."""
+    """Show new lines until the run has ended and its last lines have arrived."""
     while True:
         over = is_over()
         for line in new_lines(api, query):
@@ -99,13 +99,13 @@ def line_text(line: Json, clock: Clock, terminal: Terminal) -> str:
     name = next((name for name, number in LEVELS.items() if number == level), str(level)).upper()
     shown = styled(name.ljust(8), fg=COLORS.get(level - level % 10))
     stamp = clock.absolute(line["timestamp"]) if terminal.verbose else clock.clock_time(line["timestamp"])
-    # Later lines of a message stand below its first.
+    # Further lines of a message are indented below its first.
     message = line["message"].rstrip("\n").replace("\n", "\n" + " " * (len(stamp) + 12))
     return f"{stamp}  {shown}  {message}"
 
 
 def printer(session: Session) -> Callable[[Json], None]:
-    """Give what shows one line at a time; what cannot be shown so (one JSON array) becomes JSON lines."""
+    """Return a function that shows one line at a time; for the form of one JSON array, it prints JSON lines instead."""
     terminal = session.terminal
     if session.for_people:
         return lambda line: terminal.out(line_text(line, session.clock, terminal))
@@ -113,7 +113,7 @@ def printer(session: Session) -> Callable[[Json], None]:
 
 
 def print_lines(lines: Iterable[Json], session: Session) -> None:
-    """Print lines in the form that was asked for; people see each as soon as it is there."""
+    """Print lines in the requested form; users see each line as soon as it is available."""
     if not session.for_people:
         session.output.show_many(list(lines), COLUMNS, name="message")
         return

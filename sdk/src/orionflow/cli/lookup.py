@@ -1,7 +1,7 @@
-"""The one way to look a thing up by its name on the command line: found, "did you mean", or "more than one".
+"""Lookup of objects by their names on the command line: found, "did you mean", or "more than one".
 
-A run is an id, the beginning of an id, a name, `@last` or `@last-failed`. The last run is the last one whose time has
-come: runs that are planned for later are not. A task run may also be named `flow-run/task-run`.
+A run is named by an id, the start of an id, a name, `@last` or `@last-failed`. The last run is the last one that is
+due: runs planned for later do not count. A task run may also be named `flow-run/task-run`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from orionflow.spelling import did_you_mean
 
 NEWEST = "EXPECTED_START_TIME_DESC"
 BAD_STATES = {"state": {"type": {"any_": in_order(BAD)}}}
-# The API puts this in the place of what lists leave out.
+# The API replaces values that lists omit by this key.
 OMITTED = "__orion_omitted__"
 _PREFIX = re.compile(r"^[0-9a-fA-F][0-9a-fA-F-]{3,35}$")
-# So many names are compared with one that is not found, and so many candidates are shown.
+# Names that are compared with a missing one at most, and candidates that are shown at most.
 _COMPARED = 1000
 _SHOWN = 8
 
 
 def missing(kind: str, wanted: str, known: Iterable[str], *, command: str = "") -> CommandFailed:
-    """Give the error of exit 5 with the names that are like the wanted one, or the command that lists them all."""
+    """Return the error for exit code 5 with similar names, or with the command that lists all names."""
     fix = did_you_mean(wanted, known, command or f"orion {kind.replace(' ', '-')} ls")
     return CommandFailed(ExitCode.NOT_FOUND, f"There is no {kind} {wanted!r}.", fix=fix)
 
@@ -40,7 +40,7 @@ def missing(kind: str, wanted: str, known: Iterable[str], *, command: str = "") 
 def ambiguous(
     kind: str, wanted: str, candidates: Sequence[str], fix: str = "give the id of the one you mean"
 ) -> CommandFailed:
-    """Give the error of exit 5 that lists the things that a name fits."""
+    """Return the error for exit code 5 that lists the objects that a name matches."""
     lines = [*candidates[:_SHOWN]]
     if len(candidates) > _SHOWN:
         lines.append(f"and {len(candidates) - _SHOWN} more")
@@ -48,7 +48,7 @@ def ambiguous(
 
 
 def found_by(api: Backend, call: Call[Any], otherwise: Callable[[], CommandFailed]) -> Json:
-    """Fetch what a call reads; where there is none, raise the other error."""
+    """Fetch the object of a call; if it does not exist, raise the other error."""
     from orionflow.errors import NotFound
 
     try:
@@ -62,25 +62,25 @@ def by_name(
     api: Backend, call: Call[Any], kind: str, name: str, every: Collection[Any], *, key: str = "name",
     command: str = "",
 ) -> Json:  # fmt: skip
-    """Fetch what a call reads by its name; otherwise exit 5, with names of the collection that are like it."""
+    """Fetch the object of a call by its name; otherwise exit 5, with similar names of the collection."""
     return found_by(
         api, call, lambda: missing(kind, name, [str(row[key]) for row in listed(api, every)], command=command)
     )
 
 
 def listed(api: Backend, every: Collection[Any]) -> list[Json]:
-    """Fetch what a name that is not found is compared with."""
+    """Fetch the objects with whose names a missing name is compared."""
     return list(api.pages(every, {}, _COMPARED))
 
 
 def find_named(api: Backend, every: Collection[Any], kind: str, wanted: str, *, command: str = "") -> Json:
-    """Find the one with this name or id, or the only one whose id begins so; otherwise exit 5."""
+    """Find the object with this name or id, or the only one whose id starts with it; otherwise exit 5."""
     rows = list(api.pages(every, {every.name: {"name": {"any_": [wanted]}}}, _SHOWN + 1))
     return by_name_or_id(kind, wanted, rows or list(api.pages(every, {}, None)), command=command)
 
 
 def by_name_or_id(kind: str, wanted: str, rows: Sequence[Json], *, command: str = "") -> Json:
-    """Find the row with this name or id, or the only one whose id begins so; otherwise exit 5."""
+    """Find the row with this name or id, or the only one whose id starts with it; otherwise exit 5."""
     found = [row for row in rows if wanted in (row.get("name"), row["id"])] or by_prefix(rows, wanted)
     if len(found) == 1:
         return found[0]
@@ -90,7 +90,7 @@ def by_name_or_id(kind: str, wanted: str, rows: Sequence[Json], *, command: str 
 
 
 def by_prefix(rows: Iterable[Json], wanted: str) -> list[Json]:
-    """Find the rows whose ids begin so; with fewer than four characters, none."""
+    """Find the rows whose ids start with it; with fewer than four characters, none."""
     if not _PREFIX.match(wanted):
         return []
     prefix = wanted.lower().replace("-", "")
@@ -160,7 +160,7 @@ def _newest(ask: Callable[[Json, int], list[Json]], runs: Collection[Any], kind:
         raise CommandFailed(ExitCode.USAGE, f"{wanted} is unknown.", fix="write @last or @last-failed")
     conditions: Json = {}
     if runs is FLOW_RUNS:
-        # The server's clock may be a little ahead of ours.
+        # The server's clock may be slightly ahead of ours.
         due = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
         conditions["expected_start_time"] = {"before_": due}
     if wanted == "@last-failed":
@@ -173,7 +173,7 @@ def _newest(ask: Callable[[Json, int], list[Json]], runs: Collection[Any], kind:
 
 
 def _whole(api: Backend, runs: Collection[Any], listed: Json) -> Json:
-    """Fetch the run by itself if the list left out something large."""
+    """Fetch the run separately if the list omitted something large."""
     fields = [*listed.values(), (listed.get("state") or {}).get("data")]
     if not any(isinstance(field, dict) and OMITTED in field for field in fields):
         return listed

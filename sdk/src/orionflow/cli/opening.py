@@ -1,4 +1,4 @@
-"""`orion open`: the dashboard in a browser, which needs no name where its owner asks for the way in."""
+"""`orion open`: the dashboard in a browser; the owner of the server needs no user name for it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _link(address: str) -> str:
     try:
         made = Backend(url=f"{address}/api").ask(make_link())
     except NotAllowed as error:
-        # A key speaks for somebody who is not the owner: that one signs in.
+        # The key belongs to a user who is not the owner and has to sign in.
         if error.status == 401:
             raise
         return shown

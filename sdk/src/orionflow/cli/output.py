@@ -1,6 +1,6 @@
-"""The forms in which a command gives its data: a table for people, the API's own objects for programs.
+"""The output of commands: a table for users, the API's own objects for programs.
 
-JSON, JSON lines and YAML show exactly what the API answers and stay stable; tables may change.
+JSON, JSON lines and YAML contain exactly the API's answer and are stable; tables may change.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: `text` is what a person reads; `field` is the plain value behind it, for CSV."""
+    """One column of a table: `text` is what users read; `field` is the plain value behind it, for CSV."""
 
     title: str
     text: Callable[[Row], str]
@@ -37,7 +37,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The form of the answer that -o, --json and --columns ask for."""
+    """The output format that -o, --json and --columns request."""
 
     format: str
     columns: tuple[str, ...]
@@ -48,7 +48,7 @@ class Output:
         return self.format in ("table", "wide")
 
     def show_many(self, rows: Sequence[Row], columns: Sequence[Column], *, name: str = "name") -> None:
-        """A list: a table, or an array of the API's objects."""
+        """Show a list, as a table or as an array of the API's objects."""
         self._refuse_unknown_columns(rows, columns)
         match self.format:
             case "table" | "wide":
@@ -63,7 +63,7 @@ class Output:
                 self._structure([self._picked(row) for row in rows])
 
     def show_one(self, thing: Row, fields: Sequence[Column] | None = None, *, name: str = "name") -> None:
-        """One object: its fields below each other, or the API's object."""
+        """Show one object, as a list of its fields or as the API's object."""
         shown = fields or [field_column(key) for key in thing]
         self._refuse_unknown_columns([thing], shown)
         match self.format:
@@ -83,7 +83,7 @@ class Output:
         return [column for column in columns if every or self.format != "table" or not column.wide]
 
     def _refuse_unknown_columns(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
-        """A column that neither the table nor the objects have would show nothing, as if there were nothing."""
+        """Refuse a column that neither the table nor the objects have, as it would look empty."""
         titles = list(dict.fromkeys(_key(column.title) for column in columns)) if self.format in TABLES else []
         fields = list(dict.fromkeys(name for row in rows for name in row)) or [
             column.field for column in columns if column.field
@@ -101,7 +101,7 @@ class Output:
             self.terminal.out(text)
 
     def _cell(self, column: Column, row: Row) -> Cell:
-        # Cleaned before it is measured: what is made visible takes more room.
+        # Cleaned before it is measured, because escapes take more room.
         text = cleaned(column.text(row))
         return Cell(text, column.paint(text, row) if column.paint else text)
 
@@ -136,7 +136,7 @@ def dig(row: Row, path: str) -> Any:
 
 
 def _key(title: str) -> str:
-    """`LAST RUN`, `last run` and `last_run` are one column."""
+    """Return the key of a column: `LAST RUN`, `last run` and `last_run` are the same one."""
     return title.lower().replace(" ", "_").replace("-", "_")
 
 
@@ -163,11 +163,11 @@ def as_text(value: Any) -> str:
 
 def _plain(row: Row, column: Column) -> str:
     value = dig(row, column.field) if column.field else column.text(row)
-    # People read a dash where there is nothing.
+    # Tables show a dash for an empty value.
     if value is None or (value == "-" and not column.field):
         return ""
     text = as_text(value)
-    # A spreadsheet would execute a text that begins so, and anybody who starts a run may choose its name.
+    # A spreadsheet would execute a text that starts so, and any user who starts a run may choose its name.
     return f"'{text}" if isinstance(value, str) and text[1:] and text.startswith(FORMULA) else text
 
 
@@ -177,7 +177,7 @@ def chosen_output(format: str, as_json: bool, columns: str | None) -> Output:
 
 
 def output_params() -> list[click.Parameter]:
-    """Return the options that say in which form a command answers."""
+    """Return the options for the output format of a command."""
     return [
         click.Option(
             ["-o", "--output", "format"], type=click.Choice(FORMATS), default="table", show_default=True,

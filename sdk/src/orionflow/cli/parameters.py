@@ -1,4 +1,4 @@
-"""Values as a command line gives them: JSON, @FILE, @- for stdin, `name=value`, and files of JSON or YAML."""
+"""Values on the command line: JSON, @FILE, @- for stdin, `name=value`, and files of JSON or YAML."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.extras import install_command
 from orionflow.spelling import did_you_mean
 
-# One parameter after the other, or all at once; a command gets them among its keywords.
+# Single parameters, or all at once; a command gets them among its keyword arguments.
 PARAMETERS: tuple[click.Parameter, ...] = (
     click.Option(["-p", "--param", "pairs"], metavar="NAME=VALUE", multiple=True, help="One parameter; JSON or text."),
     click.Option(["--params"], metavar="JSON", help="All parameters as one JSON object, or @FILE."),
@@ -23,14 +23,14 @@ PARAMETERS: tuple[click.Parameter, ...] = (
 
 
 def read_parameters(fn: Callable[..., Any], pairs: Sequence[str], whole: str | None) -> dict[str, Any]:
-    """Return all parameters, checked against the names that the function takes. The single ones win over the file's."""
+    """Return all parameters, checked against the function's names. Single ones take precedence over those in a file."""
     parameters = {**read_whole(whole), **read_pairs(pairs, "-p", texts=_text_parameters(fn))}
     check_names(fn, parameters)
     return parameters
 
 
 def read_pairs(pairs: Sequence[str], option: str, *, texts: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """`name=value` pairs; values are JSON or text, and always text for the names in `texts`."""
+    """Read `name=value` pairs; values are JSON or text, and always text for the names in `texts`."""
     read: dict[str, Any] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
@@ -41,7 +41,7 @@ def read_pairs(pairs: Sequence[str], option: str, *, texts: frozenset[str] = fro
 
 
 def properties_of(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the fields that a schema of parameters names. One that is not enforced may be broken."""
+    """Return the fields that a schema of parameters names. A schema that is not enforced may be invalid."""
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return {}
@@ -49,12 +49,12 @@ def properties_of(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def text_fields(schema: Mapping[str, Any]) -> frozenset[str]:
-    """Return the fields of a schema whose values stay text, even where they look like JSON."""
+    """Return the fields of a schema whose values stay text, even if they look like JSON."""
     return frozenset(name for name, one in properties_of(schema).items() if one.get("type") == "string")
 
 
 def read_whole(text: str | None, option: str = "--params") -> dict[str, Any]:
-    """Return all values of an option such as `--params`: a JSON object, or a file of it."""
+    """Return all values of an option such as `--params`: a JSON object, or a file with one."""
     if text is None:
         return {}
     read = read_json(text, option)
@@ -64,7 +64,7 @@ def read_whole(text: str | None, option: str = "--params") -> dict[str, Any]:
 
 
 def _read_value(text: str) -> Any:
-    """JSON where it is JSON, else the text itself: nobody wants to quote a date twice."""
+    """Return the value of JSON, or else the text itself, so that a date needs no second pair of quotes."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -72,17 +72,17 @@ def _read_value(text: str) -> Any:
 
 
 def _text_parameters(fn: Callable[..., Any]) -> frozenset[str]:
-    """Parameters declared as text: `-p zip=01234` must not become a number."""
+    """Return the parameters declared as text: `-p zip=01234` must not become a number."""
     try:
         hints = get_type_hints(fn)
     except Exception:
-        # Annotations that name what is not there at run time are the function's own affair.
+        # Annotations that do not exist at run time are not an error here.
         return frozenset()
     return frozenset(name for name, hint in hints.items() if hint is str or hint == str | None)
 
 
 def check_names(fn: Callable[..., Any], given: dict[str, Any]) -> None:
-    """Refuse names that the function does not know, and to leave out those that it needs."""
+    """Refuse unknown names, and missing required ones."""
     known = check_known_names(fn, given)
     signature = inspect.signature(fn).parameters
     missing = [name for name in known if name not in given and signature[name].default is inspect.Parameter.empty]
@@ -93,7 +93,7 @@ def check_names(fn: Callable[..., Any], given: dict[str, Any]) -> None:
 
 
 def check_known_names(fn: Callable[..., Any], given: dict[str, Any]) -> list[str]:
-    """Refuse names that the function does not know; the ones that it does."""
+    """Refuse unknown names; return the names of the function's parameters."""
     signature = inspect.signature(fn).parameters
     takes_any = any(one.kind is one.VAR_KEYWORD for one in signature.values())
     known = [name for name, one in signature.items() if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
@@ -105,12 +105,12 @@ def check_known_names(fn: Callable[..., Any], given: dict[str, Any]) -> list[str
 
 
 def read_structure(file: str) -> Any:
-    """Read a file as plain values. Exit with 5 if it is not there, and with 2 if it cannot be understood."""
+    """Read a file as plain values. Exit with 5 if it does not exist, and with 2 if it cannot be parsed."""
     return parse_structure(sys.stdin.read() if file == "-" else read_text(file), file)
 
 
 def read_text(file: str) -> str:
-    """Read a file. Exit with 5 if it is not there, and with 2 if it cannot be read."""
+    """Read a file. Exit with 5 if it does not exist, and with 2 if it cannot be read."""
     try:
         return Path(file).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -120,7 +120,7 @@ def read_text(file: str) -> str:
 
 
 def parse_structure(text: str, file: str, fix: str = "") -> Any:
-    """Read the text of a file as plain values: JSON, or YAML. Exit with 2 if it is neither."""
+    """Parse the text of a file as plain values: JSON, or YAML. Exit with 2 if it is neither."""
     unclear = f"{file} cannot be understood."
     try:
         return json.loads(text)
@@ -139,7 +139,7 @@ def parse_structure(text: str, file: str, fix: str = "") -> Any:
 
 
 def read_json(text: str, option: str) -> Any:
-    """JSON that stands on the command line, or in a file as @FILE, or comes on stdin as @-."""
+    """Read JSON from the command line, from a file (@FILE), or from stdin (@-)."""
     if text == "@-":
         text = sys.stdin.read()
     elif text.startswith("@"):

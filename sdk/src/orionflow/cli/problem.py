@@ -1,4 +1,4 @@
-"""`orion problem`: failures of one cause as one line, and what is to be done about it."""
+"""`orion problem`: failures of one cause as one line, and the decisions of users about them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from orionflow.cli.style import counted
 from orionflow.contract.ids import uuid7
 
 STATUSES = ("new", "regressed", "ongoing", "muted", "resolved")
-# What concerns somebody now.
+# The statuses that need attention.
 OPEN = STATUSES[:3]
 
 problem = LazyGroup(

@@ -1,7 +1,7 @@
-"""The query language of lists: `state:failed flow:etl since:-24h tag:nightly name:brave*` becomes the API's filters.
+"""The query language of lists: `state:failed flow:etl since:-24h tag:nightly name:brave*` becomes filters of the API.
 
-A word without a key looks for names that contain it. Several values stand with commas and mean any of them; several
-terms must all hold. `*` stands for any characters.
+A word without a key searches for names that contain it. A value may list alternatives, separated by commas; several
+terms must all match. `*` stands for any characters.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from orionflow.spelling import did_you_mean
 
 Filters = dict[str, Any]
 STATE_TYPES = in_order(ANY)
-# Names that states have beside the name of their type, as the rules write them.
+# Names of states other than the name of their type, as the rules write them.
 STATE_NAMES = tuple({name: None for names in NAMES.values() for name in list(names)[1:]})
 STATE_GROUPS = {"unfinished": in_order(UNFINISHED), "finished": in_order(TERMINAL), "bad": in_order(BAD)}
 
 
 def flow_run_filters(terms: Sequence[str], clock: Clock, api: Backend | None = None) -> Filters:
-    """The body of POST /flow_runs/filter, without sort and limit. The API knows the names that users gave states."""
+    """Return the body of POST /flow_runs/filter, without sort and limit. The API knows names of states from users."""
     return _filters(terms, {**_run_keys("flow_runs", clock), **FLOW_RUN_KEYS}, "flow_runs", api)
 
 
@@ -64,7 +64,7 @@ def _filters(terms: Sequence[str], keys: dict[str, Term], own: str, api: Backend
 
 
 def _words(terms: Sequence[str]) -> list[str]:
-    """One quoted query or several words, it is the same."""
+    """Return the words of one quoted query, or of several arguments."""
     try:
         return [word for term in terms for word in shlex.split(term)]
     except ValueError as error:
@@ -84,8 +84,8 @@ def _merge(into: Filters, more: Filters) -> None:
 
 
 def _run_keys(own: str, clock: Clock) -> dict[str, Term]:
-    """Give the keys that flow runs and task runs share."""
-    # Task runs cannot be asked for the time they were expected at.
+    """Return the keys that flow runs and task runs share."""
+    # Task runs cannot be filtered by their expected start time.
     began = "expected_start_time" if own == "flow_runs" else "start_time"
 
     def moment(operator: str) -> Term:
@@ -123,14 +123,14 @@ FLOW_KEYS: dict[str, Term] = {
 
 
 def _named(value: str) -> Filters:
-    """Exact names, or a pattern. The API's `like_` looks anywhere in the name and takes % for any characters."""
+    """Filter by exact names, or by a pattern. The API's `like_` searches within names and uses % for any characters."""
     if "*" not in value:
         return {"name": {"any_": value.split(",")}}
     return {"name": {"like_": value.strip("*").replace("*", "%")}}
 
 
 def _states(value: str) -> Filters:
-    """Types are asked by type and names by name."""
+    """Filter types of states by type, and names by name."""
     types, names = _types_and_names(value.split(","), lambda word: word)
     if types and names:
         return {"operator": "or_", "type": {"any_": types}, "name": {"any_": names}}
@@ -138,7 +138,7 @@ def _states(value: str) -> Filters:
 
 
 def read_states(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Read states such as `failed,late` as types, which cover all names of theirs, and names; both empty for `any`."""
+    """Read states such as `failed,late` as types, which include all their names, and names; both empty for `any`."""
 
     def unknown(word: str) -> str:
         raise _no_such_state(word, [*_known_states(), "any"])
@@ -155,7 +155,7 @@ def states_text(types: Sequence[str], names: Sequence[str]) -> str:
 
 
 def _types_and_names(words: Sequence[str], other: Callable[[str], str]) -> tuple[list[str], list[str]]:
-    """Split words into types and names of states; `other` decides about a word that is neither."""
+    """Split words into types and names of states; `other` handles a word that is neither."""
     types: list[str] = []
     names: list[str] = []
     for word in words:
@@ -176,7 +176,7 @@ def _no_such_state(word: str, known: list[str]) -> click.UsageError:
 
 
 def _refuse_unknown_states(value: str, own: str, api: Backend | None) -> None:
-    """A state that no run can be in would find nothing, as if all were well. Names of users' own are asked for."""
+    """Refuse a state that no run can be in, as the list would be misleadingly empty. The API knows users' names."""
     known = _known_states()
     for word in value.split(","):
         if word.lower() not in known and not (api is not None and _is_in_use(word, own, api)):

@@ -1,4 +1,4 @@
-"""`orion api`: one raw request, with the address and the key of the settings."""
+"""`orion api`: one raw request, with the address and the key in the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orion replay`: a recorded run, run again here with what it recorded, after a question."""
+"""`orion replay`: run a recorded run again here with its recorded values, after a confirmation."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def replay(
 
 
 def _given(capsule: Capsule, pairs: Sequence[str]) -> Json:
-    """Return the parameters that are given here; a text of then stays one, whatever it looks like."""
+    """Return the parameters given here; those that were texts in the recorded run stay texts."""
     from orionflow.replay.records import read_records
 
     then = read_records(capsule).root.run.parameters
@@ -119,7 +119,7 @@ def _pulled(session: Session, run: Json, folder: Path, entrypoint: str | None) -
 
 
 def _show(session: Session, what: str, capsule: Capsule, plan: Plan) -> None:
-    """Say what the capsule is and what would run; all of it is text of others, on one line each."""
+    """Show what the capsule is and what would run; all of this is untrusted text, on one line each."""
     said, run = capsule.manifest, plan.records.root.run
     described = said.get("code")
     code: Json = described if isinstance(described, dict) else {}
@@ -157,7 +157,7 @@ def _show(session: Session, what: str, capsule: Capsule, plan: Plan) -> None:
 
 
 def _parameters(parameters: Json) -> str:
-    """Return the parameters in one line, each cut where it is long."""
+    """Return the parameters in one line, with long values cut."""
     shown = [
         f"{name}={value if len(value := as_json(one)) <= 60 else value[:60] + '…'}" for name, one in parameters.items()
     ]
@@ -174,7 +174,7 @@ def _and_read(plan: Plan) -> str:
 
 
 def _edit(plan: Plan, function: str) -> tuple[Path, str]:
-    """Open the file of a task in the user's editor, at its line; return what it was."""
+    """Open the file of a task in the user's editor, at its line; return the file and its previous content."""
     from orionflow.replay.code_files import file_of_function, find_code
 
     assert plan.folder is not None
@@ -192,7 +192,7 @@ def _edit(plan: Plan, function: str) -> tuple[Path, str]:
         raise CommandFailed(ExitCode.FAILED, f"The editor {editor[0]!r} cannot be started: {error.strerror}.") from None
     if ended.returncode != 0:
         raise CommandFailed(ExitCode.FAILED, f"The editor ended with code {ended.returncode}, so nothing was run.")
-    # Python takes its own copy for the newer one when the file was written within a second of it.
+    # Python would use its cached bytecode if the file was written within a second of it.
     Path(cache_from_source(str(file))).unlink(missing_ok=True)
     return file, before
 
@@ -209,7 +209,7 @@ def _show_changes(session: Session, file: Path, before: str) -> None:
 
 
 def _report(session: Session, plan: Plan, outcome: Outcome) -> None:
-    """Show what differed: the tasks that ran, and how they ended then and now."""
+    """Show the differences: the tasks that ran, and their outcomes then and now."""
     if not session.for_people:
         session.show_list(outcome.seen, _COLUMNS)
         return
@@ -260,7 +260,7 @@ _COLUMNS = (
 
 
 def _after(session: Session, run: Json | None, plan: Plan, outcome: Outcome, *, is_wanted: bool) -> int:
-    """Offer to retry the run where it was, when its code works now; the exit code says how the replay went."""
+    """Offer to retry the original run if its code works now; return the exit code of the replay."""
     if outcome.is_over:
         has_failed = any(one["now"] == "ran" and one["now_state"] == "Failed" for one in outcome.seen)
         return ExitCode.FAILED if has_failed else ExitCode.DONE
@@ -270,7 +270,7 @@ def _after(session: Session, run: Json | None, plan: Plan, outcome: Outcome, *, 
     if then.type not in BAD or plan.folder is None:
         return ExitCode.DONE
     entrypoint = None if plan.capsule.runs.get("deployment") else str(plan.folder / plan.entrypoint)
-    # Where no task failed, the flow's own code did, and there is no task to begin at.
+    # If no task failed, the flow's own code did, and there is no task to start from.
     at = [one.name for one in plan.chosen if one.type in BAD]
     if run is not None and (is_wanted or _is_agreed(session, then.name)):
         return _retry(session, run, entrypoint, at)

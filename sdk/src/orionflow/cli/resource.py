@@ -1,8 +1,7 @@
 """Resources described as data, and the commands that all of them have: list, show, change and delete.
 
-A resource says which calls it has, how one of it is named and looked up, and how it looks in a table. Commands are made
-of it with their help, their examples and what is particular about them; what fits none of these is a function of its
-own below `command`.
+A resource names its calls, and how one object is named, looked up and shown in a table. Commands are created from it
+with their help, their examples and their special features; other commands are functions with the decorator `command`.
 """
 
 from __future__ import annotations
@@ -37,31 +36,31 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True)
 class Resource:
-    """One kind of thing that the API has."""
+    """One kind of object of the API."""
 
-    # As sentences name it, such as "work pool".
+    # The name in sentences, such as "work pool".
     kind: str
     # The calls that read, list, change and delete it.
     calls: Collection[Any]
-    # Its table; a function where the columns depend on the rows, such as on names behind their ids.
+    # The columns of its table; a function if the columns depend on the rows, such as on names for their ids.
     columns: Columns | Callable[[Session, Sequence[Json]], Columns]
-    # How help names one of it.
+    # The placeholder of its name in help.
     metavar: str = "NAME"
-    # The field that names it, which -o name prints.
+    # The field with its name, which -o name prints.
     key: str = "name"
-    # Looks one up; without it, by what stands in its path.
+    # Looks one up; by default it is found by the key in its path.
     find: Callable[[Session, str], Json] | None = None
-    # How sentences name one; without it, by its key.
+    # Returns the name of one in sentences; by default its key.
     title: Callable[[Json], str] | None = None
-    # How sentences name several, by their ids, where that takes a request.
+    # Returns the names of several in sentences, by their ids, if that needs a request.
     titles: Callable[[Session, Sequence[Json]], dict[str, str]] | None = None
-    # Whether its table shows times, so that commands take --tz and --utc.
+    # Whether its table contains times, so that commands accept --tz and --utc.
     times: bool = True
-    # Whether one that was changed is shown to programs as a list of one.
+    # Whether programs get a changed object as a list with one element.
     changed_as_list: bool = True
 
     def found(self, session: Session, wanted: str) -> Json:
-        """Look one up; exit 5 if there is none."""
+        """Look one up; exit 5 if it does not exist."""
         if self.find:
             return self.find(session, wanted)
         call = self.calls.read(wanted)
@@ -72,7 +71,7 @@ class Resource:
         return list({one["id"]: one for one in (self.found(session, name) for name in names)}.values())
 
     def titles_of(self, session: Session, rows: Sequence[Json]) -> list[str]:
-        """Name them as sentences do."""
+        """Return their names in sentences."""
         if self.titles:
             names = self.titles(session, rows)
             return [names[one["id"]] for one in rows]
@@ -86,7 +85,7 @@ class Resource:
         return self.columns(session, rows) if callable(self.columns) else self.columns
 
     def titled(self, session: Session, one: Json) -> list[Column]:
-        """Return the columns of its table as the fields of one."""
+        """Return the columns of its table as the fields of one object."""
         return [
             Column(column.title.lower(), column.text)
             for column in columns_for(session.clock, self._columns(session, [one]))
@@ -95,7 +94,7 @@ class Resource:
     def _argument(self, *, many: bool = False) -> click.Argument:
         if many:
             return click.Argument(["names"], metavar=f"{self.metavar}...", nargs=-1, required=True)
-        # One name comes as a tuple, as several do, so that commands need not know which of the two it is.
+        # A single name is passed as a tuple too, so that commands need not distinguish the two cases.
         return click.Argument(["names"], metavar=self.metavar, nargs=1, callback=lambda _c, _p, value: (value,))
 
     def ls(
@@ -104,7 +103,7 @@ class Resource:
         rows: Callable[[Session, Options, int], Iterable[Json]] | None = None,
         narrow: Callable[[Session, Options], Json] | None = None,
     ) -> OrionCommand:  # fmt: skip
-        """Make the command that lists them; `narrow` makes the filter of the options, `rows` asks in its own way."""
+        """Return the command that lists objects; `narrow` returns the filter for its options, `rows` the objects."""
 
         def ls(session: Session, limit: int, **options: Any) -> None:
             if rows:
@@ -120,9 +119,9 @@ class Resource:
         self, help: str, *examples: Example, fields: Columns | Callable[[Session, Json], Columns] | None = None,
         below: Callable[[Session, Json], None] | None = None, times: bool | None = None, plain: bool = False,
     ) -> OrionCommand:  # fmt: skip
-        """Make the command that shows one: its fields, and what else a person sees below them.
+        """Return the command that shows one object: its fields, and further details for users below them.
 
-        With `plain`, programs get every field of the API's object as a column, and not those that people see.
+        With `plain`, programs get every field of the API's object as a column instead of the columns for users.
         """
 
         def inspect(session: Session, names: tuple[str]) -> None:
@@ -144,9 +143,10 @@ class Resource:
         call: Callable[[str], Call[Any]] | None = None, many: bool = False, sure: str = "",
         params: Sequence[click.Parameter] = (),
     ) -> OrionCommand:  # fmt: skip
-        """Make a command that changes fields, or that has a call of its own.
+        """Return a command that changes fields, or that uses a call of its own.
 
-        `done` ends the sentence about it, and may name its parameters; `sure` is what a person is asked about before.
+        `done` completes the sentence about it, and may contain its parameters; `sure` is the question to the user
+        before it.
         """
 
         def change(session: Session, names: Sequence[str], yes: bool = False, **options: Any) -> None:
@@ -170,7 +170,7 @@ class Resource:
         self, help: str, *examples: Example, side: Literal["holders", "waiters"], nobody: str,
         below: Callable[[Session, Json], None] | None = None,
     ) -> OrionCommand:  # fmt: skip
-        """Make the command that shows the runs that hold slots of one, or that wait for one."""
+        """Return the command that shows the runs that hold slots of one object, or that wait for a slot."""
 
         def held(session: Session, names: tuple[str]) -> None:
             found = session.api.ask(read_holders(self.calls, self.found(session, names[0])[self.calls.key]))
@@ -190,7 +190,7 @@ class Resource:
         self, help: str, *examples: Example, what: str = "{}", forced: bool = False, many: bool = False,
         dry_run_shows: bool = False, can_dry_run: bool = True, as_list: bool = False,
     ) -> OrionCommand:  # fmt: skip
-        """Make the command that deletes; `what` names one in the question, and --force goes along where it may."""
+        """Return the command that deletes; `what` names one in the question, and --force is passed on if allowed."""
 
         def delete(
             session: Session, names: Sequence[str], yes: bool, dry_run: bool = False, force: bool = False

@@ -1,4 +1,4 @@
-"""The tree of commands, as a table. Those of the server come from the package `orionflow-server`, when it is there."""
+"""The tree of commands, as a table. Those of the server come from the package `orionflow-server`, if installed."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ EXAMPLES = (
 
 
 def plugin_command(name: str) -> click.Command | None:
-    """Return a command that an installed package offers in the entry point group `orionflow.commands`."""
+    """Return a command that an installed package provides in the entry point group `orionflow.commands`."""
     from importlib.metadata import entry_points
 
     for found in entry_points(group="orionflow.commands", name=name):
@@ -101,7 +101,7 @@ def server_group(name: str) -> click.Command:
 
 
 def __getattr__(name: str) -> click.Command:
-    # The table above names these like any other command; they are looked up when they are chosen.
+    # The table above names these like other commands; they are looked up when they are used.
     if name in OF_THE_SERVER:
         return server_group(name)
     raise AttributeError(name)
@@ -121,7 +121,7 @@ def _without_command(ctx: click.Context, profile: str | None, api_url: str | Non
 
 @contextmanager
 def _flags_in_environment(profile: str | None, api_url: str | None) -> Iterator[None]:
-    """Flags win over the environment; the processes that a flow starts inherit them through it."""
+    """Let flags override the environment, from which processes that a flow starts inherit them."""
     import os
 
     flags = {"ORION_PROFILE": profile, "ORION_API_URL": api_url}

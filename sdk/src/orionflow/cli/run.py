@@ -1,4 +1,4 @@
-"""`orion run`: a flow, run in this process and followed to its end."""
+"""`orion run`: execute a flow in this process and follow it to its end."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def load_flow(entrypoint: str) -> Flow[Any, Any]:
 def run_here(
     session: Session, flow: Flow[Any, Any], parameters: dict[str, Any], *, tags: Sequence[str], watch: bool
 ) -> int:
-    """Call the flow and say how it ended; the exit code follows its final state."""
+    """Call the flow and report its end; return the exit code for its final state."""
     from orionflow.context import tags as with_tags
 
     def call(observed: Flow[Any, Any]) -> State[Any]:
@@ -87,13 +87,13 @@ def run_here(
 
 
 def rerun_here(session: Session, flow: Flow[Any, Any], run: Json, *, watch: bool) -> int:
-    """Run the flow's code for a run that exists already, with that run's parameters."""
+    """Run the flow's code for an existing run, with that run's parameters."""
     refuse_masked(run)
     from orionflow.engine.invoke import call_flow_for_run
     from orionflow.processes import own_identity
 
     if process := own_identity():
-        # The one that is recorded may be gone, and with it, for all that a server could know, this attempt.
+        # The recorded process may have ended, and a server would conclude that this attempt has ended too.
         session.api.ask(update_flow_run(UUID(run["id"]), process=process))
 
     def call(observed: Flow[Any, Any]) -> State[Any]:
@@ -103,7 +103,7 @@ def rerun_here(session: Session, flow: Flow[Any, Any], run: Json, *, watch: bool
 
 
 def refuse_masked(run: Json) -> None:
-    """Raise for a run whose recorded parameters hold masks in place of secrets."""
+    """Raise for a run whose recorded parameters contain masks in place of secrets."""
     from orionflow.contract.masking import refusal_of_masked
 
     if refusal := refusal_of_masked(run["parameters"]):
@@ -118,7 +118,7 @@ def refuse_masked(run: Json) -> None:
 def _followed(
     session: Session, flow: Flow[Any, Any], call: Callable[[Flow[Any, Any]], State[Any]], *, watch: bool
 ) -> int:
-    """Call the flow and watch its run; whatever happens to the flow, the progress line is removed."""
+    """Call the flow and watch its run; the progress line is removed whatever happens to the flow."""
     progress = Progress(session, is_wanted=watch)
     try:
         with progress.status.below_everything(), _only_errors(session.terminal.quiet):
@@ -135,14 +135,14 @@ def _followed(
 
 
 def _report_end(session: Session, run_id: UUID | None, message: str | None) -> int:
-    """Say how the run ended; with -o, show its object."""
+    """Report how the run ended; with -o, show its object."""
     if run_id is None:
         raise CommandFailed(ExitCode.FAILED, message or "The flow did not run.")
     run: Json = session.api.ask(FLOW_RUNS.read(run_id))
     words = first_line((run["state"] or {}).get("message"), 200) if run["state_type"] != "COMPLETED" else ""
     ended = painted(run["state_name"] or "without a state", run["state_type"])
     seconds = _attempt_seconds(session.api, run)
-    # A run whose parameters do not fit never began.
+    # A run with invalid parameters never started.
     took = f" after {duration(seconds)}" if seconds is not None else ""
     session.note(f"{run['name']} is {ended}{took}{': ' + words if words else '.'}")
     if session.for_people:
@@ -154,7 +154,7 @@ def _report_end(session: Session, run_id: UUID | None, message: str | None) -> i
 
 @contextmanager
 def _only_errors(is_wanted: bool) -> Iterator[None]:
-    """Print only errors of the log; all of it is recorded."""
+    """Print only errors of the log during this block; the log is recorded completely."""
     from orionflow.logging import ConsoleHandler
 
     before = ConsoleHandler.least
@@ -166,7 +166,7 @@ def _only_errors(is_wanted: bool) -> Iterator[None]:
 
 
 def _attempt_seconds(api: Backend, run: Json) -> float | None:
-    """Give how long this attempt took; a run that is retried began long before."""
+    """Return the seconds that this attempt took; a retried run started long before."""
     history: list[Json] = api.ask(explain_flow_run(run["id"]))["history"]
     ended = [place for place, state in enumerate(history) if state["type"] in TERMINAL_TYPES]
     if not ended:
@@ -178,7 +178,7 @@ def _attempt_seconds(api: Backend, run: Json) -> float | None:
 
 
 class Progress:
-    """Learns which run this is, and draws its progress from a thread while the flow has the main one."""
+    """Learns the id of the run, and draws its progress from a thread while the flow uses the main thread."""
 
     def __init__(self, session: Session, *, is_wanted: bool) -> None:
         self.run_id: UUID | None = None
@@ -188,7 +188,7 @@ class Progress:
         self.thread: threading.Thread | None = None
 
     def begin(self, flow: Any, flow_run: Any, state: Any) -> None:
-        """A hook of the flow: it runs, so its id and name are known. A retry calls it again."""
+        """Note the id and name of the run, as a hook of the flow. Called again by each retry."""
         self.run_id = flow_run.id
         if self.status.is_shown and self.thread is None:
             self.thread = threading.Thread(target=self._draw, args=(str(flow_run.id), flow_run.name), daemon=True)
@@ -202,7 +202,7 @@ class Progress:
             try:
                 finished, known = task_progress(api, run_id)
             except ApiError:
-                # The run itself reports to the API and will say what is wrong; a missing number is not worth a word.
+                # The run itself reports to the API and will show the error; a missing progress number is not important.
                 continue
             self.status.show(progress_text(name, "Running", finished, known, time.monotonic() - began))
 

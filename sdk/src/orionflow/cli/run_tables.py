@@ -1,6 +1,6 @@
-"""Tables of runs, with the names behind the ids that the API's objects have; and the order of lists of runs.
+"""Tables of runs, with names for the ids in the API's objects, and the order of lists of runs.
 
-The order: runs whose time has come, newest first, and behind them the planned ones, the next one first.
+The order: runs that are due, newest first, and then the planned ones, the next one first.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from orionflow.contract.states import TERMINAL, in_order
 
 ID = Column("ID", lambda run: run["id"], field="id")
 Position = tuple[int, float, int]
-# The server's clock may be a little ahead of ours.
+# The server's clock may be slightly ahead of ours.
 AHEAD = timedelta(seconds=30)
-# A time that was a float on its way asks for a little more, which is left out again.
+# A time that was converted to a float gets a tolerance; additional rows are removed again.
 ROUNDING = timedelta(milliseconds=1)
 
 
@@ -45,7 +45,7 @@ def flow_names(api: Backend, runs: Sequence[Json]) -> dict[str, str]:
 
 
 def flow_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
-    """Return the table of flow runs; the names of their flows cost one request, where somebody reads them."""
+    """Return the columns of flow runs; the names of their flows are only requested if they are shown."""
     flows = flow_names(session.api, runs) if session.shows_columns else {}
     own = Column("RUN", lambda run: run["name"], field="name")
     flow = Column("FLOW", lambda run: flows.get(run["flow_id"], "?"))
@@ -54,7 +54,7 @@ def flow_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
 
 
 def task_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
-    """Return the table of task runs; the names of their flow runs cost one request, where somebody reads them."""
+    """Return the columns of task runs; the names of their flow runs are only requested if they are shown."""
     owners = names_by_id(session.api, FLOW_RUNS, [run["flow_run_id"] for run in runs]) if session.shows_columns else {}
     own = Column("TASK RUN", lambda run: run["name"], field="name")
     owner = Column("FLOW RUN", lambda run: owners.get(run["flow_run_id"], "-"))
@@ -64,7 +64,7 @@ def task_run_columns(session: Session, runs: Sequence[Json]) -> list[Column]:
 
 def _run_columns(session: Session, own: Column, owner: Column, last: Column) -> list[Column]:
     on_screen = session.terminal.shows_live
-    # A program that reads our table needs the id; a person reads names.
+    # Programs that read our table need the id; users read names.
     return [
         *([] if on_screen else [ID]),
         state_column(session.terminal),
@@ -81,7 +81,7 @@ def _run_columns(session: Session, own: Column, owner: Column, last: Column) -> 
 
 
 def run_fields(session: Session, *own: Column, took: Callable[[Json], str]) -> Columns:
-    """Return the fields that `inspect` shows of flow runs and task runs alike; their own stand behind the name."""
+    """Return the fields that `inspect` shows for both kinds of runs; their own fields follow the name."""
     return [
         Col("id", "id"),
         Col("name", "name"),
@@ -96,7 +96,7 @@ def run_fields(session: Session, *own: Column, took: Callable[[Json], str]) -> C
 
 
 def show_newest_runs(session: Session, filters: Json) -> None:
-    """Show the five newest runs of something, below what else is shown of it."""
+    """Show the five newest runs of an object, below its fields."""
     session.terminal.out("\nruns:")
     runs = newest_runs(session, filters, 5)
     session.show_list(runs, flow_run_columns(session, runs))
@@ -125,20 +125,20 @@ def lasted(run: Json) -> float | None:
 
 
 def reason(run: Json) -> str:
-    """Return the first line of the state's message; a run that completed needs no words."""
+    """Return the first line of the state's message; empty for a completed run."""
     state = run.get("state") or {}
     return "" if run["state_type"] == "COMPLETED" else first_line(state.get("message"))
 
 
 def task_progress(api: Backend, flow_run_id: str) -> tuple[int, int]:
-    """Count the task runs of a flow run that have ended, and all that are known."""
+    """Return the number of ended task runs of a flow run, and of all that are known."""
     own: Json = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
     ended = {"task_runs": {"state": {"type": {"any_": in_order(TERMINAL)}}}}
     return api.ask(TASK_RUNS.count({**own, **ended})), api.ask(TASK_RUNS.count(own))
 
 
 def show_holders(session: Session, runs: Sequence[Json], nobody: str) -> None:
-    """Show the runs that hold slots of something limited or wait for one, or the sentence that there are none."""
+    """Show the runs that hold slots of a limit or wait for one, or the sentence that there are none."""
 
     def state(run: Json) -> str:
         return state_label(run["state_type"], str(run["state_type"] or "").title(), session.terminal)
@@ -156,10 +156,10 @@ def show_holders(session: Session, runs: Sequence[Json], nobody: str) -> None:
 
 
 def newest_runs(session: Session, filters: Json, limit: int, after: str | None = None) -> list[Json]:
-    """Fetch runs in the order of lists; with `after`, those behind one run, whatever was added at the front since."""
+    """Fetch runs in the order of lists; with `after`, those behind that run, even if newer runs were added since."""
     api, now = session.api, session.clock.now + AHEAD
     last = _position(find_flow_run(api, after), now) if after else None
-    # Behind another run it is not known beforehand how many have to be read.
+    # With `after`, the number of runs to read is not known beforehand.
     most = limit if last is None else None
     lines = (_due(api, filters, now, last, most), _planned(api, filters, now, last, most))
     rows = (run for line in lines for run in line if last is None or _position(run, now) > last)
@@ -167,7 +167,7 @@ def newest_runs(session: Session, filters: Json, limit: int, after: str | None =
 
 
 def _position(run: Json, now: datetime) -> Position:
-    """Return the place of a run in the list: it grows from the first line to the last."""
+    """Return the position of a run in the list, which grows from the first line to the last."""
     expected, number = _expected(run), UUID(run["id"]).int
     return (1, expected.timestamp(), number) if expected > now else (0, -expected.timestamp(), -number)
 
@@ -197,7 +197,7 @@ def _expected(run: Json) -> datetime:
 
 
 def _between(filters: Json, after: datetime | None, before: datetime | None) -> Json:
-    """Return the filters, and these bounds where theirs are wider."""
+    """Return the filters with these bounds, unless theirs are narrower."""
     runs = filters.get("flow_runs", {})
     times = dict(runs.get("expected_start_time", {}))
     if before is not None:

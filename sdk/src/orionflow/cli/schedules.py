@@ -1,4 +1,4 @@
-"""Schedules as a command line writes them (`--cron`, `--interval` …), and as sentences and tables do."""
+"""Schedules on the command line (`--cron`, `--interval` …), and in sentences and tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EACH_OPTION = [f"--{kind}" for kind in KINDS]
 ANY_OPTION = f"{', '.join(_EACH_OPTION[:-1])} or {_EACH_OPTION[-1]}"
 
 
-# The options that say when; a command gets them among its keywords.
+# The options of a schedule; a command gets them among its keyword arguments.
 SCHEDULE_PARAMS: tuple[click.Parameter, ...] = (
     *(click.Option([f"--{name}"], metavar=kind.option.metavar, help=kind.option.help) for name, kind in KINDS.items()),
     click.Option(["--timezone"], metavar="ZONE", help="The time zone of the schedule."),
@@ -42,7 +42,7 @@ SCHEDULE_PARAMS: tuple[click.Parameter, ...] = (
 
 
 def read_schedule(options: dict[str, Any], clock: Clock) -> dict[str, Any] | None:
-    """Return the schedule that the options name, as the API takes it; None when they name none."""
+    """Return the schedule that the options describe, in the API's form; None if they describe none."""
     kinds = [kind for kind in KINDS if options[kind]]
     if len(kinds) > 1:
         raise click.UsageError(f"--{kinds[0]} and --{kinds[1]} are two schedules; add them one after the other.")
@@ -54,13 +54,13 @@ def read_schedule(options: dict[str, Any], clock: Clock) -> dict[str, Any] | Non
 
 
 def _value_and_own(kind: str, options: dict[str, Any], clock: Clock) -> tuple[Any, dict[str, Any]]:
-    """Return the value of the option that says when, and the options that only its kind has. Most values are texts."""
+    """Return the value of the option that says when, and the options of its kind only. Most values are texts."""
     value = options[kind]
     match kind:
         case "cron":
             return value, {"day_or": options["day_or"]}
         case "interval":
-            # Without an offset it is a time in the schedule's zone, which the server looks up.
+            # A time without an offset is in the schedule's zone, which the server looks up.
             anchor = clock.wall_or_moment(options["anchor"]) if options["anchor"] else None
             return read_period(value), {"anchor_date": anchor}
         case "ics" if not Path(value).exists():
@@ -81,7 +81,7 @@ def _shared(options: dict[str, Any], clock: Clock) -> dict[str, Any]:
 
 
 def _end(written: str, zone: str | None, clock: Clock) -> datetime:
-    """Without an offset, a time in the schedule's zone, if one was named."""
+    """Return the end; a time without an offset is in the schedule's zone, if one is named."""
     end = clock.wall_or_moment(written)
     if end.tzinfo is not None or zone is None:
         return clock.moment(written)
@@ -101,7 +101,7 @@ def schedules_text(schedules: Sequence[Json]) -> str:
 
 
 def definition_text(definition: Json) -> str:
-    """Return a schedule in few words: `0 6 * * * (Europe/Berlin)`."""
+    """Return a short description of a schedule: `0 6 * * * (Europe/Berlin)`."""
     zone, spread = definition.get("timezone"), definition.get("spread")
     text = f"{_kind_text(definition)} ({zone})" if zone else _kind_text(definition)
     return f"{text}, spread over {_period(float(spread))}" if spread else text

@@ -1,4 +1,4 @@
-"""`orion services`: what the server does by the clock. Ticking comes from the package `orionflow-server`."""
+"""`orion services`: services that the server runs at intervals. The package `orionflow-server` provides their start."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def ls(session: Session) -> None:
 
 
 def __getattr__(name: str) -> click.Command:
-    # The table above names these two like any other command; they are looked up when they are chosen.
+    # The table above names these two like other commands; they are looked up when they are used.
     if name not in ("start", "schedule"):
         raise AttributeError(name)
     from orionflow.cli.root import server_group

@@ -1,7 +1,7 @@
-"""One call of a command: the API that it asks, the form in which it answers, and the zone of its times.
+"""The context of one command: the API, the output format, and the time zone.
 
-`command` makes a command of a function whose first argument is the session. It adds the options that all commands
-share: -o, --json and --columns, and with `times=True` also --tz and --utc.
+`command` turns a function whose first argument is the session into a command. It adds the shared options: -o, --json
+and --columns, and with `times=True` also --tz and --utc.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Session:
 
     @property
     def for_people(self) -> bool:
-        """Whether a person reads the answer; programs get the API's own objects."""
+        """Whether a user reads the answer; programs get the API's own objects."""
         return self.output.is_for_people
 
     @property
     def shows_columns(self) -> bool:
-        """Whether the answer has the columns of a table, so that names behind ids are worth a request."""
+        """Whether the answer has the columns of a table, so that names for ids are worth a request."""
         return self.output.format in TABLES
 
     def say(self, text: str) -> None:
@@ -59,7 +59,7 @@ class Session:
         self.terminal.note(text)
 
     def show_list(self, rows: Sequence[Json], columns: Columns, *, empty: str = "", name: str = "name") -> None:
-        """Show a list; a person who would see an empty table reads the sentence `empty`."""
+        """Show a list; in place of an empty table, users get the sentence `empty`."""
         self.output.show_many(rows, columns_for(self.clock, columns), name=name)
         if self.for_people and not rows and empty:
             self.note(empty)
@@ -69,7 +69,7 @@ class Session:
         self.output.show_one(thing, columns_for(self.clock, fields, texts=True) if fields else None, name=name)
 
     def report(self, sentence: str, thing: Json | Callable[[], Json], *, name: str = "name") -> None:
-        """Tell a person what was done in a sentence, and a program by the object as it is now."""
+        """Report what was done: to a user by a sentence, to a program by the current object."""
         if self.for_people:
             self.say(sentence)
         else:
@@ -77,14 +77,14 @@ class Session:
 
 
 def bare_session() -> Session:
-    """Give the session of a command that has no forms of answers."""
+    """Return the session of a command without output options."""
     return Session(Output("table", (), current_terminal()), make_clock())
 
 
 def command(
     *examples: Example, name: str | None = None, times: bool = False
 ) -> Callable[[Callable[..., Any]], OrionCommand]:
-    """Make a command of a function that takes a session and what its own options say."""
+    """Turn a function that takes a session and the values of its options into a command."""
 
     def build(run: Callable[..., Any]) -> OrionCommand:
         own = getattr(run, "__click_params__", [])
@@ -97,7 +97,7 @@ def make_command(
     run: Callable[..., Any], params: Sequence[click.Parameter], examples: Sequence[Example], *, help: str = "",
     name: str | None = None, times: bool = False,
 ) -> OrionCommand:  # fmt: skip
-    """Make a command whose parameters are given as data; the shared options come behind them."""
+    """Return a command whose parameters are given as data; the shared options follow them."""
 
     @wraps(run)
     def with_session(
@@ -116,7 +116,7 @@ def make_command(
 
 
 def time_params() -> list[click.Parameter]:
-    """Return the options that say in which zone times are shown and read."""
+    """Return the options for the zone in which times are shown and read."""
     return [
         click.Option(["--tz"], metavar="ZONE", help="Show and read times in this zone, such as Europe/Berlin."),
         click.Option(["--utc"], is_flag=True, help="Show and read times in UTC."),
@@ -124,7 +124,7 @@ def time_params() -> list[click.Parameter]:
 
 
 def with_params(*params: click.Parameter) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add parameters to a function below `command`, in the order in which help shows them."""
+    """Add parameters to a function decorated by `command`, in the order in which help shows them."""
 
     def add(run: Callable[..., Any]) -> Callable[..., Any]:
         # click collects them from the last decorator to the first.
@@ -135,12 +135,12 @@ def with_params(*params: click.Parameter) -> Callable[[Callable[..., Any]], Call
 
 
 def limit_option(default: int = 200, *, least: int = 0, help: str = "Show at most this many.") -> click.Option:
-    """--limit, which every list has."""
+    """Return --limit, which every list has."""
     return click.Option(["--limit"], default=default, show_default=True, type=click.IntRange(min=least), help=help)
 
 
 def sort_option(sorts: Sequence[str]) -> click.Option:
-    """--sort, with the first order as the default."""
+    """Return --sort, whose default is the first order."""
     return click.Option(["--sort"], type=click.Choice(sorts), default=sorts[0], show_default=True, help="The order.")
 
 
@@ -151,7 +151,7 @@ SPAN = (
 
 
 def span_of(session: Session, since: str | None, until: str | None) -> Json:
-    """Return the bounds that SPAN names, as the API takes them."""
+    """Return the time bounds in the API's form."""
     given = {"since": since, "until": until}
     return {name: session.clock.moment(text).isoformat() for name, text in given.items() if text}
 
@@ -163,7 +163,7 @@ destructive = with_params(YES, DRY_RUN)
 
 
 def ask_before(what: str, *, yes: bool) -> None:
-    """Go on only if the user agrees; where nobody can answer, refuse instead of waiting forever."""
+    """Continue only if the user agrees; without a terminal, refuse instead of waiting forever."""
     terminal = current_terminal()
     if yes:
         return

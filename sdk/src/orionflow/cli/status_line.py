@@ -1,6 +1,6 @@
-"""One line at the bottom of the screen that is drawn again and again; where stderr is no screen it does nothing.
+"""A line at the bottom of the screen that is redrawn repeatedly; if stderr is not a screen, it does nothing.
 
-Whatever else is printed meanwhile goes above it.
+All other output meanwhile appears above it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from orionflow.cli.style import counted
 from orionflow.cli.terminal import Terminal
 from orionflow.cli.times import duration
 
-# Four redraws a second are enough for the eye and cheap for a slow line.
+# Four redraws a second look smooth, and are cheap on a slow connection.
 LEAST_SECONDS_BETWEEN = 0.25
 _ERASE = "\r\x1b[2K"
 
 
 class StatusLine:
-    """A line that says what is being waited for."""
+    """A line that shows what the command waits for."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.is_shown = sys.stderr.isatty() and not terminal.quiet and os.environ.get("TERM") != "dumb"
@@ -38,7 +38,7 @@ class StatusLine:
     def show(self, text: str) -> None:
         now = time.monotonic()
         with self.lock:
-            # Half a line of somebody else's must not be erased.
+            # An incomplete line of other output must not be erased.
             if not self.is_shown or self.is_within_a_line or now - self._drawn_at < LEAST_SECONDS_BETWEEN:
                 return
             self._drawn_at, self._is_drawn = now, True
@@ -54,7 +54,7 @@ class StatusLine:
 
     @contextmanager
     def below_everything(self) -> Iterator[None]:
-        """While this lasts, what is printed anywhere in the process goes above the line."""
+        """Print all output of the process above the line, during this block."""
         if not self.is_shown:
             yield
             return
@@ -68,7 +68,7 @@ class StatusLine:
 
 
 class _Above:
-    """A stream that takes the status line away before it writes."""
+    """A stream that removes the status line before it writes."""
 
     def __init__(self, stream: TextIO, status: StatusLine) -> None:
         self._stream = stream
@@ -85,9 +85,9 @@ class _Above:
 
 
 def progress_text(name: str, state: str, finished: int, known: int, seconds: float) -> str:
-    """`brave-otter Running: 38 tasks finished, 2 under way, 12s`
+    """Return a text such as `brave-otter Running: 38 tasks finished, 2 under way, 12s`.
 
-    No bar: how many tasks are still to come is known only when the flow has called them.
+    There is no bar: the number of remaining tasks is only known when the flow has called them.
     """
     under_way = f", {known - finished} under way" if known > finished else ""
     return f"{name} {state}: {counted(finished, 'task')} finished{under_way}, {duration(round(seconds))}"

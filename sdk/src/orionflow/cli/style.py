@@ -1,4 +1,4 @@
-"""Looks of states and other texts in a terminal: an icon, a colour, and plain ASCII where it knows no better."""
+"""Styles of states and other texts in a terminal: an icon and a colour, or plain ASCII if necessary."""
 
 from __future__ import annotations
 

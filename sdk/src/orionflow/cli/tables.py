@@ -1,4 +1,4 @@
-"""Tables: aligned plain text, and Rich's where Rich is installed and somebody looks at a screen."""
+"""Tables: aligned plain text, or those of Rich if it is installed and the output is a screen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Cell:
 
 
 def render_table(titles: Sequence[str], rows: Sequence[Sequence[Cell]], terminal: Terminal) -> str:
-    """Return all rows below their titles; nothing for no rows."""
+    """Return the titles and all rows; an empty text if there are no rows."""
     if not rows:
         return ""
     if terminal.shows_live and terminal.has_color() and find_spec("rich"):
@@ -29,7 +29,7 @@ def render_table(titles: Sequence[str], rows: Sequence[Sequence[Cell]], terminal
 
 
 def render_fields(fields: Sequence[tuple[str, Cell]]) -> str:
-    """`title: value` lines; later lines of a long value are set below its first."""
+    """Return `title: value` lines; further lines of a long value are indented below its first."""
     width = max((len(title) for title, _ in fields), default=0) + 2
     lines = []
     for title, cell in fields:

@@ -1,4 +1,4 @@
-"""`orion task-run`: what can be asked of runs of tasks."""
+"""`orion task-run`: queries about runs of tasks."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _fields(session: Session, run: Json) -> Columns:
 
 
 def _inputs(inputs: dict[str, list[Json]]) -> str:
-    """Return where each argument came from: another task run, a parameter of the flow, or a constant."""
+    """Return the origin of each argument: another task run, a parameter of the flow, or a constant."""
     lines = [f"{name} from {', '.join(map(_source, sources))}" for name, sources in inputs.items() if sources]
     return "\n".join(lines) or "-"
 

@@ -1,6 +1,6 @@
-"""The terminal as a command sees it: data goes to stdout, everything else to stderr.
+"""The terminal of a command: data goes to stdout, everything else to stderr.
 
-Colour and icons are used only where they can be shown, and nothing that others wrote reaches a screen as it came.
+Colours and icons are only used if they can be shown, and untrusted text is always cleaned before it is printed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from orionflow.cli.safe_text import printable, styled
 
 
 class Terminal:
-    """Keep what the flags and the environment say about talking to this user."""
+    """Flags and environment that decide how the command communicates with its user."""
 
     def __init__(self) -> None:
         self.debug = False
@@ -24,7 +24,7 @@ class Terminal:
 
     @property
     def is_interactive(self) -> bool:
-        """Whether somebody can answer a question."""
+        """Whether a user can answer a question."""
         return sys.stdin.isatty() and sys.stderr.isatty()
 
     @property
@@ -55,12 +55,12 @@ class Terminal:
         click.echo(printable(text), color=self.has_color())
 
     def say(self, text: str) -> None:
-        """Print on stdout that something was done; whoever wants quiet reads it in the exit code."""
+        """Print on stdout that something was done, unless the user asked for quiet."""
         if not self.quiet:
             self.out(text)
 
     def out_exactly(self, text: str) -> None:
-        """Print a value as it is for programs; on a screen it is cleaned like everything else."""
+        """Print a value unchanged for programs; on a screen it is cleaned like all output."""
         if sys.stdout.isatty():
             self.out(text)
         else:
@@ -85,7 +85,7 @@ class Terminal:
 
 
 def current_terminal() -> Terminal:
-    """Return the terminal of the command that is being run."""
+    """Return the terminal of the current command."""
     context = click.get_current_context(silent=True)
     found = context.find_object(Terminal) if context else None
     return found or Terminal()

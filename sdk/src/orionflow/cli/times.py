@@ -1,6 +1,6 @@
-"""Moments as people write and read them: `-2h`, `2026-11-21T09:00`, `today`.
+"""Moments as users write and read them: `-2h`, `2026-11-21T09:00`, `today`.
 
-They are shown in the local zone, in UTC, or in a zone asked for.
+They are shown in the local zone, in UTC, or in a requested zone.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The moment a command began, and the zone in which it speaks."""
+    """The moment when a command started, and the zone of its times."""
 
     now: datetime
     zone: tzinfo
-    # Whether the user asked for this zone; otherwise times may be shown in one that fits them better.
+    # Whether the user chose this zone; otherwise times may be shown in a more suitable one.
     is_chosen: bool = False
 
     def in_zone(self, name: str | None) -> Clock:
-        """Return the clock of a zone, unless the user chose one."""
+        """Return the clock with another zone, unless the user chose a zone."""
         return self if self.is_chosen or not name else replace(self, zone=zone_named(name))
 
     def absolute(self, moment: datetime | str | None) -> str:
-        """`2026-11-21 13:02:07 +01:00`, or a dash."""
+        """Return `2026-11-21 13:02:07 +01:00`, or a dash."""
         found = read_moment(moment)
         if found is None:
             return "-"
@@ -39,17 +39,17 @@ class Clock:
         return f"{local:%Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:5]}"
 
     def near(self, moment: datetime | str | None) -> str:
-        """`13:02 (4m ago)`; with the date when it was not today."""
+        """Return `13:02 (4m ago)`, with the date if it is not today."""
         found = read_moment(moment)
         return f"{self._short(found)} ({self.distance(found)})" if found else "-"
 
     def ago(self, moment: datetime | str | None) -> str:
-        """`13:02 (4m ago)`, for what has been: the server's clock, or its answer, may be a moment ahead of ours."""
+        """Return `13:02 (4m ago)`, for past moments only: the server's clock may be slightly ahead of ours."""
         found = read_moment(moment)
         return f"{self._short(found)} ({self.distance(min(found, self.now))})" if found else "-"
 
     def within_brackets(self, moment: datetime | str | None) -> str:
-        """`13:02, 4m ago`, for places that are in brackets already."""
+        """Return `13:02, 4m ago`, for places inside parentheses."""
         found = read_moment(moment)
         return f"{self._short(found)}, {self.distance(found)}" if found else "-"
 
@@ -62,17 +62,17 @@ class Clock:
         return f"{rough(seconds)} ago" if seconds >= 0 else f"in {rough(-seconds)}"
 
     def clock_time(self, moment: datetime | str | None) -> str:
-        """`13:02:07.123`, for log lines."""
+        """Return `13:02:07.123`, for log lines."""
         found = read_moment(moment)
         return f"{found.astimezone(self.zone):%H:%M:%S.%f}"[:-3] if found else "-"
 
     def moment(self, written: str) -> datetime:
-        """Return the moment that somebody wrote; raise a usage error that shows the forms."""
+        """Return the moment that a user wrote; raise a usage error that shows the valid forms."""
         read = self.wall_or_moment(written)
         return read if read.tzinfo else read.replace(tzinfo=self.zone)
 
     def wall_or_moment(self, written: str) -> datetime:
-        """Read a time as it was written, without a zone if none was named."""
+        """Return a time as it was written, without a zone if none was named."""
         if written in ("now", "today", "yesterday"):
             return self._named(written)
         if relative := _RELATIVE.match(written):
@@ -94,7 +94,7 @@ class Clock:
 
 
 def read_moment(value: datetime | str | None) -> datetime | None:
-    """Return a moment of the API; its answers are ISO 8601 with an offset."""
+    """Return a moment from the API, whose answers are ISO 8601 with an offset."""
     if value is None or isinstance(value, datetime):
         return value
     read = datetime.fromisoformat(value)
@@ -102,7 +102,7 @@ def read_moment(value: datetime | str | None) -> datetime | None:
 
 
 def read_period(written: str) -> timedelta:
-    """`90s`, `2h30m` or a bare number of seconds."""
+    """Read `90s`, `2h30m` or a plain number of seconds."""
     if written.replace(".", "", 1).isdigit():
         return timedelta(seconds=float(written))
     if not _RELATIVE.match(written):
@@ -111,7 +111,7 @@ def read_period(written: str) -> timedelta:
 
 
 def rough(seconds: float) -> str:
-    """One unit is enough to say how long ago: `4m`."""
+    """Return a duration in a single unit, which is precise enough for its use: `4m`."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{int(seconds // size)}{unit}"
@@ -119,7 +119,7 @@ def rough(seconds: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`4m 12s`, `1h 03m`, `250ms`, or a dash."""
+    """Return `4m 12s`, `1h 03m`, `250ms`, or a dash."""
     if seconds is None:
         return "-"
     if seconds < 1:
@@ -138,7 +138,7 @@ def make_clock(*, zone_name: str | None = None, utc: bool = False) -> Clock:
     if utc:
         return Clock(now, UTC, is_chosen=True)
     if zone_name is None:
-        # None means the machine's own zone, with the offset that was in force at each moment shown.
+        # None means the machine's own zone, with the offset that applies at each shown moment.
         return Clock(now, LocalZone())
     return Clock(now, zone_named(zone_name), is_chosen=True)
 
@@ -153,7 +153,7 @@ def zone_named(name: str) -> tzinfo:
 
 
 class LocalZone(tzinfo):
-    """The machine's zone, asked of the system for each moment, so summer time is right in the past too."""
+    """The machine's zone, determined by the system for each moment, so that daylight saving is right in the past."""
 
     def fromutc(self, dt: datetime) -> datetime:
         local = dt.replace(tzinfo=UTC).astimezone()

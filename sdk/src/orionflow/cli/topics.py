@@ -1,4 +1,4 @@
-"""`orion help`: what no single command explains."""
+"""`orion help`: topics that concern several commands."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _states(terminal: Terminal) -> str:
 
 
 def _meaning(names: Mapping[str, StateName]) -> str:
-    """Explain a type, and below it each further name that Orion gives to states of it."""
+    """Return the meaning of a type, and below it that of each further name that Orion gives to its states."""
     usual, *others = names.items()
     return "\n".join([usual[1].meaning, *(f"{'':16}{name}: {one.meaning}" for name, one in others)])
 

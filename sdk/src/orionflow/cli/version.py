@@ -1,4 +1,4 @@
-"""`orion version`: which client, which server package, which API."""
+"""`orion version`: the versions of client, server package and API."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ work_pool = LazyGroup(
 
 def _columns(session: Session, rows: Sequence[Json]) -> Columns:
     def status(pool: Json) -> str:
-        # The API says nothing about the pool of agents: it is served when one of its queues is.
+        # The API has no status for a pool of agents: it is served if one of its queues is.
         if pool["status"]:
             return status_text(pool)
         if pool["is_paused"]:

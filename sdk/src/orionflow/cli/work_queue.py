@@ -1,6 +1,6 @@
-"""`orion work-queue`: the lines in which runs wait for an agent.
+"""`orion work-queue`: queues in which runs wait for an agent.
 
-A queue is named by its name in the default pool, by `pool/name`, or by its id.
+A queue is identified by its name in the default pool, by `pool/name`, or by its id.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ STATUS = {"READY": "ready", "NOT_READY": "no agent", "PAUSED": "paused"}
 
 
 def find_queue(session: Session, wanted: str) -> Json:
-    """Find the one queue that is meant; otherwise exit 5, with names that are like it."""
+    """Find the one queue that is meant; otherwise exit 5, with similar names."""
     pool, slash, name = wanted.rpartition("/")
     if slash:
         call = queues_of(pool).read(name)
@@ -76,18 +76,18 @@ def find_queue(session: Session, wanted: str) -> Json:
 
 
 def queue_name(queue: Json) -> str:
-    """Give the name by which the queue is found again."""
+    """Return the name by which the queue can be found."""
     pool = queue.get("work_pool_name")
     return str(queue["name"]) if pool in (None, DEFAULT_POOL) else f"{pool}/{queue['name']}"
 
 
 def serving_command(pool: str | None, queue: str) -> str:
-    """Give the command that starts an agent for it."""
+    """Return the command that starts an agent for it."""
     return f"orion agent start {'' if pool in (None, DEFAULT_POOL) else f'--pool {pool} '}-q {queue}"
 
 
 def split_queues(pool: str | None, wanted: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
-    """Split the queues of an agent, which may be written `pool/name`, into its one pool and their names."""
+    """Split the queues of an agent, which may be written `pool/name`, into its only pool and their names."""
     parts = [one.rpartition("/") for one in wanted]
     pools = dict.fromkeys([*([pool] if pool else []), *(before for before, slash, _ in parts if slash)])
     if len(pools) > 1 or (pools and not pool and not all(slash for _, slash, _ in parts)):
@@ -109,7 +109,7 @@ def _fields(session: Session, queue: Json) -> Columns:
 
 
 def status_text(one: Json) -> str:
-    """Say whether a pool or a queue is served."""
+    """Return whether a pool or a queue is served, as text."""
     return STATUS.get(one["status"] or "", "-")
 
 
@@ -138,7 +138,7 @@ QUEUE = Resource("work queue", WORK_QUEUES, _COLUMNS, metavar="QUEUE", find=find
 
 
 def throttles(resource: Resource, sample: str, limit: int, note: str) -> Iterator[OrionCommand]:
-    """Make the commands that pause and resume a queue or a pool, and those that set its limit and lift it."""
+    """Yield the commands that pause and resume a queue or a pool, and those that set and remove its limit."""
     base, kind = f"orion {resource.kind.replace(' ', '-')}", resource.kind.partition(" ")[2]
     yield resource.change(
         f"Start no runs of a {kind}. They wait; those that run are left alone.", (f"{base} pause {sample}", note),
@@ -163,7 +163,7 @@ def preview_command(
     resource: Resource, help: str, *examples: Example,
     look: Callable[[Json, datetime, int], Call[Any]], run_of: Callable[[Json], Json] = lambda one: one,
 ) -> OrionCommand:  # fmt: skip
-    """Make the command that shows the runs that a queue or a pool would give next."""
+    """Return the command that shows the runs that a queue or a pool would provide next."""
 
     def preview(session: Session, name: str, within: str, limit: int) -> None:
         found, before = resource.found(session, name), session.clock.now + read_period(within)

@@ -1,4 +1,4 @@
-"""YAML for people and programs, without a YAML library: blocks outside, JSON scalars (which are YAML) inside."""
+"""YAML output without a YAML library: block style for structures, JSON scalars (which are YAML) for values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from orionflow.cli.safe_text import as_json
 
-# Words that need no quotes; anything that YAML could take for a number, a date or a yes is quoted.
+# Words that need no quotes; a text that YAML could read as a number, a date or a boolean is quoted.
 _PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*$")
 _AMBIGUOUS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 
@@ -40,5 +40,5 @@ def _scalar(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _AMBIGUOUS:
         return value
     text = as_json(value)
-    # YAML takes 1e-05 for a word: its numbers with an exponent have a point.
+    # YAML reads 1e-05 as a text: its numbers with an exponent need a point.
     return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text

@@ -1,10 +1,10 @@
-"""GeneratorExit ends a run as any exception does if a function raises it; Python raises it to close a coroutine."""
+"""GeneratorExit raised by a function ends a run like any other exception; raised by Python, it closes a coroutine."""
 
 from __future__ import annotations
 
 
 class ExitRaised(BaseException):
-    """Carries a GeneratorExit that a function raised, as one that is thrown into the steps of a run closes them."""
+    """Carries a GeneratorExit that a function raised, as the exception itself would close the steps of a run."""
 
     def __init__(self, exit_: GeneratorExit) -> None:
         super().__init__(exit_)
@@ -22,10 +22,10 @@ def as_raised(error: BaseException) -> BaseException:
 
 
 def is_closed(error: BaseException | None) -> bool:
-    """Tell whether Python closes the coroutine or the generator that catches this error.
+    """Whether Python raised this error to close the coroutine or the generator that catches it.
 
-    Python closes the innermost one first, each with an exception of its own, so the traceback has a single frame. An
-    exception that a function raised has the frame of the function as well.
+    Python closes the innermost one first, each with a new exception, so the traceback has a single frame. An exception
+    that a function raised also has the frame of the function.
     """
     trace = error.__traceback__ if isinstance(error, GeneratorExit) else None
     return trace is not None and trace.tb_next is None

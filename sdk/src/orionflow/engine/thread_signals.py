@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP while flows run in other threads than the main one, which may be asleep and has no handler.
+"""SIGTERM and SIGHUP while flows run in threads other than the main one, which may be asleep and has no handler.
 
 Only the main thread can set Python's signal handlers. `faulthandler` can set one from any thread: it writes to a file,
 here a socket. A thread that reads from the socket ends the runs and then the process.
@@ -20,18 +20,18 @@ from orionflow.engine.crashes import TOLD_TO_END, Terminated, note_signal, reaso
 
 
 class ThreadSignals:
-    """Watches for signals while flow runs go on in threads, as far as the program has no handlers of its own."""
+    """Watches for signals while flow runs execute in threads, unless the program has handlers of its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._runs = 0
         self._armed: set[int] = set()
-        # The sockets that the handlers write to.
+        # The sockets to which the handlers write.
         self._bells: dict[int, socket.socket] = {}
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """In this block, and until the last such block ends, a signal ends the runs before the process."""
+        """Let a signal end the runs before the process, in this block and until the last such block ends."""
         with self._lock:
             self._runs += 1
             self._arm()
@@ -45,7 +45,7 @@ class ThreadSignals:
 
     @contextmanager
     def set_aside(self) -> Iterator[None]:
-        """In this block the main thread may change handlers; each side would otherwise restore those of the other."""
+        """Let the main thread change handlers in this block; otherwise each side would restore those of the other."""
         with self._lock:
             self._disarm()
             try:
@@ -55,7 +55,7 @@ class ThreadSignals:
                     self._arm()
 
     def _arm(self) -> None:
-        # Not on Windows.
+        # Windows does not support this.
         if not hasattr(faulthandler, "register"):
             return
         self._listen()
@@ -67,7 +67,7 @@ class ThreadSignals:
 
     def _disarm(self) -> None:
         for number in list(self._armed):
-            # Otherwise the program has set a handler since then, which must stay.
+            # If it differs, the program has set a handler since then, which must stay.
             if signal.getsignal(number) is signal.SIG_DFL:
                 faulthandler.unregister(number)
                 self._armed.discard(number)
@@ -94,7 +94,7 @@ class ThreadSignals:
         os.kill(os.getpid(), number)
 
     def before_fork(self) -> None:
-        """Block the signals, as one that is sent to the child would be reported here."""
+        """Block the signals, because one that is sent to the child would be reported here."""
         self._lock.acquire()
         if self._armed:
             signal.pthread_sigmask(signal.SIG_BLOCK, self._armed)
@@ -105,7 +105,7 @@ class ThreadSignals:
         self._lock.release()
 
     def in_child(self) -> None:
-        """Restore the handlers in the child, which has none of the runs and no thread that reads."""
+        """Restore the handlers in the child, which has neither the runs nor the reading thread."""
         armed = set(self._armed)
         self._disarm()
         if armed:
@@ -116,7 +116,7 @@ _thread_signals = ThreadSignals()
 
 
 def thread_signals() -> ThreadSignals:
-    """Those of this process."""
+    """Return the signal watcher of this process."""
     return _thread_signals
 
 

@@ -1,4 +1,4 @@
-"""`orion automation`: something is done when events come, or fail to."""
+"""`orion automation`: actions that are taken when events occur or stay out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Actions out of options, and in few words."""
+"""Actions created from options, and described in a few words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ACTION_PARAMS: tuple[click.Parameter, ...] = (
 
 
 def actions_of(session: Session, options: Options) -> list[Json]:
-    """Make the actions that the options ask for, in the order of the help."""
+    """Create the actions that the options ask for, in the order of the help."""
     made: list[Json] = []
     for name in options["notified"]:
         text = {"subject": options["subject"] or SUBJECT, "body": options["message"] or BODY}

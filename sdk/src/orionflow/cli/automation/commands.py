@@ -1,4 +1,4 @@
-"""`orion automation`, but for `create`: automations, the log of what they did, and trials of them."""
+"""`orion automation`, except `create`: automations, the log of their actions, and tests."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def log(session: Session, name: str | None, failed: bool, messages: bool, limit:
         show_log(session, {**asked, **({"standing": UNSENT} if failed else {})}, limit)
         return
     body = {"firings": of_one} if of_one else {}
-    # Only the answers say which of them failed.
+    # Only the firings themselves show which of them failed.
     firings = session.api.pages(FIRINGS, body, None if failed else limit)
     found = [one for one in firings if one["error"] or not failed][:limit]
     names = {one["id"]: one["name"] for one in session.api.pages(AUTOMATIONS, {}, None)} if session.for_people else {}

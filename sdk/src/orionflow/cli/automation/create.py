@@ -1,4 +1,4 @@
-"""`orion automation create`: by options, or from YAML and JSON in the API's own form."""
+"""`orion automation create`: from options, or from YAML and JSON in the API's own form."""
 
 from __future__ import annotations
 

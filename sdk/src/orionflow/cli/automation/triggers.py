@@ -1,4 +1,4 @@
-"""Triggers out of options: a state that runs enter, one in which they stay too long, an event."""
+"""Triggers created from options: a state that runs enter, one in which they stay too long, or an event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orionflow.contract.states import NAMES as STATE_NAMES
 
 RESOURCE = "prefect.resource.id"
 RUNS = "prefect.flow-run."
-# The names that states have, each at the first type that has it: NotReady is only said of task runs.
+# The names of states, each assigned to the first type that has it: only task runs are NotReady.
 _TYPES = {name: one.value for one, names in reversed(list(STATE_NAMES.items())) for name in names}
 NAMES = {one.value: [name for name in names if _TYPES[name] == one] for one, names in STATE_NAMES.items()}
 
@@ -33,7 +33,7 @@ TRIGGER_PARAMS: tuple[click.Parameter, ...] = (
 
 
 def trigger_of(session: Session, options: Options) -> Json:
-    """Return the trigger that the options describe; exactly one of its kinds has to be named."""
+    """Return the trigger that the options describe; exactly one kind must be named."""
     kinds = {"--on": options["states"], "--stuck-in": options["stuck"], "--event": options["events"]}
     named = [name for name, value in kinds.items() if value]
     if len(named) != 1:
@@ -52,7 +52,7 @@ def trigger_of(session: Session, options: Options) -> Json:
 
 
 def _of_runs(states: tuple[str, ...]) -> Json:
-    """By the type of the state where only types were named: it covers the names that users give."""
+    """Return a trigger on types if only types are named, as a type also covers names that users give."""
     types, names = read_states(states)
     if not names:
         match: Json = {RESOURCE: f"{RUNS}*", **({"prefect.state-type": types} if types else {})}
@@ -62,7 +62,7 @@ def _of_runs(states: tuple[str, ...]) -> Json:
 
 
 def _stuck(state: str, period: str) -> Json:
-    """Proactive: after a run entered the state, nothing else of it comes in time."""
+    """Return a proactive trigger: after a run entered the state, no further event of it comes in time."""
     types, names = read_states([state])
     entered = [*names, *(name for one in types for name in NAMES[one])]
     if not entered:
@@ -81,7 +81,7 @@ def _stuck(state: str, period: str) -> Json:
 
 
 def _about(session: Session, options: Options) -> Json:
-    """Narrow the event to flows, deployments or tags, but of one kind, as one resource has to fit."""
+    """Restrict the event to flows, deployments or tags, but only one kind of them, as one resource has to match."""
     ids = {
         "--flow": [f"prefect.flow.{find_flow(session.api, name)['id']}" for name in options["flows"]],
         "--deployment": [
@@ -100,7 +100,7 @@ def _seconds(period: str | None) -> float:
 
 
 def trigger_text(trigger: Json) -> str:
-    """Return a trigger in few words: `3 of prefect.flow-run.Failed in 10m`."""
+    """Return a short description of a trigger: `3 of prefect.flow-run.Failed in 10m`."""
     if trigger["type"] != "event":
         joined = " then " if trigger["type"] == "sequence" else ", "
         every = joined.join(f"({trigger_text(one)})" for one in trigger["triggers"])

@@ -1,4 +1,4 @@
-"""`orion deploy`: the deployments of a file, brought to the API as the file has them."""
+"""`orion deploy`: create or update the deployments that a file describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans of deployments shown and carried out, for `orion deploy` and `orion deployment apply`."""
+"""Plans of deployments, shown and executed, for `orion deploy` and `orion deployment apply`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def deploy_file(
     session: Session, path: Path, names: Sequence[str] = (), *, dry_run: bool, yes: bool, prune: bool = False
 ) -> None:
-    """Deploy what a file describes: compare and check everything, then ask, then do.
+    """Deploy what a file describes: compare and check everything, then ask, then execute.
 
-    What would be refused is known before anything is changed.
+    All refusals are known before anything is changed.
     """
     if prune:
         refuse_nameless_pruning(path)
@@ -58,12 +58,12 @@ def deploy_file(
                 api.ask(DEPLOYMENTS.delete(stored["id"]))
             done.append(plan)
     finally:
-        # Whatever goes wrong on the way: what was done is shown, and only that.
+        # Even after an error, show exactly what was done.
         _show(session, done, dry_run=False)
 
 
 def _refusals(api: Backend, deployments: Sequence[Deployment], mark: str | None) -> list[CommandFailed]:
-    """Ask the API what it would refuse: schedules, pools, queues, parameters, calendars, each with its reason."""
+    """Ask the API which deployments it would refuse and why: schedules, pools, queues, parameters, calendars."""
     found = []
     for one in deployments:
         try:
@@ -95,7 +95,7 @@ def _ask_before_pruning(session: Session, names: Sequence[str], mark: str, *, ye
 
 
 def body_of(deployment: Deployment, mark: str | None) -> Json:
-    """Give the body that is sent, and compared with the stored deployment."""
+    """Return the body that is sent, and compared with the stored deployment."""
     return {**deployment.to_wire(), "manifest_path": mark}
 
 
@@ -110,7 +110,7 @@ def _stored(api: Backend, deployment: Deployment) -> Json | None:
 
 
 def _gone(api: Backend, deployments: Sequence[Deployment], mark: str) -> list[tuple[str, Json]]:
-    """Deployments that came from this project's file once and are in it no more."""
+    """Return the deployments that came from this project's file earlier and are no longer in it."""
     kept = {one.full_name for one in deployments}
     own = [one for one in api.pages(DEPLOYMENTS, {}, None) if one.get("manifest_path") == mark]
     names = full_names(api, own)

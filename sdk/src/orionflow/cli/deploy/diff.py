@@ -1,4 +1,4 @@
-"""The difference that deploying would make, field by field."""
+"""The changes that deploying would make, field by field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orionflow.contract.wire import own_fields
 
 Json = dict[str, Any]
 NEW, CHANGED, SAME, GONE = "new", "changed", "same", "gone"
-# Of a schedule as it is written, and of one that the API has, only these matter; the rest is the server's own.
+# The fields of written and stored schedules that are compared; all others belong to the server.
 _OF_SCHEDULES = frozenset(ScheduleCreate.model_fields) - {"schedule", "catchup", "max_scheduled_runs"}
 _DEFAULTS = {name: DeploymentSchedule.model_fields[name].default for name in _OF_SCHEDULES}
 _OWN_DEFAULTS = {name: Deployment.model_fields[name].default for name in own_fields(Deployment)}
@@ -48,11 +48,11 @@ class Plan:
 
 
 def plan_for(name: str, wanted: Json, stored: Json | None) -> Plan:
-    """Return the plan for a deployment as a file has it (the body of its request) and as the API has it."""
+    """Return the plan for a deployment from its form in a file (the body of its request) and in the API."""
     if stored is None:
         changes = tuple(Change(field, None, _shown(field, value)) for field, value in wanted.items() if value)
         return Plan(name, NEW, changes)
-    # The API answers with the older of its two names, and leaves out what is at Orion's own default.
+    # The API answers with the older of two names for one field, and omits Orion's own fields with their defaults.
     stored = {**_OWN_DEFAULTS, "job_variables": stored.get("infra_overrides"), **stored}
     changes = tuple(_changes(_with_pool(wanted), stored))
     return Plan(name, CHANGED if changes else SAME, changes)
@@ -70,14 +70,14 @@ def _changes(wanted: Json, stored: Json) -> list[Change]:
 
 
 def _with_pool(wanted: Json) -> Json:
-    """A queue without a pool is one of the default pool. A deployment whose queue was deleted has none any more."""
+    """Add the default pool to a queue without a pool. A deployment whose queue was deleted has neither."""
     if wanted.get("work_queue_name") and not wanted.get("work_pool_name"):
         return {**wanted, "work_pool_name": DEFAULT_POOL}
     return wanted
 
 
 def _are_same(wanted: list[Json], stored: list[Json]) -> bool:
-    """Compare in whatever order: the API lists those first that changed last."""
+    """Compare in any order: the API lists the schedules that changed last first."""
     left = list(stored)
     for one in wanted:
         anchored = "anchor_date" in one["schedule"]
@@ -89,7 +89,7 @@ def _are_same(wanted: list[Json], stored: list[Json]) -> bool:
 
 
 def _normal(schedule: Json, *, anchored: bool = True) -> Json:
-    """Keep only what may differ, in one form. An anchor that was not written is the server's own."""
+    """Return the comparable fields in a uniform form. An anchor that was not written is the server's own."""
     own = {name: schedule.get(name) or _DEFAULTS[name] for name in _OF_SCHEDULES}
     own["active"] = schedule.get("active", True)
     own["ends_at"] = _moment(own["ends_at"])
@@ -100,7 +100,7 @@ def _normal(schedule: Json, *, anchored: bool = True) -> Json:
 
 
 def _in_zone(moment: Any, definition: Json) -> Any:
-    """An anchor without an offset is a time in the schedule's zone."""
+    """Return an anchor without an offset as a time in the schedule's zone."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     if not isinstance(moment, datetime) or moment.tzinfo is not None:
@@ -108,7 +108,7 @@ def _in_zone(moment: Any, definition: Json) -> Any:
     try:
         return moment.replace(tzinfo=ZoneInfo(definition["timezone"]))
     except (ZoneInfoNotFoundError, ValueError):
-        # The server says so, when it is asked.
+        # The server reports the unknown zone when it is asked.
         return moment
 
 

@@ -1,6 +1,6 @@
-"""`orion.yaml` (and Prefect's `prefect.yaml`, as far as it says the same) as deployments.
+"""Deployments from `orion.yaml`, and from Prefect's `prefect.yaml` as far as the formats agree.
 
-The flows are loaded from their entry points, relative to the file's folder: their names and parameters come from there.
+The flows are loaded from their entry points, relative to the file's folder, for their names and parameters.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from orionflow.deployments import Deployment
 
 Json = dict[str, Any]
-# What explains the file.
+# The command that explains the file.
 HELP = "orion help deploy-files"
 NAMES = ("orion.yaml", "orion.yml", "prefect.yaml")
 _OTHERS = frozenset(
     {"name", "entrypoint", "schedule", "schedules", "work_pool", "work_queue", "pull", "path", "flow_name"}
 )
-# Prefect carries these out when deploying; we do not, and say so.
+# Prefect executes these when deploying; Orion does not, and says so.
 _NOT_HERE = ("build", "push", "triggers")
 
 
 def plain_options() -> frozenset[str]:
-    """Return the fields that stand in a file under the very name that `flow.deploy` has for them."""
+    """Return the fields that have the same name in a file and in `flow.deploy`."""
     from orionflow.contract.deployments import FIELDS
     from orionflow.deployments.definition import DeploymentOptions
 
@@ -39,7 +39,7 @@ def plain_options() -> frozenset[str]:
 
 
 def find_file(given: str | None) -> Path:
-    """Return the file that is meant; without a name, the first of the usual ones in this folder."""
+    """Return the given file, or by default the first of the usual ones in this folder."""
     if given is not None:
         path = Path(given)
         if not path.is_file():
@@ -68,16 +68,16 @@ def read_file(path: Path) -> Json:
 
 
 def mark_of(path: Path) -> str | None:
-    """Return the mark of the file's project on its deployments, by which --prune knows its own; None without a `name:`.
+    """Return the mark of the file's project on its deployments, by which --prune finds them; None without a `name:`.
 
-    A folder's name would not do: other teams have folders of the same name.
+    The folder's name would not do, as other projects may use the same one.
     """
     name = read_file(path).get("name")
     return f"orion.yaml:{name}" if name else None
 
 
 def refuse_nameless_pruning(path: Path) -> None:
-    """Without a name of the project nobody knows which deployments were its own."""
+    """Refuse to prune without a project name, as the project's earlier deployments are not known then."""
     if mark_of(path) is None:
         raise CommandFailed(
             ExitCode.USAGE,
@@ -88,7 +88,7 @@ def refuse_nameless_pruning(path: Path) -> None:
 
 @contextmanager
 def about(name: str, fate: str) -> Iterator[None]:
-    """Errors from inside name the deployment that they are about."""
+    """Add the deployment's name to errors in this block."""
     from click import UsageError
 
     from orionflow.cli.errors import explained
@@ -103,7 +103,7 @@ def about(name: str, fate: str) -> Iterator[None]:
 
 
 def deployments_of(path: Path, names: tuple[str, ...] = ()) -> tuple[list[Deployment], list[str]]:
-    """The deployments of a file, all of them or those that are named; and notes about what is not carried out."""
+    """Return a file's deployments, or the named ones, and notes about parts that are not executed."""
     whole = read_file(path)
     entries = [entry for entry in whole["deployments"] if isinstance(entry, dict)]
     if len(entries) != len(whole["deployments"]) or not all(entry.get("name") for entry in entries):
@@ -139,7 +139,7 @@ def _notes(entry: Json) -> Iterator[str]:
 
 @contextmanager
 def _in_folder(folder: Path) -> Iterator[None]:
-    """Entry points and code are found relative to the file, from wherever the command was called."""
+    """Resolve entry points and code relative to the file, from wherever the command was called."""
     before = os.getcwd()
     os.chdir(folder)
     try:
@@ -178,7 +178,7 @@ def _unknown_keys(unknown: list[str], known: list[str]) -> CommandFailed:
 
 
 def _schedule(written: Any) -> Any:
-    """Return a schedule as `flow.deploy` takes it: Prefect writes more than it means."""
+    """Return a schedule in the form of `flow.deploy`, without the empty fields that Prefect writes."""
     if not isinstance(written, dict):
         return written
     inner = written.pop("schedule", None)
@@ -187,7 +187,7 @@ def _schedule(written: Any) -> Any:
 
 
 def _work_pool(entry: Json) -> Json:
-    """`work_queue: big`, or Prefect's `work_pool: {name, work_queue_name, job_variables}`."""
+    """Return the fields of `work_queue: big`, or of Prefect's `work_pool: {name, work_queue_name, job_variables}`."""
     pool = entry.get("work_pool") or {}
     pool = {"name": pool} if isinstance(pool, str) else pool
     fields = {

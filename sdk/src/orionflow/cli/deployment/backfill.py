@@ -1,4 +1,4 @@
-"""`orion deployment backfill`: runs of a deployment for times that have passed, made a few at a time."""
+"""`orion deployment backfill`: runs of a deployment for past times, created a few at a time."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ cancel = BACKFILL.change(
     call=cancel_backfill, done="is cancelled", sure="cancel the backfill {} and its open runs",
 )  # fmt: skip
 
-# What a schedule says beside its times: a backfill has its own stretch, and misses nothing.
+# Options of schedules that backfills do not have: a backfill has its own period, and misses nothing.
 LEFT_OPEN = dict.fromkeys(("ends", "max_runs", "catchup", "catchup_window"))
 
 

@@ -1,4 +1,4 @@
-"""`orion deployment build` and `apply`: one deployment by way of a file."""
+"""`orion deployment build` and `apply`: one deployment, written to a file and deployed from it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _write(text: str, file: str | None) -> None:
 
 
 def _entry(built: Any, flow: Any) -> dict[str, Any]:
-    """Return the deployment as files have it: what the flow itself knows is left out."""
+    """Return the deployment in the form of files, without what the flow itself defines."""
     wire = built.to_wire()
     plain = ("tags", "parameters", "work_queue_name", "work_pool_name", "job_variables")
     entry = {"name": built.name, "entrypoint": built.entrypoint}

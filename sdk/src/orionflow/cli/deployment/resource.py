@@ -1,6 +1,6 @@
-"""Deployments: how one is named, how they look, and `orion deployment ls`, `inspect`, `pause`, `resume` and `delete`.
+"""Deployments: how they are named and shown, and `orion deployment ls`, `inspect`, `pause`, `resume` and `delete`.
 
-A deployment is named `flow/name`, by a name that only one has, or by an id or its beginning.
+A deployment is identified by `flow/name`, by its name if only one has it, or by an id or the start of one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from orionflow.cli.schedules import schedules_text
 from orionflow.cli.session import Session, sort_option
 
 SORTS = {"name": "NAME_ASC", "newest": "CREATED_DESC", "updated": "UPDATED_DESC"}
-# So many are compared with the beginning of an id.
+# Deployments that are compared with the start of an id at most.
 _MOST = 10_000
 
 
@@ -109,7 +109,7 @@ def _fields(session: Session, found: Json) -> Columns:
 
 
 def _own_fields() -> Columns:
-    """Return columns for the fields that only Orion knows, which the API leaves out where they are at their default."""
+    """Return columns for Orion's own fields, which the API omits if they have their defaults."""
     from orionflow.contract.deployments import Deployment
     from orionflow.contract.wire import own_fields
 
@@ -137,7 +137,7 @@ def _overlap(deployment: Json) -> str:
 
 
 def _takes(deployment: Json) -> str:
-    """`day: string = 2026-01-01`, one below the other; a last line says where other parameters are let through."""
+    """Return lines such as `day: string = 2026-01-01`; a last line says whether other parameters are accepted."""
     schema = deployment.get("parameter_openapi_schema") or {}
     required = schema.get("required")
     required = required if isinstance(required, list) else []

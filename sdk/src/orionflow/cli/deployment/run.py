@@ -80,7 +80,7 @@ def _moment(clock: Clock, at: str | None, later: str | None) -> datetime:
 
 
 def _parameters(deployment: Json, pairs: tuple[str, ...], whole: str | None) -> Json:
-    """Read the parameters, with text where the deployment's schema asks for text; refuse unknown names."""
+    """Read the parameters, as text if the deployment's schema asks for text; refuse unknown names."""
     schema = deployment.get("parameter_openapi_schema") or {}
     properties = properties_of(schema)
     given = {**read_whole(whole), **read_pairs(pairs, "-p", texts=text_fields(schema))}

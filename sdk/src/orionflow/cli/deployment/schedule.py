@@ -1,6 +1,6 @@
 """`orion deployment schedule`: when a deployment runs by itself.
 
-A schedule is named by its number in the list, its id, or the beginning of that.
+A schedule is identified by its number in the list, its id, or the start of its id.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ schedule = LazyGroup(
 
 
 def _schedules_of(api: Backend, deployment: Json) -> list[Json]:
-    """Fetch the schedules of a deployment as they were added, so that their numbers stay."""
+    """Fetch the schedules of a deployment in the order of their creation, so that their numbers are stable."""
     found: list[Json] = api.ask(read_schedules(deployment["id"]))
     return sorted(found, key=lambda one: (one["created"], one["id"]))
 
 
 def _find(api: Backend, deployment: Json, wanted: str | None) -> Json:
-    """Find the one schedule that is meant; without a word, the only one there is."""
+    """Find the one schedule that is meant; if none is named, the only one."""
     every = _schedules_of(api, deployment)
     if wanted is None:
         found = every
@@ -242,7 +242,7 @@ def _time_columns(clock: Clock, zones: Mapping[str | None, str | None], *, sever
         return clock.distance(found) if found else "-"
 
     return [
-        # In the zone of its schedule, in which somebody thought of it.
+        # In the zone of the schedule, in which its author wrote it.
         Column("TIME", lambda one: clock.in_zone(zones.get(one.get("schedule"))).absolute(one["at"]), field="at"),
         Col("IN", row=distance),
         *([Column("SCHEDULE", lambda one: one["text"], field="schedule")] if several else []),

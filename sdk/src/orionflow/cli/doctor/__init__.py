@@ -1,4 +1,4 @@
-"""`orion doctor`: looks at this installation, and says of each part whether it is well and what to do."""
+"""`orion doctor`: checks this installation, and reports the condition of each part and what to do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orionflow.cli.terminal import Terminal
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One part of the installation: well, doubtful, or broken, and what to do."""
+    """One part of the installation: its condition (ok, warning or problem), and what to do."""
 
     check: str
     verdict: Literal["ok", "warning", "problem"]
@@ -30,7 +30,7 @@ class Finding:
 
 
 def size(count: float) -> str:
-    """`3.4 MB`."""
+    """Return a size in a readable unit: `3.4 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -61,7 +61,7 @@ def doctor(session: Session, deep: bool) -> int:
 
 
 def examine(*, deep: bool) -> Iterator[Finding]:
-    """Each part in turn; what cannot be examined is a problem itself, not the end of the examination."""
+    """Yield the finding of each part in turn; a part that cannot be examined is a problem and stops no others."""
     from orionflow.cli.doctor import connection, database, home
 
     parts: list[tuple[str, Callable[[], Iterator[Finding]]]] = [

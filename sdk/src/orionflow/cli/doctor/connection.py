@@ -1,4 +1,4 @@
-"""The API: does it answer, how fast, in which version, and does its clock agree with ours."""
+"""The API: whether it answers, its response time and version, and whether its clock agrees with ours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orionflow.cli.errors import explained
 from orionflow.cli.version import client_version
 
 PATIENCE_SECONDS = 2.0
-# The Date header has whole seconds, and the request takes its time.
+# Seconds: the Date header has whole seconds, and the request takes time.
 CLOCK_TOLERANCE_SECONDS = 3.0
 
 
@@ -27,7 +27,7 @@ def api() -> Iterator[Finding]:
     settings = current_settings()
     file = sqlite_path(os.environ.get("ORION_DATABASE_URL"), settings.home)
     if settings.api_url is None and file is not None and not file.exists():
-        # Asking the API in this process would make the database; a doctor changes nothing.
+        # Asking the API in this process would create the database, but the doctor changes nothing.
         yield Finding("api", "ok", "in this process; nothing has run yet")
         return
     backend = Backend(patience_seconds=PATIENCE_SECONDS)
@@ -66,7 +66,7 @@ def _is_anyones(backend: Backend) -> bool:
     try:
         known: bool = backend.ask(read_server_settings()).get("ORION_LOCAL_OWNER") == "anyone"
     except NotAllowed:
-        # Agents' keys do not read settings.
+        # Keys of agents may not read settings.
         return False
     return known
 
@@ -81,7 +81,7 @@ def _version(server: str) -> Finding:
 
 
 def _access(backend: Backend) -> Finding:
-    """For whom the server takes the sender; without a key or a session that is said by the way a request comes."""
+    """Report which user the server takes the sender for; without a key or session, that depends on the connection."""
     me = backend.ask(read_me())
     if me["by"]:
         return Finding("access", "ok", f"the server takes you for {me['name']}, by a {me['by']}")
@@ -94,7 +94,7 @@ def _access(backend: Backend) -> Finding:
 
 
 def _bottlenecks(backend: Backend) -> Iterator[Finding]:
-    """Yield what keeps the installation waiting, as the server judges; one of an earlier version does not."""
+    """Yield the parts that delay the installation, as reported by the server; servers of earlier versions do not."""
     from orionflow.errors import NotAllowed, NotFound
 
     try:
@@ -108,7 +108,7 @@ def _bottlenecks(backend: Backend) -> Iterator[Finding]:
 
 
 def _clock(backend: Backend) -> Iterator[Finding]:
-    """Two clocks that differ put states and logs in a wrong order on the page."""
+    """Compare the clocks: if they differ, states and logs are shown in the wrong order."""
     reply = backend.client.session().get(f"{backend.client.api_url}/health", timeout=PATIENCE_SECONDS)
     if "Date" not in reply.headers:
         yield Finding("clock", "warning", "the API gives no time, so clocks cannot be compared")

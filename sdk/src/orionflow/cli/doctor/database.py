@@ -1,6 +1,6 @@
 """The SQLite file, read with Python's own driver and without writing.
 
-It must be examined also when the server cannot open it.
+It must be readable even if the server cannot open it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def database(*, deep: bool) -> Iterator[Finding]:
 
 
 def _seals() -> Iterator[Finding]:
-    """Keys that are none, and secrets that none of the keys opens: found here instead of by a flow that needs one."""
+    """Yield invalid keys, and secrets that no key decrypts, before a flow fails because of them."""
     from orionflow.cli.root import plugin_command
 
     look = getattr(plugin_command("database"), "problem_of_seals", None)
@@ -43,7 +43,7 @@ def _seals() -> Iterator[Finding]:
     try:
         problem = look()
     except Exception as error:
-        # That the database cannot be used is reported elsewhere; only what is wrong with a key is reported here.
+        # An unusable database is reported elsewhere; only errors about keys are reported here.
         if "ENCRYPTION" in str(error):
             yield Finding("secrets", "problem", str(error), "set ORION_ENCRYPTION_KEYS to keys of Fernet, by comma")
         return
@@ -59,7 +59,7 @@ def _home_has_database() -> bool:
 
 
 def sqlite_path(url: str | None, home: Path) -> Path | None:
-    """Return the database file, or None when it is no SQLite."""
+    """Return the database file; None if the database is not SQLite."""
     if not url:
         return home / "orion.db"
     parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""The parts of an installation that are files: packages, settings, the home and what lies in it."""
+"""The parts of an installation that are files: packages, settings, the home and its content."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _misspelt() -> Iterator[Finding]:
         yield Finding("settings", "warning", found, meant)
 
 
-# A folder of results may be large, and this is to be quick.
+# Files in a folder of results that are examined at most, as the check must be quick.
 MOST_LOOKED_AT = 2_000
 
 
@@ -73,7 +73,7 @@ def home() -> Iterator[Finding]:
 
 
 def _permissions(folder: Path) -> Iterator[Finding]:
-    # Whoever may write here decides what our runs load; whoever may read profiles.toml has the API keys.
+    # Users with write access here decide which code runs; users who can read profiles.toml have the API keys.
     open_paths = [path for path in (folder,) if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)]
     profiles = folder / "profiles.toml"
     if profiles.exists() and profiles.stat().st_mode & 0o077:
@@ -110,7 +110,7 @@ def disk() -> Iterator[Finding]:
 
 
 def spool() -> Iterator[Finding]:
-    """Reports of processes that ended while the API was away; the next run sends them."""
+    """Report unsent reports of processes that ended while the API was away; the next run sends them."""
     left = sorted((_home() / "spool").glob("*.jsonl*"))
     if not left:
         yield Finding("spool", "ok", "no unsent reports")

@@ -1,4 +1,4 @@
-"""`orion flow-run`: everything that can be asked of and done to runs of flows."""
+"""`orion flow-run`: queries about runs of flows, and actions on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orion flow-run cancel`, `resume`, `release` and `delete`, and proposals of states with what the rules answered."""
+"""`orion flow-run cancel`, `resume`, `release` and `delete`, and proposals of states with the answers of the rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orionflow.cli.style import counted
 MESSAGE = "Cancelled from the command line."
 PLAN = [Column("RUN", lambda run: run["name"]), Column("STATE", lambda run: run["state_name"] or "-")]
 RESULT = [plain_column(key) for key in ("name", "verdict", "state.name", "reason")]
-# Which runs a command acts on: named ones, or all that a query finds, guarded by --max.
+# The runs that a command acts on: named ones, or all that a query finds, limited by --max.
 selection = with_params(
     click.Argument(["runs"], metavar="[RUN]...", nargs=-1),
     click.Option(["--query"], metavar="QUERY", help='All runs that match, as in ls: --query "state:pending flow:etl".'),
@@ -32,7 +32,7 @@ selection = with_params(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The outcome of a proposal: the run's state afterwards and, if a rule spoke, why."""
+    """The outcome of a proposal: the run's state afterwards and, if a rule gave one, the reason."""
 
     verdict: str
     state: Json | None
@@ -45,31 +45,31 @@ class Answer:
 
 
 def propose(api: Backend, run: Json, state_type: str, message: str, *, force: bool = False) -> Answer:
-    """Propose a state for a flow run; the answer says whether a state was written."""
+    """Propose a state for a flow run; the returned answer says whether a state was written."""
     state = {"type": state_type, "message": message}
     return read_answer(run, api.ask(propose_state(FLOW_RUNS, run["id"], state, force=force)))
 
 
 def read_answer(run: Json, answer: Json) -> Answer:
-    """Read the verdict; a rule may also have written another state than the proposed one."""
+    """Read the verdict; the rules may have written another state than the proposed one."""
     state = answer.get("state")
     wrote = answer["status"] in ("ACCEPT", "REJECT") and state is not None and state["id"] != run["state_id"]
     return Answer(answer["status"], state, answer["details"].get("reason") or "", wrote)
 
 
 def report_run(session: Session, sentence: str, run: Json) -> None:
-    """Say what was done to a run; programs get the run as it is now."""
+    """Report what was done to a run; programs get the run's current object."""
     session.report(sentence, lambda: session.api.ask(FLOW_RUNS.read(run["id"])))
 
 
 def refused(run: Json, done: str, state_name: str, reason: str) -> CommandFailed:
-    """Give the error of exit 6 with the reason of the rule that refused."""
+    """Return the error for exit code 6 with the reason of the rule that refused."""
     what = f"{run['name']} cannot be {done}; it is {state_name}."
     return CommandFailed(ExitCode.CONFLICT, what, reason, f"orion flow-run why {run['name']}")
 
 
 def _selected(session: Session, runs: Sequence[str], query: str | None, most: int) -> list[Json]:
-    """Find the runs that are meant, each once; refuse more than the guard allows before anything is touched."""
+    """Find the selected runs, each once; refuse more than the limit before anything is changed."""
     if bool(runs) == bool(query):
         raise click.UsageError("Name the runs, or give a --query; one of the two.")
     if query is None:
@@ -95,7 +95,7 @@ def _named(api: Backend, name: str) -> Json:
 
 
 def _these(runs: Sequence[Json]) -> str:
-    """`the run brave-otter`, or `12 runs`."""
+    """Return `the run brave-otter`, or `12 runs`."""
     return f"the run {runs[0]['name']}" if len(runs) == 1 else f"{len(runs)} runs"
 
 

@@ -1,4 +1,4 @@
-"""`orion flow-run diff` and `common`: what differs between two runs, and what many have in common."""
+"""`orion flow-run diff` and `common`: differences between two runs, and what several runs have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orion flow-run logs` and `watch`: another process's run, with what is new about it."""
+"""`orion flow-run logs` and `watch`: follow the run of another process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from orionflow.cli.status_line import StatusLine, progress_text
 from orionflow.cli.times import read_moment, read_period
 
 POLL_SECONDS = 0.5
-# After so many looks in a row without a new line, a run that has ended has written its last.
+# The number of checks in a row without a new line after which an ended run has written its last line.
 QUIET_LOOKS = 2
 # The time of an event, and its line.
 Line = tuple[datetime, str]
@@ -100,7 +100,7 @@ def watch(session: Session, run: str, with_logs: bool, timeout: str | None) -> i
 def watch_run(
     session: Session, run: Json, timeout: str | None = None, *, with_logs: bool, with_states: bool = True
 ) -> int:
-    """Show what is new about a run until it ends; the exit code fits its final state."""
+    """Show changes of a run until it ends; return the exit code for its final state."""
     deadline = time.monotonic() + read_period(timeout).total_seconds() if timeout else None
     people = session.for_people
     watcher = Watcher(session, run, with_logs=with_logs and people, with_states=with_states and people)
@@ -119,7 +119,7 @@ def _moment(record: Json) -> datetime:
 
 
 class Watcher:
-    """Shows what is new about one run since the last look."""
+    """Shows what is new about one run since the last check."""
 
     def __init__(self, session: Session, run: Json, *, with_logs: bool, with_states: bool) -> None:
         self.api, self.clock, self.terminal = session.api, session.clock, session.terminal
@@ -133,7 +133,7 @@ class Watcher:
         self.query: LogQuery | None = query if with_logs else None
 
     def until_the_end(self, deadline: float | None) -> str:
-        """Look twice a second; the type of the final state."""
+        """Check twice a second; return the type of the final state."""
         try:
             while True:
                 state_type = self.look()
@@ -148,7 +148,7 @@ class Watcher:
             self.status.clear()
 
     def look(self) -> str:
-        """Show the states and lines that are new, in the order of their times."""
+        """Show new states and lines, ordered by time."""
         answer = self.api.ask(explain_flow_run(self.run["id"]))
         state = answer["state"] or {}
         has_just_ended = self.states_seen and state.get("type") in TERMINAL_TYPES
@@ -165,7 +165,7 @@ class Watcher:
         return [(_moment(line), line_text(line, self.clock, self.terminal)) for line in lines]
 
     def _last_lines(self) -> list[Line]:
-        """Return the lines that a run still writes after its final state; they may be on their way when it is seen."""
+        """Return the remaining lines of a run after its final state, as they may arrive later than that."""
         lines, quiet = self._fresh_lines(), 0
         while self.query and quiet < QUIET_LOOKS:
             time.sleep(POLL_SECONDS)
@@ -180,7 +180,7 @@ class Watcher:
         texts = [text.strip() for text in history_lines(fresh, self.clock, self.terminal, with_rules=False)]
         moments = [_moment(state) for state in fresh]
         if fresh and fresh[-1]["type"] in TERMINAL_TYPES:
-            # Shown last: log lines that were written before it may come after it.
+            # Shown last, as log lines written before it may arrive later.
             moments[-1] = LAST
         return list(zip(moments, texts, strict=True)) if self.with_states else []
 

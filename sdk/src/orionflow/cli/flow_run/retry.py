@@ -1,4 +1,4 @@
-"""`orion flow-run retry`: the same run again, with the parameters that it was called with."""
+"""`orion flow-run retry`: run the same flow run again, with its parameters."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def retry(
 
 
 def _code_of(session: Session, run: Json, entrypoint: str | None, *, is_wanted: bool) -> Flow[Any, Any] | None:
-    """Load the flow that is to run here; None where an agent runs it, or nothing is to run."""
+    """Load the flow to execute in this process; None if an agent executes it, or nothing is executed."""
     if entrypoint is None and (run.get("deployment_id") or not is_wanted):
         return None
     if not entrypoint:

@@ -1,4 +1,4 @@
-"""`orion flow-run retry --from`: a finished run again from some of its tasks, after saying what that comes to."""
+"""`orion flow-run retry --from`: run a finished run again from some of its tasks, after a preview."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ CAUSES = {
 
 
 class RetryFrom:
-    """One retry as the command line asks for it; `flow` is the code where this process executes the run."""
+    """One retry from the command line; `flow` is the code if this process executes the run."""
 
     def __init__(self, session: Session, run: Json, wanted: Sequence[str], new_run: bool, flow: Flow[Any, Any] | None):
         self.session, self.run, self.wanted, self.new_run, self.flow = session, run, list(wanted), new_run, flow
 
     def preview(self) -> Json:
-        """Ask what it would come to."""
+        """Request the preview."""
         call = preview_retry(self.run["id"], from_tasks=self.wanted, new_run=self.new_run, process=self._process())
         found: Json = self.session.api.ask(call)
         return found
 
     def show(self, preview: Json) -> None:
-        """Say it to people; programs get the answer of the API."""
+        """Show the preview to users; programs get the answer of the API."""
         if not self.session.for_people:
             self.session.show_one(preview)
             return
@@ -56,7 +56,7 @@ class RetryFrom:
             self.session.note(line)
 
     def begin(self, preview: Json, *, yes: bool, watch: bool) -> int:
-        """Do it, after asking; the exit code."""
+        """Ask, and start the retry; return the exit code."""
         if preview["refusals"]:
             raise refused(self.run, "retried", self.run["state_name"], preview["refusals"][0])
         if self.session.for_people:
@@ -87,7 +87,7 @@ class RetryFrom:
 
 
 def lines_of(preview: Json) -> list[str]:
-    """Return the preview in sentences."""
+    """Return the preview as sentences."""
     again = f"{counted(preview['again'], 'call')} run{'s' if preview['again'] == 1 else ''} again"
     took = preview["work_seconds"]
     price = ""
@@ -100,14 +100,14 @@ def lines_of(preview: Json) -> list[str]:
 
 
 def refuse_without_tasks(wanted: Sequence[str], *, new_run: bool, dry_run: bool) -> None:
-    """Raise for options that mean something only beside --from."""
+    """Raise for options that are only valid with --from."""
     if not wanted and (new_run or dry_run):
         option = "--new-run" if new_run else "--dry-run"
         raise click.UsageError(f"{option} goes with --from TASK; --from @failed stands for all that did not complete.")
 
 
 def refuse_nowhere(run: Json) -> CommandFailed:
-    """Return the error for a run whose code nobody knows."""
+    """Return the error for a run whose code is not known."""
     return CommandFailed(
         ExitCode.USAGE,
         f"Where is the code of {run['name']}?",

@@ -85,13 +85,13 @@ def _fields(session: Session, run: Json) -> Columns:
 
 def _took(run: Json) -> str:
     running, whole = elapsed(run), lasted(run)
-    # Waiting for a retry or in a pause is part of the whole, but not of the running time.
+    # Waiting for a retry or in a pause counts for the total time, but not for the running time.
     apart = whole is not None and running is not None and whole - running > 1
     return f"{duration(running)} running, {duration(whole)} from start to end" if apart else duration(running)
 
 
 def pairs_text(values: dict[str, Any] | None) -> str:
-    """Return values with their names, one below the other."""
+    """Return values with their names, one per line."""
     return "\n".join(f"{name} = {as_text(value)}" for name, value in (values or {}).items()) or "-"
 
 
@@ -111,7 +111,7 @@ inspect = FLOW_RUN.inspect(
 
 
 def _bad_task_runs(api: Backend, run: Json) -> list[Json]:
-    """Return where to look next, when a run ended badly."""
+    """Return the failed task runs of a failed run, where the reason is likely to be found."""
     if run["state_type"] not in BAD:
         return []
     body = {"flow_runs": {"id": {"any_": [run["id"]]}}, "task_runs": BAD_STATES, "sort": "END_TIME_DESC", "limit": 5}

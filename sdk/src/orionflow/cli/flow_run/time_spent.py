@@ -1,4 +1,4 @@
-"""`orion flow-run time`: where the time of a run went, or of all runs of the last hours."""
+"""`orion flow-run time`: how a run, or all runs of the last hours, spent their time."""
 
 from __future__ import annotations
 

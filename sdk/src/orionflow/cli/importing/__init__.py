@@ -1,4 +1,4 @@
-"""`orion import`: what another server knows, copied to this one."""
+"""`orion import`: copy the objects of another server to this one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of an import, and its execution: what is new, what differs, what is the same."""
+"""The plan of an import and its execution: which objects are new, different or equal."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "flows": ("flow",),
     "deployments": ("deployment",),
 }
-# What things refer to comes along with them.
+# Objects that others refer to are copied with them.
 NEEDS = {"deployments": ("blocks", "pools", "flows")}
 SPOKEN = "0.8."
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing of the old server, as it is wanted here, as it is here, and what that makes to do."""
+    """One object of the old server in the form for this one, the stored object here, and the resulting action."""
 
     wanted: Thing
     stored: Thing | None
@@ -76,7 +76,7 @@ def copy_from(session: Session, url: str, *, only: str | None, paused: bool, yes
 
 
 def _kinds(only: str | None) -> list[str]:
-    """Return the kinds asked for with what they need, in an order in which each finds what it refers to."""
+    """Return the requested kinds and those that they need, in an order in which references exist when they are used."""
     asked = [one.strip() for one in only.split(",")] if only else list(GROUPS)
     if unknown := [one for one in asked if one not in GROUPS]:
         raise click.UsageError(f"--only knows {', '.join(GROUPS)}; not {', '.join(unknown)}.")
@@ -101,7 +101,7 @@ def _old_server(url: str) -> Backend:
 
 
 def _version_of(url: str) -> str:
-    # Asked once: what the SDK says of an API that is silent, while it asks again, is about our own one.
+    # Sent once, because the SDK's messages about retries mention the API of the settings.
     try:
         return str(Backend(url=url, patience_seconds=0).ask(read_api_version()))
     except ApiUnreachable as silence:
@@ -111,7 +111,7 @@ def _version_of(url: str) -> str:
 
 
 def _wanted(source: World, kind: str) -> Iterator[Thing]:
-    """Pick what is worth copying: of block types and schemas those that a block is of. Clients register the others."""
+    """Yield the objects worth copying: only block types and schemas that blocks use. Clients register the others."""
     if kind == "block":
         yield from _inner_first(source.of("block"))
         return
@@ -131,7 +131,7 @@ def _fitted(things: Iterable[Thing], source: World, target: World, notes: list[s
 
 
 def _inner_first(blocks: Mapping[str, Thing]) -> Iterator[Thing]:
-    """Blocks that others hold come before them."""
+    """Yield blocks so that those contained in others come first."""
     done: set[str] = set()
 
     def with_inner(thing: Thing) -> Iterator[Thing]:
@@ -150,7 +150,7 @@ def _inner_first(blocks: Mapping[str, Thing]) -> Iterator[Thing]:
 def _step(thing: Thing, target: World, *, paused: bool) -> Step:
     stored = target.of(thing.kind).get(thing.name)
     if paused and thing.kind == "deployment":
-        # Only for those that are new: one that was resumed here stays so when the import is repeated.
+        # Only new deployments: one that was resumed here stays active when the import is repeated.
         thing = replace(thing, body={**thing.body, "paused": stored.body.get("paused", False) if stored else True})
     if thing.kind == "block schema" and stored is not None:
         return Step(thing, stored, Plan(thing.name, SAME))

@@ -1,6 +1,7 @@
-"""Cron lines of Prefect servers, which croniter reads, in the form in which they mean the same here.
+"""Cron lines of Prefect servers, which use croniter, converted to lines with the same meaning here.
 
-There the second comes last, reversed ranges go round, and a day field such as `*/2` is a day that was named.
+In croniter the seconds field comes last, reversed ranges wrap around, and a day field such as `*/2` counts as
+restricted.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from collections.abc import Iterable
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-# The least and the most of each field: minute, hour, day of month, month, day of week, second.
+# The lowest and highest value of each field: minute, hour, day of month, month, day of week, second.
 _BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6), (0, 59))
 _NUMBERED = re.compile(r"#|[0-7]L", re.IGNORECASE)
 _LAST_WEEKDAY = re.compile(r"L([0-7])", re.IGNORECASE)
 
 
 def turned_round(line: str, *, day_or: bool) -> str:
-    """Return the line for this server; one that cannot be read stays as it is, to be refused there."""
+    """Return the line for this server; an invalid line is returned unchanged, and refused by the server."""
     fields = line.split()
     if len(fields) not in (5, 6):
         return line
@@ -31,15 +32,15 @@ def turned_round(line: str, *, day_or: bool) -> str:
 
 
 def _either_day(month_day: str, weekday: str) -> tuple[str, str]:
-    """Return the two day fields, of which either fits there as soon as neither is a plain star."""
+    """Convert the two day fields: in croniter one of them has to match, unless one is a plain star."""
     if "*" in (month_day, weekday):
         return month_day, weekday
     if _NUMBERED.search(weekday):
-        # Beside a weekday that is numbered within its month, days of the month count for nothing.
+        # Next to a weekday with a number within the month, croniter ignores days of the month.
         return "*", weekday
     every = _names_all(month_day, 2), _names_all(weekday, 4)
     if any(every):
-        # Every day fits; but of such a field beside a step, only the step counts.
+        # Every day matches; but next to a field with a step, only the step counts.
         steps = [field if field.startswith("*") else "*" for field in (month_day, weekday)]
         return steps[0], steps[1]
     return _spelled_out(month_day, 2), _spelled_out(weekday, 4)
@@ -52,7 +53,7 @@ def _field(field: str, place: int) -> str:
 
 
 def _names_all(field: str, place: int) -> bool:
-    """Whether a field names everything there is, which is a star there."""
+    """Whether a field lists all values, which croniter treats like a star."""
     least, most = _BOUNDS[place]
     named: set[int] = set()
     for part in field.split(","):
@@ -69,14 +70,14 @@ def _names_all(field: str, place: int) -> bool:
 
 
 def _part(part: str, place: int) -> str:
-    """Return one part of a list; those that mean the same in both stay."""
+    """Return one part of a list; a part with the same meaning in both notations is unchanged."""
     if place == 4 and (last := _LAST_WEEKDAY.fullmatch(part)):
         return f"{last[1]}L"
     span, slash, step = part.partition("/")
     low, dash, high = span.partition("-")
     if not dash:
         if slash and span != "*":
-            # From there on, to the end; from the end on, all round.
+            # From the value to the end of the field; from the last value, around the whole field.
             most = _BOUNDS[place][1]
             return f"{_BOUNDS[place][0] if _number(span, place) == most else span}-{most}/{step}"
         return part
@@ -86,14 +87,14 @@ def _part(part: str, place: int) -> str:
     if first < last_one:
         return part
     if first == last_one:
-        # That is once round, and not one of them.
+        # This means the whole field, and not a single value.
         least, most = _BOUNDS[place]
         return f"{least}-{most}{slash}{step}"
     return ",".join(map(str, _round_from(first, last_one, int(step or 1), place)))
 
 
 def _round_from(first: int, last: int, step: int, place: int) -> Iterable[int]:
-    """Return the numbers of a range that goes over the end of its field."""
+    """Return the numbers of a range that wraps around the end of its field."""
     least, most = _BOUNDS[place]
     size = most - least + 1
     return sorted(least + (first - least + away) % size for away in range(0, (last - first) % size + 1, step))

@@ -1,4 +1,4 @@
-"""Schedules of another server, changed to mean here what they mean there, with a note about each change."""
+"""Schedules of another server, converted to mean the same here, with a note about each change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orionflow.errors import InvalidRequest
 
 
 def fitted(deployment: Thing, source: World, target: World) -> tuple[Thing, list[str]]:
-    """Return the deployment as it is wanted here, and a sentence about each schedule that is not taken as it is."""
+    """Return the deployment in the form for this server, and a sentence on each schedule changed or left out."""
     notes: list[str] = []
     schedules = list(_schedules(deployment, source, target, notes))
     return replace(deployment, body={**deployment.body, "schedules": schedules}), notes
@@ -44,7 +44,7 @@ def _schedules(deployment: Thing, source: World, target: World, notes: list[str]
 
 
 def _why_never(deployment: Thing, schedule: Json, times: list[Json]) -> str | None:
-    """Why a schedule that can be read would never lead to a run."""
+    """Return why a valid schedule would never create a run; None if it would."""
     if not times:
         return "its last time has passed"
     body = deployment.body

@@ -1,4 +1,4 @@
-"""The things of a server, in a form that another server understands: names where there were ids."""
+"""The objects of a server in a form that another server understands: with names in place of ids."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from orionflow.contract.schedules import ScheduleCreate
 from orionflow.errors import NotFound
 
 Json = dict[str, Any]
-# A server that lists more of one kind starts again and again from the first page.
+# Objects of one kind; a server that lists more probably repeats its first page.
 MOST = 100_000
 CHECK = "see what answers at --url"
-# Of deployments: they are named by their blocks' ids.
+# Fields of deployments, which contain the ids of their blocks.
 BLOCK_FIELDS = {"storage_document": "storage_document_id", "infrastructure_document": "infrastructure_document_id"}
 OF_TYPES = ("name", "logo_url", "documentation_url", "description", "code_example")
 OF_POOLS = ("type", "description", "base_job_template", "is_paused", "concurrency_limit")
@@ -33,7 +33,7 @@ OF_POOLS = ("type", "description", "base_job_template", "is_paused", "concurrenc
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One thing that a server knows: under which name, and what a client would say to make it."""
+    """One object of a server: its name, and the body by which a client would create it."""
 
     kind: str
     name: str
@@ -43,16 +43,16 @@ class Thing:
 
 @dataclass
 class World:
-    """All that a server knows of the kinds that are copied, by kind and name; each kind is read when it is needed."""
+    """All objects of a server of the copied kinds, by kind and name; each kind is read when it is needed."""
 
     api: Backend
     _things: dict[str, dict[str, Thing]] = field(default_factory=dict)
-    # Types, schemas and documents of blocks, and flows, are referred to by id.
+    # Names by ids, for types, schemas and documents of blocks, and for flows.
     names: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def is_prefect(self) -> bool:
-        """Whether it is a server of Prefect's, and none of ours."""
+        """Whether the server is one of Prefect."""
         try:
             self.api.ask(read_services())
         except NotFound:
@@ -86,7 +86,7 @@ class World:
 
 
 def picked(one: Json, *names: str) -> Json:
-    """These fields, as far as they say something."""
+    """Return these fields, without those that are None."""
     return {name: one[name] for name in names if one.get(name) is not None}
 
 
@@ -94,7 +94,7 @@ Reader = Callable[[World], Iterator[Thing]]
 
 
 def _plain(kind: str, things: Collection[Any], *fields: str, key: str = "name") -> Reader:
-    """Make what reads things whose fields name no others."""
+    """Return a reader for objects whose fields do not refer to others."""
 
     def read(world: World) -> Iterator[Thing]:
         for one in world.pages(things):
@@ -108,7 +108,7 @@ def _block_schemas(world: World) -> Iterator[Thing]:
     for one in world.pages(BLOCK_SCHEMAS):
         owner = world.names[one["block_type_id"]]
         body = {"block_type": owner, **picked(one, "fields", "capabilities", "version")}
-        # So much of a checksum tells schemas apart, and can be read.
+        # The start of a checksum distinguishes schemas, and is readable.
         name = f"{owner} {one['checksum'][:19]} {one['version']}"
         yield Thing("block schema", name, body, one["id"])
 
@@ -135,7 +135,7 @@ def _blocks(world: World) -> Iterator[Thing]:
 
 
 def _references(document: Json, names: Mapping[str, str]) -> Json:
-    """Return fields that are filled with other blocks: their names stand where their content was."""
+    """Return the fields that contain other blocks, with the names of these in place of their content."""
     references = document.get("block_document_references") or {}
     return {field: {"$ref": names[other["block_document"]["id"]]} for field, other in references.items()}
 
@@ -165,12 +165,12 @@ def _deployments(world: World) -> Iterator[Thing]:
 
 
 def _documents(deployment: Json, world: World) -> Json:
-    """The blocks of a deployment. One that was deleted is left out: it would not run on the old server either."""
+    """Return the blocks of a deployment. Deleted blocks are left out: they would not work on the old server either."""
     named = {ours: world.names.get(deployment.get(theirs) or "") for ours, theirs in BLOCK_FIELDS.items()}
     return {ours: name for ours, name in named.items() if name}
 
 
-# In an order in which each finds what it refers to.
+# Ordered so that each kind comes after those that it refers to.
 READERS: dict[str, Reader] = {
     "variable": _plain("variable", VARIABLES, "value", "tags"),
     "tag limit": _plain("tag limit", TAG_LIMITS, "concurrency_limit", key="tag"),

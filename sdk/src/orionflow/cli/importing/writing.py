@@ -1,4 +1,4 @@
-"""Making or changing one thing on the server that is copied to: names become its own ids."""
+"""Creation or update of one object on the target server; names become the ids of that server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orionflow.cli.importing.reading import Json, Thing, World
 
 
 def write(target: World, wanted: Thing, stored: Thing | None) -> None:
-    """Bring `wanted` to the target, which has `stored` under the same name."""
+    """Write `wanted` to the target, which has `stored` under the same name."""
     id = WRITERS[wanted.kind](target, wanted, stored)
     target.add(Thing(wanted.kind, wanted.name, wanted.body, id))
 
@@ -25,7 +25,7 @@ Writer = Callable[[World, Thing, Thing | None], str]
 
 
 def _plain(things: Collection[Any], name: str = "name", *, fixed: Sequence[str] = ()) -> Writer:
-    """Make what writes things whose bodies name no others; `fixed` fields cannot be changed later."""
+    """Return a writer for objects whose bodies do not refer to others; `fixed` fields cannot be changed later."""
 
     def write(target: World, wanted: Thing, stored: Thing | None) -> str:
         if stored is None:
@@ -37,7 +37,7 @@ def _plain(things: Collection[Any], name: str = "name", *, fixed: Sequence[str] 
 
 
 def _tag_limit(target: World, wanted: Thing, stored: Thing | None) -> str:
-    # Making one changes the limit that the tag has.
+    # Creating a limit for a tag changes an existing one.
     return _made(target, TAG_LIMITS, {"tag": wanted.name, **wanted.body})
 
 
@@ -66,7 +66,7 @@ def _referred(target: World, value: Any) -> Any:
 
 def _queue(target: World, wanted: Thing, stored: Thing | None) -> str:
     queues, body = queues_of(wanted.body["pool"]), _without(wanted.body, "pool")
-    # A pool is made with its default queue, after the target's queues were read.
+    # A pool is created with its default queue, after the target's queues were read.
     known = stored or next(
         (
             Thing("work queue", body["name"], {}, one["id"])

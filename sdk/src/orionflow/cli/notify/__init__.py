@@ -1,4 +1,4 @@
-"""`orion notify`: messages about runs that fail, and what became of them."""
+"""`orion notify`: messages about runs that fail, and the log of their delivery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orion notify`, but for `create`: notifications, the log of their messages, and test messages."""
+"""`orion notify`, except `create`: notifications, the log of their messages, and test messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command, limit_option, with_params
 from orionflow.cli.style import counted, first_line, painted
 
-# The standing of a message, in a word and in the colour of a state.
+# The delivery status of a message as a word, and the state whose colour it has.
 STANDINGS = {"SENT": ("sent", "COMPLETED"), "WAITING": ("waits", "SCHEDULED"), "GIVEN_UP": ("given up", "FAILED")}
 UNSENT = {"any_": ["GIVEN_UP", "WAITING"]}
 FAILED = click.Option(["--failed"], is_flag=True, help="Only messages that were given up, or wait for another attempt.")
@@ -128,7 +128,7 @@ def test(session: Session, wanted: str) -> None:
 
 
 def send_test(session: Session, to: Json) -> None:
-    """Send a test message; one that was not accepted is exit 1, with the receiver's answer."""
+    """Send a test message; if it is not accepted, exit 1 with the receiver's answer."""
     sent: Json = session.api.ask(try_notification(to))
     outcome = sent["attempts"][-1]["outcome"] if sent["attempts"] else "nothing was sent"
     if not session.for_people:
@@ -154,7 +154,7 @@ def log(session: Session, name: str | None, failed: bool, limit: int) -> None:
 
 
 def show_log(session: Session, asked: Json, limit: int) -> None:
-    """Show messages as the API has them, or a table with a line for each attempt."""
+    """Show messages in the API's form, or a table with a line for each attempt."""
     found = list(session.api.pages(NOTIFICATIONS, {"notifications": asked} if asked else {}, limit))
     if not session.shows_columns:
         session.show_list(found, [], name="id")
@@ -167,7 +167,7 @@ def show_log(session: Session, asked: Json, limit: int) -> None:
 
 
 def _rows(message: Json, blocks: dict[str, str]) -> list[Json]:
-    """Return one line for each attempt; for what was not tried yet, one that says since when it waits."""
+    """Return one row for each attempt; for a message without attempts, one row that says since when it waits."""
     shared = {"id": message["id"], "to": blocks.get(message["block_document_id"], "-"), "run": message["flow_run_id"]}
     shared["about"] = first_line(next((line for line in message["body"].splitlines() if line.strip()), ""), 60)
     tries = message["attempts"]

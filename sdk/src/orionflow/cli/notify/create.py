@@ -18,7 +18,7 @@ from orionflow.cli.parameters import read_pairs
 from orionflow.cli.query import read_states, states_text
 from orionflow.cli.session import Session, command
 
-# Without --on, people want to know of these.
+# The states that cause messages without --on.
 USUAL = ("failed", "crashed")
 
 
@@ -86,7 +86,7 @@ def _say_what_is_next(session: Session, name: str, *, tries: bool) -> None:
 
 
 def _free_name(api: Backend, wanted: str, *, chosen: bool) -> str:
-    """Return the name; one that was not chosen gets a number where it is taken."""
+    """Return the name; a name that the user did not choose gets a number if it is taken."""
     taken = {one.get("name") for one in all_notifications(api)}
     if wanted not in taken:
         return wanted
@@ -98,7 +98,7 @@ def _free_name(api: Backend, wanted: str, *, chosen: bool) -> str:
 
 
 def _made_block(api: Backend, kind: str, address: str | None, name: str, options: dict[str, Any]) -> Json:
-    """Make a block of the options; ask for anything else that it needs, where somebody can answer."""
+    """Create a block from the options; prompt for missing values if a user can answer."""
     found = kind_of(kind)
     given = {**found.fields(address or read_address(found)), **read_pairs(options["pairs"], "--set")}
     given |= {"to_emails": list(options["receivers"])} if options["receivers"] else {}
@@ -111,6 +111,6 @@ def _made_block(api: Backend, kind: str, address: str | None, name: str, options
 
 
 def _slug(name: str) -> str:
-    """Return a name as blocks may have it."""
+    """Return the name in the form that blocks allow."""
     kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower()).strip("-")
     return kept or "receiver"

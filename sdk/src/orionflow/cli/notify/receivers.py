@@ -1,4 +1,4 @@
-"""Where messages go: the short names of kinds of blocks, and their fields out of one address or key."""
+"""Receivers of messages: short names for types of blocks, and conversion of one address or key to their fields."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of receiver: its type of block, what identifies it, and how that becomes fields."""
+    """A kind of receiver: its block type, its identifying text, and the conversion of that to fields."""
 
     slug: str
     asked_for: str
@@ -37,7 +37,7 @@ def _address(text: str) -> Fields:
 
 
 def _discord(text: str) -> Fields:
-    """https://discord.com/api/webhooks/ID/TOKEN"""
+    """Convert https://discord.com/api/webhooks/ID/TOKEN."""
     parts = urlsplit(text).path.strip("/").split("/")
     if len(parts) < 4 or parts[-3] != "webhooks":
         raise click.UsageError("The address of a Discord webhook ends in /api/webhooks/ID/TOKEN.")
@@ -45,7 +45,7 @@ def _discord(text: str) -> Fields:
 
 
 def _mattermost(text: str) -> Fields:
-    """https://chat.example.org/hooks/TOKEN"""
+    """Convert https://chat.example.org/hooks/TOKEN."""
     found = urlsplit(text)
     path, separator, token = found.path.rpartition("/hooks/")
     if not found.hostname or not separator or not token:
@@ -68,7 +68,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def kind_of(word: str) -> Kind:
-    """By its short name, or the slug of its type of block."""
+    """Return the kind with this short name, or for this slug of a block type."""
     by_slug = {kind.slug: kind for kind in KINDS.values()}
     found = KINDS.get(word) or by_slug.get(word)
     if found is None:
@@ -78,7 +78,7 @@ def kind_of(word: str) -> Kind:
 
 
 def read_address(kind: Kind) -> str:
-    """The address or key, which is a secret: asked for, or from stdin, but no argument that a shell remembers."""
+    """Read the secret address or key from a prompt or stdin, as the shell's history would keep an argument."""
     if current_terminal().is_interactive:
         asked: str = click.prompt(kind.asked_for, hide_input=True, err=True)
         return asked.strip()
@@ -91,7 +91,7 @@ def read_address(kind: Kind) -> str:
 
 
 def receiver_block(session: Session, wanted: str) -> Json:
-    """Find the block `type/name`, and refuse one that messages cannot be sent to."""
+    """Find the block `type/name`; refuse a block that cannot receive messages."""
     found = find_block(session, wanted)
     slugs = [kind.slug for kind in KINDS.values()]
     if found["block_type"]["slug"] not in slugs:
@@ -103,7 +103,7 @@ def receiver_block(session: Session, wanted: str) -> Json:
 
 
 def block_names(api: Backend, ids: list[str]) -> dict[str, str]:
-    """`type/name` by the blocks' ids."""
+    """Return `type/name` of blocks by their ids."""
     wanted = sorted(set(ids))
     body = {"block_documents": {"id": {"any_": wanted}, "is_anonymous": None}}
     found = api.pages(BLOCKS, body, None) if wanted else ()

@@ -1,4 +1,4 @@
-"""`orion result`: what runs returned, as far as it was stored."""
+"""`orion result`: values that runs returned, if they were stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orion result ls`: where the results of runs are, how large, until when, and whether they are there."""
+"""`orion result ls`: the places, sizes and expirations of results, and whether they exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lookup import NEWEST, find_flow, find_flow_run, find_task_run
 from orionflow.cli.session import Session, command, limit_option, with_params
 
-# The newest runs of a flow whose results are listed.
+# The number of newest runs of a flow whose results are listed.
 RUNS_OF_A_FLOW = 200
 
 
@@ -53,7 +53,7 @@ def wanted(
     session: Session, *, run: str | None = None, task_run: str | None = None, flow: str | None = None,
     location: str | None = None, expired: bool = False,
 ) -> Json:  # fmt: skip
-    """Return the body of the question for the API."""
+    """Return the body of the request to the API."""
     if sum(one is not None for one in (run, task_run, flow)) > 1:
         raise CommandFailed(ExitCode.USAGE, "Name a run, a task run or a flow: one of them.")
     asked: Json = {}
@@ -72,7 +72,7 @@ def wanted(
 
 
 def storage_named(location: str) -> str:
-    """Return how references spell a location or a folder."""
+    """Return a location or a folder as references spell it."""
     from orionflow.results import LocalFileSystem
     from orionflow.results.locations import is_name
     from orionflow.results.stores import LOCATION, folder_of
@@ -89,7 +89,7 @@ def pages(api: Backend, asked: Json) -> Iterator[Json]:
 
 
 def whole_pages(api: Backend, asked: Json) -> Iterator[Json]:
-    """Yield the pages as the API gives them."""
+    """Yield the pages in the API's form."""
     before: Any = None
     while True:
         page = api.ask(read_results(**asked, before=before))
@@ -100,7 +100,7 @@ def whole_pages(api: Backend, asked: Json) -> Iterator[Json]:
 
 
 def is_there(row: Json) -> bool | None:
-    """Whether the bytes are there; None where this machine does not look."""
+    """Whether the bytes exist; None if this machine does not read from the store."""
     from orionflow.results.stores import store_named_by_reference
 
     try:

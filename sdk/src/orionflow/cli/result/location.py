@@ -1,4 +1,4 @@
-"""`orion result location`: where `result_storage="lake"` leads, by the settings here or by blocks on the server."""
+"""`orion result location`: where `result_storage="lake"` stores, by the settings here or by blocks on the server."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def check(session: Session, name: str) -> int:
 
 
 def _tried(name: str) -> str:
-    """Try a location; the trouble with it, or nothing."""
+    """Test a location; return the problem with it, or an empty text."""
     from orionflow.contract.ids import uuid7
     from orionflow.results.locations import LocatedStore, store_of_location
 

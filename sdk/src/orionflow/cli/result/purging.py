@@ -1,4 +1,4 @@
-"""`orion result purge`: deletes results that have expired, or that nothing refers to, where this machine sees them."""
+"""`orion result purge`: delete results that have expired or that nothing refers to, if this machine can reach them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _purge_expired(session: Session, location: str | None, *, yes: bool, dry_run
 
 
 def _unused(session: Session, expired: Iterable[Json]) -> list[Json]:
-    """Those that are not also the place of a result that has not expired: runs may share a result_storage_key."""
+    """Return those whose place is not shared by a result that has not expired: runs may share a result_storage_key."""
     from orionflow.contract.result_keys import MADE_BY_US
 
     rows = list(expired)
@@ -89,7 +89,7 @@ def _purge_orphans(session: Session, location: str | None, *, and_archived: bool
     from orionflow.results.stores import store_of
 
     store = store_of(location)
-    # First the files: what is stored meanwhile is then among the known ones, and too young besides.
+    # Files first: results that are stored meanwhile are then among the known ones, and also too young.
     files = {one.key: one.size for one in orphans_in(store, ())}
     known = _known_keys(session.api, store.where, and_archived=and_archived) if files else set()
     found: list[Json] = [
@@ -105,7 +105,7 @@ def _purge_orphans(session: Session, location: str | None, *, and_archived: bool
 
 
 def _known_keys(api: Backend, where: str, *, and_archived: bool) -> set[str]:
-    """Return the keys that runs refer to; whoever sees only some runs would take the results of others for orphans."""
+    """Return the keys that runs refer to. A user must see all runs, or results of others would seem orphaned."""
     if "runs.read" not in api.ask(read_me())["actions"]:
         raise CommandFailed(
             ExitCode.NOT_ALLOWED, "Orphans can only be found by who may see every run.",

@@ -1,4 +1,4 @@
-"""`orion result get`: what a run returned. A pickle is only opened for whoever says so."""
+"""`orion result get`: the value that a run returned. A pickle is only opened if the user asks for that."""
 
 from __future__ import annotations
 

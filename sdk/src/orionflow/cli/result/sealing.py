@@ -1,4 +1,4 @@
-"""`orion result seal`: pickles of the time before seals, which nobody reads until they are sealed."""
+"""`orion result seal`: pickles from before seals existed, which programs refuse to read until they are sealed."""
 
 from __future__ import annotations
 
