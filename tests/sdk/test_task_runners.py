@@ -381,6 +381,36 @@ def test_there_are_never_more_processes_than_workers_whoever_asks():
     assert len(set(pids)) <= 2
 
 
+@task
+async def noted(folder: Path, name: str, until: str = "") -> str:
+    (folder / name).touch()
+    while until and not (folder / until).exists():
+        await asyncio.sleep(0.01)
+    return name
+
+
+async def test_a_cancelled_run_that_waits_for_a_process_never_begins_its_function(tmp_path: Path):
+    @flow(task_runner=ProcessTaskRunner(1, "forkserver"))
+    async def outer() -> list[str]:
+        first = noted.submit(tmp_path, "first", until="released")
+        while not (tmp_path / "first").exists():
+            await asyncio.sleep(0.01)
+        before = asyncio.all_tasks()
+        second = noted.submit(tmp_path, "second")
+        (waiting,) = asyncio.all_tasks() - before
+        # It comes to wait for the process, or is cancelled before.
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        await second.wait()
+        third = noted.submit(tmp_path, "third")
+        (tmp_path / "released").touch()
+        return [await first.result(), second.state.name, await third.result()]
+
+    assert await outer() == ["first", "Crashed", "third"]
+    assert not (tmp_path / "second").exists()
+
+
 def test_a_process_that_died_between_two_tasks_breaks_none(processes: ProcessTaskRunner):
     @flow(task_runner=processes)
     def outer() -> tuple[int, list[int]]:

@@ -15,6 +15,7 @@ from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext
 from orionflow.engine.interruption import LONGEST_DELAY
 from orionflow.engine.time_limits import limited, limited_async
+from orionflow.engine.withdrawals import withdrawn_if_cancelled
 
 if TYPE_CHECKING:
     from orionflow.calls import Call
@@ -217,7 +218,8 @@ class UserCode(Effect):
 
     async def wait(self) -> Any:
         if self.place is not None:
-            return await asyncio.to_thread(self.place, self.fn, self.args, self.kwargs, self.seconds)
+            with withdrawn_if_cancelled():
+                return await asyncio.to_thread(self.place, self.fn, self.args, self.kwargs, self.seconds)
         if self.seconds is not None:
             return await limited_async(self._await, self.seconds)
         return await self._await()

@@ -6,12 +6,13 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing import connection
 from typing import Any, Self
 
+from orionflow.engine.withdrawals import is_withdrawn
 from orionflow.errors import UsageError, WorkerCrashed
 from orionflow.task_runners.child import LogShipping, call_in_child, pack, unpack_outcome
 from orionflow.task_runners.threads import ConcurrentTaskRunner
@@ -63,6 +64,9 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
             while True:
                 if self._logs is None:
                     raise UsageError("This task runner has stopped.")
+                if is_withdrawn():
+                    # The run has ended: its function must not begin now that a process is free.
+                    raise CancelledError
                 begun = self._begin_in_idle(payload) or self._begin_in_new(payload, self._logs)
                 if begun is not None:
                     break

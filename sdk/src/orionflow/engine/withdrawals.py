@@ -1,0 +1,31 @@
+"""Calls that a coroutine has a thread make for it, and that nobody wants any more once the coroutine is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_withdrawn: ContextVar[threading.Event | None] = ContextVar("orion_withdrawn", default=None)
+
+
+@contextmanager
+def withdrawn_if_cancelled() -> Iterator[None]:
+    """Tell the threads that are started in this block if the coroutine is cancelled while it waits for them."""
+    withdrawn = threading.Event()
+    token = _withdrawn.set(withdrawn)
+    try:
+        yield
+    except asyncio.CancelledError:
+        withdrawn.set()
+        raise
+    finally:
+        _withdrawn.reset(token)
+
+
+def is_withdrawn() -> bool:
+    """Tell whether the coroutine that this thread makes a call for was cancelled."""
+    withdrawn = _withdrawn.get()
+    return withdrawn is not None and withdrawn.is_set()
