@@ -8,6 +8,7 @@ import pickle
 import threading
 import time
 from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import pydantic
@@ -343,3 +344,52 @@ def test_unresolved_future_left_behind_still_ends_with_its_flow():
     state = outer(return_state=True)
 
     assert [run.state_name for run in task_runs_of(state)] == ["Completed"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda future: future + 1,
+        lambda future: 1 + future,
+        lambda future: [1] + future,
+        lambda future: future * 2,
+        lambda future: 2**future,
+        lambda future: -future,
+        lambda future: round(future, 2),
+        lambda future: future < 3,
+        lambda future: sorted([future, 3]),
+        lambda future: sum([future, future]),
+        lambda future: future["key"],
+        lambda future: future[0],
+        lambda future: list(future),
+        lambda future: [*future],
+        lambda future: 1 in future,
+        lambda future: f"{future:.2f}",
+    ],
+)
+def test_a_future_that_is_used_as_its_value_says_how_to_get_that(use: Callable[[Any], Any]):
+    @task
+    def one() -> int:
+        return 1
+
+    @flow
+    def outer() -> None:
+        use(one.submit())
+
+    with pytest.raises(TypeError, match=r"The future of task run 'one-0' is not the value .* `future.result\(\)`"):
+        outer()
+
+
+def test_a_future_is_no_iterable_and_counts_as_true():
+    @task
+    def one() -> int:
+        return 1
+
+    @flow
+    def outer() -> tuple[Any, ...]:
+        future = one.submit()
+        kinds = (Iterable, Iterator, Sized, Callable, Mapping, Sequence)
+        known = {future: "known"}
+        return bool(future), future == future, known[future], f"{future}" == str(future), isinstance(future, kinds)
+
+    assert outer() == (True, True, "known", True, False)

@@ -226,10 +226,59 @@ class Future(Generic[R]):
     def __repr__(self) -> str:
         return f"Future({self.name!r}, {self.state.name})"
 
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise TypeError(self._not_a_value())
+        return str(self)
+
+    def _not_a_value(self) -> str:
+        how = "await future.result()" if self.is_async else "future.result()"
+        return (
+            f"The future of task run {self.name!r} is not the value that the task returns; "
+            f"call `{how}` to wait for that, or hand the future to another task."
+        )
+
     def __reduce__(self) -> Any:
         raise UsageError(
             f"The future of task run {self.name!r} cannot be sent to another process; hand over its result."
         )
+
+
+# What values can do and futures cannot. Neither `__iter__`, `__len__` nor `__call__`: futures would count as iterable,
+# sized or callable. `__getitem__` answers loops and `in` as well. A future is true, equal to itself and hashable.
+_BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "matmul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "divmod",
+    "pow",
+    "lshift",
+    "rshift",
+    "and",
+    "or",
+    "xor",
+]
+_OPERATORS = [
+    *_BINARY,
+    *["r" + name for name in _BINARY],
+    *["lt", "le", "gt", "ge", "neg", "pos", "abs", "invert", "round", "getitem"],
+]
+
+
+def _refusal(operator: str) -> Callable[..., Any]:
+    def refuse(self: Future[Any], *_: Any) -> Any:
+        raise TypeError(self._not_a_value())
+
+    refuse.__name__ = refuse.__qualname__ = f"__{operator}__"
+    return refuse
+
+
+for _operator in _OPERATORS:
+    setattr(Future, f"__{_operator}__", _refusal(_operator))
 
 
 class FutureList(list[Any], Generic[R]):

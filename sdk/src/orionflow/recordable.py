@@ -58,7 +58,7 @@ def as_text(value: object) -> str:
     """Return the text of any object, even if its `__str__` raises."""
     if type(value) is str:
         return value
-    if isinstance(value, _COLLECTIONS) and _is_beyond(value, LARGEST_TEXT):
+    if isinstance(value, _COLLECTIONS) and _why_beyond(value, LARGEST_TEXT) is not None:
         return described(value)
     try:
         return str.__str__(value) if isinstance(value, str) else str(value)
@@ -128,8 +128,8 @@ def recordable_json(value: Any, largest: int, inf_nan: InfNan = "strings") -> Re
     if value is None or kind is bool or (kind is int and SMALLEST_INT <= value <= LARGEST_INT):
         return Recorded(value)
     try:
-        if _is_beyond(value, largest):
-            return Recorded(described(value), f"it takes more than {largest:,} bytes as JSON")
+        if (why := _why_beyond(value, largest)) is not None:
+            return Recorded(described(value), why)
         encoded, cleaned = _encoded(value, inf_nan)
         if len(encoded) > largest:
             return Recorded(_preview(value, len(encoded)), f"it takes {len(encoded):,} bytes as JSON")
@@ -154,49 +154,49 @@ def described(value: object) -> str:
     return f"<{type(value).__name__[:LONGEST_NAME]}>"
 
 
-def _is_beyond(value: Any, largest: int) -> bool:
-    """Whether collections have so many parts that their JSON is too large, counted without building it."""
+def _why_beyond(value: Any, largest: int) -> str | None:
+    """Say why the JSON of collections is too large, counted without building it; None if it may not be."""
     if not isinstance(value, _COLLECTIONS):
-        return False
+        return None
+    too_large = f"it takes more than {largest:,} bytes as JSON"
     # Each part takes at least one character and a comma.
     parts, most, left = 0, largest // 2, [value]
     while left:
         one = left.pop()
         parts += 2 * len(one) if isinstance(one, dict) else len(one)
-        if parts > most:
-            return True
-        if parts > MANY_PARTS:
-            return _is_beyond_once_shared(value, most)
+        if parts > min(most, MANY_PARTS):
+            return _why_beyond_once_shared(value, most, too_large)
         left.extend(_collections_in(one))
-    return False
+    return None
 
 
-def _is_beyond_once_shared(value: Any, most: int) -> bool:
-    """Whether a value with shared parts is too large: it may be small in memory, and larger than any disk as text.
+def _why_beyond_once_shared(value: Any, most: int, too_large: str) -> str | None:
+    """Say why a value with shared parts is too large: it may be small in memory, and larger than any disk as text.
 
-    This is slower than `_is_beyond`, but visits each collection only once.
+    This is slower than `_why_beyond`, but visits each collection only once.
     """
     # The number of parts of each collection when it is written out; None while its inner ones are being counted.
     counts: dict[int, int | None] = {}
     seen, left = 0, [value]
     while left:
         one = left[-1]
-        within = _collections_in(one)
         if id(one) not in counts:
             counts[id(one)] = None
             seen += len(one)
-            # A collection that contains itself is infinite.
-            if seen > most or any(counts.get(id(part), 0) is None for part in within):
-                return True
+            if seen > most:
+                return too_large
+            within = _collections_in(one)
+            if any(counts.get(id(part), 0) is None for part in within):
+                return "it contains itself"
             left.extend(within)
             continue
         left.pop()
         if counts[id(one)] is None:
             own = 2 * len(one) if isinstance(one, dict) else len(one)
-            counts[id(one)] = count = own + sum(counts[id(part)] or 0 for part in within)
+            counts[id(one)] = count = own + sum(counts[id(part)] or 0 for part in _collections_in(one))
             if count > most:
-                return True
-    return False
+                return too_large
+    return None
 
 
 def _collections_in(one: Any) -> list[Any]:

@@ -89,7 +89,7 @@ class EphemeralTransport:
             raise
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
-            raise ServerFailed(f"{method} {self.url}{path} broke inside this process: {what}", status=500) from error
+            raise ServerFailed(f"{method} {shown(self.url, path)} broke: {what}", status=500) from error
         return Reply(reply.status, reply.headers, reply.content)
 
     def close(self) -> None:
@@ -302,7 +302,12 @@ def _attempt(
         raise unreachable(transport.url, silence) from silence
     if reply.status < 400:
         return reply
-    raise error_from_reply(reply, method=method, url=transport.url + path)
+    raise error_from_reply(reply, method=method, url=shown(transport.url, path))
+
+
+def shown(url: str, path: str) -> str:
+    """Return an address for people. The API inside this process has none."""
+    return f"{path} of the API in this process" if url == EPHEMERAL_URL else url + path
 
 
 def unreachable(url: str, silence: Unanswered) -> ApiUnreachable:
