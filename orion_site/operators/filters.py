@@ -109,7 +109,7 @@ class DatesFilter(admin.FieldListFilter):
         return str(values[-1] if isinstance(values, list) else values).strip()
 
     def _is_close(self, since: str, now: datetime) -> bool:
-        """Whether the filter's start differs from this period's by a few minutes at most."""
+        """Whether the filter's start differs from this period's by less than ten minutes."""
         if not since or not self.since:
             return since == self.since
         asked = _moment(self.since, end_of_day=False)

@@ -53,7 +53,7 @@ class Preferences:
 
 @cache
 def zones() -> tuple[str, ...]:
-    """Return zones of places by name, without their about hundred former names."""
+    """Return zones of places by name, without about a hundred former names."""
     return tuple(
         sorted(one for one in available_timezones() if "/" in one and not one.startswith(("Etc/", "SystemV/")))
     )

@@ -17,7 +17,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import SavedSearch
 from runs.saved_searches.services import save_search
 
-# The most views of a list; it reads all of them.
+# The most saved searches that a list reads to find its views.
 MOST = 200
 # Parameters of an address that are not part of a view, such as the position in the list.
 PASSING = frozenset({"after", "refresh", "view"})

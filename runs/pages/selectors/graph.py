@@ -1,7 +1,7 @@
 """The graph of a flow run for its page: tasks or task runs, and the data between them.
 
-A task that was mapped over 10,000 inputs is one node. When task runs are shown separately, they are so for the tasks
-with the fewest runs, until the picture is full; a task that the user opened comes first.
+A task that was mapped over 10,000 inputs is one node. Task runs are shown separately first for the
+task that the user opened, then for the tasks with the fewest runs, until the picture is full.
 """
 
 from __future__ import annotations
