@@ -112,7 +112,7 @@ def actor_with_key(key: str, address: str) -> Actor:
     """Return the actor of a key that was sent from an address. Raises AuthenticationFailed with a sentence."""
     from orion_site.accounts.keys import actor_of_recognised
 
-    # True of nearly every request with a key. Guessed keys are never among the recognised ones.
+    # The usual case. A guessed key is never among the recognised ones.
     recognised = actor_of_recognised(key)
     return _looked_up(key, address) if recognised is None else recognised
 

@@ -75,9 +75,7 @@ class Action(StrEnum):
 
     @property
     def is_reporting(self) -> bool:
-        """Whether the action is for reports of flows, agents and programs, which are recorded as states, leases and
-        events.
-        """
+        """Whether the action is for reports of flows, agents and programs, recorded as states, leases and events."""
         return self in _REPORTING
 
 
@@ -290,7 +288,7 @@ def refuse_held_by_others(request: Request, reported: Iterable[tuple[str, UUID |
 
 
 def _reports_as_an_agent(actor: Actor) -> bool:
-    """Whether the actor may report only about runs that agents of its user hold.
+    """Whether it depends on the agents that hold a run whether the actor may report about it.
 
     The token of a run is limited anyway.
     """
