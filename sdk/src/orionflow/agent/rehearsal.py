@@ -1,8 +1,8 @@
-"""A rehearsal of how a run begins, for a process that waits for one.
+"""A rehearsal of the start of a run, for a process that waits for one.
 
-After a fork each page of memory is copied when it is first written to, and Python writes to whatever it looks at. A
-process that waits for its run does that now instead of then. Nothing is left of a rehearsal but memory: it reads no
-setting of the run to come, starts no thread, and talks to nobody.
+After a fork each page of memory is copied when it is first written to, and Python writes to every object that it reads.
+A process that waits for its run causes these copies in advance. A rehearsal leaves nothing but memory: it reads no
+setting of the future run, starts no thread, and connects to no server.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ ANSWER = to_json({"status": "ACCEPT", "state": {**PENDING, "type": "RUNNING", "n
 
 
 def rehearse() -> None:
-    """Read settings, make a reporter and a flow, and propose a state where nobody listens.
+    """Read settings, create a reporter and a flow, and propose a state to an address without a server.
 
-    Whatever is wrong here is found again by the run, which says it.
+    Errors are ignored here: the run itself will meet and report them.
     """
     with suppress(Exception), socket.socket() as nobody:
-        # Bound, so that nobody else gets the port, and never listening: each connection is refused.
+        # Bound, so that no other process gets the port, but not listening, so that each connection is refused.
         nobody.bind(("127.0.0.1", 0))
         _begin_a_run(f"http://127.0.0.1:{nobody.getsockname()[1]}/api")
 
@@ -49,17 +49,17 @@ def _begin_a_run(url: str) -> None:
     settings = resolve_settings([*layers, *profile_layer(home, None)])
     client = OrionClient(api_url=url, settings=settings)
     Reporter(client, settings=settings).set_epoch(RUN_ID, 1)
-    # A run looks there for what earlier ones could not send.
+    # A run looks there for reports that earlier ones could not send.
     any(spool_folder(home).glob("*.jsonl"))
     read_answer(FlowRun, RUN)
-    # What is not said here is read from the settings.
+    # Options that are omitted here would be read from the settings.
     flow(lambda: None, name="rehearsed", retries=0, retry_delay_seconds=0).validated({})
     _propose_running(url)
 
 
 def _propose_running(url: str) -> None:
     call = set_flow_run_state(RUN_ID, State(type=StateType.RUNNING), epoch=1)
-    # Without a home, and so without the token of the server that runs here.
+    # Without a home, so that the token of a local server is not used.
     with closing(HttpTransport(url, connect_timeout=1, read_timeout=1)) as transport, suppress(Unanswered):
         transport.exchange(call.method, call.path, "", call.headers, encode(call.body))
     read_answer(OrchestrationResult, ANSWER)

@@ -222,7 +222,7 @@ class Supervisor:
         if self._claims is not None:
             self._claims.wake()
 
-    # What others want
+    # Requests of others
 
     def _deregister(self, why: str) -> None:
         self._deregistered = self._deregistered or why

@@ -296,7 +296,7 @@ def standing_headers(api_key: str | None) -> Mapping[str, str]:
 
 
 def _masked(call: Call[Any], body: bytes) -> bytes:
-    """The body without secrets where it reports something. What runs compute with, or are found by, stays as it is."""
+    """Return the body with secrets masked if it is a report. Values that runs compute with or are found by stay."""
     if (
         not call.path.startswith(REPORTS)
         or "/input" in call.path

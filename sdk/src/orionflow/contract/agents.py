@@ -83,7 +83,7 @@ class ClaimRequest(Wire):
 
 
 class ClaimedDeployment(Answer):
-    """The code that the run's deployment names; its `job_variables` are overlaid by the run's own."""
+    """The code that the run's deployment names. Its `job_variables` include those of the run, which take precedence."""
 
     id: UUID
     name: str
@@ -97,7 +97,7 @@ class ClaimedDeployment(Answer):
 
 
 class ClaimedRun(Answer):
-    """A run that belongs to the agent now; every write of the attempt names its epoch."""
+    """A run that belongs to the agent now; every request of the attempt contains its epoch."""
 
     flow_run: FlowRun
     flow_name: str
@@ -129,7 +129,7 @@ class Heartbeat(Wire):
 
 
 class OrdersRequest(Wire):
-    """The attempts that an agent wants orders for; those that it has begun to end it leaves out."""
+    """The attempts for which an agent wants orders, without those that it is already ending."""
 
     incarnation: UUID
     runs: HeldRuns = []
@@ -140,7 +140,7 @@ class WaitQuery(Wire):
 
 
 class Order(StrEnum):
-    """The order for an attempt: go on; end it as cancelled or paused; stop it, as it belongs to another."""
+    """The order for an attempt: continue, end as cancelled or paused, or stop, because it belongs to another agent."""
 
     OK = "ok"
     CANCEL = "cancel"
@@ -188,7 +188,7 @@ class WorkerHeartbeat(Wire):
 
 
 class Worker(Stored):
-    """A worker; it is OFFLINE after three heartbeats that did not come."""
+    """A worker; it is OFFLINE after three missed heartbeats."""
 
     name: str
     work_pool_id: UUID
@@ -216,7 +216,7 @@ class DeploymentPoll(Poll):
 
 
 class WorkerFlowRun(Answer):
-    """A run for a worker, and where it waits."""
+    """A run for a worker, and the ids of its pool and queue."""
 
     work_pool_id: UUID
     work_queue_id: UUID

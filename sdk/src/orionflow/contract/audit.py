@@ -21,7 +21,7 @@ class Result(StrEnum):
 
 
 class AuditFilter(StrictWire):
-    """All of these must hold. An object is named by its id, or by a kind with an id: `deployment:<id>`."""
+    """Criteria that must all match. An object is identified by its id, or by a kind with an id: `deployment:<id>`."""
 
     actor: Text255 | None = None
     action: Text255 | None = None
@@ -40,7 +40,7 @@ class AuditListing(Wire):
 
 
 class AuditEntry(Answer):
-    """Something that somebody did, or was refused, with the fields that it changed."""
+    """An action that was taken or refused, who took it, and the fields that it changed."""
 
     id: int
     at: datetime
@@ -65,7 +65,7 @@ class AuditEntry(Answer):
 
 
 class AuditPage(Answer):
-    """Some entries; with `after` the same question goes on where this page ended. Null: that was all."""
+    """One page of entries; with `after` the next request continues after this page. It is null on the last page."""
 
     entries: list[AuditEntry]
     after: str | None
@@ -86,7 +86,7 @@ class AuditPlaceGiven(StrictWire):
 
 
 class AuditVerification(Wire):
-    """Without a place, from the first day on."""
+    """The place from which to verify; without one, verification starts at the first entry."""
 
     after: AuditPlaceGiven | None = None
 
@@ -100,7 +100,7 @@ class AuditFinding(Answer):
 
 
 class AuditVerified(Answer):
-    """The outcome of one call: it goes on after `go_on`, unless that is null. `reached` is the last good entry."""
+    """The outcome of one call; the next one starts after `go_on`, if not null. `reached` is the last valid entry."""
 
     entries: int
     reached: AuditPlace | None

@@ -20,7 +20,7 @@ SHORTEST_WATCH_SECONDS = 10.0
 
 
 class EventTriggerIn(Wire):
-    """Enough of the expected events within a time, or too few of them."""
+    """A trigger on enough of the expected events within a time, or on too few of them."""
 
     type: Literal["event"] = "event"
     id: UUID | None = None
@@ -43,7 +43,7 @@ class EventTriggerIn(Wire):
 
 
 class CompoundTriggerIn(Wire):
-    """Some or all of several triggers, in any order."""
+    """A trigger on some or all of several triggers, in any order."""
 
     type: Literal["compound"] = "compound"
     id: UUID | None = None
@@ -59,7 +59,7 @@ class CompoundTriggerIn(Wire):
 
 
 class SequenceTriggerIn(Wire):
-    """All of several triggers, in their order."""
+    """A trigger on all of several triggers, in their order."""
 
     type: Literal["sequence"] = "sequence"
     id: UUID | None = None
@@ -83,7 +83,7 @@ TriggerIn = Annotated[
 
 
 class Sourced(Wire):
-    """An action on something: on the one that it names, or on the one that the event is about."""
+    """An action on the object that it names, or on the one that the event is about."""
 
     source: Literal["selected", "inferred"] = "selected"
 
@@ -225,7 +225,7 @@ def _depth(trigger: EventTriggerIn | CompoundTriggerIn | SequenceTriggerIn) -> i
 
 
 class Automation(Stored):
-    """Actions to take when events match a trigger."""
+    """An automation: actions to take when events match a trigger."""
 
     name: str
     description: str = ""
@@ -237,7 +237,7 @@ class Automation(Stored):
 
 
 class Firing(Answer):
-    """An action that an automation has set off, and how it went."""
+    """An action that an automation took, and its outcome."""
 
     id: UUID
     created: Known = None
@@ -249,7 +249,7 @@ class Firing(Answer):
 
 
 class AutomationTrial(Answer):
-    """An action of an automation that was tried, with the message that it sent."""
+    """A tested action of an automation, with the message that it sent."""
 
     action: dict[str, Any]
     outcome: str

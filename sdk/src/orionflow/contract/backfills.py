@@ -16,10 +16,10 @@ BackfillStatus = Literal["active", "paused", "cancelled", "done"]
 
 
 class BackfillRequest(StrictWire):
-    """The times are those of `schedule`, or of a stored one; without either, of the deployment's only schedule.
+    """The times are those of `schedule` or of a stored one; without either, of the deployment's only schedule.
 
-    Moments without an offset are times of the schedule's own zone. Calendars are those of the stored schedule, unless
-    others are named.
+    Moments without an offset are in the schedule's own zone. Calendars are those of the stored schedule, unless others
+    are named.
     """
 
     deployment_id: UUID
@@ -49,7 +49,7 @@ class BackfillTime(Answer):
 
 
 class BackfillPlan(Answer):
-    """The outcome of a preview. Of times of each kind at most a hundred are listed, and all are counted."""
+    """The outcome of a preview. At most a hundred times of each kind are listed, but all are counted."""
 
     runs: Natural
     times: list[BackfillTime]
@@ -61,7 +61,7 @@ class BackfillPlan(Answer):
 
 
 class Backfill(Stored):
-    """Runs of a deployment for times that have passed. All of its runs have the tag."""
+    """Runs of a deployment for times that have passed. All of its runs have its tag."""
 
     name: str
     deployment_id: UUID

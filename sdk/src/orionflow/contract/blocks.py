@@ -17,7 +17,7 @@ Address = Annotated[str, Field(min_length=1, max_length=2083, pattern="^[A-Za-z]
 
 
 class BlockTypeUpdate(StrictWire):
-    """Only what is sent is changed."""
+    """Changes of a block type. Only the fields that are sent are changed."""
 
     logo_url: Address | None = None
     documentation_url: Address | None = None
@@ -31,7 +31,7 @@ class BlockTypeCreate(BlockTypeUpdate):
 
 
 class BlockType(Stored):
-    """A kind of configuration that a program has made known."""
+    """A kind of configuration that a program has registered."""
 
     name: str
     slug: str
@@ -81,7 +81,7 @@ class BlockDocumentCreate(StrictWire):
 
 
 class BlockDocumentUpdate(StrictWire):
-    """Only what is sent is changed; without `merge_existing_data` the data sent are all there is."""
+    """Changes of a block. Only sent fields are changed; without `merge_existing_data`, the sent data replace all."""
 
     block_schema_id: UUID | None = None
     data: JSONObject | None = None
@@ -89,7 +89,7 @@ class BlockDocumentUpdate(StrictWire):
 
 
 class BlockDocument(Stored):
-    """A block with its schema and type; the blocks that it holds stand in its data and, by field, in the references."""
+    """A block with its schema and type. Blocks inside it are in its data and, by field, in its references."""
 
     name: str
     data: Details = {}
@@ -115,7 +115,7 @@ class VariableCreate(StrictWire):
 
 
 class VariableUpdate(StrictWire):
-    """Only what is sent is changed."""
+    """Changes of a variable. Only the fields that are sent are changed."""
 
     name: VariableName | None = None
     value: Value | None = None
@@ -123,7 +123,7 @@ class VariableUpdate(StrictWire):
 
 
 class Variable(Stored):
-    """A short text under a name, which flows read and people change."""
+    """A short text with a name, which flows read and users change."""
 
     name: str
     value: str

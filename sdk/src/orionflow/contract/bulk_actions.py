@@ -17,9 +17,9 @@ BulkOutcome = Literal["left", "done", "refused", "failed"]
 
 
 class BulkAction(Stored):
-    """A command for the flow runs that a filter found when it was given.
+    """A command for the flow runs that a filter found when the command was given.
 
-    `reasons` counts the runs that stayed as they are; `is_cut` says that the filter found more runs than these.
+    `reasons` counts the runs that were not changed; `is_cut` says that the filter found more runs than these.
     """
 
     action: BulkKind
@@ -39,7 +39,7 @@ class BulkAction(Stored):
 
 
 class BulkRun(Answer):
-    """A flow run of a bulk action. It may be deleted by now."""
+    """A flow run of a bulk action. The run may have been deleted since."""
 
     run_id: UUID
     name: str

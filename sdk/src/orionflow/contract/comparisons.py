@@ -11,7 +11,7 @@ from orionflow.contract.wire import Answer, StrictWire
 
 
 class DiffQuestion(StrictWire):
-    """`base` is the earlier run; without it, the last good run of the same deployment or flow is taken."""
+    """`base` is the earlier run; by default the last good run of the same deployment or flow."""
 
     base: UUID | None = None
 
@@ -30,7 +30,7 @@ class ComparedRun(Answer):
 
 
 class Difference(Answer):
-    """One fact that differs; `text` says it in words. Values are texts, empty where there is none."""
+    """One fact that differs; `text` describes it. Values are texts, empty if there is none."""
 
     subject: str
     name: str
@@ -54,7 +54,7 @@ class TaskDifference(Answer):
 
 
 class LogDifference(Answer):
-    """The first line of the later run that the earlier one never wrote; times and ids are not looked at."""
+    """The first line of the later run that the earlier one did not write, regardless of times and ids."""
 
     line: str
     above: list[str] = []
@@ -62,7 +62,7 @@ class LogDifference(Answer):
 
 
 class Comparison(Answer):
-    """Two runs, and everything that differs between them, the most informative first."""
+    """Two runs, and all differences between them, the most informative first."""
 
     before: ComparedRun
     after: ComparedRun
@@ -76,10 +76,10 @@ class Comparison(Answer):
 
 
 class Finding(Answer):
-    """A value that is more frequent among chosen runs than among the others of their flows, and how certain that is.
+    """A value that is more frequent among the chosen runs than among others of their flows, and how certain that is.
 
-    `p` is the chance that there is such a finding at all if nothing makes a difference. `lift` says how many times as
-    frequent it is; null where no other run has it. `like` names a finding above that holds for nearly the same runs.
+    `p` is the probability of such a finding by chance alone. `lift` is the ratio of the frequencies, and null if no
+    other run has the value. `like` names an earlier finding that holds for nearly the same runs.
     """
 
     dimension: str
@@ -95,7 +95,7 @@ class Finding(Answer):
 
 
 class InCommon(Answer):
-    """Findings: what chosen runs have in common that the other runs of the same flows in the same time have not."""
+    """Findings: what the chosen runs have in common, unlike the other runs of the same flows at the same time."""
 
     chosen: int
     others: int

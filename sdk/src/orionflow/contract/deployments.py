@@ -48,7 +48,7 @@ FORGOTTEN = frozenset(
 
 
 class DeploymentFields(StrictWire):
-    """The fields of a deployment that can be set at its creation and later. Null empties those that may be empty."""
+    """The fields of a deployment that can be set at its creation and later. Null clears optional fields."""
 
     version: Text255 | None = None
     description: str | None = None
@@ -103,14 +103,14 @@ class DeploymentCreate(DeploymentFields):
 
 
 class DeploymentCheck(DeploymentFields):
-    """A deployment that is only thought of; its flow is known by its name."""
+    """A deployment to validate without creating it; its flow is identified by its name."""
 
     name: Name
     flow_name: Name
 
 
 class DeploymentUpdate(DeploymentFields):
-    """Only what is sent is changed."""
+    """Changes of a deployment. Only the fields that are sent are changed."""
 
 
 # The fields of a deployment, without the names that Prefect's clients use for other fields of the same request.
@@ -120,7 +120,7 @@ FIELDS = tuple(
 
 
 class Deployment(Stored):
-    """A flow that was handed to Orion: where its code is, with which parameters and where it runs."""
+    """A deployed flow: where its code is, with which parameters, and where it runs."""
 
     name: str
     version: str | None = None

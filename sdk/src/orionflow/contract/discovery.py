@@ -22,7 +22,7 @@ LARGEST_ANSWER = 768 * 1024
 
 
 class FoundFlow(StrictWire):
-    """A flow that can be loaded, with where it is and what it takes."""
+    """A flow that can be loaded, with its entry point and its parameters."""
 
     name: Name
     entrypoint: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -33,14 +33,14 @@ class FoundFlow(StrictWire):
 
 
 class UnloadableFile(StrictWire):
-    """A file that names flows and cannot be loaded, with the reason."""
+    """A file that seems to define flows but cannot be loaded, and the reason."""
 
     file: Annotated[str, Field(max_length=4096)]
     reason: Annotated[str, Field(max_length=LONGEST_TEXT)]
 
 
 class FoundFlows(StrictWire):
-    """The answer: `parameters` of each flow is their JSON schema. `left_out` says how many flows there are beyond."""
+    """The answer: `parameters` of each flow is their JSON schema. `left_out` is the number of further flows."""
 
     flows: Annotated[list[FoundFlow], Field(max_length=MOST_FLOWS)]
     problems: Annotated[list[UnloadableFile], Field(max_length=MOST_PROBLEMS)] = []

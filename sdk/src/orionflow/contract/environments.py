@@ -20,7 +20,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{0,64}$")]
 
 
 class EnvironmentContent(StrictWire):
-    """Versions of Python and of packages by name, the commit that the code is at, and a digest of its files."""
+    """Versions of Python and of packages by name, the commit of the code, and a digest of its files."""
 
     python: Text255
     platform: Text255
@@ -30,7 +30,7 @@ class EnvironmentContent(StrictWire):
 
 
 class Environment(Answer):
-    """An environment as it is stored."""
+    """A stored environment."""
 
     id: UUID
     python: str

@@ -37,7 +37,7 @@ RelatedResource = Annotated[Labels, AfterValidator(_in_a_role)]
 
 
 class EventCreate(Wire):
-    """An event of a resource; other resources are involved, each in a role."""
+    """An event of a resource; related resources have a role each."""
 
     occurred: Moment
     event: Annotated[str, Field(min_length=1, max_length=255)]
@@ -90,7 +90,7 @@ class EventOrder(StrEnum):
 
 
 class EventFilter(StrictWire):
-    """Everything that is given must hold."""
+    """Criteria that must all match."""
 
     occurred: Occurred | None = None
     event: EventName | None = None
@@ -102,7 +102,7 @@ class EventFilter(StrictWire):
 
 
 class Event(Answer):
-    """An event as it is stored; `received` is when the server got it."""
+    """A stored event; `received` is when the server received it."""
 
     id: UUID
     occurred: datetime
@@ -115,7 +115,7 @@ class Event(Answer):
 
 
 class EventPage(Answer):
-    """Some events, how many there are in all, and where the next ones are."""
+    """One page of events, the total number, and the address of the next page."""
 
     events: list[Event]
     total: int

@@ -26,7 +26,7 @@ class HistoryBucket(Answer):
 
 
 class Upstream(Answer):
-    """A task run that another one takes its input from."""
+    """A task run from which another one takes its input."""
 
     id: UUID
 
@@ -38,7 +38,7 @@ class TaskRunInputOf(Upstream):
 
 
 class Dependency(Answer):
-    """One task run and the task runs it takes its inputs from."""
+    """One task run, and the task runs that its inputs come from."""
 
     id: UUID
     name: str | None = None
@@ -89,7 +89,7 @@ class Graph(Answer):
 
 
 class WhyReason(Answer):
-    """One thing that keeps a run from moving, and what would help."""
+    """One reason why a run does not move, and what would help."""
 
     code: str
     text: str
@@ -105,7 +105,7 @@ class Judgement(Answer):
 
 
 class HistoryEntry(Answer):
-    """One state of a run with the trail of rules that led to it."""
+    """One state of a run, with the decisions of the rules that led to it."""
 
     seq: int
     state_id: UUID
@@ -119,7 +119,7 @@ class HistoryEntry(Answer):
 
 
 class Why(Answer):
-    """Why a run is where it is."""
+    """Why a run is in its state."""
 
     run_id: UUID
     kind: str

@@ -61,7 +61,7 @@ class GlobalLimitCreate(StrictWire):
 
 
 class GlobalLimitUpdate(StrictWire):
-    """Only what is sent is changed."""
+    """Changes of a global limit. Only the fields that are sent are changed."""
 
     name: Name | None = None
     limit: Natural | None = None
@@ -72,7 +72,7 @@ class GlobalLimitUpdate(StrictWire):
 
 
 class GlobalLimit(Stored):
-    """A limit and how much of it is in use now, decay included."""
+    """A limit and how many of its slots are in use now, with decay taken into account."""
 
     active: bool = True
     name: str
@@ -95,7 +95,7 @@ LeaseIds = Annotated[list[UUID], Field(min_length=1, max_length=1000)]
 
 
 class SlotHolder(Wire):
-    """Who takes slots: the attempt of a run, as far as there is one. With an `id` the request may be repeated."""
+    """The attempt of a run that takes slots, if there is one. With an `id` the request may be repeated."""
 
     id: UUID | None = None
     flow_run_id: UUID | None = None
@@ -129,7 +129,7 @@ class LeaseRelease(Wire):
 
 
 class TakenLimit(Answer):
-    """A global limit whose slots were taken; with a lease where they are held by name."""
+    """A global limit whose slots were taken, with a lease if there is a holder."""
 
     id: UUID
     name: str
@@ -142,7 +142,7 @@ class TakenLimit(Answer):
 
 
 class Holder(Answer):
-    """A run that holds something, or waits for it. `lease_id` and `until` only where there is a lease."""
+    """A run that holds slots or waits for them. `lease_id` and `until` are only set if there is a lease."""
 
     kind: Literal["flow-run", "task-run"]
     id: UUID
@@ -156,7 +156,7 @@ class Holder(Answer):
 
 
 class Holding(Answer):
-    """How many there are (null: no limit), how many are taken, by whom, and who waits."""
+    """The number of slots (null: no limit), how many are taken, by which runs, and which runs wait."""
 
     limit: int | None = None
     taken: int
@@ -169,6 +169,6 @@ class ForcedRelease(Wire):
 
 
 class ReleasedRun(Answer):
-    """The state in which the loss of its slots left the run."""
+    """The state of the run after it lost its slots."""
 
     state: StateOut | None = None

@@ -20,7 +20,7 @@ Template = Annotated[str, Field(max_length=10_000)]
 
 
 class FlowRunNotificationPolicyCreate(StrictWire):
-    """Empty lists stand for any state and any run; a run may be in one of the types or have one of the names."""
+    """Empty lists mean any state and any run; a run matches by one of the types or one of the names."""
 
     is_active: bool = True
     state_names: Texts
@@ -34,7 +34,7 @@ class FlowRunNotificationPolicyCreate(StrictWire):
 
 
 class FlowRunNotificationPolicyUpdate(StrictWire):
-    """Only what is sent is changed; a template of null gives the usual message."""
+    """Changes of a policy. Only the fields that are sent are changed; a template of null restores the default."""
 
     is_active: bool | None = None
     state_names: Texts | None = None
@@ -48,7 +48,7 @@ class FlowRunNotificationPolicyUpdate(StrictWire):
 
 
 class FlowRunNotificationPolicy(Stored):
-    """A policy; fields that Prefect's clients do not know are answered only where they say something."""
+    """A policy; fields that Prefect's clients do not know are only included if they are not at their default."""
 
     is_active: bool = True
     state_names: list[str] = []
@@ -88,7 +88,7 @@ class Notification(Answer):
 
 
 class NotificationTrial(StrictWire):
-    """A policy whose message is sent, or a block with a message of one's own."""
+    """A policy whose message is sent, or a block and a custom message."""
 
     policy_id: UUID | None = None
     block_document_id: UUID | None = None

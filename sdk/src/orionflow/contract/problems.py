@@ -14,7 +14,7 @@ ProblemStatus = Literal["new", "ongoing", "regressed", "muted", "resolved"]
 
 
 class FailuresOfHour(Answer):
-    """How often runs failed by a problem in one hour."""
+    """The number of failures by a problem in one hour."""
 
     hour: datetime
     failures: Natural
@@ -23,9 +23,9 @@ class FailuresOfHour(Answer):
 class Problem(Stored):
     """Failures of flow runs by one cause.
 
-    `message` has nothing that differs from run to run, `example` is that of the newest failure. `runs` counts the runs
-    that are still there, up to 10,000, in lists up to 1,000, and `failed` those of them that are failed now; `failures`
-    counts every failure that there ever was. Flows and versions are those of the newest 200 failures.
+    `message` has no parts that differ from run to run; `example` is the message of the newest failure. `runs` counts
+    the existing runs, up to 10,000, or up to 1,000 in lists, and `failed` those of them that are failed now; `failures`
+    counts all failures since the first. Flows and versions are those of the newest 200 failures.
     """
 
     status: ProblemStatus
@@ -53,7 +53,7 @@ class Problem(Stored):
 
 
 class WaitingRuns(Answer):
-    """Runs that are due and wait for one reason, with what would help."""
+    """Due runs that wait for the same reason, and what would help."""
 
     reason: str
     fix: str = ""
@@ -74,7 +74,7 @@ class ProblemRetryPreview(Answer):
 
 
 class ProblemMute(StrictWire):
-    """Until when a problem concerns nobody: whatever comes first. Without any of them it stays muted."""
+    """Conditions that end the muting; the first one to be met counts. Without any, the problem stays muted."""
 
     until: Moment | None = None
     grows_by: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
@@ -82,6 +82,6 @@ class ProblemMute(StrictWire):
 
 
 class ProblemAssignment(StrictWire):
-    """Whose problem it is; an empty name is nobody's."""
+    """The user to whom a problem is assigned; an empty name removes the assignment."""
 
     assignee: Text255 = ""

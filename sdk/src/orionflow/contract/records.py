@@ -38,7 +38,7 @@ Metadata = Annotated[dict[str, MetadataText], Field(max_length=1000)]
 
 
 class ArtifactUpdate(StrictWire):
-    """Only what is sent is changed."""
+    """Changes of an artifact. Only the fields that are sent are changed."""
 
     data: Content = None
     description: LongText | None = None
@@ -103,7 +103,7 @@ class SavedSearch(Stored):
 
 
 class Bottleneck(Answer):
-    """A part of the installation that keeps the others waiting: how that is known, and what mends it."""
+    """A part of the installation that delays the others: the evidence, and the remedy."""
 
     part: str
     evidence: str
@@ -111,7 +111,7 @@ class Bottleneck(Answer):
 
 
 class Service(Answer):
-    """A service of the server: when it ticked last, how far behind it is, and what went wrong."""
+    """A service of the server: its last tick, its lag, and its last error."""
 
     name: str
     description: str = ""

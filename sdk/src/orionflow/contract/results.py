@@ -15,7 +15,7 @@ RunIds = Annotated[list[UUID], Field(max_length=MOST_RESULTS)]
 
 
 class ResultListing(Wire):
-    """Which results are wanted, of the newest runs first: of some runs, in one location, expired by then."""
+    """Criteria for results, of the newest runs first: of some runs, in one location, or expired by a moment."""
 
     flow_run_ids: RunIds | None = None
     task_run_ids: RunIds | None = None
@@ -27,7 +27,7 @@ class ResultListing(Wire):
 
 
 class StoredResult(Answer):
-    """Where the value of a run is stored, as the run reported it. `unstored` says why it may not be there."""
+    """Where the value of a run is stored, as the run reported it. `unstored` is the reason if it may not be stored."""
 
     run: Literal["flow-run", "task-run"]
     run_id: UUID
@@ -43,7 +43,7 @@ class StoredResult(Answer):
 
 
 class ResultPage(Answer):
-    """Some results; `before` is where the next page goes on, and null on the last one.
+    """One page of results; `before` is the start of the next page, and null on the last one.
 
     `archives` says whether this server moves runs to an archive, whose results are not listed.
     """

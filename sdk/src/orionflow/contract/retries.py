@@ -15,9 +15,9 @@ Wanted = Annotated[list[Text1024], Field(min_length=1, max_length=1000)]
 
 
 class RetryRequest(StrictWire):
-    """`from_tasks` are names of tasks, or names or ids of task runs; `@failed` stands for those that did not complete.
+    """`from_tasks` are names of tasks, or names or ids of task runs; `@failed` means those that did not complete.
 
-    With `process` the caller executes the run itself, and says where.
+    With `process` the caller executes the run itself, and names its process.
     """
 
     from_tasks: Wanted
@@ -26,16 +26,16 @@ class RetryRequest(StrictWire):
 
 
 class RetryCreate(RetryRequest):
-    """With an `id` of the maker's own the call may be repeated."""
+    """With an `id` set by the sender the request may be repeated."""
 
     id: UUID | None = None
 
 
 class RetryNumbers(Answer):
-    """How much would be taken up and how much would run again, why, and how long that took last time.
+    """How many results would be reused and how many calls would run again, why, and how long those took last time.
 
-    `elapsed_seconds` is for how long at least one of them ran, `longest_chain_seconds` the longest way through them by
-    who takes input from whom.
+    `elapsed_seconds` is the time in which at least one of them ran, `longest_chain_seconds` the longest path through
+    them along their inputs.
     """
 
     reused: Natural = 0
@@ -58,7 +58,7 @@ class CallAgain(Answer):
 
 
 class RetryPreview(RetryNumbers):
-    """Of the calls that would run again at most a hundred are listed; all are counted."""
+    """At most a hundred of the calls that would run again are listed; all are counted."""
 
     flow_run_id: UUID
     flow_run_name: str | None = None
@@ -70,7 +70,7 @@ class RetryPreview(RetryNumbers):
 
 
 class RunRetry(Stored):
-    """A retry that was begun. The run is `source_id` itself, or a new one that takes up what that recorded."""
+    """A started retry. The run is `source_id` itself, or a new one that reuses the records of that one."""
 
     flow_run_id: UUID
     source_id: UUID
@@ -84,13 +84,13 @@ class RunRetry(Stored):
 
 
 class RetryResult(OrchestrationResult):
-    """The verdict on a retry, and the retry if it was begun."""
+    """The verdict on a retry, and the retry if it was started."""
 
     retry: RunRetry | None = None
 
 
 class RetryOutcome(StrictWire):
-    """The calls of an attempt: what it took up, what it ran again, and what it called for the first time."""
+    """The calls of an attempt: reused ones, repeated ones, and new ones."""
 
     attempt: Natural
     reused: Natural
@@ -99,14 +99,14 @@ class RetryOutcome(StrictWire):
 
 
 class RecordedRequest(StrictWire):
-    """Of which run, and after which of its task runs; without either, from the run that this one continues."""
+    """The run whose records to read, by default the one that this run continues, and the call after which to start."""
 
     source_id: UUID | None = None
     after: UUID | None = None
 
 
 class RecordedCall(Answer):
-    """A call of a task or nested flow, by its keys, and the state in which it is."""
+    """A call of a task or nested flow, by its keys, and its state."""
 
     id: UUID
     task_key: str
@@ -115,7 +115,7 @@ class RecordedCall(Answer):
 
 
 class RecordedCalls(Answer):
-    """The states that are not taken up, those of nested runs of which a part runs again, and calls of another run."""
+    """States that are not reused, those of nested runs of which a part runs again, and calls of another run."""
 
     again: list[UUID] = []
     entered: list[UUID] = []

@@ -64,7 +64,7 @@ class StateOut(TypedDict):
 
 
 class VerdictDetails(Answer):
-    """Why the rules decided so, and for WAIT how long."""
+    """Why the rules decided so, and for WAIT how long to wait."""
 
     type: str | None = None
     # ACCEPT has no reason, and only WAIT has a delay; the fields are omitted then, like Orion's own fields.
@@ -73,7 +73,7 @@ class VerdictDetails(Answer):
 
 
 class OrchestrationResult(Answer):
-    """The verdict on one proposed state, and the run's state after it."""
+    """The verdict on a proposed state, and the run's state after it."""
 
     status: Literal["ACCEPT", "REJECT", "WAIT", "ABORT"]
     details: VerdictDetails = Field(default_factory=VerdictDetails)
@@ -115,7 +115,7 @@ _MAY_BE_ABSENT = ConfigDict(json_schema_extra=lambda schema: schema.pop("require
 
 
 class RunPolicyOut(TypedDict, total=False):
-    """A policy as it is stored. What only Orion knows is there where it is not at its default."""
+    """A stored policy. Orion's own fields are only included if they are not at their default."""
 
     max_retries: int
     retry_delay_seconds: float
@@ -129,7 +129,7 @@ class RunPolicyOut(TypedDict, total=False):
 
 
 class FlowRunPolicyOut(RunPolicyOut, total=False):
-    """The policy of a flow run as it is stored."""
+    """The stored policy of a flow run."""
 
     __pydantic_config__ = _MAY_BE_ABSENT  # type: ignore[misc]
 
@@ -143,7 +143,7 @@ class FlowRunPolicyOut(RunPolicyOut, total=False):
 
 
 class TaskRunPolicyOut(RunPolicyOut, total=False):
-    """The policy of a task run as it is stored."""
+    """The stored policy of a task run."""
 
     __pydantic_config__ = _MAY_BE_ABSENT  # type: ignore[misc]
 
@@ -171,7 +171,7 @@ class Flow(Stored):
 
 
 class FlowRunCreate(StrictWire):
-    """A flow run as its maker wants it. With an `id` of the maker's own the call may be repeated."""
+    """A flow run to create. With an `id` set by the sender the request may be repeated."""
 
     id: UUID | None = None
     state: StateCreate | None = None
@@ -193,7 +193,7 @@ class FlowRunCreate(StrictWire):
 
 
 class FlowRunUpdate(StrictWire):
-    """Only what is sent is changed."""
+    """Changes of a flow run. Only the fields that are sent are changed."""
 
     name: Text1024 | None = None
     flow_version: Text255 | None = None
@@ -208,7 +208,7 @@ class FlowRunUpdate(StrictWire):
 
 
 class DeploymentFlowRunCreate(StrictWire):
-    """A run of a deployment, as far as it differs from what the deployment says."""
+    """A run of a deployment, with the fields that differ from the deployment."""
 
     state: StateCreate | None = None
     name: Text1024 | None = None
@@ -225,7 +225,7 @@ class DeploymentFlowRunCreate(StrictWire):
 
 
 class Run(Stored):
-    """The common fields of flow runs and task runs. Times are seconds, up to the moment of the answer."""
+    """The common fields of flow runs and task runs. Periods are in seconds, up to the moment of the answer."""
 
     name: str | None = None
     tags: Names = []
@@ -244,7 +244,7 @@ class Run(Stored):
 
 
 class PolledFlowRun(Run):
-    """A flow run as workers are given it."""
+    """A flow run in the form for workers."""
 
     flow_id: UUID
     deployment_id: UUID | None = None
@@ -277,7 +277,7 @@ UUIDText = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0
 
 
 class FromTaskRun(TypedDict):
-    """The input came out of another task run."""
+    """The input came from another task run."""
 
     input_type: Literal["task_run"]
     id: UUIDText
@@ -291,7 +291,7 @@ class FromParameter(TypedDict):
 
 
 class FromConstant(TypedDict):
-    """The input was written into the flow's code."""
+    """The input is a constant in the flow's code."""
 
     input_type: Literal["constant"]
     type: str
@@ -302,7 +302,7 @@ TaskInputs = dict[str, list[TaskInput]]
 
 
 class NewTaskRunIn(StrictWire):
-    """A task run as its maker describes it."""
+    """A task run to create."""
 
     name: Text1024 | None = None
     flow_run_id: UUID | None = None

@@ -46,9 +46,9 @@ LocalMoment = Annotated[datetime, AfterValidator(_in_range)]
 
 
 class OfAllKinds(StrictWire):
-    """With `spread`, runs come up to so many seconds later, by `spread_by`: always the same for one deployment.
+    """With `spread`, runs start up to this many seconds later, by `spread_by`, which is constant for one deployment.
 
-    That shift is the server's; one that is sent is ignored.
+    The server computes that delay; a sent one is ignored.
     """
 
     spread: Annotated[float, Field(ge=1, le=86_400, description="Seconds.")] | None = None
@@ -91,7 +91,7 @@ AnyDefinition = IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefin
 
 
 class Checks:
-    """Check a definition beyond its shape: times can be computed from it."""
+    """Checks that times can be computed from a definition, in addition to its form."""
 
     definition: Callable[[AnyDefinition], AnyDefinition] = staticmethod(lambda definition: definition)
 
@@ -100,7 +100,7 @@ Definition = Annotated[AnyDefinition, AfterValidator(lambda definition: Checks.d
 
 
 class ScheduleLimits(StrictWire):
-    """`catchup` is the name that others have for making up for all missed times."""
+    """`catchup` is another name, used by other clients, for making up for all missed times."""
 
     catchup: bool | None = None
     misfire: Misfire | None = None
@@ -125,7 +125,7 @@ class ScheduleCreate(ScheduleLimits):
 
 
 class ScheduleUpdate(ScheduleLimits):
-    """Only what is sent is changed."""
+    """Changes of a schedule. Only the fields that are sent are changed."""
 
     active: bool | None = None
     schedule: Definition | None = None
@@ -134,7 +134,7 @@ class ScheduleUpdate(ScheduleLimits):
 
 
 class DeploymentSchedule(Stored):
-    """A schedule as it is stored. How many runs were planned stands beside the `max_runs` that they count against."""
+    """A stored schedule. It includes the number of planned runs, which counts towards `max_runs`."""
 
     deployment_id: UUID | None = None
     schedule: dict[str, Any]
@@ -159,14 +159,14 @@ class PreviewRequest(StrictWire):
 
 
 class DraftPreviewRequest(PreviewRequest):
-    """A schedule that is not stored yet."""
+    """A schedule that is not stored."""
 
     definition: Definition
     calendars: CalendarNames = []
 
 
 class UpcomingTime(Answer):
-    """A time of a schedule, also in its own zone, and what is particular about it; one that is left out gets no run."""
+    """A time of a schedule, also in its own zone, with remarks; a time that is left out gets no run."""
 
     at: datetime
     local: datetime
@@ -184,7 +184,7 @@ class CalendarCreate(StrictWire):
 
 
 class CalendarUpdate(StrictWire):
-    """Only what is sent is changed."""
+    """Changes of a calendar. Only the fields that are sent are changed."""
 
     name: Name | None = None
     description: str | None = None
@@ -192,7 +192,7 @@ class CalendarUpdate(StrictWire):
 
 
 class Calendar(Stored):
-    """An iCalendar document whose events are times at which the schedules that use it start nothing."""
+    """An iCalendar document whose events are times at which schedules that use it start nothing."""
 
     name: str
     description: str = ""

@@ -20,7 +20,7 @@ from orionflow.contract.kinds import CauseFields, Moment, at_most
 
 
 class StateType(StrEnum):
-    """The type of a state: its meaning to the rules. Its name is only for people."""
+    """The type of a state, which is its meaning for the rules. The name of a state is only for users."""
 
     SCHEDULED = "SCHEDULED"
     PENDING = "PENDING"

@@ -15,13 +15,13 @@ TimeKind = Literal["schedule", "queue", "limit", "startup", "work", "idle", "ret
 
 
 class TimeQuestion(StrictWire):
-    """Since how many hours ago: the runs that were due since then."""
+    """The age in hours of the oldest runs to include, by the time when they were due."""
 
     hours: Annotated[float, Field(gt=0, le=24 * 31)] = 24
 
 
 class Stretch(Answer):
-    """A time that a run spent in one way; of limits, which one it was and who held a slot of it longest."""
+    """A period that a run spent in one way; for a limit, with its name and the run that held a slot of it longest."""
 
     kind: TimeKind
     begin: datetime
@@ -31,7 +31,7 @@ class Stretch(Answer):
 
 
 class TimeShare(Answer):
-    """All the time that was spent in one way; `text` says it in words."""
+    """The total time that was spent in one way; `text` describes it."""
 
     kind: TimeKind
     name: str = ""
@@ -42,7 +42,7 @@ class TimeShare(Answer):
 
 
 class TimeSpent(Answer):
-    """The life of a run since it was due. The shares add up to the whole, and so do the stretches."""
+    """How a run spent its time since it was due. The shares add up to the whole, and so do the periods."""
 
     run_id: UUID
     name: str
@@ -81,7 +81,7 @@ class TagWait(Answer):
 
 
 class FleetTime(Answer):
-    """Where the time of finished runs went. `reaches` is there where the newest of them were looked at only."""
+    """How finished runs spent their time. `reaches` is set if only the newest of them were examined."""
 
     since: datetime
     runs: int

@@ -103,7 +103,7 @@ Known = Annotated[datetime | None, WithJsonSchema({"type": "string", "format": "
 
 
 class Stored(Answer):
-    """A row with an id and its times."""
+    """A stored object with its id and times."""
 
     id: UUID
     created: Known = None

@@ -39,7 +39,7 @@ FairShare = Annotated[str, Field(max_length=255, pattern=FAIR_SHARE_PATTERN)]
 
 
 class WorkPoolUpdate(StrictWire):
-    """Only what is sent is changed; a limit of null lifts it, and so does a fair share of null."""
+    """Changes of a pool. Only the fields that are sent are changed; null removes a limit or a fair share."""
 
     description: str | None = None
     is_paused: bool | None = None
@@ -60,7 +60,7 @@ class WorkPoolCreate(StrictWire):
 
 
 class WorkPool(Stored):
-    """A pool; it is READY while a worker of it is there."""
+    """A pool; it is READY while one of its workers is alive."""
 
     name: str
     description: str | None = None
@@ -80,7 +80,7 @@ Priority = Annotated[int, Field(gt=0, lt=2**31)]
 
 
 class QueueFilter(Wire):
-    """The runs of a queue, picked by their tags or deployments instead of by its name."""
+    """The runs of a queue, selected by their tags or deployments instead of by its name."""
 
     tags: Tags | None = None
     deployment_ids: Annotated[list[UUID], Field(max_length=1000)] | None = None
@@ -96,7 +96,7 @@ class WorkQueueCreate(StrictWire):
 
 
 class WorkQueueUpdate(StrictWire):
-    """Only what is sent is changed; a limit of null lifts it."""
+    """Changes of a queue. Only the fields that are sent are changed; null removes the limit."""
 
     name: Name | None = None
     description: str | None = None
@@ -108,7 +108,7 @@ class WorkQueueUpdate(StrictWire):
 
 
 class WorkQueue(Stored):
-    """A queue; it is READY while somebody serves it."""
+    """A queue; it is READY while an agent or a worker serves it."""
 
     name: str
     description: str = ""
@@ -128,7 +128,7 @@ class HealthPolicy(Answer):
 
 
 class WorkQueueStatus(Answer):
-    """Whether runs of the queue are started in time."""
+    """Whether runs of the queue start in time."""
 
     healthy: bool
     late_runs_count: int
