@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from orionflow import json_lines
-from orionflow.private_files import private_opener
+from orionflow.private_files import make_private_folder, private_opener
 
 if TYPE_CHECKING:
     from orion_site.http.running_servers import ServerFile
@@ -159,8 +159,8 @@ def _prepare(options: ServerOptions) -> None:
 
         os.environ.setdefault("ORION_BROKER_URL", own_broker())
     try:
-        create_secret_key()
         _close_home()
+        create_secret_key()
     except OSError as error:
         raise CannotStart(
             f"ORION_HOME cannot be written to: {error.strerror} ({error.filename}); set it to another folder."
@@ -176,7 +176,10 @@ def _close_home() -> None:
     from orion_site.env import orion_home
 
     home = orion_home()
+    make_private_folder(home)
     found = home.stat()
+    if home != Path.home():
+        _refuse_files_of_others(home, {0, os.geteuid(), found.st_uid})
     mode = stat.S_IMODE(found.st_mode)
     if not mode & (stat.S_IRWXG | stat.S_IRWXO):
         return
@@ -188,6 +191,17 @@ def _close_home() -> None:
             f"Every user of this machine may write into {home}, which belongs to another one; "
             "set ORION_HOME to a folder of your own."
         )
+
+
+def _refuse_files_of_others(home: Path, owners: set[int]) -> None:
+    """Use no key and no database that another user laid down here while the folder was open to them."""
+    for path in sorted(home.iterdir()):
+        with suppress(FileNotFoundError):
+            if (owner := path.lstat().st_uid) not in owners:
+                raise CannotStart(
+                    f"{path} belongs to another user of this machine (user id {owner}), who may have chosen what is in "
+                    "it. Remove it, or take it over with chown if you trust it."
+                )
 
 
 def settings_ready() -> None:
