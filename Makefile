@@ -15,7 +15,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types layers words prose migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots illustrations bench upgrade-drill lock sbom versions pages docs docs-serve clean
+.PHONY: help demo serve test check lint types layers words prose migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots illustrations bench upgrade-drill lock sbom scan versions pages docs docs-serve clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -179,7 +179,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --gene
 	--custom-compile-command "make lock" --no-emit-package orionflow --no-emit-package orionflow-server
 
 lock: $(VENV)/installed-dev  ## Renew the locked versions in requirements/*.txt to the newest allowed, then run every test with them
-	@for name in product dev prefect2 prefect3 dbos sbom docs; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+	@for name in product dev prefect2 prefect3 dbos sbom semgrep docs; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 	@$(MAKE) test
 
 SBOM := .cache/sbom
@@ -191,8 +191,25 @@ $(SBOM)/installed: requirements/sbom.txt
 
 sbom: $(SBOM)/installed  ## The bill of materials of the product, with versions and hashes: build/sbom.json (CycloneDX)
 	@mkdir -p build
-	@grep -v '^-e' requirements/product.txt | $(SBOM)/bin/cyclonedx-py requirements - --output-reproducible --of JSON -o build/sbom.json
+	@grep -v '^-e' requirements/product.txt | $(SBOM)/bin/cyclonedx-py requirements - --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.json
 	@echo "build/sbom.json: $$(grep -c '"purl"' build/sbom.json) packages"
+
+SEMGREP := .cache/semgrep
+$(SEMGREP)/installed: requirements/semgrep.txt
+	@echo "==> environment: installing Semgrep into $(SEMGREP) (once)"
+	@test -x $(SEMGREP)/bin/python || $(PYTHON) -m venv $(SEMGREP)
+	@$(SEMGREP)/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED)/semgrep.txt
+	@touch $@
+
+# It finds its own programs by PATH, and must ask no server.
+scan: export PATH := $(CURDIR)/$(SEMGREP)/bin:$(PATH)
+scan: export SEMGREP_SEND_METRICS := off
+scan: export SEMGREP_ENABLE_VERSION_CHECK := 0
+scan: $(SEMGREP)/installed  ## Semgrep with the rules in tests/security/semgrep: first over their examples, then over the product
+	@semgrep --test --quiet tests/security/semgrep
+	@semgrep scan --config tests/security/semgrep --error --quiet --no-git-ignore --exclude migrations \
+		orion_site orchestration runs deployments events sdk/src manage.py
+	@echo "==> no rule has found anything"
 
 versions: $(VENV)/installed-dev  ## The tests with the lowest and the newest allowed versions, and on each other Python that is found
 	@$(BIN)/python -m tests.versions $(ARGS)

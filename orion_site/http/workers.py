@@ -110,7 +110,7 @@ class Workers:
         return KeptProcess(
             "services" if number == SERVICES else f"worker {number}",
             [sys.executable, "-P", "-m", "orion_site.http.worker"],
-            environment=dict(os.environ),
+            environment=dict(os.environ),  # nosemgrep: whole-environment-for-a-process (the server itself)
             shortest_pause=RESTART_SECONDS,
             message=orders.as_line(),
             descriptors=(self._listener.fileno(), self._sheet.descriptor),

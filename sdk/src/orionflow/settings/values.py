@@ -90,6 +90,7 @@ def default_home() -> Path:
 
 
 def _temporary_home() -> Path:
+    # nosemgrep: fixed-name-among-temporary-files (it is looked at below)
     folder = Path(tempfile.gettempdir()) / f"orion-{os.getuid()}"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)

@@ -67,7 +67,8 @@ def _start(
         return subprocess.Popen(
             list(words),
             cwd=folder,
-            env={**os.environ, **(environment or {})},
+            # Git and its like need it.
+            env={**os.environ, **(environment or {})},  # nosemgrep: whole-environment-for-a-process
             stdin=subprocess.DEVNULL,
             stdout=streams[0],
             stderr=streams[1],

@@ -76,7 +76,7 @@ class Caller:
             del self._calls[call.id]
         if call.outcome is None:
             raise WorkerCrashed(f"{call.died} Set crash_retries to have the task tried again.")
-        outcome: tuple[bytes, list[logging.LogRecord]] = pickle.loads(  # noqa: S301 (sealed with our key)
+        outcome: tuple[bytes, list[logging.LogRecord]] = pickle.loads(  # noqa: S301  # nosemgrep: objects-from-bytes (sealed with our key)
             unseal(self._key, f"outcome {call.id}", call.outcome)
         )
         return outcome
