@@ -1,4 +1,4 @@
-"""The admin's view of runs. The rules engine is the writer here, so nearly everything is for reading."""
+"""Runs in the admin. Only the rules engine writes them, so nearly everything is read-only."""
 
 from __future__ import annotations
 

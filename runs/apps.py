@@ -1,4 +1,4 @@
-"""Runs: what flows and tasks did, and what state they are in."""
+"""The app of runs: the history of flows and tasks, and their states."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ HEADERS = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 @requires(Action.ANYBODY)
 @sensitive_variables("code")
 def enter(request: HttpRequest, code: str) -> HttpResponse:
-    """Let a browser in by a link, and give it a cookie."""
+    """Sign a browser in by a link, and set its cookie."""
     # HEAD requests, which programs send to preview a link, do not use up the code.
     if request.method != "GET" or not is_from_this_machine(request.META) or not use_code(code):
         page = {"has_users": anybody_can_sign_in(), "link_is_over": True}

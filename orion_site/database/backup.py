@@ -14,7 +14,7 @@ PAGES_AT_ONCE = 1024
 
 
 class BackupRefused(ValueError):
-    """A backup cannot be made where it was asked for; the message says why and what to do."""
+    """A backup cannot be created at the requested path; the message says why and what to do."""
 
 
 def backup(target: Path) -> int:

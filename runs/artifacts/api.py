@@ -1,4 +1,4 @@
-"""Artifacts, and for each key its newest one."""
+"""Artifacts, and the newest one of each key."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Offers:
         return len(self._until)
 
     def make(self, run_id: UUID) -> bool:
-        """Offer a run for OFFER_SECONDS. False if it is offered already."""
+        """Offer a run for OFFER_SECONDS. Return False if it is offered already."""
         now = time.monotonic()
         self._until = {one: until for one, until in self._until.items() if until > now}
         if run_id in self._until:
@@ -38,7 +38,7 @@ class Offers:
         self._until.pop(run_id, None)
 
     def hold(self, holder: object, run_id: UUID) -> None:
-        """Note that `holder` took the run. It holds it until it releases all of them."""
+        """Record that `holder` took the run, which it holds until it releases all its runs."""
         self._held.setdefault(holder, deque(maxlen=MOST_HELD)).append(run_id)
 
     def release(self, holder: object) -> None:

@@ -68,7 +68,7 @@ class ReadTaskRunHistory(RunQuestion):
 
 
 class ReadAverageLateness(RunQuestion):
-    """How late flow runs start on average, in seconds."""
+    """Return how late flow runs start on average, in seconds."""
 
     answers = {200: float | None}
 
@@ -83,7 +83,7 @@ class SimpleListing(FlowSearch):
 
 
 class ReadSimpleFlowRuns(RunQuestion):
-    """Flow runs as dots in a diagram of durations."""
+    """List flow runs as dots for a diagram of durations."""
 
     answers = {200: list[SimpleFlowRunOut]}
 
@@ -122,7 +122,7 @@ class DashboardCounts(FlowRunHistorySearch):
 
 
 class CountTaskRunOutcomes(RunQuestion):
-    """Completed and failed task runs in twenty equal parts of the time from `task_runs.start_time.after_` on."""
+    """Count completed and failed task runs in twenty equal parts of the time since `task_runs.start_time.after_`."""
 
     body_optional = False
     answers = {200: list[TaskRunCountOut]}

@@ -59,7 +59,7 @@ class ResumeFlowRun(Operation):
 
 
 class CreateFlowRunInput(Operation):
-    """Hand a value to a flow run under a new key."""
+    """Send a value to a flow run under a new key."""
 
     method = "POST"
     action_required = Action.SEND_INPUTS

@@ -20,7 +20,7 @@ _COLUMNS = ("id", "created", "name", "level", "message", "timestamp", "flow_run_
 
 @dataclass(frozen=True, slots=True)
 class NewLog:
-    """One line as its writer sent it."""
+    """A log line as it was sent."""
 
     name: str
     level: int

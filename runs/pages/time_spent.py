@@ -1,4 +1,4 @@
-"""Where the time went: the bar of one run, and the page of all runs of a day or a week."""
+"""How time was spent: the bar of one run, and the page of all runs of a day or a week."""
 
 from __future__ import annotations
 

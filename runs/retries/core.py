@@ -59,7 +59,7 @@ SET_ASIDE = frozenset({Cause.CHOSEN, Cause.DEPENDS, Cause.EXPIRED, Cause.UNKNOWN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A task run of a finished run, with what is recorded of it."""
+    """A task run of a finished run, with its records."""
 
     id: UUID
     flow_run_id: UUID
@@ -90,7 +90,7 @@ class Call:
 
     @property
     def is_identified(self) -> bool:
-        """Whether its inputs are known by their digest."""
+        """Whether a digest identifies its inputs."""
         return IDENTIFIED.match(self.dynamic_key) is not None
 
     @property

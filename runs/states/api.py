@@ -1,4 +1,4 @@
-"""The states that runs went through."""
+"""The states of runs."""
 
 from __future__ import annotations
 

@@ -18,33 +18,33 @@ from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
 
 
 def current_flow_run_states(runs: Iterable[FlowRun]) -> dict[UUID | None, FlowRunState]:
-    """The current states of these flow runs, by the ids of the states."""
+    """Return the current states of these flow runs, by state id."""
     ids = [run.state_id for run in runs if run.state_id]
     return dict(FlowRunState.objects.in_bulk(ids)) if ids else {}
 
 
 def current_task_run_states(runs: Iterable[TaskRun]) -> dict[UUID | None, TaskRunState]:
-    """The current states of these task runs, by the ids of the states."""
+    """Return the current states of these task runs, by state id."""
     folded, ids = _apart(runs)
     return {**folded, **(TaskRunState.objects.in_bulk(ids) if ids else {})}
 
 
 def listed_flow_run_states(runs: Iterable[FlowRun]) -> dict[UUID | None, FlowRunState]:
-    """The current states as lists show them, without large data, by their ids."""
+    """Return the current states as lists show them, without large data, by state id."""
     ids = [run.state_id for run in runs if run.state_id]
     rows = without_large(FlowRunState.objects.filter(pk__in=ids), "data") if ids else []
     return {row.pk: row for row in completed(list(rows), "data")}
 
 
 def listed_task_run_states(runs: Iterable[TaskRun]) -> dict[UUID | None, TaskRunState]:
-    """The current states as lists show them, without large data, by their ids."""
+    """Return the current states as lists show them, without large data, by state id."""
     folded, ids = _apart(runs)
     rows = without_large(TaskRunState.objects.filter(pk__in=ids), "data") if ids else []
     return {**folded, **{row.pk: row for row in completed(list(rows), "data")}}
 
 
 def pools_of(runs: Iterable[FlowRun]) -> dict[UUID | None, tuple[UUID, str]]:
-    """Id and name of the work pool, by the id of the work queue; no query when no run is in a queue."""
+    """Return id and name of the work pool, by the id of the work queue; no query if no run is in a queue."""
     ids = {run.work_queue_id for run in runs if run.work_queue_id}
     if not ids:
         return {}

@@ -18,7 +18,7 @@ NOT_KNOWN = Usual()
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One call as both runs made it."""
+    """One call, in both runs."""
 
     before: ComparedTask
     after: ComparedTask

@@ -1,4 +1,4 @@
-"""Flow runs: created, read, renamed, deleted. Their states change through `orchestration.api.set_state` alone."""
+"""Flow runs: create, read, rename, delete. Only `orchestration.api.set_state` changes their states."""
 
 from __future__ import annotations
 

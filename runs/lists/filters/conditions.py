@@ -1,4 +1,4 @@
-"""The leaves of the filter language. Each knows the condition that it puts on a column."""
+"""The leaves of the filter language: each is a condition on one column."""
 
 from __future__ import annotations
 

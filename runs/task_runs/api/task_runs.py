@@ -1,4 +1,4 @@
-"""Task runs: created once per call of a task, read, renamed, deleted."""
+"""Task runs: create (once per call of a task), read, rename, delete."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONGEST_KEY = 1024
 
 
 class CreateTaskRun(Operation):
-    """Create a task run. One call of a task in a flow run is stored once: a repeat returns it as it is now."""
+    """Create a task run. One call of a task in a flow run is stored once: a repetition returns the stored one."""
 
     method = "POST"
     action_required = Action.REPORT_RUNS
