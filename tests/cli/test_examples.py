@@ -27,13 +27,15 @@ ENDLESS += (
     "task-worker",
     "run etl/prod --watch",
 )
-EXAMPLES = [
-    line
+OF_COMMANDS = [
+    [line for line, _ in command.examples if not any(words in line for words in ENDLESS)]
     for _, command in [*all_groups(), *all_commands()]
     if isinstance(command, WithExamples)
-    for line, _ in command.examples
-    if not any(words in line for words in ENDLESS)
 ]
+EXAMPLES = dict.fromkeys(line for lines in OF_COMMANDS for line in lines)
+# Of each command a brief round runs the first one; that all of them can be read is a test of its own.
+FIRST = {line for lines in OF_COMMANDS for line in lines[:1]}
+CASES = [line if line in FIRST else pytest.param(line, marks=pytest.mark.long) for line in EXAMPLES]
 CODES = {
     # It fails again: what it was called with has not changed.
     "orion flow-run retry @last-failed --entrypoint flows.py:etl": 1,
@@ -216,7 +218,7 @@ def prepare(orion, line, home, prepared):
         orion(words[0], "delete", f"default-agent-pool/{words[2]}", "--yes")
 
 
-@pytest.mark.parametrize("line", dict.fromkeys(EXAMPLES))
+@pytest.mark.parametrize("line", CASES)
 def test_the_example_does_what_it_says(orion, home, gallery, line, tmp_path, prepared):
     if "profile create" in line:
         (home / "profiles.toml").unlink()

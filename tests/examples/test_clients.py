@@ -30,6 +30,7 @@ def ask(api: str, path: str, body: dict[str, Any]) -> Any:
         return json.load(answer)
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(("program", "script"), [("sh", "orchestrate.sh"), ("node", "orchestrate.mjs")])
 def test_a_job_is_orchestrated_without_any_package(api: str, program: str, script: str) -> None:
     if not shutil.which(program):
