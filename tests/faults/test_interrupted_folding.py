@@ -15,7 +15,7 @@ from tests import warm
 from tests.homes import ROOT
 from tests.site.running import COMMAND, environment, orion
 
-RUNS = 4_000
+RUNS = 3_000
 STORIES = """
 from orion_site.bootstrap import ephemeral_application
 ephemeral_application()

@@ -34,6 +34,7 @@ def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(tmp_path):
             until = time.monotonic() + PATIENCE_SECONDS
             while asked(server)[0] != 200:
                 assert time.monotonic() < until
+                time.sleep(0.1)
             said = ""
             assert server.process.stderr is not None
             while "answers again" not in said:

@@ -25,7 +25,7 @@ MEGABYTE = 1024 * 1024
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["text", "1000"],
+        ["text", "400"],
         pytest.param(["text", "300", "submit"], marks=pytest.mark.long),
         pytest.param(["rows", "100"], marks=pytest.mark.long),
         pytest.param(["table", "100"], marks=pytest.mark.long),

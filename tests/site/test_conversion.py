@@ -24,6 +24,7 @@ from orion_site.database import conversion
 from orion_site.database.conversion import copy_ahead, drop_copy
 from orion_site.database.file import DatabaseUnusable
 from orion_site.database.sqlite.files import alone
+from tests.rounds import THOROUGH
 from tests.security.second_user import NOBODY
 from tests.site.running import environment, orion
 
@@ -184,7 +185,7 @@ def rows(file: Path) -> dict[str, list[tuple[object, ...]]]:
 
 
 def test_what_is_copied_ahead_while_others_write_is_what_an_upgrade_copies(file: Path):
-    fill(file, 15_000)
+    fill(file, 15_000 if THOROUGH else 5_000)
     asked(file, "PRAGMA journal_mode = WAL")
     over, seed = threading.Event(), random.randrange(10**6)
     writer = threading.Thread(target=writing, args=(file, over, random.Random(seed)))

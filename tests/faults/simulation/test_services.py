@@ -44,7 +44,8 @@ def test_a_planted_fault_is_found(fault, law):
     scenario = Scenario(runs=8, trouble=36, patience=60)
 
     def live():
-        for seed in range(20):
+        # With the services as they are, the ninth life shows the first of these faults.
+        for seed in (8, *range(20)):
             lived(Services(**fault), seed, scenario)
 
     with pytest.raises(Broken, match=f" {law}:"):
