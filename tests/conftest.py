@@ -110,11 +110,9 @@ def is_about_the_core(session: pytest.Session) -> bool:
     return all(item.path.is_relative_to(CORE) for item in session.items)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def tables_are_emptied_past_their_triggers() -> Iterator[None]:
+def empty_tables_past_their_triggers(patch: pytest.MonkeyPatch) -> None:
     """Empty tables after a test although the audit log refuses it: its entries stay, whoever asks."""
     if DATABASE == "sqlite":
-        yield
         return
     from django.db.backends.postgresql.operations import DatabaseOperations
 
@@ -123,16 +121,11 @@ def tables_are_emptied_past_their_triggers() -> Iterator[None]:
     def execute(self: DatabaseOperations, sql_list: list[str]) -> None:
         emptied(self, ["SET LOCAL session_replication_role = replica", *sql_list])
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DatabaseOperations, "execute_sql_flush", execute)
-        yield
+    patch.setattr(DatabaseOperations, "execute_sql_flush", execute)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def everything_is_loaded(request: pytest.FixtureRequest) -> None:
+def load_everything() -> None:
     """Load all operations before any test replaces a name: a module imported meanwhile would keep the replacement."""
-    if is_about_the_core(request.session):
-        return
     openapi = import_module("orion_site.openapi.document")
     for _ in openapi.operations():
         pass
@@ -157,14 +150,11 @@ def sql_of_tables_with_rows(
     return connection.ops.sql_flush(style, filled, reset_sequences=reset_sequences, allow_cascade=is_cascade)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def only_what_tests_have_filled_is_emptied() -> Iterator[None]:
+def empty_only_what_tests_have_filled(patch: pytest.MonkeyPatch) -> None:
     """Leave other tables, and what upgrades install, as they are: to make it all again costs more than most tests."""
     flush = import_module("django.core.management.commands.flush")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flush, "sql_flush", sql_of_tables_with_rows)
-        patch.setattr(flush, "emit_post_migrate_signal", lambda *args, **more: None)
-        yield
+    patch.setattr(flush, "sql_flush", sql_of_tables_with_rows)
+    patch.setattr(flush, "emit_post_migrate_signal", lambda *args, **more: None)
 
 
 # For so long the product works, waits or believes, and what it does then would depend on how fast the machine is.
@@ -181,19 +171,31 @@ LIMITS = (
 )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_test_depends_on_how_fast_the_machine_is(request: pytest.FixtureRequest) -> None:
+def take_all_the_time_that_it_needs(is_core: bool) -> None:
     for name in LIMITS:
-        if ".core." not in name and is_about_the_core(request.session):
+        if ".core." not in name and is_core:
             continue
         module, constant = name.rsplit(".", 1)
         assert hasattr(import_module(module), constant), name
         setattr(import_module(module), constant, 3600.0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def session_of_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Prepare what holds in every test: in one fixture, as each that is used everywhere costs every test."""
+    is_core = is_about_the_core(request.session)
+    if not is_core:
+        load_everything()
+    take_all_the_time_that_it_needs(is_core)
+    with pytest.MonkeyPatch.context() as patch:
+        empty_tables_past_their_triggers(patch)
+        empty_only_what_tests_have_filled(patch)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def users_of_other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guard believes for two seconds that there are users; each test has users of its own."""
+def other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The guard believes for two seconds that there are users, and a process masks whatever secret it has met."""
     from orion_site.accounts import recognised
 
     monkeypatch.setattr("orion_site.accounts.guard._open_until", 0.0)
@@ -202,11 +204,6 @@ def users_of_other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     throttling.guesses.forget()
     throttling.good_keys.forget()
     recognised.keys.forget()
-
-
-@pytest.fixture(autouse=True)
-def secrets_of_other_tests_are_forgotten() -> Iterator[None]:
-    """A process masks whatever secret it has met."""
     yield
     known.forget()
 
