@@ -34,22 +34,41 @@ def is_outage(error: BaseException) -> bool:
     return "locked" not in str(error)
 
 
+class OnceInAWhile:
+    """When to log again what goes on, however many requests and threads meet it."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._next = 0.0
+
+    def is_time(self) -> bool:
+        now = time.monotonic()
+        with self._mutex:
+            if now < self._next:
+                return False
+            self._next = now + SAY_AGAIN_SECONDS
+        return True
+
+    def begin_again(self) -> None:
+        self._next = 0.0
+
+
 class Outage:
-    """The state of the database connection, for the log: since when it is away, and when that was last logged."""
+    """The state of the database connection, for the log: since when it is away."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._since: float | None = None
-        self._said_at = 0.0
+        self._log = OnceInAWhile()
 
     def met(self, error: BaseException) -> None:
         """Note that a connection to the database failed, and log it if necessary."""
-        now = time.monotonic()
         with self._mutex:
-            is_first, self._since = self._since is None, self._since or now
-            if not is_first and now - self._said_at < SAY_AGAIN_SECONDS:
+            is_first, self._since = self._since is None, self._since or time.monotonic()
+            if is_first:
+                self._log.begin_again()
+            if not self._log.is_time():
                 return
-            self._said_at = now
         # One line, even if the driver's message has several.
         reason = " ".join(str(error).split()) or type(error).__name__
         logger.error("The database does not answer%s: %s", "" if is_first else " still", reason)
@@ -71,24 +90,8 @@ class Outage:
             logger.warning("The database answers again, after %.0f s.", time.monotonic() - since)
 
 
-class FullDisk:
-    """A full disk below the database, logged once in a while, however many requests fail because of it."""
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._said_at: float | None = None
-
-    def met(self) -> None:
-        now = time.monotonic()
-        with self._mutex:
-            if self._said_at is not None and now - self._said_at < SAY_AGAIN_SECONDS:
-                return
-            self._said_at = now
-        logger.error(DISK_FULL)
-
-
 outage = Outage()
-full_disk = FullDisk()
+full_disk = OnceInAWhile()
 
 
 def log_outage(error: BaseException) -> bool:
@@ -96,7 +99,8 @@ def log_outage(error: BaseException) -> bool:
     if is_outage(error):
         outage.met(error)
     elif is_disk_full(error):
-        full_disk.met()
+        if full_disk.is_time():
+            logger.error(DISK_FULL)
     else:
         return False
     return True
