@@ -86,8 +86,9 @@ def break_when_set_off(monkeypatch, problem):
     set_off = trigger_states._set_off
 
     def breaking(automation, *rest):
-        set_off(automation, *rest)
+        is_set_off = set_off(automation, *rest)
         if automation.name == "a":
             raise problem
+        return is_set_off
 
     monkeypatch.setattr(trigger_states, "_set_off", breaking)

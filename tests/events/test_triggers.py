@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from events.automations.services.evaluation import judge_events
-from events.automations.services.trigger_states import MOST_FIRINGS_A_MINUTE
-from events.models import Event, TriggerState
-from tests.events.automations import firings, happen, trigger
+from events.automations.services.trigger_states import HELD_BACK, MOST_FIRINGS_A_MINUTE
+from events.models import ActionRun, Event, TriggerState
+from tests.events.automations import NOTHING, firings, happen, trigger
 from tests.factories import NOON, later
 
 pytestmark = pytest.mark.django_db
@@ -137,11 +137,31 @@ def test_parts_that_are_too_far_apart_do_not_count_together(make):
     assert judge_events(later(20)) == 0
 
 
-def test_an_automation_that_sets_itself_off_is_slowed_down(make):
-    make()
+def test_an_automation_that_sets_itself_off_is_slowed_down_and_says_so(make):
+    make(None, NOTHING, {"type": "cancel-flow-run"})
     for _ in range(MOST_FIRINGS_A_MINUTE + 5):
         happen()
 
-    judge_events(later())
+    fired = judge_events(later())
 
-    assert firings() == MOST_FIRINGS_A_MINUTE
+    held = ActionRun.objects.exclude(error="")
+    failed = Event.objects.filter(event="prefect.automation.action.failed")
+    assert fired == MOST_FIRINGS_A_MINUTE
+    assert firings() == 2 * MOST_FIRINGS_A_MINUTE + 2
+    assert [(one.error, one.done_at) for one in held] == [(HELD_BACK, later())] * 2
+    assert sorted((one.payload["action_index"], one.payload["reason"]) for one in failed) == [
+        (0, HELD_BACK),
+        (1, HELD_BACK),
+    ]
+
+
+def test_an_automation_that_was_held_back_fires_again_after_a_minute(make):
+    make()
+    for _ in range(MOST_FIRINGS_A_MINUTE + 1):
+        happen()
+    judge_events(later())
+    happen(at=later(61))
+
+    fired = judge_events(later(62))
+
+    assert (fired, ActionRun.objects.exclude(error="").count()) == (1, 1)

@@ -26,7 +26,7 @@ from events.automations.core.triggers import (
     leaves,
     parent_of,
 )
-from events.automations.services.own_events import record_triggered
+from events.automations.services.own_events import record_action, record_triggered, times_fired
 from events.models import ActionRun, Automation, Event, TriggerState
 from orionflow.contract.ids import uuid7
 
@@ -35,6 +35,10 @@ logger = logging.getLogger("orion.automations")
 # A limit, because an automation that triggers itself would continue forever.
 MOST_FIRINGS_A_MINUTE = 100
 PER = timedelta(minutes=1)
+HELD_BACK = (
+    f"It fired {MOST_FIRINGS_A_MINUTE} times within a minute. Further firings are not acted on until fewer than "
+    f"{MOST_FIRINGS_A_MINUTE} lie within the last minute."
+)
 # An event may be committed slightly after the end of the period in which it occurred.
 GRACE = timedelta(seconds=3)
 
@@ -98,8 +102,7 @@ def _fire(rule: Rule, trigger_id: str, event_data: EventData | None, at: datetim
     """Tell the composite trigger of this one, or queue the actions. Return whether the automation fired."""
     parent = parent_of(rule.trigger, trigger_id)
     if parent is None:
-        _set_off(rule.automation, event_data, now)
-        return True
+        return _set_off(rule.automation, event_data, now)
     return _combine(rule, parent, trigger_id, at) and _fire(rule, parent.id, event_data, at, now)
 
 
@@ -119,22 +122,38 @@ def _combine(rule: Rule, parent: CompositeTrigger, child_id: str, at: datetime) 
     return complete
 
 
-def _set_off(automation: Automation, event_data: EventData | None, now: datetime) -> None:
-    recent = ActionRun.objects.filter(automation=automation, created__gt=now - PER)
-    if recent.count() >= MOST_FIRINGS_A_MINUTE:
-        logger.warning("Automation %s fired too often and rests for a minute.", automation.name)
-        return
-    actions = [*automation.actions, *automation.actions_on_trigger]
+def _set_off(automation: Automation, event_data: EventData | None, now: datetime) -> bool:
+    """Queue the actions. Return False if the automation has fired too often in the last minute."""
     event = _event_fields(event_data) if event_data else None
+    if times_fired(automation, since=now - PER) >= MOST_FIRINGS_A_MINUTE:
+        _hold_back(automation, event, now)
+        return False
     record_triggered(automation, event, now)
+    ActionRun.objects.bulk_create(_action_runs(automation, event, now))
+    return True
+
+
+def _hold_back(automation: Automation, event: dict[str, object] | None, now: datetime) -> None:
+    """Record the actions as failed, once a minute: the firings that follow are held back for the same reason."""
+    if ActionRun.objects.filter(automation=automation, created__gt=now - PER, error=HELD_BACK).exists():
+        return
+    logger.warning("Automation %s is held back. %s", automation.name, HELD_BACK)
+    held_back = _action_runs(automation, event, now, done_at=now, error=HELD_BACK)
+    ActionRun.objects.bulk_create(held_back)
+    for action_run in held_back:
+        record_action(action_run, HELD_BACK, now)
+
+
+def _action_runs(
+    automation: Automation, event: dict[str, object] | None, now: datetime, **result: object
+) -> list[ActionRun]:
+    actions = [*automation.actions, *automation.actions_on_trigger]
     # Ids of one millisecond are not ordered, but actions run in the order of their ids.
     ids = sorted(uuid7() for _ in actions)
-    ActionRun.objects.bulk_create(
-        [
-            ActionRun(id=id, automation=automation, created=now, action=action, event=event)
-            for id, action in zip(ids, actions, strict=True)
-        ]
-    )
+    return [
+        ActionRun(id=id, automation=automation, created=now, action=action, event=event, **result)
+        for id, action in zip(ids, actions, strict=True)
+    ]
 
 
 def _event_fields(event_data: EventData) -> dict[str, object]:
