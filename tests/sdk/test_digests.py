@@ -402,6 +402,83 @@ def test_a_wide_data_frame_of_several_types_is_digested_type_by_type():
     assert calls_during(lambda: hash_of(wide)) < 4_000
 
 
+def arrow_pairs() -> list[tuple[Any, Any]]:
+    """Pairs that pyarrow calls equal; the first is a part of something longer, or in pieces."""
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"n": [1, None, 3, 4], "text": ["a", "bb", None, "d" * 40], "parts": [[1], [2, 3], [], None]})
+    texts = pa.array(["x", "y", None, "z"])
+    return [
+        (texts.slice(1, 2), pa.array(["y", None])),
+        (pa.array([1, None, 3, None]).slice(0, 2), pa.array([1, None])),
+        (pa.array([None, 1, 2]).slice(1), pa.array([1, 2])),
+        (pa.array([True, False, True]).slice(1), pa.array([False, True])),
+        (pa.array([{"x": 1}, {"x": 2}]).slice(1), pa.array([{"x": 2}])),
+        (pa.array([[1], [2, 3], [4]]).slice(1), pa.array([[2, 3], [4]])),
+        (pa.chunked_array([[1, 2], [3]]), pa.chunked_array([[1], [2, 3]])),
+        (table.slice(1, 2), pa.Table.from_pylist(table.to_pylist()[1:3], schema=table.schema)),
+        (pa.concat_tables([table.slice(0, 1), table.slice(1)]), table),
+        (table.to_batches()[0].slice(2), pa.RecordBatch.from_pylist(table.to_pylist()[2:], schema=table.schema)),
+    ]
+
+
+def test_tables_and_arrays_are_the_same_wherever_their_values_lie():
+    pa = pytest.importorskip("pyarrow")
+    pairs = arrow_pairs()
+
+    assert all(part.equals(whole) for part, whole in pairs)
+    assert [hash_of(part) for part, _ in pairs] == [hash_of(whole) for _, whole in pairs]
+    others = [
+        *(whole for _, whole in pairs),
+        *(pa.array([1, 2], pa.int32()), pa.array([1, 3]), pa.nulls(2), pa.nulls(3), pa.array([1, 0])),
+        pairs[8][1].rename_columns(["n", "texts", "parts"]),
+        pairs[8][1].replace_schema_metadata({"key": "value"}),
+    ]
+    assert len(set(map(hash_of, others))) == len(others)
+
+
+def test_arrays_that_pyarrow_cannot_copy_have_a_digest():
+    pa = pytest.importorskip("pyarrow")
+
+    def union(*texts: str) -> Any:
+        kinds = pa.array([0, 1], pa.int8())
+        return pa.UnionArray.from_sparse(kinds, [pa.array([1, 2]), pa.array(texts)])
+
+    assert hash_of(union("a", "b")) == hash_of(union("a", "b")) != hash_of(union("a", "c"))
+
+
+def test_polars_frames_are_the_same_wherever_their_values_lie():
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"n": [1, 2, 3, 4], "text": ["a", "bb", None, "d" * 40]})
+
+    frame.filter(polars.col("n") > 1).group_by("text").len()
+
+    assert hash_of(frame[1:]) == hash_of(polars.DataFrame({"n": [2, 3, 4], "text": ["bb", None, "d" * 40]}))
+    assert hash_of(polars.concat([frame[:2], frame[2:]])) == hash_of(frame) != hash_of(frame.reverse())
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"])
+def test_reading_a_sparse_matrix_does_not_change_it(kind: str):
+    sparse = pytest.importorskip("scipy.sparse")
+    numpy = pytest.importorskip("numpy")
+    make = getattr(sparse, f"{kind}_array")
+    matrix = make(numpy.array([[1, 0, 2], [0, 0, 3]]))
+    before = hash_of(matrix)
+
+    matrix.sum(), matrix.toarray(), matrix.tocsr(), matrix @ numpy.ones(3), matrix.T, matrix + matrix, matrix != matrix
+    getattr(matrix, "has_canonical_format", None)
+
+    assert hash_of(matrix) == before == hash_of(make(numpy.array([[1, 0, 2], [0, 0, 3]])))
+    assert hash_of(make(numpy.array([[1, 0, 2], [0, 0, 4]]))) != before
+
+
+def test_an_array_of_objects_is_the_same_in_whatever_order_it_lies_in_memory():
+    numpy = pytest.importorskip("numpy")
+    table = numpy.array([["a", 1], [None, 2.5]], dtype=object)
+
+    assert hash_of(numpy.asfortranarray(table)) == hash_of(table) == hash_of(table[::-1][::-1])
+    assert len({hash_of(one) for one in (table, table.T, table.ravel(), table[::-1])}) == 4
+
+
 def calls_during(work: Callable[[], Any]) -> int:
     """How many functions of Python are called."""
     calls = 0

@@ -17,6 +17,8 @@ _MAIN = frozenset({"__main__", "__mp_main__"})
 _ORDERING = frozenset({"Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore", "lock"})
 # Internal state of pandas' arrays: cached values, and whether memory is shared.
 _MARKS_OF_PANDAS = frozenset({"_cache", "_readonly"})
+# Written into a sparse matrix by whoever only reads it.
+_MARKS_OF_SCIPY = frozenset({"_has_canonical_format", "_has_sorted_indices", "has_canonical_format"})
 _ORDERING_MODULES = ("_thread", "threading", "asyncio", "multiprocessing")
 
 
@@ -26,7 +28,7 @@ def only_orders_work(value: Any) -> bool:
     return kind.__name__ in _ORDERING and kind.__module__.split(".")[0] in _ORDERING_MODULES
 
 
-def joined(kind: str, *parts: bytes) -> bytes:
+def joined(kind: str, *parts: bytes | memoryview) -> bytes:
     digest = blake2b(kind.encode(), digest_size=DIGEST_BYTES)
     for part in parts:
         digest.update(len(part).to_bytes(9, "big"))
@@ -94,6 +96,8 @@ def wrapped_by(value: Any) -> Any:
 def _is_cache(kind: type, name: Any) -> bool:
     if name == "_attrs_cached_hash" or (name in _MARKS_OF_PANDAS and kind.__module__.startswith("pandas.")):
         return True
+    if name in _MARKS_OF_SCIPY and kind.__module__.startswith("scipy.sparse"):
+        return True
     declared = getattr_static(kind, name, None) if isinstance(name, str) else None
     return isinstance(declared, cached_property) or type(declared).__name__ == "cached_property"
 
@@ -109,6 +113,48 @@ def is_plain_array(value: Any) -> bool:
     return (
         numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject and value.dtype.names is None
     )
+
+
+def is_array_of_objects(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and type(value) is numpy.ndarray and bool(value.dtype == object)
+
+
+def is_arrow(value: Any) -> bool:
+    """Whether this is a table, a batch, or an array of pyarrow."""
+    if type(value).__module__ != "pyarrow.lib":
+        return False
+    lib = sys.modules["pyarrow.lib"]
+    return isinstance(value, (lib.Table, lib.RecordBatch, lib.ChunkedArray, lib.Array))
+
+
+def arrow_parts(value: Any) -> list[bytes] | None:
+    """Return digests of the schema and of each column; None for types that pyarrow cannot copy.
+
+    They are the same wherever the values lie in memory, and however they are divided: a slice shares the memory of the
+    whole array, and its pickle contains all of that.
+    """
+    pa: Any = sys.modules["pyarrow"]
+
+    is_table = isinstance(value, pa.Table | pa.RecordBatch)
+    schema = value.schema if is_table else pa.schema([("", value.type)])
+    columns = value.columns if is_table else [value]
+    try:
+        parts = [_column(pa, field, column) for field, column in zip(schema, columns, strict=True)]
+    except pa.ArrowException:
+        return None
+    return [schema.serialize().to_pybytes(), *parts]
+
+
+def _column(pa: Any, field: Any, column: Any) -> bytes:
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    # Concatenating copies the values themselves; the empty array makes that so for a single chunk as well.
+    whole = pa.concat_arrays([*chunks, pa.array([], type=column.type)])
+    schema = pa.schema([field])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as stream:
+        stream.write_batch(pa.RecordBatch.from_arrays([whole], schema=schema))
+    return joined("column", memoryview(sink.getvalue()))
 
 
 def is_frame(value: Any) -> bool:

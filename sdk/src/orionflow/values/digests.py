@@ -23,8 +23,11 @@ from uuid import UUID
 from orionflow.errors import UnserializableError
 from orionflow.values.digest_leaves import (
     PLAIN,
+    arrow_parts,
     at_once,
     frame_parts,
+    is_array_of_objects,
+    is_arrow,
     is_frame,
     is_model,
     is_plain_array,
@@ -166,6 +169,11 @@ class _Walk:
             return joined("model", name, self._all((without_caches(kind, fields[0]), *fields[1:])))
         if is_plain_array(value):
             return joined("array", value.dtype.str.encode(), repr(value.shape).encode(), value.tobytes())
+        if is_array_of_objects(value):
+            # The pickle says in which order they lie in memory.
+            return joined("objects", repr(value.shape).encode(), self.of(value.ravel().tolist()))
+        if is_arrow(value) and (parts := arrow_parts(value)) is not None:
+            return joined("arrow", name, repr(len(value)).encode(), *parts)
         if is_frame(value):
             return joined("frame", name, self._all(frame_parts(value)))
         return joined("object", name, self._reduced(value, kind))
