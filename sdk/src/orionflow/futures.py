@@ -244,8 +244,9 @@ class Future(Generic[R]):
         )
 
 
-# What values can do and futures cannot. Neither `__iter__`, `__len__` nor `__call__`: futures would count as iterable,
-# sized or callable. `__getitem__` answers loops and `in` as well. A future is true, equal to itself and hashable.
+# Special methods of values that futures do not support. `__iter__`, `__len__` and `__call__` are not among them:
+# futures would count as iterable, sized or callable. `__getitem__` also serves loops and `in`. A future is true, equal
+# to itself and hashable.
 _BINARY = [
     "add",
     "sub",

@@ -222,7 +222,7 @@ class Supervisor:
         if self._claims is not None:
             self._claims.wake()
 
-    # Requests of others
+    # Deregistration and signals
 
     def _deregister(self, why: str) -> None:
         self._deregistered = self._deregistered or why

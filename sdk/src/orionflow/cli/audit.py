@@ -89,8 +89,9 @@ def _entries(api: Backend, asked: Json, limit: int) -> Iterator[Json]:
 def verify(session: Session) -> None:
     """Follow the chain of all entries, and name the first that is missing, changed, inserted or swapped.
 
-    Store the printed hash elsewhere: somebody who can write to the database could compute a new chain, but not one
-    with this hash."""
+    Store the printed hash elsewhere: a user with write access to the database could compute a new chain, but not one
+    with this hash.
+    """
     entries, reached, go_on = 0, None, None
     while True:
         step: Json = session.api.ask(verify_audit_log(go_on))

@@ -118,7 +118,7 @@ def start(
 @command("orion bulk stop @last")
 @click.argument("bulk", metavar="BULK")
 def stop(session: Session, bulk: str) -> None:
-    """Stop a bulk action. What was changed stays changed."""
+    """Stop a bulk action. Runs that it changed stay changed."""
     found = BULK.found(session, bulk)
     session.api.ask(stop_bulk_action(found["id"]))
     ended = session.api.ask(BULK_ACTIONS.read(found["id"]))

@@ -104,7 +104,7 @@ def create(session: Session, tag: str, slots: int) -> None:
 @click.argument("task_run", metavar="TASK_RUN")
 @destructive
 def release(session: Session, tag: str, task_run: str, yes: bool, dry_run: bool) -> None:
-    """Free the slot of one task run, and leave the run alone. For runs whose process is gone."""
+    """Free the slot of one task run, without a change to the run. For runs whose process has died."""
     limit = LIMIT.found(session, tag)
     run = find_task_run(session.api, task_run)
     if run["id"] not in limit["active_slots"]:
@@ -123,7 +123,7 @@ def release(session: Session, tag: str, task_run: str, yes: bool, dry_run: bool)
 @click.argument("tag")
 @with_params(YES)
 def reset(session: Session, tag: str, yes: bool) -> None:
-    """Free all slots of a tag, whoever holds them."""
+    """Free all slots of a tag, whichever runs hold them."""
     limit = LIMIT.found(session, tag)
     held = counted(len(limit["active_slots"]), "slot")
     if limit["active_slots"]:

@@ -246,7 +246,7 @@ def resolve(session: Session, problem: str) -> None:
 @click.argument("problem", metavar="PROBLEM")
 @click.argument("name", metavar="[NAME]", default="")
 def assign(session: Session, problem: str, name: str) -> None:
-    """Say whose problem it is; without a name, nobody's."""
+    """Assign a problem to a user; without a name, remove the assignment."""
     changed = session.api.ask(assign_problem(PROBLEM.found(session, problem)["id"], name))
     whose = changed["assignee"] or "nobody"
     session.report(f"Assigned to {whose}: {changed['title']}", changed, name="id")

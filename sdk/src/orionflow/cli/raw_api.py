@@ -25,7 +25,7 @@ from orionflow.cli.terminal import current_terminal
 @click.argument("path")
 @click.option("-d", "--data", "body", metavar="JSON", help="The body: JSON, or @FILE.")
 def api(method: str, path: str, body: str | None) -> None:
-    """Send one raw request to the API and print the answer. PATH begins below /api."""
+    """Send one raw request to the API and print the answer. PATH is relative to /api."""
     from orionflow.client import Call
 
     below, _, query = ("/" + path.lstrip("/").removeprefix("api/")).partition("?")

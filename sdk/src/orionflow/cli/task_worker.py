@@ -32,7 +32,8 @@ def start(
 ) -> None:
     """Run the tasks of flows with a CeleryTaskRunner, until Ctrl-C.
 
-    Workers and flows must have the same ORION_TASK_KEY, or the same ORION_HOME: whoever has the key can run code here.
+    Workers and flows must have the same ORION_TASK_KEY, or the same ORION_HOME. Users who have the key can run code
+    here.
     """
     from orionflow.agent.broker import celery_app
     from orionflow.settings import current_settings

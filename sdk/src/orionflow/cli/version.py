@@ -30,7 +30,7 @@ def server_package_version() -> str | None:
 )
 @click.option("--check", is_flag=True, help="Ask the API for its version and compare.")
 def version(session: Session, check: bool) -> int:
-    """Versions of client and server."""
+    """Show the versions of client and server."""
     facts: dict[str, object] = {
         "client": client_version(),
         "server_package": server_package_version(),

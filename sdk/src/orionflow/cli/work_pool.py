@@ -187,7 +187,7 @@ def update(session: Session, pool: str, template: Path | None, description: str 
 )
 @click.option("--type", "kind", metavar="TYPE", required=True, help="The type of the pools, such as docker.")
 def get_default_base_job_template(session: Session, kind: str) -> None:
-    """Show the job template that pools of a type begin with, as JSON: change it, and give it to a pool."""
+    """Show the default job template of pools of a type, as JSON: change it, and give it to a pool."""
     known = {one["type"]: one for found in session.api.ask(WORKER_TYPES).values() for one in found.values()}
     if kind not in known:
         raise click.UsageError(f"There are no pools of the type {kind!r}; the types are {', '.join(sorted(known))}.")

@@ -1,4 +1,4 @@
-"""Calls that a coroutine has a thread make for it, and that nobody wants any more once the coroutine is cancelled."""
+"""Calls that threads make for coroutines, and that are withdrawn if the coroutine is cancelled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _withdrawn: ContextVar[threading.Event | None] = ContextVar("orion_withdrawn", d
 
 @contextmanager
 def withdrawn_if_cancelled() -> Iterator[None]:
-    """Tell the threads that are started in this block if the coroutine is cancelled while it waits for them."""
+    """Tell threads that were started in this block if the coroutine is cancelled while it waits for them."""
     withdrawn = threading.Event()
     token = _withdrawn.set(withdrawn)
     try:
@@ -26,6 +26,6 @@ def withdrawn_if_cancelled() -> Iterator[None]:
 
 
 def is_withdrawn() -> bool:
-    """Tell whether the coroutine that this thread makes a call for was cancelled."""
+    """Whether the coroutine for which this thread makes a call was cancelled."""
     withdrawn = _withdrawn.get()
     return withdrawn is not None and withdrawn.is_set()

@@ -29,7 +29,7 @@ class Held:
 
 
 class SlotKeeper:
-    """Renews leases from `add` until `remove`."""
+    """Renews leases from `keep` until `forget`."""
 
     def __init__(self) -> None:
         self._held: set[Held] = set()

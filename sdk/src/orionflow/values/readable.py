@@ -59,7 +59,7 @@ def _fields_of(value: Any) -> dict[str, Any]:
 def _model(model: Any) -> Any:
     kind = type(model)
     fields = {name: readable(part) for name, part in _fields_of(model).items()}
-    # A root model consists of its content.
+    # A root model has no other fields than its content.
     by_name = fields["root"] if fields.keys() == {"root"} else _named(kind, fields)
     found = []
     for written in (model, by_name):

@@ -178,7 +178,7 @@ def resume(session: Session, run: str, pairs: Sequence[str]) -> None:
 def release(session: Session, run: str, message: str | None, yes: bool, dry_run: bool) -> None:
     """Free the slots of a run in queue, pool and deployment: its attempt ends as Crashed, or is tried again.
 
-    For runs whose process is gone or hangs. What the process still sends is refused.
+    For runs whose process has died or hangs. Later reports of the process are refused.
     """
     found = find_flow_run(session.api, run)
     if dry_run:

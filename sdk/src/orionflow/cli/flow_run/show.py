@@ -55,8 +55,9 @@ SORTS = {
 def ls(session: Session, query: Sequence[str], limit: int, after: str | None, sort: str) -> None:
     """List runs, newest first.
 
-    Runs that are planned for later come last, the next one first; `--sort next` begins with them. A QUERY filters the
-    list; see `orion help filters`."""
+    Runs that are planned for later come last, the next one first; `--sort next` shows them first. A QUERY filters the
+    list; see `orion help filters`.
+    """
     if after and sort != "newest":
         raise click.UsageError("--after pages through the newest runs; leave out --sort.")
     filters = flow_run_filters(query, session.clock, session.api)
