@@ -158,6 +158,17 @@ def _parts_of(url: str, name: str = "ORION_DATABASE_URL") -> SplitResult:
     return parts
 
 
+PAGE_CACHE_KILOBYTES = 20_000
+
+
+def with_page_cache(database: dict[str, Any], kilobytes: int) -> dict[str, Any]:
+    """Return a database of the settings with another page cache for each connection, if it is SQLite."""
+    options = dict(database.get("OPTIONS", {}))
+    if "init_command" in options:
+        options["init_command"] += f";PRAGMA cache_size=-{kilobytes}"
+    return {**database, "OPTIONS": options}
+
+
 def _sqlite(url: str) -> dict[str, Any]:
     # As in SQLAlchemy: three slashes before a relative path, four before an absolute one.
     path = unquote(urlsplit(url).path)[1:]
@@ -169,7 +180,7 @@ def _sqlite(url: str) -> dict[str, Any]:
         "PRAGMA foreign_keys=ON",
         "PRAGMA busy_timeout=20000",
         "PRAGMA journal_size_limit=67108864",
-        "PRAGMA cache_size=-20000",
+        f"PRAGMA cache_size=-{PAGE_CACHE_KILOBYTES}",
         # Runs have triggers, for which SQLite keeps a statement's changes, by default in a temporary file for every
         # row.
         "PRAGMA temp_store=MEMORY",

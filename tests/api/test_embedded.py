@@ -15,7 +15,7 @@ from tests.homes import ready_home
 PROGRAM = """
 import json, os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "orion_site.settings_embedded"
-import django
+import django, django.db
 django.setup()
 from django.core.handlers.wsgi import WSGIHandler
 from io import BytesIO
@@ -48,6 +48,7 @@ print(json.dumps({
     "unknown": ask("GET", "/nothing"),
     "why": ask("GET", "/flow_runs/" + run[2]["id"] + "/why"),
     "document": ask("GET", "/openapi.json")[2]["openapi"],
+    "kilobytes": -django.db.connection.cursor().execute("PRAGMA cache_size").fetchone()[0],
 }))
 """
 
@@ -102,3 +103,7 @@ def test_lists_and_explanations_are_there_when_asked(told):
 
 def test_a_running_flow_does_not_load_what_lookers_need(told):
     assert told["unwanted"] == []
+
+
+def test_a_program_keeps_fewer_pages_of_its_file_in_memory_than_a_server(told):
+    assert told["kilobytes"] == 8_000
