@@ -33,7 +33,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """An attempt that was begun by an earlier start of the agent, and may still be running."""
+    """An attempt that was started before the agent restarted, and may still be running."""
 
     flow_run_id: UUID
     epoch: int

@@ -292,7 +292,7 @@ def _retry(session: Session, run: Json, entrypoint: str | None, at: Sequence[str
     from orionflow.cli.flow_run.retry import retry
 
     assert retry.callback is not None
-    # The user has agreed just now, or by --retry.
+    # The user has agreed before, or by --retry.
     exit_code: int = retry.callback(
         run=run["id"], entrypoint=entrypoint, from_tasks=at, new_run=False, yes=True, dry_run=False, watch=False,
         format="table", as_json=False, columns=None,

@@ -113,7 +113,7 @@ def _is_awaited(flow_run: FlowRunContext) -> bool:
 def call_flow_for_run(
     flow: Flow[Any, Any], flow_run_id: UUID, parameters: dict[str, Any], known: FlowRun | None = None
 ) -> State[Any]:
-    """Run the code of a flow for an existing run, and return its final state. `known` is the run if just read."""
+    """Run the code of a flow for an existing run, and return its final state. `known` is the run, if already read."""
     call = FlowCall(flow, (), parameters, flow_run_id=flow_run_id)
     call.existing = known
     steps = run_flow(call)

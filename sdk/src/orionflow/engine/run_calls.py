@@ -227,7 +227,7 @@ class FlowCall:
         self.wait_for = wait_for
         # The id of an existing run, such as one of a deployment; otherwise a new run is created.
         self.flow_run_id = flow_run_id
-        # The existing run, if it was read just before.
+        # The existing run, if it was already read.
         self.existing: FlowRun | None = None
         self.new_run_id = uuid7()
         # The inputs before the function is called, if a later attempt of the parent may look for them.

@@ -115,8 +115,8 @@ def location_of_block(name: str, content: dict[str, Any]) -> Location:
             "ORION_RESULTS_LOCATIONS may name."
         )
     if any("{{" in text for text in _texts(found.options)):
-        # The author of a block must not learn variables of other machines or read secrets by naming a recipient for
-        # them.
+        # The author of a block may have no access to variables of other machines or to secrets, but chooses the address
+        # that would receive them.
         raise UsageError(
             f"The block {BLOCK_TYPE}/{name} refers to a variable or a secret, which only ORION_RESULTS_LOCATIONS may; "
             "give the value itself, which is stored sealed, or leave it out where machines have credentials."

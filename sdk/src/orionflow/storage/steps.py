@@ -1,4 +1,4 @@
-"""Pull steps, which an agent executes in order to fetch a deployment's code. Prefect's names are accepted as well."""
+"""Pull steps, which an agent executes to fetch a deployment's code. Prefect's names are accepted as well."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class Caller:
         if call is not None and call.worker == message["worker"]:
             self._settle(call, message)
         if message["kind"] == "done":
-            # The worker keeps the outcome until then.
+            # The worker keeps the outcome until it gets this message.
             self._mailbox.send(message["worker"], {"kind": "thanks", "call": message["call"]})
 
     def _settle(self, call: Call, message: Message) -> None:

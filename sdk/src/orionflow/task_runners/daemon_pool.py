@@ -38,7 +38,7 @@ class DaemonPool:
             work()
             # Deleted before waiting for more, as it holds arguments and values.
             del work
-        # A single end marker for all: the thread that takes it puts it back, for others and for threads just started.
+        # A single end marker for all: the thread that takes it puts it back, for others and for new threads.
         self._queue.put(None)
 
     def _next(self) -> Work | None:

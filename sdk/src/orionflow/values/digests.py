@@ -221,13 +221,13 @@ class _Walk:
     def _function(self, value: FunctionType) -> bytes:
         parts = (value.__code__, value.__defaults__, value.__kwdefaults__)
         own = value.__dict__
-        # Functions do not change it while they work; if it were remembered, changes that the wrapped function encloses
-        # would be hidden.
+        # `__wrapped__` is not remembered with the other attributes, or changes in variables that the wrapped function
+        # encloses would be hidden. Functions do not set it while they run.
         wrapped = [self._member(own["__wrapped__"])] if "__wrapped__" in own else []
         return joined("function", name_of(value), self._all(parts), self.cells(value), *wrapped, *self._written(own))
 
     def _written(self, own: dict[str, Any]) -> list[bytes]:
-        """Return the attributes of a function, which may include counters of its calls."""
+        """Return the digest of a function's attributes, which may include counters of its calls."""
         if self._enclosed is not None and (known := self._enclosed.get(own)) is not None:
             return [known] if known else []
         outer, self._back_to = self._back_to, _NEVER
@@ -258,7 +258,7 @@ class _Walk:
         return digest
 
     def _members(self, kind: type) -> bytes:
-        """Return the content of a class that a function creates, as classes of several calls have the same name."""
+        """Return digests of the content of a class that a function creates: each call creates one of the same name."""
         if "<locals>" not in kind.__qualname__:
             return b""
         members = [member for base in kind.__bases__ if (member := self._members(base))]
