@@ -8,7 +8,7 @@ from datetime import datetime
 from zlib import crc32
 
 from runs.pages.axis import WHOLE, Axis, axis_of
-from runs.pages.selectors.timeline import Line, Timeline
+from runs.pages.selectors.timeline import Line, Span, Timeline
 
 # The smallest width of a bar that is still visible, in thousandths.
 NARROWEST = 2.0
@@ -59,19 +59,21 @@ def drawn(timeline: Timeline, axis: Axis) -> list[DrawnLine]:
 def _bars(line: Line, axis: Axis) -> list[Bar]:
     bars, attempt = [], 0
     for span in line.spans:
-        attempt += span.kind == "work"
+        attempt += span.kind == "work" and not span.is_resumed
         x = min(axis.at(span.begin), WHOLE - NARROWEST)
         width = min(max(axis.at(span.end) - x, NARROWEST), WHOLE - x)
-        title = _title(line, span.kind, attempt, (span.end - span.begin).total_seconds())
+        title = _title(line, span, attempt)
         bars.append(Bar(span.kind, span.state_type, round(x, 1), round(width, 1), title, span.begin))
     return bars
 
 
-def _title(line: Line, kind: str, attempt: int, seconds: float) -> str:
-    took = f"{seconds:.3g} s"
-    match kind:
+def _title(line: Line, span: Span, attempt: int) -> str:
+    took = f"{(span.end - span.begin).total_seconds():.3g} s"
+    match span.kind:
         case "wait":
             return f"waited {took}"
         case "rest":
             return f"waited {took} for the next attempt"
-    return f"attempt {attempt}: {took}" if line.run is not None else f"{line.number} runs within {took}"
+    if line.run is None:
+        return f"{line.number} runs within {took}"
+    return f"attempt {attempt}{' after a pause' if span.is_resumed else ''}: {took}"

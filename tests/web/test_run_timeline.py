@@ -52,6 +52,23 @@ def test_each_attempt_is_a_bar_with_the_wait_before_it_and_the_rest_between(brow
     assert [round(bar.width) for bar in bars] == [111, 111, 333, 111]
 
 
+def test_what_follows_a_pause_is_the_same_attempt(browser: Client):
+    run = make_run()
+    task = make_task_run("approval-0", flow_run=run, start_time=NOON, end_time=NOON + 90 * SECOND)
+    with_history(
+        task, ("RUNNING", 0), ("PAUSED", 10), ("RUNNING", 40), ("SCHEDULED", 50), ("RUNNING", 60), ("COMPLETED", 90)
+    )  # fmt: skip
+
+    bars = lines_of(browser, run)["approval-0"].bars
+
+    assert [bar.title for bar in bars] == [
+        "attempt 1: 10 s",
+        "attempt 1 after a pause: 10 s",
+        "waited 10 s for the next attempt",
+        "attempt 2: 30 s",
+    ]
+
+
 def retried_after_a_night() -> FlowRun:
     run = make_run(end_time=NOON + timedelta(hours=8, seconds=30))
     for name, seconds in (("extract-0", 0), ("load-0", 8 * 3600)):

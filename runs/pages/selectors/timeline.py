@@ -41,6 +41,8 @@ class Span:
     begin: datetime
     end: datetime
     state_type: str = ""
+    # Work that continues an attempt, after a pause.
+    is_resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +252,9 @@ def _spans(run: TaskRun, history: Sequence[tuple[str, datetime]], now: datetime)
         until = max(at, following[1] if following else end_of_run)
         if kind == StateType.RUNNING:
             ended_as = following[0] if following else run.state_type or ""
+            is_resumed = place > 0 and history[place - 1][0] == StateType.PAUSED
             # A failure that is retried is stored only as the wait for the next attempt.
-            spans.append(Span("work", at, until, "FAILED" if ended_as == StateType.SCHEDULED else ended_as))
+            spans.append(Span("work", at, until, "FAILED" if ended_as == StateType.SCHEDULED else ended_as, is_resumed))
         elif kind == StateType.SCHEDULED and spans and spans[-1].kind == "work":
             spans.append(Span("rest", at, until))
     if not any(span.kind == "work" for span in spans):
