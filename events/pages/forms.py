@@ -134,7 +134,7 @@ def trigger_fields(kind: str) -> dict[str, forms.Field]:
                 ),
                 "within": _duration("For so many seconds"),
             }
-    return {"trigger": JSONArea(TriggerIn, label="Trigger", help_text="As `orion automation inspect` prints it.")}
+    return {"trigger": JSONArea(TriggerIn, label="Trigger", help_text="As “orion automation inspect” prints it.")}
 
 
 def action_fields(
