@@ -38,7 +38,7 @@ def like(value: str | None, pattern: str) -> bool:
     if value is None:
         return False
     translated = "".join({"%": ".*", "_": "."}.get(letter, re.escape(letter)) for letter in pattern)
-    return re.search(translated, value, re.IGNORECASE | re.DOTALL | re.ASCII) is not None
+    return re.search(translated, value, re.IGNORECASE | re.DOTALL) is not None
 
 
 def moment(text: str) -> datetime:

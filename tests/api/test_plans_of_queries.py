@@ -15,6 +15,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from runs.lists.filters import names, searches
 from runs.roll_ups.services import add_up
 from tests.conftest import DATABASE
 from tests.factories import NOON, later, make_flow, make_flow_run, make_task_run
@@ -103,6 +104,22 @@ def test_no_query_reads_a_whole_table(client, asked):
 
     asked_for = [one["sql"] for one in list(queries) if one["sql"].startswith(("SELECT", "(SELECT", "WITH"))]
     assert [(sql, plan) for sql in asked_for if reads_whole_table(sql, plan := plan_of(sql))] == []
+
+
+@pytest.mark.parametrize("sort", ["ID_DESC", "EXPECTED_START_TIME_DESC", "NAME_ASC"])
+def test_a_part_of_many_names_is_sought_in_their_index(client, monkeypatch, sort):
+    """Among more names than are compared one by one, and where the first runs of the list have others."""
+    for module, bound in ((names, "MOST_NAMES"), (names, "FEW"), (searches, "NAMES_SEARCHED")):
+        monkeypatch.setattr(module, bound, 3)
+    asked = {"flow_runs": {"name": {"like_": "TL-1"}}, "sort": sort, "limit": 5}
+    with CaptureQueriesContext(connection) as queries:
+        found = client.post("/api/flow_runs/filter", json.dumps(asked), "application/json").json()
+
+    compared = [one["sql"] for one in list(queries) if "%tl-1%" in one["sql"].lower() and "RECURSIVE" not in one["sql"]]
+    plans = ["\n".join(plan_of(sql)) for sql in compared]
+    assert len(found) == 5
+    assert "flow_run_by_name" in plans[-1]
+    assert [plan for sql, plan in zip(compared, plans, strict=True) if reads_whole_table(sql, plan.split("\n"))] == []
 
 
 @pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL reads few rows themselves")

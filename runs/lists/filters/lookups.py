@@ -7,22 +7,20 @@ from typing import Any
 
 from django.db.models import CharField, JSONField, Lookup, TextField
 
+from runs.lists.filters.patterns import has_part
+
 
 @CharField.register_lookup
 @TextField.register_lookup
 class Like(Lookup):
-    """A case-insensitive substring, in which `%` and `_` are SQL's wildcards, as clients expect."""
+    """A case-insensitive part of a text, in which `%` and `_` are SQL's wildcards, as clients expect."""
 
     lookup_name = "orion_like"
 
-    def get_prep_lookup(self) -> str:
-        return f"%{self.rhs}%"
-
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         column, column_params = self.process_lhs(compiler, connection)
-        # By default a backslash escapes on PostgreSQL but not on SQLite; here it never does.
-        spelled = f"{column} ILIKE %s ESCAPE ''" if connection.vendor == "postgresql" else f"{column} LIKE %s"
-        return spelled, [*column_params, self.rhs]
+        condition, pattern = has_part(column, self.rhs, connection.vendor)
+        return condition, [*column_params, pattern]
 
 
 @JSONField.register_lookup

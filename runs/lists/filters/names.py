@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models import Q
 
 from orchestration.reading import reader
+from runs.lists.filters.patterns import has_part
 
 # With more distinct names than this, the name of each run is compared.
 MOST_NAMES = 10_000
@@ -28,10 +29,8 @@ _WALK = (
     "SELECT (SELECT MIN(name) FROM {table}), 1 "
     "UNION ALL SELECT (SELECT r.name FROM {table} r WHERE r.name > walked.name ORDER BY r.name LIMIT 1), number + 1 "
     "FROM walked WHERE walked.name IS NOT NULL AND number <= {most}) "
-    "SELECT name, number FROM walked WHERE name IS NOT NULL AND (number > {most} OR name {like}) LIMIT {chosen}"
+    "SELECT name, number FROM walked WHERE name IS NOT NULL AND (number > {most} OR {has_part}) LIMIT {chosen}"
 )
-# The same SQL as `orion_like`.
-_LIKE = {"sqlite": "LIKE %s", "postgresql": "ILIKE %s ESCAPE ''"}
 
 
 def has_part_in_name(runs: type[Any], part: str) -> Q:
@@ -54,11 +53,10 @@ def _names_with(runs: type[Any], part: str) -> list[str] | None:
     whose = (str(connection.settings_dict["NAME"]), runs._meta.db_table, MOST_NAMES)
     if time.monotonic() < _has_many.get(whose, 0.0):
         return None
-    walk = _WALK.format(
-        table=runs._meta.db_table, most=MOST_NAMES, like=_LIKE[connection.vendor], chosen=MOST_CHOSEN + 1
-    )
+    condition, pattern = has_part("name", part, connection.vendor)
+    walk = _WALK.format(table=runs._meta.db_table, most=MOST_NAMES, has_part=condition, chosen=MOST_CHOSEN + 1)
     with reader().cursor() as cursor:
-        cursor.execute(walk, [f"%{part}%"])
+        cursor.execute(walk, [pattern])
         found = cursor.fetchall()
     if any(number > MOST_NAMES for _, number in found):
         _has_many[whose] = time.monotonic() + REMEMBERED_SECONDS

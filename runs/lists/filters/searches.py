@@ -18,6 +18,7 @@ from orchestration.reading import reader
 from orchestration.tables import dialect
 from orionflow.contract.wire import Wire
 from runs.lists.filters.conditions import matched
+from runs.lists.filters.patterns import has_part
 from runs.lists.filters.resources import (
     ArtifactCollectionFilter,
     ArtifactFilter,
@@ -41,6 +42,11 @@ FEW_ROWS = 1_000
 # Where SQLite would sort all matching rows, look first among this many times as many first rows of the list as the page
 # needs, and only for rows up to the second limit.
 SOUGHT, FARTHEST_SOUGHT = (5, 50), 1_000
+# How many of the first rows of a list are searched for a part of names, before the names of all runs are compared.
+NAMES_SEARCHED = 20_000
+# A limit larger than any table.
+ALL_ROWS = 2**62
+BY_NAME = ("NAME_ASC", "NAME_DESC")
 # A line of SQLite's query plans that read and sort all matching rows before returning the first.
 SORTED_WHOLE = "USE TEMP B-TREE FOR ORDER BY"
 
@@ -131,6 +137,9 @@ def _ids_in_order(
     ids = _in_order(matching, sort)
     if not _chooses(search):
         return ids
+    part = _only_part_of_name(search, matching)
+    if part is not None and rows.stop <= FARTHEST_SOUGHT:
+        return _named_so(matching, part, sort, rows)
     few = list(matching.order_by().values_list("pk", flat=True)[: FEW_ROWS + 1])
     # Few rows are sorted: in the order of the list, they might come last of all.
     found = few if len(few) <= FEW_ROWS else _among_first(ids, sort, rows)
@@ -147,6 +156,41 @@ def _chooses(search: Search) -> bool:
     if not any(getattr(search, name) for name in parts) and search.pools() is None and search.queues() is None:
         return False
     return not any(asked is not None and asked.names_ids for asked in (search.flow_runs, search.task_runs))
+
+
+def _only_part_of_name(search: Search, matching: QuerySet[Any]) -> str | None:
+    """Return the part of names that a search asks for, if each run has to be compared and nothing else is asked for."""
+    asked: RunFilter | None = search.flow_runs if matching.model is FlowRun else search.task_runs
+    if asked is None or asked.name is None or asked.name.like_ is None:
+        return None
+    named = matching.model._default_manager.filter(name__orion_like=asked.name.like_)
+    return asked.name.like_ if matching.query.where == named.query.where else None
+
+
+def _named_so(named: QuerySet[Any], part: str, sort: FlowRunSort | TaskRunSort, rows: slice) -> QuerySet[Any, Any]:
+    """Return the ids of a page of runs whose names have a part.
+
+    The first runs of the list are searched. If too few match, all matching ids are read from the index of names.
+    """
+    if sort in BY_NAME:
+        return _in_order(named, sort)
+    runs = named.model._default_manager
+    found = _among_first_names(runs.order_by(*ORDERS[sort]).values("pk", "name")[:NAMES_SEARCHED], part, rows.stop)
+    # Because of the limit, PostgreSQL does not merge the subquery into the list, which would read runs in its order.
+    all_of_them = named.order_by().values("pk")[:ALL_ROWS]
+    return _in_order(runs.filter(pk__in=found if len(found) == rows.stop else all_of_them), sort)
+
+
+def _among_first_names(first: QuerySet[Any, Any], part: str, most: int) -> list[UUID]:
+    """Return the ids of the runs among these whose names have the part, at most so many.
+
+    In SQL, because a filter cannot follow a slice in the ORM.
+    """
+    sought, values = first.query.sql_with_params()
+    condition, pattern = has_part("first.name", part, connection.vendor)
+    with reader().cursor() as cursor:
+        cursor.execute(f"SELECT first.pk FROM ({sought}) first WHERE {condition} LIMIT {most}", [*values, pattern])
+        return [dialect().read_uuid(found) for (found,) in cursor.fetchall()]
 
 
 def _among_first(ids: QuerySet[Any, Any], sort: FlowRunSort | TaskRunSort, rows: slice) -> list[Any] | None:
