@@ -143,7 +143,9 @@ def _advice(
     found = list(_first_of(lines, startable, limit, len(full) + len(refused)))
     if not found:
         return Advice()
-    free = room_of_deployments({one.deployment_id for one in found if one.deployment_id}, holding)
+    # Those that are full are not among them, so there is room for one run of each.
+    of_each = Counter(one.deployment_id for one in found if one.deployment_id)
+    free = room_of_deployments([one for one, runs in of_each.items() if runs > 1], holding)
     fair = {line.queue.work_pool_id: line.fair_share for line in lines if line.queue and line.fair_share}
     shares = shares_of(fair, holding, {one.deployment_id for one in found}) if fair else {}
     pools = {queue.pk: queue.work_pool_id for queue in room.queues}
