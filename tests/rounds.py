@@ -86,10 +86,15 @@ def is_left_to_the_other_database(item: pytest.Item) -> bool:
 def is_left_to_a_neighbour(item: pytest.Item) -> bool:
     """Whether a brief round leaves this pair of two lists to others: each row meets every second column.
 
-    For tests marked with `turns`; unlike `in_turn`, one list may be that of a fixture.
+    For tests marked with `turns`; unlike `in_turn`, one list may be that of a fixture. With one list, the tests are the
+    rows: one test meets a Redis and the next one a folder.
     """
-    places = getattr(getattr(item, "callspec", None), "indices", {}).values()
-    return item.get_closest_marker("turns") is not None and len(places) > 1 and sum(places) % 2 == 1
+    places = [*getattr(getattr(item, "callspec", None), "indices", {}).values()]
+    if not places or item.get_closest_marker("turns") is None:
+        return False
+    if len(places) == 1:
+        places.append(zlib.crc32(item.nodeid.partition("[")[0].encode()))
+    return sum(places) % 2 == 1
 
 
 def rounds(few: int) -> int:

@@ -22,6 +22,8 @@ from orionflow.testing import logs_of, task_runs_of
 from tests import warm
 from tests.brokers import Redis, running_redis
 
+pytestmark = pytest.mark.turns
+
 
 @task
 def square(x: int) -> tuple[int, int]:
