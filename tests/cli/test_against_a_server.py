@@ -18,7 +18,7 @@ from tests.homes import ready_home
 def server_url(tmp_path_factory):
     home = ready_home(tmp_path_factory.mktemp("server-home"))
     process = warm.Popen(
-        [sys.executable, "-u", "-m", "orionflow.cli", "server", "start", "--port", "0"],
+        [sys.executable, "-u", "-m", "orionflow.cli", "server", "start", "--port", "0", "--no-agent"],
         env=environment_of(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:

@@ -20,8 +20,8 @@ import pytest
 from tests import warm
 from tests.cli.conftest import Companion, companion
 from tests.compat.client import BIN, needs_client
-from tests.compat.serve_and_run import serving
 from tests.ports import lasting_port
+from tests.site.running import running_server
 
 KINDS = [
     *("variable", "tag limit", "global limit", "block type", "block schema", "block"),
@@ -34,6 +34,12 @@ def send(api: str, path: str, body: Any, method: str = "POST") -> Any:
     with urlopen(Request(api + path, json.dumps(body).encode(), headers, method=method), timeout=30) as answer:
         content = answer.read()
     return json.loads(content) if content else None
+
+
+@contextmanager
+def serving_orion(home: Path) -> Iterator[str]:
+    with running_server(home) as server:
+        yield f"http://127.0.0.1:{server.port}/api"
 
 
 @contextmanager
@@ -78,7 +84,7 @@ def _wait(api: str) -> None:
 def old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a server that is in use."""
     home = tmp_path_factory.mktemp("old")
-    with serving(str(home), None) if request.param == "orion" else serving_prefect(home) as api:
+    with serving_orion(home) if request.param == "orion" else serving_prefect(home) as api:
         fill(api)
         yield api
 

@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from orionflow.cli import main
+from tests import warm
+from tests.homes import ready_home
 from tests.ports import lasting_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,7 +115,7 @@ class Behind:
         self.direct_address = f"http://127.0.0.1:{self._server_port}"
         self.environment = {
             **_own_environment(),
-            "ORION_HOME": str(folder / "home"),
+            "ORION_HOME": str(ready_home(folder / "home")),
             "ORION_EXTERNAL_URL": f"{self.secure_address}/orion",
             "ORION_TRUSTED_PROXIES": "127.0.0.1",
         }
@@ -125,11 +127,11 @@ class Behind:
         command = [*ORION, "server", "start", "--port", str(self._server_port), "--no-services", "--no-agent"]
         self.processes = [
             *(subprocess.Popen(["nginx", "-c", str(conf)], stderr=subprocess.DEVNULL) for conf in confs),
-            subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL),
+            warm.Popen(command, env=self.environment, stderr=subprocess.DEVNULL),
         ]
 
     def orion(self, *words: str, given: str = "") -> str:
-        done = subprocess.run(
+        done = warm.run(
             [*ORION, *words],
             env=self.environment,
             input=given,

@@ -49,7 +49,7 @@ def test_folding_that_is_killed_goes_on_with_the_next_upgrade(tmp_path: Path):
     subprocess.run(fill, env=environment(tmp_path), cwd=ROOT, check=True, capture_output=True)
     before = stories(tmp_path)
 
-    with subprocess.Popen([*COMMAND, "database", "upgrade"], env=environment(tmp_path), stderr=subprocess.PIPE) as one:
+    with warm.Popen([*COMMAND, "database", "upgrade"], env=environment(tmp_path), stderr=subprocess.PIPE) as one:
         while counted(tmp_path, "runs_taskrunstate") == 3 * RUNS:
             assert one.poll() is None
             time.sleep(0.002)
