@@ -20,7 +20,7 @@ from deployments.dispatch.core.hand_out import Candidate, Taker
 from deployments.dispatch.selectors.due import Advice, due_in, for_agents
 from deployments.dispatch.services.agents import OWNER, refuse_absent
 from deployments.dispatch.services.misfits import crash_misfits
-from deployments.limits.selectors.capacity import Room, chosen_by, room_in
+from deployments.limits.selectors.capacity import Room, chosen_by, room_in, uncounted
 from deployments.models import Worker, WorkQueue
 from orchestration.core.states import State, StateType
 from orchestration.errors import AgentReplaced, DomainError
@@ -237,7 +237,8 @@ def _room_of(asking: Sequence[_Asking]) -> Room:
     """Return the queues of all agents with their room. Agents of a whole pool also get queues created since."""
     pools = {one.agent.work_pool_id for one in asking if one.agent.serves_pool}
     named = {UUID(id) for one in asking if not one.agent.serves_pool for id in one.agent.queue_ids}
-    room = room_in(Q(pk__in=named) | Q(work_pool__in=pools) if pools else Q(pk__in=named))
+    chosen = Q(pk__in=named) | Q(work_pool__in=pools) if pools else Q(pk__in=named)
+    room = room_in(chosen) if any(one.wish.named is None for one in asking) else uncounted(chosen)
     of_pools: dict[UUID, list[UUID]] = {}
     for queue in room.queues:
         if queue.work_pool_id in pools:

@@ -12,7 +12,7 @@ from math import ceil
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from deployments.limits.core import Usage, as_of
 from deployments.models import Deployment, GlobalLimit, GlobalSlot, WorkPool, WorkQueue
@@ -48,8 +48,7 @@ class Room:
 
 def room_in(queue_ids: Collection[UUID] | Q | None) -> Room:
     """Return the room in these queues, or in all for None. Two queries, or three if a pool is limited."""
-    rows = WorkQueue.objects.select_related("work_pool").defer("work_pool__base_job_template")
-    rows = rows.annotate(has_template=~Q(work_pool__base_job_template={})).order_by("priority", "name", "pk")
+    rows = _in_order().select_related("work_pool").defer("work_pool__base_job_template")
     if queue_ids is not None:
         rows = rows.filter(queue_ids if isinstance(queue_ids, Q) else Q(pk__in=queue_ids))
     queues = list(rows)
@@ -60,8 +59,23 @@ def room_in(queue_ids: Collection[UUID] | Q | None) -> Room:
         queues,
         {queue.pk: _room(queue, _taken_by_filter(queue) or taken.get(queue.pk, 0)) for queue in queues},
         {pk: _room(pool, taken_in_pools.get(pk, 0)) for pk, pool in pools.items()},
-        frozenset(queue.work_pool_id for queue in queues if queue.work_pool_id and queue.has_template),
+        _with_templates(queues),
     )
+
+
+def uncounted(chosen: Q) -> Room:
+    """These queues without their room, for runs that are asked for by name: the rules look at that. One query."""
+    queues = list(_in_order().filter(chosen).only("work_pool_id"))
+    return Room(queues, {}, {}, _with_templates(queues))
+
+
+def _in_order() -> QuerySet[WorkQueue]:
+    rows = WorkQueue.objects.annotate(has_template=~Q(work_pool__base_job_template={}))
+    return rows.order_by("priority", "name", "pk")
+
+
+def _with_templates(queues: Iterable[WorkQueue]) -> frozenset[UUID]:
+    return frozenset(queue.work_pool_id for queue in queues if queue.work_pool_id and queue.has_template)  # type: ignore[attr-defined]
 
 
 def _room(limited: WorkQueue | WorkPool, taken: int) -> int:
