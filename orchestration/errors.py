@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from orionflow.contract.names import fault_of
+
 
 class DomainError(Exception):
     """A request that cannot be fulfilled. `code` is for programs; the message says what is wrong and what to do."""
@@ -83,6 +85,19 @@ SavedSearchNotFound = not_found("saved_search", "Saved search {id} not found.")
 FlowRunInputNotFound = not_found("flow_run_input", "Flow run {id} has no input with the key {key!r}.")
 ProblemNotFound = not_found("problem", "Problem {id} not found.")
 BulkActionNotFound = not_found("bulk_action", "Bulk action {id} not found.")
+
+
+class UnreadableName(DomainError):
+    """A new thing would have a name that people cannot read."""
+
+    code = "unreadable_name"
+    message = "{fault}."
+
+
+def refuse_unreadable(name: str) -> None:
+    """Raise UnreadableName for what nothing new may be called. What has such a name already is not refused."""
+    if fault := fault_of(name):
+        raise UnreadableName(fault=fault)
 
 
 class NothingToChange(DomainError):

@@ -13,7 +13,7 @@ from deployments.pages.schedule_forms import UNITS, CronField, LocalMomentField
 from deployments.pages.selectors.deployment import words_of
 from deployments.schedules.core import ScheduleError
 from deployments.schedules.selectors import calendar_names
-from orion_site.forms.fields import NameField, NumberField, ObjectField
+from orion_site.forms.fields import NameField, NewNameField, NumberField, ObjectField
 
 ORDERS = [("oldest", "The oldest time first"), ("newest", "The newest time first")]
 
@@ -52,7 +52,7 @@ class BackfillForm(forms.Form):
     work_queue_name = NameField(
         required=False, label="Work queue", help_text="Empty: that of the deployment. It is made if it is new."
     )
-    name = NameField(required=False, label="Name", help_text="Its runs get the tag backfill:name.")
+    name = NewNameField(required=False, label="Name", help_text="Its runs get the tag backfill:name.")
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from django import forms
 
 from deployments.models import Deployment
-from orion_site.forms.fields import NameField, NumberField, ObjectField, TagsField
+from orion_site.forms.fields import NameField, NewNameField, NumberField, ObjectField, TagsField
 from orionflow.contract.deployments import BLOCK_NAME, DeploymentFields, Within
 from orionflow.contract.kinds import LOCATION_NAME
 from orionflow.contract.wire import Shown
@@ -99,7 +99,7 @@ DeploymentForm.base_fields.update(_numbers())
 
 
 class DuplicateForm(forms.Form):
-    name = NameField(help_text="Another name for the same flow.")
+    name = NewNameField(help_text="Another name for the same flow.")
     paused = forms.BooleanField(required=False, initial=True, label="Paused at first, so that nothing runs twice")
 
     def __init__(self, *given: Any, taken_by: Deployment, **wishes: Any) -> None:

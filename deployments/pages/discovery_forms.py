@@ -15,7 +15,7 @@ from deployments.pages.schedule_forms import UNITS, CronField
 from deployments.schedules.core import ScheduleError
 from deployments.schedules.core.definitions import completed, refuse_without_times
 from deployments.schedules.services.schedules import NewSchedule
-from orion_site.forms.fields import NameField, ObjectField
+from orion_site.forms.fields import NameField, NewNameField, ObjectField
 
 KINDS = [
     (SourceKind.GIT.value, "A Git repository"),
@@ -98,7 +98,7 @@ def _problem(kind: SourceKind, address: str) -> str:
 
 
 class FoundFlowForm(forms.Form):
-    name = NameField(label="Name", initial="default", help_text="Of the deployment; its flow has a name already.")
+    name = NewNameField(label="Name", initial="default", help_text="Of the deployment; its flow has a name already.")
     queue = forms.ChoiceField(label="Runs wait in", help_text="Work pool and queue.")
     when = forms.ChoiceField(choices=WHEN, label="Starts by itself")
     every = forms.FloatField(required=False, min_value=0, max_value=1e11, label="Every", initial=1)

@@ -27,6 +27,7 @@ from orion_site.accounts.models import Grant, Identity
 from orion_site.accounts.permissions import Action, Actor
 from orion_site.accounts.recognised import rights_changed
 from orion_site.accounts.roles import Held, Role, actions_of, objects_of, read_held
+from orionflow.contract.names import fault_of
 
 LONGEST_NAME = 150
 # The groups that stand for one role each, created when a user is first given the role by its name.
@@ -191,7 +192,8 @@ def refuse_bad_name(name: str) -> None:
         UnicodeUsernameValidator()(name)
     except ValidationError:
         raise BadName(name=name[:100]) from None
-    if name == OWNER_NAME or len(name) > LONGEST_NAME:
+    # Some letters are drawn as nothing.
+    if name == OWNER_NAME or len(name) > LONGEST_NAME or fault_of(name):
         raise BadName(name=name[:100])
 
 

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 
 from orchestration.json_texts import NUL, read_json
+from orionflow.contract.names import fault_of
 from runs.models.rows import NAME
 
 HIGHEST = 2**31 - 1
@@ -21,6 +22,20 @@ class NameField(forms.CharField):
 
     def __init__(self, **wishes: Any) -> None:
         super().__init__(max_length=255, validators=[_NAME], **wishes)
+
+
+def readable(name: str) -> None:
+    """Refuse a name that people cannot read, with the character that is in the way."""
+    if fault := fault_of(name):
+        raise ValidationError(f"{fault}.")
+
+
+class NewNameField(NameField):
+    """What a new thing is called, or is to be called from now on; a `NameField` may mean an older name."""
+
+    def __init__(self, **wishes: Any) -> None:
+        super().__init__(**wishes)
+        self.validators.append(readable)
 
 
 class TagsField(forms.CharField):

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
-from orchestration.errors import SavedSearchNotFound, SavedSearchTaken
+from orchestration.errors import SavedSearchNotFound, SavedSearchTaken, refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import SavedSearch
 from runs.saved_searches.services import save_search
@@ -53,12 +53,15 @@ def save_view(*, list_name: str, name: str, query: str, now: datetime) -> SavedS
     older = SavedSearch.objects.filter(name=name).first()
     if older is not None and _query_in(older.filters, list_name) is None:
         raise SavedSearchTaken(name=name)
+    if older is None:
+        refuse_unreadable(name)
     search, _ = save_search(name=name, filters=[_filter(list_name, same_query(query))], now=now)
     return search
 
 
 @repeated_on_conflict
 def rename_view(*, search_id: UUID, name: str, now: datetime) -> None:
+    refuse_unreadable(name)
     with write_transaction():
         if SavedSearch.objects.filter(name=name).exclude(pk=search_id).exists():
             raise SavedSearchTaken(name=name)

@@ -22,7 +22,7 @@ from orchestration.services import propose_flow_run_state, propose_task_run_stat
 from orion_site.accounts.users import create_group, create_user
 from orionflow.contract.discovery import ARTIFACT_TYPE
 from runs.bulk_actions.services import NewBulkAction, begin_bulk_action, finish_at_once
-from runs.models import Artifact, BulkRun, FlowRun, Occurrence, Problem, TaskRun
+from runs.models import Artifact, BulkRun, FlowRun, Occurrence, Problem, SavedSearch, TaskRun
 from runs.saved_searches.saved_views import save_view
 from tests import factories
 from tests.factories import make_artifact, make_limit, make_state
@@ -59,12 +59,18 @@ def furnished(text: str) -> dict[str, Any]:
         "task-runs": task_run.pk,
         "task_run_id": task_run.pk,
         "list_name": "runs",
-        "search_id": save_view(list_name="runs", name=text, query=text, now=now).pk,
+        "search_id": saved(text, now).pk,
         "variable_id": create_variable(name="evil", value=text, tags=[text], now=now).pk,
         "number": 0,
         "action": "cancel",
         "slug": "login",
     }
+
+
+def saved(text: str, now: datetime) -> SavedSearch:
+    view = save_view(list_name="runs", name="evil", query=text, now=now)
+    SavedSearch.objects.filter(pk=view.pk).update(name=text)
+    return view
 
 
 def deployed(text: str) -> Deployment:

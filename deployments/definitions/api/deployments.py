@@ -24,6 +24,7 @@ from deployments.definitions.services.deployments import (
     delete_deployment,
     pause_unless_served,
     refuse_several_schedules,
+    refuse_unreadable_deployment,
     set_paused,
     update_deployment,
 )
@@ -68,6 +69,7 @@ class CreateDeployment(Operation):
 
     def perform(self, body: contract.DeploymentCreate) -> Response:
         refuse_unseen(flow=body.flow_id, name=body.name)
+        refuse_unreadable_deployment(flow_id=body.flow_id, name=body.name)
         now = timezone.now()
         try:
             with reporting_bad_templates():

@@ -32,10 +32,12 @@ from orchestration.errors import (
     BlockDocumentNotFound,
     FlowNotFound,
     SeveralSchedules,
+    refuse_unreadable,
 )
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.deployments import DeploymentFields
+from orionflow.contract.names import fault_of
 from runs.flow_runs.services import delete_flow_runs
 from runs.flows.services import create_flow
 from runs.models import Flow, FlowRun
@@ -99,11 +101,19 @@ def create_deployment(
         return deployment, known is None
 
 
+def refuse_unreadable_deployment(*, flow_id: UUID, name: str) -> None:
+    """Raise UnreadableName for a deployment that people name, unless there is one of this name."""
+    # Deployments that Orion makes itself are named after pools, which may be older than the rule.
+    if fault_of(name) and not Deployment.objects.filter(flow_id=flow_id, name=name).exists():
+        refuse_unreadable(name)
+
+
 @repeated_on_conflict
 def check_deployment(*, flow_name: str, now: datetime, **asked: Any) -> None:
     """Raise whatever creating this deployment would raise. It is created, and the transaction rolled back."""
     with write_transaction():
         flow, _ = create_flow(name=flow_name, now=now)
+        refuse_unreadable_deployment(flow_id=flow.pk, name=asked["name"])
         create_deployment(flow_id=flow.pk, now=now, **asked)
         transaction.set_rollback(True)
 

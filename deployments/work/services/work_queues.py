@@ -21,6 +21,7 @@ from orchestration.errors import (
     WorkQueueExists,
     WorkQueueInUse,
     WorkQueueNotFound,
+    refuse_unreadable,
 )
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -175,6 +176,8 @@ def _add(pool: WorkPool, columns: Mapping[str, Any], now: datetime) -> WorkQueue
     own = {name: value for name, value in columns.items() if name != "priority"}
     priority = _lowest_free(_priorities(pool).values())
     former = former_queue(pool.name, own["name"])
+    if former is None:
+        refuse_unreadable(own["name"])
     known = {"id": former.pk} if former else {}
     queue = WorkQueue(**own, **known, work_pool=pool, priority=priority, created=now)
     queue.save(force_insert=True)

@@ -17,6 +17,7 @@ from orionflow.code.sources import (
     unwrapped,
     version_of_file,
 )
+from orionflow.contract.names import fault_of
 from orionflow.errors import UsageError
 from orionflow.options.checks import (
     check_known,
@@ -286,7 +287,10 @@ _OPTIONS = frozenset(inspect.signature(Flow.__init__).parameters) - {"self", "fn
 def _fit_for_paths(name: str) -> str:
     if bad := BAD_IN_NAMES.intersection(name):
         raise UsageError(f"The flow name {name!r} has {' '.join(sorted(bad))} in it; choose one without {'/%&><'!r}.")
-    return CONTROL.sub(REPLACEMENT, name)
+    name = CONTROL.sub(REPLACEMENT, name)
+    if fault := fault_of(name):
+        raise UsageError(f"The flow name {ascii(name)} cannot be used. {fault}.")
+    return name
 
 
 def _checked_overlap(overlap: str) -> str:

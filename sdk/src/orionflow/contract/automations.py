@@ -12,7 +12,18 @@ from pydantic_core import PydanticCustomError, to_json
 from orionflow.contract.events import Label, Specification, Texts
 from orionflow.contract.notifications import Notification
 from orionflow.contract.states import StateType
-from orionflow.contract.wire import Answer, JSONObject, Known, Seconds, Stored, StrictWire, Text255, Text1024, Wire
+from orionflow.contract.wire import (
+    Answer,
+    JSONObject,
+    Known,
+    Readable,
+    Seconds,
+    Stored,
+    StrictWire,
+    Text255,
+    Text1024,
+    Wire,
+)
 
 Long = Annotated[str, Field(max_length=10_000)]
 DEEPEST = 4
@@ -196,7 +207,7 @@ Actions = Annotated[list[ActionIn], Field(max_length=50)]
 class AutomationUpdate(StrictWire):
     """A whole automation, which replaces the stored one. Fields other than `enabled` get their defaults if not sent."""
 
-    name: Annotated[str, Field(min_length=1, max_length=1024)]
+    name: Annotated[str, Field(min_length=1, max_length=1024), Readable]
     description: Long = ""
     enabled: bool = True
     trigger: TriggerIn

@@ -9,7 +9,18 @@ from uuid import UUID
 from pydantic import Field
 
 from orionflow.contract.schedules import CalendarNames, Definition, LocalMoment
-from orionflow.contract.wire import Answer, Details, JSONObject, Name, Names, Natural, Stored, StrictWire, Text255
+from orionflow.contract.wire import (
+    Answer,
+    Details,
+    JSONObject,
+    Name,
+    Names,
+    Natural,
+    NewName,
+    Stored,
+    StrictWire,
+    Text255,
+)
 
 AtOnce = Annotated[int, Field(gt=0, le=100)]
 BackfillStatus = Literal["active", "paused", "cancelled", "done"]
@@ -37,7 +48,7 @@ class BackfillRequest(StrictWire):
 
 
 class BackfillCreate(BackfillRequest):
-    name: Name | None = None
+    name: NewName | None = None
 
 
 class BackfillTime(Answer):

@@ -15,6 +15,8 @@ from orionflow.contract.wire import (
     Findable,
     Name,
     Natural,
+    NewName,
+    Readable,
     Seconds,
     Stored,
     StrictWire,
@@ -26,7 +28,7 @@ from orionflow.contract.wire import (
 
 
 class ConcurrencyLimitCreate(StrictWire):
-    tag: Annotated[str, Field(min_length=1, max_length=255), Findable]
+    tag: Annotated[str, Field(min_length=1, max_length=255), Findable, Readable]
     concurrency_limit: Natural
 
 
@@ -52,7 +54,7 @@ class ConcurrencyLimit(Stored):
 
 
 class GlobalLimitCreate(StrictWire):
-    name: Name
+    name: NewName
     limit: Natural
     active: bool = True
     active_slots: Natural = 0
@@ -63,7 +65,7 @@ class GlobalLimitCreate(StrictWire):
 class GlobalLimitUpdate(StrictWire):
     """Changes of a global limit. Only the fields that are sent are changed."""
 
-    name: Name | None = None
+    name: NewName | None = None
     limit: Natural | None = None
     active: bool | None = None
     active_slots: Natural | None = None

@@ -22,6 +22,7 @@ from orionflow.contract.wire import (
     Moment,
     Name,
     Names,
+    NewName,
     Shown,
     Stored,
     StrictWire,
@@ -178,7 +179,7 @@ Ics = Annotated[str, Field(max_length=1_000_000)]
 
 
 class CalendarCreate(StrictWire):
-    name: Name
+    name: NewName
     description: str = ""
     ics: Ics
 
@@ -186,7 +187,7 @@ class CalendarCreate(StrictWire):
 class CalendarUpdate(StrictWire):
     """Changes of a calendar. Only the fields that are sent are changed."""
 
-    name: Name | None = None
+    name: NewName | None = None
     description: str | None = None
     ics: Ics | None = None
 

@@ -18,8 +18,9 @@ from orionflow.contract.wire import (
     Findable,
     JSONObject,
     Moment,
-    Name,
     Natural,
+    NewName,
+    Readable,
     Stored,
     StrictWire,
     Tags,
@@ -50,7 +51,7 @@ class WorkPoolUpdate(StrictWire):
 
 class WorkPoolCreate(StrictWire):
     # The server refuses an empty name itself, with the message and the status that clients of Prefect know.
-    name: Annotated[str, Field(max_length=255, pattern=NAME_PATTERN.replace("+", "*")), Findable]
+    name: Annotated[str, Field(max_length=255, pattern=NAME_PATTERN.replace("+", "*")), Findable, Readable]
     description: str | None = None
     type: Text255 = "prefect-agent"
     base_job_template: JSONObject = {}
@@ -87,7 +88,7 @@ class QueueFilter(Wire):
 
 
 class WorkQueueCreate(StrictWire):
-    name: Name
+    name: NewName
     description: str | None = None
     is_paused: bool = False
     concurrency_limit: Natural | None = None
@@ -98,7 +99,7 @@ class WorkQueueCreate(StrictWire):
 class WorkQueueUpdate(StrictWire):
     """Changes of a queue. Only the fields that are sent are changed; null removes the limit."""
 
-    name: Name | None = None
+    name: NewName | None = None
     description: str | None = None
     is_paused: bool | None = None
     concurrency_limit: Natural | None = None

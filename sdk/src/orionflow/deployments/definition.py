@@ -14,6 +14,7 @@ from orionflow.calls.deployments import create_deployment
 from orionflow.calls.flows import create_flow
 from orionflow.client import OrionClient
 from orionflow.code.entrypoints import entrypoint_of
+from orionflow.contract.names import fault_of
 from orionflow.engine.drivers import drive_or_await
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import ParameterError, UsageError
@@ -239,4 +240,6 @@ def _fit(name: str) -> str:
         raise UsageError(
             f"The deployment name {name!r} has {' '.join(sorted(bad))} in it; choose one without {'/%&><'!r}."
         )
+    if fault := fault_of(name):
+        raise UsageError(f"The deployment name {ascii(name)} cannot be used. {fault}.")
     return name
