@@ -14,7 +14,7 @@ def is_right(given, token, row):
     if row.password != given:
         return False
     # ok: proof-compared-by-equality
-    if token == "":
+    if token == "" or row.kind == "secret":
         return False
     # ok: proof-compared-by-equality
     return hmac.compare_digest(given, token)
