@@ -31,7 +31,7 @@ def readable(name: str) -> None:
 
 
 class NewNameField(NameField):
-    """What a new thing is called, or is to be called from now on; a `NameField` may mean an older name."""
+    """A name for a new thing, or a new name for a thing; a `NameField` may mean an older one."""
 
     def __init__(self, **wishes: Any) -> None:
         super().__init__(**wishes)
