@@ -89,6 +89,12 @@ function nameDaysOnce(log) {
   }
 }
 
+// On a narrow screen the selected tab may be beyond the edge.
+for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+  const tabs = tab.parentElement;
+  tabs.scrollLeft = tab.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - tab.offsetWidth) / 2;
+}
+
 // Also for content that is added to the page later.
 window.orionTimes = {
   localise(root) {

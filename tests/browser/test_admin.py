@@ -94,6 +94,20 @@ def test_the_sidebar_is_closed_on_narrow_screens_until_it_is_opened(chromium: Br
         expect(sidebar).to_be_hidden()
 
 
+def test_names_of_flows_have_room_beside_the_filters(chromium: Browser, server: RunningServer, run: str):
+    context = chromium.new_context(
+        base_url=f"http://127.0.0.1:{server.port}", viewport={"width": 1440, "height": 900}
+    )  # fmt: skip
+    page = context.new_page()
+
+    page.goto("/admin/runs/flowrun/")
+    box = page.locator("td.field-flow").first.bounding_box()
+
+    assert box is not None
+    assert box["width"] >= 130
+    context.close()
+
+
 def test_the_shown_server_has_the_index_too(chromium: Browser, shown: Shown):
     page = chromium.new_page(base_url=shown.address)
     page.goto("/admin/")

@@ -44,6 +44,11 @@ def test_ten_thousand_tags_are_counted_and_not_all_shown(chromium: Browser, extr
 
         expect(page.locator(".facts .tag")).to_have_count(100)
         expect(page.locator(".facts .tags")).to_contain_text("9\u202f900 more")
+        # Beside other facts they would be a column of fifty lines.
+        tags, facts = page.locator(".facts .tags").bounding_box(), page.locator(".facts").bounding_box()
+        assert tags is not None
+        assert facts is not None
+        assert tags["width"] == facts["width"]
 
 
 @pytest.mark.parametrize("width", [1024, 1200, 1440])

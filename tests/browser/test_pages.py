@@ -85,6 +85,19 @@ def test_the_keyboard_reaches_the_content_first(page: Page):
     assert page.url.endswith("#main")
 
 
+@pytest.mark.parametrize("tab", ["Timeline", "Results", "Artifacts"])
+def test_the_tab_that_is_shown_can_be_seen_on_a_phone(chromium: Browser, shown: Shown, tab: str):
+    with chromium.new_context(base_url=shown.address, viewport={"width": 390, "height": 800}) as context:
+        page = context.new_page()
+        page.goto(f"/runs/{shown.run}?tab={tab.lower()}")
+        box = page.locator(".tabs").get_by_role("link", name=tab).bounding_box()
+
+        assert box is not None
+        assert 0 <= box["x"] < box["x"] + box["width"] <= 390
+        # Only the tabs are scrolled.
+        assert page.evaluate("scrollY") == 0
+
+
 @pytest.mark.short
 def test_a_deletion_is_asked_about_and_then_told(page: Page, shown: Shown):
     page.goto("/runs?state=running")
