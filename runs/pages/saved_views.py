@@ -20,7 +20,7 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt
 from orion_site.preferences.middleware import preferences_of
 from orion_site.preferences.reader import write_preferences
-from runs.saved_searches.saved_views import View, rename_view, same_query, save_view, views_of
+from runs.saved_searches.saved_views import MOST, View, rename_view, same_query, save_view, view_of, view_with, views_of
 from runs.saved_searches.services import delete_saved_search
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -61,6 +61,8 @@ class Views:
     address: str
     query: str
     all: Sequence[View]
+    # How many saved views are shown, if there are more.
+    cut_at: int | None
     # `shown` is a saved view, which can be changed; `chosen` any view.
     shown: View | None
     chosen: View | None
@@ -76,22 +78,36 @@ class Views:
 
 
 def views_above(request: HttpRequest, list_name: str) -> Views:
-    every = _every(list_name)
+    built_in = _built_in(list_name)
+    saved, is_cut = views_of(list_name)
+    every = [*built_in, *saved]
     # Empty fields of the form are not part of the filter.
     query = same_query(request.GET.urlencode())
     chosen = next((view for view in every if view.query == query), None)
-    shown = chosen if chosen and chosen.id else None
-    return Views(list_name, reverse(LISTS[list_name]), query, every, shown, chosen, _default(request, list_name, every))
-
-
-def _every(list_name: str) -> list[View]:
-    built_in = [View(None, name, same_query(query)) for name, query in BUILT_IN.get(list_name, ())]
-    return [*built_in, *views_of(list_name)]
-
-
-def _default(request: HttpRequest, list_name: str, every: Sequence[View]) -> View | None:
     key = preferences_of(request).default_views.get(list_name)
-    return next((view for view in every if key and view.key == key), None)
+    default = next((view for view in every if view.key == key), None)
+    if is_cut:
+        # The chosen view and the default one are shown wherever their names are in the order.
+        chosen = chosen or (view_with(list_name, query) if query else None)
+        default = default or _with_key(list_name, key)
+        every += sorted({one for one in (chosen, default) if one and one not in every}, key=lambda one: one.name)
+    shown = chosen if chosen and chosen.id else None
+    cut_at = MOST if is_cut else None
+    return Views(list_name, reverse(LISTS[list_name]), query, every, cut_at, shown, chosen, default)
+
+
+def _built_in(list_name: str) -> list[View]:
+    return [View(None, name, same_query(query)) for name, query in BUILT_IN.get(list_name, ())]
+
+
+def _with_key(list_name: str, key: str | None) -> View | None:
+    built_in = next((view for view in _built_in(list_name) if view.key == key), None)
+    if built_in is not None or not key:
+        return built_in
+    try:
+        return view_of(list_name, UUID(key))
+    except ValueError:
+        return None
 
 
 def begins_with_default(list_name: str) -> Callable[[V], V]:
@@ -100,9 +116,8 @@ def begins_with_default(list_name: str) -> Callable[[V], V]:
     def decorate(view: V) -> V:
         @wraps(view)
         def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            is_plain = request.method == "GET" and not request.GET
-            if is_plain and preferences_of(request).default_views.get(list_name):
-                default = _default(request, list_name, _every(list_name))
+            if request.method == "GET" and not request.GET:
+                default = _with_key(list_name, preferences_of(request).default_views.get(list_name))
                 if default is not None:
                     return redirect(_address(list_name, default.query))
             return view(request, *args, **kwargs)
@@ -118,8 +133,7 @@ def make_default(request: HttpRequest, list_name: str) -> HttpResponse:
     """Store the default view of the list in this browser; an empty field removes it."""
     if list_name not in LISTS:
         raise Http404
-    key = request.POST.get("key", "")
-    chosen = next((view for view in _every(list_name) if view.key == key), None)
+    chosen = _with_key(list_name, request.POST.get("key"))
     before = preferences_of(request)
     others = {name: kept for name, kept in before.default_views.items() if name != list_name and name in LISTS}
     if chosen is not None:
@@ -185,11 +199,10 @@ def delete(request: HttpRequest, list_name: str, search_id: UUID) -> HttpRespons
 
 
 def _view(list_name: str, search_id: UUID) -> View:
-    if list_name in LISTS:
-        for view in views_of(list_name):
-            if view.id == search_id:
-                return view
-    raise Http404
+    view = view_of(list_name, search_id) if list_name in LISTS else None
+    if view is None:
+        raise Http404
+    return view
 
 
 def _address(list_name: str, query: str) -> str:

@@ -5,19 +5,21 @@ In the API they are ordinary saved searches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from orchestration.errors import SavedSearchNotFound, SavedSearchTaken, refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import SavedSearch
 from runs.saved_searches.services import save_search
 
-# The most saved searches that a list reads to find its views.
+# The most views above a list.
 MOST = 200
 # Parameters of an address that are not part of a view, such as the position in the list.
 PASSING = frozenset({"after", "refresh", "view"})
@@ -42,10 +44,32 @@ def same_query(text: str) -> str:
     return urlencode(sorted((key, value) for key, value in parse_qsl(text.lstrip("?")) if key not in PASSING))
 
 
-def views_of(list_name: str) -> Sequence[View]:
-    found = SavedSearch.objects.order_by("name").only("name", "filters")[:MOST]
-    views = [(search, _query_in(search.filters, list_name)) for search in found]
-    return [View(search.pk, search.name, query) for search, query in views if query is not None]
+def views_of(list_name: str) -> tuple[Sequence[View], bool]:
+    """Return the first views of the list, by name, and whether there are more."""
+    found = list(_searches(list_name).order_by("name")[: MOST + 1])
+    return list(_views(found[:MOST], list_name)), len(found) > MOST
+
+
+def view_of(list_name: str, search_id: UUID) -> View | None:
+    return next(_views(_searches(list_name).filter(pk=search_id), list_name), None)
+
+
+def view_with(list_name: str, query: str) -> View | None:
+    """Return the view with this query, as `save_view` stores it."""
+    found = _searches(list_name).filter(filters__0__value=query).order_by("name")[:1]
+    return next(_views(found, list_name), None)
+
+
+def _searches(list_name: str) -> QuerySet[SavedSearch]:
+    found = SavedSearch.objects.filter(filters__0__object=list_name, filters__0__property="query")
+    # A search with a second filter is not a view.
+    return found.filter(filters__1__isnull=True).only("name", "filters")
+
+
+def _views(searches: Iterable[SavedSearch], list_name: str) -> Iterator[View]:
+    for search in searches:
+        if (query := _query_in(search.filters, list_name)) is not None:
+            yield View(search.pk, search.name, query)
 
 
 def save_view(*, list_name: str, name: str, query: str, now: datetime) -> SavedSearch:

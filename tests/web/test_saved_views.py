@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from runs.models import SavedSearch
 from runs.pages.saved_views import BUILT_IN, LISTS
+from runs.saved_searches.saved_views import MOST
 from tests.web.rows import make_run
 
 QUERY = "state=failed&since=-24h&flow=etl"
@@ -160,6 +161,43 @@ def test_views_of_one_list_are_not_above_another(browser: Client):
     assert "Mine" not in chips(browser, "/runs")
 
 
+def save_many(list_name: str, number: int) -> None:
+    filters = [{"object": list_name, "property": "query", "type": "string", "operation": "equals", "value": "q=x"}]
+    SavedSearch.objects.bulk_create(SavedSearch(name=f"A {one}", filters=filters) for one in range(number))
+
+
+def test_views_of_other_lists_push_none_out(browser: Client):
+    save_many("events", MOST)
+    save(browser)
+
+    found = chips(browser, "/runs")
+    page = browser.get("/runs").content.decode()
+
+    assert "Mine" in found
+    assert "saved views are shown" not in page
+
+
+def test_a_list_with_too_many_views_says_so_and_each_can_still_be_used(browser: Client):
+    save_many("runs", MOST)
+    view = save(browser)
+
+    page = browser.get("/runs").content.decode()
+    chosen = browser.get(f"/runs?{QUERY}").content.decode()
+    browser.post("/views/runs/default", {"key": str(view.pk)})
+    first = browser.get("/runs")
+    browser.post(f"/views/runs/{view.pk}/rename", {"name": "Ours"})
+
+    assert f"Only the first {MOST} saved views are shown, by name." in page
+    assert ">Mine</a>" not in page
+    assert ">Mine</a>" in chosen
+    assert "Change this view" in chosen
+    assert "Save this view" not in chosen
+    assert first["location"] == "/runs?flow=etl&since=-24h&state=failed"
+    assert ">Ours <" in browser.get("/runs?state=late").content.decode()
+    browser.post(f"/views/runs/{view.pk}/delete")
+    assert not SavedSearch.objects.filter(pk=view.pk).exists()
+
+
 def test_programs_read_and_make_views_as_saved_searches(browser: Client):
     save(browser)
     body = {"name": "Made", "filters": [{"object": "runs", "property": "query", "type": "string"}]}
@@ -174,7 +212,16 @@ def test_programs_read_and_make_views_as_saved_searches(browser: Client):
 
 
 @pytest.mark.parametrize(
-    "filters", [[], [{}], [{"object": "runs"}], [{"object": "runs", "property": "query", "value": 1}], [1, 2]]
+    "filters",
+    [
+        [],
+        [{}],
+        [{"object": "runs"}],
+        [{"object": "runs", "property": "query", "value": 1}],
+        [{"object": "runs", "property": "query", "value": "state=late"}, {"object": "runs"}],
+        [1, 2],
+        ["0", "1"],
+    ],
 )
 def test_other_searches_of_programs_are_no_views(browser: Client, filters: list[object]):
     SavedSearch.objects.create(name="Odd", filters=filters)
