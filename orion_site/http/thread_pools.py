@@ -36,6 +36,7 @@ class BoundedPool:
         # One sender cannot use the whole limit: the server would then be busy for all others.
         self._of_one = max(1, in_flight * 3 // 4)
         self._admitted = 0
+        self._is_closed = False
         self._of = Counter[bytes]()
         self._changed = Condition()
         pools.add(self)
@@ -49,9 +50,9 @@ class BoundedPool:
         return self._limit
 
     def admit(self, who: bytes = b"") -> bool:
-        """Admit another request of a sender, until `leave`. Return False if there are too many."""
+        """Admit another request of a sender, until `leave`. Return False if there are too many, or after `close`."""
         with self._changed:
-            if self._admitted >= self._limit or (who and self._of[who] >= self._of_one):
+            if self._is_closed or self._admitted >= self._limit or (who and self._of[who] >= self._of_one):
                 self.refused += 1
                 return False
             self._admitted += 1
@@ -85,7 +86,12 @@ class BoundedPool:
             finally:
                 self.worked.observe(time.monotonic() - began)
 
-        future = self._pool.submit(measured)
+        try:
+            future = self._pool.submit(measured)
+        except RuntimeError:
+            # It was closed after this request was admitted, for which `close` waits.
+            self.leave(who)
+            raise
         future.add_done_callback(lambda _: self.leave(who))
         return asyncio.wrap_future(future)
 
@@ -94,6 +100,8 @@ class BoundedPool:
 
         Return whether all have ended.
         """
+        with self._changed:
+            self._is_closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._changed:
             return self._changed.wait_for(lambda: self._admitted == 0, timeout=within)

@@ -15,6 +15,7 @@ import pytest
 
 from deployments.dispatch.waiting_agents import room
 from orchestration.api.later import CAME_TO, WAITS, LaterAnswer
+from orion_site.http.thread_pools import BoundedPool
 from orion_site.http.wsgi_adapter import WSGIAdapter
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -197,6 +198,28 @@ async def test_a_stream_is_sent_piece_by_piece_and_ends_with_its_client():
 
     assert exchange.body.startswith(b"0\n1\n2\n")
     assert len(made) < 1000
+
+
+async def test_a_request_that_comes_while_the_server_stops_is_refused_and_not_waited_for():
+    adapter, exchange = adapter_of(echo), Exchange()
+    adapter.close(0)
+
+    await adapter(exchange.scope, exchange.receive, exchange.send)
+
+    assert exchange.status == 503
+    assert exchange.headers[b"retry-after"] == b"1"
+    assert adapter.close(0)
+
+
+def test_a_request_that_was_admitted_just_before_the_end_is_not_waited_for():
+    pool = BoundedPool("test", threads=1, in_flight=8)
+    pool.admit(b"a key")
+    pool.close(0)
+
+    with pytest.raises(RuntimeError):
+        pool.start(b"a key", echo, {}, print)
+
+    assert pool.close(0)
 
 
 async def test_an_answer_is_closed_even_if_its_application_fails():
