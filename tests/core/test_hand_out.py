@@ -111,6 +111,15 @@ def test_who_serves_one_line_alone_comes_before_who_serves_several():
     assert [number for _, number in given_out] == [1, 0]
 
 
+def test_who_serves_all_lines_comes_after_who_serves_some():
+    everything, some, one = Taker(1), Taker(1, frozenset(QUEUES[:2])), Taker(1, frozenset(QUEUES[:1]))
+    waiting = [run(1), run(2, QUEUES[1], priority=2), run(3, QUEUES[2], priority=3)]
+
+    given_out = hand_out(waiting, [everything, some, one], {})
+
+    assert [number for _, number in given_out] == [2, 1, 0]
+
+
 def test_a_run_that_is_named_goes_to_the_first_who_names_it_and_serves_its_line():
     asking = [Taker(1, frozenset(QUEUES[1:])), Taker(1, frozenset(QUEUES)), Taker(1, frozenset(QUEUES))]
     named = [Taker(one.wanted, one.lines, named=UUID(int=1001)) for one in asking]

@@ -119,7 +119,7 @@ class _Hand:
     def _next_taker(self, run: Candidate) -> int | None:
         if run.line not in self._turns:
             serving = [number for number, taker in enumerate(self._takers) if not taker.named and _serves(taker, run)]
-            serving.sort(key=lambda number: len(self._takers[number].lines or ()))
+            serving.sort(key=lambda number: _breadth(self._takers[number]))
             self._turns[run.line] = deque(serving)
         turns = self._turns[run.line]
         while turns:
@@ -128,6 +128,11 @@ class _Hand:
                 turns.append(number)
                 return number
         return None
+
+
+def _breadth(taker: Taker) -> tuple[bool, int]:
+    """Sort takers of few lines before takers of many, and those of all lines last."""
+    return (True, 0) if taker.lines is None else (False, len(taker.lines))
 
 
 def _serves(taker: Taker, run: Candidate) -> bool:
