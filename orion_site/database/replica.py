@@ -144,10 +144,11 @@ class Watch:
         while True:
             self.look()
             time.sleep(LOOK_SECONDS)
+            # Clear it before checking the time: a request that comes in between sets it again, and is not overlooked.
+            self._wanted.clear()
             if time.monotonic() - self._wanted_at > IDLE_SECONDS:
                 # The result is outdated when requests come again; the first one then reads from the primary.
                 self._as_of, self._looked_at = None, 0.0
-                self._wanted.clear()
                 self._wanted.wait()
 
 
