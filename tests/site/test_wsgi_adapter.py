@@ -191,7 +191,8 @@ async def test_a_stream_is_sent_piece_by_piece_and_ends_with_its_client():
     exchange = Exchange()
     adapter = adapter_of(endless)
     task = asyncio.ensure_future(adapter(exchange.scope, exchange.receive, exchange.send))
-    await asyncio.sleep(0.1)
+    while exchange.body.count(b"\n") < 3:
+        await asyncio.sleep(0.01)
 
     exchange.gone.set()
     await asyncio.wait_for(task, 5)
