@@ -191,10 +191,11 @@ def test_weeks_are_those_of_the_iso_calendar(number):
     rule = read_rule(f"FREQ=YEARLY;BYWEEKNO={number}", ZoneInfo("UTC"), "rrule")
     rule = replace(rule, weekdays=frozenset((0, day) for day in range(7)))
 
-    found = list(takewhile(lambda wall: wall.year < 2040, walls(rule, begin, begin)))
+    # After 28 years each date is the same day of the week again.
+    found = list(takewhile(lambda wall: wall.year < 2018, walls(rule, begin, begin)))
 
-    every_day = (begin + day * DAY for day in range(366 * 50))
-    assert found == [day for day in every_day if day.isocalendar().week == number and day.year < 2040]
+    every_day = (begin + day * DAY for day in range(366 * 28))
+    assert found == [day for day in every_day if day.isocalendar().week == number and day.year < 2018]
 
 
 NUMBERS = {"BYMONTH": (1, 12), "BYMONTHDAY": (-31, 31), "BYHOUR": (0, 23), "BYMINUTE": (0, 59), "BYSECOND": (0, 59)}
