@@ -17,7 +17,7 @@ class DomainError(Exception):
     """A request that cannot be fulfilled. `code` is for programs; the message says what is wrong and what to do."""
 
     code: ClassVar[str] = "error"
-    message: ClassVar[str] = "The request cannot be met."
+    message: ClassVar[str] = "The request cannot be fulfilled."
 
     def __init__(self, **details: Any) -> None:
         self.details = details
@@ -35,28 +35,28 @@ class Conflict(DomainError):
     """The request contradicts stored data."""
 
     code = "conflict"
-    message = "The request contradicts what is stored."
+    message = "The request contradicts stored data."
 
 
 class Protected(DomainError):
     """The object belongs to the server."""
 
     code = "protected"
-    message = "This belongs to the server and stays as it is."
+    message = "This belongs to the server and cannot be changed."
 
 
 class BeyondRights(Protected):
     """The user has rights on named objects only, and this is another one."""
 
     code = "beyond_rights"
-    message = "Your role holds for named objects only; {what} needs a role that holds for all of them."
+    message = "Your role covers only named objects; {what} needs a role that covers all of them."
 
 
 class SecretsNotYours(Protected):
     """The user may not read the secrets that the deployment declares."""
 
     code = "secrets_not_yours"
-    message = "You may not let a deployment read the secrets of {names}: {reason} Ask somebody who may read secrets."
+    message = "You may not let a deployment read the secrets of {names}: {reason} Ask a user who may read secrets."
 
 
 class SecretNotDeclared(Protected):
@@ -125,33 +125,33 @@ class RetryTaken(Conflict):
     """The id of a retry belongs to another one."""
 
     code = "retry_taken"
-    message = "The id {id} belongs to another retry; make a new one for each."
+    message = "The id {id} belongs to another retry; use a new id for each retry."
 
 
 class BulkActionTaken(Conflict):
     """The id of a bulk action belongs to another one."""
 
     code = "bulk_action_taken"
-    message = "The id {id} belongs to another bulk action; make a new one for each."
+    message = "The id {id} belongs to another bulk action; use a new id for each bulk action."
 
 
 class RunMoved(Conflict):
     """The run changed after it was read."""
 
     code = "run_moved"
-    message = "Flow run {id} moved on meanwhile; look at it again."
+    message = "Flow run {id} changed in the meantime; read it again."
 
 
 class WithoutFilter(DomainError):
     """The bulk action has no filter."""
 
     code = "without_filter"
-    message = 'Say which runs are meant: {{"flow_runs": {{…}}}}, "flows" or "deployments", as in /flow_runs/filter.'
+    message = 'Name the runs: {{"flow_runs": {{…}}}}, "flows" or "deployments", as in /flow_runs/filter.'
 
 
 class RunIdTaken(Conflict):
     code = "run_id_taken"
-    message = "The id {id} belongs to another run; make a new one for each run."
+    message = "The id {id} belongs to another run; use a new id for each run."
 
 
 class IdempotencyKeyTaken(Conflict):
@@ -165,7 +165,7 @@ class CodeInParameters(Protected):
     """The parameters of a run that searches for flows decide which code runs, so only a page may start one."""
 
     code = "code_in_parameters"
-    message = 'Runs that find flows are made by the page "New deployment": their parameters say which code is executed.'
+    message = 'Only the page "New deployment" may start runs that find flows: their parameters decide which code runs.'
 
 
 class JobVariablesUnused(DomainError):
@@ -182,7 +182,7 @@ class InputExists(Conflict):
 
 class StateIdTaken(Conflict):
     code = "state_id_taken"
-    message = "The state id {id} belongs to another run; make a new one for each proposal."
+    message = "The state id {id} belongs to another run; use a new id for each proposal."
 
 
 class RunLost(DomainError):
@@ -209,12 +209,12 @@ class DeploymentExists(Conflict):
 
 class BackfillExists(Conflict):
     code = "backfill_exists"
-    message = "There already is a backfill with the name {name!r}; choose another name."
+    message = "There is already a backfill with the name {name!r}; choose another name."
 
 
 class BackfillEnded(Conflict):
     code = "backfill_ended"
-    message = "Backfill {name!r} is {status}; make another one for what is missing."
+    message = "Backfill {name!r} is {status}; create another one for the missing times."
 
 
 class BadBackfill(DomainError):
@@ -226,12 +226,12 @@ class BadBackfill(DomainError):
 
 class CalendarExists(Conflict):
     code = "calendar_exists"
-    message = "There already is a calendar with the name {name!r}; change that one."
+    message = "There is already a calendar with the name {name!r}; change that one."
 
 
 class CalendarInUse(Conflict):
     code = "calendar_in_use"
-    message = "Calendar {name!r} is named by {schedules}; take it out of there first, or delete it by force."
+    message = "Calendar {name!r} is named by {schedules}; remove it from there first, or delete it by force."
 
 
 class ParametersMisfit(Conflict):
@@ -246,7 +246,7 @@ class JobVariablesMisfit(DomainError):
 
 class JobVariablesSettled(DomainError):
     code = "job_variables_settled"
-    message = "Job variables of a run in state {state} cannot be changed; they are read when the run begins."
+    message = "Job variables of a run in state {state} cannot be changed; they are read when the run starts."
 
 
 class SeveralSchedules(DomainError):
@@ -254,7 +254,7 @@ class SeveralSchedules(DomainError):
 
     code = "several_schedules"
     message = (
-        "Deployment {id} has several schedules, and this call means its only one. "
+        "Deployment {id} has several schedules, and this call is for deployments with one. "
         "Change one of them by its id, or all of them with PATCH /deployments/{id} and paused."
     )
 
@@ -289,12 +289,12 @@ class BadParameterSchema(DomainError):
 WorkPoolNotFound = not_found("work_pool", "Work pool {name!r} not found.")
 WorkQueueNotFound = not_found("work_queue", "Work queue {name!r} not found.")
 WorkerNotFound = not_found("worker", "Worker {name!r} not found.")
-AgentNotFound = not_found("agent", "Agent {id} is not known here; register again.")
+AgentNotFound = not_found("agent", "Agent {id} is not known to this server; register again.")
 
 
 class WorkPoolExists(Conflict):
     code = "work_pool_exists"
-    message = "There already is a work pool with the name {name!r}; change that one."
+    message = "There is already a work pool with the name {name!r}; change that one."
 
 
 class WorkQueueExists(Conflict):
@@ -306,23 +306,23 @@ class DefaultQueueStays(Conflict):
     code = "default_queue_stays"
     message = (
         "Work queue {name!r} is the default queue of its pool {pool!r} and cannot be deleted; "
-        "it goes with its pool. Pause it if nothing shall start from it."
+        "it is deleted with its pool. Pause it if no runs from it should start."
     )
 
 
 class WorkPoolInUse(Conflict):
     code = "work_pool_in_use"
     message = (
-        "Work pool {name!r} is used by {users}, which nothing would run any more. Deploy them elsewhere first, or "
-        "delete it with ?force=true (orion work-pool delete {name} --force)."
+        "Work pool {name!r} is used by {users}, whose runs no agent would start any more. Deploy them elsewhere "
+        "first, or delete it with ?force=true (orion work-pool delete {name} --force)."
     )
 
 
 class WorkQueueInUse(Conflict):
     code = "work_queue_in_use"
     message = (
-        "Work queue {name!r} is used by {users}, which nothing would run any more. Deploy them elsewhere first, or "
-        "delete it with ?force=true (orion work-queue delete {name} --force)."
+        "Work queue {name!r} is used by {users}, whose runs no agent would start any more. Deploy them elsewhere "
+        "first, or delete it with ?force=true (orion work-queue delete {name} --force)."
     )
 
 
@@ -342,7 +342,7 @@ class BadJobTemplate(DomainError):
 
 class AgentNameTaken(Conflict):
     code = "agent_name_taken"
-    message = "An agent with the name {name!r} is alive on {host}; stop that one or choose another name."
+    message = "An agent with the name {name!r} is running on {host}; stop that one or choose another name."
 
 
 class AgentOfAnother(Protected):
@@ -363,7 +363,7 @@ class AgentReplaced(Conflict):
     """The agent has left, or a later start of it has registered. Its runs were revoked."""
 
     code = "agent_replaced"
-    message = "This start of agent {name!r} has ended as far as this server knows; register again, and stop its runs."
+    message = "Agent {name!r} has left, or a later start of it has replaced this one; stop its runs and register again."
 
 
 # --- Concurrency limits and their slots ------------------------------------------------------------------------------
@@ -375,7 +375,7 @@ SlotNotFound = not_found("slot", "Task run {task_run_id} holds no slot of tag {t
 
 class GlobalLimitExists(Conflict):
     code = "global_limit_exists"
-    message = "There already is a concurrency limit with the name {name!r}; change that one."
+    message = "There is already a concurrency limit with the name {name!r}; change that one."
 
 
 class SlotLost(Conflict):
@@ -383,8 +383,8 @@ class SlotLost(Conflict):
 
     code = "slot_lost"
     message = (
-        "The slot lease {id} is over, and others may have taken its slots: it ran out before it was renewed, was "
-        "released, or its run's attempt ended. Take new slots before going on."
+        "The slot lease {id} has ended, and its slots may be taken: it expired before it was renewed, was "
+        "released, or its run's attempt ended. Take new slots before you continue."
     )
 
 
@@ -408,17 +408,17 @@ BlockDocumentNotFound = not_found("block_document", "Block document {id} not fou
 
 class VariableExists(Conflict):
     code = "variable_exists"
-    message = "There already is a variable with the name {name!r}; change that one."
+    message = "There is already a variable with the name {name!r}; change that one."
 
 
 class BlockTypeExists(Conflict):
     code = "block_type_exists"
-    message = "There already is a block type with the slug {slug!r}; change that one."
+    message = "There is already a block type with the slug {slug!r}; change that one."
 
 
 class BlockDocumentExists(Conflict):
     code = "block_document_exists"
-    message = "There already is a block of this type with the name {name!r}; change that one."
+    message = "There is already a block of this type with the name {name!r}; change that one."
 
 
 class SchemaOfAnotherType(Conflict):
@@ -428,7 +428,7 @@ class SchemaOfAnotherType(Conflict):
 
 class BlockHoldsItself(Conflict):
     code = "block_holds_itself"
-    message = "Block document {id} would hold itself through its references; refer to another one."
+    message = "Block document {id} would contain itself through its references; refer to another one."
 
 
 class SecretsUnreadable(Conflict):
@@ -437,7 +437,7 @@ class SecretsUnreadable(Conflict):
     code = "block_secrets_unreadable"
     message = (
         "The secrets of block document {id} were sealed with a key that this server does not have; "
-        "give it back in ORION_ENCRYPTION_KEYS or in the file {file}, or save the block again."
+        "add the key to ORION_ENCRYPTION_KEYS or to the file {file}, or save the block again."
     )
 
 
@@ -449,7 +449,7 @@ class BlockTypeProtected(Protected):
 
 class BlockSchemaProtected(Protected):
     code = "block_schema_protected"
-    message = "Programs count on the block type {slug!r}: it is protected, and its schemas cannot be deleted."
+    message = "The block type {slug!r} is protected, because programs depend on it: its schemas cannot be deleted."
 
 
 class BadBlockReference(DomainError):

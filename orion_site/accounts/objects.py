@@ -245,7 +245,7 @@ def is_in_sight_of(request: HttpRequest | Request, *actions: Action | None) -> b
 
 
 ON_OTHERS = "Your role allows this for other objects than this one."
-ON_NO_OBJECT = "Your role holds for named objects only; this needs a role that holds for all of them."
+ON_NO_OBJECT = "Your role covers only named objects; this needs a role that covers all of them."
 
 
 def address_of(route: str) -> str:

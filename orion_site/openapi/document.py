@@ -126,7 +126,7 @@ def _responses(operation: type[Operation], schemas: Schemas) -> dict[str, Any]:
     if taken.body is not None:
         responses["413"] = _error("The body is too long; send it in parts.", "Problem")
     if operation.method != "GET":
-        responses["409"] = _error("It contradicts what is stored.", "Problem")
+        responses["409"] = _error("It contradicts stored data.", "Problem")
     responses["400"] = _error("The client expects another API.", "Problem")
     responses["503"] = _error("The database is busy; ask again.", "Problem")
     return dict(sorted(responses.items()))

@@ -161,7 +161,7 @@ def test_a_name_that_is_alive_elsewhere_is_refused(api):
     refused = AgentOfApi(api, host="b").registered
 
     assert refused.status_code == 409
-    assert "'smith' is alive on a" in refused.json()["detail"]
+    assert "'smith' is running on a" in refused.json()["detail"]
     assert AgentOfApi(api, host="a").registered.status_code == 201
 
 

@@ -94,7 +94,7 @@ def test_an_id_means_one_command(api):
 
     assert (answer.status_code, answer.json()["detail"]) == (
         409,
-        f"The id {body['id']} belongs to another bulk action; make a new one for each.",
+        f"The id {body['id']} belongs to another bulk action; use a new id for each bulk action.",
     )
 
 

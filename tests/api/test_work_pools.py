@@ -207,7 +207,7 @@ def test_the_default_queue_stays_as_long_as_its_pool(api):
 
     assert refused.status_code == 409
     assert "default queue" in refused.json()["detail"]
-    assert "goes with its pool" in refused.json()["detail"], "no other queue can be made the default"
+    assert "is deleted with its pool" in refused.json()["detail"], "no other queue can be made the default"
     assert api.call("DELETE", "/work_pools/pool/queues/other").status_code == 204
     assert api.call("DELETE", "/work_pools/pool/queues/other").status_code == 404
     assert api.send("/work_pools/none/queues", {"name": "x"}).status_code == 404

@@ -103,7 +103,7 @@ class ReleaseFlowRun(Operation):
     body_optional = True
 
     def perform(self, id: UUID, body: contract.ForcedRelease) -> dict[str, Any]:
-        cause = Cause(body.message or "Its places were taken from it by force.", "release")
+        cause = Cause(body.message or "Its slots were released by force.", "release")
         state = release_by_force(run_id=id, cause=cause, now=database_now())
         return {"state": state_out(state) if state else None}
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from orionflow.contract.job_templates import default_job_template
 
-_NAME = "What the process is called where it is listed."
-_ENV = "Environment variables that the process gets beside those of its worker."
-_LABELS = "Names and values that describe the process."
-_COMMAND = "What is executed instead of the usual program that runs the flow."
-_STREAM = "Whether the worker repeats what the process prints."
-_FOLDER = "Where the process begins; without it, in a temporary folder of its own."
+_NAME = "The name of the process in lists."
+_ENV = "Environment variables of the process, in addition to those of its worker."
+_LABELS = "Labels of the process, as names with values."
+_COMMAND = "The command to execute instead of the default one, which runs the flow."
+_STREAM = "Whether the worker prints the output of the process."
+_FOLDER = "The working directory of the process; by default a temporary folder."
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 
 _PROCESS_VARIABLES: dict[str, dict[str, Any]] = {

@@ -78,7 +78,7 @@ def _checked(text: str) -> nodes.Template:
     parsed = _environment.parse(text)
     parts = list(islice(_all_below(parsed), MOST_PARTS + 1))
     if len(parts) > MOST_PARTS:
-        raise TemplateSyntaxError("the text has too many places", 1)
+        raise TemplateSyntaxError("the template has too many parts", 1)
     for node in parts:
         if problem := _problem(node):
             raise TemplateSyntaxError(problem, getattr(node, "lineno", None) or 1)
@@ -101,10 +101,10 @@ def _problem(node: nodes.Node) -> str | None:
         case nodes.Test(name=name) if name not in _TESTS:
             return f"there is no test {name!r}; there are {', '.join(sorted(_TESTS))}"
         case nodes.For(recursive=True):
-            return "loops that call themselves are not known here"
+            return "recursive loops are not supported"
         case _ if isinstance(node, _NODES):
             return None
-    return f"{type(node).__name__.lower()} is not known here: places, filters, conditions and loops are"
+    return f"{type(node).__name__.lower()} is not supported: placeholders, filters, conditions and loops are"
 
 
 def _depth(node: nodes.Node) -> int:

@@ -9,14 +9,14 @@ from orionflow.contract.states import EXECUTING, HOLDING
 _FULLER = "HAVING COUNT(*) > {0}.concurrency_limit AND MAX({1}) > {0}.updated"
 
 
-def _places(kind: str, table: str, runs: str) -> Law:
+def _run_slots(kind: str, table: str, runs: str) -> Law:
     return Law(
         "I7",
         kind,
         f"SELECT x.id, COUNT(*), x.concurrency_limit FROM {table} x {runs} AND r.state_type IN {sql_of(HOLDING)} "
         "WHERE x.concurrency_limit IS NOT NULL GROUP BY x.id, x.concurrency_limit, x.updated "
         + _FULLER.format("x", "r.state_timestamp"),
-        "has {} runs in its {} places",
+        "has {} runs in its {} slots",
     )
 
 
@@ -36,9 +36,9 @@ LIMITS = (
         f"WHERE t.state_type IS NULL OR t.state_type NOT IN {sql_of(EXECUTING)}",
         "is {} and still holds a slot",
     ),
-    _places("work-queue", "deployments_workqueue", "JOIN runs_flowrun r ON r.work_queue_id = x.id"),
-    _places("deployment", "deployments_deployment", "JOIN runs_flowrun r ON r.deployment_id = x.id"),
-    _places(
+    _run_slots("work-queue", "deployments_workqueue", "JOIN runs_flowrun r ON r.work_queue_id = x.id"),
+    _run_slots("deployment", "deployments_deployment", "JOIN runs_flowrun r ON r.deployment_id = x.id"),
+    _run_slots(
         "work-pool",
         "deployments_workpool",
         "JOIN deployments_workqueue q ON q.work_pool_id = x.id JOIN runs_flowrun r ON r.work_queue_id = q.id",

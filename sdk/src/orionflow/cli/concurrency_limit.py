@@ -61,7 +61,7 @@ inspect = LIMIT.inspect(
     "Show the limit of a tag and who holds its slots.", "orion concurrency-limit inspect gpu", below=_show_holders_of
 )
 delete = LIMIT.delete(
-    "Delete the limit of a tag: its task runs run as they come.",
+    "Delete the limit of a tag: its task runs no longer wait for slots.",
     "orion concurrency-limit delete gpu --dry-run",
     "orion cl delete gpu --yes",
     what="the limit of {}",

@@ -84,7 +84,7 @@ enable = LIMIT.change(
     done="applies again",
 )
 disable = LIMIT.change(
-    "Let everybody pass a limit until it is enabled again.",
+    "Disable a global limit: no flow waits for its slots until it is enabled again.",
     "orion global-concurrency-limit disable database",
     changes={"active": False},
     done="lets everybody pass",

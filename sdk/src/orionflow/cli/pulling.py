@@ -31,7 +31,7 @@ _PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 @click.option("--no-results", is_flag=True, help="Leave results out; their tasks run again in a replay.")
 @click.option("--no-code", is_flag=True, help="Leave the files of the code out.")
 @click.option("--no-logs", is_flag=True, help="Leave the log out.")
-@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def pull(
     session: Session, run: str, file: str | None, entrypoint: str | None, megabytes: int, no_results: bool,
     no_code: bool, no_logs: bool, force: bool,

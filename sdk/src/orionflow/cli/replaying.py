@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option("--until", metavar="TASK", help="Stop after this task.")
 @click.option("--debug", is_flag=True, help="Stop under pdb at the first line of the task that runs.")
 @click.option("--edit", metavar="TASK", help="Open the file of this task in $EDITOR first.")
-@click.option("--offline", is_flag=True, help="Refuse the network to the replay.")
+@click.option("--offline", is_flag=True, help="Run the replay without network access.")
 @click.option("--home", metavar="FOLDER", help="Keep the replay's home here, with its secrets and variables.")
 @click.option("--retry", is_flag=True, help="If it completes, retry the run on its server, without asking.")
 @with_params(YES)

@@ -74,7 +74,7 @@ def get(session: Session, name: str) -> None:
 @click.argument("value")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="Tag it; earlier tags are replaced.")
 def set_(session: Session, name: str, value: str, tags: Sequence[str]) -> None:
-    """Give a variable a value, whether or not there is one of that name."""
+    """Set the value of a variable, and create it if it does not exist."""
     from orionflow.errors import NotFound
 
     body = {"value": value, **({"tags": list(tags)} if tags else {})}

@@ -47,11 +47,13 @@ def setting(default: Any, read: Reader, meaning: str, *, secret: bool = False) -
 class Settings:
     """All settings of the SDK with their values; `origins` says where values other than defaults come from."""
 
-    api_url: str | None = setting(None, read_url, "Where the API is; unset means: in this process, without a server.")
+    api_url: str | None = setting(
+        None, read_url, "The address of the API. Unset: it runs in this process, without a server."
+    )
     api_key: str | None = setting(
         None,
         read_text,
-        "Proves to that API who asks; unset: what `orion auth login` keeps for it.",
+        "The key for the API. Unset: the key that `orion auth login` stored for it.",
         secret=True,
     )
     home: Path = setting(default_home(), read_path, "Where Orion keeps its database, profiles, results and spool.")
@@ -63,17 +65,17 @@ class Settings:
         secret=True,
     )
     task_key: str | None = setting(
-        None, read_text, "Seals the tasks that travel to task workers; unset: a key in the home.", secret=True
+        None, read_text, "The key that seals tasks on their way to task workers. Unset: a key in the home.", secret=True
     )
 
     api_connect_timeout_seconds: float = setting(5.0, read_seconds, "How long to wait for a connection to the API.")
-    api_read_timeout_seconds: float = setting(30.0, read_seconds, "How long to wait for an answer of the API.")
+    api_read_timeout_seconds: float = setting(30.0, read_seconds, "How long to wait for a response of the API.")
     api_retry_budget_seconds: float = setting(
         60.0, read_seconds, "How long one request is repeated while the API cannot be reached or is overloaded."
     )
 
     reporting_interval_ms: int = setting(
-        50, read_count, "The oldest that a reported transition gets before it is sent."
+        50, read_count, "How long a transition waits for others before they are sent together."
     )
     reporting_batch_size: int = setting(500, read_positive, "The most transitions sent in one request.")
     reporting_queue_size: int = setting(
@@ -83,14 +85,14 @@ class Settings:
         10.0, read_seconds, "How long a full queue slows the program down before transitions go to a spool file."
     )
     reporting_budget_seconds: float = setting(
-        600.0, read_seconds, "How long a flow run waits for an API that is away before it gives up its report."
+        600.0, read_seconds, "How long a flow run waits for an unreachable API before it gives up its report."
     )
     reporting_exit_seconds: float = setting(
-        10.0, read_seconds, "How long the interpreter's exit waits for an API that is away before it spools the rest."
+        10.0, read_seconds, "How long the program waits at its exit for an unreachable API before it spools the rest."
     )
 
     log_format: str = setting(
-        "text", read_log_format, "How lines of the log look on stderr: text for people, or json: one object a line."
+        "text", read_log_format, "The format of log lines on stderr: text, or json with one object per line."
     )
     logging_level: int = setting(20, read_level, "The lowest level of the run loggers.")
     logging_to_api: bool = setting(True, read_yes_or_no, "Whether log lines of runs are sent to the API.")
@@ -99,20 +101,20 @@ class Settings:
     )
     logging_line_bytes: int = setting(65_536, read_positive, "The longest log line sent; the rest of it is cut off.")
     logging_extra_loggers: tuple[str, ...] = setting(
-        (), read_names, "Further loggers whose lines belong to runs, by comma."
+        (), read_names, "Further loggers whose lines belong to runs, separated by commas."
     )
     logging_log_prints: bool = setting(
         False, read_yes_or_no, "The default of `log_prints`: whether `print` writes to the run's log."
     )
 
-    results_path: Path | None = setting(None, read_path, "Where results are stored; unset means `results` in the home.")
+    results_path: Path | None = setting(None, read_path, "Where results are stored. Unset: `results` in the home.")
     results_persist_by_default: bool = setting(
-        False, read_yes_or_no, "Whether results are stored unless a flow or task says."
+        False, read_yes_or_no, "Whether results are stored if a flow or task does not set it."
     )
     results_read_from: tuple[str, ...] = setting(
         (),
         read_folders,
-        "Further folders from which stored results are read, by comma, beside those that the program stores in.",
+        "Further folders from which stored results may be read, separated by commas.",
     )
     results_locations: tuple[Location, ...] = setting(
         (),
@@ -124,7 +126,7 @@ class Settings:
     results_storage: str | None = setting(
         None,
         read_text,
-        "Where results are stored that no flow or task places: a location or a folder; unset: ORION_RESULTS_PATH.",
+        "The location or folder of results whose flow or task does not set one. Unset: ORION_RESULTS_PATH.",
     )
     results_timeout_seconds: float = setting(
         30.0, read_seconds, "How long a run waits for a location of results to answer."
@@ -132,28 +134,28 @@ class Settings:
     traces_url: str | None = setting(
         None,
         read_url,
-        "Where spans of runs are sent by OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces; unset: nowhere.",
+        "Where spans of runs are sent by OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces. Unset: nowhere.",
     )
     results_key: str | None = setting(
         None,
         read_key,
-        "Seals stored results that run code when they are read; machines that share results need the same one; "
-        "unset: a key in the home.",
+        "The key that seals stored results that run code when they are read. Machines that share results need the "
+        "same key. Unset: a key in the home.",
         secret=True,
     )
-    flow_default_retries: int = setting(0, read_count, "Retries of flows that do not say.")
-    flow_default_retry_delay_seconds: float = setting(0.0, read_seconds, "Their delay.")
-    task_default_retries: int = setting(0, read_count, "Retries of tasks that do not say.")
-    task_default_retry_delay_seconds: float = setting(0.0, read_seconds, "Their delay.")
+    flow_default_retries: int = setting(0, read_count, "Retries of flows that do not set them.")
+    flow_default_retry_delay_seconds: float = setting(0.0, read_seconds, "Delay before a retry of a flow.")
+    task_default_retries: int = setting(0, read_count, "Retries of tasks that do not set them.")
+    task_default_retry_delay_seconds: float = setting(0.0, read_seconds, "Delay before a retry of a task.")
     task_runner_threads: int | None = setting(
-        None, read_positive, "Threads of the default task runner; unset: as many as Python thinks."
+        None, read_positive, "Threads of the default task runner; unset: the default of ThreadPoolExecutor."
     )
 
     storage_timeout_seconds: float = setting(
         60.0, read_seconds, "How long fetching the code of a deployed flow may take, for each of its steps."
     )
     storage_max_megabytes: int = setting(
-        1024, read_positive, "How much a deployed flow's code may take on the disk; fetching stops there."
+        1024, read_positive, "How much disk space a deployed flow's code may take; fetching stops there."
     )
 
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -129,7 +129,7 @@ LEFT_OPEN = dict.fromkeys(("ends", "max_runs", "catchup", "catchup_window"))
     "--to", "end", metavar="TIME", required=True, help="The last time; a date is the midnight that begins it."
 )
 @click.option("--name", "own_name", metavar="NAME", help="Name the backfill; otherwise it gets a random name.")
-@click.option("--schedule", "number", metavar="N", type=click.IntRange(min=1), help="The times of this schedule of it.")
+@click.option("--schedule", "number", metavar="N", type=click.IntRange(min=1), help="The times of its schedule N.")
 @with_params(*(one for one in SCHEDULE_PARAMS if one.name not in LEFT_OPEN))
 @click.option("--time-param", metavar="PARAM", help="The parameter that receives the time of each run.")
 @with_params(*PARAMETERS)

@@ -93,7 +93,7 @@ def _entry(built: Any, flow: Any) -> dict[str, Any]:
 @click.argument("file")
 @click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
 def apply(session: Session, file: str, dry_run: bool) -> None:
-    """Deploy what a file describes that `build` wrote, or that you did."""
+    """Deploy what FILE describes, whether `build` wrote it or you did."""
     from orionflow.cli.deploy.apply import deploy_file
     from orionflow.cli.deploy.orion_yaml import find_file
 

@@ -22,7 +22,7 @@ _PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 @click.argument("run", metavar="RUN")
 @click.option("--html", "as_html", is_flag=True, help="As a page: timeline, tasks, log, why, parameters, states.")
 @click.option("-f", "--file", "file", metavar="FILE", help="The file to write; otherwise the name of the run.")
-@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def export(session: Session, run: str, as_html: bool, file: str | None, force: bool) -> None:
     """Write a flow run as one HTML file that a browser shows without a server or a network.
 

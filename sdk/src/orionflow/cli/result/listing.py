@@ -39,7 +39,7 @@ def ls(
     session: Session, run: str | None, task_run: str | None, flow: str | None, location: str | None, expired: bool,
     limit: int,
 ) -> None:  # fmt: skip
-    """List stored results, of the newest runs first. Only places that this machine may read are searched."""
+    """List stored results, of the newest runs first. Only locations that this machine may read are searched."""
     asked = wanted(session, run=run, task_run=task_run, flow=flow, location=location, expired=expired)
     rows = []
     for row in pages(session.api, asked):

@@ -48,7 +48,7 @@ SETTINGS, SERVER = "ORION_RESULTS_LOCATIONS", "the server"
 @command("orion result location ls", ("orion result location ls -o json", "options without their values"))
 @with_params(limit_option(200))
 def ls(session: Session, limit: int) -> None:
-    """List the locations that are known here, by their names."""
+    """List the locations of results by name."""
     found = sorted(_known(session.api, limit), key=lambda one: str(one["name"]))
     session.show_list(found, _COLUMNS, empty="No locations; orion result location add NAME URL makes one.")
 
