@@ -27,7 +27,7 @@ from orion_site.operators.commands import Asked, Command, switches
 class ReasonForm(forms.Form):
     """The reason for an action that no program requested."""
 
-    reason = forms.CharField(max_length=1000, help_text="Kept in the history, beside your name.")
+    reason = forms.CharField(max_length=1000, help_text="Recorded in the history with your name.")
 
 
 PAUSED = {True: "it is paused already", False: "it is not paused"}
@@ -98,7 +98,7 @@ ON_DEPLOYMENTS = (
         "pause",
         "Pause",
         Action.CHANGE_DEPLOYMENTS,
-        "Their schedules plan nothing, and what they have planned is dropped. They can still be run by hand.",
+        "Their schedules plan no runs, and the planned runs are deleted. They can still be run by hand.",
         "paused",
         _deployment(paused=True),
     ),
@@ -124,7 +124,7 @@ ON_WORK = (
         "pause",
         "Pause",
         Action.CHANGE_QUEUES,
-        "No run starts from there until it is resumed.",
+        "No run starts from them until they are resumed.",
         "paused",
         _work(paused=True),
     ),
@@ -132,7 +132,7 @@ ON_WORK = (
         "resume",
         "Resume",
         Action.CHANGE_QUEUES,
-        "Runs start from there again.",
+        "Runs start from them again.",
         "no longer paused",
         _work(paused=False),
     ),
@@ -142,7 +142,7 @@ ON_WORKERS = (
         "forget",
         "Forget",
         Action.CHANGE_QUEUES,
-        "They are removed from the list. One that is there after all comes back with its next heartbeat.",
+        "They are removed from the list. One that is still running returns with its next heartbeat.",
         "forgotten",
         _forget,
         is_deletion=True,
@@ -153,8 +153,8 @@ ON_LEASES = (
         "end",
         "End the attempt of",
         Action.CHANGE_RUNS,
-        "The attempts count as crashed, or as cancelled where that was asked for, and their slots are free. What the "
-        "agent still sends of them is refused. The deployment's retries after crashes hold.",
+        "The attempts count as crashed, or as cancelled if cancellation was requested, and their slots are released. "
+        "Later reports of the agent about them are refused. The crash retries of the deployment apply.",
         "given up",
         _end_attempt,
         ReasonForm,
@@ -166,7 +166,7 @@ ON_TAG_LIMITS = (
         "reset",
         "Free all slots of",
         Action.CHANGE_LIMITS,
-        "Every slot is free, whoever holds it: as many more task runs may start.",
+        "All slots are released, also those of task runs that continue: as many more task runs may start.",
         "free",
         _reset,
     ),
@@ -176,7 +176,7 @@ ON_SLOTS = (
         "release",
         "Release",
         Action.CHANGE_LIMITS,
-        "The slots are free, and other task runs may start, also while the holders go on.",
+        "The slots are released, and other task runs may start, even while the holders continue.",
         "free",
         _release,
         is_deletion=True,
@@ -187,7 +187,7 @@ ON_GLOBAL_LIMITS = (
         "reset",
         "Free all slots of",
         Action.CHANGE_LIMITS,
-        "Every slot is free, whoever holds it, and what is only counted starts from nothing.",
+        "All slots are released, also those of runs that continue, and the counts of slots without a lease are reset.",
         "free",
         _reset_global,
     ),
@@ -197,7 +197,7 @@ ON_GLOBAL_SLOTS = (
         "release",
         "Release",
         Action.CHANGE_LIMITS,
-        "The slots are free, and others may take them, also while the holders go on.",
+        "The slots are released, and others may take them, even while the holders continue.",
         "free",
         _release_global,
         is_deletion=True,
@@ -227,7 +227,7 @@ ON_BACKFILLS = (
         "cancel",
         "Cancel",
         Action.CHANGE_BACKFILLS,
-        "They make no more runs, and their runs that are open are cancelled.",
+        "They create no more runs, and their open runs are cancelled.",
         "cancelled",
         _cancel_backfill,
     ),

@@ -43,7 +43,7 @@ def _notify_listeners(changes: list[Change]) -> None:
                 listener(kind, run_id, state_type)
             except Exception:
                 # The change is committed, so an error of a listener must not look like an error of the caller.
-                logger.exception("%s could not be told of %s %s", listener, kind, run_id)
+                logger.exception("%s could not be notified of %s %s", listener, kind, run_id)
 
 
 def _forget_listeners(*, setting: str, **_: object) -> None:

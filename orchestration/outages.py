@@ -16,7 +16,7 @@ logger = logging.getLogger("orion.database")
 # too_many_connections.
 AWAY_CLASSES = ("08", "57P")
 AWAY_CODES = frozenset({"53300"})
-DISK_FULL = "The disk below the database is full: nothing can be stored until somebody makes room there."
+DISK_FULL = "The disk below the database is full: nothing can be stored until there is free space."
 # How often a continuing outage is logged again, for operators who begin to read the log later.
 SAY_AGAIN_SECONDS = 600.0
 

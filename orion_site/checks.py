@@ -198,7 +198,7 @@ def check_sign_on(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
             parts.scheme != "https"
             and f"[{parts.hostname}]" not in LOOPBACK_HOSTS
             and parts.hostname not in LOOPBACK_HOSTS,
-            "ORION_OIDC_ISSUER must begin with https://: whoever stands between could sign in as anybody.",
+            "ORION_OIDC_ISSUER must begin with https://: an attacker on the network could sign in as any user.",
             "Write the issuer as the provider's /.well-known/openid-configuration does.",
         ),
         (
@@ -234,15 +234,15 @@ def check_somebody_can_sign_in(app_configs: Any, **kwargs: Any) -> Sequence[Chec
     except DatabaseError:
         return [
             Warning(
-                "The database does not answer, so nobody knows whether anybody can sign in.",
+                "The database does not answer, so it is unknown whether any user can sign in.",
                 hint="`orion database check` says why.",
                 id="orion.W005",
             )
         ]
     return [
         Warning(
-            "Others are to reach this server, and nobody can sign in.",
-            hint="Make somebody: `orion user create NAME --role admin`.",
+            "This server can be reached from other machines, but no user can sign in.",
+            hint="Create a user: `orion user create NAME --role admin`.",
             id="orion.W006",
         )
     ]

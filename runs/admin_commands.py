@@ -29,7 +29,7 @@ class ForceForm(forms.Form):
 
     state = forms.ChoiceField(choices=[(one.value, one.value.capitalize()) for one in FORCED])
     reason = forms.CharField(
-        max_length=1000, help_text="Kept as the message of the state, beside your name.", widget=forms.TextInput()
+        max_length=1000, help_text="Stored as the message of the state, with your name.", widget=forms.TextInput()
     )
 
 
@@ -85,15 +85,15 @@ def _force_task_run(row: Any, asked: Asked) -> str:
 
 FORCE = "Force a state on"
 FORCE_EXPLAINED = (
-    "The state is written whatever the rules say, with your reason and your name in the history. Slots and leases are "
-    "released; a process that still works on the run is refused from its next report on."
+    "The state is written without asking the rules, with your reason and your name in the history. Slots and leases "
+    "are released; reports of a process that still works on the run are refused."
 )
 ON_FLOW_RUNS = (
     Command(
         "cancel",
         "Cancel",
         Action.CHANGE_RUNS,
-        "Runs that have not begun are cancelled at once; those that run are asked to stop.",
+        "Runs that have not started are cancelled at once; running ones are asked to stop.",
         "cancelled, or asked to stop",
         _cancel,
     ),
@@ -101,7 +101,7 @@ ON_FLOW_RUNS = (
         "retry",
         "Retry",
         Action.CHANGE_RUNS,
-        "Failed and crashed runs of deployments are scheduled again, for now; an agent takes them up.",
+        "Failed and crashed runs of deployments are scheduled again, due now; an agent starts them.",
         "due again",
         _retry,
     ),
@@ -109,15 +109,15 @@ ON_FLOW_RUNS = (
         "resume",
         "Resume",
         Action.CHANGE_RUNS,
-        "Paused runs go on. Those that wait for input go on from their own page, where it is filled in.",
-        "going on",
+        "Paused runs continue. Runs that wait for input are resumed on their own page, where the input is filled in.",
+        "resumed",
         _resume,
     ),
     Command(
         "hint",
         "Send agents a hint about",
         Action.CHANGE_RUNS,
-        "Agents are sent the ids of these due runs once more, for messages that a broker lost.",
+        "Agents are sent the ids of these due runs again, in case a broker lost the messages.",
         "sent to their agents",
         _hint,
         judge=_why_no_hint,

@@ -86,7 +86,7 @@ class Relay:
     def _give_up(self, error: Exception) -> None:
         """Close the connection and drop the waiting hints: runs that still wait get new ones, based on their rows."""
         if not self._pause:
-            logger.warning("Agents cannot be told of due runs: %s. They ask by themselves meanwhile.", error)
+            logger.warning("Agents cannot be notified of due runs: %s. They poll the API in the meantime.", error)
         self._pause = min(max(0.5, self._pause * 2), LONGEST_PAUSE)
         sender, self._sender = self._sender, None
         if sender is not None:

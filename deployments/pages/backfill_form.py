@@ -32,14 +32,14 @@ class BackfillForm(forms.Form):
         required=False,
         widget=forms.CheckboxSelectMultiple,
         label="Leave out the times in",
-        help_text="Beside the calendars that the schedule names.",
+        help_text="In addition to the calendars of the schedule.",
     )
     again = forms.BooleanField(required=False, label="Also the times that have a completed run")
     time_parameter = forms.ChoiceField(
         required=False, label="Parameter that holds the time", help_text="A date where its schema asks for one."
     )
     parameters = ObjectField(
-        required=False, label="Parameters", help_text="As JSON, beside those of the deployment.", initial={}
+        required=False, label="Parameters", help_text="As JSON, in addition to those of the deployment.", initial={}
     )
     order = forms.ChoiceField(choices=ORDERS, label="Order")
     at_once = NumberField(

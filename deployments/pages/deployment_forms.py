@@ -62,7 +62,7 @@ class DeploymentForm(forms.Form):
         required=False, empty_value=None, widget=forms.Textarea({"rows": 6}), help_text="Markdown."
     )
     tags = TagsField(help_text="Between commas. Its runs have them too.")
-    parameters = ObjectField(required=False, help_text="As JSON: what each run is given, unless it brings its own.")
+    parameters = ObjectField(required=False, help_text="As JSON: the parameters of each run that does not set its own.")
     enforce_parameter_schema = forms.BooleanField(
         required=False, label="Refuse runs whose parameters do not fit the schema of the flow"
     )

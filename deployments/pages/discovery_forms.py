@@ -23,7 +23,7 @@ KINDS = [
     (SourceKind.MODULE.value, "A Python package or module that is installed there"),
     (SourceKind.REMOTE.value, "Storage such as s3://, gs:// or az://"),
 ]
-WHEN = [("never", "Only when somebody asks"), ("interval", "At an interval"), ("cron", "By a cron line")]
+WHEN = [("never", "Only on request"), ("interval", "At an interval"), ("cron", "By a cron line")]
 MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 SEPARATOR = " / "
 
@@ -106,7 +106,7 @@ class FoundFlowForm(forms.Form):
     cron = CronField(required=False, help_text="Such as 30 6 * * 1-5.")
     timezone = forms.CharField(required=False, max_length=255, initial="UTC", label="Time zone")
     parameters = ObjectField(
-        required=False, label="Parameters", help_text="As JSON: what each run is given, unless it brings its own."
+        required=False, label="Parameters", help_text="As JSON: the parameters of each run that does not set its own."
     )
     description = forms.CharField(
         required=False, empty_value=None, widget=forms.Textarea({"rows": 3}), help_text="Markdown."

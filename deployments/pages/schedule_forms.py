@@ -77,7 +77,7 @@ class ScheduleForm(forms.Form):
     )
     misfire = forms.ChoiceField(choices=MISSED, label="Missed times", help_text="Those at which no server ran.")
     ends_at = LocalMomentField(label="Ends", help_text="On the clocks of that zone. Empty: never.")
-    max_runs = NumberField(least=1, required=False, label="Ends after so many runs", help_text="Empty: never.")
+    max_runs = NumberField(least=1, required=False, label="Ends after this many runs", help_text="Empty: never.")
     calendars = forms.MultipleChoiceField(
         required=False,
         widget=forms.CheckboxSelectMultiple,
@@ -93,7 +93,10 @@ class ScheduleForm(forms.Form):
         "deployments start on the hour.",
     )
     parameters = ObjectField(
-        required=False, label="Parameters of its runs", help_text="As JSON, beside those of the deployment.", initial={}
+        required=False,
+        label="Parameters of its runs",
+        help_text="As JSON, in addition to those of the deployment.",
+        initial={},
     )
     active = forms.BooleanField(required=False, initial=True, label="Plan runs by this schedule")
 
@@ -170,7 +173,7 @@ class IcsForm(ScheduleForm):
     def __init__(self, *given: Any, **wishes: Any) -> None:
         super().__init__(*given, **wishes)
         self.fields["timezone"].initial = ""
-        self.fields["timezone"].help_text = "Of times in it that name none. Empty: as the calendar says."
+        self.fields["timezone"].help_text = "For times in the file without a zone. Empty: the zone of the calendar."
 
     def definition(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {"ics": values["ics"], "timezone": values["timezone"] or None}

@@ -26,7 +26,7 @@ from runs.pages.selectors.keyset import Cursor
 
 TABS = {"waiting": "Waiting", "running": "Running", "upcoming": "Upcoming"}
 EMPTY = {
-    "waiting": ("Nothing waits here", "Runs whose time has come are listed here until somebody takes them."),
+    "waiting": ("Nothing waits here", "Due runs are listed here until an agent takes them."),
     "running": ("Nothing runs", "Runs that an agent took from this queue are listed here until they end."),
     "upcoming": ("Nothing is planned", "Deployments with a schedule plan their runs ahead."),
 }

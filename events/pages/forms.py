@@ -98,10 +98,12 @@ def _state_fields() -> dict[str, forms.Field]:
 def _event_fields() -> dict[str, forms.Field]:
     return {
         "expect": TagsField(
-            label="Events", help_text="Between commas; a last * stands for anything. Empty: any event."
+            label="Events", help_text="Separated by commas; a * at the end matches any ending. Empty: any event."
         ),
         "resource": forms.CharField(
-            required=False, label="Of the resource", help_text="Its id; a last * stands for anything. Empty: of any."
+            required=False,
+            label="Of the resource",
+            help_text="Its id; a * at the end matches any ending. Empty: of any resource.",
         ),
     }
 
@@ -115,7 +117,7 @@ def trigger_fields(kind: str) -> dict[str, forms.Field]:
         case "state":
             return _state_fields()
         case "stays":
-            return {**_state_fields(), "within": _duration("For more than so many seconds")}
+            return {**_state_fields(), "within": _duration("For more than this many seconds")}
         case "queue":
             return {}
         case "event":
@@ -132,7 +134,7 @@ def trigger_fields(kind: str) -> dict[str, forms.Field]:
                 "after": TagsField(
                     label="After these events", help_text="Empty: from the first event on, again and again."
                 ),
-                "within": _duration("For so many seconds"),
+                "within": _duration("For this many seconds"),
             }
     return {"trigger": JSONArea(TriggerIn, label="Trigger", help_text="As “orion automation inspect” prints it.")}
 

@@ -23,7 +23,7 @@ class NameLooksAlike(NameTaken):
 
     code = "name_looks_alike"
     message = (
-        "There is {what} {taken!r} already, which looks like {name!r}; choose a name that nobody confuses with it."
+        "There is {what} {taken!r} already, which looks like {name!r}; choose a name that cannot be confused with it."
     )
 
 

@@ -97,7 +97,9 @@ def _foreign_machine(address: str) -> Refusal | None:
         if _is_open():
             return None
     except DatabaseError:
-        return Refusal(503, "The database of Orion does not answer, so nobody is recognised. Try again in a moment.")
+        return Refusal(
+            503, "The database of Orion does not answer, so users cannot be recognised. Try again in a moment."
+        )
     return Refusal(403, "Orion answers this machine only: it has no users yet who could prove who they are.")
 
 

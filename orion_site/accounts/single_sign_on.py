@@ -181,7 +181,7 @@ def _look_alike_words(name: str, taken: str, subject: str) -> str:
     if taken == OWNER_NAME:
         return f"{there} Whoever runs this server can {other}"
     return (
-        f"{there} Only if that user is you, whoever runs this server can link the two: "
+        f"{there} If that user is you, an administrator of this server can link the two: "
         f"orion user link {quote(taken)} {quote(subject)}\nOtherwise they can {other}"
     )
 

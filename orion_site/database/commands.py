@@ -282,7 +282,7 @@ def _fold_states() -> None:
         nonlocal spoke
         if time.monotonic() - spoke > SECONDS_BETWEEN_WORDS:
             if spoke == began:
-                click.echo("Folding the states of earlier task runs; servers may start meanwhile.", err=True)
+                click.echo("Folding the states of earlier task runs; servers may start in the meantime.", err=True)
             spoke = time.monotonic()
             click.echo(f"{progress.looked_at:,} task runs so far.", err=True)
 

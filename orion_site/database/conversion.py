@@ -153,7 +153,7 @@ def _make_room_sure(file: Path, draft: Path) -> None:
     free = shutil.disk_usage(file.parent).free
     if free < wanted:
         raise DatabaseUnusable(
-            f"The database {file} is rewritten beside itself, which needs {wanted / 1e6:,.0f} MB; there are "
+            f"The database {file} is rewritten as a copy next to it, which needs {wanted / 1e6:,.0f} MB; there are "
             f"{free / 1e6:,.0f} MB left. Make room there, then run {UPGRADE} again."
         )
 
@@ -290,7 +290,7 @@ class _Conversion:
         if number and last >= most:
             raise DatabaseUnusable(
                 f"The database changes faster than it is copied: more than {MOST_CHANGES:,} changes were noted "
-                "meanwhile. Run this again when less is going on."
+                "in the meantime. Run this again when there is less activity."
             )
         names = self._database.execute(f"SELECT DISTINCT name FROM main.{CHANGES}").fetchall()
         copied = {table: self._last_copied(table) for (table,) in names}

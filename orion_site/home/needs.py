@@ -187,7 +187,7 @@ def _stuck(running: Sequence[OpenRun], now: datetime, tag: str) -> Iterator[Need
     yield from _stuck_line(silent, "The agent has gone silent", "running", "silent", tag)
     yield from _stuck_line(stopping, "Asked to stop, and has not stopped", "cancelling", "cancelling", tag)
     yield from _stuck_line(starting, "About to start, and does not", "pending", "pending", tag)
-    yield from _stuck_line(paused, "Waits for somebody to resume it", "paused", "paused", tag)
+    yield from _stuck_line(paused, "Waits until it is resumed", "paused", "paused", tag)
 
 
 def _old(running: Sequence[OpenRun], state_type: StateType, now: datetime) -> list[OpenRun]:

@@ -88,7 +88,7 @@ class Watch:
             wanted = cancelling_runs_of(self._room.waiting())
         except Exception as error:
             # Usually the database is unreachable. In the meantime heartbeats return the cancellations.
-            logger.debug("Nobody can be told of cancellations now: %s", error)
+            logger.debug("Agents cannot be notified of cancellations now: %s", error)
             return known
         finally:
             close_old_connections()

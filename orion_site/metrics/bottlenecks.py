@@ -234,7 +234,7 @@ def _reports(seen: Observed) -> Iterator[Bottleneck]:
         )
     if seen.database.messages_waiting >= 100:
         evidence = f"{seen.database.messages_waiting} messages of notifications wait to be sent."
-        yield Bottleneck("notifications", evidence, "orion notify log: does whoever should get them answer?", 4.0)
+        yield Bottleneck("notifications", evidence, "orion notify log: does their receiver answer?", 4.0)
 
 
 def _slowest(seen: Observed, name: str) -> float:

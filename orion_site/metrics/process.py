@@ -112,7 +112,7 @@ def _connections() -> Iterator[Metric]:
         return (((alias,), found.get(key, 0)) for alias, found in stats.items())
 
     yield gauge("orion_database_pool_connections", "Connections that the pool holds.", of, each("pool_size"))
-    yield gauge("orion_database_pool_idle", "Those of them that nobody uses.", of, each("pool_available"))
+    yield gauge("orion_database_pool_idle", "Connections of the pool that are not in use.", of, each("pool_available"))
     yield gauge("orion_database_pool_limit", "So many connections the pool may hold.", of, each("pool_max"))
     yield gauge("orion_database_pool_waiting", "Threads that wait for a connection.", of, each("requests_waiting"))
     waited = (((alias,), found.get("requests_wait_ms", 0) / 1000) for alias, found in stats.items())

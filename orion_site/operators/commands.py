@@ -196,7 +196,7 @@ def _attempt(do: Callable[[Any, Asked], str], row: Any, asked: Asked) -> str:
     try:
         return do(row, asked)
     except NotFound:
-        return "it was deleted meanwhile"
+        return "it was deleted in the meantime"
     except DomainError as error:
         return str(error)
 

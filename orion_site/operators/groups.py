@@ -61,7 +61,7 @@ GROUPS: Sequence[Group] = (
             "runs.ArtifactCollection": "The newest artifact of each key",
             "runs.CacheEntry": "Results that may be used again",
             "runs.FlowRunInput": "Values handed to runs from outside",
-            "runs.SavedSearch": "Filters that somebody named",
+            "runs.SavedSearch": "Filters that users saved under a name",
             "runs.Problem": "Failures of one cause",
             "runs.Occurrence": "Which run failed by which problem, and when",
             "runs.RunRetry": "Which runs were retried from some of their tasks",
@@ -92,7 +92,7 @@ GROUPS: Sequence[Group] = (
             "deployments.Backfill": "Stretches of the past to be run",
             "deployments.BackfillTime": "The times of backfills, with their runs",
             "deployments.Deadline": "When runs must have started or finished",
-            "deployments.SkippedTime": "Planned times that somebody deleted",
+            "deployments.SkippedTime": "Planned times that users deleted",
             "deployments.Calendar": "Days on which nothing starts",
             "deployments.Variable": "Values that flows read by name",
             "deployments.BlockDocument": "Settings and secrets of flows",
@@ -111,7 +111,7 @@ GROUPS: Sequence[Group] = (
             "deployments.WorkQueue": "Where runs wait for an agent",
             "deployments.Worker": "Agents and workers that take runs",
             "deployments.Lease": "Which agent executes which run",
-            "deployments.FormerQueue": "Deleted queues that somebody used",
+            "deployments.FormerQueue": "Deleted queues that were in use",
         },
         {
             Counted("runs held by agents", "deployments.Lease"): Lease.objects.all(),
@@ -123,7 +123,7 @@ GROUPS: Sequence[Group] = (
     Group(
         "limits",
         "Limits",
-        "Change how many may do something at once, and release slots that nobody returns.",
+        "Change limits, and release slots that are not returned.",
         {
             "deployments.ConcurrencyLimit": "How many task runs with a tag may run",
             "deployments.Slot": "Who holds a slot of a tag",

@@ -35,10 +35,10 @@ class PruneForm(forms.Form):
 
     runs = _days(
         "Runs that ended more days ago than",
-        "With their task runs, logs and artifacts. Those that were restored from the archive stay for their time.",
+        "With their task runs, logs and artifacts. Runs that were restored from the archive stay until they expire.",
     )
-    logs = _days("Log lines older than so many days", "Those of open runs stay.")
-    events = _days("Events older than so many days", "")
+    logs = _days("Log lines older than this many days", "Those of open runs stay.")
+    events = _days("Events older than this many days", "")
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
@@ -96,4 +96,6 @@ def _delete(request: HttpRequest, ages: Ages, days: Mapping[str, int | None]) ->
     )
     messages.success(request, f"Deleted: {counts}." if counts else "Nothing is that old.")
     if not is_all:
-        messages.warning(request, "More is left: the time of one request is up. Delete again to go on.")
+        messages.warning(
+            request, "Not everything was deleted, because the time of one request is limited. Delete again to continue."
+        )

@@ -21,7 +21,7 @@ def services() -> None:
 
 @services.command(
     cls=OrionCommand,
-    examples=(("orion services start", "beside servers that were started with --no-services"),),
+    examples=(("orion services start", "for servers that were started with --no-services"),),
 )
 def start() -> None:
     """Run the services in this process until Ctrl-C. Any number of such processes may use one database."""

@@ -148,7 +148,10 @@ def _step(bulk_id: UUID, now: datetime) -> int:
             return 0
         if reason := refusal(bulk.user, CHANGES_RUNS):
             active.update(
-                status=Status.STOPPED, problem=f"{bulk.author} may not go on: {reason}", ended_at=now, updated=now
+                status=Status.STOPPED,
+                problem=f"{bulk.author} may no longer do this: {reason}",
+                ended_at=now,
+                updated=now,
             )
             return 0
         left = BulkRun.objects.filter(bulk_action=bulk, outcome=Outcome.LEFT).order_by("number")[:STEP]
@@ -194,7 +197,7 @@ def _outcome_of(bulk: BulkAction, run_id: UUID, now: datetime) -> tuple[BulkRun.
             refusal = COMMANDS[bulk.action](run_id, now, bulk)
         return (Outcome.REFUSED, refusal) if refusal else (Outcome.DONE, "")
     except FlowRunNotFound:
-        return Outcome.REFUSED, "it was deleted meanwhile"
+        return Outcome.REFUSED, "it was deleted in the meantime"
     except DomainError as error:
         return Outcome.REFUSED, str(error)
     except OperationalError:

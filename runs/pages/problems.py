@@ -63,7 +63,7 @@ MUTES: Mapping[str, tuple[str, dict[str, Any], timedelta | None]] = {
     "version": ("until another version fails by it", {"other_version": True}, None),
     "day": ("for a day", {}, timedelta(days=1)),
     "week": ("for a week", {}, timedelta(days=7)),
-    "always": ("until somebody unmutes it", {}, None),
+    "always": ("until it is unmuted", {}, None),
 }
 
 

@@ -62,7 +62,7 @@ def test_an_automation_is_made_without_scripts(chromium: Browser, shown: Shown):
     page.get_by_label("Failed").uncheck()
     page.get_by_label("Crashed").uncheck()
     page.get_by_label("Running").check()
-    page.get_by_label("For more than so many seconds").fill("7200")
+    page.get_by_label("For more than this many seconds").fill("7200")
     page.get_by_role("button", name="Create automation").click()
 
     expect(page.get_by_text("no flow-run.* comes within 2h after flow-run.Running")).to_be_visible()

@@ -103,7 +103,7 @@ def test_an_agent_that_is_asked_to_end_hands_its_containers_to_its_next_start(
 
     first.signal(signal.SIGTERM)
     assert first.ended() == 0
-    assert "goes on" in first.said
+    assert "continues" in first.said
     start_docker_agent("--name", "smith")
     (tmp_path / "until").touch()
 
@@ -256,7 +256,7 @@ def test_a_container_that_somebody_removed_is_the_cause(
         container.process.kill()
     engine._tell(container, "destroy")
 
-    assert "removed by somebody else" in api.until_ended(run)["message"]
+    assert "removed by another program" in api.until_ended(run)["message"]
 
 
 def test_a_container_that_was_never_started_leads_to_a_new_start(

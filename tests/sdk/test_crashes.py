@@ -121,7 +121,7 @@ def test_submitted_tasks_end_with_a_crashed_flow():
 
 @pytest.mark.parametrize(
     ("number", "message", "code"),
-    [(signal.SIGTERM, "told to end (SIGTERM)", -signal.SIGTERM), (signal.SIGINT, "Ctrl-C", -signal.SIGINT)],
+    [(signal.SIGTERM, "asked to end (SIGTERM)", -signal.SIGTERM), (signal.SIGINT, "Ctrl-C", -signal.SIGINT)],
 )
 def test_signals_are_recorded_and_then_do_their_work(tmp_path: Path, number: int, message: str, code: int):
     program = Program(tmp_path, LONG)
@@ -170,7 +170,7 @@ def test_signal_to_an_async_program_is_recorded(tmp_path: Path):
 
     assert process.returncode == -signal.SIGTERM
     name, told = program.flow_run()
-    assert (name, told) == ("Crashed", "The process of the run was told to end (SIGTERM).")
+    assert (name, told) == ("Crashed", "The process of the run was asked to end (SIGTERM).")
     assert program.task_runs() == [("wait-0", "Crashed")]
 
 

@@ -280,7 +280,7 @@ def test_a_value_of_another_shape_is_named_and_passed():
 def test_receiving_for_no_run_is_told():
     with pytest.raises(MissingContext, match="pass flow_run_id"):
         receive_input(int)
-    with pytest.raises(UsageError, match="was made here"):
+    with pytest.raises(UsageError, match="created in this program"):
         _ = Order(pieces=1).metadata
 
 

@@ -238,7 +238,7 @@ def test_flow_is_limited_with_what_it_submitted():
 
     assert still_held
     assert state.name == "TimedOut"
-    assert_failed(state, "Could not be interrupted, and may go on for a while: held-0, held-1, held-2.")
+    assert_failed(state, "Could not be interrupted, and may continue for a while: held-0, held-1, held-2.")
     assert [run.state_name for run in task_runs_of(state)] == ["Crashed"] * 3
 
 

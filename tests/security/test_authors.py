@@ -151,7 +151,7 @@ def test_a_bulk_action_stops_when_its_author_is_disabled(ada: User, slow: None, 
 
     stopped = BulkAction.objects.get()
     assert (stopped.status, stopped.done, FlowRun.objects.count()) == ("stopped", 2, 3)
-    assert stopped.problem == "olga may not go on: the user olga is disabled."
+    assert stopped.problem == "olga may no longer do this: the user olga is disabled."
     assert stopped.problem in browser.get(f"/bulk/{begun['id']}").content.decode()
 
 

@@ -66,7 +66,7 @@ def test_runs_are_changed_and_what_the_rules_refuse_is_counted_by_its_reason():
     assert (bulk.status, bulk.done, bulk.refused, bulk.failed, bulk.left) == ("done", 1, 2, 0, 0)
     assert bulk.ended_at == NOON
     assert sum(bulk.reasons.values()) == 2
-    assert bulk.reasons["it was deleted meanwhile"] == 1
+    assert bulk.reasons["it was deleted in the meantime"] == 1
     assert [outcome for outcome, _ in outcomes(bulk)] == ["done", "refused", "refused"]
 
 

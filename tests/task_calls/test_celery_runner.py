@@ -256,7 +256,7 @@ def test_worker_that_is_killed_is_given_up(redis: Redis, tmp_path: Path, monkeyp
     flow_on(redis.url, outer, "own")(return_state=True)
 
     assert ended[0].is_crashed()
-    assert "far-away has not been heard of for 4 s" in ended[0].message
+    assert "far-away has not reported for 4 s" in ended[0].message
 
 
 def test_worker_with_another_key_runs_nothing(redis: Redis, tmp_path: Path):

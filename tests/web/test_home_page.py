@@ -211,7 +211,7 @@ def test_what_is_stuck_or_paused_is_a_line(browser: Client):
     assert causes == [
         "The agent has gone silent",
         "Asked to stop, and has not stopped",
-        "Waits for somebody to resume it",
+        "Waits until it is resumed",
     ]
 
 

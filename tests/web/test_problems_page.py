@@ -122,7 +122,7 @@ def test_a_problem_that_is_not_there_is_404(browser: Client):
         ("mute", {"how": "grows-10"}, "muted", "Muted until it has failed 10 times more."),
         ("mute", {"how": "version"}, "muted", "Muted until another version fails by it."),
         ("mute", {"how": "week"}, "muted", "Muted for a week."),
-        ("mute", {"how": "always"}, "muted", "Muted until somebody unmutes it."),
+        ("mute", {"how": "always"}, "muted", "Muted until it is unmuted."),
         ("mute", {"how": "<script>"}, "new", "Nothing was done"),
         ("mute", {}, "new", "Nothing was done"),
         ("resolve", {}, "resolved", "Resolved."),

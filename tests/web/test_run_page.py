@@ -219,7 +219,7 @@ def test_a_late_run_says_once_since_when_it_is_due(browser: Client):
     page = browser.get(f"/runs/{run.id}").content.decode()
 
     assert page.count("It was due at") == 1
-    assert "nobody has started it" in page
+    assert "has not been started" in page
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def _step(backfill_id: UUID, now: datetime) -> int:
                 Backfill.objects.filter(pk=backfill_id).update(status=Backfill.Status.DONE, ended_at=now, updated=now)
             return 0
         if reason := refusal(backfill.author, "deployments.run", Deployment._meta.db_table, backfill.deployment_id):
-            problem = f"Whoever made it may not go on: {reason} Resume it as somebody who may run the deployment."
+            problem = f"Its author may no longer run the deployment: {reason} A user who may has to resume it."
             Backfill.objects.filter(pk=backfill_id).update(status=Backfill.Status.PAUSED, problem=problem, updated=now)
             return 0
         if room <= 0 or waits_for_others(backfill, now):

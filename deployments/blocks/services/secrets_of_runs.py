@@ -61,7 +61,7 @@ def why_not_for_run(
         made_by = found[1]
         author, name = user_in(made_by), made_by and made_by.get("display_value")
         if author is None and (made_by or {}).get("type") != OWNER["type"]:
-            return "Only what somebody asked for on the page New deployment is looked for with secrets."
+            return "Secrets are used only for searches that a user started on the page New deployment."
     if not (reason := refusal(author, READ)):
         return ""
     names = sorted({name_of(one) for one in missing})

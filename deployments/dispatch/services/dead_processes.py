@@ -152,9 +152,7 @@ def _crash(run_id: UUID, process: str, now: datetime) -> bool:
 
 def _describe(process: str) -> str:
     host, pid, *_ = process.split("|")
-    return (
-        f"The process of the run (pid {pid} on {host}) is gone, and reported no end: it was killed, or lost its power."
-    )
+    return f"The process of the run (pid {pid} on {host}) no longer exists: it was killed, or the machine lost power."
 
 
 def cancel_unserved_runs(now: datetime) -> int:
@@ -171,6 +169,6 @@ def cancel_unserved_runs(now: datetime) -> int:
     served = served_queues(queues, now)
     unserved = [run_id for run_id, queue_id in queue_of.items() if queue_id not in served]
     for run_id in unserved:
-        ended = cancelled("Nobody serves its work queue any more, so nobody was there to end it.")
+        ended = cancelled("No agent serves its work queue any more, so the server ended it.")
         propose_flow_run_state(run_id=run_id, proposed=ended, now=now, author="cancellation clean-up")
     return len(unserved)

@@ -135,7 +135,7 @@ def _region(content: Mapping[str, Any]) -> str:
 def _sendgrid(content: Mapping[str, Any], message: Message) -> Delivery:
     receivers = content.get("to_emails")
     if not isinstance(receivers, list) or not receivers:
-        raise Undeliverable("The block names nobody in 'to_emails'; fill it in.")
+        raise Undeliverable("The block has no address in 'to_emails'; fill it in.")
     mail = {
         "personalizations": [{"to": [{"email": str(one)} for one in receivers]}],
         "from": {"email": _text(content, "sender_email")},

@@ -139,7 +139,7 @@ def _judge(notification: Notification, problem: NotSent, now: datetime, began: f
 def _delivery(notification: Notification) -> Delivery:
     block = BlockDocument.objects.select_related("block_type").filter(pk=notification.block_document_id).first()
     if block is None:
-        raise Undeliverable("The block was deleted meanwhile.")
+        raise Undeliverable("The block was deleted in the meantime.")
     link = f"{settings.ORION_EXTERNAL_URL}/runs/{notification.flow_run_id}" if notification.flow_run_id else ""
     message = Message(str(notification.pk), notification.subject, notification.body, notification.is_payload, link)
     return delivery_of(block.block_type.slug, opened(block), message.short if notification.is_short else message)

@@ -16,7 +16,7 @@ user = LazyGroup(
         "create": "Create a user; the password is asked for.",
         "set-password": "Set the password of a user.",
         "set-groups": "Set the groups of a user.",
-        "link": "Let somebody sign in by single sign-on.",
+        "link": "Let a user sign in by single sign-on.",
         "disable": "Disable a user and all their keys.",
         "enable": "Enable a disabled user.",
         "delete": "Delete a user and their keys.",

@@ -123,7 +123,7 @@ def result_of(run: FlowRun | TaskRun, state: StateRow, blocks: Mapping[UUID, Blo
         case dict() if OMITTED in data:
             return Result(run, "large", size=data[OMITTED]["bytes"])
         case {"type": "reference"}:
-            problem = "The reference to the stored result names no key, so nobody can find the value."
+            problem = "The reference to the stored result names no key, so the value cannot be found."
             return Result(run, "damaged", problem=problem, remedy=AGAIN)
     return Result(run, "inline", value=data)
 

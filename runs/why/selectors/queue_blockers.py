@@ -161,7 +161,9 @@ def _held_by_callers(run: FlowRun, where: str, limited: _Limited) -> Iterator[Re
     """Yield a reason if a caller of the run holds the slot that it waits for, while the caller waits for the run."""
     callers = list(_callers(run))
     if callers and (holder := holders_in(limited).filter(pk__in=callers).first()):
-        text = f"{holder.name!r}, which called it, holds a place in {where}: if it waits for this run, neither goes on."
+        text = (
+            f"{holder.name!r}, which called it, holds a slot of {where}: if it waits for this run, neither continues."
+        )
         fix = "Raise the limit, or give the flow that is called a queue of its own."
         yield Reason("caller_holds_place", text, fix, holder.state_timestamp, [_holder(holder)])
 

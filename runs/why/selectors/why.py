@@ -98,11 +98,11 @@ def _by_state(run: FlowRun | TaskRun, state: StateRow | None, now: datetime) -> 
     since = run.state_timestamp
     match run.state_type:
         case None:
-            yield Reason("no_state", "It was created without a state; nobody has proposed one yet.")
+            yield Reason("no_state", "It was created without a state, and no state has been proposed yet.")
         case "SCHEDULED":
             yield _scheduled(run, now)
         case "PENDING":
-            yield Reason("pending", "It is about to start: whoever runs it has not proposed RUNNING yet.", since=since)
+            yield Reason("pending", "It is about to start: its process has not proposed RUNNING yet.", since=since)
         case "PAUSED":
             yield _paused(run, state)
         case "CANCELLING":
@@ -115,7 +115,7 @@ def _by_state(run: FlowRun | TaskRun, state: StateRow | None, now: datetime) -> 
 def _scheduled(run: FlowRun | TaskRun, now: datetime) -> Reason:
     due = run.next_scheduled_start_time
     if due is None or due <= now:
-        text = f"It was due at {moment_text(due)} and nobody has started it." if due else "Nobody has started it yet."
+        text = f"It was due at {moment_text(due)} and has not been started." if due else "It has not been started yet."
         return Reason("late" if run.state_name == "Late" else "due", text, since=due or run.state_timestamp)
     if run.state_name == "AwaitingRetry":
         text = f"Attempt {run.attempts} failed; the next one begins at {moment_text(due)}."
@@ -137,7 +137,7 @@ def _spread_text(run: FlowRun | TaskRun) -> str:
 
 def _paused(run: FlowRun | TaskRun, state: StateRow | None) -> Reason:
     until = (state.details if state else {}).get("pause_timeout")
-    text = f"It is paused until somebody resumes it, at the latest until {until}." if until else "It is paused."
+    text = f"It is paused until it is resumed, at the latest until {until}." if until else "It is paused."
     if isinstance(run, TaskRun):
         return Reason("paused", text, since=run.state_timestamp)
     command = f"orion flow-run resume {run.id}"

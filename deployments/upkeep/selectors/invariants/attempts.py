@@ -91,7 +91,7 @@ ATTEMPTS = (
         "I8",
         "flow-run",
         "SELECT flow_run_id, expires_at FROM deployments_lease WHERE expires_at < %s",
-        "has a lease that ran out at {}, and nobody takes it back; is the reconciler ticking?",
+        "has a lease that expired at {} and was not revoked; is the reconciler running?",
         patience=_DETECTION,
     ),
     Law(

@@ -24,7 +24,7 @@ TIMES = (
         "flow-run",
         "SELECT r.id, r.state_timestamp FROM runs_flowrun r LEFT JOIN deployments_lease l ON l.flow_run_id = r.id "
         "WHERE r.state_type = 'CANCELLING' AND l.flow_run_id IS NULL AND r.epoch > 0 AND r.state_timestamp < %s",
-        "is being cancelled since {}, and nobody is there who could finish that",
+        "has been Cancelling since {}, and no agent holds it that could finish that",
         patience=_LOOP,
     ),
 )

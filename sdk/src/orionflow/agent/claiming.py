@@ -190,7 +190,7 @@ class RunStarter:
                 run = self._hold(claimed, asked_at)
                 run.began = time.monotonic() - one.age
                 self._limit(run, variables_of(claimed))
-                agent_logger.info("%s goes on; it began under an earlier start of this agent.", run.title)
+                agent_logger.info("%s continues; it was started before this agent was restarted.", run.title)
         self._infrastructure.adopt(adopted.keys())
 
     def give_back(self, claimed: ClaimedRun, asked_at: float) -> None:

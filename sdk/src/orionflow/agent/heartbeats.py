@@ -67,7 +67,7 @@ class Heartbeats:
             return
         except ApiError as error:
             if not self._is_away:
-                agent_logger.warning("No heartbeat gets through, %d runs go on. %s", len(runs), error)
+                agent_logger.warning("Heartbeats do not reach the server; %d runs continue. %s", len(runs), error)
             self._is_away = True
             return
         if self._is_away:

@@ -117,7 +117,7 @@ class _OncePerOutage(logging.Filter):
         now = time.monotonic()
         is_first, self._logged_at = now - self._logged_at > 60, now
         if is_first:
-            agent_logger.warning("The broker does not answer; the agent asks the API by itself meanwhile.")
+            agent_logger.warning("The broker does not answer; the agent polls the API in the meantime.")
         return False
 
 

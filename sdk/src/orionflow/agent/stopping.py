@@ -62,7 +62,7 @@ class Stopping:
             run.ends_by += time.monotonic() - run.frozen_at
         run.frozen_at = None
         if run.stopped is None:
-            agent_logger.info("%s is still this agent's, and goes on.", run.title)
+            agent_logger.info("%s still belongs to this agent, and continues.", run.title)
         self._infrastructure.signal(run.key, signal.SIGCONT)
 
     def _kill(self, run: ActiveRun) -> None:

@@ -34,7 +34,7 @@ audit = LazyGroup(
 
 @command(
     ("orion audit ls", "the newest 20"),
-    ("orion audit ls --actor 'local owner' --since -24h", "what somebody did"),
+    ("orion audit ls --actor 'local owner' --since -24h", "what one user did"),
     ("orion audit ls --action blocks.secrets", "who read secrets"),
     ("orion audit ls -o json", "with the values before and after"),
     times=True,

@@ -100,7 +100,7 @@ delete = LIMIT.delete(
 def _count_unknown(session: Session, found: Json) -> None:
     known = sum(run["slots"] for run in found["holders"])
     if found["taken"] > known:
-        session.note(f"{found['taken'] - known} more are held by nobody that is known.")
+        session.note(f"{found['taken'] - known} more are held by unknown holders.")
 
 
 holders = LIMIT.held(

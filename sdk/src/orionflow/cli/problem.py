@@ -42,7 +42,7 @@ problem = LazyGroup(
         "mute": "Hide a problem until something changes.",
         "unmute": "Show a muted problem again.",
         "resolve": "Close a problem; a later failure reopens it.",
-        "assign": "Assign a problem to somebody.",
+        "assign": "Assign a problem to a person.",
     },
     examples=(
         ("orion problem ls", "what fails, and how often?"),
@@ -130,7 +130,7 @@ def _muting(one: Json) -> str:
     ]
     if one["status"] != "muted":
         return "-"
-    return ", or ".join(filter(None, parts)) or "until somebody unmutes it"
+    return ", or ".join(filter(None, parts)) or "until it is unmuted"
 
 
 _FIELDS: Columns = (

@@ -58,7 +58,7 @@ delete = SECRET.delete(
 
 @command(
     ("orion secret set github < token.txt", "from a file"),
-    ("orion secret set github", "asks for it, where somebody can answer"),
+    ("orion secret set github", "asks for it, in a terminal"),
 )
 @click.argument("name")
 def set_(session: Session, name: str) -> None:

@@ -171,7 +171,7 @@ def ask_before(what: str, *, yes: bool) -> None:
         raise CommandFailed(
             ExitCode.USAGE,
             f"Refused to {what} without being asked to.",
-            "nobody can answer a question here",
+            "this is not a terminal, so questions cannot be answered",
             "add --yes",
         )
     if not click.confirm(f"Really {one_line(what)}?", err=True):

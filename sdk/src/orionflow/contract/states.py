@@ -77,7 +77,7 @@ NAMES: Mapping[StateType, Mapping[str, StateName]] = {
         "Rerunning": StateName("started again after it had ended", "retrying"),
     },
     StateType.PAUSED: {
-        "Paused": StateName("waits for somebody to resume it"),
+        "Paused": StateName("waits until it is resumed"),
         "Suspended": StateName("paused, and its process has ended"),
         "NotReady": StateName("a task of a paused flow"),
     },
@@ -92,7 +92,7 @@ NAMES: Mapping[StateType, Mapping[str, StateName]] = {
         "TimedOut": StateName("took too long", "timed-out", is_choice=True),
     },
     StateType.CRASHED: {"Crashed": StateName("its process or machine died")},
-    StateType.CANCELLED: {"Cancelled": StateName("stopped by somebody")},
+    StateType.CANCELLED: {"Cancelled": StateName("stopped on request")},
 }
 
 

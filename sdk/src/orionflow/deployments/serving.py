@@ -145,7 +145,7 @@ def _supervise(options: AgentOptions, held: HeldName, on_registered: Callable[[]
     from orionflow.agent.supervisor import Supervisor
 
     if Supervisor(options, held, on_registered).run() != 0:
-        raise UsageError("The agent that served here was told by the API to end; its last line says why.")
+        raise UsageError("The agent that served here was stopped by the API; the last line of its log says why.")
 
 
 def _resume(ids: Sequence[UUID]) -> None:
@@ -167,7 +167,7 @@ def _pause(ids: Sequence[UUID]) -> None:
         with OrionClient(retry_budget_seconds=5.0) as client:
             paused = [client.send(pause_unless_served(id)) for id in ids]
     except ApiError as error:
-        agent_logger.warning("The deployments could not be paused, so runs are planned that nobody takes. %s", error)
+        agent_logger.warning("The deployments could not be paused, so runs are planned that no agent takes. %s", error)
         return
     if others := paused.count(False):
         agent_logger.info("%d of %d deployments stay active, as another program serves them.", others, len(ids))

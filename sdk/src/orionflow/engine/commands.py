@@ -45,7 +45,7 @@ class RunSuspended(Stopped):
     """The flow run is suspended: this attempt ends, and the next one starts when the run is resumed."""
 
     def __init__(self, state: State[Any]) -> None:
-        super().__init__(f"The flow run is {state.name}; it goes on in a new attempt when it is resumed.")
+        super().__init__(f"The flow run is {state.name}; it continues in a new attempt when it is resumed.")
         self.state = state
 
 

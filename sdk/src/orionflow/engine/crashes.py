@@ -93,4 +93,4 @@ def _asked_to_end() -> Reason:
     why = why_asked_to_end()
     if why == "cancelled":
         return Reason("The flow run was cancelled.", is_cancel=True)
-    return Reason(f"The process of the run was told to end ({_signal})" + (f": {why}." if why else "."))
+    return Reason(f"The process of the run was asked to end ({_signal})" + (f": {why}." if why else "."))

@@ -97,6 +97,6 @@ def _timed_out(active: ActiveFlowRun, context: FlowRunContext) -> Steps[State[An
     error = FlowTimedOut(f"Flow {active.flow.name!r} ran longer than its timeout_seconds={seconds:g}.")
     state = timed_out("flow", seconds, error)
     if left:
-        state.message = f"{state.message} Could not be interrupted, and may go on for a while: {', '.join(left)}."
+        state.message = f"{state.message} Could not be interrupted, and may continue for a while: {', '.join(left)}."
     active.logger.error("%s", state.message)
     return state

@@ -236,7 +236,7 @@ def _crash(active: ActiveFlowRun, call: FlowCall, context: FlowRunContext, error
 def _end_early(active: ActiveFlowRun, context: FlowRunContext, error: BaseException) -> Steps[State[Any]]:
     left = yield Do(end_children, context, reason_of(error))
     if left:
-        active.logger.warning("These could not be interrupted, and may go on for a while: %s.", ", ".join(left))
+        active.logger.warning("These could not be interrupted, and may continue for a while: %s.", ", ".join(left))
     state = _state_of_crash(error)
     if active.is_abandoned:
         return state

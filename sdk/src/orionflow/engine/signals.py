@@ -34,7 +34,7 @@ from orionflow.engine.thread_signals import thread_signals
 UNTIL_RAISED = 2.0
 # Seconds in which a run may report its end.
 UNTIL_KILLED = 7.0
-ASKED_IN_VAIN = Reason("The process of the run was told to end, did not, and was killed.")
+ASKED_IN_VAIN = Reason("The process of the run was asked to end, did not, and was killed.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

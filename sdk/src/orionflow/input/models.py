@@ -57,7 +57,7 @@ class RunInput(BaseModel):
         Raises `UsageError` if it was created here and not received.
         """
         if self._metadata is None:
-            raise UsageError(f"This {type(self).__name__} was made here; it was not sent by anybody.")
+            raise UsageError(f"This {type(self).__name__} was created in this program; no user sent it.")
         return self._metadata
 
     @classmethod

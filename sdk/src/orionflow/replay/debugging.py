@@ -45,7 +45,7 @@ def _traced(debugger: pdb.Pdb) -> Iterator[None]:
 
 def _debugger(name: str) -> pdb.Pdb:
     sys.stdout.write(
-        f"--- {name} stops at its first line: `args` shows its arguments, `n` steps, `c` goes on, `q` leaves.\n"
+        f"--- {name} stops at its first line: `args` shows its arguments, `n` steps, `c` continues, `q` quits.\n"
     )
     sys.stdout.flush()
     # The task may run in any thread, but only the main thread can have signal handlers.

@@ -91,7 +91,7 @@ class Caller:
                 offered = now()
             self._repeat(call)
             if call.worker is not None and now() - call.heard_at > SILENCE_SECONDS:
-                call.died = f"The task worker {call.worker_name} has not been heard of for {SILENCE_SECONDS:g} s."
+                call.died = f"The task worker {call.worker_name} has not reported for {SILENCE_SECONDS:g} s."
                 return
             if call.worker is None and not complained and now() - began > COMPLAINT_SECONDS:
                 complained = True

@@ -272,7 +272,7 @@ class DockerContainers(Remote):
         try:
             container = self._engine.inspect_container(held.name)
         except NotFound:
-            self._end(held, None, "Its container was removed by somebody else")
+            self._end(held, None, "Its container was removed by another program")
             return
         log = ""
         if not (container.get("State") or {}).get("Running"):

@@ -353,7 +353,7 @@ class KubernetesJobs(Remote):
         if held.ending or held.name in self._removed:
             self._end(held, held.status or -int(held.ending or signal.SIGKILL))
         else:
-            self._end(held, None, "Its Job was deleted by somebody else")
+            self._end(held, None, "Its Job was deleted by another program")
 
     def _held_by(self, one: Manifest) -> Held | None:
         labels = (one.get("metadata") or {}).get("labels") or {}

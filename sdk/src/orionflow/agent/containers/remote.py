@@ -255,7 +255,7 @@ class Remote(ABC):
         if self._pause_after(error) is None:
             agent_logger.error("What becomes of %s cannot be followed.", kind, exc_info=error)
         elif is_new:
-            agent_logger.warning("What becomes of %s cannot be seen now; what goes on is left alone. %s", kind, error)
+            agent_logger.warning("The status of %s cannot be read now; those that run are left alone. %s", kind, error)
 
     def _tick(self) -> None:
         """Handle what no event reports: starts that take too long, and machines that do not answer."""

@@ -50,7 +50,7 @@ inspect = AUTOMATION.inspect(
     times=True,
 )
 pause = AUTOMATION.change(
-    "Pause automations. Events that arrive meanwhile are ignored.",
+    "Pause automations. Events that arrive while they are paused are ignored.",
     ("orion automation pause hung", "during a maintenance"),
     changes={"enabled": False},
     done="is paused",

@@ -45,7 +45,7 @@ def trigger_of(session: Session, options: Options) -> Json:
         return {**about, **_stuck(options["stuck"], options["period"])}
     counted = {"posture": "Reactive", "threshold": options["count"], "within": _seconds(options["within"])}
     if options["count"] > 1 and not options["within"]:
-        raise click.UsageError("--count needs --within: so many times in so much time.")
+        raise click.UsageError("--count needs --within: the period in which the events are counted.")
     if named == ["--event"]:
         return {**about, "type": "event", "expect": list(options["events"]), **counted}
     return {**about, "type": "event", **_of_runs(options["states"]), **counted}

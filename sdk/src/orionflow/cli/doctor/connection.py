@@ -88,7 +88,7 @@ def _access(backend: Backend) -> Finding:
     return Finding(
         "access",
         "warning",
-        f"the server takes you for {me['name']} without a key: so it does with whoever comes the same way",
+        f"the server treats you as {me['name']} without a key, and anyone who connects in the same way",
         "run it only where every user of the machine is trusted; others get users and keys: orion user create",
     )
 

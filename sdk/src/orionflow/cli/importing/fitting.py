@@ -51,4 +51,4 @@ def _why_never(deployment: Thing, schedule: Json, times: list[Json]) -> str | No
     given = {*(body.get("parameters") or {}), *(schedule.get("parameters") or {})}
     required = (body.get("parameter_openapi_schema") or {}).get("required") or []
     missing = [name for name in required if name not in given] if body.get("enforce_parameter_schema") else []
-    return f"its runs would want the parameter {missing[0]!r}, which nobody gives" if missing else None
+    return f"its runs would want the parameter {missing[0]!r}, which is not set" if missing else None

@@ -93,7 +93,7 @@ inspect = NOTIFICATION.inspect(
     times=True,
 )
 pause = NOTIFICATION.change(
-    "Pause notifications. States that runs enter meanwhile are not reported later.",
+    "Pause notifications. States that runs enter while they are paused are not reported later.",
     ("orion notify pause ops", "during a maintenance"),
     changes={"is_active": False},
     done="is paused",

@@ -17,7 +17,7 @@ from orionflow.cli.session import Session, command
 @command(
     ("orion result get @last", "what the newest flow run returned"),
     ("orion result get brave-otter/extract-0", "what one of its tasks returned"),
-    ("orion result get @last --unpickle", "also if that runs code of whoever wrote it"),
+    ("orion result get @last --unpickle", "also if that runs code of its author"),
     ("orion result get @last --out result.json", "the bytes as they are stored, without the seal"),
 )
 @click.argument("run", metavar="RUN")
