@@ -78,7 +78,7 @@ def running_rabbitmq() -> Iterator[str]:
         pytest.skip("rabbitmq-server is not installed: apt-get install rabbitmq-server")
     port = lasting_port()
     with tempfile.TemporaryDirectory(prefix="orion-rabbitmq-", ignore_cleanup_errors=True) as folder:
-        # The program goes on as the user rabbitmq where root starts it.
+        # If root starts the program, it continues as the user rabbitmq.
         os.chmod(folder, 0o777)
         settings = {
             "HOME": folder,
@@ -98,7 +98,7 @@ def running_rabbitmq() -> Iterator[str]:
             _until_rabbitmq_serves(process, said)
             yield f"amqp://guest:guest@127.0.0.1:{port}//"
         finally:
-            # It began another session, so it is not in the group of what was started here.
+            # It started a session of its own, so it is not in the process group that was started here.
             if written.exists():
                 os.kill(int(written.read_text()), signal.SIGKILL)
             process.kill()

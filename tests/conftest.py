@@ -37,13 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _hear_ctrl_c() -> None:
-    # Shells start what runs in the background deaf to Ctrl-C; programs under test would inherit that.
+    # Shells start background programs with Ctrl-C ignored, and programs under test would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionstart() -> None:
-    # Collecting makes half a million objects that stay; looking through them again and again takes a third of its time.
+    # Collection creates half a million objects that stay; searching them repeatedly takes a third of its time.
     gc.disable()
 
 
@@ -131,7 +131,7 @@ def load_everything() -> None:
         pass
 
 
-# An upgrade makes their rows, and no test changes them.
+# `migrate` creates their rows, and no test changes them.
 MADE_BY_UPGRADES = {"django_content_type", "auth_permission"}
 
 
@@ -145,7 +145,7 @@ def sql_of_tables_with_rows(
         asked = [f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {table})" for name, table in quoted.items()]
         cursor.execute(" UNION ALL ".join(asked))
         filled = [name for (name,) in cursor.fetchall()]
-    # What refers to them is empty, but only so may PostgreSQL truncate them.
+    # The tables that refer to them are empty, but PostgreSQL requires CASCADE all the same.
     is_cascade = connection.vendor == "postgresql"
     return connection.ops.sql_flush(style, filled, reset_sequences=reset_sequences, allow_cascade=is_cascade)
 
@@ -157,8 +157,8 @@ def empty_only_what_tests_have_filled(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(flush, "emit_post_migrate_signal", lambda *args, **more: None)
 
 
-# For so long the product works, waits or believes, and what it does then would depend on how fast the machine is.
-# A test whose subject is such a limit sets its own.
+# How long the product works, waits or trusts a value. Tests would depend on the machine's speed; a test about such a
+# limit sets its own.
 LIMITS = (
     "deployments.definitions.core.schema_work.DEADLINE_SECONDS",
     "deployments.pages.archive.PATIENCE_SECONDS",
@@ -223,7 +223,7 @@ def forget_statistics() -> None:
         cursor.execute("SELECT name FROM sqlite_master WHERE name IN ('sqlite_stat1', 'sqlite_stat4')")
         for (table,) in cursor.fetchall():
             cursor.execute(f"DELETE FROM {table}")
-        # They are read again.
+        # Make SQLite read the statistics again.
         cursor.execute("ANALYZE sqlite_schema")
 
 

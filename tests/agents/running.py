@@ -17,7 +17,7 @@ from tests import warm
 from tests.site.running import COMMAND, PATIENCE_SECONDS, RunningServer, environment
 
 HERE = Path(__file__).parent
-# Short, so that what takes minutes in the field takes seconds here.
+# Short times, so that tests take seconds where production takes minutes.
 QUICK = {
     "ORION_LEASE_SECONDS": "4",
     "ORION_HEARTBEAT_SECONDS": "0.5",

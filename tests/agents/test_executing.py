@@ -74,7 +74,7 @@ def test_the_process_sees_no_secret_of_the_server_or_the_broker(
         "NEXT_SECRET",
     )
     secrets = {f"ORION_{name}": f"hush-{name}" for name in server}
-    # Whoever starts the server may have them under names of their own as well.
+    # The user who starts the server may have set them under other names as well.
     secrets |= {f"COPY_OF_{name}": f"hush-{name}" for name in server}
     broker = f"filesystem://{tmp_path}/hush"
     shown = {"ORION_TASK_DEFAULT_RETRIES": "2", "COLOUR": "blue"}

@@ -42,7 +42,7 @@ def test_an_agent_finds_the_flows_of_a_repository(api: Api, queue: str, start_ag
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words], cwd=repository, check=True)
     start_agent()
-    # Only the page makes such runs: their parameters say which code is executed.
+    # Only the page creates such runs, because their parameters decide which code is executed.
     steps = [{"orionflow.storage.git_clone": {"repository": f"file://{repository}"}}]
     refused = api.server.request(
         "POST",

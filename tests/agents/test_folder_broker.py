@@ -49,7 +49,7 @@ def bells(url: str) -> list[Path]:
 
 
 def test_message_wakes_a_consumer_that_waits(url: str, consumer: Connection, monkeypatch: pytest.MonkeyPatch):
-    # Without the bell it would wait until the test is given up.
+    # Without the bell the agent would wait until the test times out.
     monkeypatch.setattr(folder_broker, "LOOK_AGAIN_SECONDS", 3600.0)
     got: list[Any] = []
     consume(consumer, "q", got)
@@ -73,7 +73,7 @@ def test_an_idle_consumer_looks_at_the_folder_once_for_each_wait(consumer: Conne
     with pytest.raises(TimeoutError):
         consumer.drain_events(timeout=0.4)
 
-    # Before the wait and after it; a poll would have looked twenty times.
+    # One look before the wait and one after it; polling would have looked twenty times.
     assert len([path for path in looked if path.endswith("messages")]) == 2
 
 

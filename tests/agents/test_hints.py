@@ -15,7 +15,7 @@ from tests.agents.running import QUICK, Api, eventually, running_agent
 from tests.brokers import Redis, running_rabbitmq
 from tests.site.running import running_server
 
-# Without a hint an agent would not look for so long.
+# Without a hint an agent would not ask for work for this long.
 RARELY = {**QUICK, "ORION_AGENT_POLL_SECONDS": "60"}
 
 
@@ -55,7 +55,7 @@ def test_hints_come_through_rabbitmq(tmp_path: Path, home: Path, queue: str):
     ):
         runs = [api.run_of("flows.py:doubling", queue) for _ in range(3)]
         first = [api.until_ended(run)["name"] for run in runs]
-        # Silence for longer than the timeout of a read is no fault of the broker.
+        # A broker that sends nothing for longer than the read timeout has not failed.
         time.sleep(8)
         second = api.until_ended(api.run_of("flows.py:doubling", queue))["name"]
 
@@ -103,7 +103,7 @@ def test_runs_are_found_without_a_broker_that_answers(api: Api, queue: str, star
 
 def test_agent_of_a_whole_pool_listens_to_queues_that_are_made_later(api: Api, home: Path, queue: str, redis: Redis):
     with running_agent(home, api, None, "--broker", redis.url) as agent:
-        # Nobody sends to that queue here, so only a listener can have made it in the broker.
+        # Nothing is sent to that queue here, so only a listener can have created it in the broker.
         made = api.post("/work_queues/", {"name": queue})
 
         eventually(lambda: redis.has(f"orion:_kombu.binding.orion-runs.{made['id']}"), lambda: agent.said)

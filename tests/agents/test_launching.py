@@ -23,7 +23,7 @@ from orionflow.contract.agents import ClaimedRun
 from orionflow.contract.runs import FlowRun
 from tests.agents.running import below, eventually, is_alive, is_stopped, name_of
 
-# Another program instead of a run: it gets its order on stdin, and sleeps over it.
+# A program in place of a run: it ignores the order on its stdin, and sleeps.
 SLEEP = {"command": ["sleep", "60"], "env": {}, "limits": {}}
 
 
@@ -79,7 +79,7 @@ def test_waiting_process_that_somebody_signals_costs_no_run(launched: Launched, 
     eventually(waiting_process)
 
     os.kill(waiting_process() or 0, number)
-    # More than a socket holds: a process that stands still does not take all of it.
+    # More than a socket buffers, so a stopped process does not receive all of it.
     launched.launcher.start("run:1", SLEEP | {"command": ["true"], "parameters": "x" * 1_000_000})
 
     eventually(lambda: launched.ends, lambda: launched.pids)
@@ -92,7 +92,7 @@ def test_waiting_process_that_stands_still_gets_no_order(launched: Launched):
     os.kill(waiting, signal.SIGSTOP)
     eventually(lambda: is_stopped(waiting))
 
-    # It would fit into the socket, and lie there.
+    # It would fit into the socket's buffer and stay there.
     launched.launcher.start("run:1", SLEEP | {"command": ["true"]})
 
     eventually(lambda: launched.ends, lambda: launched.pids)
@@ -116,7 +116,7 @@ def test_waiting_process_that_was_stopped_and_goes_on_gets_the_order(launched: L
 
 
 def test_waiting_process_that_is_interrupted_leaves_quietly(capfd: pytest.CaptureFixture[str]):
-    # Started here, so that what it says is captured here.
+    # Start it here, so that its output is captured here.
     launched = Launched()
     eventually(waiting_process)
     waiting = waiting_process() or 0
@@ -176,7 +176,7 @@ def test_every_secret_setting_of_the_server_is_one_whose_copies_are_withheld():
     secret = {entry.name for entry in entries if entry.is_secret or has_a_login(entry)}
 
     assert secret - SECRETS == ADDRESSES
-    # What is secret on either side; the key proves who an agent or a program is.
+    # The secrets of both sides; the key proves the identity of an agent or a program.
     assert SECRETS - secret == {"ORION_API_KEY"}
 
 

@@ -15,7 +15,7 @@ from tests.agents.running import Api, eventually, is_alive, processes_of, run_pr
 from tests.faults.cluster import own_database
 from tests.site.running import PATIENCE_SECONDS, running_server
 
-# No heartbeat comes while a test lasts: what reaches the agent did not come by one.
+# No heartbeat is sent during a test, so what reaches the agent did not come with one.
 RARE = {
     "ORION_HEARTBEAT_SECONDS": "600",
     "ORION_LEASE_SECONDS": "3600",

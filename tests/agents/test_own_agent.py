@@ -12,7 +12,7 @@ from orion_site.services.own_agent import OwnAgent
 from tests.agents.running import QUICK, Agent, Api, eventually, is_alive
 from tests.site.running import RunningServer, running_server
 
-# On a busy machine an agent may be late by seconds, and no test here is about that.
+# On a busy machine an agent may be late by seconds, which no test here checks.
 PATIENT = QUICK | {"ORION_LEASE_SECONDS": "60"}
 
 

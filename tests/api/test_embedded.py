@@ -52,7 +52,7 @@ print(json.dumps({
 }))
 """
 
-# What an in-process start must not pay for.
+# The cost that an in-process start must avoid.
 UNWANTED = [
     "runs.lists.filters.searches",
     "orion_site.openapi.document",

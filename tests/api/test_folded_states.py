@@ -57,7 +57,7 @@ def live(steps: Sequence[Any], made: timedelta, *, at_once: bool) -> TaskRun:
         items.append(TaskRunTransition(run_id, None if items else new, state, force))
     for batch in [items] if at_once else [[item] for item in items]:
         apply_task_run_transitions(items=batch, now=later(60), sent_at=None)
-    # What was applied already is answered as before, and changes nothing.
+    # Transitions that were applied already get the same answer as before, and change nothing.
     apply_task_run_transitions(items=items, now=later(61), sent_at=None)
     propose_flow_run_state(run_id=flow_run.pk, proposed=make_state("COMPLETED"), now=later(100), force=True)
     return TaskRun.objects.get(pk=run_id)

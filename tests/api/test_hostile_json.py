@@ -14,7 +14,7 @@ from tests.rounds import examples
 
 pytestmark = [pytest.mark.django_db, pytest.mark.undivided]
 
-# What is put where {"n": …} stands, and the kind of complaint about it.
+# The value that replaces {"n": …}, and the kind of error that it causes.
 POISON = {
     "deep lists": (b"[" * 5000 + b"]" * 5000, "json_invalid"),
     "deep objects": (b'{"a":' * 5000 + b"1" + b"}" * 5000, "json_invalid"),
@@ -120,7 +120,7 @@ def test_what_only_looks_like_poison_is_kept_as_it_is(api, harmless):
     assert api.read(f"/flow_runs/{run.json()['id']}").json()["parameters"] == {"n": json.loads(harmless)}
 
 
-# PostgreSQL tells floats beyond 2^53 as whole numbers of the same digits; they are left out here.
+# PostgreSQL returns floats beyond 2^53 as integers with the same digits; they are left out here.
 json_values = st.recursive(
     st.none()
     | st.booleans()

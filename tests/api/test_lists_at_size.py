@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.usefixtures("statistics_of_its_own"),
 ]
 
-# Of every second run.
+# Every second run has it.
 DEPLOYMENT = "00000000-0000-7000-8000-000000000002"
 FEW, MANY = 1000, 8000 if THOROUGH else 4000
 
@@ -98,7 +98,7 @@ def requests(client: Client) -> Iterator[tuple[str, Callable[[], Any]]]:
             yield f"list {kind}: {name}", ask(f"{kind}/filter", {kind: asked})
         for order in ORDERS[kind]:
             yield f"list {kind}: {order}", ask(f"{kind}/filter", {"sort": order})
-            # Half of all, also of the first ones in any order: more than are worth sorting.
+            # Half of all runs, also of the first ones in any order: too many to be worth sorting.
             asked = {"state": {"name": {"any_": ["Odd"]}}}
             yield f"list {kind}: of many, {order}", ask(f"{kind}/filter", {kind: asked, "sort": order, "limit": 5})
             if kind == "flow_runs":
@@ -125,7 +125,7 @@ def costs(client: Client) -> dict[str, int]:
 
 
 def test_what_a_client_asks_for_costs_the_same_beside_many_more_runs(monkeypatch):
-    # So many runs have a common tag before the others come.
+    # The number of runs with a common tag before the other runs come.
     monkeypatch.setattr(conditions, "FEW", FEW // 2)
     monkeypatch.setattr(searches, "FEW_ROWS", FEW // 50)
     client = Client(headers={"host": "localhost:4200"})

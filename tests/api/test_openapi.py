@@ -68,7 +68,7 @@ def test_examples_fit_the_schemas_that_they_stand_beside():
     document = openapi()
     for operation in (operation for path in document["paths"].values() for operation in path.values()):
         asked, answered = operation.get("requestBody"), operation["responses"].values()
-        # Null stands for what is left open, which the schemas do not tell; and what is refused need not fit.
+        # Null stands for any value, which the schemas do not express; and a refused body need not fit the schema.
         _validate(document, asked, lambda name, value: name == "usual" and None not in _values(value))
         for answer in answered:
             _validate(document, answer, lambda name, value: True)

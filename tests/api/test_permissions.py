@@ -38,7 +38,7 @@ def declared(view: Any) -> list[Any]:
 
 
 ALL = list(addresses(get_resolver()))
-# The admin has one check of its own: its site asks before every view.
+# The admin has its own check: its site checks permissions before every view.
 OUTSIDE_ADMIN = [(path, view) for path, view in ALL if not path.startswith("admin/")]
 
 

@@ -206,7 +206,7 @@ def test_the_engine_reads_what_was_set_aside_and_the_calls_of_the_run_that_it_co
     assert found["source_id"] == str(run.pk)
     assert {one["id"] for one in found["calls"]} == {one["id"] for one in calls.values()}
     assert found["calls"][0]["state"]["data"] == RESULT
-    # A run reads of what it continues, and of no other one.
+    # A run may read the results of the run that it continues, and of no other run.
     stranger = finish(deployed_run())
     assert api.send(f"/flow_runs/{new}/recorded", {"source_id": str(stranger.pk)}).status_code == 404
     assert api.send(f"/flow_runs/{stranger.pk}/recorded").json()["calls"] == []

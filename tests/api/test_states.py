@@ -58,7 +58,7 @@ def test_the_server_stamps_states_and_names_them(api):
 
     state = propose(api, run, "RUNNING", timestamp="2020-01-01T00:00:00Z", id=own_id).json()["state"]
 
-    # By the clock of the database, which may be a little behind this one.
+    # The clock of the database, which may be a little behind that of this process.
     assert datetime.fromisoformat(state["timestamp"]) > before - timedelta(seconds=1)
     assert state["id"] != own_id
 

@@ -275,7 +275,7 @@ def test_no_open_run_and_nothing_within_its_time_is_ever_lost(archive: Path, see
             for _ in range(chance.randint(1, 3)):
                 for run in family(chance, now - timedelta(days=chance.randint(0, 40)), open_runs):
                     lines[make_log(flow_run=run, now=now).pk] = run.pk
-            # Whoever is killed after the manifest has written, and deleted nothing.
+            # A process that is killed after writing the manifest has written the files and deleted nothing.
             clear.side_effect = Killed if chance.random() < 0.3 else None
             with suppress(Killed):
                 archive_runs(older_than=14 * DAY, now=now)
@@ -389,7 +389,7 @@ def test_a_run_that_is_restored_is_as_it_was_and_stays_for_its_time(asked_for: i
     assert [everything_of(outer), everything_of(inner)] == before
     assert added["flow runs"] == 2
     assert not FlowRun.objects.filter(pk=other.pk).exists()
-    # Nobody takes it before its time, and then it goes with all that is in it.
+    # Nothing removes it before its time; then it is deleted with all that it contains.
     for later, is_there in ((NOON + timedelta(hours=23), True), (NOON + timedelta(hours=25), False)):
         archived(later)
         retain(ages=sparing_restored(Ages(runs=DAY, logs=DAY, archived=True), later), now=later)
@@ -452,7 +452,7 @@ def test_a_restore_that_is_interrupted_is_finished_by_the_next_and_until_then_no
     with killed_before(missing), pytest.raises(Killed):
         restore_run(run.pk, keep=DAY, now=NOON)
 
-    # However late: a part of a run would be the newest version in the archive.
+    # Never archive it, however late it is: a part of a run would become the newest version in the archive.
     later = NOON + 2 * DAY
     assert archived(later).batches == 0
     retain(ages=sparing_restored(Ages(runs=DAY, logs=DAY, archived=True), later), now=later)

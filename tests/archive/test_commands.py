@@ -80,7 +80,7 @@ def test_runs_are_restored_by_their_ids_or_by_their_day(tmp_path: Path):
 
     assert (by_id["added"]["flow runs"], by_id["added"]["task runs"], after_one) == (1, 2, 1)
     assert by_day["added"]["flow runs"] == 2
-    # What was restored is left alone.
+    # Restored runs are left alone.
     assert (moved["flow_runs"], len(ids_in(tmp_path))) == (0, 3)
     assert "flow runs" not in json.loads(purged.stdout)
     assert both.returncode == none.returncode == 2

@@ -42,7 +42,7 @@ OTHERS: dict[str, list[str]] = {
     "new-group": [],
     "group": ["group_id"],
 }
-# What a page shows besides what it opens with.
+# Further views of a page, besides the one that it opens with.
 MORE = {
     "runs:run": [
         f"?tab={tab}"
@@ -75,7 +75,7 @@ MORE = {
     "help": ["?q=postgresql", "?q=nothingofthisname"],
 }
 FRAMEWORKS = ["/api/", "/api/flows/", "/admin/", "/admin/runs/flow/", "/admin/runs/flowrun/", "/docs", "/redoc"]
-# Those that stand for the others where time is short.
+# The pages that represent the others in a brief round.
 FEW = ("home", "runs:runs", "runs:run", "deployments:deployment", "deployments:new-schedule", "settings")
 
 

@@ -19,7 +19,7 @@ FOLDER = ROOT / "docs" / "images"
 # Pages of the sample by their names in `screenshots`.
 SHOWN = {"home": "home", "run": "run-mapped", "run-failed": "run-failed", "deployments": "deployments"}
 SIZE = {"width": 1200, "height": 760}
-# So few colours make a picture of a page a fifth of its size, and look the same.
+# With this few colours a picture takes a fifth of the bytes and looks the same.
 COLOURS = 128
 
 

@@ -29,7 +29,7 @@ from tests.homes import ROOT
 from tests.site.running import running_server
 
 WIDTHS, SCHEMES = (390, 1440), ("light", "dark")
-# Long pages are cut: what stands so far below is more of the same.
+# Long pages are cut here, because more of the same follows.
 HIGHEST = 2400
 GAP = 16
 # Addresses; {…} is the first run or deployment that the API finds for this filter.
@@ -106,7 +106,7 @@ RUNS = {
     "nested": {"flows": {"name": {"any_": ["report"]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}},
     "retried": {"flows": {"name": {"any_": ["rates"]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}},
 }
-# What no filter of the API finds: the first link of a page to one of its kind.
+# Objects that no API filter finds: the first link on a page to one of the kind.
 LINKED = {
     "problem": ("/problems", "/problems/"),
     "task_run": ("/task-runs", "/task-runs/"),

@@ -30,7 +30,7 @@ class Tab:
         self.requests = self.restarts = 0
         page, place = self._page()
         self.place = place
-        # A log grows at its end, and is asked for line by line.
+        # A log grows at its end, and is requested line by line.
         self.parts = [
             (set(html.unescape(topics).split()), name, html.unescape(query))
             for topics, name, query, more in PART.findall(page)
@@ -79,7 +79,7 @@ class Tab:
 
     def _follow(self) -> None:
         while not self._is_over:
-            # The server may be away for a while.
+            # The server may be unreachable for a while.
             with contextlib.suppress(OSError, EOFError, Refused, ValueError, http.client.HTTPException):
                 self._listen()
             self.restarts += 1

@@ -39,7 +39,7 @@ def test_back_restores_filter_scroll_and_what_was_opened(chromium: Browser, plai
 
 
 def test_back_restores_the_rows_that_were_chosen(chromium: Browser, plain_house: House):
-    # Without scripts nothing is ticked again: browsers go by the order of rows, which may be others by then.
+    # Without scripts no box is ticked again: browsers restore ticks by the position of rows, which may have changed.
     page = chromium.new_page(base_url=plain_house.address)
     page.goto("/runs")
     boxes = page.get_by_role("checkbox")

@@ -28,7 +28,7 @@ http {{
     server {{ listen 127.0.0.1:{port}; include {folder}/orion.conf; }}
 }}
 """
-# What a page leads to, sends to or loads from this site. Pages without a path link to themselves.
+# What a page links to, submits to or loads from this site. Pages without a path link to themselves.
 ADDRESSES = """[...document.querySelectorAll("[href], [src], [action], [hx-get], [hx-post], [data-live-from]")]
   .flatMap((one) => ["href", "src", "action", "hx-get", "hx-post"].map((name) => one.getAttribute(name)))
   .filter((one) => one?.startsWith("/") && !one.startsWith("/orion/"))"""

@@ -110,7 +110,7 @@ def test_after_a_restart_in_the_storm_each_tab_equals_a_fresh_page(tmp_path: Pat
             storm(server, runs, 2)
             server.process.kill()
             server.process.wait()
-            # Meanwhile something is recorded that nobody announces.
+            # In the meantime a change is recorded that is not announced.
             with another_process(tmp_path):
                 pass
             with running_server(tmp_path, "--port", str(port)) as again:

@@ -18,10 +18,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 AXE = os.environ.get("AXE_CORE", "")
 FIRST = ["Home", "Runs", "Flows", "Deployments", "Schedule"]
-# Pages of other projects, whose scripts make them.
+# Pages of other projects, whose scripts build them.
 FOREIGN = {"/docs", "/redoc"}
 FORM = "main form[method=post]:not(.confirm form, [action]):has(textarea, input:not([type=hidden]))"
-# Empty everything that can be written into, and send it.
+# Empty every field that can be edited, and submit the form.
 SEND_NOTHING = """(form) => {
   form.noValidate = true;
   const kept = "[type=hidden], [type=checkbox], [type=radio], [type=submit]";

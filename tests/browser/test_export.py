@@ -49,7 +49,7 @@ def test_the_file_shows_the_run_and_asks_for_nothing(chromium: Browser, file: Pa
 @pytest.mark.skipif(not AXE, reason="AXE_CORE is not set")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_file_keeps_the_rules_of_axe(chromium: Browser, file: Path, scheme: str):
-    # The file lets no script in; a page around it, which is not under its policy, can look at it all the same.
+    # The file allows no script; a page that embeds it is not under its policy, and can inspect it.
     context = chromium.new_context(viewport={"width": 390, "height": 900}, color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
     page.goto(file.as_uri())

@@ -12,7 +12,7 @@ from tests.browser.houses import House, is_page
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 MOST_REQUESTS = 7
-# Of compressed scripts.
+# Bytes of compressed scripts.
 MOST_SCRIPT, MOST_SCRIPT_OF_A_RUN = 35_000, 60_000
 # Pages of other projects, and those of Django's admin with its own scripts.
 FOREIGN = ("/docs", "/redoc", "/admin/")

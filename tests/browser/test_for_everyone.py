@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1800)]
 WALKS = ["a few pages", pytest.param("every page", marks=pytest.mark.everywhere)]
 # Pages of other projects, whose scripts make them.
 FOREIGN = ("/docs", "/redoc")
-# Behind so many stops come more rows of the same.
+# After this many tab stops, further rows of the same kind follow.
 MOST_STOPS = 150
 HALF_OF_THE_SCREEN = 128
 
@@ -49,7 +49,7 @@ def test_nothing_sticks_out_at_320_pixels_and_at_four_times_the_size(
     house = request.getfixturevalue(f"{text}_house")
     wide, covered = [], {}
 
-    # As 1280 × 1024 pixels at 400 %: layout knows no other difference.
+    # The same as 1280 × 1024 pixels at 400 %: the layout sees no difference.
     with looking(chromium, house, viewport={"width": 320, "height": 256}) as page:
         for path in shown_pages(page, house, walk):
             if page.evaluate("everyone.sticksOut()"):

@@ -34,7 +34,7 @@ keys = {role: key_of(user_with(role)) for role in ("operator", "agent")}
 print(json.dumps({**keys, "deployment": str(make_deployment(make_queue()).pk)}))
 """
 ROLES = ("admin", "operator", "viewer")
-# Had anything of it run, the page would know.
+# If any of it had run, the page would have recorded it.
 SPY = "window.hacked = () => { document.documentElement.dataset.hacked = 'yes' }"
 LEFT = """document.documentElement.dataset.hacked
   || document.querySelectorAll("[onerror], [onload], [onmouseover], hr[evil]").length"""
@@ -90,7 +90,7 @@ def caller(server: RunningServer, key: str) -> Callable[[str, str, Any], Any]:
 
 def signed_in(chromium: Browser, address: str, role: str, below: str = "") -> Page:
     page = chromium.new_context(base_url=address).new_page()
-    # On a busy machine it takes long to compare a password.
+    # On a busy machine checking a password takes long.
     page.set_default_timeout(120_000)
     page.add_init_script(SPY)
     page.goto(f"{below}/login")

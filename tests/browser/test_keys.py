@@ -25,7 +25,7 @@ def test_the_palette_finds_a_flow_and_opens_it(page: Page, shown: Shown):
     box = page.get_by_role("combobox", name="Name, id, address or line of a log")
     expect(box).to_be_focused()
     page.keyboard.type("quite-a-long")
-    # Deployments of the flow have its name, too.
+    # Deployments of the flow contain its name, too.
     found = page.get_by_role("dialog").locator(f"[role=option][data-href='/flows/{shown.flow}']")
     expect(found).to_contain_text("a-flow-with-quite-a-long-name")
     assert box.get_attribute("aria-activedescendant") == "option-1"

@@ -19,7 +19,7 @@ from tests.site.running import RunningServer, environment, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PATIENCE = 30_000
-# It says when it is in the middle, and goes on when it is asked to.
+# The flow reports that it is halfway, and continues when it is asked to.
 FLOW = """
 import sys
 from orionflow import flow, get_run_logger, task
@@ -205,7 +205,7 @@ def test_a_log_grows_at_its_end_and_stays_in_order(page: Page, server: RunningSe
 
     write(server, run, "12:00:05", "third")
     expect(page.locator("ol.log")).to_contain_text("third", timeout=PATIENCE)
-    # From another process, a moment late.
+    # The message comes from another process, a moment later.
     write(server, run, "12:00:03", "second")
 
     expect(page.locator("ol.log .text")).to_have_text(["first", "second", "third"], timeout=PATIENCE)

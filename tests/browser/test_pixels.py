@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.everywhere]
 RENEWS = bool(os.environ.get("ORION_RENEW_PICTURES"))
 PICTURES = Path(__file__).with_name("pictures")
 MADE_WITH = PICTURES / "made-with.json"
-# What a page looked like instead, and where that differs.
+# The folder for what a page looked like instead, and where it differs.
 FOUND = ROOT / "build" / "pixels"
 FONTS = Path("/usr/share/fonts/truetype/dejavu")
 ONE_FONT = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
@@ -61,9 +61,9 @@ PAGES = {
 }
 SCREENS = [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]
 HEIGHT = 900
-# A difference of a colour that nobody sees, and the part of all pixels that may differ more.
+# A colour difference that is invisible, and the share of all pixels that may differ by more.
 FAINT, FEW = 24, 0.0001
-# Ids and ports are others each time.
+# Replace ids and ports, which differ each time.
 SETTLE = """() => {
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {

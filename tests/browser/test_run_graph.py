@@ -126,7 +126,7 @@ def test_the_keyboard_walks_along_the_data_and_opens_a_run(page: Page, pipeline:
     expect(node(page, "clean-1")).to_have_class(re.compile("chosen"))
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowLeft")
-    # The panel came meanwhile, and took no focus.
+    # The panel appeared in the meantime, and did not take the focus.
     expect(page.get_by_role("region", name="Chosen node")).to_contain_text("clean-0")
     expect(node(page, "clean-0")).to_be_focused()
     page.keyboard.press("Enter")

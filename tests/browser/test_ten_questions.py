@@ -17,7 +17,7 @@ from tests.homes import ROOT
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MOST_CLICKS = 3
-# Runs that another test had retried fail again meanwhile; the page follows.
+# Runs that another test retried fail again in the meantime; the page follows.
 FOLLOWED = 30_000
 
 
@@ -172,6 +172,6 @@ def test_running_with_other_parameters(clicks: Clicks):
     clicks.on(clicks.page.get_by_role("button", name="Run", exact=True))
     expect(clicks.page.locator("main")).to_contain_text(re.compile("Scheduled|Pending|Running|Completed"))
     clicks.answer("How do I run it with other parameters?")
-    # Only to look whether it was done.
+    # Used only to see whether the task was done.
     clicks.page.get_by_role("link", name="Parameters").click()
     expect(clicks.page.locator("main")).to_contain_text("shops")

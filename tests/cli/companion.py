@@ -18,7 +18,7 @@ from orionflow.settings import forget_settings
 
 
 def serve() -> None:
-    # Whichever command comes first, the API is inside, as in programs: some load the whole server instead.
+    # Load the API first, as programs do, whichever command comes first: some commands load the whole server instead.
     ephemeral_application()
     requests, answers = sys.stdin, sys.stdout
     for line in requests:

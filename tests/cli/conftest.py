@@ -76,7 +76,7 @@ class Companion:
     """Calls `orion` in an interpreter that stays, in a home whose database is ready; see companion.py."""
 
     def __init__(self, home: Path, cwd: Path, **environment: str) -> None:
-        # A pipe that nobody reads would fill up with the lines that flows log, and stop it.
+        # Log to a file: a pipe that is not read would fill up with the log lines of flows, and block them.
         ready_home(home)
         self.log = (home / "companion.log").open("w+")
         self.process = warm.Popen(

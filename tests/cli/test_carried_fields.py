@@ -66,7 +66,7 @@ def test_a_schedule_of_a_program_has_every_field():
     other_names = {"ends": "ends_at"}
     written = {other_names.get(one.name, one.name) for one in fields(Schedule)} - {"timezone"}
 
-    # The definition is each kind's own; how far to plan ahead and `catchup` are Prefect's.
+    # The definition belongs to each kind of schedule; how far to plan ahead and `catchup` are Prefect's.
     assert ScheduleCreate.model_fields.keys() - written == {"schedule", "catchup", "max_scheduled_runs"}
 
 

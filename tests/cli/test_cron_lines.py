@@ -19,7 +19,7 @@ BEGIN = datetime(2026, 3, 3, 3, 3, 3, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("line", "day_or", "times"),
     [
-        # The second comes last there.
+        # In lines of six fields, the seconds come last.
         ("0 9 * * 1-5 0", True, ["03-03 09:00:00", "03-04 09:00:00", "03-05 09:00:00"]),
         ("0 9 * * 1-5 */20", True, ["03-03 09:00:00", "03-03 09:00:20", "03-03 09:00:40"]),
         # A step is a day that was named.

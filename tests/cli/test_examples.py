@@ -16,7 +16,7 @@ from tests.cli.conftest import companion, run_orion
 from tests.homes import ready_home
 
 GALLERY = Path(__file__).parent / "gallery"
-# These end when somebody ends them or types something in, or when an agent has done its work.
+# These commands end on Ctrl-C, after input, or when an agent has done its work.
 ENDLESS = ("notify create slack", "notify create mail", "block create slack-webhook/ops")
 ENDLESS += (
     "auth login",
@@ -37,15 +37,15 @@ EXAMPLES = dict.fromkeys(line for lines in OF_COMMANDS for line in lines)
 FIRST = {line for lines in OF_COMMANDS for line in lines[:1]}
 CASES = [line if line in FIRST else pytest.param(line, marks=pytest.mark.long) for line in EXAMPLES]
 CODES = {
-    # It fails again: what it was called with has not changed.
+    # It fails again, because its parameters have not changed.
     "orion flow-run retry @last-failed --entrypoint flows.py:etl": 1,
-    # Where the code of a flow is that was not deployed, only --entrypoint says.
+    # For a flow that was not deployed, only --entrypoint names its code.
     "orion replay @last-failed": 1,
-    # They ask before they run code, and here nobody answers.
+    # They ask before they run code, and no terminal can answer here.
     "orion replay bug.orion --debug": 2,
     "orion replay bug.orion --task load-0 --until load-0": 2,
     "orion replay bug.orion --edit load": 2,
-    # It fails here as it did there.
+    # The replay fails as the run did.
     "orion replay bug.orion --code capsule --offline --yes": 1,
     # No run of its flow completed before it.
     "orion flow-run diff @last-failed": 5,
@@ -53,7 +53,7 @@ CODES = {
     # A finished run can neither be cancelled nor resumed.
     "orion flow-run cancel brave-otter": 6,
     "orion fr cancel brave-otter --detach": 6,
-    # Nobody listens there, and messages go to public hosts only.
+    # Nothing listens there, and messages may go to public hosts only.
     "orion notify test ops": 1,
     "orion notify test slack-webhook/team": 1,
     # It needs the tables of django-celery-beat.
@@ -63,7 +63,7 @@ CODES = {
     "orion flow-run resume brave-otter": 6,
     "orion fr resume brave-otter --input approved=true": 6,
 }
-# The old server of these is nowhere.
+# The other server in these examples does not exist.
 CODES |= {line: 3 for line in EXAMPLES if line.startswith("orion import prefect")}
 PROFILES = """
 active = "default"
@@ -125,8 +125,8 @@ def orion(session, home):
     return session
 
 
-# What the examples of a command speak of, by its first words.
-# One run of the flow `etl` that failed, and a later one that completed.
+# The objects that the examples of a command refer to, by its first words: a failed run of the flow `etl`, and a later
+# completed one.
 RUNS = [
     ["fr", "delete", "--query", "flow:etl", "--max", "1000", "--yes"],
     ["run", "flows.py:etl", "-p", "limit=0"],

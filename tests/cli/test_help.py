@@ -170,7 +170,7 @@ def test_completion_prints_the_script_of_a_shell(orion_here, shell):
     assert "_ORION_COMPLETE" in answer.out
 
 
-# These print what is no object of ours, or go on until somebody ends them.
+# These do not print an API object, or run until they are stopped.
 WITHOUT_FORMS = {
     "api", "completion", "help", "deployment schedule export", "services start", "services schedule", "agent start",
     "task-worker start",

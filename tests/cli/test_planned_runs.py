@@ -58,7 +58,7 @@ def test_pages_go_on_from_begun_runs_to_planned_ones(orion, size):
 def test_the_last_run_of_a_flow_is_none_that_is_planned(orion):
     (flow,) = json.loads(orion("flow", "ls", "-o", "json").out)
 
-    # None of them was executed, though the time of two has come.
+    # None of them was executed, though two of them were due.
     assert orion("flow", "ls", "--columns", "last run").out.split() == ["LAST", "RUN", "-"]
     shown = orion("flow", "inspect", flow["name"]).out.partition("runs:")[2]
     assert [name for name in shown.split() if name in IN_ORDER] == IN_ORDER

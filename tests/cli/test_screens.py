@@ -25,7 +25,7 @@ def on_a_screen(home: Path, *words: str, answer: str = "") -> tuple[int, str]:
     while part := _read(screen):
         shown += part
         if answer and b"[y/N]" in shown:
-            # The prompt is printed a moment before the keyboard is read; nobody types that fast.
+            # The prompt is printed a moment before the keyboard is read; no user types that fast.
             time.sleep(0.3)
             os.write(screen, answer.encode())
             answer = ""
@@ -36,7 +36,7 @@ def on_a_screen(home: Path, *words: str, answer: str = "") -> tuple[int, str]:
 def _read(screen: int) -> bytes:
     try:
         return os.read(screen, 4096)
-    except OSError:  # Linux says so when the other side has closed.
+    except OSError:  # Linux raises this when the other side has closed.
         return b""
 
 

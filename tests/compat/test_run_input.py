@@ -110,7 +110,7 @@ def answer(run: Any, value: dict[str, Any]) -> None:
 def test_we_answer_their_pause():
     asking = Beside(lambda: theirs("asking"))
 
-    # Their client pauses first, and says a moment later what it asks for.
+    # Prefect's client pauses first, and sends what it asks for a moment later.
     answer(run_of("asking", "PAUSED"), {"pieces": 3})
 
     assert asking.outcome() == {"pieces": 3, "colour": "green"}

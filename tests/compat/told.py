@@ -13,7 +13,7 @@ from tests.compat.asked import Asked
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)?")
-# Chosen by chance, measured, or in the words of each server.
+# Values that are random, measured, or in the words of each server.
 PASSED_OVER = frozenset(
     {"reason", "message", "delay_seconds", "estimated_run_time", "estimated_start_time_delta", "total_run_time"}
     | {"checksum", "priority", "pause_key", "pause_keys", "resuming"}

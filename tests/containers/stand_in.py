@@ -30,7 +30,7 @@ class Fault:
     body: Json
     headers: Mapping[str, str] = field(default_factory=dict)
     times: int = 1
-    # Carried out all the same, with an answer that says otherwise.
+    # The request is carried out, but the answer reports a failure.
     answers_only: bool = False
 
 

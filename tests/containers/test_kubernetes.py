@@ -267,7 +267,7 @@ def test_requests_are_repeated_as_the_cluster_asks_for_it(
     api: Api, cluster: Cluster, kubernetes_pool: Pool, start_kubernetes_agent: StartAgent
 ):
     cluster.fail("POST", "/jobs", 429, "too many requests", headers={"Retry-After": "1"}, times=2)
-    # It is made, and the answer is lost; the second request finds it.
+    # The Job is created, and the answer is lost; the second request finds it.
     cluster.fail("POST", "/jobs", 500, "etcdserver: request timed out", answers_only=True)
     cluster.fail("PATCH", "/jobs/", 503, "etcdserver: leader changed")
     start_kubernetes_agent()

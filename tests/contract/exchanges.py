@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 GOLDEN = Path(__file__).with_name("golden")
-# The same exchanges, as the OpenAPI document shows them: it is made on servers that have no tests.
+# The same exchanges as the OpenAPI document shows; it is built on servers without the tests.
 EXAMPLES = Path(__file__).parents[2] / "orion_site" / "openapi/examples.json"
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MOMENT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(Z|\+00:00)")

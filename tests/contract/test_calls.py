@@ -37,7 +37,7 @@ ARGUMENTS: dict[str, Any] = {
     "Attempts": [(ID, 1)],
     "Any": {"value": 1},
 }
-# Made with what another call answered, or of a kind of run that the caller names.
+# Calls that are made with the answer of another call, or for a kind of run that the caller names.
 NOT_CALLED_ALONE = {"create_block", "read_holders", "propose_state", "read_history", "read_states", "explain"}
 
 

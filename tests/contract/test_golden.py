@@ -263,7 +263,7 @@ def _somebody_cleans_up(said, flow, run, task):
     said.ask("delete_flow", "DELETE", f"/flows/{flow}")
 
 
-# They tell of the installation, and of nothing that a client depends on.
+# They describe the installation, on which no client depends.
 NOT_RECORDED = {
     # A page.
     "export_flow_run",

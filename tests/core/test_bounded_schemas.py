@@ -19,7 +19,7 @@ from tests.rounds import THOROUGH, examples
 # With a little of the usual fuel, so that counting takes no minutes: work is in proportion to it.
 PART = 10 if THOROUGH else 1
 LITTLE = 5_000_000 if THOROUGH else 250_000
-# Calls of functions, of Python's and of C's, for so much fuel. The hostile schemas ask for billions.
+# Calls of Python and C functions for this much fuel. The hostile schemas ask for billions.
 MOST_CALLS = LITTLE // 3
 
 
