@@ -92,7 +92,7 @@ def _started(data: Path) -> Any:
 def _make(data: Path) -> None:
     server = _started(data)
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        # What a test database must survive is a failing test or a killed server, not a power cut.
+        # A test database must survive a failing test or a killed server, but no power failure.
         for setting in ("fsync = off", "full_page_writes = off"):
             connection.execute(f"ALTER SYSTEM SET {setting}")
         connection.execute("SELECT pg_reload_conf()")

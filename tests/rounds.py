@@ -78,7 +78,7 @@ def is_left_to_the_other_database(item: pytest.Item) -> bool:
     places = [indices[name] for name in first if name in indices]
     if not places and (database := item.get_closest_marker("django_db")) and database.kwargs.get("transaction"):
         return False
-    # By the name of the test, so that not the first cases of all tests are on one side.
+    # Divide by the name of the test, so that the first cases of all tests are not on one side.
     turn = (sum(places) + zlib.crc32(item.nodeid.partition("[")[0].encode())) % TURNS
     return (1 if turn == 0 else 0) != SIDE
 

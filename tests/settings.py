@@ -18,5 +18,5 @@ from orion_site.settings import *  # noqa: E402, F403
 
 # The kernel knows nothing of clients inside this process. Who is the owner has tests of its own.
 ORION_LOCAL_OWNER = "anyone"
-# Many tests make users; that passwords are hashed slowly is a test of its own.
+# Many tests create users, so passwords are hashed fast; slow hashing has its own test.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

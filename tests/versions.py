@@ -37,7 +37,7 @@ def passes(name: str) -> bool:
     install(home, name)
     tests = [f"tests/{folder}" for folder in TESTS]
     pytest = [str(home / "bin" / "pytest"), "-n", "4", "-q", "-m", "not programs and not browser", *tests]
-    # Releases to come may announce what they will take away, which is no failure of today.
+    # Future releases may announce removals, which is not a failure of today.
     lenient = ["-W", "default::DeprecationWarning"] if name == "newest" else []
     return subprocess.run([*pytest, *lenient], cwd=ROOT, check=False).returncode == 0
 

@@ -45,7 +45,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
     try:
         yield SmallDisk(folder)
     finally:
-        # What a process still has open there goes when it closes it.
+        # Files that a process still has open there disappear when it closes them.
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 

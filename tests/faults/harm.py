@@ -12,7 +12,7 @@ from typing import Any
 
 # Between the moment of a deed and what the parts have noticed of it.
 SLACK = timedelta(seconds=2)
-# Longer than this nobody waits for a processor unless the whole machine stands still.
+# No process waits longer than this for a processor unless the whole machine stands still.
 STALL_SECONDS = 1.5
 HELD = frozenset({"PENDING", "RUNNING", "PAUSED", "CANCELLING"})
 

@@ -21,7 +21,7 @@ from runs.models import FlowRun
 from tests.brokers import Redis, running_redis
 from tests.factories import make_flow, make_flow_run, make_state
 
-# A request that waited for a broker that hangs would wait for ever.
+# A request that waited for a hanging broker would wait forever.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(90)]
 
 

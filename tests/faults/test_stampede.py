@@ -120,7 +120,7 @@ def all_at_once(agents: list[FakeAgent], meanwhile: Callable[[], object]) -> lis
 def test_hundreds_of_agents_that_come_back_in_one_second_are_all_answered_and_keep_their_runs(tmp_path: Path):
     home, answers, others = tmp_path / "home", Answers(), Answers()
     with own_database(home, **PROFILE) as (settings, _):
-        # Nobody ticks until all are there: making them may take longer than a lease.
+        # No services run until all agents exist: creating them may take longer than a lease.
         with running_server(home, "--no-services", **settings) as server:
             port = server.port
             deployment = Api(server).deploy("flows.py:doubling", "q")
@@ -139,7 +139,7 @@ def test_hundreds_of_agents_that_come_back_in_one_second_are_all_answered_and_ke
             assert answers.surprises + others.surprises == []
             assert Counter(orders) == {"ok": AGENTS}
             assert others.counted[200] > 0
-            # One that had been taken for crashed would not let itself be completed by the same attempt.
+            # A run that was treated as crashed could not be completed by the same attempt.
             completed = {"state": {"type": {"any_": ["COMPLETED"]}}}
             assert Api(server).post("/flow_runs/count", {"flow_runs": completed}) == AGENTS
             assert verified(home, settings) == ""

@@ -18,7 +18,7 @@ from tests.site.running import running_server
 
 HERE = Path(__file__).parent
 HOUR = 3600
-# What is stored may be stamped by anybody, but not by a clock that is wrong by an hour.
+# Stored times may come from any clock except the one that is wrong by an hour.
 NEAR = timedelta(minutes=10)
 
 pytestmark = pytest.mark.slow

@@ -172,7 +172,7 @@ def queries_of(client: Client) -> CaptureQueriesContext:
 
 def test_a_scrape_costs_no_more_queries_however_much_there_is(ada: object):
     client = Asker(key_of(user_with("monitor")))
-    # The first request looks the key up.
+    # The first request looks up the key.
     queries_of(client)
     queries_of_few = of_figures(queries_of(client))
     for number in range(5):

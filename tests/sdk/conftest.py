@@ -20,7 +20,7 @@ def server_here(
     monkeypatch.setattr(LocalOwnerAuthentication, "authenticate", ProcessOwnerAuthentication.authenticate)
     # It only knows the names that it has in the network.
     settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "ephemeral.orion"]
-    # The databases of these tests are not those of Django's test runner.
+    # The databases of these tests do not belong to Django's test runner.
     with django_db_blocker.unblock():
         yield
 

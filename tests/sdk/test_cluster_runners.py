@@ -15,7 +15,7 @@ from orionflow import flow, get_run_logger, task
 from orionflow.task_runners import DaskTaskRunner, RayTaskRunner, TaskRunner
 from orionflow.testing import Isolated, isolated, logs_of, task_runs_of
 
-# Their own warnings are not ours to mend.
+# Their own warnings are not ours to fix.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 

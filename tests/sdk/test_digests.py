@@ -231,7 +231,7 @@ def set_to(value: Any) -> Any:
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN)
-# Each of these is another value than all the others.
+# Each of these values differs from all others.
 DIFFERENT: list[Any] = [
     *(
         0,

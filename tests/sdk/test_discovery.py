@@ -43,7 +43,7 @@ def found(**asked) -> FoundFlows:
     find_flows(**asked)
     with OrionClient() as client:
         (listed,) = client.send(ARTIFACTS.find({"artifacts": {"type": {"any_": [ARTIFACT_TYPE]}}}))
-        # Lists cut what is long.
+        # Lists cut off long values.
         artifact = client.send(ARTIFACTS.read(listed.id))
     return FoundFlows.model_validate(json.loads(artifact.data))
 

@@ -21,7 +21,7 @@ from tests.sdk.trees import ASYNC_FLOW, ASYNC_TASK, FLOW, TASK, Node
 
 UNFINISHED = {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]}}}
 FEW = examples(12, 40)
-# Against hanging only: a tree takes a fraction of a second.
+# Only a guard against hanging: a tree takes a fraction of a second.
 pytestmark = pytest.mark.timeout(120 + 5 * ROUNDS)
 
 

@@ -15,7 +15,7 @@ from orionflow.engine.waiting_lines import WaitingLines
 from orionflow.testing import Isolated, isolated
 from tests.sdk.programs import Program
 
-# The API says 30 s: nobody here waits so long.
+# The API answers 30 s, which is too long for a test.
 pytestmark = pytest.mark.timeout(25)
 
 

@@ -43,7 +43,7 @@ def test_a_process_that_nobody_waited_for_is_gone(here: ProcessIdentity):
     assert not is_gone(known)
 
     other.kill()
-    # Not reaped: it stays in the table until this process asks how it ended.
+    # The process is not reaped: it stays in the table until this process reads its exit status.
     os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
 
     assert is_gone(known)

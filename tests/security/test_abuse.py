@@ -238,5 +238,5 @@ async def test_nobody_takes_all_sockets(who: Actor | None, most: int):
 
     ((held, last),) = turned_away
     assert (held, last["type"], last["code"]) == (most, "websocket.close", 1013)
-    # All of them were closed again.
+    # All of them have been closed again.
     assert sockets._open.total() == 0

@@ -283,7 +283,7 @@ def test_the_first_entry_of_a_day_follows_the_last_of_the_day_before(chained, mo
     monkeypatch.setattr(chain.timezone, "now", lambda: tomorrow)
     api.send("/variables/", VARIABLE)
     monkeypatch.undo()
-    # Another server's clock is behind: the day that is closed stays closed.
+    # The clock of another server is behind: the closed day stays closed.
     api.send("/variables/", {"name": "later", "value": "1"})
 
     *_, last, first, second = entries()

@@ -34,7 +34,7 @@ WITHOUT_VALUES = {
     *("MakeLink", "ScheduleDeployment", "SetScheduleInactive", "StopBulkAction", "TryAutomation", "TryNotification"),
     "UpdatePoolQueue",
 }
-# What they do is rolled back.
+# Their changes are rolled back.
 DRY_RUNS = {"CheckDeployment"}
 
 

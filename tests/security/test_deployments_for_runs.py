@@ -100,7 +100,7 @@ def test_what_the_author_loses_its_runs_lose(attempt: Attempt, other: World, dee
     deed()
 
     assert reached(attempt, other.id_of("deployments_deployment")) == NONE
-    # The attempt goes on, and knows what it is.
+    # The attempt continues, and may read its own deployment.
     assert reached(attempt, attempt.run.deployment_id) == (200, 200, True, 404)
     assert attempt.report().json()["status"] == "ACCEPT"
 

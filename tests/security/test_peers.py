@@ -18,7 +18,7 @@ from orion_site.http.peers import Kernel, Peer, Question, ask_proc, end_of, is_o
 from tests.security.second_user import AS_ANOTHER, NOBODY, PYTHON, as_root
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells users of sockets")
-# Where the server listens, and where the client connects to.
+# The address that the server listens on, and the address that the client connects to.
 PLACES = pytest.mark.parametrize(
     ("listen", "connect"),
     [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1"), ("127.0.0.1", "::ffff:127.0.0.1")],

@@ -21,7 +21,7 @@ provider_mock = pytest.importorskip("oidc_provider_mock", reason="the provider o
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.usefixtures("ada"),
-    # The provider's, in its own thread.
+    # Warnings of the provider, which runs in a thread of its own.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 HERE = "http://localhost:4200"

@@ -520,7 +520,7 @@ def lived(worlds: int, steps: int, **more: Any) -> None:
             stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),
-            # To make a failure shorter takes minutes; a dozen steps can be read.
+            # Shrinking a failure takes minutes, and a dozen steps can be read without it.
             phases=[Phase.generate],
             report_multiple_bugs=False,
             **more,

@@ -165,7 +165,7 @@ def test_while_no_server_hears_agents_the_services_take_nothing_back(monkeypatch
     hears(monkeypatch, 0)
 
     while_away = ticks(1000)
-    # From here on the agent could be heard again.
+    # From here on the heartbeats of the agent could arrive again.
     taken_at = []
     for second in range(1001, 1141, 5):
         hears(monkeypatch, second)

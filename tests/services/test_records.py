@@ -134,7 +134,7 @@ def test_a_reset_frees_the_slots_and_gives_them_to_whom_it_names():
 
     reset_limit(tag="gpu", held_by=[new.pk, nobody], now=NOON)
 
-    # Ids that are unknown here are kept as well, as Prefect's server does.
+    # Unknown ids are stored as well, as on Prefect's server.
     assert set(Slot.objects.values_list("task_run_id", flat=True)) == {new.pk, nobody}
 
 

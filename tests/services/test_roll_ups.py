@@ -32,7 +32,7 @@ from tests.services.dispatching import make_deployment
 pytestmark = pytest.mark.django_db
 
 TYPES = sorted(StateType)
-# Moments that meet the edges of minutes, hours and days, and such that do not.
+# Moments at the edges of minutes, hours and days, and others.
 offsets = st.one_of(
     st.sampled_from([0, 60, 3600, 12 * 3600, 86_400]), st.floats(-3 * 86_400, 3 * 86_400, allow_nan=False)
 ).map(lambda seconds: timedelta(seconds=round(seconds, 6)))

@@ -122,7 +122,7 @@ def test_a_request_that_trickles_in_is_ended_whole(tmp_path, beginning):
         client.sendall(beginning)
         client.settimeout(0.2)
         answer, sent = b"", 0
-        # However often another byte comes, the time of the whole is what counts.
+        # However often another byte arrives, the time of the whole request counts.
         while sent < 200 and not answer:
             try:
                 client.sendall(b"1\r\nx\r\n" if b"chunked" in beginning else b"x")

@@ -11,7 +11,7 @@ import pytest
 from tests.site.running import environment
 
 ROOT = Path(__file__).parents[2]
-# Some modules are for servers with a broker, and for those that tick by it.
+# Some modules are only for servers with a broker, or for servers that Celery beat ticks.
 OF_A_CLUSTER = {"ORION_BROKER_URL": "redis://127.0.0.1:6379/0", "ORION_BEAT": "1"}
 IMPORT_ALL = """
 import importlib, os, pathlib, sys

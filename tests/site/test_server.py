@@ -109,7 +109,7 @@ def test_a_body_without_a_type_is_read_and_a_refusal_says_what_it_is(server: Run
             return reply.status, reply.reason
 
     assert answer('{"name": "untyped"}') == (201, "Created")
-    # Twisted would say "Unknown Status" of a code that it does not know.
+    # Twisted would send "Unknown Status" for a code that it does not know.
     assert answer("{}")[1].lower().startswith("unprocessable")
 
 

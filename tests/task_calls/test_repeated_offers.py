@@ -142,7 +142,7 @@ def test_outcomes_are_kept_for_as_long_as_the_broker_is_away(
     monkeypatch.setattr("orionflow.task_calls.worker.KEEP_SECONDS", 1.0)
     send, away = worker._mailbox.send, threading.Event()
     monkeypatch.setattr(worker._mailbox, "send", lambda box, message: not away.is_set() and send(box, message))
-    # Have the worker repeat its reports at once.
+    # Make the worker repeat its reports at once.
     worker._stop.set()
     marks = [tmp_path / "long", tmp_path / "short"]
     calls = [offered(caller, mark, seconds) for mark, seconds in zip(marks, (4.0, 0.5), strict=True)]

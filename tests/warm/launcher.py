@@ -40,7 +40,7 @@ MODULES = (
 
 
 AT_FIRST = list(warnings.filters)
-# Called in each program before it begins.
+# Functions that are called in each program before it starts.
 RENEWED: list[Callable[[], None]] = []
 MOST_BYTES = 200_000
 

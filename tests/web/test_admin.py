@@ -22,7 +22,7 @@ MODELS = [
     model
     for label in ("runs", "deployments", "events")
     for model in apps.get_app_config(label).get_models()
-    # Django's admin takes no key of two columns.
+    # Django's admin does not support keys of two columns.
     if not model._meta.is_composite_pk
 ]
 WRITTEN_BY_RULES = {"flowrun", "taskrun", "flowrunstate", "taskrunstate", "log", "artifact", "cacheentry", "slot"}
