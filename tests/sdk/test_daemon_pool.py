@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from orionflow.task_runners.daemon_pool import DaemonPool
 
 
@@ -44,3 +46,26 @@ def test_pool_ends_although_a_thread_is_made_while_it_closes():
     for thread in pool._threads:
         thread.join(60)
         assert not thread.is_alive()
+
+
+def test_work_is_refused_where_no_thread_can_begin_and_done_by_those_that_there_are(monkeypatch: pytest.MonkeyPatch):
+    pool = DaemonPool(2, "test")
+    called: list[int] = []
+    done = threading.Event()
+
+    def no_thread(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        for number in range(5):
+            with pytest.raises(RuntimeError, match="can't start"):
+                pool.submit(lambda number=number: called.append(number))  # type: ignore[misc]
+    pool.submit(lambda: (called.append(5), done.wait(60)))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        pool.submit(lambda: called.append(6))
+    done.set()
+    pool.close(wait=True)
+
+    assert called == [5, 6]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from contextlib import suppress
 
 from orionflow.task_runners.base import Work
 
@@ -30,8 +31,15 @@ class DaemonPool:
             if len(self._threads) < self._size:
                 name = f"{self._name}-{len(self._threads)}"
                 thread = threading.Thread(target=self._serve, name=name, daemon=True)
+                try:
+                    thread.start()
+                except (RuntimeError, MemoryError):
+                    # Without memory, or with too many threads in the system, the present threads have to do.
+                    if self._threads:
+                        return
+                    self._take_back(work)
+                    raise
                 self._threads.append(thread)
-                thread.start()
 
     def _serve(self) -> None:
         while (work := self._next()) is not None:
@@ -58,6 +66,16 @@ class DaemonPool:
         if wait:
             for thread in threads:
                 thread.join()
+
+    def _take_back(self, work: Work) -> None:
+        """Remove work from the queue, which no thread reads."""
+        others = []
+        with suppress(queue.Empty):
+            while True:
+                if (one := self._queue.get_nowait()) is not work:
+                    others.append(one)
+        for one in others:
+            self._queue.put(one)
 
     def _forget_work(self) -> None:
         while True:
