@@ -37,6 +37,7 @@ def ephemeral_application() -> WSGIApplication:
 
 def _start() -> WSGIApplication:
     _configure()
+    from orion_site.database.file import FileInUse
     from orion_site.database.lifecycle import prepare
 
     prepare()
@@ -49,6 +50,10 @@ def _start() -> WSGIApplication:
     # A client that uses several threads calls this in each, and calls the result when the thread ends.
     application.thread_closer = _thread_closer  # type: ignore[attr-defined]
     application.at_home = _at_home  # type: ignore[attr-defined]
+    application.refuse_lost_database = _refuse_lost_database  # type: ignore[attr-defined]
+    file = FileInUse()
+    file.refuse_another()
+    application.refuse_another_database = file.refuse_another  # type: ignore[attr-defined]
     return application
 
 
@@ -70,6 +75,13 @@ def _at_home(home: Path, now: Callable[[], datetime] | None = None) -> AbstractC
     from orion_site.isolation import at_home
 
     return at_home(home, now)
+
+
+def _refuse_lost_database() -> None:
+    """Raise DatabaseUnusable if the database file is gone, or has no tables of Orion."""
+    from orion_site.database.file import refuse_lost_file
+
+    refuse_lost_file()
 
 
 def _thread_closer() -> Callable[[], None]:

@@ -67,6 +67,56 @@ def refuse_empty_file() -> None:
         raise DatabaseUnusable(no_tables(str(file)))
 
 
+def refuse_lost_file() -> None:
+    """Raise DatabaseUnusable if the file of a database that was in use is gone, or has no tables of Orion.
+
+    The program has connections that still work; new ones do not.
+    """
+    refuse_what_is_not_there()
+    file = sqlite_file()
+    if file is None:
+        return
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connected:
+            tables = connected.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs_flowrun'").fetchall()
+    except sqlite3.OperationalError:
+        # Busy, or without room or permission: its connections say so.
+        return
+    except sqlite3.DatabaseError as error:
+        raise DatabaseUnusable(damaged(str(file))) from error
+    if not tables:
+        raise DatabaseUnusable(no_tables(str(file)))
+
+
+class FileInUse:
+    """The database file that a program uses, to notice that it is not there any more.
+
+    Open connections go on to work on a file that was removed, and all that is written to them is lost.
+    """
+
+    def __init__(self) -> None:
+        self._name: str | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def refuse_another(self) -> None:
+        """Raise DatabaseUnusable if the file was removed or replaced since the first call. Cheap: for each request."""
+        if connection.vendor != "sqlite":
+            return
+        name = str(connection.settings_dict["NAME"])
+        try:
+            found = os.stat(name)
+        except OSError:
+            refuse_what_is_not_there()
+            return
+        identity = (found.st_dev, found.st_ino)
+        if name != self._name:
+            # Also another file of the test kit, which has one for each test.
+            self._name, self._identity = name, identity
+        elif identity != self._identity:
+            refuse_lost_file()
+            raise DatabaseUnusable(f"The database {name} was replaced while this program ran; start it again.")
+
+
 def create_alone(make_tables: Callable[[], None], *, say: bool) -> None:
     """Create the SQLite file under another name and rename it when complete, so that no process opens half of it."""
     file = sqlite_file()

@@ -154,11 +154,14 @@ class InProcessServer:
         application = self.application()
         if not hasattr(self._ends, "sentinel"):
             self._watch_thread(application)
+        _refuse_database(application, "refuse_another_database")
         reply = call_application(application, method, path, query, headers, body)
         if reply.status == _ANOTHER_SPELLING and reply.headers.get("location", "").startswith("/"):
             # HTTP clients do so as well.
             path, _, query = reply.headers["location"].partition("?")
             reply = call_application(application, method, path, query, headers, body)
+        if reply.status >= 500:
+            _refuse_database(application, "refuse_lost_database")
         return reply
 
     def _watch_thread(self, application: Application) -> None:
@@ -166,6 +169,17 @@ class InProcessServer:
         # The main thread's connections end with the process.
         watched = closer is not None and threading.current_thread() is not threading.main_thread()
         self._ends.sentinel = _ClosesWithThread(closer()) if watched and closer else None
+
+
+def _refuse_database(application: Application, check: str) -> None:
+    """Raise DatabaseNotReady if the database file is gone or replaced: no repetition of the request would help."""
+    refuse = getattr(application, check, None)
+    if refuse is None:
+        return
+    try:
+        refuse()
+    except Exception as error:
+        raise DatabaseNotReady(str(error)) from error
 
 
 def _runs_event_loop() -> bool:

@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 from orionflow.calls import Call
 from orionflow.client.responses import Reply
 from orionflow.client.transport import Patience
-from orionflow.errors import ApiError, Conflict, InvalidRequest, NotFound, ServerFailed
+from orionflow.errors import ApiError, Conflict, DatabaseNotReady, InvalidRequest, NotFound, ServerFailed
 from orionflow.reporting.backlog import NOTHING, Item, KeptCall, encode_all
 from orionflow.reporting.items import ACCEPT, ERROR, UNSENDABLE, Answer, answer_from_wire
 
@@ -182,5 +182,7 @@ def _refused(error: ApiError) -> Answer:
 
 
 def is_hopeless(error: ApiError) -> bool:
-    """Whether a repetition cannot help: the address, the key or the versions are wrong."""
+    """Whether a repetition cannot help: the address, the key or the versions are wrong, or the database is gone."""
+    if isinstance(error, DatabaseNotReady):
+        return True
     return error.status is not None and error.status < 500 and error.status not in {408, 423, 425, 429}

@@ -37,7 +37,7 @@ class DaemonPool:
                     # Without memory, or with too many threads in the system, the present threads have to do.
                     if self._threads:
                         return
-                    self._take_back(work)
+                    self._withdraw(work)
                     raise
                 self._threads.append(thread)
 
@@ -67,7 +67,7 @@ class DaemonPool:
             for thread in threads:
                 thread.join()
 
-    def _take_back(self, work: Work) -> None:
+    def _withdraw(self, work: Work) -> None:
         """Remove work from the queue, which no thread reads."""
         others = []
         with suppress(queue.Empty):

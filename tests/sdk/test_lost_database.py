@@ -1,0 +1,55 @@
+"""A database file that is removed or replaced under a running program without a server does not stop its work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.sdk.programs import Program
+
+LOSES_ITS_DATABASE = """
+import os, sys, time
+from pathlib import Path
+from orionflow import flow, task
+
+home = Path(os.environ["ORION_HOME"])
+
+@task
+def work(n):
+    if n == 2:
+        for file in home.glob("orion.db*"):
+            file.unlink()
+        if sys.argv[1] != "removed":
+            (home / "orion.db").write_bytes(b"" if sys.argv[1] == "emptied" else b"something else" * 1000)
+    time.sleep(0.1)
+    return n
+
+@flow
+def loses():
+    # Each thread has a connection of its own, and those that begin later cannot have one.
+    return [work.submit(n).result() for n in range(3)] + work.map(range(3, 8)).result()
+
+if __name__ == "__main__":
+    print("result", loses())
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("removed", "There is no database at"),
+        ("emptied", "has no tables of Orion"),
+        ("replaced", "is not a SQLite database or is damaged"),
+    ],
+)
+def test_program_ends_with_its_own_result_and_says_what_is_wrong(how: str, why: str, tmp_path: Path):
+    program = Program(tmp_path, LOSES_ITS_DATABASE)
+
+    # Waiting for the database would take minutes.
+    done = program.run(timeout=100, words=(how,))
+
+    assert (done.returncode, done.stdout) == (0, "result [0, 1, 2, 3, 4, 5, 6, 7]\n"), done.stderr
+    assert why in done.stderr
+    assert "Ended as Completed" in done.stderr
+    assert list((program.home / "spool").iterdir()), done.stderr
