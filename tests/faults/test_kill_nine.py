@@ -33,7 +33,7 @@ stored = {str(pk) for rows in (FlowRunState, TaskRunState) for pk in rows.object
 stored |= {str(state.pk) for run in TaskRun.objects.all() for state in unfolded(run)}
 acknowledged = set(open(sys.argv[1]).read().split())
 print("lost", len(acknowledged - stored))
-print("broken", len(list(violations(timezone.now()))))
+print("broken", *violations(timezone.now()))
 """
 
 
@@ -81,5 +81,5 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path, reques
         capture_output=True,
         text=True,
     )
-    assert (verified.stdout, verified.stderr) == ("lost 0\nbroken 0\n", "")
+    assert (verified.stdout, verified.stderr) == ("lost 0\nbroken\n", "")
     assert len(acknowledged) > ROUNDS
