@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from django.utils import timezone
 from deployments.limits.services.held_slots import sweep_leases
 from deployments.models import GlobalLimit, GlobalSlot, WorkQueue
 from orion_site.services.registry import service_named
-from runs.models import FlowRun
+from runs.models import FlowRun, TaskRun
 from tests.conftest import DATABASE
 from tests.factories import make_flow_run, make_limit, make_state, make_task_run
 
@@ -182,6 +183,44 @@ def test_a_tag_tells_who_holds_and_who_waits(api):
     assert [one["name"] for one in holding["waiters"]] == ["waiter"]
     assert (holding["limit"], holding["taken"]) == (1, 1)
     assert api.read("/concurrency_limits/tag/none/holders").status_code == 404
+
+
+TAGS = [
+    "a",
+    "A",
+    "a' b",
+    "b' of tag 'a",
+    "b slots of tag 'a",
+    "x.y",
+    "xzy",
+    "{tag} [0-9]+ 100% \\d",
+    "größe",
+    "名前 🌍",
+]
+
+
+def test_a_tag_has_no_waiters_of_tags_that_read_alike(api):
+    for tag in TAGS:
+        make_limit(tag, 1, taken_by=[make_task_run("RUNNING", tags=[tag])])
+        waiter = make_task_run("PENDING", name=f"waits for {tag}", tags=[tag])
+        api.send(f"/task_runs/{waiter.pk}/set_state", {"state": {"type": "RUNNING"}})
+
+    found = {tag: api.read(f"/concurrency_limits/tag/{quote(tag)}/holders").json()["waiters"] for tag in TAGS}
+
+    assert {tag: [one["name"] for one in waiters] for tag, waiters in found.items()} == {
+        tag: [f"waits for {tag}"] for tag in TAGS
+    }
+
+
+def test_runs_wait_for_a_tag_in_the_words_that_are_stored(api):
+    make_limit("gpu", 2)
+    waiter = make_task_run("PENDING", name="waiter", tags=["gpu"])
+    refusal = {"verdict": "WAIT", "reason": "12 of 2 slots of tag 'gpu' are taken"}
+    TaskRun.objects.filter(pk=waiter.pk).update(refusal=refusal)
+
+    holding = api.read("/concurrency_limits/tag/gpu/holders").json()
+
+    assert [one["name"] for one in holding["waiters"]] == ["waiter"]
 
 
 def test_one_slot_of_a_tag_is_taken_from_its_holder(api):

@@ -13,6 +13,7 @@ from django.db.models.fields.json import KeyTextTransform
 
 from deployments.limits.selectors.capacity import chosen_by, is_held
 from deployments.models import Deployment, GlobalLimit, GlobalSlot, Slot, WorkPool, WorkQueue
+from orchestration.core.rules.concurrency import wait_for
 from runs.models import FlowRun, TaskRun
 from runs.querysets import is_holding, is_open
 
@@ -85,7 +86,7 @@ def holding_of_tag(limit_id: UUID, tag: str, slots: int) -> Holding:
 
 def _refused_for(tag: str) -> QuerySet[TaskRun]:
     refused = TaskRun.objects.filter(refusal__verdict="WAIT").annotate(reason=KeyTextTransform("reason", "refusal"))
-    waiting: QuerySet[TaskRun] = refused.filter(reason__contains=f"of tag '{tag}'")
+    waiting: QuerySet[TaskRun] = refused.filter(reason__regex=wait_for(tag))
     return waiting
 
 
