@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from django.http import QueryDict
 
+from deployments.definitions.core.parameter_errors import Flaw
 from orchestration.json_texts import NUL, read_json
 
 Schema = Mapping[str, Any]
@@ -300,23 +301,19 @@ def _moment(text: str) -> str:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
-def show_flaws(fields: Sequence[Field], found: Iterable[tuple[tuple[str | int, ...], str]]) -> list[str]:
+def show_flaws(fields: Sequence[Field], found: Iterable[Flaw]) -> list[str]:
     """Add each error to its field, and return the errors without a field."""
     others = []
-    for place, message in found:
-        one = _field_at(fields, place)
+    for flaw in found:
+        one = _field_at(fields, flaw.place)
         if one is None:
-            where = ".".join(str(part) for part in place)
-            others.append(f"{where}: {message}" if where else message)
+            where = ".".join(str(part) for part in flaw.place)
+            others.append(f"{where}: {flaw.message}" if where else flaw.message)
         elif not one.errors:
-            rest = place[len(one.path) :]
+            rest = flaw.place[len(one.path) :]
             at = f"{'.'.join(str(part) for part in rest)}: " if rest else ""
-            one.errors.append("This is required." if _is_missing(one, message) else at + message)
+            one.errors.append("This is required." if flaw.is_missing and not rest else at + flaw.message)
     return others
-
-
-def _is_missing(one: Field, message: str) -> bool:
-    return message == f"{one.label!r} is a required property"
 
 
 def _field_at(fields: Sequence[Field], place: Sequence[str | int]) -> Field | None:

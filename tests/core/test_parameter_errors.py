@@ -59,6 +59,13 @@ def test_each_flaw_is_told_at_its_place(values, errors):
     assert told(values) == errors
 
 
+@pytest.mark.parametrize("name", ["it's", 'a "b"', "n is a required property", "n" * 20_000])
+def test_a_missing_value_is_told_at_its_place_whatever_its_name(name):
+    (flaw,) = flaws({}, {"properties": {name: {"type": "integer"}}, "required": [name]})
+
+    assert (flaw.place, flaw.is_missing) == ((name,), True)
+
+
 def test_flaws_of_the_whole_are_plain_texts():
     assert told({"n": 1}, {"enum": [{}]}) == ["{'n': 1} is not one of [{}]"]
 

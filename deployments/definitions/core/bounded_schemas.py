@@ -243,7 +243,7 @@ class _Keywords:
     def required(self, validator: Any, names: Any, instance: Any, schema: Any) -> Iterator[Any]:
         for name in names if isinstance(instance, dict) else ():
             if name not in instance:
-                # Keep the name with each error, so that a page can show it without searching.
+                # Keep the name with each error: a form shows the error at that name.
                 yield _flaw(f"{name!r} is a required property", validator_value=[name])
 
     def pattern(self, validator: Any, text: str, instance: Any, schema: Any) -> Iterator[Any]:

@@ -29,6 +29,15 @@ class Open:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A place where a value does not fit, with the reason. A missing value has the place at which it should be."""
+
+    place: Place
+    message: str
+    is_missing: bool = False
+
+
 class _Absent:
     """The value of a template that the user has not filled in yet."""
 
@@ -76,7 +85,7 @@ def _of_template(template: Mapping[str, Any], filling: Filling) -> Any:
         return Open(str(error))
 
 
-def flaws(values: Mapping[str, Any], schema: Schema) -> list[tuple[Place, str]]:
+def flaws(values: Mapping[str, Any], schema: Schema) -> list[Flaw]:
     """Return each place where the values do not fit the schema, with the reason. Raises BadSchema."""
     work = Work()
     try:
@@ -85,15 +94,13 @@ def flaws(values: Mapping[str, Any], schema: Schema) -> list[tuple[Place, str]]:
         found = list(islice(_flaws(values, schema, unfilled, work), MOST_TOLD))
     except not_followed() as error:
         raise BadSchema(f"The schema {why_not_followed(error)}.") from None
-    return [*found, *((place, reason) for place, reason in unfilled.items() if reason)]
+    return [*found, *(Flaw(place, reason) for place, reason in unfilled.items() if reason)]
 
 
-def _flaws(
-    values: Mapping[str, Any], schema: Schema, unfilled: Mapping[Place, object], work: Work
-) -> Iterator[tuple[Place, str]]:
+def _flaws(values: Mapping[str, Any], schema: Schema, unfilled: Mapping[Place, object], work: Work) -> Iterator[Flaw]:
     pay_for_walks(schema, work)
     for error in validator_of(relaxed(schema, partial=False), work, formats=True).iter_errors(values):
-        yield from (flaw for flaw in _described(error) if not _is_within(flaw[0], unfilled))
+        yield from (flaw for flaw in _described(error) if not _is_within(flaw.place, unfilled))
 
 
 def _unfilled(value: Any, place: Place = ()) -> Iterator[tuple[Place, str | None]]:
@@ -112,13 +119,16 @@ def _is_within(place: Place, places: Mapping[Place, object]) -> bool:
     return any(place[:length] in places for length in range(len(place) + 1))
 
 
-def _described(error: Any) -> Iterator[tuple[Place, str]]:
+def _described(error: Any) -> Iterator[Flaw]:
     own = _besides_null(error)
     if own:
         for inner in own:
             yield from _described(inner)
         return
-    yield (*error.absolute_path, *_missing(error)), error.message
+    is_missing = error.validator == "required"
+    # Each error of this keyword has the one name that is missing, see `bounded_schemas`.
+    names = error.validator_value if is_missing else ()
+    yield Flaw((*error.absolute_path, *names), error.message, is_missing)
 
 
 def _besides_null(error: Any) -> list[Any]:
@@ -128,19 +138,11 @@ def _besides_null(error: Any) -> list[Any]:
     return [inner for inner in error.context if inner.schema_path[0] == 0]
 
 
-def _missing(error: Any) -> tuple[str, ...]:
-    """Return the path of a required value that is missing, so that the error names its own place."""
-    if error.validator != "required":
-        return ()
-    absent = (name for name in error.validator_value if error.message.startswith(f"{name!r} "))
-    return tuple(absent)[:1]
-
-
-def as_tree(found: Iterable[tuple[Place, str]]) -> list[Any]:
+def as_tree(found: Iterable[Flaw]) -> list[Any]:
     """Return the errors nested like the values: text for the whole, entries with their own errors for parts."""
     errors: list[Any] = []
-    for place, message in found:
-        _add(errors, place, message)
+    for flaw in found:
+        _add(errors, flaw.place, flaw.message)
     return errors
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from deployments.blocks.selectors import variables_for
-from deployments.definitions.core.parameter_errors import Filling, Place, filled_as_far_as_possible, flaws
+from deployments.definitions.core.parameter_errors import Filling, Flaw, filled_as_far_as_possible, flaws
 from deployments.models import Deployment
 from events.automations.core.templates import misplaced
 from runs.models import FlowRun
@@ -23,7 +23,7 @@ def run_to_copy(*, run_id: UUID, flow_id: UUID) -> FlowRun | None:
     return FlowRun.objects.only(*columns).filter(pk=run_id, flow=flow_id).first()
 
 
-def flaws_of(values: Mapping[str, Any], schema: Mapping[str, Any]) -> list[tuple[Place, str]]:
+def flaws_of(values: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Flaw]:
     """Return where the values, with their templates filled in, do not fit the schema. Raises BadSchema."""
     values = dict(values)
     return flaws(filled_as_far_as_possible(values, Filling(variables_for(values), _flaw_of_text)), schema)
