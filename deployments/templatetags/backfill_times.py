@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django import template
 
 from deployments.backfills.core.times import NamedTime
+from deployments.pages.local_times import local_text
 
 register = template.Library()
 
@@ -24,7 +25,4 @@ def unshown(times: Sequence[NamedTime]) -> int:
     return max(len(times) - FIRST - 1, 0)
 
 
-@register.filter
-def local_text(time: NamedTime) -> str:
-    # Do not use Django's filter, which converts every datetime to UTC.
-    return f"{time.local:%a %d %b %Y %H:%M:%S %Z}" if time.local.second else f"{time.local:%a %d %b %Y %H:%M %Z}"
+register.filter(local_text)

@@ -208,6 +208,19 @@ def test_times_are_paged(browser: Client, nightly: Deployment):
     assert seen == list(range(121))
 
 
+def test_times_between_minutes_are_shown_with_their_seconds(browser: Client, nightly: Deployment):
+    asked = NewBackfill(
+        start=datetime(2026, 1, 1, tzinfo=UTC),
+        end=datetime(2026, 1, 1, 0, 2, tzinfo=UTC),
+        definition={"interval": 90, "timezone": "UTC"},
+    )
+    one = create_backfill(deployment_id=nightly.pk, asked=asked, now=timezone.now())
+
+    rows = browser.get(f"/backfills/{one.pk}?tab=left").context["found"].rows
+
+    assert [row.text for row in rows] == ["Thu 01 Jan 2026 00:00 UTC", "Thu 01 Jan 2026 00:01:30 UTC"]
+
+
 def test_pages_cost_few_queries_however_much_there_is(browser: Client, nightly, django_assert_max_num_queries):
     for number in range(5):
         made(nightly, days=28, name=f"b-{number}", at_once=20)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from deployments.backfills.selectors import Progress, backfills_of, progress_of, runs_of_times, waits_for_others
 from deployments.models import Backfill, BackfillTime, Deployment, Schedule
+from deployments.pages.local_times import local_text
 from deployments.pages.meters import Meter
 from deployments.schedules.core import ScheduleError, read_definition
 from deployments.schedules.selectors import with_calendars
@@ -115,7 +116,7 @@ def _rows(backfill: Backfill, times: Sequence[BackfillTime]) -> list[TimeRow]:
         TimeRow(
             one.number,
             one.at,
-            f"{one.at.astimezone(zone):%a %d %b %Y %H:%M %Z}",
+            local_text(one.at.astimezone(zone)),
             one.run_id,
             runs.get(one.run_id) if one.run_id else None,
         )

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from deployments.models import BlockDocument, Calendar, Deployment, Schedule, WorkPool
+from deployments.pages.local_times import local_text
 from deployments.pages.selectors.deployment_lines import DeploymentLine, lines_of, ranked
 from deployments.schedules.core import ScheduleError, moment_in, read_definition
 from deployments.schedules.core.calendars import Exclusions
@@ -127,15 +128,10 @@ def times_of(
     exclusions = Exclusions.from_ics(calendars) if calendars else None
     times = preview(read_definition(definition), after=now, count=TIMES_SHOWN, exclusions=exclusions)
     return [
-        ShownTime(one.at, _in_its_zone(one.local), one.note, one.left_out)
+        ShownTime(one.at, local_text(one.local), one.note, one.left_out)
         for one in times
         if ends_at is None or one.at <= ends_at
     ]
-
-
-def _in_its_zone(local: datetime) -> str:
-    # Do not use a template filter, which would convert the datetime to UTC.
-    return f"{local:%a %d %b %Y %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %Y %H:%M %Z}"
 
 
 @dataclass(frozen=True, slots=True)
