@@ -8,7 +8,7 @@ from django import forms
 from django.core.validators import RegexValidator
 
 from orion_site.forms.fields import NewNameField, NumberField, ObjectField, TagsField, readable
-from orionflow.contract.work import FAIR_SHARE_PATTERN
+from orionflow.contract.work import AGENT_POOL, FAIR_SHARE_PATTERN
 
 _LIMIT = "How many runs may be under way at once. Empty: no limit."
 
@@ -37,7 +37,7 @@ class NewPoolForm(PoolForm):
     name = NewNameField(help_text="Deployments name the pool that their runs wait in.")
     type = forms.ChoiceField(
         choices=[
-            ("prefect-agent", "Orion's agents (and agents of Prefect)"),
+            (AGENT_POOL, "Orion's agents (and agents of Prefect)"),
             ("process", "Workers: processes"),
             ("docker", "Orion's agents: Docker containers"),
             ("kubernetes", "Orion's agents: Kubernetes Jobs"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core.validators import RegexValidator
 from django.db import models
 
-from orionflow.contract.work import FAIR_SHARE_PATTERN
+from orionflow.contract.work import AGENT_POOL, FAIR_SHARE_PATTERN
 from runs.models import NAME, Row
 
 
@@ -17,7 +17,7 @@ class WorkPool(Row):
 
     name = models.CharField(max_length=255, unique=True, validators=[NAME])
     description = models.TextField(null=True)
-    type = models.CharField(max_length=255, default="prefect-agent")
+    type = models.CharField(max_length=255, default=AGENT_POOL)
     base_job_template = models.JSONField(default=dict)
     is_paused = models.BooleanField(default=False)
     concurrency_limit = models.PositiveIntegerField(null=True)

@@ -16,10 +16,10 @@ from events.models import RecordedStatus
 from events.recording.record import record_event
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
+from orionflow.contract.work import AGENT_POOL
 from runs.models import Flow
 
 Labels = Mapping[str, str]
-AGENT_POOL = "prefect-agent"
 # The status of a thing without any event before.
 AT_FIRST = "NOT_READY"
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from deployments.models import Deployment, Worker, WorkPool, WorkQueue
+from orionflow.contract.work import AGENT_POOL
 
 # An agent that has not polled for this long has most likely stopped.
 SILENCE = timedelta(seconds=60)
@@ -85,7 +86,7 @@ def statuses_of_pools(pools: Sequence[WorkPool], now: datetime) -> dict[UUID, St
     A pool is ready while one of its workers is online; a pool for agents also while one of its queues is polled.
     """
     ready: set[UUID | None] = {worker.work_pool_id for worker in live_workers((pool.pk for pool in pools), now)}
-    for_agents = [pool.pk for pool in pools if pool.type == "prefect-agent"]
+    for_agents = [pool.pk for pool in pools if pool.type == AGENT_POOL]
     asked = WorkQueue.objects.filter(work_pool__in=for_agents, last_polled__gt=now - SILENCE)
     ready |= set(asked.values_list("work_pool_id", flat=True)) if for_agents else set()
     return {pool.pk: _status(pool.is_paused, pool.pk in ready) for pool in pools}

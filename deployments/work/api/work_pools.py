@@ -11,7 +11,7 @@ from django.utils import timezone
 from deployments.dispatch.selectors.liveness import statuses_of_pools
 from deployments.models import WorkPool
 from deployments.work.services.work_pools import create_work_pool, delete_work_pool, update_work_pool
-from deployments.work.services.work_queues import AGENT_POOL, found_pool
+from deployments.work.services.work_queues import found_pool
 from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
@@ -114,5 +114,5 @@ class CountWorkPools(Operation):
 
 def pools_out(pools: Sequence[WorkPool], now: datetime) -> list[dict[str, Any]]:
     # Pools for agents are left out: Prefect's agents send no heartbeats.
-    statuses = statuses_of_pools([pool for pool in pools if pool.type != AGENT_POOL], now)
+    statuses = statuses_of_pools([pool for pool in pools if pool.type != contract.AGENT_POOL], now)
     return [as_answer(contract.WorkPool, pool, status=statuses.get(pool.id)) for pool in pools]

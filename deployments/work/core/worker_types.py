@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orionflow.contract.job_templates import default_job_template
+from orionflow.contract.work import AGENT_POOL
 
 _NAME = "The name of the process in lists."
 _ENV = "Environment variables of the process, in addition to those of its worker."
@@ -32,7 +33,7 @@ def worker_types() -> dict[str, dict[str, dict[str, Any]]]:
     }
     return {
         "prefect": {
-            "prefect-agent": _worker_type("prefect-agent", "Agent", "Agents take the runs and execute them.", {}),
+            AGENT_POOL: _worker_type(AGENT_POOL, "Agent", "Agents take the runs and execute them.", {}),
             "process": _worker_type("process", "Process", "Workers execute each run in a process of its own.", process),
         },
         "orion": {

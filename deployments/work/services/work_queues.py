@@ -25,10 +25,10 @@ from orchestration.errors import (
 )
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.work import AGENT_POOL
 
 DEFAULT_POOL = WorkPool.DEFAULT_NAME
 DEFAULT_QUEUE = "default"
-AGENT_POOL = "prefect-agent"
 
 
 def queue_for(*, pool_name: str | None, queue_name: str | None, now: datetime) -> WorkQueue | None:

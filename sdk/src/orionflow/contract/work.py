@@ -29,6 +29,8 @@ from orionflow.contract.wire import (
 )
 
 Status = Literal["READY", "NOT_READY", "PAUSED"]
+# The type of pools whose runs Orion's agents (and agents of Prefect) execute.
+AGENT_POOL = "prefect-agent"
 
 # How a pool shares its slots fairly among runs of one priority: by `deployment`, by `author`, or by `tag:team`, the tag
 # of a deployment that starts with "team:".
@@ -53,7 +55,7 @@ class WorkPoolCreate(StrictWire):
     # The server refuses an empty name itself, with the message and the status that clients of Prefect know.
     name: Annotated[str, Field(max_length=255, pattern=NAME_PATTERN.replace("+", "*")), Findable, Readable]
     description: str | None = None
-    type: Text255 = "prefect-agent"
+    type: Text255 = AGENT_POOL
     base_job_template: JSONObject = {}
     is_paused: bool = False
     concurrency_limit: Natural | None = None
