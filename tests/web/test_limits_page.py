@@ -50,7 +50,7 @@ def test_a_limit_on_a_tag_names_holders_and_waiters(browser: Client):
 
 
 def refused_for(tag: str) -> dict[str, str]:
-    return {"verdict": "WAIT", "proposed": "RUNNING", "reason": f"All 1 slots of tag {tag!r} are taken."}
+    return {"verdict": "WAIT", "proposed": "RUNNING", "reason": f"1 of 1 slots of tag '{tag}' are taken"}
 
 
 def test_a_slot_is_released_and_a_limit_reset(browser: Client):
