@@ -58,7 +58,7 @@ class QueueForm(forms.Form):
 
 class TagLimitForm(forms.Form):
     tag = forms.CharField(max_length=255, validators=[readable], help_text="Task runs with this tag share the slots.")
-    slots = NumberField(help_text="How many of them may run at once; with 0, none run. Lowering it stops no task run.")
+    slots = NumberField(help_text="How many of them may run at once; 0 lets none run. Lowering it stops no task run.")
 
 
 class GlobalLimitForm(forms.Form):
