@@ -1,4 +1,7 @@
-"""The rights of things that act by themselves, such as schedules. A leaf: entrances set the asker, accounts judge."""
+"""The rights of things that act by themselves, such as schedules. A leaf module.
+
+Code that receives requests sets `asker`, and the accounts app registers the functions that judge.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +57,10 @@ judges: list[Judge] = []
 # A context in which the user acts with the rights to these actions only.
 Acting = Callable[[int, Sequence[str]], AbstractContextManager[None]]
 acting: list[Acting] = []
-# Which of these rows the user may not act on, for a user who may act on some of them.
+# Returns the rows among these that the user may not act on, for a user who may act on some of them.
 JudgeOfMany = Callable[[int, str, str, Sequence[UUID]], set[UUID]]
 judges_of_many: list[JudgeOfMany] = []
-# The rows of a table with a column `author` whose authors may not do the action.
+# Returns the rows of a table with a column `author` whose authors may not do the action.
 Sieve = Callable[[str, str], list[UUID]]
 sieves: list[Sieve] = []
 

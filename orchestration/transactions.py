@@ -41,8 +41,7 @@ def repeated_on_conflict(work: Callable[P, R]) -> Callable[P, R]:
     """Repeat a whole write transaction, up to three attempts in all, if another transaction got in its way.
 
     The other transaction may also have inserted the same row a moment earlier; the repeat then finds it. Inside an
-    outer
-    transaction nothing is repeated: the error is passed to the code that opened it.
+    outer transaction nothing is repeated: the error is passed to the code that opened it.
     """
 
     @wraps(work)

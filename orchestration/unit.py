@@ -42,13 +42,11 @@ _TICK = timedelta(microseconds=1)
 
 
 class Proposal(NamedTuple):
-    """A state that is proposed for a run. `epoch` is the attempt that proposes; `author` is null for the run's own
-    client.
+    """A state that is proposed for a run.
 
-    The rules judge the moment `now`. With `new_attempt` the state begins a new attempt: reports of the attempt before
-    it
-    are refused from then on. `policy` names the rules to ask, if these are neither the usual nor those of a forced
-    state.
+    `epoch` is the attempt that proposes it, if one does. `author` is None for the run's own client. The rules judge by
+    the time `now`. With `new_attempt` the state begins a new attempt: reports of the attempt before it are refused from
+    then on. `policy` names the rules to ask, if these are neither the usual nor those of a forced state.
     """
 
     state: State
@@ -237,7 +235,7 @@ class Unit:
         )
 
     def _unfold(self, moving: MovingRun) -> None:
-        """Give rows to the folded states of a run that starts again: its times change, by which they are found."""
+        """Store the folded states of a run that starts again as rows: they are found by its times, which change now."""
         for seq, folded in enumerate(unfold(moving.folded), 1):
             self._unfolded.append(unfolded_row(self._dialect, moving, seq, folded))
         moving.folded = b""

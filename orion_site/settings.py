@@ -116,7 +116,7 @@ TEMPLATES = [
 ]
 
 DATABASES = {"default": database_from_url(database_url())}
-# Lists, charts and exports may be read from a replica, and then show as of when they are.
+# Lists, charts and exports may be read from a replica; they then show how recent their data is.
 DATABASE_ROUTERS: list[str] = []
 if replica_url := env_str("ORION_DATABASE_REPLICA_URL"):
     DATABASES["replica"] = replica_from_url(replica_url)
@@ -167,7 +167,7 @@ REST_FRAMEWORK = {
 }
 
 AUTHENTICATION_BACKENDS = ["orion_site.accounts.backend.RolesBackend"]
-# The only memory-hard hash without another package; it needs 16 MB for each sign-in.
+# The only memory-hard hash that needs no other package; each sign-in needs 16 MB.
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -199,7 +199,7 @@ SESSION_COOKIE_SECURE = ORION_EXTERNAL_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = trusted_origins(ORION_EXTERNAL_URL, env_list("ORION_ALLOWED_HOSTS"))
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 
-# For people a line of text; for machines a JSON object per line, with the id of its request.
+# "text" is for people; "json" writes one object per line for programs, with the id of the request.
 ORION_LOG_FORMAT = env_choice("ORION_LOG_FORMAT", ("text", "json"), "text")
 if ORION_LOG_FORMAT == "json":
     MIDDLEWARE.insert(0, "orion_site.http.request_ids.RequestIdMiddleware")
@@ -271,7 +271,7 @@ ORION_LEASE_GRACE_SECONDS = env_float("ORION_LEASE_GRACE_SECONDS", 10, minimum=0
 ORION_CRASH_GRACE_SECONDS = env_float("ORION_CRASH_GRACE_SECONDS", 60, minimum=0)
 ORION_RECONCILE_SECONDS = env_float("ORION_RECONCILE_SECONDS", 5, minimum=0.1)
 ORION_AGENT_POLL_SECONDS = env_float("ORION_AGENT_POLL_SECONDS", 10, minimum=0.1)
-# How many attempts may be lost before their first report until the run counts as one that kills its agents.
+# This many attempts may be lost before their first report; after one more, a run counts as one that kills its agents.
 ORION_LOST_STARTS = env_int("ORION_LOST_STARTS", 3, minimum=0)
 ORION_LATE_AFTER_SECONDS = env_int("ORION_LATE_AFTER_SECONDS", 15, minimum=0)
 # Older rows are deleted; 0 keeps them forever. The age of runs counts from their end.

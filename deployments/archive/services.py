@@ -1,9 +1,8 @@
 """Move old runs to the archive: they are written, read back and compared, and only then deleted from the database.
 
 Each batch is independent. An interrupted process leaves files without a manifest, which are never read, or a batch
-whose
-rows are still in the database: the next process compares that again and deletes the rows. Runs that changed meanwhile
-are archived again, and readers use the newer version.
+whose rows are still in the database: the next process compares that again and deletes the rows. Runs that changed
+meanwhile are archived again, and readers use the newer version.
 """
 
 from __future__ import annotations
@@ -222,8 +221,7 @@ def clear(target: Place, batch: Batch, *, before: datetime, now: datetime, delet
     """Compare the batch with its manifest, and delete its runs from the database, except those that changed since.
 
     Whatever the batch says, delete only runs that ended before `before`: other parties may write to the archive, too.
-    Runs
-    that were copied back stay for now.
+    Runs that were copied back stay for now.
     """
     if flaws := target.flaws(batch):
         raise ArchiveUnavailable(f"{flaws[0]} Nothing of it is deleted from the database.")

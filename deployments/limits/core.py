@@ -15,8 +15,7 @@ class Usage:
     """The state of one limit as of `counted_at`.
 
     `taken` counts slots of anonymous takers; `held` counts slots of identified holders. Slots that are taken now count
-    as
-    held if the taker is `named`.
+    as held if the taker is `named`.
     """
 
     limit: int

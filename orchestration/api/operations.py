@@ -66,7 +66,7 @@ class Operation(APIView):
     missing: ClassVar[int] = 404
     """The status if something that the request names does not exist: 404 if in the path, 409 if in the body."""
     odd_id: ClassVar[int] = 422
-    """The status if the path does not fit: 404 where Prefect's clients look up things by ids that are not valid."""
+    """The status if an id in the path is invalid: 404 where Prefect's clients look things up by ids that may be."""
     orchestrates: ClassVar[bool] = False
     """Whether a missing run is reported in the body format of the rules instead of a plain `detail`."""
     fences_itself: ClassVar[bool] = False

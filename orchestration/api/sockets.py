@@ -172,8 +172,7 @@ class IntroducedConsumer(SocketConsumer):
     """A socket of the subprotocol `prefect`: the client introduces itself, sends a request, and receives the answers.
 
     The introduction may contain a key, which then authenticates the socket. A client without credentials in the
-    handshake
-    must send one.
+    handshake must send one.
     """
 
     _introduced = False

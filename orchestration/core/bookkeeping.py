@@ -34,8 +34,7 @@ def consequences(run: Run, initial: State | None, written: State) -> tuple[Effec
     """Return the effects of any written state, no matter which rule or force led to it.
 
     A task run releases its slots, and its cached results expire when it leaves a final state. A flow run whose attempt
-    is
-    over ends its lease, and a nested one updates the task run of its parent.
+    is over ends its lease, and a nested one updates the task run of its parent.
     """
     if run.kind == "task-run":
         release = RELEASE if run.tags and written.type not in EXECUTING else ()
@@ -87,8 +86,7 @@ def _remember_resuming(run: Run, initial: State | None, written: State, changes:
 
     A run that resumes in its process enters RUNNING directly from the pause: `run_count` counts this as a start, and
     `resumes` records that it began no new attempt. A suspended run passes through SCHEDULED and still has the mark when
-    it
-    enters RUNNING, so that start is not counted. A run that crashed while it was paused begins a new attempt.
+    it enters RUNNING, so that start is not counted. A run that crashed while it was paused begins a new attempt.
     """
     policy = run.policy
     resuming = policy.resuming

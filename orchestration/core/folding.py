@@ -43,8 +43,7 @@ class FoldedState:
     """A state with the usual name of its type, accepted as it was proposed, without message and data.
 
     The only detail that it can have is `untrackable_result`: the result is a value, such as None, that occurs too often
-    to
-    show which task returned it.
+    to show which task returned it.
     """
 
     id: UUID
@@ -98,8 +97,7 @@ def is_usual(run: Run, state: State, trail: Trail, own_details: StateDetails) ->
     """Whether a state that was proposed for a run, and that the run entered, says nothing beyond what can be folded.
 
     `run` is the run after the state; `own_details` are details that contain only the ids of the run. A state whose time
-    is
-    not among those of the run, or whose id was made at another time, could not be found by its id.
+    is not among those of the run, or whose id was made at another time, could not be found by its id.
     """
     return (
         state.type in _FOLDED

@@ -1,4 +1,4 @@
-"""Reads that may lag: the only place that decides which of them use the replica, and as of when it was read.
+"""Reads that may lag: only this module decides which of them use the replica, and knows how recent its data is.
 
 Only views that declare it do so: `@may_lag` on a page, `may_lag = True` on an operation. A thread checks the replica,
 so that no request waits for one that is down; if a query fails there, or finds missing tables, the primary answers.
@@ -36,7 +36,7 @@ WROTE_COOKIE = "orion_wrote"
 LOOK_SECONDS, IDLE_SECONDS = 1.0, 30.0
 # Errors of a replica that has not yet replayed a migration.
 QUERY_CANCELED, UNDEFINED = "57014", frozenset({"42P01", "42703"})
-# The thread hangs on a replica that does not answer.
+# After this time without a check the replica counts as away: the thread hangs if it does not answer.
 SILENT_SECONDS = 5.0
 _AS_OF_SQL = (
     "SELECT GREATEST((SELECT MAX(last_tick) FROM deployments_servicerecord), "
@@ -116,7 +116,7 @@ class Watch:
         logger.warning("The replica failed, and the primary answers instead: %s", error)
 
     def look(self) -> None:
-        """Check as of when the replica is."""
+        """Check whether the replica answers, and how recent its data is."""
         try:
             with connections[REPLICA].cursor() as cursor:
                 cursor.execute(_AS_OF_SQL)

@@ -194,7 +194,7 @@ def _close_home() -> None:
 
 
 def _refuse_files_of_others(home: Path, owners: set[int]) -> None:
-    """Use no key and no database that another user laid down here while the folder was open to them."""
+    """Refuse to start if the folder contains files of other users: they could have placed a key or a database there."""
     for path in sorted(home.iterdir()):
         with suppress(FileNotFoundError):
             if (owner := path.lstat().st_uid) not in owners:
@@ -298,7 +298,7 @@ def _announced(database: Path, address: str) -> Iterator[list[str]]:
 
 
 def _living(database: Path, own: Path) -> list[str]:
-    """Return descriptions of the other servers whose locks are held; remove the files of the others."""
+    """Return descriptions of the other servers whose locks are held; remove files without a lock."""
     import fcntl
 
     found = []

@@ -25,7 +25,7 @@ class Sums(models.Model):
     runs = models.BigIntegerField()
     run_time = models.BigIntegerField()
     lateness = models.BigIntegerField()
-    # Of running runs: the sum of the times since which they run. The time since then is added to their run time.
+    # The sum of the times since which the running runs run. The time since then is added to their run time.
     running_since = models.BigIntegerField()
     # The number of runs that have neither started nor ended, and the sum of their expected start times: their lateness
     # grows with time.

@@ -44,7 +44,7 @@ _STATES = (
 
 
 class Progress(NamedTuple):
-    """Task runs that were examined so far, and those of them whose states are folded now."""
+    """The number of task runs examined so far, and the number of those whose states were folded."""
 
     looked_at: int
     folded: int
@@ -101,7 +101,7 @@ def _fold_chunk(at_once: int) -> Progress | None:
 
 def _next_runs(after: UUID, most: int) -> list[tuple[Any, ...]]:
     # A finished run is written only when it starts again. Rows that such a writer has locked are skipped, and keep
-    # their states.
+    # their states as rows.
     locked = _LOCKED if connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor:
         cursor.execute(_RUNS + locked, [dialect().uuid(after), most])

@@ -154,8 +154,7 @@ def update_block_document(
     """Replace the block's content, or with `merge` only the given fields.
 
     A secret that is sent back masked stays unchanged. A field that was secret stays secret with any other schema: the
-    right
-    to change blocks must not become a way to read them.
+    right to change blocks must not become a way to read them.
     """
     with write_transaction():
         document = _locked(document_id)

@@ -108,7 +108,7 @@ def _referring_to_itself(schema: Any) -> Any:
 
 
 def pay_for_walks(schema: Any, work: Work) -> None:
-    """Pay in advance for whatever is done once with each part of a schema. Refuse schemas with long addresses."""
+    """Pay in advance for all that is done once with each part of a schema. Refuse schemas with long addresses."""
     work.burn(WALKS * work.weigh(schema))
     waiting = [schema]
     while waiting:

@@ -166,8 +166,7 @@ def pause_unless_served(*, deployment_id: UUID, now: datetime) -> bool:
     """Pause a deployment whose queue no agent serves, and return whether it was paused.
 
     Used by programs that serve a deployment themselves, when they end. If an agent registers at the same moment and
-    resumes
-    the deployment afterwards, the deployment ends up active in any order.
+    resumes the deployment afterwards, the deployment ends up active in any order.
     """
     with write_transaction():
         deployment = held_deployment(deployment_id)

@@ -20,7 +20,7 @@ from orionflow.contract.work import AGENT_POOL
 from runs.models import Flow
 
 Labels = Mapping[str, str]
-# The status of a thing without any event before.
+# The status of an object for which no event was recorded yet.
 AT_FIRST = "NOT_READY"
 
 

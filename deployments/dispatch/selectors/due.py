@@ -80,7 +80,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """The runs that could start, each judged alone, and what decides which of them do."""
+    """The runs that could start, each judged alone, and the room and shares that decide which of them do."""
 
     candidates: Sequence[Candidate] = ()
     room: Mapping[UUID, int] | None = None
@@ -104,10 +104,8 @@ def due_ids(
     """Return ids of scheduled runs of these queues or deployments that may start, most urgent first.
 
     `before` and `after` limit the scheduled time; without `before`, future runs are included. Runs that wait for a
-    retry in
-    their own process are excluded. With neither queues nor deployments, all queues are searched. `among` adds a
-    condition,
-    such as `for_agents()`.
+    retry in their own process are excluded. With neither queues nor deployments, all queues are searched. `among` adds
+    a condition, such as `for_agents()`.
     """
     if limit <= 0:
         return []
@@ -143,7 +141,7 @@ def _advice(
     found = list(_first_of(lines, startable, limit, len(full) + len(refused)))
     if not found:
         return Advice()
-    # Those that are full are not among them, so there is room for one run of each.
+    # Full deployments are not among them, so each has room for at least one run.
     of_each = Counter(one.deployment_id for one in found if one.deployment_id)
     free = room_of_deployments([one for one, runs in of_each.items() if runs > 1], holding)
     fair = {line.queue.work_pool_id: line.fair_share for line in lines if line.queue and line.fair_share}

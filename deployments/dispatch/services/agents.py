@@ -43,8 +43,7 @@ def register_agent(*, who: AgentRegistration, now: datetime, account: int = OWNE
     """Store the agent, and return it with its queues, which are created if necessary.
 
     Raises WorkPoolNotFound, AgentNameTaken if an agent with this name is alive on another machine, and AgentOfAnother
-    if it
-    belongs to another account.
+    if it belongs to another account.
     """
     pool = _pool(who.work_pool_name, now)
     named = [queue_for(pool_name=pool.name, queue_name=name, now=now) for name in dict.fromkeys(who.work_queues)]

@@ -92,8 +92,7 @@ def revoke(*, run_id: UUID, cause: Cause, now: datetime, but_from: UUID | None =
     """End the attempt that holds the run's lease, and return the state of the run.
 
     Later reports of the attempt are refused. A run without a lease is left alone, and so is one whose lease belongs to
-    the
-    incarnation `but_from`.
+    the incarnation `but_from`.
     """
     with write_transaction():
         stored = _locked(run_id)
@@ -205,8 +204,7 @@ def close_orphans(flow_run_id: UUID, *, end: Callable[[str], State], cause: Caus
     """Close the task runs and nested flow runs that a process left open, in the state that `end` makes from a message.
 
     Call it in the transaction that ends the attempt, because a new attempt may open the same task runs right
-    afterwards.
-    Nested runs of a deployment are executed by their own agents, and continue.
+    afterwards. Nested runs of a deployment are executed by their own agents, and continue.
     """
     nested = FlowRun.objects.unfinished().filter(parent_task_run__flow_run=flow_run_id, deployment_id__isnull=True)
     for nested_id in list(nested.order_by("pk").values_list("pk", flat=True)):

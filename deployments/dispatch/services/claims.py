@@ -1,9 +1,9 @@
-"""Claiming: a due run becomes one agent's, never two agents'.
+"""Claiming: a due run is given to one agent and never to two.
 
 One transaction answers all agents that ask at the same time: it sets PENDING by the rules, a new epoch, and the lease
 for all their runs. Which runs to try, and who gets which, is only advice; everything that matters is checked again
-under
-locks. Other servers do the same at the same time. A run that another transaction has locked is skipped, not waited for.
+under locks. Other servers do the same at the same time. A run that another transaction has locked is skipped, not
+waited for.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from runs.models import FlowRun
 # Extra runs in the advice: servers that ask at the same time get the same advice, and with these each finds some runs.
 SPARE = 10
 ROUNDS = 3
-# How often the first runs of each deployment are read at most, where deployments share fairly.
+# The first runs of each deployment are read at most this many times, if deployments share the slots fairly.
 LOOKS = 10
 RUNS_AT_ONCE = 500
 _LEASE = ("flow_run_id", "worker_id", "incarnation", "epoch", "granted_at", "expires_at")
@@ -50,7 +50,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A request of one start of an agent: the most urgent runs of its queues, up to `limit`, or one named run."""
+    """A request of one incarnation of an agent: the most urgent runs of its queues, up to `limit`, or one named run."""
 
     agent_id: UUID
     incarnation: UUID
@@ -61,7 +61,7 @@ class Wish:
 
 @dataclass(slots=True)
 class _Asking:
-    """An agent whose request is processed, and the runs that it has got."""
+    """An agent whose request is processed, and the runs that it has received."""
 
     wish: Wish
     agent: Worker
@@ -76,7 +76,7 @@ class _Asking:
 
 
 def claim_for_all(wishes: Sequence[Wish], now: datetime) -> list[list[Claim] | Exception]:
-    """Return the runs for each wish, in order; or AgentNotFound, AgentReplaced or AgentOfAnother."""
+    """Return the claimed runs for each wish, in order, or its error: AgentNotFound, AgentReplaced or AgentOfAnother."""
     agents = Worker.objects.in_bulk([wish.agent_id for wish in wishes])
     judged = [_judged(wish, agents.get(wish.agent_id)) for wish in wishes]
     asking = [one for one in judged if isinstance(one, _Asking) and not one.agent.draining and one.wish.limit > 0]
@@ -207,7 +207,7 @@ def _is_due(moving: MovingRun, now: datetime) -> bool:
 
 
 def _refuse_replaced(asking: Iterable[_Asking]) -> None:
-    """Lock the agents until their leases are stored, so that deregistering a start finds all of its leases."""
+    """Lock the agents until their leases are stored, so that deregistering an incarnation finds all of its leases."""
     ids = {one.agent.pk for one in asking}
     rows = Worker.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
     present = dict(rows.values_list("pk", "incarnation"))

@@ -52,8 +52,7 @@ def crash_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_after: 
     """Crash the open runs whose process no longer exists, with the runs nested in them, and return their number.
 
     `is_gone` gets a process and the time of its last sign of life. `made_after` excludes older runs: they may have
-    ended
-    while no server was running, and still report it.
+    ended while no server was running, and still report it.
     """
     crash_task_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)
     return crash_open_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)

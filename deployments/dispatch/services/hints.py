@@ -142,8 +142,7 @@ def _with_first_queues(hints: list[dispatch.Hint], now: datetime) -> list[dispat
     """Return the hints, with those for new queues also sent to the first queue of their pool.
 
     Agents of a whole pool learn about a new queue with their next heartbeat, and until then listen to the first queue.
-    An
-    agent that serves only the first queue gets nothing when it tries to claim such a run.
+    An agent that serves only the first queue gets nothing when it tries to claim such a run.
     """
     asked = {hint.work_queue_id for hint in hints} - _known_queues
     if not asked:

@@ -67,8 +67,7 @@ def _locked_with_limits(ids: Collection[UUID]) -> tuple[dict[UUID, GlobalLimit],
     """Lock the limits of these slots. Return them, and the slots of those limits only.
 
     A slot that did not exist when its limit was looked up may be created again at any time: it must not be touched
-    without
-    the lock.
+    without the lock.
     """
     slots = GlobalSlot.objects.filter(pk__in=ids)
     wanted = set(slots.values_list("limit_id", flat=True))

@@ -128,8 +128,7 @@ def plan(
     """Decide which times of `ahead`, and of the missed ones, get a run now.
 
     `runs_left` ends a schedule; too few `slots` only make it wait. Times in `decided` already have a run, or must not
-    get
-    one.
+    get one.
     """
     due = [*missed, *(moment for moment in ahead.times if moment > since)]
     times = undecided = [moment for moment in due if moment not in decided]

@@ -71,8 +71,7 @@ class Changes:
     """Schedules by kind of change.
 
     Those that `started` name other times than before, or plan again. Those that were `limited` name the same times, and
-    may
-    plan more or fewer of them. Those that `ended` plan nothing any more.
+    may plan more or fewer of them. Those that `ended` plan nothing any more.
     """
 
     started: frozenset[UUID]

@@ -51,8 +51,7 @@ def delete_work_pool(*, name: str, force: bool | None = None) -> None:
     """Delete a pool with its queues. Their users wait until the queues are created again with the same names.
 
     Raises WorkPoolInUse if deployments or unfinished runs use the pool, unless `force` is true. With None, a pool that
-    only
-    deployments use is deleted, as Prefect's clients expect, but never the default pool.
+    only deployments use is deleted, as Prefect's clients expect, but never the default pool.
     """
     _refuse_reserved(name, "deleted")
     with write_transaction():

@@ -35,8 +35,7 @@ def queue_for(*, pool_name: str | None, queue_name: str | None, now: datetime) -
     """Return the queue for a deployment that names this pool and queue, created if it is new.
 
     Without a pool it is a queue of the default pool; without a queue, the pool's default queue; without both, None.
-    Raises
-    WorkPoolNotFound.
+    Raises WorkPoolNotFound.
     """
     if pool_name is None and queue_name is None:
         return None

@@ -100,8 +100,7 @@ def is_public(address: Address) -> bool:
     """Whether an address belongs to the public Internet, in any notation.
 
     Follows the IANA registries of special-purpose addresses (RFC 6890). Of IPv6, only 2000::/3 is allocated. An IPv4
-    address
-    inside an IPv6 one is judged itself, because a gateway would forward to it.
+    address inside an IPv6 one is judged itself, because a gateway would forward to it.
     """
     if isinstance(address, IPv6Address):
         inner = _embedded(address)

@@ -1,4 +1,4 @@
-"""Crashes: the infrastructure failed, not the code. So they have retries of their own, by default none."""
+"""Crashes are failures of the infrastructure and not of the code, so they have their own retries; none by default."""
 
 from __future__ import annotations
 

@@ -65,12 +65,9 @@ def retry_delay(policy: RunPolicy, attempt: int, facts: Facts) -> timedelta:
     """Return how long to wait before retry number `attempt` (from 1).
 
     The base is `retry_delay`, or its element with that number (the last one repeats), or 1 s if only a factor is given.
-    It
-    is multiplied by `retry_backoff_factor ** (attempt - 1)` and limited to `retry_delay_max`. With a jitter factor f,
-    the
-    delay is drawn from an exponential distribution with that mean, truncated to [delay * (1 - f), delay * (1 + f)], so
-    that
-    many clients spread out.
+    It is multiplied by `retry_backoff_factor ** (attempt - 1)` and limited to `retry_delay_max`. With a jitter factor
+    f, the delay is drawn from an exponential distribution with that mean, truncated to [delay * (1 - f), delay * (1 +
+    f)], so that many clients spread out.
     """
     seconds = _grown(_base_delay(policy, attempt), policy, attempt)
     if policy.retry_jitter_factor and seconds > 0:
@@ -87,7 +84,7 @@ def _base_delay(policy: RunPolicy, attempt: int) -> float:
     return delays
 
 
-# A year. Longer delays would overflow dates, and nobody waits for them.
+# A year. Longer delays could overflow dates, and are of no use.
 LONGEST_DELAY_SECONDS = 366 * 24 * 3600.0
 
 

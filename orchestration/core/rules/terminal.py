@@ -36,7 +36,7 @@ class KeepFinishedFlowRuns:
 
 
 def _reopened(run: Run, target: StateType) -> Run:
-    # Do not give back retries, neither those of failures nor those of crashes: run_count continues to count, too.
+    # Used retries stay used, those of failures and those of crashes: `run_count` is not reset either.
     retry_type = "reschedule" if target is StateType.SCHEDULED else None
     return with_policy(run, resuming=False, pause_keys=frozenset(), retry_type=retry_type)
 

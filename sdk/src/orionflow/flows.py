@@ -183,7 +183,7 @@ class Flow(Deployable, Generic[P, R]):
         return wanted_by_parent or not self.cache_result_in_memory or by_default
 
     def validated(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the parameters coerced by the annotations; raise ParameterError that says what does not fit."""
+        """Return the parameters coerced by the annotations; raise a ParameterError that says which do not fit."""
         if not self.validate_parameters:
             return parameters
         if self._model is None:

@@ -63,7 +63,7 @@ class Future(Generic[R]):
         # The event loop of the flow if the task runs on it; code on that loop must not block until the task ends.
         self.loop = loop
         self._state: State[R] | None = None
-        # Callbacks of those who wait; None once the run has ended. A flow may keep the futures of a hundred thousand
+        # Callbacks of code that waits; None once the run has ended. A flow may keep the futures of a hundred thousand
         # runs, so the object to wait on is created only when code waits.
         self._callbacks: list[Callable[[Future[R]], object]] | None = []
 
@@ -350,7 +350,7 @@ class as_completed(Generic[R]):  # noqa: N801
     """Yield futures in the order in which their task runs end, in a `for` or an `async for` loop.
 
     - `futures`: futures that `submit` and `map` returned.
-    - `timeout`: how many seconds after the start all of them must have ended. By default there is no limit.
+    - `timeout`: within how many seconds from the start of the loop all of them must end. By default there is no limit.
 
     Raises `TimeoutError` if they have not.
     """

@@ -27,8 +27,7 @@ class Zones:
     """The zones of one document.
 
     Times without a zone are in `default`, or else in the zone that the document has `stated`. Whole days are in `days`,
-    or
-    else in the same zone as such times.
+    or else in the same zone as such times.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ def end_unawaited(context: FlowRunContext) -> list[str]:
 
 
 def refuse_late(context: FlowRunContext) -> None:
-    """Cancel a coroutine that was called in a flow, not awaited, and starts when the flow has ended."""
+    """Cancel a coroutine that a flow called and that starts only after the flow has ended."""
     if context.is_over:
         raise asyncio.CancelledError(ENDED_BEFORE)
 

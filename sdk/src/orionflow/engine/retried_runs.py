@@ -48,7 +48,7 @@ class RetriedRun:
     def __init__(self, api: _Retry, calls: dict[Key, State[Any]], *, is_whole: bool = False) -> None:
         self._api = api
         self._calls: Final = calls
-        # Everything runs again, and recorded results are only counted.
+        # Whether everything runs again; recorded results are then only counted.
         self._is_whole = is_whole
 
     def begins(self, call: TaskCall | FlowCall) -> None:

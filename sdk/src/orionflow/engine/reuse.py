@@ -38,7 +38,7 @@ _CONSTANT = PLAIN - {bytearray, type} | {date, datetime, time, timedelta, Decima
 
 
 class Inputs:
-    """The inputs of a call before it: its arguments, and the object that its function is bound to.
+    """The inputs of a call before it runs: its arguments, and the object that its function is bound to.
 
     Raises UnserializableError if they cannot be compared.
     """
@@ -105,7 +105,7 @@ def cannot_change(value: Any) -> bool:
 
 
 def _parts_of_frozen(value: Any, kind: Any) -> Collection[Any] | None:
-    """Return the parts of a frozen value; None if it may get others."""
+    """Return the parts of a frozen value; None if other parts could be assigned or added."""
     if kind is frozenset:
         return tuple(value)
     if issubclass(kind, tuple):

@@ -55,8 +55,8 @@ class Root:
 def signals_as_exceptions(root: Root) -> Iterator[None]:
     """Let SIGTERM raise Terminated in this block, or cancel the coroutine; signals wait while a step is reported.
 
-    After the last such block, a signal that arrived is delivered again, so that the process ends by it. A run that does
-    not end is ended `from_outside`, and its process killed.
+    After the last such block, a signal that arrived is delivered again, so that the process ends by it. If a run
+    does not end by then, its end is reported from another thread, and the process is killed.
     """
     try:
         _signals.begin(root)

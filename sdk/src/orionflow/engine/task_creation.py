@@ -21,7 +21,7 @@ logger = logging.getLogger("orionflow.task_runs")
 
 
 def create_at_call(call: TaskCall) -> None:
-    """Report the run when it is called, if that needs no answer and its key depends on no inputs still missing."""
+    """Report the run when it is called, if no answer is needed and its key depends on no input that is missing."""
     flow_run = call.flow_run
     if flow_run.is_repeated or flow_run.strict or (_has_input_key(call) and not _identify_now(call)):
         return

@@ -238,7 +238,7 @@ class _Watcher:
 
 
 def _first_due(limits: list[_Limit], now: float) -> _Limit | None:
-    # Return only the outermost limit: not the inner run took too long, but the one around it.
+    # Only the outermost of the expired limits counts: the run around took too long, not the one in it.
     return next((one for one in limits if one.deadline <= now and not one.expired), None)
 
 

@@ -135,7 +135,7 @@ def waiting_lines() -> WaitingLines:
 
 
 def _forget_in_child() -> None:
-    # Those who wait are threads of the parent; the lock may have been held by one of them.
+    # The runs that wait are in threads of the parent, one of which may have held the lock.
     global _of_process
     _of_process = WaitingLines()
 
