@@ -1,6 +1,6 @@
-"""A flow that asks before it does something: it pauses, takes the answer in, and goes on.
+"""A flow that asks before it does something: it pauses, receives the answer, and continues.
 
-`python examples/approval.py` answers by itself. With `--wait` it is you who answers, from another shell:
+`python examples/approval.py` answers by itself. With `--wait`, you answer from another shell:
 `orion flow-run resume RUN --input approved=true --input pieces=3`.
 """
 
@@ -42,7 +42,7 @@ def purchase() -> int:
 
 
 def answer() -> None:
-    """Somebody who looks for what is paused, and answers."""
+    """Wait until a run is paused, and resume it with an answer, as a user would."""
     with OrionClient() as client:
         while not (paused := client.read_flow_runs(flow_runs={"state": {"type": {"any_": ["PAUSED"]}}})):
             time.sleep(0.1)

@@ -38,7 +38,7 @@ attempts = 0
 
 @task(retries=2, retry_delay_seconds=0.2)
 def discover() -> list[str]:
-    """The names of all installed distributions. The first look finds the index busy, as indexes are."""
+    """Return the names of all installed distributions. The first attempt fails, as if an index was busy."""
     global attempts
     attempts += 1
     if attempts == 1:
@@ -62,7 +62,7 @@ def name_and_version(context: Any, arguments: dict[str, Any]) -> str:
     persist_result=True,
 )
 def examine(name: str, count_files: bool = True) -> Finding:
-    """Count a distribution's files and bytes. Fails for one that is not there."""
+    """Count a distribution's files and bytes. Fails for a distribution that is not installed."""
     distribution = metadata.distribution(name)
     files = [path for path in (distribution.files or []) if count_files and Path(str(path.locate())).is_file()]
     size = sum(Path(str(path.locate())).stat().st_size for path in files)
@@ -76,7 +76,7 @@ def licence_of(fields: Any) -> str:
 
 @task
 def rank(findings: list[Any], top: int = 10) -> list[Finding]:
-    """The largest distributions. A finding that failed arrives as its error, and is left out."""
+    """Return the largest distributions. A failed `examine` arrives as its error, and is left out."""
     logger = get_run_logger()
     found = [finding for finding in findings if isinstance(finding, Finding)]
     for failure in findings:
@@ -93,7 +93,7 @@ def licences(findings: list[Any]) -> dict[str, int]:
 
 @flow(name="summary")
 def summary(findings: list[Any]) -> dict[str, Any]:
-    """The nested flow: has a run of its own, with its own tasks."""
+    """Sum up the findings in a nested flow, which has a run and task runs of its own."""
     largest = rank(findings)
     rows = [{"distribution": f.name, "version": f.version, "files": f.files, "kB": f.kilobytes} for f in largest]
     create_table_artifact(key="largest-distributions", table=rows, description="The largest installed distributions")

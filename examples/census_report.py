@@ -19,7 +19,7 @@ COLOURS = {"Completed": "green", "Cached": "cyan", "Failed": "red", "AwaitingRet
 
 
 def announce() -> None:
-    """Say what is about to be seen, and keep the traces of the two expected failures off the screen."""
+    """Announce the two failures to expect, and do not show their tracebacks on the screen."""
     print("Two things go wrong here on purpose: the index of distributions is busy at first, and is asked again;")
     print("one distribution does not exist, and is left out. Their traces are in the log of the run.\n", flush=True)
     set_up()
@@ -61,7 +61,7 @@ def history(client: OrionClient, flow_run_id: UUID) -> Table:
 
 
 def tasks(client: OrionClient, flow_run_id: UUID) -> Table:
-    """How many task runs of the run, and of the flow nested in it, ended how."""
+    """Return a table that counts the task runs of the run, and of the flow nested in it, by task and state."""
     nested = client.read_flow_runs(flow_runs={"parent_flow_run_id": {"any_": [flow_run_id]}})
     of_these = {"id": {"any_": [flow_run_id, *(run.id for run in nested)]}}
     counts: Counter[tuple[str, str]] = Counter()

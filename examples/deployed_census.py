@@ -1,8 +1,8 @@
-"""The census of census.py, handed over to Orion: on a cron line, by a calendar, and once at once, run by an agent.
+"""The census of census.py as a deployment: run by an agent on a cron schedule, by a calendar, and once right now.
 
     python examples/deployed_census.py
 
-Starts a server with an agent for as long as it takes, unless ORION_API_URL names one that is running already.
+It starts a server with an agent until the run has ended, unless ORION_API_URL names a server that is running already.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ADDRESS = re.compile(r"http://[\w.:]+/api")
 
 
 def deploy() -> None:
-    """Every working day at six, and on the first Tuesday of a month as a calendar program exported it."""
+    """Plan runs every working day at six, and on the first Tuesday of a month, as a calendar program exported it."""
     census.deploy(
         "planned",
         description="Counts what is installed where the agent runs.",
@@ -55,7 +55,7 @@ def show_plan() -> None:
 
 @contextmanager
 def server() -> Iterator[None]:
-    """A server with an agent of its own, on a free port."""
+    """Run a server with its own agent on a free port until the block ends."""
     if os.environ.get("ORION_API_URL"):
         yield
         return
@@ -64,7 +64,7 @@ def server() -> Iterator[None]:
     try:
         assert process.stderr is not None
         os.environ["ORION_API_URL"] = next(found[0] for line in process.stderr if (found := ADDRESS.search(line)))
-        # What it says from now on is read away, or it would wait for a reader.
+        # Keep reading its output: the server would block when the pipe is full.
         threading.Thread(target=process.stderr.read, daemon=True).start()
         yield
     finally:

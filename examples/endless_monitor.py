@@ -1,9 +1,9 @@
-"""A flow without an end: it watches until somebody cancels it.
+"""A flow without an end: it watches until a user cancels it.
 
     python examples/endless_monitor.py
     orion flow-run cancel @last --yes        # in another terminal, with both on the same server or home
 
-Here a timer plays the other terminal.
+Here a timer takes the place of the other terminal.
 """
 
 from __future__ import annotations

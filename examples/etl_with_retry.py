@@ -33,7 +33,7 @@ def extract() -> list[Order]:
 
 @task(retries=2, retry_delay_seconds=[0.1, 1], task_run_name="transform-{row[id]}")
 def transform(row: Order) -> tuple[int, float]:
-    """Amounts in euros. The service that knows the rates answers only the second time."""
+    """Convert the amount to euros. The service for exchange rates answers only at the second attempt."""
     tries[row["id"]] = tries.get(row["id"], 0) + 1
     if row["currency"] == "USD" and tries[row["id"]] < 2:
         raise TimeoutError("the service for exchange rates did not answer")

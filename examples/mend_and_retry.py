@@ -1,7 +1,7 @@
 """A pipeline fails far away: pull the run, replay it here, mend the code, and retry the run.
 
-Run it: `python examples/mend_and_retry.py`. It writes a pipeline into a folder of its own and does with the command
-`orion` what a person would do: nothing in it is specific to this example.
+Run it: `python examples/mend_and_retry.py`. It writes a pipeline into a temporary folder, and runs the same `orion`
+commands that a user would type.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ def main() -> None:
         pipeline = folder / "pipeline.py"
         pipeline.write_text(PIPELINE)
 
-        # The night: the run fails, as one price is written with a comma.
+        # At night, the run fails because one price is written with a comma.
         orion("run", "pipeline.py:orders", "--name", "nightly", folder=folder, code=1)
 
-        # The morning: what failed, and by what?
+        # In the morning: what failed, and why?
         orion("problem", "ls", folder=folder)
         orion("problem", "show", "@last", folder=folder)
 
-        # Two commands, and it fails here as it did there; `extract` takes its result, and costs nothing.
+        # After two commands it fails here in the same way; `extract` reuses its recorded result, and costs nothing.
         orion("pull", "nightly", "--entrypoint", "pipeline.py:orders", "-f", "nightly.orion", folder=folder)
         orion("replay", "nightly.orion", "--yes", folder=folder, code=1)
 
-        # Mended, it completes; then the run itself is retried from the task that failed, and takes up what it had done.
+        # With the code fixed, it completes. Then the run itself is retried from the failed task, and reuses results.
         pipeline.write_text(PIPELINE.replace('float(order["price"])', 'float(order["price"].replace(",", "."))'))
         orion("replay", "nightly", "--entrypoint", "pipeline.py:orders", "--yes", "--retry", folder=folder)
 

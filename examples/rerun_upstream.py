@@ -1,4 +1,4 @@
-"""If the validation of the data fails, a part of the flow before it runs again: a `while` loop is all it takes.
+"""If the validation of the data fails, the tasks before it run again: an ordinary loop is enough.
 
 python examples/rerun_upstream.py
 """
@@ -10,7 +10,7 @@ from orionflow import flow, get_run_logger, task
 
 @task(task_run_name="download-{attempt}")
 def download(attempt: int) -> list[int]:
-    """The first download is cut off in the middle."""
+    """Return the numbers; the first download is incomplete."""
     return [1, 2, 3] if attempt == 1 else [1, 2, 3, 4, 5]
 
 

@@ -28,12 +28,12 @@ def count(words: str) -> dict[str, int]:
 @flow(name="results-survive", persist_result=True, result_storage="lake", result_expiration=timedelta(days=30))
 def report() -> dict[str, int]:
     count("to be or not to be")
-    # The same inputs, so the stored result is taken.
+    # The inputs are the same, so the stored result is reused.
     return count("to be or not to be")
 
 
 def read_again(flow_run_id: UUID) -> tuple[str, object]:
-    """Read what another process would: the state as the API has it, and the bytes that it refers to."""
+    """Read the result as another process would: the state from the API, and the bytes to which it refers."""
     with OrionClient() as client:
         state = client.send(read_flow_run(flow_run_id)).state
     assert state is not None

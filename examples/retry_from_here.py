@@ -1,4 +1,4 @@
-"""A run completed with a wrong report: somebody mends the prices, and the run begins again at the task that read them.
+"""A run completed with a wrong report: a user corrects the prices, and retries the run from the task that read them.
 
 Run it: `python examples/retry_from_here.py`. What was downloaded before is reused; the preview says what runs again.
 """
@@ -58,7 +58,7 @@ def main() -> None:
         (folder / "prices.txt").write_text("hat=10 coat=9000 shoe=30")
         orion("run", "shop.py:shop", "--name", "evening", folder=folder)
 
-        # A coat for 90 EUR, of course. Only its price is read again, and the report made of all of them.
+        # The coat should cost 90 EUR. Only its price is read again, and the report is made again from all prices.
         (folder / "prices.txt").write_text("hat=10 coat=90 shoe=30")
         again = ("flow-run", "retry", "evening", "--entrypoint", "shop.py:shop", "--from", "price-1")
         orion(*again, "--dry-run", folder=folder)

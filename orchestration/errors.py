@@ -95,7 +95,7 @@ class UnreadableName(DomainError):
 
 
 def refuse_unreadable(name: str) -> None:
-    """Raise UnreadableName for what nothing new may be called. What has such a name already is not refused."""
+    """Raise UnreadableName for a name that no new object may have. Existing ones are not refused."""
     if fault := fault_of(name):
         raise UnreadableName(fault=fault)
 

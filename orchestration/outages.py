@@ -35,7 +35,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 class OnceInAWhile:
-    """When to log again what goes on, however many requests and threads meet it."""
+    """Decides when to log a continuing problem again, however many requests and threads meet it."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()

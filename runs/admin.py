@@ -161,7 +161,7 @@ class TaskRunAdmin(CommandingAdmin, RunAdmin):
 class StateAdmin(RecordAdmin):
     newest_by = "id"
     list_filter = [("type", NewestChoices), VerdictFilter]
-    # By key: there is no index on time, and nobody needs the newest of all states.
+    # By key: there is no index on time, and the newest states of all runs are of no use.
     ordering = ["-id"]
 
 

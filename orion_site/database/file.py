@@ -80,7 +80,7 @@ def refuse_lost_file() -> None:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connected:
             tables = connected.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs_flowrun'").fetchall()
     except sqlite3.OperationalError:
-        # Busy, or without room or permission: its connections say so.
+        # The file is busy, or there is no room or permission: its connections report that.
         return
     except sqlite3.DatabaseError as error:
         raise DatabaseUnusable(damaged(str(file))) from error
@@ -89,7 +89,7 @@ def refuse_lost_file() -> None:
 
 
 class FileInUse:
-    """The database file that a program uses, to notice that it is not there any more.
+    """The database file that a program uses, to notice that it no longer exists.
 
     Open connections go on to work on a file that was removed, and all that is written to them is lost.
     """

@@ -31,7 +31,7 @@ def readable(name: str) -> None:
 
 
 class NewNameField(NameField):
-    """A name for a new thing, or a new name for a thing; a `NameField` may mean an older one."""
+    """A name for a new object, or a new name for an existing one; a `NameField` may contain an older name."""
 
     def __init__(self, **wishes: Any) -> None:
         super().__init__(**wishes)

@@ -179,7 +179,7 @@ def retention_ages() -> Ages:
 
 
 def _sweep(now: datetime) -> object:
-    """By the clock that dated the leases; this server's own may differ."""
+    """Delete expired leases by the clock that dated them, because this server's own may differ."""
     return sweep_leases(database_now())
 
 

@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 from runs.models import UNFINISHED_TYPES, TaskRun, TaskRunState
 from runs.querysets import RunQuerySet
 
-# The process that runs a task also retries it. Offer the run to others only if that did not come about in this time.
+# The process that runs a task also retries it. Offer the run to others only if it has not done so by then.
 RETRIES_AFTER = timedelta(seconds=30)
 # A process that takes a call starts it soon, or, while it waits for a slot, keeps asking for one.
 BEGINS_WITHIN = timedelta(seconds=30)

@@ -128,7 +128,7 @@ def work_on_bulk_actions(now: datetime) -> int:
 def finish_at_once(*, bulk_id: UUID, now: datetime) -> BulkAction:
     """Carry out an action that concerns few runs; leave to the service what takes too long."""
     until = time.monotonic() + PATIENCE_SECONDS
-    # The runs were chosen among those that the user may change. A deleted run is visible to nobody.
+    # The runs were chosen among those that the user may change. A deleted run is visible to no user.
     with seeing(None):
         while time.monotonic() < until and _step(bulk_id, now):
             pass

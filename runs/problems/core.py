@@ -54,8 +54,8 @@ class Standing:
 def after_failure(before: Standing, failure: Failure) -> tuple[Standing, Change | None]:
     """Count a failure, and return the new standing with the change that it causes.
 
-    |- A problem that Orion resolved is regressed if the version is another one or unknown. In the version that failed
-    before nothing was fixed, so it is ongoing again.
+    - A problem that Orion resolved is regressed if the version is another one or unknown. In the version that failed
+      before nothing was fixed, so it is ongoing again.
     - A problem that a user resolved is regressed if the run started after that; earlier runs had the old code.
     - A muted problem reopens when the condition of its muting is met: it grew, another version failed, or the time has
       passed.

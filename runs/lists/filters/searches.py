@@ -182,7 +182,7 @@ def _named_so(named: QuerySet[Any], part: str, sort: FlowRunSort | TaskRunSort, 
 
 
 def _among_first_names(first: QuerySet[Any, Any], part: str, most: int) -> list[UUID]:
-    """Return the ids of the runs among these whose names have the part, at most so many.
+    """Return the ids of those of these runs whose names have the part, at most `most`.
 
     In SQL, because a filter cannot follow a slice in the ORM.
     """

@@ -1,6 +1,6 @@
 """Which names people can read, find and type again: one rule for everything that is known by a name.
 
-Names that are there already stay in use. Names of runs are free text, and are shown so that nothing in them matters.
+Existing names stay in use. Names of runs are free text, and are shown so that nothing in them has an effect.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
-# Letters and symbols by their category, which are drawn as nothing.
+# Characters that are drawn as nothing, although their category is that of letters or symbols.
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 # Format characters that are drawn, with the digits or letters after them.
 _DRAWN = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
@@ -19,7 +19,7 @@ _BLACK_FLAG, _LAST_TAG = "\U0001f3f4", "\U000e007f"
 
 
 def fault_of(name: str) -> str | None:
-    """Say what nobody could read in a name; None for a name as people write them, whatever their script."""
+    """Return what people could not read in the name, as a sentence; None for a readable name in any script."""
     if not name:
         return None
     if name[0].isspace() or name[-1].isspace():

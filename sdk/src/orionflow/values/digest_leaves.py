@@ -17,7 +17,7 @@ _MAIN = frozenset({"__main__", "__mp_main__"})
 _ORDERING = frozenset({"Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore", "lock"})
 # Internal state of pandas' arrays: cached values, and whether memory is shared.
 _MARKS_OF_PANDAS = frozenset({"_cache", "_readonly"})
-# Written into a sparse matrix by whoever only reads it.
+# Written into a sparse matrix even by code that only reads it.
 _MARKS_OF_SCIPY = frozenset({"_has_canonical_format", "_has_sorted_indices", "has_canonical_format"})
 _ORDERING_MODULES = ("_thread", "threading", "asyncio", "multiprocessing")
 
