@@ -38,7 +38,12 @@ server.add_command(stop)
 
 
 @server.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; a public one needs a user.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on. Any but a loopback address needs a user.",
+)
 @click.option(
     "--port", default=4200, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 takes a free one."
 )

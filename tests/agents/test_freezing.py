@@ -61,7 +61,7 @@ def test_out_of_touch_only_runs_that_may_start_elsewhere_stand_still_until_the_a
             process = run_process(agent)
 
             server.process.send_signal(signal.SIGSTOP)
-            eventually(lambda: "No heartbeat gets through" in agent.said)
+            eventually(lambda: "Heartbeats do not reach the server" in agent.said)
             # Longer than a lease lasts here.
             until = time.monotonic() + 6
             while not is_stopped(process) and time.monotonic() < until:

@@ -33,6 +33,7 @@ def world(db, request, monkeypatch):
         for module, bound in ((names, "MOST_NAMES"), (names, "FEW"), (searches, "FEW_PARENTS"), (conditions, "FEW")):
             monkeypatch.setattr(module, bound, 3)
         monkeypatch.setattr(searches, "NAMES_SEARCHED", 4)
+        monkeypatch.setattr(searches, "NAMED_READ", 1)
     flows = [make_flow(name) for name in ("etl", "census", "empty")]
     for number, run_id in enumerate(ID):
         state = make_state(TYPES[number % 6], STATE_NAMES[number % 5], scheduled_time=later((number - 6) * 1800))

@@ -122,6 +122,25 @@ def test_a_part_of_many_names_is_sought_in_their_index(client, monkeypatch, sort
     assert [plan for sql, plan in zip(compared, plans, strict=True) if reads_whole_table(sql, plan.split("\n"))] == []
 
 
+def test_a_part_that_many_names_have_is_sought_in_the_order_of_the_list(client, monkeypatch):
+    """Where the first runs of the list have other names: reading and sorting all that match would cost more."""
+    for module, bound in (
+        (names, "MOST_NAMES"),
+        (names, "FEW"),
+        (searches, "NAMES_SEARCHED"),
+        (searches, "NAMED_READ"),
+    ):
+        monkeypatch.setattr(module, bound, 3)
+    asked = {"flow_runs": {"name": {"like_": "TL-1"}}, "sort": "ID_DESC", "limit": 5}
+    with CaptureQueriesContext(connection) as queries:
+        found = client.post("/api/flow_runs/filter", json.dumps(asked), "application/json").json()
+
+    sought = [one["sql"] for one in list(queries) if "%tl-1%" in one["sql"].lower() and "RECURSIVE" not in one["sql"]]
+    assert len(found) == 5
+    # The first runs of the list, then one more than would be sorted, then the page itself.
+    assert [re.findall(r"LIMIT (\d+)", sql) for sql in sought] == [["3", "5"], ["4"], ["5"]]
+
+
 @pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL reads few rows themselves")
 @pytest.mark.parametrize("kind", ["flow", "task"])
 def test_failures_since_some_day_are_counted_in_an_index_alone(client, kind):

@@ -44,8 +44,8 @@ FEW_ROWS = 1_000
 SOUGHT, FARTHEST_SOUGHT = (5, 50), 1_000
 # How many of the first rows of a list are searched for a part of names, before the names of all runs are compared.
 NAMES_SEARCHED = 20_000
-# A limit larger than any table.
-ALL_ROWS = 2**62
+# Up to this number of runs with a part of a name, they are read from the index of names and sorted.
+NAMED_READ = 10_000
 BY_NAME = ("NAME_ASC", "NAME_DESC")
 # A line of SQLite's query plans that read and sort all matching rows before returning the first.
 SORTED_WHOLE = "USE TEMP B-TREE FOR ORDER BY"
@@ -170,15 +170,16 @@ def _only_part_of_name(search: Search, matching: QuerySet[Any]) -> str | None:
 def _named_so(named: QuerySet[Any], part: str, sort: FlowRunSort | TaskRunSort, rows: slice) -> QuerySet[Any, Any]:
     """Return the ids of a page of runs whose names have a part.
 
-    The first runs of the list are searched. If too few match, all matching ids are read from the index of names.
+    The first runs of the list are searched. If too few match, the ids of all matching runs are read from the index of
+    names, unless there are many: then the list is read in its order, where a match is never far.
     """
     if sort in BY_NAME:
         return _in_order(named, sort)
     runs = named.model._default_manager
     found = _among_first_names(runs.order_by(*ORDERS[sort]).values("pk", "name")[:NAMES_SEARCHED], part, rows.stop)
-    # Because of the limit, PostgreSQL does not merge the subquery into the list, which would read runs in its order.
-    all_of_them = named.order_by().values("pk")[:ALL_ROWS]
-    return _in_order(runs.filter(pk__in=found if len(found) == rows.stop else all_of_them), sort)
+    if len(found) < rows.stop:
+        found = list(named.order_by().values_list("pk", flat=True)[: NAMED_READ + 1])
+    return _in_order(named if len(found) > NAMED_READ else runs.filter(pk__in=found), sort)
 
 
 def _among_first_names(first: QuerySet[Any, Any], part: str, most: int) -> list[UUID]:

@@ -30,7 +30,7 @@ class Metadata:
         """The flow run that sent the input. Raise UsageError if it was not sent by a flow run."""
         sender = self.sender or ""
         if not sender.startswith(SENDER_PREFIX):
-            raise UsageError(f"Nobody can be answered: the input {self.key!r} was not sent by a flow run.")
+            raise UsageError(f"There is no sender to answer: the input {self.key!r} was not sent by a flow run.")
         return UUID(sender.rpartition(".")[2])
 
 
@@ -57,7 +57,7 @@ class RunInput(BaseModel):
         Raises `UsageError` if it was created here and not received.
         """
         if self._metadata is None:
-            raise UsageError(f"This {type(self).__name__} was created in this program; no user sent it.")
+            raise UsageError(f"This {type(self).__name__} was created in this program, and was not received.")
         return self._metadata
 
     @classmethod

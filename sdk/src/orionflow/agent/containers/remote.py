@@ -245,7 +245,7 @@ class Remote(ABC):
             if not self._unseen:
                 self._reachable.set()
         if was_away:
-            agent_logger.info("What becomes of %s is seen.", kind)
+            agent_logger.info("The status of %s can be read again.", kind)
 
     def _misses(self, kind: str, error: Exception) -> None:
         with self._lock:
@@ -253,7 +253,7 @@ class Remote(ABC):
             self._unseen.add(kind)
             self._reachable.clear()
         if self._pause_after(error) is None:
-            agent_logger.error("What becomes of %s cannot be followed.", kind, exc_info=error)
+            agent_logger.error("The status of %s cannot be read.", kind, exc_info=error)
         elif is_new:
             agent_logger.warning("The status of %s cannot be read now; those that run are left alone. %s", kind, error)
 

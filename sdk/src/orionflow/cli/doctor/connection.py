@@ -84,7 +84,7 @@ def _access(backend: Backend) -> Finding:
     """Report which user the server takes the sender for; without a key or session, that depends on the connection."""
     me = backend.ask(read_me())
     if me["by"]:
-        return Finding("access", "ok", f"the server takes you for {me['name']}, by a {me['by']}")
+        return Finding("access", "ok", f"the server recognises you as {me['name']}, by a {me['by']}")
     return Finding(
         "access",
         "warning",
