@@ -165,3 +165,20 @@ def test_an_automation_that_was_held_back_fires_again_after_a_minute(make):
     fired = judge_events(later(62))
 
     assert (fired, ActionRun.objects.exclude(error="").count()) == (1, 1)
+
+
+def test_events_that_clients_report_hold_no_automation_back(make):
+    mine = make().json()["id"]
+    for _ in range(MOST_FIRINGS_A_MINUTE):
+        happen("prefect.automation.triggered", resource=f"prefect.automation.{mine}")
+    happen()
+
+    assert judge_events(later()) == 1
+
+
+def test_an_automation_without_actions_is_not_held_back(make):
+    make(actions=[])
+    for _ in range(MOST_FIRINGS_A_MINUTE + 1):
+        happen()
+
+    assert judge_events(later()) == MOST_FIRINGS_A_MINUTE + 1

@@ -6,25 +6,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from events.models import ActionRun, Automation, Event
+from events.models import ActionRun, Automation
 from events.recording.record import record_event
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 
 # The kinds of objects on which actions act, as in the last part of their types.
 _KINDS = ("deployment", "work-queue", "work-pool", "automation")
-TRIGGERED = "prefect.automation.triggered"
 
 
 def record_triggered(automation: Automation, event: Mapping[str, Any] | None, now: datetime) -> None:
     cause = [{RESOURCE_ID: f"prefect.event.{event['id']}", RESOURCE_ROLE: "triggering-event"}] if event else []
     payload = {"triggering_event": None if event is None else dict(event)}
-    record_event(TRIGGERED, resource=_labels(automation), related=cause, payload=payload, now=now)
-
-
-def times_fired(automation: Automation, *, since: datetime) -> int:
-    """Return how often the automation fired after a time."""
-    fired = Event.objects.filter(resource_id=_id_of(automation), event=TRIGGERED, occurred__gt=since)
-    return fired.count()
+    record_event("prefect.automation.triggered", resource=_labels(automation), related=cause, payload=payload, now=now)
 
 
 def record_action(action_run: ActionRun, error: str, now: datetime) -> None:
@@ -48,15 +41,11 @@ def record_action(action_run: ActionRun, error: str, now: datetime) -> None:
     )
 
 
-def _id_of(automation: Automation) -> str:
-    return f"prefect.automation.{automation.pk}"
-
-
 def _labels(automation: Automation) -> dict[str, str]:
     trigger = automation.trigger
     posture = {"prefect.posture": trigger["posture"]} if "posture" in trigger else {}
     return {
-        RESOURCE_ID: _id_of(automation),
+        RESOURCE_ID: f"prefect.automation.{automation.pk}",
         "prefect.resource.name": automation.name,
         "prefect.trigger-type": trigger["type"],
         **posture,

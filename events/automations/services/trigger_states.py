@@ -26,7 +26,7 @@ from events.automations.core.triggers import (
     leaves,
     parent_of,
 )
-from events.automations.services.own_events import record_action, record_triggered, times_fired
+from events.automations.services.own_events import record_action, record_triggered
 from events.models import ActionRun, Automation, Event, TriggerState
 from orionflow.contract.ids import uuid7
 
@@ -125,33 +125,35 @@ def _combine(rule: Rule, parent: CompositeTrigger, child_id: str, at: datetime) 
 def _set_off(automation: Automation, event_data: EventData | None, now: datetime) -> bool:
     """Queue the actions. Return False if the automation has fired too often in the last minute."""
     event = _event_fields(event_data) if event_data else None
-    if times_fired(automation, since=now - PER) >= MOST_FIRINGS_A_MINUTE:
-        _hold_back(automation, event, now)
+    actions = _action_runs(automation, event, now)
+    # Not the events of its firings, which clients may report as well.
+    recent = ActionRun.objects.filter(automation=automation, created__gt=now - PER).exclude(error=HELD_BACK)
+    if actions and recent.count() >= MOST_FIRINGS_A_MINUTE * len(actions):
+        _hold_back(actions)
         return False
     record_triggered(automation, event, now)
-    ActionRun.objects.bulk_create(_action_runs(automation, event, now))
+    ActionRun.objects.bulk_create(actions)
     return True
 
 
-def _hold_back(automation: Automation, event: dict[str, object] | None, now: datetime) -> None:
+def _hold_back(actions: Sequence[ActionRun]) -> None:
     """Record the actions as failed, once a minute: the firings that follow are held back for the same reason."""
+    automation, now = actions[0].automation, actions[0].created
     if ActionRun.objects.filter(automation=automation, created__gt=now - PER, error=HELD_BACK).exists():
         return
     logger.warning("Automation %s is held back. %s", automation.name, HELD_BACK)
-    held_back = _action_runs(automation, event, now, done_at=now, error=HELD_BACK)
-    ActionRun.objects.bulk_create(held_back)
-    for action_run in held_back:
+    for action_run in actions:
+        action_run.done_at, action_run.error = now, HELD_BACK
         record_action(action_run, HELD_BACK, now)
+    ActionRun.objects.bulk_create(actions)
 
 
-def _action_runs(
-    automation: Automation, event: dict[str, object] | None, now: datetime, **result: object
-) -> list[ActionRun]:
+def _action_runs(automation: Automation, event: dict[str, object] | None, now: datetime) -> list[ActionRun]:
     actions = [*automation.actions, *automation.actions_on_trigger]
     # Ids of one millisecond are not ordered, but actions run in the order of their ids.
     ids = sorted(uuid7() for _ in actions)
     return [
-        ActionRun(id=id, automation=automation, created=now, action=action, event=event, **result)
+        ActionRun(id=id, automation=automation, created=now, action=action, event=event)
         for id, action in zip(ids, actions, strict=True)
     ]
 
