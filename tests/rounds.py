@@ -103,7 +103,7 @@ def rounds(few: int) -> int:
 
 
 def share(cases: Sequence[T], number: int, of: int) -> Sequence[T]:
-    """One of so many shares in a brief round, as neighbours and the other database take the others; else all cases."""
+    """In a brief round share `number` of `of`, as neighbours and the other database take the rest; else all cases."""
     return cases if THOROUGH else cases[(number + SIDE * of // 2) % of :: of]
 
 

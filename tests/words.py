@@ -21,7 +21,7 @@ DOCSTRINGS = {re.compile(rf'"""{start}\b'): say for start, say in STRUCK["docstr
 
 
 def files() -> Iterator[Path]:
-    """All that git knows or would take in, without what other programs make."""
+    """All text files that git tracks or would add, except those that other programs generate."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\n"):
         path = ROOT / name

@@ -1,4 +1,4 @@
-"""One server for the tests of a module, on the database that the session is about; each test has a queue of its own."""
+"""One server for the tests of a module, on the database of this test session; each test has a queue of its own."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 
 class Api:
-    """The API of a test's server, and what a test wants of it."""
+    """A client for the API of a test's server, with shortcuts for what tests ask most."""
 
     def __init__(self, server: RunningServer) -> None:
         self.server = server
@@ -75,7 +75,7 @@ class Api:
         return "\n".join(line["message"] for line in lines)
 
     def until(self, run: str, *names: str) -> Json:
-        """The run's state once it has one of these names."""
+        """Wait until the run's state has one of these names, and return it."""
         eventually(lambda: self.state(run)["name"] in names, lambda: self.history(run))
         return self.state(run)
 
@@ -84,7 +84,7 @@ class Api:
 
 
 def eventually(is_so: Callable[[], object], told: Callable[[], object] = lambda: None) -> None:
-    """Ask again and again, less and less often: a question costs a server as much as what it is about."""
+    """Wait until `is_so()` is true, or fail with `told()`. Asks less and less often, to spare the server."""
     until, pause = time.monotonic() + PATIENCE_SECONDS, 0.02
     while not is_so():
         assert time.monotonic() < until, told()
@@ -93,7 +93,7 @@ def eventually(is_so: Callable[[], object], told: Callable[[], object] = lambda:
 
 
 class Agent:
-    """A running `orion agent start`, and what it said."""
+    """A running `orion agent start` and its log."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self.process, self.log = process, log
@@ -115,7 +115,7 @@ class Agent:
 
 @contextmanager
 def running_agent(home: Path, api: Api, queue: str | None, *options: str, **more: str) -> Iterator[Agent]:
-    """Start, wait until it serves, and end it in the end, with all its processes."""
+    """Start an agent, wait until it serves, and finally kill it with all its processes."""
     log = home / f"agent-{uuid4().hex[:8]}.log"
     with log.open("w") as file:
         process = warm.Popen(

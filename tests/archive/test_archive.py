@@ -417,7 +417,7 @@ def test_the_runs_of_a_day_are_restored():
 
 
 def test_what_was_taken_since_is_not_taken_from_whoever_has_it():
-    """The flow of a restored run was deleted, and its key was used again."""
+    """Two archived runs: the flow of one was deleted, and the idempotency key of the other was used again."""
     run, other = (ended(flow=make_flow(name), idempotency_key="k") for name in ("a", "b"))
     archived()
     run.flow.delete()

@@ -116,7 +116,7 @@ class Tab:
 
 
 def settled(page: str) -> str:
-    """Without what is another one each time: times that scripts keep true, and tokens of forms."""
+    """The page without what differs on each request: times that scripts update, and tokens of forms."""
     return PASSING.sub(b"", page.encode()).decode()
 
 

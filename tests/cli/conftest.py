@@ -34,7 +34,7 @@ Orion = Callable[..., Answer]
 
 
 def environment_of(home: Path, **more: str) -> dict[str, str]:
-    """Only what a command needs: settings of whoever runs the tests must not reach it."""
+    """Return what a command needs; settings in the environment of the tests must not reach it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ORION_", "DJANGO_", "PYTHON"))}
     return {**kept, "ORION_HOME": str(home), "TZ": "UTC", "COLUMNS": "200", "PYTHONWARNINGS": "default", **more}
 

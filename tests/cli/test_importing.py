@@ -263,7 +263,7 @@ def test_a_server_that_is_not_there_is_named(orion: Companion) -> None:
 
 
 class Odd(BaseHTTPRequestHandler):
-    """Gives its version as a server of Prefect 2 does, and says one odd thing to everything else."""
+    """A server that gives its version as Prefect 2 does, and answers every other request with `said`."""
 
     said = b""
 

@@ -37,7 +37,7 @@ def main() -> int:
 
 @contextmanager
 def serving(home: str, database_url: str | None) -> Iterator[str]:
-    """A server on a free port; what it said is shown if it does not come up."""
+    """A server on a free port; its log is shown if it does not come up."""
     port = lasting_port()
     environment = {**os.environ, "ORION_HOME": home}
     environment.pop("ORION_DATABASE_URL", None)
@@ -45,7 +45,7 @@ def serving(home: str, database_url: str | None) -> Iterator[str]:
         environment["ORION_DATABASE_URL"] = database_url
     orion = Path(sys.executable).with_name("orion")
     if database_url:
-        # A server makes its own SQLite file, and leaves a shared database to whoever runs it.
+        # A server creates its SQLite file itself, but a shared database must be upgraded with this command.
         subprocess.run([str(orion), "database", "upgrade"], env=environment, check=True)
     log = Path(home, "server.log")
     with log.open("w") as output:

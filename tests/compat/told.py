@@ -1,4 +1,4 @@
-"""One of two servers that are asked the same: what it tells, without what differs from server to server."""
+"""Ask one of two servers that get the same requests, and reduce its answers to what can be compared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSED_OVER = frozenset(
 
 
 class Server:
-    """Speaks to one server, and knows under which names its ids are kept."""
+    """A client of one server, which remembers ids that the server gave under the names chosen by the requests."""
 
     def __init__(self, api: str, run: str) -> None:
         address = urlsplit(api)
@@ -38,7 +38,7 @@ class Server:
         return status, answer
 
     def plain(self, answer: Any, key: str = "") -> Any:
-        """The answer as it can be compared."""
+        """The answer without ids, moments and other values that differ from server to server."""
         match answer:
             case _ if key in PASSED_OVER:
                 return None

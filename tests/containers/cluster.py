@@ -90,7 +90,7 @@ class Cluster(StandIn):
         self.processes[pod["metadata"]["name"]].kill()
 
     def evict(self, run: str, message: str) -> None:
-        """As a node does that is short of something: the pod fails, with a reason of its own."""
+        """Fail the pod as a node does that is short of memory or disk, with the reason `Evicted`."""
         pod = self.pod_of(run)
         assert pod
         condition = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": message}
@@ -98,13 +98,13 @@ class Cluster(StandIn):
         self.processes[pod["metadata"]["name"]].kill()
 
     def delete_pod(self, run: str) -> None:
-        """As somebody does with kubectl."""
+        """Delete the run's pod, as with `kubectl delete pod`."""
         pod = self.pod_of(run)
         assert pod
         self._end_pod(pod, 1)
 
     def forget_history(self) -> None:
-        """Versions up to now are too old to be watched from."""
+        """From now on refuse to watch from any earlier version, as too old."""
         with self.changed:
             self.oldest = self.version + 1
             self.version += 1

@@ -188,9 +188,9 @@ class Behind:
                 return error.code, error.read().decode()
 
     def browser(self) -> requests.Session:
-        """Somebody who is about to sign in."""
+        """A session without cookies, as of a browser before signing in."""
         session = requests.Session()
-        # Or a bundle of the environment would count more than the certificate.
+        # Otherwise a certificate bundle named in the environment would take precedence over this certificate.
         session.trust_env, session.verify = False, str(self.certificate)
         return session
 
@@ -233,7 +233,7 @@ def _certificate(folder: Path) -> Path:
 
 
 def _as_whoever_runs_this() -> str:
-    """Root's nginx would give up its rights, and with them the test's folder."""
+    """Under root, nginx would switch to another user, who may not read the test's folder."""
     return "user root;" if os.geteuid() == 0 else ""
 
 

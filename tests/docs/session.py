@@ -46,7 +46,7 @@ _INSTALLS = re.compile(r"python3? -m venv |source \S*activate|pip install ")
 _END = "«end of a command»"
 # A command may fail where the page shows that it does.
 _FAILS = re.compile(r"[Ee]rror|[Ff]ailed|Crashed|exit|refused")
-# As seen and as matched: what differs from one day to the next.
+# What differs from one run to the next: a pattern that finds it in the page, and one that its real output matches.
 VARIABLE = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", r"[0-9a-f-]{36}"),
     (r"\b[0-9a-f]{8}\b", r"[0-9a-f]{8}"),
@@ -54,7 +54,7 @@ VARIABLE = (
     (r"\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?", r"\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?"),
     (r"\b(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+\b", r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+"),
     (r"\b\d+(?:\.\d+)? (?:kB|MB|bytes|seconds)\b", r"[\d.]+ (?:kB|MB|bytes|seconds)"),
-    # Whatever is between is left out by the page.
+    # An ellipsis on the page stands for any output.
     (r"…", r".*"),
 )
 
@@ -62,7 +62,7 @@ VARIABLE = (
 class Session:
     """A shell in an empty folder, with a home of its own; its commands are those of this environment.
 
-    With `installing` nothing is installed yet, as on the machine of somebody new: what the page says is installed.
+    With `installing` nothing is installed yet, as on a new user's machine: the commands of the page install it.
     """
 
     def __init__(self, folder: Path, home: Path, *, installing: bool = False) -> None:
@@ -190,7 +190,7 @@ def pattern(shown: str) -> str:
 
 
 def _words(text: str) -> str:
-    """The width of a column depends on what stands in it, and the name of a run on chance."""
+    """A pattern for plain text in which spaces may be of any width, and names of runs any other names."""
     parts = re.split(r"(\s+|\b[a-z]+-[a-z]+\b)", text)
     return "".join(
         r"\s+" if part.isspace() else _name(part) if re.fullmatch(r"[a-z]+-[a-z]+", part) else re.escape(part)

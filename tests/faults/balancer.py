@@ -1,4 +1,4 @@
-"""One address for several servers of this machine, as a proxy gives it: a connection goes to whichever answers."""
+"""One address for several servers on this machine, as behind a load balancer: connections go to one that answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 
 class Balancer:
-    """TCP to one of `targets`, chosen for each connection. While none answers, connections are refused."""
+    """Forwards each connection to one of the ports `targets`. While none answers, connections are refused."""
 
     def __init__(self, targets: Sequence[int]) -> None:
         self._targets = list(targets)

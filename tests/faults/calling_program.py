@@ -17,7 +17,7 @@ TASKS = 4
 
 @task
 def far_away(witness: str, call: str) -> str:
-    """One write to a file that only grows: lines of many processes do not mix."""
+    """Append `call` to the file `witness`, with one write, so that lines of several processes do not mix."""
     with open(witness, "a") as file:
         file.write(f"{call}\n")
     time.sleep(0.2)

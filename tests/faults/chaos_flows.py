@@ -11,7 +11,7 @@ from orionflow import flow, task
 
 
 def testify(witness: str) -> None:
-    """One write to a file that only grows: lines of many processes do not mix."""
+    """Append the run's id to the file `witness`, with one write, so that lines of several processes do not mix."""
     line = f"{os.environ['ORION_FLOW_RUN_ID']}\n".encode()
     descriptor = os.open(witness, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, line)

@@ -36,12 +36,12 @@ SHORT = {
     "ORION_AGENT_POLL_SECONDS": "1",
 }
 TOLD_OF_EACH = 3000
-# Of each API server. SQLite is served by one.
+# How many workers each API server has; on SQLite always one.
 WORKERS = (1, 1, 1 if DATABASE == "sqlite" else 2)
 
 
 class Part:
-    """One process of the cluster. Its log goes on through all its lives."""
+    """One process of the cluster. Its log is continued when it is started again."""
 
     def __init__(self, home: Path, name: str, words: Sequence[str], settings: dict[str, str]) -> None:
         self.name, self.log = name, home / f"{name}.log"
@@ -207,7 +207,7 @@ def own_database(
 
 @contextmanager
 def database_away(home: Path, server: Postgresql | None) -> Iterator[None]:
-    """PostgreSQL is down; or somebody else holds the file of SQLite."""
+    """Meanwhile PostgreSQL is down, or another connection holds the write lock of the SQLite file."""
     if server is not None:
         server.stop()
         yield

@@ -1,4 +1,4 @@
-"""A wire between clients and a server of this machine that can be cut, torn and slowed down."""
+"""A TCP proxy between clients and a server on this machine, which can hold, break and delay connections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class FaultProxy:
-    """TCP to `target` on this machine. Its loop lives in a thread; what it was told is done when the call returns."""
+    """Forwards TCP to the port `target`. Its event loop runs in a thread; calls return when they have taken effect."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -23,14 +23,14 @@ class FaultProxy:
         self.port = self._wait_for(self._listen())
 
     def partition(self) -> None:
-        """Nothing passes, either way. Connections stay, and what is sent waits: it comes when the wire is whole."""
+        """Let nothing pass, either way. Connections stay open, and what is sent arrives after `heal`."""
         self._wait_for(self._let_pass(False))
 
     def heal(self) -> None:
         self._wait_for(self._let_pass(True))
 
     def reset(self) -> None:
-        """Tear every connection that there is."""
+        """Break every open connection."""
         self._wait_for(self._tear())
 
     def close(self) -> None:

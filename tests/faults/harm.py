@@ -1,4 +1,4 @@
-"""The harm done, and the runs that had to suffer from it: all others must complete."""
+"""The harm that a test does to the cluster, and which runs it may have hit: all others must complete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-# Between the moment of a deed and what the parts have noticed of it.
+# The time that may pass between a fault and the moment when the parts of the cluster notice it.
 SLACK = timedelta(seconds=2)
 # No process waits longer than this for a processor unless the whole machine stands still.
 STALL_SECONDS = 1.5
@@ -19,7 +19,7 @@ HELD = frozenset({"PENDING", "RUNNING", "PAUSED", "CANCELLING"})
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """Something that ends the processes of an agent, or takes its leases; without a name it is every agent's."""
+    """A fault that ends the processes of an agent or costs it its leases; without `agent` it hits every agent."""
 
     began: datetime
     ended: datetime
@@ -28,7 +28,7 @@ class Harm:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One attempt: from its claim until its run was in nobody's hands."""
+    """One attempt on an agent: from the claim of the run until the agent no longer held it."""
 
     agent: str
     began: datetime
@@ -55,7 +55,7 @@ class Chronicle:
             self.harms.append(Harm(began, datetime.now(UTC), agent))
 
     def harms_of(self, history: list[dict[str, Any]]) -> int:
-        """How often the run with these states had to suffer."""
+        """How many faults fell into an attempt of the run with these states."""
         holds = holds_in(history)
         return sum(any(hold.suffers(harm) for hold in holds) for harm in self.harms)
 
@@ -74,7 +74,7 @@ def holds_in(history: list[dict[str, Any]]) -> list[Hold]:
 
 
 class StallWatch:
-    """Notes when the machine itself stood still: then leases may run out without anybody's doing."""
+    """Notes when the machine itself stood still: then leases may run out although the test did no harm."""
 
     def __init__(self, chronicle: Chronicle) -> None:
         self._chronicle = chronicle

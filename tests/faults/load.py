@@ -21,12 +21,12 @@ CRASH_RETRIES = {"sturdy": 2}
 # How many task runs a run has when it has completed, the placeholder of a nested run included.
 TASK_RUNS = {"brief": 0, "stepping": 5, "with_a_child": 0, "sturdy": 3}
 UNFINISHED = {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING", "PAUSED"]}}}
-# More would only wait, and be waited for in the end.
+# With more runs at once, the rest would only wait for a slot, and prolong the end of the test.
 MOST_AT_ONCE = 8
 
 
 class Load:
-    """Made in a thread. `runs` are those that the API acknowledged, with the name of the flow."""
+    """Creates runs from a thread. `runs` maps the ids of those that the API acknowledged to the names of flows."""
 
     def __init__(self, api: Api, queue: str, witness: Path, rng: random.Random, flows: Sequence[str] = FLOWS) -> None:
         self.runs: dict[str, str] = {}
@@ -47,7 +47,7 @@ class Load:
         self._thread.join()
 
     def add(self, flow: str) -> str:
-        """One more run. The key makes of all the times that this is asked one run."""
+        """Create one more run. Requests that are repeated make no second one, because they carry the same key."""
         key, seconds = f"run-{len(self.runs)}", round(self._rng.uniform(0.1, 2), 2)
         parameters = {"witness": str(self._witness), "seconds": seconds}
         body = {"idempotency_key": key, "name": key, "parameters": parameters}
@@ -56,7 +56,7 @@ class Load:
         return run
 
     def insist(self, path: str, body: object) -> Any:
-        """Ask until it is answered. That the API is away is no surprise here, but an answer of another kind is."""
+        """Ask until the API answers. That it is unreachable is expected here; any other error goes into `surprises`."""
         until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until:
             try:
@@ -85,7 +85,7 @@ class Load:
         return int(self.insist("/flow_runs/count", {"flow_runs": UNFINISHED}))
 
     def _own_unfinished(self) -> int:
-        """Without those that are planned by schedules, and those in programs."""
+        """Count the unfinished runs of this load's deployments: not those of schedules, nor those in programs."""
         own = {"deployment_id": {"any_": [*self._deployments.values()]}}
         return int(self.insist("/flow_runs/count", {"flow_runs": {**UNFINISHED, **own}}))
 

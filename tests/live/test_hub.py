@@ -1,4 +1,4 @@
-"""The hub: who shows a topic is told of it, once for however many changes, and never more than it shows."""
+"""The hub: a seat is told of changes to the topics that it shows, once for several changes, and of no others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orion_site.live.hub import Hub, Seat
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """A hub that looks at no database."""
+    """A hub that does not follow the database."""
 
     async def follows_nothing(self: Hub) -> None:
         return

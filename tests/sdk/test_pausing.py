@@ -40,7 +40,7 @@ def paused_run(name: str, message: str = "") -> FlowRun:
 
 @pytest.fixture
 def orion(server_here: None) -> Any:
-    """Real time: people resume when they do."""
+    """An isolated SDK on real time, as the runs are resumed from other threads."""
     with isolated() as here:
         yield here
 

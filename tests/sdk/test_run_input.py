@@ -56,7 +56,7 @@ class Address:
 
 @contextmanager
 def beside(work: Callable[[], None]) -> Iterator[None]:
-    """Somebody else does this meanwhile."""
+    """Do `work` in another thread meanwhile."""
     thread = in_thread(work)
     yield
     thread.join()

@@ -49,7 +49,7 @@ class Node:
 
     @property
     def value(self) -> int:
-        """One for each call of each function."""
+        """The number that the function returns: how many functions are called in all, itself included."""
         return 1 + sum(child.calls * child.value for child in self.children)
 
     def __str__(self) -> str:

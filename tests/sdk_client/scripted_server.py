@@ -30,7 +30,7 @@ def answer(status: int, body: Any = None, **headers: str) -> Fault:
 
 
 def drop_after_commit() -> Fault:
-    """The work is done, but nobody hears of it."""
+    """Do what the request asks for, but close the connection without an answer."""
     return Fault(drop=True)
 
 
@@ -40,7 +40,7 @@ def slow(seconds: float) -> Fault:
 
 @dataclass
 class Seen:
-    """One request as it came."""
+    """One request as it was received."""
 
     method: str
     path: str

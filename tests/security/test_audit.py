@@ -193,7 +193,7 @@ def chained(api, monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
 
 @pytest.fixture
 def unguarded() -> None:
-    """As somebody who owns the database may do first."""
+    """Drop the triggers that protect the entries, as the owner of the database could."""
     from orion_site.audit.triggers import _present
     from runs.triggers import drop_triggers
 

@@ -31,7 +31,7 @@ class World:
 
 
 def make_world(word: str) -> World:
-    """Everything is named with the word, by which it is found in any answer."""
+    """Make a world in which every name contains `word`, so that a test can find it in any answer."""
     before = _ids()
     now = timezone.now()
     pool = work.WorkPool.objects.create(name=f"{word}-pool")

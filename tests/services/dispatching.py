@@ -23,7 +23,7 @@ from tests.factories import NOON, make_flow, make_flow_run, make_state
 
 @dataclass
 class Agent:
-    """One start of an agent; `now` is always said."""
+    """One start of an agent, as the services see it, with the time given explicitly."""
 
     id: UUID
     incarnation: UUID

@@ -83,7 +83,7 @@ def every(seconds: int, anchor: datetime) -> Callable[[datetime], Iterator[datet
 
 @dataclass(frozen=True)
 class Spec:
-    """A schedule as somebody writes it. `anchor` is what the first to ask for it got, where nobody chose one."""
+    """A schedule as it is defined. `anchor` is the one that the server chose where the definition has none."""
 
     kind: str
     deep: bool = False
@@ -133,20 +133,20 @@ TIMES = {
 
 @dataclass
 class Stored:
-    """A schedule that is there."""
+    """A schedule that is stored, with its id."""
 
     spec: Spec
     id: str
 
     @property
     def owner(self) -> str | None:
-        """Of its runs: schedules without parameters share theirs."""
+        """The schedule's id as the owner of its runs; schedules without parameters share their runs, under None."""
         return self.id if self.spec.deep else None
 
 
 @dataclass
 class Decided:
-    """The changes that somebody made to planned runs, by their owner and time."""
+    """The changes that were made to planned runs, by the owner and time of the run."""
 
     taken: set[tuple[str | None, datetime]] = field(default_factory=set)
     cancelled: set[tuple[str | None, datetime]] = field(default_factory=set)
@@ -156,7 +156,7 @@ class Decided:
 
 specs = st.builds(
     Spec,
-    # Those that meet at some times are the ones that can take something from each other.
+    # Mostly kinds with times in common, because only such schedules can affect each other's runs.
     kind=st.sampled_from([*["hourly", "half-hourly", "even hours"] * 3, *sorted(DEFINITIONS)]),
     deep=st.sampled_from([False, False, False, True]),
     active=st.sampled_from([True, True, True, True, False]),
@@ -166,7 +166,7 @@ moments = st.integers(1, 300).map(lambda minutes: timedelta(minutes=minutes, sec
 
 
 class Planning(RuleBasedStateMachine):
-    """One deployment, what somebody wants of it, and what is done to its runs."""
+    """One deployment whose schedules and planned runs are changed in any order."""
 
     def __init__(self) -> None:
         super().__init__()

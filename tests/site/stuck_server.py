@@ -18,7 +18,7 @@ usual = orion_site.wsgi.application
 
 def stuck(environ, start_response):
     if environ["PATH_INFO"] == "/asleep":
-        # Whoever waits for a thread of these is never answered.
+        # A request that waits for this thread is never answered.
         time.sleep(3600)
     if environ["PATH_INFO"] == "/stuck":
         print("computing", file=sys.stderr, flush=True)

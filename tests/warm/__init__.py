@@ -69,7 +69,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]
         self._close_pipe_fds(*(given[name] for name in _PIPES))  # type: ignore[attr-defined]
 
     def _line(self) -> str:
-        """One line that the launcher's process wrote; they are short, and written at once."""
+        """Read one line of the launcher's process; each is short and written at once, so one `recv` gets all of it."""
         assert self._ended is not None
         return self._ended.recv(32).decode()
 
@@ -206,5 +206,5 @@ class _Launcher:
 
 @cache
 def _launcher(stage: str) -> _Launcher:
-    """One for each stage, which the first one forks."""
+    """The launcher of a stage, made when it is first needed."""
     return _Launcher(stage)

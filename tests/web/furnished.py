@@ -1,4 +1,4 @@
-"""A house with one row of each kind, whose every text is the same: for walks over all pages."""
+"""One row of each kind, all with the same text in every field, for tests that walk over all pages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HOLIDAYS = (
 
 
 def furnished(text: str) -> dict[str, Any]:
-    """One row of each kind with this as every text; by the parts of routes, the ids."""
+    """Make one row of each kind with `text` in every text field, and return their ids by the parameters of routes."""
     now = timezone.now()
     deployment = deployed(text)
     run, task_run = ran(deployment, text, now)

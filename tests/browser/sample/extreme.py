@@ -12,7 +12,7 @@ from uuid import UUID
 
 import django
 
-# As long as the name of a flow may be.
+# 255 characters, the longest name that a flow may have.
 UNBROKEN = ("Donaudampfschifffahrtsgesellschaftskapitaen" * 6)[:255]
 ARABIC = "تسوية المدفوعات الدولية الموحدة بين الشركات التابعة"
 EMOJI = "👩‍👩‍👧‍👦 nightly 🚢🇳🇴 etl 🏳️‍🌈✅"

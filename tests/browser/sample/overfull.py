@@ -221,7 +221,7 @@ def _rest(deployment: Deployment) -> None:
         for run in range(number % 6):
             give_run(agent, f"{LONG}-held-{number}-{run}")
         if number < 10:
-            # As if it went on to report while the pictures are taken.
+            # The agent counts as online for the next hour, while the pictures are taken.
             type(agent).objects.filter(pk=agent.pk).update(offline_at=now + timedelta(hours=1))
         tag = f"tag-{number}" if number % 3 else f"{LONG}-{number}"
         make_limit(

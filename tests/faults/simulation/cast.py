@@ -1,4 +1,4 @@
-"""Who lives in a world, and how much of what happens to them."""
+"""The agents and processes of a simulated world, and how many faults of which kind befall them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.faults.simulation.calls import Claim
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """How much of what happens. Faults come with their weights, and stop after `trouble` steps."""
+    """The size of a simulated world and its faults, which stop after `trouble` steps."""
 
     runs: int = 12
     agents: int = 3

@@ -1,4 +1,4 @@
-"""Agents, processes, a broker and a nemesis, all drawn from one seed; and the checks of what must never be."""
+"""Agents, processes, a broker and faults, all drawn from one seed, and the checks of what must never happen."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class World:
                     process.trusted_until = self.now + LEASE - STEP
 
     def _register(self, agent: Agent) -> None:
-        """A start of an agent that was told that it is over kills what it has, and starts over."""
+        """Register a new start of the agent, which ends the processes that it still has from the last one."""
         agent.processes.clear()
         agent.deaths.clear()
         agent.start += 1
@@ -199,7 +199,7 @@ class World:
         agent.is_registered = answer is not None
 
     def _claim_together(self) -> None:
-        """Who asked in this step without being answered at once is answered in one go, if the request gets through."""
+        """Answer together all agents whose requests of this step were not answered at once, if they get through."""
         asking, self.asking = self.asking, []
         asking = [one for one in asking if max(self.outage_until, one.cut_off_until) < self.now]
         if not asking:
@@ -222,7 +222,7 @@ class World:
             )
 
     def _distrust(self, agent: Agent) -> None:
-        """Out of touch for as long as a lease: somebody else may be given what could be tried again."""
+        """End processes whose lease may have run out meanwhile, and whose run another agent may therefore be given."""
         for process in list(agent.processes):
             if process.retried and process.trusted_until < self.now:
                 self._end(agent, process)
