@@ -31,15 +31,17 @@ DATABASE = os.environ.get("ORION_TEST_DATABASE", "sqlite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    _hear_ctrl_c()
+    _hear_signals()
     if DATABASE not in {"sqlite", "postgresql"}:
         raise pytest.UsageError(f"ORION_TEST_DATABASE={DATABASE!r} is unknown; use sqlite or postgresql.")
 
 
-def _hear_ctrl_c() -> None:
-    # Shells start background programs with Ctrl-C ignored, and programs under test would inherit that.
+def _hear_signals() -> None:
+    # Shells start background programs with Ctrl-C ignored, nohup with SIGHUP; programs under test would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_sessionstart() -> None:

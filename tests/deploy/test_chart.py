@@ -131,7 +131,7 @@ def test_the_role_is_what_the_agent_says_that_it_needs():
         "pods": {"list", "watch", "delete"},
         "secrets": {"create"},
     }
-    assert "create Secrets, and not read them" in str(kubernetes_jobs.__doc__)
+    assert "create Secrets (but not read them)" in str(kubernetes_jobs.__doc__)
 
 
 @pytest.mark.long

@@ -39,7 +39,7 @@ def test_an_open_run_crashes_when_its_process_is_gone(state):
     assert state_of(run) == "CRASHED"
     last = FlowRunState.objects.filter(flow_run=run).latest("seq")
     assert last.author == "crash detection"
-    assert last.message.startswith("The process of the run (pid 4711 on laptop) is gone")
+    assert last.message.startswith("The process of the run (pid 4711 on laptop) no longer exists")
     assert detect() == 0
 
 

@@ -178,7 +178,7 @@ class Services:
 
     def faults(self, now: int) -> list[str]:
         # During an outage leases run out and nobody is there to mind; whether that heals is another question.
-        return [str(one) for one in violations(at(now)) if "ran out" not in one.message]
+        return [str(one) for one in violations(at(now)) if "has a lease that expired" not in one.message]
 
     def _incarnation(self, agent: str, start: int) -> UUID:
         return self.incarnations.setdefault((agent, start), uuid4())
