@@ -187,7 +187,8 @@ def _sqlite(url: str) -> dict[str, Any]:
     )
     return {
         "ENGINE": "orion_site.database.sqlite",
-        "NAME": path,
+        # Absolute, because a program may change its folder before a thread opens another connection.
+        "NAME": os.path.abspath(path),
         "CONN_MAX_AGE": None,
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": ";".join(pragmas)},
         "TEST": {"NAME": env_str("ORION_TEST_SQLITE") or None},

@@ -95,8 +95,8 @@ class FileInUse:
     """
 
     def __init__(self) -> None:
-        self._name: str | None = None
-        self._identity: tuple[int, int] | None = None
+        # Assigned as one, because threads share it.
+        self._known: tuple[str, tuple[int, int]] | None = None
 
     def refuse_another(self) -> None:
         """Raise DatabaseUnusable if the file was removed or replaced since the first call. Cheap: for each request."""
@@ -108,11 +108,11 @@ class FileInUse:
         except OSError:
             refuse_what_is_not_there()
             return
-        identity = (found.st_dev, found.st_ino)
-        if name != self._name:
+        known, seen = self._known, (name, (found.st_dev, found.st_ino))
+        if known is None or name != known[0]:
             # Also another file of the test kit, which has one for each test.
-            self._name, self._identity = name, identity
-        elif identity != self._identity:
+            self._known = seen
+        elif seen != known:
             refuse_lost_file()
             raise DatabaseUnusable(f"The database {name} was replaced while this program ran; start it again.")
 

@@ -53,3 +53,37 @@ def test_program_ends_with_its_own_result_and_says_what_is_wrong(how: str, why: 
     assert why in done.stderr
     assert "Ended as Completed" in done.stderr
     assert list((program.home / "spool").iterdir()), done.stderr
+
+
+MOVES = """
+import os
+
+os.chdir(os.environ["ORION_HOME"])
+os.environ["ORION_DATABASE_URL"] = "sqlite:///orion.db"
+
+from orionflow import flow, task
+
+@task
+def work(n):
+    return n
+
+@flow
+def moves():
+    first = work(1)
+    os.chdir("/")
+    return [first, work(2), work.submit(3).result()]
+
+if __name__ == "__main__":
+    print("result", moves())
+"""
+
+
+def test_program_that_changes_its_folder_keeps_a_database_that_it_named_from_there(tmp_path: Path):
+    program = Program(tmp_path, MOVES)
+
+    done = program.run()
+
+    assert (done.returncode, done.stdout) == (0, "result [1, 2, 3]\n"), done.stderr
+    assert "no database" not in done.stderr
+    assert program.flow_run()[0] == "Completed"
+    assert [state for _, state in program.task_runs()] == ["Completed"] * 3
