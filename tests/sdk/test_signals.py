@@ -249,10 +249,168 @@ def test_signal_ends_the_runs_of_threads_beside_an_idle_main_thread(
     assert all(signal.Signals(number).name in message for _, _, message in runs), runs
 
 
+AFTER_A_LACK = """
+import os, resource, signal
+
+@flow
+def short():
+    pass
+
+lacking = sys.argv[1]
+short()
+beside = threading.Thread(target=short)
+if lacking == "threads":
+    # The reading thread is the second one that starts.
+    start, first = threading.Thread.start, []
+    def refuse(thread):
+        if first:
+            raise RuntimeError("can't start new thread")
+        first.append(thread)
+        start(thread)
+    threading.Thread.start = refuse
+    beside.start()
+    beside.join()
+    threading.Thread.start = start
+else:
+    # The next descriptors that are opened have these numbers.
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + int(lacking), limits[1]))
+    beside.start()
+    # A run that cannot open its database waits for it.
+    beside.join(1)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    beside.join()
+threading.Thread(target=sync_around_async).start()
+"""
+
+
+@pytest.mark.parametrize("lacking", ["threads", *map(str, range(6))])
+def test_signal_ends_a_run_though_an_earlier_one_lacked_threads_or_descriptors(lacking: str, tmp_path: Path):
+    program = Program(tmp_path, BEGIN + AFTER_A_LACK)
+
+    with program.start((lacking,)) as process:
+        program.wait_for_output("ready")
+        process.send_signal(signal.SIGTERM)
+        try:
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+    assert process.returncode == -signal.SIGTERM, said
+    states = program.query("SELECT name, state_name FROM runs_flowrun ORDER BY id")
+    assert states[-1][1] == "Crashed", said
+    assert {state for _, state in states[:-1]} <= {"Completed", "Crashed", "Failed"}, states
+
+
+UNKNOWN_THREAD = """
+import ctypes, signal
+unknown, taken = ctypes.c_ulong(), ctypes.create_string_buffer(64)
+libc = ctypes.CDLL(None)
+libc.pthread_mutex_lock(taken)
+# A thread that Python does not know, and the only one that takes the signal.
+libc.pthread_create(ctypes.byref(unknown), None, libc.pthread_mutex_lock, taken)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+threading.Thread(target=sync_around_async).start()
+"""
+CHANGED_HANDLER = """
+import signal
+
+@flow
+def works():
+    begun.set()
+    while not reset.wait(0.01):
+        pass
+
+begun, reset = threading.Event(), threading.Event()
+first = threading.Thread(target=works)
+first.start()
+begun.wait()
+signal.signal(signal.SIGTERM, lambda *_: None)
+if sys.argv[1] == "late":
+    reset.set()
+    first.join()
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+threading.Thread(target=sync_around_async).start()
+"""
+CAUGHT_AT_FIRST = """
+import signal
+
+def catch(number, frame):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    caught.set()
+
+@flow
+def deaf():
+    try:
+        print("ready")
+        while True:
+            time.sleep(0.01)
+    finally:
+        # In answer to the signal.
+        install.set()
+        installed.wait()
+
+caught, install, installed = threading.Event(), threading.Event(), threading.Event()
+threading.Thread(target=deaf).start()
+while not install.wait(0.01):
+    pass
+signal.signal(signal.SIGTERM, catch)
+installed.set()
+while not caught.wait(0.01):
+    pass
+threading.Thread(target=sync_around_async).start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [(UNKNOWN_THREAD, ""), (CHANGED_HANDLER, "early"), (CHANGED_HANDLER, "late")],
+    ids=["a thread that Python does not know", "a handler that was reset", "a handler of another run's time"],
+)
+def test_signal_ends_the_run_of_a_thread_beside(source: str, word: str, tmp_path: Path):
+    program = Program(tmp_path, BEGIN + source)
+
+    with program.start((word,)) as process:
+        program.wait_for_output("ready")
+        process.send_signal(signal.SIGTERM)
+        try:
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+    assert process.returncode == -signal.SIGTERM, said
+    assert {state for _, state in program.task_runs()} == {"Crashed"}, said
+    assert {state for (state,) in program.query("SELECT state_name FROM runs_flowrun")} <= {"Completed", "Crashed"}
+
+
+def test_signal_that_the_program_caught_leaves_later_runs_watched(tmp_path: Path):
+    program = Program(tmp_path, BEGIN + CAUGHT_AT_FIRST)
+
+    with program.start() as process:
+        program.wait_for_output("ready")
+        process.send_signal(signal.SIGTERM)
+        program.wait_for_output("ready")
+        process.send_signal(signal.SIGTERM)
+        try:
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+    assert process.returncode == -signal.SIGTERM, said
+    assert [state for (state,) in program.query("SELECT state_name FROM runs_flowrun")] == ["Crashed", "Crashed"], said
+
+
 FORKS_BESIDE = """
 @flow
 def works():
     print("ready")
+    # A fork changes nothing about the signals that a program blocks itself.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     child = os.fork()
     if child == 0:
         # Handlers are as they were before the flow.
@@ -260,6 +418,7 @@ def works():
         os._exit(5)
     os.kill(child, signal.SIGTERM)
     _, status = os.waitpid(child, 0)
+    print("blocked", *map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ())))
     print("child ended by", os.WTERMSIG(status))
 
 import os, signal
@@ -277,6 +436,7 @@ def test_signal_for_a_forked_child_ends_that_alone(tmp_path: Path):
 
     assert done.returncode == 0, done.stderr
     assert f"child ended by {int(signal.SIGTERM)}" in done.stdout
+    assert f"blocked {int(signal.SIGHUP)}\n" in done.stdout
     assert "handler True" in done.stdout
     assert program.flow_run()[0] == "Completed"
 

@@ -2,6 +2,8 @@
 
 Only the main thread can set Python's signal handlers. `faulthandler` can set one from any thread: it writes to a file,
 here a socket. A thread that reads from the socket ends the runs and then the process.
+
+A program's own `faulthandler.register` for these signals is replaced.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from orionflow.engine.children import end_roots_in_threads
 from orionflow.engine.crashes import TOLD_TO_END, Terminated, note_signal, reason_of
@@ -23,23 +25,28 @@ class ThreadSignals:
     """Watches for signals while flow runs execute in threads, unless the program has handlers of its own."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._runs = 0
+        # The garbage collector may close a run's coroutine in a thread that holds the lock.
+        self._lock = threading.RLock()
+        self._runs: set[object] = set()
+        # Signals whose handlers were set; the program may have replaced them since.
         self._armed: set[int] = set()
-        # The sockets to which the handlers write.
+        # The sockets to which the handlers write, while a thread reads from them.
         self._bells: dict[int, socket.socket] = {}
+        # The signals that the forking thread blocked itself.
+        self._blocked: set[signal.Signals] | None = None
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Let a signal end the runs before the process, in this block and until the last such block ends."""
-        with self._lock:
-            self._runs += 1
-            self._arm()
+        run = object()
         try:
+            with self._lock:
+                self._runs.add(run)
+                self._arm()
             yield
         finally:
             with self._lock:
-                self._runs -= 1
+                self._runs.discard(run)
                 if not self._runs:
                     self._disarm()
 
@@ -56,13 +63,16 @@ class ThreadSignals:
 
     def _arm(self) -> None:
         # Windows does not support this.
-        if not hasattr(faulthandler, "register"):
+        if not hasattr(faulthandler, "register") or not self._listen():
             return
-        self._listen()
         for number in TOLD_TO_END:
             # A program that installed handlers of its own keeps them.
-            if number not in self._armed and signal.getsignal(number) is signal.SIG_DFL:
-                faulthandler.register(number, self._bells[number].fileno(), all_threads=False)
+            if signal.getsignal(number) is signal.SIG_DFL:
+                # If the program has set a handler and reset it, only this makes `register` set it again.
+                faulthandler.unregister(number)
+                # Of all threads, because nothing is written for a thread that Python does not know. Whatever the socket
+                # cannot hold is dropped.
+                faulthandler.register(number, self._bells[number].fileno(), all_threads=True)
                 self._armed.add(number)
 
     def _disarm(self) -> None:
@@ -72,44 +82,67 @@ class ThreadSignals:
                 faulthandler.unregister(number)
                 self._armed.discard(number)
 
-    def _listen(self) -> None:
+    def _listen(self) -> bool:
+        """Start the reading thread. Return False if the process may not open files or start threads at the moment."""
         if self._bells:
-            return
-        ears = {}
-        for number in TOLD_TO_END:
-            self._bells[number], ears[number] = socket.socketpair()
-            self._bells[number].setblocking(False)
-        threading.Thread(target=self._look_after, args=(ears,), name="orion-thread-signals", daemon=True).start()
+            return True
+        bells = {}
+        with ExitStack() as opened:
+            try:
+                selector = opened.enter_context(selectors.DefaultSelector())
+                for number in TOLD_TO_END:
+                    bells[number], ear = socket.socketpair()
+                    opened.enter_context(bells[number])
+                    opened.enter_context(ear)
+                    bells[number].setblocking(False)
+                    selector.register(ear, selectors.EVENT_READ, number)
+                threading.Thread(
+                    target=self._look_after, args=(selector,), name="orion-thread-signals", daemon=True
+                ).start()
+            except (OSError, RuntimeError):
+                return False
+            opened.pop_all()
+        self._bells = bells
+        return True
 
-    def _look_after(self, ears: dict[int, socket.socket]) -> None:
-        with selectors.DefaultSelector() as selector:
-            for number, ear in ears.items():
-                selector.register(ear, selectors.EVENT_READ, number)
+    def _look_after(self, selector: selectors.BaseSelector) -> None:
+        number = None
+        try:
             (key, _), *_ = selector.select()
-        number = key.data
-        note_signal(signal.Signals(number).name)
-        end_roots_in_threads(reason_of(Terminated()))
-        with self._lock:
-            self._disarm()
-        os.kill(os.getpid(), number)
+            number = key.data
+            note_signal(signal.Signals(number).name)
+            end_roots_in_threads(reason_of(Terminated()))
+        finally:
+            with self._lock:
+                self._disarm()
+                # The program may have a handler by now and continue; its next run starts another reading thread.
+                self._bells = {}
+                if number is not None:
+                    # Not after the lock was released: a run that begins there would catch the signal, unread.
+                    os.kill(os.getpid(), number)
 
     def before_fork(self) -> None:
         """Block the signals, because one that is sent to the child would be reported here."""
         self._lock.acquire()
         if self._armed:
+            self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
             signal.pthread_sigmask(signal.SIG_BLOCK, self._armed)
 
     def in_parent(self) -> None:
-        if self._armed:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._armed)
-        self._lock.release()
+        try:
+            self._restore_mask()
+        finally:
+            self._lock.release()
 
     def in_child(self) -> None:
         """Restore the handlers in the child, which has neither the runs nor the reading thread."""
-        armed = set(self._armed)
         self._disarm()
-        if armed:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, armed)
+        self._restore_mask()
+
+    def _restore_mask(self) -> None:
+        blocked, self._blocked = self._blocked, None
+        if blocked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 _thread_signals = ThreadSignals()
