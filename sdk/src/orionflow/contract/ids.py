@@ -14,7 +14,7 @@ import os
 import random
 from collections.abc import Mapping
 from datetime import datetime
-from threading import Lock
+from threading import RLock
 from time import time_ns
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,8 @@ from uuid import UUID
 _VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
 _RANDOM_BITS = 62
 
-_lock = Lock()
+# The garbage collector may run code that creates an id in a thread that holds the lock.
+_lock = RLock()
 # Not the shared generator of `random`: a program that seeds it would repeat its ids in every process.
 _bits = random.Random(os.urandom(32))
 _last = 0
@@ -55,7 +56,7 @@ def _milliseconds_and_fraction(nanoseconds: int) -> int:
 def _reseed_after_fork() -> None:
     # The parent's threads may hold the lock at the moment of the fork, and its next random bits are known in the child.
     global _lock, _bits
-    _lock = Lock()
+    _lock = RLock()
     _bits = random.Random(os.urandom(32))
 
 
