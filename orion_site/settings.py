@@ -26,9 +26,14 @@ from orion_site.env import (
     traces_link,
     trusted_origins,
 )
+from orion_site.private_home import home_owners, refuse_home_of_others
 
 SITE = Path(__file__).resolve().parent
 BASE_DIR = SITE / "_data" if (SITE / "_data").is_dir() else SITE.parent
+
+# Other Unix users whose files in the home are trusted. First, because keys and the database are read from there.
+ORION_HOME_OWNERS = home_owners()
+refuse_home_of_others(orion_home())
 
 DEBUG = env_bool("ORION_DEBUG", False)
 SECRET_KEY = secret_key()

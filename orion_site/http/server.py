@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -148,6 +147,8 @@ def _why_not_bound(host: str, port: int, error: OSError) -> str:
 def _prepare(options: ServerOptions) -> None:
     """Prepare secret key, settings and database, in this order."""
     from orion_site.accounts.secret_key import create_secret_key
+    from orion_site.env import orion_home
+    from orion_site.private_home import close_home, refuse_home_of_others
 
     host = ip_address(listening_address(options.host))
     if not host.is_loopback and not host.is_unspecified:
@@ -158,8 +159,12 @@ def _prepare(options: ServerOptions) -> None:
         from orion_site.services.own_agent import own_broker
 
         os.environ.setdefault("ORION_BROKER_URL", own_broker())
+    home = orion_home()
     try:
-        _close_home()
+        make_private_folder(home)
+        with _invalid_settings_named():
+            close_home(home)
+            refuse_home_of_others(home)
         create_secret_key()
     except OSError as error:
         raise CannotStart(
@@ -171,51 +176,31 @@ def _prepare(options: ServerOptions) -> None:
     _prepare_database()
 
 
-def _close_home() -> None:
-    """Remove the permissions of other users on ORION_HOME, where tokens and keys are."""
-    from orion_site.env import orion_home
-
-    home = orion_home()
-    make_private_folder(home)
-    found = home.stat()
-    if home != Path.home():
-        _refuse_files_of_others(home, {0, os.geteuid(), found.st_uid})
-    mode = stat.S_IMODE(found.st_mode)
-    if not mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return
-    if found.st_uid == os.geteuid() and home != Path.home():
-        home.chmod(stat.S_IRWXU)
-        say(f"{home} was open to other users of this machine ({mode:04o}); it is its owner's alone now (0700).")
-    elif mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise CannotStart(
-            f"Every user of this machine may write into {home}, which belongs to another one; "
-            "set ORION_HOME to a folder of your own."
-        )
-
-
-def _refuse_files_of_others(home: Path, owners: set[int]) -> None:
-    """Refuse to start if the folder contains files of other users: they could have placed a key or a database there."""
-    for path in sorted(home.iterdir()):
-        with suppress(FileNotFoundError):
-            if (owner := path.lstat().st_uid) not in owners:
-                raise CannotStart(
-                    f"{path} belongs to another user of this machine (user id {owner}), who may have chosen what is in "
-                    "it. Remove it, or take it over with chown if you trust it."
-                )
-
-
 def settings_ready() -> None:
-    """Set up Django with the server's settings. Raises CannotStart if they are invalid."""
+    """Close the home and set up Django with the server's settings. Raises CannotStart if they are invalid."""
+    from orion_site.env import orion_home
+    from orion_site.private_home import close_home
+
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
     import django
+
+    with _invalid_settings_named():
+        # A home that cannot be closed, as on a disk that is only read, may still be read.
+        with suppress(OSError):
+            close_home(orion_home())
+        django.setup()
+    if json_lines.are_wanted():
+        json_lines.log_uncaught(logging.getLogger("orion.server"))
+
+
+@contextmanager
+def _invalid_settings_named() -> Iterator[None]:
     from django.core.exceptions import ImproperlyConfigured
 
     try:
-        django.setup()
+        yield
     except ImproperlyConfigured as error:
         raise CannotStart(str(error)) from error
-    if json_lines.are_wanted():
-        json_lines.log_uncaught(logging.getLogger("orion.server"))
 
 
 def _refuse_contradictions() -> None:

@@ -194,6 +194,10 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
             read=lambda: str(orion_home()),
             default=HOME,
         ),
+        Entry(
+            "ORION_HOME_OWNERS",
+            "ids of other Unix users whose files in the home are trusted, by comma; root and the own user always are",
+        ),
         Entry("ORION_DATABASE_URL", "SQLite or PostgreSQL", read=database_words, default="a SQLite file in the home"),
         Entry(
             "ORION_DATABASE_REPLICA_URL",

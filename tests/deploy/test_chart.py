@@ -69,6 +69,16 @@ def test_every_pod_is_restricted(chart: Chart):
             assert {mount["name"] for mount in container["volumeMounts"]} <= named
 
 
+def test_the_home_is_a_folder_of_the_pods_user_in_its_volume(chart: Chart):
+    """Every user may write into the volume itself, and the server starts in no such home (`security/test_homes.py`)."""
+    for one in chart.objects:
+        if one["kind"] in PODS:
+            (container,) = one["spec"]["template"]["spec"]["containers"]
+            (place,) = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "home"]
+            (home,) = [variable["value"] for variable in container["env"] if variable["name"] == "ORION_HOME"]
+            assert Path(place) in Path(home).parents
+
+
 def test_secrets_come_from_the_secret_and_stand_nowhere_else(chart: Chart):
     for one in chart.objects:
         if one["kind"] in PODS:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.site.running import COMMAND
+
 NOBODY = 65534
 as_root = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("setpriv") is None,
@@ -20,6 +22,9 @@ as_root = pytest.mark.skipif(
 # Isolated, and with the plain interpreter: the packages of this one may be closed to others.
 AS_ANOTHER = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 PYTHON = [os.path.realpath(sys.executable), "-I", "-S"]
+
+# May read everything, such as this interpreter and the packages; may write what another user may.
+READING = ["--inh-caps=+dac_read_search,+setuid", "--ambient-caps=+dac_read_search,+setuid"]
 
 ASK = """
 import json, sys, http.client
@@ -38,6 +43,15 @@ class Answer:
     status: int
     location: str
     text: str
+
+
+def orion_as(user: int, *words: str, group: int | None = None) -> list[str]:
+    """Return the command that runs `orion` as another user, with one group."""
+    return [*as_user(user, group=group), *COMMAND, *words]
+
+
+def as_user(user: int, *, group: int | None = None) -> list[str]:
+    return ["setpriv", f"--reuid={user}", f"--regid={group or user}", "--clear-groups", *READING]
 
 
 def run_as_another(program: str, given: Any, *, same_user: bool = False) -> Any:

@@ -39,7 +39,14 @@ capabilities:
   emptyDir: {}
 {{- end -}}
 
+{{- define "orion.home" -}}
+# A folder in the volume: the volume itself is open to everybody, and then the server does not start in it.
+- name: ORION_HOME
+  value: /home/orion/.orion/home
+{{- end -}}
+
 {{- define "orion.serverEnv" -}}
+{{ include "orion.home" . }}
 - name: ORION_DATABASE_URL
   valueFrom: {secretKeyRef: {name: {{ .Values.existingSecret | quote }}, key: database-url}}
 - name: ORION_SECRET_KEY
@@ -65,6 +72,7 @@ capabilities:
 {{- end -}}
 
 {{- define "orion.agentEnv" -}}
+{{ include "orion.home" . }}
 - name: ORION_API_URL
   value: "http://{{ .Release.Name }}-orion.{{ .Release.Namespace }}.svc:4200/api"
 - name: ORION_API_KEY

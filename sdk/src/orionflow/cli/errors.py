@@ -210,8 +210,9 @@ def _of_the_api(error: ApiError) -> CommandFailed:
     )
     for kind, code, fix in rows:
         if isinstance(error, kind):
-            # Errors of the SDK often contain advice already.
-            return CommandFailed(code, what, why, "" if "`orion " in what else fix)
+            # Many messages contain advice already.
+            is_advised = "`orion " in what or "ORION_HOME" in what
+            return CommandFailed(code, what, why, "" if is_advised else fix)
     return CommandFailed(ExitCode.FAILED, what, why, "look into the server's log")
 
 
