@@ -404,4 +404,4 @@ def test_a_home_of_another_user_that_all_may_write_to_is_refused(tmp_path: Path)
     done = orion(home, "server", "start", "--port", "0", "--no-agent")
 
     assert done.returncode != 0
-    assert "set ORION_HOME to a folder of your own" in done.stderr
+    assert "Set ORION_HOME to a folder of your own" in done.stderr
