@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orionflow.contract.names import fault_of
+from orionflow.contract.names import deception_in, fault_of
 
 TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 READABLE = {
@@ -37,6 +37,11 @@ READABLE = {
     "flags": "🇫🇷 🏳\ufe0f\u200d🌈",
     "Scotland": "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
     "Arabic year": "\u0601\u0661",
+    "a head that shakes": "🙂\u200d↔\ufe0f",
+    "a broken chain": "⛓\ufe0f\u200d💥",
+    "signs as emoji": "‼\ufe0f ℹ\ufe0f ©\ufe0f ↔\ufe0f #\ufe0f\u20e3",
+    "a vowel apart in Mongolian": "ᠮᠠᠩᠭ\u180eᠠ",
+    "an ending in Mongolian": "ᠬᠡᠯᠡ\u202fᠶᠢᠨ",
 }
 UNREADABLE = {
     "zero width": ("a\u200bb", "U+200B ZERO WIDTH SPACE"),
@@ -64,8 +69,22 @@ UNREADABLE = {
     "after": ("a ", "begin or end with a space"),
     "only spaces": ("   ", "begin or end with a space"),
     "line break after": ("a\n", "begin or end with a space"),
+    "selector in Latin": ("pay\ufe0froll", "U+FE0F VARIATION SELECTOR-16"),
+    "variant of a Latin letter": ("pay\U000e0100roll", "U+E0100 VARIATION SELECTOR-17"),
+    "variant of a symbol": ("★\U000e0100", "U+E0100"),
+    "selector after a space": ("pay \ufe0froll", "U+FE0F"),
+    "stars that are joined": ("★\u200d★", "U+200D"),
+    "Mongolian vowel separator in Latin": ("pay\u180eroll", "U+180E MONGOLIAN VOWEL SEPARATOR"),
+    "narrow space in Latin": ("pay\u202froll", "U+202F NARROW NO-BREAK SPACE"),
     "a mark alone": ("\u0301", "begin with U+0301 COMBINING ACUTE ACCENT"),
 }
+# Unicode's DerivedCoreProperties.txt, Default_Ignorable_Code_Point.
+IGNORABLE = [
+    *(range(0xAD, 0xAE), range(0x34F, 0x350), range(0x61C, 0x61D), range(0x115F, 0x1161), range(0x17B4, 0x17B6)),
+    *(range(0x180B, 0x1810), range(0x200B, 0x2010), range(0x202A, 0x202F), range(0x2060, 0x2070)),
+    *(range(0x3164, 0x3165), range(0xFE00, 0xFE10), range(0xFEFF, 0xFF00), range(0xFFA0, 0xFFA1)),
+    *(range(0xFFF0, 0xFFF9), range(0x1BCA0, 0x1BCA4), range(0x1D173, 0x1D17B), range(0xE0000, 0xE1000)),
+]
 
 
 @pytest.mark.parametrize("name", READABLE.values(), ids=READABLE)
@@ -94,3 +113,24 @@ def test_a_name_that_passes_shows_something_and_breaks_no_line(name: str):
 @given(st.text(st.characters(categories=["L", "N", "P", "S"], max_codepoint=0x2FF), min_size=1))
 def test_letters_digits_and_signs_pass(name: str):
     assert fault_of(name.replace("\u2800", "-")) is None
+
+
+def test_no_character_that_is_drawn_as_nothing_passes_in_a_latin_word():
+    points = [point for span in IGNORABLE for point in span]
+
+    passed = [hex(point) for point in points if fault_of(f"pay{chr(point)}roll") is None]
+
+    assert len(points) == 4174
+    assert passed == []
+    assert [hex(point) for point in points if deception_in(f"pay{chr(point)}roll") is None] == []
+
+
+@pytest.mark.parametrize("name", [" pay", "pay ", "pay\u00a0roll", "pay\u2009roll", "\u0301pay", "pay"], ids=ascii)
+def test_spaces_and_marks_deceive_nobody(name: str):
+    assert deception_in(name) is None
+
+
+@given(st.text(st.characters(codec=None), min_size=1))
+def test_a_name_that_deceives_is_not_readable_either(name: str):
+    if deception_in(name):
+        assert fault_of(name)
