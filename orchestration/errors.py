@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from orionflow.contract.names import fault_of
-
 
 class DomainError(Exception):
     """A request that cannot be fulfilled. `code` is for programs; the message says what is wrong and what to do."""
@@ -88,16 +86,10 @@ BulkActionNotFound = not_found("bulk_action", "Bulk action {id} not found.")
 
 
 class UnreadableName(DomainError):
-    """A new thing would have a name that people cannot read."""
+    """A new object would have a name that people cannot read."""
 
     code = "unreadable_name"
     message = "{fault}."
-
-
-def refuse_unreadable(name: str) -> None:
-    """Raise UnreadableName for a name that no new object may have. Existing ones are not refused."""
-    if fault := fault_of(name):
-        raise UnreadableName(fault=fault)
 
 
 class NothingToChange(DomainError):

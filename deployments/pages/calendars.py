@@ -23,13 +23,13 @@ from deployments.schedules.services.calendars import (
     update_calendar,
 )
 from orion_site.accounts.permissions import Action, requires
-from orion_site.forms.fields import NewNameField
+from orion_site.forms.fields import ChangeableNameField
 from orion_site.forms.submitting import attempt, saved
 from runs.pages.filtering import address_after, address_without
 
 
 class CalendarForm(forms.Form):
-    name = NewNameField(help_text="Schedules name it.")
+    name = ChangeableNameField(help_text="Schedules name it.")
     description = forms.CharField(required=False, max_length=10_000, help_text="What it is for.")
     file = IcsFileField(help_text="An .ics file, as calendar programs export it; nothing is started during its events.")
     ics = IcsTextField(rows=8)

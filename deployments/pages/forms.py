@@ -7,7 +7,7 @@ import re
 from django import forms
 from django.core.validators import RegexValidator
 
-from orion_site.forms.fields import NewNameField, NumberField, ObjectField, TagsField, readable
+from orion_site.forms.fields import ChangeableNameField, NewNameField, NumberField, ObjectField, TagsField
 from orionflow.contract.work import AGENT_POOL, FAIR_SHARE_PATTERN
 
 _LIMIT = "How many runs may be under way at once. Empty: no limit."
@@ -48,7 +48,7 @@ class NewPoolForm(PoolForm):
 
 
 class QueueForm(forms.Form):
-    name = NewNameField(help_text="Deployments and agents name the queue.")
+    name = ChangeableNameField(help_text="Deployments and agents name the queue.")
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}))
     priority = NumberField(
         least=1, required=False, help_text="1 is the most urgent. Queues from there on move back by one."
@@ -57,12 +57,12 @@ class QueueForm(forms.Form):
 
 
 class TagLimitForm(forms.Form):
-    tag = forms.CharField(max_length=255, validators=[readable], help_text="Task runs with this tag share the slots.")
+    tag = forms.CharField(max_length=255, help_text="Task runs with this tag share the slots.")
     slots = NumberField(help_text="How many of them may run at once; 0 lets none run. Lowering it stops no task run.")
 
 
 class GlobalLimitForm(forms.Form):
-    name = NewNameField(help_text="Flows ask for slots by this name.")
+    name = ChangeableNameField(help_text="Flows ask for slots by this name.")
     limit = NumberField(help_text="How many slots there are.")
     slot_decay_per_second = forms.FloatField(
         min_value=0,

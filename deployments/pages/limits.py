@@ -73,7 +73,7 @@ def edit_tag_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
     limit = _tag(limit_id).limit
     form = TagLimitForm(request.POST or None, initial={"tag": limit.tag, "slots": limit.concurrency_limit})
     # The tag identifies the limit, so it cannot be changed.
-    form.fields["tag"].disabled = True
+    form.fields["tag"] = forms.CharField(disabled=True, strip=False, help_text=form.fields["tag"].help_text)
     if request.method == "POST" and saved(form, _set_limit):
         return redirect("deployments:tag-limit", limit_id)
     return _form(request, form, f"Limit on tag {limit.tag}", "Save")

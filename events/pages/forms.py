@@ -16,7 +16,7 @@ from pydantic import ValidationError as Misshapen
 
 from orchestration.core.states import StateType
 from orchestration.json_texts import NUL
-from orion_site.forms.fields import NumberField, TagsField, readable
+from orion_site.forms.fields import KeptNameField, NumberField, TagsField
 from orionflow.contract.automations import ActionIn, TriggerIn
 
 RUNS = "prefect.flow-run."
@@ -79,7 +79,7 @@ def _said(error: Any) -> str:
 
 
 class AutomationForm(forms.Form):
-    name = forms.CharField(max_length=1024, validators=[readable])
+    name = KeptNameField(max_length=1024)
     description = forms.CharField(
         required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2}), empty_value=""
     )
@@ -290,7 +290,7 @@ def action_kind_of(actions: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
 class PolicyForm(forms.Form):
     """The form of a notification policy: the runs and states that it selects, and its block."""
 
-    name = forms.CharField(required=False, max_length=255, empty_value=None, validators=[readable])
+    name = KeptNameField(required=False, max_length=255, empty_value=None)
     state_types = forms.MultipleChoiceField(
         required=False,
         choices=[(kind.value, kind.value.capitalize()) for kind in StateType],

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
+from django.forms.boundfield import BoundField
 
 from orchestration.json_texts import NUL, read_json
 from orionflow.contract.names import fault_of
@@ -17,7 +18,21 @@ HIGHEST = 2**31 - 1
 _NAME = RegexValidator(NAME.regex, "A name must not contain / %% & > < or control characters.")
 
 
-class NameField(forms.CharField):
+class StoredTextField(forms.CharField):
+    """A text that a user may leave as it is: the initial value keeps the spaces around it."""
+
+    stored: Any = None
+
+    def get_bound_field(self, form: forms.Form, field_name: str) -> BoundField:  # type: ignore[override]
+        self.stored = form.get_initial_for_field(self, field_name)
+        return super().get_bound_field(form, field_name)
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        return self.stored if isinstance(self.stored, str) and text == self.stored.strip() else text
+
+
+class NameField(StoredTextField):
     """A name that is valid in addresses and for clients."""
 
     def __init__(self, **wishes: Any) -> None:
@@ -30,12 +45,25 @@ def readable(name: str) -> None:
         raise ValidationError(f"{fault}.")
 
 
+class KeptNameField(StoredTextField):
+    """A name that people can read; an existing object may keep an unreadable one."""
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if value and value != self.stored:
+            readable(value)
+
+
 class NewNameField(NameField):
-    """A name for a new object, or a new name for an existing one; a `NameField` may contain an older name."""
+    """The name of a new object; a `NameField` refers to an existing one, whose name may be unreadable."""
 
     def __init__(self, **wishes: Any) -> None:
         super().__init__(**wishes)
         self.validators.append(readable)
+
+
+class ChangeableNameField(KeptNameField, NameField):
+    """The name of a new object, or of an existing one that may get another name."""
 
 
 class TagsField(forms.CharField):

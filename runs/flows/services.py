@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from orchestration.errors import FlowNotFound, refuse_unreadable
+from orchestration.errors import FlowNotFound
+from orchestration.new_names import refuse_deceptive_flow
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.flow_runs.services import delete_flow_runs
 from runs.models import Flow
@@ -18,7 +19,7 @@ def create_flow(*, name: str, tags: Sequence[str] = (), now: datetime) -> tuple[
     # Nearly always the flow exists; reading first keeps such requests out of the queue of writers.
     if flow := Flow.objects.filter(name=name).first():
         return flow, False
-    refuse_unreadable(name)
+    refuse_deceptive_flow(name)
     with write_transaction():
         return Flow.objects.get_or_create(name=name, defaults={"tags": list(tags), "created": now})
 

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from orchestration.errors import SavedSearchNotFound, SavedSearchTaken, refuse_unreadable
+from orchestration.errors import SavedSearchNotFound, SavedSearchTaken
+from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import SavedSearch
 from runs.saved_searches.services import save_search
@@ -77,15 +78,13 @@ def save_view(*, list_name: str, name: str, query: str, now: datetime) -> SavedS
     older = SavedSearch.objects.filter(name=name).first()
     if older is not None and _query_in(older.filters, list_name) is None:
         raise SavedSearchTaken(name=name)
-    if older is None:
-        refuse_unreadable(name)
     search, _ = save_search(name=name, filters=[_filter(list_name, same_query(query))], now=now)
     return search
 
 
 @repeated_on_conflict
 def rename_view(*, search_id: UUID, name: str, now: datetime) -> None:
-    refuse_unreadable(name)
+    refuse_unreadable(name, unless=SavedSearch.objects.filter(pk=search_id, name=name))
     with write_transaction():
         if SavedSearch.objects.filter(name=name).exclude(pk=search_id).exists():
             raise SavedSearchTaken(name=name)

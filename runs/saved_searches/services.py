@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestration.errors import SavedSearchNotFound
+from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import SavedSearch
 
@@ -16,6 +17,7 @@ from runs.models import SavedSearch
 def save_search(*, name: str, filters: Sequence[dict[str, Any]], now: datetime) -> tuple[SavedSearch, bool]:
     """Store the search under its name, replacing an older one. Return it, and whether the name is new."""
     with write_transaction():
+        refuse_unreadable(name, unless=SavedSearch.objects.filter(name=name))
         return SavedSearch.objects.update_or_create(
             name=name,
             defaults={"filters": list(filters), "updated": now},

@@ -18,8 +18,8 @@ from runs.models import SavedSearch
 
 BAD = "pay\u202elor"
 MODULES = [backfill_form, calendars, deployment_forms, discovery_forms, deployment_pages, event_pages]
-# Names that others accept: letters, digits and underscores.
-FREE = {"VariableForm"}
+# A variable has letters, digits and underscores; a tag is free text.
+FREE = {"VariableForm", "TagLimitForm"}
 
 
 def named_forms() -> list[Any]:

@@ -32,12 +32,11 @@ from orchestration.errors import (
     BlockDocumentNotFound,
     FlowNotFound,
     SeveralSchedules,
-    refuse_unreadable,
 )
+from orchestration.new_names import refuse_unreadable
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.deployments import DeploymentFields
-from orionflow.contract.names import fault_of
 from runs.flow_runs.services import delete_flow_runs
 from runs.flows.services import create_flow
 from runs.models import Flow, FlowRun
@@ -104,8 +103,7 @@ def create_deployment(
 def refuse_unreadable_deployment(*, flow_id: UUID, name: str) -> None:
     """Raise UnreadableName for a deployment that people name, unless there is one of this name."""
     # Deployments that Orion makes itself are named after pools, which may be older than the rule.
-    if fault_of(name) and not Deployment.objects.filter(flow_id=flow_id, name=name).exists():
-        refuse_unreadable(name)
+    refuse_unreadable(name, unless=Deployment.objects.filter(flow_id=flow_id, name=name))
 
 
 @repeated_on_conflict

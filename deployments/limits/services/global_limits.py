@@ -18,6 +18,7 @@ from deployments.limits.selectors.capacity import usage_of
 from deployments.limits.services.slot_leases import Taker, count_held, give_leases, given_before, known_taker
 from deployments.models import GlobalLimit, GlobalSlot
 from orchestration.errors import GlobalLimitExists, GlobalLimitNotFound, NotARate, TooManySlots
+from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 COUNTED = ["active_slots", "denied_slots", "avg_slot_occupancy_seconds", "counted_at", "updated"]
@@ -52,6 +53,7 @@ def update_global_limit(*, which: Q, changes: Mapping[str, Any], now: datetime) 
             raise GlobalLimitNotFound(name=_named_in(which))
         if changes.get("name", limit.name) != limit.name:
             _refuse_taken(changes["name"])
+            refuse_unreadable(changes["name"])
         # Apply the decay up to now at the old rate.
         _count(limit, as_of(usage_of(limit), now), now)
         GlobalLimit.objects.filter(pk=limit.pk).update(**changes)

@@ -9,6 +9,7 @@ from uuid import UUID
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.acts import current_act, note
 from orchestration.errors import ConcurrencyLimitNotFound, SlotNotFound
+from orchestration.new_names import refuse_control_in_tag
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 
@@ -16,6 +17,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 def set_limit(*, tag: str, slots: int, now: datetime) -> tuple[ConcurrencyLimit, bool]:
     """Create or change the limit on `tag`. Return it, and whether it is new."""
     with write_transaction():
+        refuse_control_in_tag(tag, unless=ConcurrencyLimit.objects.filter(tag=tag))
         return ConcurrencyLimit.objects.update_or_create(
             tag=tag,
             defaults={"concurrency_limit": slots, "updated": now},

@@ -12,12 +12,13 @@ from deployments.schedules.core import ScheduleError
 from deployments.schedules.core.calendars import Exclusions
 from deployments.schedules.services.planning import CALENDAR_MOVED, MOVED_AT_ONCE, earlier_of, plan_due_schedules
 from orchestration.errors import BadCalendar, CalendarExists, CalendarInUse, CalendarNotFound
+from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 
 @repeated_on_conflict
 def create_calendar(*, name: str, ics: str, description: str = "", now: datetime) -> Calendar:
-    refuse_unreadable(ics, now)
+    refuse_unreadable_file(ics, now)
     with write_transaction():
         _refuse_taken(name)
         calendar = Calendar(name=name, ics=ics, description=description, created=now)
@@ -28,11 +29,12 @@ def create_calendar(*, name: str, ics: str, description: str = "", now: datetime
 @repeated_on_conflict
 def update_calendar(*, calendar_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
     if "ics" in changes:
-        refuse_unreadable(changes["ics"], now)
+        refuse_unreadable_file(changes["ics"], now)
     with write_transaction():
         calendar = _held(calendar_id)
         if changes.get("name", calendar.name) != calendar.name:
             _refuse_taken(changes["name"])
+            refuse_unreadable(changes["name"])
         Calendar.objects.filter(pk=calendar_id).update(**changes, updated=now)
         is_moved = changes.get("ics", calendar.ics) != calendar.ics
         if is_moved:
@@ -69,7 +71,7 @@ def _replan_users(calendar_id: UUID, now: datetime) -> None:
     moved.update(planned_until=earlier_of("planned_until", now), plan_at=CALENDAR_MOVED)
 
 
-def refuse_unreadable(ics: str, now: datetime) -> None:
+def refuse_unreadable_file(ics: str, now: datetime) -> None:
     try:
         Exclusions.from_ics([ics]).covers(now)
     except ScheduleError as error:

@@ -21,8 +21,8 @@ from orchestration.errors import (
     WorkQueueExists,
     WorkQueueInUse,
     WorkQueueNotFound,
-    refuse_unreadable,
 )
+from orchestration.new_names import refuse_unreadable
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.work import AGENT_POOL
@@ -96,6 +96,8 @@ def update_work_queue(*, queue_id: UUID, changes: Mapping[str, Any], now: dateti
         queue = _held(queue_id)
         if changes.get("name", queue.name) != queue.name and queue.work_pool:
             _refuse_taken(queue.work_pool, changes["name"])
+        if changes.get("name", queue.name) != queue.name:
+            refuse_unreadable(changes["name"])
         _refuse_filter_of_others(changes, queue.filter)
         columns = {name: value for name, value in changes.items() if name != "priority"}
         if columns:

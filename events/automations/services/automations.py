@@ -13,6 +13,7 @@ from events.automations.core.templates import misplaced, texts_in
 from events.automations.errors import AutomationNotFound, BadAutomation
 from events.models import Automation, TriggerState
 from orchestration.authors import asking_user
+from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import write_transaction
 from orionflow.contract.ids import uuid7
 
@@ -37,6 +38,8 @@ def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automatio
 
 def replace_automation(*, automation_id: UUID, columns: Mapping[str, Any], now: datetime) -> None:
     _check(columns)
+    name = columns["name"]
+    refuse_unreadable(name, unless=Automation.objects.filter(pk=automation_id, name=name))
     changes = {**columns, "trigger": with_ids(columns["trigger"]), "since": now, "author": asking_user()}
     _change(automation_id, changes, now)
 

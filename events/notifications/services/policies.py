@@ -12,6 +12,7 @@ from events.automations.core.message_templates import BadTemplate, check_templat
 from events.automations.errors import BadMessageTemplate, PolicyNotFound
 from events.models import NotificationPolicy
 from orchestration.errors import BlockDocumentNotFound
+from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import write_transaction
 
 
@@ -26,6 +27,8 @@ def create_policy(*, columns: Mapping[str, Any], now: datetime) -> NotificationP
 
 def update_policy(*, policy_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
     _check(changes)
+    name = changes.get("name")
+    refuse_unreadable(name, unless=NotificationPolicy.objects.filter(pk=policy_id, name=name))
     with write_transaction():
         _check_block(changes)
         if not NotificationPolicy.objects.filter(pk=policy_id).update(**changes, updated=now):

@@ -207,7 +207,7 @@ Actions = Annotated[list[ActionIn], Field(max_length=50)]
 class AutomationUpdate(StrictWire):
     """A whole automation, which replaces the stored one. Fields other than `enabled` get their defaults if not sent."""
 
-    name: Annotated[str, Field(min_length=1, max_length=1024), Readable]
+    name: Annotated[str, Field(min_length=1, max_length=1024)]
     description: Long = ""
     enabled: bool = True
     trigger: TriggerIn
@@ -224,6 +224,7 @@ class AutomationUpdate(StrictWire):
 
 
 class AutomationCreate(AutomationUpdate):
+    name: Annotated[str, Field(min_length=1, max_length=1024), Readable]
     owner_resource: Text1024 | None = None
 
 

@@ -16,7 +16,6 @@ from orionflow.contract.wire import (
     Name,
     Natural,
     NewName,
-    Readable,
     Seconds,
     Stored,
     StrictWire,
@@ -28,7 +27,7 @@ from orionflow.contract.wire import (
 
 
 class ConcurrencyLimitCreate(StrictWire):
-    tag: Annotated[str, Field(min_length=1, max_length=255), Findable, Readable]
+    tag: Annotated[str, Field(min_length=1, max_length=255), Findable]
     concurrency_limit: Natural
 
 
@@ -65,7 +64,7 @@ class GlobalLimitCreate(StrictWire):
 class GlobalLimitUpdate(StrictWire):
     """Changes of a global limit. Only the fields that are sent are changed."""
 
-    name: NewName | None = None
+    name: Name | None = None
     limit: Natural | None = None
     active: bool | None = None
     active_slots: Natural | None = None

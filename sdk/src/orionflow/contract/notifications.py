@@ -41,7 +41,7 @@ class FlowRunNotificationPolicyUpdate(StrictWire):
     tags: Texts | None = None
     block_document_id: UUID | None = None
     message_template: Template | None = None
-    name: Annotated[Text255, Readable] | None = None
+    name: Text255 | None = None
     state_types: StateTypes | None = None
     flow_names: FlowNames | None = None
     deployment_ids: Ids | None = None

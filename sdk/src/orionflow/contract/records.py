@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
-from orionflow.contract.wire import JSON, Answer, Content, LongText, Moment, Readable, Stored, StrictWire, Text255, Wire
+from orionflow.contract.wire import JSON, Answer, Content, LongText, Moment, Stored, StrictWire, Text255, Wire
 
 
 class LogCreate(StrictWire):
@@ -85,7 +85,7 @@ class SavedSearchFilter(Wire):
 
 
 class SavedSearchCreate(StrictWire):
-    name: Annotated[Text255, Readable]
+    name: Text255
     filters: Annotated[list[SavedSearchFilter], Field(max_length=1000)] = []
 
 

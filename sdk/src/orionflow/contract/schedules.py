@@ -187,7 +187,7 @@ class CalendarCreate(StrictWire):
 class CalendarUpdate(StrictWire):
     """Changes of a calendar. Only the fields that are sent are changed."""
 
-    name: NewName | None = None
+    name: Name | None = None
     description: str | None = None
     ics: Ics | None = None
 

@@ -205,7 +205,7 @@ Text1024 = Annotated[str, Field(max_length=1024)]
 Key = Annotated[Text1024, AfterValidator(indexable)]
 Findable = AfterValidator(findable)
 Name = Annotated[str, Field(min_length=1, max_length=255, pattern=NAME_PATTERN), Findable]
-# The name of a new object. `Name` refers to an existing object, whose name may be older than this rule.
+# The name of a new object. A `Name` is that of an existing object, whose name may be older than this rule.
 Readable = AfterValidator(readable)
 NewName = Annotated[Name, Readable]
 Tags = Annotated[list[Text255], Field(max_length=1000)]

@@ -18,6 +18,7 @@ from orionflow.contract.wire import (
     Findable,
     JSONObject,
     Moment,
+    Name,
     Natural,
     NewName,
     Readable,
@@ -101,7 +102,7 @@ class WorkQueueCreate(StrictWire):
 class WorkQueueUpdate(StrictWire):
     """Changes of a queue. Only the fields that are sent are changed; null removes the limit."""
 
-    name: NewName | None = None
+    name: Name | None = None
     description: str | None = None
     is_paused: bool | None = None
     concurrency_limit: Natural | None = None

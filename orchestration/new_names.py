@@ -1,0 +1,32 @@
+"""Refuse names that new objects may not have. An object keeps an older name for as long as it is not renamed."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from orchestration.errors import UnreadableName
+from orionflow.contract.names import control_in, deception_in, fault_of
+
+
+class Rows(Protocol):
+    def exists(self) -> bool: ...
+
+
+def refuse_unreadable(name: str | None, *, unless: Rows | None = None) -> None:
+    """Raise UnreadableName for a name that people cannot read, unless these rows exist, which have it already."""
+    _refuse(fault_of(name or ""), unless)
+
+
+def refuse_deceptive_flow(name: str) -> None:
+    """Raise UnreadableName if the name has invisible characters. Odd spaces pass: a refusal would fail the run."""
+    _refuse(deception_in(name), None)
+
+
+def refuse_control_in_tag(tag: str, *, unless: Rows) -> None:
+    """Raise UnreadableName for control characters. Runs have tags of any other text, and a limit names one of them."""
+    _refuse(control_in(tag), unless)
+
+
+def _refuse(fault: str | None, unless: Rows | None) -> None:
+    if fault and not (unless is not None and unless.exists()):
+        raise UnreadableName(fault=fault)
