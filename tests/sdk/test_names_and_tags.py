@@ -257,3 +257,38 @@ def test_template_that_cannot_be_filled_in_fails_the_run():
     state = daily(3, return_state=True)
 
     assert_failed(state, "the parameters to use in braces are: day")
+
+
+@pytest.mark.parametrize("name", ["etl ", " etl", "etl\u00a0daily", "etl\u2009daily"], ids=ascii)
+def test_a_flow_whose_name_has_odd_spaces_runs(name: str):
+    state = flow(name=name)(lambda: 1)(return_state=True)
+
+    assert state.result() == 1
+    assert flow_runs(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("own \u200broll", "U+200B ZERO WIDTH SPACE"),
+        ("own \u202elor", "U+202E RIGHT-TO-LEFT OVERRIDE"),
+        ("own \u3164", "U+3164 HANGUL FILLER"),
+        ("own\u00a0roll", "U+00A0 NO-BREAK SPACE"),
+        (" own", "begin or end with a space"),
+    ],
+    ids=ascii,
+)
+def test_a_program_is_warned_once_of_a_name_that_people_cannot_read(
+    name: str, why: str, caplog: pytest.LogCaptureFixture
+):
+    def nothing() -> None: ...
+
+    first = flow(name=name)(nothing)
+    again = flow(name=name)(nothing).with_options(retries=1)
+    first.to_deployment(name, entrypoint="flows.py:nothing")
+    again.to_deployment(name, entrypoint="flows.py:nothing")
+
+    said = [record.getMessage() for record in caplog.records if "Choose another name" in record.getMessage()]
+    assert [first.name, again.name] == [name, name]
+    assert ["flow" in said[0], "deployment" in said[1], len(said)] == [True, True, 2]
+    assert all(why in one and ascii(name) in one for one in said)

@@ -17,7 +17,6 @@ from orionflow.code.sources import (
     unwrapped,
     version_of_file,
 )
-from orionflow.contract.names import fault_of
 from orionflow.errors import UsageError
 from orionflow.options.checks import (
     check_known,
@@ -28,6 +27,7 @@ from orionflow.options.checks import (
     checked_storage,
     checked_tags,
     checked_timeout,
+    warn_of_unreadable,
 )
 from orionflow.options.deployable import Deployable
 from orionflow.options.hooks import Hook, hooks_from
@@ -288,8 +288,7 @@ def _fit_for_paths(name: str) -> str:
     if bad := BAD_IN_NAMES.intersection(name):
         raise UsageError(f"The flow name {name!r} has {' '.join(sorted(bad))} in it; choose one without {'/%&><'!r}.")
     name = CONTROL.sub(REPLACEMENT, name)
-    if fault := fault_of(name):
-        raise UsageError(f"The flow name {ascii(name)} cannot be used. {fault}.")
+    warn_of_unreadable(name, "flow")
     return name
 
 

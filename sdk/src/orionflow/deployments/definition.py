@@ -14,11 +14,10 @@ from orionflow.calls.deployments import create_deployment
 from orionflow.calls.flows import create_flow
 from orionflow.client import OrionClient
 from orionflow.code.entrypoints import entrypoint_of
-from orionflow.contract.names import fault_of
 from orionflow.engine.drivers import drive_or_await
 from orionflow.engine.effects import Steps, send
 from orionflow.errors import ParameterError, UsageError
-from orionflow.options.checks import check_known, checked_name, checked_tags, texts_of
+from orionflow.options.checks import check_known, checked_name, checked_tags, texts_of, warn_of_unreadable
 from orionflow.options.parameters import as_json
 from orionflow.options.retries import checked_crash_retries
 from orionflow.schedules import Period, ScheduleOptions, schedules_of, seconds_of
@@ -240,6 +239,5 @@ def _fit(name: str) -> str:
         raise UsageError(
             f"The deployment name {name!r} has {' '.join(sorted(bad))} in it; choose one without {'/%&><'!r}."
         )
-    if fault := fault_of(name):
-        raise UsageError(f"The deployment name {ascii(name)} cannot be used. {fault}.")
+    warn_of_unreadable(name, "deployment")
     return name

@@ -11,8 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from orionflow.contract.ids import uuid7
+from orionflow.contract.names import fault_of
 from orionflow.errors import UsageError
-from orionflow.recordable import as_text, recordable_key, recordable_tag
+from orionflow.recordable import as_text, recordable_key, recordable_tag, warn
 
 # The largest value that the API accepts.
 LARGEST_JITTER = 1000.0
@@ -20,6 +21,7 @@ LARGEST_JITTER = 1000.0
 # thread waits.
 LONGEST_TIMEOUT = min(1e9, threading.TIMEOUT_MAX)
 LONGEST_EXPIRATION = timedelta(days=365_000)
+_warned: set[tuple[str, str]] = set()
 
 
 def check_known(options: Mapping[str, Any], known: frozenset[str], kind: str) -> None:
@@ -44,6 +46,21 @@ def checked_name(name: Any, by_itself: str) -> str:
     if name is not None and not isinstance(name, str):
         raise UsageError(f"name={name!r} must be a text.")
     return recordable_key(name or as_text(by_itself))
+
+
+def warn_of_unreadable(name: str, kind: str) -> None:
+    """Warn once per process of a flow or deployment whose name people cannot read."""
+    # Not an error: agents import this code for runs of flows and deployments that exist, whose names are accepted.
+    fault = fault_of(name)
+    if fault and (kind, name) not in _warned:
+        _warned.add((kind, name))
+        warn(
+            "Choose another name for the %s %s. %s. A server may refuse a new %s of this name.",
+            kind,
+            ascii(name),
+            fault,
+            kind,
+        )
 
 
 def texts_of(said: str | Iterable[str]) -> list[str]:
