@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
+from uuid import uuid4
 
 import pytest
 
@@ -296,3 +297,57 @@ def test_a_server_that_answers_oddly_is_told_in_a_sentence(orion: Companion, sai
 
     assert answer.code == 10
     assert "cannot be read" in answer.err
+
+
+class Listed(Odd):
+    """Lists objects as a server of Prefect 2 does, by the start of the path."""
+
+    lists: Mapping[str, list[dict[str, Any]]] = {}
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        found = next((ones for path, ones in self.lists.items() if self.path.endswith(path)), [])
+        self.tell(json.dumps(found[asked.get("offset", 0) :]).encode())
+
+
+def test_what_has_an_unreadable_name_is_left_out_with_a_note(orion: Companion) -> None:
+    bad, spaced, good, pool = "pay\u200broll", "etl ", "census", "po\u202eol"
+    flows = [{"id": str(uuid4()), "name": name, "tags": []} for name in (bad, spaced, good)]
+    deployed = [
+        {"id": str(uuid4()), "flow_id": one["id"], "name": name, "schedules": [], **waits}
+        for one, name, waits in (
+            (flows[0], "nightly", {}),
+            (flows[1], "nightly", {}),
+            (flows[2], "nightly", {}),
+            (flows[2], "week\u200bly", {}),
+            (flows[2], "monthly", {"work_pool_name": pool, "work_queue_name": "default"}),
+            (flows[2], "yearly", {"work_pool_name": None, "work_queue_name": "slow\u200b"}),
+        )
+    ]
+    lists = {
+        "/flows/filter": flows,
+        "/deployments/filter": deployed,
+        "/work_pools/filter": [{"id": str(uuid4()), "name": pool, "type": "process"}],
+        "/queues/filter": [{"id": str(uuid4()), "name": "default", "priority": 1}],
+        "/v2/concurrency_limits/filter": [{"id": str(uuid4()), "name": bad, "limit": 1}],
+        "/concurrency_limits/filter": [
+            {"id": str(uuid4()), "tag": tag, "concurrency_limit": 1} for tag in (bad, "\x9b")
+        ],
+    }
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Old", (Listed,), {"lists": lists})) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/api"
+
+        answer = orion("import", "prefect", "--url", url, "--only", "limits,deployments", "--yes", "-o", "json")
+        again = imported(orion, url, "--only", "limits,deployments", "--yes")
+        server.shutdown()
+
+    assert answer.code == 0, answer.err
+    left_out = [line for line in answer.err.splitlines() if "left out" in line]
+    assert len(left_out) == 9
+    assert all("U+" in line for line in left_out)
+    assert any("pay\\u200broll" in line and "flow" in line for line in left_out)
+    assert {step["plan"] for step in again} == {"same"}
+    assert {one["name"] for one in asked(orion, "/flows/filter")} == {spaced, good}
+    assert [one["name"] for one in asked(orion, "/deployments/filter")] == ["nightly", "nightly"]
+    assert [one["tag"] for one in asked(orion, "/concurrency_limits/filter")] == [bad]

@@ -14,6 +14,7 @@ from orionflow.cli.backend import Backend
 from orionflow.cli.deploy.diff import NEW, SAME, Plan, plan_for
 from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.importing.fitting import fitted
+from orionflow.cli.importing.naming import why_left_out
 from orionflow.cli.importing.reading import READERS, Thing, World
 from orionflow.cli.importing.writing import write
 from orionflow.cli.output import Column
@@ -124,6 +125,9 @@ def _wanted(source: World, kind: str) -> Iterator[Thing]:
 
 def _fitted(things: Iterable[Thing], source: World, target: World, notes: list[str]) -> Iterator[Thing]:
     for thing in things:
+        if note := why_left_out(thing, target):
+            notes.append(note)
+            continue
         if thing.kind == "deployment" and thing.body["schedules"]:
             thing, changed = fitted(thing, source, target)
             notes += changed
