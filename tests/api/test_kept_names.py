@@ -156,3 +156,13 @@ def test_a_flow_with_odd_spaces_is_made(api: Api, name: str):
 
     assert made.status_code == 201
     assert made.json()["name"] == name
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", OLD, ids=ascii)
+def test_a_new_pool_has_a_readable_name(api: Api, name: str):
+    refused = api.send("/work_pools/", {"name": name})
+
+    assert refused.status_code == 422
+    assert "A name must not" in refused.content.decode()
+    assert not WorkPool.objects.exists()

@@ -20,6 +20,7 @@ NAMES = {"name", "tag", "slug"}
 FREE = {
     "ConcurrencyLimitCreate": "the tag of runs, which is free text",
     "SavedSearchCreate": "made or found by name: the service refuses a new one",
+    "WorkPoolCreate": "the service refuses it, and an empty name in the words of Prefect",
     "WorkQueueUpdate": "may keep its name: the service refuses another one",
     "GlobalLimitUpdate": "may keep its name: the service refuses another one",
     "CalendarUpdate": "may keep its name: the service refuses another one",

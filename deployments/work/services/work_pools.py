@@ -13,6 +13,7 @@ from deployments.work.core.job_variables import blocks_in_defaults, flaw_of_defa
 from deployments.work.services.queue_usage import remember_usage, usage_of
 from deployments.work.services.work_queues import default_queue, locked_pool
 from orchestration.errors import BadJobTemplate, BlockDocumentNotFound, WorkPoolExists, WorkPoolInUse, WorkPoolReserved
+from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.job_templates import default_job_template
 
@@ -20,6 +21,7 @@ from orionflow.contract.job_templates import default_job_template
 @repeated_on_conflict
 def create_work_pool(*, columns: Mapping[str, Any], now: datetime) -> WorkPool:
     _refuse_reserved(columns["name"], "made")
+    refuse_unreadable(columns["name"])
     columns = _with_template(columns, columns.get("type", ""))
     refuse_bad_template(columns)
     with write_transaction():

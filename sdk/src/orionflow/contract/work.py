@@ -21,7 +21,6 @@ from orionflow.contract.wire import (
     Name,
     Natural,
     NewName,
-    Readable,
     Stored,
     StrictWire,
     Tags,
@@ -54,7 +53,7 @@ class WorkPoolUpdate(StrictWire):
 
 class WorkPoolCreate(StrictWire):
     # The server refuses an empty name itself, with the message and the status that clients of Prefect know.
-    name: Annotated[str, Field(max_length=255, pattern=NAME_PATTERN.replace("+", "*")), Findable, Readable]
+    name: Annotated[str, Field(max_length=255, pattern=NAME_PATTERN.replace("+", "*")), Findable]
     description: str | None = None
     type: Text255 = AGENT_POOL
     base_job_template: JSONObject = {}
