@@ -120,7 +120,7 @@ def test_another_name_must_be_readable(api: Api, kind: Callable[[Api, str], list
     updates = [update for update in kind(api, name) if {"name", "tag"} & update[2].keys()]
 
     answers = [
-        api.call(method, path, {**body, **{key: f"{name}2" for key in {"name", "tag"} & body.keys()}})
+        api.call(method, path, {**body, **dict.fromkeys({"name", "tag"} & body.keys(), f"{name}2")})
         for method, path, body in updates
     ]
 

@@ -83,7 +83,7 @@ KINDS = [queue, pool, tag_limit, global_limit, calendar, automation, policy, dep
 
 
 def sent_by(form: Any) -> dict[str, Any]:
-    """What a browser sends when nobody has changed a field."""
+    """Return the values that a browser sends if nobody has changed a field."""
     values = {field.html_name: field.value() for field in form if not field.field.disabled}
     return {
         name: "on" if value is True else value

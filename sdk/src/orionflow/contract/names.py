@@ -16,7 +16,7 @@ _DRAWN = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891
 _SPACES = frozenset(" \u3000")
 _VIRAMA = 9
 _MONGOLIAN_SELECTORS = frozenset("\u180b\u180c\u180d\u180f")
-# They part the endings of Mongolian words.
+# They separate suffixes and vowels in Mongolian words.
 _MONGOLIAN_SEPARATORS = frozenset("\u180e\u202f")
 # These become emoji by a variation selector, although their category is not that of symbols.
 _EMOJI_BY_SELECTOR = frozenset("0123456789#*\u203c\u2049\u2139\u3030")
