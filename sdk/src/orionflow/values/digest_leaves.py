@@ -148,7 +148,9 @@ def arrow_parts(value: Any) -> list[bytes] | None:
 
 def _column(pa: Any, field: Any, column: Any) -> bytes:
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    # Concatenating copies the values themselves; the empty array makes that so for a single chunk as well.
+    # Concatenating copies the values alone; the empty array makes that so for a single chunk as well. Exceptions make
+    # equal columns differ: views of texts keep the buffers of the whole array, dictionaries keep values that the slice
+    # does not use, and what lies below a null counts.
     whole = pa.concat_arrays([*chunks, pa.array([], type=column.type)])
     schema = pa.schema([field])
     sink = pa.BufferOutputStream()
