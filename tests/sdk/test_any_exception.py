@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 import pytest
 
-from orionflow import flow, task
+from orionflow import flow, tags, task
+from orionflow.clock import SystemClock, use_clock
 from orionflow.futures import Future
 from orionflow.states import State
 from orionflow.task_runners import ConcurrentTaskRunner, SequentialTaskRunner, TaskRunner
@@ -56,13 +58,15 @@ def raiser(error: type[BaseException], kind: str) -> Callable[..., Any]:
 def every_run_has_ended(make: Callable[[type[BaseException]], Callable[[], Any]]) -> bool:
     """Call the program that is made for each exception; whether all of their runs have a final state after that."""
     for error in RAISED:
+        program = make(error)
         try:
-            outcome = make(error)()
+            outcome = program()
             if asyncio.iscoroutine(outcome):
                 asyncio.run(outcome)
         except (*RAISED, Exception):
             continue
     runs = flow_runs()
+    assert len(runs) >= len(RAISED)
     left = [f"{run.name}: {run.state_name}" for run in runs if run.state_name not in ENDED]
     left += [one.name for run in runs for one in task_runs_of(run) if one.state_name not in ENDED]
     assert left == []
@@ -219,3 +223,77 @@ async def test_closed_coroutine_ends_its_runs():
     message = "The coroutine of the run was closed before it ended."
     assert (run.state_name, run.state.message) == ("Crashed", message)
     assert [one.state_name for one in task_runs_of(run)] == ["Crashed"]
+
+
+CLOSED = "The coroutine of the run was closed before it ended."
+
+
+@pytest.mark.parametrize("where", ["task", "block with tags", "time limit"])
+def test_coroutine_closed_outside_of_its_context_ends_its_runs(where: str):
+    begun = asyncio.Event()
+
+    @task(timeout_seconds=60 if where == "time limit" else None)
+    async def waiting() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    @flow
+    async def closed() -> None:
+        with tags("closed") if where == "block with tags" else nullcontext():
+            await waiting()
+
+    loop = asyncio.new_event_loop()
+    running: Any = loop.create_task(closed())
+    loop.run_until_complete(begun.wait())
+    loop.close()
+    running.get_coro().close()
+    # The loop would complain about a task that has not ended.
+    running._log_destroy_pending = False
+
+    run = flow_runs("closed")[0]
+    assert (run.state_name, run.state.message) == ("Crashed", CLOSED)
+    assert [one.state_name for one in task_runs_of(run)] == ["Crashed"]
+
+
+def test_coroutine_closed_while_it_waits_for_a_retry_ends_its_run():
+    @flow(retries=1, retry_delay_seconds=60)
+    async def closed() -> None:
+        raise ValueError("on purpose")
+
+    waits = asyncio.Event()
+
+    class Standstill(SystemClock):
+        async def sleep_async(self, seconds: float) -> None:
+            waits.set()
+            await asyncio.Event().wait()
+
+    with use_clock(Standstill()):
+        loop = asyncio.new_event_loop()
+        running: Any = loop.create_task(closed())
+        loop.run_until_complete(waits.wait())
+        loop.close()
+    running.get_coro().close()
+    running._log_destroy_pending = False
+
+    run = flow_runs("closed")[0]
+    assert (run.state_name, run.state.message) == ("Crashed", CLOSED)
+
+
+def test_coroutine_closed_while_its_run_is_created_ends_it():
+    @flow
+    async def closed() -> None:
+        raise AssertionError("It must not begin.")
+
+    async def until_it_exists() -> None:
+        while not flow_runs("closed"):
+            await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    running: Any = loop.create_task(closed())
+    loop.run_until_complete(until_it_exists())
+    loop.close()
+    running.get_coro().close()
+    running._log_destroy_pending = False
+
+    run = flow_runs("closed")[0]
+    assert (run.state_name, run.state.message) == ("Crashed", CLOSED)

@@ -389,7 +389,8 @@ async def noted(folder: Path, name: str, until: str = "") -> str:
     return name
 
 
-async def test_a_cancelled_run_that_waits_for_a_process_never_begins_its_function(tmp_path: Path):
+@pytest.mark.parametrize("way", ["cancelled", "closed"])
+async def test_a_run_that_ends_while_it_waits_for_a_process_never_begins_its_function(way: str, tmp_path: Path):
     @flow(task_runner=ProcessTaskRunner(1, "forkserver"))
     async def outer() -> list[str]:
         first = noted.submit(tmp_path, "first", until="released")
@@ -398,10 +399,13 @@ async def test_a_cancelled_run_that_waits_for_a_process_never_begins_its_functio
         before = asyncio.all_tasks()
         second = noted.submit(tmp_path, "second")
         (waiting,) = asyncio.all_tasks() - before
-        # It comes to wait for the process, or is cancelled before.
+        # It comes to wait for the process, or ends before.
         for _ in range(20):
             await asyncio.sleep(0.01)
-        waiting.cancel()
+        if way == "cancelled":
+            waiting.cancel()
+        else:
+            waiting.get_coro().close()
         await second.wait()
         third = noted.submit(tmp_path, "third")
         (tmp_path / "released").touch()

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
+from orionflow.engine.exits import reset
 from orionflow.engine.lineage import Lineage
 from orionflow.engine.state_counts import StateCounts
 from orionflow.errors import MissingContext
@@ -293,7 +294,7 @@ def tags(*new_tags: str) -> Iterator[frozenset[str]]:
     try:
         yield _tags.get()
     finally:
-        _tags.reset(token)
+        reset(_tags, token)
 
 
 @contextmanager
@@ -303,8 +304,8 @@ def in_flow_run(context: FlowRunContext) -> Iterator[FlowRunContext]:
     try:
         yield context
     finally:
-        _task_run.reset(task_token)
-        _flow_run.reset(token)
+        reset(_task_run, task_token)
+        reset(_flow_run, token)
 
 
 @contextmanager
@@ -314,4 +315,4 @@ def in_task_run(context: TaskRunContext) -> Iterator[TaskRunContext]:
     try:
         yield context
     finally:
-        _task_run.reset(token)
+        reset(_task_run, token)

@@ -11,6 +11,7 @@ from orionflow.contract.ids import uuid7
 from orionflow.contract.states import BAD, NO_DETAILS
 from orionflow.engine.crashes import Terminated, is_told_to_end
 from orionflow.engine.effects import Do, Steps, UserCode
+from orionflow.engine.exits import reset
 from orionflow.engine.failures import log_exception, logger_of, note_cause
 from orionflow.engine.final_state import (
     fail_for_want_of_storage,
@@ -74,7 +75,7 @@ def _called(call: TaskCall) -> Steps[State[Any]]:
             raise Terminated from error
         return state_of_exception(error, "task")
     finally:
-        _task_run.reset(token)
+        reset(_task_run, token)
     return state_of_value(value)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -88,6 +88,11 @@ class Do(Effect):
             # A request on its way to the API must not arrive after a request that is sent next.
             if not working.cancel():
                 await _wait_at_most(done, LONGEST_DELAY)
+            raise
+        except GeneratorExit:
+            # Nothing can be awaited any more.
+            if not working.cancel():
+                wait([working], LONGEST_DELAY)
             raise
 
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class ExitRaised(BaseException):
     """Carries a GeneratorExit that a function raised, as the exception itself would close the steps of a run."""
@@ -29,3 +35,12 @@ def is_closed(error: BaseException | None) -> bool:
     """
     trace = error.__traceback__ if isinstance(error, GeneratorExit) else None
     return trace is not None and trace.tb_next is None
+
+
+def reset(variable: ContextVar[T], token: Token[T]) -> None:
+    """Give a context variable its earlier value back, unless this runs in another context.
+
+    That is so where Python closes a coroutine that was an asyncio task, whose context ends with it.
+    """
+    with suppress(ValueError):
+        variable.reset(token)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from orionflow import tracing
 from orionflow.calls.flow_runs import set_flow_run_state
+from orionflow.client import OrionClient
 from orionflow.client.transport import Patience
 from orionflow.context import FlowRunContext
 from orionflow.contract.states import BAD
@@ -36,7 +37,7 @@ from orionflow.engine.failures import note_cause
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
 from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names, propose, propose_end, store_value
-from orionflow.engine.interruption import Hold
+from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.run_calls import FlowCall
 from orionflow.engine.signals import Root, signals_as_exceptions
 from orionflow.engine.thread_signals import thread_signals
@@ -106,22 +107,33 @@ def _open_in_parent(call: FlowCall) -> Iterator[None]:
 
 
 def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:
-    """End a run that was interrupted between its creation and its first attempt, as no other code would end it."""
-    if isinstance(error, Exception | Stopped) or is_closed(error) or call.has_ended:
+    """End a run that was interrupted outside of its attempts, as no other code would end it."""
+    if isinstance(error, Exception | Stopped) or call.has_ended:
         return
-    if call.created:
-        yield from _report_unstarted(call, call.created[-1].id, error, None)
-    elif call.may_exist:
-        # The answer was not received, so the run may not exist. Wait only briefly.
-        yield from _report_unstarted(call, call.new_run_id, error, Patience(budget_seconds=CRASH_DRAIN_SECONDS))
+    reason = reason_of(error)
+    if is_closed(error) and call.active is not None:
+        call.has_ended = True
+        call.active.abandon(reason)
+    elif call.created or call.may_exist:
+        call.has_ended = True
+        run_id = call.created[-1].id if call.created else call.new_run_id
+        # Without an answer, the run may not exist; and a coroutine that is closed blocks its thread. Wait only briefly.
+        is_brief = is_closed(error) or not call.created
+        patience = Patience(budget_seconds=CRASH_DRAIN_SECONDS) if is_brief else None
+        report = Do(_report_unstarted, call, run_id, reason, patience, current_api().reporter.client)
+        if is_closed(error):
+            # Nothing can be awaited any more.
+            report.block()
+        else:
+            yield report
 
 
-def _report_unstarted(call: FlowCall, run_id: UUID, error: BaseException, patience: Patience | None) -> Steps[None]:
-    call.has_ended = True
-    reason, client = reason_of(error), current_api().reporter.client
+def _report_unstarted(
+    call: FlowCall, run_id: UUID, reason: Reason, patience: Patience | None, client: OrionClient
+) -> None:
     state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
     try:
-        yield Do(partial(client.send, patience=patience), set_flow_run_state(run_id, state))
+        client.send(set_flow_run_state(run_id, state), patience=patience)
     except NotFound:
         # The run was not created.
         return

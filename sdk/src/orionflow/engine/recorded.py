@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from orionflow.engine.exits import reset
 from orionflow.states import State
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def taking_up(source: Recorded) -> Iterator[None]:
     try:
         yield
     finally:
-        _source.reset(token)
+        reset(_source, token)
 
 
 def current_source() -> Recorded | None:

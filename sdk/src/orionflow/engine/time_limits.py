@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
+from orionflow.engine.exits import reset
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, raise_in_thread, withdraw_here
 
 RING_AGAIN_AFTER = 0.1
@@ -87,7 +88,7 @@ async def limited_async(call: Callable[[], Awaitable[Any]], seconds: float) -> A
             raise LimitReached from error
         raise
     finally:
-        _deadline.reset(token)
+        reset(_deadline, token)
     # The loop only checks its timeouts when a coroutine yields control.
     limit.check()
     return value

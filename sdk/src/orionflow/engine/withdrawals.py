@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from orionflow.engine.exits import reset
 
 _withdrawn: ContextVar[threading.Event | None] = ContextVar("orion_withdrawn", default=None)
 
@@ -18,11 +19,12 @@ def withdrawn_if_cancelled() -> Iterator[None]:
     token = _withdrawn.set(withdrawn)
     try:
         yield
-    except asyncio.CancelledError:
+    except BaseException:
+        # It was cancelled or, with its coroutine, closed.
         withdrawn.set()
         raise
     finally:
-        _withdrawn.reset(token)
+        reset(_withdrawn, token)
 
 
 def is_withdrawn() -> bool:
