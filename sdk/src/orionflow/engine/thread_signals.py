@@ -33,7 +33,7 @@ class ThreadSignals:
         # The sockets to which the handlers write, while a thread reads from them.
         self._bells: dict[int, socket.socket] = {}
         # The signals that the forking thread blocked itself.
-        self._blocked: set[signal.Signals] | None = None
+        self._blocked: set[int | signal.Signals] | None = None
 
     @contextmanager
     def watched(self) -> Iterator[None]:
