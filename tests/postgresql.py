@@ -98,5 +98,7 @@ def _make(data: Path) -> None:
         connection.execute("SELECT pg_reload_conf()")
         for name in ("orion", "ready"):
             connection.execute(f"CREATE DATABASE {name}")
-    run_orion_upgrade(data.parent, ORION_DATABASE_URL=Postgresql(server, "ready").url)
+    # The folder of the data belongs to the user of PostgreSQL, and Orion uses no home that contains such a folder.
+    (home := data.parent / "home").mkdir(mode=0o700)
+    run_orion_upgrade(home, ORION_DATABASE_URL=Postgresql(server, "ready").url)
     server.stop()
