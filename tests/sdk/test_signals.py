@@ -305,16 +305,6 @@ def test_signal_ends_a_run_though_an_earlier_one_lacked_threads_or_descriptors(l
     assert {state for _, state in states[:-1]} <= {"Completed", "Crashed", "Failed"}, states
 
 
-UNKNOWN_THREAD = """
-import ctypes, signal
-unknown, taken = ctypes.c_ulong(), ctypes.create_string_buffer(64)
-libc = ctypes.CDLL(None)
-libc.pthread_mutex_lock(taken)
-# A thread that Python does not know, and the only one that takes the signal.
-libc.pthread_create(ctypes.byref(unknown), None, libc.pthread_mutex_lock, taken)
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-threading.Thread(target=sync_around_async).start()
-"""
 CHANGED_HANDLER = """
 import signal
 
@@ -365,15 +355,11 @@ threading.Thread(target=sync_around_async).start()
 """
 
 
-@pytest.mark.parametrize(
-    ("source", "word"),
-    [(UNKNOWN_THREAD, ""), (CHANGED_HANDLER, "early"), (CHANGED_HANDLER, "late")],
-    ids=["a thread that Python does not know", "a handler that was reset", "a handler of another run's time"],
-)
-def test_signal_ends_the_run_of_a_thread_beside(source: str, word: str, tmp_path: Path):
-    program = Program(tmp_path, BEGIN + source)
+@pytest.mark.parametrize("reset", ["early", "late"])
+def test_signal_ends_a_run_though_the_program_set_a_handler_and_reset_it(reset: str, tmp_path: Path):
+    program = Program(tmp_path, BEGIN + CHANGED_HANDLER)
 
-    with program.start((word,)) as process:
+    with program.start((reset,)) as process:
         program.wait_for_output("ready")
         process.send_signal(signal.SIGTERM)
         try:

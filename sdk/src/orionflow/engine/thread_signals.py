@@ -70,9 +70,9 @@ class ThreadSignals:
             if signal.getsignal(number) is signal.SIG_DFL:
                 # If the program has set a handler and reset it, only this makes `register` set it again.
                 faulthandler.unregister(number)
-                # Of all threads, because nothing is written for a thread that Python does not know. Whatever the socket
-                # cannot hold is dropped.
-                faulthandler.register(number, self._bells[number].fileno(), all_threads=True)
+                # Not of all threads: reading the frames of threads that run can crash the process. So nothing is
+                # written for a signal that reaches a thread of a C library, as where the main thread blocks it.
+                faulthandler.register(number, self._bells[number].fileno(), all_threads=False)
                 self._armed.add(number)
 
     def _disarm(self) -> None:
