@@ -52,7 +52,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
 def _mount(folder: Path, megabytes: int) -> None:
     if shutil.which("mount") is None or os.geteuid() != 0:
         pytest.skip("a small disk is a mount, which root alone may make")
-    words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", str(folder)]
+    words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "tmpfs", str(folder)]
     mounted = subprocess.run(words, capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"this machine lets nobody mount a small disk: {mounted.stderr.strip()}")

@@ -187,6 +187,12 @@ def test_signal_ends_the_program_with_all_its_runs(name: str, number: int, tmp_p
 
 
 TOLD_BESIDE = """
+said, begun = print, threading.Event()
+
+def print(line):
+    said(line)
+    begun.set()
+
 def run_async():
     asyncio.run(async_around_sync())
 
@@ -203,6 +209,7 @@ def wait_as(way, thread):
         asyncio.run(asyncio.sleep(60))
     else:
         # A run of the main thread that has ended leaves the others as they were.
+        begun.wait()
         short()
         print("short ended")
         threading.Event().wait()
