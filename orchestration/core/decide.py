@@ -72,11 +72,14 @@ F_contra = TypeVar("F_contra", bound=Facts, contravariant=True)
 
 
 class Rule(Protocol[F_contra]):
-    """A class with a docstring for users, two sets of state types, and one judgement.
+    """A class with a docstring for users, a number, two sets of state types, and one judgement.
 
-    `leaving` may contain None: the run has no state yet.
+    Stored trails name the rule by its number: it never changes, and is never given to another rule. `leaving` may
+    contain None: the run has no state yet.
     """
 
+    @property
+    def number(self) -> int: ...
     @property
     def leaving(self) -> frozenset[StateType | None]: ...
     @property

@@ -1,7 +1,8 @@
 """Trails of decisions as bytes. Rules, verdicts and common reasons are numbers; a whole trail that is usual is one
 number.
 
-The numbers are stored in the database: add entries at the end of each table, and never move or remove one.
+The numbers are stored in the database: add entries at the end of each table, and never move or remove one. Each rule
+says its own number.
 """
 
 from __future__ import annotations
@@ -11,39 +12,13 @@ from functools import lru_cache
 from typing import TypeVar
 
 from orchestration.core.decide import Judgement
+from orchestration.core.policies import POLICIES
 
 Trail = tuple[Judgement, ...]
 T = TypeVar("T")
 
-# Numbered from 1; 0 means that the name of the rule follows as text.
-RULES = (
-    "ReuseCachedResults",
-    "KeepFinishedTaskRuns",
-    "StartTasksOfRunningFlowsOnly",
-    "TakeConcurrencySlots",
-    "CarryScheduledTime",
-    "WaitForScheduledTime",
-    "RetryFailedTasks",
-    "RetryCrashedRuns",
-    "NameRepeatedTries",
-    "RememberFlowAttempt",
-    "RememberResultsByCacheKey",
-    "ClaimRunsOnce",
-    "MarkLostResults",
-    "RefuseRepeatedTransitions",
-    "KeepFinishedFlowRuns",
-    "FinishCancelling",
-    "CancelAtOnceWithoutInfrastructure",
-    "MarkOnlyScheduledRunsLate",
-    "PauseRunningFlowRuns",
-    "ResumePausedFlowRuns",
-    "TakeQueueSlots",
-    "ResolveOverlaps",
-    "RetryFailedFlows",
-    "HandOverLostWaits",
-    "HandOverUnheardRuns",
-    "RunAgainFromTasks",
-)
+# 0 means that the name of the rule follows as text.
+RULES = {rule.number: type(rule).__name__ for policy in POLICIES for rule in policy}
 VERDICTS = ("accept", "amend", "reject", "wait", "abort")
 # Reasons with `{}` for whole numbers, numbered from 1; 0 means that the reason follows as text.
 REASONS = (
@@ -68,7 +43,7 @@ USUAL: tuple[Trail, ...] = (
     (Judgement("RememberResultsByCacheKey", "accept", ""),),
 )
 
-_RULE_NUMBERS = {name: number for number, name in enumerate(RULES, 1)}
+_RULE_NUMBERS = {name: number for number, name in RULES.items()}
 _VERDICT_NUMBERS = {name: number for number, name in enumerate(VERDICTS)}
 _REASON_NUMBERS = {template: number for number, template in enumerate(REASONS, 1)}
 _USUAL_NUMBERS = {trail: number for number, trail in enumerate(USUAL, _USUAL_FROM)}
@@ -159,7 +134,7 @@ class Reader:
 
     def _line(self) -> Judgement:
         head = self.varint()
-        rule = _entry(RULES, (head >> 4) - 1, "rule") if head >> 4 else self.text()
+        rule = _entry(RULES, head >> 4, "rule") if head >> 4 else self.text()
         verdict = self.text() if head & 7 == _OWN_VERDICT else _entry(VERDICTS, head & 7, "verdict")
         return Judgement(rule, verdict, self._reason() if head & 8 else "")
 
@@ -171,10 +146,11 @@ class Reader:
         return words.format(*[self.varint() for _ in range(words.count("{}"))])
 
 
-def _entry(table: tuple[T, ...], place: int, what: str) -> T:
-    if place >= len(table):
-        raise Malformed(f"it names a {what} that this version of Orion does not know")
-    return table[place]
+def _entry(table: tuple[T, ...] | dict[int, T], place: int, what: str) -> T:
+    try:
+        return table[place]
+    except LookupError:
+        raise Malformed(f"it names a {what} that this version of Orion does not know") from None
 
 
 def varint(value: int) -> bytes:

@@ -81,6 +81,9 @@ MINIMAL_TASK: Policy = (MarkLostResults(),)
 # Late is set only by the server, so the one rule that is needed is that the run still waits.
 LATE_FLOW: Policy = (MarkOnlyScheduledRunsLate(),)
 
+# Every rule is in at least one of them.
+POLICIES = (CORE_FLOW, AGAIN_FLOW, UNHEARD_FLOW, BACKGROUND_TASK, MINIMAL_FLOW, LATE_FLOW)
+
 
 def usual_policy(run: Run) -> Policy:
     """Return the policy for proposals that are not forced."""

@@ -28,7 +28,9 @@ reasons = st.one_of(
     st.builds(lambda one, number: one.replace("{}", str(number)), st.sampled_from(REASONS), st.integers(0, 10**20)),
     st.sampled_from([*REASONS, "attempt 01 of its flow run", "start number 1{}", "attempt ²  of its flow run"]),
 )
-lines = st.builds(Judgement, st.sampled_from(RULES) | words, st.sampled_from(VERDICTS) | words, reasons)
+lines = st.builds(
+    Judgement, st.sampled_from(sorted(RULES.values())) | words, st.sampled_from(VERDICTS) | words, reasons
+)
 trails = st.sampled_from(USUAL) | st.lists(lines, max_size=MOST_LINES).map(tuple)
 states = st.builds(
     FoldedState,
@@ -75,20 +77,47 @@ def test_a_usual_history_takes_some_sixty_bytes():
     assert len(fold(usual)) <= 63
 
 
-def test_every_rule_has_a_number():
+def test_every_rule_has_a_number_of_its_own():
     there = {
-        name
+        name: one.number
         for module in pkgutil.iter_modules(rules.__path__)
         for name, one in inspect.getmembers(import_module(f"{rules.__name__}.{module.name}"), inspect.isclass)
         if one.__module__.startswith(rules.__name__) and hasattr(one, "judge")
     }
 
-    assert there <= set(RULES)
+    assert {number: name for name, number in there.items()} == RULES
+    assert sorted(there.values()) == list(range(1, len(there) + 1))
 
 
 def test_numbers_that_are_stored_never_change():
-    """Whoever adds an entry adds it at the end, and lengthens this."""
-    assert packed_trails.RULES[:3] == ("ReuseCachedResults", "KeepFinishedTaskRuns", "StartTasksOfRunningFlowsOnly")
+    assert [packed_trails.RULES[number] for number in range(1, 27)] == [
+        "ReuseCachedResults",
+        "KeepFinishedTaskRuns",
+        "StartTasksOfRunningFlowsOnly",
+        "TakeConcurrencySlots",
+        "CarryScheduledTime",
+        "WaitForScheduledTime",
+        "RetryFailedTasks",
+        "RetryCrashedRuns",
+        "NameRepeatedTries",
+        "RememberFlowAttempt",
+        "RememberResultsByCacheKey",
+        "ClaimRunsOnce",
+        "MarkLostResults",
+        "RefuseRepeatedTransitions",
+        "KeepFinishedFlowRuns",
+        "FinishCancelling",
+        "CancelAtOnceWithoutInfrastructure",
+        "MarkOnlyScheduledRunsLate",
+        "PauseRunningFlowRuns",
+        "ResumePausedFlowRuns",
+        "TakeQueueSlots",
+        "ResolveOverlaps",
+        "RetryFailedFlows",
+        "HandOverLostWaits",
+        "HandOverUnheardRuns",
+        "RunAgainFromTasks",
+    ]
     golden = bytes.fromhex(
         "0103014001a226756495763483562eb9e82e712a00"
         "024101a2267564a07b94b62e76d79b98117600"

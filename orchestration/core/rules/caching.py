@@ -20,6 +20,7 @@ class ReuseCachedResults:
     """A task run with a cache key completes as Cached if an unexpired result with the same key exists, and takes that
     result. With `refresh_cache` it runs."""
 
+    number = 1
     leaving = ANYWHERE
     entering = TO_RUNNING
 
@@ -41,6 +42,7 @@ class RememberResultsByCacheKey:
     """When a task run with a cache key completes, its state is stored for later runs with the same key, until it
     expires."""
 
+    number = 11
     leaving = ANYWHERE
     entering = frozenset({StateType.COMPLETED})
 

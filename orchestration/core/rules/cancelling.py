@@ -11,6 +11,7 @@ from orchestration.core.verdicts import ACCEPT, Reject, Verdict
 class FinishCancelling:
     """A run that is being cancelled can only become cancelled. A cancelled run stays cancelled unless it is forced."""
 
+    number = 16
     leaving: frozenset[StateType | None] = frozenset({StateType.CANCELLING, StateType.CANCELLED})
     entering = ANY - {StateType.CANCELLED}
 
@@ -24,6 +25,7 @@ class CancelAtOnceWithoutInfrastructure:
     """A run without a process (scheduled, suspended, or pending with nothing that executes it) is cancelled at once
     when cancelling is proposed, also if the state is forced."""
 
+    number = 17
     leaving: frozenset[StateType | None] = frozenset({StateType.SCHEDULED, StateType.PENDING, StateType.PAUSED})
     entering = frozenset({StateType.CANCELLING})
 

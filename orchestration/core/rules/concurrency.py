@@ -33,6 +33,7 @@ class TakeConcurrencySlots:
     """A task run starts only if each of its tags with a limit has a free slot. It takes all slots or none, so a run
     that waits for one tag does not block another. A limit of 0 stops the task."""
 
+    number = 4
     leaving = ANYWHERE
     entering = TO_RUNNING
 

@@ -15,6 +15,7 @@ class RetryCrashedRuns:
     """A run whose infrastructure crashed runs again up to `crash_retries` times, counted separately from retries of
     failures. The default is 0, because the work may be half done."""
 
+    number = 8
     leaving: frozenset[StateType | None] = frozenset({StateType.PENDING, StateType.RUNNING, StateType.PAUSED})
     entering = frozenset({StateType.CRASHED})
 
@@ -35,6 +36,7 @@ class HandOverUnheardRuns:
     """If the agent ended the process because it could not reach the API for the time of a lease, the run did not crash.
     A run with crash retries starts again at once, without using one up."""
 
+    number = 25
     leaving = RetryCrashedRuns.leaving
     entering = RetryCrashedRuns.entering
 
@@ -52,6 +54,7 @@ class HandOverLostWaits:
     """If the process of a deployed run dies while the run waits for its next retry, an agent starts it again at the
     time of that retry. This does not count as a crash."""
 
+    number = 24
     leaving: frozenset[StateType | None] = frozenset({StateType.SCHEDULED})
     entering = frozenset({StateType.CRASHED})
 

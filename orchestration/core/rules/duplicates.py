@@ -10,6 +10,7 @@ from orchestration.core.verdicts import ACCEPT, Abort, Reject, Verdict
 class RefuseRepeatedTransitions:
     """A proposal with the transition id of the current state was made before, and is not applied again."""
 
+    number = 14
     leaving = ANYWHERE
     entering = ANY
 
@@ -23,6 +24,7 @@ class RefuseRepeatedTransitions:
 class ClaimRunsOnce:
     """Only one worker can claim a run: one that is pending, running, cancelling or cancelled cannot become pending."""
 
+    number = 12
     leaving: frozenset[StateType | None] = frozenset(
         {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING, StateType.CANCELLED}
     )

@@ -31,6 +31,7 @@ class ResolveOverlaps:
     new run, `cancel_old` cancels the other one. A run that has run before (paused, retried or rerun) waits in any
     case."""
 
+    number = 22
     leaving = ANYWHERE
     entering = TO_RUNNING
 

@@ -12,6 +12,7 @@ class PauseRunningFlowRuns:
     """Only a running flow run can be paused, and it passes pauses that it has been through. Only a run of a deployment
     that is not nested in another run can be suspended."""
 
+    number = 19
     leaving = ANYWHERE
     entering = frozenset({StateType.PAUSED})
 
@@ -48,6 +49,7 @@ class ResumePausedFlowRuns:
     """A paused run can be resumed, scheduled to resume, cancelled or ended. If its deadline has passed, it fails,
     whatever is proposed. A resumed run continues the same attempt."""
 
+    number = 20
     leaving: frozenset[StateType | None] = frozenset({StateType.PAUSED})
     entering = ANY
 
@@ -72,6 +74,7 @@ class StartTasksOfRunningFlowsOnly:
     """A task starts only while its flow run is running. While the flow run is paused, the task is NotReady. If the flow
     run has ended or is being cancelled, the task stops."""
 
+    number = 3
     leaving = ANYWHERE
     entering = TO_RUNNING
 

@@ -44,6 +44,7 @@ class TakeQueueSlots:
     waits for a slot. Lowering a limit stops nothing. A run planned by a schedule starts only if the author of its
     deployment may run it."""
 
+    number = 21
     leaving: frozenset[StateType | None] = frozenset({*(ANY - HOLDING), None})
     entering = frozenset({StateType.PENDING, StateType.RUNNING})
 

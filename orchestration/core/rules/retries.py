@@ -16,6 +16,7 @@ class RetryFailedFlows:
     """A failed flow run runs again while it has retries left. It remains the same run, and its pauses apply again.
     Neither pauses nor crashes use up retries."""
 
+    number = 23
     leaving = FROM_RUNNING
     entering = frozenset({StateType.FAILED})
 
@@ -30,6 +31,7 @@ class RetryFailedFlows:
 class RetryFailedTasks:
     """A failed task run runs again while it has retries left, unless its failure is marked as not retriable."""
 
+    number = 7
     leaving = FROM_RUNNING
     entering = frozenset({StateType.FAILED})
 
@@ -106,6 +108,7 @@ def _jittered(mean: float, factor: float, draw: float) -> float:
 class NameRepeatedTries:
     """A task run that starts again is named Retrying after a failure, and Rerunning otherwise."""
 
+    number = 9
     leaving = ANYWHERE
     entering = TO_RUNNING
 
@@ -120,6 +123,7 @@ class NameRepeatedTries:
 class RememberFlowAttempt:
     """A task run stores in which attempt of its flow run it last started."""
 
+    number = 10
     leaving = ANYWHERE
     entering = TO_RUNNING
 

@@ -18,6 +18,7 @@ class KeepFinishedFlowRuns:
     """A finished flow run cannot be cancelled, paused or crashed. It can start again, unless it completed and its
     result is stored. Scheduling it again needs a deployment. A new start resets its pauses, but not its retries."""
 
+    number = 15
     leaving = FROM_TERMINAL
     entering = ANY
 
@@ -45,6 +46,7 @@ class RunAgainFromTasks:
     """A finished flow run that is retried from a task starts again, even if it completed and its result is stored. It
     reuses only results that were not set aside. Scheduling it needs a deployment."""
 
+    number = 26
     leaving = FROM_TERMINAL
     entering = frozenset({StateType.SCHEDULED, StateType.PENDING})
 
@@ -61,6 +63,7 @@ class KeepFinishedTaskRuns:
     unless it runs with `refresh_cache`. Otherwise it may run again with all its retries; in a later attempt of its flow
     run, the new state is named Retrying."""
 
+    number = 2
     leaving = FROM_TERMINAL
     entering = ANY
 
@@ -94,6 +97,7 @@ class MarkLostResults:
     """A failed or crashed run that is set to Completed by hand has no value: the reference to the result of the failure
     becomes an unknown result."""
 
+    number = 13
     leaving: frozenset[StateType | None] = frozenset({StateType.FAILED, StateType.CRASHED})
     entering = frozenset({StateType.COMPLETED})
 
@@ -108,6 +112,7 @@ class MarkLostResults:
 class MarkOnlyScheduledRunsLate:
     """Only a scheduled run can become Late."""
 
+    number = 18
     leaving = ANYWHERE
     entering = frozenset({StateType.SCHEDULED})
 

@@ -10,6 +10,7 @@ from orchestration.core.verdicts import ACCEPT, Amend, Verdict, Wait
 class CarryScheduledTime:
     """A run that is claimed before its scheduled time keeps that time, and waits for it."""
 
+    number = 5
     leaving: frozenset[StateType | None] = frozenset({StateType.SCHEDULED})
     entering = frozenset({StateType.PENDING})
 
@@ -24,6 +25,7 @@ class CarryScheduledTime:
 class WaitForScheduledTime:
     """A run does not start before its scheduled time. The answer says how many seconds to wait, rounded."""
 
+    number = 6
     leaving = WAITING
     entering = TO_RUNNING
 
