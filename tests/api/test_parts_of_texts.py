@@ -19,9 +19,9 @@ LETTERS = "aAzZkåÅßΣσς運🚀İıK%_*?[]^-\\.($|{ \n"
 
 
 def says(text: str, part: str) -> bool:
-    condition, pattern = has_part("CAST(%s AS text)", part, connection.vendor)
+    condition, patterns = has_part("CAST(%s AS text)", part, connection.vendor)
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {condition}", [text, pattern])
+        cursor.execute(f"SELECT {condition}", [value for pattern in patterns for value in (text, pattern)])
         return bool(cursor.fetchone()[0])
 
 

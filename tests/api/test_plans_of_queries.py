@@ -30,6 +30,7 @@ MONTH = {
     "history_interval_seconds": 31 * 86_400 // 500,
 }
 FAILED = {"state": {"type": {"any_": ["FAILED"]}}}
+WITHOUT_TAGS = {kind: {f"{kind}_runs": {"tags": {"is_null_": True}}} for kind in ("flow", "task")}
 PAGES = (
     "/",
     "/?tag=gpu",
@@ -151,6 +152,30 @@ def test_failures_since_some_day_are_counted_in_an_index_alone(client, kind):
     (counted,) = [one["sql"] for one in queries if "COUNT(" in one["sql"]]
     (plan,) = plan_of(counted)
     assert f"USING COVERING INDEX {kind}_run_ended_badly_since" in plan
+
+
+@pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL reads all runs fast enough")
+@pytest.mark.parametrize("kind", ["flow", "task"])
+@pytest.mark.parametrize("question", ["count", "filter"])
+def test_runs_without_tags_are_found_in_their_index(client, kind, question):
+    with CaptureQueriesContext(connection) as queries:
+        client.post(f"/api/{kind}_runs/{question}", json.dumps(WITHOUT_TAGS[kind]), "application/json")
+
+    plan = plan_of(next(one["sql"] for one in queries if "json_array_length" in one["sql"]))
+    assert any(f"{kind}_run_without_tags" in line for line in plan), plan
+
+
+@pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL has no index of runs without tags")
+def test_a_list_of_many_runs_without_tags_is_read_in_its_order(client, monkeypatch):
+    """Not in the index of runs without tags: SQLite would sort all of them, which may be nearly all runs."""
+    monkeypatch.setattr(searches, "FEW_ROWS", 3)
+    with CaptureQueriesContext(connection) as queries:
+        client.post("/api/task_runs/filter", json.dumps(WITHOUT_TAGS["task"]), "application/json")
+
+    asked = [one["sql"] for one in queries if one["sql"].startswith("SELECT") and "json_array_length" in one["sql"]]
+    listed = [sql for sql in asked if "LIMIT 4" not in sql]
+    assert listed
+    assert not any("task_run_without_tags" in line for sql in listed for line in plan_of(sql))
 
 
 def test_no_report_reads_a_whole_table(client):

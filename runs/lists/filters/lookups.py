@@ -19,8 +19,8 @@ class Like(Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         column, column_params = self.process_lhs(compiler, connection)
-        condition, pattern = has_part(column, self.rhs, connection.vendor)
-        return condition, [*column_params, pattern]
+        condition, patterns = has_part(column, self.rhs, connection.vendor)
+        return condition, [value for pattern in patterns for value in (*column_params, pattern)]
 
 
 @JSONField.register_lookup
@@ -52,3 +52,15 @@ class IsEmptyList(Lookup):
         column, params = compiler.compile(self.lhs)
         count = "jsonb_array_length" if connection.vendor == "postgresql" else "json_array_length"
         return f"{count}({column}) {'=' if self.rhs else '>'} 0", params
+
+
+@JSONField.register_lookup
+class IsNothing(Lookup):
+    """Whether a JSON list is stored as an empty one, spelled as in SQLite's partial indexes of runs without tags."""
+
+    lookup_name = "orion_is_nothing"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        column, params = compiler.compile(self.lhs)
+        return f"{column} {'=' if self.rhs else '<>'} '[]'", params

@@ -53,10 +53,10 @@ def _names_with(runs: type[Any], part: str) -> list[str] | None:
     whose = (str(connection.settings_dict["NAME"]), runs._meta.db_table, MOST_NAMES)
     if time.monotonic() < _has_many.get(whose, 0.0):
         return None
-    condition, pattern = has_part("name", part, connection.vendor)
+    condition, patterns = has_part("name", part, connection.vendor)
     walk = _WALK.format(table=runs._meta.db_table, most=MOST_NAMES, has_part=condition, chosen=MOST_CHOSEN + 1)
     with reader().cursor() as cursor:
-        cursor.execute(walk, [pattern])
+        cursor.execute(walk, patterns)
         found = cursor.fetchall()
     if any(number > MOST_NAMES for _, number in found):
         _has_many[whose] = time.monotonic() + REMEMBERED_SECONDS

@@ -13,17 +13,19 @@ from collections.abc import Mapping
 _LOWER_ASCII = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
-def has_part(column: str, part: str, vendor: str) -> tuple[str, str]:
-    """Return the SQL condition that a column has the part, and its parameter."""
+def has_part(column: str, part: str, vendor: str) -> tuple[str, list[str]]:
+    """Return the SQL condition that a column has the part, and its parameters, each of which follows the column."""
     has_only_ascii_case = all(letter.isascii() or len(_cases(letter)) == 1 for letter in part)
     if vendor == "sqlite":
         if has_only_ascii_case:
-            return f"{column} LIKE %s", f"%{part}%"
-        return f"{column} GLOB %s", _written(f"%{part}%", _GLOB)
+            return f"{column} LIKE %s", [f"%{part}%"]
+        # GLOB takes three times as long for a row, so it only compares what has the other letters.
+        others = "".join("_" if not letter.isascii() and len(_cases(letter)) > 1 else letter for letter in part)
+        return f"({column} LIKE %s AND {column} GLOB %s)", [f"%{others}%", _written(f"%{part}%", _GLOB)]
     if has_only_ascii_case:
         # Takes a third of the time of ILIKE, which asks the locale. By default a backslash escapes on PostgreSQL only.
-        return f"LOWER({column} COLLATE \"C\") LIKE %s ESCAPE ''", f"%{part.translate(_LOWER_ASCII)}%"
-    return f'{column} COLLATE "C" ~ %s', _written(part, _REGEX)
+        return f"LOWER({column} COLLATE \"C\") LIKE %s ESCAPE ''", [f"%{part.translate(_LOWER_ASCII)}%"]
+    return f'{column} COLLATE "C" ~ %s', [_written(part, _REGEX)]
 
 
 # In GLOB, special characters are escaped by a character class.

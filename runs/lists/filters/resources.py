@@ -107,6 +107,13 @@ class RunFilter(Filter):
         asked = {name for name in self.model_fields_set - {"operator"} if getattr(self, name) is not None}
         return self.tags.required if asked == {"tags"} and self.tags and self.tags.is_null_ is None else []
 
+    @property
+    def has_no_tags(self) -> bool:
+        """Whether all runs that match are without tags."""
+        leaf = self.tags
+        asks_for_both = leaf is not None and leaf.all_ is not None and leaf.operator is Operator.or_
+        return self.operator is Operator.and_ and leaf is not None and leaf.is_null_ is True and not asks_for_both
+
 
 class OfProblem(Leaf):
     """Flow runs that failed by one of these problems in any attempt. Users type the first characters of an id."""

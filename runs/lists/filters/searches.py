@@ -43,7 +43,7 @@ FEW_ROWS = 1_000
 # needs, and only for rows up to the second limit.
 SOUGHT, FARTHEST_SOUGHT = (5, 50), 1_000
 # How many of the first rows of a list are searched for a part of names, before the names of all runs are compared.
-NAMES_SEARCHED = 20_000
+NAMES_SEARCHED = 5_000
 # Up to this number of runs with a part of a name, they are read from the index of names and sorted.
 NAMED_READ = 10_000
 BY_NAME = ("NAME_ASC", "NAME_DESC")
@@ -140,7 +140,7 @@ def _ids_in_order(
     part = _only_part_of_name(search, matching)
     if part is not None and rows.stop <= FARTHEST_SOUGHT:
         return _named_so(matching, part, sort, rows)
-    few = list(matching.order_by().values_list("pk", flat=True)[: FEW_ROWS + 1])
+    few = list(_by_index(matching, search).order_by().values_list("pk", flat=True)[: FEW_ROWS + 1])
     # Few rows are sorted: in the order of the list, they might come last of all.
     found = few if len(few) <= FEW_ROWS else _among_first(ids, sort, rows)
     return ids if found is None else _in_order(matching.model._default_manager.filter(pk__in=found), sort)
@@ -188,9 +188,9 @@ def _among_first_names(first: QuerySet[Any, Any], part: str, most: int) -> list[
     In SQL, because a filter cannot follow a slice in the ORM.
     """
     sought, values = first.query.sql_with_params()
-    condition, pattern = has_part("first.name", part, connection.vendor)
+    condition, patterns = has_part("first.name", part, connection.vendor)
     with reader().cursor() as cursor:
-        cursor.execute(f"SELECT first.pk FROM ({sought}) first WHERE {condition} LIMIT {most}", [*values, pattern])
+        cursor.execute(f"SELECT first.pk FROM ({sought}) first WHERE {condition} LIMIT {most}", [*values, *patterns])
         return [dialect().read_uuid(found) for (found,) in cursor.fetchall()]
 
 
@@ -235,12 +235,23 @@ def _those_among(first: QuerySet[Any, Any], ids: QuerySet[Any, Any]) -> list[UUI
 
 def count_of_flow_runs(search: Search) -> int:
     by_tag = _by_tag(search, "flow_runs")
-    return flow_runs_matching(search).count() if by_tag is None else by_tag.count()
+    return _by_index(flow_runs_matching(search), search).count() if by_tag is None else by_tag.count()
 
 
 def count_of_task_runs(search: Search) -> int:
     by_tag = _by_tag(search, "task_runs")
-    return task_runs_matching(search).count() if by_tag is None else by_tag.count()
+    return _by_index(task_runs_matching(search), search).count() if by_tag is None else by_tag.count()
+
+
+def _by_index(matching: QuerySet[Any], search: Search) -> QuerySet[Any]:
+    """Let SQLite find runs without tags in their index.
+
+    Not for the rows of a list: it would sort all runs without tags, which may be nearly all runs.
+    """
+    asked: RunFilter | None = search.flow_runs if matching.model is FlowRun else search.task_runs
+    if connection.vendor != "sqlite" or asked is None or not asked.has_no_tags:
+        return matching
+    return matching.filter(tags__orion_is_nothing=True)
 
 
 def _ids_by_tag(search: Search, kind: str, sort: str) -> QuerySet[Any, Any] | None:
