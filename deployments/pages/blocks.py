@@ -72,7 +72,7 @@ class BlockForm:
         content = read_fields(self.fields, sent)
         for one in self.fields:
             if one.is_required and one.label not in content and not one.every_error:
-                one.errors.append("This is required.")
+                one.errors.append("This field is required.")
         for other in self.nested:
             other.chosen = sent.get(f"block/{other.name}", "")
             if other.chosen:

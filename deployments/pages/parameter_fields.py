@@ -312,7 +312,7 @@ def show_flaws(fields: Sequence[Field], found: Iterable[Flaw]) -> list[str]:
         elif not one.errors:
             rest = flaw.place[len(one.path) :]
             at = f"{'.'.join(str(part) for part in rest)}: " if rest else ""
-            one.errors.append("This is required." if flaw.is_missing and not rest else at + flaw.message)
+            one.errors.append("This field is required." if flaw.is_missing and not rest else at + flaw.message)
     return others
 
 

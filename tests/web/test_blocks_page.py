@@ -118,7 +118,7 @@ def test_what_is_wrong_is_said_at_its_field(browser: Client, login: BlockSchema)
     answers = {
         wrong: browser.post("/blocks/new/login", {**good, **changes})
         for wrong, changes in {
-            "This is required.": {"p/user": ""},
+            "This field is required.": {"p/user": ""},
             "Small letters": {"name": "Not Good"},
             "not a whole number": {"p/port": "many"},
             "not JSON": {"p/options": "{"},

@@ -143,7 +143,7 @@ def test_each_kind_of_value_reaches_the_run(browser: Client, census: Deployment)
 @pytest.mark.parametrize(
     ("name", "text", "error"),
     [
-        ("p/day", "", "This is required."),
+        ("p/day", "", "This field is required."),
         ("p/day", "yesterday", "is not a date"),
         ("p/limit", "many", "is not a whole number"),
         ("p/limit", "0", "0 is less than the minimum of 1"),
@@ -151,7 +151,7 @@ def test_each_kind_of_value_reaches_the_run(browser: Client, census: Deployment)
         ("p/share", "nan", "not a number that JSON has"),
         ("p/since", "noon", "is not a date and time"),
         ("p/target/port", "x", "is not a whole number"),
-        ("p/target/port", "1", "This is required."),
+        ("p/target/port", "1", "This field is required."),
         ("p/anything", "{", "This is not JSON"),
     ],
 )
