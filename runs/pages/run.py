@@ -209,7 +209,7 @@ def flow_run_tab(
         case "results":
             shown = results_of_flow_run(run, after=after)
             following = address_after(request.GET, shown.after)
-            return {"results": shown.results, "is_first": after is None, "next": following}
+            return {"results": shown, "is_first": after is None, "next": following}
         case "time":
             spent = time_of_run(run_id=run.id, now=timezone.now())
             assert spent is not None
@@ -239,7 +239,7 @@ def task_run_tab(request: HttpRequest, run: TaskRun, tab: str) -> dict[str, Any]
         case "logs":
             return task_run_log(request, run)
         case "result":
-            return {"results": result_of_task_run(run).results}
+            return {"results": result_of_task_run(run)}
         case "history":
             return {"history": selectors.task_run_history(run)}
         case "artifacts":

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zlib import crc32
 
 from runs.pages.axis import WHOLE, Axis, axis_of
-from runs.pages.selectors.timeline import Line, Span, Timeline
+from runs.pages.selectors.timeline import WORST_FIRST, Line, Span, Timeline
+from runs.templatetags.states import look
 
 # The smallest width of a bar that is still visible, in thousandths.
 NARROWEST = 2.0
+# The place and height of bars of work and of waits in a row, in the units of its picture; and the least height of a
+# part, in which a state of few among many runs is still visible.
+WORK, WAIT, LOWEST = (1.0, 12.0), (6.0, 2.0), 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Bar:
     width: float
     title: str
     begin: datetime
+    y: float = WORK[0]
+    height: float = WORK[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class DrawnLine:
 
     @property
     def worst(self) -> str:
-        """The state that decides the colour of the row."""
+        """The state whose icon the row has."""
         return self.bars[-1].state_type
 
 
@@ -62,9 +68,26 @@ def _bars(line: Line, axis: Axis) -> list[Bar]:
         attempt += span.kind == "work" and not span.is_resumed
         x = min(axis.at(span.begin), WHOLE - NARROWEST)
         width = min(max(axis.at(span.end) - x, NARROWEST), WHOLE - x)
-        title = _title(line, span, attempt)
-        bars.append(Bar(span.kind, span.state_type, round(x, 1), round(width, 1), title, span.begin))
+        bar = Bar(span.kind, span.state_type, round(x, 1), round(width, 1), _title(line, span, attempt), span.begin)
+        if span.kind != "work":
+            bar = replace(bar, y=WAIT[0], height=WAIT[1])
+        bars += [bar] if line.run or len(line.by_type) < 2 else _parts(bar, line.by_type)
     return bars
+
+
+def _parts(bar: Bar, by_type: Mapping[str, int]) -> list[Bar]:
+    """Divide the bar of several runs by the share of each state, the worst at the bottom."""
+    order = [one for one in reversed(WORST_FIRST) if one in by_type]
+    order = [*sorted(by_type.keys() - set(order)), *order]
+    heights = {one: max(WORK[1] * by_type[one] / sum(by_type.values()), LOWEST) for one in order}
+    whole = sum(heights.values())
+    parts, y = [], WORK[0]
+    for state_type in order:
+        height = WORK[1] * heights[state_type] / whole
+        title = f"{by_type[state_type]} {look(state_type, None)[1].lower()} of {bar.title}"
+        parts.append(replace(bar, state_type=state_type, title=title, y=round(y, 1), height=round(height, 1)))
+        y += height
+    return parts
 
 
 def _title(line: Line, span: Span, attempt: int) -> str:

@@ -30,7 +30,7 @@ def result_of(browser: Client, data: Any):
     task = make_task_run("load-0")
     with_result(task, data)
     answer = browser.get(f"/task-runs/{task.id}?tab=result")
-    return answer.context["results"][0], answer.content.decode()
+    return answer.context["results"].results[0], answer.content.decode()
 
 
 @pytest.fixture
@@ -52,6 +52,19 @@ def test_a_flow_run_lists_its_own_result_and_those_of_its_tasks(browser: Client)
         assert text in page
     assert "save-0" not in page
     assert "elsewhere" not in page
+
+
+def test_results_that_were_not_stored_are_said_once(browser: Client):
+    run = make_run()
+    for number in range(3):
+        make_task_run(f"load-{number}", flow_run=run)
+    with_result(make_task_run("save-0", flow_run=run), reference("s3://bucket/results"))
+
+    page = browser.get(f"/runs/{run.id}?tab=results").content.decode()
+
+    assert page.count("not stored") == 1
+    assert "4 results were not stored" in page
+    assert all(name in page for name in ("This flow run", "load-0", "load-1", "load-2"))
 
 
 def test_a_location_and_what_is_known_of_the_bytes_are_shown(browser: Client):

@@ -169,7 +169,15 @@ def test_a_task_with_many_runs_is_one_row_with_their_number_and_states(browser: 
     line = lines["transform"].line
     assert line.by_type == {"COMPLETED": 49, "FAILED": 1}
     assert line.number == 50
-    assert lines["transform"].bars[0].state_type == "FAILED"
+    bars = lines["transform"].bars
+    assert [(bar.state_type, bar.title[:17]) for bar in bars] == [
+        ("COMPLETED", "49 completed of 5"),
+        ("FAILED", "1 failed of 50 ru"),
+    ]
+    # The colours share the height of the bar by the number of runs, and the one of few stays visible.
+    assert bars[0].y + bars[0].height == pytest.approx(bars[1].y, abs=0.11)
+    assert bars[1].y + bars[1].height == pytest.approx(13, abs=0.11)
+    assert 2 <= bars[1].height < 3
     assert 'href="?tab=tasks&amp;task=etl.transform"' in page
 
 

@@ -79,6 +79,15 @@ class ResultsPage:
     results: Sequence[Result]
     after: Cursor | None
 
+    @property
+    def stored(self) -> Sequence[Result]:
+        return [one for one in self.results if one.kind != "none"]
+
+    @property
+    def unstored(self) -> Sequence[FlowRun | TaskRun]:
+        """The runs whose result was not stored."""
+        return [one.run for one in self.results if one.kind == "none"]
+
 
 def results_of_flow_run(run: FlowRun, *, after: Cursor | None) -> ResultsPage:
     """Return the results of completed task runs, with the run's own result on the first page. Four queries."""

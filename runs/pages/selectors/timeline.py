@@ -208,7 +208,7 @@ def _sum_line(task: SummedTask, now: datetime) -> Line:
     )
 
 
-# The state that decides the colour of a row of several runs.
+# The order in which a row of several runs shows their states.
 WORST_FIRST = ("FAILED", "CRASHED", "CANCELLED", "CANCELLING", "RUNNING", "PAUSED", "PENDING", "SCHEDULED")
 
 
