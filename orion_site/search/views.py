@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
 from orion_site.search.actions import actions_at
-from orion_site.search.finding import found_by
+from orion_site.search.finding import RUNS_LOOKED_AT, found_by
 from runs.pages.search import address_of_id
 
 LONGEST = 2_000
@@ -24,5 +24,7 @@ def search(request: HttpRequest) -> HttpResponse:
     at = request.GET.get("from", "")
     actions = [one for one in actions_at(at) if text.lower() in one.words.lower()]
     found = [*actions, *found_by(text, now=timezone.now())]
-    context = {"found": found, "text": text, "at": at}
+    # The last line always leads to the list of runs.
+    context = {"found": found, "text": text, "at": at, "has_no_hit": bool(text) and len(found) == 1}
+    context["runs_searched"] = f"{RUNS_LOOKED_AT:,}"
     return TemplateResponse(request, "search/_options.html" if is_part else "search/search.html", context)

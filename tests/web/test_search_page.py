@@ -131,6 +131,17 @@ def test_elsewhere_there_are_no_actions(browser: Client, at: str):
     assert "Action" not in [kind for kind, _, _ in lines(browser, at=at)]
 
 
+def test_a_search_without_a_hit_says_where_it_looked(browser: Client):
+    make_deployment("nightly")
+
+    nothing = browser.get("/search", {"q": "no-such-thing"}).content.decode()
+    something = browser.get("/search", {"q": "nightly"}).content.decode()
+
+    assert "Nothing is called “<bdi>no-such-thing</bdi>”" in nothing
+    assert "the newest 5,000 runs" in nothing
+    assert "Nothing is called" not in something
+
+
 def test_the_list_alone_has_options_without_links(browser: Client):
     run = make_run("brave-otter", at=timezone.now())
 
