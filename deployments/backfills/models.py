@@ -21,17 +21,19 @@ class Backfill(Row):
     name = models.CharField(max_length=255, unique=True, validators=[NAME])
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="backfills")
     status = models.CharField(max_length=9, choices=Status, default=Status.ACTIVE)
-    problem = models.TextField(default="", blank=True, help_text="Why it was paused, if nobody asked for that.")
+    problem = models.TextField(default="", blank=True, help_text="Why it was paused, unless a user paused it.")
     start = models.DateTimeField()
     end = models.DateTimeField()
-    definition = models.JSONField(help_text="Of the schedule that gives the times, as the API has it.")
-    calendars = models.JSONField(default=list, help_text="The names of those whose times were left out.")
+    definition = models.JSONField(help_text="The schedule that gives the times, in the format of the API.")
+    calendars = models.JSONField(default=list, help_text="The names of the calendars whose times were left out.")
     parameters = models.JSONField(default=dict, blank=True)
-    time_parameter = models.CharField(max_length=255, null=True, help_text="The parameter that holds the run's time.")
+    time_parameter = models.CharField(
+        max_length=255, null=True, help_text="The parameter that receives the scheduled time."
+    )
     newest_first = models.BooleanField(default=False)
     at_once = models.PositiveIntegerField(default=1, help_text="How many of its runs may be open at the same time.")
-    again = models.BooleanField(default=False, help_text="Also the times that have a completed run.")
-    work_queue_name = models.CharField(max_length=255, null=True, help_text="Null: that of the deployment.")
+    again = models.BooleanField(default=False, help_text="Also run the times that already have a completed run.")
+    work_queue_name = models.CharField(max_length=255, null=True, help_text="Empty: the work queue of the deployment.")
     total = models.PositiveIntegerField(default=0)
     ended_at = models.DateTimeField(null=True)
     # The user whose rights its runs have. Null: the owner of the server.
@@ -55,10 +57,10 @@ class BackfillTime(models.Model):
     """A time of a backfill. It refers to its run by id without a foreign key, because the run may be deleted."""
 
     backfill = models.ForeignKey(Backfill, on_delete=models.CASCADE, related_name="times", db_index=False)
-    number = models.PositiveIntegerField(help_text="Its place in the order in which runs are made.")
+    number = models.PositiveIntegerField(help_text="The position in the order in which runs are created.")
     at = models.DateTimeField()
     run_id = models.UUIDField(null=True)
-    is_over = models.BooleanField(default=False, help_text="The run was seen to have ended, or to be gone.")
+    is_over = models.BooleanField(default=False, help_text="The run has ended or was deleted.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["backfill", "number"], name="one_time_per_number")]

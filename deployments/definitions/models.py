@@ -33,15 +33,15 @@ class Deployment(Row):
     former_queue_id = models.UUIDField(null=True, editable=False)
     overlap = models.CharField(max_length=10, default="allow")
     crash_retries = models.PositiveIntegerField(
-        null=True, help_text="How often a run is tried again after a crash; null: only its code knows."
+        null=True, help_text="How often a run is retried after a crash. Empty: as its code says."
     )
     concurrency_limit = models.PositiveIntegerField(
-        null=True, help_text="How many of its runs may be pending or running."
+        null=True, help_text="How many of its runs may be pending or running at the same time."
     )
-    must_start_within = models.DurationField(null=True, help_text="Counted from the time a run is scheduled for.")
-    must_finish_within = models.DurationField(null=True, help_text="Counted from the time a run is scheduled for.")
+    must_start_within = models.DurationField(null=True, help_text="Counted from the scheduled time of the run.")
+    must_finish_within = models.DurationField(null=True, help_text="Counted from the scheduled time of the run.")
     result_storage = models.CharField(
-        max_length=100, null=True, help_text="The location of results that no flow or task of it places."
+        max_length=100, null=True, help_text="The location of results, unless a flow or task names another one."
     )
     last_polled = models.DateTimeField(null=True)
     secrets = models.JSONField(

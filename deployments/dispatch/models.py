@@ -16,19 +16,23 @@ class Worker(Row):
     work_pool = models.ForeignKey(WorkPool, on_delete=models.CASCADE, related_name="workers", db_index=False)
     last_heartbeat = models.DateTimeField(null=True)
     heartbeat_interval_seconds = models.PositiveIntegerField(null=True)
-    offline_at = models.DateTimeField(null=True, help_text="Without another heartbeat it counts as gone from then on.")
+    offline_at = models.DateTimeField(
+        null=True, help_text="Without another heartbeat, the agent counts as offline from then on."
+    )
     # Identifies one start of the process. When a new one registers, runs of the earlier one are revoked. Null: not an
     # agent.
     incarnation = models.UUIDField(null=True)
     queue_ids = models.JSONField(default=list)
-    serves_pool = models.BooleanField(default=False, help_text="All queues of the pool, also those made later.")
+    serves_pool = models.BooleanField(
+        default=False, help_text="Whether it serves all queues of the pool, including later ones."
+    )
     concurrency = models.PositiveIntegerField(null=True)
     host = models.CharField(max_length=255, null=True)
     pid = models.PositiveIntegerField(null=True)
     version = models.CharField(max_length=255, null=True)
     draining = models.BooleanField(default=False)
     account = models.IntegerField(
-        null=True, help_text="The user by whose key the agent registered; 0: the owner of the server's machine."
+        null=True, help_text="The user whose key the agent registered with. 0: the owner of the server's machine."
     )
 
     class Meta:

@@ -14,7 +14,7 @@ class Calendar(Row):
 
     name = models.CharField(max_length=255, unique=True, validators=[NAME])
     description = models.TextField(default="", blank=True)
-    ics = models.TextField(help_text="An iCalendar document; each of its events is a time to leave out.")
+    ics = models.TextField(help_text="An iCalendar document. Each event is a time to leave out.")
 
     class Meta:
         ordering = ["name"]
@@ -27,19 +27,21 @@ class Schedule(Row):
     """When runs of a deployment are planned. `deployments.schedules.core` computes the times of a definition."""
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="schedules")
-    definition = models.JSONField(help_text="As the API has it: the field of its kind, with its time zone.")
+    definition = models.JSONField(help_text="In the format of the API: the field of its kind, with its time zone.")
     active = models.BooleanField(default=True)
     parameters = models.JSONField(default=dict, blank=True)
     max_active_runs = models.PositiveIntegerField(null=True)
-    max_scheduled_runs = models.PositiveIntegerField(null=True, help_text="How many runs are planned ahead at most.")
-    max_runs = models.PositiveIntegerField(null=True, help_text="The schedule ends after so many runs.")
+    max_scheduled_runs = models.PositiveIntegerField(null=True, help_text="The most runs to plan ahead.")
+    max_runs = models.PositiveIntegerField(null=True, help_text="The schedule ends after this many runs.")
     ends_at = models.DateTimeField(null=True)
-    misfire = models.CharField(max_length=6, default="none", help_text="Missed times: run all, the latest, or none.")
+    misfire = models.CharField(
+        max_length=6, default="none", help_text="Which missed times to run: all, the latest, or none."
+    )
     misfire_window = models.DurationField(null=True, help_text="Times missed longer ago than this are never run.")
     calendars = models.ManyToManyField(Calendar, blank=True, related_name="schedules")
     runs_planned = models.PositiveIntegerField(default=0)
-    planned_until = models.DateTimeField(null=True, help_text="Every time up to here has been decided.")
-    plan_at = models.DateTimeField(null=True, help_text="When to plan again; null: nothing is left to plan.")
+    planned_until = models.DateTimeField(null=True, help_text="All times up to this moment are planned or skipped.")
+    plan_at = models.DateTimeField(null=True, help_text="When to plan again. Empty: nothing is left to plan.")
     created_by = models.JSONField(null=True, editable=False)
     updated_by = models.JSONField(null=True, editable=False)
 

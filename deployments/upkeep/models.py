@@ -17,7 +17,9 @@ class ServiceRecord(models.Model):
     errors = models.PositiveBigIntegerField(default=0)
     last_error = models.TextField(default="", blank=True)
     last_error_at = models.DateTimeField(null=True)
-    ticker = models.CharField(max_length=255, default="", help_text="Host and process id of who ticked last.")
+    ticker = models.CharField(
+        max_length=255, default="", help_text="The host and process id of the process that ran it last."
+    )
 
     class Meta:
         ordering = ["name"]

@@ -18,7 +18,7 @@ class WorkPool(Row):
     name = models.CharField(max_length=255, unique=True, validators=[NAME])
     description = models.TextField(null=True)
     type = models.CharField(max_length=255, default=AGENT_POOL)
-    base_job_template = models.JSONField(default=dict)
+    base_job_template = models.JSONField(default=dict, blank=True)
     is_paused = models.BooleanField(default=False)
     concurrency_limit = models.PositiveIntegerField(null=True)
     fair_share = models.CharField(
@@ -26,7 +26,7 @@ class WorkPool(Row):
         null=True,
         blank=True,
         validators=[RegexValidator(FAIR_SHARE_PATTERN, "Write deployment, author, or tag:… such as tag:team.")],
-        help_text="By what runs of one priority take turns: deployment, author or tag:… (empty: no turns).",
+        help_text="How runs of equal priority take turns: deployment, author or tag:… Empty: no turns.",
     )
     default_queue_id = models.UUIDField(null=True)
 

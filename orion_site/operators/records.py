@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Field, JSONField, Model, Q, QuerySet, TextField, UUIDField
 from django.forms import ModelForm
@@ -23,6 +24,7 @@ from django.utils.text import capfirst
 
 from orchestration.transactions import write_transaction
 from orion_site.operators.cells import Short
+from orionflow.contract.names import fault_of
 from runs.pages.selectors.keyset import COUNT_CAP as CAP
 from runs.pages.selectors.keyset import Count, capped_count
 
@@ -190,14 +192,30 @@ class RecordAdmin(BoundedAdmin):
         return False
 
 
+class SettingForm(ModelForm):  # type: ignore[type-arg]
+    """A form that refuses a new name that people cannot read. An object keeps an older one."""
+
+    def clean_name(self) -> Any:
+        name = self.cleaned_data["name"]
+        fault = fault_of(name or "") if "name" in self.changed_data else None
+        if fault:
+            raise ValidationError(f"{fault}.")
+        return name
+
+
 class SettingAdmin(BoundedAdmin):
     """Rows that users may change. Only changed columns are written, because others may have changed in between."""
+
+    form = SettingForm
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         # A field that may be null may be left empty.
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and db_field.null:
             field.required = False
+        if isinstance(db_field, JSONField) and not db_field.null:
+            # An empty object or list is a value, but no text at all is none.
+            field.required, field.empty_values = True, [None, ""]
         return field
 
     def save_model(self, request: HttpRequest, obj: Model, form: ModelForm[Model], change: bool) -> None:

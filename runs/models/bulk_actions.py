@@ -26,16 +26,16 @@ class BulkAction(Row):
     author = models.CharField(max_length=255)
     # The user whose permissions apply; null for the owner of the server.
     user = models.IntegerField(null=True, editable=False)
-    problem = models.TextField(default="", blank=True, help_text="Why it was stopped, if nobody asked for that.")
-    entrance = models.CharField(max_length=10, help_text="Through which somebody gave the command: page or api.")
-    filter = models.JSONField(help_text="That of the API, or the query of the list of runs.")
-    from_tasks = models.JSONField(default=list, help_text="Of a retry: from which tasks on; none: as a whole.")
-    is_cut = models.BooleanField(default=False, help_text="The filter found more runs than these.")
+    problem = models.TextField(default="", blank=True, help_text="Why it stopped, unless a user stopped it.")
+    entrance = models.CharField(max_length=10, help_text="Where the command was given: page or api.")
+    filter = models.JSONField(help_text="The filter of the API, or the query of the list of runs.")
+    from_tasks = models.JSONField(default=list, help_text="For a retry, the tasks to start from. Empty: the whole run.")
+    is_cut = models.BooleanField(default=False, help_text="The filter matched more runs than the action takes.")
     total = models.PositiveIntegerField()
     done = models.PositiveIntegerField(default=0)
     refused = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
-    reasons = models.JSONField(default=dict, help_text="How many runs were refused or failed, by the reason.")
+    reasons = models.JSONField(default=dict, help_text="How many runs were refused or failed, for each reason.")
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -70,7 +70,7 @@ class BulkRun(models.Model):
         FAILED = "failed"
 
     bulk_action = models.ForeignKey(BulkAction, on_delete=models.CASCADE, related_name="runs", db_index=False)
-    number = models.PositiveIntegerField(help_text="Its place in the order in which runs are tried.")
+    number = models.PositiveIntegerField(help_text="The position in the order in which runs are tried.")
     run_id = models.UUIDField()
     name = models.CharField(max_length=1024, blank=True)
     outcome = models.CharField(max_length=7, choices=Outcome, default=Outcome.LEFT)

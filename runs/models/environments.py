@@ -13,9 +13,11 @@ class Environment(models.Model):
     created = models.DateTimeField(default=timezone.now, editable=False)
     python = models.CharField(max_length=255)
     platform = models.CharField(max_length=255)
-    commit = models.CharField(max_length=64, blank=True, help_text="Of git; empty where the code is in no repository.")
-    files = models.CharField(max_length=64, blank=True, help_text="A digest of the code's own files.")
-    packages = models.JSONField(default=dict, help_text="Versions by name.")
+    commit = models.CharField(
+        max_length=64, blank=True, help_text="The git commit. Empty if the code is not in a repository."
+    )
+    files = models.CharField(max_length=64, blank=True, help_text="A digest of the files of the code.")
+    packages = models.JSONField(default=dict, help_text="The versions of packages, by name.")
 
     class Meta:
         # Retention: which environments are old enough to check whether a run still refers to them?

@@ -25,24 +25,34 @@ class Problem(Row):
 
     type = models.CharField(max_length=120)
     place = models.CharField(max_length=160, blank=True)
-    message = models.CharField(max_length=240, blank=True, help_text="Without what differs from run to run.")
+    message = models.CharField(
+        max_length=240, blank=True, help_text="The message without the parts that differ between runs."
+    )
     example = models.CharField(max_length=400, blank=True, help_text="The message of the newest failure.")
     status = models.CharField(max_length=9, choices=Status, default=Status.NEW)
-    since = models.DateTimeField(help_text="Since when it has this status.")
+    since = models.DateTimeField(help_text="When the problem got this status.")
     first_seen = models.DateTimeField()
     last_seen = models.DateTimeField()
-    failures = models.PositiveIntegerField(default=0, help_text="How often runs failed by it, deleted ones included.")
-    noticed = models.PositiveIntegerField(default=0, help_text="How often they had when an event last said so.")
+    failures = models.PositiveIntegerField(
+        default=0, help_text="The number of failures, including those of deleted runs."
+    )
+    noticed = models.PositiveIntegerField(default=0, help_text="The number of failures when an event last reported it.")
     # {hour: failures}, for the newest hours.
     trend = models.JSONField(default=dict)
-    version = models.CharField(max_length=255, blank=True, help_text="Of the code that failed last, if it is known.")
+    version = models.CharField(
+        max_length=255, blank=True, help_text="The version of the code that failed last, if known."
+    )
     assignee = models.CharField(max_length=255, blank=True)
     muted_until = models.DateTimeField(null=True)
     muted_until_failures = models.PositiveIntegerField(null=True)
-    muted_in_version = models.CharField(max_length=255, null=True, help_text="Muted until another version fails.")
-    resolution = models.CharField(max_length=400, blank=True, help_text="By what it was resolved.")
-    resolved_by = models.CharField(max_length=255, blank=True, help_text="Empty where it was resolved by itself.")
-    checked_at = models.DateTimeField(default=timezone.now, help_text="When it was last asked whether it is mended.")
+    muted_in_version = models.CharField(max_length=255, null=True, help_text="Muted until a different version fails.")
+    resolution = models.CharField(max_length=400, blank=True, help_text="What resolved it.")
+    resolved_by = models.CharField(
+        max_length=255, blank=True, help_text="Who resolved it. Empty if it was resolved automatically."
+    )
+    checked_at = models.DateTimeField(
+        default=timezone.now, help_text="When it was last checked whether the problem is resolved."
+    )
 
     class Meta:
         indexes = [

@@ -104,7 +104,7 @@ class SavedSearch(Row):
     """A named set of filters of the dashboard."""
 
     name = models.CharField(max_length=255, unique=True)
-    filters = models.JSONField(default=list)
+    filters = models.JSONField(default=list, blank=True)
 
     class Meta:
         verbose_name_plural = "saved searches"

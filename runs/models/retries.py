@@ -12,16 +12,20 @@ class RunRetry(Row):
     """A retry from tasks: another attempt of a run, or a new run that reuses the records of another one."""
 
     flow_run = models.ForeignKey(FlowRun, on_delete=models.CASCADE, related_name="retries")
-    source_id = models.UUIDField(db_index=True, help_text="The run whose results are taken up: itself, or another one.")
+    source_id = models.UUIDField(
+        db_index=True, help_text="The run whose results are reused: the same run, or another one."
+    )
     source_name = models.CharField(max_length=1024, blank=True)
-    attempt = models.PositiveIntegerField(help_text="The number of the attempt of flow_run that it begins.")
+    attempt = models.PositiveIntegerField(help_text="The number of the attempt that this retry starts.")
     author = models.CharField(max_length=255, blank=True)
-    chosen = models.JSONField(default=list, help_text="What was asked for: names of tasks, names or ids of task runs.")
+    chosen = models.JSONField(
+        default=list, help_text="What was requested: names of tasks, or names or ids of task runs."
+    )
     # Ids of states. When a call enters another state later, that has another id, and following attempts reuse it.
-    again = models.JSONField(default=list, help_text="States whose results are not taken up.")
-    entered = models.JSONField(default=list, help_text="States of nested runs that run again in part.")
-    plan = models.JSONField(default=dict, help_text="The numbers of the preview.")
-    outcome = models.JSONField(null=True, help_text="What the attempt reported: results taken up, task runs run.")
+    again = models.JSONField(default=list, help_text="States whose results are not reused.")
+    entered = models.JSONField(default=list, help_text="States of nested runs of which only a part runs again.")
+    plan = models.JSONField(default=dict, help_text="The numbers that the preview showed.")
+    outcome = models.JSONField(null=True, help_text="What the attempt reported: results reused, task runs executed.")
 
     class Meta:
         ordering = ["-created", "-id"]

@@ -41,7 +41,9 @@ class RollUpChange(Sums):
 
     id = RowNumber(primary_key=True)
     kind = models.CharField(max_length=8)
-    minute = models.CharField(max_length=16, help_text="Of the expected start, in UTC; empty where there is none.")
+    minute = models.CharField(
+        max_length=16, help_text="The minute of the expected start, in UTC. Empty if there is none."
+    )
     flow = models.CharField(max_length=32)
     deployment = models.CharField(max_length=32)
     state_type = models.CharField(max_length=10)
@@ -54,9 +56,13 @@ class RollUpChange(Sums):
 class RollUp(Sums):
     """The numbers of one minute, hour or day, for all runs of a kind, or those of one flow or deployment."""
 
-    subject = models.CharField(max_length=32, help_text="A kind of runs, or the hex of a flow's or deployment's id.")
-    level = models.PositiveSmallIntegerField(help_text="In minutes: how long its time is.")
-    bucket = models.CharField(max_length=16, help_text="Its time, as far as that is told: 2026-01-05 12:30.")
+    subject = models.CharField(
+        max_length=32, help_text="A kind of runs, or the id of a flow or deployment in hexadecimal."
+    )
+    level = models.PositiveSmallIntegerField(help_text="The length of the period, in minutes.")
+    bucket = models.CharField(
+        max_length=16, help_text="The start of the period: 2026-01-05, 2026-01-05 12 or 2026-01-05 12:30."
+    )
     state_type = models.CharField(max_length=10)
     state_name = models.CharField(max_length=255)
 

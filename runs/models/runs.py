@@ -34,7 +34,7 @@ class Run(Row):
     empirical_policy = models.JSONField(default=dict, blank=True)
 
     seq = models.PositiveIntegerField(
-        default=0, help_text="Number of states so far; the current state has this number."
+        default=0, help_text="The number of states so far, and the number of the current state."
     )
     state_id = models.UUIDField(null=True, editable=False)
     state_type = models.CharField(max_length=10, choices=STATE_TYPES, null=True)
@@ -95,7 +95,9 @@ class FlowRun(Run):
     environment_id = models.UUIDField(null=True)
     auto_scheduled = models.BooleanField(default=False)
     created_by = models.JSONField(null=True)
-    epoch = models.PositiveIntegerField(default=0, help_text="Fencing token: which attempt may write.")
+    epoch = models.PositiveIntegerField(
+        default=0, help_text="Fencing token: only the attempt with this number may write."
+    )
     # For deployed runs: the schedule that planned the run, when agents were last notified of it, and how many attempts
     # were lost between the claim and the first report.
     schedule_id = models.UUIDField(null=True)

@@ -20,15 +20,17 @@ class StateRow(models.Model):
     timestamp = models.DateTimeField()
     message = models.TextField(null=True)
     data = models.JSONField(null=True)
-    details = models.JSONField(default=dict, help_text="The fields of state_details that are not at their default.")
-    trail = models.JSONField(default=list, help_text="[[rule, verdict, reason], …] in the order of judgement.")
+    details = models.JSONField(default=dict, help_text="The fields of state_details that differ from their defaults.")
+    trail = models.JSONField(default=list, help_text="What each rule said, in order: [[rule, verdict, reason], …].")
     # The verdict that the client received; a repetition of the same proposal receives it again.
     verdict = models.CharField(max_length=6, default="ACCEPT")
     # If a proposal is rejected, the state that is written instead has another id.
     proposal_id = models.UUIDField(null=True)
-    client_timestamp = models.DateTimeField(null=True, help_text="The client's clock, where it differs from ours.")
+    client_timestamp = models.DateTimeField(
+        null=True, help_text="The time on the client's clock, if it differs from the server's."
+    )
     epoch = models.PositiveIntegerField(default=0)
-    author = models.CharField(max_length=255, null=True, help_text="Who wrote it; null: the run's own client.")
+    author = models.CharField(max_length=255, null=True, help_text="Who set the state. Empty: the run's own client.")
 
     class Meta:
         abstract = True

@@ -166,3 +166,18 @@ def test_a_name_that_addresses_cannot_carry_is_refused_in_words(browser: Client,
 
     assert answer.status_code == 200
     assert "must not contain / % &amp; &gt; &lt; or control characters" in answer.content.decode()
+
+
+def test_a_new_name_that_nobody_can_read_is_refused_and_an_older_one_is_kept(browser: Client):
+    pool = WorkPool.objects.create(name="old\u200bpool", type="agent")
+    hidden = "new\u202epool"
+
+    added = browser.post(address(WorkPool, "add/"), {"name": hidden, "type": "agent"})
+    renamed = browser.post(address(WorkPool, f"{pool.pk}/change/"), {"name": hidden, "type": "agent"})
+    page = browser.get(address(WorkPool, f"{pool.pk}/change/")).context["adminform"].form
+    sent = {name: field.value() or "" for name, field in ((one.name, one) for one in page)}
+    kept = browser.post(address(WorkPool, f"{pool.pk}/change/"), sent | {"description": "of old"})
+
+    assert all("must not contain U+202E" in answer.content.decode() for answer in (added, renamed))
+    assert kept.status_code == 302
+    assert WorkPool.objects.get().description == "of old"
