@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from datetime import timedelta
@@ -242,3 +243,30 @@ def test_objects_of_the_main_script_have_the_same_key_in_the_next_process(tmp_pa
     said = [program.run(PYTHONHASHSEED=seed) for seed in ("1", "2", "3")]
 
     assert [one.stdout.split()[-1] for one in said] == ["Completed", "Cached", "Cached"], said[0].stderr
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_key_function_may_be_async(kind: str):
+    async def by_number(context: Any, arguments: dict[str, Any]) -> str:
+        await asyncio.sleep(0)
+        return f"{context.task.name} {arguments['number'] % 10}"
+
+    @task(cache_key_fn=by_number)
+    def double(number: int) -> int:
+        return 2 * number
+
+    @task(cache_key_fn=by_number)
+    async def triple(number: int) -> int:
+        return 3 * number
+
+    @flow
+    def in_turn() -> list[int]:
+        return [double(1), double(11), double(2)]
+
+    @flow
+    async def awaited() -> list[int]:
+        return [await triple(1), await triple(11), await triple(2)]
+
+    values = asyncio.run(awaited()) if kind == "async" else in_turn()
+
+    assert values == ([3, 3, 6] if kind == "async" else [2, 2, 4])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -69,6 +71,20 @@ def test_names_that_are_none_are_refused(option: Any):
         flow(flow_run_name=option)(lambda: None)
     with pytest.raises(UsageError, match="task_run_name must be a text"):
         task(task_run_name=option)(lambda: None)
+
+
+@pytest.mark.parametrize("decorate", [lambda name: task(task_run_name=name), lambda name: flow(flow_run_name=name)])
+def test_names_cannot_come_from_coroutine_functions(decorate: Callable[[Any], Any]):
+    async def named() -> str:
+        return "load"
+
+    class Named:
+        async def __call__(self) -> str:
+            return "load"
+
+    for name in (named, partial(named), Named()):
+        with pytest.raises(UsageError, match="_run_name must be a text or a function, and not a coroutine function"):
+            decorate(name)(lambda: None)
 
 
 def test_flow_names_that_urls_cannot_carry_are_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -112,6 +113,31 @@ def test_condition_that_raises_ends_the_tries():
 
     with pytest.raises(ValueError, match="failure 1"):
         flow_of(attempt, retries=4, retry_condition_fn=broken)()
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_condition_may_be_async(kind: str):
+    seen: list[str] = []
+
+    async def only_first(task: Any, run: Any, state: Any) -> bool:
+        await asyncio.sleep(0)
+        seen.append(run.name)
+        return "failure 1" in str(state.result(raise_on_failure=False))
+
+    attempt = Flaky(5)
+
+    @task(name="flaky", retries=4, retry_condition_fn=only_first)
+    async def flaky() -> int:
+        return attempt()
+
+    @flow
+    async def retrying() -> int:
+        return await flaky()
+
+    with pytest.raises(ValueError, match="failure 2"):
+        asyncio.run(retrying()) if kind == "async" else flow_of(attempt, retries=4, retry_condition_fn=only_first)()
+
+    assert seen == ["flaky-0", "flaky-0"]
 
 
 def test_failed_flow_is_tried_again():

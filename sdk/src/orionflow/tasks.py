@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
@@ -45,8 +45,8 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 S = TypeVar("S")
 
-CacheKeyFunction = Callable[[TaskRunContext, dict[str, Any]], str | None]
-RetryCondition = Callable[["Task[..., Any]", "TaskRun", State[Any]], bool]
+CacheKeyFunction = Callable[[TaskRunContext, dict[str, Any]], str | None | Awaitable[str | None]]
+RetryCondition = Callable[["Task[..., Any]", "TaskRun", State[Any]], bool | Awaitable[bool]]
 
 
 class Task(Generic[P, R]):
@@ -459,11 +459,11 @@ def task(fn: Any = None, /, **options: Any) -> Any:
       of retries that returns such a list (`exponential_backoff(2)`). `retry_jitter_factor`: how far the delays are
       spread at random, as a share of each.
     - `retry_condition_fn`: a function of the task, the task run and the state, which returns whether this failure is
-      worth a retry.
+      worth a retry. It may be async.
     - `crash_retries`: how often a run is tried again after its process died (default: 0); counted separately.
-    - `cache_key_fn`: a function of the context and a dict of the arguments, which returns a text. Runs with the same
-      text share the value of the first one, until `cache_expiration`, a `timedelta`, has passed (default: never).
-      `refresh_cache`: with `True`, the task runs anyway, and its value replaces the cached one.
+    - `cache_key_fn`: a function of the context and a dict of the arguments, which returns a text and may be async. Runs
+      with the same text share the value of the first one, until `cache_expiration`, a `timedelta`, has passed (default:
+      never). `refresh_cache`: with `True`, the task runs anyway, and its value replaces the cached one.
     - `persist_result`: whether values are stored. By default they are if a cache or a retry of the flow needs them.
       `cache_result_in_memory`: whether they stay in memory (default: `True`).
     - `result_storage`: a folder or the name of a location. `result_storage_key`: the name of the file, a template over

@@ -20,6 +20,7 @@ from orionflow.engine.final_state import (
     state_of_value,
     timed_out,
 )
+from orionflow.engine.hooks import Callback
 from orionflow.engine.reuse import marks_of
 from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.time_limits import LimitReached
@@ -48,7 +49,7 @@ def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
     if state.type is StateType.COMPLETED:
         yield from _keep(call, state, cache_key)
     elif state.type is StateType.FAILED and task.retries:
-        state.amend_details(retriable=_is_retriable(call, state))
+        state.amend_details(retriable=(yield from _is_retriable(call, state)))
     if state.type in BAD:
         note_cause(state, task.fn)
     if state.data is None and state.value is not None:
@@ -79,13 +80,13 @@ def _called(call: TaskCall) -> Steps[State[Any]]:
     return state_of_value(value)
 
 
-def _is_retriable(call: TaskCall, state: State[Any]) -> bool:
+def _is_retriable(call: TaskCall, state: State[Any]) -> Steps[bool]:
     """Whether the user's condition allows a retry; a condition that raises counts as no."""
     condition = call.task.retry_condition_fn
     if condition is None:
         return True
     try:
-        return bool(condition(call.task, call.as_task_run(), state))
+        return bool((yield Callback(condition, call.task, call.as_task_run(), state)))
     except Exception:
         logger_of(call).exception("retry_condition_fn raised an exception, so the task is not tried again.")
         return False

@@ -1,9 +1,9 @@
-"""Calls of the user's hooks, in order; their exceptions are only logged."""
+"""Calls of the user's hooks, in order, whose exceptions are only logged; and of other sync or async callbacks."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,32 +14,30 @@ from orionflow.engine.loops import block_on
 from orionflow.options.hooks import Hook, name_of
 
 
-class CallHook(Effect):
-    """Call one hook and wait for it."""
+class Callback(Effect):
+    """Call a function of the user, sync or async, and wait for its value."""
 
-    __slots__ = ("args", "hook")
+    __slots__ = ("args", "function")
 
-    def __init__(self, hook: Hook, args: tuple[Any, ...]) -> None:
-        self.hook = hook
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.function = function
         self.args = args
 
-    def block(self) -> None:
-        outcome = self.hook(*self.args)
-        if inspect.isawaitable(outcome):
-            block_on(outcome, FlowRunContext.get())
+    def block(self) -> Any:
+        outcome = self.function(*self.args)
+        return block_on(outcome, FlowRunContext.get()) if inspect.isawaitable(outcome) else outcome
 
-    async def wait(self) -> None:
+    async def wait(self) -> Any:
         loop = running_loop()
-        with set_aside(loop) if loop is not None and not inspect.iscoroutinefunction(self.hook) else nullcontext():
-            outcome = self.hook(*self.args)
-        if inspect.isawaitable(outcome):
-            await outcome
+        with set_aside(loop) if loop is not None and not inspect.iscoroutinefunction(self.function) else nullcontext():
+            outcome = self.function(*self.args)
+        return await outcome if inspect.isawaitable(outcome) else outcome
 
 
 def call_hooks(hooks: Iterable[Hook], declared: Any, run: Any, state: Any, logger: Any) -> Steps[None]:
     """Call each hook with the flow or task, its run and the state."""
     for hook in list(hooks):
         try:
-            yield CallHook(hook, (declared, run, state))
+            yield Callback(hook, declared, run, state)
         except Exception:
             logger.exception("The hook %r raised an exception; the run is not changed by that.", name_of(hook))

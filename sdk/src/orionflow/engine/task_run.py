@@ -6,6 +6,7 @@ Steps that the rules always accept are streamed; the run waits for an answer onl
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from orionflow import tracing
@@ -23,7 +24,7 @@ from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Ask, Do, Sleep, Steps, send
 from orionflow.engine.exits import as_raised
 from orionflow.engine.failures import logger_of
-from orionflow.engine.hooks import call_hooks
+from orionflow.engine.hooks import Callback, call_hooks
 from orionflow.engine.recorded import AGAIN, Recorded
 from orionflow.engine.reuse import recall
 from orionflow.engine.run_calls import TaskCall
@@ -87,7 +88,7 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
     flow_run = call.flow_run
     if flow_run.recorded is not None and (taken := (yield from _take_up(call, flow_run.recorded))) is not None:
         return taken
-    cache_key = _cache_key(call)
+    cache_key = None if call.task.cache_key_fn is None else (yield from _cache_key(call, call.task.cache_key_fn))
     # Only with one of these may the rules answer RUNNING with something else than acceptance: a cached state, a wait
     # for a slot, or the state of an earlier attempt.
     asks = cache_key is not None or bool(call.tags) or flow_run.strict or flow_run.is_repeated
@@ -176,14 +177,11 @@ def _reopen(call: TaskCall, known: State[Any], why: str) -> Steps[None]:
     yield Ask(call.flow_run.reporter, call.step(call.state, force=True))
 
 
-def _cache_key(call: TaskCall) -> str | None:
+def _cache_key(call: TaskCall, key_of: Callable[..., Any]) -> Steps[str | None]:
     """Return the cache key that the user's function computes; None, with a warning, if it cannot be stored."""
-    key_of = call.task.cache_key_fn
-    if key_of is None:
-        return None
     with in_task_run(TaskRunContext(call, call.flow_run.log_prints)) as context:
         try:
-            key: object = key_of(context, dict(call.parameters))
+            key: object = yield Callback(key_of, context, dict(call.parameters))
         except Exception:
             logger_of(call).exception("cache_key_fn raised an exception, so the run is not cached.")
             return None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Any
 
+from orionflow.code.sources import is_async_function
 from orionflow.errors import UsageError
 from orionflow.recordable import LONGEST_RUN_NAME, clean_text, short_text, warn
 
@@ -19,6 +20,8 @@ def checked_name_option(option: NameOption, argument: str) -> NameOption:
     """Return the option; raise UsageError if it is neither a template nor a callable."""
     if option is not None and not isinstance(option, str) and not callable(option):
         raise UsageError(f"{argument} must be a text such as 'load-{{table}}', or a function that returns one.")
+    if callable(option) and is_async_function(option):
+        raise UsageError(f"{argument} must be a text or a function, and not a coroutine function: nothing awaits it.")
     return option
 
 
