@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
+from itertools import count, cycle, product, repeat
 from typing import Any
 
 import pytest
@@ -162,3 +165,30 @@ async def test_pending_future_of_the_same_loop_is_awaited_before_mapping():
         return await (await later.map(later.submit([1, 2]))).result()
 
     assert await outer() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda: ([1, 2], count()),
+        lambda: (count(), iter([1, 2])),
+        lambda: (repeat(0), repeat(0, 5)),
+        lambda: ((n for n in range(3)), cycle("ab")),
+    ],
+)
+def test_iterator_without_an_end_has_another_length(given: Callable[[], Any]):
+    with pytest.raises(ParameterError, match=r"different lengths .*use unmapped\(\)"):
+        in_flow(lambda: echo.map(*given()))
+
+
+KINDS: list[Callable[[list[int]], Any]] = [list, iter, deque, lambda numbers: (number for number in numbers)]
+
+
+@pytest.mark.parametrize("length", [0, 1, 3])
+@pytest.mark.parametrize(("first", "second"), list(product(KINDS, repeat=2)))
+def test_iterables_of_one_length_are_read_whole(length: int, first: Any, second: Any):
+    columns = list(range(length)), list(range(length, 2 * length))
+
+    rows = in_flow(lambda: echo.map(first(columns[0]), second(columns[1])).result())
+
+    assert rows == list(zip(*columns, strict=True))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from orionflow.annotations import Mark, allow_failure, quote, unmapped
@@ -20,6 +21,9 @@ from orionflow.states import State
 if TYPE_CHECKING:
     from orionflow.engine.lineage import Lineage
     from orionflow.tasks import Task
+
+
+_NO_MORE = object()
 
 
 def map_task(
@@ -85,7 +89,7 @@ def _sources(given: dict[str, Any], links: Lineage) -> dict[str, list[dict[str, 
 
 def _sorted_out(task: Task[Any, Any], given: dict[str, Any]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """Return the arguments to iterate over, and those that are passed to each run unchanged."""
-    columns: dict[str, list[Any]] = {}
+    iterables: dict[str, tuple[Iterable[Any], Mark | None]] = {}
     whole: dict[str, Any] = {}
     for name, value in given.items():
         if isinstance(value, unmapped):
@@ -96,13 +100,34 @@ def _sorted_out(task: Task[Any, Any], given: dict[str, Any]) -> tuple[dict[str, 
         if not _is_iterable(plain):
             whole[name] = value
         else:
-            columns[name] = [part if mark is None else mark.rewrap(part) for part in plain]
-    if not columns:
+            iterables[name] = plain, mark
+    if not iterables:
         raise ParameterError(
             f"{task.name}.map() got nothing to iterate over ({', '.join(given) or 'no arguments'}); "
             f"pass a list, or use {task.name}.submit()."
         )
+    parts = _parts_of({name: plain for name, (plain, _) in iterables.items()})
+    marks = {name: mark for name, (_, mark) in iterables.items()}
+    columns = {name: [_marked(part, marks[name]) for part in column] for name, column in parts.items()}
     return columns, whole
+
+
+def _marked(part: Any, mark: allow_failure | quote | None) -> Any:
+    return part if mark is None else mark.rewrap(part)
+
+
+def _parts_of(iterables: dict[str, Iterable[Any]]) -> dict[str, list[Any]]:
+    """Read the iterables. Iterators are read side by side, as some may have no end, until one of all has no more."""
+    columns = {name: list(one) if isinstance(one, Sized) else [] for name, one in iterables.items()}
+    iterators = {name: iter(one) for name, one in iterables.items() if not isinstance(one, Sized)}
+    shortest = min((len(columns[name]) for name in columns if name not in iterators), default=None)
+    for read in count() if iterators else ():
+        more = {name: part for name, one in iterators.items() if (part := next(one, _NO_MORE)) is not _NO_MORE}
+        for name, part in more.items():
+            columns[name].append(part)
+        if len(more) < len(iterators) or read == shortest:
+            break
+    return columns
 
 
 def _iterable_value(value: Any) -> Any:
