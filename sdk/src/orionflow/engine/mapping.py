@@ -89,7 +89,7 @@ def _sources(given: dict[str, Any], links: Lineage) -> dict[str, list[dict[str, 
 
 def _sorted_out(task: Task[Any, Any], given: dict[str, Any]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """Return the arguments to iterate over, and those that are passed to each run unchanged."""
-    iterables: dict[str, tuple[Iterable[Any], Mark | None]] = {}
+    iterables: dict[str, tuple[Iterable[Any], allow_failure[Any] | quote[Any] | None]] = {}
     whole: dict[str, Any] = {}
     for name, value in given.items():
         if isinstance(value, unmapped):
@@ -112,7 +112,7 @@ def _sorted_out(task: Task[Any, Any], given: dict[str, Any]) -> tuple[dict[str, 
     return columns, whole
 
 
-def _marked(part: Any, mark: allow_failure | quote | None) -> Any:
+def _marked(part: Any, mark: allow_failure[Any] | quote[Any] | None) -> Any:
     return part if mark is None else mark.rewrap(part)
 
 
