@@ -11,16 +11,19 @@ from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
 
 from deployments.models import WorkQueue
+from orchestration.compiled import Compiled
 from orchestration.core.folding import NEAR, FoldedState, number_of, unfold
 from orchestration.large import completed, without_large
 from orionflow.contract.states import USUAL_NAMES
 from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
 
+_flow_run_states = Compiled(lambda ids: FlowRunState.objects.filter(pk__in=ids).order_by())
+
 
 def current_flow_run_states(runs: Iterable[FlowRun]) -> dict[UUID | None, FlowRunState]:
     """Return the current states of these flow runs, by state id."""
     ids = [run.state_id for run in runs if run.state_id]
-    return dict(FlowRunState.objects.in_bulk(ids)) if ids else {}
+    return {state.pk: state for state in _flow_run_states(ids)} if ids else {}
 
 
 def current_task_run_states(runs: Iterable[TaskRun]) -> dict[UUID | None, TaskRunState]:
@@ -43,13 +46,19 @@ def listed_task_run_states(runs: Iterable[TaskRun]) -> dict[UUID | None, TaskRun
     return {**folded, **{row.pk: row for row in completed(list(rows), "data")}}
 
 
+_pools_of_queues = Compiled(
+    lambda ids: (
+        WorkQueue.objects.filter(pk__in=ids, work_pool__isnull=False)
+        .order_by()
+        .values_list("pk", "work_pool_id", "work_pool__name")
+    )
+)
+
+
 def pools_of(runs: Iterable[FlowRun]) -> dict[UUID | None, tuple[UUID, str]]:
     """Return id and name of the work pool, by the id of the work queue; no query if no run is in a queue."""
-    ids = {run.work_queue_id for run in runs if run.work_queue_id}
-    if not ids:
-        return {}
-    queues = WorkQueue.objects.filter(pk__in=ids, work_pool__isnull=False)
-    return {queue: (pool, name) for queue, pool, name in queues.values_list("pk", "work_pool_id", "work_pool__name")}
+    ids = list({run.work_queue_id for run in runs if run.work_queue_id})
+    return {queue: (pool, name) for queue, pool, name in _pools_of_queues(ids)} if ids else {}
 
 
 # --- states of task runs: some have a row, others are folded into the row of their run --------------------------------

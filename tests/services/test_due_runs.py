@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from deployments.dispatch.selectors.due import due_ids, for_agents, in_order
+from deployments.dispatch.selectors.due import FOR_AGENTS, due_ids, in_order
 from deployments.limits.selectors.capacity import holding_by_deployment
 from deployments.models import Deployment, WorkPool, WorkQueue
 from deployments.work.services.work_queues import create_work_queue, queue_for, update_work_queue
@@ -169,7 +169,7 @@ def test_agents_are_offered_only_what_they_can_start():
     ours = waiting(queue, -10, deployment_id=make_deployment(queue, entrypoint="flows.py:census").pk)
 
     assert len(due(queue)) == 3
-    assert due(queue, among=for_agents()) == [ours]
+    assert due(queue, among=FOR_AGENTS) == [ours]
 
 
 def test_without_queues_every_queue_is_asked():

@@ -32,6 +32,7 @@ from orchestration.api.answers import as_answer
 from orchestration.api.later import CAME_TO, WAITS, LaterAnswer
 from orchestration.api.operations import Operation
 from orchestration.api.states import state_out
+from orchestration.compiled import Compiled
 from orchestration.database_clock import database_now
 from orchestration.sight import seeing
 from orchestration.transactions import with_usable_connection
@@ -195,13 +196,18 @@ def orders_out(orders: Mapping[UUID, contract.Order]) -> list[dict[str, Any]]:
     return [{"id": run_id, "order": order} for run_id, order in orders.items()]
 
 
+_runs = Compiled(lambda ids: FlowRun.objects.select_related("flow").filter(pk__in=ids).order_by())
+_deployments = Compiled(lambda ids: Deployment.objects.filter(pk__in=ids).order_by())
+
+
 def claims_out(claims: Sequence[Sequence[Claim]], now: datetime, accounts: Sequence[int]) -> list[list[dict[str, Any]]]:
     """Return the claimed runs for each account, with a few queries for any number of runs."""
     ids = [claim.flow_run_id for some in claims for claim in some]
     if not ids:
         return [[] for _ in claims]
-    rows = FlowRun.objects.select_related("flow").in_bulk(ids)
-    deployments = Deployment.objects.in_bulk({run.deployment_id for run in rows.values() if run.deployment_id})
+    rows = {run.pk: run for run in _runs(ids)}
+    of_runs = list({run.deployment_id for run in rows.values() if run.deployment_id})
+    deployments: Mapping[UUID | None, Deployment] = {one.pk: one for one in _deployments(of_runs)}
     runs = list(rows.values())
     outs = dict(zip(rows, flow_runs_out(runs, now), strict=True))
     return [

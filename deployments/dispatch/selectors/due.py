@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from deployments.dispatch.core.hand_out import Candidate, Share, Taker, hand_out
 from deployments.dispatch.selectors.shares import MOST_OF_ONE, first_of_each_deployment, going, shares_of
@@ -29,6 +29,7 @@ from deployments.limits.selectors.capacity import (
 )
 from deployments.models import Deployment, WorkQueue
 from orchestration.authors import refused_rows
+from orchestration.compiled import Compiled, Statement
 from orchestration.tables import dialect
 from runs.models import FlowRun
 
@@ -40,16 +41,11 @@ _WAITS_FOR_AN_AGENT = Q(empirical_policy__retry_type__isnull=True) | ~Q(empirica
 
 
 EVERY_RUN = Q()
-
-
-def for_agents() -> Q:
-    """Return the condition for runs that Orion's agents can start.
-
-    A deployment without an entry point, or with an infrastructure block, is meant for workers and agents of other
-    clients.
-    """
-    of_others = Deployment.objects.filter(pk=OuterRef("deployment_id"), entrypoint__isnull=True)
-    return Q(infrastructure_document_id__isnull=True) & ~Q(Exists(of_others))
+# The runs that Orion's agents can start. A deployment without an entry point, or with an infrastructure block, is meant
+# for workers and agents of other clients.
+FOR_AGENTS = Q(infrastructure_document_id__isnull=True) & ~Q(
+    Exists(Deployment.objects.filter(pk=OuterRef("deployment_id"), entrypoint__isnull=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +75,19 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which runs are looked for, and how many of each line."""
+
+    before: datetime | None
+    after: datetime | None
+    among: Q
+    limit: int
+    # Deployments without a free slot, and those whose planned runs are refused.
+    full: Sequence[UUID]
+    refused: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class Advice:
     """The runs that could start, each judged alone, and the room and shares that decide which of them do."""
 
@@ -105,7 +114,7 @@ def due_ids(
 
     `before` and `after` limit the scheduled time; without `before`, future runs are included. Runs that wait for a
     retry in their own process are excluded. With neither queues nor deployments, all queues are searched. `among` adds
-    a condition, such as `for_agents()`.
+    a condition, such as FOR_AGENTS.
     """
     if limit <= 0:
         return []
@@ -137,8 +146,8 @@ def _advice(
         return Advice()
     holding = holding_by_deployment()
     full, refused = full_deployments(holding), refused_rows("deployments.run", Deployment._meta.db_table)
-    startable = among & _startable(after, before, full, refused)
-    found = list(_first_of(lines, startable, limit, len(full) + len(refused)))
+    asked = _Asked(before, after, among, limit, full, refused)
+    found = list(_first_of(lines, asked))
     if not found:
         return Advice()
     # Full deployments are not among them, so each has room for at least one run.
@@ -191,25 +200,44 @@ def _startable(after: datetime | None, before: datetime | None, full: Sequence[U
     return condition
 
 
-def _first_of(lines: Sequence[_Line], startable: Q, limit: int, values: int) -> Iterator[_Found]:
+def _first_of(lines: Sequence[_Line], asked: _Asked) -> Iterator[_Found]:
     """Yield the first runs of each line, with one statement for many lines.
 
     On SQLite, the ORM does not support a `union` of queries with limits, so the compiled queries are joined here.
     """
-    at_once = max(min(_MOST_LINES, _MOST_VALUES // (values + 10)), 1)
+    at_once = max(min(_MOST_LINES, _MOST_VALUES // (len(asked.full) + len(asked.refused) + 10)), 1)
     for start in range(0, len(lines), at_once):
         some = lines[start : start + at_once]
-        branches = [_first_of_line(line, startable, min(limit, line.room)) for line in some]
-        yield from _fetched(branches, some)
+        yield from _fetched([_first_of_line(line, asked) for line in some], some)
 
 
-def _first_of_line(line: _Line, startable: Q, limit: int) -> tuple[str, tuple[Any, ...]]:
-    runs = FlowRun.objects.filter(line.runs, startable).order_by("next_scheduled_start_time", "pk")
-    if line.fair_share:
-        return first_of_each_deployment(runs, limit)
-    columns = runs.values_list("next_scheduled_start_time", "pk", "work_queue_id", "deployment_id")
-    sql, values = columns[:limit].query.sql_with_params()
-    return sql, tuple(values)
+def _first_of_line(line: _Line, asked: _Asked) -> Statement:
+    limit, before, full, refused = min(asked.limit, line.room), asked.before, list(asked.full), list(asked.refused)
+    is_usual = line.queue is not None and not line.queue.filter and not line.fair_share
+    if is_usual and asked.after is None and (asked.among is FOR_AGENTS or asked.among is EVERY_RUN):
+        assert line.queue is not None
+        return _first_of_queue.statement(line.queue.pk, before, full, refused, limit, asked.among is FOR_AGENTS)
+    runs = _in_order(line.runs, asked.among & _startable(asked.after, before, full, refused))
+    return first_of_each_deployment(runs, limit) if line.fair_share else _limited(runs, limit).query.sql_with_params()
+
+
+def _in_order(*conditions: Q) -> QuerySet[FlowRun]:
+    return FlowRun.objects.filter(*conditions).order_by("next_scheduled_start_time", "pk")
+
+
+def _limited(runs: QuerySet[FlowRun], limit: int) -> QuerySet[FlowRun, tuple[Any, ...]]:
+    return runs.values_list("next_scheduled_start_time", "pk", "work_queue_id", "deployment_id")[:limit]
+
+
+def _of_queue(
+    queue_id: UUID, before: datetime | None, full: list[UUID], refused: list[UUID], limit: int, for_agents: bool
+) -> QuerySet[FlowRun, tuple[Any, ...]]:
+    among = FOR_AGENTS if for_agents else EVERY_RUN
+    return _limited(_in_order(Q(work_queue_id=queue_id), among & _startable(None, before, full, refused)), limit)
+
+
+# For the claims of agents, and for hints.
+_first_of_queue = Compiled(_of_queue)
 
 
 def _fetched(branches: Sequence[tuple[str, tuple[Any, ...]]], lines: Sequence[_Line]) -> Iterator[_Found]:

@@ -14,14 +14,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
 
 from deployments.dispatch.core.hand_out import Candidate, Taker
-from deployments.dispatch.selectors.due import Advice, due_in, for_agents
+from deployments.dispatch.selectors.due import FOR_AGENTS, Advice, due_in
 from deployments.dispatch.services.agents import OWNER, refuse_absent
 from deployments.dispatch.services.misfits import crash_misfits
 from deployments.limits.selectors.capacity import Room, chosen_by, room_in, uncounted
 from deployments.models import Worker, WorkQueue
+from orchestration.compiled import Compiled
 from orchestration.core.states import State, StateType
 from orchestration.errors import AgentReplaced, DomainError
 from orchestration.measured import claim_delay
@@ -75,9 +75,12 @@ class _Asking:
         return Taker(max(wanted, 0), self.queues, self.wish.named)
 
 
+_agents = Compiled(lambda ids: Worker.objects.filter(pk__in=ids).order_by())
+
+
 def claim_for_all(wishes: Sequence[Wish], now: datetime) -> list[list[Claim] | Exception]:
     """Return the claimed runs for each wish, in order, or its error: AgentNotFound, AgentReplaced or AgentOfAnother."""
-    agents = Worker.objects.in_bulk([wish.agent_id for wish in wishes])
+    agents = {agent.pk: agent for agent in _agents([wish.agent_id for wish in wishes])}
     judged = [_judged(wish, agents.get(wish.agent_id)) for wish in wishes]
     asking = [one for one in judged if isinstance(one, _Asking) and not one.agent.draining and one.wish.limit > 0]
     for portion in _portions(asking):
@@ -137,10 +140,9 @@ def _claim(asking: Sequence[_Asking], now: datetime) -> None:
     for look in range(LOOKS):
         wanted = sum(one.taker.wanted for one in asking if one.wish.named is None)
         limit = wanted + len(tried) + SPARE
-        among = for_agents()
-        advice = due_in(room, before=now, limit=limit, among=among) if wanted else Advice()
+        advice = due_in(room, before=now, limit=limit, among=FOR_AGENTS) if wanted else Advice()
         if look == 0:
-            advice = _with_named(advice, asking, among)
+            advice = _with_named(advice, asking)
         candidates = [run for run in advice.candidates if run.id not in tried]
         chosen, lost = _hand_out(replace(advice, candidates=candidates), asking, tried, now)
         # Try again only if other servers were faster, or if the advice contained only some runs of each deployment.
@@ -206,11 +208,16 @@ def _is_due(moving: MovingRun, now: datetime) -> bool:
     return due is None or due <= now
 
 
+_locked_incarnations = Compiled(
+    lambda ids: (
+        Worker.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk").values_list("pk", "incarnation")
+    )
+)
+
+
 def _refuse_replaced(asking: Iterable[_Asking]) -> None:
     """Lock the agents until their leases are stored, so that deregistering an incarnation finds all of its leases."""
-    ids = {one.agent.pk for one in asking}
-    rows = Worker.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
-    present = dict(rows.values_list("pk", "incarnation"))
+    present = dict(_locked_incarnations([one.agent.pk for one in asking]))
     for one in asking:
         if present.get(one.agent.pk) != one.wish.incarnation:
             one.error = AgentReplaced(name=one.agent.name)
@@ -237,8 +244,8 @@ def _room_of(asking: Sequence[_Asking]) -> Room:
     """Return the queues of all agents with their room. Agents of a whole pool also get queues created since."""
     pools = {one.agent.work_pool_id for one in asking if one.agent.serves_pool}
     named = {UUID(id) for one in asking if not one.agent.serves_pool for id in one.agent.queue_ids}
-    chosen = Q(pk__in=named) | Q(work_pool__in=pools) if pools else Q(pk__in=named)
-    room = room_in(chosen) if any(one.wish.named is None for one in asking) else uncounted(chosen)
+    is_counted = any(one.wish.named is None for one in asking)
+    room = room_in(named, pools) if is_counted else uncounted(named, pools)
     of_pools: dict[UUID, list[UUID]] = {}
     for queue in room.queues:
         if queue.work_pool_id in pools:
@@ -256,13 +263,17 @@ def _room_of(asking: Sequence[_Asking]) -> Room:
     return room
 
 
-def _with_named(advice: Advice, asking: Sequence[_Asking], among: Q) -> Advice:
+_queues_of_named = Compiled(
+    lambda ids: FlowRun.objects.filter(FOR_AGENTS, pk__in=ids).order_by().values_list("pk", "work_queue_id")
+)
+
+
+def _with_named(advice: Advice, asking: Sequence[_Asking]) -> Advice:
     """Return the advice with named runs first, if they wait in a queue of the agent that asks for them."""
     ids = [one.wish.named for one in asking if one.wish.named]
     if not ids:
         return advice
-    runs = FlowRun.objects.filter(among, pk__in=ids)
-    queue_of = dict(runs.values_list("pk", "work_queue_id"))
+    queue_of = dict(_queues_of_named(ids))
     named = [
         Candidate(run_id, 0, 0, line)
         for one in asking

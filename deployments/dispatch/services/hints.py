@@ -23,6 +23,7 @@ from deployments.dispatch import waiting_agents as waiting
 from deployments.dispatch.selectors.due import due_ids
 from deployments.dispatch.selectors.liveness import online
 from deployments.models import Lease, Worker, WorkQueue
+from orchestration.compiled import Compiled
 from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
 from orchestration.outages import is_outage, outage
@@ -58,20 +59,34 @@ def hint_again(*, run_id: UUID, now: datetime) -> bool:
 
 
 def _is_any_due(now: datetime) -> bool:
-    due = FlowRun.objects.filter(
-        state_type="SCHEDULED", work_queue_id__isnull=False, next_scheduled_start_time__lte=now
+    return bool(_first_without_hint(now, now - SHORTEST))
+
+
+_first_without_hint = Compiled(
+    lambda now, since: (
+        FlowRun.objects.filter(
+            Q(hinted_at__isnull=True) | Q(hinted_at__lt=since),
+            state_type="SCHEDULED",
+            work_queue_id__isnull=False,
+            next_scheduled_start_time__lte=now,
+        )
+        .order_by()
+        .values_list("pk")[:1]
     )
-    return bool(due.filter(_not_hinted_since(now - SHORTEST)).exists())
-
-
-def _not_hinted_since(moment: datetime) -> Q:
-    return Q(hinted_at__isnull=True) | Q(hinted_at__lt=moment)
+)
+_agents_online = Compiled(
+    lambda now: Worker.objects.filter(online(now), incarnation__isnull=False, draining=False).order_by()
+)
+_leases_of = Compiled(lambda ids: Lease.objects.filter(worker__in=ids).order_by().values_list("worker_id"))
+_queues_by_pool = Compiled(
+    lambda ids: WorkQueue.objects.filter(work_pool__in=ids).order_by().values_list("work_pool_id", "pk")
+)
 
 
 def free_capacity(now: datetime) -> dict[UUID, int]:
     """Return how many runs the agents of each queue could start now. An agent counts in each of its queues."""
-    agents = list(Worker.objects.filter(online(now), incarnation__isnull=False, draining=False))
-    held = Counter(Lease.objects.filter(worker__in=agents).values_list("worker_id", flat=True)) if agents else Counter()
+    agents = _agents_online(now)
+    held = Counter(worker for (worker,) in _leases_of([agent.pk for agent in agents])) if agents else Counter()
     of_pools = _queues_of_pools({agent.work_pool_id for agent in agents if agent.serves_pool})
     capacity: Counter[UUID] = Counter()
     for agent in agents:
@@ -85,15 +100,21 @@ def free_capacity(now: datetime) -> dict[UUID, int]:
 
 def _queues_of_pools(pool_ids: Collection[UUID]) -> dict[UUID, set[UUID]]:
     found: dict[UUID, set[UUID]] = {}
-    queues = WorkQueue.objects.filter(work_pool__in=pool_ids).values_list("work_pool_id", "pk") if pool_ids else ()
-    for pool_id, queue_id in queues:
+    for pool_id, queue_id in _queues_by_pool(list(pool_ids)) if pool_ids else ():
         found.setdefault(pool_id, set()).add(queue_id)
     return found
 
 
+_rows_to_hint = Compiled(
+    lambda ids: (
+        FlowRun.objects.filter(pk__in=ids).only("work_queue_id", "hinted_at", "next_scheduled_start_time").order_by()
+    )
+)
+
+
 def _read(ids: Sequence[UUID]) -> list[FlowRun]:
     """Return these runs, in order, with only the columns that decide about hints: parameters can be large."""
-    rows = FlowRun.objects.only("work_queue_id", "hinted_at", "next_scheduled_start_time").in_bulk(ids) if ids else {}
+    rows = {run.pk: run for run in _rows_to_hint(list(ids))} if ids else {}
     return [rows[one] for one in ids if one in rows]
 
 
@@ -122,14 +143,22 @@ def hint_again_after(waited: timedelta) -> timedelta:
     return min(max(waited / 2, SHORTEST), LONGEST)
 
 
+_locked = Compiled(
+    lambda ids: (
+        FlowRun.objects.filter(pk__in=ids, state_type="SCHEDULED")
+        .select_for_update(skip_locked=True, no_key=True)
+        .order_by()
+        .values_list("pk", "hinted_at")
+    )
+)
+
+
 @repeated_on_conflict
 def _stamped(runs: Sequence[FlowRun], now: datetime) -> list[dispatch.Hint]:
     """Mark the runs as hinted, and return hints for those that no other server is hinting at the same time."""
     with write_transaction():
         last_hint = {run.pk: run.hinted_at for run in runs}
-        waiting = FlowRun.objects.filter(pk__in=last_hint, state_type="SCHEDULED")
-        held = waiting.select_for_update(skip_locked=True, no_key=True)
-        same = [pk for pk, hinted_at in held.values_list("pk", "hinted_at") if hinted_at == last_hint[pk]]
+        same = [pk for pk, hinted_at in _locked(list(last_hint)) if hinted_at == last_hint[pk]]
         FlowRun.objects.filter(pk__in=same).update(hinted_at=now)
     return [dispatch.Hint(run.work_queue_id, run.pk) for run in runs if run.pk in set(same) and run.work_queue_id]
 

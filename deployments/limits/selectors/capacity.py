@@ -16,6 +16,7 @@ from django.db.models import Count, F, Q, QuerySet, Sum
 
 from deployments.limits.core import Usage, as_of
 from deployments.models import Deployment, GlobalLimit, GlobalSlot, WorkPool, WorkQueue
+from orchestration.compiled import Compiled
 from orchestration.sight import sees_in_part
 from orchestration.tables import dialect
 from orionflow.contract.states import TERMINAL, in_order
@@ -46,12 +47,28 @@ class Room:
         return [queue.pk for queue in self.queues if self.in_queue(queue) <= 0]
 
 
-def room_in(queue_ids: Collection[UUID] | Q | None) -> Room:
-    """Return the room in these queues, or in all for None. Two queries, or three if a pool is limited."""
-    rows = _in_order().select_related("work_pool").defer("work_pool__base_job_template")
-    if queue_ids is not None:
-        rows = rows.filter(queue_ids if isinstance(queue_ids, Q) else Q(pk__in=queue_ids))
-    queues = list(rows)
+def _in_order() -> QuerySet[WorkQueue]:
+    rows = WorkQueue.objects.annotate(has_template=~Q(work_pool__base_job_template={}))
+    return rows.order_by("priority", "name", "pk")
+
+
+def _with_pools() -> QuerySet[WorkQueue]:
+    return _in_order().select_related("work_pool").defer("work_pool__base_job_template")
+
+
+_every_queue = Compiled(_with_pools)
+_queues = Compiled(lambda ids, pools: _with_pools().filter(Q(pk__in=ids) | Q(work_pool__in=pools)))
+_pools_of_queues = Compiled(
+    lambda ids, pools: _in_order().filter(Q(pk__in=ids) | Q(work_pool__in=pools)).only("work_pool_id")
+)
+
+
+def room_in(queue_ids: Collection[UUID] | None, pool_ids: Collection[UUID] = ()) -> Room:
+    """Return the room in these queues and all queues of these pools; or in every queue, if `queue_ids` is None.
+
+    One query, another one if a queue is limited, and two if a pool is.
+    """
+    queues = _every_queue() if queue_ids is None else _queues(list(queue_ids), list(pool_ids))
     pools = {queue.work_pool.pk: queue.work_pool for queue in queues if queue.work_pool}
     taken = _taken_in_queues([queue.pk for queue in queues if queue.concurrency_limit is not None])
     taken_in_pools = _taken_in_pools([pk for pk, pool in pools.items() if pool.concurrency_limit is not None])
@@ -63,15 +80,10 @@ def room_in(queue_ids: Collection[UUID] | Q | None) -> Room:
     )
 
 
-def uncounted(chosen: Q) -> Room:
+def uncounted(queue_ids: Collection[UUID], pool_ids: Collection[UUID]) -> Room:
     """These queues without their room, for runs that are asked for by name: the rules look at that. One query."""
-    queues = list(_in_order().filter(chosen).only("work_pool_id"))
+    queues = _pools_of_queues(list(queue_ids), list(pool_ids))
     return Room(queues, {}, {}, _with_templates(queues))
-
-
-def _in_order() -> QuerySet[WorkQueue]:
-    rows = WorkQueue.objects.annotate(has_template=~Q(work_pool__base_job_template={}))
-    return rows.order_by("priority", "name", "pk")
 
 
 def _with_templates(queues: Iterable[WorkQueue]) -> frozenset[UUID]:
@@ -149,19 +161,31 @@ def holding_by_deployment() -> Holding:
     return found
 
 
+_limits_that_may_be_full = Compiled(
+    lambda ids: (
+        Deployment.objects.filter(Q(pk__in=ids) | Q(concurrency_limit=0), concurrency_limit__isnull=False)
+        .order_by()
+        .values_list("pk", "concurrency_limit")
+    )
+)
+_limits_of = Compiled(
+    lambda ids: (
+        Deployment.objects.filter(pk__in=ids, concurrency_limit__isnull=False)
+        .order_by()
+        .values_list("pk", "concurrency_limit")
+    )
+)
+
+
 def full_deployments(holding: Holding) -> list[UUID]:
     """Return the deployments whose own limit is full."""
-    limited = Deployment.objects.filter(
-        Q(pk__in=list(holding)) | Q(concurrency_limit=0), concurrency_limit__isnull=False
-    )
-    limits = limited.order_by().values_list("pk", "concurrency_limit")
+    limits = _limits_that_may_be_full(list(holding))
     return [pk for pk, most in limits if most is not None and _taken(holding, pk) >= most]
 
 
 def room_of_deployments(ids: Iterable[UUID], holding: Holding) -> dict[UUID, int]:
     """Return how many more runs each of these deployments may start; those without a limit are left out."""
-    limited = Deployment.objects.filter(pk__in=set(ids), concurrency_limit__isnull=False)
-    limits = limited.order_by().values_list("pk", "concurrency_limit")
+    limits = _limits_of(list(set(ids)))
     return {pk: max(most - _taken(holding, pk), 0) for pk, most in limits if most is not None}
 
 
