@@ -16,17 +16,23 @@ from benchmarks.http_load import Connection
 from benchmarks.measuring import QUICK, Processors, empty_home, percentile, report, running_server
 from benchmarks.postgresql import postgresql
 
-RUNS = 100 if QUICK else 640
 AGENTS = (1, 4, 16, 64)
 AT_ONCE = (1, 10)
+# With fewer requests of each agent, a measurement would show its own beginning and end.
+LEAST_RUNS = 100 if QUICK else 640
+LEAST_REQUESTS = 1 if QUICK else 5
 
 
-async def prepared(connection: Connection) -> None:
-    """Create a deployment with RUNS due runs."""
+def runs_for(agents: int, at_once: int) -> int:
+    return max(LEAST_RUNS, LEAST_REQUESTS * agents * at_once)
+
+
+async def prepared(connection: Connection, runs: int) -> None:
+    """Create a deployment with so many due runs."""
     _, flow = await connection.post("/flows/", {"name": "claimed"})
     fields = {"name": "bench", "flow_id": flow["id"], "entrypoint": "f.py:f", "work_queue_name": "default"}
     _, deployment = await connection.post("/deployments/", fields)
-    for _ in range(RUNS):
+    for _ in range(runs):
         await connection.post(f"/deployments/{deployment['id']}/create_flow_run", {})
 
 
@@ -42,12 +48,12 @@ class Agent:
         _, answer = await self.connection.post("/agents/", {**self.who, "work_queues": ["default"]})
         self.id = answer["id"]
 
-    async def claim_all(self, at_once: int, claimed: list[str], times: list[float]) -> None:
+    async def claim_all(self, at_once: int, runs: int, claimed: list[str], times: list[float]) -> None:
         asking = {"incarnation": self.who["incarnation"], "limit": at_once}
         empty_handed = 0
         # Until all are claimed by any agent: with many agents, most requests would find nothing at the end. An agent
         # that finds nothing earlier may only have been slower than the others.
-        while len(claimed) < RUNS and empty_handed < 20:
+        while len(claimed) < runs and empty_handed < 20:
             began = time.perf_counter()
             status, answer = await self.connection.post(f"/agents/{self.id}/claim", asking)
             if status != 200:
@@ -60,7 +66,8 @@ class Agent:
 async def round_of(url: str, agents: int, at_once: int, database_url: str) -> dict[str, Any]:
     maker = Connection(url)
     await maker.open()
-    await prepared(maker)
+    runs = runs_for(agents, at_once)
+    await prepared(maker, runs)
     ready = [Agent(url, number) for number in range(agents)]
     for agent in ready:
         await agent.register()
@@ -68,7 +75,7 @@ async def round_of(url: str, agents: int, at_once: int, database_url: str) -> di
     times: list[float] = []
     processors = Processors(database_url)
     began = time.perf_counter()
-    await asyncio.gather(*(agent.claim_all(at_once, claimed, times) for agent in ready))
+    await asyncio.gather(*(agent.claim_all(at_once, runs, claimed, times) for agent in ready))
     seconds = time.perf_counter() - began
     of_server, of_database = processors.since()
     return {
@@ -78,7 +85,8 @@ async def round_of(url: str, agents: int, at_once: int, database_url: str) -> di
         "server_cpu_ms_per_claim": round(1000 * of_server / len(claimed), 2),
         "database_cpu_ms_per_claim": round(1000 * of_database / len(claimed), 2),
         "claimed_twice": len(claimed) - len(set(claimed)),
-        "left": RUNS - len(set(claimed)),
+        "runs": runs,
+        "left": runs - len(set(claimed)),
     }
 
 

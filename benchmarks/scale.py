@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 import psutil
 
 from benchmarks.batch import items
-from benchmarks.claims import Agent, prepared
+from benchmarks.claims import Agent, prepared, runs_for
 from benchmarks.http_load import Connection
 from benchmarks.measuring import ORION, QUICK, Processors, empty_home, environment, percentile, report, serving
 from benchmarks.postgresql import postgresql
@@ -35,7 +35,7 @@ CONNECTIONS = 4
 TASKS_OF_A_BATCH, BATCHES = 167, 3 if QUICK else 6
 SINGLES = 40 if QUICK else 100
 PAGES = 10 if QUICK else 40
-CLAIMERS = 2
+CLAIMERS, CLAIMED_AT_ONCE = 2, 10
 
 Figures = dict[str, float]
 
@@ -149,12 +149,13 @@ async def lists(url: str, processors: Processors, workers: int) -> Figures:
 
 async def claims(url: str, processors: Processors, workers: int) -> Figures:
     (maker,), measured = await opened(url, 1), Measured(processors)
-    await prepared(maker)
+    runs = runs_for(CLAIMERS * workers, CLAIMED_AT_ONCE)
+    await prepared(maker, runs)
     agents = [Agent(url, number) for number in range(CLAIMERS * workers)]
     for agent in agents:
         await agent.register()
     claimed: list[str] = []
-    await measured.of([agent.claim_all(10, claimed, measured.times) for agent in agents])
+    await measured.of([agent.claim_all(CLAIMED_AT_ONCE, runs, claimed, measured.times) for agent in agents])
     return measured.per(len(claimed))
 
 

@@ -17,6 +17,7 @@ from django.db import connection
 from django.db.models import Max
 from django.utils import timezone
 
+from orchestration.compiled import Compiled
 from orion_site.audit.models import Day, Entry
 
 FIRST = "0" * 64
@@ -37,13 +38,16 @@ def hash_of(entry: Entry) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
+_last_day = Compiled(lambda: Day.objects.order_by("-day")[:1])
+
+
 def append(entries: Sequence[Entry]) -> None:
     """Add entries after the last one, at the end of a transaction."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             # A transaction that waits here then reads what the previous one committed.
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ORDER_LOCK])
-    last, now = Day.objects.last(), timezone.now()
+    last, now = next(iter(_last_day()), None), timezone.now()
     # A day that another server has ended stays so, even if this server's clock is behind.
     day = max(now.date(), last.day) if last else now.date()
     is_new = last is None or last.day < day

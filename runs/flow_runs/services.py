@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from deployments.models import Deadline, Deployment, GlobalSlot, Lease, SkippedTime, Slot
 from orchestration.acts import current_act, note
+from orchestration.compiled import Compiled
 from orchestration.core.states import State, StateType
 from orchestration.errors import CodeInParameters, FlowNotFound, FlowRunNotFound, JobVariablesSettled, RunIdTaken
 from orchestration.new_runs import NewFlowRun
@@ -40,6 +41,9 @@ UPDATABLE = frozenset(
 SKIPS_KEPT = timedelta(days=7)
 
 
+_flow = Compiled(lambda id: Flow.objects.filter(pk=id).order_by().values_list("pk"))
+
+
 @repeated_on_conflict
 def create_flow_run(*, new: NewFlowRun, state: State | None, now: datetime) -> tuple[FlowRun, bool]:
     """Return the run, and whether it is new. For a known idempotency key or id, the stored run is returned unchanged.
@@ -50,7 +54,7 @@ def create_flow_run(*, new: NewFlowRun, state: State | None, now: datetime) -> t
         if run := _existing(new):
             return run, False
         # Reading the flow also locks it. On SQLite a missing flow would be noticed only at commit.
-        if not Flow.objects.filter(pk=new.flow_id).exists():
+        if not _flow(new.flow_id):
             raise FlowNotFound(id=new.flow_id)
         unit = Unit(now)
         moving = unit.create(new, new.id or uuid7())

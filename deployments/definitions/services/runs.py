@@ -13,6 +13,7 @@ from deployments.definitions.core.parameters import mismatch
 from deployments.models import Deadline, Deployment, WorkQueue
 from deployments.work.core.job_variables import misfit
 from deployments.work.services.work_queues import queue_for
+from orchestration.compiled import Compiled
 from orchestration.core.states import State, scheduled
 from orchestration.errors import (
     BeyondRights,
@@ -51,6 +52,9 @@ class AskedRun:
     finds_flows: bool = False
 
 
+_with_queue = Compiled(lambda id: Deployment.objects.select_related("work_queue__work_pool").filter(pk=id).order_by())
+
+
 @repeated_on_conflict
 def create_run_of_deployment(
     *, deployment_id: UUID, asked: AskedRun, state: State | None, now: datetime
@@ -60,7 +64,7 @@ def create_run_of_deployment(
     Raises DeploymentNotFound, BadTemplate, ParametersMisfit, JobVariablesMisfit, WorkPoolNotFound and BeyondRights.
     """
     with write_transaction():
-        deployment = Deployment.objects.select_related("work_queue__work_pool").filter(pk=deployment_id).first()
+        deployment = next(iter(_with_queue(deployment_id)), None)
         if deployment is None:
             raise DeploymentNotFound(id=deployment_id)
         if deployment.entrypoint == FINDS_FLOWS and not asked.finds_flows:
