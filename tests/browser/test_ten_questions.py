@@ -63,15 +63,21 @@ class Clicks:
         return self.page.locator(".deployment-lines tbody tr").filter(has_text=words)
 
 
+@pytest.fixture(scope="module", params=[1440, 390], ids="{} px".format)
+def width(request: pytest.FixtureRequest) -> int:
+    return request.param  # type: ignore[no-any-return]
+
+
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory, width: int) -> Iterator[str]:
+    """A server of its own for each width, because some answers change what others show."""
     with sample_server(tmp_path_factory.mktemp("home")) as server:
         yield f"http://127.0.0.1:{server.port}"
 
 
 @pytest.fixture
-def clicks(chromium: Browser, address: str) -> Iterator[Clicks]:
-    context = chromium.new_context(base_url=address)
+def clicks(chromium: Browser, address: str, width: int) -> Iterator[Clicks]:
+    context = chromium.new_context(base_url=address, viewport={"width": width, "height": 900})
     clicks = Clicks(context.new_page())
     yield clicks
     context.close()
