@@ -19,14 +19,20 @@ ORDERS = [("oldest", "The oldest time first"), ("newest", "The newest time first
 
 
 class BackfillForm(forms.Form):
-    start = LocalMomentField(label="From", help_text="The first time, on the clocks of the schedule's zone.")
-    end = LocalMomentField(label="To", help_text="The last time. Times to come belong to schedules.")
+    start = LocalMomentField(label="From", help_text="The first time, in the time zone of the schedule.")
+    end = LocalMomentField(label="To", help_text="The last time. Future times are left to the schedules.")
     times = forms.ChoiceField(label="Times")
-    every = forms.FloatField(required=False, min_value=0, max_value=1e11, label="Every")
+    every = forms.FloatField(
+        required=False, min_value=0, max_value=1e11, label="Every", help_text="Only for an interval."
+    )
     unit = forms.ChoiceField(choices=[(name, name) for name in UNITS], label="Unit", required=False, initial="days")
-    cron = CronField(required=False, help_text="Such as 30 6 * * 1-5.")
+    cron = CronField(required=False, help_text="Only for a cron line, such as 30 6 * * 1-5.")
     timezone = forms.CharField(
-        required=False, max_length=255, initial="UTC", label="Time zone", help_text="Of an interval or a cron line."
+        required=False,
+        max_length=255,
+        initial="UTC",
+        label="Time zone",
+        help_text="Only for an interval or a cron line.",
     )
     calendars = forms.MultipleChoiceField(
         required=False,
@@ -34,9 +40,11 @@ class BackfillForm(forms.Form):
         label="Leave out the times in",
         help_text="In addition to the calendars of the schedule.",
     )
-    again = forms.BooleanField(required=False, label="Also the times that have a completed run")
+    again = forms.BooleanField(required=False, label="Run times that have a completed run, too")
     time_parameter = forms.ChoiceField(
-        required=False, label="Parameter that holds the time", help_text="A date where its schema asks for one."
+        required=False,
+        label="Parameter for the time",
+        help_text="It receives the scheduled time, or its date if the schema asks for one.",
     )
     parameters = ObjectField(
         required=False, label="Parameters", help_text="As JSON, in addition to those of the deployment.", initial={}
@@ -50,7 +58,7 @@ class BackfillForm(forms.Form):
         help_text="The next run is made when one of them has ended, and while nothing else waits in the queue.",
     )
     work_queue_name = NameField(
-        required=False, label="Work queue", help_text="Empty: that of the deployment. It is made if it is new."
+        required=False, label="Work queue", help_text="Empty: the queue of the deployment. A new one is created."
     )
     name = NewNameField(required=False, label="Name", help_text="Its runs get the tag backfill:name.")
 

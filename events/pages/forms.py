@@ -26,8 +26,8 @@ TRIGGERS = {
     "state": "A flow run enters a state",
     "stays": "A flow run stays in a state for too long",
     "queue": "Nobody serves a work queue",
-    "event": "Certain events come",
-    "silence": "Certain events fail to come",
+    "event": "Certain events occur",
+    "silence": "Certain events do not occur",
     "json": "Something else, written as JSON",
 }
 ACTIONS = {

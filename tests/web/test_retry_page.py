@@ -108,7 +108,7 @@ def test_without_a_task_the_page_asks_which_one(browser: Client, django_assert_m
         ("c", 1, 0),
         ("d", 1, 1),
     ]
-    assert "all that did not complete (1)" in text_of(page)
+    assert "All that did not complete (1)" in text_of(page)
 
 
 def test_a_run_without_task_runs_says_so(browser: Client):
