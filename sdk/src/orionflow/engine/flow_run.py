@@ -32,11 +32,12 @@ from orionflow.engine.commands import (
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Do, Sleep, Steps, surely
 from orionflow.engine.environments import note_environment
-from orionflow.engine.exits import as_raised, is_closed
+from orionflow.engine.exits import as_raised, is_closed, throwable
 from orionflow.engine.failures import note_cause
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
 from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names, propose, propose_end, store_value
+from orionflow.engine.forks import LeftByChild
 from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.run_calls import FlowCall
 from orionflow.engine.signals import Root, signals_as_exceptions
@@ -62,6 +63,10 @@ def run_flow(call: FlowCall) -> Steps[State[Any]]:
                     return active
                 call.active = active
                 state = yield from _attempts(active, call)
+        except LeftByChild as left:
+            if call.parent is None:
+                raise throwable(left.reason) from None
+            raise
         except BaseException as error:
             yield from surely(_end_unstarted(call, as_raised(error)))
             raise
@@ -155,6 +160,8 @@ def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
         context = active.context = active.new_context()
         try:
             state = yield from _attempt(active, context, state)
+        except LeftByChild:
+            raise
         except BaseException as error:
             call.has_ended = True
             return (yield from _crash(active, call, context, as_raised(error)))

@@ -24,6 +24,7 @@ from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Ask, Do, Sleep, Steps, send
 from orionflow.engine.exits import as_raised
 from orionflow.engine.failures import logger_of
+from orionflow.engine.forks import LeftByChild
 from orionflow.engine.hooks import Callback, call_hooks
 from orionflow.engine.recorded import AGAIN, Recorded
 from orionflow.engine.reuse import recall
@@ -274,6 +275,8 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
 
 def report_crash(call: TaskCall, error: BaseException) -> None:
     """Report a run that ends for a reason outside of the user's function."""
+    if isinstance(error, LeftByChild):
+        return
     reason = reason_of(error)
     state = call.new_state(StateType.CANCELLED if reason.is_cancel else StateType.CRASHED, message=reason.message)
     state.value = error
