@@ -6,9 +6,11 @@ closed.
 
 from __future__ import annotations
 
+import json
 import resource
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -27,6 +29,9 @@ Wrapped: Any = http._GenericHTTPChannelProtocol
 HEAD_SECONDS = 15.0
 BODY_SECONDS = 60.0
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+# For this long, a connection is read after its head was refused. Closing it with unread data would reset it, and the
+# client might not see the reason.
+LINGER_SECONDS = 1.0
 # For this long, a new connection is expected to send a request; an older one without a request is only kept alive.
 FRESH_SECONDS = 2.0
 # A body is read up to this many times the limit, so that its client can read the refusal; then the connection is
@@ -116,6 +121,32 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         received: bool = super().headerReceived(line)
         return received
 
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802 (Twisted's name)
+        # Twisted would close the connection without a word, which clients take for an outage.
+        if self.requests:
+            self._refuse(431, f"A header of the request is longer than {self.MAX_LENGTH} bytes.")
+        else:
+            self._refuse(414, f"The address of the request is longer than {self.MAX_LENGTH} bytes.")
+
+    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802 (Twisted's name)
+        if self._receivedHeaderSize > self.totalHeadersSize:
+            self._refuse(431, f"The headers of the request are longer than {self.totalHeadersSize} bytes together.")
+        elif self._receivedHeaderCount > self.maxHeaders:
+            self._refuse(431, f"The request has more than {self.maxHeaders} headers.")
+        else:
+            self._refuse(400, "The request is not valid HTTP.")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answer and end a connection whose next request cannot be read."""
+        body = json.dumps({"detail": detail}).encode()
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        )
+        self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        # What still arrives is dropped, also the lines that were read with this one.
+        self.line_mode, self.rawDataReceived = False, lambda data: None
+        self._start(LINGER_SECONDS, self.loseConnection)
+
     def allHeadersReceived(self) -> None:  # noqa: N802 (Twisted's name)
         self._start(BODY_SECONDS)
         super().allHeadersReceived()
@@ -159,9 +190,9 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         # Close it at once: if a hundred are accepted in one turn, there would be no descriptors for the last ones.
         self.transport.connectionLost(Failure(ConnectionAborted()))  # type: ignore[no-untyped-call]
 
-    def _start(self, seconds: float) -> None:
+    def _start(self, seconds: float, then: Callable[[], None] | None = None) -> None:
         self._stop()
-        self._clock = self.callLater(seconds, self._too_slow)
+        self._clock = self.callLater(seconds, then or self._too_slow)
 
     def _stop(self) -> None:
         if self._clock is not None and self._clock.active():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import signal
 import socket
@@ -135,6 +136,39 @@ def test_a_request_that_trickles_in_is_ended_whole(tmp_path, beginning):
     assert answer.startswith(b"HTTP/1.1 408") or answer == b"closed"
 
 
+UNREADABLE = {
+    b"GET /api/flows/?q=" + b"x" * 17_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n": 414,
+    # In many pieces: if the server closed while some are on their way, the client would lose the answer.
+    b"GET /api/flows/?q=" + b"x" * 3_000_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n": 414,
+    b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nCookie: " + b"x" * 17_000 + b"\r\n\r\n": 431,
+    b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n" + b"X-A: x\r\n" * 3_000 + b"\r\n": 431,
+    b"GET /api/health\r\nHost: localhost\r\n\r\n": 400,
+    b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\nX-A: y\r\n\r\n": 400,
+}
+
+
+def test_a_head_that_cannot_be_read_is_refused_with_the_reason(tmp_path):
+    answers = []
+    with stuck_server(tmp_path) as server:
+        for head in UNREADABLE:
+            with connected(server) as client:
+                # What follows on the connection is not read as a request.
+                client.sendall(head + GET_HEALTH)
+                answers.append(everything(client))
+
+    heads, bodies = zip(*(answer.split(b"\r\n\r\n") for answer in answers), strict=True)
+    assert [int(head.split()[1]) for head in heads] == list(UNREADABLE.values())
+    assert [list(json.loads(body)) for body in bodies] == [["detail"]] * len(UNREADABLE)
+
+
+def everything(client: socket.socket) -> bytes:
+    """Return what arrives until the connection ends."""
+    received = b""
+    while part := client.recv(4096):
+        received += part
+    return received
+
+
 def test_a_connection_may_be_kept_between_requests(tmp_path):
     with stuck_server(tmp_path) as server, connected(server) as client:
         for _ in range(3):
@@ -153,9 +187,9 @@ def test_while_readers_storm_running_work_can_report(tmp_path):
         until = time.monotonic() + PATIENCE_SECONDS
         while (read := server.get("/api/version"))[0] == 200 and time.monotonic() < until:
             time.sleep(0.05)
-        json = {"Content-Type": "application/json"}
+        of_json = {"Content-Type": "application/json"}
         reports = {
-            path: server.request("POST", path, body, json)[0]
+            path: server.request("POST", path, body, of_json)[0]
             for path, body in {
                 "/api/task_runs/transitions": b'{"items": []}',
                 f"/api/agents/{AGENT}/heartbeat": b"{}",
@@ -202,9 +236,7 @@ GET_HEALTH = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 def first_line(client: socket.socket) -> bytes:
     """Up to the end of the connection, so that a body that was cut off would be noticed."""
-    said = b""
-    while part := client.recv(4096):
-        said += part
+    said = everything(client)
     assert said.endswith(b"true"), said
     return said.partition(b"\r\n")[0]
 
