@@ -6,6 +6,7 @@ more than the rules do.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import IO, Any
 
@@ -41,6 +42,11 @@ class TooManyValues(APIException):
     default_detail = "The body is made of more than {most} values; send it in parts."
 
 
+class EncodedBody(APIException):
+    status_code = 415
+    default_detail = "The API reads bodies as they are: send yours without Content-Encoding: {encoding}."
+
+
 class UnreadableBody(Exception):
     """The body is not JSON, or JSON that cannot be stored."""
 
@@ -56,7 +62,7 @@ class StrictJSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> bytes:
-        body = read_within_limit(stream)
+        body = in_utf8(read_within_limit(stream, parser_context))
         refuse_unstorable(body)
         refuse_too_many_values(body)
         return body
@@ -69,18 +75,32 @@ class CleaningJSONParser(StrictJSONParser):
     """
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> bytes:
-        body = without_unstorable(read_within_limit(stream))
+        body = without_unstorable(in_utf8(read_within_limit(stream, parser_context)))
         refuse_unstorable(body)
         refuse_too_many_values(body)
         return body
 
 
-def read_within_limit(stream: IO[bytes]) -> bytes:
+def read_within_limit(stream: IO[bytes], context: Any) -> bytes:
+    encoding = context["request"].META.get("HTTP_CONTENT_ENCODING", "").strip()
+    if encoding.lower() not in {"", "identity"}:
+        raise EncodedBody(EncodedBody.default_detail.format(encoding=encoding))
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     body = stream.read(limit + 1)
     if len(body) > limit:
         raise BodyTooLarge(BodyTooLarge.default_detail.format(limit=limit))
     return body
+
+
+def in_utf8(body: bytes) -> bytes:
+    """Return JSON in UTF-8 that may be in UTF-16 or begin with a byte order mark, as Windows programs write it."""
+    if not body or (body[0] < 0x80 and b"\0" not in body[:4]):
+        return body
+    try:
+        return body.decode(json.detect_encoding(body)).encode()
+    except UnicodeError:
+        # The JSON parser says where it cannot be read.
+        return body
 
 
 def refuse_too_many_values(body: bytes) -> None:
@@ -119,7 +139,7 @@ class TextParser(StrictJSONParser):
     media_type = "text/plain"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> bytes:
-        raw = read_within_limit(stream)
+        raw = read_within_limit(stream, parser_context)
         try:
             body = to_json(raw.decode())
         except UnicodeDecodeError as error:

@@ -146,3 +146,34 @@ def test_any_other_json_comes_back_as_it_went_in(api, value):
 
     assert answer.status_code == 201
     assert api.read(f"/flow_runs/{run.id}").json()["state"]["data"] == {"any": value}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_json_is_read_in_each_encoding_that_its_beginning_shows(api, encoding):
+    answer = api.send("/flows/", '{"name": "Grüße 😀"}'.encode(encoding))
+
+    assert (answer.status_code, answer.json()["name"]) == (201, "Grüße 😀")
+
+
+@pytest.mark.parametrize(
+    "body", ['{"name": "x\ud800"}'.encode("utf-16-le", "surrogatepass"), b"\xff\xfe{", b"\xef\xbb\xbf", b"\xff"]
+)
+def test_what_only_begins_like_another_encoding_is_refused(api, body):
+    answer = api.send("/flows/", body)
+
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/flows/", "/logs/"])
+@pytest.mark.parametrize("encoding", ["gzip", "Deflate", "br", "gzip, identity"])
+def test_compressed_bodies_are_refused_with_the_reason(api, path, encoding):
+    answer = api.send(path, b"\x1f\x8b\x08\x00", **{"content-encoding": encoding})
+
+    assert answer.status_code == 415
+    assert f"without Content-Encoding: {encoding}" in answer.json()["detail"]
+
+
+def test_a_body_may_be_called_uncompressed(api):
+    answer = api.send("/flows/", b'{"name": "plain"}', **{"content-encoding": "identity"})
+
+    assert answer.status_code == 201
