@@ -196,7 +196,8 @@ CATALOGUE: Mapping[str, Sequence[Entry]] = {
         ),
         Entry(
             "ORION_HOME_OWNERS",
-            "ids of other Unix users whose files in the home are trusted, by comma; root and the own user always are",
+            "ids of other Unix users whose files in the home are trusted, separated by commas; root and the server's "
+            "own user always are",
         ),
         Entry("ORION_DATABASE_URL", "SQLite or PostgreSQL", read=database_words, default="a SQLite file in the home"),
         Entry(
