@@ -153,6 +153,27 @@ def test_failed_flow_is_tried_again():
     assert states_of(state) == ["Pending", "Running", "AwaitingRetry", "Running", "Completed"]
 
 
+@pytest.mark.parametrize("kind", ["task", "flow"])
+@pytest.mark.parametrize(
+    ("make", "is_warned"),
+    [(list, False), (tuple, False), (set, False), (iter, True), (lambda numbers: (one for one in numbers), True)],
+    ids=["list", "tuple", "set", "iterator", "generator"],
+)
+def test_argument_that_an_attempt_may_have_used_up_is_warned_of(kind: str, make: Any, is_warned: bool):
+    attempt = Flaky(1)
+
+    def load(rows: Any) -> int:
+        list(rows)
+        return attempt()
+
+    around = flow(load, retries=1) if kind == "flow" else flow(lambda rows: task(load, retries=1)(rows), name="around")
+
+    state = around(make([1, 2]), return_state=True)
+
+    warned = [line for line in logs_of(state) if "what the one before has left of rows" in line.message]
+    assert len(warned) == is_warned
+
+
 def test_repeated_flow_takes_finished_tasks_from_their_results():
     attempt, calls = Flaky(1), []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,17 @@ _LOGGED = "__orion_logged__"
 
 def logger_of(call: TaskCall) -> Any:
     return task_run_logger(call.flow_run, call.id, call.name, call.task.name)
+
+
+def warn_of_iterators(logger: Any, parameters: Mapping[str, Any]) -> None:
+    """Warn, before the next attempt, of arguments that the attempt before may have used up."""
+    used = [name for name, value in parameters.items() if isinstance(value, Iterator | AsyncIterator)]
+    if used:
+        logger.warning(
+            "The next attempt gets only what the one before has left of %s: it can be gone through once. "
+            "Pass a list to what is tried again.",
+            ", ".join(used),
+        )
 
 
 def log_exception(logger: Any, error: BaseException, words: str) -> None:

@@ -33,7 +33,7 @@ from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Do, Sleep, Steps, surely
 from orionflow.engine.environments import note_environment
 from orionflow.engine.exits import as_raised, is_closed, throwable
-from orionflow.engine.failures import note_cause
+from orionflow.engine.failures import note_cause, warn_of_iterators
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
 from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names, propose, propose_end, store_value
@@ -170,6 +170,7 @@ def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
         if state.is_scheduled():
             wait = seconds_until_due(state)
             active.logger.warning("Trying again in %.3g s: %s", wait, state.message or "The flow failed.")
+            warn_of_iterators(active.logger, active.parameters)
             yield Sleep(wait)
             state = yield from _enter_running(active)
             active.count_attempt()

@@ -23,7 +23,7 @@ from orionflow.engine.commands import (
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Ask, Do, Sleep, Steps, send
 from orionflow.engine.exits import as_raised
-from orionflow.engine.failures import logger_of
+from orionflow.engine.failures import logger_of, warn_of_iterators
 from orionflow.engine.forks import LeftByChild
 from orionflow.engine.hooks import Callback, call_hooks
 from orionflow.engine.recorded import AGAIN, Recorded
@@ -120,6 +120,7 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
         # The rules allow another attempt.
         call.state = state
         _log(call, logging.INFO, "Trying again in %.3g s: %s", seconds_until_due(state), ended.message or ended.name)
+        warn_of_iterators(logger_of(call), call.parameters)
         yield Sleep(seconds_until_due(state))
         asks = True
         checkpoint(flow_run)
