@@ -35,22 +35,20 @@ def is_outage(error: BaseException) -> bool:
 
 
 class OnceInAWhile:
-    """Decides when to log a continuing problem again, however many requests and threads meet it."""
+    """Whose turn it is to log a continuing problem, of all requests and threads that meet it."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._next = 0.0
 
-    def is_time(self) -> bool:
+    def take_turn(self) -> bool:
+        """Return True for the first caller, and then for one caller each time that the interval has passed."""
         now = time.monotonic()
         with self._mutex:
             if now < self._next:
                 return False
             self._next = now + SAY_AGAIN_SECONDS
         return True
-
-    def begin_again(self) -> None:
-        self._next = 0.0
 
 
 class Outage:
@@ -64,10 +62,10 @@ class Outage:
     def met(self, error: BaseException) -> None:
         """Note that a connection to the database failed, and log it if necessary."""
         with self._mutex:
-            is_first, self._since = self._since is None, self._since or time.monotonic()
+            is_first = self._since is None
             if is_first:
-                self._log.begin_again()
-            if not self._log.is_time():
+                self._since, self._log = time.monotonic(), OnceInAWhile()
+            if not self._log.take_turn():
                 return
         # One line, even if the driver's message has several.
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -99,7 +97,7 @@ def log_outage(error: BaseException) -> bool:
     if is_outage(error):
         outage.met(error)
     elif is_disk_full(error):
-        if full_disk.is_time():
+        if full_disk.take_turn():
             logger.error(DISK_FULL)
     else:
         return False
