@@ -18,7 +18,7 @@ from orionflow.cli.errors import CommandFailed, ExitCode
 from orionflow.cli.lookup import find_flow_run
 from orionflow.cli.parameters import read_pairs
 from orionflow.cli.safe_text import as_json, one_line
-from orionflow.cli.session import YES, Session, ask_before, command, with_params
+from orionflow.cli.session import YES, Session, ask_before, bare_session, command, with_params
 from orionflow.cli.style import painted
 from orionflow.cli.times import duration
 from orionflow.contract.states import BAD
@@ -273,7 +273,10 @@ def _after(session: Session, run: Json | None, plan: Plan, outcome: Outcome, *, 
     # If no task failed, the flow's own code did, and there is no task to start from.
     at = [one.name for one in plan.chosen if one.type in BAD]
     if run is not None and (is_wanted or _is_agreed(session, then.name)):
-        return _retry(session, run, entrypoint, at)
+        from orionflow.cli.flow_run.retry import retry_agreed
+
+        # In words even with `-o json`, whose one document is the report of the replay.
+        return retry_agreed(bare_session(), run["id"], entrypoint, at)
     where = f" --entrypoint {shlex.quote(entrypoint)}" if entrypoint else ""
     begin = "".join(f" --from {shlex.quote(one)}" for one in at) if len(at) < 4 else " --from @failed"
     session.note(f"  orion flow-run retry {shlex.quote(then.name)}{begin}{where}")
@@ -286,15 +289,3 @@ def _is_agreed(session: Session, name: str) -> bool:
     if not (session.terminal.is_interactive and session.for_people):
         return False
     return click.confirm(f"It works now. Retry {one_line(name)} on its server?", err=True)
-
-
-def _retry(session: Session, run: Json, entrypoint: str | None, at: Sequence[str]) -> int:
-    from orionflow.cli.flow_run.retry import retry
-
-    assert retry.callback is not None
-    # The user has agreed before, or by --retry.
-    exit_code: int = retry.callback(
-        run=run["id"], entrypoint=entrypoint, from_tasks=at, new_run=False, yes=True, dry_run=False, watch=False,
-        format="table", as_json=False, columns=None,
-    )  # fmt: skip
-    return exit_code

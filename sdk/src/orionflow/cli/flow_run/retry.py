@@ -54,17 +54,30 @@ def retry(
     A run of a deployment is scheduled for its agents. Other runs need --entrypoint, and run in this process. Task runs
     whose results are stored are not repeated, except, with --from, the named tasks and what depends on them."""
     refuse_without_tasks(from_tasks, new_run=new_run, dry_run=dry_run)
-    found = find_flow_run(session.api, run)
-    _refuse_unfinished(found)
+    found = _finished_run(session, run)
     flow = _code_of(session, found, entrypoint, is_wanted=not dry_run)
-    if from_tasks:
-        wanted = RetryFrom(session, found, from_tasks, new_run, flow)
-        preview = wanted.preview()
-        if dry_run:
-            wanted.show(preview)
-            return ExitCode.CONFLICT if preview["refusals"] else ExitCode.DONE
-        return wanted.begin(preview, yes=yes, watch=watch)
-    return _reschedule(session, found, watch=watch) if flow is None else rerun_here(session, flow, found, watch=watch)
+    if not from_tasks:
+        return _retry_all(session, found, flow, watch=watch)
+    wanted = RetryFrom(session, found, from_tasks, new_run, flow)
+    preview = wanted.preview()
+    if dry_run:
+        wanted.show(preview)
+        return ExitCode.CONFLICT if preview["refusals"] else ExitCode.DONE
+    return wanted.begin(preview, yes=yes, watch=watch)
+
+
+def retry_agreed(session: Session, run: str, entrypoint: str | None, from_tasks: Sequence[str]) -> int:
+    """Run a finished run again without asking: as a whole, or from these tasks. Return the exit code."""
+    found = _finished_run(session, run)
+    flow = _code_of(session, found, entrypoint, is_wanted=True)
+    if not from_tasks:
+        return _retry_all(session, found, flow, watch=False)
+    wanted = RetryFrom(session, found, from_tasks, new_run=False, flow=flow)
+    return wanted.begin(wanted.preview(), yes=True, watch=False)
+
+
+def _retry_all(session: Session, run: Json, flow: Flow[Any, Any] | None, *, watch: bool) -> int:
+    return _reschedule(session, run, watch=watch) if flow is None else rerun_here(session, flow, run, watch=watch)
 
 
 def _code_of(session: Session, run: Json, entrypoint: str | None, *, is_wanted: bool) -> Flow[Any, Any] | None:
@@ -88,9 +101,10 @@ def _reschedule(session: Session, run: Json, *, watch: bool) -> int:
     return ExitCode.DONE
 
 
-def _refuse_unfinished(run: Json) -> None:
+def _finished_run(session: Session, named: str) -> Json:
+    run = find_flow_run(session.api, named)
     if run["state_type"] in TERMINAL_TYPES:
-        return
+        return run
     raise CommandFailed(
         ExitCode.CONFLICT,
         f"{run['name']} has not finished; it is {run['state_name'] or 'without a state'}.",
