@@ -22,7 +22,7 @@ def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
     """
 
     def delays(retries: int) -> list[float]:
-        return [backoff_factor * max(0, 2**attempt) for attempt in range(retries)]
+        return [backoff_factor * 2**attempt for attempt in range(retries)]
 
     return delays
 

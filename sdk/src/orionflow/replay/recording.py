@@ -25,7 +25,7 @@ from orionflow.contract.seals import without_seal
 from orionflow.engine.commands import CancelRequested
 from orionflow.engine.recorded import AGAIN, Again
 from orionflow.engine.run_calls import FlowCall, TaskCall
-from orionflow.errors import FailedRun, MissingResult, OrionError
+from orionflow.errors import FailedRun, MissingResult
 from orionflow.options.hooks import hooks_from
 from orionflow.recordable import as_text
 from orionflow.replay.capsule import LARGEST_CONTENT
@@ -304,7 +304,7 @@ class Recording:
 
         try:
             return digest_of(self._replay.value_of(result)) == digest_of(value)
-        except (OrionError, Exception):
+        except Exception:
             # The value cannot be compared, or not be read here.
             return None
 
