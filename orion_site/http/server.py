@@ -145,10 +145,9 @@ def _why_not_bound(host: str, port: int, error: OSError) -> str:
 
 
 def _prepare(options: ServerOptions) -> None:
-    """Prepare secret key, settings and database, in this order."""
-    from orion_site.accounts.secret_key import create_secret_key
+    """Prepare home, settings, secret key and database, in this order."""
     from orion_site.env import orion_home
-    from orion_site.private_home import close_home, refuse_home_of_others
+    from orion_site.private_home import close_home
 
     host = ip_address(listening_address(options.host))
     if not host.is_loopback and not host.is_unspecified:
@@ -159,18 +158,12 @@ def _prepare(options: ServerOptions) -> None:
         from orion_site.services.own_agent import own_broker
 
         os.environ.setdefault("ORION_BROKER_URL", own_broker())
-    home = orion_home()
-    try:
-        make_private_folder(home)
-        with _invalid_settings_named():
-            close_home(home)
-            refuse_home_of_others(home)
-        create_secret_key()
-    except OSError as error:
-        raise CannotStart(
-            f"ORION_HOME cannot be written to: {error.strerror} ({error.filename}); set it to another folder."
-        ) from error
-    settings_ready()
+    with _unwritable_home_named(), _invalid_settings_named():
+        make_private_folder(orion_home())
+        close_home(orion_home())
+    _set_up_django()
+    with _unwritable_home_named():
+        _keep_secret_key()
     _refuse_contradictions()
     _refuse_workers_on_sqlite(options.workers)
     _prepare_database()
@@ -181,16 +174,41 @@ def settings_ready() -> None:
     from orion_site.env import orion_home
     from orion_site.private_home import close_home
 
+    # A home that cannot be closed, as on a disk that is only read, may still be read.
+    with _invalid_settings_named(), suppress(OSError):
+        close_home(orion_home())
+    _set_up_django()
+
+
+def _set_up_django() -> None:
+    """Set up Django with the server's settings, which refuse a home of other users."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
     import django
 
     with _invalid_settings_named():
-        # A home that cannot be closed, as on a disk that is only read, may still be read.
-        with suppress(OSError):
-            close_home(orion_home())
         django.setup()
     if json_lines.are_wanted():
         json_lines.log_uncaught(logging.getLogger("orion.server"))
+
+
+def _keep_secret_key() -> None:
+    """Store a secret key unless there is one, and use it in place of the random one that the settings made."""
+    from django.conf import settings
+
+    from orion_site.accounts.secret_key import create_secret_key, secret_key
+
+    create_secret_key()
+    settings.SECRET_KEY = secret_key()
+
+
+@contextmanager
+def _unwritable_home_named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotStart(
+            f"ORION_HOME cannot be written to: {error.strerror} ({error.filename}); set it to another folder."
+        ) from error
 
 
 @contextmanager
