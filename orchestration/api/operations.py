@@ -98,7 +98,7 @@ class Operation(APIView):
             refuse_old_client(version)
 
     def _respond(self, request: Request, **path: str) -> HttpResponseBase:
-        arguments = arguments_of(type(self)).read(request, path, masked=self.masks_secrets)
+        arguments = arguments_of(type(self)).read(request, path, mask=self.masked if self.masks_secrets else None)
         self.body = arguments.get("body")
         try:
             if self.reports and sees_in_part():
@@ -133,6 +133,10 @@ class Operation(APIView):
 
     def _response_to(self, answer: Any) -> HttpResponseBase:
         return answer if isinstance(answer, HttpResponseBase) else Response(answer, status=next(iter(self.answers)))
+
+    def masked(self, body: bytes) -> bytes:
+        """Return the body of the request with known secrets masked, for an operation that masks them."""
+        return known.masked_json(body)
 
     def reported_runs(self, body: Any) -> Iterable[tuple[str, UUID | None]]:
         """Return the tables and ids of the runs that a report is about."""
@@ -264,7 +268,9 @@ class Arguments:
     query: type[BaseModel] | None
     odd_id: int
 
-    def read(self, request: Request, path: Mapping[str, str], *, masked: bool = False) -> dict[str, Any]:
+    def read(
+        self, request: Request, path: Mapping[str, str], *, mask: Callable[[bytes], bytes] | None = None
+    ) -> dict[str, Any]:
         try:
             arguments = {name: _read_path(adapter, path[name], name) for name, adapter in self.path.items()}
         except InvalidRequest:
@@ -274,7 +280,7 @@ class Arguments:
         if self.query is not None:
             arguments["query"] = _read_query(self.query, request)
         if self.body is not None:
-            content = known.masked_json(request.data) if masked and isinstance(request.data, bytes) else request.data
+            content = mask(request.data) if mask and isinstance(request.data, bytes) else request.data
             arguments["body"] = _read_body(self.body, content, self.body_optional)
         return arguments
 

@@ -21,6 +21,7 @@ from orchestration.large import completed
 from orchestration.new_runs import NewFlowRun
 from orchestration.sight import seeing
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, may_here, refuse_fields
+from orionflow.contract.masking import is_of_deployment, known
 from orionflow.contract.runs import FlowRunCreate, FlowRunUpdate
 from runs.flow_runs.schemas import FlowRunOut, flow_run_out
 from runs.flow_runs.services import create_flow_run, delete_flow_run, update_flow_run
@@ -42,6 +43,9 @@ class CreateFlowRun(Operation):
     answers = {201: FlowRunOut, 200: FlowRunOut}
     missing = 409
 
+    def masked(self, body: bytes) -> bytes:
+        return known.masked_json(body, has_inputs=is_of_deployment)
+
     def reported_runs(self, body: FlowRunCreate) -> Iterable[tuple[str, UUID | None]]:
         if body.deployment_id is not None:
             yield "deployments_deployment", body.deployment_id
@@ -53,8 +57,8 @@ class CreateFlowRun(Operation):
         if body.idempotency_key is not None:
             # The answer would be the run that has this key.
             with seeing(None):
-                known = FlowRun.objects.filter(flow_id=body.flow_id, idempotency_key=body.idempotency_key)
-                yield from (("runs_flowrun", run_id) for run_id in known.values_list("pk", flat=True))
+                stored = FlowRun.objects.filter(flow_id=body.flow_id, idempotency_key=body.idempotency_key)
+                yield from (("runs_flowrun", run_id) for run_id in stored.values_list("pk", flat=True))
 
     def perform(self, body: FlowRunCreate) -> Response:
         now = current_time()

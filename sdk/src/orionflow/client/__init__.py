@@ -20,7 +20,7 @@ from orionflow.client.transport import (
     new_session,
     send_patiently,
 )
-from orionflow.contract.masking import known
+from orionflow.contract.masking import is_of_deployment, known
 from orionflow.errors import ServerFailed
 from orionflow.settings import Settings, current_settings
 from orionflow.wire import encode, read_answer
@@ -303,7 +303,12 @@ def _masked(call: Call[Any], body: bytes) -> bytes:
         or call.path.endswith(("/resume", "/filter", "/count"))
     ):
         return body
-    return known.masked_json(body, is_run_later=call.method == "PATCH")
+    # The parameters of a run are changed for its next start.
+    return known.masked_json(body, has_inputs=_always if call.method == "PATCH" else is_of_deployment)
+
+
+def _always(value: Any) -> bool:
+    return True
 
 
 def _read(call: Call[T], reply: Reply, api_url: str) -> T:

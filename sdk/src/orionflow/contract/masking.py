@@ -10,7 +10,8 @@ import html
 import json
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -55,6 +56,30 @@ NAMES_A_SECRET = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in a JSON value the walk is: which fields stay as they are there, and whether texts are free text."""
+
+    kept: frozenset[str] = frozenset()
+    free: frozenset[str] = frozenset()
+    is_free: bool = False
+
+    def below(self, name: str) -> _Place:
+        """Return the place inside of the field `name`."""
+        kept = self.kept and (_KEPT_OF_STATES if name == "state" else _KEPT)
+        is_free = self.is_free or name in self.free
+        if is_free == self.is_free and kept == self.kept:
+            return self
+        return replace(self, kept=kept, is_free=is_free)
+
+
+_PROGRAM = _Place()
+_REPORT = _Place(kept=_KEPT, free=_FREE_WHEN_IT_ARRIVES)
+_REPORT_OF_INPUTS = replace(_REPORT, kept=_KEPT | _KEPT_OF_DEPLOYED)
+# Nothing is found by an answer, so names, tags and keys are masked as well.
+_ANSWER = _Place(free=FREE_WHEN_SHOWN)
+
+
 class KnownSecrets:
     """Values to mask. A search costs one pass for each value; nothing is done if no value is known."""
 
@@ -78,13 +103,12 @@ class KnownSecrets:
             return
         with self._lock:
             self._values |= new
-            common = {value.strip() for value in self._values if not is_found_within_text(value.strip())}
-            self._only_alone = frozenset({form for value in common for form in (value, json.dumps(value))})
+            forms_of_values = list(map(forms_of, self._values))
+            self._only_alone = frozenset(form for one in forms_of_values for form in one.alone)
             alone = {form for one in self._only_alone for form in _forms_in_json(one)}
             self._only_alone_in_json = tuple(b'"' + form + b'"' for form in alone)
             # The longest first, as a part of a secret may be a secret as well.
-            rare = [value for value in self._values if value.strip() not in common]
-            self._spellings = tuple(sorted({one for value in rare for one in spellings_of(value)}, key=_length))
+            self._spellings = tuple(sorted({form for one in forms_of_values for form in one.within}, key=_length))
             forms = {form for one in self._spellings for form in _forms_in_json(one)}
             self._in_json = tuple(forms)
             bare = {one.encode("utf-8", "replace") for one in self._spellings}
@@ -110,7 +134,7 @@ class KnownSecrets:
 
     def masked_value(self, value: Any) -> Any:
         """Mask within every text of lists and dictionaries. Programs compute with the result, so common words stay."""
-        return self._walked(value, frozenset(), frozenset())
+        return self._walked(value, _PROGRAM)
 
     def masked_bytes(self, text: bytes) -> bytes:
         """Mask within pages and files in UTF-8, which may contain JSON."""
@@ -119,29 +143,26 @@ class KnownSecrets:
                 text = text.replace(form, MASK.encode())
         return text
 
-    def masked_json(self, body: bytes, *, is_run_later: bool = False) -> bytes:
-        """Return the JSON with known values masked, except in fields that identify things; unchanged if it is not JSON.
+    def masked_json(self, body: bytes, *, has_inputs: Callable[[Any], bool] | None = None) -> bytes:
+        """Return the JSON of a report with known values masked; unchanged if it is not JSON.
 
-        Parameters are not masked in the report of a run of a deployment, and of any run that starts later
-        (`is_run_later`).
+        Fields that identify things are not masked, nor are parameters with which a run will compute: `has_inputs` says
+        of the value whether its parameters are such.
         """
-        kept = _KEPT | _KEPT_OF_DEPLOYED if is_run_later else _KEPT
-        return self._masked_json(body, kept, _FREE_WHEN_IT_ARRIVES)
+        return self._masked_json(body, lambda value: _REPORT_OF_INPUTS if has_inputs and has_inputs(value) else _REPORT)
 
     def masked_answer(self, body: bytes) -> bytes:
-        """Return JSON that users read: nothing is found by it, so names, tags and keys are masked as well."""
-        return self._masked_json(body, frozenset(), FREE_WHEN_SHOWN)
+        """Return JSON that users read, masked; unchanged if it is not JSON."""
+        return self._masked_json(body, lambda value: _ANSWER)
 
-    def _masked_json(self, body: bytes, kept: frozenset[str], free: frozenset[str]) -> bytes:
+    def _masked_json(self, body: bytes, place_of: Callable[[Any], _Place]) -> bytes:
         if not any(form in body for form in (*self._in_json, *self._only_alone_in_json)):
             return body
         from pydantic_core import from_json, to_json
 
         try:
             value = from_json(body)
-            if kept and isinstance(value, dict) and value.get("deployment_id"):
-                kept |= _KEPT_OF_DEPLOYED
-            return to_json(self._walked(value, kept, free))
+            return to_json(self._walked(value, place_of(value)))
         except ValueError:
             return body
 
@@ -150,27 +171,41 @@ class KnownSecrets:
         body = line.rstrip(b"\n")
         return self.masked_json(body) + line[len(body) :]
 
-    def _walked(self, value: Any, kept: frozenset[str], free: frozenset[str], *, is_free: bool = False) -> Any:
+    def _walked(self, value: Any, place: _Place) -> Any:
         match value:
             case str():
-                return self.masked(value) if is_free else self._without(value)
+                return self.masked(value) if place.is_free else self._without(value)
             case dict():
-                return {name: self._below(name, inner, kept, free, is_free) for name, inner in value.items()}
+                return {
+                    name: inner if name in place.kept else self._walked(inner, place.below(name))
+                    for name, inner in value.items()
+                }
             case list():
-                return [self._walked(inner, kept, free, is_free=is_free) for inner in value]
+                return [self._walked(inner, place) for inner in value]
         return value
 
-    def _below(self, name: str, value: Any, kept: frozenset[str], free: frozenset[str], is_free: bool) -> Any:
-        if name in kept:
-            return value
-        if kept:
-            kept = _KEPT_OF_STATES if name == "state" else _KEPT
-        return self._walked(value, kept, free, is_free=is_free or name in free)
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """How a secret is searched for: by spellings within other text, or by texts that are nothing but the secret."""
+
+    within: frozenset[str] = frozenset()
+    alone: frozenset[str] = frozenset()
 
 
-def is_found_within_text(value: str) -> bool:
-    """Whether a value is rare enough to be searched for within other text; a common word would mask too much."""
-    return len(value) >= SHORTEST_WITHIN and value.casefold() not in COMMON_WORDS
+def forms_of(value: str) -> Forms:
+    """Return the forms of a secret. A short value or a common word is searched for alone, as it would mask too much."""
+    bare = value.strip()
+    if len(bare) < SHORTEST:
+        return Forms()
+    if len(bare) < SHORTEST_WITHIN or bare.casefold() in COMMON_WORDS:
+        return Forms(alone=frozenset({bare, json.dumps(bare)}))
+    return Forms(within=frozenset(_spellings_of(value)))
+
+
+def is_of_deployment(run: Any) -> bool:
+    """Whether this JSON of a new run names a deployment, whose code will compute with the parameters."""
+    return isinstance(run, dict) and bool(run.get("deployment_id"))
 
 
 def refusal_of_masked(parameters: Mapping[str, Any]) -> str:
@@ -200,7 +235,7 @@ def _length(text: str) -> tuple[int, str]:
     return -len(text), text
 
 
-def spellings_of(value: str) -> set[str]:
+def _spellings_of(value: str) -> set[str]:
     """Return the spellings of a value in JSON, `repr`, addresses and pages, and those of each of its long lines."""
     lines = [line.strip() for line in value.splitlines()]
     whole = {value.strip(), *(line for line in lines if len(lines) > 1 and len(line) >= SHORTEST_LINE)}

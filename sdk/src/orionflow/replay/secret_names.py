@@ -17,12 +17,10 @@ from orionflow.contract.credentials import KEY_BEGINS, LOCAL_TOKEN_BEGINS, RUN_T
 from orionflow.contract.masking import (
     FREE_WHEN_SHOWN,
     NAMES_A_SECRET,
-    SHORTEST,
     SHORTEST_WITHIN,
-    is_found_within_text,
+    forms_of,
     known,
     secrets_in,
-    spellings_of,
 )
 
 if TYPE_CHECKING:
@@ -70,11 +68,11 @@ class SecretNames:
     def learn(self, values: Mapping[str, str]) -> None:
         """Remember these values with their names."""
         for name, value in values.items():
-            if is_found_within_text(value.strip()):
-                for one in spellings_of(value):
-                    self._names.setdefault(one, name)
-            elif len(value.strip()) >= SHORTEST:
-                self._whole.setdefault(value.strip(), name)
+            forms = forms_of(value)
+            for one in forms.within:
+                self._names.setdefault(one, name)
+            for one in forms.alone:
+                self._whole.setdefault(one, name)
         # The longest first, as a part of a secret may be a secret as well.
         self._spelled = sorted(self._names.items(), key=lambda pair: (-len(pair[0]), pair[0]))
 
