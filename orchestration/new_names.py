@@ -1,4 +1,8 @@
-"""Refuse names that new objects may not have. An object keeps an older name for as long as it is not renamed."""
+"""Refuse names that new objects may not have. An object keeps an older name for as long as it is not renamed.
+
+Every service that creates or renames an object calls this. Requests, forms and programs need not check; forms do, to
+show the reason beside the field.
+"""
 
 from __future__ import annotations
 

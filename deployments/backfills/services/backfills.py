@@ -11,6 +11,7 @@ from deployments.definitions.services.runs import refuse_another_queue
 from deployments.models import Backfill, BackfillTime, Deployment
 from orchestration.authors import asker, asking_user
 from orchestration.errors import BackfillEnded, BackfillExists, BackfillNotFound, BadBackfill, DeploymentNotFound
+from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.flow_runs.commands import cancel_flow_run
 from runs.models import FlowRun
@@ -23,7 +24,8 @@ ENDED = (Backfill.Status.CANCELLED, Backfill.Status.DONE)
 def create_backfill(*, deployment_id: UUID, asked: NewBackfill, now: datetime) -> Backfill:
     """Store a backfill with all of its times. The service of backfills creates the runs.
 
-    Raises DeploymentNotFound, BackfillExists, BadBackfill, CalendarNotFound, BadTemplate and ParametersMisfit.
+    Raises DeploymentNotFound, BackfillExists, UnreadableName, BadBackfill, CalendarNotFound, BadTemplate and
+    ParametersMisfit.
     """
     with write_transaction():
         deployment = Deployment.objects.filter(pk=deployment_id).first()
@@ -103,6 +105,7 @@ def _free_name(deployment: Deployment, asked: NewBackfill, start: datetime, end:
     if asked.name:
         if taken(name=asked.name).exists():
             raise BackfillExists(name=asked.name)
+        refuse_unreadable(asked.name)
         return asked.name
     base = f"{deployment.name[:200]}-{start:%Y-%m-%d}-{end:%Y-%m-%d}"
     names = (base if number == 1 else f"{base}-{number}" for number in count(1))

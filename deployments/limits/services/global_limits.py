@@ -40,6 +40,7 @@ class SlotsTaken:
 def create_global_limit(*, columns: Mapping[str, Any], now: datetime) -> GlobalLimit:
     with write_transaction():
         _refuse_taken(columns["name"])
+        refuse_unreadable(columns["name"])
         limit = GlobalLimit(**columns, created=now, counted_at=now)
         limit.save(force_insert=True)
         return limit

@@ -21,6 +21,7 @@ def create_calendar(*, name: str, ics: str, description: str = "", now: datetime
     refuse_unreadable_file(ics, now)
     with write_transaction():
         _refuse_taken(name)
+        refuse_unreadable(name)
         calendar = Calendar(name=name, ics=ics, description=description, created=now)
         calendar.save(force_insert=True)
         return calendar

@@ -28,6 +28,7 @@ _TEXTS = ("subject", "body", "payload")
 
 def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automation:
     _check(columns)
+    refuse_unreadable(columns["name"])
     with write_transaction():
         automation = Automation(
             **{**columns, "trigger": with_ids(columns["trigger"])}, created=now, since=now, author=asking_user()

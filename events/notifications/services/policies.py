@@ -18,6 +18,7 @@ from orchestration.transactions import write_transaction
 
 def create_policy(*, columns: Mapping[str, Any], now: datetime) -> NotificationPolicy:
     _check(columns)
+    refuse_unreadable(columns.get("name"))
     with write_transaction():
         _check_block(columns)
         policy = NotificationPolicy(**columns, created=now)

@@ -16,7 +16,6 @@ from orionflow.contract.wire import (
     Answer,
     JSONObject,
     Known,
-    Readable,
     Seconds,
     Stored,
     StrictWire,
@@ -224,7 +223,6 @@ class AutomationUpdate(StrictWire):
 
 
 class AutomationCreate(AutomationUpdate):
-    name: Annotated[str, Field(min_length=1, max_length=1024), Readable]
     owner_resource: Text1024 | None = None
 
 

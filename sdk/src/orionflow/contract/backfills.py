@@ -16,7 +16,6 @@ from orionflow.contract.wire import (
     Name,
     Names,
     Natural,
-    NewName,
     Stored,
     StrictWire,
     Text255,
@@ -48,7 +47,7 @@ class BackfillRequest(StrictWire):
 
 
 class BackfillCreate(BackfillRequest):
-    name: NewName | None = None
+    name: Name | None = None
 
 
 class BackfillTime(Answer):

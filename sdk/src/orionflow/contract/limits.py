@@ -15,7 +15,6 @@ from orionflow.contract.wire import (
     Findable,
     Name,
     Natural,
-    NewName,
     Seconds,
     Stored,
     StrictWire,
@@ -53,7 +52,7 @@ class ConcurrencyLimit(Stored):
 
 
 class GlobalLimitCreate(StrictWire):
-    name: NewName
+    name: Name
     limit: Natural
     active: bool = True
     active_slots: Natural = 0

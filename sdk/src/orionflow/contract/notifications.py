@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from orionflow.contract.states import StateType
-from orionflow.contract.wire import OWN, Answer, Known, Readable, Stored, StrictWire, Text255, Text1024
+from orionflow.contract.wire import OWN, Answer, Known, Stored, StrictWire, Text255, Text1024
 
 Texts = Annotated[list[Text255], Field(max_length=1000)]
 StateTypes = Annotated[list[StateType], Field(max_length=20)]
@@ -27,7 +27,7 @@ class FlowRunNotificationPolicyCreate(StrictWire):
     tags: Texts
     block_document_id: UUID
     message_template: Template | None = None
-    name: Annotated[Text255, Readable] | None = None
+    name: Text255 | None = None
     state_types: StateTypes = []
     flow_names: FlowNames = []
     deployment_ids: Ids = []

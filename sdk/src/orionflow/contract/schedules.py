@@ -22,7 +22,6 @@ from orionflow.contract.wire import (
     Moment,
     Name,
     Names,
-    NewName,
     Shown,
     Stored,
     StrictWire,
@@ -179,7 +178,7 @@ Ics = Annotated[str, Field(max_length=1_000_000)]
 
 
 class CalendarCreate(StrictWire):
-    name: NewName
+    name: Name
     description: str = ""
     ics: Ics
 

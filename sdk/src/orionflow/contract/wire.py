@@ -20,7 +20,6 @@ from typing_extensions import TypedDict
 
 from orionflow.contract.kinds import Moment as Moment
 from orionflow.contract.kinds import in_utc as in_utc
-from orionflow.contract.names import fault_of
 
 DEEPEST = 64
 _LARGEST = 2**63
@@ -181,12 +180,6 @@ def findable(name: str) -> str:
     return name
 
 
-def readable(name: str) -> str:
-    if fault := fault_of(name):
-        raise PydanticCustomError("unreadable", "{fault}", {"fault": fault})
-    return name
-
-
 def indexable(key: str) -> str:
     # Two keys and an id form one index entry, which PostgreSQL limits to 2,700 bytes.
     if len(key.encode(errors="surrogatepass")) > _KEY_BYTES:
@@ -205,9 +198,6 @@ Text1024 = Annotated[str, Field(max_length=1024)]
 Key = Annotated[Text1024, AfterValidator(indexable)]
 Findable = AfterValidator(findable)
 Name = Annotated[str, Field(min_length=1, max_length=255, pattern=NAME_PATTERN), Findable]
-# The name of a new object. A `Name` is that of an existing object, whose name may be older than this rule.
-Readable = AfterValidator(readable)
-NewName = Annotated[Name, Readable]
 Tags = Annotated[list[Text255], Field(max_length=1000)]
 Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 Natural = Annotated[int, Field(ge=0, lt=2**31)]

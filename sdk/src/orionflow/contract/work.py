@@ -20,7 +20,6 @@ from orionflow.contract.wire import (
     Moment,
     Name,
     Natural,
-    NewName,
     Stored,
     StrictWire,
     Tags,
@@ -90,7 +89,7 @@ class QueueFilter(Wire):
 
 
 class WorkQueueCreate(StrictWire):
-    name: NewName
+    name: Name
     description: str | None = None
     is_paused: bool = False
     concurrency_limit: Natural | None = None
