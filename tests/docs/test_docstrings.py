@@ -16,9 +16,10 @@ import pytest
 
 import orionflow
 from orion_site.help.python_names import DIRECTIVE, named_members
-from orionflow import errors, flows, tasks
+from orionflow import errors
 from orionflow.deployments import Schedule
 from orionflow.deployments.definition import DeploymentOptions
+from orionflow.options.keywords import FlowOptions, TaskOptions
 from tests.docs.test_documents import run
 from tests.homes import ROOT
 
@@ -75,8 +76,8 @@ def code_in(text: str) -> list[str]:
 
 # Names of options that a call takes by `**options`, or that another docstring lists.
 LISTED: dict[str, Iterable[str]] = {
-    "orionflow.flow": {"fn", *flows._OPTIONS},
-    "orionflow.task": {"fn", *tasks._OPTIONS},
+    "orionflow.flow": {"fn", *FlowOptions.__annotations__},
+    "orionflow.task": {"fn", *TaskOptions.__annotations__},
     "orionflow.Flow": {"fn", "return_state", "wait_for"},
     "orionflow.Task": {"fn", "return_state", "wait_for"},
     "orionflow.Flow.deploy": {"name", *DeploymentOptions.__annotations__},

@@ -18,30 +18,22 @@ from orionflow.code.sources import (
     version_of_file,
 )
 from orionflow.errors import UsageError
-from orionflow.options.checks import (
-    check_known,
-    checked_expiration,
-    checked_name,
-    checked_persist,
-    checked_serializer,
-    checked_storage,
-    checked_tags,
-    checked_timeout,
-    warn_of_unreadable,
-)
+from orionflow.options.checks import checked_name, warn_of_unreadable
+from orionflow.options.declared import Declared, as_given, option
 from orionflow.options.deployable import Deployable
-from orionflow.options.hooks import Hook, hooks_from
-from orionflow.options.names import NameOption, checked_name_option, run_name
+from orionflow.options.hooks import hooks_from
+from orionflow.options.names import checked_name_option, run_name
 from orionflow.options.parameters import Signature, note_names_around, parameter_model, validated
-from orionflow.options.retries import checked_crash_retries, checked_delays, checked_retries
+from orionflow.options.retries import checked_delays, flow_retries
 from orionflow.recordable import CONTROL, REPLACEMENT, recordable_version
 from orionflow.task_runners import ConcurrentTaskRunner, TaskRunner
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from pydantic import BaseModel
 
-    from orionflow.results import StoreOption
-    from orionflow.serializers import Serializer
+    from orionflow.options.keywords import FlowOptions
     from orionflow.states import State
 
 P = ParamSpec("P")
@@ -55,7 +47,22 @@ OVERLAPS = ("allow", "queue", "skip", "cancel_new", "cancel_old")
 BAD_IN_NAMES = frozenset("/%&><")
 
 
-class Flow(Deployable, Generic[P, R]):
+def _checked_overlap(overlap: str, argument: str) -> str:
+    if overlap not in OVERLAPS:
+        raise UsageError(f"{argument}={overlap!r} is unknown; use one of {', '.join(OVERLAPS)}.")
+    return overlap
+
+
+def _runner(chosen: TaskRunner | type[TaskRunner] | None, argument: str) -> TaskRunner:
+    if chosen is None:
+        return ConcurrentTaskRunner()
+    runner = chosen() if isinstance(chosen, type) else chosen
+    if not isinstance(runner, TaskRunner):
+        raise UsageError(f"{argument} must be a TaskRunner such as ConcurrentTaskRunner(), not {chosen!r}.")
+    return runner
+
+
+class Flow(Declared, Deployable, Generic[P, R]):
     """A function whose calls are flow runs. Made by `@flow`, which lists the options.
 
     Call it like the function. `fn` is the decorated function itself: call it in a unit test that records nothing. The
@@ -68,76 +75,35 @@ class Flow(Deployable, Generic[P, R]):
     function.
     """
 
+    flow_run_name = option(checked_name_option)
+    retries = option(flow_retries)
+    task_runner = option(_runner)
+    validate_parameters: bool = option(as_given, True)
+    submit_calls: bool = option(as_given, False)
+    strict: bool = option(as_given, False)
+    overlap = option(_checked_overlap, "allow")
+    on_cancellation = option(hooks_from)
+    on_crashed = option(hooks_from)
+    on_running = option(hooks_from)
+
     _model: type[BaseModel] | None = None
 
-    def __init__(
-        self,
-        fn: Callable[P, R],
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        version: str | None = None,
-        tags: Iterable[str] | None = None,
-        flow_run_name: NameOption = None,
-        retries: int | None = None,
-        retry_delay_seconds: float | timedelta | None = None,
-        crash_retries: int = 0,
-        task_runner: TaskRunner | type[TaskRunner] | None = None,
-        timeout_seconds: float | timedelta | None = None,
-        validate_parameters: bool = True,
-        persist_result: bool | None = None,
-        result_storage: StoreOption = None,
-        result_serializer: Serializer | str | None = None,
-        result_expiration: timedelta | None = None,
-        cache_result_in_memory: bool = True,
-        log_prints: bool | None = None,
-        submit_calls: bool = False,
-        strict: bool = False,
-        overlap: Overlap = "allow",
-        on_completion: Iterable[Hook] | None = None,
-        on_failure: Iterable[Hook] | None = None,
-        on_cancellation: Iterable[Hook] | None = None,
-        on_crashed: Iterable[Hook] | None = None,
-        on_running: Iterable[Hook] | None = None,
-    ) -> None:
+    def __init__(self, fn: Callable[P, R], **options: Unpack[FlowOptions]) -> None:
         function, self._binding = unwrapped(fn, "flow")
         self.fn: Callable[P, R] = function
         functools.update_wrapper(self, function)
         note_decorated(function)
         note_names_around(function)
-        self.name: str = _fit_for_paths(checked_name(name, name_of_function(function).replace("_", "-")))
-        self.description = description or inspect.getdoc(function)
-        self._version = recordable_version(version)
-        self.tags = checked_tags(tags)
+        self._set_options(options)
+        named = checked_name(options.get("name"), name_of_function(function).replace("_", "-"))
+        self.name: str = _fit_for_paths(named)
+        self.description = options.get("description") or inspect.getdoc(function)
+        self._version = recordable_version(options.get("version"))
         self.flow_key = key_of_function(function)
         self.is_async = is_async_function(function)
         self.signature = Signature(function, self.name)
-        self.flow_run_name = checked_name_option(flow_run_name, "flow_run_name")
-        self.retries = checked_retries(retries, "flow")
-        self.retry_delay_seconds = _one_delay(retry_delay_seconds, self.retries)
-        self.crash_retries = checked_crash_retries(crash_retries)
-        self.task_runner = _runner(task_runner)
-        self.timeout_seconds = checked_timeout(timeout_seconds)
-        self.validate_parameters = validate_parameters
-        self.persist_result = checked_persist(persist_result)
-        self.result_storage = checked_storage(result_storage)
-        self.result_serializer = checked_serializer(result_serializer)
-        self.result_expiration = checked_expiration(result_expiration, "result_expiration")
-        self.cache_result_in_memory = cache_result_in_memory
-        self.log_prints = log_prints
-        self.submit_calls = submit_calls
-        self.strict = strict
-        self.overlap = _checked_overlap(overlap)
-        self.on_completion = hooks_from(on_completion, "on_completion")
-        self.on_failure = hooks_from(on_failure, "on_failure")
-        self.on_cancellation = hooks_from(on_cancellation, "on_cancellation")
-        self.on_crashed = hooks_from(on_crashed, "on_crashed")
-        self.on_running = hooks_from(on_running, "on_running")
+        self.retry_delay_seconds = _one_delay(options.get("retry_delay_seconds"), self.retries)
         self._check_persistence()
-        if result_storage is not None:
-            from orionflow.results import name_option
-
-            name_option(result_storage)
 
     def _check_persistence(self) -> None:
         if self.persist_result is False and not self.cache_result_in_memory:
@@ -145,11 +111,6 @@ class Flow(Deployable, Generic[P, R]):
                 f"Flow {self.name!r} keeps its result neither stored nor in memory; "
                 "drop persist_result=False or cache_result_in_memory=False."
             )
-
-    @property
-    def isasync(self) -> bool:
-        """Whether the function is async."""
-        return self.is_async
 
     @property
     def version(self) -> str | None:
@@ -238,14 +199,10 @@ class Flow(Deployable, Generic[P, R]):
 
         Raises `UsageError` for an option that flows do not have.
         """
-        check_known(options, _OPTIONS, "Flows")
-        changed: Flow[P, R] = Flow(self._binding(self.fn), **{**self._options(), **options})
+        kept = {name: getattr(self, name) for name in self.option_names if name != "version"}
+        changed: Flow[P, R] = Flow(self._binding(self.fn), **{**kept, "version": self._version, **options})
         changed.fetched_from = self.fetched_from
         return changed
-
-    def _options(self) -> dict[str, Any]:
-        options = {name: getattr(self, name) for name in _OPTIONS if name != "version"}
-        return {**options, "version": self._version}
 
     # A class method is bound to the class and a usual method to the instance; a static method is not bound.
     @overload
@@ -267,21 +224,8 @@ class Flow(Deployable, Generic[P, R]):
         method._model = None
         return method
 
-    def __copy__(self) -> Self:
-        twin = object.__new__(type(self))
-        vars(twin).update(vars(self))
-        return twin
-
-    def __reduce__(self) -> Any:
-        from orionflow.values.pickling import reduced
-
-        return reduced(self)
-
     def __repr__(self) -> str:
         return f"Flow({self.name!r})"
-
-
-_OPTIONS = frozenset(inspect.signature(Flow.__init__).parameters) - {"self", "fn"}
 
 
 def _fit_for_paths(name: str) -> str:
@@ -292,12 +236,6 @@ def _fit_for_paths(name: str) -> str:
     return name
 
 
-def _checked_overlap(overlap: str) -> str:
-    if overlap not in OVERLAPS:
-        raise UsageError(f"overlap={overlap!r} is unknown; use one of {', '.join(OVERLAPS)}.")
-    return overlap
-
-
 def _one_delay(delay: float | timedelta | None, retries: int) -> float:
     checked = checked_delays(delay, retries, "flow")
     if isinstance(checked, list):
@@ -305,46 +243,10 @@ def _one_delay(delay: float | timedelta | None, retries: int) -> float:
     return checked
 
 
-def _runner(chosen: TaskRunner | type[TaskRunner] | None) -> TaskRunner:
-    if chosen is None:
-        return ConcurrentTaskRunner()
-    runner = chosen() if isinstance(chosen, type) else chosen
-    if not isinstance(runner, TaskRunner):
-        raise UsageError(f"task_runner must be a TaskRunner such as ConcurrentTaskRunner(), not {chosen!r}.")
-    return runner
-
-
 @overload
 def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
 @overload
-def flow(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    version: str | None = None,
-    tags: Iterable[str] | None = None,
-    flow_run_name: NameOption = None,
-    retries: int | None = None,
-    retry_delay_seconds: float | timedelta | None = None,
-    crash_retries: int = 0,
-    task_runner: TaskRunner | type[TaskRunner] | None = None,
-    timeout_seconds: float | timedelta | None = None,
-    validate_parameters: bool = True,
-    persist_result: bool | None = None,
-    result_storage: StoreOption = None,
-    result_serializer: Serializer | str | None = None,
-    result_expiration: timedelta | None = None,
-    cache_result_in_memory: bool = True,
-    log_prints: bool | None = None,
-    submit_calls: bool = False,
-    strict: bool = False,
-    overlap: Overlap = "allow",
-    on_completion: Iterable[Hook] | None = None,
-    on_failure: Iterable[Hook] | None = None,
-    on_cancellation: Iterable[Hook] | None = None,
-    on_crashed: Iterable[Hook] | None = None,
-    on_running: Iterable[Hook] | None = None,
-) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+def flow(**options: Unpack[FlowOptions]) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
 def flow(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a flow: each call is a flow run, whose states are recorded.
 
@@ -390,7 +292,6 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
 
     Raises `UsageError` for an option that is unknown or does not fit.
     """
-    check_known(options, _OPTIONS, "Flows")
     if fn is None:
         return lambda fn: flow(fn, **options)
     if not callable(fn) and not isinstance(fn, classmethod | staticmethod):

@@ -6,37 +6,26 @@ import copy
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from datetime import timedelta
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
 from orionflow.code.sources import is_async_function, key_of_function, name_of_function, note_decorated, unwrapped
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.errors import MissingContext, UsageError
-from orionflow.options.checks import (
-    check_known,
-    checked_callable,
-    checked_expiration,
-    checked_jitter,
-    checked_name,
-    checked_persist,
-    checked_serializer,
-    checked_storage,
-    checked_tags,
-    checked_timeout,
-)
-from orionflow.options.hooks import Hook, hooks_from
-from orionflow.options.names import NameOption, checked_name_option, run_name, storage_key
+from orionflow.options.checks import checked_callable, checked_expiration, checked_jitter, checked_name
+from orionflow.options.declared import Declared, as_given, option
+from orionflow.options.names import checked_name_option, run_name, storage_key
 from orionflow.options.parameters import Signature
-from orionflow.options.retries import Delays, checked_crash_retries, checked_delays, checked_retries
+from orionflow.options.retries import checked_delays, task_retries
 from orionflow.recordable import recordable_version
 from orionflow.states import State
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from orionflow.engine.run_calls import TaskCall
     from orionflow.futures import Future, FutureList
-    from orionflow.results import StoreOption
-    from orionflow.serializers import Serializer
+    from orionflow.options.keywords import TaskOptions
     from orionflow.wire import TaskRun
 
 P = ParamSpec("P")
@@ -49,7 +38,7 @@ CacheKeyFunction = Callable[[TaskRunContext, dict[str, Any]], str | None | Await
 RetryCondition = Callable[["Task[..., Any]", "TaskRun", State[Any]], bool | Awaitable[bool]]
 
 
-class Task(Generic[P, R]):
+class Task(Declared, Generic[P, R]):
     """A function whose calls inside flows are task runs. Made by `@task`, which lists the options.
 
     Call it like the function. `submit` runs it at the same time as others, and `map` runs it once for each element.
@@ -64,78 +53,32 @@ class Task(Generic[P, R]):
     inside another task, and `ParameterError` if a call does not fit the function.
     """
 
-    def __init__(
-        self,
-        fn: Callable[P, R],
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        tags: Iterable[str] | None = None,
-        version: str | None = None,
-        cache_key_fn: CacheKeyFunction | None = None,
-        cache_expiration: timedelta | None = None,
-        refresh_cache: bool | None = None,
-        task_run_name: NameOption = None,
-        retries: int | None = None,
-        retry_delay_seconds: Delays = None,
-        retry_jitter_factor: float | None = None,
-        retry_condition_fn: RetryCondition | None = None,
-        crash_retries: int = 0,
-        persist_result: bool | None = None,
-        result_storage: StoreOption = None,
-        result_storage_key: str | None = None,
-        result_serializer: Serializer | str | None = None,
-        result_expiration: timedelta | None = None,
-        cache_result_in_memory: bool = True,
-        timeout_seconds: float | timedelta | None = None,
-        log_prints: bool | None = None,
-        on_completion: Iterable[Hook] | None = None,
-        on_failure: Iterable[Hook] | None = None,
-        viz_return_value: Any = None,
-    ) -> None:
+    task_run_name = option(checked_name_option)
+    retries = option(task_retries)
+    retry_jitter_factor = option(checked_jitter)
+    retry_condition_fn: RetryCondition | None = option(checked_callable)
+    cache_key_fn: CacheKeyFunction | None = option(checked_callable)
+    cache_expiration = option(checked_expiration)
+    refresh_cache: bool | None = option(as_given)
+    result_storage_key: str | None = option(as_given)
+    viz_return_value: Any = option(as_given)
+
+    def __init__(self, fn: Callable[P, R], **options: Unpack[TaskOptions]) -> None:
         function, self._binding = unwrapped(fn, "task")
         self.fn: Callable[P, R] = function
         functools.update_wrapper(self, function)
         note_decorated(function)
-        self.name: str = checked_name(name, name_of_function(function))
-        self.description = description or inspect.getdoc(function)
-        self.version = recordable_version(version)
-        self.tags = checked_tags(tags)
+        self._set_options(options)
+        self.name: str = checked_name(options.get("name"), name_of_function(function))
+        self.description = options.get("description") or inspect.getdoc(function)
+        self.version = recordable_version(options.get("version"))
         self.task_key: str = key_of_function(function)
         self.is_async = is_async_function(function)
         self.signature = Signature(function, self.name)
-        self.task_run_name = checked_name_option(task_run_name, "task_run_name")
-        self.cache_key_fn = checked_callable(cache_key_fn, "cache_key_fn")
-        self.cache_expiration = checked_expiration(cache_expiration)
-        self.refresh_cache = refresh_cache
-        self.retries = checked_retries(retries, "task")
-        self.retry_delay_seconds = checked_delays(retry_delay_seconds, self.retries, "task")
-        self.retry_jitter_factor = checked_jitter(retry_jitter_factor)
-        self.retry_condition_fn = checked_callable(retry_condition_fn, "retry_condition_fn")
-        self.crash_retries = checked_crash_retries(crash_retries)
-        self.persist_result = checked_persist(persist_result)
-        self.result_storage = checked_storage(result_storage)
-        self.result_storage_key = result_storage_key
-        self.result_serializer = checked_serializer(result_serializer)
-        self.result_expiration = checked_expiration(result_expiration, "result_expiration")
-        self.cache_result_in_memory = cache_result_in_memory
-        self.timeout_seconds = checked_timeout(timeout_seconds)
-        self.log_prints = log_prints
-        self.on_completion = hooks_from(on_completion, "on_completion")
-        self.on_failure = hooks_from(on_failure, "on_failure")
-        self.viz_return_value = viz_return_value
+        self.retry_delay_seconds = checked_delays(options.get("retry_delay_seconds"), self.retries, "task")
         self._check_persistence()
-        if result_storage is not None:
-            from orionflow.results import name_option
-
-            name_option(result_storage)
         self.policy = self._policy()
         self.run_template = self._template()
-
-    @property
-    def isasync(self) -> bool:
-        """Whether the function is async."""
-        return self.is_async
 
     def _check_persistence(self) -> None:
         if self.persist_result is False and self.cache_key_fn is not None:
@@ -347,12 +290,10 @@ class Task(Generic[P, R]):
 
         Raises `UsageError` for an option that tasks do not have.
         """
-        check_known(options, _OPTIONS, "Tasks")
-        return Task(self._binding(self.fn), **{**self._options(), **options})
-
-    def _options(self) -> dict[str, Any]:
-        options = {name: getattr(self, name) for name in _OPTIONS}
-        return {**options, "tags": self.tags, "retry_delay_seconds": self.retry_delay_seconds if self.retries else None}
+        kept = {name: getattr(self, name) for name in self.option_names}
+        if not self.retries:
+            kept["retry_delay_seconds"] = None
+        return Task(self._binding(self.fn), **{**kept, **options})
 
     # A class method is bound to the class and a usual method to the instance; a static method is not bound.
     @overload
@@ -381,53 +322,14 @@ class Task(Generic[P, R]):
             self.__dict__["_signature_of_methods"] = known
         return known
 
-    def __copy__(self) -> Self:
-        twin = object.__new__(type(self))
-        vars(twin).update(vars(self))
-        return twin
-
-    def __reduce__(self) -> Any:
-        from orionflow.values.pickling import reduced
-
-        return reduced(self)
-
     def __repr__(self) -> str:
         return f"Task({self.name!r})"
-
-
-_OPTIONS = frozenset(inspect.signature(Task.__init__).parameters) - {"self", "fn"}
 
 
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload
-def task(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    tags: Iterable[str] | None = None,
-    version: str | None = None,
-    cache_key_fn: CacheKeyFunction | None = None,
-    cache_expiration: timedelta | None = None,
-    refresh_cache: bool | None = None,
-    task_run_name: NameOption = None,
-    retries: int | None = None,
-    retry_delay_seconds: Delays = None,
-    retry_jitter_factor: float | None = None,
-    retry_condition_fn: RetryCondition | None = None,
-    crash_retries: int = 0,
-    persist_result: bool | None = None,
-    result_storage: StoreOption = None,
-    result_storage_key: str | None = None,
-    result_serializer: Serializer | str | None = None,
-    result_expiration: timedelta | None = None,
-    cache_result_in_memory: bool = True,
-    timeout_seconds: float | timedelta | None = None,
-    log_prints: bool | None = None,
-    on_completion: Iterable[Hook] | None = None,
-    on_failure: Iterable[Hook] | None = None,
-    viz_return_value: Any = None,
-) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(**options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a task: each call in a flow is a task run, which is retried, cached and recorded by itself.
 
@@ -477,7 +379,6 @@ def task(fn: Any = None, /, **options: Any) -> Any:
 
     Raises `UsageError` for an option that is unknown or does not fit.
     """
-    check_known(options, _OPTIONS, "Tasks")
     if fn is None:
         return lambda fn: task(fn, **options)
     if not callable(fn) and not isinstance(fn, classmethod | staticmethod):

@@ -19,7 +19,7 @@ from orionflow.engine.effects import Steps, send
 from orionflow.errors import ParameterError, UsageError
 from orionflow.options.checks import check_known, checked_name, checked_tags, texts_of, warn_of_unreadable
 from orionflow.options.parameters import as_json
-from orionflow.options.retries import checked_crash_retries
+from orionflow.options.retries import checked_count
 from orionflow.schedules import Period, ScheduleOptions, schedules_of, seconds_of
 from orionflow.storage import Storage, storage_of
 
@@ -170,7 +170,7 @@ def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployme
         tags=sorted(flow.tags | checked_tags(said.pop("tags", None))),
         overlap=said.pop("overlap", flow.overlap),
         # A process may be killed before it has loaded the code, so the server must know the number beforehand.
-        crash_retries=checked_crash_retries(said.pop("crash_retries", flow.crash_retries)),
+        crash_retries=checked_count(said.pop("crash_retries", flow.crash_retries), "crash_retries"),
         must_start_within=_seconds(said.pop("must_start_within", None)),
         must_finish_within=_seconds(said.pop("must_finish_within", None)),
         job_variables=dict(said.pop("job_variables", {})),

@@ -68,52 +68,52 @@ def texts_of(said: str | Iterable[str]) -> list[str]:
     return [said] if isinstance(said, str) else list(said)
 
 
-def checked_tags(tags: Iterable[str] | None) -> frozenset[str]:
+def checked_tags(tags: Iterable[str] | None, argument: str = "tags") -> frozenset[str]:
     """Return the tags as a set; one text is one tag."""
     if tags is None or isinstance(tags, str):
         return frozenset([recordable_tag(tags)] if tags else ())
     if not isinstance(tags, Iterable):
-        raise UsageError(f"tags takes texts, as in tags=['nightly'], and not {tags!r}.")
+        raise UsageError(f"{argument} takes texts, as in {argument}=['nightly'], and not {tags!r}.")
     found = list(tags)
     for tag in found:
         if not isinstance(tag, str):
-            raise UsageError(f"tags takes texts, and {tag!r} is none.")
+            raise UsageError(f"{argument} takes texts, and {tag!r} is none.")
     return frozenset(map(recordable_tag, found))
 
 
-def checked_timeout(seconds: float | timedelta | None) -> float | None:
+def checked_timeout(seconds: float | timedelta | None, argument: str) -> float | None:
     """Return the limit in seconds; zero means no limit, as in `timeout_seconds=settings.get("limit", 0)`."""
     if isinstance(seconds, timedelta):
         seconds = seconds.total_seconds()
     if seconds is None or seconds == 0:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-        raise UsageError(f"timeout_seconds={seconds!r} must be a number of seconds above zero, or None.")
+        raise UsageError(f"{argument}={seconds!r} must be a number of seconds above zero, or None.")
     return min(float(seconds), LONGEST_TIMEOUT)
 
 
-def checked_expiration(expiration: Any, name: str = "cache_expiration") -> timedelta | None:
+def checked_expiration(expiration: Any, argument: str) -> timedelta | None:
     if expiration is not None and not isinstance(expiration, timedelta):
-        raise UsageError(f"{name}={expiration!r} must be a timedelta, such as timedelta(hours=1).")
+        raise UsageError(f"{argument}={expiration!r} must be a timedelta, such as timedelta(hours=1).")
     return None if expiration is None else min(max(expiration, timedelta()), LONGEST_EXPIRATION)
 
 
-def checked_jitter(factor: Any) -> float | None:
+def checked_jitter(factor: Any, argument: str) -> float | None:
     if factor is not None and (not isinstance(factor, int | float) or not factor >= 0):
-        raise UsageError(f"retry_jitter_factor={factor!r} must be a number, zero or more.")
+        raise UsageError(f"{argument}={factor!r} must be a number, zero or more.")
     return None if factor is None else min(factor, LARGEST_JITTER)
 
 
-def checked_persist(said: Any) -> bool | None:
+def checked_persist(said: Any, argument: str) -> bool | None:
     if said is None or said is True or said is False:
         return said
     # Also accepts 0 and 1, and the truth values of NumPy.
     if isinstance(said, str | bytes) or said not in (True, False):
-        raise UsageError(f"persist_result={said!r} must be True, False or None.")
+        raise UsageError(f"{argument}={said!r} must be True, False or None.")
     return bool(said)
 
 
-def checked_storage(storage: Any) -> Any:
+def checked_storage(storage: Any, argument: str) -> Any:
     """Return a name, a folder, or a store; a class is not a store."""
     if storage is None or isinstance(storage, str | Path):
         return storage
@@ -121,19 +121,19 @@ def checked_storage(storage: Any) -> Any:
         return Path(os.fsdecode(storage))
     if isinstance(storage, type) or not (hasattr(storage, "write") and hasattr(storage, "read")):
         raise UsageError(
-            f"result_storage={storage!r} stores nothing; give the name of a location, a folder, or an object with "
+            f"{argument}={storage!r} stores nothing; give the name of a location, a folder, or an object with "
             "read and write."
         )
     return storage
 
 
-def checked_serializer(serializer: Any) -> Any:
+def checked_serializer(serializer: Any, argument: str) -> Any:
     """Return a name, which may be registered later, or a serializer; a class is not a serializer."""
     if serializer is None or isinstance(serializer, str):
         return serializer
     if isinstance(serializer, type) or not hasattr(serializer, "dumps"):
         raise UsageError(
-            f"result_serializer={serializer!r} serializes nothing; give a name such as 'json', or an object with dumps "
+            f"{argument}={serializer!r} serializes nothing; give a name such as 'json', or an object with dumps "
             "and loads."
         )
     return serializer

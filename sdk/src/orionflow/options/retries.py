@@ -27,19 +27,18 @@ def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
     return delays
 
 
-def checked_retries(retries: int | None, kind: str) -> int:
-    """Return the number of retries, by default that of the settings."""
-    if retries is None:
-        settings = current_settings()
-        return settings.task_default_retries if kind == "task" else settings.flow_default_retries
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        raise UsageError(f"retries={retries!r} must be a whole number, zero or more.")
-    return min(retries, MOST_RETRIES)
+def flow_retries(retries: int | None, argument: str) -> int:
+    return current_settings().flow_default_retries if retries is None else checked_count(retries, argument)
 
 
-def checked_crash_retries(retries: int) -> int:
+def task_retries(retries: int | None, argument: str) -> int:
+    return current_settings().task_default_retries if retries is None else checked_count(retries, argument)
+
+
+def checked_count(retries: int, argument: str) -> int:
+    """Return the number of retries, as far as the API accepts it."""
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        raise UsageError(f"crash_retries={retries!r} must be a whole number, zero or more.")
+        raise UsageError(f"{argument}={retries!r} must be a whole number, zero or more.")
     return min(retries, MOST_RETRIES)
 
 
