@@ -1,4 +1,25 @@
-"""SIGTERM, SIGHUP and SIGINT while a flow runs: they end the run, recorded, and then the program, in seconds."""
+"""SIGTERM, SIGHUP and SIGINT while a flow runs: they end the run, recorded, and then the program, in seconds.
+
+SIGTERM and SIGHUP go through these steps, each only as far as the one before did not end the runs:
+
+1. The handler cancels the coroutines of async runs. For a sync run, or an async one that blocks its event loop, it
+   raises Terminated in the main thread.
+2. Where an exception would do harm, as in the middle of a report, it is postponed: nothing is raised, and a timer sends
+   the signal again, until the main thread has left that code.
+3. A thread of its own insists: `UNTIL_RAISED` seconds after the exception it sends the signal again, which now raises
+   Terminated in async runs as well. It does not while a run reports its end.
+4. `UNTIL_KILLED` seconds after the signal, that thread reports the ends of the runs itself and kills the process.
+
+When the last run has ended, the earlier handlers are restored, and the signal is sent once more, with its default
+action. A second SIGTERM from outside raises at once; a second SIGHUP is ignored, because shells forward it to programs
+that got it from the terminal. So the signals that steps 2 and 3 send must be told from those of others.
+
+SIGINT raises KeyboardInterrupt, and step 2 is the same. Under `asyncio.run`, which cancels its main task instead, steps
+3 and 4 follow. If it is still postponed when the runs have ended, the program gets it then.
+
+Two neighbours complete this: `lost_signals` sends a signal again that Python noted as the main thread began to block,
+and `thread_signals` ends runs in other threads, from which no handler can be set.
+"""
 
 from __future__ import annotations
 
@@ -85,16 +106,18 @@ class _Signals:
     def __init__(self) -> None:
         self._roots: list[Root] = []
         self._before: dict[int, Any] = {}
-        self._postponed = Postponed()
+        self._delay = Postponed()
         self._have_ended = threading.Event()
-        self._insists: set[int] = set()
         # The signal that asked the process to end, if one did.
         self._told_by: int | None = None
-        self._is_postponed: set[int] = set()
-        # Signals whose exception is still postponed, because the main thread was in a delicate module.
+        # Postponed signals that a timer will send. Empty while one is on its way from the timer to the handler.
+        self._timed: set[int] = set()
+        # Signals whose Terminated is still to be raised: from the first time that it is postponed until it is raised.
         self._unraised: set[int] = set()
-        # Signals that this process sent itself: they raise where a repeated signal from outside would be ignored.
+        # Signals that this process sent itself and that have not arrived yet.
         self._own: set[int] = set()
+        # Signals with a thread that insists on them.
+        self._insisted: set[int] = set()
         self._lost = self._listener()
 
     def _listener(self) -> LostSignals:
@@ -129,7 +152,7 @@ class _Signals:
             return
         self._have_ended.set()
         note_keyboard(False)
-        self._insists.clear()
+        self._insisted.clear()
         self._unraised.clear()
         self._own.clear()
         self._lost.stop()
@@ -175,7 +198,7 @@ class _Signals:
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._lost.handled(number)
         before = self._before[signal.SIGINT]
-        if before is signal.default_int_handler or number in self._insists:
+        if before is signal.default_int_handler or number in self._insisted:
             by_asyncio = False
         else:
             by_asyncio = all(root.coroutine is not None for root in self._roots)
@@ -194,23 +217,23 @@ class _Signals:
 
     def _postpone(self, number: int, frame: FrameType | None) -> bool:
         """Send the signal again after a moment, if an exception would do harm at the main thread's position."""
-        if not self._postponed.should_wait(frame):
+        if not self._delay.should_wait(frame):
             return False
-        self._is_postponed.add(number)
+        self._timed.add(number)
         threading.Timer(RETRY_AFTER, self._send_postponed, (number,)).start()
         return True
 
     def _send_postponed(self, number: int) -> None:
         # Both the timer and the end of the run may get here.
         with suppress(KeyError):
-            self._is_postponed.remove(number)
+            self._timed.remove(number)
             self._own.add(number)
             os.kill(os.getpid(), number)
 
     def _insist(self, number: int) -> None:
         """Make sure that the runs end, from a thread that nothing can block."""
-        if number not in self._insists:
-            self._insists.add(number)
+        if number not in self._insisted:
+            self._insisted.add(number)
             threading.Thread(target=self._look_after, args=(number,), name="orion-signals", daemon=True).start()
 
     def _look_after(self, number: int) -> None:
