@@ -178,30 +178,11 @@ def flow_run_tab(
     after = Cursor.read(request.GET.get("after", ""))
     match tab:
         case "timeline":
-            found = timeline_of(run=run, now=timezone.now(), tasks=progress.tasks)
-            attempt = chosen_attempt(request, attempts)
-            if attempt:
-                next_one = attempts[attempt] if attempt < len(attempts) else None
-                found = within(found, attempts[attempt - 1], next_one)
-            axis = axis_of_timeline(found, to_scale="scale" in request.GET)
-            lines = drawn(found, axis)
-            traceback = failure.cause.log_line if failure and not failure.cause.path else None
-            beside = log_beside(request, run, lines, traceback) if lines else None
-            return {
-                "timeline": found,
-                "lines": lines,
-                "axis": axis,
-                "beside": beside,
-                "attempts": range(1, len(attempts) + 1),
-                "attempt": attempt,
-            }
+            return _timeline_tab(request, run, progress, failure, attempts)
         case "graph":
             return graph_tab(request, run)
         case "tasks":
-            state, task_key = request.GET.get("state", "").upper(), request.GET.get("task", "")
-            page, reasons = selectors.task_runs_of(run_id=run.id, state=state, task_key=task_key, after=after)
-            asked = {"state": state, "task_key": task_key, "state_choices": STATE_CHOICES}
-            return {**asked, **paged(request, page, reasons)}
+            return _tasks_tab(request, run, after)
         case "subflows":
             return paged(request, *selectors.child_flow_runs_of(run_id=run.id, after=after))
         case "logs":
@@ -211,13 +192,7 @@ def flow_run_tab(
             following = address_after(request.GET, shown.after)
             return {"results": shown, "is_first": after is None, "next": following}
         case "time":
-            spent = time_of_run(run_id=run.id, now=timezone.now())
-            assert spent is not None
-            return {
-                "spent": spent,
-                "parts_of_time": parts_of_time(spent),
-                "lines": lines_of_time(spent.shares, spent.lasted),
-            }
+            return _time_tab(run)
         case "history":
             return {"history": selectors.flow_run_history(run_id=run.id, states=run.seq)}
         case "parameters":
@@ -225,6 +200,48 @@ def flow_run_tab(
         case "artifacts":
             return {"artifacts": selectors.artifacts_of(run_id=run.id)}
     return {}
+
+
+def _timeline_tab(
+    request: HttpRequest,
+    run: FlowRun,
+    progress: selectors.Progress,
+    failure: selectors.Failure | None,
+    attempts: Sequence[datetime],
+) -> dict[str, Any]:
+    found = timeline_of(run=run, now=timezone.now(), tasks=progress.tasks)
+    attempt = chosen_attempt(request, attempts)
+    if attempt:
+        next_one = attempts[attempt] if attempt < len(attempts) else None
+        found = within(found, attempts[attempt - 1], next_one)
+    axis = axis_of_timeline(found, to_scale="scale" in request.GET)
+    lines = drawn(found, axis)
+    traceback = failure.cause.log_line if failure and not failure.cause.path else None
+    return {
+        "timeline": found,
+        "lines": lines,
+        "axis": axis,
+        "beside": log_beside(request, run, lines, traceback) if lines else None,
+        "attempts": range(1, len(attempts) + 1),
+        "attempt": attempt,
+    }
+
+
+def _tasks_tab(request: HttpRequest, run: FlowRun, after: Cursor | None) -> dict[str, Any]:
+    state, task_key = request.GET.get("state", "").upper(), request.GET.get("task", "")
+    page, reasons = selectors.task_runs_of(run_id=run.id, state=state, task_key=task_key, after=after)
+    asked = {"state": state, "task_key": task_key, "state_choices": STATE_CHOICES}
+    return {**asked, **paged(request, page, reasons)}
+
+
+def _time_tab(run: FlowRun) -> dict[str, Any]:
+    spent = time_of_run(run_id=run.id, now=timezone.now())
+    assert spent is not None
+    return {
+        "spent": spent,
+        "parts_of_time": parts_of_time(spent),
+        "lines": lines_of_time(spent.shares, spent.lasted),
+    }
 
 
 def chosen_attempt(request: HttpRequest, attempts: Sequence[datetime]) -> int:

@@ -16,7 +16,7 @@ from django.db.models import Count, F, Max, Min, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, TruncSecond
 from django.utils import timezone
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from events.models import Event
 from events.recording.core import LENGTHS, Span, TooManySpans, counted, objects_among
@@ -53,6 +53,13 @@ class PageToken(Wire):
     filter: EventFilter
     limit: Annotated[int, Field(ge=1, le=PAGE)]
     offset: Annotated[int, Field(ge=0, le=FARTHEST)]
+
+    @field_validator("filter")
+    @classmethod
+    def _is_bounded(cls, asked: EventFilter) -> EventFilter:
+        if asked.occurred is None or asked.occurred.since is None or asked.occurred.until is None:
+            raise ValueError("The filter of a later page has both limits of time.")
+        return asked
 
 
 class TimeUnit(StrEnum):
@@ -180,11 +187,9 @@ def write_token(token: PageToken) -> str:
 
 def read_token(text: str) -> PageToken:
     try:
-        token = PageToken.model_validate_json(base64.urlsafe_b64decode(text))
-        _ends(token.filter)
-    except (ValidationError, binascii.Error, ValueError, AssertionError):
+        return PageToken.model_validate_json(base64.urlsafe_b64decode(text))
+    except (ValidationError, binascii.Error, ValueError):
         raise Refused("This page token is not one that the server gave; ask again from the beginning.", 403) from None
-    return token
 
 
 def event_out(event: Event) -> dict[str, Any]:

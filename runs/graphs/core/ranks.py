@@ -35,17 +35,20 @@ def ranks(number: int, edges: Iterable[Edge]) -> Ranks:
     rank, waits = [0] * number, [len(parents[node]) for node in range(number)]
     ready, released = [node for node in range(number) if not waits[node]], [False] * number
     heapify(ready)
+
+    def release_from_one(node: int) -> None:
+        waits[node] -= 1
+        if not waits[node]:
+            heappush(ready, node)
+
     least = 0
     while True:
         while ready:
             node = heappop(ready)
             released[node] = True
-            for child in children[node]:
-                if (node, child) not in back:
-                    rank[child] = max(rank[child], rank[node] + 1)
-                    waits[child] -= 1
-                    if not waits[child]:
-                        heappush(ready, child)
+            for child in (one for one in children[node] if (node, one) not in back):
+                rank[child] = max(rank[child], rank[node] + 1)
+                release_from_one(child)
         while least < number and released[least]:
             least += 1
         if least == number:
@@ -53,9 +56,7 @@ def ranks(number: int, edges: Iterable[Edge]) -> Ranks:
         # All remaining nodes wait for a cycle: ignore one of its edges, and continue.
         closing = _closing_edge(least, parents, released, back)
         back.add(closing)
-        waits[closing[1]] -= 1
-        if not waits[closing[1]]:
-            heappush(ready, closing[1])
+        release_from_one(closing[1])
     forward = {node: [one for one in parents[node] if (one, node) not in back] for node in range(number)}
     return Ranks(rank, frozenset(back), forward)
 

@@ -160,6 +160,24 @@ def _known(dimension: str, values: Mapping[str, _Places], chosen: int, others: i
 
 def _by_value(runs: Sequence[SampledRun]) -> Mapping[str, Mapping[str, _Places]]:
     """Return the positions of the runs that have a value, by dimension and value."""
+    texts, numbers = _texts_and_numbers(runs)
+    for dimension, values in numbers.items():
+        for text, places in _ranges(values).items():
+            texts[dimension].setdefault(text, []).extend(places)
+    for dimension in list(texts)[MOST_DIMENSIONS:]:
+        del texts[dimension]
+    for dimension, places_of in texts.items():
+        if dimension.startswith(MAY_BE_ABSENT):
+            absent = _Others(set().union(*places_of.values()), len(runs))
+            if len(absent):
+                places_of["no" if dimension.startswith(TAG) else NOT_SET] = absent
+    return texts
+
+
+def _texts_and_numbers(
+    runs: Sequence[SampledRun],
+) -> tuple[defaultdict[str, dict[str, Any]], defaultdict[str, dict[int, float]]]:
+    """Return the positions by dimension and text, and the numbers by dimension and position."""
     texts: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     numbers: defaultdict[str, dict[int, float]] = defaultdict(dict)
     # Runs that were called with the same parameters share them.
@@ -175,17 +193,7 @@ def _by_value(runs: Sequence[SampledRun]) -> Mapping[str, Mapping[str, _Places]]
             elif (places := texts[dimension].setdefault(one, []))[-1:] != [place]:
                 # Two parameters can have one name: `{"a.b": 1}` and `{"a": {"b": 1}}`.
                 places.append(place)
-    for dimension, values in numbers.items():
-        for text, places in _ranges(values).items():
-            texts[dimension].setdefault(text, []).extend(places)
-    for dimension in list(texts)[MOST_DIMENSIONS:]:
-        del texts[dimension]
-    for dimension, places_of in texts.items():
-        if dimension.startswith(MAY_BE_ABSENT):
-            absent = _Others(set().union(*places_of.values()), len(runs))
-            if len(absent):
-                places_of["no" if dimension.startswith(TAG) else NOT_SET] = absent
-    return texts
+    return texts, numbers
 
 
 def _ranges(values: Mapping[int, float]) -> dict[str, list[int]]:

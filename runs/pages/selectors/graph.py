@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -246,23 +246,27 @@ def _add(node: Node, run: Run) -> None:
 
 
 def _edges(nodes: Sequence[Node]) -> tuple[dict[Edge, list[str]], int]:
-    numbers = {run.key: number for number, node in enumerate(nodes) for run in node.runs}
+    """Return the edges to draw, each with the parameters that pass along it, and how many are left out."""
     edges: dict[Edge, list[str]] = {}
     left_out: set[Edge] = set()
-    for number, node in enumerate(nodes):
-        for run in node.runs:
-            for parameter, sources in run.task_inputs.items():
-                for source in sources:
-                    if source.get("input_type") != TASK_RUN or (other := numbers.get(_plain(source["id"]))) is None:
-                        continue
-                    edge = (other, number)
-                    if edge not in edges and len(edges) >= EDGES_DRAWN:
-                        left_out.add(edge)
-                        continue
-                    names = edges.setdefault(edge, [])
-                    if parameter not in names:
-                        names.append(parameter)
+    for edge, parameter in _passed_values(nodes):
+        if edge not in edges and len(edges) >= EDGES_DRAWN:
+            left_out.add(edge)
+            continue
+        names = edges.setdefault(edge, [])
+        if parameter not in names:
+            names.append(parameter)
     return edges, len(left_out)
+
+
+def _passed_values(nodes: Sequence[Node]) -> Iterator[tuple[Edge, str]]:
+    """Yield each value that a task run takes from another one: the edge between their nodes, and the parameter."""
+    numbers = {run.key: number for number, node in enumerate(nodes) for run in node.runs}
+    for number, run in ((number, run) for number, node in enumerate(nodes) for run in node.runs):
+        for parameter, sources in run.task_inputs.items():
+            for source in sources:
+                if source.get("input_type") == TASK_RUN and (other := numbers.get(_plain(source["id"]))) is not None:
+                    yield (other, number), parameter
 
 
 def chosen_of(*, graph: Graph) -> Chosen | None:

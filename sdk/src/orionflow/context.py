@@ -188,17 +188,21 @@ class FlowRunContext:
         """Return the task runner of this attempt; start it when the first task is submitted."""
         if not self._runner_started:
             with self._lock:
-                if self._runner_trouble is not None:
-                    # The failed start may have taken long, and each further task would wait as long.
-                    raise self._runner_trouble
-                if not self._runner_started:
-                    try:
-                        self.task_runner.start()
-                    except Exception as error:
-                        self._runner_trouble = error
-                        raise
-                    self._runner_started = True
+                self._start_task_runner()
         return self.task_runner
+
+    def _start_task_runner(self) -> None:
+        if self._runner_started:
+            return
+        if self._runner_trouble is not None:
+            # The failed start may have taken long, and each further task would wait as long.
+            raise self._runner_trouble
+        try:
+            self.task_runner.start()
+        except Exception as error:
+            self._runner_trouble = error
+            raise
+        self._runner_started = True
 
     def stop_task_runner(self, *, wait: bool) -> None:
         with self._lock:
