@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from orionflow import flow, task
+from orionflow import Flow, Task, flow, task
 from orionflow.errors import UsageError
+from orionflow.options.keywords import FlowOptions, TaskOptions
 from orionflow.results import LocalFileSystem
 from orionflow.schedules import Cron, schedules_of
 from orionflow.serializers import JSONSerializer, register_serializer
@@ -155,3 +156,8 @@ def test_no_timeout_is_longer_than_what_threads_wait(most: float):
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
 
     assert said.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize(("kind", "typed"), [(Flow, FlowOptions), (Task, TaskOptions)])
+def test_every_option_has_a_type_for_type_checkers(kind: Any, typed: Any):
+    assert kind.option_names == set(typed.__annotations__)
