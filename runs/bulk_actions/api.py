@@ -14,7 +14,7 @@ from orchestration.api.pagination import Page
 from orchestration.errors import BulkActionNotFound, WithoutFilter
 from orion_site.accounts.permissions import Action
 from orionflow.contract import bulk_actions as contract
-from runs.bulk_actions.services import FEW, MOST, NewBulkAction, begin_bulk_action, finish_at_once, stop_bulk_action
+from runs.bulk_actions.services import MOST, NewBulkAction, carry_out_bulk_action, stop_bulk_action
 from runs.lists.filters.conditions import AnyId, AnyText, Filter, matched
 from runs.lists.filters.searches import FlowRunSearch, flow_runs_matching
 from runs.models import BulkAction, BulkRun
@@ -71,7 +71,7 @@ class CreateBulkAction(Operation):
         now = timezone.now()
         newest = flow_runs_matching(body).order_by("-id").values_list("pk", "name")
         runs = list(newest[: MOST + 1])
-        begun = begin_bulk_action(
+        begun = carry_out_bulk_action(
             asked=NewBulkAction(
                 action=body.action,
                 runs=runs[:MOST],
@@ -84,8 +84,6 @@ class CreateBulkAction(Operation):
             ),
             now=now,
         )
-        if begun.total <= FEW:
-            begun = finish_at_once(bulk_id=begun.pk, now=now)
         return Response(as_answer(contract.BulkAction, begun), status=201)
 
 

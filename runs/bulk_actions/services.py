@@ -125,6 +125,15 @@ def work_on_bulk_actions(now: datetime) -> int:
     return tried
 
 
+def carry_out_bulk_action(*, asked: NewBulkAction, now: datetime) -> BulkAction:
+    """Store the command, and carry it out if it concerns few runs; the service carries out what is left.
+
+    Raises BulkActionTaken, and NothingToChange without runs.
+    """
+    bulk = begin_bulk_action(asked=asked, now=now)
+    return finish_at_once(bulk_id=bulk.pk, now=now) if bulk.total <= FEW else bulk
+
+
 def finish_at_once(*, bulk_id: UUID, now: datetime) -> BulkAction:
     """Carry out an action that concerns few runs; leave to the service what takes too long."""
     until = time.monotonic() + PATIENCE_SECONDS

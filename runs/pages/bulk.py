@@ -20,7 +20,7 @@ from django.utils.html import format_html
 from orchestration.errors import NothingToChange
 from orion_site.accounts.permissions import Action, actor_of, requires
 from orionflow.contract.ids import uuid7
-from runs.bulk_actions.services import FEW, MOST, NewBulkAction, begin_bulk_action, finish_at_once
+from runs.bulk_actions.services import FEW, MOST, NewBulkAction, carry_out_bulk_action
 from runs.flow_runs.commands import refusals_to_cancel, refusals_to_retry
 from runs.models import BulkAction, FlowRun
 from runs.pages.filtering import AskedFilter, read_filter
@@ -149,12 +149,10 @@ def _begin(request: HttpRequest, action: str, asked: AskedFilter, now: datetime)
         from_tasks=from_tasks,
     )
     try:
-        begun = begin_bulk_action(asked=new, now=now)
+        begun = carry_out_bulk_action(asked=new, now=now)
     except NothingToChange as error:
         messages.warning(request, str(error))
         return redirect(_address("runs:runs", request.GET))
-    if begun.total <= FEW:
-        begun = finish_at_once(bulk_id=begun.pk, now=now)
     if begun.status == BulkAction.Status.ACTIVE:
         return redirect("runs:bulk-action", begun.pk)
     _report(request, begun)

@@ -20,7 +20,7 @@ from orion_site.accounts.permissions import Action
 from orionflow.contract import problems as contract
 from orionflow.contract.bulk_actions import BulkAction
 from orionflow.contract.wire import Wire
-from runs.bulk_actions.services import FEW, MOST, NewBulkAction, begin_bulk_action, finish_at_once
+from runs.bulk_actions.services import MOST, NewBulkAction, carry_out_bulk_action
 from runs.flow_runs.commands import refusals_to_retry
 from runs.lists.filters.conditions import AnyText, Filter, MomentRange, RunId, matched
 from runs.models import Occurrence, Problem
@@ -158,7 +158,7 @@ class RetryProblem(Operation):
     def perform(self, id: UUID, body: ProblemRetry) -> Response:
         now = timezone.now()
         runs: Sequence[tuple[UUID, str]] = list(failed_now(_existing(id).pk).values_list("pk", "name")[: MOST + 1])
-        begun = begin_bulk_action(
+        begun = carry_out_bulk_action(
             asked=NewBulkAction(
                 action="retry",
                 runs=runs[:MOST],
@@ -170,8 +170,6 @@ class RetryProblem(Operation):
             ),
             now=now,
         )
-        if begun.total <= FEW:
-            begun = finish_at_once(bulk_id=begun.pk, now=now)
         return Response(as_answer(BulkAction, begun), status=201)
 
 
