@@ -20,6 +20,10 @@ _LAST_WORDS = 2000
 _MEGABYTE = 1024 * 1024
 
 
+class BeyondBounds(CodeUnavailable):
+    """A step that fetches code took too long or too much disk space, so another attempt would as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How long a fetching step may take, and how much disk space it may use."""
@@ -43,7 +47,7 @@ def run_command(
     environment: Mapping[str, str] | None = None,
     watched: Path | None = None,
 ) -> str:
-    """Return the output of a program. Raise CodeUnavailable if it fails, takes too long or fills the disk."""
+    """Return the output of a program. Raise CodeUnavailable if it fails, and BeyondBounds if it was stopped."""
     # Files instead of pipes: if a child of the program kept a pipe open, reading would block.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = _start(words, title, folder, environment, (out.fileno(), err.fileno()))
@@ -86,7 +90,7 @@ def _wait(process: subprocess.Popen[bytes], title: str, bounds: Bounds, watched:
     pause = 0.005
     while not _has_ended(process):
         if time.monotonic() > until:
-            raise CodeUnavailable(
+            raise BeyondBounds(
                 f"{title} did not end within {bounds.seconds:g} s and was stopped; "
                 "ORION_STORAGE_TIMEOUT_SECONDS allows more."
             )
@@ -104,9 +108,9 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def check_size(folder: Path, title: str, bounds: Bounds) -> None:
-    """Raise CodeUnavailable if a folder is larger than allowed."""
+    """Raise BeyondBounds if a folder is larger than allowed."""
     if size_of(folder) > bounds.bytes:
-        raise CodeUnavailable(
+        raise BeyondBounds(
             f"{title} brought more than {bounds.bytes // _MEGABYTE} MB and was stopped; "
             "ORION_STORAGE_MAX_MEGABYTES allows more."
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from orionflow.errors import CodeUnavailable
-from orionflow.storage.commands import Bounds, run_command
+from orionflow.storage.commands import BeyondBounds, Bounds, run_command
 
 _SCHEMES = ("https", "http", "ssh", "git", "file")
 _SSH = re.compile(r"^[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:(?!:)[^\s-]\S*$")
@@ -85,10 +85,10 @@ def _clone_commit(
             git("fetch", "--quiet", "--depth=1", "--no-tags", "--", url, commit)
             git("checkout", "--quiet", "--detach", "FETCH_HEAD", "--")
             return
-        except CodeUnavailable as error:
+        except BeyondBounds:
+            raise
+        except CodeUnavailable:
             # Some servers provide a single commit only if it is the head of a branch.
-            if "did not end" in str(error) or "brought more" in str(error):
-                raise
             git("fetch", "--quiet", "--no-tags", "--", url, "+refs/heads/*:refs/remotes/origin/*")
     else:
         git("clone", "--quiet", "--template=", "--no-tags", "--no-checkout", "--", url, str(target), where=None)
