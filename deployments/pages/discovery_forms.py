@@ -28,7 +28,20 @@ MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 SEPARATOR = " / "
 
 
-class SourceForm(forms.Form):
+class _QueueForm(forms.Form):
+    """A form with a choice among these queues, in its field `queue`."""
+
+    def __init__(self, *given: Any, queues: Sequence[tuple[str, str]], **wishes: Any) -> None:
+        super().__init__(*given, **wishes)
+        choices = [(SEPARATOR.join(one), SEPARATOR.join(one)) for one in queues]
+        self.fields["queue"].choices = choices  # type: ignore[attr-defined]
+
+    def pool_and_queue(self) -> tuple[str, str]:
+        pool, _, queue = self.cleaned_data["queue"].partition(SEPARATOR)
+        return pool, queue
+
+
+class SourceForm(_QueueForm):
     kind = forms.ChoiceField(choices=KINDS, initial=KINDS[0][0], label="Where the code is", widget=forms.RadioSelect)
     address = forms.CharField(
         max_length=2000,
@@ -52,11 +65,6 @@ class SourceForm(forms.Form):
     )
     queue = forms.ChoiceField(label="Ask the agents of", help_text="Work pool and queue.")
 
-    def __init__(self, *given: Any, queues: Sequence[tuple[str, str]], **wishes: Any) -> None:
-        super().__init__(*given, **wishes)
-        choices = [(SEPARATOR.join(one), SEPARATOR.join(one)) for one in queues]
-        self.fields["queue"].choices = choices  # type: ignore[attr-defined]
-
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
         address, kind = values.get("address", ""), values.get("kind")
@@ -72,10 +80,6 @@ class SourceForm(forms.Form):
         values = self.cleaned_data
         names = ("address", "branch", "folder", "secret")
         return CodeSource(SourceKind(values["kind"]), **{name: values[name] for name in names})
-
-    def pool_and_queue(self) -> tuple[str, str]:
-        pool, _, queue = self.cleaned_data["queue"].partition(SEPARATOR)
-        return pool, queue
 
 
 def _problem(kind: SourceKind, address: str) -> str:
@@ -97,7 +101,7 @@ def _problem(kind: SourceKind, address: str) -> str:
     return ""
 
 
-class FoundFlowForm(forms.Form):
+class FoundFlowForm(_QueueForm):
     name = NewNameField(label="Name", initial="default", help_text="Of the deployment; its flow has a name already.")
     queue = forms.ChoiceField(label="Runs wait in", help_text="Work pool and queue.")
     when = forms.ChoiceField(choices=WHEN, label="Starts by itself")
@@ -115,10 +119,8 @@ class FoundFlowForm(forms.Form):
         required=False, initial=True, label="Refuse runs whose parameters do not fit those of the flow"
     )
 
-    def __init__(self, *given: Any, queues: Sequence[tuple[str, str]], **wishes: Any) -> None:
+    def __init__(self, *given: Any, **wishes: Any) -> None:
         super().__init__(*given, **wishes)
-        choices = [(SEPARATOR.join(one), SEPARATOR.join(one)) for one in queues]
-        self.fields["queue"].choices = choices  # type: ignore[attr-defined]
         self.fields["parameters"].widget.attrs["rows"] = 5
 
     def clean(self) -> dict[str, Any]:
@@ -145,7 +147,3 @@ class FoundFlowForm(forms.Form):
 
     def schedules(self) -> list[NewSchedule]:
         return [] if self.cleaned_data["when"] == "never" else [NewSchedule(definition=self.definition())]
-
-    def pool_and_queue(self) -> tuple[str, str]:
-        pool, _, queue = self.cleaned_data["queue"].partition(SEPARATOR)
-        return pool, queue

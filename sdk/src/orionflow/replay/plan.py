@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orionflow.contract.states import BAD
 from orionflow.environment import installed_packages
 from orionflow.errors import OrionError
 from orionflow.replay.capsule import CODE, BadCapsule, Capsule
 from orionflow.replay.code_files import Code, differing_files, file_of_function, find_code, is_digest
-from orionflow.replay.records import BAD, FlowRunRecords, RecordedResult, Records, TaskRunRecord, read_records
+from orionflow.replay.records import FlowRunRecords, RecordedResult, Records, TaskRunRecord, read_records
 from orionflow.results.sealing import is_ours
 from orionflow.spelling import did_you_mean
 

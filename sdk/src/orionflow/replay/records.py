@@ -12,7 +12,6 @@ from orionflow.replay.capsule import BadCapsule, Capsule
 
 Text = Annotated[str, Field(max_length=10_000)]
 Id = Annotated[str, Field(pattern=r"^[0-9a-fA-F-]{32,36}$")]
-BAD = frozenset({"FAILED", "CRASHED"})
 _DATA_ALONE = frozenset({"json", "compressed/json"})
 
 
