@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 import click
 
@@ -101,7 +100,7 @@ def reseal(dry_run: bool, output: str) -> None:
 
     It needs the keys and the database: run it where the server runs. Exit code 1 if no key decrypts a secret.
     """
-    _of_server("reseal")(dry_run=dry_run, output=output)
+    click.get_current_context().invoke(_of_server("reseal"), dry_run=dry_run, output=output)
 
 
 @click.command(
@@ -118,14 +117,12 @@ def rotate(retire: bool, output: str) -> None:
 
     Older keys stay in the file until --retire, so that everything remains readable. If interrupted, run it again. For
     keys in ORION_ENCRYPTION_KEYS, change the variable and run `orion secret reseal`."""
-    _of_server("rotate")(retire=retire, output=output)
+    click.get_current_context().invoke(_of_server("rotate"), retire=retire, output=output)
 
 
-def _of_server(name: str) -> Callable[..., None]:
+def _of_server(name: str) -> click.Command:
     from orionflow.cli.root import server_group
 
     group = server_group("database")
     assert isinstance(group, click.Group)
-    run = group.commands[name].callback
-    assert run is not None
-    return run
+    return group.commands[name]
