@@ -47,7 +47,7 @@ def as_given(value: Any, name: str) -> Any:
 
 
 class Declared:
-    """What flows and tasks have in common: most of their options, and copies with others."""
+    """The common part of flows and tasks: most of their options, and how they are copied."""
 
     # The names of all options of a class, and those of them that are declared.
     option_names: ClassVar[frozenset[str]]
