@@ -26,7 +26,7 @@ def test_few_runs_are_changed_at_once(api):
 
 
 def test_many_are_left_to_the_service_and_can_be_stopped(api, monkeypatch):
-    monkeypatch.setattr("runs.bulk_actions.api.FEW", 1)
+    monkeypatch.setattr("runs.bulk_actions.services.FEW", 1)
     runs = [make_flow_run("RUNNING") for _ in range(2)]
 
     one = api.send("/bulk_actions/", {"action": "delete", "flow_runs": {}}).json()

@@ -133,7 +133,7 @@ def test_an_automation_acts_by_no_more_rights_than_its_action_needs(author: User
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is done at once, and two runs a step, however slow the machine."""
-    monkeypatch.setattr("runs.bulk_actions.api.FEW", 0)
+    monkeypatch.setattr("runs.bulk_actions.services.FEW", 0)
     monkeypatch.setattr(bulk, "STEP", 2)
     monkeypatch.setattr(bulk, "STEP_SECONDS", 60)
     monkeypatch.setattr(bulk, "TICK_SECONDS", 0.0)

@@ -84,7 +84,7 @@ def test_cancelling_and_deleting(browser: Client):
 def test_many_runs_are_changed_in_the_background_on_a_page_of_their_own(
     browser: Client, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("runs.pages.bulk.FEW", 2)
+    monkeypatch.setattr("runs.bulk_actions.services.FEW", 2)
     runs = [deployed() for _ in range(3)]
 
     answer = browser.post("/runs/all/retry?flow=etl")
@@ -148,7 +148,7 @@ def test_what_the_page_leaves_out_is_no_part_of_the_action(browser: Client):
 
 
 def test_a_stopped_action_leaves_runs_as_they_are(browser: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("runs.pages.bulk.FEW", 0)
+    monkeypatch.setattr("runs.bulk_actions.services.FEW", 0)
     run = deployed()
     address = browser.post("/runs/all/retry?flow=etl")["location"]
 
