@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, WebSocket, expect
 
 from tests import warm
 from tests.browser.conftest import line, move, post
+from tests.printed import read_line
 from tests.site.running import RunningServer, environment, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -121,9 +122,8 @@ def test_what_another_process_records_reaches_the_page(page: Page, server: Runni
         text=True,
     )
     try:
-        assert elsewhere.stdout is not None
         assert elsewhere.stdin is not None
-        assert elsewhere.stdout.readline() == "running\n"
+        assert read_line(elsewhere.stdout) == "running\n"
         page.get_by_role("button", name=re.compile("1 new run: show")).click(timeout=PATIENCE)
         row = page.get_by_role("row", name=re.compile("from-elsewhere"))
         expect(row).to_contain_text("Running", timeout=PATIENCE)

@@ -12,6 +12,7 @@ import pytest
 from tests import warm
 from tests.cli.conftest import environment_of, run_orion
 from tests.homes import ready_home
+from tests.printed import read_until
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +30,9 @@ def server_url(tmp_path_factory):
 
 
 def announced_address(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if found := re.search(r"API +(http://\S+)", line):
-            return found.group(1)
-    raise AssertionError("the server ended before it told its address")
+    found = re.search(r"API +(http://\S+)", read_until(process.stdout, "/api (reference"))
+    assert found
+    return found.group(1)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from tests import warm
 from tests.cli.conftest import PROGRAMS, companion, environment_of
+from tests.printed import read_line
 
 
 @pytest.fixture
@@ -203,8 +204,7 @@ def test_ctrl_c_while_watching_leaves_the_run_alive_and_says_how_to_cancel(home,
     run = start_flow(home, "shop.py:endless", "-p", "at_most=100", "--name", "alive")
     wait_for_state(orion, "alive", "RUNNING")
     watching = start_orion(home, "fr", "watch", "alive")
-    assert watching.stdout is not None
-    watching.stdout.readline()
+    read_line(watching.stdout)
 
     watching.send_signal(signal.SIGINT)
 

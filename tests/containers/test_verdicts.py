@@ -24,6 +24,7 @@ from orionflow.agent.containers.pods import Over, Runs, Waiting, verdict_of
 from orionflow.agent.containers.reports import LONGEST_TAIL, shown
 from orionflow.agent.containers.templates import NotStarted, filled_in
 from orionflow.contract.job_templates import default_job_template
+from tests.printed import read_line
 
 ORIGIN = Origin("smith", "boxes", "0123456789abcdef")
 
@@ -279,6 +280,7 @@ def test_job_variables_cannot_send_the_token_elsewhere():
 INIT = """
 import os, signal, subprocess, sys, time
 from orionflow.agent import contained
+
 contained._become_init()
 assert os.getpid() != 1
 subprocess.Popen(["sleep", "0.1"])
@@ -295,8 +297,7 @@ def test_process_1_passes_signals_on_and_ends_as_its_run_ends():
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     quick = subprocess.run([*UNSHARE, sys.executable, "-c", INIT, "0.2", "7"], capture_output=True, timeout=30, env=env)
     slow = subprocess.Popen([*UNSHARE, sys.executable, "-c", INIT, "60", "0"], stdout=subprocess.PIPE, env=env)
-    assert slow.stdout is not None
-    assert slow.stdout.readline() == b"ready\n"
+    assert read_line(slow.stdout) == "ready\n"
     (init,) = map(int, Path(f"/proc/{slow.pid}/task/{slow.pid}/children").read_text().split())
 
     os.kill(init, signal.SIGTERM)

@@ -18,6 +18,7 @@ from orionflow.client import OrionClient
 from orionflow.deployments.serving import SERVED_POOL
 from orionflow.settings import override_settings
 from tests import warm
+from tests.printed import read_until
 from tests.site.running import environment, running_server
 
 PROGRAM = Path(__file__).with_name("serving.py")
@@ -42,22 +43,12 @@ def serving_program(folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
         cwd=folder,
     )
     try:
-        said = wait_for_line(program, "serves serve-greet-served")
+        said = read_until(program.stderr, "serves serve-greet-served")
         assert "Serving greet/served" in said
         yield program
     finally:
         program.kill()
         program.communicate()
-
-
-def wait_for_line(program: subprocess.Popen[str], words: str) -> str:
-    assert program.stderr is not None
-    said = ""
-    while words not in said:
-        line = program.stderr.readline()
-        assert line, said
-        said += line
-    return said
 
 
 def test_served_flows_run_and_are_paused_at_the_end(served):
@@ -120,10 +111,10 @@ def test_a_deployment_is_not_paused_while_any_agent_serves_its_queue(served):
 def test_the_end_of_a_serving_program_has_a_bound_that_is_said(served):
     program, client = served
     run = run_deployment("nap/served", timeout=0)
-    wait_for_line(program, "of flow 'nap' begins")
+    read_until(program.stderr, "of flow 'nap' begins")
 
     program.send_signal(signal.SIGTERM)
-    said = wait_for_line(program, "The agent ends")
+    said = read_until(program.stderr, "The agent ends")
     _, rest = program.communicate(timeout=60)
 
     assert "up to 1 s" in said

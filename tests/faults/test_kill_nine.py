@@ -13,6 +13,7 @@ import pytest
 
 from tests import warm
 from tests.homes import ready_home
+from tests.printed import read_line
 from tests.rounds import rounds
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ def _write_and_kill(environment: dict[str, str], seconds: float) -> list[str]:
         [sys.executable, "-m", "tests.faults.writer"], stdout=subprocess.PIPE, env=environment, cwd=ROOT, text=True
     )
     assert writer.stdout is not None
-    first = writer.stdout.readline()
+    first = read_line(writer.stdout)
     time.sleep(seconds)
     writer.kill()
     rest = writer.stdout.read()

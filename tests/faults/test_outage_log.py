@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.postgresql import running_postgresql_server
+from tests.printed import read_until
 from tests.site.running import PATIENCE_SECONDS, RunningServer, running_server
 
 pytestmark = pytest.mark.slow
@@ -35,12 +36,7 @@ def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(tmp_path):
             while asked(server)[0] != 200:
                 assert time.monotonic() < until
                 time.sleep(0.1)
-            said = ""
-            assert server.process.stderr is not None
-            while "answers again" not in said:
-                line = server.process.stderr.readline()
-                assert line, said
-                said += line
+            said = read_until(server.process.stderr, "answers again")
             _, rest = server.interrupt()
             said += rest
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests import warm
 from tests.postgresql import running_postgresql
+from tests.printed import read_line
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,8 +81,7 @@ def test_no_request_fails_after_the_database_was_restarted(tmp_path):
             cwd=ROOT,
             text=True,
         )
-        assert serving.stdout is not None
-        before = serving.stdout.readline()
+        before = read_line(serving.stdout)
         _restart(url)
 
         after, _ = serving.communicate("go on\n", timeout=60)

@@ -18,6 +18,7 @@ from orchestration.core.folding import unfold
 from orionflow.contract.states import USUAL_NAMES
 from tests import warm
 from tests.ports import lasting_port
+from tests.printed import read_line
 from tests.rounds import rounds
 from tests.site.running import environment, running_server
 
@@ -42,10 +43,7 @@ class Program:
         self.flow_run = UUID(self.read_line())
 
     def read_line(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, self.process.communicate()[1]
-        return line.strip()
+        return read_line(self.process.stdout, errors=self.process.stderr).strip()
 
     def finish(self) -> list[str]:
         """The lines that it still says."""

@@ -20,6 +20,7 @@ from tests.agents.running import Api, eventually
 from tests.faults.cluster import SHORT, own_database, verified
 from tests.faults.faultproxy import fault_proxy
 from tests.faults.load import UNFINISHED
+from tests.printed import read_line
 from tests.rounds import rounds
 from tests.site.running import PATIENCE_SECONDS, environment, running_server
 
@@ -107,7 +108,7 @@ def test_a_run_ends_whose_creation_waits_for_the_database(tmp_path: Path):
                 database.execute("BEGIN IMMEDIATE")
                 command = [sys.executable, str(file)]
                 with warm.Popen(command, env=environment(home, **settings), stdout=subprocess.PIPE) as script:
-                    script.stdout.readline()
+                    read_line(script.stdout)
                     time.sleep(random.uniform(0, 0.5))
                     script.send_signal(signal.SIGTERM)
                     # About as long as a run has before it is told again.

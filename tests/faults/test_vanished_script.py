@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 from tests import warm
+from tests.homes import ready_home
+from tests.printed import read_line
 from tests.site.running import PATIENCE_SECONDS, RunningServer, environment, orion, running_server
 
 PROGRAM = """
@@ -43,7 +45,7 @@ def test_the_runs_of_a_killed_script_crash_with_their_tasks(tmp_path: Path):
             [sys.executable, str(file)], env=environment(home, ORION_API_URL=api), stdout=subprocess.PIPE, text=True
         )
         assert script.stdout is not None
-        assert script.stdout.readline() == "asleep\n"
+        assert read_line(script.stdout) == "asleep\n"
         until_states(server, "task_runs", {"RUNNING"}, count=2)
         script.kill()
         script.wait()
@@ -76,16 +78,15 @@ holding()
 
 
 def test_a_killed_program_gives_back_what_it_held_where_no_server_ticks(tmp_path: Path):
-    home, file = tmp_path / "home", tmp_path / "program.py"
+    home, file = ready_home(tmp_path / "home"), tmp_path / "program.py"
     file.write_text(HOLDER)
     settings = environment(home, ORION_CRASH_GRACE_SECONDS="0")
     command = [sys.executable, str(file)]
-    assert orion(home, "database", "upgrade").returncode == 0
     assert orion(home, "concurrency-limit", "create", "one", "1").returncode == 0
 
     holder = warm.Popen([*command, "600"], env=settings, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
+    assert read_line(holder.stdout) == "held\n"
     holder.kill()
     holder.wait()
     holder.stdout.close()

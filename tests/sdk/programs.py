@@ -7,12 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
 from tests import warm
 from tests.homes import ready_home
+from tests.printed import PATIENCE_SECONDS, read_until
 
 
 class Program:
@@ -50,18 +50,10 @@ class Program:
             timeout=timeout,
         )
 
-    def wait_for_output(self, word: str, timeout: float = 30) -> None:
+    def wait_for_output(self, word: str, timeout: float = PATIENCE_SECONDS) -> None:
         """Wait until the running program has printed a line with this word."""
         assert self.process is not None
-        assert self.process.stdout is not None
-        until = time.monotonic() + timeout
-        while time.monotonic() < until:
-            line = self.process.stdout.readline()
-            if word in line:
-                return
-            if not line:
-                break
-        raise AssertionError(f"{word!r} did not come: {self.process.stderr and self.process.stderr.read()}")
+        read_until(self.process.stdout, word, timeout, errors=self.process.stderr)
 
     def flow_run(self) -> tuple[str, str]:
         """The state of the only flow run, and its message."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from orionflow.processes import ProcessIdentity, is_gone, own_identity, read_identity
+from tests.printed import read_line
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells this much of a process")
 
@@ -38,8 +39,7 @@ def test_a_process_that_nobody_waited_for_is_gone(here: ProcessIdentity):
     program = "from orionflow.processes import own_identity; print(own_identity(), flush=True); input()"
     other = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdin is not None
-    assert other.stdout is not None
-    known = other.stdout.readline().strip()
+    known = read_line(other.stdout).strip()
     assert not is_gone(known)
 
     other.kill()

@@ -13,6 +13,7 @@ import pytest
 from orionflow.reporting import close_reporters, get_reporter
 from orionflow.settings import override_settings
 from tests import warm
+from tests.printed import read_line
 from tests.sdk_client.reports import ids_of, step, wait_for
 from tests.sdk_client.scripted_server import ScriptedServer, slow
 
@@ -118,8 +119,7 @@ def test_kill_9_leaves_the_spool_file_to_the_next_process(server: ScriptedServer
     program = "print(*ids_of(stream(500)), flush=True); time.sleep(60)"
     server.stop()
     child = start(program, server, ORION_REPORTING_QUEUE_SIZE="100", ORION_REPORTING_BLOCK_SECONDS="0.1")
-    assert child.stdout is not None
-    reported = child.stdout.readline().split()
+    reported = read_line(child.stdout).split()
 
     os.kill(child.pid, signal.SIGKILL)
     finish(child)

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from tests import warm
 from tests.homes import ready_home
+from tests.printed import read_until
 
 # The machine may be busy with other tests.
 PATIENCE_SECONDS = 60
@@ -96,13 +96,7 @@ def serving(words: list[str], **options: Any) -> Iterator[RunningServer]:
 
 
 def after_banner(process: subprocess.Popen[str]) -> RunningServer:
-    assert process.stderr is not None
-    said, deadline = "", time.monotonic() + PATIENCE_SECONDS
-    while "Ctrl-C stops" not in said:
-        line = process.stderr.readline()
-        assert line, f"the server ended with {process.wait()}: {said}"
-        assert time.monotonic() < deadline, said
-        said += line
+    said = read_until(process.stderr, "Ctrl-C stops")
     found = re.search(r"http://[^/\s]+:(\d+)", said)
     assert found, said
     return RunningServer(process, int(found[1]), said)

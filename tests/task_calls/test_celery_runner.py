@@ -21,6 +21,7 @@ from orionflow.task_runners import CeleryTaskRunner
 from orionflow.testing import logs_of, task_runs_of
 from tests import warm
 from tests.brokers import Redis, running_redis
+from tests.printed import read_line
 
 pytestmark = pytest.mark.turns
 
@@ -100,8 +101,7 @@ class Worker:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert self.process.stderr is not None
-        assert f"far-away serves {queue}" in self.process.stderr.readline()
+        assert f"far-away serves {queue}" in read_line(self.process.stderr)
 
     def stop(self) -> int:
         self.process.terminate()
