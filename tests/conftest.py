@@ -28,12 +28,17 @@ from tests.rounds import examples, is_file_of_the_other_database, is_left_to_a_n
 settings.register_profile("orion", examples(10, 400))
 settings.load_profile("orion")
 DATABASE = os.environ.get("ORION_TEST_DATABASE", "sqlite")
+# With one of them, tests rewrite the files that they otherwise compare with.
+RENEWALS = ("UPDATE_CONTRACT", "UPDATE_QUERY_COUNTS")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     _hear_signals()
     if DATABASE not in {"sqlite", "postgresql"}:
         raise pytest.UsageError(f"ORION_TEST_DATABASE={DATABASE!r} is unknown; use sqlite or postgresql.")
+    renewals = [name for name in RENEWALS if os.environ.get(name)]
+    if renewals and config.getoption("numprocesses", None):
+        raise pytest.UsageError(f"{renewals[0]} writes files that other workers read and write; run pytest without -n.")
 
 
 def _hear_signals() -> None:

@@ -70,11 +70,12 @@ def golden() -> dict[str, dict[str, Any]]:
 
 def write_golden(said: dict[str, dict[str, Any]]) -> None:
     GOLDEN.mkdir(exist_ok=True)
-    for stale in GOLDEN.glob("*.json"):
-        stale.unlink()
     for name, exchange in said.items():
         text = json.dumps(exchange, indent=1, ensure_ascii=False)
         (GOLDEN / f"{name}.json").write_text(text + "\n")
+    for stale in GOLDEN.glob("*.json"):
+        if stale.stem not in said:
+            stale.unlink()
     EXAMPLES.write_text(json.dumps(examples(said), ensure_ascii=False, separators=(",", ":")) + "\n")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests import rounds
+from tests.conftest import RENEWALS, pytest_configure
 from tests.rounds import DIVIDED, ON_POSTGRESQL_ALONE, ON_SQLITE_ALONE, is_left_to_the_other_database
 
 PAGES = f"{DIVIDED[-1]}test_pages.py::test_a_page"
@@ -91,3 +92,13 @@ def test_what_starts_a_postgresql_of_its_own_runs_beside_postgresql(monkeypatch:
     assert [sides_of(monkeypatch, case_of(f"{path}::test", {})) for path in ON_POSTGRESQL_ALONE] == [[1]] * len(
         ON_POSTGRESQL_ALONE
     )
+
+
+@pytest.mark.parametrize("name", RENEWALS)
+def test_files_are_not_renewed_side_by_side(monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setenv(name, "1")
+    with_workers, alone = (SimpleNamespace(getoption=lambda name, default, n=n: n) for n in (2, 0))
+
+    pytest_configure(alone)
+    with pytest.raises(pytest.UsageError, match=f"{name} writes files"):
+        pytest_configure(with_workers)
