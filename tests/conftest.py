@@ -23,7 +23,13 @@ from orion_site.env import database_from_url
 from orionflow.contract.masking import known
 from tests.homes import ready_database
 from tests.postgresql import running_postgresql
-from tests.rounds import examples, is_file_of_the_other_database, is_left_to_a_neighbour, is_left_to_the_other_database
+from tests.rounds import (
+    examples,
+    has_nothing_for,
+    is_file_of_the_other_database,
+    is_left_to_a_neighbour,
+    is_left_to_the_other_database,
+)
 
 settings.register_profile("orion", examples(10, 400))
 settings.load_profile("orion")
@@ -61,10 +67,13 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even load what a brief round leaves to the other database; what is named is loaded."""
+    """Do not even load what a brief round leaves out, or to the other database; what is named is loaded."""
     if "not long" not in config.option.markexpr or not collection_path.is_relative_to(config.rootpath):
         return None
-    return is_file_of_the_other_database(collection_path.relative_to(config.rootpath).as_posix()) or None
+    if is_file_of_the_other_database(collection_path.relative_to(config.rootpath).as_posix()):
+        return True
+    is_file_of_tests = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
+    return (is_file_of_tests and has_nothing_for(config.option.markexpr, collection_path.read_text("utf-8"))) or None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

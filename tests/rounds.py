@@ -8,6 +8,7 @@ What the two databases share is divided among them: see `is_left_to_the_other_da
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -53,10 +54,25 @@ ON_POSTGRESQL_ALONE = tuple(
     f"tests/faults/{name}.py" for name in ("test_cluster_ticking", "test_nemesis", "test_postgresql_restart")
 )
 
+MODULE_MARKS = re.compile(r"^pytestmark = (\[[^\]]*\]|.*)", re.MULTILINE)
+
 
 def is_file_of_the_other_database(path: str) -> bool:
     """Whether a brief round on this database runs nothing of a file."""
     return path in (ON_POSTGRESQL_ALONE, ON_SQLITE_ALONE)[SIDE]
+
+
+def has_nothing_for(expression: str, source: str) -> bool:
+    """Whether the `-m` expression of a brief round leaves out all tests of a file, as its own `pytestmark` says."""
+    marks = MODULE_MARKS.search(source)
+    if marks is None:
+        return False
+    is_long, is_program, is_browser = (f"pytest.mark.{name}" in marks[0] for name in ("long", "programs", "browser"))
+    return (
+        (is_long and "not long" in expression)
+        or (is_program and "not programs" in expression)
+        or (is_browser and "short or not browser" in expression and "pytest.mark.short" not in source)
+    )
 
 
 def is_left_to_the_other_database(item: pytest.Item) -> bool:

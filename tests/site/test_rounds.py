@@ -11,7 +11,13 @@ import pytest
 
 from tests import rounds
 from tests.conftest import RENEWALS, pytest_configure
-from tests.rounds import DIVIDED, ON_POSTGRESQL_ALONE, ON_SQLITE_ALONE, is_left_to_the_other_database
+from tests.rounds import (
+    DIVIDED,
+    ON_POSTGRESQL_ALONE,
+    ON_SQLITE_ALONE,
+    has_nothing_for,
+    is_left_to_the_other_database,
+)
 
 PAGES = f"{DIVIDED[-1]}test_pages.py::test_a_page"
 
@@ -92,6 +98,26 @@ def test_what_starts_a_postgresql_of_its_own_runs_beside_postgresql(monkeypatch:
     assert [sides_of(monkeypatch, case_of(f"{path}::test", {})) for path in ON_POSTGRESQL_ALONE] == [[1]] * len(
         ON_POSTGRESQL_ALONE
     )
+
+
+BRIEF = "not long and not programs and (short or not browser)"
+
+
+@pytest.mark.parametrize(
+    ("source", "is_left_out"),
+    [
+        ("pytestmark = pytest.mark.long\n", True),
+        ("pytestmark = [\n    pytest.mark.slow,\n    pytest.mark.long,\n]\n", True),
+        ("pytestmark = pytest.mark.programs\n", True),
+        ("pytestmark = [pytest.mark.browser, pytest.mark.slow]\n", True),
+        ("pytestmark = pytest.mark.browser\n\n@pytest.mark.short\ndef test_it(): ...\n", False),
+        ("pytestmark = pytest.mark.slow\n\n@pytest.mark.long\ndef test_it(): ...\n", False),
+        ("@pytest.mark.long\ndef test_it(): ...\n", False),
+    ],
+)
+def test_files_whose_own_marks_leave_them_out_are_not_loaded(source: str, is_left_out: bool):
+    assert has_nothing_for(BRIEF, f"import pytest\n\n{source}") == is_left_out
+    assert not has_nothing_for("not slow", f"import pytest\n\n{source}")
 
 
 @pytest.mark.parametrize("name", RENEWALS)
