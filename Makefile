@@ -46,6 +46,7 @@ serve: $(VENV)/installed  ## Serve the dashboard and the API on the demo's runs 
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion database upgrade
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion server start --port $(PORT)
 
+test: CHECKS += $(VENV)/compiled
 test: check test-sqlite test-postgresql  ## Everything: format, lint, types, layers, words, migrations, tests on both databases
 	@echo "==> all checks and tests passed"
 
@@ -94,6 +95,12 @@ SHORT := -m "not long and not programs and (short or not browser)"
 test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@echo "==> tests on SQLite"
 	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest $(SIDE_BY_SIDE) $(SHORT) --ignore tests/packaging
+
+# Once, beside the checks: in a first round each worker would compile every test, as none finds what the others wrote.
+$(VENV)/compiled: $(VENV)/installed-dev
+	@echo "==> compiling the tests"
+	@$(BIN)/pytest --collect-only -qq $(SHORT) --ignore tests/packaging >$(VENV)/collected.txt || { cat $(VENV)/collected.txt; exit 1; }
+	@touch $@
 
 # Fault tests whose outcome depends on the database. `make chaos` also runs the others on PostgreSQL.
 FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_workers test_cluster_ticking test_full_disk test_interrupted_upgrade \
