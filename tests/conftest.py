@@ -31,7 +31,7 @@ from tests.rounds import (
     is_left_to_the_other_database,
 )
 
-settings.register_profile("orion", examples(10, 400))
+settings.register_profile("orion", examples(6, 400))
 settings.load_profile("orion")
 DATABASE = os.environ.get("ORION_TEST_DATABASE", "sqlite")
 # With one of them, tests rewrite the files that they otherwise compare with.

@@ -111,7 +111,7 @@ def _given(filter):
     return {name: value for name, value in filter.items() if not (name == "operator" and value is None)}
 
 
-law = examples(20, 600)
+law = examples(12, 600)
 
 
 @law

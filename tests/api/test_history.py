@@ -28,7 +28,7 @@ def runs(db):
         make_flow_run(["COMPLETED", "RUNNING", "FAILED"][number % 3], now=later(offset))
 
 
-@examples(10, 300)
+@examples(6, 300)
 @given(
     start=st.integers(-2_000_000, 3_000_000),
     length=st.integers(-1_000_000, 70_000_000),

@@ -137,7 +137,7 @@ json_values = st.recursive(
 )
 
 
-@examples(10, 300)
+@examples(6, 300)
 @given(value=json_values)
 def test_any_other_json_comes_back_as_it_went_in(api, value):
     run = make_flow_run("RUNNING")

@@ -32,7 +32,7 @@ def plainly(text: str, part: str) -> bool:
     return re.search("".join(f"(?:{one})" for one in letters if len(one) > 0), text) is not None
 
 
-@examples(60, 3000)
+@examples(30, 3000)
 @given(text=st.text(LETTERS, max_size=8), part=st.text(LETTERS, max_size=5))
 def test_a_text_has_a_part_where_its_letters_stand_beside_each_other(text: str, part: str):
     # A letter whose other case is two letters has none here: no such pair is in the text by its two letters alone.

@@ -115,7 +115,7 @@ def test_a_task_is_meant_by_its_name_its_key_or_one_of_its_runs():
 
 
 @given(st.data())
-@examples(20, 500)
+@examples(10, 500)
 def test_more_chosen_tasks_never_reuse_more(data: st.DataObject):
     calls: list[Call] = []
     for number in range(1, data.draw(st.integers(1, 12)) + 1):

@@ -102,7 +102,7 @@ def test_an_event_that_lasts_longer_than_those_that_begin_later_still_covers():
     assert Exclusions.from_ics([text]).covers(utc(2026, 2, 28, 23, 59))
 
 
-@examples(15, 400)
+@examples(8, 400)
 @given(
     hours=st.integers(1, 400),
     every=st.integers(1, 20),
@@ -230,7 +230,7 @@ def test_the_same_runs_make_the_same_feed():
     assert planned_feed([]).startswith("BEGIN:VCALENDAR\r\n")
 
 
-@examples(12, 300)
+@examples(6, 300)
 @given(summary=st.text(max_size=120))
 def test_any_name_survives_the_feed(summary):
     [event] = Calendar.from_ical(planned_feed([planned(summary=summary)])).walk("VEVENT")

@@ -165,7 +165,7 @@ definitions = st.one_of(
 )
 
 
-@examples(20, 1500)
+@examples(10, 1500)
 @given(definition=definitions)
 def test_of_strange_definitions_nothing_but_an_error_with_a_sentence_comes(definition):
     assert _used(definition)
@@ -183,7 +183,7 @@ def damaged(draw):
     return "\r\n".join(text)
 
 
-@examples(20, 600)
+@examples(10, 600)
 @given(text=damaged())
 def test_of_damaged_documents_nothing_but_an_error_with_a_sentence_comes(text):
     assert _used({"ics": text})

@@ -20,7 +20,7 @@ from tests.sdk import trees
 from tests.sdk.trees import ASYNC_FLOW, ASYNC_TASK, FLOW, TASK, Node
 
 UNFINISHED = {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]}}}
-FEW = examples(12, 40)
+FEW = examples(6, 40)
 # Only a guard against hanging: a tree takes a fraction of a second.
 pytestmark = pytest.mark.timeout(120 + 5 * ROUNDS)
 

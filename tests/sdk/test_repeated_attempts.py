@@ -734,7 +734,7 @@ def spelt(x: Any) -> str:
     return f"{type(x).__name__} {x!r}"
 
 
-@examples(12, 100)
+@examples(6, 100)
 @given(program=PROGRAMS)
 def test_whatever_the_attempts_call_each_call_gets_the_value_of_its_own_arguments(program: list[list[Any]]):
     attempts = Attempts(*program)

@@ -235,7 +235,7 @@ def _uses_cache(steps: tuple[Step, ...]) -> bool:
 
 @pytest.mark.parametrize("fn", [generated, generated_async], ids=["sync", "async"])
 @given(program=programs(), data=st.data())
-@examples(8, 150)
+@examples(5, 150)
 def test_the_preview_says_what_comes_and_the_value_is_that_of_a_fresh_run(
     fn: Flow[Any, Any], program: tuple[Step, ...], data: st.DataObject
 ):

@@ -86,6 +86,7 @@ def starts(command: list[str], home: Path, **more: str) -> bool:
 
 
 @as_root
+@pytest.mark.turns
 @pytest.mark.parametrize("kind", ["file", "link", "folder"])
 @pytest.mark.parametrize("name", ["secret-key", "encryption-keys", "orion.db", "servers", "keys.json"])
 def test_what_others_laid_down_is_refused(tmp_path: Path, name: str, kind: str):
@@ -117,6 +118,7 @@ def test_a_home_that_another_user_made_is_refused(tmp_path: Path, mode: int):
 
 
 @as_root
+@pytest.mark.turns
 @pytest.mark.parametrize(
     "words",
     [
@@ -214,7 +216,7 @@ def test_a_volume_that_all_may_write_is_no_home_and_a_folder_in_it_is(tmp_path: 
 
 
 @as_root
-@pytest.mark.parametrize("owner", [NOBODY, ADA])
+@pytest.mark.parametrize("owner", [NOBODY, pytest.param(ADA, marks=pytest.mark.long)])
 def test_files_get_another_owner_where_the_disk_maps_root(tmp_path: Path, owner: int):
     """As on NFS with `root_squash`."""
     home = home_of(owner, tmp_path / "home")
@@ -228,7 +230,7 @@ def test_files_get_another_owner_where_the_disk_maps_root(tmp_path: Path, owner:
 
 
 @as_root
-@pytest.mark.parametrize("mode", [0o700, 0o777])
+@pytest.mark.parametrize("mode", [pytest.param(0o700, marks=pytest.mark.long), 0o777])
 def test_files_get_another_owner_where_the_disk_maps_all_users(tmp_path: Path, mode: int):
     """As on NFS with `all_squash`."""
     home = home_of(NOBODY, tmp_path / "home", mode=mode)

@@ -127,7 +127,7 @@ def said(outcome: Any) -> str:
 
 
 @pytest.mark.parametrize("in_pieces", [batches_of_one, proposals])
-@examples(12, 400)
+@examples(8, 400)
 @given(moves=st.lists(steps, max_size=12), first=first_steps, flow_state=flow_states)
 @example([Step(0, "COMPLETED", data=LABELLED)], USUAL, "RUNNING")
 @example([], (Step(0, "COMPLETED", data=LABELLED), *USUAL[1:]), "RUNNING")
@@ -147,7 +147,7 @@ def test_a_batch_is_its_items_one_by_one(
     assert parts.records() == whole.records()
 
 
-@examples(12, 400)
+@examples(8, 400)
 @given(moves=st.lists(steps, max_size=10), cut=st.integers(0, 13))
 @example([Step(0, "COMPLETED"), Step(0, "CRASHED"), Step(0, "PENDING", force=True)], 0)
 @example([Step(1, "RUNNING"), Step(2, "RUNNING"), Step(1, "PENDING", force=True)], 0)

@@ -72,7 +72,7 @@ def make_population(runs, deployment, flows):
             )
 
 
-@examples(10, 300)
+@examples(6, 300)
 @given(
     runs=runs_of_flows,
     added_after=st.integers(0, 8),
@@ -128,7 +128,7 @@ steps = st.lists(
 )
 
 
-@examples(10, 300)
+@examples(6, 300)
 @given(steps=steps)
 def test_whatever_happens_they_say_what_counting_says(steps):
     made, flow = [], make_flow()

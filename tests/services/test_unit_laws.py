@@ -148,7 +148,7 @@ def _verdict(outcome: Outcome) -> str:
     return type(outcome.verdict).__name__
 
 
-@examples(12, 400)
+@examples(8, 400)
 @given(first=firsts, moves=st.lists(steps, max_size=8), overlap=overlaps)
 @example(PENDING, [Step(0, "RUNNING"), Step(1, "RUNNING")], "cancel_old")
 @example(PENDING, [Step(0, "RUNNING"), Step(1, "RUNNING"), Step(0, "COMPLETED", data=LABELLED)], "queue")
