@@ -88,15 +88,36 @@ def is_left_to_the_other_database(item: pytest.Item) -> bool:
         return SIDE == 0
     if not item.nodeid.startswith(DIVIDED) or any(map(item.get_closest_marker, ("undivided", "skipif"))):
         return False
-    indices = getattr(getattr(item, "callspec", None), "indices", {})
-    names = [mark.args[0] for mark in item.iter_markers("parametrize")]
-    first = [name.split(",")[0].strip() if isinstance(name, str) else name[0] for name in names]
-    places = [indices[name] for name in first if name in indices]
+    places = places_of(item)
     if not places and (database := item.get_closest_marker("django_db")) and database.kwargs.get("transaction"):
         return False
     # Divide by the name of the test, so that the first cases of all tests are not on one side.
     turn = (sum(places) + zlib.crc32(item.nodeid.partition("[")[0].encode())) % TURNS
     return (1 if turn == 0 else 0) != SIDE
+
+
+def places_of(item: pytest.Item) -> list[int]:
+    """Return the place of a case in each list that its test is parametrised with.
+
+    The indices of pytest do not say it: with two lists, each is the place among all cases of the test.
+    """
+    callspec, places = getattr(item, "callspec", None), []
+    for mark in item.iter_markers("parametrize"):
+        name, *others = _names(mark)
+        if callspec is None or name not in callspec.params:
+            continue
+        firsts = (row.values[0] if isinstance(row, _MARKED_ROW) else row[0] if others else row for row in mark.args[1])
+        value = callspec.params[name]
+        places.append(next((place for place, first in enumerate(firsts) if first is value), callspec.indices[name]))
+    return places
+
+
+_MARKED_ROW = type(pytest.param())
+
+
+def _names(mark: pytest.Mark) -> list[str]:
+    names = mark.args[0]
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else [*names]
 
 
 def is_left_to_a_neighbour(item: pytest.Item) -> bool:
@@ -105,8 +126,12 @@ def is_left_to_a_neighbour(item: pytest.Item) -> bool:
     For tests marked with `turns`; unlike `in_turn`, one list may be that of a fixture. With one list, the tests are the
     rows: one test meets a Redis and the next one a folder.
     """
-    places = [*getattr(getattr(item, "callspec", None), "indices", {}).values()]
-    if not places or item.get_closest_marker("turns") is None:
+    if item.get_closest_marker("turns") is None:
+        return False
+    marked = {name for mark in item.iter_markers("parametrize") for name in _names(mark)}
+    indices = getattr(getattr(item, "callspec", None), "indices", {})
+    places = [*places_of(item), *(place for name, place in indices.items() if name not in marked)]
+    if not places:
         return False
     if len(places) == 1:
         places.append(zlib.crc32(item.nodeid.partition("[")[0].encode()))

@@ -16,7 +16,9 @@ from tests.rounds import (
     ON_POSTGRESQL_ALONE,
     ON_SQLITE_ALONE,
     has_nothing_for,
+    is_left_to_a_neighbour,
     is_left_to_the_other_database,
+    places_of,
 )
 
 PAGES = f"{DIVIDED[-1]}test_pages.py::test_a_page"
@@ -35,10 +37,14 @@ def sides_of(monkeypatch: pytest.MonkeyPatch, case: Any) -> list[int]:
 def case_of(test: str, lists: dict[str, int], marks: Sequence[str] = ()) -> Any:
     """A case that takes these places of lists, each of which gives one argument or, after commas, several."""
     places = {name.strip(): place for names, place in lists.items() for name in names.split(",")}
-    marked = [SimpleNamespace(args=[names]) for names in lists]
+    marked = [
+        SimpleNamespace(args=[names, [(row, row) if "," in names else row for row in range(9)]]) for names in lists
+    ]
+    # As pytest counts the cases of several lists.
+    number = sum(place * 9**power for power, place in enumerate(lists.values()))
     return SimpleNamespace(
         nodeid=f"{test}[{list(lists.values())}]",
-        callspec=SimpleNamespace(indices=places),
+        callspec=SimpleNamespace(indices=dict.fromkeys(places, number), params=places),
         iter_markers=lambda name: marked,
         get_closest_marker=lambda name: SimpleNamespace(kwargs={"transaction": True}) if name in marks else None,
     )
@@ -98,6 +104,21 @@ def test_what_starts_a_postgresql_of_its_own_runs_beside_postgresql(monkeypatch:
     assert [sides_of(monkeypatch, case_of(f"{path}::test", {})) for path in ON_POSTGRESQL_ALONE] == [[1]] * len(
         ON_POSTGRESQL_ALONE
     )
+
+
+@pytest.mark.parametrize("column", range(3))
+@pytest.mark.parametrize(("row", "name"), [(0, "a"), pytest.param(1, "b"), (2, "c")])
+def test_places_are_those_in_each_list(request: pytest.FixtureRequest, row: int, name: str, column: int):
+    assert places_of(request.node) == [row, column]
+
+
+@pytest.mark.turns
+@pytest.mark.parametrize("column", range(2))
+@pytest.mark.parametrize("row", range(2))
+def test_of_two_lists_that_take_turns_every_second_pair_is_left_to_others(
+    request: pytest.FixtureRequest, row: int, column: int
+):
+    assert is_left_to_a_neighbour(request.node) == (row != column)
 
 
 BRIEF = "not long and not programs and (short or not browser)"
