@@ -43,6 +43,18 @@ def test_nonsense_is_refused_with_the_forms_that_are_understood(written):
         CLOCK.moment(written)
 
 
+@pytest.mark.parametrize("written", ["-99999999999999h", "+999999999d", "-3000000d", "-" + "9" * 400 + "s"])
+def test_moments_out_of_all_reach_are_refused_in_a_sentence(written):
+    with pytest.raises(click.UsageError, match="is not in the years|is too long"):
+        CLOCK.moment(written)
+
+
+@pytest.mark.parametrize("written", ["9" * 400, "9" * 20 + "d", "\N{SUPERSCRIPT TWO}", "1.2.3", ".", ""])
+def test_what_is_no_duration_is_refused_in_a_sentence(written):
+    with pytest.raises(click.UsageError, match="duration"):
+        read_period(written)
+
+
 def test_absolute_times_show_their_offset():
     assert BERLIN.absolute("2026-07-01T10:00:00Z") == "2026-07-01 12:00:00 +02:00"
 

@@ -134,9 +134,13 @@ def with_params(*params: click.Parameter) -> Callable[[Callable[..., Any]], Call
     return add
 
 
-def limit_option(default: int = 200, *, least: int = 0, help: str = "Show at most this many.") -> click.Option:
+MOST_ROWS = 1_000_000_000
+
+
+def limit_option(default: int = 200, *, help: str = "Show at most this many.") -> click.Option:
     """Return --limit, which every list has."""
-    return click.Option(["--limit"], default=default, show_default=True, type=click.IntRange(min=least), help=help)
+    # Not 0: a list that shows nothing would say that there is nothing.
+    return click.Option(["--limit"], default=default, show_default=True, type=click.IntRange(1, MOST_ROWS), help=help)
 
 
 def sort_option(sorts: Sequence[str]) -> click.Option:

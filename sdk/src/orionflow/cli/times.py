@@ -77,7 +77,10 @@ class Clock:
             return self._named(written)
         if relative := _RELATIVE.match(written):
             away = read_period(relative.group(2))
-            return self.now + away if relative.group(1) == "+" else self.now - away
+            try:
+                return self.now + away if relative.group(1) == "+" else self.now - away
+            except OverflowError:
+                raise click.UsageError(f"{written!r} is not in the years 1 to 9999.") from None
         try:
             read = datetime.fromisoformat(written)
         except ValueError:
@@ -103,11 +106,16 @@ def read_moment(value: datetime | str | None) -> datetime | None:
 
 def read_period(written: str) -> timedelta:
     """Read `90s`, `2h30m` or a plain number of seconds."""
-    if written.replace(".", "", 1).isdigit():
-        return timedelta(seconds=float(written))
-    if not _RELATIVE.match(written):
+    if written.replace(".", "", 1).isdecimal():
+        parts = [(written, "s")]
+    elif _RELATIVE.match(written):
+        parts = _PART.findall(written)
+    else:
         raise click.UsageError(f"{written!r} is not a duration; write 90s, 15m, 2h30m or 7d.")
-    return timedelta(seconds=sum(float(number) * UNITS[unit] for number, unit in _PART.findall(written)))
+    try:
+        return timedelta(seconds=sum(float(number) * UNITS[unit] for number, unit in parts))
+    except OverflowError:
+        raise click.UsageError(f"{written!r} is too long for a duration.") from None
 
 
 def rough(seconds: float) -> str:

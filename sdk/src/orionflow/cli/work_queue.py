@@ -174,7 +174,7 @@ def preview_command(
     until = click.Option(
         ["--within"], metavar="PERIOD", default="1h", show_default=True, help="Runs that are due within this time."
     )
-    most = limit_option(20, least=1, help="Show at most this many runs.")
+    most = limit_option(20, help="Show at most this many runs.")
     params = [click.Argument(["name"], metavar=resource.metavar), until, most]
     return make_command(preview, params, examples, help=help, times=True)
 

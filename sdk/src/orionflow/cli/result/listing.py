@@ -34,7 +34,7 @@ RUNS_OF_A_FLOW = 200
 @click.option("--flow", metavar="FLOW", help="Only those of the newest runs of this flow.")
 @click.option("--location", metavar="NAME", help="Only those in this location or folder.")
 @click.option("--expired", is_flag=True, help="Only those that have expired.")
-@with_params(limit_option(50, least=1))
+@with_params(limit_option(50))
 def ls(
     session: Session, run: str | None, task_run: str | None, flow: str | None, location: str | None, expired: bool,
     limit: int,
