@@ -213,7 +213,7 @@ class SettingAdmin(BoundedAdmin):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and db_field.null:
             field.required = False
-        if isinstance(db_field, JSONField) and not db_field.null:
+        if field is not None and isinstance(db_field, JSONField) and not db_field.null:
             # An empty object or list is a value, but no text at all is none.
             field.required, field.empty_values = True, [None, ""]
         return field
