@@ -15,11 +15,14 @@ from django.utils import timezone
 from deployments.models import ConcurrencyLimit, Deployment, Lease, Slot, WorkPool, WorkQueue
 from deployments.upkeep.selectors.invariants import violations
 from orchestration.core.states import cancelling, running
+from orchestration.core.verdicts import ACCEPT
 from orchestration.services import propose_flow_run_state
 from orionflow.contract.ids import uuid7
 from runs.flow_runs.commands import retry_flow_run
 from runs.models import FlowRun, FlowRunState, TaskRun, TaskRunState
+from runs.retries.services import AskedRetry, retry_from_tasks
 from tests.factories import NOON, later, make_flow_run, make_limit, make_state, make_task_run
+from tests.recorded_runs import RESULT, chain, deployed_run, finish
 from tests.services.dispatching import make_agent, make_queue, report, start, waiting
 
 pytestmark = pytest.mark.django_db
@@ -58,6 +61,22 @@ def last_state(run):
 
 
 def test_what_went_by_the_rules_is_sound(world):
+    assert list(violations(LATER)) == []
+
+
+@pytest.mark.parametrize("of_deployment", [True, False])
+def test_a_completed_run_that_is_retried_from_a_task_is_sound(of_deployment):
+    run = deployed_run()
+    chain(run, "ab")
+    if not of_deployment:
+        FlowRun.objects.filter(pk=run.pk).update(deployment_id=None)
+    finish(run, data=RESULT)
+    process = None if of_deployment else {"pid": 1}
+
+    came = retry_from_tasks(run_id=run.pk, asked=AskedRetry(wanted=["b"], process=process), now=timezone.now())
+
+    assert came.outcome.verdict == ACCEPT
+    assert FlowRun.objects.get(pk=run.pk).state_type == ("SCHEDULED" if of_deployment else "PENDING")
     assert list(violations(LATER)) == []
 
 

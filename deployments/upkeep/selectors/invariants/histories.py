@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from deployments.upkeep.selectors.invariants.laws import Law, Violation, rows_of, sql_of
 from orchestration.core.decide import Judgement
-from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK
+from orchestration.core.policies import MINIMAL_FLOW, MINIMAL_TASK, POLICIES
 from orchestration.json_columns import trail_from
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Tables, dialect
 from orionflow.contract.states import ANY, HOLDING, TERMINAL, StateType
@@ -94,7 +94,8 @@ _NEED_A_REASON_AFTER = {
 }
 # The rules that are asked for a forced state.
 _WHEN_FORCED = frozenset(type(rule).__name__ for rule in (*MINIMAL_FLOW, *MINIMAL_TASK))
-_REOPENING = frozenset({"KeepFinishedFlowRuns", "KeepFinishedTaskRuns"})
+# The rules that may let a finished run start again.
+_REOPENING = frozenset(type(rule).__name__ for policy in POLICIES for rule in policy if rule.leaving <= TERMINAL)
 
 
 def illegal_successions() -> Iterator[Violation]:
