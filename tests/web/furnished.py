@@ -140,7 +140,8 @@ def announced(text: str, now: datetime) -> dict[str, Any]:
     policy = NotificationPolicy.objects.create(
         name=text, state_types=["FAILED"], tags=[text], flow_names=[text], block_document_id=block.pk
     )
-    automation = make_automation(text, description=text)
+    automation = make_automation(description=text)
+    type(automation).objects.filter(pk=automation.pk).update(name=text)
     make_firing(automation, error=text)
     event = Event.objects.create(
         event=text, occurred=now, resource_id=text, resource={"prefect.resource.id": text}, payload={text: text}
