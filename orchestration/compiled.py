@@ -138,7 +138,11 @@ def _shape_of(value: Any) -> Any:
         return _Shape(UUID)
     if isinstance(value, datetime):
         return _Shape(datetime)
-    return _Shape(UUID, len(value)) if isinstance(value, list) else value
+    if isinstance(value, list):
+        if not all(isinstance(one, UUID) for one in value):
+            raise TypeError("A compiled query takes lists of UUIDs alone.")
+        return _Shape(UUID, len(value))
+    return value
 
 
 def _adapted(values: Sequence[Any]) -> list[Any]:

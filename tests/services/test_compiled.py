@@ -106,6 +106,11 @@ def test_a_query_must_not_depend_on_a_value_in_another_way():
         ignorant(NOON)
 
 
+def test_a_list_of_anything_but_ids_is_refused():
+    with pytest.raises(TypeError, match="lists of UUIDs"):
+        Compiled(lambda names: FlowRun.objects.filter(name__in=names))(["brave-otter"])
+
+
 @pytest.mark.django_db(transaction=True)
 def test_threads_use_their_own_connections():
     runs = [make_flow_run().pk for _ in range(4)]

@@ -72,6 +72,27 @@ def test_the_planner_knows_how_common_a_state_is_after_a_table_has_grown():
     assert renew_statistics() == 0
 
 
+@pytest.mark.usefixtures("statistics_of_its_own")
+@pytest.mark.parametrize("index", ["flow_run_by_state", "flow_run_without_tags"])
+def test_a_table_of_which_one_index_alone_was_analyzed_is_not_known(index):
+    flow = make_flow()
+    FlowRun.objects.bulk_create(
+        FlowRun(flow=flow, name=f"run-{number}", state_type="COMPLETED", expected_start_time=NOON)
+        for number in range(1500)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {index}")
+
+    renew_statistics()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM pragma_index_list('runs_flowrun') WHERE NOT partial")
+        there = {name for (name,) in cursor.fetchall()}
+        cursor.execute("SELECT idx FROM sqlite_stat1 WHERE tbl = 'runs_flowrun'")
+        assert there <= {name for (name,) in cursor.fetchall()}
+    assert renew_statistics() == 0
+
+
 GIVING_BACK = """
 import django; django.setup()
 from orion_site.database.upkeep import give_space_back

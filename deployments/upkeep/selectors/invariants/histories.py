@@ -95,7 +95,12 @@ _NEED_A_REASON_AFTER = {
 # The rules that are asked for a forced state.
 _WHEN_FORCED = frozenset(type(rule).__name__ for rule in (*MINIMAL_FLOW, *MINIMAL_TASK))
 # The rules that may let a finished run start again.
-_REOPENING = frozenset(type(rule).__name__ for policy in POLICIES for rule in policy if rule.leaving <= TERMINAL)
+_REOPENING = frozenset(
+    type(rule).__name__
+    for policy in POLICIES
+    for rule in policy
+    if rule.leaving <= TERMINAL and not rule.entering <= TERMINAL
+)
 
 
 def illegal_successions() -> Iterator[Violation]:
