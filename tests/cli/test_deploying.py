@@ -302,6 +302,7 @@ def test_run_is_asked_for_with_parameters_and_a_time(orion):
         (["-p", "limt=3"], 2, "did you mean limit?"),
         (["-p", "limit=lots"], 6, "not of type 'integer'"),
         (["--at", "today", "--in", "2h"], 2, "not both"),
+        (["--in", "3000000d"], 2, "is not in the years 1 to 9999"),
         (["--wait", "--timeout", "0s"], 9, "still active"),
     ],
 )
@@ -390,6 +391,16 @@ def test_work_queue_is_limited_paused_and_previewed(orion):
     assert (paused["concurrency_limit"], paused["priority"], paused["status"]) == (3, 2, "PAUSED")
     assert hidden.out == ""
     assert paused["last_polled"] is None, "to look is not to serve"
+
+
+@pytest.mark.parametrize("kind", ["work-queue", "work-pool"])
+def test_no_preview_reaches_beyond_all_dates(orion, kind):
+    orion("deploy")
+
+    answer = orion(kind, "preview", "default" if kind == "work-queue" else "default-agent-pool", "--within", "3000000d")
+
+    assert answer.code == 2
+    assert "is not in the years 1 to 9999" in answer.err
 
 
 def test_ways_to_serve_a_queue_name_its_pool(orion):

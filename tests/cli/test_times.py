@@ -49,6 +49,18 @@ def test_moments_out_of_all_reach_are_refused_in_a_sentence(written):
         CLOCK.moment(written)
 
 
+@pytest.mark.parametrize("written", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01"])
+def test_moments_that_utc_has_not_are_refused_in_a_sentence(written):
+    with pytest.raises(click.UsageError, match="is not in the years"):
+        Clock(NOON, ZoneInfo("Asia/Tokyo")).moment(written)
+
+
+@pytest.mark.parametrize("written", ["3000000d", "9" * 400 + "s"])
+def test_periods_that_end_out_of_all_reach_are_refused_in_a_sentence(written):
+    with pytest.raises(click.UsageError, match="is not in the years|is too long"):
+        CLOCK.after(written)
+
+
 @pytest.mark.parametrize("written", ["9" * 400, "9" * 20 + "d", "\N{SUPERSCRIPT TWO}", "1.2.3", ".", ""])
 def test_what_is_no_duration_is_refused_in_a_sentence(written):
     with pytest.raises(click.UsageError, match="duration"):

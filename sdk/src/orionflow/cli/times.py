@@ -69,18 +69,30 @@ class Clock:
     def moment(self, written: str) -> datetime:
         """Return the moment that a user wrote; raise a usage error that shows the valid forms."""
         read = self.wall_or_moment(written)
-        return read if read.tzinfo else read.replace(tzinfo=self.zone)
+        moment = read if read.tzinfo else read.replace(tzinfo=self.zone)
+        try:
+            moment.astimezone(UTC)
+        except (OverflowError, ValueError):
+            raise _out_of_reach(written) from None
+        return moment
+
+    def after(self, period: str) -> datetime:
+        """Return the moment that is `2h30m`, or another period that a user wrote, from now."""
+        return self._away(read_period(period), period)
+
+    def _away(self, period: timedelta, written: str) -> datetime:
+        try:
+            return self.now + period
+        except OverflowError:
+            raise _out_of_reach(written) from None
 
     def wall_or_moment(self, written: str) -> datetime:
         """Return a time as it was written, without a zone if none was named."""
         if written in ("now", "today", "yesterday"):
             return self._named(written)
         if relative := _RELATIVE.match(written):
-            away = read_period(relative.group(2))
-            try:
-                return self.now + away if relative.group(1) == "+" else self.now - away
-            except OverflowError:
-                raise click.UsageError(f"{written!r} is not in the years 1 to 9999.") from None
+            period = read_period(relative.group(2))
+            return self._away(period if relative.group(1) == "+" else -period, written)
         try:
             read = datetime.fromisoformat(written)
         except ValueError:
@@ -94,6 +106,10 @@ class Clock:
             return self.now
         midnight = self.now.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0)
         return midnight if word == "today" else midnight - timedelta(days=1)
+
+
+def _out_of_reach(written: str) -> click.UsageError:
+    return click.UsageError(f"{written!r} is not in the years 1 to 9999.")
 
 
 def read_moment(value: datetime | str | None) -> datetime | None:

@@ -28,7 +28,6 @@ from orionflow.cli.output import Column
 from orionflow.cli.resource import Options, Resource
 from orionflow.cli.run_tables import flow_run_columns
 from orionflow.cli.session import Example, Session, command, limit_option, make_command
-from orionflow.cli.times import read_period
 
 work_queue = LazyGroup(
     "work-queue",
@@ -166,7 +165,7 @@ def preview_command(
     """Return the command that shows the runs that a queue or a pool would provide next."""
 
     def preview(session: Session, name: str, within: str, limit: int) -> None:
-        found, before = resource.found(session, name), session.clock.now + read_period(within)
+        found, before = resource.found(session, name), session.clock.after(within)
         runs = [run_of(one) for one in session.api.ask(look(found, before, limit))]
         empty = f"No run of {name} is due within {within}."
         session.show_list(runs, flow_run_columns(session, runs), empty=empty)

@@ -14,7 +14,7 @@ from orionflow.cli.deployment.resource import find_deployment, full_name
 from orionflow.cli.errors import ExitCode
 from orionflow.cli.parameters import PARAMETERS, properties_of, read_pairs, read_whole, text_fields
 from orionflow.cli.session import Session, command, with_params
-from orionflow.cli.times import Clock, read_period
+from orionflow.cli.times import Clock
 from orionflow.cli.work_queue import serving_command
 from orionflow.spelling import did_you_mean
 
@@ -75,7 +75,7 @@ def _moment(clock: Clock, at: str | None, later: str | None) -> datetime:
     if at and later:
         raise click.UsageError("Say --at or --in, not both.")
     if later:
-        return clock.now + read_period(later)
+        return clock.after(later)
     return clock.moment(at) if at else clock.now
 
 
