@@ -181,6 +181,21 @@ def test_iterator_without_an_end_has_another_length(given: Callable[[], Any]):
         in_flow(lambda: echo.map(*given()))
 
 
+def test_length_of_an_iterator_is_shown_as_far_as_it_is_known():
+    with pytest.raises(ParameterError, match=r"\(x: 2, y: more than 2\)"):
+        in_flow(lambda: echo.map([1, 2], count()))
+    with pytest.raises(ParameterError, match=r"\(x: 3, y: 2\)"):
+        in_flow(lambda: echo.map([1, 2, 3], iter("ab")))
+
+
+def test_one_iterator_cannot_be_two_arguments():
+    numbers = iter([1, 2, 3, 4])
+
+    with pytest.raises(ParameterError, match="one iterator as x and as y"):
+        in_flow(lambda: add.map(numbers, numbers))
+    assert [*numbers] == [1, 2, 3, 4]
+
+
 KINDS: list[Callable[[list[int]], Any]] = [list, iter, deque, lambda numbers: (number for number in numbers)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Iterator, Sized
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +69,9 @@ def _mapped(
     if pending := [future for future in iterated if not future.is_done]:
         yield WaitFor(pending)
     columns, whole = _sorted_out(task, given)
-    length = _common_length(task, columns)
     futures: FutureList[Any] = FutureList()
-    for index in range(length):
-        row = {name: column[index] for name, column in columns.items()} | whole
+    for parts in zip(*columns.values(), strict=True):
+        row = dict(zip(columns, parts, strict=True)) | whole
         args, kwargs = task.signature.split({name: row[name] for name in given})
         own = {name: [*found] for name, found in sources.items() if name in columns}
         futures.append(submit_task(task, args, kwargs, flow_run, wait_for, sources=own or None))
@@ -106,7 +105,7 @@ def _sorted_out(task: Task[Any, Any], given: dict[str, Any]) -> tuple[dict[str, 
             f"{task.name}.map() got nothing to iterate over ({', '.join(given) or 'no arguments'}); "
             f"pass a list, or use {task.name}.submit()."
         )
-    parts = _parts_of({name: plain for name, (plain, _) in iterables.items()})
+    parts = _parts_of(task, {name: plain for name, (plain, _) in iterables.items()})
     marks = {name: mark for name, (_, mark) in iterables.items()}
     columns = {name: [_marked(part, marks[name]) for part in column] for name, column in parts.items()}
     return columns, whole
@@ -116,18 +115,45 @@ def _marked(part: Any, mark: allow_failure[Any] | quote[Any] | None) -> Any:
     return part if mark is None else mark.rewrap(part)
 
 
-def _parts_of(iterables: dict[str, Iterable[Any]]) -> dict[str, list[Any]]:
-    """Read the iterables. Iterators are read side by side, as some may have no end, until one of all has no more."""
+def _parts_of(task: Task[Any, Any], iterables: dict[str, Iterable[Any]]) -> dict[str, list[Any]]:
+    """Read the iterables, which must have one length.
+
+    Iterators are read side by side, as some may have no end, until one of all has no more.
+    """
     columns = {name: list(one) if isinstance(one, Sized) else [] for name, one in iterables.items()}
     iterators = {name: iter(one) for name, one in iterables.items() if not isinstance(one, Sized)}
+    _refuse_shared(task, iterators)
     shortest = min((len(columns[name]) for name in columns if name not in iterators), default=None)
+    more: dict[str, Any] = {}
     for read in count() if iterators else ():
         more = {name: part for name, one in iterators.items() if (part := next(one, _NO_MORE)) is not _NO_MORE}
         for name, part in more.items():
             columns[name].append(part)
         if len(more) < len(iterators) or read == shortest:
             break
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise _different_lengths(
+            task, {name: f"more than {n - 1}" if name in more else n for name, n in lengths.items()}
+        )
     return columns
+
+
+def _refuse_shared(task: Task[Any, Any], iterators: dict[str, Iterator[Any]]) -> None:
+    names: dict[int, str] = {}
+    for name, one in iterators.items():
+        if (other := names.setdefault(id(one), name)) != name:
+            raise ParameterError(
+                f"{task.name}.map() got one iterator as {other} and as {name}, which would share its elements; "
+                "make a list of it first."
+            )
+
+
+def _different_lengths(task: Task[Any, Any], lengths: dict[str, Any]) -> ParameterError:
+    shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+    return ParameterError(
+        f"{task.name}.map() got iterables of different lengths ({shown}); use unmapped() for those that go to each run."
+    )
 
 
 def _iterable_value(value: Any) -> Any:
@@ -138,14 +164,3 @@ def _iterable_value(value: Any) -> Any:
 
 def _is_iterable(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | io.IOBase | Mark)
-
-
-def _common_length(task: Task[Any, Any], columns: dict[str, list[Any]]) -> int:
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
-        raise ParameterError(
-            f"{task.name}.map() got iterables of different lengths ({shown}); "
-            "use unmapped() for those that go to each run."
-        )
-    return next(iter(lengths.values()))
