@@ -87,6 +87,21 @@ def test_names_cannot_come_from_coroutine_functions(decorate: Callable[[Any], An
             decorate(name)(lambda: None)
 
 
+def test_names_cannot_come_from_functions_that_return_coroutines():
+    async def named() -> str:
+        return "load"
+
+    @task(task_run_name=lambda: named())
+    def load() -> None: ...
+
+    @flow(flow_run_name=lambda parameters: named())
+    def etl() -> None: ...
+
+    for called, option in ((flow(lambda: load()), "task_run_name"), (etl, "flow_run_name")):
+        with pytest.raises(UsageError, match=f"{option} returned a coroutine, which nothing awaits"):
+            called()
+
+
 def test_flow_names_that_urls_cannot_carry_are_refused():
     with pytest.raises(UsageError, match="choose one without"):
         flow(name="a/b")(lambda: None)

@@ -32,7 +32,7 @@ def run_name(option: str | Callable[..., str], parameters: Mapping[str, Any], ar
     cannot be formatted as the template demands; the run then keeps its name.
     """
     try:
-        name: object = _called(option, parameters) if callable(option) else _filled(option, parameters, argument)
+        name = _made(option, parameters, argument)
     except _Unshowable as error:
         warn("%s; the run keeps its usual name.", error)
         return None
@@ -45,7 +45,7 @@ def run_name(option: str | Callable[..., str], parameters: Mapping[str, Any], ar
 def storage_key(template: str | Callable[..., str], parameters: Mapping[str, Any], argument: str) -> str:
     """Return the exact key that a template gives to a result, except for characters that files or records forbid."""
     try:
-        key = _called(template, parameters) if callable(template) else _filled(template, parameters, argument)
+        key = _made(template, parameters, argument)
     except _Unshowable as error:
         raise UsageError(f"{error}.") from None
     if not isinstance(key, str):
@@ -60,8 +60,14 @@ class _Unshowable(Exception):
     """A value refuses the format that a template demands."""
 
 
-def _called(option: Callable[..., str], parameters: Mapping[str, Any]) -> str:
-    return option(parameters=dict(parameters)) if _takes_parameters(option) else option()
+def _made(option: str | Callable[..., str], parameters: Mapping[str, Any], argument: str) -> object:
+    if not callable(option):
+        return _filled(option, parameters, argument)
+    made: object = option(parameters=dict(parameters)) if _takes_parameters(option) else option()
+    if inspect.iscoroutine(made):
+        made.close()
+        raise UsageError(f"{argument} returned a coroutine, which nothing awaits; it must return a text.")
+    return made
 
 
 def _takes_parameters(option: Callable[..., str]) -> bool:
