@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import threading
@@ -46,6 +47,39 @@ WRONG_FOR_TASKS = [
 def test_wrong_option_is_told(decorator: Callable[..., Any], options: dict[str, Any], told: str):
     with pytest.raises(UsageError, match=told):
         decorator(**options)(lambda: None)
+
+
+@pytest.mark.parametrize("decorator", [flow, task])
+@pytest.mark.parametrize("name", ["retry", "fn"])
+def test_unknown_option_is_told_before_there_is_a_function(decorator: Callable[..., Any], name: str):
+    declared = decorator(lambda: None)
+
+    for take in (decorator, declared.with_options):
+        with pytest.raises(UsageError, match=f"have no option {name}"):
+            take(**{name: 3})
+
+
+@pytest.mark.parametrize("decorator", [flow, task])
+def test_attributes_of_a_function_are_kept_beside_those_of_a_flow(decorator: Callable[..., Any]):
+    def load() -> int:
+        return 1
+
+    kept = {"owner": "shop", "fn": 3, "retries": 3, "name": 3, "with_options": 3, "option_names": 3, "_options": 3}
+    vars(load).update(kept)
+    declared = decorator(load).with_options(crash_retries=1)
+
+    assert (declared.owner, declared.fn(), declared.retries, declared.name) == ("shop", 1, 0, "load")
+
+
+@pytest.mark.parametrize("decorator", [flow, task])
+def test_pickle_of_a_version_without_an_option_has_its_default(decorator: Callable[..., Any]):
+    declared = decorator(retries=2, tags=["nightly"])(lambda: None)
+    for name in ("retries", "tags", "log_prints"):
+        del vars(declared)[name]
+
+    restored = pickle.loads(pickle.dumps(declared))
+
+    assert (restored.retries, restored.tags, restored.log_prints) == (0, frozenset(), None)
 
 
 @pytest.mark.parametrize(("said", "meant"), [(1, True), (0, False), (True, True), (None, None)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
@@ -89,9 +88,10 @@ class Flow(Declared, Deployable, Generic[P, R]):
     _model: type[BaseModel] | None = None
 
     def __init__(self, fn: Callable[P, R], **options: Unpack[FlowOptions]) -> None:
-        function, self._binding = unwrapped(fn, "flow")
+        function, binding = unwrapped(fn, "flow")
+        self._take_after(function)
         self.fn: Callable[P, R] = function
-        functools.update_wrapper(self, function)
+        self._binding = binding
         note_decorated(function)
         note_names_around(function)
         self._set_options(options)
@@ -199,6 +199,7 @@ class Flow(Declared, Deployable, Generic[P, R]):
 
         Raises `UsageError` for an option that flows do not have.
         """
+        self._check_names(options)
         kept = {name: getattr(self, name) for name in self.option_names if name != "version"}
         changed: Flow[P, R] = Flow(self._binding(self.fn), **{**kept, "version": self._version, **options})
         changed.fetched_from = self.fetched_from
@@ -292,6 +293,7 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
 
     Raises `UsageError` for an option that is unknown or does not fit.
     """
+    Flow._check_names(options)
     if fn is None:
         return lambda fn: flow(fn, **options)
     if not callable(fn) and not isinstance(fn, classmethod | staticmethod):

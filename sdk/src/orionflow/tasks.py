@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from types import MethodType
@@ -64,9 +63,10 @@ class Task(Declared, Generic[P, R]):
     viz_return_value: Any = option(as_given)
 
     def __init__(self, fn: Callable[P, R], **options: Unpack[TaskOptions]) -> None:
-        function, self._binding = unwrapped(fn, "task")
+        function, binding = unwrapped(fn, "task")
+        self._take_after(function)
         self.fn: Callable[P, R] = function
-        functools.update_wrapper(self, function)
+        self._binding = binding
         note_decorated(function)
         self._set_options(options)
         self.name: str = checked_name(options.get("name"), name_of_function(function))
@@ -290,6 +290,7 @@ class Task(Declared, Generic[P, R]):
 
         Raises `UsageError` for an option that tasks do not have.
         """
+        self._check_names(options)
         kept = {name: getattr(self, name) for name in self.option_names}
         if not self.retries:
             kept["retry_delay_seconds"] = None
@@ -379,6 +380,7 @@ def task(fn: Any = None, /, **options: Any) -> Any:
 
     Raises `UsageError` for an option that is unknown or does not fit.
     """
+    Task._check_names(options)
     if fn is None:
         return lambda fn: task(fn, **options)
     if not callable(fn) and not isinstance(fn, classmethod | staticmethod):

@@ -6,6 +6,7 @@ options are in `orionflow.options.keywords`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -27,13 +28,19 @@ COMPUTED = frozenset({"name", "description", "version", "retry_delay_seconds"})
 
 
 class Option:
-    """A declared option."""
+    """A declared option, and its default for objects that have no value: pickles of a version without this option."""
 
-    __slots__ = ("check", "default")
+    __slots__ = ("check", "default", "name")
 
     def __init__(self, check: Callable[[Any, str], Any], default: Any) -> None:
         self.check = check
         self.default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else self.check(self.default, self.name)
 
 
 def option(check: Callable[[Any, str], Checked], default: Any = None) -> Checked:
@@ -73,9 +80,21 @@ class Declared:
         cls._options = {name: one for kind in kinds for name, one in vars(kind).items() if isinstance(one, Option)}
         cls.option_names = COMPUTED.union(cls._options)
 
+    @classmethod
+    def _check_names(cls, given: Mapping[str, Any]) -> None:
+        """Raise UsageError for options that there are not."""
+        check_known(given, cls.option_names, f"{cls.__name__}s")
+
+    def _take_after(self, function: Any) -> None:
+        """Take the name, the docstring and the attributes of the function, but for attributes that the class has."""
+        wrapper: Any = self
+        more = getattr(function, "__dict__", {})
+        vars(self).update({name: more[name] for name in more if not hasattr(type(self), name)})
+        functools.update_wrapper(wrapper, function, updated=())
+
     def _set_options(self, given: Mapping[str, Any]) -> None:
         """Check the options that are declared, and set them as attributes."""
-        check_known(given, self.option_names, f"{type(self).__name__}s")
+        self._check_names(given)
         for name, one in self._options.items():
             setattr(self, name, one.check(given.get(name, one.default), name))
         if self.result_storage is not None:
