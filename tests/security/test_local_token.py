@@ -23,6 +23,7 @@ from orion_site.http.peers import OWN_USER
 from orion_site.http.token_file import token_kept
 from orionflow.settings.local_token import LOCAL_TOKEN_BEGINS, LocalToken, servers_of, token_file
 from tests.homes import ready_home
+from tests.printed import read_until
 from tests.security.second_user import as_root, ask
 from tests.security.test_walk import ADDRESSES, OPEN_TO_ALL
 from tests.site.running import COMMAND, RunningServer, environment, orion, running_server
@@ -280,14 +281,13 @@ def test_no_link_and_no_code_are_logged(home: Path, tmp_path: Path):
 def test_a_terminal_is_shown_the_link_at_the_start(tmp_path: Path):
     command = f"{COMMAND[0]} server start --port 0 --no-agent --no-services"
     env = environment(ready_home(tmp_path / "home"), ORION_LOCAL_OWNER="token", TERM="dumb")
-    said = ""
     with subprocess.Popen(
         ["script", "-qec", command, "/dev/null"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as terminal:
-        assert terminal.stdout is not None
-        while "Ctrl-C stops" not in said and (line := terminal.stdout.readline()):
-            said += line
-        terminal.terminate()
+        try:
+            said = read_until(terminal.stdout, "Ctrl-C stops")
+        finally:
+            terminal.terminate()
 
     assert re.search(r"Dashboard  http://127\.0\.0\.1:\d+/enter/[\w-]{43}", said), said
 

@@ -21,6 +21,7 @@ from orion_site.http.connections import FEWEST_WAITING
 from tests import warm
 from tests.conftest import DATABASE
 from tests.faults.cluster import own_database
+from tests.printed import read_until
 from tests.site.running import PATIENCE_SECONDS, RunningServer, after_banner, environment, running_server
 
 pytestmark = pytest.mark.slow
@@ -68,9 +69,7 @@ def connected(server: RunningServer) -> socket.socket:
 def test_a_thread_that_computes_for_ever_does_not_keep_the_server_from_ending(tmp_path):
     with stuck_server(tmp_path) as server, connected(server) as client:
         client.sendall(b"GET /stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert server.process.stderr is not None
-        while "computing" not in (line := server.process.stderr.readline()):
-            assert line, "the server has ended"
+        read_until(server.process.stderr, "computing")
         assert server.get("/api/health")[0] == 200
 
         server.process.send_signal(signal.SIGTERM)
@@ -260,9 +259,7 @@ def test_who_connects_to_a_server_that_ends_is_refused_at_once(tmp_path):
     """And not kept waiting until it has ended: the next server of a balancer would have answered."""
     with stuck_server(tmp_path, GRACE_SECONDS="60") as server, connected(server) as client:
         client.sendall(b"GET /stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert server.process.stderr is not None
-        while "computing" not in (line := server.process.stderr.readline()):
-            assert line, "the server has ended"
+        read_until(server.process.stderr, "computing")
 
         server.process.send_signal(signal.SIGTERM)
 

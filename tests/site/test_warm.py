@@ -13,6 +13,7 @@ import pytest
 
 from tests import warm
 from tests.homes import ready_home
+from tests.printed import read_line
 from tests.site.running import environment
 
 SHOW = """
@@ -75,8 +76,7 @@ def test_an_interrupt_and_a_time_limit_reach_a_warm_program(tmp_path: Path):
     waiting = warm.Popen(
         [sys.executable, "-c", "print(1, flush=True); input()"], stdin=-1, stdout=-1, stderr=-1, text=True
     )
-    assert waiting.stdout is not None
-    waiting.stdout.readline()
+    read_line(waiting.stdout)
 
     waiting.send_signal(signal.SIGINT)
 
