@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deployments.schedules.core import ScheduleError, read_definition
@@ -167,6 +167,15 @@ definitions = st.one_of(
 
 @examples(10, 1500)
 @given(definition=definitions)
+@example({"cron": "*/0 5L SUN#5 JAN ?", "timezone": "Europe/Berlin"})
+@example({"cron": "0 0 31 2 *", "timezone": "UTC"})
+@example({"interval": 0.5, "anchor_date": "2026-03-29T02:30", "timezone": "Europe/Berlin"})
+@example({"interval": -1, "anchor_date": [], "timezone": 7})
+@example({"rrule": "DTSTART;TZID=Asia/Tokyo:20260101\nFREQ=DAILY;BYDAY=5MO;BYMONTHDAY=31;COUNT=3", "timezone": None})
+@example({"rrule": "RRULE:FREQ=SECONDLY;BYSETPOS=-1;BYHOUR=25;BY=;="})
+@example({"ics": "BEGIN:VCALENDAR", "x": None})
+@example({"ics": [True], "timezone": "\x00"})
+@example({"cron": None, "rrule": 7})
 def test_of_strange_definitions_nothing_but_an_error_with_a_sentence_comes(definition):
     assert _used(definition)
 
@@ -185,6 +194,9 @@ def damaged(draw):
 
 @examples(10, 600)
 @given(text=damaged())
+@example(GOOGLE.replace("END:VEVENT\r\n", "", 1))
+@example(APPLE.replace("\r\nRRULE:", "\r\nRRULE:FREQ=SECONDLY\r\nRRULE:"))
+@example(OUTLOOK.replace("BEGIN:VTIMEZONE\r\n", "\x00", 1))
 def test_of_damaged_documents_nothing_but_an_error_with_a_sentence_comes(text):
     assert _used({"ics": text})
 

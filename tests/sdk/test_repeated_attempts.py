@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
@@ -724,8 +724,9 @@ def test_a_state_that_the_program_made_stands_for_no_other_call():
     assert attempt(suspending, run).result() == 2
 
 
+WAYS = ("call", "submit", "future", "map", "subflow")
 ARGUMENTS = st.sampled_from([0, 1, True, 1.0, -0.0, "1", b"1", None, [1], (1,), {"a": 1}, {1}, [[1], {"b": (2,)}]])
-STEPS = st.tuples(st.sampled_from(["call", "submit", "future", "map", "subflow"]), ARGUMENTS)
+STEPS = st.tuples(st.sampled_from(WAYS), ARGUMENTS)
 PROGRAMS = st.lists(st.lists(STEPS, max_size=5), min_size=2, max_size=3)
 
 
@@ -736,6 +737,7 @@ def spelt(x: Any) -> str:
 
 @examples(6, 100)
 @given(program=PROGRAMS)
+@example(program=[[(way, 1) for way in WAYS], [(way, x) for way in WAYS for x in (True, 1)]])
 def test_whatever_the_attempts_call_each_call_gets_the_value_of_its_own_arguments(program: list[list[Any]]):
     attempts = Attempts(*program)
 

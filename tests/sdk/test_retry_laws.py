@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orionflow import Flow, OrionClient, flow, task
@@ -190,18 +190,35 @@ def programs(draw: st.DrawFn, depth: int = 2) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+# The tasks to retry a run from, of which the first one that can be chosen is; and whether as a new run.
+Retry = tuple[list[str], bool]
+FROM = ["kept", "kept_too", "dropped", "odd", "cached", "later", "part", "nested", "@failed"]
+retries = st.tuples(st.permutations(FROM), st.booleans())
+
+EVERY_KIND = (
+    Step("call", "kept", 0),
+    Step("submit", "dropped", 0, (0,)),
+    Step("map", "kept", 1),
+    Step("nested", "kept", 0, (0,), inner=(Step("call", "odd", 1), Step("submit", "kept_too", 0, (0,), wait_for=0))),
+    Step("call", "odd", 0, (1, 3)),
+)
+WITH_A_CACHE = (
+    Step("call", "cached", 0),
+    Step("nested", "kept", 0, (0,), inner=(Step("submit", "cached", 1), Step("call", "kept", 0, (0,), fails=True))),
+)
+
+
 def called(fn: Flow[Any, Any]) -> State[Any]:
     outcome = fn(return_state=True)
     return asyncio.run(outcome) if inspect.iscoroutine(outcome) else outcome
 
 
-def check_retry(fn: Flow[Any, Any], run_id: UUID, data: st.DataObject, expected: str) -> UUID:
-    new_run = data.draw(st.booleans(), label="new run")
+def check_retry(fn: Flow[Any, Any], run_id: UUID, retry: Retry, expected: str) -> UUID:
+    order, new_run = retry
     DONE.clear()
     with OrionClient() as client:
         run = client.send(read_flow_run(run_id))
-        wanted = ["kept", "kept_too", "dropped", "odd", "cached", "later", "part", "nested", "@failed"]
-        for one in data.draw(st.permutations(wanted), label="from"):
+        for one in order:
             asked = preview_retry(run_id, from_tasks=[one], new_run=new_run, process=HERE)
             try:
                 preview = client.send(asked)
@@ -234,22 +251,23 @@ def _uses_cache(steps: tuple[Step, ...]) -> bool:
 
 
 @pytest.mark.parametrize("fn", [generated, generated_async], ids=["sync", "async"])
-@given(program=programs(), data=st.data())
-@examples(5, 150)
+@given(program=programs(), first=retries, second=retries)
+@example(program=EVERY_KIND, first=(["nested"], False), second=(["dropped", "later"], True))
+@example(program=WITH_A_CACHE, first=(["@failed"], True), second=(["cached", "later"], False))
+@examples(3, 150)
 def test_the_preview_says_what_comes_and_the_value_is_that_of_a_fresh_run(
-    fn: Flow[Any, Any], program: tuple[Step, ...], data: st.DataObject
+    fn: Flow[Any, Any], program: tuple[Step, ...], first: Retry, second: Retry
 ):
     PROGRAM[0] = program
     FAILING[0] = False
     expected = called(fn).result()
     FAILING[0] = True
-    first = called(fn)
+    run_id = called(fn).state_details.flow_run_id
     FAILING[0] = False
-    run_id = first.state_details.flow_run_id
     assert run_id is not None
 
-    for _ in range(2):
-        run_id = check_retry(fn, run_id, data, expected)
+    for retry in (first, second):
+        run_id = check_retry(fn, run_id, retry, expected)
 
 
 @pytest.mark.parametrize("of", ["kept", "odd"])
