@@ -393,6 +393,20 @@ def test_work_queue_is_limited_paused_and_previewed(orion):
     assert paused["last_polled"] is None, "to look is not to serve"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--cron", "30 6 * * *", "--timezone", "Asia/Tokyo", "--ends", "0001-01-01"],
+        ["--interval", "1h", "--anchor-date", "0001-01-01T00:00+14:00"],
+    ],
+)
+def test_no_schedule_has_a_moment_beyond_all_dates(orion, words):
+    answer = orion("dep", "schedule", "preview", *words)
+
+    assert answer.code == 2
+    assert "is not in the years 1 to 9999" in answer.err
+
+
 @pytest.mark.parametrize("kind", ["work-queue", "work-pool"])
 def test_no_preview_reaches_beyond_all_dates(orion, kind):
     orion("deploy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,8 @@ def _shared(options: dict[str, Any], clock: Clock) -> dict[str, Any]:
 
 def _end(written: str, zone: str | None, clock: Clock) -> datetime:
     """Return the end; a time without an offset is in the schedule's zone, if one is named."""
-    end = clock.wall_or_moment(written)
-    if end.tzinfo is not None or zone is None:
-        return clock.moment(written)
-    return end.replace(tzinfo=zone_named(zone))
+    is_wall_time = clock.wall_or_moment(written).tzinfo is None
+    return (replace(clock, zone=zone_named(zone)) if zone and is_wall_time else clock).moment(written)
 
 
 def _refuse_leftovers(options: dict[str, Any]) -> None:

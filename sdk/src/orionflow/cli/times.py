@@ -69,12 +69,7 @@ class Clock:
     def moment(self, written: str) -> datetime:
         """Return the moment that a user wrote; raise a usage error that shows the valid forms."""
         read = self.wall_or_moment(written)
-        moment = read if read.tzinfo else read.replace(tzinfo=self.zone)
-        try:
-            moment.astimezone(UTC)
-        except (OverflowError, ValueError):
-            raise _out_of_reach(written) from None
-        return moment
+        return read if read.tzinfo else _in_reach(read.replace(tzinfo=self.zone), written)
 
     def after(self, period: str) -> datetime:
         """Return the moment that is `2h30m`, or another period that a user wrote, from now."""
@@ -99,13 +94,22 @@ class Clock:
             raise click.UsageError(
                 f"{written!r} is not a time; write -2h, -7d, today, 2026-11-21 or 2026-11-21T09:00+01:00."
             ) from None
-        return read
+        return _in_reach(read, written) if read.tzinfo else read
 
     def _named(self, word: str) -> datetime:
         if word == "now":
             return self.now
         midnight = self.now.astimezone(self.zone).replace(hour=0, minute=0, second=0, microsecond=0)
         return midnight if word == "today" else midnight - timedelta(days=1)
+
+
+def _in_reach(moment: datetime, written: str) -> datetime:
+    """Return the moment if it has a date in UTC, too."""
+    try:
+        moment.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise _out_of_reach(written) from None
+    return moment
 
 
 def _out_of_reach(written: str) -> click.UsageError:
