@@ -31,6 +31,26 @@ def forking():
 async def awaiting():
     return code_of_child()
 
+codes = []
+
+def noted(*_):
+    codes.append(code_of_child())
+    return "noted"
+
+async def noted_later(*_):
+    await asyncio.sleep(0)
+    return noted()
+
+def code_of_grandchild():
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    child = os.getpid()
+    code = code_of_child()
+    if os.getpid() == child:
+        os._exit(code)
+    return code
+
 async def waiting():
     await asyncio.sleep(0)
     code = code_of_child()
@@ -42,6 +62,10 @@ async def calling():
 
 @task
 def adding(number):
+    return number + 1
+
+@task
+async def adding_later(number):
     return number + 1
 
 def {outer}
@@ -58,6 +82,9 @@ LEAVING = {
     "raises": ("raise ValueError('on purpose')", 1),
     "returns": ("return 77", 1),
     "os._exit": ("os._exit(3)", 3),
+    "sys.exit without output": ("sys.stdout.close(); sys.exit(3)", 3),
+    "raises without output": ("sys.stdout.close(); sys.stderr.close(); raise ValueError('on purpose')", 1),
+    "sys.exit with a large code": ("sys.exit((1 << 70) + 3)", 3),
 }
 PLACES = {
     "flow": ("outer():\n    return adding(code_of_child())", "flow(outer)()"),
@@ -69,24 +96,76 @@ PLACES = {
     ),
     "mapped": ("outer():\n    return adding([forking.submit() for _ in range(3)][2])", "flow(outer)()"),
     "nested": ("outer():\n    return adding(flow(code_of_child)())", "flow(outer)()"),
+    "submitted, from a child": ("outer():\n    return adding(task(code_of_grandchild).submit())", "flow(outer)()"),
     "async task": ("outer():\n    return adding(awaiting())", "flow(outer)()"),
     "async flow": ("outer():\n    return adding(flow(waiting)())", "flow(outer)()"),
     "async flow outside": ("outer():\n    return asyncio.run(flow(waiting)())", "outer() + 1"),
     "async task of an async flow": ("outer():\n    return asyncio.run(flow(calling)())", "outer() + 1"),
+    "coroutine of a sync flow": ("outer():\n    return waiting()", "flow(outer)() + 1"),
     "async task, submitted": ("outer():\n    return adding(awaiting.submit())", "flow(outer)()"),
 }
+# Functions of the user that Orion calls around those of flows and tasks.
+TASK_OPTIONS = {
+    "hook": "on_completion=[noted]",
+    "async hook": "on_completion=[noted_later]",
+    "cache key": "cache_key_fn=noted",
+    "name": "task_run_name=noted",
+    "storage key": "persist_result=True, result_storage_key=noted",
+}
+FLOW_OPTIONS = {
+    "hook": "on_running=[noted]",
+    "async hook": "on_running=[noted_later]",
+    "name": "flow_run_name=noted",
+}
+CALLED = ("outer():\n    adding.with_options({})(1)\n    return codes[-1] + 1", "flow(outer)()")
+SUBMITTED = ("outer():\n    adding.with_options({}).submit(1).wait()\n    return codes[-1] + 1", "flow(outer)()")
+AWAITED = (
+    "outer():\n    async def inner():\n        await adding_later.with_options({})(1)\n        return codes[-1] + 1"
+    "\n    return asyncio.run(flow(inner)())",
+    "outer()",
+)
+FLOW = ("outer():\n    return codes[-1] + 1", "flow(outer, {})()")
+ASYNC_FLOW = (
+    "outer():\n    async def inner():\n        return codes[-1] + 1\n    return inner",
+    "asyncio.run(flow(outer(), {})())",
+)
 
 
 @pytest.mark.parametrize(
     ("place", "leaving"),
-    [*product(PLACES, ("sys.exit", "raises", "returns")), *product(("flow",), ("sys.exit with a text", "os._exit"))],
+    [
+        *product(PLACES, ("sys.exit", "raises", "returns")),
+        *product(("flow",), ("sys.exit with a text", "os._exit")),
+        *product(("async flow",), ("sys.exit without output", "raises without output", "sys.exit with a large code")),
+    ],
 )
 def test_run_goes_on_however_a_forked_child_leaves_it(tmp_path: Path, place: str, leaving: str):
-    (outer, call), (leave, code) = PLACES[place], LEAVING[leaving]
-    program = Program(tmp_path, SOURCE.format(leave=leave, outer=outer, call=call))
+    check(tmp_path, *PLACES[place], leaving)
+
+
+@pytest.mark.parametrize(
+    ("way", "leaving"),
+    [(CALLED, "raises"), pytest.param(SUBMITTED, "sys.exit", marks=pytest.mark.long), (AWAITED, "raises")],
+)
+@pytest.mark.parametrize("options", TASK_OPTIONS.values(), ids=TASK_OPTIONS)
+def test_run_goes_on_if_a_callback_of_a_task_forked(tmp_path: Path, way: tuple[str, str], leaving: str, options: str):
+    check(tmp_path, way[0].format(options), way[1], leaving)
+
+
+@pytest.mark.parametrize(("way", "leaving"), [(FLOW, "sys.exit"), (ASYNC_FLOW, "raises")])
+@pytest.mark.parametrize("options", FLOW_OPTIONS.values(), ids=FLOW_OPTIONS)
+def test_run_goes_on_if_a_callback_of_a_flow_forked(tmp_path: Path, way: tuple[str, str], leaving: str, options: str):
+    check(tmp_path, way[0], way[1].format(options), leaving)
+
+
+def check(folder: Path, outer: str, call: str, leaving: str) -> None:
+    """Run the program, and see that the child has left it, and that the run has only the states of its parent."""
+    leave, code = LEAVING[leaving]
+    program = Program(folder, SOURCE.format(leave=leave, outer=outer, call=call))
 
     done = program.run(timeout=60)
 
     assert done.stdout.split() == ["value", str(code + 1)], done.stderr
     assert {name for (name,) in program.query("SELECT state_name FROM runs_flowrun")} == {"Completed"}
+    assert not program.query("SELECT id FROM runs_flowrunstate WHERE type IN ('CRASHED', 'FAILED')")
     assert set(program.query("SELECT state_name, run_count FROM runs_taskrun")) <= {("Completed", 1)}

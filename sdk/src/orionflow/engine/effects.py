@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext
-from orionflow.engine import forks
+from orionflow.engine.forks import ParentGoesOn
 from orionflow.engine.interruption import LONGEST_DELAY
 from orionflow.engine.time_limits import limited, limited_async
 from orionflow.engine.withdrawals import withdrawn_if_cancelled
@@ -69,7 +69,7 @@ class Ask(Effect):
 
 
 class Do(Effect):
-    """Do blocking work of Orion itself, with the network or a file."""
+    """Do blocking work of Orion itself, with the network or a file; to store results, it may call the user's code."""
 
     __slots__ = ("args", "work")
 
@@ -78,7 +78,8 @@ class Do(Effect):
         self.args = args
 
     def block(self) -> Any:
-        return self.work(*self.args)
+        with ParentGoesOn():
+            return self.work(*self.args)
 
     async def wait(self) -> Any:
         working = _threads.submit(copy_context().run, self.block)
@@ -204,21 +205,12 @@ class UserCode(Effect):
         self.place = place
 
     def block(self) -> Any:
-        generation = forks.generation
-        try:
+        with ParentGoesOn():
             if self.place is not None:
-                value = self.place(self.fn, self.args, self.kwargs, self.seconds)
-            elif self.seconds is not None:
-                value = limited(self._call, self.seconds)
-            else:
-                value = self._call()
-        except BaseException as error:
-            if forks.generation != generation:
-                raise forks.left_by(error) from None
-            raise
-        if forks.generation != generation:
-            raise forks.left_by(None)
-        return value
+                return self.place(self.fn, self.args, self.kwargs, self.seconds)
+            if self.seconds is not None:
+                return limited(self._call, self.seconds)
+            return self._call()
 
     def _call(self) -> Any:
         value = self.fn(*self.args, **self.kwargs)
@@ -233,22 +225,13 @@ class UserCode(Effect):
         return value
 
     async def wait(self) -> Any:
-        generation = forks.generation
-        try:
+        with ParentGoesOn():
             if self.place is not None:
                 with withdrawn_if_cancelled():
-                    value = await asyncio.to_thread(self.place, self.fn, self.args, self.kwargs, self.seconds)
-            elif self.seconds is not None:
-                value = await limited_async(self._await, self.seconds)
-            else:
-                value = await self._await()
-        except BaseException as error:
-            if forks.generation != generation:
-                forks.exit_child(forks.left_by(error))
-            raise
-        if forks.generation != generation:
-            forks.exit_child(forks.left_by(None))
-        return value
+                    return await asyncio.to_thread(self.place, self.fn, self.args, self.kwargs, self.seconds)
+            if self.seconds is not None:
+                return await limited_async(self._await, self.seconds)
+            return await self._await()
 
     async def _await(self) -> Any:
         value = self.fn(*self.args, **self.kwargs)

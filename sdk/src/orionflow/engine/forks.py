@@ -1,7 +1,7 @@
 """Processes that user code forks in a run. The run goes on in the parent: how a child leaves its function ends no run.
 
-A child may call tasks and flows, which are recorded. It should end with `os._exit`; if it calls `sys.exit`, raises or
-returns instead, it ends as it would without Orion, and nothing is reported.
+A child may call tasks and flows, which are recorded. It should end with `os._exit`. If it calls `sys.exit`, raises or
+returns instead, it leaves the run as if that exception came from the flow's call, and nothing is reported.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ import os
 import sys
 import threading
 import traceback
+from contextlib import suppress
+from types import TracebackType
 from typing import NoReturn
 
+from orionflow.engine.event_loops import running_loop
 from orionflow.errors import UsageError
 
 # How many forks lie between this process and the one that imported this module.
 generation = 0
-# Whether the last fork was in the main thread. In the child, its only thread counts as the main one.
-was_in_main_thread = True
+# In a child, its only thread counts as the main one, but keeps the number that it had in the parent.
+_main_thread = threading.main_thread().ident
 
 
 class LeftByChild(BaseException):
@@ -31,33 +34,54 @@ class LeftByChild(BaseException):
         )
 
 
-def left_by(error: BaseException | None) -> LeftByChild:
-    """Return what the steps of all runs around the function raise."""
-    return error if isinstance(error, LeftByChild) else LeftByChild(error)
+class ParentGoesOn:
+    """Around code of the user, in the step of a run: a process that was forked in it raises `LeftByChild` at its end.
 
-
-def exit_child(left: LeftByChild) -> NoReturn:
-    """End this forked process where what it does next would do harm.
-
-    A thread that serves other work would wait for more of it forever. An event loop shares the parent's descriptors,
-    and would take its own wake-ups out of the parent's loop as it closes.
+    It exits instead where what it does next would do harm. A thread that serves other work would wait for more of it
+    forever. An event loop shares the parent's descriptors, and would take its own wake-ups out of the parent's loop as
+    it closes.
     """
+
+    __slots__ = ("_exits", "_generation")
+
+    def __enter__(self) -> None:
+        self._generation = generation
+        # In the child, asyncio knows of no running loop.
+        self._exits = running_loop() is not None or threading.get_ident() != _main_thread
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if generation == self._generation:
+            return
+        left = error if isinstance(error, LeftByChild) else LeftByChild(error)
+        if self._exits:
+            exit_child(left.reason)
+        raise left from None
+
+
+def exit_child(reason: BaseException) -> NoReturn:
+    """End this process as Python would end it for this reason, but without code that runs at exit."""
     code = 1
-    if not isinstance(left.reason, SystemExit):
-        traceback.print_exception(left.reason)
-    elif left.reason.code is None or isinstance(left.reason.code, int):
-        code = left.reason.code or 0
-    else:
-        print(left.reason.code, file=sys.stderr)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    os._exit(code)
+    try:
+        if isinstance(reason, SystemExit) and isinstance(reason.code, int | None):
+            code = (reason.code or 0) & 0xFF
+        else:
+            _print(reason)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+    finally:
+        os._exit(code)
 
 
-def _note_thread() -> None:
-    global was_in_main_thread
-    was_in_main_thread = threading.current_thread() is threading.main_thread()
+def _print(reason: BaseException) -> None:
+    # The child may have closed its output.
+    with suppress(Exception):
+        if isinstance(reason, SystemExit):
+            print(reason.code, file=sys.stderr)
+        else:
+            traceback.print_exception(reason)
 
 
 def _count_in_child() -> None:
@@ -66,4 +90,4 @@ def _count_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_note_thread, after_in_child=_count_in_child)
+    os.register_at_fork(after_in_child=_count_in_child)

@@ -10,6 +10,7 @@ from typing import Any
 from orionflow.context import FlowRunContext
 from orionflow.engine.effects import Effect, Steps
 from orionflow.engine.event_loops import running_loop, set_aside
+from orionflow.engine.forks import ParentGoesOn
 from orionflow.engine.loops import block_on
 from orionflow.options.hooks import Hook, name_of
 
@@ -24,14 +25,17 @@ class Callback(Effect):
         self.args = args
 
     def block(self) -> Any:
-        outcome = self.function(*self.args)
-        return block_on(outcome, FlowRunContext.get()) if inspect.isawaitable(outcome) else outcome
+        with ParentGoesOn():
+            outcome = self.function(*self.args)
+            return block_on(outcome, FlowRunContext.get()) if inspect.isawaitable(outcome) else outcome
 
     async def wait(self) -> Any:
         loop = running_loop()
-        with set_aside(loop) if loop is not None and not inspect.iscoroutinefunction(self.function) else nullcontext():
-            outcome = self.function(*self.args)
-        return await outcome if inspect.isawaitable(outcome) else outcome
+        is_async = inspect.iscoroutinefunction(self.function)
+        with ParentGoesOn():
+            with set_aside(loop) if loop is not None and not is_async else nullcontext():
+                outcome = self.function(*self.args)
+            return await outcome if inspect.isawaitable(outcome) else outcome
 
 
 def call_hooks(hooks: Iterable[Hook], declared: Any, run: Any, state: Any, logger: Any) -> Steps[None]:

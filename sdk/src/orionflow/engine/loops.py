@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.event_loops import is_blocked_here, is_held_up
+from orionflow.engine.forks import ParentGoesOn
 from orionflow.engine.interruption import Reason, interrupt_thread, wait_for
 
 T = TypeVar("T")
@@ -102,7 +103,8 @@ class Elsewhere(Generic[T]):
     async def _run(self) -> None:
         self._has_begun = True
         try:
-            value = await self._coroutine
+            with ParentGoesOn():
+                value = await self._coroutine
         except BaseException as error:
             # Not re-raised: an exit would end the loop, and it is meant for the waiting caller.
             self._thread.count(-1)

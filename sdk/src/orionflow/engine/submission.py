@@ -12,10 +12,10 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any
 
-from orionflow.engine import forks
 from orionflow.engine.drivers import drive, drive_async, drive_on_loop
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.failures import logger_of
+from orionflow.engine.forks import LeftByChild
 from orionflow.engine.interruption import Hold, Interrupted
 from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.task_creation import create_at_call
@@ -123,11 +123,8 @@ def _swallow(work: Callable[[], Any]) -> None:
     """Call work whose exceptions are already in the run's future, as no code catches them in a runner's thread."""
     try:
         work()
-    except forks.LeftByChild as left:
-        if forks.was_in_main_thread:
-            raise
-        # The thread would wait for more work.
-        forks.exit_child(left)
+    except LeftByChild:
+        raise
     except BaseException as error:
         # Ctrl-C arrives in the main thread. Raised in a thread of a runner, it would end that thread.
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
