@@ -138,6 +138,15 @@ def working_on_what_is_left(log: str) -> str:
 
 
 @flow
+def ending_after_its_child() -> None:
+    child = os.fork()
+    if child == 0:
+        raise ValueError("in the child")
+    os.waitpid(child, 0)
+    os._exit(7)
+
+
+@flow
 def leaving() -> None:
     os._exit(3)
 

@@ -122,6 +122,21 @@ def test_retries_of_the_flow_happen_in_the_same_process(api: Api, served: str, t
     assert api.history(run).count("Pending") == 1
 
 
+def test_a_forked_process_reports_no_end_of_the_run(api: Api, served: str):
+    ended = api.until_ended(api.run_of("flows.py:ending_after_its_child", served))
+
+    assert ended["name"] == "Crashed"
+    assert "code 7" in ended["message"]
+    assert "in the child" not in ended["message"]
+
+
+def test_a_process_that_is_forked_at_import_reports_no_end_of_the_run(api: Api, served: str):
+    run = api.run_of("forking_at_import.py:deployed", served)
+
+    assert api.until_ended(run)["name"] == "Completed"
+    assert "Failed" not in api.history(run)
+
+
 def test_parameters_that_do_not_fit_fail_the_run(api: Api, served: str):
     ended = api.until_ended(api.run_of("flows.py:doubling", served, x="many"))
 

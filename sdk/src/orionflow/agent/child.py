@@ -20,6 +20,7 @@ from uuid import UUID
 
 from orionflow.attempt import Attempt, Limit, begin_attempt
 from orionflow.client.transport import may_pass
+from orionflow.engine.forks import LeftByChild, ParentGoesOn
 from orionflow.errors import ApiError, CodeUnavailable, OrchestrationRefused
 
 if TYPE_CHECKING:
@@ -68,8 +69,11 @@ def load_everything() -> None:
 def execute(order: Order) -> None:
     """Run the flow as this attempt. Return when its end was reported; the agent reports any other end."""
     try:
-        _enter(order)
-        state = _run(order)
+        with ParentGoesOn():
+            _enter(order)
+            state = _run(order)
+    except LeftByChild as left:
+        raise left.reason from None
     except BaseException as error:
         report({"error": _words(error), "is_out_of_touch": isinstance(error, ApiError) and may_pass(error)})
         raise
@@ -120,7 +124,8 @@ def _run(order: Order) -> State[Any]:
         # The run may have been cancelled while the process started. No user code has been touched yet.
         raise OrchestrationRefused(f"The run is {run.state_name or 'without a state'}, so it does not begin here.")
     try:
-        flow = _load(order)
+        with ParentGoesOn():
+            flow = _load(order)
     except (Exception, SystemExit) as error:
         return _fail(order, error)
     if flow.crash_retries:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orionflow.code.entrypoints import load_flow
+from orionflow.engine.forks import LeftByChild, ParentGoesOn
 from orionflow.engine.recorded import taking_up
 from orionflow.private_files import private_opener
 from orionflow.recordable import as_text
@@ -39,9 +40,12 @@ def main(spec_file: str) -> None:
     )
     report: dict[str, Any] = {"state": None, "error": ""}
     try:
-        flow = load_flow(spec["entrypoint"], Path(spec["folder"]))
-        state = _called(_in_replay(flow, is_debugged=spec["debugged"] is not None), replay, spec["parameters"])
+        with ParentGoesOn():
+            flow = load_flow(spec["entrypoint"], Path(spec["folder"]))
+            state = _called(_in_replay(flow, is_debugged=spec["debugged"] is not None), replay, spec["parameters"])
         report |= {"state": state.type.value, "name": state.name, "message": state.message}
+    except LeftByChild as left:
+        raise left.reason from None
     except BaseException as error:
         report["error"] = f"{type(error).__name__}: {as_text(error)}"
         if not isinstance(error, KeyboardInterrupt | SystemExit):
