@@ -12,7 +12,7 @@ from tests.sdk.programs import Program
 SOURCE = """
 import asyncio, os, sys
 from orionflow import flow, task
-from orionflow.task_runners import SequentialTaskRunner
+from orionflow.task_runners import ProcessTaskRunner, SequentialTaskRunner
 
 def leave():
     {leave}
@@ -93,6 +93,10 @@ PLACES = {
     "in order": (
         "outer():\n    return adding(forking.submit())",
         "flow(outer, task_runner=SequentialTaskRunner())()",
+    ),
+    "in another process": (
+        "outer():\n    return adding([forking.submit(), awaiting.submit()][1])",
+        "flow(outer, task_runner=ProcessTaskRunner(max_workers=1))()",
     ),
     "mapped": ("outer():\n    return adding([forking.submit() for _ in range(3)][2])", "flow(outer)()"),
     "nested": ("outer():\n    return adding(flow(code_of_child)())", "flow(outer)()"),

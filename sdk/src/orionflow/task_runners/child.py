@@ -15,6 +15,7 @@ from orionflow import tracing
 from orionflow.code.fetched_modules import know_folders, known_folders
 from orionflow.contract.credentials import RUN_TOKEN_BEGINS
 from orionflow.contract.traces import TRACEPARENT
+from orionflow.engine.forks import LeftByChild, ParentGoesOn, exit_child
 from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
@@ -87,7 +88,11 @@ def call_in_child(payload: bytes) -> bytes:
         fn, args, kwargs, seconds, run, folders = loads(payload)
         if folders:
             know_folders(folders)
-        value = _call(fn, args, kwargs, seconds, run)
+        with ParentGoesOn():
+            value = _call(fn, args, kwargs, seconds, run)
+    except LeftByChild as left:
+        # It would send the outcome in its parent's place, and wait for more calls.
+        exit_child(left.reason)
     except LimitReached:
         return _packed(("time up", None, ""))
     except Exception as error:
@@ -112,7 +117,8 @@ def _call(fn: Any, args: Any, kwargs: Any, seconds: float | None, run: RunOfChil
 
 
 async def _awaited(value: Any) -> Any:
-    return await value
+    with ParentGoesOn():
+        return await value
 
 
 def _packed(outcome: tuple[str, Any, str]) -> bytes:
