@@ -74,8 +74,8 @@ def _has_grown(cursor: Any, table: str) -> bool:
     # rows.
     cursor.execute(f"SELECT (SELECT MAX(rowid) FROM {name}) - (SELECT MIN(rowid) FROM {name}) + 1")
     rows = cursor.fetchone()[0] or 0
-    # A migration may have analyzed a new index alone: the table is known as well as its least known index. A partial
-    # index tells nothing of the number of rows.
+    # A migration may have analyzed only its own new index, so the index with the oldest statistics decides. Partial
+    # indexes do not count all rows.
     cursor.execute(
         "SELECT MIN(COALESCE((SELECT CAST(stat AS INTEGER) FROM sqlite_stat1 WHERE tbl = %s AND idx = there.name), 0)) "
         "FROM pragma_index_list(%s) there WHERE NOT there.partial",

@@ -12,7 +12,7 @@ SIGTERM and SIGHUP go through these steps, each only as far as the one before di
 
 When the last run has ended, the earlier handlers are restored, and the signal is sent once more, with its default
 action. A second SIGTERM from outside raises at once; a second SIGHUP is ignored, because shells forward it to programs
-that got it from the terminal. So the signals that steps 2 and 3 send must be told from those of others.
+that got it from the terminal. So the signals of steps 2 and 3 must be distinguishable from others.
 
 SIGINT raises KeyboardInterrupt, and step 2 is the same. Under `asyncio.run`, which cancels its main task instead, steps
 3 and 4 follow. If it is still postponed when the runs have ended, the program gets it then.
