@@ -64,13 +64,14 @@ def _key_of(tables: Tables, run: str) -> list[str]:
     return [f"'{tables.kind}'", minute, *parents, *states]
 
 
-def _sums_of(run: str) -> list[str]:
+def sums_of(run: str) -> list[str]:
+    """Return the numbers of one run; a number that depends on a missing or malformed time is null."""
     spell = _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
     start, expected = f"{run}.start_time", f"{run}.expected_start_time"
     # One condition per type: for a longer IN list SQLite builds a table at every row.
     is_open = " AND ".join(f"{run}.state_type <> {one!r}" for one in in_order(TERMINAL))
     waits = f"{start} IS NULL AND {expected} IS NOT NULL AND {is_open}"
-    sums = [
+    return [
         "1",
         spell.period.format(f"{run}.total_run_time"),
         f"CASE WHEN {start} > {expected} THEN {spell.between.format(start, expected)} ELSE 0 END",
@@ -78,13 +79,16 @@ def _sums_of(run: str) -> list[str]:
         f"CASE WHEN {waits} THEN 1 ELSE 0 END",
         f"CASE WHEN {waits} THEN {spell.moment.format(expected)} ELSE 0 END",
     ]
+
+
+def _whole_sums_of(run: str) -> list[str]:
     # A missing or malformed time counts as zero: it must not prevent the run from being written.
-    return [f"COALESCE({each}, 0)" for each in sums]
+    return [f"COALESCE({each}, 0)" for each in sums_of(run)]
 
 
 def counted(tables: Tables, source: str, *, sign: str = "") -> str:
     """Return the SELECT that counts the runs of `source` as changes. It is a table named r, perhaps with WHERE."""
-    key, sums = _key_of(tables, "r"), [f"{sign}SUM({each})" for each in _sums_of("r")]
+    key, sums = _key_of(tables, "r"), [f"{sign}SUM({each})" for each in _whole_sums_of("r")]
     return f"SELECT {_named(_KEY, key)}, {_named(SUMS, sums)} FROM {source} GROUP BY 1, 2, 3, 4, 5, 6"
 
 
@@ -93,7 +97,7 @@ def _named(names: tuple[str, ...], values: list[str]) -> str:
 
 
 def _values(tables: Tables, run: str, sign: str = "") -> str:
-    return f"({', '.join([*_key_of(tables, run), *(f'{sign}({each})' for each in _sums_of(run))])})"
+    return f"({', '.join([*_key_of(tables, run), *(f'{sign}({each})' for each in _whole_sums_of(run))])})"
 
 
 # --- triggers --------------------------------------------------------------------------------------------------------
@@ -175,7 +179,7 @@ def _postgresql_triggers(tables: Tables) -> Iterator[str]:
 def _moved(tables: Tables) -> str:
     rows = [
         f"SELECT {_named(_KEY, _key_of(tables, 'r'))}, "
-        f"{_named(SUMS, [f'{sign}({each})' for each in _sums_of('r')])} FROM {source} r"
+        f"{_named(SUMS, [f'{sign}({each})' for each in _whole_sums_of('r')])} FROM {source} r"
         for source, sign in (("new_runs", ""), ("old_runs", "-"))
     ]
     sums = [f"SUM({name})" for name in SUMS]

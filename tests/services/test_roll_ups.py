@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from django.core.management.color import no_style
@@ -18,6 +20,7 @@ from orchestration.tables import dialect, update_rows
 from runs.flow_runs.services import delete_flow_run
 from runs.flows.services import delete_flow
 from runs.history.selectors.history import average_lateness, history
+from runs.history.selectors.pieces import Place, divided
 from runs.models import FlowRun, FlowRunState, RollUp, RollUpChange, TaskRun
 from runs.roll_ups import services
 from runs.roll_ups.install import install, replace_triggers
@@ -32,6 +35,7 @@ from tests.services.dispatching import make_deployment
 pytestmark = pytest.mark.django_db
 
 TYPES = sorted(StateType)
+MICROSECOND = timedelta(microseconds=1)
 # Moments at the edges of minutes, hours and days, and others.
 offsets = st.one_of(
     st.sampled_from([0, 60, 3600, 12 * 3600, 86_400]), st.floats(-3 * 86_400, 3 * 86_400, allow_nan=False)
@@ -78,7 +82,7 @@ def make_population(runs, deployment, flows):
     added_after=st.integers(0, 8),
     begin=offsets,
     now=offsets,
-    step=st.sampled_from([60, 120, 179.5, 3600, 5400, 6 * 3600, 86_400, 100_000.25]),
+    step=st.sampled_from([7.3, 60, 120, 179.5, 1000, 3600, 5400, 6 * 3600, 86_400, 100_000.25]),
     bins=st.integers(1, 40),
 )
 def test_histories_are_those_that_counting_gives(runs, added_after, begin, now, step, bins):
@@ -115,6 +119,48 @@ def test_histories_are_those_that_counting_gives(runs, added_after, begin, now, 
         by_state = {type_: rows.filter(state_type=type_).count() for type_ in TYPES}
         assert runs_by_state(subject) == {type_: number for type_, number in by_state.items() if number}
     assert is_right()
+
+
+HOUR = 3_600_000_000
+
+
+@examples(50, 1000)
+@given(begin=offsets, now=offsets, step=st.floats(1, 100_000), bins=st.integers(1, 60))
+def test_each_edge_costs_the_runs_of_half_an_hour_at_most(begin, now, step, bins):
+    edges = [NOON + begin + number * timedelta(seconds=round(step, 6)) for number in range(bins + 1)]
+
+    read, parts = divided(edges, NOON + now, HOUR)
+
+    lengths = Counter({place: 0 for index in range(bins) for place in (Place(index, True), Place(index, False))})
+    for piece in (*read, *(part.piece for part in parts)):
+        lengths[piece.place] += piece.until - piece.since
+    for part in parts:
+        lengths[part.rest] -= part.piece.until - part.piece.since
+    del lengths[None]
+    for index, (since, until) in enumerate(pairwise(edges)):
+        turn = min(max(since, NOON + now), until)
+        assert lengths.pop(Place(index, True)) == (turn - since) // MICROSECOND
+        assert lengths.pop(Place(index, False)) == (until - turn) // MICROSECOND
+    assert not lengths
+    assert all(piece.since % HOUR == piece.until % HOUR == 0 for piece in read)
+    assert sum(part.piece.until - part.piece.since for part in parts) <= HOUR / 2 * (len(edges) + 1)
+
+
+@pytest.mark.parametrize("step", [1, 60, 86_400])
+def test_histories_reach_to_the_ends_of_the_calendar(step):
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    run, flow = make_flow_run("SCHEDULED"), make_flow()
+    FlowRun.objects.filter(pk=run.pk).update(expected_start_time=last - timedelta(seconds=90), flow=flow)
+    add_up(NOON)
+
+    for subject in (ALL_FLOW_RUNS, Subject("flow", flow.pk)):
+        for start, end, found in ((first, first + timedelta(days=2), 0), (last - timedelta(seconds=120), last, 1)):
+            bins = history(
+                FlowRun.objects.all(),
+                **{"start": start, "end": end, "step": timedelta(seconds=step), "now": NOON, "subject": subject},
+            )
+
+            assert sum(state.runs for each in bins for state in each.states) == found
 
 
 steps = st.lists(

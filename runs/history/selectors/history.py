@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 
 from orionflow.contract.states import BAD, in_order
 from runs.history.selectors.durations import EPOCH, MomentMicroseconds, lateness, microseconds, run_time
-from runs.history.selectors.rolled import Counted, added, between, can_be_rolled, rolled_up, stretches
+from runs.history.selectors.rolled import Counted, rolled_up
 from runs.roll_ups.selectors import Subject, number_of_runs
 
 MOST_BINS = 500
@@ -69,16 +69,10 @@ def _later(moment: datetime, period: timedelta) -> datetime:
 def _numbers(
     runs: QuerySet[Any], edges: Sequence[datetime], step: timedelta, now: datetime, subject: Subject | None
 ) -> Counted:
-    if subject is None or not can_be_rolled(subject, step):
-        within = runs.filter(expected_start_time__gte=edges[0], expected_start_time__lt=edges[-1])
-        return _counted(within, edges[0], step, now)
-    rolled = stretches(subject, edges, now)
-    numbers = rolled_up(subject, rolled, now)
-    every = runs.model._default_manager
-    for condition in between(subject, edges, rolled):
-        for key, more in _counted(every.filter(condition), edges[0], step, now).items():
-            numbers[key] = added(numbers.get(key), more)
-    return numbers
+    if subject:
+        return rolled_up(subject, edges, now)
+    within = runs.filter(expected_start_time__gte=edges[0], expected_start_time__lt=edges[-1])
+    return _counted(within, edges[0], step, now)
 
 
 def _counted(runs: QuerySet[Any], start: datetime, step: timedelta, now: datetime) -> Counted:

@@ -1,175 +1,156 @@
-"""Histories from the roll-ups: whole days, hours and minutes are read; only runs between them are counted.
+"""Histories from the roll-ups: whole days, hours and minutes are read; only runs of parts of them are counted.
 
-Those are few: runs of the current minute, and of minutes that a bin contains only in part.
+One query does both, so that runs that change their states meanwhile are counted once.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import DateTimeField, Lookup, Q
 
 from orchestration.reading import reader
-from orchestration.tables import dialect
+from orchestration.tables import FLOW_RUNS, TASK_RUNS, dialect
 from orionflow.contract.states import StateType
 from runs.history.selectors.durations import EPOCH, microseconds
+from runs.history.selectors.pieces import Part, Piece, Place, divided
 from runs.roll_ups.selectors import Subject
-from runs.roll_ups.sql import DAY, HOUR, MINUTE, SUMMED, WIDTHS
+from runs.roll_ups.sql import DAY, HOUR, MINUTE, SUMMED, SUMS, WIDTHS, sums_of
 
 MICROSECONDS = 60_000_000
-# With narrower bins, too many runs would lie outside of whole minutes or hours.
-LEAST_STEP = {MINUTE: timedelta(minutes=2), HOUR: timedelta(hours=4)}
-RANGES_AT_ONCE = 200
 
-# Each part is a range of the index. By default, planners would compare all parts with all totals of their level.
-_OF_PART = {
-    "sqlite": "runs_rollup t WHERE t.subject = %s AND t.level = p.level "
-    "AND likelihood(t.bucket >= p.since, 0.0001) AND likelihood(t.bucket < p.until, 0.0001)",
-    "postgresql": "LATERAL (SELECT * FROM runs_rollup r WHERE r.subject = %s AND r.level = p.level "
-    "AND r.bucket >= p.since AND r.bucket < p.until OFFSET 0) t WHERE true",
+# Each period is a range of an index. By default, planners would compare all periods with all totals of their level, and
+# with all runs of the subject. SQLite compares rows, since it could read all of these beforehand for columns that are
+# equal, to make a Bloom filter.
+_OF_PERIOD = {
+    "sqlite": "runs_rollup t WHERE (t.subject, t.level, t.bucket) >= ({subject}, p.level, p.since) "
+    "AND (t.subject, t.level, t.bucket) < ({subject}, p.level, p.until)",
+    "postgresql": "LATERAL (SELECT * FROM runs_rollup t WHERE t.subject = {subject} AND t.level = p.level "
+    "AND t.bucket >= p.since AND t.bucket < p.until OFFSET 0) t WHERE true",
 }
+_OF_PART = {
+    "sqlite": "{runs} r WHERE r.expected_start_time >= p.since AND r.expected_start_time < p.until",
+    "postgresql": "LATERAL (SELECT * FROM {runs} r WHERE r.expected_start_time >= p.since "
+    "AND r.expected_start_time < p.until OFFSET 0) r WHERE true",
+}
+_OF_PARENT_AND_PART = {
+    "sqlite": "{runs} r INDEXED BY flow_run_by_{parent} WHERE r.{parent}_id IS NOT NULL "
+    "AND (r.{parent}_id, r.expected_start_time) >= ({id}, p.since) "
+    "AND (r.{parent}_id, r.expected_start_time) < ({id}, p.until)",
+    "postgresql": "LATERAL (SELECT * FROM {runs} r WHERE r.{parent}_id = {id} AND r.expected_start_time >= p.since "
+    "AND r.expected_start_time < p.until OFFSET 0) r WHERE true",
+}
+_UUID = {"sqlite": "X'{}'", "postgresql": "'{}'::uuid"}
+_MOMENT = {"sqlite": "'{}'", "postgresql": "timestamptz '{}'"}
 
 # By bin, type and name of state: the number of runs, their run time and their lateness in microseconds.
 Counted = dict[tuple[int, str, str], tuple[int, int, int]]
+# By place, type and name of state: the sums of the roll-ups.
+_Sums = dict[tuple[Place, str, str], list[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Whole minutes or hours of one bin, all in the past or all in the future; times are minutes since 1970."""
-
-    bin: int
-    has_come: bool
-    since: int
-    until: int
-
-
-def can_be_rolled(subject: Subject, step: timedelta) -> bool:
-    return step >= LEAST_STEP[_least(subject)]
-
-
-def stretches(subject: Subject, edges: Sequence[datetime], now: datetime) -> list[Stretch]:
-    """Return the stretches of the roll-ups between the edges, without the current minute or hour."""
-    least = _least(subject)
-    unit = least * MICROSECONDS
-    going_on = microseconds(now) // unit * least
-    found = []
-    for index, (first, last) in enumerate(zip(edges, edges[1:], strict=False)):
-        since, until = -(-microseconds(first) // unit) * least, microseconds(last) // unit * least
-        for begin, end, has_come in (
-            (since, min(until, going_on), True),
-            (max(since, going_on + least), until, False),
-        ):
-            if begin < end:
-                found.append(Stretch(index, has_come, begin, end))
-    return found
-
-
-def between(subject: Subject, edges: Sequence[datetime], rolled: Sequence[Stretch]) -> Iterator[Q]:
-    """Yield conditions for the subject's runs outside of the stretches, with up to RANGES_AT_ONCE ranges in each."""
-    ranges, begin = [], edges[0]
-    for stretch in rolled:
-        ranges.append((begin, _moment(stretch.since)))
-        begin = _moment(stretch.until)
-    ranges = [(since, until) for since, until in [*ranges, (begin, edges[-1])] if since < until]
-    for index in range(0, len(ranges), RANGES_AT_ONCE):
-        yield Q(expected_start_time__orion_within=Ranges(subject, ranges[index : index + RANGES_AT_ONCE]))
-
-
-@dataclass(frozen=True, slots=True)
-class Ranges:
-    """A subject, and ranges of the expected start time of its runs."""
-
-    subject: Subject
-    ranges: Sequence[tuple[datetime, datetime]]
-
-
-@DateTimeField.register_lookup
-class Within(Lookup):
-    """A lookup for one of many ranges. As one piece of SQL, because hundreds of conditions take the ORM long.
-
-    Each range names the subject, so that one index is enough.
-    """
-
-    lookup_name = "orion_within"
-    prepare_rhs = False
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
-        column, params = compiler.compile(self.lhs)
-        whose = self.rhs.subject
-        own, values = "", []
-        if isinstance(whose.id, UUID):
-            own = f" AND {connection.ops.quote_name(self.lhs.alias)}.{whose.column}_id = %s"
-            values = [dialect().uuid(whose.id)]
-        moment = dialect().moment
-        asked = [*params]
-        for since, until in self.rhs.ranges:
-            asked += [moment(since), moment(until), *values]
-        part = f"({column} >= %s AND {column} < %s{own})"
-        return f"({' OR '.join([part] * len(self.rhs.ranges))})", asked
-
-
-def rolled_up(subject: Subject, rolled: Sequence[Stretch], now: datetime) -> Counted:
-    """Sum up the stretches in one query, so that changes that are moved to the totals meanwhile are counted once."""
-    if not rolled:
+def rolled_up(subject: Subject, edges: Sequence[datetime], now: datetime) -> Counted:
+    """Return the numbers of the subject's runs in the bins between the edges. One query."""
+    read, parts = divided(edges, now, _least(subject) * MICROSECONDS)
+    selects = [_totals(subject, read), _changes(subject, read)] if read else []
+    if parts:
+        selects.append(_runs(subject, parts))
+    if not selects:
         return {}
-    # Literals, because hundreds of bins would need thousands of parameters. All of them are made from numbers.
-    parts = ", ".join(str(part) for stretch in rolled for part in _parts(stretch))
     with reader().cursor() as cursor:
-        cursor.execute(
-            f"WITH part(bin, has_come, level, since, until) AS (VALUES {parts}) "
-            f"SELECT p.bin, p.has_come, '' AS minute, t.state_type, t.state_name, {SUMMED} FROM part p "
-            f"CROSS JOIN {_OF_PART[connection.vendor]} AND t.state_type <> '' GROUP BY 1, 2, 3, 4, 5 "
-            f"UNION ALL SELECT 0, 0, c.minute, c.state_type, c.state_name, {SUMMED} FROM runs_rollupchange c "
-            f"WHERE c.{subject.column} = %s AND c.minute >= %s AND c.minute < %s AND c.state_type <> '' "
-            "GROUP BY 1, 2, 3, 4, 5",
-            [
-                subject.key,
-                *(subject.key, _bucket(rolled[0].since, MINUTE), _bucket(rolled[-1].until, MINUTE)),
-            ],
-        )
+        cursor.execute(" UNION ALL ".join(selects))
         rows = cursor.fetchall()
-    return _summed(rows, rolled, now)
+    return _estimated(_added(rows, read, parts), now)
 
 
-def _summed(rows: Sequence[Any], rolled: Sequence[Stretch], now: datetime) -> Counted:
-    begins = [stretch.since for stretch in rolled]
-    counted: Counted = {}
-    for index, has_come, minute, state_type, state_name, *numbers in rows:
-        if minute:
-            at = microseconds(datetime.fromisoformat(f"{minute}+00:00")) // MICROSECONDS
-            stretch = rolled[bisect_right(begins, at) - 1]
-            if at >= stretch.until:
-                continue
-            index, has_come = stretch.bin, stretch.has_come
-        key = (index, state_type, state_name)
-        counted[key] = added(counted.get(key), _estimated(state_type, bool(has_come), [*map(int, numbers)], now))
-    return {key: numbers for key, numbers in counted.items() if numbers[0]}
+_FROM_TOTALS, _FROM_CHANGES, _FROM_RUNS = range(3)
 
 
-def added(known: tuple[int, int, int] | None, more: tuple[int, int, int]) -> tuple[int, int, int]:
-    return more if known is None else (known[0] + more[0], known[1] + more[1], known[2] + more[2])
+# Literals, because hundreds of periods would need thousands of parameters. All of them are made from numbers and ids.
+def _totals(subject: Subject, read: Sequence[Piece]) -> str:
+    periods = ", ".join(str(period) for number, piece in enumerate(read) for period in _periods(number, piece))
+    of_period = _OF_PERIOD[connection.vendor].format(subject=f"'{subject.key}'")
+    return (
+        f"SELECT * FROM (WITH period(number, level, since, until) AS (VALUES {periods}) "
+        f"SELECT {_FROM_TOTALS}, p.number, '', t.state_type, t.state_name, {SUMMED} FROM period p "
+        f"CROSS JOIN {of_period} GROUP BY 1, 2, 3, 4, 5) totals"
+    )
 
 
-def _estimated(state_type: str, has_come: bool, numbers: Sequence[int], now: datetime) -> tuple[int, int, int]:
+def _changes(subject: Subject, read: Sequence[Piece]) -> str:
+    first, last = (_bucket(moment, MINUTE) for moment in (read[0].since, read[-1].until))
+    return (
+        f"SELECT {_FROM_CHANGES}, 0, c.minute, c.state_type, c.state_name, {SUMMED} FROM runs_rollupchange c "
+        f"WHERE c.{subject.column} = '{subject.key}' AND c.minute >= '{first}' AND c.minute < '{last}' "
+        "GROUP BY 1, 2, 3, 4, 5"
+    )
+
+
+def _runs(subject: Subject, parts: Sequence[Part]) -> str:
+    vendor = connection.vendor
+    periods = ", ".join(
+        f"({number}, {_literal(part.piece.since)}, {_literal(part.piece.until)})" for number, part in enumerate(parts)
+    )
+    sums = ", ".join(f"SUM({each})" for each in sums_of("r"))
+    if isinstance(subject.id, UUID):
+        id = _UUID[vendor].format(subject.id.hex)
+        of_part = _OF_PARENT_AND_PART[vendor].format(runs=FLOW_RUNS.runs, parent=subject.column, id=id)
+    else:
+        of_part = _OF_PART[vendor].format(runs=(FLOW_RUNS if subject.id == FLOW_RUNS.kind else TASK_RUNS).runs)
+    return (
+        f"SELECT * FROM (WITH part(number, since, until) AS (VALUES {periods}) "
+        f"SELECT {_FROM_RUNS}, p.number, '', COALESCE(r.state_type, ''), COALESCE(r.state_name, ''), {sums} "
+        f"FROM part p CROSS JOIN {of_part} GROUP BY p.number, r.state_type, r.state_name) parts"
+    )
+
+
+def _added(rows: Sequence[Any], read: Sequence[Piece], parts: Sequence[Part]) -> _Sums:
+    begins = [piece.since for piece in read]
+    sums: _Sums = defaultdict(lambda: [0] * len(SUMS))
+    for source, number, minute, state_type, state_name, *numbers in rows:
+        signs: list[tuple[Place | None, int]]
+        if source == _FROM_RUNS:
+            signs = [(parts[number].piece.place, 1), (parts[number].rest, -1)]
+        elif source == _FROM_TOTALS:
+            signs = [(read[number].place, 1)]
+        else:
+            at = microseconds(datetime.fromisoformat(f"{minute}+00:00"))
+            piece = read[bisect_right(begins, at) - 1]
+            signs = [(piece.place if at < piece.until else None, 1)]
+        for place, sign in signs:
+            if place:
+                of_place = sums[place, state_type, state_name]
+                of_place[:] = (before + sign * int(more or 0) for before, more in zip(of_place, numbers, strict=True))
+    return sums
+
+
+def _estimated(sums: _Sums, now: datetime) -> Counted:
     """Return the number of runs, and their total run time and lateness by now."""
-    runs, run_time, lateness, running_since, waiting, waiting_since = numbers
+    counted: Counted = {}
     milliseconds = microseconds(now) // 1000
-    if state_type == StateType.RUNNING:
-        run_time += (runs * milliseconds - running_since) * 1000
-    if has_come:
-        lateness += (waiting * milliseconds - waiting_since) * 1000
-    return runs, run_time, lateness
+    for (place, state_type, state_name), numbers in sums.items():
+        runs, run_time, lateness, running_since, waiting, waiting_since = numbers
+        if not runs or not state_type:
+            continue
+        if state_type == StateType.RUNNING:
+            run_time += (runs * milliseconds - running_since) * 1000
+        if place.has_come:
+            lateness += (waiting * milliseconds - waiting_since) * 1000
+        key = place.bin, state_type, state_name
+        before = counted.get(key, (0, 0, 0))
+        counted[key] = before[0] + runs, before[1] + run_time, before[2] + lateness
+    return counted
 
 
-def _parts(stretch: Stretch) -> Iterator[tuple[int, int, int, str, str]]:
-    for level, since, until in _levels(stretch.since, stretch.until, (DAY, HOUR, MINUTE)):
-        yield stretch.bin, int(stretch.has_come), level, _bucket(since, level), _bucket(until, level)
+def _periods(number: int, piece: Piece) -> Iterator[tuple[int, int, str, str]]:
+    minutes = piece.since // MICROSECONDS, piece.until // MICROSECONDS
+    for level, since, until in _levels(*minutes, (DAY, HOUR, MINUTE)):
+        yield number, level, _bucket(since * MICROSECONDS, level), _bucket(until * MICROSECONDS, level)
 
 
 def _levels(since: int, until: int, levels: Sequence[int]) -> Iterator[tuple[int, int, int]]:
@@ -191,9 +172,9 @@ def _least(subject: Subject) -> int:
     return MINUTE if subject.column == "kind" else HOUR
 
 
-def _moment(minutes: int) -> datetime:
-    return EPOCH + timedelta(minutes=minutes)
+def _literal(moment: int) -> str:
+    return _MOMENT[connection.vendor].format(dialect().moment(EPOCH + timedelta(microseconds=moment)))
 
 
-def _bucket(minutes: int, level: int) -> str:
-    return _moment(minutes).isoformat(" ")[: WIDTHS[level]]
+def _bucket(moment: int, level: int) -> str:
+    return (EPOCH + timedelta(microseconds=moment)).isoformat(" ")[: WIDTHS[level]]
