@@ -24,6 +24,22 @@ def test_an_artifact_is_stored_and_becomes_the_newest_of_its_key(api, counted):
     assert api.read(f"/artifacts/{first.json()['id']}").json() == first.json()
 
 
+@pytest.mark.parametrize("value", [None, [1], {"a": "b"}])
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_metadata_are_texts_numbers_and_flags(api, method, value):
+    path = "/artifacts/" if method == "POST" else f"/artifacts/{make_artifact().id}"
+    flat = {"text": "a", "number": 1.5, "flag": True}
+
+    refused = api.call(method, path, {"metadata_": {**flat, "wrong": value}})
+    accepted = api.call(method, path, {"metadata_": flat})
+
+    assert refused.status_code == 422
+    assert refused.json()["exception_detail"][0]["loc"] == ["body", "metadata_", "wrong"]
+    assert accepted.status_code in {201, 204}
+    stored = api.send("/artifacts/filter", {"sort": "UPDATED_DESC"}).json()[0]
+    assert stored["metadata_"] == {"text": "a", "number": "1.5", "flag": "True"}
+
+
 @pytest.mark.parametrize("key", ["Report", "my report", "ä", "", "x" * 256])
 def test_a_key_of_other_letters_is_refused(api, key):
     answer = api.send("/artifacts/", {"key": key})

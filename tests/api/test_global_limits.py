@@ -169,6 +169,8 @@ def test_what_is_missing_is_told(api):
         ("increment", {"names": ["a"], "slots": 0}),
         ("increment", {"names": ["a"]}),
         ("increment", {"slots": 1}),
+        ("increment", {"names": [], "slots": 1}),
+        ("decrement", {"names": [], "slots": 1}),
         ("increment", {"names": ["a"], "slots": 1, "mode": "both"}),
         ("increment", {"names": ["a/b"], "slots": 1}),
         ("decrement", {"names": ["a"], "slots": 1, "occupancy_seconds": 0}),

@@ -224,11 +224,15 @@ def test_an_automation_is_made_from_a_file_and_again_from_what_it_prints(orion, 
     (folder / "mine.yaml").write_text(text)
     first = orion("automation", "create", "-f", "mine.yaml")
     twice = orion("automation", "create", "-f", "mine.yaml")
+    orion("automation", "create", "-f", "mine.yaml", "--description", "why", "--overwrite")
+    described = json.loads(orion("automation", "inspect", "mine", "-o", "json").out)
     over = orion("automation", "create", "-f", "mine.yaml", "--overwrite")
+    again = json.loads(orion("automation", "inspect", "mine", "-o", "json").out)
     (folder / "many.json").write_text(json.dumps({"automations": [{"name": "x"}]}))
     wrong = orion("automation", "create", "-f", "many.json")
 
     assert (first.code, twice.code, over.code, wrong.code) == (0, 6, 0, 2)
+    assert (described["description"], again["description"]) == ("why", "")
     assert "trigger" in wrong.err
     assert len(listed(orion, "automation", "ls")) == 1
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.events.automations import make_deployment, trigger
+from tests.events.automations import NOTHING, make_deployment, trigger
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +48,37 @@ def test_an_automation_that_is_off_stays_so_when_it_is_replaced(api, make):
 
     assert (unsaid["name"], unsaid["enabled"]) == ("other", False)
     assert api.read(path).json()["enabled"]
+
+
+def test_what_a_replacement_does_not_mention_stays_as_in_prefect(api, make):
+    optional = {"description": "why", "enabled": False, "actions_on_trigger": [NOTHING], "actions_on_resolve": [NOTHING]}
+    stored = make(**optional).json()
+    path = f"/automations/{stored['id']}"
+    body = {"name": "other", "trigger": trigger(threshold=3), "actions": []}
+
+    answer = api.call("PUT", path, body)
+    kept = api.read(path).json()
+    api.call("PUT", path, {**body, "description": "", "actions_on_trigger": []})
+
+    assert answer.status_code == 204
+    assert (kept["name"], kept["actions"], kept["trigger"]["threshold"]) == ("other", [], 3)
+    assert {name: kept[name] for name in optional} == {name: stored[name] for name in optional}
+    assert [api.read(path).json()[name] for name in ("description", "actions_on_trigger")] == ["", []]
+    assert len(api.read(path).json()["actions_on_resolve"]) == 1
+
+
+def test_a_replacement_is_judged_with_the_actions_that_it_keeps(api, make):
+    again = {"type": "run-deployment", "source": "inferred"}
+    narrow = trigger(expect=["sensor.read"])
+    path = f"/automations/{make(narrow, actions_on_trigger=[again]).json()['id']}"
+    every = {"name": "n", "trigger": trigger(expect=["prefect.flow-run.Running"]), "actions": []}
+
+    refused = api.call("PUT", path, every)
+    accepted = api.call("PUT", path, {**every, "actions_on_trigger": []})
+    missing = api.call("PUT", f"/automations/{uuid4()}", every)
+
+    assert (refused.status_code, accepted.status_code, missing.status_code) == (422, 204, 404)
+    assert "without end" in refused.json()["detail"]
 
 
 def test_a_trigger_need_not_say_what_its_fields_say(api, make):

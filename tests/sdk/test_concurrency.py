@@ -49,6 +49,11 @@ def test_a_flow_holds_a_slot_for_a_block_and_is_named_as_its_holder():
     assert [seen[0]["id"], seen[1]] == [str(flow_runs("census")[0].id), 0]
 
 
+def test_no_names_take_no_slots():
+    with concurrency([]):
+        rate_limit(())
+
+
 def test_a_task_is_named_rather_than_its_flow():
     limit(slots=2)
 

@@ -69,7 +69,7 @@ class ReadAutomation(Operation):
 
 
 class ReplaceAutomation(Operation):
-    """Replace an automation. Its counts start again; without `enabled` it stays on or off."""
+    """Replace an automation. Its counts start again. Optional fields that are not sent stay as they are."""
 
     method = "PUT"
     action_required = Action.CHANGE_AUTOMATIONS
@@ -77,8 +77,9 @@ class ReplaceAutomation(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.AutomationUpdate) -> None:
-        unsaid = {"enabled"} - body.model_fields_set
-        replace_automation(automation_id=id, columns=body.model_dump(mode="json", exclude=unsaid), now=timezone.now())
+        # Not `exclude_unset`, which would also omit defaults within the trigger and the actions.
+        columns = body.model_dump(mode="json", include=body.model_fields_set)
+        replace_automation(automation_id=id, columns=columns, now=timezone.now())
 
 
 class SwitchAutomation(Operation):

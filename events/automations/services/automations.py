@@ -28,6 +28,7 @@ _TEXTS = ("subject", "body", "payload")
 
 def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automation:
     _check(columns)
+    _refuse_endless(columns)
     refuse_unreadable(columns["name"])
     with write_transaction():
         automation = Automation(
@@ -38,7 +39,9 @@ def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automatio
 
 
 def replace_automation(*, automation_id: UUID, columns: Mapping[str, Any], now: datetime) -> None:
+    """Replace the trigger, the actions and the name, and what else is in `columns`. Its triggers count anew."""
     _check(columns)
+    _refuse_endless({**_kept(automation_id, columns), **columns})
     name = columns["name"]
     refuse_unreadable(name, unless=Automation.objects.filter(pk=automation_id, name=name))
     changes = {**columns, "trigger": with_ids(columns["trigger"]), "since": now, "author": asking_user()}
@@ -84,11 +87,19 @@ def _change(automation_id: UUID, changes: Mapping[str, Any], now: datetime) -> N
 def _check(columns: Mapping[str, Any]) -> None:
     if event := never_recorded(columns["trigger"]):
         raise BadAutomation(reason=f"Nothing tells of the event {event!r}, so the trigger would never fire on it.")
-    _refuse_endless(columns)
     for action in actions_of(columns):
         _check_texts(action)
         for key, model in _NAMED.items():
             _check_target(action, key, model)
+
+
+def _kept(automation_id: UUID, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the stored automation keeps if these columns replace the others. Raises AutomationNotFound."""
+    kept = {"enabled", "actions_on_trigger", "actions_on_resolve"} - columns.keys()
+    stored = Automation.objects.filter(pk=automation_id).values(*kept).first() if kept else {}
+    if stored is None:
+        raise AutomationNotFound
+    return dict(stored)
 
 
 def _refuse_endless(columns: Mapping[str, Any]) -> None:

@@ -48,7 +48,7 @@ def _page() -> Any:
 
 
 def replace_automation(automation_id: UUID | str, fields: Mapping[str, Any]) -> Call[None]:
-    """Replace the fields of an automation; omitted fields get their defaults."""
+    """Replace an automation, with name, trigger and actions; other fields that are omitted stay as they are."""
     return Call("PUT", AUTOMATIONS.one(automation_id), dict(fields))
 
 

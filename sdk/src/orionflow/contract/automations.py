@@ -204,7 +204,7 @@ Actions = Annotated[list[ActionIn], Field(max_length=50)]
 
 
 class AutomationUpdate(StrictWire):
-    """A whole automation, which replaces the stored one. Fields other than `enabled` get their defaults if not sent."""
+    """A new definition of an automation. The optional fields keep their values if they are not sent."""
 
     name: Annotated[str, Field(min_length=1, max_length=1024)]
     description: Long = ""

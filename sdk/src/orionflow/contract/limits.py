@@ -89,7 +89,7 @@ class CreatedGlobalLimit(GlobalLimit):
 # --- slots of global limits -----------------------------------------------------------------------------------------
 
 Slots = Annotated[int, Field(gt=0, lt=2**31)]
-LimitNames = Annotated[list[Name], Field(max_length=1000)]
+LimitNames = Annotated[list[Name], Field(min_length=1, max_length=1000)]
 LeaseSeconds = Annotated[float, Field(ge=1, le=86400)]
 LeaseIds = Annotated[list[UUID], Field(min_length=1, max_length=1000)]
 

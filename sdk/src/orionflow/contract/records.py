@@ -32,8 +32,14 @@ class Log(Stored):
 
 
 ArtifactKey = Annotated[str, Field(max_length=255, pattern=r"^[a-z0-9-]+$")]
-# Clients also send numbers and flags; they are stored as text.
-MetadataText = Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else str(value))]
+
+
+def as_metadata(value: Any) -> Any:
+    """Return a number or a flag as text, as Prefect stores it."""
+    return str(value) if isinstance(value, int | float) else value
+
+
+MetadataText = Annotated[str, BeforeValidator(as_metadata)]
 Metadata = Annotated[dict[str, MetadataText], Field(max_length=1000)]
 
 

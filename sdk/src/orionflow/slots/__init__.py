@@ -86,6 +86,8 @@ class concurrency:
         await drive_async(self._release())
 
     def _take(self) -> Steps[None]:
+        if not self._names:
+            return
         client = yield from _client_here()
         try:
             call = _lease(self._names, self._occupy)
@@ -126,6 +128,8 @@ def rate_limit(names: str | Sequence[str], occupy: int = 1, timeout_seconds: flo
 
 
 def _keep_to_rate(names: tuple[str, ...], occupy: int, timeout: float | None) -> Steps[None]:
+    if not names:
+        return
     client = yield from _client_here()
     call = take_slots(names, slots=occupy, mode="rate_limit")
     try:

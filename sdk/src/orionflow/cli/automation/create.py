@@ -73,7 +73,9 @@ def _store(api: Backend, asked: Json, *, overwrite: bool) -> Json:
             fix="choose another name, or add --overwrite",
         )  # fmt: skip
     if known:
-        api.ask(replace_automation(known[0]["id"], asked))
+        # The file or the options describe the whole automation, so what they omit has its default.
+        omitted: Json = {"description": "", "actions_on_trigger": [], "actions_on_resolve": []}
+        api.ask(replace_automation(known[0]["id"], {**omitted, **asked}))
         stored: Json = api.ask(AUTOMATIONS.read(known[0]["id"]))
         return stored
     made: Json = api.ask(AUTOMATIONS.create(asked))
