@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from django.conf import settings
 from pydantic_core import from_json, to_json
@@ -75,7 +75,7 @@ class CleaningJSONParser(StrictJSONParser):
     """
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> bytes:
-        body = without_unstorable(in_utf8(read_within_limit(stream, parser_context)))
+        body = without_unstorable(in_utf8(read_within_limit(stream, parser_context), errors="replace"))
         refuse_unstorable(body)
         refuse_too_many_values(body)
         return body
@@ -92,12 +92,12 @@ def read_within_limit(stream: IO[bytes], context: Any) -> bytes:
     return body
 
 
-def in_utf8(body: bytes) -> bytes:
+def in_utf8(body: bytes, errors: Literal["strict", "replace"] = "strict") -> bytes:
     """Return JSON in UTF-8 that may be in UTF-16 or begin with a byte order mark, as Windows programs write it."""
     if not body or (body[0] < 0x80 and b"\0" not in body[:4]):
         return body
     try:
-        return body.decode(json.detect_encoding(body)).encode()
+        return body.decode(json.detect_encoding(body), errors).encode()
     except UnicodeError:
         # The JSON parser says where it cannot be read.
         return body

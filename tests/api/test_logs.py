@@ -146,6 +146,18 @@ def test_characters_that_cannot_be_stored_are_replaced(api, sent, kept):
     assert {one["message"] for one in api.send("/logs/filter", {}).json()} == {"before", kept}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_half_a_character_is_replaced_in_each_encoding(api, encoding):
+    body = json.dumps([line("before"), line("half \ud800 of it")], ensure_ascii=False)
+
+    answer = api.send("/logs/", body.encode(encoding, "surrogatepass"))
+
+    assert answer.status_code == 201
+    kept = {one["message"] for one in api.send("/logs/filter", {}).json()}
+    # UTF-8 has three bytes for it, each of which is not a character.
+    assert {message.replace("\ufffd\ufffd\ufffd", "\ufffd") for message in kept} == {"before", "half \ufffd of it"}
+
+
 @given(st.text(st.characters(exclude_categories=[])))
 def test_any_text_of_a_line_can_be_stored(text):
     body = json.dumps([line(text)]).encode()
