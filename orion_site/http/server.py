@@ -182,13 +182,30 @@ def settings_ready() -> None:
 
 def _set_up_django() -> None:
     """Set up Django with the server's settings, which refuse a home of other users."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
+    chosen = os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
     import django
 
     with _invalid_settings_named():
+        _refuse_other_projects(chosen)
         django.setup()
     if json_lines.are_wanted():
         json_lines.log_uncaught(logging.getLogger("orion.server"))
+
+
+def _refuse_other_projects(module: str) -> None:
+    """Raise CannotStart for settings that are not made from ours: shells keep the variable of another project."""
+    from django.conf import settings
+
+    try:
+        if hasattr(settings, "ORION_HOME_OWNERS"):
+            return
+        reason = "has no settings of Orion"
+    except ModuleNotFoundError as error:
+        reason = f"cannot be imported ({error})"
+    raise CannotStart(
+        f"DJANGO_SETTINGS_MODULE={module} {reason}. Unset it, or let that module begin with "
+        "`from orion_site.settings import *`."
+    )
 
 
 def _keep_secret_key() -> None:

@@ -211,6 +211,21 @@ def test_a_setting_that_cannot_be_read_is_one_sentence(tmp_path: Path):
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [("nowhere.settings", "cannot be imported (No module named 'nowhere')"), ("shop", "has no settings of Orion")],
+)
+@pytest.mark.parametrize("words", [("server", "start"), ("database", "check")])
+def test_settings_of_another_project_are_one_sentence(tmp_path: Path, module: str, said: str, words: tuple[str, ...]):
+    (tmp_path / "shop.py").write_text("SECRET_KEY = 'x'\n")
+
+    done = orion(tmp_path / "home", *words, DJANGO_SETTINGS_MODULE=module, PYTHONPATH=str(tmp_path))
+
+    assert done.returncode != 0
+    assert f"DJANGO_SETTINGS_MODULE={module} {said}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_database_is_created_checked_and_reset(tmp_path: Path):
     created = orion(tmp_path, "database", "upgrade")
     checked = orion(tmp_path, "database", "check", "-o", "json")
