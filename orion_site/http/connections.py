@@ -1,4 +1,4 @@
-"""Limits for daphne's connections: how many wait, the time for head and body, and how much of a body is kept.
+"""Limits for daphne's connections: how many wait, the time for head and body, and how long a body may be.
 
 Connections that are only held open must not keep clients out: if too many wait, the one that has waited longest is
 closed.
@@ -28,15 +28,11 @@ Wrapped: Any = http._GenericHTTPChannelProtocol
 # Seconds in which a client must have sent the head, and the whole body, of a request.
 HEAD_SECONDS = 15.0
 BODY_SECONDS = 60.0
-TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-# For this long, a connection is read after its head was refused. Closing it with unread data would reset it, and the
-# client might not see the reason.
+# A refused connection is read until nothing has arrived for this long. Closing it with unread data would reset it, and
+# the client might not see the reason.
 LINGER_SECONDS = 1.0
 # For this long, a new connection is expected to send a request; an older one without a request is only kept alive.
 FRESH_SECONDS = 2.0
-# A body is read up to this many times the limit, so that its client can read the refusal; then the connection is
-# closed.
-PATIENCE = 8
 # Descriptors that are kept for requests in progress, websockets, and the files of the database.
 DESCRIPTORS_KEPT = 400
 FEWEST_WAITING, MOST_WAITING = 32, 4000
@@ -63,7 +59,7 @@ _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
-    """A request whose body is dropped when it exceeds the limit, and not parsed in the event loop."""
+    """A request that is refused when its body exceeds the limit, and not parsed in the event loop."""
 
     _received = 0
 
@@ -77,13 +73,11 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
         super().setResponseCode(code, message or _PHRASES.get(code))
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
-        limit = self.channel.factory.server.max_body
         self._received += len(data)
-        if self._received > limit * PATIENCE:
-            self.channel.loseConnection()
-        elif self._received <= limit + len(data):
-            # Keep one piece beyond the limit: from it the adapter sees that the body is too long, and answers so.
+        if self._received <= self.channel.most_of_body:
             super().handleContentChunk(data)
+        else:
+            self.channel.refuse_body()
 
 
 class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know the least of it
@@ -92,7 +86,14 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
     _clock: Any = None
     # Whether there was a request before, and whether part of the next one has arrived.
     _is_used = _has_begun = False
+    # Until when more is read, once a request was refused here.
+    _read_until: float | None = None
     persistent: Any
+
+    @property
+    def most_of_body(self) -> int:
+        limit: int = self.factory.server.max_body
+        return limit
 
     def connectionMade(self) -> None:  # noqa: N802 (Twisted's name)
         super().connectionMade()
@@ -126,6 +127,7 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         if self.requests:
             self._refuse(431, f"A header of the request is longer than {self.MAX_LENGTH} bytes.")
         else:
+            self._command = line.partition(b" ")[0]
             self._refuse(414, f"The address of the request is longer than {self.MAX_LENGTH} bytes.")
 
     def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802 (Twisted's name)
@@ -136,18 +138,38 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         else:
             self._refuse(400, "The request is not valid HTTP.")
 
-    def _refuse(self, status: int, detail: str) -> None:
-        """Answer and end a connection whose next request cannot be read."""
+    def refuse_body(self) -> None:
+        """Refuse a body that is too long as soon as that is known: clients such as curl then send no more of it."""
+        if self._read_until is None:
+            self._refuse(413, f"The body is longer than {self.most_of_body} bytes.", BODY_SECONDS)
+
+    def _refuse(self, status: int, detail: str, patience: float = LINGER_SECONDS) -> None:
+        """Answer and end a connection whose next request is not read to its end.
+
+        For the given seconds at most, the client may send what it has begun to send.
+        """
         body = json.dumps({"detail": detail}).encode()
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
         )
+        # Set from the first line of a request to its end. An answer to HEAD has no body.
+        if getattr(self, "_command", b"") == b"HEAD":
+            body = b""
         self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         # What still arrives is dropped, also the lines that were read with this one.
-        self.line_mode, self.rawDataReceived = False, lambda data: None
+        self.line_mode, self.rawDataReceived = False, self._drop
+        self._read_until = time.monotonic() + patience
         self._start(LINGER_SECONDS, self.loseConnection)
 
+    def _drop(self, data: bytes) -> None:
+        if self._read_until is not None and time.monotonic() < self._read_until:
+            self._start(LINGER_SECONDS, self.loseConnection)
+
     def allHeadersReceived(self) -> None:  # noqa: N802 (Twisted's name)
+        # Before Twisted asks a client for the body that is announced.
+        if (self.length or 0) > self.most_of_body:
+            self.refuse_body()
+            return
         self._start(BODY_SECONDS)
         super().allHeadersReceived()
 
@@ -158,6 +180,9 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         return False
 
     def allContentReceived(self) -> None:  # noqa: N802 (Twisted's name)
+        if self._read_until is not None:
+            # The last chunks of a body that was refused.
+            return
         self._stop()
         self._is_used, self._has_begun = True, False
         self.factory.waits_no_more(self)
@@ -201,8 +226,7 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
 
     def _too_slow(self) -> None:
         self._clock = None
-        self.transport.write(TIMED_OUT)
-        self.loseConnection()
+        self._refuse(408, "The request did not arrive in time.")
 
 
 class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no types

@@ -146,6 +146,60 @@ UNREADABLE = {
 }
 
 
+TOO_MUCH = 100_000_000
+CHUNK = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+TO_FLOWS = b"POST /api/flows/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "pieces"),
+    [
+        (b"Content-Length: %d\r\n\r\n" % TOO_MUCH, [b"x" * 100_000] * 1000),
+        (b"Transfer-Encoding: chunked\r\n\r\n", [CHUNK] * (TOO_MUCH // 0x10000) + [b"0\r\n\r\n"]),
+    ],
+    ids=["announced", "chunked"],
+)
+def test_whoever_sends_far_too_much_reads_the_refusal(tmp_path, head, pieces):
+    with stuck_server(tmp_path) as server, connected(server) as client:
+        client.sendall(TO_FLOWS + head)
+        for piece in pieces:
+            client.sendall(piece)
+        answer = everything(client)
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert "longer than" in json.loads(answer.split(b"\r\n\r\n")[1])["detail"]
+
+
+def test_a_body_that_is_announced_as_too_long_is_not_asked_for(tmp_path):
+    with stuck_server(tmp_path) as server, connected(server) as client:
+        client.sendall(TO_FLOWS + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % TOO_MUCH)
+
+        assert everything(client).startswith(b"HTTP/1.1 413")
+
+
+def test_a_request_that_does_not_arrive_in_time_is_answered_in_words(tmp_path):
+    with stuck_server(tmp_path) as server, connected(server) as client:
+        client.sendall(TO_FLOWS + b"Content-Length: 1000\r\n\r\n{")
+        answer = everything(client)
+
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert list(json.loads(answer.split(b"\r\n\r\n")[1])) == ["detail"]
+
+
+def test_a_refusal_of_head_has_no_body(tmp_path):
+    heads = [head.replace(b"GET", b"HEAD", 1) for head, status in UNREADABLE.items() if status != 400]
+    heads.append(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nBad Name: x\r\n\r\n")
+    answers = []
+    with stuck_server(tmp_path) as server:
+        for head in heads:
+            with connected(server) as client:
+                client.sendall(head)
+                answers.append(everything(client).partition(b"\r\n\r\n")[2])
+
+    assert answers == [b""] * len(heads)
+
+
 def test_a_head_that_cannot_be_read_is_refused_with_the_reason(tmp_path):
     answers = []
     with stuck_server(tmp_path) as server:
