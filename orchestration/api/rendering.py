@@ -90,8 +90,17 @@ class BrowserNegotiation(DefaultContentNegotiation):
     def select_renderer(
         self, request: Request, renderers: list[Any], format_suffix: str | None = None
     ) -> tuple[Any, str]:
-        asks_for_page = "text/html" in request.META.get("HTTP_ACCEPT", "")
+        asks_for_page = _asks_for_page(request)
         for renderer in renderers:
             if (renderer.media_type == "text/html") == asks_for_page:
                 return renderer, renderer.media_type
         return renderers[0], renderers[0].media_type
+
+
+def _asks_for_page(request: Request) -> bool:
+    """Whether a user reads the answer in a browser. Some programs accept HTML as well, and parse what they get."""
+    accepted = request.META.get("HTTP_ACCEPT", "").lower()
+    if "text/html" not in accepted or "application/json" in accepted:
+        return False
+    # Browsers send an Origin with the forms of these pages; programs send none.
+    return request.method in {"GET", "HEAD"} or "HTTP_ORIGIN" in request.META

@@ -165,6 +165,28 @@ def test_a_browser_gets_a_page_around_the_answer(api):
     assert "Read flow" in page.content.decode()
 
 
+@pytest.mark.parametrize("accept", ["text/html", "text/html, image/gif, */*; q=.2"])
+@pytest.mark.parametrize("path", ["/flows/", "/flows/nowhere", "/flows/filter"])
+def test_programs_that_accept_html_get_json_when_they_send(api, accept, path):
+    bodies = [{"name": "a/b"}, b"{", {}]
+
+    answers = [api.send(path, body, accept=accept) for body in bodies]
+
+    assert {answer["Content-Type"] for answer in answers} == {"application/json"}
+
+
+def test_the_form_of_a_page_is_answered_by_a_page(api):
+    answer = api.send("/flows/", {"name": "a/b"}, accept="text/html; q=1.0, */*", origin="http://localhost:4200")
+
+    assert answer.status_code == 422
+    assert answer["Content-Type"].startswith("text/html")
+
+
+def test_whoever_accepts_json_gets_it(api):
+    for accept in ("application/json, text/html;q=0.5", "text/html, application/json"):
+        assert api.read("/health", accept=accept)["Content-Type"] == "application/json"
+
+
 def test_a_browser_gets_a_page_with_a_form_where_a_body_is_wanted(api):
     page = api.read("/flows/filter", accept="text/html")
 
