@@ -124,10 +124,12 @@ def test_errors_notes_and_the_progress_line_are_cleaned(capsys, evil, monkeypatc
     assert "\nerror: all is lost" not in err
 
 
+FALSE = "error: all is lost"
 FLOW = """
 import logging
 
 from orionflow import flow, get_run_logger, task
+from orionflow.states import Failed
 EVIL = {evil!r}
 
 
@@ -139,15 +141,15 @@ def say():
 @flow(name="evil")
 def evil():
     say()
-    raise RuntimeError(EVIL)
+    return Failed(name="bad\\n{false}", message=EVIL)
 """
 
 
 def test_a_hostile_run_can_be_looked_at(tmp_path):
     evil = "".join(EVIL[name] for name in ("clipboard", "clear", "C1", "overwrite", "bidi", "concealed"))
-    (tmp_path / "evil.py").write_text(FLOW.format(evil=evil))
+    (tmp_path / "evil.py").write_text(FLOW.format(evil=evil, false=FALSE))
     with companion(tmp_path / "home", tmp_path) as orion:
-        orion("run", "evil.py:evil", "--name", "x" + evil)
+        orion("run", "evil.py:evil", "--name", f"x\n{FALSE}{evil}")
         looks = [
             orion(*words)
             for words in [
@@ -169,4 +171,6 @@ def test_a_hostile_run_can_be_looked_at(tmp_path):
         ]
 
     assert all(is_harmless(answer.out + answer.err) for answer in looks)
+    assert FALSE in looks[3].out
+    assert not any(line.startswith(FALSE) for line in looks[3].out.splitlines())
     assert "\\x1b]52;c;" in looks[1].out

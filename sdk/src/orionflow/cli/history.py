@@ -11,7 +11,7 @@ from orionflow.calls import Call
 from orionflow.cli.backend import Backend, Json
 from orionflow.cli.command import OrionCommand
 from orionflow.cli.errors import TERMINAL_TYPES
-from orionflow.cli.safe_text import styled
+from orionflow.cli.safe_text import one_line, styled
 from orionflow.cli.session import Example, Session, make_command
 from orionflow.cli.style import arrow, color_of, first_line, painted, run_state_label, state_label
 from orionflow.cli.terminal import Terminal
@@ -74,7 +74,7 @@ def _why_lines(
     name: str, answer: Json, clock: Clock, terminal: Terminal, *, every: bool, culprits: Sequence[Json]
 ) -> Iterator[str]:
     """Yield the whole explanation, line by line."""
-    yield _headline(name, answer)
+    yield _headline(one_line(name), answer)
     for number, reason in enumerate(_worth_saying(answer), 1):
         yield from _reason(number, reason, clock, terminal)
     yield from _culprits(culprits, terminal)
@@ -85,7 +85,7 @@ def _headline(name: str, answer: Json) -> str:
     state, because = answer["state"], ", because:" if _worth_saying(answer) else "."
     if state is None:
         return f"{name} has no state yet{because}"
-    shown = f"{name} is {painted(state['name'], state['type'])}"
+    shown = f"{name} is {painted(one_line(state['name']), state['type'])}"
     # The last state of an ended run contains the reason; for other runs it is what they wait for.
     if state["type"] in TERMINAL_TYPES and state["message"]:
         return f"{shown}: {state['message'].strip().removeprefix(state['name'] + ': ')}"
@@ -115,13 +115,13 @@ def _culprits(task_runs: Sequence[Json], terminal: Terminal) -> Iterator[str]:
         yield styled("Its task runs that ended badly", bold=True)
     for run in task_runs:
         message = first_line((run["state"] or {}).get("message"))
-        yield f"  {painted(run_state_label(run, terminal), run['state_type'])}  {run['name']}  {message}".rstrip()
+        yield f"  {painted(run_state_label(run, terminal), run['state_type'])}  {one_line(run['name'])}  {message}".rstrip()
 
 
 def _holder(holder: object) -> str:
     if isinstance(holder, dict):
-        return str(holder.get("name") or holder.get("id") or holder)
-    return str(holder)
+        return one_line(str(holder.get("name") or holder.get("id") or holder))
+    return one_line(str(holder))
 
 
 def _history(history: list[Json], clock: Clock, terminal: Terminal, *, every: bool) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orionflow.cli.safe_text import styled
+from orionflow.cli.safe_text import one_line, styled
 from orionflow.cli.terminal import Terminal
 
 # type: (icon, ASCII icon, colour); all icons are one column wide, or tables would not line up.
@@ -36,7 +36,7 @@ def painted(text: str, state_type: str | None) -> str:
 
 
 def state_label(state_type: str | None, name: str | None, terminal: Terminal) -> str:
-    return f"{icon(state_type, terminal)} {name}" if state_type else "(no state)"
+    return f"{icon(state_type, terminal)} {one_line(name or '')}" if state_type else "(no state)"
 
 
 def run_state_label(run: dict[str, Any], terminal: Terminal) -> str:
@@ -50,7 +50,7 @@ def arrow(terminal: Terminal) -> str:
 def first_line(text: str | None, limit: int = 90) -> str:
     if not text:
         return ""
-    line = text.strip().partition("\n")[0]
+    line = next(iter(text.strip().splitlines()), "")
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
