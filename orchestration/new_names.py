@@ -21,9 +21,12 @@ def refuse_unreadable(name: str | None, *, unless: Rows | None = None) -> None:
     _refuse(fault_of(name or ""), unless)
 
 
-def refuse_deceptive_flow(name: str) -> None:
-    """Raise UnreadableName if the name has invisible characters. Odd spaces pass: a refusal would fail the run."""
-    _refuse(deception_in(name), None)
+def refuse_deceptive(name: str, *, unless: Rows | None = None) -> None:
+    """Raise UnreadableName for invisible characters in a name that a program gives: of a flow, an agent, a block type.
+
+    Odd spaces pass, because a refusal would fail a program that runs elsewhere.
+    """
+    _refuse(deception_in(name), unless)
 
 
 def refuse_control_in_tag(tag: str, *, unless: Rows) -> None:

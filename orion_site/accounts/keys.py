@@ -21,6 +21,7 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from orchestration.new_names import refuse_unreadable
 from orchestration.tables import dialect
 from orchestration.transactions import write_transaction
 from orion_site.accounts import recognised
@@ -115,7 +116,8 @@ def actor_again(actor: Actor) -> Actor | None:
 
 
 def create_key(*, user: User, name: str, role: str, expires: datetime | None, now: datetime) -> tuple[ApiKey, str]:
-    """Create a key, and return it with its text, which is not stored. Raises KeyTooStrong."""
+    """Create a key, and return it with its text, which is not stored. Raises KeyTooStrong and UnreadableName."""
+    refuse_unreadable(name)
     roles = roles_of(user)
     # A role on named objects may be given to a key, where it also holds for these objects only.
     allowed = actions_of_user(user).union(*(ACTIONS.get(one.role, frozenset()) for one in roles))

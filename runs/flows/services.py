@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from orchestration.errors import FlowNotFound
-from orchestration.new_names import refuse_deceptive_flow
+from orchestration.new_names import refuse_deceptive
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.flow_runs.services import delete_flow_runs
 from runs.models import Flow
@@ -19,7 +19,7 @@ def create_flow(*, name: str, tags: Sequence[str] = (), now: datetime) -> tuple[
     # Nearly always the flow exists; reading first keeps such requests out of the queue of writers.
     if flow := Flow.objects.filter(name=name).first():
         return flow, False
-    refuse_deceptive_flow(name)
+    refuse_deceptive(name)
     with write_transaction():
         return Flow.objects.get_or_create(name=name, defaults={"tags": list(tags), "created": now})
 

@@ -46,9 +46,18 @@ FREE = {
     "LogCreate": "the name of a logger",
     "TaskRunCreate": "free text",
     "StateCreate": "free text",
-    "BlockTypeCreate": "made known by programs, under the name of a class",
+    "BlockTypeCreate": "given by programs, as in the next table",
     "BlockDocumentCreate": "only letters, digits and dashes",
     "VariableCreate": "only letters, digits and underscores",
+}
+
+
+# What programs name by themselves. Spaces pass; whatever misleads does not.
+GIVEN: dict[str, tuple[str, dict[str, Any]]] = {
+    "flow": ("/flows/", {}),
+    "block type": ("/block_types/", {"slug": "pay"}),
+    "agent": ("/agents/", {"incarnation": "00000000-0000-4000-8000-000000000000", "concurrency": 1}),
+    "worker": ("/work_pools/default-agent-pool/workers/heartbeat", {}),
 }
 
 
@@ -88,6 +97,21 @@ def test_a_name_that_a_client_chooses_is_readable(api: Api, kind: str):
         assert answer.status_code == 422, ascii(name)
         assert "name must not" in answer.content.decode(), ascii(name)
     assert accepted.status_code in {200, 201}, accepted.content
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", GIVEN)
+def test_a_name_that_a_program_gives_does_not_mislead(api: Api, kind: str):
+    path, fields = GIVEN[kind]
+    bad = [name for name in BAD if name.strip() == name]
+
+    refused = {name: api.send(path, {**fields, "name": name}) for name in bad}
+    accepted = api.send(path, {**fields, "name": "pay\u00a0roll"})
+
+    for name, answer in refused.items():
+        assert answer.status_code == 422, ascii(name)
+        assert "U+" in answer.json()["detail"], ascii(name)
+    assert accepted.status_code in {200, 201, 204}, accepted.content
 
 
 @pytest.mark.django_db

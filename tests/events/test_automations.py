@@ -51,7 +51,8 @@ def test_an_automation_that_is_off_stays_so_when_it_is_replaced(api, make):
 
 
 def test_what_a_replacement_does_not_mention_stays_as_in_prefect(api, make):
-    optional = {"description": "why", "enabled": False, "actions_on_trigger": [NOTHING], "actions_on_resolve": [NOTHING]}
+    lists = {"actions_on_trigger": [NOTHING], "actions_on_resolve": [NOTHING]}
+    optional = {"description": "why", "enabled": False, **lists}
     stored = make(**optional).json()
     path = f"/automations/{stored['id']}"
     body = {"name": "other", "trigger": trigger(threshold=3), "actions": []}

@@ -14,6 +14,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from orchestration.errors import UnreadableName
 from orion_site.accounts import recognised
 from orion_site.accounts.errors import KeyNotFound, KeyTooStrong
 from orion_site.accounts.keys import EXPIRED, REVOKED, UNKNOWN, create_key, revoke_key
@@ -52,6 +53,14 @@ def test_nothing_of_a_key_is_stored_but_its_first_characters(ada: User):
     assert key not in stored
     assert key[12:] not in stored
     assert key[:12] in stored
+
+
+@pytest.mark.parametrize("name", ["lap\u202etop", "lap\ntop", " laptop"])
+def test_the_name_of_a_key_is_readable(ada: User, name: str):
+    with pytest.raises(UnreadableName):
+        key_of(ada, name=name)
+
+    assert not ApiKey.objects.exists()
 
 
 @ADDRESSES

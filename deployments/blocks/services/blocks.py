@@ -34,6 +34,7 @@ from orchestration.errors import (
     SchemaOfAnotherType,
     SecretsUnreadable,
 )
+from orchestration.new_names import refuse_deceptive
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7
 from orionflow.contract.masking import known
@@ -57,6 +58,7 @@ def create_block_type(*, columns: Mapping[str, Any], now: datetime) -> BlockType
     with write_transaction():
         if BlockType.objects.filter(slug=columns["slug"]).exists():
             raise BlockTypeExists(slug=columns["slug"])
+        refuse_deceptive(columns["name"])
         block_type = BlockType(**columns, created=now)
         block_type.save(force_insert=True)
         return block_type

@@ -26,6 +26,7 @@ from orchestration.errors import (
     WorkerNotFound,
     WorkPoolNotFound,
 )
+from orchestration.new_names import refuse_deceptive
 from orchestration.sight import seeing, sees_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.agents import AgentRegistration
@@ -101,6 +102,8 @@ def _registered(
         known = Worker.objects.select_for_update(no_key=True).filter(work_pool=pool, name=who.name).first()
         if known is not None:
             _refuse_taken(known, who, account, now)
+        else:
+            refuse_deceptive(who.name)
         columns = {
             "incarnation": who.incarnation,
             "queue_ids": [str(queue.pk) for queue in queues],
@@ -214,6 +217,7 @@ def record_worker_heartbeat(
     with write_transaction():
         pool = default_pool(now) if pool_name == DEFAULT_POOL else found_pool(pool_name)
         mine = Worker.objects.filter(work_pool=pool, name=name)
+        refuse_deceptive(name, unless=mine)
         interval = interval_seconds or mine.values_list("heartbeat_interval_seconds", flat=True).first()
         patience = timedelta(seconds=MISSED_HEARTBEATS * (interval or USUAL_INTERVAL_SECONDS))
         columns = {"last_heartbeat": now, "heartbeat_interval_seconds": interval, "offline_at": now + patience}

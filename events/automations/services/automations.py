@@ -39,7 +39,7 @@ def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automatio
 
 
 def replace_automation(*, automation_id: UUID, columns: Mapping[str, Any], now: datetime) -> None:
-    """Replace the trigger, the actions and the name, and what else is in `columns`. Its triggers count anew."""
+    """Replace name, trigger and actions, and what else is in `columns`. Counting starts again."""
     _check(columns)
     _refuse_endless({**_kept(automation_id, columns), **columns})
     name = columns["name"]

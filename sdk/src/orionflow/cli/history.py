@@ -115,7 +115,8 @@ def _culprits(task_runs: Sequence[Json], terminal: Terminal) -> Iterator[str]:
         yield styled("Its task runs that ended badly", bold=True)
     for run in task_runs:
         message = first_line((run["state"] or {}).get("message"))
-        yield f"  {painted(run_state_label(run, terminal), run['state_type'])}  {one_line(run['name'])}  {message}".rstrip()
+        label = painted(run_state_label(run, terminal), run["state_type"])
+        yield f"  {label}  {one_line(run['name'])}  {message}".rstrip()
 
 
 def _holder(holder: object) -> str:
