@@ -113,6 +113,28 @@ def test_a_schedule_that_means_nothing_is_refused(api, schedule):
     assert api.read(f"/deployments/{made['id']}/schedules").json() == []
 
 
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        ({"cron": "1," * 1000}, "at most 1000 characters"),
+        ({"rrule": 5}, "a valid string"),
+        ({"ics": "x" * 1_000_001}, "at most 1000000 characters"),
+        ({"interval": 0, "timezone": "UTC"}, "greater than 0"),
+        ({"interval": 60, "cron": "0 6 * * *"}, "cron"),
+        ({"crom": "0 6 * * *"}, "one of the fields interval, cron, rrule and ics"),
+        ("0 6 * * *", "one of the fields interval, cron, rrule and ics"),
+    ],
+    ids=lambda given: str(given)[:20],
+)
+def test_a_refusal_is_about_the_kind_of_schedule_that_was_meant(api, schedule, said):
+    answer = deploy(api, schedules=[{"schedule": schedule}])
+
+    (complaint,) = answer.json()["exception_detail"]
+    assert answer.status_code == 422
+    assert complaint["loc"][:4] == ["body", "schedules", 0, "schedule"]
+    assert said in answer.json()["detail"]
+
+
 def test_schedules_of_an_unknown_deployment_are_not_found(api):
     path = "/deployments/00000000-0000-0000-0000-000000000001/schedules"
 

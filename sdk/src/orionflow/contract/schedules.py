@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from orionflow.contract.wire import (
     OWN,
@@ -87,7 +87,19 @@ class IcsDefinition(OfAllKinds):
     timezone: Text255 | None = None
 
 
-AnyDefinition = IntervalDefinition | CronDefinition | RRuleDefinition | IcsDefinition
+# Each by the field that it alone has, so that a refusal is about the kind that was meant.
+AnyDefinition = (
+    Annotated[IntervalDefinition, Tag("interval")]
+    | Annotated[CronDefinition, Tag("cron")]
+    | Annotated[RRuleDefinition, Tag("rrule")]
+    | Annotated[IcsDefinition, Tag("ics")]
+)
+_KINDS = ("interval", "cron", "rrule", "ics")
+
+
+def _kind_of(definition: Any) -> str | None:
+    """Return the kind of schedule that a definition is meant to be."""
+    return next((kind for kind in _KINDS if kind in definition), None) if isinstance(definition, dict) else None
 
 
 class Checks:
@@ -96,7 +108,15 @@ class Checks:
     definition: Callable[[AnyDefinition], AnyDefinition] = staticmethod(lambda definition: definition)
 
 
-Definition = Annotated[AnyDefinition, AfterValidator(lambda definition: Checks.definition(definition))]
+Definition = Annotated[
+    AnyDefinition,
+    Discriminator(
+        _kind_of,
+        custom_error_type="schedule_kind",
+        custom_error_message="A schedule has one of the fields interval, cron, rrule and ics",
+    ),
+    AfterValidator(lambda definition: Checks.definition(definition)),
+]
 
 
 class ScheduleLimits(StrictWire):
