@@ -43,6 +43,24 @@ def read_until(
     return (seen + line).decode()
 
 
+def read_answer(pipe: IO[Any] | None, seconds: float = PATIENCE_SECONDS, errors: IO[Any] | None = None) -> str:
+    """Return the one line with which a program answers, of those that print nothing more before they are asked again.
+
+    An answer may be long, so it is read as it comes rather than byte by byte.
+    """
+    assert pipe is not None
+    descriptor, until, seen = pipe.fileno(), time.monotonic() + seconds, b""
+    while not seen.endswith(b"\n"):
+        if not _has_more(descriptor, max(0, until - time.monotonic())):
+            raise NotPrinted(_complaint("", f"did not come within {seconds:g} s", seen, errors))
+        more = os.read(descriptor, 65536)
+        if not more:
+            raise NotPrinted(_complaint("", "did not come before the end", seen, errors))
+        seen += more
+    assert seen.count(b"\n") == 1, f"more than one answer: {seen.decode(errors='replace')}"
+    return seen.decode()
+
+
 def _has_more(descriptor: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)

@@ -17,6 +17,7 @@ from orionflow.cli import main
 from orionflow.settings import forget_settings
 from tests import warm
 from tests.homes import ready_home
+from tests.printed import NotPrinted, read_answer
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -87,14 +88,14 @@ class Companion:
 
     def __call__(self, *words: str, stdin: str = "", **environment: str) -> Answer:
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         request = {"words": words, "stdin": stdin, "environment": environment}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
-        if line := self.process.stdout.readline():
-            return Answer(*json.loads(line))
-        self.log.seek(0)
-        raise AssertionError(self.log.read())
+        try:
+            return Answer(*json.loads(read_answer(self.process.stdout)))
+        except NotPrinted as complaint:
+            self.log.seek(0)
+            raise AssertionError(f"{complaint}; its log says: {self.log.read()}") from None
 
     def close(self) -> None:
         self.process.communicate(timeout=30)

@@ -15,6 +15,7 @@ import pytest
 
 from orion_site.http import peers
 from orion_site.http.peers import Kernel, Peer, Question, ask_proc, end_of, is_of_own_user
+from tests.printed import read_line
 from tests.security.second_user import AS_ANOTHER, NOBODY, PYTHON, as_root
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells users of sockets")
@@ -51,8 +52,7 @@ def accepted_from_another(
         port = str(listener.getsockname()[1])
         program = [*AS_ANOTHER, *PYTHON, "-c", CONNECT.format(then=then), connect, port]
         with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd="/") as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "there\n"
+            assert read_line(process.stdout) == "there\n"
             server, _ = listener.accept()
             try:
                 with server:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests import warm
-from tests.printed import NotPrinted, read_line, read_until
+from tests.printed import NotPrinted, read_answer, read_line, read_until
 from tests.sdk.programs import Program
 
 Start = Callable[[str], subprocess.Popen[str]]
@@ -51,6 +51,19 @@ def test_a_program_that_prints_something_else_and_stays_is_not_waited_for(start:
 
     assert str(failure.value) == ("'ready' did not come within 1 s; the program printed: and; and as errors: sorry\n")
     assert process.poll() is None
+
+
+def test_an_answer_is_as_long_as_its_line(start: Start):
+    process = start("print('x' * 300_000, flush=True)")
+
+    assert read_answer(process.stdout) == "x" * 300_000 + "\n"
+
+
+def test_an_answer_is_not_awaited_for_ever(start: Start):
+    process = start("print('half of', end='', flush=True); time.sleep(99)")
+
+    with pytest.raises(NotPrinted, match="a line did not come within 1 s; the program printed: half of"):
+        read_answer(process.stdout, seconds=1)
 
 
 def test_a_program_that_ends_instead_is_shown_with_its_errors(start: Start):
