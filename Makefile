@@ -86,9 +86,8 @@ templates: $(VENV)/installed-dev
 	@# Without --quiet, which would also hide the differences.
 	@$(BIN)/djlint --check --lint templates
 
-# Many tests wait for processes, so four workers keep two cores busy. Each worker starts with adjacent tests, which share
-# servers, and takes tests from the others when it is done.
-SIDE_BY_SIDE := -n 4 --dist worksteal
+# Many tests wait for processes, so four keep two cores busy; they are forked after the collection (tests/side_by_side.py).
+SIDE_BY_SIDE := --side-by-side 4
 # The other tests have their own targets: `make thorough`, `make browser`, `make programs`, `make packaging`.
 SHORT := -m "not long and not programs and (short or not browser)"
 
@@ -96,7 +95,7 @@ test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@echo "==> tests on SQLite"
 	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest $(SIDE_BY_SIDE) $(SHORT) --ignore tests/packaging
 
-# Once, beside the checks: in a first round each worker would compile every test, as none finds what the others wrote.
+# Once, beside the checks, which leave a core free for it.
 $(VENV)/compiled: $(VENV)/installed-dev
 	@echo "==> compiling the tests"
 	@$(BIN)/pytest --collect-only -qq $(SHORT) --ignore tests/packaging >$(VENV)/collected.txt || { cat $(VENV)/collected.txt; exit 1; }
@@ -146,7 +145,7 @@ $(AXE_CORE): tests/browser/package.json tests/browser/package-lock.json
 	@touch $@
 
 browser: $(VENV)/installed-dev $(AXE_CORE)  ## Every page in a real browser: axe, keyboard, zoom, pixels, live; takes half an hour
-	@AXE_CORE=$(AXE_CORE) $(BIN)/pytest -n 2 --dist worksteal tests/browser $(ARGS)
+	@AXE_CORE=$(AXE_CORE) $(BIN)/pytest --side-by-side 2 tests/browser $(ARGS)
 
 pixels: $(VENV)/installed-dev  ## Renew the pictures and outlines that `make browser` compares pages with
 	@ORION_RENEW_PICTURES=1 $(BIN)/pytest tests/browser/test_pixels.py $(ARGS)

@@ -21,6 +21,7 @@ from orion_site.accounts.authentication import LocalOwnerAuthentication
 from orion_site.accounts.permissions import Actor
 from orion_site.env import database_from_url
 from orionflow.contract.masking import known
+from tests import warm
 from tests.homes import ready_database
 from tests.postgresql import running_postgresql
 from tests.rounds import (
@@ -60,7 +61,11 @@ def pytest_sessionstart() -> None:
     gc.disable()
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if not is_about_the_core(session):
+        load_everything()
+        if session.config.getoption("side_by_side"):
+            warm.start_launchers()
     # And each full collection during the tests would take half a second.
     gc.freeze()
     gc.enable()
@@ -200,8 +205,6 @@ def take_all_the_time_that_it_needs(is_core: bool) -> None:
 def session_of_tests(request: pytest.FixtureRequest) -> Iterator[None]:
     """Prepare what holds in every test: in one fixture, as each that is used everywhere costs every test."""
     is_core = is_about_the_core(request.session)
-    if not is_core:
-        load_everything()
     take_all_the_time_that_it_needs(is_core)
     with pytest.MonkeyPatch.context() as patch:
         empty_tables_past_their_triggers(patch)

@@ -171,7 +171,8 @@ class _Launcher:
     """The launcher of this process; it ends with the socket between them."""
 
     def __init__(self, stage: str = "") -> None:
-        self._socket, theirs = socket.socketpair()
+        # Several processes may send, each message as a whole: those that `--side-by-side` forks share this launcher.
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         if stage:
             with theirs:
@@ -202,6 +203,13 @@ class _Launcher:
     def close(self) -> None:
         self._socket.close()
         self._process.wait(timeout=10)
+
+
+def start_launchers() -> None:
+    """Start all launchers, for the processes that are then forked from this one."""
+    if not COLD:
+        for stage in ("", *sorted({*_STAGE_OF_SETTINGS.values()})):
+            _launcher(stage)
 
 
 @cache
