@@ -173,3 +173,78 @@ def check(folder: Path, outer: str, call: str, leaving: str) -> None:
     assert {name for (name,) in program.query("SELECT state_name FROM runs_flowrun")} == {"Completed"}
     assert not program.query("SELECT id FROM runs_flowrunstate WHERE type IN ('CRASHED', 'FAILED')")
     assert set(program.query("SELECT state_name, run_count FROM runs_taskrun")) <= {("Completed", 1)}
+
+
+SEVERAL = """
+import os
+from pathlib import Path
+from orionflow import flow, task
+
+@task{options}
+def squared(number):
+    with Path(__file__).with_name("calls.txt").open("a") as calls:
+        calls.write(f"{{number}} ")
+    return number * number
+
+@flow
+def nested(number):
+    return squared(number)
+
+def in_child(work):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+def child_with_child():
+    {call}
+    in_child(lambda: squared(4))
+
+attempts = []
+
+@flow(retries=1)
+def outer():
+    attempts.append(1)
+    squared(1)
+    in_child(lambda: squared(2))
+    in_child(child_with_child)
+    squared(5)
+    if len(attempts) == 1:
+        raise ValueError("once")
+
+# The process of the run was forked itself.
+if child := os.fork():
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+outer()
+print("done", flush=True)
+"""
+WAYS = {"called": "squared(3)", "submitted": "squared.submit(3).result()", "nested": "nested(3)"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_call_in_a_forked_process_has_a_run_of_its_own(tmp_path: Path, way: str):
+    program = Program(tmp_path, SEVERAL.format(options="(persist_result=False)", call=WAYS[way]))
+
+    done = program.run(timeout=60, cold=True)
+
+    assert done.stdout.split() == ["done"], done.stderr
+    of_outer = "flow_run_id = (SELECT id FROM runs_flowrun WHERE parent_task_run_id IS NULL)"
+    made = program.query(f"SELECT name, state_name FROM runs_taskrun WHERE {of_outer} ORDER BY name")
+    second = "nested-fork2.0" if way == "nested" else "squared-fork2.0"
+    expected = {"squared-0", "squared-1", "squared-fork1.0", second, "squared-fork2.1.0"}
+    assert made == sorted((name, "Completed") for name in expected)
+
+
+def test_results_of_forked_processes_are_used_in_the_next_attempt(tmp_path: Path):
+    program = Program(tmp_path, SEVERAL.format(options="", call=WAYS["called"]))
+
+    done = program.run(timeout=60, cold=True)
+
+    assert done.stdout.split() == ["done"], done.stderr
+    assert (tmp_path / "calls.txt").read_text().split() == ["1", "2", "3", "4", "5"]
+    assert program.query("SELECT count(*), count(DISTINCT dynamic_key) FROM runs_taskrun") == [(5, 5)]

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
+from orionflow.engine import forks
 from orionflow.engine.exits import reset
 from orionflow.engine.lineage import Lineage
 from orionflow.engine.state_counts import StateCounts
@@ -124,6 +125,10 @@ class FlowRunContext:
         self.stopped_by: BaseException | None = None
         self._keys: dict[str, itertools.count[int]] = {}
         self._lock = threading.Lock()
+        # The process of the run. One that user code forks numbers its calls itself, under the number of the fork.
+        self._forks = forks.position()
+        self._generation = forks.generation
+        self._origin = ""
 
     @property
     def reporter(self) -> Reporter:
@@ -134,12 +139,31 @@ class FlowRunContext:
         return self.api.client
 
     def next_key(self, task_key: str) -> str:
-        """Return the number of earlier calls under this key in this attempt."""
-        counter = self._keys.get(task_key)
+        """Return the number of earlier calls under this key in this attempt and process: `3`, or `fork1.3`."""
+        if self._generation != forks.generation:
+            self._continue_in_child()
+        return f"{self._origin}{self._count(task_key)}"
+
+    def _count(self, key: str) -> int:
+        counter = self._keys.get(key)
         if counter is None:
-            with self._lock:
-                counter = self._keys.setdefault(task_key, itertools.count())
-        return str(next(counter))
+            # One step of the interpreter, so it needs no lock.
+            counter = self._keys.setdefault(key, itertools.count())
+        return next(counter)
+
+    def _continue_in_child(self) -> None:
+        """Take this copy of the context over in a forked process, without the parent's numbers and held locks."""
+        self._generation = forks.generation
+        self._origin = f"fork{'.'.join(map(str, forks.forks_since(self._forks)))}."
+        self._keys = {}
+        self._lock = threading.Lock()
+        self.lineage.renew_lock()
+        self.state_counts.renew_lock()
+
+    @property
+    def is_in_child(self) -> bool:
+        """Whether calls are made by a process that user code forked. It may end at any time, by `os._exit`."""
+        return self._origin != ""
 
     def keep_unstored(self, failed: StorageFailed) -> None:
         """Try to store a value again when this attempt ends."""
@@ -160,7 +184,7 @@ class FlowRunContext:
 
     def next_pause_key(self) -> str:
         """Return the number of the next pause. A later attempt skips the pauses that were resumed, by these numbers."""
-        return str(int(self.next_key("pause")) + 1)
+        return str(self._count("pause") + 1)
 
     @property
     def still_open(self) -> list[Open]:

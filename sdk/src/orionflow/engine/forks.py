@@ -1,11 +1,12 @@
 """Processes that user code forks in a run. The run goes on in the parent: how a child leaves its function ends no run.
 
-A child may call tasks and flows, which are recorded. It should end with `os._exit`. If it calls `sys.exit`, raises or
+A child may call tasks and flows, which are recorded under numbers of its own. It should end with `os._exit`. If it calls `sys.exit`, raises or
 returns instead, it leaves the run as if that exception came from the flow's call, and nothing is reported.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -17,8 +18,14 @@ from typing import NoReturn
 from orionflow.engine.event_loops import running_loop
 from orionflow.errors import UsageError
 
-# How many forks lie between this process and the one that imported this module.
+# How many forks lie between this process and the one that imported this module, and the number of each of them in the
+# process that made it.
 generation = 0
+_path: tuple[int, ...] = ()
+_made = 0
+_numbers = itertools.count(1)
+# Two threads may fork at the same moment: each knows the number of its own child.
+_of_thread = threading.local()
 # In a child, its only thread counts as the main one, but keeps the number that it had in the parent.
 _main_thread = threading.main_thread().ident
 
@@ -84,10 +91,30 @@ def _print(reason: BaseException) -> None:
             traceback.print_exception(reason)
 
 
+def position() -> tuple[int, ...]:
+    """Return the numbers of the forks that led to this process, and how many it has made itself."""
+    return (*_path, _made)
+
+
+def forks_since(began: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the forks between a position and this process, which descends from that one.
+
+    They are numbered from there, so that they are the same in each attempt of a run that forks in the same order.
+    """
+    own = _path[len(began) - 1 :]
+    return (own[0] - began[-1], *own[1:])
+
+
+def _number_child() -> None:
+    global _made
+    _made = _of_thread.number = next(_numbers)
+
+
 def _count_in_child() -> None:
-    global generation
+    global generation, _path, _made, _numbers
     generation += 1
+    _path, _made, _numbers = (*_path, _of_thread.number), 0, itertools.count(1)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_count_in_child)
+    os.register_at_fork(before=_number_child, after_in_child=_count_in_child)

@@ -107,5 +107,9 @@ class Lineage:
             return weak[1]
         return None
 
+    def renew_lock(self) -> None:
+        """Continue in a forked process, whose parent's threads may have held the lock."""
+        self._lock = threading.Lock()
+
     def __len__(self) -> int:
         return len(self._strong) + len(self._weak)

@@ -52,6 +52,10 @@ class StateCounts:
         self._bytes += weight
         return state
 
+    def renew_lock(self) -> None:
+        """Continue in a forked process, whose parent's threads may have held the lock."""
+        self._lock = Lock()
+
     @property
     def not_completed(self) -> list[State[Any]]:
         """The first states that are not completed."""

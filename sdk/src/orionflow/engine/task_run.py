@@ -252,6 +252,8 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
         # The run is recorded as ended with its flow; its later states are not recorded.
         return
     call.flow_run.state_counts.add(state)
+    if call.flow_run.is_in_child:
+        yield Do(call.flow_run.reporter.deliver)
     task = call.task
     if state.type is not StateType.COMPLETED:
         _log(call, logging.ERROR if state.is_final() else logging.INFO, "Ended as %s.", state)

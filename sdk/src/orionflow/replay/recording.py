@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from orionflow.flows import Flow
     from orionflow.wire import FlowRun
 
-_DYNAMIC_KEY = re.compile(r"^(\d+|[0-9a-f]{40}-\d+)(?:-[0-9a-f]{32})?$")
+# A number, in a forked process under those of its forks (`fork1.2.0`), and before it a digest of the inputs, if known.
+_DYNAMIC_KEY = re.compile(r"^((?:[0-9a-f]{40}-)?(?:fork(?:\d+\.)+)?\d+)(?:-[0-9a-f]{32})?$")
 _RAISED = re.compile(r"raised (\w+)(?:: (.*))?\Z", re.DOTALL)
 # Characters of an exception or a value that are reported.
 LONGEST = 400

@@ -55,9 +55,9 @@ atexit.register(close_reporters)
 def _abandon_in_child() -> None:
     global _lock
     _lock = threading.Lock()
+    # Kept here, as runs of the parent hold them: a child of the child renews them as well.
     for reporter in _reporters.values():
         reporter.begin_again()
-    _reporters.clear()
 
 
 if hasattr(os, "register_at_fork"):

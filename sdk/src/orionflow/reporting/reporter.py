@@ -101,12 +101,16 @@ class Reporter:
 
     def close(self, timeout: float | None = None) -> None:
         """Deliver the remaining reports, or keep them in a spool file, and stop."""
+        self.deliver(timeout)
+        self._sender.stop()
+        self.client.close()
+
+    def deliver(self, timeout: float | None = None) -> None:
+        """Deliver everything reported so far, or keep it in a spool file, as this process may end without `close`."""
         try:
             self.drain(timeout=self.settings.reporting_exit_seconds if timeout is None else timeout)
         except ApiError as error:
             self._sender.leave_behind(error)
-        self._sender.stop()
-        self.client.close()
 
     def begin_again(self) -> None:
         """Start again in a forked child, as the queue, its lock, its thread and the spool file belong to the parent."""
