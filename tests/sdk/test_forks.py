@@ -248,3 +248,52 @@ def test_results_of_forked_processes_are_used_in_the_next_attempt(tmp_path: Path
     assert done.stdout.split() == ["done"], done.stderr
     assert (tmp_path / "calls.txt").read_text().split() == ["1", "2", "3", "4", "5"]
     assert program.query("SELECT count(*), count(DISTINCT dynamic_key) FROM runs_taskrun") == [(5, 5)]
+
+
+WRITING = """
+import os, sys, threading
+from orionflow import flow, task
+
+@task
+def number(one):
+    return one
+
+@flow
+def writing(stop):
+    while not stop.is_set():
+        number(1)
+
+@flow
+def forking():
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                number(2)
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+stop = threading.Event()
+thread = threading.Thread(target=writing, args=(stop,))
+thread.start()
+try:
+    forking()
+finally:
+    stop.set()
+    thread.join()
+print("done", flush=True)
+"""
+
+
+def test_forked_processes_write_while_a_thread_of_their_parent_was_writing(tmp_path: Path):
+    program = Program(tmp_path, WRITING)
+
+    done = program.run(timeout=60, cold=True)
+
+    assert done.stdout.split() == ["done"], done.stderr
+    assert program.query("SELECT count(*) FROM runs_taskrun WHERE name LIKE '%fork%'") == [(20,)]
+    assert program.query("SELECT DISTINCT state_name FROM runs_taskrun") == [("Completed",)]
+    assert program.query("PRAGMA integrity_check") == [("ok",)]

@@ -301,7 +301,7 @@ def test_connections_of_threads_that_still_stand_are_closed_without_a_word(tmp_p
         thread.start()
         done.wait()
         # What the end of a test session does: the storage of the thread goes, in another thread, while it stands.
-        ephemeral.in_process_server()._ends.__init__()
+        ephemeral.in_process_server().requests._of_thread.__init__()
         ephemeral._server = ephemeral.InProcessServer()
         gc.collect()
         go_on.set()

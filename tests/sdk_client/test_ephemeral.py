@@ -99,7 +99,8 @@ def test_what_the_main_thread_opened_stays_open():
 
     InProcessServer(application).request("GET", "/", "", {}, b"")
 
-    assert application.opened == []
+    assert len(application.opened) == 1
+    assert application.closed == []
 
 
 class Broken:
@@ -173,3 +174,46 @@ def test_the_client_in_this_process_needs_neither_requests_nor_django_to_be_made
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
 
     assert (ended.stdout.strip(), ended.stderr) == ("[]", "")
+
+
+class Slow(Counting):
+    """An application with a request that takes until it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.go_on = threading.Event(), threading.Event()
+        self.answered: list[str] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        if environ["PATH_INFO"] == "/slow":
+            self.began.set()
+            self.go_on.wait()
+        self.answered.append(environ["PATH_INFO"])
+        return super().__call__(environ, start_response)
+
+
+def test_a_fork_waits_for_requests_of_other_threads_and_closes_what_they_opened():
+    """In a child, SQLite would take locks of the parent's connections for its own, and wait for them."""
+    application = Slow()
+    server = InProcessServer(application)
+    seen: list[tuple[list[str], int]] = []
+
+    def fork() -> None:
+        server.requests.before_fork()
+        seen.append((list(application.answered), len(application.closed)))
+        server.requests.after_fork()
+
+    server.request("GET", "/", "", {}, b"")
+    slow = threading.Thread(target=server.request, args=("GET", "/slow", "", {}, b""))
+    slow.start()
+    application.began.wait()
+    forking = threading.Thread(target=fork)
+    forking.start()
+    assert seen == []
+    application.go_on.set()
+    forking.join()
+    slow.join()
+    server.request("GET", "/after", "", {}, b"")
+
+    assert seen == [(["/", "/slow"], 2)]
+    assert application.answered == ["/", "/slow", "/after"]

@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, e
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from orionflow.client.requests_in_process import RequestsInProcess
 from orionflow.errors import ApiUnreachable, DatabaseNotReady
 
 EPHEMERAL_URL = "http://ephemeral.orion/api"
@@ -101,28 +102,13 @@ def _environ_name(header: str) -> str:
     return name if name in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{name}"
 
 
-class _ClosesWithThread:
-    """Kept in a thread's local storage; when the thread ends, it closes what the application opened for it."""
-
-    __slots__ = ("_close", "_process")
-
-    def __init__(self, close: Callable[[], None]) -> None:
-        self._close = close
-        self._process = os.getpid()
-
-    def __del__(self) -> None:
-        # A forked child inherits this object, but must not close its parent's connections.
-        if os.getpid() == self._process:
-            self._close()
-
-
 class InProcessServer:
     """The application of this process, created once, at the first request."""
 
     def __init__(self, application: Application | None = None) -> None:
         self._lock = threading.Lock()
         self._application = application
-        self._ends = threading.local()
+        self.requests = RequestsInProcess()
         self._beside: ThreadPoolExecutor | None = None
 
     def application(self) -> Application:
@@ -152,8 +138,15 @@ class InProcessServer:
 
     def _request(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> WsgiReply:
         application = self.application()
-        if not hasattr(self._ends, "sentinel"):
-            self._watch_thread(application)
+        with self.requests.one():
+            return self._reply(application, method, path, query, headers, body)
+
+    def _reply(
+        self, application: Application, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+    ) -> WsgiReply:
+        if not self.requests.knows_thread():
+            closer = getattr(application, "thread_closer", None)
+            self.requests.add_thread(None if closer is None else closer())
         _refuse_database(application, "refuse_another_database")
         reply = call_application(application, method, path, query, headers, body)
         if reply.status == _ANOTHER_SPELLING and reply.headers.get("location", "").startswith("/"):
@@ -163,12 +156,6 @@ class InProcessServer:
         if reply.status >= 500:
             _refuse_database(application, "refuse_lost_database")
         return reply
-
-    def _watch_thread(self, application: Application) -> None:
-        closer = getattr(application, "thread_closer", None)
-        # The main thread's connections end with the process.
-        watched = closer is not None and threading.current_thread() is not threading.main_thread()
-        self._ends.sentinel = _ClosesWithThread(closer()) if watched and closer else None
 
 
 def _refuse_database(application: Application, check: str) -> None:
@@ -222,10 +209,14 @@ def in_process_server() -> InProcessServer:
 
 
 def _forget_in_child() -> None:
-    # The server itself does not touch the parent's connections; only this module's lock and sentinels need replacing.
+    # The server itself does not touch the parent's connections; only this module's locks need replacing.
     global _server
     _server = InProcessServer()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
+    os.register_at_fork(
+        before=lambda: _server.requests.before_fork(),
+        after_in_parent=lambda: _server.requests.after_fork(),
+        after_in_child=_forget_in_child,
+    )
