@@ -17,6 +17,7 @@ from orionflow.agent.agent_client import AgentClient, AgentOptions
 from orionflow.agent.heartbeats import trusted_until
 from orionflow.agent.infrastructure import End, Infrastructure, Survivor
 from orionflow.agent.launching import LauncherGone, without_key
+from orionflow.agent.outage_log import OutageLog
 from orionflow.contract.agents import ClaimedRun, hint_queue
 from orionflow.errors import ApiError
 from orionflow.logging import agent_logger
@@ -93,7 +94,7 @@ class Claims:
         self._poll_seconds = polled if api.options.broker else min(polled, SHORT_POLL_SECONDS)
         self._wake = threading.Event()
         self._nothing_due_at = 0.0
-        self._is_away = False
+        self._outage = OutageLog("The API answers again.")
         self.is_idle = False
         self._thread = threading.Thread(target=self._fill_forever, name="orion-claims", daemon=True)
 
@@ -133,7 +134,7 @@ class Claims:
         """Claim runs for slots that were taken, and give back the remaining slots. Return the number of runs."""
         began = time.monotonic()
         claimed = self._ask(taken, flow_run_id)
-        if flow_run_id is None and len(claimed) < taken and not self._is_away:
+        if flow_run_id is None and len(claimed) < taken and not self._outage.is_on:
             self._nothing_due_at = began
         if len(claimed) < taken:
             self._slots.give_back(taken - len(claimed))
@@ -146,13 +147,9 @@ class Claims:
         try:
             claimed = self._api.claim(limit, flow_run_id)
         except ApiError as error:
-            if not self._is_away:
-                agent_logger.warning("Nothing can be claimed now. %s", error)
-            self._is_away = True
+            self._outage.failed("Nothing can be claimed now. %s", error)
             return []
-        if self._is_away:
-            agent_logger.info("The API answers again.")
-        self._is_away = False
+        self._outage.succeeded()
         return claimed
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop
 from orionflow.agent.agent_client import WAIT_SECONDS, AgentClient
+from orionflow.agent.outage_log import OutageLog
 from orionflow.agent.stopping import Stopping
 from orionflow.errors import ApiError, Conflict, NotFound
 from orionflow.logging import agent_logger
@@ -39,7 +40,7 @@ class Heartbeats:
         self.draining = False
         self._over = threading.Event()
         self._one_at_a_time = threading.Lock()
-        self._is_away = False
+        self._outage = OutageLog("Heartbeats get through again.")
         self._thread = threading.Thread(target=self._beat, name="orion-heartbeats", daemon=True)
 
     def start(self) -> None:
@@ -66,13 +67,9 @@ class Heartbeats:
             self._on_deregistered(str(error))
             return
         except ApiError as error:
-            if not self._is_away:
-                agent_logger.warning("Heartbeats do not reach the server; %d runs continue. %s", len(runs), error)
-            self._is_away = True
+            self._outage.failed("Heartbeats do not reach the server; %d runs continue. %s", len(runs), error)
             return
-        if self._is_away:
-            agent_logger.info("Heartbeats get through again.")
-        self._is_away = False
+        self._outage.succeeded()
         for queue in reply.work_queues:
             self.on_queue(queue.hint_queue)
         self._follow(runs, {one.id: one.order for one in reply.orders}, trusted_until(began, reply.lease_seconds))
