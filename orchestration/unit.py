@@ -159,7 +159,9 @@ class Unit:
 
     def propose(self, moving: MovingRun, proposal: Proposal) -> Outcome:
         """Judge one proposal on top of the changes of earlier ones."""
-        proposed, before = _with_scheduled_time(proposal.state, proposal.now), moving.state
+        before = moving.state
+        proposal = _by_the_clock_of_the_run(proposal, before)
+        proposed = _with_scheduled_time(proposal.state, proposal.now)
         policy = proposal.policy or _policy_for(moving.run, proposal.force)
         self.facts.about(moving, proposal.now)
         decision = decide(Transition(moving.run, before, proposed), policy, self.facts)
@@ -349,6 +351,24 @@ def _with_scheduled_time(proposed: State, now: datetime) -> State:
     if proposed.type is StateType.SCHEDULED and proposed.details.scheduled_time is None:
         return proposed.with_details(scheduled_time=now)
     return proposed
+
+
+def _by_the_clock_of_the_run(proposal: Proposal, before: State | None) -> Proposal:
+    """Return the proposal at a moment that follows the current state, although the clock was set back since.
+
+    The delay of a retry begins after the attempt. A program that has waited for the retry, by a clock that is never set
+    back, names the time that it waited for.
+    """
+    if before is None or before.timestamp is None:
+        return proposal
+    if before.type is StateType.RUNNING and proposal.now < before.timestamp:
+        return proposal._replace(now=before.timestamp)
+    proposed, due = proposal.state, before.details.scheduled_time
+    is_due = before.name == "AwaitingRetry" and due is not None and proposed.details.scheduled_time == due
+    if is_due and proposed.type is StateType.RUNNING:
+        state = proposed.with_details(scheduled_time=None)
+        return proposal._replace(state=state, now=max(proposal.now, due))
+    return proposal
 
 
 def _awaits(task_run: MovingRun, child_id: UUID) -> bool:

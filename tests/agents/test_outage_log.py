@@ -1,4 +1,4 @@
-"""What an agent logs while requests fail again and again."""
+"""The log of an agent while requests fail again and again."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ HOUR = 3600
 
 
 def test_an_outage_is_logged_again_at_growing_intervals_and_when_it_is_over(caplog: pytest.LogCaptureFixture):
-    now = 0.0
-    log = OutageLog("It works again.", monotonic=lambda: now)
+    moments: list[float] = []
+    log = OutageLog("It works again.", monotonic=lambda: moments[-1])
 
     with caplog.at_level(logging.INFO):
-        for now in map(float, range(0, 4 * HOUR, 5)):
+        for moment in range(0, 4 * HOUR, 5):
+            moments.append(moment)
             log.failed("Nothing works: %s", "500")
         log.succeeded()
         log.succeeded()

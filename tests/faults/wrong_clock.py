@@ -1,7 +1,7 @@
 """Programs whose clock is wrong: what they ask the system for the time of day is answered with an offset.
 
 Only the time of day is, as on a machine whose clock is wrong. libfaketime changes all clocks, also those that programs
-wait by, and Python's waits do not survive it.
+wait by, and Python's waits do not survive it. A program sets its clock by calling `move_clock` in the library.
 """
 
 from __future__ import annotations
@@ -21,9 +21,15 @@ SOURCE = """
 #include <time.h>
 #include <unistd.h>
 
+static volatile long moved = 0;
+
+void move_clock(long seconds) {
+    moved += seconds;
+}
+
 static long offset(void) {
     const char *told = getenv("CLOCK_OFFSET_SECONDS");
-    return told ? atol(told) : 0;
+    return moved + (told ? atol(told) : 0);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -233,3 +235,41 @@ def test_nobody_hears_of_a_change_that_was_rolled_back(heard, django_capture_on_
         transaction.set_rollback(True)
 
     assert heard == []
+
+
+@pytest.mark.parametrize(
+    ("make", "propose"), [(make_flow_run, propose_flow_run_state), (make_task_run, propose_task_run_state)]
+)
+@pytest.mark.parametrize("named", [timedelta(), timedelta(seconds=1), None])
+def test_a_retry_starts_before_its_time_only_if_its_program_says_that_it_has_waited_for_it(
+    make: Any, propose: Any, named: timedelta | None
+):
+    due = later(60)
+    run = make(make_state("SCHEDULED", "AwaitingRetry", scheduled_time=due))
+    details = {} if named is None else {"scheduled_time": due + named}
+
+    outcome = propose(run_id=run.pk, proposed=make_state("RUNNING", **details), now=later(-3600))
+
+    if named == timedelta():
+        assert outcome.written
+        assert (outcome.state.timestamp, outcome.state.details.scheduled_time) == (due, None)
+    else:
+        assert isinstance(outcome.verdict, Wait)
+
+
+def test_a_planned_run_does_not_start_early_whatever_its_program_says():
+    due = later(60)
+    run = make_flow_run(make_state("SCHEDULED", scheduled_time=due))
+
+    outcome = propose_flow_run_state(run_id=run.pk, proposed=make_state("RUNNING", scheduled_time=due), now=NOON)
+
+    assert isinstance(outcome.verdict, Wait)
+
+
+def test_the_delay_of_a_retry_begins_after_the_attempt_even_if_the_clock_was_set_back():
+    run = make_flow_run(make_state("RUNNING"), retries=1, retry_delay=60)
+
+    outcome = propose_flow_run_state(run_id=run.pk, proposed=make_state("FAILED"), now=later(-3600))
+
+    assert outcome.state.name == "AwaitingRetry"
+    assert outcome.state.details.scheduled_time == later(60)

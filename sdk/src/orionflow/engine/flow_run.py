@@ -47,7 +47,7 @@ from orionflow.errors import ApiError, NotFound, OrchestrationRefused
 from orionflow.logging import logger_for_flow_run
 from orionflow.recordable import as_text
 from orionflow.results import UNPERSISTED
-from orionflow.states import Cancelled, Crashed, Failed, State, StateType
+from orionflow.states import Cancelled, Crashed, Failed, State, StateDetails, StateType
 
 # Seconds that a crashed run waits for its records to be delivered before its process may end.
 CRASH_DRAIN_SECONDS = 5.0
@@ -172,16 +172,21 @@ def _attempts(active: ActiveFlowRun, call: FlowCall) -> Steps[State[Any]]:
             active.logger.warning("Trying again in %.3g s: %s", wait, state.message or "The flow failed.")
             warn_of_iterators(active.logger, active.parameters)
             yield Sleep(wait)
-            state = yield from _enter_running(active)
+            state = yield from _enter_running(active, state.state_details.scheduled_time)
             active.count_attempt()
     call.has_ended = True
     yield from finish(active, state)
     return state
 
 
-def _enter_running(active: ActiveFlowRun) -> Steps[State[Any]]:
+def _enter_running(active: ActiveFlowRun, waited_for: datetime | None = None) -> Steps[State[Any]]:
+    """Propose RUNNING. `waited_for` is the time of the retry for which this process has waited, if it did.
+
+    That is due even if the server's clock was set back meanwhile.
+    """
+    details = StateDetails(scheduled_time=waited_for)
     # Each proposal is a separate state with its own id.
-    propose_running = partial(propose, active, lambda: State(type=StateType.RUNNING))
+    propose_running = partial(propose, active, lambda: State(type=StateType.RUNNING, state_details=details))
     try:
         state = yield from enter_running(propose_running, None, line_names(active.flow))
     except AWAY as away:

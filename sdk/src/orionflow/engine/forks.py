@@ -1,8 +1,8 @@
 """Processes that user code forks in a run. The run goes on in the parent: how a child leaves its function ends no run.
 
-A child may call tasks and flows, which are recorded under numbers of its own. It should end with `os._exit`. If it calls
-`sys.exit`, raises or returns instead, it leaves the run as if that exception came from the flow's call, and nothing is
-reported.
+A child may call tasks and flows, which are recorded under numbers of its own. It should end with `os._exit`. If it
+calls `sys.exit`, raises or returns instead, it leaves the run as if that exception came from the call of the flow, and
+nothing is reported.
 """
 
 from __future__ import annotations

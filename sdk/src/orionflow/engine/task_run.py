@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from orionflow import tracing
@@ -93,9 +94,10 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
     # Only with one of these may the rules answer RUNNING with something else than acceptance: a cached state, a wait
     # for a slot, or the state of an earlier attempt.
     asks = cache_key is not None or bool(call.tags) or flow_run.strict or flow_run.is_repeated
+    waited_for: datetime | None = None
     while True:
         if asks:
-            running = yield from _ask_to_run(call, cache_key)
+            running = yield from _ask_to_run(call, cache_key, waited_for)
         else:
             running = call.new_state(StateType.RUNNING)
             _stream(call, running)
@@ -122,7 +124,7 @@ def _attempts(call: TaskCall) -> Steps[State[Any]]:
         _log(call, logging.INFO, "Trying again in %.3g s: %s", seconds_until_due(state), ended.message or ended.name)
         warn_of_iterators(logger_of(call), call.parameters)
         yield Sleep(seconds_until_due(state))
-        asks = True
+        asks, waited_for = True, state.state_details.scheduled_time
         checkpoint(flow_run)
 
 
@@ -199,10 +201,11 @@ def _cache_key(call: TaskCall, key_of: Callable[..., Any]) -> Steps[str | None]:
     return None
 
 
-def _ask_to_run(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
+def _ask_to_run(call: TaskCall, cache_key: str | None, waited_for: datetime | None) -> Steps[State[Any]]:
     def propose() -> Steps[tuple[State[Any], Answer]]:
         running = call.new_state(StateType.RUNNING)
-        running.amend_details(cache_key=cache_key, refresh_cache=call.refreshes or None)
+        # The time of a retry, for which this process has waited, is due even if the server's clock was set back.
+        running.amend_details(cache_key=cache_key, refresh_cache=call.refreshes or None, scheduled_time=waited_for)
         answer = yield Ask(call.flow_run.reporter, call.step(running))
         return running, answer
 
