@@ -12,8 +12,10 @@ import argparse
 import asyncio
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,7 +24,7 @@ from uuid import UUID, uuid4
 import psutil
 
 from benchmarks.batch import items
-from benchmarks.claims import Agent, prepared, runs_for
+from benchmarks.claims import Agent, finished, prepared, runs_for
 from benchmarks.http_load import Connection
 from benchmarks.measuring import ORION, QUICK, Processors, empty_home, environment, percentile, report, serving
 from benchmarks.postgresql import postgresql
@@ -36,6 +38,11 @@ TASKS_OF_A_BATCH, BATCHES = 167, 3 if QUICK else 6
 SINGLES = 40 if QUICK else 100
 PAGES = 10 if QUICK else 40
 CLAIMERS, CLAIMED_AT_ONCE = 2, 10
+SINGLE_CLAIMERS = 8
+# Twice as long as it takes until a worker has published its figures.
+SETTLED_SECONDS = 4.0
+# Small figures keep their digits.
+DIGITS = {"cores_used": 2, "others_cores": 2, "taken_per_claim": 3, "refused_per_claim": 3}
 
 Figures = dict[str, float]
 
@@ -147,19 +154,44 @@ async def lists(url: str, processors: Processors, workers: int) -> Figures:
     return measured.per(len(connections) * PAGES)
 
 
-async def claims(url: str, processors: Processors, workers: int) -> Figures:
+async def claims(url: str, processors: Processors, workers: int, claimers: int, at_once: int) -> Figures:
     (maker,), measured = await opened(url, 1), Measured(processors)
-    runs = runs_for(CLAIMERS * workers, CLAIMED_AT_ONCE)
+    runs = runs_for(claimers * workers, at_once)
     await prepared(maker, runs)
-    agents = [Agent(url, number) for number in range(CLAIMERS * workers)]
+    agents = [Agent(url, number) for number in range(claimers * workers)]
     for agent in agents:
         await agent.register()
     claimed: list[str] = []
-    await measured.of([agent.claim_all(CLAIMED_AT_ONCE, runs, claimed, measured.times) for agent in agents])
-    return measured.per(len(claimed))
+    # Workers read the counts of the others from files, which are some seconds old.
+    await asyncio.sleep(SETTLED_SECONDS)
+    before = attempts(url)
+    await measured.of([agent.claim_all(at_once, runs, claimed, measured.times) for agent in agents])
+    await asyncio.sleep(SETTLED_SECONDS)
+    after = attempts(url)
+    await finished(maker, claimed)
+    tried = {status: after.get(status, 0.0) - number for status, number in before.items()}
+    lost = {f"{status}_per_claim": round(tried.get(status, 0.0) / len(claimed), 3) for status in ("taken", "refused")}
+    return {**measured.per(len(claimed)), **lost}
 
 
-KINDS = {"transitions in batches": batches, "single transitions": singles, "lists": lists, "claims by tens": claims}
+def attempts(url: str) -> dict[str, float]:
+    """Return how many runs the workers have tried to claim, by what came of it."""
+    counted: dict[str, float] = {}
+    with urllib.request.urlopen(url.removesuffix("/api") + "/metrics") as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith("orion_claim_attempts_total"):
+                status = line.split('status="')[1].split('"')[0]
+                counted[status] = counted.get(status, 0.0) + float(line.rsplit(" ", 1)[1])
+    return counted
+
+
+KINDS = {
+    "transitions in batches": batches,
+    "single transitions": singles,
+    "lists": lists,
+    "claims by tens": partial(claims, claimers=CLAIMERS, at_once=CLAIMED_AT_ONCE),
+    "single claims": partial(claims, claimers=SINGLE_CLAIMERS, at_once=1),
+}
 
 
 def measure() -> dict[tuple[str, int], list[Figures]]:
@@ -181,9 +213,7 @@ def measure() -> dict[tuple[str, int], list[Figures]]:
 
 def tell(found: dict[tuple[str, int], list[Figures]]) -> None:
     for (kind, workers), rounds in found.items():
-        figures: Figures = {name: round(median(one[name] for one in rounds), 1) for name in rounds[0]}
-        for name in ("cores_used", "others_cores"):
-            figures[name] = round(median(one[name] for one in rounds), 2)
+        figures: Figures = {name: round(median(one[name] for one in rounds), DIGITS.get(name, 1)) for name in rounds[0]}
         # Ratios within the same round, so that other load on the machine affects both.
         of_one = zip(rounds, found[kind, 1], strict=True)
         ratios = [

@@ -1,4 +1,4 @@
-"""Durations measured in this process, summed up for monitoring. A leaf that needs no other package.
+"""Durations and events of this process, summed up for monitoring. A leaf that needs no other package.
 
 Observing a duration costs a lock and two additions; nothing is written until the values are requested.
 """
@@ -6,7 +6,8 @@ Observing a duration costs a lock and two additions; nothing is written until th
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -51,6 +52,27 @@ class Distribution:
         return Seen(self._bounds, up_to[:-1], number, total)
 
 
+class Tally:
+    """Counts events by name."""
+
+    __slots__ = ("_counts", "_lock")
+
+    def __init__(self, *names: str) -> None:
+        self._counts = Counter(dict.fromkeys(names, 0))
+        self._lock = Lock()
+
+    def add(self, numbers: Mapping[str, int]) -> None:
+        with self._lock:
+            self._counts.update(numbers)
+
+    def seen(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._counts)
+
+
+# Runs that this server tried to claim for an agent. It claimed them, or another transaction had them first, or a rule
+# refused.
+claim_attempts = Tally("claimed", "taken", "refused")
 # Seconds from the time for which a run was due until an agent claimed it.
 claim_delay = Distribution()
 # The age in seconds of the oldest report in a batch when it arrived, by the sender's clock.

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.process_collector import ProcessCollector
 
 from deployments.dispatch.waiting_agents import room
-from orchestration.measured import Distribution, claim_delay, report_delay
+from orchestration.measured import Distribution, claim_attempts, claim_delay, report_delay
 from orion_site.database.sqlite.gate import gates
 from orion_site.http.thread_pools import pools
 from orion_site.metrics import event_loop
@@ -42,6 +42,12 @@ def _families() -> Iterator[Metric]:
     )
     yield _histogram(
         "orion_claim_delay_seconds", "From the moment a run was due to its claim by an agent.", claim_delay
+    )
+    yield counter(
+        "orion_claim_attempts",
+        "Runs that were tried for agents: claimed, taken by another server meanwhile, or refused by a rule.",
+        ("status",),
+        (((status,), number) for status, number in claim_attempts.seen().items()),
     )
     yield _histogram(
         "orion_report_delay_seconds", "The age of the oldest report of task runs in a batch when it came.", report_delay

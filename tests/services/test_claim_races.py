@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import UUID
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from deployments.definitions.services.deployments import pause_unless_served, update_deployment
+from deployments.dispatch.selectors.due import due_ids
 from deployments.dispatch.services.agents import leave
 from deployments.dispatch.services.attempt_exit import Cause, revoke
 from deployments.dispatch.services.claims import Wish, claim_for_all
 from deployments.dispatch.services.reconciler import reconcile
-from deployments.models import Lease, WorkPool
+from deployments.models import Deployment, Lease, WorkPool, WorkQueue
 from orchestration.database_clock import database_now
 from orchestration.errors import AgentReplaced
 from runs.models import FlowRun, FlowRunState
+from runs.querysets import is_holding
+from tests.conftest import DATABASE
 from tests.factories import NOON, history_of, later, make_state, state_of
-from tests.rounds import THOROUGH
+from tests.rounds import THOROUGH, rounds
 from tests.services.dispatching import make_agent, make_deployment, make_queue, report, start, waiting
 from tests.services.threads import race
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROUNDS = 200 if THOROUGH else 50
+locks_rows = pytest.mark.skipif(DATABASE == "sqlite", reason="SQLite locks the whole file")
 
 
 @pytest.mark.generative
@@ -89,6 +101,214 @@ def test_servers_that_answer_groups_at_once_give_each_run_once_within_every_limi
     assert going.filter(work_queue_id=queue.pk).count() == 25
     # The queue without a limit is empty.
     assert len(claimed) == 25 + 40 == len(runs) - 35
+
+
+@contextmanager
+def locked_by_another(*runs: FlowRun) -> Iterator[None]:
+    """Another connection has these runs locked, as a server that claims or hints them."""
+    has_them, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                list(FlowRun.objects.select_for_update(no_key=True).filter(pk__in=[run.pk for run in runs]))
+                has_them.set()
+                may_end.wait(60)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert has_them.wait(10)
+        yield
+    finally:
+        may_end.set()
+        thread.join()
+
+
+@contextmanager
+def after_the_first_advice(work: Callable[[], object]) -> Iterator[None]:
+    """Do this on another connection when this one has read which runs are due, before it claims them."""
+    left = [work]
+
+    def execute(run: Callable[..., Any], *statement: Any) -> Any:
+        answer = run(*statement)
+        if is_advice(statement[0]) and left:
+            race(lambda last: last(), [left.pop()])
+        return answer
+
+    with connection.execute_wrapper(execute):
+        yield
+
+
+def is_advice(sql: str) -> bool:
+    return "AS first" in sql
+
+
+def reads_of(queries: CaptureQueriesContext) -> int:
+    return sum(is_advice(query["sql"]) for query in queries)
+
+
+def ids_of(claims: Collection[Any]) -> list[UUID]:
+    return [claim.flow_run_id for claim in claims]
+
+
+@locks_rows
+def test_a_claim_takes_the_next_runs_for_those_that_are_locked_without_reading_again():
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    runs = [waiting(queue, later(n - 10), deployment) for n in range(8)]
+    agent = make_agent()
+
+    with locked_by_another(*runs[:3]), CaptureQueriesContext(connection) as queries:
+        claims = agent.claim(limit=2)
+
+    assert ids_of(claims) == [run.pk for run in runs[3:5]]
+    assert reads_of(queries) == 1
+    assert ids_of(agent.claim(limit=3)) == [run.pk for run in runs[:3]]
+
+
+def test_a_claim_takes_the_next_runs_for_those_that_another_server_claimed_meanwhile():
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    runs = [waiting(queue, later(n - 10), deployment) for n in range(8)]
+    agent, other = make_agent(), make_agent("other")
+
+    with after_the_first_advice(lambda: other.claim(limit=3)), CaptureQueriesContext(connection) as queries:
+        claims = agent.claim(limit=2)
+
+    assert ids_of(claims) == [run.pk for run in runs[3:5]]
+    assert reads_of(queries) == 1
+
+
+@locks_rows
+def test_a_free_slot_is_used_though_the_first_run_is_locked():
+    queue = make_queue(concurrency_limit=1)
+    deployment = make_deployment(queue)
+    locked, free = (waiting(queue, later(n - 10), deployment) for n in range(2))
+
+    with locked_by_another(locked):
+        claims = make_agent().claim()
+
+    assert ids_of(claims) == [free.pk]
+
+
+def test_a_deployment_that_becomes_full_does_not_hide_the_runs_behind_its_own():
+    queue = make_queue()
+    crowd = make_deployment(queue, name="crowd", concurrency_limit=1)
+    other = make_deployment(queue, name="other")
+    first, *_ = [waiting(queue, later(n - 100), crowd) for n in range(40)]
+    behind = [waiting(queue, later(n - 10), other) for n in range(4)]
+
+    claims = make_agent().claim(limit=5)
+
+    assert ids_of(claims) == [run.pk for run in (first, *behind)]
+
+
+def test_servers_together_hand_out_the_most_urgent_runs():
+    urgent, patient = make_queue("urgent", priority=1), make_queue("patient", priority=2)
+    deployment = make_deployment(urgent)
+    first = [waiting(urgent, later(-n), deployment).pk for n in range(14)]
+    then = [waiting(patient, later(n - 60), deployment).pk for n in range(30)]
+    groups = [[make_agent(f"a-{server}-{n}", queues=("urgent", "patient")) for n in range(3)] for server in range(4)]
+
+    answers = race(lambda group: answered(group, limit=2), groups)
+
+    assert sorted(claim.flow_run_id for claims in answers for claim in claims) == sorted([*first, *then[:10]])
+
+
+def test_servers_together_share_fairly():
+    queue = make_queue()
+    WorkPool.objects.update(fair_share="deployment")
+    crowd, few = make_deployment(queue, name="crowd"), make_deployment(queue, name="few")
+    for n in range(60):
+        waiting(queue, later(-100 - n), crowd)
+    for n in range(15):
+        waiting(queue, later(-n), few)
+    groups = [[make_agent(f"agent-{server}-{n}") for n in range(3)] for server in range(4)]
+
+    answers = race(lambda group: answered(group, limit=2), groups)
+
+    assert sum(map(len, answers)) == 24
+    assert FlowRun.objects.filter(state_type="PENDING", deployment_id=few.pk).count() == 12
+
+
+def answered(group, limit):
+    wishes = [Wish(agent.id, agent.incarnation, limit) for agent in group]
+    return [claim for claims in claim_for_all(wishes, NOON) for claim in claims]
+
+
+class Crowd:
+    """Queues with priorities, limits everywhere, deployments and due runs, as a seed draws them."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.names = ("first", "second", "third")
+        queues = [
+            make_queue(name, priority=self.chance.randint(1, 2), concurrency_limit=self.limit(8)) for name in self.names
+        ]
+        pool = {"concurrency_limit": self.limit(15), "fair_share": self.chance.choice([None, "deployment"])}
+        WorkPool.objects.update(**pool)
+        deployments = [make_deployment(queues[0], name=f"d-{n}", concurrency_limit=self.limit(6)) for n in range(4)]
+        for _ in range(70):
+            # Few different times: many runs are due at the same one.
+            waiting(self.chance.choice(queues), later(-self.chance.randrange(5)), self.chance.choice(deployments))
+        # Each server has an agent of all queues; the others serve some.
+        self.groups = [
+            [make_agent(f"a-{server}-{n}", queues=self.names if n == 0 else self.some()) for n in range(3)]
+            for server in range(4)
+        ]
+
+    def limit(self, most: int) -> int | None:
+        return self.chance.choice([None, self.chance.randint(1, most)])
+
+    def some(self) -> tuple[str, ...]:
+        return tuple(self.chance.sample(self.names, self.chance.randint(1, 2)))
+
+
+def beyond_limits() -> list[str]:
+    """Return the queues, pools and deployments that have more runs than they may, as one statement sees them."""
+    held = FlowRun.objects.filter(is_holding()).values_list("work_queue_id", "deployment_id")
+    pool_of = dict(WorkQueue.objects.values_list("pk", "work_pool_id"))
+    taken = Counter(key for queue, deployment in held for key in (queue, pool_of[queue], deployment))
+    limited = [
+        *WorkQueue.objects.values_list("pk", "concurrency_limit"),
+        *WorkPool.objects.values_list("pk", "concurrency_limit"),
+        *Deployment.objects.values_list("pk", "concurrency_limit"),
+    ]
+    return [f"{pk}: {taken[pk]} of {most}" for pk, most in limited if most is not None and taken[pk] > most]
+
+
+@pytest.mark.generative
+@pytest.mark.parametrize("seed", range(rounds(3)))
+def test_servers_hand_out_each_run_once_within_every_limit_and_leave_none_that_could_start(seed):
+    crowd = Crowd(seed)
+    given: list[UUID] = []
+
+    def answer(group):
+        found, too_many = [], []
+        while claims := answered(group, limit=crowd.chance.randint(1, 3)):
+            found += claims
+            too_many += beyond_limits()
+        return found, too_many
+
+    while True:
+        answers = race(answer, crowd.groups)
+        claims = [claim for found, _ in answers for claim in found]
+        given += ids_of(claims)
+
+        # Agents still ask, so what waits may not start.
+        assert [one for _, too_many in answers for one in too_many] == []
+        assert due_ids(before=NOON, limit=100) == []
+        if not claims:
+            break
+        for claim in claims:
+            report(claim, "COMPLETED", NOON)
+
+    assert sorted(given) == sorted(FlowRun.objects.values_list("pk", flat=True))
+    assert set(FlowRun.objects.values_list("state_type", "epoch")) == {("COMPLETED", 1)}
+    assert not Lease.objects.exists()
 
 
 def test_a_claim_and_a_restart_at_once_leave_nothing_with_the_start_that_is_over():

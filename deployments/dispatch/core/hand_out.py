@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -38,6 +38,10 @@ class Taker:
     wanted: int
     lines: frozenset[UUID] | None = None
     named: UUID | None = None
+
+    def after(self, received: int) -> Taker:
+        """Return what the agent still wants when it has received so many runs."""
+        return replace(self, wanted=max(self.wanted - received, 0)) if received else self
 
 
 def hand_out(

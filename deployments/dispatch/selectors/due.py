@@ -8,8 +8,8 @@ a lock, by the rule TakeQueueSlots.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -94,11 +94,21 @@ class Advice:
     candidates: Sequence[Candidate] = ()
     room: Mapping[UUID, int] | None = None
     going: Mapping[Share, int] | None = None
-    # Whether a deployment may have more waiting runs than were read.
+    # Whether a queue, or a deployment in it, may have more waiting runs than were read.
     is_cut: bool = False
 
     def among(self, takers: Sequence[Taker]) -> list[tuple[Candidate, int]]:
         return hand_out(self.candidates, takers, self.room or {}, self.going)
+
+    def without(self, ids: Collection[UUID]) -> Advice:
+        return replace(self, candidates=[run for run in self.candidates if run.id not in ids]) if ids else self
+
+    def after(self, tried: Iterable[tuple[Candidate, int]], given: Sequence[Candidate]) -> Advice:
+        """Return the rest of the advice: without the runs that were tried, of which some were given to agents."""
+        room, active = Counter(self.room or {}), Counter(self.going or {})
+        room.subtract(limit for run in given for limit in run.limits if limit in room)
+        active.update(run.share for run in given if run.share)
+        return replace(self.without({run.id for run, _ in tried}), room=room, going=active)
 
 
 def due_ids(
@@ -128,9 +138,10 @@ def due_ids(
     return [run.id for run, _ in advice.among([Taker(limit)])]
 
 
-def due_in(room: Room, *, before: datetime, limit: int, among: Q) -> Advice:
-    """Return the first due runs of these queues, up to `limit` of each."""
-    return _advice(room, _lines_of_queues(room), before=before, after=None, limit=limit, among=among)
+def due_in(room: Room, *, before: datetime, limit: int, spare: int, among: Q) -> Advice:
+    """Return the first due runs of these queues: up to `limit` of each, and `spare` more than there is room for."""
+    lines = [replace(line, room=line.room + spare) for line in _lines_of_queues(room)]
+    return _advice(room, lines, before=before, after=None, limit=limit, among=among)
 
 
 def in_order(ids: Sequence[UUID]) -> list[FlowRun]:
@@ -167,8 +178,8 @@ def _advice(
         )
         for one in found
     ]
-    shown = Counter((one.line.queue.pk, one.deployment_id) for one in found if one.line.fair_share and one.line.queue)
-    is_cut = any(number >= MOST_OF_ONE for number in shown.values())
+    shown = Counter((id(one.line), one.line.fair_share and one.deployment_id) for one in found)
+    is_cut = any(number >= min(limit, MOST_OF_ONE) if of else number >= limit for (_, of), number in shown.items())
     return Advice(candidates, {**room.of_queues, **room.of_pools, **free}, going(shares, holding, fair), is_cut)
 
 

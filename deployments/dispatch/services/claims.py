@@ -8,8 +8,9 @@ waited for.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -24,14 +25,15 @@ from deployments.models import Worker, WorkQueue
 from orchestration.compiled import Compiled
 from orchestration.core.states import State, StateType
 from orchestration.errors import AgentReplaced, DomainError
-from orchestration.measured import claim_delay
+from orchestration.measured import claim_attempts, claim_delay
 from orchestration.moving import MovingRun
 from orchestration.tables import FLOW_RUNS, dialect, insert_rows
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal, Unit
 from runs.models import FlowRun
 
-# Extra runs in the advice: servers that ask at the same time get the same advice, and with these each finds some runs.
+# Extra runs in the advice, besides one more for each that is wanted: servers that ask at the same time get the same
+# advice, and with these each finds some runs.
 SPARE = 10
 ROUNDS = 3
 # The first runs of each deployment are read at most this many times, if deployments share the slots fairly.
@@ -71,8 +73,21 @@ class _Asking:
 
     @property
     def taker(self) -> Taker:
-        wanted = 0 if self.error else self.wish.limit - len(self.claims)
-        return Taker(max(wanted, 0), self.queues, self.wish.named)
+        if self.error:
+            return Taker(0)
+        return Taker(max(self.wish.limit - len(self.claims), 0), self.queues, self.wish.named)
+
+
+@dataclass(slots=True)
+class _Tried:
+    """The outcome of one transaction: claims by the index of their agent, and the runs that were not claimed."""
+
+    claims: dict[int, list[Claim]] = field(default_factory=dict)
+    # Refused by a rule.
+    refused: set[UUID] = field(default_factory=set)
+    # How many another server has locked or claimed, and how many runs were tried at all.
+    taken: int = 0
+    number: int = 0
 
 
 _agents = Compiled(lambda ids: Worker.objects.filter(pk__in=ids).order_by())
@@ -134,35 +149,45 @@ def _judged(wish: Wish, agent: Worker | None) -> _Asking | DomainError:
 
 
 def _claim(asking: Sequence[_Asking], now: datetime) -> None:
-    room = _room_of(asking)
-    tried: set[UUID] = set()
+    refused: set[UUID] = set()
+    taken = 0
     rounds = ROUNDS
     for look in range(LOOKS):
-        wanted = sum(one.taker.wanted for one in asking if one.wish.named is None)
-        limit = wanted + len(tried) + SPARE
-        advice = due_in(room, before=now, limit=limit, among=FOR_AGENTS) if wanted else Advice()
+        # Read again at each look: what is refused may be refused because another server has used up the room.
+        room = _room_of(asking)
+        wanted = _wanted(asking)
+        advice = Advice()
+        if wanted:
+            spare = wanted + taken + len(refused) + SPARE
+            advice = due_in(room, before=now, limit=wanted + spare, spare=spare, among=FOR_AGENTS)
         if look == 0:
             advice = _with_named(advice, asking)
-        candidates = [run for run in advice.candidates if run.id not in tried]
-        chosen, lost = _hand_out(replace(advice, candidates=candidates), asking, tried, now)
-        # Try again only if other servers were faster, or if the advice contained only some runs of each deployment.
-        rounds -= lost > 0
-        if not rounds or not (lost or (chosen and advice.is_cut)):
+        tried = _try(advice.without(refused), asking, now)
+        refused |= tried.refused
+        taken += tried.taken
+        # Look again only where more may be found: behind the runs that were read, or beside those that were refused.
+        rounds -= bool(tried.refused or tried.taken)
+        is_worthwhile = bool(tried.refused) or (advice.is_cut and tried.number > 0)
+        if not rounds or not is_worthwhile or not _wanted(asking):
             break
     if room.with_templates:
         _keep_what_fits(asking, room, now)
 
 
-def _hand_out(advice: Advice, asking: Sequence[_Asking], tried: set[UUID], now: datetime) -> tuple[int, int]:
-    """Claim runs for the agents. Return how many were tried, and how many of those could not be claimed."""
-    chosen = advice.among([one.taker for one in asking])
-    if not chosen:
-        return 0, 0
-    tried.update(run.id for run, _ in chosen)
-    given = _given([(run.id, number) for run, number in chosen], asking, now)
-    for number, claims in given.items():
+def _wanted(asking: Sequence[_Asking]) -> int:
+    return sum(one.taker.wanted for one in asking if one.wish.named is None)
+
+
+def _try(advice: Advice, asking: Sequence[_Asking], now: datetime) -> _Tried:
+    """Claim runs of the advice for the agents."""
+    if not (chosen := advice.among([one.taker for one in asking])):
+        return _Tried()
+    tried = _given(advice, chosen, asking, now)
+    for number, claims in tried.claims.items():
         asking[number].claims += tuple(claims)
-    return len(chosen), len(chosen) - sum(map(len, given.values()))
+    claimed = sum(map(len, tried.claims.values()))
+    claim_attempts.add({"claimed": claimed, "taken": tried.taken, "refused": len(tried.refused)})
+    return tried
 
 
 def _keep_what_fits(asking: Sequence[_Asking], room: Room, now: datetime) -> None:
@@ -173,23 +198,45 @@ def _keep_what_fits(asking: Sequence[_Asking], room: Room, now: datetime) -> Non
 
 
 @repeated_on_conflict
-def _given(chosen: Sequence[tuple[UUID, int]], asking: Sequence[_Asking], now: datetime) -> dict[int, list[Claim]]:
-    """Propose all runs in one unit of work, and return the claims by the index of the agent."""
+def _given(advice: Advice, chosen: Sequence[tuple[Candidate, int]], asking: Sequence[_Asking], now: datetime) -> _Tried:
+    """Propose all runs in one unit of work."""
     with write_transaction():
-        _refuse_replaced(asking)
-        unit = Unit(now)
-        wanted = {run_id: number for run_id, number in chosen if asking[number].error is None}
-        unit.load(FLOW_RUNS, list(wanted), free_only=True)
-        given: dict[int, list[Claim]] = {}
-        for run_id, number in wanted.items():
-            moving = unit.runs.get(run_id)
-            if moving is not None and _is_due(moving, now) and _becomes_pending(unit, moving, asking[number].agent):
-                given.setdefault(number, []).append(Claim(run_id, moving.epoch))
-                if (due := moving.stored.run.next_scheduled_start_time) is not None:
-                    claim_delay.observe((now - due).total_seconds())
+        if _refuse_replaced(asking):
+            chosen = advice.among([one.taker for one in asking])
+        unit, tried = Unit(now), _Tried()
+        for run_id, number in _locked(unit, advice, chosen, asking, tried):
+            moving = unit.runs[run_id]
+            if not _becomes_pending(unit, moving, asking[number].agent):
+                tried.refused.add(run_id)
+                continue
+            tried.claims.setdefault(number, []).append(Claim(run_id, moving.epoch))
+            if (due := moving.stored.run.next_scheduled_start_time) is not None:
+                claim_delay.observe((now - due).total_seconds())
         unit.write()
-        _grant([(asking[number].wish, claims) for number, claims in given.items()], unit, now)
-        return given
+        _grant([(asking[number].wish, claims) for number, claims in tried.claims.items()], unit, now)
+        return tried
+
+
+def _locked(
+    unit: Unit, advice: Advice, chosen: Sequence[tuple[Candidate, int]], asking: Sequence[_Asking], tried: _Tried
+) -> list[tuple[UUID, int]]:
+    """Lock the chosen runs. In place of each that another server has, lock the next run of the advice.
+
+    The replacements come before anything is proposed, because the rules count slots once for all runs of the unit.
+    """
+    locked: list[tuple[UUID, int]] = []
+    while chosen:
+        unit.load(FLOW_RUNS, [run.id for run, _ in chosen], free_only=True)
+        free = [(run, number) for run, number in chosen if _is_due(unit.runs.get(run.id), unit.now)]
+        locked += [(run.id, number) for run, number in free]
+        tried.number += len(chosen)
+        if len(free) == len(chosen):
+            break
+        tried.taken += len(chosen) - len(free)
+        has = Counter(number for _, number in locked)
+        advice = advice.after(chosen, [run for run, _ in free])
+        chosen = advice.among([one.taker.after(has[number]) for number, one in enumerate(asking)])
+    return locked
 
 
 def _becomes_pending(unit: Unit, moving: MovingRun, agent: Worker) -> bool:
@@ -199,7 +246,10 @@ def _becomes_pending(unit: Unit, moving: MovingRun, agent: Worker) -> bool:
     return outcome.written and outcome.state is not None and outcome.state.type is StateType.PENDING
 
 
-def _is_due(moving: MovingRun, now: datetime) -> bool:
+def _is_due(moving: MovingRun | None, now: datetime) -> bool:
+    """Whether the run may be claimed, as far as its row says: a run that is None is locked by another transaction."""
+    if moving is None:
+        return False
     state, due = moving.state, moving.run.next_scheduled_start_time
     if state is None or state.type is not StateType.SCHEDULED:
         return False
@@ -215,12 +265,16 @@ _locked_incarnations = Compiled(
 )
 
 
-def _refuse_replaced(asking: Iterable[_Asking]) -> None:
-    """Lock the agents until their leases are stored, so that deregistering an incarnation finds all of its leases."""
+def _refuse_replaced(asking: Iterable[_Asking]) -> bool:
+    """Lock the agents until their leases are stored, so that deregistering an incarnation finds all of its leases.
+
+    Return whether one has been replaced.
+    """
     present = dict(_locked_incarnations([one.agent.pk for one in asking]))
-    for one in asking:
-        if present.get(one.agent.pk) != one.wish.incarnation:
-            one.error = AgentReplaced(name=one.agent.name)
+    replaced = [one for one in asking if present.get(one.agent.pk) != one.wish.incarnation]
+    for one in replaced:
+        one.error = AgentReplaced(name=one.agent.name)
+    return bool(replaced)
 
 
 def _grant(granted: Sequence[tuple[Wish, Sequence[Claim]]], unit: Unit, now: datetime) -> None:
