@@ -16,14 +16,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from tests.agents.running import QUICK, Api, eventually, is_alive
 from tests.conftest import DATABASE
-from tests.faults.cluster import own_database, processes_of_home, verified
+from tests.faults.cluster import SHORT, own_database, processes_of_home, verified
 from tests.faults.test_reporting import THREE_STEPS, Program
-from tests.site.running import RunningServer, orion, running_server
+from tests.site.running import PATIENCE_SECONDS, RunningServer, orion, running_server
 from tests.sockets.wire import connected
 
 pytestmark = pytest.mark.skipif(DATABASE == "sqlite", reason="SQLite is served by one worker")
@@ -163,6 +164,125 @@ def test_nothing_acknowledged_is_lost_while_workers_are_killed(tmp_path: Path):
             history = api.get(f"/task_run_states/?task_run_id={run}")
             assert [state["name"] for state in history] == THREE_STEPS
         assert verified(tmp_path / "server", settings) == ""
+
+
+class Claimer:
+    """An agent that asks for runs over HTTP, and reports each as running and as completed, whatever happens to workers.
+
+    It keeps what was acknowledged: claims by run and epoch, and the ends of runs.
+    """
+
+    def __init__(self, server: RunningServer, name: str, over: threading.Event) -> None:
+        self._server, self._over = server, over
+        self._who = {"name": name, "incarnation": str(uuid4())}
+        self._held: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self.claimed: list[tuple[str, int]] = []
+        self.completed: list[str] = []
+        self.surprises: list[str] = []
+        self._id = self._insist("/agents/", {**self._who, "work_queues": ["default"], "host": "here"})["id"]
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._work, self._beat)]
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while not self._over.is_set():
+            status, claims = self._ask(f"/agents/{self._id}/claim", {**self._incarnation, "limit": 3})
+            for claim in claims if status == 200 else []:
+                run, epoch = claim["flow_run"]["id"], claim["epoch"]
+                self.claimed.append((run, epoch))
+                with self._lock:
+                    self._held[run] = epoch
+                if self._reports(run, epoch, "RUNNING") and self._reports(run, epoch, "COMPLETED"):
+                    self.completed.append(run)
+                with self._lock:
+                    del self._held[run]
+
+    def _reports(self, run: str, epoch: int, state: str) -> bool:
+        """Report with one id until there is an answer, as the SDK does. Return whether the attempt still counts."""
+        said = {"state": {"type": state, "id": str(uuid4())}}
+        answer = self._insist(f"/flow_runs/{run}/set_state", said, {"Orion-Run-Epoch": str(epoch)})
+        if answer and answer["status"] != "ACCEPT":
+            self.surprises.append(f"{run} {epoch} {state}: {answer}")
+        return bool(answer)
+
+    def _beat(self) -> None:
+        while not self._over.wait(0.3):
+            with self._lock:
+                runs = [{"id": run, "epoch": epoch} for run, epoch in self._held.items()]
+            self._ask(f"/agents/{self._id}/heartbeat", {**self._incarnation, "runs": runs})
+
+    @property
+    def _incarnation(self) -> dict[str, str]:
+        return {"incarnation": self._who["incarnation"]}
+
+    def _insist(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> Any:
+        """Return the answer, or nothing if the attempt has been replaced."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            status, answer = self._ask(path, body, headers)
+            if status == 409:
+                return None
+            if 200 <= status < 300:
+                return answer
+            time.sleep(0.05)
+        raise AssertionError(f"{path} was never answered")
+
+    def _ask(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        """Ask on a new connection, which may reach any worker. Return 0 without an answer."""
+        with (
+            suppress(OSError, http.client.HTTPException),
+            closing(http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=PATIENCE_SECONDS)) as connection,
+        ):
+            said = {"Content-Type": "application/json", **(headers or {})}
+            connection.request("POST", f"/api{path}", json.dumps(body), said)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status >= 500 and answer.status != 503:
+                self.surprises.append(f"{path}: {answer.status} {text[:300]!r}")
+            return answer.status, json.loads(text) if text else None
+        return 0, None
+
+
+@pytest.mark.long
+def test_workers_are_killed_while_they_claim_and_no_run_is_lost_or_stays_with_nobody(tmp_path: Path):
+    """A claim whose answer was lost is given to somebody else when its lease has expired."""
+    number, over = 400, threading.Event()
+    # A lease lasts long enough for a heartbeat on a busy machine.
+    patient = {**SHORT, "ORION_LEASE_SECONDS": "8", "ORION_LOST_STARTS": "100"}
+    with served(tmp_path, workers=2, **patient) as (server, settings), ExitStack() as stack:
+        stack.callback(over.set)
+        api = Api(server)
+        deployment = api.deploy("flows.py:napping", "default")
+        runs = [api.run(deployment) for _ in range(number)]
+        killed = 0
+        agents = [Claimer(server, f"agent-{n}", over) for n in range(8)]
+
+        def unfinished() -> int:
+            waiting_or_held = {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}}
+            return int(api.post("/flow_runs/count", {"flow_runs": waiting_or_held}))
+
+        while killed < 6:
+            workers = [part["pid"] for name, part in parts(tmp_path).items() if name != "services" and part["pid"]]
+            if workers:
+                with suppress(ProcessLookupError):
+                    os.kill(random.choice(workers), signal.SIGKILL)
+                    killed += 1
+            time.sleep(0.7)
+        eventually(lambda: unfinished() == 0, lambda: (unfinished(), [one.surprises for one in agents]))
+        over.set()
+        for agent in agents:
+            agent.join()
+
+        claimed = Counter(claim for agent in agents for claim in agent.claimed)
+        assert [claim for claim, times in claimed.items() if times > 1] == []
+        assert sorted(run for agent in agents for run in agent.completed) == sorted(runs)
+        assert [one for agent in agents for one in agent.surprises] == []
+        assert verified(tmp_path, settings) == ""
 
 
 def test_connections_are_spread_over_the_workers(tmp_path: Path):
