@@ -1,4 +1,4 @@
-"""Long polls of agents, held by the event loop; a thread watches the database for cancellations on other servers."""
+"""Long polls of agents, held by the event loop; a thread watches the database for orders given at other servers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from itertools import count
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import close_old_connections
@@ -17,9 +18,12 @@ from deployments.dispatch.waiting_agents import WAIT_HEADER, Room, Seat, room
 
 logger = logging.getLogger("orion.agents")
 
+Known = TypeVar("Known")
 HEADER = WAIT_HEADER.lower().encode()
 # Several servers may share a database: a cancellation may reach one while the agent waits at another.
 LOOK_SECONDS = 0.5
+# Every so many looks, also look for attempts that were revoked or released: that reads all leases of the agents.
+LOOKS_FOR_LOST = 4
 
 
 def seat_for(scope: dict[str, Any]) -> AbstractContextManager[Seat | None]:
@@ -74,27 +78,45 @@ class Watch:
                 self._thread.start()
 
     def _look_forever(self) -> None:
-        known: set[tuple[UUID, UUID]] = set()
-        while True:
+        cancelled: set[tuple[UUID, UUID]] = set()
+        attempts: dict[tuple[UUID, UUID], int] = {}
+        for number in count():
             self._room.occupied.wait()
-            known = self.look(known)
+            cancelled = self._looked(self.look, cancelled)
+            if number % LOOKS_FOR_LOST == 0:
+                attempts = self._looked(self.look_for_lost, attempts)
             time.sleep(LOOK_SECONDS)
+
+    def _looked(self, look: Callable[[Known], Known], known: Known) -> Known:
+        try:
+            return look(known)
+        except Exception as error:
+            # Usually the database is unreachable. In the meantime heartbeats return the orders.
+            logger.debug("Agents cannot be notified of orders now: %s", error)
+            return known
+        finally:
+            close_old_connections()
 
     def look(self, known: set[tuple[UUID, UUID]]) -> set[tuple[UUID, UUID]]:
         """Wake each agent that has a run to cancel, once for each run."""
         from deployments.dispatch.services.heartbeats import cancelling_runs_of
 
-        try:
-            wanted = cancelling_runs_of(self._room.waiting())
-        except Exception as error:
-            # Usually the database is unreachable. In the meantime heartbeats return the cancellations.
-            logger.debug("Agents cannot be notified of cancellations now: %s", error)
-            return known
-        finally:
-            close_old_connections()
+        wanted = cancelling_runs_of(self._room.waiting())
         for agent_id in {agent for agent, _ in wanted - known}:
             self._room.wake(agent_id)
         return wanted
+
+    def look_for_lost(self, known: dict[tuple[UUID, UUID], int]) -> dict[tuple[UUID, UUID], int]:
+        """Wake each agent of which an attempt was replaced since the last look.
+
+        A lease also disappears when its attempt ends, so the epochs of runs decide.
+        """
+        from deployments.dispatch.services.heartbeats import agents_of_lost, attempts_of
+
+        attempts = attempts_of(self._room.waiting())
+        for agent_id in agents_of_lost({key: epoch for key, epoch in known.items() if attempts.get(key) != epoch}):
+            self._room.wake(agent_id)
+        return attempts
 
 
 _watch = Watch(room)

@@ -138,3 +138,16 @@ def test_what_another_server_was_asked_to_cancel_is_cancelled(tmp_path: Path, ho
             cancel(second, run)
 
             assert first.until_ended(run)["name"] == "Cancelled", agent.said
+
+
+def test_an_attempt_that_another_server_was_asked_to_release_is_killed(tmp_path: Path, home: Path, queue: str):
+    with own_database(tmp_path / "server", **RARE) as (settings, _), ExitStack() as servers:
+        first, second = (Api(servers.enter_context(running_server(tmp_path / "server", **settings))) for _ in range(2))
+        with running_agent(home, first, queue) as agent:
+            run = first.run_of("flows.py:sleeping", queue)
+            first.until(run, "Running")
+            process = run_process(agent)
+
+            second.post(f"/flow_runs/{run}/release", {"message": "Given up."})
+
+            eventually(lambda: not is_alive(process), lambda: agent.said)

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from deployments.dispatch.services.attempt_exit import Cause, revoke
-from deployments.dispatch.services.heartbeats import cancelling_runs_of, orders_now
+from deployments.dispatch.services.heartbeats import agents_of_lost, attempts_of, cancelling_runs_of, orders_now
 from deployments.models import Lease, Worker
 from orchestration.errors import AgentReplaced
 from orchestration.services import propose_flow_run_state
@@ -156,6 +156,25 @@ def test_an_agent_is_told_of_what_others_want_of_its_runs_and_not_of_what_its_ru
 
     assert of_its_own == []
     assert [one for one in heard if one[0] == "agent"] == [("agent", agent.id, "CANCELLING")]
+
+
+def test_an_agent_of_another_server_is_called_when_an_attempt_is_lost_and_not_when_it_ends():
+    agent, other = make_agent(), make_agent("other")
+    ended, going, lost, deleted = held(agent, 4)
+    before = attempts_of([agent.id, other.id])
+    start(ended, later(1))
+    report(ended, "COMPLETED", later(2))
+    without_an_end = attempts_of([agent.id])
+
+    revoke(run_id=lost.flow_run_id, cause=Cause("Revoked.", "somebody"), now=later(2))
+    of_revoked = agents_of_lost(dict.fromkeys(without_an_end.keys() - attempts_of([agent.id]).keys(), 1))
+    FlowRun.objects.filter(pk=deleted.flow_run_id).delete()
+
+    assert len(before) == 4
+    assert agents_of_lost(dict.fromkeys(before.keys() - without_an_end.keys(), 1)) == set()
+    assert of_revoked == {agent.id}
+    assert agents_of_lost({(agent.id, deleted.flow_run_id): 1}) == {agent.id}
+    assert attempts_of([agent.id]) == {(agent.id, going.flow_run_id): 1}
 
 
 def test_orders_are_heard_without_renewing_a_lease():

@@ -21,6 +21,7 @@ from orchestration.core.states import StateType
 from orchestration.tables import dialect, fetch
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.agents import Order
+from runs.models import FlowRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,24 @@ def cancelling_runs_of(agent_ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
     """
     cancelled = Lease.objects.filter(worker_id__in=agent_ids, flow_run__state_type=StateType.CANCELLING)
     return {(agent, run) for agent, run in cancelled.values_list("worker_id", "flow_run_id") if agent is not None}
+
+
+# By agent and run: the epoch of a lease.
+Attempts = Mapping[tuple[UUID, UUID], int]
+
+
+def attempts_of(agent_ids: Collection[UUID]) -> dict[tuple[UUID, UUID], int]:
+    """Return the attempts for which these agents have a lease."""
+    rows = Lease.objects.filter(worker_id__in=agent_ids).values_list("worker_id", "flow_run_id", "epoch")
+    return {(agent, run): epoch for agent, run, epoch in rows if agent is not None}
+
+
+def agents_of_lost(attempts: Attempts) -> set[UUID]:
+    """Return the agents of those attempts that another one has replaced, or whose runs are gone."""
+    if not attempts:
+        return set()
+    epochs = dict(FlowRun.objects.filter(pk__in={run for _, run in attempts}).values_list("pk", "epoch"))
+    return {agent for (agent, run), epoch in attempts.items() if epochs.get(run) != epoch}
 
 
 @repeated_on_conflict
