@@ -36,5 +36,5 @@ def make_home_of_a_fork() -> None:
     _make_home()
     settings.ORION_RESULTS_FOLDERS = env.result_folders()
     settings.ORION_ENCRYPTION_KEY_FILE = env.orion_home() / "encryption-key"
-    del connections["default"]
     connections.settings = connections.configure_settings({"default": env.database_from_url(env.database_url())})
+    connections["default"] = connections.create_connection("default")
