@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,10 @@ TABS = {
     "schedules": "Schedules",
     "parameters": "Parameters",
 }
+
+
+# The home page counts the times of the next day, and leads to them.
+NEXT_DAY = "24h"
 
 
 @requires(Action.READ_DEPLOYMENTS)
@@ -74,6 +79,8 @@ def _tab(request: HttpRequest, one: Deployment, tab: str) -> dict[str, Any]:
             shown = {"found": found, "state": state, "state_choices": choices}
             return {**shown, **_paged(request, found.page.after)}
         case "upcoming":
+            if request.GET.get("within") == NEXT_DAY:
+                return {"ahead": selectors.ahead_of(deployment_id=one.pk, now=now, until=now + timedelta(hours=24))}
             page = selectors.upcoming_runs(deployment_id=one.pk, after=after)
             return {"page": page, **_paged(request, page.after)}
         case "schedules":

@@ -33,6 +33,8 @@ ERRORS_IN_ANY_CASE = 3
 # What should take seconds counts as stuck after this time.
 STUCK_AFTER = timedelta(minutes=5)
 DUE_SOON = timedelta(minutes=10)
+# An address lists at most this many ids.
+MOST_NAMED = 200
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -184,7 +186,7 @@ def _stuck(running: Sequence[OpenRun], now: datetime, tag: str) -> Iterator[Need
     silent = [run for run in running if run.lease_expires_at is not None and run.lease_expires_at <= now]
     starting = [run for run in _old(running, StateType.PENDING, now) if run not in silent]
     stopping = [run for run in _old(running, StateType.CANCELLING, now) if run not in silent]
-    yield from _stuck_line(silent, "The agent has gone silent", "running", "silent", tag)
+    yield from _stuck_line(silent, "The agent has gone silent", "running", "running", tag)
     yield from _stuck_line(stopping, "Asked to stop, and has not stopped", "cancelling", "cancelling", tag)
     yield from _stuck_line(starting, "About to start, and does not", "pending", "pending", tag)
     yield from _stuck_line(paused, "Waits until it is resumed", "paused", "paused", tag)
@@ -198,14 +200,19 @@ def _old(running: Sequence[OpenRun], state_type: StateType, now: datetime) -> li
     ]
 
 
-def _stuck_line(found: Sequence[OpenRun], cause: str, look: str, word: str, tag: str) -> Iterator[Need]:
+def _stuck_line(found: Sequence[OpenRun], cause: str, look: str, state: str, tag: str) -> Iterator[Need]:
     if not found:
         return
     oldest = min(found, key=lambda run: (run.state_timestamp is None, run.state_timestamp))
+    # Other runs in the same state are not stuck. Very many are not named one by one, so that the page stays small.
+    if len(found) <= MOST_NAMED:
+        chosen = {"id": ",".join(str(run.id) for run in found)}
+    else:
+        chosen = {"state": state, **({"tag": tag} if tag else {})}
     yield Need(
         cause=cause,
         extent=_runs_in_words(len(found)),
-        address=_runs(state=word if word != "silent" else "running", **({"tag": tag} if tag else {})),
+        address=_runs(**chosen),
         look=look,
         state_type=oldest.state_type,
         since=oldest.state_timestamp,

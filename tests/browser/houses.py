@@ -61,7 +61,9 @@ MORE = {
         )
     ],
     "runs:task-run": ["?tab=history", "?tab=inputs", "?tab=result", "?tab=artifacts"],
-    "deployments:deployment": ["?tab=runs", "?tab=upcoming", "?tab=schedules", "?tab=parameters"],
+    "deployments:deployment": [
+        f"?tab={tab}" for tab in ("runs", "upcoming", "upcoming&within=24h", "schedules", "parameters")
+    ],
     "deployments:new-schedule": ["?kind=interval", "?kind=rrule", "?kind=ics"],
     "deployments:run-with": ["?as=json"],
     "events:new-automation": [
@@ -144,6 +146,26 @@ def overfull_server(home: Path) -> Iterator[RunningServer]:
     )
     with running_server(home, "--no-services", **archive) as server:
         yield server
+
+
+@contextmanager
+def planned_server(home: Path) -> Iterator[House]:
+    """What matters among many planned runs, on a server that neither ticks nor runs anything."""
+    ready_home(home)
+    made = warm.run(
+        [
+            sys.executable,
+            "-c",
+            "import django; django.setup(); from tests.browser.sample.planned import write; write()",
+        ],
+        env=environment(home, DJANGO_SETTINGS_MODULE="orion_site.settings"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    with running_server(home, "--no-services") as server:
+        yield House(f"http://127.0.0.1:{server.port}", json.loads(made.stdout.splitlines()[-1]))
 
 
 @contextmanager

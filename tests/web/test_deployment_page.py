@@ -78,6 +78,27 @@ def test_upcoming_begins_with_the_next_run_and_its_number_is_the_one_of_the_head
     assert len(rows) == answer.context["planned"].number > 0
 
 
+def test_the_times_of_the_next_day_name_their_runs_and_those_that_are_not_planned_yet(browser: Client):
+    made = make_deployment(schedules=[HOURLY])
+    add_run(made, "SCHEDULED", ago=-30 * HOUR, name="later")
+
+    answer = browser.get(f"/deployments/{made.pk}?tab=upcoming&within=24h")
+
+    times = answer.context["ahead"].times
+    planned = [len(runs) for _, runs in times]
+    assert len(times) == answer.context["ahead"].count.number == 24
+    assert planned == sorted(planned, reverse=True)
+    page = answer.content.decode()
+    assert page.count("not planned yet") == planned.count(0) > 0
+    assert "later" not in page
+
+
+def test_nothing_is_said_to_be_planned_where_no_run_comes_in_the_next_day(browser: Client):
+    made = make_deployment()
+
+    assert "Nothing is planned" in browser.get(f"/deployments/{made.pk}?tab=upcoming&within=24h").content.decode()
+
+
 def test_schedules_show_their_next_times_in_their_zone(browser: Client):
     made = make_deployment(schedules=[NIGHTLY])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import html
+import re
 import shutil
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -215,6 +217,35 @@ def test_what_is_stuck_or_paused_is_a_line(browser: Client):
     ]
 
 
+def test_a_line_about_stuck_runs_leads_to_these_and_not_to_others_in_their_state(browser: Client):
+    worker = make_worker(make_queue())
+    for name, minutes in (("silent", 1), ("well", -1)):
+        run = make_run(name, state="RUNNING", at=ago(hours=1))
+        Lease.objects.create(flow_run=run, worker=worker, epoch=1, expires_at=ago(minutes=minutes))
+    for name, minutes in (("stopping", 30), ("just-asked", 1)):
+        make_run(name, state="CANCELLING", at=ago(minutes=minutes))
+    for name, minutes in (("starting", 30), ("just-claimed", 1)):
+        make_run(name, state="PENDING", at=ago(minutes=minutes))
+
+    lines = needs(browser)
+
+    assert [(need.extent, listed(browser, need.address)) for need in lines] == [
+        ("1 run", {"silent"}),
+        ("1 run", {"stopping"}),
+        ("1 run", {"starting"}),
+    ]
+
+
+def test_very_many_stuck_runs_lead_to_their_state(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("orion_site.home.needs.MOST_NAMED", 2)
+    for number in range(3):
+        make_run(f"asking-{number}", state="PAUSED", at=ago(minutes=1), tags=["prod"])
+
+    (need,) = needs(browser, "?tag=prod")
+
+    assert (need.extent, need.address) == ("3 runs", "/runs?state=paused&tag=prod")
+
+
 def test_deadlines_that_were_missed_or_come_soon_are_lines(browser: Client):
     make_deadline("missed", -9)
     make_deadline("near", 2)
@@ -334,6 +365,15 @@ def test_seven_lines_are_shown_and_errors_do_not_push_the_others_off(browser: Cl
     assert found.lines[-1].cause == "Nobody serves work queue 'gpu'"
 
 
+def test_lines_that_are_not_shown_are_counted_apart_from_the_list_of_failed_runs(browser: Client):
+    for number in range(8):
+        failed(f"run-{number}", f"The flow raised Error{chr(65 + number)}: no", flow=make_flow(f"flow-{number}"))
+
+    page = " ".join(browser.get("/").content.decode().split())
+
+    assert '1 more line is not shown. <a href="/runs?state=failed,crashed&since=-24h">All failed runs</a>' in page
+
+
 def test_nothing_to_do_is_said_with_its_proof(browser: Client):
     failed("old", at=ago(days=3))
     for number in range(4):
@@ -398,6 +438,22 @@ def test_the_next_day_is_a_track_for_each_deployment_with_what_its_schedule_name
         "hourly": (24, False), "seconds": (counts["seconds"].number, True), "script": (1, False)
     }  # fmt: skip
     assert list(counts) == ["seconds", "hourly", "script"]
+
+
+def test_the_number_of_planned_runs_leads_to_so_many_times(browser: Client):
+    make_deployment("hourly", schedules=[HOURLY, {**HOURLY, "interval": 7200}])
+    for flow, hours in (("script & co", 3), ("script & co", 4), ("other", 5)):
+        due = timezone.now() + timedelta(hours=hours)
+        run = {"flow": make_flow(flow), "at": due, "next_scheduled_start_time": due}
+        make_run(f"once-{hours}", state="SCHEDULED", **run)
+    page = browser.get("/")
+
+    found = {}
+    for address, number in re.findall(r'<a href="([^"]+)">(\d+)</a>', page.content.decode().partition('id="next"')[2]):
+        context = browser.get(html.unescape(address)).context
+        found[int(number)] = len(context["ahead"].times if "ahead" in context else context["found"].page.rows)
+
+    assert found == {24: 24, 2: 2, 1: 1}
 
 
 def test_tracks_leave_out_what_calendars_name_and_say_how_many_are_not_drawn(
