@@ -12,6 +12,7 @@
   const said = document.getElementById("live-said");
   const states = new Map(), queues = new Map();
   let socket = null, place = body.dataset.livePlace || "", topics = "", failures = 0, retry = 0;
+  let isKnown = false;
   let paused = sessionStorage.getItem("orion-live") === "paused";
   // When the last message arrived, and when the page was last known to be up to date.
   let heard = Date.now(), current = Date.now(), moved = Date.now(), polled = Date.now();
@@ -408,11 +409,14 @@
 
   function show() {
     const all = parts();
-    control.hidden = !all.length;
     if (socket?.readyState === WebSocket.OPEN && ![...queues.values()].some((queue) => queue.busy || queue.dirty.size)) {
       current = Math.max(current, heard);
     }
     const [name, word, title] = stand();
+    // A page that was just loaded has nothing to say before its connection stands, or fails.
+    isKnown ||= name !== "connecting" || failures > 0;
+    control.hidden = !all.length || !isKnown;
+    if (control.hidden) return;
     const isOld = Date.now() - current > (name === "live" ? SILENT_AFTER : 3000);
     control.dataset.state = name;
     control.title = `${title} Shown as of ${new Date(current).toLocaleTimeString(undefined, { timeZone: document.documentElement.dataset.zone || undefined })}.`;

@@ -150,7 +150,7 @@ def overfull_server(home: Path) -> Iterator[RunningServer]:
 
 @contextmanager
 def planned_server(home: Path) -> Iterator[House]:
-    """What matters among many planned runs, on a server that neither ticks nor runs anything."""
+    """Few runs that matter among many planned ones, on a server that neither ticks nor runs anything."""
     ready_home(home)
     made = warm.run(
         [

@@ -44,7 +44,7 @@ def test_the_history_shows_each_rule_that_spoke_and_counts_the_silent_ones(brows
         "KeyError",
         "Retry failed flows",
         "retry 1 of 3",
-        "1 rule looked at it and changed nothing",
+        "1 rule had no objection",
         "Pending",
     ):
         assert text in page
