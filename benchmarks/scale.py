@@ -13,7 +13,7 @@ import asyncio
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -185,7 +185,7 @@ def attempts(url: str) -> dict[str, float]:
     return counted
 
 
-KINDS = {
+KINDS: dict[str, Callable[[str, Processors, int], Coroutine[Any, Any, Figures]]] = {
     "transitions in batches": batches,
     "single transitions": singles,
     "lists": lists,
