@@ -204,8 +204,8 @@ class Claimer:
 
     def _reports(self, run: str, epoch: int, state: str) -> bool:
         """Report with one id until there is an answer, as the SDK does. Return whether the attempt still counts."""
-        said = {"state": {"type": state, "id": str(uuid4())}}
-        answer = self._insist(f"/flow_runs/{run}/set_state", said, {"Orion-Run-Epoch": str(epoch)})
+        own = {"Orion-Run-Epoch": str(epoch), "Orion-Proposal-Id": str(uuid4())}
+        answer = self._insist(f"/flow_runs/{run}/set_state", {"state": {"type": state}}, own)
         if answer and answer["status"] != "ACCEPT":
             self.surprises.append(f"{run} {epoch} {state}: {answer}")
         return bool(answer)
