@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.rounds import in_turn
 from tests.sdk.programs import Program
 
 SOURCE = """
@@ -138,7 +139,7 @@ ASYNC_FLOW = (
 @pytest.mark.parametrize(
     ("place", "leaving"),
     [
-        *product(PLACES, ("sys.exit", "raises", "returns")),
+        *in_turn(PLACES, ("sys.exit", "raises", "returns")),
         *product(("flow",), ("sys.exit with a text", "os._exit")),
         *product(("async flow",), ("sys.exit without output", "raises without output", "sys.exit with a large code")),
     ],
@@ -147,15 +148,17 @@ def test_run_goes_on_however_a_forked_child_leaves_it(tmp_path: Path, place: str
     check(tmp_path, *PLACES[place], leaving)
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("way", "leaving"),
-    [(CALLED, "raises"), pytest.param(SUBMITTED, "sys.exit", marks=pytest.mark.long), (AWAITED, "raises")],
+    [(CALLED, "raises"), (AWAITED, "raises"), pytest.param(SUBMITTED, "sys.exit", marks=pytest.mark.long)],
 )
 @pytest.mark.parametrize("options", TASK_OPTIONS.values(), ids=TASK_OPTIONS)
 def test_run_goes_on_if_a_callback_of_a_task_forked(tmp_path: Path, way: tuple[str, str], leaving: str, options: str):
     check(tmp_path, way[0].format(options), way[1], leaving)
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(("way", "leaving"), [(FLOW, "sys.exit"), (ASYNC_FLOW, "raises")])
 @pytest.mark.parametrize("options", FLOW_OPTIONS.values(), ids=FLOW_OPTIONS)
 def test_run_goes_on_if_a_callback_of_a_flow_forked(tmp_path: Path, way: tuple[str, str], leaving: str, options: str):
