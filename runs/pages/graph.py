@@ -26,7 +26,7 @@ VIEWS = {"graph": "Graph", "radar": "Radar", "table": "Table"}
 CARD_WIDTH, CARD_HEIGHT, COLUMN_GAP, ROW_GAP, MARGIN = 196, 44, 52, 14, 10
 # Space for names of discs: half the width of a name; the height above a disc, and half the height below.
 NAME_WIDTH, NAME_HEIGHT = 56, 28
-LONGEST_NAME, LONGEST_RING_NAME = 21, 14
+LONGEST_NAME, LONGEST_RING_NAME = 19, 14
 RINGS_DRAWN_APART = 40
 
 

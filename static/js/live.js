@@ -4,7 +4,7 @@
 
 (() => {
   // Times in milliseconds, and numbers of lines and rows.
-  const QUICKEST = 250, POLL = 5000, POLL_IDLE = 15000, IDLE_AFTER = 60000, SILENT_AFTER = 40000, LOOK_AGAIN = 60000;
+  const QUICKEST = 250, POLL = 5000, POLL_IDLE = 15000, IDLE_AFTER = 60000, SILENT_AFTER = 40000, LONG = 10000, LOOK_AGAIN = 60000;
   const SAY_EVERY = 10000, LONGEST_LOG = 2000, MOST_HELD = 100, OVERLAP = 10000, OVERLAP_LINES = 200;
 
   const body = document.body;
@@ -413,8 +413,8 @@
       current = Math.max(current, heard);
     }
     const [name, word, title] = stand();
-    // A page that was just loaded has nothing to say before its connection stands, or fails.
-    isKnown ||= name !== "connecting" || failures > 0;
+    // A page that was just loaded has nothing to say before its connection stands, fails, or takes long.
+    isKnown ||= name !== "connecting" || failures > 0 || Date.now() - current > LONG;
     control.hidden = !all.length || !isKnown;
     if (control.hidden) return;
     const isOld = Date.now() - current > (name === "live" ? SILENT_AFTER : 3000);
