@@ -30,9 +30,14 @@ from runs.lists.filters.searches import (
     page_of_task_runs,
 )
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, FlowSort, LogSort, TaskRunSort
-from runs.lists.filters.subjects import only_state_types, subject_of_flow_runs, subject_of_task_runs
-from runs.models import Log
-from runs.roll_ups.selectors import number_of_runs
+from runs.lists.filters.subjects import (
+    is_for_runs_without_deployment,
+    only_state_types,
+    subject_of_flow_runs,
+    subject_of_task_runs,
+)
+from runs.models import FlowRun, Log
+from runs.roll_ups.selectors import ALL_FLOW_RUNS, number_of_runs
 from runs.task_runs.api.task_runs import listed_task_runs_out
 from runs.task_runs.schemas import TaskRunOut
 
@@ -104,6 +109,9 @@ class CountFlowRuns(RunQuestion):
     def perform(self, body: FlowRunSearch) -> int:
         types = only_state_types(body.flow_runs)
         subject = subject_of_flow_runs(body.model_copy(update={"flow_runs": None}) if types else body)
+        if subject is None and is_for_runs_without_deployment(body):
+            # Only runs with a deployment are in an index.
+            return number_of_runs(ALL_FLOW_RUNS) - FlowRun.objects.filter(deployment_id__isnull=False).count()
         return number_of_runs(subject, types) if subject else count_of_flow_runs(body)
 
 

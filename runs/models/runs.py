@@ -294,6 +294,12 @@ class TaskRun(Run):
             # Orders of lists, and filters by the same columns. The index by end time differs between databases:
             # migration 0010.
             models.Index(fields=["name", "id"], name="task_run_by_name"),
+            # The order of lists by the next start, which only runs that wait have.
+            models.Index(
+                fields=["next_scheduled_start_time", "id"],
+                name="task_run_by_next_start",
+                condition=Q(next_scheduled_start_time__isnull=False),
+            ),
             # A filter of lists. On PostgreSQL this is a BRIN index: migration 0025.
             models.Index(fields=["start_time", "id"], name="task_run_by_start"),
             # Retention: which task runs outlived their flow run, or never had one?

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.lists.filters import conditions, names, searches
-from runs.lists.filters.sorts import ORDERS, FlowRunSort
+from runs.lists.filters.sorts import ORDERS, FlowRunSort, TaskRunSort
 from runs.models import FlowRun, TaskRun
 from tests.api.oracle import like, matching_ids
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
@@ -135,6 +135,20 @@ def test_a_part_of_names_is_listed_in_every_order(api, world, part, sort, limit,
     asked = {"flow_runs": {"name": {"like_": part}}, "sort": sort, "limit": limit, "offset": offset}
 
     assert [run["id"] for run in api.send("/flow_runs/filter", asked).json()] == expected
+
+
+@law
+@given(filter=task_run_filters, sort=st.sampled_from(TaskRunSort), limit=st.integers(0, 4), offset=st.integers(0, 5))
+def test_task_runs_are_listed_in_every_order(api, world, monkeypatch, filter, sort, limit, offset):
+    monkeypatch.setattr(searches, "FEW_ROWS", 1)
+    rows = [{**run, "id": str(run["id"]), "flow_run_id": str(run["flow_run_id"])} for run in TaskRun.objects.values()]
+    found = matching_ids(rows, filter)
+    expected = [str(run.pk) for run in TaskRun.objects.order_by(*ORDERS[sort]) if str(run.pk) in found]
+    asked = {"task_runs": filter, "sort": sort, "limit": limit, "offset": offset}
+
+    listed = api.send("/task_runs/filter", asked).json()
+
+    assert [run["id"] for run in listed] == expected[offset:][:limit]
 
 
 @law

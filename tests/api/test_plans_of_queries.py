@@ -51,6 +51,7 @@ QUESTIONS = (
     ("flow_runs/filter", {"flow_runs": {"name": {"like_": "etl"}}}),
     ("flow_runs/count", {"flow_runs": {"name": {"like_": "etl"}}}),
     ("flow_runs/count", {"flow_runs": FAILED}),
+    ("flow_runs/count", {"flow_runs": {"deployment_id": {"is_null_": True}}}),
     ("task_runs/filter", {"flows": {"name": {"any_": ["etl"]}}}),
     ("task_runs/filter", {"task_runs": {"subflow_runs": {"exists_": True}}}),
     ("task_runs/count", {"task_runs": FAILED}),
@@ -112,6 +113,9 @@ def test_a_part_of_many_names_is_sought_in_their_index(client, monkeypatch, sort
     """Among more names than are compared one by one, and where the first runs of the list have others."""
     for module, bound in ((names, "MOST_NAMES"), (names, "FEW"), (searches, "NAMES_SEARCHED")):
         monkeypatch.setattr(module, bound, 3)
+    if sort == "ID_DESC":
+        # The index of names has the ids: these need no other runs, however many there are.
+        monkeypatch.setattr(searches, "NAMED_READ", 3)
     asked = {"flow_runs": {"name": {"like_": "TL-1"}}, "sort": sort, "limit": 5}
     with CaptureQueriesContext(connection) as queries:
         found = client.post("/api/flow_runs/filter", json.dumps(asked), "application/json").json()
@@ -132,7 +136,7 @@ def test_a_part_that_many_names_have_is_sought_in_the_order_of_the_list(client, 
         (searches, "NAMED_READ"),
     ):
         monkeypatch.setattr(module, bound, 3)
-    asked = {"flow_runs": {"name": {"like_": "TL-1"}}, "sort": "ID_DESC", "limit": 5}
+    asked = {"flow_runs": {"name": {"like_": "TL-1"}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 5}
     with CaptureQueriesContext(connection) as queries:
         found = client.post("/api/flow_runs/filter", json.dumps(asked), "application/json").json()
 

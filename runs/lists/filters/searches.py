@@ -47,6 +47,7 @@ NAMES_SEARCHED = 5_000
 # Up to this number of runs with a part of a name, they are read from the index of names and sorted.
 NAMED_READ = 10_000
 BY_NAME = ("NAME_ASC", "NAME_DESC")
+BY_NEXT_START = ("NEXT_SCHEDULED_START_TIME_ASC",)
 # A line of SQLite's query plans that read and sort all matching rows before returning the first.
 SORTED_WHOLE = "USE TEMP B-TREE FOR ORDER BY"
 
@@ -115,35 +116,62 @@ def _listed_task_runs(search: Search) -> QuerySet[TaskRun]:
 
 def page_of_flow_runs(search: Search, sort: FlowRunSort, rows: slice) -> QuerySet[FlowRun]:
     """Return some rows of the list of flow runs, in its order."""
-    ids: Any = _ids_by_tag(search, "flow_runs", sort)
+    ids = _ids_by_tag(search, "flow_runs", sort, rows)
     if ids is None:
-        ids = _ids_in_order(flow_runs_matching(search), search, sort, rows)
+        ids = _ids_of_page(flow_runs_matching(search), search, sort, rows)
     # Earlier rows are skipped in an index; only the rows of the page are read.
-    return FlowRun.objects.filter(pk__in=ids[rows]).order_by(*ORDERS[sort])
+    return FlowRun.objects.filter(pk__in=ids).order_by(*ORDERS[sort])
 
 
 def page_of_task_runs(search: Search, sort: TaskRunSort, rows: slice) -> QuerySet[TaskRun]:
     """Return some rows of the list of task runs, in its order."""
-    ids: Any = _ids_by_tag(search, "task_runs", sort)
+    ids = _ids_by_tag(search, "task_runs", sort, rows)
     if ids is None:
-        ids = _ids_in_order(_listed_task_runs(search), search, sort, rows)
-    return TaskRun.objects.filter(pk__in=ids[rows]).order_by(*ORDERS[sort])
+        ids = _ids_of_page(_listed_task_runs(search), search, sort, rows)
+    return TaskRun.objects.filter(pk__in=ids).order_by(*ORDERS[sort])
 
 
-def _ids_in_order(
-    matching: QuerySet[Any], search: Search, sort: FlowRunSort | TaskRunSort, rows: slice
-) -> QuerySet[Any, Any]:
-    """Return the ids of the matching rows in the order of a list, possibly only as many as the page needs."""
+# A query for the ids of one page, or the ids.
+Ids = QuerySet[Any, Any] | list[UUID]
+
+
+def _ids_of_page(matching: QuerySet[Any], search: Search, sort: FlowRunSort | TaskRunSort, rows: slice) -> Ids:
     ids = _in_order(matching, sort)
-    if not _chooses(search):
-        return ids
-    part = _only_part_of_name(search, matching)
-    if part is not None and rows.stop <= FARTHEST_SOUGHT:
-        return _named_so(matching, part, sort, rows)
-    few = list(_by_index(matching, search).order_by().values_list("pk", flat=True)[: FEW_ROWS + 1])
-    # Few rows are sorted: in the order of the list, they might come last of all.
-    found = few if len(few) <= FEW_ROWS else _among_first(ids, sort, rows)
-    return ids if found is None else _in_order(matching.model._default_manager.filter(pk__in=found), sort)
+    if _chooses(search):
+        part = _only_part_of_name(search, matching)
+        if part is not None and rows.stop <= FARTHEST_SOUGHT and sort not in BY_NEXT_START:
+            return _named_so(matching, part, sort, rows)
+        few = list(_by_index(matching, search).order_by().values_list("pk", flat=True)[: FEW_ROWS + 1])
+        # Few rows are sorted: in the order of the list, they might come last of all.
+        whole = _in_order(matching.model._default_manager.all(), sort)
+        found = few if len(few) <= FEW_ROWS else _among_first(ids, whole, rows)
+        if found is not None:
+            return _in_order(matching.model._default_manager.filter(pk__in=found), sort)[rows]
+    return _by_next_start(matching, rows) if sort in BY_NEXT_START else ids[rows]
+
+
+def _by_next_start(matching: QuerySet[Any], rows: slice) -> Ids:
+    """Return the ids of a page in the order of the next start: of the runs that have one, and then of the others.
+
+    Of task runs, only the first are in an index. The others follow in the order of their ids.
+    """
+    waiting = matching.model._default_manager.filter(next_scheduled_start_time__isnull=False)
+    few = list(waiting.order_by().values_list("pk", flat=True)[: FEW_ROWS + 1])
+    # Few are named by their ids: SQLite prefers the index of another condition, even where none has a next start.
+    condition = Q(pk__in=few) if len(few) <= FEW_ROWS else Q(next_scheduled_start_time__isnull=False)
+    first = matching.filter(condition).values_list("pk", flat=True)
+    found = list(first.order_by("next_scheduled_start_time", "pk")[rows])
+    missing = rows.stop - rows.start - len(found)
+    if not missing:
+        return found
+    skipped = max(rows.start - first.order_by().count(), 0) if not found else 0
+    others = slice(skipped, skipped + missing)
+    ids, whole = (
+        runs.filter(next_scheduled_start_time__isnull=True).order_by("pk").values_list("pk", flat=True)
+        for runs in (matching, matching.model._default_manager.all())
+    )
+    among_first = _among_first(ids, whole, others)
+    return [*found, *(ids[others] if among_first is None else among_first[others])]
 
 
 def _in_order(runs: QuerySet[Any], sort: FlowRunSort | TaskRunSort) -> QuerySet[Any, Any]:
@@ -167,19 +195,35 @@ def _only_part_of_name(search: Search, matching: QuerySet[Any]) -> str | None:
     return asked.name.like_ if matching.query.where == named.query.where else None
 
 
-def _named_so(named: QuerySet[Any], part: str, sort: FlowRunSort | TaskRunSort, rows: slice) -> QuerySet[Any, Any]:
+def _named_so(named: QuerySet[Any], part: str, sort: FlowRunSort | TaskRunSort, rows: slice) -> Ids:
     """Return the ids of a page of runs whose names have a part.
 
     The first runs of the list are searched. If too few match, the ids of all matching runs are read from the index of
     names, unless there are many: then the list is read in its order, where a match is never far.
     """
     if sort in BY_NAME:
-        return _in_order(named, sort)
+        return _in_order(named, sort)[rows]
     runs = named.model._default_manager
     found = _among_first_names(runs.order_by(*ORDERS[sort]).values("pk", "name")[:NAMES_SEARCHED], part, rows.stop)
     if len(found) < rows.stop:
+        if sort == "ID_DESC":
+            return _newest_named(named, rows)
         found = list(named.order_by().values_list("pk", flat=True)[: NAMED_READ + 1])
-    return _in_order(named if len(found) > NAMED_READ else runs.filter(pk__in=found), sort)
+    return _in_order(named if len(found) > NAMED_READ else runs.filter(pk__in=found), sort)[rows]
+
+
+def _newest_named(named: QuerySet[Any], rows: slice) -> list[UUID]:
+    """Return the ids of a page of runs with such names, however many there are: the index of names has the ids, too.
+
+    As a materialized query, because planners would read the table in the order of ids otherwise.
+    """
+    sought, values = named.order_by().values("pk").query.sql_with_params()
+    with reader().cursor() as cursor:
+        cursor.execute(
+            f"WITH named(id) AS MATERIALIZED ({sought}) SELECT id FROM named ORDER BY id DESC LIMIT %s OFFSET %s",
+            [*values, rows.stop - rows.start, rows.start],
+        )
+        return [dialect().read_uuid(found) for (found,) in cursor.fetchall()]
 
 
 def _among_first_names(first: QuerySet[Any, Any], part: str, most: int) -> list[UUID]:
@@ -194,15 +238,14 @@ def _among_first_names(first: QuerySet[Any, Any], part: str, most: int) -> list[
         return [dialect().read_uuid(found) for (found,) in cursor.fetchall()]
 
 
-def _among_first(ids: QuerySet[Any, Any], sort: FlowRunSort | TaskRunSort, rows: slice) -> list[Any] | None:
-    """Return the ids up to the end of a page, if they are found among the first rows of the whole list; otherwise None.
+def _among_first(ids: QuerySet[Any, Any], whole: QuerySet[Any, Any], rows: slice) -> list[Any] | None:
+    """Return the ids up to the end of a page, if they are found among the first ids of the whole list; otherwise None.
 
     With LIMIT, too, SQLite's planner prefers the index of a condition to that of the order, and then sorts all matching
     rows.
     """
     if connection.vendor != "sqlite" or rows.stop > FARTHEST_SOUGHT or SORTED_WHOLE not in ids[rows].explain():
         return None
-    whole = _in_order(ids.model._default_manager.all(), sort)
     if SORTED_WHOLE in whole[: rows.stop].explain():
         return None
     for sought in SOUGHT:
@@ -254,9 +297,9 @@ def _by_index(matching: QuerySet[Any], search: Search) -> QuerySet[Any]:
     return matching.filter(tags__orion_is_nothing=True)
 
 
-def _ids_by_tag(search: Search, kind: str, sort: str) -> QuerySet[Any, Any] | None:
-    rows = _by_tag(search, kind) if sort in TAG_ORDERS else None
-    return None if rows is None else rows.order_by(*TAG_ORDERS[sort]).values("run_id")
+def _ids_by_tag(search: Search, kind: str, sort: str, rows: slice) -> Ids | None:
+    tags = _by_tag(search, kind) if sort in TAG_ORDERS else None
+    return None if tags is None else tags.order_by(*TAG_ORDERS[sort]).values("run_id")[rows]
 
 
 def _by_tag(search: Search, kind: str) -> QuerySet[Any, Any] | None:

@@ -61,6 +61,14 @@ def subject_of_task_runs(search: Search) -> Subject | None:
     return None if any(part is not None for part in asked) or matched(search.task_runs) else ALL_TASK_RUNS
 
 
+def is_for_runs_without_deployment(search: Search) -> bool:
+    """Return whether the search matches exactly the flow runs without a deployment, and the user sees all runs."""
+    others = (search.flows, search.task_runs, search.deployments, search.pools(), search.queues())
+    if sees_in_part() or any(part is not None for part in others):
+        return False
+    return matched(search.flow_runs) == Q(deployment_id__isnull=True)
+
+
 def only_state_types(asked: RunFilter | None) -> list[StateType] | None:
     """Return the types of states if the filter names nothing else."""
     if asked is None or asked.state is None or asked.state.type is None or asked.state.name is not None:
