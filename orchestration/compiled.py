@@ -6,7 +6,7 @@ again and again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,6 +36,9 @@ class _Shape:
 
     kind: type[UUID] | type[datetime]
     length: int | None = None
+
+
+_NO_IDS, _ONE_ID = _Shape(UUID, 0), _Shape(UUID, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,13 @@ class Compiled(Generic[Row]):
             sql, params = compiler.as_sql()
         except EmptyResultSet:
             return None
-        return _Ready(rows, compiler, sql, tuple(params), tuple(marks.found_in(params)))
+        replaced = tuple(marks.found_in(params))
+        if _NO_IDS in shapes:
+            # Django leaves out a condition with an empty list, and other values in it. So check the query with one id.
+            self._ready(*(_ONE_ID if shape == _NO_IDS else shape for shape in shapes))
+        else:
+            marks.refuse_lost(replaced)
+        return _Ready(rows, compiler, sql, tuple(params), replaced)
 
 
 class _Marks:
@@ -118,13 +127,14 @@ class _Marks:
         forms = (self._made, dialect().write(self._made))
         made: dict[Any, int] = {mark: number for form in forms for number, mark in enumerate(form)}
         kinds = {type(mark) for mark in made}
-        missing = set(made.values())
         for index, param in enumerate(params):
             if type(param) in kinds and (number := made.get(param)) is not None:
-                missing.discard(number)
                 yield index, number
-        if missing:
-            raise ValueError(f"A compiled query leaves out values: {[self._made[one] for one in sorted(missing)]}")
+
+    def refuse_lost(self, replaced: Iterable[tuple[int, int]]) -> None:
+        """Raise ValueError if a value is not among the parameters, because later ones could not replace it."""
+        if lost := set(range(len(self._made))).difference(number for _, number in replaced):
+            raise ValueError(f"A compiled query leaves out values: {[self._made[one] for one in sorted(lost)]}")
 
     def _new(self, kind: type[UUID] | type[datetime]) -> UUID | datetime:
         number = len(self._made) + 1

@@ -111,6 +111,22 @@ def test_a_list_of_anything_but_ids_is_refused():
         Compiled(lambda names: FlowRun.objects.filter(name__in=names))(["brave-otter"])
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_empty_list_leaves_out_its_branch_with_the_other_values_of_the_branch(number):
+    ids = [make_flow_run().pk for _ in range(number)]
+    other, forever = make_flow_run(), later(10**9)
+    query = Compiled(lambda ids, before, id: FlowRun.objects.filter(Q(pk__in=ids, created__lte=before) | Q(pk=id)))
+
+    assert {run.pk for run in query(ids, forever, other.pk)} == {*ids, other.pk}
+
+
+def test_a_value_used_in_another_way_is_found_next_to_an_empty_list():
+    ignorant = Compiled(lambda ids, moment: FlowRun.objects.filter(Q(pk__in=ids) | Q(created__year=moment.year)))
+
+    with pytest.raises(ValueError, match="leaves out values"):
+        ignorant([], NOON)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_threads_use_their_own_connections():
     runs = [make_flow_run().pk for _ in range(4)]
