@@ -12,7 +12,7 @@ from typing import Any
 from orchestration.core.effects import Effect, EndLease, ExpireCaches, MirrorToParentTask, ReleaseSlots
 from orchestration.core.runs import Run, revised
 from orchestration.core.states import State, StateType
-from orionflow.contract.states import EXECUTING
+from orionflow.contract.states import BETWEEN_ATTEMPTS, EXECUTING
 
 RELEASE: tuple[Effect, ...] = (ReleaseSlots(),)
 EXPIRE: tuple[Effect, ...] = (ExpireCaches(),)
@@ -103,4 +103,4 @@ def _remember_resuming(run: Run, initial: State | None, written: State, changes:
 
 
 def _goes_on(written: State) -> bool:
-    return not written.is_terminal and written.name != "AwaitingRetry"
+    return not written.is_terminal and written.name not in BETWEEN_ATTEMPTS

@@ -11,6 +11,7 @@ from django.db.models import BooleanField, Exists, OuterRef, Q, Value
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
+from orionflow.contract.states import BETWEEN_ATTEMPTS
 from runs.models import UNFINISHED_TYPES, TaskRun, TaskRunState
 from runs.querysets import RunQuerySet
 
@@ -26,7 +27,7 @@ def waiting_task_runs(*, task_keys: Collection[str], now: datetime, limit: int) 
     """Return the ids of runs that are due, those that have waited longest first."""
     # `Coalesce` hides the key from SQLite's planner, which would otherwise read every run that the task ever had.
     waiting = _without_flow_run("SCHEDULED").alias(key=Coalesce("task_key", Value(""))).filter(key__in=task_keys)
-    retried = Q(state_name="AwaitingRetry", next_scheduled_start_time__gt=now - RETRIES_AFTER)
+    retried = Q(state_name__in=BETWEEN_ATTEMPTS, next_scheduled_start_time__gt=now - RETRIES_AFTER)
     due = waiting.filter(next_scheduled_start_time__lte=now).exclude(retried)
     return list(due.order_by("next_scheduled_start_time", "pk").values_list("pk", flat=True)[:limit])
 

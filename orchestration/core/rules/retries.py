@@ -10,6 +10,7 @@ from orchestration.core.decide import ANYWHERE, FROM_RUNNING, TO_RUNNING, Facts,
 from orchestration.core.runs import Run, RunPolicy, revised, with_policy
 from orchestration.core.states import StateType, awaiting_retry
 from orchestration.core.verdicts import ACCEPT, Amend, Reject, Verdict
+from orionflow.contract.states import BETWEEN_ATTEMPTS
 
 
 class RetryFailedFlows:
@@ -115,7 +116,7 @@ class NameRepeatedTries:
     def judge(self, transition: Transition, facts: Facts) -> Verdict:
         if transition.run.run_count == 0:
             return ACCEPT
-        retrying = transition.initial is not None and transition.initial.name == "AwaitingRetry"
+        retrying = transition.initial is not None and transition.initial.name in BETWEEN_ATTEMPTS
         name = "Retrying" if retrying else "Rerunning"
         return Amend(f"start number {transition.run.run_count + 1}", state=replace(transition.proposed, name=name))
 

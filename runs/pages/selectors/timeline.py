@@ -15,7 +15,7 @@ from django.db.models import Case, Count, F, Max, Min, OuterRef, Q, Subquery, Wh
 from django.db.models.functions import Coalesce
 
 from orchestration.large import Bytes
-from orionflow.contract.states import TERMINAL, StateType
+from orionflow.contract.states import BETWEEN_ATTEMPTS, TERMINAL, StateType
 from runs.graphs.selectors import upstream_ids
 from runs.models import FlowRun, FlowRunState, TaskRun
 from runs.states.selectors import FOLDED, passages_of_task_runs
@@ -27,7 +27,7 @@ TASKS_SHOWN = 200
 STATES_READ = 2000
 ATTEMPTS_SHOWN = 100
 # The states of a flow run that start an attempt, and those before RUNNING that decide whether it does.
-BEGINS_OR_GOES_ON = Q(type__in=[StateType.RUNNING, StateType.PAUSED, *TERMINAL]) | Q(name="AwaitingRetry")
+BEGINS_OR_GOES_ON = Q(type__in=[StateType.RUNNING, StateType.PAUSED, *TERMINAL]) | Q(name__in=BETWEEN_ATTEMPTS)
 # For a task run with longer inputs, in characters of JSON, the critical path ignores the inputs and uses its times.
 LARGEST_INPUTS = 65_536
 TIMES = ("state_type", "expected_start_time", "start_time", "end_time", "total_run_time", "state_timestamp", "created")

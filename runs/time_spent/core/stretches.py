@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
 
-from orionflow.contract.states import TERMINAL, StateType
+from orionflow.contract.states import BETWEEN_ATTEMPTS, TERMINAL, StateType
 
 SCHEDULE, QUEUE, LIMIT, STARTUP = "schedule", "queue", "limit", "startup"
 WORK, IDLE, RETRY, PAUSE, STOPPING, OVER = "work", "idle", "retry", "pause", "stopping", "over"
@@ -148,7 +148,7 @@ def _spent(
         case StateType.SCHEDULED | StateType.PENDING:
             is_taken = passage.type is StateType.PENDING
             turn = min(max(passage.scheduled or begin, begin), end)
-            yield Stretch(RETRY if passage.name == "AwaitingRetry" and not is_taken else SCHEDULE, begin, turn)
+            yield Stretch(RETRY if passage.name in BETWEEN_ATTEMPTS and not is_taken else SCHEDULE, begin, turn)
             yield from laid_over(Stretch(STARTUP if is_taken else QUEUE, turn, end), held_starts if is_taken else held)
         case StateType.RUNNING if working is None:
             yield Stretch(WORK, begin, end)

@@ -57,6 +57,8 @@ class StateName(NamedTuple):
     meaning: str
     icon: str | None = None
     is_choice: bool = False
+    # Whether an attempt has failed and the next one has not begun.
+    is_between_attempts: bool = False
 
 
 # The names that Orion itself writes, by type, the default one first. Users add their own.
@@ -64,7 +66,7 @@ NAMES: Mapping[StateType, Mapping[str, StateName]] = {
     StateType.SCHEDULED: {
         "Scheduled": StateName("will run at a time"),
         "Late": StateName("its time has passed", "late", is_choice=True),
-        "AwaitingRetry": StateName("waits for its next attempt", "retry", is_choice=True),
+        "AwaitingRetry": StateName("waits for its next attempt", "retry", is_choice=True, is_between_attempts=True),
         "Resuming": StateName("was resumed and is about to continue"),
     },
     StateType.PENDING: {
@@ -98,6 +100,7 @@ NAMES: Mapping[StateType, Mapping[str, StateName]] = {
 
 # The default name of each type.
 USUAL_NAMES: Mapping[StateType, str] = {one: next(iter(names)) for one, names in NAMES.items()}
+BETWEEN_ATTEMPTS = frozenset(name for names in NAMES.values() for name, one in names.items() if one.is_between_attempts)
 
 
 def _cause_may_be_absent(schema: dict[str, Any]) -> None:
