@@ -31,7 +31,7 @@ TRAILS = (
 
 def fill(number: int) -> None:
     """Store completed task runs like a version that folded no states."""
-    from orion_site.http.server import settings_ready
+    from orion_site.http.startup import settings_ready
 
     settings_ready()
     from django.db import transaction

@@ -91,15 +91,9 @@ def start(
 
     Example: orion server start --port 4300
     """
-    from orion_site.http.server import (
-        CannotStart,
-        ServerOptions,
-        address_for_browsers,
-        banner,
-        leave_at_once,
-        run_server,
-        say,
-    )
+    from orion_site.http.messages import address_for_browsers, banner, say
+    from orion_site.http.options import CannotStart, ServerOptions
+    from orion_site.http.server import leave_at_once, run_server
 
     def ready(address: str) -> None:
         way_in = address_for_browsers(address) if open_browser or sys.stderr.isatty() else address

@@ -203,7 +203,8 @@ def django_ready() -> Iterator[None]:
 
     An unusable database exits with code 3, as in the SDK's commands; invalid settings with code 2.
     """
-    from orion_site.http.server import CannotStart, settings_ready
+    from orion_site.http.options import CannotStart
+    from orion_site.http.startup import settings_ready
 
     try:
         settings_ready()

@@ -1,4 +1,4 @@
-"""The servers of this ORION_HOME on this machine: each keeps a locked file that lists its processes.
+"""The servers of this machine: each keeps a locked file for its ORION_HOME, and another one for its SQLite file.
 
 A lock ends with its process, so a file without a lock is from a killed server, and is removed.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from orionflow.settings.local_token import FOLDER, token_file
 
 try:
     import fcntl
-except ImportError:  # On Windows there are no such locks, so no server is listed.
+except ImportError:  # On Windows there are no such locks, so no server is listed or noticed by another.
     fcntl = None  # type: ignore[assignment]
 
 
@@ -61,37 +61,67 @@ class ServerFile:
 
 @contextmanager
 def announced(home: Path, host: str, port: int, address: str) -> Iterator[ServerFile]:
-    """Keep the file of a server until the block ends."""
+    """Keep the file by which `orion server status` and `stop` find a server, until the block ends."""
     token = token_file(home, host, port)
     path = token.with_name(f"{token.name}.json")
     make_private_folder(path.parent)
-    with open(path, "w", encoding="utf-8", opener=private_opener) as file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield ServerFile(file, address)
-        finally:
-            path.unlink(missing_ok=True)
+    with _locked(path) as file:
+        yield ServerFile(file, address)
 
 
 def running_servers(home: Path) -> list[RunningServer]:
     """Return the servers of this ORION_HOME on this machine, and remove the files of killed ones."""
-    if fcntl is None:
-        return []
     found = []
-    for path in sorted((home / FOLDER).glob(f"{socket.gethostname()} *.json")):
-        with suppress(OSError, ValueError, KeyError, TypeError), open(path, encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                found.append(_read(file))
-            else:
-                path.unlink(missing_ok=True)
+    for text in _texts_of_locked((home / FOLDER).glob(f"{socket.gethostname()} *.json")).values():
+        with suppress(ValueError, KeyError, TypeError):
+            found.append(_read(text))
     return found
 
 
-def _read(file: TextIO) -> RunningServer:
-    kept = json.load(file)
+@contextmanager
+def announced_for(database: Path, address: str) -> Iterator[list[str]]:
+    """Announce this server for a SQLite file until the block ends, and yield descriptions of others that use it."""
+    if fcntl is None:
+        yield []
+        return
+    own = database.with_name(f"{database.name}.{os.getpid()}.server")
+    with _locked(own) as file:
+        file.write(f"process {os.getpid()}, {address}")
+        file.flush()
+        locked = _texts_of_locked(database.parent.glob(f"{database.name}.*.server"))
+        yield [text for path, text in locked.items() if path != own]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[TextIO]:
+    """Open a file and hold a lock on it until the block ends; then remove it."""
+    with open(path, "w", encoding="utf-8", opener=private_opener) as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield file
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _texts_of_locked(paths: Iterable[Path]) -> dict[Path, str]:
+    """Return the texts of the files that a process has locked, and remove the others."""
+    if fcntl is None:
+        return {}
+    texts = {}
+    for path in sorted(paths):
+        with suppress(OSError), open(path, encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                texts[path] = file.read()
+            else:
+                path.unlink(missing_ok=True)
+    return texts
+
+
+def _read(text: str) -> RunningServer:
+    kept = json.loads(text)
     return RunningServer(
         kept["address"], int(kept["pid"]), kept["started"], tuple(Part(**one) for one in kept["processes"])
     )

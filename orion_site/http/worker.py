@@ -38,7 +38,7 @@ def main() -> None:
     # Ctrl-C is for the parent, which then sends SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="orion-follows-parent", daemon=True).start()
-    from orion_site.http.server import settings_ready
+    from orion_site.http.startup import settings_ready
 
     settings_ready()
     _name_in_logs("services" if orders.number == SERVICES else f"worker {orders.number}")
@@ -88,7 +88,8 @@ def _show_figures(name: str) -> None:
 
 
 def _answer(orders: Orders) -> None:
-    from orion_site.http.server import ServerOptions, leave_at_once, serve
+    from orion_site.http.options import ServerOptions
+    from orion_site.http.server import leave_at_once, serve
     from orion_site.shared_rows import Sheet
 
     listener = socket.socket(fileno=orders.listener)

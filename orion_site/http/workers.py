@@ -16,14 +16,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orion_site.accounts.local_token import share_with_others, token_of_this_start
-from orion_site.http.running_servers import Part
+from orion_site.http.options import ServerOptions
+from orion_site.http.running_servers import Part, ServerFile
 from orion_site.http.worker import SERVICES, Orders
 from orion_site.services.kept_process import KeptProcess
 from orion_site.shared_rows import MOST_WORKERS, Sheet
 
 if TYPE_CHECKING:
-    from orion_site.http.running_servers import ServerFile
-    from orion_site.http.server import ServerOptions
     from orion_site.services.own_agent import OwnAgent
 
 MOST = MOST_WORKERS - 1

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from orion_site.http.server import settings_ready
+from orion_site.http.startup import settings_ready
 
 settings_ready()
 

@@ -1,0 +1,144 @@
+"""The preparation of a server: its home, settings, secret key and database, before it serves."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+
+from django.core.exceptions import ImproperlyConfigured
+
+from orion_site.env import orion_home
+from orion_site.http.listener import listening_address
+from orion_site.http.messages import say
+from orion_site.http.options import CannotStart, ServerOptions
+from orion_site.private_home import close_home
+from orionflow import json_lines
+from orionflow.private_files import make_private_folder
+
+
+def prepare(options: ServerOptions) -> None:
+    """Prepare home, settings, secret key and database, in this order."""
+    host = ip_address(listening_address(options.host))
+    if not host.is_loopback and not host.is_unspecified:
+        os.environ["ORION_ALLOWED_HOSTS"] = ",".join(filter(None, [os.environ.get("ORION_ALLOWED_HOSTS"), str(host)]))
+    if options.base_path.strip("/"):
+        os.environ["ORION_BASE_PATH"] = "/" + options.base_path.strip("/")
+    if options.agent:
+        from orion_site.services.own_agent import own_broker
+
+        os.environ.setdefault("ORION_BROKER_URL", own_broker())
+    with _unwritable_home_named(), _invalid_settings_named():
+        make_private_folder(orion_home())
+        close_home(orion_home())
+    _set_up_django()
+    with _unwritable_home_named():
+        _keep_secret_key()
+    _refuse_contradictions()
+    _refuse_workers_on_sqlite(options.workers)
+    _prepare_database()
+
+
+def settings_ready() -> None:
+    """Close the home and set up Django with the server's settings. Raises CannotStart if they are invalid."""
+    # A home that cannot be closed, as on a disk that is only read, may still be read.
+    with _invalid_settings_named(), suppress(OSError):
+        close_home(orion_home())
+    _set_up_django()
+
+
+def _set_up_django() -> None:
+    """Set up Django with the server's settings, which refuse a home of other users."""
+    chosen = os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orion_site.settings")
+    import django
+
+    with _invalid_settings_named():
+        _refuse_other_projects(chosen)
+        django.setup()
+    if json_lines.are_wanted():
+        json_lines.log_uncaught(logging.getLogger("orion.server"))
+
+
+def _refuse_other_projects(module: str) -> None:
+    """Raise CannotStart for settings that are not made from ours: shells keep the variable of another project."""
+    from django.conf import settings
+
+    try:
+        if hasattr(settings, "ORION_HOME_OWNERS"):
+            return
+        reason = "has no settings of Orion"
+    except ModuleNotFoundError as error:
+        reason = f"cannot be imported ({error})"
+    raise CannotStart(
+        f"DJANGO_SETTINGS_MODULE={module} {reason}. Unset it, or let that module begin with "
+        "`from orion_site.settings import *`."
+    )
+
+
+def _keep_secret_key() -> None:
+    """Store a secret key unless there is one, and use it in place of the random one that the settings made."""
+    from django.conf import settings
+
+    from orion_site.accounts.secret_key import create_secret_key, secret_key
+
+    create_secret_key()
+    settings.SECRET_KEY = secret_key()
+
+
+@contextmanager
+def _unwritable_home_named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotStart(
+            f"ORION_HOME cannot be written to: {error.strerror} ({error.filename}); set it to another folder."
+        ) from error
+
+
+@contextmanager
+def _invalid_settings_named() -> Iterator[None]:
+    try:
+        yield
+    except ImproperlyConfigured as error:
+        raise CannotStart(str(error)) from error
+
+
+def _refuse_contradictions() -> None:
+    from django.core.checks import ERROR, run_checks
+
+    found = run_checks(tags=["orion"])
+    if wrong := [one for one in found if one.level >= ERROR]:
+        raise CannotStart(" ".join(f"{one.msg} {one.hint}" for one in wrong))
+    for one in found:
+        say(f"{one.msg} {one.hint}")
+
+
+def _refuse_workers_on_sqlite(workers: int) -> None:
+    from django.db import connection
+
+    if workers > 1 and connection.vendor == "sqlite":
+        raise CannotStart(
+            f"{workers} workers would take turns at SQLite, which has one writer at a time, and be slower than one. "
+            "Use --workers 1, or PostgreSQL with ORION_DATABASE_URL."
+        )
+
+
+def _prepare_database() -> None:
+    from django.conf import settings
+    from django.utils import timezone
+
+    from deployments.blocks.services.builtin_types import install_builtin_block_types
+    from orion_site.database.lifecycle import DatabaseUnusable
+    from orion_site.database.lifecycle import prepare as prepare_database
+
+    try:
+        prepare_database()
+    except DatabaseUnusable as error:
+        raise CannotStart(str(error)) from error
+    install_builtin_block_types(now=timezone.now())
+    if settings.ORION_BEAT:
+        from orion_site.services.beat import write_periodic_tasks
+
+        write_periodic_tasks()
