@@ -51,7 +51,6 @@ calendars = Later("deployments.schedules.api.calendars")
 comparing = Later("runs.comparing.api")
 collections = Later("deployments.blocks.api.collections")
 database_api = Later("orion_site.database.api")
-deployment_checks = Later("deployments.definitions.api.deployment_checks")
 deployments = Later("deployments.definitions.api.deployments")
 due_runs = Later("deployments.dispatch.api.due_runs")
 environments = Later("runs.environments.api")
@@ -284,7 +283,7 @@ api = [
     path("work_queues/<str:id>/status", Endpoint(work_queues.ReadWorkQueueStatus)),
     #
     path("deployments/", Endpoint(deployments.CreateDeployment)),
-    path("deployments/check", Endpoint(deployment_checks.CheckDeployment)),
+    path("deployments/check", Endpoint(deployments.CheckDeployment)),
     path("deployments/count", Endpoint(deployments.CountDeployments)),
     path("deployments/filter", Endpoint(deployments.FilterDeployments)),
     path("deployments/get_scheduled_flow_runs", Endpoint(due_runs.PollDeployments)),

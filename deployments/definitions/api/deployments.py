@@ -1,8 +1,9 @@
-"""Deployments: create, read, search, change, pause and delete them."""
+"""Deployments: create, check, read, search, change, pause and delete them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -13,13 +14,11 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from deployments.definitions.api.runs import reporting_bad_templates
-from deployments.definitions.api.schemas import (
-    columns_of,
-    deployment_out,
-)
+from deployments.definitions.api.schemas import columns_of, deployment_out
 from deployments.definitions.selectors import DeploymentSearch, deployments_matching
 from deployments.definitions.services.deployments import (
     adopt_deployment,
+    check_deployment,
     create_deployment,
     delete_deployment,
     pause_unless_served,
@@ -68,27 +67,27 @@ class CreateDeployment(Operation):
     answers = {201: contract.Deployment, 200: contract.Deployment, 404: dict[str, str]}
 
     def perform(self, body: contract.DeploymentCreate) -> Response:
-        refuse_unseen(flow=body.flow_id, name=body.name)
+        _refuse_new_deployments(flow=body.flow_id, name=body.name)
         refuse_unreadable_deployment(flow_id=body.flow_id, name=body.name)
         now = timezone.now()
-        try:
-            with reporting_bad_templates():
-                deployment, created = create_deployment(
-                    flow_id=body.flow_id,
-                    name=body.name,
-                    columns=columns_of(body),
-                    schedules=asked_schedules(body) or (),
-                    pool_name=body.work_pool_name,
-                    queue_name=body.work_queue_name,
-                    now=now,
-                )
-        except (FlowNotFound, BlockDocumentNotFound) as error:
-            # A missing pool is a 404; these two have always been conflicts.
-            raise Refused(f"{INTEGRITY} {error}", 409) from None
-        except ParametersMisfit as error:
-            # Here the parameters are part of the request (422); elsewhere they conflict with stored data (409).
-            raise Refused(str(error)) from None
+        with _refusing_definitions():
+            deployment, created = create_deployment(flow_id=body.flow_id, now=now, **_definition_of(body))
         return Response(_found(Q(pk=deployment.pk)), status=201 if created else 200)
+
+
+class CheckDeployment(Operation):
+    """Check a deployment without creating it. Errors are those of creating it; its flow need not exist yet."""
+
+    method = "POST"
+    action_required = Action.CHANGE_DEPLOYMENTS
+    by_sight = True
+    answers = {204: None, 404: dict[str, str]}
+
+    def perform(self, body: contract.DeploymentCheck) -> None:
+        _refuse_new_deployments(flow__name=body.flow_name, name=body.name)
+        now = timezone.now()
+        with _refusing_definitions():
+            check_deployment(flow_name=body.flow_name, now=now, **_definition_of(body))
 
 
 class ReadDeployment(Operation):
@@ -122,7 +121,7 @@ class UpdateDeployment(Operation):
 
     def perform(self, id: UUID, body: contract.DeploymentUpdate) -> None:
         now = timezone.now()
-        schedules = asked_schedules(body)
+        schedules = _asked_schedules(body)
         if "schedule" in body.model_fields_set and not body.schedules:
             refuse_several_schedules(id)
             schedules = schedules or []
@@ -230,13 +229,38 @@ class SetScheduleInactive(PauseDeployment):
     """Pause a deployment (older name)."""
 
 
-def refuse_unseen(**which: Any) -> None:
+@contextmanager
+def _refusing_definitions() -> Iterator[None]:
+    """Answer the errors of creating a deployment with the statuses that clients know."""
+    try:
+        with reporting_bad_templates():
+            yield
+    except (FlowNotFound, BlockDocumentNotFound) as error:
+        # A missing pool is a 404; these two have always been conflicts.
+        raise Refused(f"{INTEGRITY} {error}", 409) from None
+    except ParametersMisfit as error:
+        # Here the parameters are part of the request (422); elsewhere they conflict with stored data (409).
+        raise Refused(str(error)) from None
+
+
+def _definition_of(body: contract.DeploymentCreate | contract.DeploymentCheck) -> dict[str, Any]:
+    """Return a deployment that was sent as the arguments of the services that create and check one."""
+    return {
+        "name": body.name,
+        "columns": columns_of(body),
+        "schedules": _asked_schedules(body) or (),
+        "pool_name": body.work_pool_name,
+        "queue_name": body.work_queue_name,
+    }
+
+
+def _refuse_new_deployments(**which: Any) -> None:
     """Refuse new deployments to users with rights on named deployments only. Raises BeyondRights."""
     if sees_in_part() and not Deployment.objects.filter(**which).exists():
         raise BeyondRights(what="a new deployment")
 
 
-def asked_schedules(sent: contract.DeploymentFields) -> list[NewSchedule] | None:
+def _asked_schedules(sent: contract.DeploymentFields) -> list[NewSchedule] | None:
     """Return the schedules that were sent, or the single one of older clients; None if neither was sent.
 
     Older clients also send an empty list next to their single schedule, because it is the field's default.
