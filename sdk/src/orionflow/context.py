@@ -11,7 +11,9 @@ from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
@@ -22,7 +24,6 @@ from orionflow.engine.state_counts import StateCounts
 from orionflow.errors import MissingContext
 from orionflow.recordable import recordable_tag
 from orionflow.settings import current_settings
-from orionflow.values.enclosed import Enclosed
 
 if TYPE_CHECKING:
     from orionflow.client import OrionClient
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from orionflow.task_runners import TaskRunner
     from orionflow.task_runners.child import RunOfChild
     from orionflow.tasks import Task
+    from orionflow.values.enclosed import Enclosed
     from orionflow.wire import FlowRun, TaskRun
 
 _flow_run: ContextVar[FlowRunContext | None] = ContextVar("orion_flow_run", default=None)
@@ -62,69 +64,58 @@ class Open(Protocol):
         """Record a final state for a run that does not report one itself."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FlowRunContext:
     """One attempt of a flow run, as seen by its code and its tasks."""
 
-    def __init__(
-        self,
-        *,
-        flow: Flow[Any, Any],
-        flow_run: FlowRun,
-        attempt: int,
-        parameters: dict[str, Any],
-        api: Api,
-        task_runner: TaskRunner,
-        parent: FlowRunContext | None,
-        log_prints: bool,
-        loop: AbstractEventLoop | None,
-        enclosed: Enclosed | None = None,
-        recorded: Recorded | None = None,
-    ) -> None:
-        self.flow = flow
-        self.flow_run = flow_run
-        self.parameters = parameters
-        self.api = api
-        self.task_runner = task_runner
-        self.parent = parent
-        self.log_prints = log_prints
-        self.loop = loop
-        self.id: UUID = flow_run.id
-        self.submit_calls = flow.submit_calls
-        self.strict = flow.strict
-        self.keeps_results = flow.keeps_results_of_children
+    flow: Flow[Any, Any]
+    flow_run: FlowRun
+    # The number of this attempt, for traces; a pause within the attempt raises `run_count`.
+    attempt: int
+    parameters: dict[str, Any]
+    api: Api
+    task_runner: TaskRunner
+    parent: FlowRunContext | None
+    log_prints: bool
+    loop: AbstractEventLoop | None
+    # Functions count as unchanged in each attempt of this run, even if the variables that they enclose change.
+    enclosed: Enclosed
+    # The source in which calls look for recorded outcomes, in a retry from tasks or a replay.
+    recorded: Recorded | None
+
+    start_time: datetime = field(default_factory=partial(datetime.now, UTC), init=False)
+    state_counts: StateCounts = field(default_factory=StateCounts, init=False)
+    lineage: Lineage = field(default_factory=Lineage, init=False)
+    # The ids of earlier runs that calls of this attempt reuse, by the ids that the calls had before.
+    stored_ids: dict[UUID, UUID] = field(default_factory=dict, init=False)
+    unfinished: dict[Future[Any], TaskCall] = field(default_factory=dict, init=False)
+    # An event loop references its tasks weakly; this set keeps those of submitted runs alive.
+    coroutines: set[Any] = field(default_factory=set, init=False)
+    # Calls whose caller waits here until the run has reported its end.
+    called: set[TaskCall] = field(default_factory=set, init=False)
+    # Work with a thread or a coroutine of its own: submitted tasks that have started, coroutines, nested runs.
+    open: dict[Open, Hold] = field(default_factory=dict, init=False)
+    # Whether the user's function has returned and all that it submitted has ended.
+    is_over: bool = field(default=False, init=False)
+    last_in_order: Future[Any] | None = field(default=None, init=False)
+    # Values whose stores failed.
+    unstored: Unstored | None = field(default=None, init=False)
+    stopped_by: BaseException | None = field(default=None, init=False)
+    _runner_started: bool = field(default=False, init=False)
+    _runner_trouble: Exception | None = field(default=None, init=False)
+    _warned_of_plain_calls: bool = field(default=False, init=False)
+    _own_loop: LoopThread | None = field(default=None, init=False)
+    _keys: dict[str, itertools.count[int]] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self.id: UUID = self.flow_run.id
+        self.submit_calls = self.flow.submit_calls
+        self.strict = self.flow.strict
+        self.keeps_results = self.flow.keeps_results_of_children
         self.persists_by_default = current_settings().results_persist_by_default
         # A later attempt, or a run that was paused, must get the outcome of the steps taken before.
-        self.is_repeated = flow_run.run_count > 1
-        # The number of this attempt, for traces; a pause within the attempt raises `run_count`.
-        self.attempt = attempt
-        self.start_time = datetime.now(UTC)
-        self.state_counts = StateCounts()
-        self.lineage = Lineage()
-        # Functions count as unchanged in each attempt of this run, even if the variables that they enclose change.
-        self.enclosed = Enclosed() if enclosed is None else enclosed
-        # The source in which calls look for recorded outcomes, in a retry from tasks or a replay.
-        self.recorded = recorded
-        # The ids of earlier runs that calls of this attempt reuse, by the ids that the calls had before.
-        self.stored_ids: dict[UUID, UUID] = {}
-        self.unfinished: dict[Future[Any], TaskCall] = {}
-        # An event loop references its tasks weakly; this set keeps those of submitted runs alive.
-        self.coroutines: set[Any] = set()
-        # Calls whose caller waits here until the run has reported its end.
-        self.called: set[TaskCall] = set()
-        # Work with a thread or a coroutine of its own: submitted tasks that have started, coroutines, nested runs.
-        self.open: dict[Open, Hold] = {}
-        # Whether the user's function has returned and all that it submitted has ended.
-        self.is_over = False
-        self.last_in_order: Future[Any] | None = None
-        # Values whose stores failed.
-        self.unstored: Unstored | None = None
-        self._runner_started = False
-        self._runner_trouble: Exception | None = None
-        self._warned_of_plain_calls = False
-        self._own_loop: LoopThread | None = None
-        self.stopped_by: BaseException | None = None
-        self._keys: dict[str, itertools.count[int]] = {}
-        self._lock = threading.Lock()
+        self.is_repeated = self.flow_run.run_count > 1
         # The process of the run. One that user code forks numbers its calls itself, under the number of the fork.
         self._forks = forks.position()
         self._generation = forks.generation

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from orionflow.code.sources import (
     is_async_function,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from orionflow.options.keywords import FlowOptions
-    from orionflow.states import State
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -61,7 +60,7 @@ def _runner(chosen: TaskRunner | type[TaskRunner] | None, argument: str) -> Task
     return runner
 
 
-class Flow(Declared, Deployable, Generic[P, R]):
+class Flow(Declared[P, R], Deployable):
     """A function whose calls are flow runs. Made by `@flow`, which lists the options.
 
     Call it like the function. `fn` is the decorated function itself: call it in a unit test that records nothing. The
@@ -155,39 +154,10 @@ class Flow(Declared, Deployable, Generic[P, R]):
         """Return the name of a run with these parameters; None leaves it to the server."""
         return None if self.flow_run_name is None else run_name(self.flow_run_name, parameters, "flow_run_name")
 
-    # The overloads: the value of an async function is the result of its coroutine; `return_state` and `wait_for` are
-    # Orion's own.
-    @overload
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
-    @overload
-    def __call__(
-        self: Flow[..., Coroutine[Any, Any, T]],
-        /,
-        *args: Any,
-        return_state: Literal[True],
-        wait_for: Iterable[Any] | None = None,
-        **kwargs: Any,
-    ) -> Coroutine[Any, Any, State[T]]: ...
-    @overload
-    def __call__(
-        self, /, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
-    ) -> State[R]: ...
-    @overload
-    def __call__(
-        self, /, *args: Any, return_state: Literal[False] = False, wait_for: Iterable[Any] | None, **kwargs: Any
-    ) -> R: ...
-    @overload
-    def __call__(
-        self, /, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any
-    ) -> Any: ...
-    # Functions with parameters of these names are refused by the decorator; the type system cannot express that.
-    def __call__(  # type: ignore[misc]
-        self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    def _call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Iterable[Any] | None, return_state: bool
     ) -> Any:
-        """Run the flow and return its value, or with `return_state=True` its final state.
-
-        A call of an async flow returns a coroutine, unless a sync flow makes it.
-        """
+        """Run the flow. A call of an async flow returns a coroutine, unless a sync flow makes it."""
         from orionflow.engine.invoke import call_flow
 
         return call_flow(self, args, kwargs, wait_for, return_state)

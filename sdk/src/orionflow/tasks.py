@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from orionflow.code.sources import is_async_function, key_of_function, name_of_function, note_decorated, unwrapped
 from orionflow.context import FlowRunContext, TaskRunContext
@@ -37,7 +37,7 @@ CacheKeyFunction = Callable[[TaskRunContext, dict[str, Any]], str | None | Await
 RetryCondition = Callable[["Task[..., Any]", "TaskRun", State[Any]], bool | Awaitable[bool]]
 
 
-class Task(Declared, Generic[P, R]):
+class Task(Declared[P, R]):
     """A function whose calls inside flows are task runs. Made by `@task`, which lists the options.
 
     Call it like the function. `submit` runs it at the same time as others, and `map` runs it once for each element.
@@ -141,39 +141,10 @@ class Task(Declared, Generic[P, R]):
 
     # Calls
 
-    # The overloads: the value of an async function is the result of its coroutine; `return_state` and `wait_for` are
-    # Orion's own.
-    @overload
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
-    @overload
-    def __call__(
-        self: Task[..., Coroutine[Any, Any, T]],
-        /,
-        *args: Any,
-        return_state: Literal[True],
-        wait_for: Iterable[Any] | None = None,
-        **kwargs: Any,
-    ) -> Coroutine[Any, Any, State[T]]: ...
-    @overload
-    def __call__(
-        self, /, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
-    ) -> State[R]: ...
-    @overload
-    def __call__(
-        self, /, *args: Any, return_state: Literal[False] = False, wait_for: Iterable[Any] | None, **kwargs: Any
-    ) -> R: ...
-    @overload
-    def __call__(
-        self, /, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any
-    ) -> Any: ...
-    # Functions with parameters of these names are refused by the decorator; the type system cannot express that.
-    def __call__(  # type: ignore[misc]
-        self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    def _call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Iterable[Any] | None, return_state: bool
     ) -> Any:
-        """Run the task here and return its value, or with `return_state=True` its final state.
-
-        In a flow with `submit_calls=True` the call is submitted and returns a future.
-        """
+        """Run the task. In a flow with `submit_calls=True` the call is submitted and returns a future."""
         flow_run = self._flow_run()
         if flow_run.submit_calls and not return_state:
             return self.submit(*args, wait_for=wait_for, **kwargs)

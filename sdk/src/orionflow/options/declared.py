@@ -1,4 +1,4 @@
-"""Options of flows and tasks, declared in their classes: each with its check and its default.
+"""Flows and tasks alike: how they are called, and their options, declared with their checks and defaults.
 
 A check gets the value and the name of the option, and returns the value to keep or raises UsageError. The types of the
 options are in `orionflow.options.keywords`.
@@ -7,8 +7,8 @@ options are in `orionflow.options.keywords`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self, TypeVar, cast
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from orionflow.options.checks import (
     check_known,
@@ -22,6 +22,12 @@ from orionflow.options.checks import (
 from orionflow.options.hooks import hooks_from
 from orionflow.options.retries import checked_count
 
+if TYPE_CHECKING:
+    from orionflow.states import State
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+T = TypeVar("T")
 Checked = TypeVar("Checked")
 # Options whose values depend on the function or on another option; the classes set them themselves.
 COMPUTED = frozenset({"name", "description", "version", "retry_delay_seconds"})
@@ -53,8 +59,8 @@ def as_given(value: Any, name: str) -> Any:
     return value
 
 
-class Declared:
-    """The common part of flows and tasks: most of their options, and how they are copied."""
+class Declared(Generic[P, R]):
+    """The common part of flows and tasks: how they are called and copied, and most of their options."""
 
     # The names of all options of a class, and those of them that are declared.
     option_names: ClassVar[frozenset[str]]
@@ -101,6 +107,43 @@ class Declared:
             from orionflow.results import name_option
 
             name_option(self.result_storage)
+
+    # The overloads: the value of an async function is the result of its coroutine; `return_state` and `wait_for` are
+    # Orion's own.
+    @overload
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(
+        self: Declared[..., Coroutine[Any, Any, T]],
+        /,
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, State[T]]: ...
+    @overload
+    def __call__(
+        self, /, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State[R]: ...
+    @overload
+    def __call__(
+        self, /, *args: Any, return_state: Literal[False] = False, wait_for: Iterable[Any] | None, **kwargs: Any
+    ) -> R: ...
+    @overload
+    def __call__(
+        self, /, *args: Any, return_state: bool, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any: ...
+    # Functions with parameters of these names are refused by the decorator; the type system cannot express that.
+    def __call__(  # type: ignore[misc]
+        self, /, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Run the function here and return its value, or with `return_state=True` the final state of the run."""
+        return self._call(args, kwargs, wait_for, return_state)
+
+    def _call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Iterable[Any] | None, return_state: bool
+    ) -> Any:
+        raise NotImplementedError
 
     @property
     def isasync(self) -> bool:
