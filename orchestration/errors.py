@@ -76,7 +76,6 @@ def not_found(thing: str, message: str) -> type[NotFound]:
 FlowNotFound = not_found("flow", "Flow {id} not found.")
 FlowRunNotFound = not_found("flow_run", "Flow run with id {id} not found")
 TaskRunNotFound = not_found("task_run", "Task run with id {id} not found")
-StateNotFound = not_found("state", "State {id} not found.")
 SettingNotFound = not_found("setting", "There is no setting {id} that may change while the server runs.")
 ArtifactNotFound = not_found("artifact", "Artifact {id} not found.")
 SavedSearchNotFound = not_found("saved_search", "Saved search {id} not found.")

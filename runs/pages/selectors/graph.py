@@ -30,7 +30,6 @@ NODES_DRAWN = 400
 EDGES_DRAWN = 3_000
 # By default, task runs are shown separately if there are at most this many.
 FEW_TASK_RUNS = 40
-NEIGHBOURS_LISTED = 30
 
 TASK_RUN = "task_run"
 Inputs = Mapping[str, Sequence[Mapping[str, Any]]]
