@@ -38,7 +38,7 @@ ON_SQLITE_ALONE = tuple(
         "api/test_guard.py",
         "api/test_openapi.py",
         "api/test_permissions.py",
-        "faults/test_full_disk.py::test_a_disk_too_small_for_a_database_gets_none",
+        "faults/test_full_disk.py::test_on_a_disk_too_small_for_a_database_none_is_created",
         "faults/test_full_disk.py::test_a_program_with_its_database_on_a_full_disk_names_the_disk",
         "faults/test_interrupted_upgrade.py::test_an_upgrade",
         "faults/test_outages.py::test_runs_outlast_an_api_that_is_killed_every_second",

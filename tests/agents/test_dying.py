@@ -21,7 +21,7 @@ from tests.agents.running import Api, eventually, is_alive, launcher_of, process
         pytest.param("exiting", "code 4", marks=pytest.mark.long),
     ],
 )
-def test_the_end_of_a_process_is_told_with_its_signal_or_code(api: Api, served: str, flow: str, words: str):
+def test_the_end_of_a_process_is_reported_with_its_signal_or_code(api: Api, served: str, flow: str, words: str):
     ended = api.until_ended(api.run_of(f"flows.py:{flow}", served))
 
     assert ended["name"] == "Crashed"
@@ -122,7 +122,7 @@ def test_a_launcher_that_dies_is_replaced(api: Api, queue: str, start_agent: Sta
     assert api.until_ended(api.run_of("flows.py:doubling", queue))["name"] == "Completed"
 
 
-def test_a_loop_that_lets_no_thread_run_is_not_taken_for_dead(api: Api, queue: str, start_agent: StartAgent):
+def test_a_loop_that_lets_no_thread_run_is_not_treated_as_dead(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent()
     run = api.run_of("flows.py:hogging", queue)
     api.until(run, "Running")
@@ -134,7 +134,7 @@ def test_a_loop_that_lets_no_thread_run_is_not_taken_for_dead(api: Api, queue: s
     assert api.state(run)["name"] == "Running", agent.said
 
 
-def test_memory_is_limited_for_one_run_and_others_go_on(api: Api, queue: str, start_agent: StartAgent):
+def test_memory_is_limited_for_one_run_and_others_continue(api: Api, queue: str, start_agent: StartAgent):
     start_agent("--memory-limit", "1G")
 
     hungry, modest = api.run_of("flows.py:hungry", queue), api.run_of("flows.py:doubling", queue)
@@ -155,7 +155,7 @@ def test_a_run_that_multiplies_is_ended_with_all_that_it_started(api: Api, queue
     eventually(lambda: not processes_of(run), lambda: processes_of(run))
 
 
-def test_a_run_that_leaks_files_fails_by_itself_and_others_go_on(api: Api, served: str):
+def test_a_run_that_leaks_files_fails_by_itself_and_others_continue(api: Api, served: str):
     leaking, modest = api.run_of("flows.py:leaking_files", served), api.run_of("flows.py:doubling", served)
 
     ended = api.until_ended(leaking)
@@ -182,7 +182,7 @@ def test_a_run_that_takes_too_long_is_ended_with_its_group(api: Api, queue: str,
     assert "SIGKILL: it took longer than its limit of 1 s (--run-timeout" in ended["message"]
 
 
-def test_a_run_that_is_asked_to_end_for_its_limit_tells_the_limit(api: Api, queue: str, start_agent: StartAgent):
+def test_a_run_that_is_stopped_at_its_limit_names_the_limit(api: Api, queue: str, start_agent: StartAgent):
     start_agent("--run-timeout", "60")
     flows = ("flows.py:sleeping", "flows.py:sleeping_async")
     deployments = [api.deploy(flow, queue, job_variables={"timeout_seconds": 1.5}) for flow in flows]
@@ -205,7 +205,7 @@ def test_job_variables_that_mean_nothing_cost_one_run_and_not_the_agent(api: Api
     assert api.until_ended(api.run_of("flows.py:doubling", queue))["name"] == "Completed"
 
 
-def test_working_directory_that_is_not_there_is_named(api: Api, served: str):
+def test_working_directory_that_does_not_exist_is_named(api: Api, served: str):
     deployment = api.deploy("flows.py:doubling", served, job_variables={"working_dir": "/not/there"})
 
     ended = api.until_ended(api.run(deployment))

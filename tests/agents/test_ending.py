@@ -64,7 +64,7 @@ def test_a_run_that_waits_for_an_agent_is_cancelled_at_once_and_never_starts(
     assert api.history(run) == ["Scheduled", "Cancelled"]
 
 
-def test_an_agent_that_is_told_to_end_lets_its_runs_finish(api: Api, queue: str, start_agent: StartAgent):
+def test_an_agent_that_is_asked_to_stop_lets_its_runs_finish(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent()
     run = api.run_of("flows.py:sleeping", queue, seconds=1.5)
     api.until(run, "Running")
@@ -88,7 +88,7 @@ def test_an_agent_that_drains_takes_nothing_more(api: Api, queue: str, start_age
     assert api.state(late)["name"] in ("Scheduled", "Late")
 
 
-def test_runs_that_outlast_the_drain_are_told_to_end(api: Api, queue: str, start_agent: StartAgent):
+def test_runs_that_outlast_the_drain_are_asked_to_stop(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent("--drain-timeout", "0.5")
     run = api.run_of("flows.py:sleeping", queue)
     api.until(run, "Running")

@@ -35,7 +35,7 @@ def test_a_flow_is_found_in_a_module(api: Api, served: str):
     assert api.until_ended(run)["name"] == "Completed"
 
 
-def test_no_more_runs_than_places_go_on_at_once(api: Api, queue: str, start_agent: StartAgent):
+def test_no_more_runs_than_slots_execute_at_once(api: Api, queue: str, start_agent: StartAgent):
     start_agent("--concurrency", "1")
     deployment = api.deploy("flows.py:sleeping", queue)
 
@@ -154,7 +154,7 @@ def test_code_that_cannot_be_loaded_fails_the_run_with_the_cause(api: Api, serve
     assert api.history(run) == ["Scheduled", "Pending", "Failed"]
 
 
-def test_each_way_of_having_no_flow_is_told(api: Api, served: str):
+def test_each_reason_for_a_missing_flow_is_reported(api: Api, served: str):
     wrong = {
         "missing.py:flow": "There is no file",
         "no_such_package_anywhere:flow": "There is no module",

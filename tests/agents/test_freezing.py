@@ -34,7 +34,7 @@ def test_an_agent_that_wakes_after_its_leases_ran_out_kills_what_it_lost(api: Ap
     assert api.until_ended(api.run_of("flows.py:doubling", queue))["name"] == "Completed", agent.said
 
 
-def test_a_frozen_process_is_cancelled_all_the_same(api: Api, queue: str, start_agent: StartAgent):
+def test_a_frozen_process_is_cancelled_anyway(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent("--stop-timeout", "1")
     run = api.run_of("flows.py:sleeping", queue)
     api.until(run, "Running")

@@ -101,7 +101,7 @@ def test_waiting_process_that_stands_still_gets_no_order(launched: Launched):
     eventually(lambda: not is_alive(waiting))
 
 
-def test_waiting_process_that_was_stopped_and_goes_on_gets_the_order(launched: Launched):
+def test_waiting_process_that_was_stopped_and_continues_gets_the_order(launched: Launched):
     eventually(waiting_process)
     waiting = waiting_process() or 0
     os.kill(waiting, signal.SIGSTOP)
@@ -180,7 +180,7 @@ def test_every_secret_setting_of_the_server_is_one_whose_copies_are_withheld():
     assert SECRETS - secret == {"ORION_API_KEY"}
 
 
-def test_run_that_is_lost_before_its_process_starts_is_killed_all_the_same(launched: Launched):
+def test_run_that_is_lost_before_its_process_starts_is_killed_anyway(launched: Launched):
     claimed = ClaimedRun(flow_run=FlowRun(id=uuid4(), name="r", flow_id=uuid4()), flow_name="f", epoch=1)
     run = ActiveRun(claimed, time.monotonic() + 60)
     held = ActiveRuns()

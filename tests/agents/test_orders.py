@@ -53,7 +53,7 @@ def test_a_run_is_cancelled_without_waiting_for_a_heartbeat(
     eventually(lambda: not processes_of(run), lambda: agent.said)
 
 
-def test_each_of_many_runs_is_cancelled_and_the_others_go_on(api: Api, queue: str, start_agent: StartAgent):
+def test_each_of_many_runs_is_cancelled_and_the_others_continue(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent("--concurrency", "4")
     runs = [api.run_of("flows.py:sleeping", queue) for _ in range(4)]
     for run in runs:

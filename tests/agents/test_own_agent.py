@@ -79,7 +79,7 @@ def test_the_server_takes_its_agent_and_its_runs_along(tmp_path: Path):
         eventually(lambda: not any(is_alive(pid) for pid in below), lambda: below)
 
 
-def test_runs_may_finish_when_the_server_is_told_to_stop(tmp_path: Path):
+def test_runs_may_finish_when_the_server_is_asked_to_stop(tmp_path: Path):
     with running_server(tmp_path, agent=True, **PATIENT) as server:
         api = Api(server)
         witness = tmp_path / "witness"
@@ -110,7 +110,7 @@ def test_a_second_signal_ends_the_runs_at_once(tmp_path: Path):
 
 
 @pytest.mark.long
-def test_runs_that_outlast_the_time_to_drain_are_told_to_end(tmp_path: Path):
+def test_runs_that_outlast_the_time_to_drain_are_asked_to_stop(tmp_path: Path):
     with running_server(tmp_path, "--drain-timeout", "0.5", agent=True, **PATIENT) as server:
         api = Api(server)
         run = api.run_of("flows.py:sleeping", "default", seconds=3600)

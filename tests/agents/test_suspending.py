@@ -21,7 +21,7 @@ def resume(api: Api, run: str, **body: Any) -> Any:
     return api.post(f"/flow_runs/{run}/resume", body)["status"]
 
 
-def test_a_suspended_run_goes_on_with_its_answer_in_another_process(
+def test_a_suspended_run_continues_with_its_answer_in_another_process(
     api: Api, queue: str, start_agent: StartAgent, log: Path
 ):
     agent = start_agent()

@@ -36,7 +36,7 @@ def state_of(run):
     return FlowRun.objects.values_list("state_type", flat=True).get(pk=run.pk)
 
 
-def test_registering_makes_the_queues_and_tells_the_periods(api):
+def test_registering_creates_the_queues_and_returns_the_intervals(api):
     answer = AgentOfApi(api).registered
 
     queue = WorkQueue.objects.get(name="q")
@@ -104,7 +104,7 @@ def test_a_run_is_claimed_by_its_id(api, counted):
     assert [one["flow_run"]["id"] for one in answer.json()] == [str(wanted.pk)]
 
 
-def test_a_heartbeat_of_an_agent_of_a_whole_pool_tells_of_queues_made_later(api):
+def test_a_heartbeat_of_an_agent_of_a_whole_pool_returns_queues_created_later(api):
     of_pool, of_queue = AgentOfApi(api, work_queues=[]), AgentOfApi(api, name="other")
     later = make_queue("later")
 
@@ -177,14 +177,14 @@ def test_what_is_not_there_or_not_well_formed_is_refused(api):
     assert agent.call("leave").status_code == 204
 
 
-def test_an_agent_of_very_many_queues_is_told_to_serve_fewer(api):
+def test_an_agent_of_too_many_queues_is_asked_to_serve_fewer(api):
     agent = AgentOfApi(api, work_queues=[f"q{number}" for number in range(101)])
 
     assert agent.registered.status_code == 422
     assert not WorkQueue.objects.exists()
 
 
-def test_a_restarted_agent_goes_on_with_what_outlived_it(api):
+def test_a_restarted_agent_continues_with_what_outlived_it(api):
     agent = AgentOfApi(api)
     survivor, gone = due_run(), due_run()
     assert len(agent.call("claim", limit=2).json()) == 2

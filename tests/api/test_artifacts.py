@@ -68,7 +68,7 @@ def test_a_deleted_artifact_leaves_its_key_to_the_one_before(api):
     assert api.read("/artifacts/report/latest").json() == {"detail": "Artifact not found"}
 
 
-def test_what_is_missing_is_told(api):
+def test_missing_objects_are_not_found(api):
     assert api.read(f"/artifacts/{uuid4()}").json() == {"detail": "Artifact not found"}
     assert api.call("PATCH", f"/artifacts/{uuid4()}", {"data": 1}).status_code == 404
     assert api.call("DELETE", f"/artifacts/{uuid4()}").status_code == 404

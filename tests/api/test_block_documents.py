@@ -34,7 +34,7 @@ def reference(document):
     return {"$ref": {"block_document_id": document["id"]}}
 
 
-def test_a_secret_is_shown_masked_and_told_when_asked_for(api, counted):
+def test_a_secret_is_masked_unless_it_is_requested(api, counted):
     made = make_document(api, login_schema(api), data=LOGIN)
 
     document = made.json()
@@ -64,7 +64,7 @@ def test_a_block_without_secrets_needs_no_key(api, key_file):
     assert not key_file.exists()
 
 
-def test_a_lost_key_is_told_and_hides_nothing_else(api, key_file):
+def test_a_lost_key_is_reported_and_hides_nothing_else(api, key_file):
     document = make_document(api, login_schema(api), data=LOGIN).json()
     key_file.unlink()
 
@@ -154,7 +154,7 @@ LENIENT = [
         {"data": {"password": "an0ther"}, "merge_existing_data": False},
     ],
 )
-def test_a_secret_stays_hidden_under_a_schema_that_calls_it_none(api, fields, changes):
+def test_a_secret_stays_hidden_under_a_schema_that_no_longer_lists_it(api, fields, changes):
     schema = login_schema(api)
     document = make_document(api, schema, data=LOGIN).json()
     lenient = make_schema(api, {"id": schema["block_type_id"]}, fields).json()
@@ -317,7 +317,7 @@ def test_a_name_is_given_once_for_each_type(api):
     assert answers[0].json()["code"] == "block_document_exists"
 
 
-def test_what_is_missing_is_told(api):
+def test_missing_objects_are_not_found(api):
     schema = login_schema(api)
 
     assert api.read(f"/block_documents/{uuid4()}").json() == {"detail": "Block document not found"}

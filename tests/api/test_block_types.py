@@ -99,7 +99,7 @@ def test_the_usual_types_are_installed_once_and_leave_others_alone(api):
     assert api.read("/block_types/slug/json").json() == own
 
 
-def test_what_is_missing_is_told(api):
+def test_missing_objects_are_not_found(api):
     assert api.read("/block_types/slug/none").json() == {"detail": "Block type not found"}
     assert api.read("/block_types/slug/none/block_documents").status_code == 404
     assert api.call("PATCH", f"/block_types/{uuid4()}", {"description": "x"}).status_code == 404

@@ -121,6 +121,6 @@ def test_what_is_not_there_is_not_found(api):
         assert api.call(method, path, None if method == "GET" else {}).status_code == 404
 
 
-def test_an_action_that_is_none_is_refused(api):
+def test_an_invalid_action_is_refused(api):
     assert api.send("/bulk_actions/", {"action": "burn", "flow_runs": {}}).status_code == 422
     assert set(services.COMMANDS) == {"retry", "cancel", "delete"}

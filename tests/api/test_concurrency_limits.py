@@ -55,7 +55,7 @@ def test_a_limit_is_deleted_by_tag_and_by_id(api):
     assert api.send("/concurrency_limits/filter").json() == []
 
 
-def test_what_is_missing_is_told(api):
+def test_missing_objects_are_not_found(api):
     assert api.read("/concurrency_limits/tag/none").json() == {"detail": "Concurrency limit not found"}
     assert api.read(f"/concurrency_limits/{uuid4()}").status_code == 404
     assert api.call("DELETE", "/concurrency_limits/tag/none").status_code == 404

@@ -69,7 +69,7 @@ def test_parameters_must_fit_the_schema_where_it_is_enforced(api, parameters, st
     assert run_of(api, made, parameters=parameters, enforce_parameter_schema=False).status_code == 201
 
 
-def test_a_misfit_is_told_with_its_place(api):
+def test_a_parameter_that_does_not_fit_is_reported_with_its_place(api):
     made = deploy(api, parameter_openapi_schema=SCHEMA, enforce_parameter_schema=True, parameters={"n": 1}).json()
 
     wrong = run_of(api, made, parameters={"who": {"age": "old"}}).json()

@@ -107,7 +107,7 @@ def test_a_paused_deployment_has_no_planned_runs(api, pause, resume):
     assert len(planned_runs(api, made)) == 3
 
 
-def test_calls_that_know_one_schedule_are_refused_where_there_are_two(api):
+def test_calls_that_know_one_schedule_are_refused_for_two(api):
     daily = {"schedule": {"interval": 86_400}}
     made = deploy(api, schedules=[{"schedule": HALF_HOURLY}, daily]).json()
     path = f"/deployments/{made['id']}"

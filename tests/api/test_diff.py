@@ -52,7 +52,7 @@ def test_without_an_earlier_good_run_it_says_what_to_do(api):
     assert "?base=" in answer.json()["detail"]
 
 
-def test_runs_that_are_not_there_are_not_found(api):
+def test_missing_runs_are_not_found(api):
     run = make_flow_run()
 
     assert api.read(f"/flow_runs/{uuid4()}/diff").status_code == 404

@@ -84,7 +84,7 @@ def test_runs_are_created_and_started(told):
     assert told["state"][2]["status"] == "ACCEPT"
 
 
-def test_a_browser_gets_json_as_there_are_no_pages(told):
+def test_a_browser_gets_json_as_this_process_has_no_pages(told):
     assert told["page"][:2] == [200, "application/json"]
 
 
@@ -95,7 +95,7 @@ def test_errors_are_the_same_as_everywhere(told):
     assert told["unknown"][::2] == [404, {"detail": "Not Found"}]
 
 
-def test_lists_and_explanations_are_there_when_asked(told):
+def test_lists_and_explanations_are_available_on_request(told):
     assert len(told["listed"][2]) == 1
     assert told["why"][2]["moving"] is True
     assert told["document"] == "3.1.0"

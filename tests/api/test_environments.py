@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 CONTENT = {"python": "3.11.2", "platform": "linux", "commit": "", "files": "", "packages": {"pandas": "2.3"}}
 
 
-def test_what_is_said_again_is_stored_once():
+def test_an_environment_that_is_reported_again_is_stored_once():
     ids = {store_environment(content=CONTENT, now=NOON) for _ in range(3)}
 
     assert ids == {environment_id(CONTENT)}
@@ -41,7 +41,7 @@ def test_an_environment_goes_with_the_last_run_that_names_it():
     assert [one.pk for one in Environment.objects.all()] == [named]
 
 
-def test_one_that_was_said_a_moment_ago_waits_for_its_first_run():
+def test_a_new_environment_is_kept_until_its_first_run():
     store_environment(content=CONTENT, now=NOON)
 
     purge(ages=Ages(runs=timedelta(days=30)), now=NOON + timedelta(hours=1), pause_seconds=0)
@@ -59,7 +59,7 @@ def test_one_that_was_said_a_moment_ago_waits_for_its_first_run():
         {"index": "https://example.org"},
     ],
 )
-def test_what_is_no_package_version_or_commit_is_refused(api, change):
+def test_what_is_not_a_package_version_or_commit_is_refused(api, change):
     assert api.send("/environments/", {**CONTENT, **change}).status_code == 422
 
 

@@ -55,7 +55,7 @@ def test_a_body_that_is_not_json_is_a_complaint_about_the_body(api, body):
         ("/work_pools/", {"name": "a/b"}, "The characters / % & > <"),
     ],
 )
-def test_what_a_name_may_be_made_of_is_told_in_words(api, path, body, said):
+def test_an_error_says_which_characters_a_name_may_have(api, path, body, said):
     answer = api.send(path, body)
 
     assert answer.status_code == 422
@@ -92,7 +92,7 @@ def test_clients_of_this_version_or_later_pass(api, version):
     assert api.read("/health", **headers).json() is True
 
 
-def test_the_csrf_probe_of_older_clients_is_told_that_none_is_needed(api):
+def test_the_csrf_request_of_older_clients_answers_that_no_token_is_needed(api):
     answer = api.read("/csrf-token?client=abc")
 
     assert (answer.status_code, answer.json()) == (422, {"detail": "CSRF protection is disabled."})
@@ -125,7 +125,7 @@ def caused_by(code: str, kind: type[DatabaseError] = OperationalError) -> Databa
         (RuntimeError("secret"), 500, {"exception_message": "Internal Server Error"}),
     ],
 )
-def test_trouble_of_our_own_is_told_without_its_details(error, status, body, caplog):
+def test_internal_errors_are_answered_without_details(error, status, body, caplog):
     answer = answer_error(error, {})
 
     assert (answer.status_code, answer.data) == (status, body)
@@ -194,7 +194,7 @@ def test_a_browser_gets_a_page_with_a_form_where_a_body_is_wanted(api):
     assert "<form" in page.content.decode()
 
 
-def test_the_server_tells_about_itself(api):
+def test_the_server_describes_itself(api):
     assert api.read("/hello").json() == "👋"
     assert api.read("/ready").json() == {"message": "OK"}
     assert api.read("/version").json() == "0.8.4"

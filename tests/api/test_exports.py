@@ -136,7 +136,7 @@ def test_a_long_log_keeps_its_beginning_and_its_end(api, monkeypatch):
     assert "not in this file" in page
 
 
-def test_a_run_that_is_not_there_is_said_to_be_missing(api):
+def test_a_missing_run_is_not_found(api):
     assert api.read(f"/flow_runs/{uuid7()}/export").status_code == 404
 
 

@@ -85,13 +85,13 @@ def test_readers_are_not_fenced(api, run):
     assert answer.status_code == 200
 
 
-def test_a_writer_of_a_run_that_was_deleted_is_told_so(api):
+def test_a_writer_of_a_deleted_run_learns_of_it(api):
     answer = api.send("/flows/", {"name": "f"}, **headers(uuid4(), 1))
 
     assert answer.status_code == 404
 
 
-def test_headers_that_are_none_are_refused(api, run):
+def test_invalid_headers_are_refused(api, run):
     assert api.send("/flows/", {"name": "f"}, **headers("x", 1)).status_code == 422
     assert api.send("/flows/", {"name": "f"}, **headers(run, "x")).status_code == 422
 

@@ -61,7 +61,7 @@ def test_a_repeat_with_the_makers_own_id_makes_no_second_run(api):
     assert FlowRun.objects.count() == 1
 
 
-def test_an_unknown_flow_is_told(api):
+def test_an_unknown_flow_is_not_found(api):
     answer = api.send("/flow_runs/", {"flow_id": str(uuid4())})
 
     assert answer.status_code == 409
@@ -100,7 +100,7 @@ def test_the_policy_of_an_older_client_is_understood(api):
 
 
 @pytest.mark.parametrize("kind", ["flow_runs", "task_runs"])
-def test_retries_under_their_old_names_are_told_under_the_new_ones_too(api, kind):
+def test_retries_under_their_old_names_are_answered_under_the_new_names_too(api, kind):
     about = {
         "flow_runs": {"flow_id": str(make_flow().id)},
         "task_runs": {"flow_run_id": str(make_flow_run().id), "task_key": "k", "dynamic_key": "0"},
@@ -198,6 +198,6 @@ def test_a_deleted_run_is_gone_with_its_task_runs(api):
     assert api.read(f"/task_runs/{task_run.id}").json() == {"detail": "Task run not found"}
 
 
-def test_what_is_missing_cannot_be_changed_or_deleted(api):
+def test_a_missing_run_cannot_be_changed_or_deleted(api):
     assert api.call("PATCH", f"/flow_runs/{uuid4()}", {"name": "x"}).status_code == 404
     assert api.call("DELETE", f"/flow_runs/{uuid4()}").status_code == 404

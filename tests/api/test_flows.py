@@ -58,7 +58,7 @@ def test_a_flow_is_read_by_id_and_by_name(api, counted):
     assert by_id.json()["name"] == "my flow"
 
 
-def test_a_missing_flow_is_told_as_not_found(api):
+def test_a_missing_flow_is_not_found(api):
     answer = api.read(f"/flows/{uuid4()}")
 
     assert answer.status_code == 404
@@ -68,7 +68,7 @@ def test_a_missing_flow_is_told_as_not_found(api):
     assert api.call("DELETE", f"/flows/{uuid4()}").status_code == 404
 
 
-def test_an_id_that_is_none_is_refused(api):
+def test_an_invalid_id_is_refused(api):
     answer = api.read("/flows/census")
 
     assert answer.status_code == 422

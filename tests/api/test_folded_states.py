@@ -198,7 +198,7 @@ def test_states_that_others_refer_to_keep_their_rows():
     assert history_of(run) == ["Pending", "Running", "Completed"]
 
 
-def test_folding_goes_on_where_it_was_stopped_and_ends_once():
+def test_folding_continues_where_it_was_stopped_and_ends_once():
     runs = [live([("RUNNING", {}, False), ("COMPLETED", {}, False)], timedelta(), at_once=True) for _ in range(5)]
     as_a_version_before()
     for run in runs:

@@ -40,7 +40,7 @@ def test_a_limit_is_made_and_read_by_name_and_id(api):
     assert (by_name["limit"], by_name["active_slots"], by_name["slot_decay_per_second"]) == (3, 0, 0.5)
 
 
-def test_slots_are_taken_until_there_are_none(api, counted):
+def test_slots_are_taken_until_none_is_left(api, counted):
     limit = make(api).json()
 
     with counted("take slots"):
@@ -79,7 +79,7 @@ def test_slots_are_returned_and_taken_again(api):
     assert take(api, "db").status_code == 200
 
 
-def test_all_limits_give_or_none_does(api):
+def test_slots_are_taken_from_all_limits_or_from_none(api):
     make(api, "a", 5)
     make(api, "b", 1)
     take(api, "b")
@@ -157,7 +157,7 @@ def test_a_limit_is_deleted(api):
     assert api.send(f"{ROOT}/filter", {"limit": None}).json() == []
 
 
-def test_what_is_missing_is_told(api):
+def test_missing_objects_are_not_found(api):
     assert api.read(f"{ROOT}/none").status_code == 404
     assert api.read(f"{ROOT}/{uuid4()}").status_code == 404
     assert api.call("PATCH", f"{ROOT}/none", {"limit": 1}).status_code == 404

@@ -170,7 +170,7 @@ def test_takers_without_and_with_a_name_share_a_limit(api, limit):
 # --- tags and queues ---------------------------------------------------------------------------------------------
 
 
-def test_a_tag_tells_who_holds_and_who_waits(api):
+def test_a_tag_shows_holders_and_waiting_runs(api):
     holder = make_task_run("RUNNING", name="holder", tags=["gpu"])
     make_limit("gpu", 1, taken_by=[holder])
     waiter = make_task_run("PENDING", name="waiter", tags=["gpu"])
@@ -235,7 +235,7 @@ def test_one_slot_of_a_tag_is_taken_from_its_holder(api):
     assert api.send("/concurrency_limits/tag/none/release", {"task_run_id": str(first.pk)}).status_code == 404
 
 
-def test_a_queue_tells_who_holds_and_who_waits(api):
+def test_a_queue_shows_holders_and_waiting_runs(api):
     queue = WorkQueue.objects.create(name="q", concurrency_limit=1)
     make_flow_run("RUNNING", name="holder", work_queue_id=queue.pk)
     due = make_state("SCHEDULED", scheduled_time=timezone.now())

@@ -130,7 +130,7 @@ def test_lateness_is_averaged_over_the_runs_that_match(api):
     assert api.send("/flow_runs/lateness", {"flow_runs": {"id": {"any_": []}}}).json() is None
 
 
-def test_runs_are_told_as_dots(api):
+def test_runs_are_returned_as_dots(api):
     run = make_flow_run("COMPLETED", now=NOON)
 
     dots = api.send("/ui/flow_runs/history", {"limit": 1000}).json()

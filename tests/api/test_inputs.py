@@ -15,7 +15,7 @@ SCHEMA = {"type": "object", "properties": {"answer": {"type": "integer"}}, "requ
 KEYSET = {"schema": "p-schema", "response": "p-response"}
 
 
-def test_a_paused_run_goes_on(api):
+def test_a_paused_run_continues(api):
     run = make_flow_run("PAUSED")
 
     answer = api.send(f"/flow_runs/{run.id}/resume")

@@ -69,7 +69,7 @@ def test_a_body_of_too_many_values_is_refused_before_it_is_parsed(api, body):
         assert "made of more than 10000 values" in answer.json()["detail"]
 
 
-def test_marks_within_texts_are_no_values(api):
+def test_marks_within_texts_are_not_values(api):
     body = {"flow_id": str(make_flow().id), "parameters": {"a": ',[{"\\' * 8000}}
 
     assert api.send("/flow_runs/", body).status_code == 201

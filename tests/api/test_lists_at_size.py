@@ -125,7 +125,7 @@ def costs(client: Client) -> dict[str, int]:
     return found
 
 
-def test_what_a_client_asks_for_costs_the_same_beside_many_more_runs(monkeypatch):
+def test_a_request_costs_the_same_among_many_more_runs(monkeypatch):
     # The number of runs with a common tag before the other runs come.
     monkeypatch.setattr(conditions, "FEW", FEW // 2)
     monkeypatch.setattr(searches, "FEW_ROWS", FEW // 50)

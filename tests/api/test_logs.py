@@ -67,7 +67,7 @@ def test_times_of_a_sender_whose_clock_is_absurd_are_not_after_now(api, clock):
     assert datetime.fromisoformat(api.send("/logs/filter", {}).json()[0]["timestamp"]) <= datetime.now(UTC)
 
 
-def test_a_senders_clock_that_is_no_time_is_refused(api):
+def test_a_senders_clock_that_is_not_a_time_is_refused(api):
     assert api.send("/logs/", [line()], **{"Orion-Sent-At": "noon"}).status_code == 422
 
 

@@ -86,7 +86,7 @@ def test_a_missing_policy_is_404(api, method):
     assert answer.status_code == 404
 
 
-def test_the_kinds_of_work_pool_are_told_with_their_templates(api):
+def test_the_types_of_work_pools_are_listed_with_their_templates(api):
     told = api.read("/collections/views/aggregate-worker-metadata").json()
 
     template = told["prefect"]["process"]["default_base_job_configuration"]

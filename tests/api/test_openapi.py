@@ -64,7 +64,7 @@ def _answers_nothing(operation):
     return "requestBody" not in operation and "content" not in usual
 
 
-def test_examples_fit_the_schemas_that_they_stand_beside():
+def test_examples_fit_their_schemas():
     document = openapi()
     for operation in (operation for path in document["paths"].values() for operation in path.values()):
         asked, answered = operation.get("requestBody"), operation["responses"].values()

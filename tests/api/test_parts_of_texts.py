@@ -34,7 +34,7 @@ def plainly(text: str, part: str) -> bool:
 
 @examples(30, 3000)
 @given(text=st.text(LETTERS, max_size=8), part=st.text(LETTERS, max_size=5))
-def test_a_text_has_a_part_where_its_letters_stand_beside_each_other(text: str, part: str):
+def test_a_text_contains_a_part_if_its_letters_are_adjacent(text: str, part: str):
     # A letter whose other case is two letters has none here: no such pair is in the text by its two letters alone.
     assert says(text, part) == plainly(text, part)
 

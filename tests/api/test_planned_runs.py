@@ -196,7 +196,7 @@ def test_limit_of_runs_is_counted_over_redeployments(api, clock):
 @pytest.mark.parametrize(
     ("end", "change"), [({"max_runs": 1}, {"max_runs": None}), ({"ends_at": "2026-01-05T09:00:00Z"}, {"ends_at": None})]
 )
-def test_schedule_that_had_ended_goes_on_from_now(api, clock, end, change):
+def test_schedule_that_had_ended_continues_from_now(api, clock, end, change):
     made = deploy(api, schedules=[{**HOURLY, **end, "misfire": "all"}]).json()
     for hours in (1, 2, 3):
         clock.move_to(HALF_PAST_EIGHT + timedelta(hours=hours))

@@ -29,14 +29,14 @@ def deploy(api, **fields):
     return api.send("/deployments/", {"name": "nightly", "flow_id": flow_id, **fields})
 
 
-def test_an_empty_list_of_schedules_beside_the_one_schedule_loses_nothing(api):
+def test_an_empty_list_of_schedules_next_to_a_single_schedule_deletes_nothing(api):
     made = deploy(api, schedule=CRON, schedules=[], is_schedule_active=False).json()
 
     assert [one["schedule"]["cron"] for one in made["schedules"]] == ["0 6 * * *"]
     assert made["schedules"][0]["active"] is False
 
 
-def test_a_change_with_an_empty_list_beside_the_one_schedule_loses_nothing(api):
+def test_a_change_with_an_empty_list_next_to_a_single_schedule_deletes_nothing(api):
     made = deploy(api, schedule=CRON).json()
     hourly = {"cron": "0 * * * *", "timezone": "UTC"}
 
@@ -83,7 +83,7 @@ def test_what_is_required_within_a_parameter_may_come_with_each_run(api, given):
 
 
 @pytest.mark.parametrize("given", [{"person": {"name": 5}}, {"person": 5}, {"required": "text"}])
-def test_what_is_there_must_fit_nevertheless(api, given):
+def test_given_parameters_must_fit_nevertheless(api, given):
     made = deploy(api, parameter_openapi_schema=PERSON, enforce_parameter_schema=True, parameters=given)
 
     assert made.status_code == 422
@@ -101,7 +101,7 @@ def test_a_broken_schema_is_stored_as_long_as_nobody_enforces_it(api, schema):
     assert api.call("PATCH", path, {"enforce_parameter_schema": True}).status_code == 422
 
 
-def test_moments_are_told_with_their_offset(api):
+def test_times_are_answered_with_their_offset(api):
     run = deploy(api, schedule={"interval": 3600, "anchor_date": "2026-01-01T00:00:00Z"}).json()
     planned = api.send("/flow_runs/filter", {}).json()[0]
 
@@ -110,7 +110,7 @@ def test_moments_are_told_with_their_offset(api):
     assert [moment[-6:] for moment in moments] == ["+00:00"] * 5
 
 
-def test_moments_in_details_that_were_stored_otherwise_are_told_alike(api):
+def test_times_in_details_are_answered_alike_however_they_were_stored(api):
     at = "2099-01-01T00:00:00+00:00"
     later = {"type": "SCHEDULED", "state_details": {"scheduled_time": at}}
     flow_id = api.send("/flows/", {"name": "census"}).json()["id"]
@@ -121,14 +121,14 @@ def test_moments_in_details_that_were_stored_otherwise_are_told_alike(api):
     assert api.read(f"/flow_runs/{run['id']}").json()["state"]["state_details"]["scheduled_time"] == at
 
 
-def test_free_json_is_told_as_it_was_sent(api):
+def test_free_json_is_returned_as_it_was_sent(api):
     text = "2026-01-01T00:00:00Z"
     made = deploy(api, parameters={"day": text, "days": [text, {"created": text}]}).json()
 
     assert made["parameters"] == {"day": text, "days": [text, {"created": text}]}
 
 
-def test_every_moment_of_an_answer_is_spelled_wherever_it_stands():
+def test_every_time_in_an_answer_has_the_same_format():
     noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
     told = encoded({"a": noon, "b": [noon, {"c": (noon, 1)}], "d": ((noon,),)})

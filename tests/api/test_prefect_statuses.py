@@ -38,7 +38,7 @@ def test_a_pool_needs_a_name_that_says_something(api, name):
 
 
 @pytest.mark.parametrize("name", ["prefect", "Prefect Pool", "PREFECT-x"])
-def test_names_that_prefect_keeps_for_itself_are_no_names_of_pools(api, name):
+def test_names_that_prefect_keeps_for_itself_are_not_names_of_pools(api, name):
     made = api.send("/work_pools/", {"name": name})
     changed = api.call("PATCH", f"/work_pools/{name}", {"description": "x"})
     paused = api.call("PATCH", f"/work_pools/{name}", {"is_paused": True})
@@ -48,7 +48,7 @@ def test_names_that_prefect_keeps_for_itself_are_no_names_of_pools(api, name):
 
 
 @pytest.mark.parametrize("id", ["00000000-0000-4000-8000-000000000000", "none", 5])
-def test_a_template_cannot_name_a_block_that_is_not_there(api, id):
+def test_a_template_cannot_name_a_block_that_does_not_exist(api, id):
     template = template_with({"$ref": {"block_document_id": id}})
 
     assert api.send("/work_pools/", {"name": "mill", "base_job_template": template}).status_code == 404
@@ -155,7 +155,7 @@ def test_the_same_schema_again_was_not_created(api):
         ("GET", "/deployments/name/x"),
     ],
 )
-def test_what_is_no_id_is_not_there(api, method, path):
+def test_an_invalid_id_is_not_found(api, method, path):
     assert api.call(method, path).status_code == 404
 
 
@@ -200,7 +200,7 @@ def test_a_template_is_checked_as_plain_text_and_as_json(api, text, status):
         ("/work_pools/", {"name": "mill", "base_job_template": {"job_configuration": {"a": "{{ a }}"}}}),
     ],
 )
-def test_every_422_is_told_in_one_shape(api, path, body):
+def test_every_422_has_one_shape(api, path, body):
     api.send("/v2/concurrency_limits/", {"name": "x", "limit": 1})
 
     answer = api.send(path, body)
@@ -229,7 +229,7 @@ def test_queues_are_found_whose_filter_takes_the_runs_of_a_deployment(api):
     assert [queue["name"] for queue in found] == ["one", "two"]
 
 
-def test_what_only_orion_knows_is_told_where_it_is_not_at_its_default(api):
+def test_fields_that_only_orion_has_are_answered_unless_they_have_their_default(api):
     made = api.send("/deployments/", {"name": "d", "flow_id": flow(api), "overlap": "skip", "concurrency_limit": 2})
     run = api.send(f"/deployments/{made.json()['id']}/create_flow_run", {}).json()
     plain = api.send(

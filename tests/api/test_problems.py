@@ -48,7 +48,7 @@ def test_what_failed_is_listed_by_its_cause_the_last_first(api, counted):
     assert api.send("/problems/count").json() == 2
 
 
-def test_a_problem_is_there_as_soon_as_its_run_failed(api):
+def test_a_problem_exists_as_soon_as_its_run_has_failed(api):
     failed()
 
     assert api.read(f"/problems/{ID}").json()["id"] == ID
@@ -135,7 +135,7 @@ def test_what_makes_no_sense_is_refused(api, path, body):
 
 
 @pytest.mark.parametrize("path", ["mute", "unmute", "resolve", "retry", "retry/preview"])
-def test_a_problem_that_is_not_there_is_404(api, path):
+def test_a_problem_that_does_not_exist_is_404(api, path):
     assert api.send(f"/problems/{UUID(int=4)}/{path}").status_code == 404
 
 
@@ -153,7 +153,7 @@ def test_what_runs_wait_for_is_a_group(api):
     assert "prod" in waiting[0]["reason"]
 
 
-def test_a_cause_in_a_state_comes_back_with_it_and_others_have_none(api):
+def test_a_state_with_a_cause_is_returned_with_it_and_others_have_none(api):
     run = failed()
     fine = make_flow_run("COMPLETED")
 

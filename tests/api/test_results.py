@@ -61,7 +61,7 @@ def test_results_are_found_by_run_location_and_expiry(api):
     assert found(expired_before=EXPIRED) == []
 
 
-def test_pages_go_on_where_the_one_before_stopped(api):
+def test_pages_continue_where_the_one_before_stopped(api):
     run = make_flow_run("COMPLETED")
     for number in range(5):
         stored(make_task_run("COMPLETED", flow_run=run), str(number))
@@ -98,11 +98,11 @@ def test_what_cannot_be_asked_is_refused(api, asked):
         {"type": ["reference"], "storage_key": "k"},
     ],
 )
-def test_what_is_no_reference_is_none(data):
+def test_data_that_is_not_a_reference_is_ignored(data):
     assert reference_in(data) is None
 
 
-def test_fields_of_other_types_count_as_not_said():
+def test_fields_of_wrong_types_count_as_missing():
     odd = {"size": True, "storage": 7, "serializer_type": [], "expiration": "yesterday", "unstored": {}}
 
     found = reference_in({"type": "reference", "storage_key": "k", **odd})

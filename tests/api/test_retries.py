@@ -116,7 +116,7 @@ def test_the_same_retry_sent_again_is_done_once(api, run, new_run):
     assert retry(api, other, "@failed", id=id, status=409)["code"] == "retry_taken"
 
 
-def test_an_unknown_task_is_named_with_those_that_there_are(api, run):
+def test_an_unknown_task_is_reported_with_the_existing_ones(api, run):
     answer = preview(api, run, "x", status=422)
 
     assert answer["detail"].endswith("called no task 'x'; it called 'a', 'b', 'c', 'd'.")
@@ -139,7 +139,7 @@ def refused(api, run, *wanted, **body):
     return said[0]
 
 
-def test_what_stands_in_the_way_is_said_before_and_when_it_is_tried(api):
+def test_an_obstacle_is_reported_in_the_preview_and_by_the_retry(api):
     going_on = deployed_run()
     by_hand = finish(make_flow_run("RUNNING"))
     gone = finish(deployed_run(flow="gone"))

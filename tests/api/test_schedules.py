@@ -21,7 +21,7 @@ HOLIDAYS = "\r\n".join(
 )
 
 
-def test_schedules_are_added_beside_those_that_are_there(api):
+def test_schedules_are_added_to_the_existing_ones(api):
     made = deploy(api, schedules=[{"schedule": HALF_HOURLY}]).json()
     path = f"/deployments/{made['id']}/schedules"
 
@@ -159,7 +159,7 @@ def test_the_next_times_are_shown_for_a_stored_schedule_and_for_a_draft(api):
     assert stored.json() == draft.json()[:3]
 
 
-def test_the_preview_tells_where_clocks_change(api):
+def test_the_preview_marks_changes_of_the_clocks(api):
     night = {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}
     asked = {"definition": night, "count": 3, "after": "2026-03-27T12:00:00Z"}
 

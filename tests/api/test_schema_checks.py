@@ -44,7 +44,7 @@ def test_texts_of_automations_are_read(api):
     "schema",
     [{"type": 5}, {"properties": {"n": {"$ref": "#/nowhere"}}}, {"properties": {"n": {"$ref": "http://127.0.0.1/x"}}}],
 )
-def test_a_schema_that_is_none_is_refused(api, schema):
+def test_an_invalid_schema_is_refused(api, schema):
     answer = api.send(PATH, {"schema": schema, "values": {"n": 1}})
 
     assert answer.status_code == 422
@@ -54,14 +54,14 @@ def test_a_schema_that_is_none_is_refused(api, schema):
 @pytest.mark.parametrize(
     "body", [{"schema": {}}, {"values": {}}, {"schema": [], "values": {}}, {"schema": {}, "values": 1}]
 )
-def test_what_is_no_check_is_refused(api, body):
+def test_what_is_not_a_check_is_refused(api, body):
     answer = api.send(PATH, body)
 
     assert answer.status_code == 422
     assert "exception_detail" in answer.json()
 
 
-def test_depths_that_nobody_can_follow_are_no_fault_of_the_server(api):
+def test_depths_that_nobody_can_follow_are_not_an_error_of_the_server(api):
     deep = {"type": "integer"}
     for _ in range(90):
         deep = {"properties": {"n": deep}}

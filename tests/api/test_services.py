@@ -7,7 +7,7 @@ from django.utils import timezone
 from deployments.upkeep.services.service_records import Ticks, note_ticks
 
 
-def test_services_tell_their_last_tick_and_what_went_wrong(api, counted):
+def test_services_show_their_last_tick_and_their_error(api, counted):
     now = timezone.now()
     note_ticks({"planning": (5, Ticks().and_one(at=now, seconds=0.5, error="OSError: full"))}, ticker="host:1")
 
@@ -20,5 +20,5 @@ def test_services_tell_their_last_tick_and_what_went_wrong(api, counted):
     assert told["description"].startswith("Plans the runs")
 
 
-def test_before_any_tick_there_are_none(api):
+def test_before_the_first_tick_there_are_no_records(api):
     assert api.read("/admin/services").json() == []

@@ -38,7 +38,7 @@ def propose(api, run, type, *, force=False, headers=None, **fields):
     return api.send(f"/{kind}/{run.id}/set_state", body, **(headers or {}))
 
 
-def test_an_accepted_state_is_written_and_told_in_full(api, counted):
+def test_an_accepted_state_is_written_and_returned_in_full(api, counted):
     run = make_flow_run("PENDING")
 
     with counted("set flow run state"):
@@ -121,7 +121,7 @@ def test_a_null_forces_nothing(api):
     assert propose(api, run, "RUNNING", force=None).json()["status"] == "REJECT"
 
 
-def test_unpersisted_data_is_told_once(api):
+def test_unpersisted_data_is_returned_once(api):
     run = make_flow_run("RUNNING")
     data = {"type": "unpersisted", "artifact_type": "result"}
 
@@ -164,7 +164,7 @@ def test_a_task_run_waits_for_a_slot_of_its_tag(api, counted):
     assert answer.json()["details"]["delay_seconds"] == 30
 
 
-def test_a_missing_run_is_told_in_the_words_of_the_rules(api):
+def test_a_missing_run_is_answered_in_the_form_of_a_verdict(api):
     missing = uuid4()
 
     answer = api.send(f"/flow_runs/{missing}/set_state", {"state": {"type": "RUNNING"}})
@@ -219,7 +219,7 @@ def test_the_state_of_an_accepted_proposal_has_its_id(api):
     assert state["id"] == own_id
 
 
-def test_an_attempt_that_was_replaced_is_told_so(api):
+def test_a_replaced_attempt_learns_of_it(api):
     run = make_flow_run("PENDING")
     FlowRun.objects.filter(pk=run.pk).update(epoch=3)
 

@@ -27,7 +27,7 @@ def test_a_task_run_is_created_pending(api, counted):
     assert run["state"]["state_details"]["task_run_id"] == run["id"]
 
 
-def test_the_same_call_of_a_task_is_stored_once_and_told_as_it_is_now(api):
+def test_the_same_call_of_a_task_is_stored_once_and_returned_in_its_current_state(api):
     run = make_task_run("RUNNING", task_key="a-1", dynamic_key="0")
     body = {"flow_run_id": str(run.flow_run_id), "task_key": "a-1", "dynamic_key": "0", "id": str(uuid4())}
 
@@ -93,7 +93,7 @@ def test_a_task_run_is_read_renamed_and_deleted(api, counted):
     assert api.read(f"/task_runs/{run.id}").json() == {"detail": "Task run not found"}
 
 
-def test_what_is_missing_cannot_be_changed_or_deleted(api):
+def test_a_missing_run_cannot_be_changed_or_deleted(api):
     assert api.call("PATCH", f"/task_runs/{uuid4()}", {"name": "x"}).status_code == 404
     assert api.call("PATCH", f"/task_runs/{uuid4()}", {}).status_code == 404
     assert api.call("DELETE", f"/task_runs/{uuid4()}").status_code == 404

@@ -85,7 +85,7 @@ def test_a_repeated_batch_gets_the_same_answer_and_changes_nothing(api):
     assert history_of(TaskRun.objects.get()) == ["Pending", "Running", "Completed"]
 
 
-def test_a_call_that_was_stored_before_is_told_with_its_id_and_state(api):
+def test_a_call_that_was_stored_before_is_answered_with_its_id_and_state(api):
     known = make_task_run("RUNNING", task_key="t", dynamic_key="0")
     item = whole_life(FlowRun.objects.get(pk=known.flow_run_id))[0]
 
@@ -123,7 +123,7 @@ def test_an_unknown_run_is_an_error_of_its_item_alone(api):
     assert [result["status"] for result in told[1:]] == ["ACCEPT"] * 3
 
 
-def test_orders_tell_of_a_cancelled_flow_run(api):
+def test_orders_name_a_cancelled_flow_run(api):
     flow_run = make_flow_run("CANCELLING")
     run = make_task_run("RUNNING", flow_run=flow_run)
 
@@ -132,7 +132,7 @@ def test_orders_tell_of_a_cancelled_flow_run(api):
     assert told["orders"] == {str(flow_run.id): "cancel"}
 
 
-def test_a_lost_attempt_is_told_so(api):
+def test_a_lost_attempt_learns_of_it(api):
     run = make_task_run("RUNNING")
     FlowRun.objects.filter(pk=run.flow_run_id).update(epoch=2)
 

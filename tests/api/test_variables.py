@@ -67,7 +67,7 @@ def test_a_variable_is_deleted(api, path):
     assert answers == [204, 404]
 
 
-def test_what_is_missing_is_told(api):
+def test_missing_objects_are_not_found(api):
     assert api.read(f"/variables/{uuid4()}").status_code == 404
     assert api.call("PATCH", "/variables/name/none", {"value": "x"}).status_code == 404
     assert api.read("/variables/none").status_code == 404

@@ -60,7 +60,7 @@ def test_a_run_that_waits_for_its_retry_says_when_it_comes(api):
     assert "Attempt 1 failed" in told["reasons"][0]["text"]
 
 
-def test_the_history_tells_which_rule_said_what(api):
+def test_the_history_shows_the_verdict_of_each_rule(api):
     run = make_flow_run("RUNNING", retries=1)
     api.send(f"/flow_runs/{run.id}/set_state", {"state": {"type": "FAILED", "message": "boom"}})
 
@@ -86,7 +86,7 @@ def test_a_task_run_that_waits_for_a_slot_names_who_holds_it(api, counted):
     assert "last_refusal" in codes(told)
 
 
-def test_a_limit_of_zero_is_told(api):
+def test_a_limit_of_zero_is_reported(api):
     make_limit("gpu", 0)
 
     assert "limit_is_zero" in codes(why(api, make_task_run("PENDING", tags=["gpu"])))
@@ -109,7 +109,7 @@ def test_a_run_that_must_not_overlap_names_the_other(api):
     assert [one["id"] for one in overlap["holders"]] == [str(other.id)]
 
 
-def test_a_paused_run_says_until_when_and_how_to_go_on(api):
+def test_a_paused_run_says_until_when_and_how_to_continue(api):
     run = make_flow_run(make_state("PAUSED", pause_timeout=soon()))
 
     reason = why(api, run)["reasons"][0]

@@ -87,7 +87,7 @@ def test_nobody_says_whether_agents_serve_their_pool(api):
     assert made["status"] is None
 
 
-def test_a_name_is_taken_once_and_refused_when_it_is_none(api):
+def test_a_name_is_unique_and_must_be_valid(api):
     make_pool(api)
 
     assert make_pool(api).status_code == 409

@@ -79,7 +79,7 @@ def test_an_agent_is_given_what_is_due(api, counted):
     assert api.send(f"/work_queues/{MISSING}/get_runs").status_code == 404
 
 
-def test_a_worker_is_told_where_each_run_waits(api):
+def test_a_worker_gets_each_run_with_its_queue(api):
     api.send("/work_pools/", {"name": "pool"})
     urgent = api.send("/work_pools/pool/queues", {"name": "urgent", "priority": 1}).json()
     usual = api.read("/work_pools/pool/queues/default").json()
@@ -152,7 +152,7 @@ def test_health_says_whether_runs_are_started_in_time(api):
     assert (late["healthy"], late["late_runs_count"]) == (False, 1)
 
 
-def test_the_queues_of_a_deployment_are_told(api):
+def test_the_queues_of_a_deployment_are_listed(api):
     queue = make_queue(api)
     deployment = make_deployment(queue)
 

@@ -85,7 +85,7 @@ def test_a_link_to_a_run_leads_on_to_the_archive(browser: Client):
     assert browser.get(f"/runs/{uuid4()}").status_code == 404
 
 
-def test_pages_go_on(browser: Client, monkeypatch):
+def test_pages_continue(browser: Client, monkeypatch):
     monkeypatch.setattr("deployments.pages.archive.RUNS_PER_PAGE", 2)
     runs = {str(ended().pk) for _ in range(3)}
     archived()
@@ -97,7 +97,7 @@ def test_pages_go_on(browser: Client, monkeypatch):
     assert not second.context["next"]
 
 
-def test_a_long_search_says_how_far_back_it_came_and_goes_on(browser: Client, monkeypatch):
+def test_a_long_search_says_how_far_back_it_came_and_continues(browser: Client, monkeypatch):
     monkeypatch.setattr("deployments.archive.selectors.BATCHES_AT_ONCE", 1)
     monkeypatch.setattr("deployments.pages.archive.PATIENCE_SECONDS", 0.0)
     runs = []
@@ -119,7 +119,7 @@ def test_a_long_search_says_how_far_back_it_came_and_goes_on(browser: Client, mo
     assert "No run in the archive fits" not in shown(first)
 
 
-def test_a_run_that_was_archived_once_more_is_seen_by_its_newest_version_alone():
+def test_a_run_that_was_archived_again_is_seen_by_its_newest_version_alone():
     other, run = ended("FAILED", tags=["finance"]), ended("FAILED", tags=["finance"])
     write(places.place(), [run.pk, other.pk], now=NOON - DAY)
     FlowRun.objects.filter(pk=run.pk).update(tags=["board"], name="renamed", updated=NOON)
@@ -191,7 +191,7 @@ def test_the_admin_leaves_restored_runs_and_deletes_nothing_while_the_archive_ca
     assert ("cannot be read" in answer.content.decode()) is not is_read
 
 
-def test_what_is_no_day_is_quoted_and_not_put_into_the_field(browser: Client):
+def test_an_invalid_day_is_quoted_and_not_put_into_the_field(browser: Client):
     page = shown(browser.get("/archive?since=yesterday&until=2026-01-31"))
 
     assert "&#x27;yesterday&#x27; is not a day; write 2026-01-31." in page

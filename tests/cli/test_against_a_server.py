@@ -40,7 +40,7 @@ def orion(server_url, tmp_path):
     return lambda *words, **options: run_orion(tmp_path / "home", "--api-url", server_url, *words, **options)
 
 
-def test_a_flow_runs_here_and_its_records_are_there(orion, tmp_path):
+def test_a_flow_runs_here_and_is_recorded_on_the_server(orion, tmp_path):
     answer = orion("run", "shop.py:greet", "-p", "name=Ada", "-p", "times=4", "--name", "over-http")
 
     shown = orion("fr", "inspect", "over-http").out
@@ -52,7 +52,7 @@ def test_a_flow_runs_here_and_its_records_are_there(orion, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("more", [(), ("--from", "tick", "--yes")], ids=["as a whole", "from a task"])
-def test_a_run_that_is_retried_here_is_not_taken_for_that_of_the_process_before(orion, more):
+def test_a_run_that_is_retried_here_is_not_treated_as_that_of_the_process_before(orion, more):
     name = f"again-{len(more)}"
     # Long enough for a server to look for processes that are gone.
     orion("run", "shop.py:endless", "-p", "at_most=1", "--name", name)

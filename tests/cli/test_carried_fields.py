@@ -133,5 +133,5 @@ def test_inspecting_shows_every_field(monkeypatch: pytest.MonkeyPatch):
     assert set(FIELDS) - deployment.seen == NOT_SHOWN.keys()
 
 
-def test_no_field_is_named_that_is_not_there():
+def test_no_field_is_named_that_does_not_exist():
     assert {*NOT_PLAIN_IN_FILES, *NOT_SHOWN} <= DeploymentFields.model_fields.keys()

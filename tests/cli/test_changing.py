@@ -131,7 +131,7 @@ def test_naming_runs_and_giving_a_query_at_once_is_refused(orion):
     assert orion("fr", "cancel", "x", "--query", "y").code == 2
 
 
-def test_a_query_in_the_place_of_a_run_is_told_its_option(orion):
+def test_a_query_in_place_of_a_run_gets_a_hint_at_the_option(orion):
     answer = orion("fr", "cancel", "flow:nothing state:running")
 
     assert answer.code == 5
@@ -164,7 +164,7 @@ def test_a_retried_run_does_only_what_it_did_not_do_before(orion, tmp_path):
     assert log.read_text().split() == ["hat", "coat", "shoe", "last", "hat"]
 
 
-def test_watching_a_run_that_was_tried_again_tells_its_attempts_in_order(orion, tmp_path):
+def test_watching_a_retried_run_shows_its_attempts_in_order(orion, tmp_path):
     file = tmp_path / "needed.txt"
     orion("run", "shop.py:mending", "-p", f"path={file}", "--name", "twice")
     file.write_text("here")

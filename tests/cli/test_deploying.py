@@ -72,7 +72,7 @@ def test_a_file_is_deployed_once(orion, folder):
     assert prod["manifest_path"] == "orion.yaml:shop"
 
 
-def test_dry_run_tells_what_would_change_and_changes_nothing(orion, folder):
+def test_dry_run_shows_what_would_change_and_changes_nothing(orion, folder):
     orion("deploy")
     text = FILE.replace("limit: 5", "limit: 6").replace("0 6 * * 1-5", "0 7 * * 1-5").replace("name: test", "name: new")
     (folder / "orion.yaml").write_text(text)
@@ -153,7 +153,7 @@ def test_what_would_be_refused_is_known_before_anything_is_changed(orion, folder
     assert deployments(orion) == {}
 
 
-def test_every_refusal_of_a_file_is_said(orion, folder):
+def test_every_error_of_a_file_is_reported(orion, folder):
     wrong = "".join(
         f"  - name: wrong{number}\n    entrypoint: flows.py:etl\n    work_pool: {{name: nowhere}}\n"
         for number in (1, 2)
@@ -238,7 +238,7 @@ def test_file_that_cannot_be_understood_is_explained(orion, folder, text, code, 
     assert deployments(orion) == {}
 
 
-def test_missing_file_and_name_are_told(orion, folder):
+def test_missing_file_and_name_are_reported(orion, folder):
     (folder / "prefect.yaml").unlink(missing_ok=True)
     wrong_name = orion("deploy", "-n", "prd")
     (folder / "orion.yaml").unlink()
@@ -536,7 +536,7 @@ def test_run_that_holds_a_place_is_shown_and_its_place_taken(orion):
     assert json.loads(orion("wq", "holders", "default", "-o", "json").out) == []
 
 
-def test_file_that_is_no_text_is_explained(orion, folder):
+def test_file_that_is_not_text_is_explained(orion, folder):
     (folder / "orion.yaml").write_bytes(b"\xc1\xff")
     (folder / "orion.json").write_text("{")
 

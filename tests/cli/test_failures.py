@@ -108,7 +108,7 @@ def test_a_damaged_database_is_one_sentence(orion, tmp_path):
     assert "orion.db" in examined.out
 
 
-def test_an_unmigrated_database_is_told_with_its_fix(orion, tmp_path):
+def test_an_unmigrated_database_is_reported_with_its_fix(orion, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     sqlite3.connect(home / "orion.db").execute("CREATE TABLE something (id INTEGER)").connection.close()
@@ -119,7 +119,7 @@ def test_an_unmigrated_database_is_told_with_its_fix(orion, tmp_path):
     assert "orion database upgrade" in answer.err
 
 
-def test_a_reader_that_leaves_early_is_no_error(tmp_path):
+def test_a_reader_that_leaves_early_is_not_an_error(tmp_path):
     import subprocess
     import sys
 
@@ -145,7 +145,7 @@ def test_the_doctor_finds_an_empty_home_well_and_leaves_it_empty(orion, tmp_path
     assert not (tmp_path / "home").exists()
 
 
-def test_versions_are_told_and_compared(orion):
+def test_versions_are_shown_and_compared(orion):
     answer = orion("version", "--check", "-o", "json")
 
     assert answer.code == 0, answer.err
@@ -174,7 +174,7 @@ def test_a_database_that_a_run_made_is_found_good(orion):
     ("words", "code"),
     [("version", 1), ("-h", 1), ("config view", 1), ("settings-that-are-none", 2), ("flow ls -o json", 1)],
 )
-def test_an_output_without_room_is_told_in_one_sentence(words, code, tmp_path):
+def test_an_output_without_room_is_reported_in_one_sentence(words, code, tmp_path):
     import subprocess
     import sys
 

@@ -124,7 +124,7 @@ def test_unknown_command_that_a_group_has_is_found_there(orion_here, typed, mean
         (["calendar", "create", "a", "--day", "2026-02-30"], "'2026-02-30' is not a day; write it as 2026-12-24."),
     ],
 )
-def test_a_value_of_another_kind_is_told_in_plain_words(orion_here, words, said):
+def test_a_value_of_the_wrong_type_is_explained_in_plain_words(orion_here, words, said):
     answer = orion_here(*words)
 
     assert answer.code == 2

@@ -255,7 +255,7 @@ def test_nothing_is_copied_unasked(orion: Companion, old: str) -> None:
     assert asked(orion, "/variables/filter") == []
 
 
-def test_a_server_that_is_not_there_is_named(orion: Companion) -> None:
+def test_an_unreachable_server_is_named(orion: Companion) -> None:
     answer = orion("import", "prefect", "--url", f"http://127.0.0.1:{lasting_port()}/api")
 
     assert answer.code == 3
@@ -286,7 +286,7 @@ class Odd(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("said", [b"<html>", b'{"x": 1}', b'[{"name": null}, 5]', b""])
-def test_a_server_that_answers_oddly_is_told_in_a_sentence(orion: Companion, said: bytes) -> None:
+def test_an_odd_answer_of_a_server_is_reported_in_one_sentence(orion: Companion, said: bytes) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), type("Said", (Odd,), {"said": said})) as server:
         Thread(target=server.serve_forever, daemon=True).start()
 

@@ -307,7 +307,7 @@ def test_blocks_that_cannot_be_made_are_explained(orion, words, code, said):
     assert said in answer.err
 
 
-def test_types_of_ones_own_are_registered_shown_and_deleted(orion, folder: Path):
+def test_custom_types_are_registered_shown_and_deleted(orion, folder: Path):
     told = {"slug": "login", "fields": {"properties": {"user": {}, "password": {}}, "secret_fields": ["password"]}}
     (folder / "login.json").write_text(json.dumps(told))
 

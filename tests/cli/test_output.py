@@ -94,7 +94,7 @@ def test_no_name_is_a_formula_in_a_spreadsheet(capsys, name):
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "yaml", "jsonl"])
-def test_a_column_that_nobody_has_is_refused_with_those_there_are(form):
+def test_an_unknown_column_is_refused_with_the_existing_ones(form):
     with pytest.raises(CommandFailed, match="no column 'nope'") as refused:
         Output(form, ("name", "nope"), Terminal()).show_many(ROWS, COLUMNS)
 

@@ -47,7 +47,7 @@ def test_planned_runs_come_behind_those_whose_time_has_come(orion):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_pages_go_on_from_begun_runs_to_planned_ones(orion, size):
+def test_pages_continue_from_begun_runs_to_planned_ones(orion, size):
     first = json.loads(orion("fr", "ls", "--json", "--limit", str(size)).out)
 
     rest = names(orion("fr", "ls", "--json", "--after", first[-1]["id"]))
@@ -55,7 +55,7 @@ def test_pages_go_on_from_begun_runs_to_planned_ones(orion, size):
     assert [run["name"] for run in first] + rest == IN_ORDER
 
 
-def test_the_last_run_of_a_flow_is_none_that_is_planned(orion):
+def test_the_last_run_of_a_flow_is_never_a_planned_one(orion):
     (flow,) = json.loads(orion("flow", "ls", "-o", "json").out)
 
     # None of them was executed, though two of them were due.
@@ -64,7 +64,7 @@ def test_the_last_run_of_a_flow_is_none_that_is_planned(orion):
     assert [name for name in shown.split() if name in IN_ORDER] == IN_ORDER
 
 
-def test_flows_begin_with_what_ran_last_and_planned_runs_are_no_last_runs(tmp_path):
+def test_flows_begin_with_what_ran_last_and_planned_runs_are_not_last_runs(tmp_path):
     warm.run([sys.executable, "-c", PLANNING], env=environment_of(tmp_path), cwd=PROGRAMS, check=True)
     with companion(tmp_path) as orion:
         orion("run", "shop.py:greet", "-p", "name=Ada")

@@ -40,7 +40,7 @@ def test_a_problem_is_shown_by_the_beginning_of_its_id(orion):
 
 
 @pytest.mark.parametrize("wanted", ["zzz", "", "f" * 33, "../x", "@first"])
-def test_what_is_no_problem_is_said(orion, wanted):
+def test_an_unknown_problem_is_reported(orion, wanted):
     answer = orion("problem", "show", wanted)
 
     assert answer.code == 5

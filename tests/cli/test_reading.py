@@ -152,7 +152,7 @@ def test_an_ambiguous_name_lists_the_candidates(orion):
     ],
     ids=" ".join,
 )
-def test_what_is_not_there_is_told_with_exit_5(orion, words):
+def test_missing_objects_end_with_exit_code_5(orion, words):
     answer = orion(*words)
 
     assert answer.code == 5

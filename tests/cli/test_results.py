@@ -97,7 +97,7 @@ def listed(orion: Orion, *words: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_results_are_listed_with_size_format_expiry_and_whether_they_are_there(orion: Orion, results: Path):
+def test_results_are_listed_with_size_format_expiry_and_existence(orion: Orion, results: Path):
     orion("run", "stored.py:kept", "--name", "nightly")
     (results / "pair").unlink()
 
@@ -114,7 +114,7 @@ def test_results_are_listed_with_size_format_expiry_and_whether_they_are_there(o
     assert orion("result", "ls", "--run", "nightly", "--flow", "kept").code == 2
 
 
-def test_get_prints_json_and_opens_no_pickle_unless_it_is_told_to(orion: Orion, tmp_path: Path):
+def test_get_prints_json_and_opens_pickles_on_request_only(orion: Orion, tmp_path: Path):
     orion("run", "stored.py:kept", "--name", "nightly")
 
     own, task = orion("result", "get", "nightly"), orion("result", "get", "nightly/plain-0")
@@ -215,7 +215,7 @@ def test_purge_deletes_what_deleted_runs_left_and_nothing_else(orion: Orion, res
     assert json.loads(orion("result", "get", "kept").out) == [1, 2, 3]
 
 
-def test_purge_of_orphans_spares_what_archived_runs_may_refer_to_unless_told(orion: Orion, results: Path):
+def test_purge_of_orphans_spares_results_of_archived_runs_by_default(orion: Orion, results: Path):
     orion("run", "stored.py:kept", "--name", "gone")
     orion("fr", "delete", "gone", "--yes")
     for file in results.iterdir():
@@ -273,7 +273,7 @@ def test_locations_are_added_checked_listed_and_forgotten(orion: Orion, tmp_path
     assert orion("result", "location", "rm", "lake", "--yes").code == 5
 
 
-def test_a_location_that_fails_is_told_with_what_is_wrong(orion: Orion):
+def test_a_failing_location_is_reported_with_the_cause(orion: Orion):
     orion("result", "location", "add", "nowhere", "/proc/orion-results")
     orion("result", "location", "add", "bucket", "s3://bucket/x")
 
@@ -285,6 +285,6 @@ def test_a_location_that_fails_is_told_with_what_is_wrong(orion: Orion):
 
 
 @pytest.mark.parametrize("url", ["relative", "jupyter://x", "a::s3://b", ""])
-def test_a_location_that_is_none_is_not_stored(orion: Orion, url: str):
+def test_an_invalid_location_is_not_stored(orion: Orion, url: str):
     assert orion("result", "location", "add", "lake", url).code == 2
     assert json.loads(orion("result", "location", "ls", "-o", "json").out) == []

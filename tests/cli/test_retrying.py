@@ -69,7 +69,7 @@ def test_options_that_go_with_a_task_say_so(orion, packed, option):
     assert "--from" in answer.err
 
 
-def test_an_unknown_task_is_named_with_those_that_there_are(orion, packed):
+def test_an_unknown_task_is_reported_with_the_existing_ones(orion, packed):
     answer = orion("fr", "retry", "pack-me", *HERE, "--from", "wrapped", "--yes")
 
     assert answer.code != 0

@@ -96,7 +96,7 @@ def test_watching_without_a_screen_prints_no_progress_line(orion):
     assert "tasks" not in answer.out
 
 
-def test_a_file_that_cannot_be_imported_is_told_with_its_line(orion):
+def test_a_file_that_cannot_be_imported_is_reported_with_its_line(orion):
     answer = orion("run", "damaged.py:greet")
 
     assert "ZeroDivisionError" in answer.err
@@ -123,7 +123,7 @@ def test_quiet_prints_data_and_errors_alone(orion):
     assert len(listed.out.splitlines()) >= 2
 
 
-def test_a_retry_is_said_to_have_taken_its_own_time(orion):
+def test_the_duration_of_a_retry_is_that_of_the_attempt(orion):
     orion("run", "shop.py:greet", "-p", "name=Ada", "--name", "again")
     run = json.loads(orion("fr", "inspect", "again", "-o", "json").out)
     old = {"state": {"type": "RUNNING", "timestamp": "2020-01-01T00:00:00+00:00"}, "force": True}

@@ -69,7 +69,7 @@ def test_json_escapes_and_reads_back_as_what_it_was(value):
 
 
 @pytest.mark.parametrize("text", EVIL.values(), ids=EVIL)
-def test_yaml_escapes_as_well(text):
+def test_yaml_escapes_too(text):
     written = as_yaml({"text": text})
 
     assert is_harmless(written)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 
-def test_view_tells_values_and_where_they_came_from(orion_here, monkeypatch):
+def test_view_shows_values_and_their_origin(orion_here, monkeypatch):
     orion_here("config", "set", "logging_level=DEBUG")
     monkeypatch.setenv("ORION_API_URL", "http://127.0.0.1:9/api")
 
@@ -47,7 +47,7 @@ def test_set_refuses_what_is_unknown_or_cannot_be_read(orion_here):
 @pytest.mark.parametrize(
     "url", ["ftp://me:very-secret@host", "http://me:very-secret@[host/api", "http://me:very-secret@host:x"]
 )
-def test_an_address_that_cannot_be_read_is_told_without_its_password(orion_here, monkeypatch, url):
+def test_an_invalid_address_is_reported_without_its_password(orion_here, monkeypatch, url):
     monkeypatch.setenv("ORION_API_URL", url)
 
     for words in (("flow-run", "ls"), ("import", "prefect", "--url", url)):
@@ -109,7 +109,7 @@ def test_deleting_without_yes_is_refused_where_nobody_can_answer(orion_here):
     assert "staging" in orion_here("profile", "ls").out
 
 
-def test_an_unknown_profile_is_told_in_one_sentence(orion_here, monkeypatch):
+def test_an_unknown_profile_is_reported_in_one_sentence(orion_here, monkeypatch):
     monkeypatch.setenv("ORION_PROFILE", "nowhere")
 
     answer = orion_here("config", "view")

@@ -62,7 +62,7 @@ def test_periods_that_end_out_of_all_reach_are_refused_in_a_sentence(written):
 
 
 @pytest.mark.parametrize("written", ["9" * 400, "9" * 20 + "d", "\N{SUPERSCRIPT TWO}", "1.2.3", ".", ""])
-def test_what_is_no_duration_is_refused_in_a_sentence(written):
+def test_what_is_not_a_duration_is_refused_in_a_sentence(written):
     with pytest.raises(click.UsageError, match="duration"):
         read_period(written)
 
@@ -114,6 +114,6 @@ def test_periods_are_read_with_units_and_as_seconds():
         read_period("a while")
 
 
-def test_times_within_brackets_need_none_of_their_own():
+def test_times_within_brackets_get_no_further_brackets():
     assert CLOCK.within_brackets("2026-11-21T11:56:00Z") == "11:56, 4m ago"
     assert CLOCK.within_brackets(None) == "-"

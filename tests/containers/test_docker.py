@@ -93,7 +93,7 @@ def test_a_container_that_died_while_no_agent_was_there_is_reported_with_its_cau
     assert (ended["name"], "ran out of memory" in ended["message"]) == ("Crashed", True)
 
 
-def test_an_agent_that_is_asked_to_end_hands_its_containers_to_its_next_start(
+def test_an_agent_that_is_asked_to_stop_hands_its_containers_to_its_next_start(
     api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent, tmp_path: Path
 ):
     first = start_docker_agent("--name", "smith", "--drain-timeout", "0")
@@ -189,7 +189,7 @@ def test_the_last_lines_of_a_program_that_says_nothing_are_in_the_cause(
     assert "the last words of a flow" in message
 
 
-def test_a_cancelled_run_is_asked_to_end(
+def test_a_cancelled_run_is_asked_to_stop(
     api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent, tmp_path: Path
 ):
     start_docker_agent()

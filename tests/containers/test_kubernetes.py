@@ -206,7 +206,7 @@ def test_the_last_lines_of_a_pod_that_says_nothing_are_in_the_cause(
     assert "the last words of a flow" in message
 
 
-def test_a_cancelled_run_is_asked_to_end_and_its_job_is_removed(
+def test_a_cancelled_run_is_asked_to_stop_and_its_job_is_removed(
     api: Api, cluster: Cluster, kubernetes_pool: Pool, start_kubernetes_agent: StartAgent, tmp_path: Path
 ):
     start_kubernetes_agent()

@@ -169,7 +169,7 @@ def test_the_end_of_a_container_has_its_cause(state: dict[str, Any], log: str, c
         "{",
     ],
 )
-def test_a_report_that_is_none_is_no_report(said: str):
+def test_an_invalid_report_is_ignored(said: str):
     of_log = ended({"State": {"ExitCode": 3}}, f"orion-report {said}\nlast words")
     of_pod = verdict_of(terminated(3, message=said))
 
@@ -252,7 +252,7 @@ def test_nothing_of_an_attempt_stands_in_its_job():
     assert "ort_" not in str(made)
 
 
-def test_a_name_that_is_no_label_is_a_digest_in_one():
+def test_a_name_that_is_not_a_label_is_a_digest_in_one():
     long = own_labels(Origin("agent of Ada & Bob " * 9, "boxes", "x"))["orion/agent"]
 
     assert long.startswith("agent-")
@@ -365,5 +365,5 @@ def test_the_usual_template_gives_nobody_the_network_of_the_machine(mode: str):
         ("kubernetes", [{"name": "a", "emptyDir": {}}, {"name": "b", "persistentVolumeClaim": {"claimName": "data"}}]),
     ],
 )
-def test_the_usual_template_takes_volumes_of_ones_own(kind: str, volumes: object):
+def test_the_usual_template_takes_further_volumes(kind: str, volumes: object):
     assert misfit(default_job_template(kind), {"image": "flows:1", "volumes": volumes}, complete=True) is None

@@ -280,7 +280,7 @@ def test_through_nginx_everybody_proves_who_asks(behind: Behind):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start nginx as another user")
-def test_a_proxy_that_names_nobody_is_no_owner_either(behind: Behind):
+def test_a_proxy_that_names_nobody_is_not_an_owner_either(behind: Behind):
     site = behind.bare_address
 
     assert behind.get("/orion/api/health", key=None, site=site)[0] == 200

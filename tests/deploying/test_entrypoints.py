@@ -97,7 +97,7 @@ def test_file_outside_of_the_folder_is_refused(tmp_path, entrypoint):
         ("shop_two.py:plain", "is not a flow"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, entrypoint, cause):
+def test_mistakes_are_reported(tmp_path, entrypoint, cause):
     written(tmp_path, "shop_bad.py", "1 / 0\n")
     written(tmp_path, "shop_two.py", "@flow\ndef load(): ...\n@flow\ndef save(): ...\ndef plain(): ...\n")
 

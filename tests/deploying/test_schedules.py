@@ -54,7 +54,7 @@ def test_everything_that_a_schedule_can_say_is_sent():
     }
 
 
-def test_what_was_not_said_is_left_to_the_server():
+def test_omitted_fields_are_left_to_the_server():
     assert Interval(timedelta(minutes=5)).to_wire() == {"schedule": {"interval": 300.0}, "active": True}
 
 

@@ -75,7 +75,7 @@ def test_served_flows_run_and_are_paused_at_the_end(served):
     assert planned == []
 
 
-def test_deployments_that_another_program_serves_as_well_stay_active(served, tmp_path: Path):
+def test_deployments_that_another_program_serves_too_stay_active(served, tmp_path: Path):
     first, client = served
     deployment = client.read_deployment_by_name("greet/served").id
     with serving_program(tmp_path, client.api_url) as second:
@@ -108,7 +108,7 @@ def test_a_deployment_is_not_paused_while_any_agent_serves_its_queue(served):
     assert not client.read_deployment(deployment).paused
 
 
-def test_the_end_of_a_serving_program_has_a_bound_that_is_said(served):
+def test_the_end_of_a_serving_program_has_a_limit_that_is_printed(served):
     program, client = served
     run = run_deployment("nap/served", timeout=0)
     read_until(program.stderr, "of flow 'nap' begins")

@@ -88,7 +88,7 @@ def test_every_block_names_its_language() -> None:
 
 
 @pytest.mark.parametrize("block", CONSOLES, ids=named)
-def test_commands_are_there_with_their_options(block: Block) -> None:
+def test_commands_and_their_options_exist(block: Block) -> None:
     for command in commands_of(block):
         for words in simple_commands(command.typed):
             if words[0] == "orion":

@@ -79,7 +79,7 @@ def test_links_of_a_document_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_tests_that_a_document_names_are_there(page: Path) -> None:
+def test_tests_that_a_document_names_exist(page: Path) -> None:
     missing = [name for name in TEST.findall(page.read_text()) if not (ROOT / "tests" / f"{name}.py").exists()]
 
     assert missing == []

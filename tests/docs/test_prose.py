@@ -13,7 +13,7 @@ def test_words_of_the_list_are_found(text: str):
 
 
 @pytest.mark.parametrize("text", ["`simply` is an option.", "```text\njust\n```\n"])
-def test_code_is_no_prose(text: str):
+def test_code_is_not_prose(text: str):
     assert not list(prose.terms_in(prose.blanked(text, prose._BLOCK, prose._CODE)))
 
 

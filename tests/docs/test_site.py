@@ -33,7 +33,7 @@ def test_links_out_of_the_folder_become_words():
     )
 
 
-def test_a_picture_with_a_dark_one_beside_it_is_shown_as_either():
+def test_a_picture_with_a_dark_version_is_shown_by_theme():
     assert mkdocs_hooks.for_both_schemes("![A run](images/run.png)", "") == (
         "![A run](images/run.png#only-light) ![A run](images/run-dark.png#only-dark)"
     )

@@ -70,7 +70,7 @@ def test_what_a_broken_automation_began_is_undone(make, monkeypatch):
     assert [one.automation.name for one in ActionRun.objects.all()] == ["b"]
 
 
-def test_a_database_that_is_away_is_no_fault_of_an_automation(make, monkeypatch):
+def test_a_database_that_is_away_is_not_a_fault_of_an_automation(make, monkeypatch):
     make(name="a")
     break_when_set_off(monkeypatch, OperationalError("gone"))
     happen()

@@ -31,7 +31,7 @@ def names(api, **asked):
     return [one["event"] for one in answer.json()["events"]]
 
 
-def test_an_event_is_stored_once_and_told_as_it_was_sent(api):
+def test_an_event_is_stored_once_and_returned_as_it_was_sent(api):
     sent = {**event(), "payload": {"n": 1}, "follows": str(uuid4())}
     report(api, sent)
     report(api, sent)

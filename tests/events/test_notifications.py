@@ -24,7 +24,7 @@ def slack(receiver):
     return make_block("slack-webhook", {"url": f"{receiver.url}/T1"})
 
 
-def test_a_policy_tells_of_the_states_that_it_names(receiver):
+def test_a_policy_notifies_of_the_states_that_it_names(receiver):
     make_policy(slack(receiver), states=["Completed"])
     run = make_flow_run("RUNNING", flow=make_flow("census"), name="nightly")
 
@@ -36,7 +36,7 @@ def test_a_policy_tells_of_the_states_that_it_names(receiver):
     assert receiver.got[0]["path"] == "/T1"
 
 
-def test_a_policy_tells_of_states_that_rules_put_in_place_of_what_was_proposed(receiver):
+def test_a_policy_notifies_of_states_that_rules_wrote_in_place_of_the_proposed_one(receiver):
     make_policy(slack(receiver), states=["AwaitingRetry"])
     run = make_flow_run("RUNNING", retries=1)
 
@@ -45,7 +45,7 @@ def test_a_policy_tells_of_states_that_rules_put_in_place_of_what_was_proposed(r
     assert send_notifications(later(2)) == 1
 
 
-def test_a_policy_tells_of_the_state_in_which_a_run_is_made(receiver):
+def test_a_policy_notifies_of_the_first_state_of_a_run(receiver):
     make_policy(slack(receiver), states=["Scheduled"])
 
     make_flow_run("SCHEDULED")
@@ -54,7 +54,7 @@ def test_a_policy_tells_of_the_state_in_which_a_run_is_made(receiver):
 
 
 @pytest.mark.parametrize(("tags", "told"), [([], 1), (["b", "c"], 1), (["c"], 0)])
-def test_a_policy_tells_of_runs_with_any_of_its_tags(receiver, tags, told):
+def test_a_policy_notifies_of_runs_with_any_of_its_tags(receiver, tags, told):
     make_policy(slack(receiver), tags=tags)
 
     make_flow_run("RUNNING", tags=["a", "b"])
@@ -62,7 +62,7 @@ def test_a_policy_tells_of_runs_with_any_of_its_tags(receiver, tags, told):
     assert send_notifications(later()) == told
 
 
-def test_nothing_is_told_of_task_runs_nor_by_policies_that_are_switched_off(receiver):
+def test_neither_task_runs_nor_disabled_policies_cause_notifications(receiver):
     make_policy(slack(receiver), is_active=False)
     flow_run = make_flow_run("RUNNING")
     make_policy(slack(receiver))
@@ -202,7 +202,7 @@ def test_a_block_that_cannot_carry_messages_is_named(receiver):
     assert (stored.standing, "'json'" in stored.last_error) == ("GIVEN_UP", True)
 
 
-def test_what_was_rolled_back_is_not_told(receiver):
+def test_a_transition_that_was_rolled_back_is_not_notified(receiver):
     make_policy(slack(receiver))
 
     with transaction.atomic():
@@ -269,7 +269,7 @@ def test_after_its_rest_a_destination_is_probed_once_and_then_trusted_again(rece
     assert sent == FAILURES_THAT_OPEN + 4
 
 
-def test_a_message_that_its_receiver_chokes_on_holds_up_none_behind_it(receiver):
+def test_a_message_that_its_receiver_cannot_take_does_not_delay_others(receiver):
     receiver.refuse = "poison"
     make_policy(slack(receiver))
     make_flow_run("RUNNING", name="poison")
@@ -354,7 +354,7 @@ def test_the_worst_failure_is_stored_and_sent_in_a_bounded_form(receiver):
 
 
 @pytest.mark.parametrize("status", [400, 413, 414])
-def test_what_is_too_much_for_a_receiver_is_sent_once_more_in_short_form(receiver, status):
+def test_what_is_too_much_for_a_receiver_is_sent_again_in_short_form(receiver, status):
     receiver.refuse, receiver.refusal = "Traceback", status
     make_policy(slack(receiver))
     run = make_flow_run(make_state("FAILED", message="boom\nTraceback"), name="nightly")
@@ -369,7 +369,7 @@ def test_what_is_too_much_for_a_receiver_is_sent_once_more_in_short_form(receive
     assert [one["outcome"] for one in Notification.objects.get().tries][-1] == "taken in: 200"
 
 
-def test_a_short_form_that_is_refused_as_well_is_given_up(receiver):
+def test_a_short_form_that_is_refused_too_is_given_up(receiver):
     receiver.status = 400
     make_policy(slack(receiver))
     make_flow_run("RUNNING")
@@ -398,7 +398,7 @@ def test_a_name_calls_nobody_together_and_the_template_may(kind, evil, shown):
     assert Notification.objects.get(policy=policy).body == f"<!here> @all {shown}"
 
 
-def test_policies_tell_of_types_flows_and_deployments(receiver):
+def test_policies_select_types_flows_and_deployments(receiver):
     census = make_flow("census")
     make_policy(slack(receiver), state_types=["FAILED"], flow_names=["census"])
 

@@ -46,7 +46,7 @@ def served(db):
     return Deployment.objects.create(name="nightly", flow=make_flow("census"), work_queue=queue)
 
 
-def test_who_begins_and_ceases_to_be_served_is_told_once(served):
+def test_an_event_is_recorded_once_when_a_queue_begins_or_ceases_to_be_served(served):
     pool, queue = served.work_queue.work_pool, served.work_queue
     worker = Worker.objects.create(name="w", work_pool=pool, offline_at=later(90), queue_ids=[str(queue.pk)])
 
@@ -58,12 +58,12 @@ def test_who_begins_and_ceases_to_be_served_is_told_once(served):
     assert worker.pk
 
 
-def test_what_was_never_served_is_no_news(served):
+def test_a_queue_that_was_never_served_records_no_event(served):
     assert record_statuses(NOON) == 0
     assert told() == []
 
 
-def test_what_is_told_names_what_it_is_about(served):
+def test_events_name_their_subject(served):
     queue = served.work_queue
     WorkQueue.objects.update(last_polled=NOON)
 
@@ -81,7 +81,7 @@ def test_what_is_told_names_what_it_is_about(served):
     assert deployment_event.related[2]["prefect.work-pool.type"] == "process"
 
 
-def test_what_people_do_is_told_at_once(api):
+def test_changes_by_users_are_recorded_at_once(api):
     api.send("/work_pools/", {"name": "mill", "type": "process"})
     api.call("PATCH", "/work_pools/mill", {"is_paused": True, "description": "x"})
     api.call("PATCH", "/work_pools/mill", {"is_paused": True})
@@ -115,7 +115,7 @@ def test_an_automation_fires_when_a_queue_is_paused(api):
     assert act((now - NOON).total_seconds()) == 1
 
 
-def test_what_an_automation_does_is_told(api):
+def test_actions_of_automations_are_recorded(api):
     automation = make_automation(trigger=waiting_for("sensor.read"))
     happen()
 
@@ -127,7 +127,7 @@ def test_what_an_automation_does_is_told(api):
     assert (events[1].payload["action_index"], events[1].payload["action_type"]) == (0, "do-nothing")
 
 
-def test_an_action_that_fails_is_told_with_its_reason(api):
+def test_a_failed_action_is_recorded_with_its_reason(api):
     make_automation(trigger=waiting_for("sensor.read"), actions=[{"type": "pause-work-queue", "source": "inferred"}])
     happen()
 
@@ -146,7 +146,7 @@ def test_automations_follow_upon_each_other_and_never_upon_themselves():
 
 
 @pytest.mark.parametrize("expect", [[], ["*"], ["prefect.*"]])
-def test_who_waits_for_anything_does_not_wait_for_automations(expect):
+def test_a_trigger_for_any_event_ignores_events_of_automations(expect):
     make_automation(name="first", trigger=waiting_for(*expect))
     make_automation(name="second", trigger=waiting_for(*expect))
     happen("prefect.something")
@@ -156,7 +156,7 @@ def test_who_waits_for_anything_does_not_wait_for_automations(expect):
 
 @pytest.mark.parametrize("event", ["prefect.work-queue.healthy", "prefect.deployment.paused", "prefect.automation.x*"])
 @pytest.mark.parametrize("place", ["expect", "after"])
-def test_waiting_for_what_nothing_tells_is_refused(api, event, place):
+def test_waiting_for_an_event_that_nothing_records_is_refused(api, event, place):
     body = {"name": "a", "trigger": {**trigger(), place: [event]}, "actions": [NOTHING]}
 
     answer = api.send("/automations/", body)
@@ -166,7 +166,7 @@ def test_waiting_for_what_nothing_tells_is_refused(api, event, place):
 
 
 @given(kind=st.sampled_from(sorted(EMITTED)), word=st.text("abcdy-.*", max_size=12))
-def test_a_trigger_is_heard_exactly_if_something_is_told_that_it_fits(kind, word):
+def test_a_trigger_is_evaluated_exactly_if_a_matching_event_is_recorded(kind, word):
     pattern = kind + word
 
     heard = never_recorded(waiting_for(pattern)) is None

@@ -86,7 +86,7 @@ def test_what_would_run_something_or_cannot_be_read_is_refused(text):
         fill_in(text, VALUES)
 
 
-def test_what_is_wrong_is_told_with_its_line():
+def test_mistakes_are_reported_with_their_line():
     wrong = misplaced("a\nb\n{{ c + 1 }}")
 
     assert wrong is not None
@@ -111,7 +111,7 @@ def test_attributes_of_python_objects_are_not_there(text):
         "{{ 1 > 'a' }}",
     ],
 )
-def test_no_text_grows_without_end(text):
+def test_no_text_grows_without_bound(text):
     values = {"long": "x" * (LONGEST - 10), "quotes": '"' * 1000}
 
     with pytest.raises(BadText):
@@ -147,7 +147,7 @@ def test_parameters_are_filled_in_wherever_they_hold_a_text():
     assert list(texts_in(given)) == ["{{ flow_run.id }}", "{{ flow_run.name }}"]
 
 
-def test_a_text_that_is_nested_too_deeply_is_told_so():
+def test_a_text_that_is_nested_too_deeply_is_reported():
     wrong = misplaced("{{ " + "[" * 2000 + "]" * 2000 + " }}")
 
     assert (wrong.line, wrong.message) == (1, "the text is nested too deeply")

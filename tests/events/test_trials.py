@@ -43,7 +43,7 @@ def test_a_block_that_is_tried_says_what_came_of_it_and_is_not_tried_again(api, 
     assert len(receiver.got) == 1
 
 
-def test_a_trial_is_sent_in_its_short_form_as_well(api, receiver):
+def test_a_trial_is_sent_in_its_short_form_too(api, receiver):
     receiver.refuse, receiver.refusal = "second line", 413
 
     answer = api.send("/notifications/test", {"block_document_id": str(slack(receiver)), "body": "one\nsecond line"})
@@ -65,7 +65,7 @@ def test_what_cannot_be_tried_is_refused(api, body, status):
     assert api.send("/notifications/test", body).status_code == status
 
 
-def test_the_log_tells_of_each_attempt_newest_first_and_of_one_policy(api, receiver):
+def test_the_log_lists_each_attempt_newest_first_and_by_policy(api, receiver):
     policy = make_policy(slack(receiver), state_types=["FAILED"])
     make_policy(slack(receiver), state_names=["Completed"])
     receiver.status = 500

@@ -47,7 +47,7 @@ def test_an_event_is_judged_once(make):
     assert (fired, firings(), Event.objects.filter(pending=True).count()) == ([1, 0], 1, 0)
 
 
-def test_events_from_before_the_automation_are_none_of_its_business(make):
+def test_events_from_before_the_automation_are_ignored(make):
     happen(at=NOON - timedelta(seconds=1))
     make()
 
@@ -94,7 +94,7 @@ def test_a_watch_is_satisfied_by_what_it_waited_for(make):
     assert judge_events(later(60)) == 0
 
 
-def test_a_watch_without_beginning_goes_on_from_time_to_time(make):
+def test_a_watch_without_beginning_continues_from_time_to_time(make):
     make(trigger(posture="Proactive", expect=["heartbeat"], within=30))
 
     fired = [judge_events(later(second)) for second in (10, 40, 50, 70)]

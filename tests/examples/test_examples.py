@@ -72,7 +72,7 @@ def test_completed_run_begins_again_at_the_task_that_read_what_was_wrong(play: P
     assert played.task_runs("price") == {"Completed": 3}
 
 
-def test_purchase_goes_on_with_the_answer_it_paused_for(play: Play) -> None:
+def test_purchase_continues_with_the_answer_it_paused_for(play: Play) -> None:
     played = play("approval.py")
 
     assert "spent 3600" in played.printed

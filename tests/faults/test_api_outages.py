@@ -126,7 +126,9 @@ def test_a_run_that_gave_the_api_up_before_it_began_waits_for_an_agent_again(tmp
 
 
 @pytest.mark.parametrize("options", [(), pytest.param(("--no-services",), marks=pytest.mark.long)])
-def test_runs_with_crash_retries_stand_still_and_go_on_without_using_one_up(tmp_path: Path, options: tuple[str, ...]):
+def test_runs_with_crash_retries_stand_still_and_continue_without_using_one_up(
+    tmp_path: Path, options: tuple[str, ...]
+):
     witness = tmp_path / "witness"
     with running_stack(tmp_path, *options) as stack, running_agent(tmp_path, stack.api, "q") as agent:
         deployment = stack.api.deploy("chaos_flows.py:sturdy", "q", path=str(HERE))
@@ -145,7 +147,7 @@ def test_runs_with_crash_retries_stand_still_and_go_on_without_using_one_up(tmp_
 
 
 @pytest.mark.long
-def test_runs_go_on_while_services_tick_and_no_server_hears_their_agent(tmp_path: Path):
+def test_runs_continue_while_services_tick_and_no_server_hears_their_agent(tmp_path: Path):
     witness = tmp_path / "witness"
     with running_stack(tmp_path, "--no-services") as stack, running_agent(tmp_path, stack.api, "q") as agent:
         deployment = stack.api.deploy("chaos_flows.py:brief", "q", path=str(HERE))

@@ -74,7 +74,7 @@ def hinting_as_time_goes_by() -> Callable[[], object]:
     return lambda: hint_due_runs(next(moments))
 
 
-def test_a_run_that_is_due_is_told_of_once(broker: Redis, queue: WorkQueue):
+def test_a_due_run_is_announced_once(broker: Redis, queue: WorkQueue):
     run = waiting_run(queue)
 
     until(lambda: told(broker, queue) == {run.pk})
@@ -99,7 +99,7 @@ def test_requests_are_answered_while_the_broker_hangs(broker: Redis, queue: Work
     until(lambda: told(broker, queue) >= {run.pk for run in runs}, hinting_as_time_goes_by())
 
 
-def test_runs_that_came_while_the_broker_was_gone_are_told_of_when_it_is_back(broker: Redis, queue: WorkQueue):
+def test_runs_that_came_during_an_outage_of_the_broker_are_announced_afterwards(broker: Redis, queue: WorkQueue):
     until(lambda: bool(told(broker, queue)), lambda: waiting_run(queue))
     broker.kill()
     run = waiting_run(queue)
@@ -110,7 +110,7 @@ def test_runs_that_came_while_the_broker_was_gone_are_told_of_when_it_is_back(br
     until(lambda: run.pk in told(broker, queue), hinting_as_time_goes_by())
 
 
-def test_what_a_broker_forgot_is_told_of_again(broker: Redis, queue: WorkQueue):
+def test_hints_that_a_broker_lost_are_sent_again(broker: Redis, queue: WorkQueue):
     run = waiting_run(queue)
     until(lambda: told(broker, queue) == {run.pk})
 

@@ -128,7 +128,7 @@ def program(home: Path, *words: str, **more: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_program_whose_reports_find_neither_an_api_nor_room_goes_on_and_reports_later(tmp_path: Path):
+def test_a_program_whose_reports_find_neither_an_api_nor_room_continues_and_reports_later(tmp_path: Path):
     home = tmp_path / "home"
     with small_disk(tmp_path / "small", 1) as disk, own_database(home) as (settings, _):
         disk.fill()
@@ -161,7 +161,7 @@ def test_a_program_with_its_database_on_a_full_disk_names_the_disk(tmp_path: Pat
         assert f"The disk below the database {disk.folder}/orion.db is full; make room there." in said
 
 
-def test_a_disk_too_small_for_a_database_gets_none(tmp_path: Path):
+def test_on_a_disk_too_small_for_a_database_none_is_created(tmp_path: Path):
     with small_disk(tmp_path / "small", 1) as disk:
         upgraded = orion(disk.folder, "database", "upgrade")
 

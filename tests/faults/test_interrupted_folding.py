@@ -47,7 +47,7 @@ def counted(home: Path, what: str) -> int:
         return int(database.execute(f"SELECT COUNT(*) FROM {what}").fetchone()[0])
 
 
-def test_folding_that_is_killed_goes_on_with_the_next_upgrade(tmp_path: Path):
+def test_folding_that_is_killed_continues_with_the_next_upgrade(tmp_path: Path):
     ready_home(tmp_path)
     fill = [sys.executable, "-m", "benchmarks.folding", "--fill", str(RUNS)]
     subprocess.run(fill, env=environment(tmp_path), cwd=ROOT, check=True, capture_output=True)

@@ -65,7 +65,7 @@ def runs_there(home: Path, settings: dict[str, str]) -> set[str]:
         return {run["id"] for run in Api(server).post("/flow_runs/filter", {})}
 
 
-def test_the_database_is_put_back_to_the_moment_before_a_mistake(tmp_path: Path):
+def test_the_database_is_restored_to_the_moment_before_a_mistake(tmp_path: Path):
     home = ready_home(tmp_path / "home")
     with running_postgresql_server(ready=True) as server:
         data = server.data

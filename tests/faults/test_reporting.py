@@ -100,7 +100,7 @@ def test_a_server_that_is_killed_and_restarted_loses_no_report(tmp_path: Path):
     assert_all_finished_once(home, program.flow_run, 300)
 
 
-def test_a_frozen_server_delays_reports_and_loses_none(tmp_path: Path):
+def test_a_frozen_server_delays_reports_without_loss(tmp_path: Path):
     home = tmp_path / "home"
     with running_server(home) as server:
         program = Program(
@@ -142,7 +142,7 @@ def test_a_program_that_is_killed_loses_nothing_that_was_acknowledged_in_its_own
     assert {tuple(name for _, name in found[task_run]) for task_run in told} == {tuple(THREE_STEPS)}
 
 
-def test_a_database_that_is_locked_from_outside_delays_reports_and_loses_none(tmp_path: Path):
+def test_a_database_that_is_locked_from_outside_delays_reports_without_loss(tmp_path: Path):
     program = Program(tmp_path, "300", "0.02")
 
     with closing(sqlite3.connect(tmp_path / "orion.db", isolation_level=None)) as other:

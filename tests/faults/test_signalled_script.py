@@ -74,7 +74,7 @@ print(client.session().post(client.api_url + "/flow_runs/count", json={{"flow_ru
     return int(answer.stdout)
 
 
-def test_a_script_that_is_told_to_end_at_any_moment_leaves_nothing_torn(tmp_path: Path):
+def test_a_script_that_is_asked_to_stop_at_any_moment_leaves_nothing_torn(tmp_path: Path):
     home, file = tmp_path / "home", tmp_path / "program.py"
     file.write_text(PROGRAM)
     with own_database(home) as (settings, _):

@@ -84,7 +84,7 @@ def test_workers_end_when_their_server_is_killed(tmp_path: Path):
         eventually(lambda: not any(is_alive(pid) for pid in below), lambda: processes_of_home(tmp_path))
 
 
-def test_a_deployed_flow_runs_and_may_finish_when_the_server_is_told_to_stop(tmp_path: Path):
+def test_a_deployed_flow_runs_and_may_finish_when_the_server_is_asked_to_stop(tmp_path: Path):
     with served(tmp_path, agent=True, **QUICK) as (server, settings):
         api = Api(server)
         witness = tmp_path / "witness"

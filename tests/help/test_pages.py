@@ -145,7 +145,7 @@ def test_a_part_of_a_word_and_signs_are_found(browser: Client):
 
 
 @pytest.mark.parametrize("name", ["nothing", "../README", "tutorial.md", "images/home.png", "%00", "tutorial/.."])
-def test_what_is_no_page_is_not_found(browser: Client, name: str):
+def test_what_is_not_a_page_is_not_found(browser: Client, name: str):
     assert browser.get(f"/help/{name}").status_code in (400, 404)
 
 
@@ -199,7 +199,7 @@ def test_names_of_the_sdk_come_with_their_signature_and_text(browser: Client):
     assert "::: " not in page
 
 
-def test_a_picture_with_a_dark_one_beside_it_is_shown_as_either(browser: Client):
+def test_a_picture_with_a_dark_version_is_shown_by_theme(browser: Client):
     page = browser.get("/help/tutorial").content.decode()
 
     assert re.search(r'<img src="/static/v-\w+/help/run-failed.png"[^>]* class="only-light"', page)

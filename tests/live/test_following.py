@@ -67,7 +67,7 @@ def test_a_run_has_its_own_topics_and_those_of_all_that_show_it(follower: Follow
     assert follower.topics_of([("task-run", task_run.id)]) >= {f"task:{task_run.id}", f"run:{flow_run.id}:tasks"}
 
 
-def test_what_this_process_announced_is_no_news_and_is_looked_at_a_little_later(follower: Follower):
+def test_changes_announced_by_this_process_are_not_new_and_are_checked_later(follower: Follower):
     own, other = make_flow_run(), make_flow_run()
     follower.known_topics([("flow-run", own.id)])
 

@@ -29,7 +29,7 @@ def seated(hub: Hub, *topics: str, since: str | None = None) -> Seat:
     return seat
 
 
-async def test_a_seat_is_told_of_what_it_shows_and_of_nothing_else(hub: Hub):
+async def test_a_seat_is_notified_of_the_topics_that_it_shows_only(hub: Hub):
     seat = seated(hub, "run:1", "runs")
 
     hub.publish({"run:1", "run:2", "runs", "flow:3"})
@@ -57,7 +57,7 @@ async def test_a_page_catches_up_with_what_changed_since_it_was_read(hub: Hub):
     assert seat.take() == (["run:1"], False)
 
 
-async def test_a_page_that_is_current_is_told_nothing(hub: Hub):
+async def test_a_current_page_is_not_notified(hub: Hub):
     hub.place_for_page()
     hub.publish({"run:1"})
 
@@ -91,7 +91,7 @@ async def test_topics_are_remembered_up_to_a_number(hub: Hub, monkeypatch: pytes
     assert len(hub._changed) == 10
 
 
-async def test_more_than_can_be_told_makes_everybody_look(hub: Hub):
+async def test_more_changes_than_can_be_sent_make_every_page_check(hub: Hub):
     seats = [seated(hub, "run:1"), seated(hub, "flow:2")]
 
     hub.publish_everything()
@@ -158,7 +158,7 @@ async def test_a_topic_that_waits_wakes_its_socket_once(hub: Hub):
     assert seat._alarm is alarm
 
 
-async def test_nobody_waits_for_ever():
+async def test_nobody_waits_forever():
     seat = Seat()
 
     await asyncio.wait_for(seat.woken(0.01), 5)

@@ -67,7 +67,7 @@ def shown(browser: Client, django_capture_on_commit_callbacks) -> Mapping[str, s
 
 
 @pytest.mark.parametrize(("where", "expression"), list(expressions()))
-def test_every_figure_and_label_is_there(shown: Mapping[str, set[str]], where: str, expression: str):
+def test_every_figure_and_label_exists(shown: Mapping[str, set[str]], where: str, expression: str):
     names = [one for one in re.findall(NAME, expression) if not one.startswith(OF_ONE_DATABASE[connection.vendor])]
     by = {label for group in re.findall(r"by \(([^)]*)\)", expression) for label in re.findall(r"\w+", group)}
     asked = {label for group in re.findall(r"\{([^}]*)\}", expression) for label in re.findall(r"(\w+)\s*[=!]", group)}
@@ -100,7 +100,7 @@ def test_commands_in_rules_exist():
             assert command.get_command(context, name) is not None, (group, name)
 
 
-def test_panels_lie_beside_each_other_and_have_ids_of_their_own():
+def test_panels_do_not_overlap_and_have_unique_ids():
     cells = [
         (column, line)
         for panel in DASHBOARD["panels"]

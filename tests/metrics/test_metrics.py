@@ -117,7 +117,7 @@ def test_whatever_format_is_asked_for_there_is_an_answer(browser: Client, accept
     assert b"orion_build_info" in answer.content
 
 
-def test_an_id_of_a_time_that_is_none_hides_no_figures(browser: Client):
+def test_an_id_with_an_invalid_time_hides_no_figures(browser: Client):
     make_flow_run(id=UUID("ffffffff-ffff-7fff-bfff-ffffffffffff"))
 
     answer = browser.get("/metrics")
@@ -141,7 +141,7 @@ def test_both_formats_of_prometheus_can_be_parsed(browser: Client, accept: str):
     assert answer.headers["Content-Type"].startswith(accept.split(";")[0])
 
 
-def test_labels_are_few_and_none_names_a_run(browser: Client):
+def test_labels_are_few_and_never_name_a_run(browser: Client):
     queue = make_queue("plain")
     make_waiting(queue, 3)
 
@@ -228,7 +228,7 @@ def test_whoever_asks_right_after_another_gets_the_same_figures(browser: Client,
 @pytest.mark.parametrize(
     ("role", "status"), [("monitor", 200), ("viewer", 200), ("agent", 403), ("admin", 200), (None, 401)]
 )
-def test_who_may_read_them(asker: Callable[[str | None], Asker], role: str | None, status: int):
+def test_metrics_are_readable_with_the_right_only(asker: Callable[[str | None], Asker], role: str | None, status: int):
     assert asker(role).get("/metrics").status_code == status
 
 
@@ -238,7 +238,7 @@ def test_a_monitor_reads_nothing_else(asker: Callable[[str | None], Asker]):
     assert [client.get(path).status_code for path in ("/runs", "/status", "/api/flows/count")] == [403, 403, 403]
 
 
-def test_whoever_has_rights_on_some_objects_only_reads_none(ada: object):
+def test_a_user_with_rights_on_some_objects_reads_no_metrics(ada: object):
     create_group(name="finance", roles=["viewer:tag:finance"])
     user = create_user(name="fin", roles=[])
     set_groups(name="fin", groups=["finance"])

@@ -122,7 +122,7 @@ def test_more_content_than_a_capsule_may_have_is_refused_before_it_is_unpacked(t
         read_capsule(file)
 
 
-def test_a_list_of_members_that_takes_no_end_is_not_read(tmp_path):
+def test_a_list_of_members_that_never_ends_is_not_read(tmp_path):
     file = forge(tmp_path / "evil.orion")
     content = bytearray(file.read_bytes())
     content[-10:-6] = (2_000_000_000).to_bytes(4, "little")
@@ -132,7 +132,7 @@ def test_a_list_of_members_that_takes_no_end_is_not_read(tmp_path):
         read_capsule(file)
 
 
-def test_a_compressed_result_that_takes_no_end_is_not_read(monkeypatch):
+def test_a_compressed_result_that_never_ends_is_not_read(monkeypatch):
     monkeypatch.setattr("orionflow.replay.recording.LARGEST_CONTENT", 1000)
 
     with pytest.raises(MissingResult):
@@ -156,7 +156,7 @@ def test_too_many_members_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04" + b"\0" * 100, zlib.compress(b"x" * 1000)])
-def test_a_file_that_is_no_zip_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_zip_is_refused(tmp_path, content):
     file = tmp_path / "evil.orion"
     file.write_bytes(content)
 
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize("broken", ["[" * 200_000, "nonsense", "[]", '"text"', '{"flow": 1}', "{}"])
-def test_records_that_are_none_are_refused(tmp_path, broken):
+def test_invalid_records_are_refused(tmp_path, broken):
     file = tmp_path / "evil.orion"
     forge(file, {"runs.json": broken.encode()})
 

@@ -136,7 +136,7 @@ def test_a_capsule_has_runs_states_rules_results_log_and_packages(failed: Place)
 
 
 @pytest.mark.long
-def test_results_that_do_not_fit_are_said_to_be_too_large(place: Place):
+def test_results_that_do_not_fit_are_reported_as_too_large(place: Place):
     place.write(
         "flows.py",
         """
@@ -167,7 +167,7 @@ def test_results_that_do_not_fit_are_said_to_be_too_large(place: Place):
 
 
 @pytest.mark.long
-def test_a_file_that_is_there_is_kept(failed: Place):
+def test_an_existing_file_is_kept(failed: Place):
     (failed.folder / "bug.orion").write_text("mine")
 
     refused = failed.orion("pull", "@last", "-f", "bug.orion")
@@ -187,7 +187,7 @@ def test_an_entry_point_of_the_api_names_no_file_outside_of_the_folder(tmp_path:
     assert find_code(entrypoint, here) is None
 
 
-def test_links_hidden_and_secret_files_are_no_code(tmp_path: Path):
+def test_links_hidden_and_secret_files_are_not_code(tmp_path: Path):
     from orionflow.replay.code_files import files_of
 
     (tmp_path / "flows.py").write_text("x = 1")
@@ -245,7 +245,7 @@ def test_what_environments_are_set_to_is_left_out():
     assert left == {"job_variables": {"env": {"HOST": "[left out]"}, "image": "x"}, "parameters": {"env": {"a": "b"}}}
 
 
-def test_a_long_line_takes_no_long_time():
+def test_a_long_line_does_not_take_long():
     names = SecretNames()
     lines = [
         "a." * 30_000,

@@ -103,7 +103,7 @@ def test_a_module_of_a_package_keeps_its_neighbours(place: Place, tmp_path: Path
     assert here["priced-0"]["matched_by"] == "order"
 
 
-def test_a_file_named_like_a_module_of_python_is_not_taken_for_it(failed: Place):
+def test_a_file_named_like_a_module_of_python_is_not_treated_as_it(failed: Place):
     failed.write("json.py", "raise SystemExit('taken')")
     failed.write("logging.py", "raise SystemExit('taken')")
 
@@ -228,7 +228,7 @@ def test_subflows_take_their_results_or_run_with_what_their_tasks_recorded(place
     assert seen["failing-0"]["now_error"] == "RuntimeError: inside"
 
 
-def test_results_that_were_not_kept_are_computed_again_and_said_to_be(place: Place):
+def test_results_that_were_not_kept_are_computed_again_and_reported(place: Place):
     place.write("flows.py", ETL.replace("(persist_result=True)", ""))
     place.orion("run", "flows.py:etl")
 
@@ -237,7 +237,7 @@ def test_results_that_were_not_kept_are_computed_again_and_said_to_be(place: Pla
     assert "runs too  extract-0, transform-0, transform-1, transform-3: their results are not in" in answer.err
 
 
-def test_a_task_that_changed_its_arguments_runs_again_and_is_said_to(place: Place):
+def test_a_task_that_changed_its_arguments_runs_again_and_is_reported(place: Place):
     place.write(
         "flows.py",
         """
@@ -405,5 +405,5 @@ def test_nothing_of_a_hostile_capsule_runs_without_agreement(place: Place, tmp_p
 
 
 @pytest.mark.parametrize("words", [["nothing-there.orion"], ["@last-failed"]])
-def test_what_is_not_there_is_said_to_be_missing(place: Place, words: list[str]):
+def test_missing_parts_are_reported(place: Place, words: list[str]):
     assert place.orion("replay", *words).code == 5

@@ -146,7 +146,7 @@ def test_what_it_does_not_know_yet_is_asked_of_the_primary(browser: Client):
     assert AS_OF not in answer.headers
 
 
-def test_a_run_that_goes_on_is_exported_from_the_primary(browser: Client):
+def test_a_run_that_continues_is_exported_from_the_primary(browser: Client):
     run = make_flow_run("RUNNING")
     flow = FlowRun.objects.get(pk=run.pk).flow
     flow.save(using=REPLICA, force_insert=True)
@@ -200,7 +200,7 @@ def test_within_a_transaction_the_primary_is_read():
             assert Flow.objects.count() == 1
 
 
-def test_rows_that_somebody_may_not_see_are_cut_on_the_replica_as_well(ada: object):
+def test_rows_that_a_user_may_not_see_are_left_out_on_the_replica_too(ada: object):
     create_group(name="finance", roles=["viewer:tag:finance"])
     user = create_user(name="fin", roles=[])
     set_groups(name="fin", groups=["finance"])

@@ -175,7 +175,7 @@ def test_annotations_of_callable_objects_and_partials_are_those_of_their_functio
         doubled(n="x")
 
 
-def test_what_a_validator_raises_is_told():
+def test_an_error_of_a_validator_is_reported():
     @flow
     def one(value: Nosy) -> None: ...
 

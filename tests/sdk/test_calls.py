@@ -118,12 +118,12 @@ def test_sync_flow_calls_an_async_subflow_like_a_function():
     assert outer() == 3
 
 
-def test_task_outside_of_a_flow_is_told_what_to_do():
+def test_task_outside_of_a_flow_gets_a_hint():
     with pytest.raises(MissingContext, match=r"outside of a flow.*@flow.*add\.fn"):
         add(1)
 
 
-def test_task_inside_of_a_task_is_told_what_to_do():
+def test_task_inside_of_a_task_gets_a_hint():
     @task
     def outer() -> int:
         return add(1)
@@ -140,7 +140,7 @@ def test_function_of_a_task_runs_anywhere():
     assert add.fn(1, y=2) == 3
 
 
-def test_wrong_arguments_are_told_before_anything_is_recorded():
+def test_wrong_arguments_are_reported_before_anything_is_recorded():
     @flow
     def nobody(x: int) -> int:
         return x
@@ -288,14 +288,14 @@ def test_options_change_in_a_copy_only():
         add.with_options(retrys=1)
 
 
-def test_anything_but_a_function_is_told_what_decorators_take():
+def test_decorating_something_else_than_a_function_says_what_decorators_take():
     with pytest.raises(UsageError, match="@task decorates a function"):
         task("load")
     with pytest.raises(UsageError, match="@flow decorates a function"):
         flow(3)
 
 
-def test_logger_outside_of_runs_is_told_what_to_do():
+def test_logger_outside_of_runs_gets_a_hint():
     with pytest.raises(MissingContext, match="@flow or @task"):
         get_run_logger()
 
@@ -325,7 +325,7 @@ def test_recursion_of_flows_nests_their_runs():
     assert len(flow_runs("countdown")) == 6
 
 
-def test_forgotten_await_is_told_by_name(recwarn: pytest.WarningsRecorder):
+def test_forgotten_await_is_reported_by_name(recwarn: pytest.WarningsRecorder):
     @flow
     async def forgetful() -> int:
         add_later(1)

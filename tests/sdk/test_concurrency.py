@@ -108,14 +108,14 @@ def test_a_block_outside_of_flows_holds_its_slot_and_gives_it_back_after_an_erro
     assert [*seen, in_use()] == [1, 0]
 
 
-def test_a_name_without_a_limit_is_no_limit():
+def test_a_name_without_a_limit_is_not_a_limit():
     with concurrency("whatever", occupy=9):
         pass
 
     assert in_use("whatever") == 0
 
 
-def test_who_finds_no_slot_in_time_is_told():
+def test_an_error_is_raised_if_no_slot_is_free_in_time():
     limit()
 
     with (
@@ -164,7 +164,7 @@ def test_slots_are_kept_while_they_are_held(monkeypatch):
         assert holders()[0]["until"] > first
 
 
-def test_who_lost_his_slots_is_warned_once(monkeypatch, caplog):
+def test_a_holder_that_lost_its_slots_is_warned_once(monkeypatch, caplog):
     limit()
     monkeypatch.setattr("orionflow.slots.LEASE_SECONDS", 1.0)
     # What an outage is for a lease: it runs out, and is taken by somebody else.

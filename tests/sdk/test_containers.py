@@ -358,7 +358,7 @@ def test_objects_that_are_hard_to_look_at_are_handed_over():
     assert outer() == [True] * 4
 
 
-def test_results_of_flows_are_searched_as_well():
+def test_results_of_flows_are_searched_too():
     @flow
     def outer() -> Any:
         return Model(more=value.submit(3))

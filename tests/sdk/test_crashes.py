@@ -215,7 +215,7 @@ def test_handlers_of_the_program_itself_are_left_alone():
     assert seen == [mine]
 
 
-def test_handlers_are_put_back():
+def test_handlers_are_restored():
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 
     @flow

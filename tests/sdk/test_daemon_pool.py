@@ -48,7 +48,7 @@ def test_pool_ends_although_a_thread_is_made_while_it_closes():
         assert not thread.is_alive()
 
 
-def test_work_is_refused_where_no_thread_can_begin_and_done_by_those_that_there_are(monkeypatch: pytest.MonkeyPatch):
+def test_without_a_new_thread_work_is_refused_or_done_by_existing_ones(monkeypatch: pytest.MonkeyPatch):
     pool = DaemonPool(2, "test")
     called: list[int] = []
     done = threading.Event()

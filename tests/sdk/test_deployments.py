@@ -38,7 +38,7 @@ def stored(orion: Isolated, name: str = "etl/prod") -> Any:
     return orion.client.send(read_deployment_by_name(name))
 
 
-def test_deployed_flow_is_stored_with_what_was_said_and_what_the_flow_says(orion):
+def test_deployed_flow_is_stored_with_given_options_and_those_of_the_flow(orion):
     id = etl.deploy(
         "prod",
         cron="0 6 * * 1-5",
@@ -159,7 +159,7 @@ def test_what_cannot_be_deployed_is_refused_here(name, options, cause):
         etl.deploy(name, **options)
 
 
-def test_schedule_that_is_none_is_refused_by_the_api():
+def test_invalid_schedule_is_refused_by_the_api():
     with pytest.raises(Exception, match="cron"):
         etl.deploy("prod", cron="every day")
 
@@ -232,7 +232,7 @@ def test_parameters_need_to_be_json():
 
 
 @pytest.mark.parametrize(("name", "error"), [("etl/nothing", NotFound), ("etl", UsageError)])
-def test_unknown_deployment_is_said(name, error):
+def test_unknown_deployment_is_reported(name, error):
     with pytest.raises(error):
         run_deployment(name, timeout=0)
 
@@ -344,7 +344,7 @@ def test_flow_that_is_tried_again_finds_the_run_that_it_asked_for(at_work):
     assert len(flow_runs("child")) == 1
 
 
-def test_flow_that_is_tried_again_asks_once_more_for_what_failed(at_work):
+def test_flow_that_is_tried_again_asks_again_for_what_failed(at_work):
     @flow(retries=1)
     def parent() -> Any:
         return [run_deployment("child/there", parameters={"x": -1}).state.name]

@@ -108,7 +108,7 @@ def test_a_flow_is_found_where_it_is_defined_and_not_where_it_is_imported(folder
     assert [one.entrypoint for one in in_folder(folder).flows] == ["again.py:again", "etl.py:etl"]
 
 
-def test_files_may_read_what_lies_beside_them(folder):
+def test_files_may_read_their_neighbours(folder):
     write(folder, "names.txt", "beside")
     write(
         folder,

@@ -40,7 +40,7 @@ def test_packages_are_known_by_the_folders_that_installers_leave(tmp_path):
     }
 
 
-def test_of_a_package_that_is_there_twice_the_first_is_imported(tmp_path):
+def test_of_a_package_that_is_installed_twice_the_first_is_recorded(tmp_path):
     first = installed(tmp_path / "a", "pandas-2.3.dist-info")
     second = installed(tmp_path / "b", "pandas-2.2.dist-info")
 
@@ -112,7 +112,7 @@ def test_changed_files_of_the_code_make_another_environment(tmp_path, monkeypatc
     assert ids[0] == ids[2] != ids[1]
 
 
-def test_an_environment_is_said_once_to_each_api(tmp_path):
+def test_an_environment_is_reported_once_to_each_api(tmp_path):
     id, _ = environment_of(__file__)
 
     assert must_be_said("http://a", tmp_path, id)

@@ -32,7 +32,7 @@ def test_raised_exception_fails_the_flow_and_reaches_the_caller():
         failing()
 
 
-def test_failed_flow_tells_the_exception_in_its_message():
+def test_failed_flow_has_the_exception_in_its_message():
     @flow
     def failing() -> None:
         raise RuntimeError("nope")

@@ -144,7 +144,7 @@ ASYNC_FLOW = (
         *product(("async flow",), ("sys.exit without output", "raises without output", "sys.exit with a large code")),
     ],
 )
-def test_run_goes_on_however_a_forked_child_leaves_it(tmp_path: Path, place: str, leaving: str):
+def test_run_continues_however_a_forked_child_leaves_it(tmp_path: Path, place: str, leaving: str):
     check(tmp_path, *PLACES[place], leaving)
 
 
@@ -154,14 +154,14 @@ def test_run_goes_on_however_a_forked_child_leaves_it(tmp_path: Path, place: str
     [(CALLED, "raises"), (AWAITED, "raises"), pytest.param(SUBMITTED, "sys.exit", marks=pytest.mark.long)],
 )
 @pytest.mark.parametrize("options", TASK_OPTIONS.values(), ids=TASK_OPTIONS)
-def test_run_goes_on_if_a_callback_of_a_task_forked(tmp_path: Path, way: tuple[str, str], leaving: str, options: str):
+def test_run_continues_if_a_callback_of_a_task_forked(tmp_path: Path, way: tuple[str, str], leaving: str, options: str):
     check(tmp_path, way[0].format(options), way[1], leaving)
 
 
 @pytest.mark.turns
 @pytest.mark.parametrize(("way", "leaving"), [(FLOW, "sys.exit"), (ASYNC_FLOW, "raises")])
 @pytest.mark.parametrize("options", FLOW_OPTIONS.values(), ids=FLOW_OPTIONS)
-def test_run_goes_on_if_a_callback_of_a_flow_forked(tmp_path: Path, way: tuple[str, str], leaving: str, options: str):
+def test_run_continues_if_a_callback_of_a_flow_forked(tmp_path: Path, way: tuple[str, str], leaving: str, options: str):
     check(tmp_path, way[0], way[1].format(options), leaving)
 
 

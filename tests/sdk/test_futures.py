@@ -162,7 +162,7 @@ def test_flow_takes_futures_as_parameters():
     assert in_flow(lambda: child(one.submit())) == 2
 
 
-def test_tasks_start_when_their_inputs_are_there():
+def test_tasks_start_when_their_inputs_are_available():
     def body() -> Any:
         first = nap.submit(0.1)
         return echo.submit(echo.submit(first)).result()
@@ -278,7 +278,7 @@ async def test_submitted_coroutines_share_the_loop_of_their_flow():
     assert loops == {asyncio.get_running_loop()}
 
 
-async def test_blocking_for_a_coroutine_of_the_same_loop_is_told():
+async def test_blocking_for_a_coroutine_of_the_same_loop_is_reported():
     @flow
     async def outer() -> Any:
         future = later.submit(1, 0.1)
@@ -380,7 +380,7 @@ def test_a_future_that_is_used_as_its_value_says_how_to_get_that(use: Callable[[
         outer()
 
 
-def test_a_future_is_no_iterable_and_counts_as_true():
+def test_a_future_is_not_an_iterable_and_counts_as_true():
     @task
     def one() -> int:
         return 1

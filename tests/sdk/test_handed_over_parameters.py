@@ -186,7 +186,7 @@ def test_models_come_to_a_run_elsewhere_as_they_were(kind: Any, value: Any):
 
 
 @pytest.mark.parametrize("value", [noted(), {"a": noted()}], ids=str)
-def test_what_is_no_field_of_a_model_keeps_nothing_back(value: Any):
+def test_extra_fields_of_a_model_do_not_prevent_the_transfer(value: Any):
     etl = flow(lambda value: value, name="etl")
     etl.deploy("elsewhere", entrypoint="program.py:etl")
 

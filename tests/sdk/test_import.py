@@ -37,6 +37,6 @@ def test_every_name_can_be_loaded(name: str):
     assert name in dir(orionflow)
 
 
-def test_unknown_name_is_told():
+def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'flw'"):
         _ = orionflow.flw

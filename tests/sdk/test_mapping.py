@@ -128,12 +128,12 @@ def test_quoted_elements_are_not_searched():
     assert in_flow(lambda: echo.map(quote([[1], [2]])).result()) == [([1], None), ([2], None)]
 
 
-def test_nothing_to_iterate_over_is_told():
+def test_nothing_to_iterate_over_is_reported():
     with pytest.raises(ParameterError, match=r"nothing to iterate over \(x\).*submit"):
         in_flow(lambda: add.map(1))
 
 
-def test_lengths_that_differ_are_told():
+def test_lengths_that_differ_are_reported():
     with pytest.raises(ParameterError, match=r"x: 2, y: 3"):
         in_flow(lambda: add.map([1, 2], [1, 2, 3]))
 

@@ -23,12 +23,12 @@ def test_a_name_where_an_id_belongs(orion: Isolated, call: Callable[[str], Any])
 
 
 @pytest.mark.parametrize("name", ["etl/prod", "0198f000-0000-7000-8000-000000000000"])
-def test_a_deployment_that_is_not_there(orion: Isolated, name: str):
+def test_a_deployment_that_does_not_exist(orion: Isolated, name: str):
     with pytest.raises(NotFound, match=f"There is no deployment '{name}'; `orion deployment ls`"):
         run_deployment(name)
 
 
-def test_a_deployment_that_is_not_there_asked_for_by_a_flow(orion: Isolated):
+def test_a_deployment_that_does_not_exist_asked_for_by_a_flow(orion: Isolated):
     @flow
     def parent() -> None:
         run_deployment("etl/prod")
@@ -37,12 +37,12 @@ def test_a_deployment_that_is_not_there_asked_for_by_a_flow(orion: Isolated):
         parent()
 
 
-def test_a_secret_that_is_not_there(orion: Isolated):
+def test_a_secret_that_does_not_exist(orion: Isolated):
     with pytest.raises(NotFound, match="There is no secret 'github'; store one with `orion secret set github`"):
         Secret.load("github")
 
 
-def test_a_variable_that_is_no_text(orion: Isolated):
+def test_a_variable_that_is_not_text(orion: Isolated):
     with pytest.raises(UsageError, match=r"'season' was given int; pass str\(value\)"):
         Variable.set("season", 5)  # type: ignore[arg-type]
 

@@ -57,7 +57,7 @@ def test_names_can_be_computed():
     assert task_runs_of(state)[0].name == "in run of 7"
 
 
-def test_template_with_an_unknown_parameter_is_told():
+def test_template_with_an_unknown_parameter_is_reported():
     @flow(flow_run_name="etl-{date}")
     def etl(day: str) -> None: ...
 
@@ -66,7 +66,7 @@ def test_template_with_an_unknown_parameter_is_told():
 
 
 @pytest.mark.parametrize("option", [3, ["a"]])
-def test_names_that_are_none_are_refused(option: Any):
+def test_invalid_names_are_refused(option: Any):
     with pytest.raises(UsageError, match="flow_run_name must be a text"):
         flow(flow_run_name=option)(lambda: None)
     with pytest.raises(UsageError, match="task_run_name must be a text"):
@@ -135,7 +135,7 @@ def test_tags_end_with_their_block():
         assert after == frozenset()
 
 
-def test_version_is_a_digest_of_the_file_unless_it_is_said():
+def test_version_is_a_digest_of_the_file_unless_it_is_given():
     @flow
     def by_file() -> None: ...
 
@@ -148,7 +148,7 @@ def test_version_is_a_digest_of_the_file_unless_it_is_said():
     assert flow_run_of(by_hand(return_state=True)).flow_version == "1.2"
 
 
-def test_description_is_the_docstring_unless_it_is_said():
+def test_description_is_the_docstring_unless_it_is_given():
     @flow
     def documented() -> None:
         """Loads."""
@@ -206,7 +206,7 @@ def test_context_gives_run_parameters_and_flow():
     assert outer() == ("outer", True, ("inside-0", "inside", {"x": 1}, "outer"))
 
 
-def test_tasks_of_one_name_are_told_apart_by_where_they_are():
+def test_tasks_of_one_name_are_distinguished_by_their_place():
     def made(n: int) -> Any:
         @task(name="same")
         def same() -> int:

@@ -114,7 +114,7 @@ async def test_sync_task_of_an_async_flow_may_run_a_loop_of_its_own(style: str):
     assert await outer() == 3
 
 
-def test_a_loop_of_ones_own_in_a_sync_flow_awaits_tasks_and_flows():
+def test_a_loop_of_the_user_in_a_sync_flow_awaits_tasks_and_flows():
     @task
     async def one() -> int:
         return 1

@@ -140,7 +140,7 @@ def test_flows_can_be_mapped_over_processes(tmp_path: Path):
 
 
 @pytest.mark.parametrize("way", ["file", "dict"])
-def test_logging_that_is_configured_within_a_flow_goes_on(way: str, tmp_path: Path):
+def test_logging_that_is_configured_within_a_flow_continues(way: str, tmp_path: Path):
     ini = tmp_path / "alembic.ini"
     ini.write_text(
         "[loggers]\nkeys = root\n[handlers]\nkeys = console\n[formatters]\nkeys = plain\n"
@@ -171,7 +171,7 @@ def test_logging_that_is_configured_within_a_flow_goes_on(way: str, tmp_path: Pa
     assert {"after", "got 1"} <= set(messages)
 
 
-def test_prints_that_are_redirected_are_no_log_lines():
+def test_prints_that_are_redirected_are_not_log_lines():
     @task
     def prints() -> str:
         held_back = io.StringIO()
@@ -228,7 +228,7 @@ class Elsewhere(TaskRunner):
         work()
 
 
-def test_plain_calls_beside_a_runner_for_other_processes_are_told_of_once():
+def test_plain_calls_with_a_runner_for_other_processes_are_logged_once():
     @flow(task_runner=Elsewhere())
     def outer() -> int:
         return chatty(1) + chatty(2)

@@ -44,14 +44,14 @@ WRONG_FOR_TASKS = [
 
 @pytest.mark.parametrize("decorator", [flow, task])
 @pytest.mark.parametrize(("options", "told"), WRONG)
-def test_wrong_option_is_told(decorator: Callable[..., Any], options: dict[str, Any], told: str):
+def test_wrong_option_is_reported(decorator: Callable[..., Any], options: dict[str, Any], told: str):
     with pytest.raises(UsageError, match=told):
         decorator(**options)(lambda: None)
 
 
 @pytest.mark.parametrize("decorator", [flow, task])
 @pytest.mark.parametrize("name", ["retry", "fn"])
-def test_unknown_option_is_told_before_there_is_a_function(decorator: Callable[..., Any], name: str):
+def test_unknown_option_is_reported_before_a_function_is_decorated(decorator: Callable[..., Any], name: str):
     declared = decorator(lambda: None)
 
     for take in (decorator, declared.with_options):
@@ -60,7 +60,7 @@ def test_unknown_option_is_told_before_there_is_a_function(decorator: Callable[.
 
 
 @pytest.mark.parametrize("decorator", [flow, task])
-def test_attributes_of_a_function_are_kept_beside_those_of_a_flow(decorator: Callable[..., Any]):
+def test_attributes_of_a_function_are_kept_with_those_of_a_flow(decorator: Callable[..., Any]):
     def load() -> int:
         return 1
 
@@ -151,7 +151,7 @@ def test_a_schedule_of_another_type_is_named(options: dict[str, Any], told: str)
 
 
 @pytest.mark.parametrize(("options", "told"), WRONG_FOR_TASKS)
-def test_wrong_option_of_a_task_is_told(options: dict[str, Any], told: str):
+def test_wrong_option_of_a_task_is_reported(options: dict[str, Any], told: str):
     with pytest.raises(UsageError, match=told):
         task(**options)(lambda: None)
 
@@ -173,7 +173,7 @@ def test_any_length_of_time_is_taken(orion: Isolated, long: timedelta, run_it: s
 
 
 @pytest.mark.parametrize("decorator", [flow, task])
-def test_timeout_may_be_a_duration_and_zero_is_none(decorator: Callable[..., Any]):
+def test_timeout_may_be_a_duration_and_zero_means_no_limit(decorator: Callable[..., Any]):
     assert decorator(timeout_seconds=timedelta(minutes=1))(lambda: None).timeout_seconds == 60
     assert decorator(timeout_seconds=0)(lambda: None).timeout_seconds is None
 

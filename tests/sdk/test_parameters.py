@@ -39,7 +39,7 @@ def test_values_are_coerced_to_annotations():
     assert value == (4, date(2026, 1, 31), [id], Colour.RED, Customer(name="Ada", age=36), "a")
 
 
-def test_values_that_do_not_fit_are_told_by_name_and_recorded_as_failed():
+def test_values_that_do_not_fit_are_reported_by_name_and_recorded_as_failed():
     @flow
     def typed(n: int, day: date) -> None: ...
 
@@ -97,7 +97,7 @@ def test_constraints_are_checked():
         bounded(0)
 
 
-def test_classes_of_the_test_itself_are_no_obstacle():
+def test_classes_of_the_test_itself_are_accepted():
     class Local:
         pass
 

@@ -53,7 +53,7 @@ def approved(timeout: float = 20) -> int:
     return first + one(2)
 
 
-def test_paused_flow_goes_on_when_it_is_resumed(orion: Isolated):
+def test_paused_flow_continues_when_it_is_resumed(orion: Isolated):
     def resume() -> None:
         resume_flow_run(paused_run("approved").id)
 
@@ -67,7 +67,7 @@ def test_paused_flow_goes_on_when_it_is_resumed(orion: Isolated):
     assert [run.state_name for run in task_runs_of(state)] == ["Completed"] * 3
 
 
-async def test_paused_async_flow_goes_on(orion: Isolated):
+async def test_paused_async_flow_continues(orion: Isolated):
     @flow
     async def approved_later() -> str:
         await pause_flow_run(timeout=20, poll_interval=0.05)
@@ -178,7 +178,7 @@ def test_somebody_else_can_pause_a_running_flow(orion: Isolated):
     assert flow_run_of(state).state_type == "COMPLETED"
 
 
-def test_pausing_outside_of_flows_is_told():
+def test_pausing_outside_of_flows_is_reported():
     with pytest.raises(MissingContext, match="call pause_flow_run"):
         pause_flow_run()
 
@@ -196,7 +196,7 @@ def test_tasks_cannot_pause_their_flow():
         outer()
 
 
-def test_resuming_what_is_not_paused_is_told():
+def test_resuming_a_run_that_is_not_paused_is_reported():
     state = one_flow(return_state=True)
 
     with pytest.raises(OrchestrationRefused, match="cannot be resumed"):

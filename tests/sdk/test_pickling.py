@@ -84,7 +84,7 @@ except ValueError as error:
 
 
 @pytest.mark.parametrize("there", ["the same", "another version", "nothing"])
-def test_function_runs_as_it_is_here_whatever_module_is_there(
+def test_function_runs_as_defined_here_whichever_module_the_other_process_has(
     there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     source = "from orionflow import task\n\n@task\ndef version():\n    return {}\n"

@@ -184,7 +184,7 @@ class FrozenError(Exception):
 
 
 @pytest.mark.parametrize("error", [ValueError("z" * 20_000_000), FrozenError(), ValueError(Hostile())])
-def test_exceptions_that_are_hard_to_tell_do_not_crash_who_handles_them(error: Exception):
+def test_exceptions_that_cannot_be_shown_do_not_crash_their_handlers(error: Exception):
     @task(retries=1)
     def reads() -> None:
         raise error
@@ -348,7 +348,7 @@ def test_artifacts_that_no_api_takes_are_cut(value: Any):
 
 
 @pytest.mark.parametrize("key", ["x" * 2001, 7, ["a"], "nul\x00", "\udce9", Hostile()])
-def test_cache_keys_that_cannot_be_kept_are_none(key: Any):
+def test_cache_keys_that_cannot_be_stored_are_ignored(key: Any):
     calls = []
 
     @task(cache_key_fn=lambda *_: key)
@@ -382,7 +382,7 @@ def test_cache_key_function_that_raises_gives_no_key():
     assert any("ZeroDivisionError" in line.message for line in logs_of(state))
 
 
-def test_failure_that_cannot_be_told_is_a_failure():
+def test_failure_that_cannot_be_shown_is_a_failure():
     @flow
     def outer() -> None:
         raise FrozenError

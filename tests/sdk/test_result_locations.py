@@ -89,7 +89,7 @@ def test_a_project_names_locations_in_a_table(tmp_path: Path, monkeypatch: pytes
         ('{"lake": {"key": "hush"}}', "no folder or address"),
     ],
 )
-def test_a_location_that_is_none_is_refused_with_what_is_wrong(monkeypatch: pytest.MonkeyPatch, said: str, why: str):
+def test_an_invalid_location_is_refused_with_what_is_wrong(monkeypatch: pytest.MonkeyPatch, said: str, why: str):
     monkeypatch.setenv("ORION_RESULTS_LOCATIONS", said)
 
     with pytest.raises(SettingsError, match=why) as refused:
@@ -254,7 +254,7 @@ def test_blocks_may_not_name_every_kind_of_store(url: str):
 
 
 @pytest.mark.parametrize("content", [{}, {"url": 7}, {"url": ""}, {"url": "a"}, {"url": "s3://x", "options": "no"}])
-def test_a_block_that_is_no_location_is_refused(content: dict[str, Any]):
+def test_a_block_that_is_not_a_location_is_refused(content: dict[str, Any]):
     with pytest.raises(UsageError, match="block result-location/lake"):
         location_of_block("lake", content)
 

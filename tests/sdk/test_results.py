@@ -51,7 +51,7 @@ def test_results_are_stored_under_the_ids_of_their_runs(orion: Isolated):
     assert sorted(stored) == sorted(run.hex for run in runs)
 
 
-def test_result_that_was_not_stored_is_told():
+def test_result_that_was_not_stored_is_reported():
     @flow
     def outer() -> Any:
         return {"rows": 3}
@@ -195,7 +195,7 @@ def test_failed_storage_fails_only_who_asked_for_it():
     assert_failed(stored_flow(return_state=True), "could not be stored")
 
 
-def test_result_file_that_is_gone_is_told(orion: Isolated):
+def test_missing_result_file_is_reported(orion: Isolated):
     store = LocalFileSystem()
     reference = write_result([1], store=store, serializer=PickleSerializer())
     (orion.home / "results" / reference["storage_key"]).unlink()
@@ -210,7 +210,7 @@ def test_keys_cannot_leave_the_folder(tmp_path: Path, key: str):
         LocalFileSystem(tmp_path / "results").write(key, b"")
 
 
-def test_store_of_ones_own():
+def test_custom_store():
     class Memory:
         where = "memory://test"
         content: dict[str, bytes] = {}
@@ -231,7 +231,7 @@ def test_store_of_ones_own():
     assert recorded(outer(return_state=True)).result() == "kept in memory"
 
 
-def test_what_cannot_become_bytes_is_told_in_one_sentence():
+def test_what_cannot_become_bytes_is_reported_in_one_sentence():
     with pytest.raises(UnserializableError, match="lock cannot be pickled"):
         PickleSerializer().dumps(threading.Lock())
     with pytest.raises(UnserializableError, match="result_serializer='pickle'"):

@@ -68,7 +68,7 @@ def test_results_are_listed_and_deleted_there(lake: str):
         read_record(record)
 
 
-def test_a_bucket_that_is_not_there_leaves_the_run_complete(lake: str):
+def test_a_bucket_that_does_not_exist_leaves_the_run_complete(lake: str):
     @task(result_storage="gone", result_storage_key="x")
     def one() -> Any:
         return [1]

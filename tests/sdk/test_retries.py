@@ -39,7 +39,7 @@ def flow_of(attempt: Flaky, **options: Any) -> Any:
     return retrying
 
 
-def test_failed_task_is_tried_again_and_its_states_tell(orion: Isolated):
+def test_failed_task_is_retried_and_its_states_show_it(orion: Isolated):
     state = flow_of(Flaky(2), retries=2)(return_state=True)
 
     assert state.result() == 3
@@ -274,7 +274,7 @@ def test_submitted_tasks_are_tried_again():
     assert outer() == 2
 
 
-def test_retry_is_told_in_the_log():
+def test_retry_is_logged():
     state = flow_of(Flaky(1), retries=1)(return_state=True)
 
     assert any("Trying again" in line.message for line in logs_of(state))

@@ -287,7 +287,7 @@ def test_in_nested_runs(work: Work, new_run: bool, wanted: str, done: list[str],
 
 
 @pytest.mark.parametrize("new_run", [False, True])
-def test_a_nested_run_that_failed_goes_on_where_it_failed(work: Work, new_run: bool):
+def test_a_nested_run_that_failed_continues_where_it_failed(work: Work, new_run: bool):
     parent = nested(work)
     work.fail("c")
     before = parent(return_state=True)

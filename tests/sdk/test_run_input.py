@@ -80,7 +80,7 @@ def asking(kind: Any = None, key: str | None = None) -> Any:
         (Address, Address("Row", 7), Address("Row", 7)),
     ],
 )
-def test_a_paused_flow_goes_on_with_the_answer(orion: Isolated, kind: Any, given: Any, answer: Any):
+def test_a_paused_flow_continues_with_the_answer(orion: Isolated, kind: Any, given: Any, answer: Any):
     with beside(lambda: resume_flow_run(paused_run("asking").id, run_input=given)):
         state = asking.with_options(validate_parameters=False)(kind, return_state=True)
 
@@ -175,7 +175,7 @@ def test_a_run_stays_paused_when_a_models_own_check_refuses_the_answer(orion: Is
 
 
 @pytest.mark.parametrize(("kind", "key", "words"), [(object(), None, "cannot be asked for"), (int, "a b", "'a b'")])
-def test_what_cannot_be_asked_is_told_before_the_pause(kind: Any, key: str | None, words: str):
+def test_a_question_that_cannot_be_asked_is_reported_before_the_pause(kind: Any, key: str | None, words: str):
     with pytest.raises(UsageError, match=words):
         asking.with_options(validate_parameters=False)(kind, key)
 
@@ -277,7 +277,7 @@ def test_a_value_of_another_shape_is_named_and_passed():
     assert numbers.next() == 3
 
 
-def test_receiving_for_no_run_is_told():
+def test_receiving_without_a_run_is_reported():
     with pytest.raises(MissingContext, match="pass flow_run_id"):
         receive_input(int)
     with pytest.raises(UsageError, match="created in this program"):
@@ -327,7 +327,7 @@ def test_an_answer_arrives_as_it_was_given_even_if_it_is_a_secret(orion: Isolate
     assert token == "canary-in-the-mine-5f2e"
 
 
-def test_parameters_of_a_run_that_begins_later_are_changed_to_what_is_said(orion: Isolated):
+def test_parameters_of_a_planned_run_are_changed_to_the_given_ones(orion: Isolated):
     known.learn(["canary-in-the-mine-5f2e"])
 
     @flow

@@ -43,14 +43,14 @@ def test_lines_belong_to_their_run():
     assert of_task.task_run_id == task_runs_of(state)[0].id
 
 
-def test_beginning_and_end_of_a_flow_are_told():
+def test_beginning_and_end_of_a_flow_are_logged():
     @flow
     def outer() -> None: ...
 
     assert messages_of(outer(return_state=True)) == ["The run of flow 'outer' begins.", "Ended as Completed()."]
 
 
-def test_every_task_is_told_only_when_debugging():
+def test_every_task_is_logged_only_when_debugging():
     @task
     def inside() -> None: ...
 
@@ -66,7 +66,7 @@ def test_every_task_is_told_only_when_debugging():
     assert messages_of(outer(return_state=True)).count("Ended as Completed().") == 1
 
 
-def test_exception_is_told_once_with_the_user_s_part_of_its_traceback():
+def test_exception_is_logged_once_with_the_user_s_part_of_its_traceback():
     @task
     def failing() -> None:
         raise ValueError("here")

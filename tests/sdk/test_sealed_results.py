@@ -146,7 +146,7 @@ def test_a_reference_cannot_have_json_read_as_a_pickle(sprung: Path, trap: bytes
     assert not sprung.exists()
 
 
-def test_serializers_of_ones_own_are_sealed_unless_they_say_that_they_run_no_code():
+def test_custom_serializers_are_sealed_unless_they_say_that_they_run_no_code():
     class Pickling(PickleSerializer):
         type = "pickling"
 
@@ -212,7 +212,7 @@ def test_json_needs_no_key(orion: Isolated):
     assert not (orion.home / KEY_FILE).exists()
 
 
-def test_an_emptied_key_file_is_no_key(orion: Isolated, tmp_path: Path):
+def test_an_emptied_key_file_is_not_a_key(orion: Isolated, tmp_path: Path):
     with override_settings(home=tmp_path):
         (tmp_path / KEY_FILE).write_bytes(b"")
         with pytest.raises(SettingsError, match="damaged"):

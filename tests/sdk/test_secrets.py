@@ -24,7 +24,7 @@ def test_a_secret_is_saved_and_loaded():
     assert Secret("github").get() == "s3cret"
 
 
-def test_a_secret_is_overwritten_only_when_that_is_said():
+def test_a_secret_is_overwritten_only_with_the_option():
     Secret(value="old").save("github")
 
     with pytest.raises(Conflict, match="overwrite=True"):
@@ -62,7 +62,7 @@ def test_the_value_is_not_in_what_is_printed():
     assert "s3cret" not in repr(Secret("github", value="s3cret"))
 
 
-def test_what_is_missing_is_told():
+def test_missing_objects_are_not_found():
     with pytest.raises(NotFound):
         Secret.load("nobody")
     with pytest.raises(UsageError, match="no value to save"):

@@ -230,7 +230,7 @@ wait_as(sys.argv[2], thread)
         ("sync", "after a run", "plain", signal.SIGTERM),
     ],
 )
-def test_signal_ends_the_runs_of_threads_beside_an_idle_main_thread(
+def test_signal_ends_the_runs_of_threads_while_the_main_thread_is_idle(
     what: str, way: str, kind: str, number: int, tmp_path: Path
 ):
     program = Program(tmp_path, BEGIN + TOLD_BESIDE)
@@ -570,7 +570,7 @@ asyncio.run(awaits()) if sys.argv[1] == "awaits" else calls()
 
 
 @pytest.mark.parametrize(("which", "number"), in_turn(["calls", "awaits"], [signal.SIGTERM, signal.SIGHUP]))
-def test_run_that_fails_when_it_is_told_to_end_ends_by_that(which: str, number: int, tmp_path: Path):
+def test_run_that_fails_when_it_is_asked_to_stop_ends_by_the_signal(which: str, number: int, tmp_path: Path):
     program = Program(tmp_path, IN_ANSWER)
 
     with program.start(words=(which,)) as process:

@@ -53,7 +53,7 @@ def test_failed_subflow_raises_in_its_parent():
     assert task_runs_of(state)[0].state_type == "FAILED"
 
 
-def test_parent_can_go_on_after_a_failed_subflow():
+def test_parent_can_continue_after_a_failed_subflow():
     @flow
     def failing() -> None:
         raise ValueError("child broke")

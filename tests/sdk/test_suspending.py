@@ -173,7 +173,7 @@ def test_pauses_and_suspensions_are_counted_together():
     assert both(return_state=True).is_failed()
 
 
-def test_suspending_outside_of_flows_is_told():
+def test_suspending_outside_of_flows_is_reported():
     with pytest.raises(MissingContext, match="call suspend_flow_run"):
         suspend_flow_run()
 

@@ -87,7 +87,7 @@ async def test_coroutines_stand_in_line_too(orion: Isolated):
     assert inside.most <= 2
 
 
-def test_failed_runs_make_room_as_well(orion: Isolated):
+def test_failed_runs_make_room_too(orion: Isolated):
     limit("one", 1)
 
     @task(tags=["one"])

@@ -171,7 +171,7 @@ class Noting(TaskRunner):
         self.events.append(f"stop wait={wait}")
 
 
-def test_runner_of_ones_own():
+def test_custom_runner():
     @flow(task_runner=Noting())
     def outer() -> int:
         return square.submit(3).result() + square.submit(4).result()
@@ -180,7 +180,7 @@ def test_runner_of_ones_own():
     assert Noting.events == ["start", "submit", "submit", "stop wait=True"]
 
 
-def test_runner_that_is_none_is_refused():
+def test_invalid_runner_is_refused():
     with pytest.raises(UsageError, match="must be a TaskRunner"):
         flow(task_runner="threads")(lambda: None)  # type: ignore[call-overload]
 
@@ -232,7 +232,7 @@ def test_lines_of_children_are_shipped(processes: ProcessTaskRunner):
     assert lines["printed by child"].task_run_id == run.id
 
 
-def test_what_cannot_travel_is_told_in_one_sentence(processes: ProcessTaskRunner):
+def test_what_cannot_travel_is_reported_in_one_sentence(processes: ProcessTaskRunner):
     @flow(task_runner=processes)
     def outer() -> Any:
         there = send_lock.submit(threading.Lock()).result(raise_on_failure=False)
@@ -247,7 +247,7 @@ def test_what_cannot_travel_is_told_in_one_sentence(processes: ProcessTaskRunner
     assert "returned a lock, which cannot come back" in str(back)
 
 
-def test_child_that_dies_crashes_its_run_and_the_flow_goes_on(processes: ProcessTaskRunner):
+def test_child_that_dies_crashes_its_run_and_the_flow_continues(processes: ProcessTaskRunner):
     @flow(task_runner=processes)
     def outer() -> Any:
         state = die.submit().wait()
@@ -336,7 +336,7 @@ def test_dask_runner_that_submits_nothing_needs_no_dask():
 
 
 @pytest.mark.skipif(find_spec("distributed") is not None, reason="Dask is installed")
-def test_missing_dask_is_told():
+def test_missing_dask_is_reported():
     @flow(task_runner=DaskTaskRunner())
     def parallel() -> int:
         return square.submit(3).result()
@@ -415,7 +415,7 @@ async def test_a_run_that_ends_while_it_waits_for_a_process_never_begins_its_fun
     assert not (tmp_path / "second").exists()
 
 
-def test_a_process_that_died_between_two_tasks_breaks_none(processes: ProcessTaskRunner):
+def test_a_process_that_died_between_two_tasks_breaks_neither(processes: ProcessTaskRunner):
     @flow(task_runner=processes)
     def outer() -> tuple[int, list[int]]:
         first = pid.submit().result()
@@ -433,7 +433,7 @@ def die_at_once() -> None:
     os._exit(3)
 
 
-def test_calls_wait_for_a_process_that_is_there_when_no_other_can_begin():
+def test_calls_wait_for_an_existing_process_when_no_other_can_start():
     runner = ProcessTaskRunner(4, "forkserver")
     runner.start()
     try:

@@ -147,7 +147,7 @@ def test_questions_can_be_asked_by_state_run_and_id(orion: None):
 
 
 @pytest.mark.parametrize("check", [assert_failed, assert_crashed, assert_cancelled])
-def test_assertions_tell_what_is_recorded(orion: None, check: Any):
+def test_assertions_show_what_is_recorded(orion: None, check: Any):
     with isolated():
         state = outer(return_state=True)
         assert_completed(state)

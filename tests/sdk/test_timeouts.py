@@ -75,7 +75,7 @@ async def test_async_task_is_interrupted():
     assert await outer() == "TimedOut"
 
 
-def test_time_limit_is_no_exception_that_code_catches_by_accident():
+def test_time_limit_is_not_an_exception_that_code_catches_by_accident():
     @task(timeout_seconds=0.1)
     def stubborn() -> None:
         while True:
@@ -375,7 +375,7 @@ def alarm(seconds: float, interval: float = 0.0) -> Iterator[list[int]]:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_timer_of_the_program_goes_on_after_a_limit():
+def test_timer_of_the_program_continues_after_a_limit():
     @task(timeout_seconds=20)
     def quick() -> int:
         return 1

@@ -94,7 +94,7 @@ def test_a_key_cannot_lead_there_from_a_trusted_folder(orion: Isolated, elsewher
         {"type": "reference"},
     ],
 )
-def test_a_reference_that_is_none_is_told(record: dict[str, Any]):
+def test_an_invalid_reference_is_reported(record: dict[str, Any]):
     with pytest.raises(MissingResult, match="damaged"):
         read_record(record)
 

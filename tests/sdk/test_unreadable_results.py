@@ -69,7 +69,7 @@ def test_a_cached_result_that_cannot_be_read_is_a_miss(orion: Isolated, damage: 
     assert any(file.name in line.message for line in logs_of(state))
 
 
-async def test_an_async_task_runs_again_as_well(orion: Isolated):
+async def test_an_async_task_runs_again_too(orion: Isolated):
     calls: list[int] = []
 
     @task(cache_key_fn=lambda *_: "key")
@@ -120,7 +120,7 @@ def test_a_result_of_the_attempt_before_that_cannot_be_read_is_computed_again(
 
 
 @pytest.mark.parametrize("serializer", [None, "json", "pickle"])
-def test_a_result_that_another_run_wrote_over_is_none_for_attempts_and_caches(tmp_path: Path, serializer: str | None):
+def test_a_result_that_another_run_overwrote_is_not_used_by_attempts_and_caches(tmp_path: Path, serializer: str | None):
     begun: list[int] = []
     options: dict[str, Any] = {
         "result_storage": tmp_path,
@@ -147,7 +147,7 @@ def test_a_result_that_another_run_wrote_over_is_none_for_attempts_and_caches(tm
     assert outer() == outer() == [10, 100, 20, 200]
 
 
-def test_whoever_asks_for_a_result_that_was_written_over_is_told(tmp_path: Path):
+def test_reading_a_result_that_was_overwritten_raises_an_error(tmp_path: Path):
     @task(persist_result=True, result_storage=tmp_path, result_storage_key="latest")
     def double(x: int) -> int:
         return 2 * x
@@ -163,7 +163,7 @@ def test_whoever_asks_for_a_result_that_was_written_over_is_told(tmp_path: Path)
         first.result()
 
 
-def test_whoever_asks_for_a_damaged_result_is_told_which(orion: Isolated):
+def test_reading_a_damaged_result_raises_an_error_that_names_it(orion: Isolated):
     reference = write_result([1], store=LocalFileSystem(), serializer=PickleSerializer())
     emptied(results_in(orion)[0])
 
@@ -292,7 +292,7 @@ def test_a_write_that_fails_leaves_the_old_result(tmp_path: Path, monkeypatch: p
     assert [file.name for file in tmp_path.iterdir()] == ["key"]
 
 
-def test_a_key_that_leads_out_of_its_folder_is_no_result(orion: Isolated):
+def test_a_key_that_leads_out_of_its_folder_is_not_a_result(orion: Isolated):
     reference = {"type": "reference", "storage_key": "../../etc/passwd", "storage": None, "serializer_type": "json"}
 
     with pytest.raises((MissingResult, UsageError), match="leads out"):

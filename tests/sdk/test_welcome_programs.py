@@ -219,7 +219,7 @@ def test_order_without_data(tmp_path: Path):
     assert list(json.loads(inputs)) == ["wait_for"]
 
 
-def test_unguarded_processes_are_told_what_to_write(tmp_path: Path):
+def test_unguarded_processes_get_a_hint(tmp_path: Path):
     program = Program(
         tmp_path,
         """

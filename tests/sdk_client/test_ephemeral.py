@@ -45,7 +45,7 @@ def test_an_application_that_writes_by_hand_is_understood():
     assert call_application(old_fashioned, "GET", "/", "", {}, b"").content == b"first second"
 
 
-def test_the_application_is_told_when_its_answer_was_read():
+def test_the_application_learns_when_its_answer_was_read():
     closed = []
 
     class Parts(list):
@@ -113,14 +113,14 @@ class Broken:
         raise self.error
 
 
-def test_a_server_that_cannot_start_is_told_in_its_own_words():
+def test_a_server_that_cannot_start_is_reported_in_its_own_words():
     from orionflow.errors import ApiUnreachable
 
     with pytest.raises(ApiUnreachable, match="another Django project"):
         make_application(Broken(RuntimeError("This process belongs to another Django project")))  # type: ignore[arg-type]
 
 
-def test_a_database_that_is_not_ready_is_told_as_such():
+def test_a_database_that_is_not_ready_is_reported_as_such():
     from orionflow.errors import DatabaseNotReady
 
     error = RuntimeError("orion.db is damaged; restore a backup.")
@@ -145,7 +145,7 @@ def sdk_alone(tmp_path: Path) -> Path:
     return folder
 
 
-def test_without_a_server_the_fix_is_told(sdk_alone: Path, home: Path):
+def test_without_a_server_the_fix_is_named(sdk_alone: Path, home: Path):
     program = "from orionflow.client import OrionClient; OrionClient().check_health()"
 
     ended = subprocess.run(

@@ -99,7 +99,7 @@ MOVES = st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=40)
 
 @settings(max_examples=25, deadline=None)
 @given(MOVES, st.lists(st.booleans(), min_size=6, max_size=6), st.sampled_from(["", "lost", "away"]))
-def test_each_run_is_told_in_order_and_once_and_what_stands_alone_after_all_before_it(
+def test_each_run_is_reported_in_order_and_once_and_single_items_after_all_before_them(
     moves: list[tuple[int, bool]], gathers: list[bool], fault: str
 ):
     faults = {"": [], "lost": [drop_after_commit(), drop_after_commit()], "away": [answer(503)]}[fault]

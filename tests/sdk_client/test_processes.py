@@ -23,7 +23,7 @@ def here() -> ProcessIdentity:
     return found
 
 
-def test_this_process_is_there(here: ProcessIdentity):
+def test_this_process_exists(here: ProcessIdentity):
     assert here.pid == os.getpid()
     assert not is_gone(str(here))
 
@@ -72,7 +72,7 @@ def test_one_that_was_seen_since_this_machine_started_lives_on_a_copy_of_it(
 
 
 @pytest.mark.parametrize("difference", [{"host": "elsewhere"}, {"namespace": "1"}, {"machine": "another"}])
-def test_nothing_is_said_of_what_cannot_be_seen_from_here(here: ProcessIdentity, difference: dict):
+def test_processes_that_cannot_be_seen_from_here_are_unknown(here: ProcessIdentity, difference: dict):
     assert not is_gone(str(replace(here, pid=2**22 + 1, **difference)))
 
 

@@ -57,13 +57,13 @@ with client.session() as session:
     assert outputs == ["201 raw application/json\n"] * 2
 
 
-def test_what_was_reported_in_this_process_is_there_after_the_drain(home: Path):
+def test_reports_in_this_process_are_stored_after_the_drain(home: Path):
     ended = run("-m", "tests.faults.reporting_program", "500", home=home)
 
     assert ended.stdout.split()[-1] == "500", ended.stderr
 
 
-def test_what_was_reported_to_a_server_is_there_after_the_drain(home: Path, address: str):
+def test_reports_to_a_server_are_stored_after_the_drain(home: Path, address: str):
     ended = run("-m", "tests.faults.reporting_program", "500", home=home, ORION_API_URL=address)
 
     assert ended.stdout.split()[-1] == "500", ended.stderr
@@ -132,7 +132,7 @@ print(os.waitpid(child, 0)[1], sorted(flow.name for flow in client.read_flows())
     assert ended.stdout == "0 ['child', 'parent', 'parent again']\n", ended.stderr
 
 
-def test_a_damaged_database_is_told_in_one_sentence(home: Path):
+def test_a_damaged_database_is_reported_in_one_sentence(home: Path):
     home.mkdir()
     (home / "orion.db").write_bytes(b"this is no database" * 100)
 

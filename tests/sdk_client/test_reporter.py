@@ -185,7 +185,7 @@ def test_lines_beyond_the_bound_are_counted_where_they_are_missing(server: Scrip
     assert len(told) == 11
 
 
-def test_a_step_that_is_not_json_is_refused_and_the_others_go_on(server: ScriptedServer, reporter: Reporter):
+def test_a_step_that_is_not_json_is_refused_and_the_others_continue(server: ScriptedServer, reporter: Reporter):
     good, bad, last = step(), step(data=object()), step()
 
     reporter.stream(good)
@@ -216,7 +216,7 @@ def test_a_closed_reporter_has_delivered_everything(server: ScriptedServer, repo
     assert server.order == ids_of(items)
 
 
-def test_a_reporter_that_was_told_nothing_starts_no_thread():
+def test_a_reporter_without_reports_starts_no_thread():
     before = threading.active_count()
 
     Reporter(OrionClient("http://127.0.0.1:9")).close()
@@ -225,7 +225,7 @@ def test_a_reporter_that_was_told_nothing_starts_no_thread():
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_force_is_told(force: bool, server: ScriptedServer, reporter: Reporter):
+def test_force_is_sent(force: bool, server: ScriptedServer, reporter: Reporter):
     item = step()
     item.force = force
 
@@ -259,7 +259,7 @@ def test_large_items_travel_in_several_requests(server: ScriptedServer, reporter
     assert max(int(seen.headers["content-length"]) for seen in server.requests) < 5_000_000
 
 
-def test_a_log_line_that_is_no_line_is_left_out(server: ScriptedServer, reporter: Reporter):
+def test_an_invalid_log_line_is_left_out(server: ScriptedServer, reporter: Reporter):
     odd = line("odd")
     odd.level = object()  # type: ignore[assignment]
 
@@ -270,7 +270,7 @@ def test_a_log_line_that_is_no_line_is_left_out(server: ScriptedServer, reporter
     assert [one["message"] for one in server.logs] == ["even"]
 
 
-def test_what_is_reported_after_the_close_is_delivered_as_well(server: ScriptedServer, reporter: Reporter):
+def test_reports_after_the_close_are_delivered_too(server: ScriptedServer, reporter: Reporter):
     first, second = step(), step()
     reporter.stream(first)
     reporter.close()

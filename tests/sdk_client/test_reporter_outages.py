@@ -162,7 +162,7 @@ def test_a_drain_says_when_the_api_stayed_away_and_where_the_rest_is(
     server.restart()
 
 
-def test_who_asks_after_that_is_not_kept_waiting_for_ever(server: ScriptedServer, reporter_with: MakeReporter):
+def test_who_asks_after_that_is_not_kept_waiting_forever(server: ScriptedServer, reporter_with: MakeReporter):
     reporter = reporter_with(reporting_budget_seconds=0.1)
     server.stop()
     reporter.stream(step())
@@ -193,7 +193,7 @@ def test_what_was_given_up_is_delivered_when_the_api_comes_back(
     assert spool_files(home) == []
 
 
-def test_a_wrong_key_is_told_at_once(server: ScriptedServer, reporter: Reporter):
+def test_a_wrong_key_is_reported_at_once(server: ScriptedServer, reporter: Reporter):
     server.fault_of = lambda seen: answer(401, {"detail": "who are you?"})
     reporter.stream(step())
 
@@ -257,7 +257,7 @@ def spool_that_is_no_folder(home: Path) -> None:
     (home / "spool").write_text("a file where the folder should be")
 
 
-def test_a_disk_that_takes_nothing_is_told_and_memory_takes_more_instead(
+def test_a_disk_that_takes_nothing_is_reported_and_memory_takes_more_instead(
     home: Path, server: ScriptedServer, reporter_with: MakeReporter, caplog: pytest.LogCaptureFixture
 ):
     reporter = reporter_with(reporting_queue_size=10, reporting_block_seconds=0.1)
@@ -273,7 +273,7 @@ def test_a_disk_that_takes_nothing_is_told_and_memory_takes_more_instead(
     assert caplog.text.count("make room there, or start the API. Until then they are kept in memory.") == 1
 
 
-def test_what_neither_a_disk_nor_memory_can_take_is_told_to_whoever_reports_it(
+def test_reporting_what_neither_disk_nor_memory_can_take_raises_an_error(
     home: Path, server: ScriptedServer, reporter_with: MakeReporter
 ):
     reporter = reporter_with(reporting_queue_size=2, reporting_block_seconds=0)

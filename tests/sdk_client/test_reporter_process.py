@@ -75,7 +75,7 @@ threading.Thread(target=late).start()
     assert server.order == out.split()
 
 
-def test_sys_exit_and_an_error_deliver_as_well(server: ScriptedServer):
+def test_sys_exit_and_an_error_deliver_too(server: ScriptedServer):
     out, _ = finish(start("print(*ids_of(stream(10))); raise RuntimeError('boom')", server))
 
     assert server.order == out.split()

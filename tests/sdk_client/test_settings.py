@@ -102,7 +102,7 @@ def test_an_empty_variable_means_the_default(home: Path, project: Path, monkeypa
         ("ORION_LOGGING_TO_API", "perhaps", "is not a yes or no"),
     ],
 )
-def test_an_unreadable_value_is_told_with_its_name_and_origin(
+def test_an_unreadable_value_is_reported_with_its_name_and_origin(
     name: str, raw: str, sentence: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv(name, raw)
@@ -113,7 +113,7 @@ def test_an_unreadable_value_is_told_with_its_name_and_origin(
     assert str(told.value).startswith(f"{name}={raw!r} (environment {name}) {sentence}")
 
 
-def test_a_profile_that_does_not_exist_is_told(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_profile_that_does_not_exist_is_reported(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ORION_PROFILE", "missing")
 
     with pytest.raises(SettingsError, match="There is no profile 'missing' in .+; it knows default"):
@@ -126,7 +126,7 @@ def test_a_profile_cannot_move_the_home_it_lies_in(home: Path, project: Path):
     assert current_settings().home == home
 
 
-def test_a_broken_file_is_told_in_one_sentence(home: Path, project: Path):
+def test_a_broken_file_is_reported_in_one_sentence(home: Path, project: Path):
     (project / "orion.toml").write_text("api_url = = 1")
 
     with pytest.raises(SettingsError, match=r"orion.toml is not valid TOML: .+"):
@@ -154,7 +154,7 @@ def test_the_page_of_settings_names_every_one_of_them():
     assert all(f"`ORION_{one.name.upper()}`" in page for one in settings_table())
 
 
-def test_a_mark_of_the_byte_order_is_no_part_of_a_file(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_a_file(tmp_path):
     (tmp_path / "orion.toml").write_bytes(b"\xef\xbb\xbfapi_url = 'http://127.0.0.1:9/api'\n")
 
     ((_, values),) = project_layer(str(tmp_path))
@@ -163,7 +163,7 @@ def test_a_mark_of_the_byte_order_is_no_part_of_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"garbage\n", b"[1]\n", b"\xff\xfe\n", b'"text"\n'])
-def test_what_is_no_spool_is_put_aside(tmp_path, content):
+def test_a_file_that_is_not_a_spool_is_put_aside(tmp_path, content):
     (tmp_path / "1.jsonl").write_bytes(content)
 
     assert list(leftovers(tmp_path)) == []
@@ -180,7 +180,7 @@ def test_doctor_finds_settings_that_are_misspelt(project, monkeypatch):
     assert any(text.endswith("api_ulr is unknown") and fix == "did you mean api_url?" for text, fix in told)
 
 
-def test_slips_are_said_where_settings_are_read(
+def test_misspelt_names_are_reported_where_settings_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     (tmp_path / "orion.toml").write_text("api_ulr = 'http://127.0.0.1:1/api'\n")

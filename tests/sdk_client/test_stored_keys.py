@@ -47,7 +47,7 @@ def test_a_forgotten_key_is_gone(home: Path):
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"http://a": 1}', "nonsense", "\udcff"])
-def test_a_damaged_file_is_said_and_not_guessed(home: Path, content: str):
+def test_a_damaged_file_is_reported(home: Path, content: str):
     home.mkdir()
     (home / FILE_NAME).write_bytes(content.encode(errors="surrogateescape"))
 
@@ -67,7 +67,7 @@ def test_the_kept_key_is_sent(home: Path, server: ScriptedServer):
     assert sent_by(server) == "Bearer orn_kept"
 
 
-def test_the_environment_wins_over_it_also_when_it_says_none(
+def test_the_environment_overrides_it_even_with_none(
     home: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ):
     store_key(home, server.url, "orn_kept")

@@ -71,7 +71,7 @@ def test_retry_after_is_honoured(server: ScriptedServer, client: OrionClient):
         (500, errors.ServerFailed),
     ],
 )
-def test_a_lasting_failure_is_told_at_once(
+def test_a_lasting_failure_is_reported_at_once(
     status: int, kind: type[errors.ApiError], server: ScriptedServer, client: OrionClient
 ):
     server.faults = [answer(status, {"detail": "because of the moon"})]
@@ -83,7 +83,7 @@ def test_a_lasting_failure_is_told_at_once(
     assert len(server.requests) == 1
 
 
-def test_an_answer_that_is_not_the_apis_is_told_as_an_error(server: ScriptedServer, client: OrionClient):
+def test_an_answer_that_is_not_the_apis_is_an_error(server: ScriptedServer, client: OrionClient):
     server.faults = [answer(200, "<html>We are working on it.</html>")]
 
     with pytest.raises(errors.ServerFailed, match="POST .+/api/ping was answered with .+working on it"):
@@ -109,7 +109,7 @@ def test_the_budget_ends_the_retries(server: ScriptedServer):
     assert 1 < len(server.requests) < 100
 
 
-def test_a_server_that_is_away_is_told_with_its_address_and_the_fix(server: ScriptedServer):
+def test_an_unreachable_server_is_reported_with_its_address_and_the_fix(server: ScriptedServer):
     server.stop()
     try:
         with pytest.raises(errors.ApiUnreachable) as told:
@@ -160,7 +160,7 @@ def test_a_key_is_sent_as_a_bearer_token(server: ScriptedServer, monkeypatch: py
     assert server.requests[0].headers["authorization"] == "Bearer s3cret"
 
 
-def test_a_value_that_is_not_json_is_told(client: OrionClient):
+def test_a_value_that_is_not_json_is_reported(client: OrionClient):
     with pytest.raises(errors.UnserializableError, match="cannot be sent to the API as JSON"):
         client.send(Call("POST", "/ping", {"n": object()}))
 
@@ -227,7 +227,7 @@ def test_a_proxy_that_stands_between_is_named(proxy: str):
     assert "word" not in str(told.value)
 
 
-def test_tls_at_a_port_without_it_is_told_at_once(server: ScriptedServer):
+def test_tls_at_a_port_without_it_is_reported_at_once(server: ScriptedServer):
     url = server.url.replace("http://", "https://")
 
     with (

@@ -41,7 +41,7 @@ def small(settings: Any, clock: Clock) -> Clock:
     return clock
 
 
-def test_a_key_that_asks_too_often_is_told_when_to_come_again(ada: User, small: Clock):
+def test_a_key_that_asks_too_often_learns_when_to_ask_again(ada: User, small: Clock):
     client = Asker(key_of(ada))
 
     assert [client.get(VERSION).status_code for _ in range(11)] == [200] * 10 + [429]
@@ -145,7 +145,7 @@ def test_a_key_that_was_good_and_is_revoked_is_looked_up_and_refused(ada: User, 
     assert good.get(VERSION).status_code == 401
 
 
-def test_a_key_that_was_revoked_is_no_guess(ada: User, clock: Clock):
+def test_a_key_that_was_revoked_is_not_a_guess(ada: User, clock: Clock):
     client, other = Asker(key_of(ada)), Asker(key_of(ada))
     revoke_key(key_id=ApiKey.objects.order_by("pk")[0].pk, now=timezone.now())
 
@@ -162,7 +162,7 @@ def test_what_costs_more_than_a_bucket_holds_waits_until_it_is_full(clock: Clock
     assert buckets.take("a", 1, rate=1, size=10) == 0
 
 
-def test_buckets_take_no_room_for_ever(clock: Clock, monkeypatch: pytest.MonkeyPatch):
+def test_the_number_of_buckets_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(throttling, "MOST_BUCKETS", 3)
     buckets = throttling.Buckets()
     for name in "abcdef":

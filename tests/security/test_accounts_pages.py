@@ -111,7 +111,7 @@ def test_a_user_is_created_and_signs_in(admin: Asker):
         ({"name": "eve", "groups": "nobody"}, "not one of the available choices"),
     ],
 )
-def test_what_does_not_fit_is_said_above_the_form(admin: Asker, fields: dict[str, str], said: str):
+def test_errors_are_shown_above_the_form(admin: Asker, fields: dict[str, str], said: str):
     answer = admin.post("/settings/users/new", fields)
 
     assert answer.status_code == 422
@@ -167,7 +167,7 @@ def test_groups_are_made_changed_and_deleted(admin: Asker):
     assert not Group.objects.filter(name="night-shift").exists()
 
 
-def test_where_no_role_helps_none_is_promised(browser: Client, bob: Asker):
+def test_where_no_role_helps_none_is_suggested(browser: Client, bob: Asker):
     own = browser.get("/settings/password")
     others = bob.get("/settings/users")
 

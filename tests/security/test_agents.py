@@ -158,7 +158,7 @@ def test_an_agent_ends_no_run_that_no_agent_holds(agent: Callable[[str], Agent])
     assert run.state_type == "RUNNING"
 
 
-def test_nobody_takes_the_name_of_an_agent_that_is_there(held: tuple[Agent, Any], agent: Callable[[str], Agent]):
+def test_nobody_takes_the_name_of_a_live_agent(held: tuple[Agent, Any], agent: Callable[[str], Agent]):
     """Registering again revokes what the earlier start held."""
     smith, run = held
 

@@ -76,7 +76,7 @@ def test_a_change_says_who_did_it_from_where_and_what_it_was_before(api):
     assert changed.request_id == "r-17"
 
 
-def test_what_is_deleted_is_said_whole(api):
+def test_a_deleted_object_is_recorded_in_full(api):
     api.send("/variables/", VARIABLE)
     api.call("DELETE", "/variables/name/colour")
 
@@ -85,7 +85,7 @@ def test_what_is_deleted_is_said_whole(api):
     assert (before["name"], before["value"], after) == ("colour", "red", None)
 
 
-def test_a_part_is_said_with_the_object_that_it_belongs_to(api):
+def test_a_part_is_recorded_with_the_object_that_it_belongs_to(api):
     deployment = make_deployment()
     api.send(f"/deployments/{deployment.pk}/schedules", [{"schedule": {"cron": "0 6 * * *"}, "active": True}])
 

@@ -43,7 +43,7 @@ def test_entries_of_writers_at_the_same_time_are_one_chain():
     assert not Mark.objects.exists()
 
 
-def test_a_change_beside_an_act_is_not_taken_for_its_own():
+def test_a_concurrent_change_is_not_recorded_as_part_of_an_act():
     """On SQLite there is one writer at a time; on PostgreSQL each sees its own mark only."""
 
     def beside() -> None:

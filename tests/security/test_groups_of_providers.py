@@ -46,7 +46,7 @@ def test_groups(settings: Any, groups: Any, mapping: dict[str, str], expected: l
     assert joined(settings, groups, mapping) == expected
 
 
-def test_a_group_of_another_name_with_the_role_of_admins_is_no_way_around(settings: Any):
+def test_a_group_of_another_name_with_the_role_of_admins_is_not_a_way_around(settings: Any):
     create_group(name="platform", roles=["admin", "viewer"])
 
     assert joined(settings, ["platform"], {}) == []
@@ -59,7 +59,7 @@ def test_who_leaves_a_group_at_the_provider_leaves_it_here(settings: Any):
 
 
 @pytest.mark.parametrize("text", ["admins", "=admins", "a=b, c="])
-def test_what_is_no_pair_stops_the_start(monkeypatch: pytest.MonkeyPatch, text: str):
+def test_an_invalid_pair_stops_the_start(monkeypatch: pytest.MonkeyPatch, text: str):
     monkeypatch.setenv("ORION_OIDC_GROUPS", text)
 
     with pytest.raises(ImproperlyConfigured, match="names no pairs"):

@@ -134,7 +134,7 @@ def test_a_home_that_another_user_made_is_refused(tmp_path: Path, mode: int):
     ids=" ".join,
 )
 @pytest.mark.parametrize("owner", ["home", "file"])
-def test_commands_on_the_database_refuse_it_as_well(tmp_path: Path, words: list[str], owner: str):
+def test_commands_on_the_database_refuse_it_too(tmp_path: Path, words: list[str], owner: str):
     home = home_of(NOBODY if owner == "home" else ORION, tmp_path / "home", mode=0o755, files=NOBODY, file_mode=0o664)
 
     said = failed(orion_as(ORION, *words), home)
@@ -147,7 +147,7 @@ def test_commands_on_the_database_refuse_it_as_well(tmp_path: Path, words: list[
 
 @as_root
 @pytest.mark.parametrize("owner", ["home", "file"])
-def test_programs_without_a_server_refuse_it_as_well(tmp_path: Path, owner: str):
+def test_programs_without_a_server_refuse_it_too(tmp_path: Path, owner: str):
     home = home_of(NOBODY if owner == "home" else ORION, tmp_path / "home", mode=0o755, files=NOBODY, file_mode=0o664)
 
     said = failed([*as_user(ORION), sys.executable, "-c", SCRIPT], home)
@@ -203,7 +203,7 @@ def test_a_user_starts_in_a_home_that_root_made(tmp_path: Path):
 
 
 @as_root
-def test_a_volume_that_all_may_write_is_no_home_and_a_folder_in_it_is(tmp_path: Path):
+def test_a_volume_that_all_may_write_is_not_a_home_and_a_folder_in_it_is(tmp_path: Path):
     """As an `emptyDir` of Kubernetes is, also with `fsGroup`."""
     volume = home_of(0, tmp_path / "volume", mode=0o2777, group=TEAM)
     (volume / "home").mkdir(mode=0o700)
@@ -265,7 +265,7 @@ def test_a_home_of_a_named_user_is_used(tmp_path: Path):
 
 
 @pytest.mark.parametrize("owners", ["ada", "-1", "1001;2000", "²"])
-def test_owners_that_are_no_ids_are_one_sentence(tmp_path: Path, owners: str):
+def test_invalid_owners_are_reported_in_one_sentence(tmp_path: Path, owners: str):
     done = orion(tmp_path / "home", "server", "start", "--port", "0", ORION_HOME_OWNERS=owners)
 
     assert done.returncode == 1

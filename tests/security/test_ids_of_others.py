@@ -25,7 +25,7 @@ from tests.sockets.conftest import OWN_HOST, PATIENCE, talk_to
 pytestmark = pytest.mark.django_db
 
 
-def test_what_is_called_new_is_no_way_to_the_task_runs_of_others(attempt: Attempt, other: World):
+def test_a_task_run_that_is_called_new_gives_no_access_to_task_runs_of_others(attempt: Attempt, other: World):
     victim = other.id_of("runs_taskrun")
     items = [
         {"task_run_id": victim, "task_run": task_run_of(attempt.id)},
@@ -226,7 +226,7 @@ def test_parameters_of_a_run_show_no_variable_that_its_starter_may_not_read(ada:
     assert allowed.json()["parameters"] == {"x": "birch-value"}
 
 
-def test_a_queue_of_ones_own_picks_no_runs_of_others(ada: User):
+def test_a_users_own_queue_picks_no_runs_of_others(ada: User):
     own, other = make_world("alder"), make_world("birch")
     client = Asker(key_of(someone("deployer:work-pool:alder-pool")))
     chosen = {"filter": {"tags": [], "deployment_ids": [other.id_of("deployments_deployment")]}}
@@ -252,7 +252,7 @@ def test_the_id_of_a_bulk_action_of_others_shows_nothing_of_it(ada: User, who: s
     assert BulkAction.objects.get(pk=body["id"]).status == "active"
 
 
-def test_slots_are_taken_for_no_run_of_others(attempt: Attempt, other: World):
+def test_slots_are_not_taken_for_runs_of_others(attempt: Attempt, other: World):
     GlobalLimit.objects.create(name="db", limit=2, created=timezone.now())
 
     def take(run: str) -> int:

@@ -315,6 +315,6 @@ def test_nobody_is_remembered_by_a_thread(ada: User):
     assert who_asks() is None
 
 
-def test_a_page_takes_a_key_as_well(ada: User):
+def test_a_page_takes_a_key_too(ada: User):
     assert Asker(key_of(user_with("viewer"))).get("/runs").status_code == 200
     assert Asker("orn_" + "A" * 43).get("/runs").status_code == 401

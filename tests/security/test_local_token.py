@@ -137,7 +137,7 @@ def test_each_start_has_a_token_of_its_own(tmp_path: Path):
     assert found[0] != found[1]
 
 
-def test_a_program_that_goes_on_finds_the_token_of_the_next_start(tmp_path: Path):
+def test_a_program_that_continues_finds_the_token_of_the_next_start(tmp_path: Path):
     with token_kept(tmp_path, "127.0.0.1", 4200):
         token = LocalToken(tmp_path, "http://127.0.0.1:4200/api")
         before = token.prove("http://127.0.0.1:4200/api/me")[1]

@@ -26,7 +26,7 @@ MAKERS: list[Callable[[str], Any]] = [
 
 @pytest.mark.parametrize("make", MAKERS, ids=["user", "group"])
 @pytest.mark.parametrize("name", LOOK_ALIKES, ids=ascii)
-def test_a_name_that_looks_like_one_that_is_there_is_refused(make: Callable[[str], Any], name: str):
+def test_a_name_that_looks_like_an_existing_one_is_refused(make: Callable[[str], Any], name: str):
     make("eve.finn")
     before = (User.objects.count(), Group.objects.count())
 
@@ -61,7 +61,7 @@ def test_the_local_owner_has_no_look_alike():
         create_user(name=OWNER_NAME.title(), password=PASSWORD)
 
 
-def test_the_name_itself_is_told_before_another_that_looks_alike():
+def test_an_exact_match_is_reported_before_a_look_alike():
     User.objects.create_user("EVE")
     User.objects.create_user("eve")
 

@@ -212,7 +212,7 @@ def test_the_objects_of_another_are_not_there(own: World, other: World, kind: st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_ones_own_objects_are_there(own: World, other: World, kind: str):
+def test_a_users_own_objects_are_visible(own: World, other: World, kind: str):
     client, wrong = asker(f"operator:{KINDS[kind]}"), []
     for route in routes():
         if address_of(route) not in addressed or not route.endswith(">"):
@@ -237,7 +237,7 @@ NOT_OF_ALL_KINDS = ("agents/", "api/agents/", "limits/", "api/concurrency_limits
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_counts_and_histories_are_those_of_ones_own(own: World, other: World, kind: str):
+def test_counts_and_histories_include_only_a_users_own_runs(own: World, other: World, kind: str):
     client = asker(f"viewer:{KINDS[kind]}")
 
     def count(what: str, body: Any = None) -> Any:
@@ -360,7 +360,7 @@ def test_a_deployer_of_a_deployment_deploys_it_again_and_nothing_else(own: World
     assert client.call("DELETE", f"/api/calendars/{calendar}").status_code == 403
 
 
-def test_who_sees_everything_but_operates_one_is_told_so(own: World, other: World):
+def test_a_user_who_sees_everything_but_operates_one_gets_a_reason(own: World, other: World):
     client = asker("viewer", "operator:deployment:alder-flow/alder-daily")
     path = "/api/deployments/{}/create_flow_run"
 
@@ -440,7 +440,7 @@ def test_for_those_who_see_everything_no_statement_is_changed(
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_feed_of_events_has_those_of_ones_own():
+async def test_a_feed_of_events_has_only_those_of_a_users_own_objects():
     def prepared() -> tuple[World, World, str]:
         create_user(name="ada", password="an otter in the river", roles=["admin"])
         own, other = make_world("alder"), make_world("birch")

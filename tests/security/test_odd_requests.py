@@ -93,7 +93,7 @@ def test_no_header_says_who_asks(ada: User, headers: dict[str, str]):
     assert send(Asker(), "/api/flows/filter", b"{}", **headers).status_code == 401
 
 
-def test_two_keys_in_one_header_are_none(ada: User):
+def test_two_keys_in_one_header_are_refused(ada: User):
     good = key_of(user_with("admin", "second"))
 
     for both in (f"Bearer orn_x, Bearer {good}", f"Bearer {good}, Bearer orn_x", f"Bearer {good} orn_x"):

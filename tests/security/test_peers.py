@@ -171,7 +171,7 @@ def test_a_question_that_fails_lets_nobody_in(monkeypatch: pytest.MonkeyPatch, e
         assert not is_of_own_user(server)
 
 
-def test_the_id_of_foreign_containers_is_no_proof(monkeypatch: pytest.MonkeyPatch):
+def test_the_id_of_foreign_containers_is_not_a_proof(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("os.geteuid", peers._overflow_uid)
 
     assert peers.way_to_ask.__wrapped__() is None

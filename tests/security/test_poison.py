@@ -189,7 +189,7 @@ def test_no_operation_does_anything_with_poison_in_any_of_its_fields(db: None, m
     assert api.broken == []
 
 
-def test_the_watch_sees_what_it_is_there_for(tmp_path: Any):
+def test_the_watch_sees_what_it_is_meant_for(tmp_path: Any):
     with watched() as found:
         with pytest.raises(FileNotFoundError):
             open(tmp_path / MARK)  # noqa: SIM115

@@ -60,7 +60,7 @@ def test_pages_for_those_who_may_everything_are_as_they_are():
     assert b"disabled" in without_refused(page, "/", Actor("v", ACTIONS["viewer"]))
 
 
-def test_what_is_no_page_of_ours_is_left_alone():
+def test_other_pages_are_left_alone():
     viewer = Actor("v", ACTIONS["viewer"])
     page = (
         b'<a class="button" href="https://example.org/x/y">x</a><a class="button" href="?tab=runs">y</a><form>z</form>'

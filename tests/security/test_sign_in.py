@@ -88,7 +88,7 @@ def test_a_refusal_does_not_say_what_was_wrong(ada: User, name: str, password: s
         assert "Name and password do not belong together." in answer.content.decode()
 
 
-def test_who_is_disabled_cannot_sign_in_and_is_not_told_so(ada: User, bob: User):
+def test_a_disabled_user_cannot_sign_in_and_does_not_learn_why(ada: User, bob: User):
     set_active(name="bob", is_active=False)
 
     assert "do not belong together" in sign_in(Asker(), "bob").content.decode()
@@ -180,7 +180,7 @@ def test_many_addresses_do_not_keep_the_user_out_for_long(ada: User):
     assert begin_attempt(name="ada", address="192.0.2.1", now=now + timedelta(minutes=1)) == 0
 
 
-def test_who_succeeds_begins_again_at_none(ada: User):
+def test_a_success_resets_the_count_of_failures(ada: User):
     client = Asker()
     for _ in range(3):
         for _ in range(ACCOUNT_AT_ADDRESS.free - 1):

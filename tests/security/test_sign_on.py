@@ -142,7 +142,7 @@ def test_neither_name_nor_mail_links_a_stranger_to_a_user(configured: str, verif
     assert other.get("/runs").status_code == 403
 
 
-def test_whose_name_looks_like_that_of_a_user_is_told_so(configured: str):
+def test_a_name_that_looks_like_that_of_a_user_is_refused_with_the_reason(configured: str):
     users.create_user(name="ada.lovelace")
     known_there(configured, "668", preferred_username="Ada.Lovelace")
 
@@ -263,7 +263,7 @@ def test_the_way_leads_nowhere_else(configured: str):
     assert answer.headers["Location"] == "/"
 
 
-def test_a_provider_that_is_away_is_said_in_words(settings: Any, configured: str):
+def test_an_unreachable_provider_is_reported(settings: Any, configured: str):
     settings.ORION_OIDC_ISSUER = "http://127.0.0.1:9"
     single_sign_on._provider.cache_clear()
 

@@ -40,7 +40,7 @@ def asking_run(schema=None):
     return run
 
 
-def test_a_paused_run_goes_on_running():
+def test_a_paused_run_continues_running():
     run = make_paused()
 
     outcome = resume_flow_run(run_id=run.pk, run_input=None, now=later(2))
@@ -97,7 +97,7 @@ def test_the_input_that_a_pause_waits_for_is_checked_and_stored():
     assert json.loads(FlowRunInput.objects.get(key=KEYSET["response"]).value) == {"n": 3}
 
 
-def test_a_pause_that_has_not_said_what_it_waits_for_is_asked_again():
+def test_a_pause_without_its_question_is_not_resumed():
     run = make_paused(run_input_keyset=KEYSET)
 
     outcome = resume_flow_run(run_id=run.pk, run_input={"n": 3}, now=later(2))
@@ -144,7 +144,7 @@ def test_inputs_are_filled_in_as_parameters_are(given):
 
 
 @pytest.mark.parametrize("schema", ["{", "", "[]", "5", "null"])
-def test_a_run_whose_schema_is_none_stays_paused(schema):
+def test_a_run_with_an_invalid_schema_stays_paused(schema):
     run = asking_run(schema)
 
     outcome = resume_flow_run(run_id=run.pk, run_input={"n": 3}, now=later(2))
@@ -189,7 +189,7 @@ def test_a_run_that_nobody_could_start_is_not_scheduled_again():
     assert outcome.verdict.reason
 
 
-def test_runs_that_are_not_there_cannot_be_resumed_cancelled_or_retried():
+def test_missing_runs_cannot_be_resumed_cancelled_or_retried():
     for attempt in (
         lambda: resume_flow_run(run_id=uuid4(), run_input=None, now=NOON),
         lambda: cancel_flow_run(run_id=uuid4(), now=NOON),
@@ -260,7 +260,7 @@ def test_what_is_nested_in_a_cancelled_run_is_cancelled_with_it():
     assert (state_of(inner), state_of(deployed)) == ("CANCELLED", "CANCELLING")
 
 
-def test_detached_runs_go_on_when_their_parent_is_cancelled():
+def test_detached_runs_continue_when_their_parent_is_cancelled():
     parent = make_flow_run("RUNNING")
     inner = nested_in(parent)
     deployed = nested_in(inner, deployment_id=uuid4())

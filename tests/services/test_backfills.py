@@ -185,7 +185,7 @@ def test_runs_that_may_not_overlap_come_one_by_one_and_wait_for_each_other():
     assert run.empirical_policy["overlap"] == "queue"
 
 
-def test_paused_it_makes_nothing_and_resumed_it_goes_on():
+def test_paused_it_makes_nothing_and_resumed_it_continues():
     one = backfill()
 
     pause_backfill(backfill_id=one.pk, now=NOON)

@@ -89,7 +89,7 @@ def test_deleted_runs_keep_their_names_there():
     assert BulkRun.objects.get(bulk_action=bulk).name == "brave-otter"
 
 
-def test_one_tick_after_the_other_goes_on_where_the_last_one_stopped(monkeypatch):
+def test_one_tick_after_the_other_continues_where_the_last_one_stopped(monkeypatch):
     monkeypatch.setattr(services, "STEP", 2)
     monkeypatch.setattr(services, "TICK_SECONDS", 0.0001)
     bulk = begun("retry", failed_runs(5))

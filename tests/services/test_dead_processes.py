@@ -112,7 +112,7 @@ def test_what_is_nested_in_it_crashes_with_it():
     assert {state_of(one) for one in (run, task, place, nested, deeper)} == {"CRASHED"}
 
 
-def test_a_process_that_was_frozen_is_not_heard_afterwards():
+def test_a_process_that_was_frozen_is_refused_afterwards():
     run = make_flow_run("RUNNING", process=DEAD)
     detect()
 

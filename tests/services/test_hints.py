@@ -68,7 +68,7 @@ def waiting_run(queue: WorkQueue | None, at=NOON, **fields) -> FlowRun:
     )
 
 
-def test_a_due_run_is_told_to_an_agent_with_a_free_place(told):
+def test_a_due_run_is_announced_to_an_agent_with_a_free_slot(told):
     queue = make_queue()
     make_agent(queue)
     run = waiting_run(queue)
@@ -80,7 +80,7 @@ def test_a_due_run_is_told_to_an_agent_with_a_free_place(told):
     assert run.hinted_at == later(1)
 
 
-def test_nobody_is_told_of_runs_of_the_future_or_without_a_queue(told):
+def test_runs_of_the_future_or_without_a_queue_are_not_announced(told):
     queue = make_queue()
     make_agent(queue, concurrency=5)
     waiting_run(queue, at=later(60))
@@ -100,7 +100,7 @@ def test_nobody_is_told_of_runs_of_the_future_or_without_a_queue(told):
     ],
     ids=["gone", "of another make", "draining"],
 )
-def test_nobody_is_told_where_no_agent_listens(told, agent: dict):
+def test_nothing_is_announced_where_no_agent_listens(told, agent: dict):
     queue = make_queue()
     make_agent(queue, **agent)
     waiting_run(queue)
@@ -121,7 +121,7 @@ def test_an_agent_without_a_free_place_is_left_alone(told):
     assert told == []
 
 
-def test_agents_are_told_of_no_more_runs_than_they_have_places(told):
+def test_agents_get_no_more_announcements_than_they_have_slots(told):
     queue, other = make_queue(), make_queue("other")
     make_agent(queue, concurrency=2)
     make_agent(other, name="second", concurrency=1)
@@ -162,7 +162,7 @@ def test_places_of_many_agents_cost_no_more_queries(django_assert_num_queries):
     assert places == {queue.pk: 5}
 
 
-def test_runs_that_still_wait_are_told_of_again_less_and_less_often(told):
+def test_runs_that_still_wait_are_announced_again_less_and_less_often(told):
     queue = make_queue()
     make_agent(queue)
     waiting_run(queue)
@@ -188,7 +188,7 @@ def test_a_retry_that_waits_in_its_own_process_is_nobody_elses(told):
     assert told == []
 
 
-def test_a_paused_queue_is_not_told(told):
+def test_runs_of_a_paused_queue_are_not_announced(told):
     queue = make_queue(is_paused=True)
     make_agent(queue)
     waiting_run(queue)
@@ -209,7 +209,7 @@ def test_with_nothing_due_it_costs_one_query(told, django_assert_num_queries):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_that_is_created_is_told_of_after_its_commit(settings, tmp_path: Path):
+def test_a_new_run_is_announced_after_its_commit(settings, tmp_path: Path):
     settings.ORION_BROKER_URL = f"filesystem://{tmp_path}"
     queue = make_queue()
     make_agent(queue, offline_at=timezone.now() + timedelta(hours=1))
@@ -233,7 +233,7 @@ def _first_message(folder: Path) -> dict:
     raise AssertionError("nothing was sent")
 
 
-def test_runs_of_a_new_queue_are_also_told_through_the_first_queue_of_its_pool(addressed):
+def test_runs_of_a_new_queue_are_also_announced_through_the_first_queue_of_its_pool(addressed):
     first = make_queue("first", created=NOON - timedelta(days=1))
     make_queue("second", created=NOON - timedelta(hours=1))
     new = make_queue("new", created=NOON - timedelta(seconds=20))
@@ -245,7 +245,7 @@ def test_runs_of_a_new_queue_are_also_told_through_the_first_queue_of_its_pool(a
     assert sorted(addressed) == sorted([(first.pk, old_run.pk), (new.pk, new_run.pk), (first.pk, new_run.pk)])
 
 
-def test_runs_of_a_queue_that_agents_know_by_now_are_told_through_it_alone(addressed):
+def test_runs_of_a_queue_that_agents_know_are_announced_through_it_alone(addressed):
     first = make_queue("first", created=NOON - timedelta(days=1))
     known = make_queue("known", created=NOON - timedelta(minutes=2))
     make_agent(first, serves_pool=True, concurrency=5)

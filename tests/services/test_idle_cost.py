@@ -178,7 +178,7 @@ def cost_of(tick: Callable[..., object]) -> int:
 @pytest.mark.generative
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("statistics_of_its_own")
-def test_an_idle_tick_costs_the_same_beside_many_finished_runs(settings, tmp_path):
+def test_an_idle_tick_costs_the_same_among_many_finished_runs(settings, tmp_path):
     settings.ORION_BROKER_URL = f"filesystem://{tmp_path}"
     services = services_of_this_server()
     make_limited_deployment()

@@ -282,7 +282,7 @@ def test_limits_that_were_lowered_evict_nobody(world):
     assert list(violations(LATER)) == []
 
 
-def test_the_command_tells_what_it_found_and_fails(world):
+def test_the_command_prints_what_it_found_and_fails(world):
     Lease.objects.update(expires_at=timezone.now() + timedelta(minutes=5))
     sound, ill, told = StringIO(), StringIO(), StringIO()
     call_command("verify", stdout=sound)

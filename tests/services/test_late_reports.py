@@ -73,7 +73,7 @@ def test_an_end_lies_between_the_present_state_and_now(api):
     assert now - timedelta(seconds=1) <= late.end_time <= datetime.now(UTC)
 
 
-def test_an_end_that_is_told_at_once_has_the_time_of_the_server(api):
+def test_an_end_that_is_reported_at_once_has_the_time_of_the_server(api):
     run = running_since(timedelta(minutes=5))
 
     report(api, run, datetime.now(UTC) - timedelta(minutes=4))

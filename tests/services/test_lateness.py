@@ -144,7 +144,7 @@ def codes(run: FlowRun) -> list[str]:
     return [reason.code for reason in why.reasons if reason.code.startswith(("must_", "missed_"))]
 
 
-def test_why_tells_deadlines_to_come_and_those_that_were_missed():
+def test_why_shows_future_and_missed_deadlines():
     run = scheduled_run(deployment_id=uuid4())
     deadline(run, "start", 10)
     deadline(run, "finish", 60)

@@ -46,7 +46,7 @@ def at_hour(number):
     return NOON + timedelta(hours=number)
 
 
-def test_time_goes_on_and_each_moment_gets_one_run():
+def test_time_continues_and_each_moment_gets_one_run():
     make_deployment(hourly())
 
     planned = [plan_due_schedules(at_hour(quarter / 4)) for quarter in range(20)]
@@ -175,7 +175,7 @@ def test_calendars_leave_times_out_and_move_what_is_planned():
     assert hours_of() == [2, 4, 5]
 
 
-def test_calendar_of_many_schedules_is_changed_in_steps_that_any_planner_goes_on_with():
+def test_calendar_of_many_schedules_is_changed_in_steps_that_any_planner_continues():
     calendar = create_calendar(name="tea", ics=_calendar(16, 17), now=NOON)
     deployments = [make_deployment(hourly(calendars=["tea"], max_runs=3), name=f"d-{number}") for number in range(50)]
     outdated = Q(expected_start_time=at_hour(3))

@@ -341,7 +341,7 @@ def test_resolving_muting_and_assigning():
         lambda one: assign_problem(problem_id=one, assignee="ada", now=NOON),
     ],
 )
-def test_what_is_not_there_is_said(command):
+def test_missing_objects_are_reported(command):
     with pytest.raises(ProblemNotFound):
         command(UUID(int=3))
 

@@ -73,7 +73,7 @@ def test_a_state_id_of_another_run_is_refused():
         propose_flow_run_state(run_id=other.pk, proposed=proposed, now=NOON)
 
 
-def test_runs_that_are_not_there_are_named_in_the_error():
+def test_missing_runs_are_named_in_the_error():
     missing = uuid4()
 
     with pytest.raises(FlowRunNotFound, match=str(missing)):
@@ -82,7 +82,7 @@ def test_runs_that_are_not_there_are_named_in_the_error():
         propose_task_run_state(run_id=missing, proposed=running(), now=NOON)
 
 
-def test_a_writer_of_an_earlier_attempt_is_told_that_the_run_is_lost():
+def test_a_writer_of_an_earlier_attempt_learns_that_the_run_is_lost():
     run = make_flow_run("RUNNING")
     FlowRun.objects.filter(pk=run.pk).update(epoch=3)
     task = make_task_run("PENDING", flow_run=run)
@@ -188,7 +188,7 @@ def test_the_parent_task_of_a_nested_flow_run_follows_its_states():
     assert TaskRunState.objects.filter(task_run=parent).last().details["child_flow_run_id"] == str(child.pk)
 
 
-def test_a_nested_flow_run_goes_on_when_its_parent_task_was_deleted():
+def test_a_nested_flow_run_continues_when_its_parent_task_was_deleted():
     child = make_flow_run("PENDING", parent_task_run_id=uuid4())
 
     outcome = propose_flow_run_state(run_id=child.pk, proposed=running(), now=later(1))

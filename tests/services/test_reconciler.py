@@ -116,7 +116,7 @@ def test_a_lease_of_a_run_that_is_over_goes_without_a_trace():
     assert (state_of(run), epoch_of(run), is_leased(run)) == ("COMPLETED", 1, False)
 
 
-def test_a_deleted_agent_is_told_as_such():
+def test_a_deleted_agent_is_reported_as_such():
     run, _ = begun(make_agent())
     Worker.objects.all().delete()
 
@@ -175,7 +175,7 @@ def test_while_no_server_hears_agents_the_services_take_nothing_back(monkeypatch
     assert state_of(run) == "CRASHED"
 
 
-def test_servers_that_never_come_back_keep_no_run_for_ever(monkeypatch):
+def test_servers_that_never_come_back_keep_no_run_forever(monkeypatch):
     run, _ = begun(make_agent())
     hears(monkeypatch, 0)
 

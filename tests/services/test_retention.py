@@ -110,7 +110,7 @@ def test_a_nested_run_stays_with_an_outer_one_that_stays(outer: str):
 
 
 @pytest.mark.parametrize(("state", "at"), [("RUNNING", OLD), ("COMPLETED", RECENT)])
-def test_an_outer_run_stays_while_something_in_it_goes_on_or_is_recent(state: str, at: datetime):
+def test_an_outer_run_stays_while_a_nested_run_is_active_or_recent(state: str, at: datetime):
     parent = make_flow_run("RUNNING", now=OLD)
     nested_in(nested_in(parent), state, at)
     propose_flow_run_state(run_id=parent.pk, proposed=make_state("COMPLETED"), now=OLD)

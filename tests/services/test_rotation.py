@@ -77,7 +77,7 @@ def test_everything_is_sealed_with_a_new_key(keys: Path):
 
 
 @pytest.mark.django_db
-def test_cut_off_it_goes_on_with_the_key_that_was_made(keys: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_rotation_continues_with_the_key_that_was_created(keys: Path, monkeypatch: pytest.MonkeyPatch):
     secrets = make_secrets(4)
     done: list[UUID] = []
     reseal_one = sealing._reseal
@@ -140,7 +140,7 @@ def test_keys_of_the_environment_are_not_ours_to_change(keys: Path, settings: An
     assert not keys.exists()
 
 
-def test_of_two_new_keys_at_once_none_is_lost(keys: Path):
+def test_keys_created_at_once_are_all_kept(keys: Path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: add_key(), range(24)))
 
@@ -152,7 +152,7 @@ def test_of_two_new_keys_at_once_none_is_lost(keys: Path):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_readers_and_writers_go_on(keys: Path):
+def test_readers_and_writers_continue(keys: Path):
     secrets = make_secrets(40)
     over, counts = Event(), {"read": 0, "written": 0}
 

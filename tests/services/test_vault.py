@@ -39,7 +39,7 @@ def test_without_its_key_nothing_opens(key_file):
         open_sealed(sealed)
 
 
-def test_a_broken_key_is_told_by_its_place(key_file):
+def test_a_broken_key_is_reported_by_its_place(key_file):
     key_file.write_text("not a key\n")
 
     with pytest.raises(ImproperlyConfigured, match=str(key_file)):

@@ -38,7 +38,7 @@ def test_that_anyone_is_the_owner_is_a_warning():
 
 
 @override_settings(ORION_LOCAL_OWNER="user")
-def test_users_are_told_apart_only_where_the_kernel_does(monkeypatch: pytest.MonkeyPatch):
+def test_users_are_distinguished_only_where_the_kernel_does(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("orion_site.http.peers.way_to_ask", lambda: None)
 
     assert ids() == ["orion.E008"]
@@ -119,7 +119,7 @@ def test_a_short_key_is_warned_of():
 
 
 @pytest.mark.parametrize(("keys", "expected"), [([], ["orion.W002"]), ([Fernet.generate_key().decode()], [])])
-def test_servers_of_one_postgresql_are_told_to_share_their_keys(
+def test_servers_of_one_postgresql_are_asked_to_share_their_keys(
     keys: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.postgresql")

@@ -66,7 +66,7 @@ def connected(server: RunningServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS)
 
 
-def test_a_thread_that_computes_for_ever_does_not_keep_the_server_from_ending(tmp_path):
+def test_a_thread_that_computes_forever_does_not_keep_the_server_from_stopping(tmp_path):
     with stuck_server(tmp_path) as server, connected(server) as client:
         client.sendall(b"GET /stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
         read_until(server.process.stderr, "computing")
@@ -295,7 +295,7 @@ def first_line(client: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.skipif(DATABASE == "sqlite", reason="one"))])
-def test_who_connected_before_a_server_is_told_to_end_is_answered(tmp_path, workers):
+def test_who_connected_before_a_server_is_asked_to_stop_is_answered(tmp_path, workers):
     while True:
         with running(tmp_path, workers) as server, ExitStack() as stack:
             clients = [stack.enter_context(connected(server)) for _ in range(50)]

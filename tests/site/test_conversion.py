@@ -89,7 +89,7 @@ def killed_while_copying(file: Path, *options: str) -> Path:
 
 
 @pytest.mark.long
-def test_an_upgrade_that_was_killed_goes_on_where_it_stopped(file: Path):
+def test_an_upgrade_that_was_killed_continues_where_it_stopped(file: Path):
     fill(file)
     draft = killed_while_copying(file)
     # By its own name, by which what was not finished is rolled back.
@@ -147,7 +147,7 @@ def test_a_file_that_others_have_open_is_left_as_it_is(file: Path):
     assert kinds_of_ids(file) == {"text"}
 
 
-def test_an_id_that_is_none_stops_the_upgrade_and_changes_nothing(file: Path):
+def test_an_invalid_id_stops_the_upgrade_and_changes_nothing(file: Path):
     asked(file, "UPDATE runs_log SET id = 'no id' WHERE rowid = (SELECT MIN(rowid) FROM runs_log)")
 
     refused = orion(file.parent, "database", "upgrade")
@@ -222,7 +222,7 @@ def test_what_is_copied_ahead_while_others_write_is_what_an_upgrade_copies(file:
 
 
 @pytest.mark.long
-def test_copying_ahead_goes_on_where_it_was_killed(file: Path):
+def test_copying_ahead_continues_where_it_was_killed(file: Path):
     fill(file)
     draft = killed_while_copying(file, "--ahead")
     asked(file, "DELETE FROM runs_log WHERE rowid % 5 = 0")
@@ -322,7 +322,7 @@ def test_changes_are_noted_up_to_a_bound_and_then_the_file_is_copied_again(file:
     assert asked(file, "SELECT lower(hex(id)), message FROM runs_log ORDER BY id") == before
 
 
-def test_changes_beyond_the_bound_are_copied_by_the_next_copy_as_well(file: Path, monkeypatch):
+def test_changes_beyond_the_bound_are_copied_by_the_next_copy_too(file: Path, monkeypatch):
     monkeypatch.setattr(conversion, "MOST_CHANGES", 500)
     fill(file, 1_000)
     copy_ahead(file)
@@ -378,7 +378,7 @@ def another_user() -> Iterator[None]:
 @only_root
 @pytest.mark.parametrize("act", [copy_ahead, drop_copy])
 @pytest.mark.parametrize("is_open", [True, False], ids=["in an open folder", "in a closed folder"])
-def test_another_user_is_told_whose_the_database_is(file: Path, act: Callable[[Path], bool], is_open: bool):
+def test_another_user_learns_who_owns_the_database(file: Path, act: Callable[[Path], bool], is_open: bool):
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777 if is_open else 0o700)
         found = Path(shutil.copy(file, folder))

@@ -128,7 +128,7 @@ def test_a_damaged_file_is_named_and_left_as_it_is(home, spoil):
     assert file.read_bytes() == before
 
 
-def test_a_half_written_log_is_no_damage(home):
+def test_a_half_written_log_is_not_damage(home):
     file = home / "orion.db"
     writer = sqlite3.connect(file)
     writer.execute("INSERT INTO runs_flow (id, created, updated, name, tags) VALUES ('a', '', '', 'kept', '[]')")
@@ -145,7 +145,7 @@ def test_a_half_written_log_is_no_damage(home):
     assert (started.returncode, started.stderr) == (0, "")
 
 
-def test_an_empty_file_is_not_taken_for_a_database(home):
+def test_an_empty_file_is_not_treated_as_a_database(home):
     (home / "orion.db").write_bytes(b"")
 
     started = in_a_process(home)
@@ -219,7 +219,7 @@ print(Flow.objects.count(), database.check(deep=True).ok)
 """
 
 
-def test_upgrade_check_and_reset_tell_what_they_did(tmp_path):
+def test_upgrade_check_and_reset_print_what_they_did(tmp_path):
     home = tmp_path / "home"
 
     done = in_a_process(home, ADMINISTER, DJANGO_SETTINGS_MODULE="orion_site.settings")
@@ -244,7 +244,7 @@ def test_postgresql_is_upgraded_checked_and_reset_alike(tmp_path, postgresql_url
 
 
 @pytest.mark.parametrize("rest", ["me:secret@host:port/orion", "me:sec/secret@host/orion", "me:secret@[host/orion"])
-def test_an_address_that_cannot_be_read_is_told_without_its_password(rest):
+def test_an_invalid_address_is_reported_without_its_password(rest):
     with pytest.raises(ImproperlyConfigured) as told:
         database_from_url(f"postgresql://{rest}")
 
@@ -252,7 +252,7 @@ def test_an_address_that_cannot_be_read_is_told_without_its_password(rest):
     assert "secret" not in str(told.value)
 
 
-def test_a_postgresql_that_is_not_there_is_one_sentence(tmp_path):
+def test_a_missing_postgresql_is_reported_in_one_sentence(tmp_path):
     started = in_a_process(tmp_path, ORION_DATABASE_URL="postgresql://nobody:secret@127.0.0.1:1/orion")
 
     assert started.stderr.startswith("DatabaseUnusable: PostgreSQL cannot be used (orion on 127.0.0.1)")
@@ -267,7 +267,7 @@ def test_a_postgresql_that_comes_back_is_noticed_soon_however_long_it_was_away()
     assert 0 < pool["reconnect_timeout"] <= pool["timeout"]
 
 
-def test_a_process_of_another_django_project_is_told_what_to_do(tmp_path):
+def test_a_process_of_another_django_project_gets_a_hint(tmp_path):
     started = in_a_process(tmp_path / "home", DJANGO_SETTINGS_MODULE="mysite.settings")
 
     assert started.stderr.startswith("ImproperlyConfigured: This process belongs to another Django project")

@@ -99,7 +99,7 @@ def test_nothing_is_replaced(home: Path, tmp_path: Path):
     assert (tmp_path / "copy.db").read_text() == "precious"
 
 
-def test_missing_folder_is_told(home: Path, tmp_path: Path):
+def test_missing_folder_is_reported(home: Path, tmp_path: Path):
     done = back_up(home, tmp_path / "nowhere" / "copy.db")
 
     assert done.returncode == 2
@@ -107,7 +107,7 @@ def test_missing_folder_is_told(home: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("command", [("backup", "copy.db"), ("verify",), ("purge", "--older-than", "1d", "--yes")])
-def test_home_without_a_database_is_told_in_one_sentence(tmp_path: Path, command: tuple[str, ...]):
+def test_home_without_a_database_is_reported_in_one_sentence(tmp_path: Path, command: tuple[str, ...]):
     answer = orion_database(tmp_path / "empty", *command)
 
     assert answer.returncode == 3

@@ -16,7 +16,7 @@ OLD, NEW, LOST = (Fernet.generate_key().decode() for _ in range(3))
 
 
 @pytest.mark.slow
-def test_keys_that_are_none_stop_the_start_and_are_found_by_doctor(tmp_path):
+def test_invalid_keys_stop_the_start_and_are_found_by_doctor(tmp_path):
     ready_home(tmp_path)
 
     start = orion(tmp_path, "server", "start", "--port", "0", ORION_ENCRYPTION_KEYS="garbage")

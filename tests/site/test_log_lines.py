@@ -33,7 +33,7 @@ def test_a_line_is_as_it_was():
 
 
 @given(st.text())
-def test_what_others_wrote_is_no_line_of_ours_and_moves_no_cursor(text: str):
+def test_texts_of_others_forge_no_line_and_move_no_cursor(text: str):
     first, *rest = line("A sign-on failed: %s", text + "\n" + FORGED).split("\n")
 
     assert first.startswith("20")

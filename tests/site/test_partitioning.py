@@ -55,7 +55,7 @@ def test_sqlite_has_no_partitions(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_conversion_that_is_killed_leaves_tables_plain_or_divided_and_goes_on(tmp_path: Path, url: str):
+def test_a_killed_conversion_leaves_tables_plain_or_partitioned_and_continues(tmp_path: Path, url: str):
     fill(url)
     assert [one["table"] for one in json.loads(partition(tmp_path, url, "--dry-run", "-o", "json").stdout)] == [
         "runs_log",

@@ -51,14 +51,14 @@ def test_nobody_there_to_say_yes_deletes_nothing(home: Path):
 
 
 @pytest.mark.parametrize("period", ["0s", "yesterday"])
-def test_periods_that_are_none_are_refused(tmp_path: Path, period: str):
+def test_invalid_periods_are_refused(tmp_path: Path, period: str):
     answer = orion(tmp_path, "database", "purge", "--older-than", period, "--dry-run")
 
     assert answer.returncode == 2
 
 
 @pytest.mark.django_db
-def test_retention_is_on_by_default_and_zero_days_are_for_ever(settings):
+def test_retention_is_on_by_default_and_zero_days_are_forever(settings):
     assert retention_ages().runs == timedelta(days=90)
 
     settings.ORION_RETENTION_DAYS_RUNS = 0

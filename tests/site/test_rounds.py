@@ -70,7 +70,7 @@ def test_of_two_lists_each_row_and_each_column_is_on_both_databases(monkeypatch:
         assert sorted(sides[row, number] for row in range(4)) == [[0]] * 3 + [[1]]
 
 
-def test_tests_without_cases_are_divided_as_well(monkeypatch: pytest.MonkeyPatch):
+def test_tests_without_cases_are_divided_too(monkeypatch: pytest.MonkeyPatch):
     sides = [sides_of(monkeypatch, case_of(f"{PAGES}_{number}", {})) for number in range(40)]
 
     assert {len(databases) for databases in sides} == {1}

@@ -193,7 +193,7 @@ def test_without_a_user_it_listens_on_loopback_only(tmp_path: Path, host: str, s
     assert said in ended.stderr
 
 
-def test_a_database_that_is_not_there_is_one_sentence(tmp_path: Path):
+def test_a_missing_database_is_reported_in_one_sentence(tmp_path: Path):
     url = f"sqlite:////{tmp_path}/typo.db"
 
     ended = orion(tmp_path, "server", "start", "--port", "0", ORION_DATABASE_URL=url)

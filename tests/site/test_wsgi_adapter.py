@@ -407,7 +407,7 @@ async def test_answers_to_come_take_no_room_from_requests_of_another_kind():
     assert (claim.status, page.status) == (200, 200)
 
 
-async def test_an_answer_to_come_counts_until_it_is_there_although_its_client_has_left():
+async def test_a_pending_answer_counts_until_it_exists_even_if_its_client_has_left():
     application, reported = Gathered(), list[Any]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     adapter = adapter_of(application, threads=1, in_flight=1)

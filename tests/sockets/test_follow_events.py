@@ -50,7 +50,7 @@ async def test_earlier_events_are_sent_oldest_first_and_then_new_ones():
     assert (before, after) == (["first", "second"], ["third"])
 
 
-async def test_an_event_is_told_as_it_is_by_a_request():
+async def test_an_event_is_sent_as_a_request_returns_it():
     sent = event("ice.melted", payload={"degrees": 3.5})
     await store_beside(sent)
 
@@ -63,7 +63,7 @@ async def test_an_event_is_told_as_it_is_by_a_request():
     assert (told["event"]["id"], told["event"]["payload"]) == (sent["id"], sent["payload"])
 
 
-async def test_only_what_matches_is_told():
+async def test_only_matching_events_are_sent():
     async with talking(OUT, subprotocols=PREFECT) as talk:
         await talk.introduce(wish(event={"prefix": ["ice."]}, resource={"id": ["cup.*"]}))
         await talk.ping()
@@ -72,7 +72,7 @@ async def test_only_what_matches_is_told():
         assert await hear_names(talk, 1) == ["ice.melted"]
 
 
-async def test_without_backfill_only_what_happens_from_now_on_is_told():
+async def test_without_backfill_only_new_events_are_sent():
     await store_beside(event("before"))
 
     async with talking(OUT, subprotocols=PREFECT) as talk:
@@ -125,7 +125,7 @@ def test_pages_follow_each_other_without_gaps_and_repetitions(monkeypatch):
     assert told == list(Event.objects.order_by("received", "id").values_list("id", flat=True))
 
 
-def test_what_a_transaction_held_back_for_a_moment_is_told_late():
+def test_events_that_a_transaction_held_back_are_sent_late():
     now = timezone.now()
     place = followed(now)
     store(event("quick"), now=now + timedelta(seconds=3))
@@ -137,7 +137,7 @@ def test_what_a_transaction_held_back_for_a_moment_is_told_late():
     assert [[one.event for one in page] for page in (first, second)] == [["quick"], ["held back"]]
 
 
-def test_what_was_told_from_the_past_is_not_told_again():
+def test_past_events_are_not_sent_again():
     now = timezone.now()
     store(*[event(f"n.{number}") for number in range(5)], now=now)
     place = Following(EventFilter.model_validate(EVERYTHING), now)
@@ -147,7 +147,7 @@ def test_what_was_told_from_the_past_is_not_told_again():
     assert (len(past), present) == (5, [])
 
 
-def test_a_long_past_is_told_in_its_newest_part(monkeypatch):
+def test_of_a_long_past_the_newest_part_is_sent(monkeypatch):
     monkeypatch.setattr(following, "BACKFILL", 3)
     now = timezone.now()
     store(*[event(f"n.{number}", occurred=f"2026-11-21T12:00:0{number}Z") for number in range(9)], now=now)

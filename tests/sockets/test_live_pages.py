@@ -52,7 +52,7 @@ async def test_a_change_is_named_to_whoever_shows_it():
         await hear_of(talk, "runs", "limits")
 
 
-async def test_a_page_that_was_away_is_told_what_changed_meanwhile():
+async def test_a_page_that_reconnects_learns_what_changed_meanwhile():
     place = hub.place_for_page()
     run, flow, task = await run_with_a_task()
     topics = [f"run:{run}", f"run:{run}:tasks", f"run:{run}:log", f"task:{task}", f"flow:{flow}"]

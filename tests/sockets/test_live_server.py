@@ -78,7 +78,7 @@ def test_a_pong_says_that_the_events_before_it_are_stored(server: RunningServer)
         assert count_of(server, "confirmed.event") == 20
 
 
-def test_whoever_does_not_introduce_itself_is_told_why_it_is_closed(server: RunningServer):
+def test_a_client_that_does_not_authenticate_learns_why_it_is_closed(server: RunningServer):
     with connected(server.port, OUT, **PREFECT) as reader:
         reader.send_json(WISH)
 

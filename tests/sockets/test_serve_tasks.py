@@ -269,7 +269,7 @@ def test_a_call_that_was_taken_and_not_begun_is_offered_again_with_its_parameter
     assert told["state"]["state_details"]["task_parameters_id"] == parameters
 
 
-def test_a_call_that_is_held_by_somebody_who_is_there_is_left_alone():
+def test_a_call_that_a_live_worker_holds_is_left_alone():
     now = timezone.now()
     run = take(now)
 

@@ -223,7 +223,7 @@ def test_annotations_and_dataclasses_mean_their_own_module(tmp_path: Path):
     assert second({"kind": {"second": 2}}) == {"second": 2, "own": True}
 
 
-def test_what_is_missing_is_said(tmp_path: Path):
+def test_missing_objects_are_reported(tmp_path: Path):
     folder = written(tmp_path / "one", {"fetched_bad.py": "import nowhere_to_be_found\n"})
 
     with pytest.raises(Exception, match="nowhere_to_be_found"):

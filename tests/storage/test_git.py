@@ -150,7 +150,7 @@ def test_nothing_that_begins_with_a_dash_reaches_git(text):
 
 
 @pytest.mark.parametrize("name", ["a..b", "x y", "@{-1}", "a.lock", "a/", "-b", "a\nb", "a:b", "a~1", "a^"])
-def test_name_that_is_no_branch_is_refused(name):
+def test_name_that_is_not_a_branch_is_refused(name):
     with pytest.raises(CodeUnavailable, match="not the name of a branch"):
         GitRepository("https://host/x.git", branch=name)
 

@@ -127,7 +127,7 @@ def test_local_files_can_be_copied_by_their_address(tmp_path, into):
     assert (folder / "etl.py").read_text() == "x = 1"
 
 
-def test_nothing_at_an_address_is_said(memory, into):
+def test_an_empty_address_is_reported(memory, into):
     with pytest.raises(CodeUnavailable, match="nothing at memory://empty"):
         fetch({"pull_steps": RemoteStorage("memory://empty/flows").pull_steps()}, into)
 

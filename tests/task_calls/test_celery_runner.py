@@ -278,7 +278,7 @@ def test_worker_with_another_key_runs_nothing(redis: Redis, tmp_path: Path):
     assert not mark.exists()
 
 
-def test_missing_broker_is_told(monkeypatch: pytest.MonkeyPatch):
+def test_missing_broker_is_reported(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("ORION_BROKER_URL", raising=False)
 
     @flow(task_runner=CeleryTaskRunner())
@@ -289,7 +289,7 @@ def test_missing_broker_is_told(monkeypatch: pytest.MonkeyPatch):
         outer()
 
 
-def test_unknown_broker_is_told():
+def test_unknown_broker_is_reported():
     @flow(task_runner=CeleryTaskRunner(broker="carrier-pigeon://x"))
     def outer() -> None:
         square.submit(1).result()

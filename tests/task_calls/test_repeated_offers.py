@@ -163,7 +163,7 @@ def test_outcomes_are_kept_for_as_long_as_the_broker_is_away(
     assert all(call.outcome for call in calls)
 
 
-def test_call_goes_on_while_the_broker_is_away_for_longer_than_a_worker_may_be_silent(
+def test_call_continues_while_the_broker_is_away_for_longer_than_a_worker_may_be_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("orionflow.task_calls.caller.REPEAT_SECONDS", 0.5)

@@ -30,7 +30,7 @@ def test_without_frozen_processes_no_run_is_executed_twice_at_once():
         assert world.overlaps == 0, f"seed {seed}"
 
 
-def test_frozen_processes_do_overlap_so_the_simulation_is_no_idyll():
+def test_frozen_processes_do_overlap_so_the_simulation_is_realistic():
     worlds = [World(Model(), seed, Scenario()) for seed in range(100)]
 
     for world in worlds:
