@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from orionflow.code.sources import (
-    is_async_function,
     key_of_function,
     name_of_function,
-    note_decorated,
-    unwrapped,
     version_of_file,
 )
 from orionflow.errors import UsageError
@@ -87,29 +83,15 @@ class Flow(Declared[P, R], Deployable):
     _model: type[BaseModel] | None = None
 
     def __init__(self, fn: Callable[P, R], **options: Unpack[FlowOptions]) -> None:
-        function, binding = unwrapped(fn, "flow")
-        self._take_after(function)
-        self.fn: Callable[P, R] = function
-        self._binding = binding
-        note_decorated(function)
+        function = self._wrap(fn, options)
         note_names_around(function)
-        self._set_options(options)
         named = checked_name(options.get("name"), name_of_function(function).replace("_", "-"))
         self.name: str = _fit_for_paths(named)
-        self.description = options.get("description") or inspect.getdoc(function)
         self._version = recordable_version(options.get("version"))
         self.flow_key = key_of_function(function)
-        self.is_async = is_async_function(function)
         self.signature = Signature(function, self.name)
         self.retry_delay_seconds = _one_delay(options.get("retry_delay_seconds"), self.retries)
-        self._check_persistence()
-
-    def _check_persistence(self) -> None:
-        if self.persist_result is False and not self.cache_result_in_memory:
-            raise UsageError(
-                f"Flow {self.name!r} keeps its result neither stored nor in memory; "
-                "drop persist_result=False or cache_result_in_memory=False."
-            )
+        self._refuse_lost_results(f"Flow {self.name!r}", "result")
 
     @property
     def version(self) -> str | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
-from orionflow.code.sources import is_async_function, key_of_function, name_of_function, note_decorated, unwrapped
+from orionflow.code.sources import key_of_function, name_of_function
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.errors import MissingContext, UsageError
 from orionflow.options.checks import checked_callable, checked_expiration, checked_jitter, checked_name
@@ -63,17 +62,10 @@ class Task(Declared[P, R]):
     viz_return_value: Any = option(as_given)
 
     def __init__(self, fn: Callable[P, R], **options: Unpack[TaskOptions]) -> None:
-        function, binding = unwrapped(fn, "task")
-        self._take_after(function)
-        self.fn: Callable[P, R] = function
-        self._binding = binding
-        note_decorated(function)
-        self._set_options(options)
+        function = self._wrap(fn, options)
         self.name: str = checked_name(options.get("name"), name_of_function(function))
-        self.description = options.get("description") or inspect.getdoc(function)
         self.version = recordable_version(options.get("version"))
         self.task_key: str = key_of_function(function)
-        self.is_async = is_async_function(function)
         self.signature = Signature(function, self.name)
         self.retry_delay_seconds = checked_delays(options.get("retry_delay_seconds"), self.retries, "task")
         self._check_persistence()
@@ -85,11 +77,7 @@ class Task(Declared[P, R]):
             raise UsageError(
                 f"Task {self.name!r} is cached, which needs its results stored; drop persist_result=False."
             )
-        if self.persist_result is False and not self.cache_result_in_memory:
-            raise UsageError(
-                f"Task {self.name!r} keeps its results neither stored nor in memory; "
-                "drop persist_result=False or cache_result_in_memory=False."
-            )
+        self._refuse_lost_results(f"Task {self.name!r}", "results")
 
     def _policy(self) -> dict[str, Any]:
         """Return the policy of the task's runs: how they are retried."""

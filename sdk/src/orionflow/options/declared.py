@@ -7,9 +7,12 @@ options are in `orionflow.options.keywords`.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
+from orionflow.code.sources import is_async_function, note_decorated, unwrapped
+from orionflow.errors import UsageError
 from orionflow.options.checks import (
     check_known,
     checked_expiration,
@@ -66,8 +69,6 @@ class Declared(Generic[P, R]):
     option_names: ClassVar[frozenset[str]]
     _options: ClassVar[Mapping[str, Option]]
 
-    is_async: bool
-
     tags = option(checked_tags)
     crash_retries = option(checked_count, 0)
     timeout_seconds = option(checked_timeout)
@@ -91,6 +92,17 @@ class Declared(Generic[P, R]):
         """Raise UsageError for options that there are not."""
         check_known(given, cls.option_names, f"{cls.__name__}s")
 
+    def _wrap(self, fn: Callable[P, R], options: Mapping[str, Any]) -> Any:
+        """Take over a function, its description and the declared options. Return the function without its binding."""
+        function, self._binding = unwrapped(fn, type(self).__name__.lower())
+        self._take_after(function)
+        self.fn: Callable[P, R] = function
+        note_decorated(function)
+        self._set_options(options)
+        self.description = options.get("description") or inspect.getdoc(function)
+        self.is_async = is_async_function(function)
+        return function
+
     def _take_after(self, function: Any) -> None:
         """Take the name, the docstring and the attributes of the function, but for attributes that the class has."""
         wrapper: Any = self
@@ -107,6 +119,14 @@ class Declared(Generic[P, R]):
             from orionflow.results import name_option
 
             name_option(self.result_storage)
+
+    def _refuse_lost_results(self, kind: str, results: str) -> None:
+        """Raise UsageError if the options keep the results nowhere."""
+        if self.persist_result is False and not self.cache_result_in_memory:
+            raise UsageError(
+                f"{kind} keeps its {results} neither stored nor in memory; "
+                "drop persist_result=False or cache_result_in_memory=False."
+            )
 
     # The overloads: the value of an async function is the result of its coroutine; `return_state` and `wait_for` are
     # Orion's own.
