@@ -84,7 +84,7 @@ class Api:
 
 
 def eventually(is_so: Callable[[], object], told: Callable[[], object] = lambda: None) -> None:
-    """Wait until `is_so()` is true, or fail with `told()`. Asks less and less often, to spare the server."""
+    """Wait until `is_so()` is true, or fail with `told()`. The pauses between questions grow, to spare the server."""
     until, pause = time.monotonic() + PATIENCE_SECONDS, 0.02
     while not is_so():
         assert time.monotonic() < until, told()

@@ -1,4 +1,4 @@
-"""A flow that asks the API for all that flows ask it for; its process says what it could see."""
+"""A flow that sends every request that flows send; its process prints which files and variables it could read."""
 
 from __future__ import annotations
 

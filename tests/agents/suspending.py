@@ -1,4 +1,4 @@
-"""Flows that end their process in the middle and go on in another one."""
+"""Flows whose process ends in the middle, and which continue in another one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def suspended_twice(log: str) -> None:
 
 @flow
 def ticking(log: str) -> None:
-    """Goes on until it is suspended from outside, or told to stop."""
+    """Run until it is suspended from outside or asked to stop."""
     while not Path(log).with_suffix(".stop").exists():
         tick(log)
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Agents asked to find flows in some code, and to make up for times that passed, beside running deployed flows."""
+"""Further work of agents: finding the flows in a repository, and running backfills."""
 
 from __future__ import annotations
 

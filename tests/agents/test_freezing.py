@@ -1,4 +1,4 @@
-"""Machines that stand still, are cut off or are told to end at any moment: attempts never overlap unseen."""
+"""Machines that freeze, lose the network or are asked to stop at any moment: no two attempts overlap unnoticed."""
 
 from __future__ import annotations
 

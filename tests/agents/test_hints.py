@@ -1,4 +1,4 @@
-"""Hints from a real broker: quick, repeated, lost, and from one that is gone; none of it changes what is run."""
+"""Hints from a real broker that is fast, repeats them, loses them or is unreachable: the same runs are executed."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ SLEEP = {"command": ["sleep", "60"], "env": {}, "limits": {}}
 
 
 class Launched:
-    """A launcher, and the ends that it told."""
+    """A launcher, and the ends of processes that it reported."""
 
     def __init__(self) -> None:
         self.ends: dict[str, int | None] = {}

@@ -1,4 +1,4 @@
-"""A suspended run leaves its process, and goes on in a new attempt when it is resumed."""
+"""The process of a suspended run ends; when the run is resumed, it continues in a new attempt."""
 
 from __future__ import annotations
 

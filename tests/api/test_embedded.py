@@ -67,7 +67,7 @@ UNWANTED = [
 def told(tmp_path_factory):
     """Run a program that calls the API in its own process; return what it printed.
 
-    It starts cold, as it says what was loaded.
+    It starts without preloaded modules, because it prints which ones were loaded.
     """
     home = ready_home(tmp_path_factory.mktemp("home"))
     environment = {**os.environ, "ORION_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}

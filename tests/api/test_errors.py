@@ -1,4 +1,4 @@
-"""Error bodies: one shape for each kind of trouble, and nothing of ours in them."""
+"""Error bodies have one shape for each kind of error, and contain nothing internal."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_csrf_request_of_older_clients_answers_that_no_token_is_needed(api):
 
 
 def caused_by(code: str, kind: type[DatabaseError] = OperationalError) -> DatabaseError:
-    """As Django raises it, with what the driver said behind it."""
+    """Return the error as Django raises it, with the driver's error as its cause."""
     cause = RuntimeError(code)
     cause.sqlite_errorname = cause.sqlstate = code  # type: ignore[attr-defined]
     error = kind("no room")

@@ -107,7 +107,7 @@ task_run_filters = optional(
 
 
 def _given(filter):
-    """Null means "not said" for conditions, but an operator must be one."""
+    """Leave out null conditions, which count as missing; the operator is never null."""
     return {name: value for name, value in filter.items() if not (name == "operator" and value is None)}
 
 

@@ -1,4 +1,4 @@
-"""Usual states of task runs are folded into the row of the run; whoever reads a history cannot see whether they are."""
+"""Usual states of task runs are folded into the row of the run; readers of a history see no difference."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def id_about(moment: datetime) -> UUID:
 
 
 def live(steps: Sequence[Any], made: timedelta, *, at_once: bool) -> TaskRun:
-    """A task run with this life, whose states have ids that were made so long after them."""
+    """Make a task run with these states, whose ids were created with the given delay."""
     flow_run = make_flow_run("RUNNING")
     run_id = uuid7()
     new = NewTaskRun(task_key="t", dynamic_key="0", name="t-0", flow_run_id=flow_run.pk)
@@ -64,7 +64,7 @@ def live(steps: Sequence[Any], made: timedelta, *, at_once: bool) -> TaskRun:
 
 
 def story_of(run: TaskRun) -> str:
-    """All that the API and the pages say of a run, with its ids by their order."""
+    """Return everything that the API and the pages show of a run, with ids replaced by their order."""
     api = Api(raise_request_exception=True)
     states = api.read(f"/task_run_states/?task_run_id={run.pk}").json()
     flow_run = run.flow_run

@@ -20,7 +20,7 @@ OPERATIONS = [(operation.method, path) for path, operation in operations()]
 
 
 def on_this_machine(environ, start_response):
-    """The client that asks names no address, and whoever names none is a stranger."""
+    """Send each request from this machine: the client names no address, and counts as a stranger without one."""
     return application({**environ, "REMOTE_ADDR": "127.0.0.1"}, start_response)
 
 

@@ -1,4 +1,4 @@
-"""Slots with a holder: leased, renewed, given back, and gone with the attempt that held them."""
+"""Slots with a holder: leased, renewed, returned, and released when the attempt of the holder ends."""
 
 from __future__ import annotations
 

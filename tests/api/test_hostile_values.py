@@ -67,7 +67,7 @@ FULL_SCHEDULE = SCHEDULE | {
 
 
 def bodies(flow: str, deployment: str) -> dict[str, tuple[str, Any]]:
-    """A good request for each operation, with all that may be said."""
+    """Return a valid request with every field for each operation."""
     agent = {"name": "a", "incarnation": str(uuid4()), "work_queues": ["q"], "concurrency": 2, "host": "h", "pid": 7}
     event = {
         "occurred": "2026-01-01T00:00:00Z",

@@ -1,4 +1,4 @@
-"""A list and a count cost the same beside many more runs that they do not show.
+"""Lists and counts cost the same when there are many more runs that they do not show.
 
 Measured is work, not time: the steps of SQLite's machine.
 """

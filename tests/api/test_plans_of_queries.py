@@ -183,7 +183,7 @@ def test_a_list_of_many_runs_without_tags_is_read_in_its_order(client, monkeypat
 
 
 def test_no_report_reads_a_whole_table(client):
-    """Neither of task runs that are new, nor of those that are reported once more; both while a flow goes on."""
+    """New task runs, and repeated reports of known ones, while a flow runs."""
     with CaptureQueriesContext(connection) as queries:
         flow_run = make_flow_run("RUNNING")
         new = [

@@ -71,7 +71,7 @@ def test_a_schedule_of_a_program_has_every_field():
 
 
 class OneDeployment:
-    """An API that knows one deployment, of which it tells every field."""
+    """An API that knows one deployment and returns every field of it."""
 
     def __init__(self, told: dict[str, Any]) -> None:
         self.told = told

@@ -1,4 +1,4 @@
-"""`orion flow-run retry --from`: says what it comes to, asks, and does it."""
+"""`orion flow-run retry --from` shows what would run again, asks, and retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of others reaches a terminal as text: no sequence, no reordered line, no second line of ours."""
+"""Foreign text reaches a terminal as plain text: no escape sequence, no reordering, no forged line."""
 
 from __future__ import annotations
 

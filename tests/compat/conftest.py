@@ -1,4 +1,4 @@
-"""A server of ours for the other client."""
+"""A server of Orion for Prefect's client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask a server of Prefect 2 and ours the same, and print where they answer differently.
+"""Send the same requests to a server of Prefect 2 and to Orion, and print where the answers differ.
 
 `python -m tests.compat.differences http://127.0.0.1:4200/api http://127.0.0.1:4300/api [--strict]`
 

@@ -55,7 +55,7 @@ def theirs(word: str, *arguments: str) -> Any:
 
 
 class Beside:
-    """Something that goes on in a thread, and what came of it."""
+    """Work in a thread, and its result."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self.came: Any = None

@@ -242,7 +242,7 @@ def _fits(labels: Mapping[str, str], filters: Mapping[str, Any]) -> bool:
 
 
 def _framed(log: bytes) -> bytes:
-    """The log with the header by which an engine tells stdout and stderr apart in one answer."""
+    """Return the log with the headers that separate stdout and stderr in one answer."""
     return struct.pack(">BxxxL", 2, len(log)) + log if log else b""
 
 

@@ -35,7 +35,7 @@ def sleeping(seconds: float = 60, mark: str | None = None) -> None:
 
 @flow
 def waiting(mark: str, until: str) -> None:
-    """Goes on until a file is there."""
+    """Run until a file exists."""
     with open(mark, "a") as file:
         file.write("began\n")
     while not Path(until).exists():

@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Fault:
-    """Requests that match are answered so instead, so many times."""
+    """Another answer for a number of requests that match."""
 
     method: str
     path: str

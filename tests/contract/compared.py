@@ -1,4 +1,4 @@
-"""The part of the conversation that is about runs beside each other."""
+"""The part of the conversation that compares runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of the conversation that an agent has: it says that it is there, takes a run, and tells how it ended."""
+"""The part of the conversation by an agent: it registers, claims a run, and reports how it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API says what the golden files say, for every operation; and what they say fits the API's own models."""
+"""The API answers as the golden files say, for every operation, and they fit the API's own models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.contract.watched import runs_are_watched
 
 
 class Conversation:
-    """Asks, and records what was said under the operation's name."""
+    """Send requests, and record the exchange under the operation's name."""
 
     def __init__(self) -> None:
         self.api, self.exchanges = Api(), Exchanges()
@@ -309,7 +309,7 @@ def test_what_the_golden_files_say_fits_the_models():
 
 
 def _extra(answer, told):
-    """Fields that are told and not declared."""
+    """Return the fields that are answered but not declared."""
     told = told[0] if isinstance(told, list) and told else told
     answer = answer.__args__[0] if get_origin(answer) is list else answer
     shapes = [one.kind for one in getattr(answer, "__metadata__", ()) if isinstance(one, Shaped)]

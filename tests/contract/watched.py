@@ -1,4 +1,4 @@
-"""The part of the conversation that is about events, automations, and people who want to be told."""
+"""The part of the conversation that is about events, automations and notifications."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _a_block(said: Any) -> str:
 
 
 def _no_receiver(said: Any) -> str:
-    """A block that nothing can be sent to, so that nobody is bothered."""
+    """Make a block to which nothing can be sent."""
     of_type = said.api.read("/block_types/slug/json").json()["id"]
     schema = said.api.send("/block_schemas/", {"block_type_id": of_type, "fields": {"title": "Value"}}).json()["id"]
     filled = {"name": "value", "block_type_id": of_type, "block_schema_id": schema, "data": {"value": 1}}

@@ -1,7 +1,7 @@
 """A reader of the chart's templates: the part of Go's template language, and of Helm's functions, that they use.
 
-Helm itself is a program that is not to be had where these tests run. Whatever this reader does not know is an error, so
-that templates stay as simple as it is.
+Helm itself cannot be installed where these tests run. Everything that this reader does not know is an error, so that
+templates stay simple.
 """
 
 from __future__ import annotations

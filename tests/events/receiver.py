@@ -1,4 +1,4 @@
-"""A webhook's other end: a server on this machine that remembers what it was sent, and answers as it is told."""
+"""A receiver of webhooks on this machine, which keeps the requests that it gets and answers as a test wants."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 def break_trigger(automation):
-    """A stored trigger that no version of ours would have let in: it breaks at rooms other than the kitchen."""
+    """Store a trigger that the API would have refused: it raises an error for every room but the kitchen."""
     stored = Automation.objects.get(pk=automation.json()["id"])
     stored.trigger["match"] = {"room": ["kitchen", 7]}
     stored.save(update_fields=["trigger"])

@@ -149,7 +149,7 @@ def test_each_kind_of_the_list_is_recorded_by_what_is_tried_here():
 
 
 def test_no_other_code_records_events():
-    """Whoever records one more adds it to the list, and to what is tried here."""
+    """A new event has to be added to the list and to the cases here."""
     calls = re.compile(r"\b(?:record_event|new_event)\(")
     folders = ("events", "runs", "deployments", "orchestration", "orion_site")
 

@@ -1,4 +1,4 @@
-"""Every example does what it says, and Orion's record of it tells the same story."""
+"""Every example does what it says, and Orion's records agree."""
 
 from __future__ import annotations
 

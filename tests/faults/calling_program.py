@@ -1,4 +1,4 @@
-"""A program whose tasks run on task workers, one flow after the other, until a file says that it is enough.
+"""A program whose tasks run on task workers: it runs one flow after the other until a file exists.
 
 python -m tests.faults.calling_program ENOUGH WITNESS    prints the id of each run that ended well
 """

@@ -1,7 +1,7 @@
 """A whole cluster of real processes: three API servers behind one address, services apart from them, three agents, a
 broker and a database.
 
-Each part can be killed, frozen and started again; what all of them said is kept for whoever asks why a test failed.
+Each part can be killed, frozen and started again. The output of all of them is kept, to explain a failure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A program that reports as a flow of many tasks would, and says what was acknowledged; run in a process of its own.
+"""A program that reports as a flow of many tasks does, and prints which reports were acknowledged.
 
 python -m tests.faults.reporting_program TASKS [PAUSE]    prints the ids of each ten tasks once they are drained
 """

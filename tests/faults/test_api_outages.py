@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 class Stack:
-    """A server that can be away, and an agent beside it."""
+    """A server that can be stopped, and an agent that stays."""
 
     def __init__(self, home: Path, settings: dict[str, str], servers: ExitStack, *options: str) -> None:
         self.home, self._settings, self._servers, self._options = home, settings, servers, options
@@ -61,7 +61,7 @@ class Stack:
 
 @contextmanager
 def running_stack(folder: Path, *options: str) -> Iterator[Stack]:
-    """With `--no-services` they tick in a process of their own, which goes on while the server is away."""
+    """With `--no-services` they run in a separate process, which continues while the server is stopped."""
     home = folder / "home"
     with own_database(home, **SETTINGS) as (settings, _), ExitStack() as servers:
         stack = Stack(home, settings, servers, *options)

@@ -1,4 +1,4 @@
-"""A broker that hangs, is gone, comes back or forgets: requests do not notice, and runs are told of again."""
+"""A broker that hangs, is stopped, comes back or loses messages: requests do not wait, and hints are sent again."""
 
 from __future__ import annotations
 

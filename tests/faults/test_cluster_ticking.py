@@ -67,7 +67,7 @@ def query(home: Path, settings: dict[str, str], code: str) -> str:
 
 
 def found(home: Path, settings: dict[str, str], sql: str) -> tuple[Any, ...]:
-    """The row that a SELECT of one row finds; without a process of its own, as it is asked again and again."""
+    """Return the row that a SELECT finds, without starting a process, as it is called again and again."""
     if url := settings.get("ORION_DATABASE_URL"):
         with psycopg.connect(url) as connected:
             return connected.execute(sql).fetchone() or ()

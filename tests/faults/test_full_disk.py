@@ -1,5 +1,5 @@
-"""The disk is full: below the database, below an agent, below a program that reports. Nothing breaks that needs no
-room, whoever needs it is told, and all goes on by itself when there is room."""
+"""The disk of the database, of an agent or of a reporting program is full. Work that needs no space continues, other
+work gets an error, and everything recovers by itself when there is space again."""
 
 from __future__ import annotations
 

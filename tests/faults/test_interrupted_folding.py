@@ -1,4 +1,4 @@
-"""kill -9 while the states of earlier runs are folded: nothing is lost, and the next upgrade goes on from there."""
+"""kill -9 while the states of earlier runs are folded: nothing is lost, and the next upgrade continues from there."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def _environment(home: Path, url: str | None) -> dict[str, str]:
 
 
 def _write_and_kill(environment: dict[str, str], seconds: float) -> list[str]:
-    """The states that the writer was told of before it died. A line cut short was never read whole by anybody."""
+    """Return the states that were acknowledged to the writer before it died, without an incomplete last line."""
     writer = warm.Popen(
         [sys.executable, "-m", "tests.faults.writer"], stdout=subprocess.PIPE, env=environment, cwd=ROOT, text=True
     )

@@ -1,4 +1,4 @@
-"""`orion secret rotate`, killed at any moment: a key that is there opens each secret, and the next run goes on."""
+"""`orion secret rotate`, killed at any moment: an existing key decrypts each secret, and the next run continues."""
 
 from __future__ import annotations
 

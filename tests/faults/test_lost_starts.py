@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 
 class PretendedAgent:
-    """Registers and claims as an agent does, and is never heard of again."""
+    """An agent that registers and claims a run, and then disappears."""
 
     def __init__(self, api: Api, queue: str) -> None:
         self._api, self._incarnation = api, str(uuid4())

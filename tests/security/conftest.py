@@ -36,5 +36,5 @@ def attempt(ada: User) -> Attempt:
 
 @pytest.fixture
 def other(attempt: Attempt) -> World:
-    """A deployment that is none of the attempt's business."""
+    """A deployment to which the attempt has no rights."""
     return make_world("birch")

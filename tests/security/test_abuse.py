@@ -1,4 +1,4 @@
-"""Nobody asks so often, or holds so much, that others are kept out: buckets, and shares of sockets and of threads."""
+"""No client can exclude others by many requests or connections: buckets, and shares of sockets and threads."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_a_share_is_of_a_key_a_session_or_an_address(headers: Any, address: str,
 
 
 async def opened(sockets: OpenSockets, user: Actor | None, address: str = "192.0.2.7") -> list[dict[str, Any]]:
-    """Open one more socket, and return what is said to it while those before it are open."""
+    """Open one more socket while the earlier ones are open, and return the first message to it."""
     said: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

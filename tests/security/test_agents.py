@@ -127,7 +127,7 @@ def test_what_a_key_of_agents_calls_new_is_reported_by_its_holder_alone(
 
 
 def test_the_nearest_lease_says_who_reports(held: tuple[Agent, dict[str, Any]], agent: Callable[[str], Agent]):
-    """A run that another's agent holds for a run of ours is not ours to report."""
+    """An attempt may not report a run that it started and that the agent of another user holds."""
     _, run = held
     task = make_task_run(flow_run=FlowRun.objects.get(pk=run["flow_run_id"]))
     called = waiting(make_queue(), parent_task_run_id=task.pk)

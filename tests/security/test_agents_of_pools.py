@@ -166,7 +166,7 @@ def test_who_deploys_to_the_same_pool_reports_all_of_it(runs: dict[str, str]):
 
 
 def test_an_agent_of_a_pool_is_given_the_deployment_that_waits_elsewhere(queues: dict[str, WorkQueue]):
-    """A run may be sent to another queue than its deployment's; whoever executes it must know the code."""
+    """A run may be sent to another queue than its deployment's, and its agent must know the code."""
     deployment = make_deployment(queues["cpu/fast"])
     waiting(queues["gpu/fast"], deployment=deployment)
     team = Team("gwen", POOL)
@@ -208,7 +208,7 @@ def test_an_agent_of_a_pool_reads_no_secret(runs: dict[str, str], api: Any):
 
 
 def test_a_key_of_a_deployer_may_be_an_agent_of_the_same_pool(runs: dict[str, str]):
-    """Whoever may deploy to a pool decides what its agents execute."""
+    """A user who may deploy to a pool decides anyway what its agents execute."""
     team = Team("dora", "deployer:work-pool:gpu")
 
     assert (team.register("gpu").status_code, team.register("cpu").status_code) == (201, 404)

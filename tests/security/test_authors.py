@@ -1,4 +1,4 @@
-"""Automations act with the rights of whoever made or changed them last."""
+"""Automations act with the rights of the user who created or last changed them."""
 
 from __future__ import annotations
 

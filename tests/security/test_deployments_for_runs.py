@@ -156,7 +156,7 @@ COUNTS = ["variables/count", "block_documents/count"]
 
 @pytest.fixture
 def names_of_all(attempt: Attempt, api: Any) -> None:
-    """A variable and a block that belong to nobody's object."""
+    """A variable and a block that do not belong to any object."""
     assert api.send("/variables/", {"name": "season", "value": "summer"}).status_code == 201
     make_document(api, login_schema(api), "of-others")
 

@@ -1,4 +1,4 @@
-"""Looking for flows executes code that stands in parameters: nobody but the page for it says which."""
+"""Looking for flows executes code that parameters name: only the page for it may set these parameters."""
 
 from __future__ import annotations
 

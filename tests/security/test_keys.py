@@ -221,7 +221,7 @@ def test_a_key_that_was_recognised_is_looked_for_in_no_list_of_guesses(ada: User
 
 
 def of_another_server(**columns: Any) -> None:
-    """A change of which this process is only told by the number."""
+    """Make a change that this process learns of only by the number in the database."""
     ApiKey.objects.update(**columns)
     RightsChanged.objects.update(number=F("number") + 1)
 

@@ -1,4 +1,4 @@
-"""A real server: its own Unix user is its owner without a word, and another one of the same machine is nobody."""
+"""A real server: its own Unix user is its owner without credentials, and another user of the machine is not."""
 
 from __future__ import annotations
 

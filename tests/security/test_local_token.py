@@ -1,4 +1,4 @@
-"""The token of a server's start: the owner's programs send it to that server and to nobody else; links and cookies."""
+"""The token of a server's start, which the owner's programs send to that server only; links and cookies."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(home: Path) -> Iterator[RunningServer]:
-    """A server that recognises nobody by the Unix user."""
+    """A server that does not recognise its owner by the Unix user."""
     with running_server(home, "--no-services", ORION_LOCAL_OWNER="token") as server:
         yield server
 
@@ -185,7 +185,7 @@ def test_a_file_that_another_user_has_put_there_is_not_read(tmp_path: Path):
 
 
 def test_who_listens_after_the_server_is_sent_nothing_that_opens_it(tmp_path: Path):
-    """A server that was killed leaves its token; whoever takes the port learns it, and the next server has another."""
+    """A killed server leaves its token. A program on its port learns it, but the next server has another one."""
     seen: list[str] = []
 
     class Listener(BaseHTTPRequestHandler):
@@ -327,7 +327,7 @@ def test_a_cookie_is_for_one_port_of_this_machine(strangers_browser: Client):
 
 
 def test_a_cookie_ends_with_the_server_that_gave_it(strangers_browser: Client, monkeypatch: pytest.MonkeyPatch):
-    """Whoever takes the port afterwards is sent it, and gains nothing."""
+    """A program that takes the port afterwards receives it, but cannot use it."""
     let_in(strangers_browser)
     assert strangers_browser.get("/runs").status_code == 200
 

@@ -1,4 +1,4 @@
-"""Nobody gets the name of a user or a group that readers take for another one."""
+"""No user or group gets a name that readers would confuse with another one."""
 
 from __future__ import annotations
 

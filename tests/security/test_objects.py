@@ -125,7 +125,7 @@ def test_every_table_says_to_whom_its_rows_belong():
 
 
 def test_every_address_of_an_object_is_declared():
-    """A new address names an object that belongs to somebody, or stands here as one that is nobody's."""
+    """A new address names an object with an owner, or is listed here as one without."""
     _discover()
     undeclared = {address_of(route) for route in routes() if "<" in route} - addressed.keys()
 
@@ -372,7 +372,7 @@ def test_a_user_who_sees_everything_but_operates_one_gets_a_reason(own: World, o
 
 
 def test_rules_count_also_what_is_not_seen(own: World, other: World):
-    """A full queue stays full for whoever sees a part of it only."""
+    """A full queue stays full for a user who sees only a part of it."""
     from deployments.models import Deployment, WorkQueue
 
     queue = own.rows["deployments_workqueue"]

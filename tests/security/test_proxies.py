@@ -1,4 +1,4 @@
-"""Proxies: those that are named are believed about addresses and schemes, and nobody else is."""
+"""Headers about addresses and schemes are trusted from the configured proxies only."""
 
 from __future__ import annotations
 

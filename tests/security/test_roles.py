@@ -82,7 +82,7 @@ LETTERS = {"m": Role.MONITOR} | {
 
 
 def test_the_table_names_every_action():
-    """A new action is nobody's but the admin's until it stands in a role and here."""
+    """Only an admin has a new action, until a role and this table name it."""
     assert set(TABLE) == set(Action)
 
 

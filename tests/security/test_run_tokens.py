@@ -154,7 +154,7 @@ def test_an_attempt_starts_runs_below_its_own_tasks_only(attempt: Attempt, other
 
 @pytest.mark.parametrize("kind", ["USER", "DEPLOYMENT", "AUTOMATION", "BACKFILL"])
 def test_an_attempt_with_the_id_of_something_else_sees_nothing_of_it(attempt: Attempt, kind: str):
-    """Whoever makes a run chooses its id: also that of a deployment, whose planned runs have it in `created_by`."""
+    """The creator of a run chooses its id, which may be that of a deployment, as in `created_by` of planned runs."""
     theirs = make_flow_run("RUNNING", created_by={"id": attempt.id, "type": kind, "display_value": "x"})
 
     assert attempt.client.get(f"/api/flow_runs/{theirs.pk}").status_code == 404

@@ -1,4 +1,4 @@
-"""Sign-on by a provider of OpenID Connect that runs beside the test, and by ones that forge what they say."""
+"""Sign-on by a provider of OpenID Connect that the test runs, and by providers that forge their answers."""
 
 from __future__ import annotations
 

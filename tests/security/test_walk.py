@@ -1,4 +1,4 @@
-"""Every address and every socket, asked from another machine: nothing answers to whoever has not proved who asks."""
+"""Requests to every address and every socket from another machine: none is answered without authentication."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_without_users_other_machines_are_not_asked_who_they_are(db: None):
 
 @pytest.mark.parametrize("role", Role)
 def test_every_operation_answers_to_those_roles_that_may_do_it(asker: Callable[..., Asker], role: str):
-    """Without a body that fits, whoever may is told what is wrong, and whoever may not is told that."""
+    """The body does not fit: with the right, the answer is about the body, and without it, about the right."""
     client = asker(role)
     wrong = []
     for method, path, operation in OPERATIONS:

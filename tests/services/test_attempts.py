@@ -1,4 +1,4 @@
-"""Resuming, cancelling and retrying a flow run, and what the upkeep does when nobody asks."""
+"""Resuming, cancelling and retrying flow runs on request, and by the services."""
 
 from __future__ import annotations
 

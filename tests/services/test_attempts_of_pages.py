@@ -1,4 +1,4 @@
-"""The states that the page of a run reads, of a run that goes on meanwhile."""
+"""The states that the page of a run reads while the run changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bulk actions: each run is tried once, whoever works on it, and what each came to is kept."""
+"""Bulk actions: each run is tried once, by any worker, and its outcome is stored."""
 
 from __future__ import annotations
 

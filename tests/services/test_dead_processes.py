@@ -1,4 +1,4 @@
-"""Runs whose process is gone without a word."""
+"""Runs whose process died without a report."""
 
 from __future__ import annotations
 

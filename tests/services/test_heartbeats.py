@@ -1,4 +1,4 @@
-"""Heartbeats: leases of the named attempts are renewed, and each attempt hears what is wanted of it."""
+"""Heartbeats renew the leases of the named attempts, and return the orders for each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs agents are told of, when, and how often. What is sent is seen in a folder that stands for the broker."""
+"""Which runs are announced to agents, when, and how often. A folder is the broker, in which messages can be read."""
 
 from __future__ import annotations
 

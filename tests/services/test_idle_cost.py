@@ -1,4 +1,4 @@
-"""The cost of the services while nothing is due: equal beside a hundred finished runs and beside twenty thousand.
+"""The cost of the services while nothing is due: the same with a hundred finished runs and with twenty thousand.
 
 Counted are the steps of SQLite's machine, and the rows that PostgreSQL touches for the statements of a tick.
 """

@@ -1,4 +1,4 @@
-"""Runs that nobody started in time, and deadlines that passed."""
+"""Runs that were not started in time, and missed deadlines."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Planning against an obvious model: what an active schedule names has exactly its run, unless somebody took, moved,
-cancelled or deleted it; whatever is changed, redeployed, paused or deleted around it, and however time goes on."""
+cancelled or deleted it; whatever is changed, redeployed, paused or deleted around it, and however time passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roll-ups say what counting the runs says: whatever was done, and however much of it has been added up."""
+"""Roll-ups agree with counts of the runs, whatever was changed, and however much of it has been summed up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All secrets move to a new key while they are read and written; cut off, it goes on where it was."""
+"""All secrets move to a new key while they are read and written; an interrupted rotation continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of tags are the tags of the runs, whoever writes, moves or deletes these."""
+"""The rows of tags agree with the tags of the runs, however these are created, changed or deleted."""
 
 from __future__ import annotations
 

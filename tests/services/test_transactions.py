@@ -15,7 +15,7 @@ class Deadlock(Exception):
 
 
 def failing(times, error):
-    """Work that fails so often before it succeeds, and the list of its attempts."""
+    """Return work that fails a number of times before it succeeds, and the list of its attempts."""
     attempts = []
 
     @repeated_on_conflict

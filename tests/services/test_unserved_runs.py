@@ -1,4 +1,4 @@
-"""Cancelled runs that nobody would ever end: those that other clients' agents took, and left."""
+"""Cancelled runs that no process would end: those that agents of other clients took and left."""
 
 from __future__ import annotations
 

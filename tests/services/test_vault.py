@@ -1,4 +1,4 @@
-"""The vault's key file: made once, by whoever comes first, and told to be wrong when it is."""
+"""The file of the encryption key: the first process creates it, and a damaged one is reported."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ COMMAND = [str(Path(sys.executable).with_name("orion"))]
 
 @dataclass
 class RunningServer:
-    """The process, the port it took, and what it said so far."""
+    """The process, its port, and its output so far."""
 
     process: subprocess.Popen[str]
     port: int
@@ -46,7 +46,7 @@ class RunningServer:
             connection.close()
 
     def interrupt(self) -> tuple[int, str]:
-        """Press Ctrl-C; the exit code, and everything that was said from then on."""
+        """Press Ctrl-C. Return the exit code, and everything that was printed from then on."""
         self.process.send_signal(signal.SIGINT)
         _, said = self.process.communicate(timeout=PATIENCE_SECONDS)
         return self.process.returncode, said

@@ -1,4 +1,4 @@
-"""Settings that contradict each other are told before the server starts."""
+"""Settings that contradict each other are reported before the server starts."""
 
 from __future__ import annotations
 

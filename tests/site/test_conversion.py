@@ -64,7 +64,7 @@ def convert(file: Path) -> None:
 
 
 def fill(file: Path, lines: int = LINES) -> None:
-    """Add so many lines that to copy them takes a while."""
+    """Add lines until copying them takes a while."""
     asked(
         file,
         f"WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {lines}) "

@@ -1,4 +1,4 @@
-"""The server's log for people: nobody forges a line of it or moves a reader's cursor, and it holds no secret."""
+"""The server's log for people: no text forges a line or moves the cursor of a reader, and it has no secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orion database partition`: says what it would do, does it once, and may be killed at any moment."""
+"""`orion database partition` shows its plan, runs once, and may be killed at any moment."""
 
 from __future__ import annotations
 

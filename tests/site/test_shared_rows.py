@@ -1,4 +1,4 @@
-"""Rows that the workers of a server share: counted together, and of nobody who was killed."""
+"""Rows that the workers of a server share: they are counted together, without those of killed workers."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ SECOND = timedelta(seconds=1)
 
 
 def counting(times: int) -> tuple[Callable[[datetime], None], threading.Event]:
-    """A tick, and an event that is set when it was called so often."""
+    """Return a tick, and an event that is set when it was called a number of times."""
     enough, calls = threading.Event(), []
 
     def tick(now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Programs without a server look for runs of dead programs, beside the requests that they answer."""
+"""Programs without a server look for runs of dead programs while they work."""
 
 from __future__ import annotations
 

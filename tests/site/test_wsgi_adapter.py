@@ -249,7 +249,7 @@ AGENT = UUID("018f0000-0000-7000-8000-00000000a001")
 
 
 class Orders:
-    """An application that has nothing to say until it is told, and lets its answer be kept back."""
+    """An application that answers on command, and whose answer may be held back."""
 
     def __init__(self) -> None:
         self.asked, self.orders = threading.Semaphore(0), b"[]"
@@ -319,7 +319,7 @@ async def test_waiting_for_orders_takes_no_thread():
 
 
 class Gathered:
-    """An application that answers all that ask it at once, when it is told to."""
+    """An application that answers all concurrent requests on command."""
 
     def __init__(self) -> None:
         self.contents: list[Future[Any]] = []

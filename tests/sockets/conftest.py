@@ -1,4 +1,4 @@
-"""Websockets as the server routes them, in this process; and the API beside them."""
+"""Websockets as the server routes them, and the API, in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events that are told over `/api/events/out`: what there is, and then what comes."""
+"""Events over `/api/events/out`: the stored ones, and then new ones."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ async def test_a_socket_that_closes_leaves_nothing():
 
 
 async def test_each_socket_hears_of_the_last_change_of_a_storm():
-    """Whatever is merged and left out, nobody is left with an older place than the last change."""
+    """However changes are merged and left out, every page learns of the last change."""
     talks = [talk_to(LIVE) for _ in range(10)]
     for talk in talks:
         await talk.connect(timeout=PATIENCE)

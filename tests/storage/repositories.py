@@ -9,7 +9,7 @@ WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@orion.example")
 
 
 class Repository:
-    """A bare repository with a work tree beside it."""
+    """A bare repository, and a work tree of it."""
 
     def __init__(self, folder: Path, name: str = "shop") -> None:
         self.tree, self.bare = folder / f"{name}-tree", folder / f"{name}.git"

@@ -209,7 +209,7 @@ def test_hanging_git_is_killed_with_everything_it_started(fake_git, tmp_path, in
 
 
 def is_gone(pid: int) -> bool:
-    """Killed; it may wait as a zombie for whoever inherited it."""
+    """Whether the process was killed; it may remain as a zombie."""
     for _ in range(100):
         shown = subprocess.run(
             ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False

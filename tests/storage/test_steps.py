@@ -1,4 +1,4 @@
-"""Pull steps are carried out one after the other, whoever's names they have; what is wrong with one is said."""
+"""Pull steps run one after the other, under Orion's or Prefect's names; the error of a step is reported."""
 
 from __future__ import annotations
 

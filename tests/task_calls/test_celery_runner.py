@@ -155,7 +155,7 @@ def test_tasks_see_no_secret_of_the_server_or_the_broker(worker: Worker, broker:
 def test_tasks_speak_by_the_token_of_their_run(
     worker: Worker, broker: str, monkeypatch: pytest.MonkeyPatch, given: str, sent: str | None
 ):
-    """Never by the worker's key, nor by that of whoever started the flow."""
+    """The call uses neither the worker's key nor that of the user who started the flow."""
     monkeypatch.setenv("ORION_API_KEY", given)
 
     def outer() -> Any:

@@ -1,4 +1,4 @@
-"""Spans of runs: which there are, whose parents they have, what they say, and that nothing is loaded without them."""
+"""Spans of runs, with their parents and attributes; without tracing, nothing of it is loaded."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_a_task_in_another_process_knows_its_span(spans: InMemorySpanExporter):
 
 
 def test_a_run_of_a_deployment_names_the_span_of_its_caller(spans: InMemorySpanExporter):
-    """By its record: the agent's process goes on from there."""
+    """The agent's process continues the trace by the record of the run."""
     from orionflow.calls.flow_runs import read_flow_run
     from orionflow.client import OrionClient
     from orionflow.deployments.running import run_deployment

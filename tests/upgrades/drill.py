@@ -89,7 +89,7 @@ class Program:
 
 
 class Prober:
-    """Asks all the time, and notes how long nobody answered."""
+    """Sends requests all the time, and notes how long there was no answer."""
 
     def __init__(self, url: str) -> None:
         self.refused = 0
@@ -196,7 +196,7 @@ def until_it_answers(port: int, program: Program, seconds: float = 120) -> None:
 
 @contextmanager
 def at_work(site: Site, api: Api, seconds: float) -> Iterator[Load]:
-    """An agent and a program of the old version, and somebody who has runs made; all go on within this block."""
+    """Run an agent and a program of the old version, and a client that creates runs, until the block ends."""
     enough = site.home / "enough"
     rng = random.Random(1)
     flows = [str(site.old.python), str(Path(__file__).with_name("reporting_flows.py")), str(enough)]

@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(kw_only=True)
 class Model:
-    """Every switch is on in the protocol as it is meant."""
+    """The server with a switch for each part of the protocol; all of them are on by default."""
 
     fencing: bool = True
     claims: bool = True

@@ -117,7 +117,7 @@ class World:
         self._note_crashes(before)
 
     def _note_crashes(self, before: list[Look]) -> None:
-        """Runs that were taken from a process which lives, and whose agent could be heard at this moment."""
+        """Note the runs that were taken from a live process whose agent could be reached."""
         heard = [agent for agent in self.agents if max(agent.frozen_until, agent.cut_off_until) < self.now]
         alive = {process.claim for agent in heard for process in agent.processes}
         for number, (was, look) in enumerate(zip(before, self.server.look(), strict=True)):
