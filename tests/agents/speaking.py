@@ -1,4 +1,4 @@
-"""A flow that sends every request that flows send; its process prints which files and variables it could read."""
+"""A flow that sends every kind of request that flows send, and writes the environment of its process to a file."""
 
 from __future__ import annotations
 
