@@ -25,7 +25,7 @@ def test_a_cancelled_run_ends_with_its_children(api: Api, queue: str, start_agen
     eventually(lambda: not processes_of(run))
 
 
-def test_what_is_below_a_cancelled_run_is_cancelled_and_has_not_crashed(api: Api, queue: str, start_agent: StartAgent):
+def test_runs_below_a_cancelled_run_are_cancelled_and_not_crashed(api: Api, queue: str, start_agent: StartAgent):
     start_agent()
     run = api.run_of("flows.py:with_much_below", queue)
     nested = {"flow_runs": {"parent_flow_run_id": {"any_": [run]}, "state": {"type": {"any_": ["RUNNING"]}}}}

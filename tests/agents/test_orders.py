@@ -128,7 +128,7 @@ def test_an_attempt_whose_place_was_released_by_force_is_killed(api: Api, queue:
     eventually(lambda: not is_alive(process), lambda: agent.said)
 
 
-def test_what_another_server_was_asked_to_cancel_is_cancelled(tmp_path: Path, home: Path, queue: str):
+def test_a_run_that_another_server_was_asked_to_cancel_is_cancelled(tmp_path: Path, home: Path, queue: str):
     with own_database(tmp_path / "server", **RARE) as (settings, _), ExitStack() as servers:
         first, second = (Api(servers.enter_context(running_server(tmp_path / "server", **settings))) for _ in range(2))
         with running_agent(home, first, queue) as agent:

@@ -103,7 +103,7 @@ def test_job_variables_are_nearer_to_the_run_than_its_deployment(
 
 
 @pytest.mark.long
-def test_who_may_not_read_secrets_uses_locations_without_options_alone(tmp_path: Path):
+def test_without_the_right_to_read_secrets_only_locations_without_options_work(tmp_path: Path):
     home = tmp_path / "server"
     with running_server(home, **QUICK) as running:
         api = Api(running)

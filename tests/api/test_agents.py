@@ -165,7 +165,7 @@ def test_a_name_that_is_alive_elsewhere_is_refused(api):
     assert AgentOfApi(api, host="a").registered.status_code == 201
 
 
-def test_what_is_not_there_or_not_well_formed_is_refused(api):
+def test_missing_and_malformed_objects_are_refused(api):
     agent = AgentOfApi(api)
 
     assert AgentOfApi(api, work_pool_name="none").registered.status_code == 404

@@ -62,7 +62,7 @@ def test_the_name_of_another_is_refused(api):
     assert answer.status_code == 409
 
 
-def test_what_is_not_there_is_missing(api):
+def test_missing_objects_are_not_found(api):
     made = deploy(api).json()
 
     assert api.read(f"/backfills/{uuid4()}").status_code == 404
@@ -84,7 +84,7 @@ def test_what_is_not_there_is_missing(api):
         {"schedule": DAILY, "calendars": ["nowhere"]},
     ],
 )
-def test_what_cannot_be_done_is_refused(api, more):
+def test_impossible_requests_are_refused(api, more):
     made = deploy(api).json()
 
     answer = api.send("/backfills/", asked(made, **more))

@@ -122,7 +122,7 @@ def test_the_fields_of_a_block_are_replaced(api):
     assert read_secrets(api, document) == {"password": "new"}
 
 
-def test_what_a_newer_schema_calls_secret_is_hidden_from_then_on(api):
+def test_fields_that_a_newer_schema_calls_secret_are_hidden_from_then_on(api):
     schema = login_schema(api)
     document = make_document(api, schema, data=LOGIN).json()
     stricter = {"title": "Login 2", "secret_fields": ["password", "user"]}

@@ -89,7 +89,7 @@ def test_every_known_type_has_a_schema_however_often_they_are_installed(api):
     assert set(SCHEMAS) == set(BUILTIN)
 
 
-def test_what_can_notify_is_found_by_its_capability(api):
+def test_blocks_that_can_notify_are_found_by_their_capability(api):
     install(api)
 
     asked = {"block_schemas": {"block_capabilities": {"all_": ["notify"]}}, "limit": 200}

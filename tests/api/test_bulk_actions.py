@@ -50,7 +50,7 @@ def test_more_than_an_action_may_concern_are_cut_and_the_newest_are_taken(api, m
     assert (state_of(oldest), state_of(newest)) == ("RUNNING", "CANCELLING")
 
 
-def test_what_each_run_came_to_is_listed(api):
+def test_the_outcome_of_each_run_is_listed(api):
     ended, running = make_flow_run("COMPLETED", name="ended"), make_flow_run("RUNNING", name="running")
     one = api.send("/bulk_actions/", {"action": "cancel", "flow_runs": {}}).json()
     path = f"/bulk_actions/{one['id']}/runs/filter"
@@ -115,7 +115,7 @@ def test_where_nothing_matches_nothing_is_begun(api):
     assert not BulkAction.objects.exists()
 
 
-def test_what_is_not_there_is_not_found(api):
+def test_missing_objects_are_not_found(api):
     for path in (f"/bulk_actions/{uuid4()}", f"/bulk_actions/{uuid4()}/stop", f"/bulk_actions/{uuid4()}/runs/filter"):
         method = "GET" if path.count("/") == 2 else "POST"
         assert api.call(method, path, None if method == "GET" else {}).status_code == 404

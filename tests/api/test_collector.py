@@ -25,7 +25,7 @@ def test_it_is_on_after_a_failure():
     assert gc.isenabled()
 
 
-def test_what_the_program_switched_off_stays_off():
+def test_a_collector_that_the_program_disabled_stays_disabled():
     gc.disable()
     try:
         with collection_put_off():

@@ -80,7 +80,7 @@ def test_a_parameter_that_does_not_fit_is_reported_with_its_place(api):
     assert missing.status_code == 409
 
 
-def test_what_is_required_may_come_with_the_run(api):
+def test_required_parameters_may_come_with_the_run(api):
     made = deploy(api, parameter_openapi_schema=SCHEMA, enforce_parameter_schema=True)
 
     assert made.status_code == 201

@@ -199,7 +199,7 @@ def test_a_deployment_waits_in_the_queue_that_it_names(api):
         ({"schedules": [{"schedule": HALF_HOURLY, "calendars": ["nowhere"]}]}, 404),
     ],
 )
-def test_what_cannot_be_deployed_is_refused_and_nothing_is_stored(api, fields, status):
+def test_invalid_deployments_are_refused_and_nothing_is_stored(api, fields, status):
     answer = deploy(api, **fields)
 
     assert answer.status_code == status

@@ -59,7 +59,7 @@ def test_a_new_environment_is_kept_until_its_first_run():
         {"index": "https://example.org"},
     ],
 )
-def test_what_is_not_a_package_version_or_commit_is_refused(api, change):
+def test_invalid_packages_versions_and_commits_are_refused(api, change):
     assert api.send("/environments/", {**CONTENT, **change}).status_code == 422
 
 

@@ -61,7 +61,7 @@ def rows():
     return [table.objects.count() for table in tables], set(FlowRun.objects.values_list("name", flat=True))
 
 
-def test_what_a_replaced_attempt_writes_is_refused_and_stored_nowhere(api, run):
+def test_writes_of_a_replaced_attempt_are_refused_and_not_stored(api, run):
     every = list(writes(run))
     before = rows()
 
@@ -72,7 +72,7 @@ def test_what_a_replaced_attempt_writes_is_refused_and_stored_nowhere(api, run):
     assert rows() == before
 
 
-def test_what_the_present_attempt_writes_is_stored(api, run):
+def test_writes_of_the_current_attempt_are_stored(api, run):
     for method, path, body in writes(run):
         answer = api.call(method, path, body, **headers(run, 2))
 

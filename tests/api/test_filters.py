@@ -256,7 +256,7 @@ def test_nested_flow_runs_are_found_by_their_parent(api, world):
         ({"limit": "many"}, ["body", "limit"]),
     ],
 )
-def test_what_the_language_does_not_know_is_refused_by_its_place(api, body, place):
+def test_unknown_parts_of_a_filter_are_refused_with_their_place(api, body, place):
     answer = api.send("/flow_runs/filter", body)
 
     assert answer.status_code == 422

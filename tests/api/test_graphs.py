@@ -83,7 +83,7 @@ def test_since_keeps_the_edges_to_what_had_ended(api, diamond):
     assert [edge["id"] for edge in nodes[nested]["children"]] == [last]
 
 
-def test_what_waits_for_its_time_is_drawn_where_it_is_expected(api):
+def test_scheduled_runs_are_drawn_at_their_expected_time(api):
     flow_run = make_flow_run("RUNNING")
     waiting = make_task_run("SCHEDULED", flow_run=flow_run)
     make_task_run("PENDING", flow_run=flow_run)

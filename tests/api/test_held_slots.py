@@ -144,7 +144,7 @@ def test_an_earlier_attempt_and_an_unknown_run_get_no_slots(api):
     assert in_use(api) == 0
 
 
-def test_what_decays_or_is_not_limited_needs_no_lease(api):
+def test_rates_and_unlimited_names_need_no_lease(api):
     GlobalLimit.objects.create(name="rate", limit=2, slot_decay_per_second=0.001)
 
     rate = take(api, names=["rate"])

@@ -175,7 +175,7 @@ def test_outcomes_are_counted_in_twenty_parts(api):
     assert api.send("/ui/task_runs/dashboard/counts", {"task_runs": {}}).status_code == 422
 
 
-def test_what_roll_ups_answer_is_what_rows_answer(api, counted):
+def test_answers_from_roll_ups_equal_answers_from_rows(api, counted):
     """Searches that only differ in that roll-ups know them, or not."""
     deployment = make_deployment()
     runs = [

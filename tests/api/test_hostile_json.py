@@ -111,7 +111,7 @@ def test_nul_in_an_address_is_refused(api, path):
         "0.1",
     ],
 )
-def test_what_only_looks_like_poison_is_kept_as_it_is(api, harmless):
+def test_harmless_values_that_look_like_poison_are_kept(api, harmless):
     flow = make_flow()
 
     run = api.send("/flow_runs/", f'{{"flow_id": "{flow.id}", "parameters": {{"n": {harmless}}}}}'.encode())
@@ -158,7 +158,7 @@ def test_json_is_read_in_each_encoding_that_its_beginning_shows(api, encoding):
 @pytest.mark.parametrize(
     "body", ['{"name": "x\ud800"}'.encode("utf-16-le", "surrogatepass"), b"\xff\xfe{", b"\xef\xbb\xbf", b"\xff"]
 )
-def test_what_only_begins_like_another_encoding_is_refused(api, body):
+def test_bodies_that_only_begin_like_another_encoding_are_refused(api, body):
     answer = api.send("/flows/", body)
 
     assert answer.status_code == 422

@@ -90,7 +90,7 @@ def test_lists_leave_out_what_is_large_and_single_reads_do_not(api):
     assert alone["state"]["data"] == {"type": "x", "blob": LARGE}
 
 
-def test_what_is_small_is_listed_as_it_is(api):
+def test_small_fields_are_listed_in_full(api):
     run = make_flow_run(make_state("COMPLETED", data={"type": "x", "a": [1, "é", None]}))
     FlowRun.objects.filter(pk=run.pk).update(parameters={"a": {"b": [1.5, True, None, "é"]}})
 

@@ -119,7 +119,7 @@ def test_an_authentication_class_says_who_asks_and_by_what():
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer stranger"}])
-def test_whoever_is_not_recognised_is_asked_for_a_key(headers: dict[str, str]):
+def test_an_unknown_client_is_asked_for_a_key(headers: dict[str, str]):
     answer = ask(Keyed, **headers)
 
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")

@@ -101,7 +101,7 @@ def test_edit_of_neither_times_nor_parameters_keeps_every_run(api, clock, change
         {"work_queue_name": "other"},
     ],
 )
-def test_what_somebody_decided_about_a_planned_run_stays(api, clock, change):
+def test_changes_of_a_planned_run_by_users_stay(api, clock, change):
     made = deploy(api, schedules=[HOURLY], parameters={"n": 1}).json()
     deleted, cancelled, moved = planned_runs(api, made)
     later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2026-01-05T17:17:00Z"}}

@@ -72,7 +72,7 @@ def test_both_names_of_job_variables_may_say_the_same(api):
 
 
 @pytest.mark.parametrize("given", [{}, {"person": {"name": "Ada"}}, {"person": {}, "required": 1}])
-def test_what_is_required_within_a_parameter_may_come_with_each_run(api, given):
+def test_required_fields_of_a_parameter_may_come_with_each_run(api, given):
     made = deploy(api, parameter_openapi_schema=PERSON, enforce_parameter_schema=True, parameters=given)
 
     assert made.status_code == 201

@@ -29,7 +29,7 @@ def failed(flow: str = "etl", *, deployed: bool = False, cause=CAUSE, **fields) 
     return make_flow_run(state, flow=own, now=timezone.now(), **fields)
 
 
-def test_what_failed_is_listed_by_its_cause_the_last_first(api, counted):
+def test_failures_are_listed_by_their_cause_the_newest_first(api, counted):
     failed("etl", flow_version="1")
     failed("report", flow_version="2")
     failed("etl", cause=OTHER)
@@ -128,7 +128,7 @@ def test_people_decide_about_it(api):
         ("assign", {"assignee": 5}),
     ],
 )
-def test_what_makes_no_sense_is_refused(api, path, body):
+def test_invalid_changes_are_refused(api, path, body):
     failed()
 
     assert api.send(f"/problems/{ID}/{path}", body).status_code == 422
@@ -139,7 +139,7 @@ def test_a_problem_that_does_not_exist_is_404(api, path):
     assert api.send(f"/problems/{UUID(int=4)}/{path}").status_code == 404
 
 
-def test_what_runs_wait_for_is_a_group(api):
+def test_waiting_runs_are_grouped_by_their_reason(api):
     now = timezone.now() - timedelta(hours=1)
     flow = make_flow("etl")
     deployment, _ = Deployment.objects.get_or_create(name="prod", flow=flow)

@@ -82,7 +82,7 @@ def test_pages_continue_where_the_one_before_stopped(api):
     "asked",
     [{"limit": 0}, {"limit": 201}, {"before": "x"}, {"storage": 7}, {"flow_run_ids": ["x"]}, {"storage": "x" * 5000}],
 )
-def test_what_cannot_be_asked_is_refused(api, asked):
+def test_invalid_questions_are_refused(api, asked):
     assert api.send("/results/filter", asked).status_code == 422
 
 

@@ -54,7 +54,7 @@ def test_a_result_that_was_not_stored_is_not_counted_on(api, run):
     assert ("a-0", "unstored") in {(one["name"], one["cause"]) for one in found["calls"]}
 
 
-def test_what_ran_at_once_counts_once_by_the_clock(api):
+def test_concurrent_runs_count_once_in_the_elapsed_time(api):
     run = deployed_run()
     first = call(run, "a", seconds=10)
     for number in range(3):

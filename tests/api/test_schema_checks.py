@@ -54,7 +54,7 @@ def test_an_invalid_schema_is_refused(api, schema):
 @pytest.mark.parametrize(
     "body", [{"schema": {}}, {"values": {}}, {"schema": [], "values": {}}, {"schema": {}, "values": 1}]
 )
-def test_what_is_not_a_check_is_refused(api, body):
+def test_invalid_checks_are_refused(api, body):
     answer = api.send(PATH, body)
 
     assert answer.status_code == 422

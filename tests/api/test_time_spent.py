@@ -36,7 +36,7 @@ def test_all_runs_of_the_last_hours_are_summed_up(api):
     assert api.read("/flow_runs/time?hours=72").json()["runs"] == 2
 
 
-def test_what_is_not_there_or_no_period_is_refused(api):
+def test_missing_runs_and_invalid_periods_are_refused(api):
     assert api.read(f"/flow_runs/{uuid4()}/time").status_code == 404
     assert api.read("/flow_runs/time?hours=0").status_code == 422
     assert api.read("/flow_runs/time?hours=nan").status_code == 422

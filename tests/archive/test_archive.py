@@ -99,7 +99,7 @@ def histories(states) -> list:
     return [(one.pk, one.seq, one.type, one.name, one.timestamp, list(map(tuple, one.trail))) for one in states]
 
 
-def test_what_is_open_or_recent_or_has_such_a_run_in_it_stays():
+def test_open_and_recent_runs_stay_with_the_runs_around_them():
     parent = make_flow_run("RUNNING", now=OLD)
     task = make_task_run("RUNNING", flow_run=parent, now=OLD)
     make_flow_run("RUNNING", now=OLD, parent_task_run_id=task.pk)
@@ -193,7 +193,7 @@ def test_a_run_that_changed_after_it_was_written_stays_and_is_written_again(monk
     assert [one.message for one in kept.logs] == [f"line of {run.name}", "came late"]
 
 
-def test_who_was_killed_between_writing_and_deleting_is_followed_by_who_deletes(monkeypatch):
+def test_after_a_kill_between_writing_and_deleting_the_next_run_deletes(monkeypatch):
     run = ended()
     monkeypatch.setattr(services, "clear", lambda *args, **kwargs: None)
     archived()
@@ -416,7 +416,7 @@ def test_the_runs_of_a_day_are_restored():
     assert FlowRun.objects.count() == 2
 
 
-def test_what_was_taken_since_is_not_taken_from_whoever_has_it():
+def test_a_restored_run_does_not_take_names_and_keys_that_others_use_now():
     """Two archived runs: the flow of one was deleted, and the idempotency key of the other was used again."""
     run, other = (ended(flow=make_flow(name), idempotency_key="k") for name in ("a", "b"))
     archived()
@@ -432,7 +432,7 @@ def test_what_was_taken_since_is_not_taken_from_whoever_has_it():
     assert FlowRun.objects.get(pk=taken.pk).idempotency_key == "k"
 
 
-def test_who_is_not_in_the_archive_or_is_in_the_database_is_not_restored():
+def test_runs_that_are_not_archived_or_still_stored_are_not_restored():
     run = ended()
     assert restore_run(run.pk, keep=DAY, now=NOON) == Counter()
 
@@ -551,7 +551,7 @@ def with_results(run: FlowRun, folder: Path) -> list[Path]:
     return files
 
 
-def test_who_deletes_a_restored_run_after_its_time_leaves_the_files_that_the_archive_names(
+def test_retention_of_restored_runs_keeps_files_that_the_archive_names(
     results: Path, django_capture_on_commit_callbacks
 ):
     run, other = ended(), ended(NOON - 10 * DAY)
@@ -568,7 +568,7 @@ def test_who_deletes_a_restored_run_after_its_time_leaves_the_files_that_the_arc
 
 
 @pytest.mark.parametrize("ages", [Ages(DAY, DAY, DAY), Ages(logs=DAY)], ids=["everything", "logs"])
-def test_who_deletes_what_is_old_by_hand_leaves_restored_runs_for_their_time(ages: Ages):
+def test_deleting_old_runs_by_hand_keeps_restored_runs_for_their_time(ages: Ages):
     run, other = ended(), ended(NOON - 10 * DAY)
     archived()
     restore_run(run.pk, keep=DAY, now=NOON)

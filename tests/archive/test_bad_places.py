@@ -138,7 +138,7 @@ def test_pages_say_what_is_wrong_with_a_damaged_archive(damage: Callable[[Path],
 
 
 @pytest.mark.parametrize("archive", ["archive"], indirect=True)
-def test_what_runs_wrote_does_nothing_to_the_terminal(archive: Path, capsys: pytest.CaptureFixture[str]):
+def test_texts_of_runs_do_not_control_the_terminal(archive: Path, capsys: pytest.CaptureFixture[str]):
     run = ended(name="a\x1b]0;b\x07", line="\x1b[2J gone\nOK\x9b")
     archive_runs(older_than=14 * DAY, now=NOON)
     found = archived_run(run.pk)

@@ -152,7 +152,7 @@ def test_a_broken_archive_says_so(browser: Client, archive: Path):
     assert "cannot be read" in shown(answer)
 
 
-def test_who_sees_in_part_sees_in_part():
+def test_a_user_with_rights_on_some_objects_sees_only_those():
     flow = make_flow("etl")
     deployment = Deployment.objects.create(name="daily", flow=flow)
     own = ended(flow=flow, deployment_id=deployment.pk)

@@ -44,7 +44,7 @@ NOT_PLAIN_IN_FILES = {
 NOT_SHOWN = {**BLOCKS, "manifest_path": "means something to `orion deploy --prune` alone"}
 
 
-def test_what_is_stored_can_be_read_back():
+def test_stored_values_can_be_read_back():
     assert set(FIELDS) - Deployment.model_fields.keys() == set()
     assert ScheduleCreate.model_fields.keys() - DeploymentSchedule.model_fields.keys() == set()
 

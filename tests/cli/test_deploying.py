@@ -140,7 +140,7 @@ WRONG = [
 
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize(("line", "words"), WRONG)
-def test_what_would_be_refused_is_known_before_anything_is_changed(orion, folder, line, words, dry_run):
+def test_errors_are_found_before_anything_is_changed(orion, folder, line, words, dry_run):
     text = f"{FILE}  - name: wrong\n    entrypoint: flows.py:etl\n    {line}\n"
     (folder / "orion.yaml").write_text(text)
 

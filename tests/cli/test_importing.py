@@ -230,7 +230,7 @@ def test_secrets_come_along_and_blocks_that_hold_others_hold_them_here(orion: Co
     assert asked(orion, "/variables/filter") == []
 
 
-def test_what_changed_there_is_changed_here_and_nothing_is_deleted(orion: Companion, old: str) -> None:
+def test_changes_on_the_other_server_are_copied_and_nothing_is_deleted(orion: Companion, old: str) -> None:
     imported(orion, old, "--yes", "--only", "variables")
     asked(orion, "/variables/", {"name": "mine", "value": "1"})
     send(old, "/variables/name/colour", {"value": "blue"}, "PATCH")
@@ -310,7 +310,7 @@ class Listed(Odd):
         self.tell(json.dumps(found[asked.get("offset", 0) :]).encode())
 
 
-def test_what_has_an_unreadable_name_is_left_out_with_a_note(orion: Companion) -> None:
+def test_objects_with_unreadable_names_are_left_out_with_a_note(orion: Companion) -> None:
     bad, spaced, good, pool = "pay\u200broll", "etl ", "census", "po\u202eol"
     flows = [{"id": str(uuid4()), "name": name, "tags": []} for name in (bad, spaced, good)]
     deployed = [

@@ -167,7 +167,7 @@ def test_notifications_are_paused_resumed_and_deleted(orion, receiver: Receiver)
         ((), 2, "--block"),
     ],
 )
-def test_what_cannot_be_made_is_refused_and_nothing_is_left(orion, words, code, said):
+def test_invalid_objects_are_refused_and_nothing_is_left(orion, words, code, said):
     orion("block", "create", "string/text", "value=x")
 
     answer = orion("notify", "create", *words)

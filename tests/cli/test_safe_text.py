@@ -82,7 +82,7 @@ def test_colours_of_log_lines_are_left_out_and_the_rest_is_made_visible():
     assert cleaned("one\r\ntwo\tthree") == "one\ntwo\tthree"
 
 
-def test_what_a_library_of_ours_has_coloured_is_drawn():
+def test_colours_of_known_libraries_are_drawn():
     assert printable(ours("\x1b[1mTITLE\x1b[0m")) == "\x1b[1mTITLE\x1b[0m"
 
 

@@ -102,7 +102,7 @@ def test_a_run_of_another_process_is_watched_on_a_screen(home):
     assert "Completed" in shown
 
 
-def test_what_a_flow_prints_stands_above_the_progress_line(home):
+def test_output_of_a_flow_is_above_the_progress_line(home):
     _, shown = on_a_screen(home, "run", "shop.py:chatty", "--watch")
 
     lines = [line.rpartition("\x1b[2K")[2] for line in shown.splitlines()]

@@ -62,7 +62,7 @@ def test_periods_that_end_out_of_all_reach_are_refused_in_a_sentence(written):
 
 
 @pytest.mark.parametrize("written", ["9" * 400, "9" * 20 + "d", "\N{SUPERSCRIPT TWO}", "1.2.3", ".", ""])
-def test_what_is_not_a_duration_is_refused_in_a_sentence(written):
+def test_an_invalid_duration_is_refused_in_a_sentence(written):
     with pytest.raises(click.UsageError, match="duration"):
         read_period(written)
 

@@ -203,7 +203,7 @@ def test_a_cancelled_run_is_asked_to_stop(
     eventually(lambda: not engine.of_run(run))
 
 
-def test_who_does_not_end_is_killed_after_its_grace(
+def test_a_container_that_does_not_stop_is_killed_after_its_grace_period(
     api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent, tmp_path: Path
 ):
     start_docker_agent("--stop-timeout", "1")

@@ -207,7 +207,7 @@ def test_a_job_is_its_template_with_defaults_under_variables():
     assert "cpus" not in filled_in(TEMPLATE, {})
 
 
-def test_what_only_workers_of_prefect_fill_in_is_named():
+def test_placeholders_that_only_workers_of_prefect_fill_in_are_named():
     with pytest.raises(NotStarted, match=r"prefect\.variables\.team"):
         filled_in({"job_configuration": {"a": "{{ prefect.variables.team }}"}}, {})
 

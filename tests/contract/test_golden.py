@@ -298,7 +298,7 @@ def test_the_examples_of_the_document_are_the_golden_files():
     assert json.loads(EXAMPLES.read_text()) == examples(golden())
 
 
-def test_what_the_golden_files_say_fits_the_models():
+def test_golden_files_fit_the_models():
     recorded = golden()
     for _, operation in operations():
         exchange = recorded.get(_snake(operation.__name__))

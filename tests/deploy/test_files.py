@@ -296,7 +296,7 @@ def test_pages_below_the_path_link_below_the_path(behind: Behind):
     assert 'href="/flows' not in page
 
 
-def test_who_comes_through_the_proxy_is_asked_to_sign_in(behind: Behind):
+def test_users_behind_the_proxy_are_asked_to_sign_in(behind: Behind):
     with behind.browser() as browser:
         asked = browser.get(f"{behind.secure_address}/orion/admin/")
         sign_in(browser, behind.secure_address)
@@ -306,7 +306,7 @@ def test_who_comes_through_the_proxy_is_asked_to_sign_in(behind: Behind):
     assert "Site administration" in opened.text or "What operators do" in opened.text
 
 
-def test_what_was_signed_in_by_tls_travels_by_tls_alone(behind: Behind):
+def test_cookies_of_a_session_over_tls_are_sent_over_tls_only(behind: Behind):
     with behind.browser() as browser:
         answer = sign_in(browser, behind.secure_address)
         cookies = list(browser.cookies)
@@ -328,7 +328,7 @@ def test_the_servers_own_machine_is_not_bound_to_tls(behind: Behind):
     assert not any(cookie.secure for cookie in browser.cookies)
 
 
-def test_who_signed_in_is_known_by_the_address_that_the_proxy_saw(behind: Behind):
+def test_a_session_has_the_address_that_the_proxy_saw(behind: Behind):
     with behind.browser() as browser:
         page = browser.get(f"{behind.secure_address}/orion/login")
         form = {"csrfmiddlewaretoken": token_of(page), "username": "ada", "password": "wrong"}

@@ -106,6 +106,6 @@ def test_names_of_others_are_understood():
         (lambda: ICalendar.from_file(__file__), "not an iCalendar file"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(make, cause):
+def test_meaningless_schedules_are_refused(make, cause):
     with pytest.raises(UsageError, match=cause):
         make()

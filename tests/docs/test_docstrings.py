@@ -183,5 +183,5 @@ def test_examples_of_docstrings_run(tmp_path: Path):
     assert code == 0, said
 
 
-def test_what_is_looked_up_most_has_an_example():
+def test_common_names_have_an_example():
     assert {path for path in SHOWN if not _EXAMPLE.search(docstring_of(NAMES[path]))} == set()

@@ -31,7 +31,7 @@ def test_the_table_has_twenty_tasks_and_each_leads_to_a_heading():
 
 
 @pytest.mark.parametrize(("path", "anchor"), answers(), ids=lambda value: value)
-def test_what_a_reader_does_is_on_the_first_screen_below_the_heading(path: str, anchor: str):
+def test_the_answer_is_on_the_first_screen_below_the_heading(path: str, anchor: str):
     page = (FIND.parent / path).resolve()
 
     below = lines_below(page, anchor)

@@ -50,11 +50,11 @@ def test_a_picture_with_a_dark_version_is_shown_by_theme():
         ('<a href="https://example.org">link</a> <img src="images/a.png"> <script src="assets/x.js"></script>', False),
     ],
 )
-def test_what_a_page_loads_from_elsewhere_is_found(page: str, is_foreign: bool):
+def test_resources_that_a_page_loads_from_other_hosts_are_found(page: str, is_foreign: bool):
     assert bool(mkdocs_hooks.foreign_assets(page)) is is_foreign
 
 
-def test_what_a_style_loads_from_elsewhere_is_found():
+def test_resources_that_a_style_loads_from_other_hosts_are_found():
     assert mkdocs_hooks.foreign_assets("a{background:url(https://example.org/a.png)}", is_style=True)
     assert not mkdocs_hooks.foreign_assets("a{background:url(data:image/png;base64,xx)}", is_style=True)
 

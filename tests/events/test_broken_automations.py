@@ -58,7 +58,7 @@ def test_a_watch_that_breaks_keeps_no_other_from_ending(make, monkeypatch):
     assert [one.automation.name for one in ActionRun.objects.all()] == ["b"]
 
 
-def test_what_a_broken_automation_began_is_undone(make, monkeypatch):
+def test_changes_of_a_broken_automation_are_undone(make, monkeypatch):
     make(name="a")
     make(name="b")
     break_when_set_off(monkeypatch, DataError("out of range"))

@@ -112,7 +112,7 @@ def settings_of_the_server() -> None:
     [states, deadlines, problems, statuses, automations, settings_of_the_server],
     ids=lambda cause: cause.__name__,
 )
-def test_what_is_recorded_is_what_the_list_says(cause: Callable[[], None]):
+def test_recorded_events_agree_with_the_list(cause: Callable[[], None]):
     cause()
 
     events = [event for event in Event.objects.all() if event.event != "sensor.read"]

@@ -144,12 +144,12 @@ def test_those_with_servers_in_europe_are_asked_there(kind, content):
         ("twilio-sms", {}, "twilio-sms"),
     ],
 )
-def test_what_cannot_be_sent_says_what_would_do(kind, content, named):
+def test_an_incomplete_block_says_what_is_missing(kind, content, named):
     with pytest.raises(Undeliverable, match=named):
         delivery_of(kind, content, MESSAGE)
 
 
-def test_what_a_block_says_of_itself_stays_json():
+def test_texts_of_a_block_stay_valid_json():
     odd = {**PAGER, "custom_details": {"n": [1, {"x": None}]}}
 
     content = json.loads(delivery_of("pager-duty-webhook", odd, MESSAGE).content)

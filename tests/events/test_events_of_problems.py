@@ -42,7 +42,7 @@ def test_a_storm_of_failures_is_one_message(make, receiver):
     assert "new: KeyError in load.py:load_rows (9)" in bodies[0]
 
 
-def test_what_comes_back_is_one_more(make, receiver):
+def test_a_problem_that_returns_sends_another_message(make, receiver):
     block = make_block("webhook", {"url": receiver.url, "method": "POST"})
     make(trigger(expect=["orion.problem.*"]), notify(block, "{{ event.event }} of {{ event.resource.name }}"))
     flow = make_flow("etl")

@@ -83,7 +83,7 @@ def test_a_message_of_the_policy_is_filled_in(receiver):
     assert receiver.got[0]["content"]["text"].endswith(expected)
 
 
-def test_what_fails_is_sent_again_later_and_under_the_same_id(receiver):
+def test_a_failed_message_is_sent_again_later_under_the_same_id(receiver):
     make_policy(slack(receiver))
     make_flow_run("RUNNING")
     receiver.status = 503
@@ -98,7 +98,7 @@ def test_what_fails_is_sent_again_later_and_under_the_same_id(receiver):
     assert len(receiver.got) == 2
 
 
-def test_what_is_refused_is_given_up(receiver):
+def test_a_refused_message_is_given_up(receiver):
     make_policy(slack(receiver))
     make_flow_run("RUNNING")
     receiver.status = 404
@@ -285,7 +285,7 @@ def test_a_message_that_its_receiver_cannot_take_does_not_delay_others(receiver)
     assert Notification.objects.filter(standing="SENT").count() == 3
 
 
-def test_what_can_never_be_sent_is_refused_for_good_and_counts_for_nobody(receiver):
+def test_a_message_that_can_never_be_sent_is_given_up_and_not_counted(receiver):
     block = {"url": receiver.url, "method": "POST", "headers": {"X-Bad": "a\r\nb"}, "json_data": {}}
     make_policy(make_block("custom-webhook", block, ()))
     for _ in range(FAILURES_THAT_OPEN + 2):
@@ -354,7 +354,7 @@ def test_the_worst_failure_is_stored_and_sent_in_a_bounded_form(receiver):
 
 
 @pytest.mark.parametrize("status", [400, 413, 414])
-def test_what_is_too_much_for_a_receiver_is_sent_again_in_short_form(receiver, status):
+def test_a_message_that_is_too_long_is_sent_again_in_short_form(receiver, status):
     receiver.refuse, receiver.refusal = "Traceback", status
     make_policy(slack(receiver))
     run = make_flow_run(make_state("FAILED", message="boom\nTraceback"), name="nightly")

@@ -94,7 +94,7 @@ def test_changes_by_users_are_recorded_at_once(api):
     assert told("prefect.work-queue.") == ["prefect.work-queue.paused", "prefect.work-queue.not-ready"]
 
 
-def test_what_was_deleted_is_forgotten(served):
+def test_statuses_of_deleted_objects_are_forgotten(served):
     WorkQueue.objects.update(last_polled=NOON)
     record_statuses(NOON)
     served.delete()

@@ -80,7 +80,7 @@ def test_texts_are_filled_in(text, filled):
         "{{ " + "9" * 5000 + " }}",
     ],
 )
-def test_what_would_run_something_or_cannot_be_read_is_refused(text):
+def test_invalid_and_executable_templates_are_refused(text):
     assert misplaced(text) is not None
     with pytest.raises(BadText):
         fill_in(text, VALUES)

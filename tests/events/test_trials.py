@@ -61,7 +61,7 @@ def test_a_trial_is_sent_in_its_short_form_too(api, receiver):
         ({"block_document_id": "00000000-0000-7000-8000-000000000000", "colour": 1}, 422),
     ],
 )
-def test_what_cannot_be_tried_is_refused(api, body, status):
+def test_invalid_trials_are_refused(api, body, status):
     assert api.send("/notifications/test", body).status_code == status
 
 

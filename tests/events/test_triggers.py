@@ -54,7 +54,7 @@ def test_events_from_before_the_automation_are_ignored(make):
     assert judge_events(later()) == 0
 
 
-def test_what_was_switched_off_does_not_fire(make):
+def test_a_disabled_automation_does_not_fire(make):
     make(enabled=False)
     happen()
 
@@ -69,7 +69,7 @@ def test_a_threshold_is_counted_within_its_time_and_apart_for_each_value(make):
     assert judge_events(later(100)) == 1  # a at 70 and 90; b's second one came too late
 
 
-def test_what_is_expected_counts_only_after_what_must_come_first(make):
+def test_expected_events_count_only_after_the_first_event(make):
     make(trigger(after=["opened"], expect=["stolen"]))
     for second, event in enumerate(["stolen", "opened", "stolen", "stolen"]):
         happen(event, at=later(second))

@@ -67,7 +67,7 @@ def everything_of(api: Api, run: str) -> set[str]:
     return {json.dumps(one) for one in (api.get(f"/flow_runs/{run}"), *states, *task_runs(api, run), *logs)}
 
 
-def test_what_an_agent_that_was_cut_off_still_sends_is_refused(tmp_path: Path):
+def test_late_reports_of_an_agent_that_was_cut_off_are_refused(tmp_path: Path):
     witness = tmp_path / "witness"
     with far_agent(tmp_path, SHORT) as (api, wire, agent, home, api_home):
         lost = begun(api, "chattering", tmp_path / uuid4().hex, 60)

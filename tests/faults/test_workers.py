@@ -52,7 +52,7 @@ def connections_of(pids: list[int], port: int) -> list[int]:
     return [len(re.findall(f"pid={pid},", found.stdout)) for pid in pids]
 
 
-def test_what_is_killed_is_started_again_and_all_ends_with_the_server(tmp_path: Path):
+def test_killed_processes_are_restarted_and_all_stop_with_the_server(tmp_path: Path):
     with served(tmp_path) as (server, _):
         before = parts(tmp_path)
         assert before.keys() == {"services", "worker 1", "worker 2"}

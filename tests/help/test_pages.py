@@ -145,7 +145,7 @@ def test_a_part_of_a_word_and_signs_are_found(browser: Client):
 
 
 @pytest.mark.parametrize("name", ["nothing", "../README", "tutorial.md", "images/home.png", "%00", "tutorial/.."])
-def test_what_is_not_a_page_is_not_found(browser: Client, name: str):
+def test_unknown_pages_are_not_found(browser: Client, name: str):
     assert browser.get(f"/help/{name}").status_code in (400, 404)
 
 

@@ -95,7 +95,7 @@ def test_topics_are_known_without_a_question_once_they_were_asked(follower: Foll
         assert follower.known_topics([run]) == (topics, [])
 
 
-def test_what_a_run_belongs_to_is_asked_once(follower: Follower, django_assert_num_queries):
+def test_the_flow_and_deployment_of_a_run_are_read_once(follower: Follower, django_assert_num_queries):
     runs = [("flow-run", make_flow_run().id) for _ in range(5)]
 
     with django_assert_num_queries(1):

@@ -71,7 +71,7 @@ async def test_a_page_from_elsewhere_or_long_ago_looks_at_everything(hub: Hub, p
     assert seated(hub, "run:1", since=place.format(tag=tag)).take() == ([], True)
 
 
-async def test_what_was_not_followed_is_not_claimed_to_be_known(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+async def test_topics_that_were_not_followed_are_unknown(hub: Hub, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(hubs, "AWAKE_SECONDS", -1)
     old = hub.place_for_page()
 
@@ -189,7 +189,7 @@ def test_changes_that_nobody_takes_fill_no_memory():
     assert noted.take() == ([], False)
 
 
-def test_whoever_takes_changes_is_woken_by_the_first_of_them():
+def test_a_consumer_of_changes_is_woken_by_the_first_one():
     noted, woken = Noted(), []
     noted.wake = lambda: woken.append(1)
 

@@ -123,7 +123,7 @@ def test_a_rendering_from_before_a_change_is_not_given_to_a_tab_that_knows_of_it
     assert b"renamed" in after.content
 
 
-def test_who_lost_a_role_meanwhile_shares_nothing_that_it_showed():
+def test_a_user_who_lost_a_role_gets_no_shared_rendering_of_it():
     create_user(name="ada", password=PASSWORD, roles=["admin"])
     make_world("alder")
     create_group(name="team", roles=["viewer:deployment:alder-flow/alder-daily"])

@@ -212,7 +212,7 @@ def test_no_question_reads_a_large_table(browser: Client, statistics_of_its_own:
         assert all("USING" in line and "INDEX" in line for line in large), (plan, one["sql"])
 
 
-def test_whoever_asks_right_after_another_gets_the_same_figures(browser: Client, django_assert_num_queries):
+def test_requests_in_quick_succession_get_the_same_figures(browser: Client, django_assert_num_queries):
     browser.get("/metrics")
     make_waiting(make_queue("new"))
 

@@ -29,7 +29,7 @@ def test_each_shows_those_of_the_others(tmp_path: Path):
     assert processes(second) == {"worker-2"}
 
 
-def test_one_that_has_gone_is_left_out(tmp_path: Path):
+def test_a_process_that_has_ended_is_left_out(tmp_path: Path):
     first, second = Siblings("worker-1", tmp_path), Siblings("worker-2", tmp_path)
     second.publish()
     long_ago = time.time() - OLD_SECONDS - 1

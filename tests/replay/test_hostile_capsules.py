@@ -238,7 +238,7 @@ def test_nothing_is_unpickled_and_nothing_is_left_before_somebody_agreed(tmp_pat
     assert not mark.exists()
 
 
-def test_what_is_unpacked_stays_in_its_folder_and_belongs_to_its_owner_alone(tmp_path):
+def test_unpacked_files_stay_in_their_folder_and_belong_to_their_owner(tmp_path):
     file = forge(tmp_path / "good.orion", {"code/shop/flows.py": b"x = 1", "code/__init__.py": b""})
     target = tmp_path / "code"
 

@@ -214,7 +214,7 @@ def test_links_hidden_and_secret_files_are_not_code(tmp_path: Path):
         "eyJhunter22hunter.eyJhunter22hunter.hunter22",
     ],
 )  # fmt: skip
-def test_what_looks_like_a_credential_is_replaced(text: str):
+def test_texts_that_look_like_credentials_are_replaced(text: str):
     names = SecretNames()
 
     assert "hunter" not in names.prose(text).lower()
@@ -237,7 +237,7 @@ def test_code_stays_code():
     assert "password={password} token={token!r}" in masked
 
 
-def test_what_environments_are_set_to_is_left_out():
+def test_values_of_environment_variables_are_left_out():
     records = {"job_variables": {"env": {"HOST": "db-7"}, "image": "x"}, "parameters": {"env": {"a": "b"}}}
 
     left = without_environment(records)

@@ -104,7 +104,7 @@ def test_a_replica_that_lags_too_far_is_not_read(browser: Client):
     assert "too far behind" in answer.content.decode()
 
 
-def test_one_that_is_gone_is_not_read_either(browser: Client):
+def test_an_unreachable_replica_is_not_read(browser: Client):
     make_flow("only-here")
     ticked()
     connections[REPLICA].close()
@@ -136,7 +136,7 @@ def test_a_replica_without_a_new_table_is_not_read(browser: Client):
     assert answer.headers[INSTEAD] == "away"
 
 
-def test_what_it_does_not_know_yet_is_asked_of_the_primary(browser: Client):
+def test_rows_that_the_replica_lacks_are_read_on_the_primary(browser: Client):
     ticked()
     flow = make_flow("only-here")
 

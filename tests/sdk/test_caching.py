@@ -179,7 +179,7 @@ def test_keys_are_the_same_in_another_process():
     assert there.stdout.strip() == hash_of(value)
 
 
-def test_what_cannot_be_pickled_has_no_key():
+def test_values_that_cannot_be_pickled_have_no_key():
     with pytest.raises(UnserializableError):
         hash_of(threading.Lock())
 

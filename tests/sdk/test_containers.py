@@ -214,14 +214,14 @@ def test_futures_are_replaced_inside(kind: str):
 
 
 @pytest.mark.parametrize("kind", CONTAINERS)
-def test_what_holds_no_future_is_handed_over_itself(kind: str):
+def test_objects_without_futures_are_passed_as_they_are(kind: str):
     make, _ = CONTAINERS[kind]
     held = make(7)
 
     assert visit(held, lambda part: part) is held
 
 
-def test_what_is_put_together_keeps_all_else():
+def test_rebuilt_containers_keep_everything_else():
     held = OwnList(1, "note")
     counted = default_dict(1)
     limited = collections.deque([1, 2], maxlen=2)

@@ -154,7 +154,7 @@ def test_flow_from_a_repository_is_deployed_from_there(orion, tmp_path):
         ("prod", {"timezone": "UTC"}, "belong to cron"),
     ],
 )
-def test_what_cannot_be_deployed_is_refused_here(name, options, cause):
+def test_invalid_deployments_are_refused_here(name, options, cause):
     with pytest.raises(UsageError, match=cause):
         etl.deploy(name, **options)
 

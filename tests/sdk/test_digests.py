@@ -310,7 +310,7 @@ def test_different_values_have_different_digests():
         assert digests.setdefault(hash_of(value), value) is value
 
 
-def test_what_a_property_remembers_is_not_part_of_a_value():
+def test_values_that_a_property_caches_do_not_count():
     fresh, used = Point(3), Point(3)
     hashed = Hashed("a")
 
@@ -336,7 +336,7 @@ def test_values_that_hold_themselves_or_share_parts():
 @pytest.mark.parametrize(
     "value", [threading.Lock(), object(), iter([1]), (x for x in "ab"), [threading.Lock()], sys.stdout, {"a": object()}]
 )
-def test_what_has_nothing_but_its_identity_has_no_digest(value: Any):
+def test_objects_that_differ_only_by_identity_have_no_digest(value: Any):
     with pytest.raises(UnserializableError):
         hash_of(value)
 

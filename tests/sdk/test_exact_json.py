@@ -104,7 +104,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("value", OTHERS, ids=lambda value: type(value).__name__)
-def test_what_json_would_change_is_pickled(tmp_path: Path, value: Any):
+def test_values_that_json_would_change_are_pickled(tmp_path: Path, value: Any):
     store = LocalFileSystem(tmp_path)
 
     record = write_result(value, store=store)

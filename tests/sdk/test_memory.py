@@ -142,7 +142,7 @@ def test_small_failures_keep_their_exceptions():
     assert [state.result(raise_on_failure=False).args for state in states] == [(number,) for number in range(20)]
 
 
-def test_what_cannot_be_weighed_is_too_much():
+def test_values_of_unknown_size_count_as_too_large():
     class Odd:
         def __sizeof__(self) -> int:
             raise RuntimeError("no")

@@ -411,7 +411,7 @@ class Failing:
         return key in self.kept
 
 
-def test_what_could_not_be_stored_is_stored_when_the_flow_run_ends():
+def test_results_that_could_not_be_stored_are_stored_when_the_flow_run_ends():
     store = Failing(2)
 
     @task(result_storage=store, result_storage_key="{parameters[x]}")
@@ -474,7 +474,7 @@ def test_a_program_stores_again_what_it_has_at_hand():
     assert task_runs_of(state)[0].state.result() == {"n": 1}
 
 
-def test_what_is_never_stored_is_in_the_log_and_no_cache_gives_it_out():
+def test_results_that_are_never_stored_are_logged_and_not_cached():
     calls: list[int] = []
 
     @task(cache_key_fn=lambda *_: "key", result_storage=Failing(99))

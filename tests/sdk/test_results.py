@@ -231,7 +231,7 @@ def test_custom_store():
     assert recorded(outer(return_state=True)).result() == "kept in memory"
 
 
-def test_what_cannot_become_bytes_is_reported_in_one_sentence():
+def test_values_that_cannot_be_serialized_are_reported_in_one_sentence():
     with pytest.raises(UnserializableError, match="lock cannot be pickled"):
         PickleSerializer().dumps(threading.Lock())
     with pytest.raises(UnserializableError, match="result_serializer='pickle'"):

@@ -155,7 +155,7 @@ def test_a_new_run_shows_what_it_took_up_as_cached(work: Work):
 
 
 @pytest.mark.parametrize("new_run", [False, True])
-def test_of_a_map_one_element_or_all(work: Work, new_run: bool):
+def test_one_element_of_a_map_or_all_run_again(work: Work, new_run: bool):
     part, total = work.part("part"), work.task("total")
 
     @flow
@@ -201,7 +201,7 @@ def test_a_task_that_changed_its_arguments_is_counted_as_run_again(work: Work, n
 
 
 @pytest.mark.parametrize("new_run", [False, True])
-def test_who_only_waits_for_the_chosen_task_runs_again_and_who_comes_after_it_does_not(work: Work, new_run: bool):
+def test_tasks_that_wait_for_the_chosen_one_run_again_and_later_ones_do_not(work: Work, new_run: bool):
     a, waits, after = work.task("a"), work.task("waits"), work.task("after")
 
     @flow
@@ -221,7 +221,7 @@ def test_who_only_waits_for_the_chosen_task_runs_again_and_who_comes_after_it_do
 
 
 @pytest.mark.parametrize("new_run", [False, True])
-def test_what_failed_runs_again_and_what_was_never_called_is_new(work: Work, new_run: bool):
+def test_failed_tasks_run_again_and_tasks_that_were_never_called_are_new(work: Work, new_run: bool):
     a, b, c = (work.task(name) for name in "abc")
 
     @flow
@@ -273,7 +273,7 @@ def nested(work: Work, *, child_options: Any = None) -> Flow[Any, Any]:
         ("a", ["a", "b", "c", "b", "last"], (0, 7)),
     ],
 )
-def test_in_nested_runs(work: Work, new_run: bool, wanted: str, done: list[str], numbers: tuple[int, int]):
+def test_tasks_of_nested_runs_rerun(work: Work, new_run: bool, wanted: str, done: list[str], numbers: tuple[int, int]):
     parent = nested(work)
     before = parent(return_state=True)
     work.since()
@@ -302,7 +302,7 @@ def test_a_nested_run_that_failed_continues_where_it_failed(work: Work, new_run:
     assert retried.outcome == (2, 2, 3)
 
 
-def test_async_flows(work: Work):
+def test_tasks_of_async_flows_run_again(work: Work):
     a = work.task("a")
 
     @task(persist_result=True)

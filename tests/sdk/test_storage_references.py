@@ -40,7 +40,7 @@ def test_secret_of_the_server_is_filled_in(orion):
 
 
 @pytest.mark.parametrize("reference", ["{{ prefect.variables.nothing }}", "{{ prefect.blocks.secret.nothing }}"])
-def test_what_the_server_does_not_have_is_named(reference):
+def test_references_to_missing_objects_are_named(reference):
     with pytest.raises(CodeUnavailable, match="nothing"):
         resolved(reference, {})
 

@@ -167,7 +167,7 @@ def test_only_the_first_of_a_line_is_woken():
     assert not other._woken.done()
 
 
-def test_who_leaves_wakes_the_next():
+def test_a_run_that_leaves_the_line_wakes_the_next():
     lines = WaitingLines()
     first, second, third = (lines.join(frozenset({"a"})) for _ in range(3))
 

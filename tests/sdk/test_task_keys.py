@@ -31,7 +31,7 @@ def test_methods_of_different_objects_do_not_share_a_cached_value():
     assert [state.name for state in states] == ["Completed", "Completed", "Cached"]
 
 
-def test_what_a_task_encloses_is_part_of_its_key():
+def test_variables_that_a_task_encloses_are_part_of_its_key():
     factor = 2
 
     @task(cache_key_fn=task_input_hash)
@@ -131,7 +131,7 @@ def remembering(fn: Any) -> Any:
 
 
 @pytest.mark.parametrize("decorator", [counting, remembering])
-def test_what_a_decorator_writes_down_of_calls_makes_no_other_task(decorator: Any):
+def test_counters_of_a_decorator_do_not_change_the_key(decorator: Any):
     @decorator
     def helper(x: int) -> int:
         return x if x == 0 else helper(x - 1) + 1
@@ -148,7 +148,7 @@ def test_what_a_decorator_writes_down_of_calls_makes_no_other_task(decorator: An
     assert outer() == ["Completed", "Cached"]
 
 
-def test_what_a_decorated_helper_encloses_is_part_of_the_key():
+def test_variables_that_a_decorated_helper_encloses_are_part_of_the_key():
     factor = 2
 
     @counting

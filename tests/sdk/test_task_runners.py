@@ -232,7 +232,7 @@ def test_lines_of_children_are_shipped(processes: ProcessTaskRunner):
     assert lines["printed by child"].task_run_id == run.id
 
 
-def test_what_cannot_travel_is_reported_in_one_sentence(processes: ProcessTaskRunner):
+def test_values_that_cannot_be_sent_are_reported_in_one_sentence(processes: ProcessTaskRunner):
     @flow(task_runner=processes)
     def outer() -> Any:
         there = send_lock.submit(threading.Lock()).result(raise_on_failure=False)

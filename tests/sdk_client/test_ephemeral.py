@@ -78,7 +78,7 @@ class Counting:
         return lambda: self.closed.append(threading.get_ident())
 
 
-def test_what_a_thread_opened_is_closed_by_that_thread_when_it_ends():
+def test_connections_of_a_thread_are_closed_by_it_when_it_ends():
     application = Counting()
     server = InProcessServer(application)
 
@@ -94,7 +94,7 @@ def test_what_a_thread_opened_is_closed_by_that_thread_when_it_ends():
     assert application.closed == application.opened
 
 
-def test_what_the_main_thread_opened_stays_open():
+def test_connections_of_the_main_thread_stay_open():
     application = Counting()
 
     InProcessServer(application).request("GET", "/", "", {}, b"")

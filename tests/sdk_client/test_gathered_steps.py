@@ -130,7 +130,7 @@ def test_each_run_is_reported_in_order_and_once_and_single_items_after_all_befor
 
 
 @pytest.mark.parametrize("batch", [2, 500])
-def test_what_was_gathered_outlives_an_outage_in_a_file(
+def test_gathered_steps_survive_an_outage_in_a_file(
     batch: int, home: Path, server: ScriptedServer, reporter_with: MakeReporter
 ):
     reporter = reporter_with(reporting_budget_seconds=0.3, reporting_interval_ms=300, reporting_batch_size=batch)

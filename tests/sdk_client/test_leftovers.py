@@ -18,7 +18,7 @@ from tests.sdk_client.scripted_server import ScriptedServer, answer
 MakeReporter = Callable[..., Reporter]
 
 
-def test_what_is_left_at_the_end_is_sent_by_the_next_process(
+def test_reports_left_at_the_end_are_sent_by_the_next_process(
     home: Path, server: ScriptedServer, reporter_with: MakeReporter
 ):
     reporter = reporter_with()
@@ -50,7 +50,7 @@ def begin(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[
 
 
 @pytest.mark.parametrize(("wrote", "replays"), [(7, None), (7, 8), (None, 8)])
-def test_what_is_left_is_sent_in_the_name_of_the_attempt_that_left_it(
+def test_leftovers_are_sent_on_behalf_of_their_attempt(
     home: Path, server: ScriptedServer, reporter_with: MakeReporter, begin: Callable[[int | None], None],
     wrote: int | None, replays: int | None,
 ):  # fmt: skip

@@ -14,7 +14,7 @@ from tests.sdk_client.reports import FLOW_RUN, ids_of, line, state, step, task_o
 from tests.sdk_client.scripted_server import Fault, ScriptedServer, slow
 
 
-def test_what_was_streamed_is_stored_in_order_when_the_drain_is_over(server: ScriptedServer, reporter: Reporter):
+def test_streamed_items_are_stored_in_order_after_the_drain(server: ScriptedServer, reporter: Reporter):
     items = [item for number in range(700) for item in task_of_three_steps(number)]
 
     for item in items:
@@ -281,7 +281,7 @@ def test_reports_after_the_close_are_delivered_too(server: ScriptedServer, repor
     assert server.order == ids_of([first, second])
 
 
-def test_who_stopped_waiting_for_an_answer_does_not_stop_the_others(server: ScriptedServer, reporter: Reporter):
+def test_a_caller_that_stops_waiting_does_not_stop_the_others(server: ScriptedServer, reporter: Reporter):
     server.faults = [slow(0.2)]
     given_up, wanted = reporter.ask(step()), reporter.ask(step())
 

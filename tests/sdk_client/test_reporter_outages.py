@@ -162,7 +162,7 @@ def test_a_drain_says_when_the_api_stayed_away_and_where_the_rest_is(
     server.restart()
 
 
-def test_who_asks_after_that_is_not_kept_waiting_forever(server: ScriptedServer, reporter_with: MakeReporter):
+def test_later_callers_do_not_wait_forever(server: ScriptedServer, reporter_with: MakeReporter):
     reporter = reporter_with(reporting_budget_seconds=0.1)
     server.stop()
     reporter.stream(step())
@@ -175,7 +175,7 @@ def test_who_asks_after_that_is_not_kept_waiting_forever(server: ScriptedServer,
     server.restart()
 
 
-def test_what_was_given_up_is_delivered_when_the_api_comes_back(
+def test_reports_that_were_given_up_are_delivered_when_the_api_is_back(
     home: Path, server: ScriptedServer, reporter_with: MakeReporter
 ):
     reporter = reporter_with(reporting_budget_seconds=0.3)

@@ -60,7 +60,7 @@ def test_the_end_of_a_program_delivers_what_was_reported(server: ScriptedServer)
     assert server.order == out.split()
 
 
-def test_what_threads_report_after_the_main_program_ended_is_delivered(server: ScriptedServer):
+def test_reports_of_threads_after_the_end_of_the_main_program_are_delivered(server: ScriptedServer):
     program = """
 import threading
 def late():

@@ -61,7 +61,7 @@ def test_each_key_has_its_own_bucket(ada: User, small: Clock):
     assert (first.get(VERSION).status_code, second.get(VERSION).status_code) == (429, 200)
 
 
-def test_what_running_work_reports_costs_a_tenth(ada: User, small: Clock):
+def test_reports_of_running_work_cost_a_tenth(ada: User, small: Clock):
     client = Asker(key_of(ada))
 
     answers = [client.call("POST", LOGS, []).status_code for _ in range(101)]
@@ -93,9 +93,7 @@ def guess(number: int) -> str:
     return f"orn_{number:08d}" + "A" * 35
 
 
-def test_whoever_tries_keys_waits_and_nobody_is_looked_up_meanwhile(
-    ada: User, clock: Clock, django_assert_num_queries: Any
-):
+def test_a_client_that_tries_keys_waits_without_a_query(ada: User, clock: Clock, django_assert_num_queries: Any):
     answers = [Asker(guess(number)).get(VERSION).status_code for number in range(36)]
 
     # Some are looked up all the same: one of them may be right.
@@ -127,7 +125,7 @@ def test_a_good_key_that_was_not_seen_before_comes_through_soon(ada: User, clock
     assert {new.get(VERSION).status_code for _ in range(50)} == {200}
 
 
-def test_one_program_with_a_wrong_key_slows_itself_alone(ada: User, clock: Clock):
+def test_a_program_with_a_wrong_key_slows_only_itself(ada: User, clock: Clock):
     wrong = Asker(guess(1))
     answers = [wrong.get(VERSION).status_code for _ in range(100)]
 
@@ -153,7 +151,7 @@ def test_a_key_that_was_revoked_is_not_a_guess(ada: User, clock: Clock):
     assert other.get(VERSION).status_code == 200
 
 
-def test_what_costs_more_than_a_bucket_holds_waits_until_it_is_full(clock: Clock):
+def test_requests_that_cost_more_than_a_bucket_wait_until_it_is_full(clock: Clock):
     buckets = throttling.Buckets()
 
     assert buckets.take("a", 50, rate=1, size=10) == 0

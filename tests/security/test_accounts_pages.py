@@ -78,7 +78,7 @@ def test_somebody_sees_and_revokes_their_own_keys_only(bob: Asker):
     assert Asker(mine).get("/api/me").status_code == 401
 
 
-def test_whoever_looks_after_users_makes_keys_for_them(admin: Asker):
+def test_a_user_who_manages_users_creates_keys_for_them(admin: Asker):
     user_with("agent", "machine")
 
     made = admin.post("/settings/keys", {"name": "agent", "user": "machine", "role": "", "life": ""})
@@ -177,7 +177,7 @@ def test_where_no_role_helps_none_is_suggested(browser: Client, bob: Asker):
     assert promise in others.content.decode()
 
 
-def test_one_changes_ones_own_password_and_stays_signed_in_here_alone(bob: Asker):
+def test_a_user_who_changes_the_password_stays_signed_in_here_only(bob: Asker):
     elsewhere = signed_in("bob")
     new = "another otter, far away"
 

@@ -111,7 +111,7 @@ def test_a_key_of_agents_reports_no_run_that_others_hold(
         assert client.call(method, path, json.loads(sent)).status_code < 300
 
 
-def test_what_a_key_of_agents_calls_new_is_reported_by_its_holder_alone(
+def test_a_task_run_that_an_agent_calls_new_is_reported_by_its_holder_only(
     held: tuple[Agent, dict[str, Any]], agent: Callable[[str], Agent]
 ):
     """A batch that makes a task run first may name one that is there, and that another's agent holds."""
@@ -139,7 +139,7 @@ def test_the_nearest_lease_says_who_reports(held: tuple[Agent, dict[str, Any]], 
     assert jones.client.call("POST", f"/api/flow_runs/{called.pk}/set_state", body).status_code == 201
 
 
-def test_who_operates_too_moves_runs_of_others_and_reports_none(held: tuple[Agent, dict[str, Any]]):
+def test_a_user_who_also_operates_moves_runs_of_others_and_reports_none(held: tuple[Agent, dict[str, Any]]):
     path = f"/api/flow_runs/{held[1]['flow_run_id']}/set_state"
     both = Asker(key_of(create_user(name="both", roles=["agent", "operator"])))
 

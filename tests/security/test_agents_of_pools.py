@@ -146,7 +146,7 @@ def test_a_team_reports_no_run_that_anothers_agent_holds_in_the_same_pool(runs: 
     assert [holder.asker.call("POST", f"/api/{path}/set_state", state).status_code for path in paths] == [201] * 3
 
 
-def test_who_operates_the_same_pool_besides_still_cancels(runs: dict[str, str]):
+def test_a_user_who_also_operates_the_pool_may_cancel(runs: dict[str, str]):
     holder, both = Team("gwen", POOL), Team("hugh", POOL, "operator:work-pool:gpu")
     holder.register("gpu")
     holder.claimed()
@@ -156,7 +156,7 @@ def test_who_operates_the_same_pool_besides_still_cancels(runs: dict[str, str]):
     assert both.asker.call("POST", path, {"state": {"type": "CANCELLING"}}).status_code == 201
 
 
-def test_who_deploys_to_the_same_pool_reports_all_of_it(runs: dict[str, str]):
+def test_a_user_who_deploys_to_the_pool_reports_all_of_its_runs(runs: dict[str, str]):
     holder, deployer = Team("gwen", POOL), Team("dora", "deployer:work-pool:gpu", "agent:work-pool:cpu")
     holder.register("gpu")
     holder.claimed()

@@ -155,7 +155,7 @@ def test_without_an_act_nothing_is_kept(db):
     assert entries() == []
 
 
-def test_what_is_refused_is_recorded_with_its_reason(api, act_as):
+def test_refused_requests_are_recorded_with_their_reason(api, act_as):
     api.send("/variables/", VARIABLE)
     taken = api.send("/variables/", VARIABLE)
     act_as(Actor("reader", frozenset({Action.READ_VARIABLES})))
@@ -463,7 +463,7 @@ def test_states_that_a_batch_forces_are_recorded(api, ada):
     assert said(entry)[1]["state"] == "RUNNING Running"
 
 
-def test_what_runs_and_agents_report_asks_nothing_of_the_log(api):
+def test_reports_of_runs_and_agents_cause_no_queries_of_the_log(api):
     run = make_run(state="RUNNING")
     with CaptureQueriesContext(connection) as queries:
         api.send(f"/flow_runs/{run.pk}/set_state", {"state": {"type": "COMPLETED"}})
@@ -484,7 +484,7 @@ def test_a_command_of_the_admin_is_recorded_for_each_run(browser):
     assert found == {("one", "admin", operation), ("two", "admin", operation)}
 
 
-def test_what_an_automation_does_is_its_own(api):
+def test_changes_by_an_automation_are_recorded_as_its_own(api):
     deployment = make_deployment()
     with act_of(entrance="automation", actor="automation nightly pause", action="automations.act", operation="pause"):
         update_deployment(deployment_id=deployment.pk, changes={"paused": True}, now=current_time())
@@ -548,7 +548,7 @@ def test_changes_of_users_rights_and_keys_are_recorded_without_what_proves_them(
     assert key not in str(found)
 
 
-def test_what_is_not_there_was_not_refused(api):
+def test_requests_for_missing_objects_are_not_recorded_as_refused(api):
     assert api.call("PATCH", "/variables/name/nowhere", {"value": "1"}).status_code == 404
 
     assert entries() == []
@@ -581,7 +581,7 @@ def test_each_list_follows_an_index_and_sorts_nothing(db, wanted: Wanted):
     assert "TEMP B-TREE" not in plan
 
 
-def test_what_two_filters_find_is_looked_for_some_thousands_at_a_time(chained, monkeypatch: pytest.MonkeyPatch):
+def test_entries_that_two_filters_find_are_read_in_portions(chained, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(selectors, "SEARCHED", 4)
     wanted = Wanted(actor="local owner", object=str(Variable.objects.get(name="v0").pk), kind="variable")
     common = Wanted(actor="local owner", action="variables.change")

@@ -79,7 +79,7 @@ def of_another(deployment: Deployment) -> None:
     ],
     ids=["disabled", "deleted", "in no group", "less", "other objects"],
 )
-def test_what_the_author_may_not_any_more_is_refused(
+def test_actions_that_the_author_may_no_longer_do_are_refused(
     author: User, deployment: Deployment, change: Callable[[Deployment], None], reason: str
 ):
     change(deployment)
@@ -95,7 +95,7 @@ def test_rights_on_the_deployment_are_enough(author: User, deployment: Deploymen
     assert outcome() == (1, "")
 
 
-def test_whoever_changes_an_automation_is_its_author(author: User, ada: User):
+def test_the_last_user_who_changed_an_automation_is_its_author(author: User, ada: User):
     one = Automation.objects.get()
     body = {"name": "b", "trigger": trigger(expect=["sensor.read"]), "actions": one.actions}
 

@@ -78,7 +78,7 @@ def test_a_deployment_and_its_schedules_name_who_made_and_changed_them(dora: Ask
     assert found["author"] == "dora"
 
 
-def test_whoever_says_the_code_is_the_author(dora: Asker, admin: Asker):
+def test_the_user_who_sets_the_code_is_the_author(dora: Asker, admin: Asker):
     made = deployed(dora)
 
     admin.call("PATCH", f"/api/deployments/{made['id']}", {"entrypoint": "other.py:etl"})
@@ -103,7 +103,7 @@ def test_a_planned_run_begins_by_the_rights_of_its_author(dora: Asker, agent: Ag
     ],
     ids=["disabled", "deleted", "without roles", "of another"],
 )
-def test_what_its_author_may_not_any_more_is_held(
+def test_runs_that_the_author_may_no_longer_start_are_held(
     dora: Asker, agent: Agent, asker: Callable[[str], Asker], change: Callable[[], None], reason: str
 ):
     deployed(dora, **HOURLY)
@@ -118,7 +118,7 @@ def test_what_its_author_may_not_any_more_is_held(
     assert reason in reasons(asker("viewer"), run.pk)["author_refused"]
 
 
-def test_what_was_held_begins_when_somebody_deploys_again(dora: Asker, agent: Agent, asker: Callable[[str], Asker]):
+def test_held_runs_start_after_another_deploy(dora: Asker, agent: Agent, asker: Callable[[str], Asker]):
     deployed(dora, **HOURLY)
     run = make_due()
     set_active(name="dora", is_active=False)
@@ -149,7 +149,7 @@ def test_rights_on_the_deployment_are_enough(dora: Asker, agent: Agent):
     assert len(agent.call("claim", limit=1).json()) == 1
 
 
-def test_what_somebody_asks_for_is_not_held(dora: Asker, agent: Agent, asker: Callable[[str], Asker]):
+def test_runs_on_request_are_not_held(dora: Asker, agent: Agent, asker: Callable[[str], Asker]):
     made = deployed(dora)
     set_active(name="dora", is_active=False)
 
@@ -263,7 +263,7 @@ def test_nobody_lends_secrets_that_are_not_theirs_to_read(dora: Asker, agent: Ag
     assert Deployment.objects.get().secrets == []
 
 
-def test_what_is_declared_stays_so_when_it_is_deployed_again(dora: Asker, admin: Asker, secret: Any):
+def test_declared_secrets_stay_declared_after_another_deploy(dora: Asker, admin: Asker, secret: Any):
     made = deployed(dora)
     admin.call("PATCH", f"/api/deployments/{made['id']}", {"secrets": ["login/mine"]})
     in_part()

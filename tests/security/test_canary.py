@@ -85,14 +85,14 @@ def secret(api: Any) -> str:
     return str(make_document(api, login_schema(api), data=content).json()["id"])
 
 
-def test_what_programs_report_is_stored_without_it(api: Any, secret: str):
+def test_reports_of_programs_are_stored_without_the_secret(api: Any, secret: str):
     run, _ = tell_everything(api)
 
     assert HEART not in stored()
     assert run.parameters == {"token": MASK, "deep": [{"x": f"connecting with {MASK}"}]}
 
 
-def test_what_an_agent_computes_with_is_stored_as_it_is(api: Any, secret: str):
+def test_values_that_an_agent_needs_are_stored_unmasked(api: Any, secret: str):
     deployment = make_deployment()
     sent = {"flow_id": str(deployment.flow_id), "deployment_id": str(deployment.pk), "name": f"of {CANARY}"}
 
@@ -125,7 +125,7 @@ def test_a_server_that_did_not_seal_it_learns_it_from_the_database(api: Any, sec
     assert HEART not in stored()
 
 
-def test_what_stays_the_same_is_asked_of_the_database_only(api: Any, secret: str, django_assert_num_queries: Any):
+def test_unchanged_secrets_are_read_once(api: Any, secret: str, django_assert_num_queries: Any):
     learn_secrets(timezone.now())
 
     with django_assert_num_queries(1):
@@ -145,7 +145,7 @@ def test_values_by_which_things_are_found_stay_as_they_are(api: Any):
     assert (shown["state"]["message"], shown["state"]["data"]) == (f"in {MASK}", "pr0duction")
 
 
-def test_what_others_read_again_goes_as_it_is(api: Any):
+def test_values_that_programs_read_back_are_not_masked(api: Any):
     known.learn(["pr0duction"])
     run = make_flow_run()
 
@@ -155,7 +155,7 @@ def test_what_others_read_again_goes_as_it_is(api: Any):
     assert api.read(f"/flow_runs/{run.pk}/input/k").content.decode() == '"pr0duction"'
 
 
-def test_what_people_write_elsewhere_is_not_in_the_audit_log(api: Any, secret: str):
+def test_the_audit_log_masks_secrets_in_other_fields(api: Any, secret: str):
     deployment = make_deployment()
 
     changed = api.call("PATCH", f"/deployments/{deployment.pk}", {"parameters": {"where": CANARY}})
@@ -182,7 +182,7 @@ async def test_events_of_a_socket_are_stored_without_it():
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("role", "said"), [("viewer", MASK), ("deployer", CANARY)])
-async def test_what_was_stored_before_goes_over_no_socket_to_who_may_not_read_it(role: str, said: str):
+async def test_sockets_mask_stored_secrets_for_users_without_the_right(role: str, said: str):
     await database_sync_to_async(create_user)(name="ada", password=PASSWORD)
     key = await database_sync_to_async(lambda: key_of(user_with(role)))()
     leak = {**event("leak"), "payload": {"said": CANARY}}
@@ -199,9 +199,7 @@ async def test_what_was_stored_before_goes_over_no_socket_to_who_may_not_read_it
 
 
 @pytest.mark.parametrize("role", ["viewer", pytest.param("operator", marks=pytest.mark.long)])
-def test_what_was_stored_before_it_was_known_is_shown_to_nobody_who_may_not_read_it(
-    api: Any, asker: Callable[[str], Asker], role: str
-):
+def test_pages_mask_stored_secrets_for_users_without_the_right(api: Any, asker: Callable[[str], Asker], role: str):
     run, task_run = tell_everything(api)
     document = make_document(api, login_schema(api), data={"user": "ada", "password": CANARY}).json()["id"]
     client = asker(role)

@@ -93,7 +93,7 @@ def test_code_of_who_may_start_everything_does(attempt: Attempt, other: World, a
         lambda: set_roles(name="team", roles=["viewer:tag:nothing"]),
     ],
 )
-def test_what_the_author_loses_its_runs_lose(attempt: Attempt, other: World, deed: Callable[[], Any]):
+def test_runs_lose_the_rights_that_their_author_loses(attempt: Attempt, other: World, deed: Callable[[], Any]):
     authored_by(attempt, deployer_of(attempt, "deployer"))
     assert reached(attempt, other.id_of("deployments_deployment")) == ALL
 

@@ -52,7 +52,7 @@ def test_a_group_of_another_name_with_the_role_of_admins_is_not_a_way_around(set
     assert joined(settings, ["platform"], {}) == []
 
 
-def test_who_leaves_a_group_at_the_provider_leaves_it_here(settings: Any):
+def test_a_user_who_leaves_a_group_at_the_provider_leaves_it_here(settings: Any):
     assert joined(settings, ["platform"], {"platform": "admins"}) == ["admins"]
 
     assert joined(settings, [], {"platform": "admins"}) == []

@@ -89,7 +89,7 @@ def starts(command: list[str], home: Path, **more: str) -> bool:
 @pytest.mark.turns
 @pytest.mark.parametrize("kind", ["file", "link", "folder"])
 @pytest.mark.parametrize("name", ["secret-key", "encryption-keys", "orion.db", "servers", "keys.json"])
-def test_what_others_laid_down_is_refused(tmp_path: Path, name: str, kind: str):
+def test_files_that_others_created_are_refused(tmp_path: Path, name: str, kind: str):
     home = tmp_path / "home"
     home.mkdir()
     home.chmod(0o777)

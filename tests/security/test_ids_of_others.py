@@ -39,7 +39,7 @@ def test_a_task_run_that_is_called_new_gives_no_access_to_task_runs_of_others(at
     assert TaskRun.objects.get(pk=victim).state_type == "RUNNING"
 
 
-def test_nor_for_a_deployer_of_one_deployment(ada: User):
+def test_it_gives_a_deployer_of_one_deployment_no_access_either(ada: User):
     own, other = make_world("alder"), make_world("birch")
     client, victim = Asker(key_of(someone("deployer:deployment:alder-flow/alder-daily"))), other.id_of("runs_taskrun")
     items = [
@@ -92,7 +92,7 @@ def test_lines_and_artifacts_get_into_nobody_elses_task_run(attempt: Attempt, ot
     assert client.call("POST", "/api/logs/", [{**line, "task_run_id": str(uuid4())}]).status_code == 201
 
 
-def test_what_a_run_looks_up_by_name_shows_no_other_runs(attempt: Attempt, other: World):
+def test_lookups_by_name_show_a_run_no_other_runs(attempt: Attempt, other: World):
     client, deployment = attempt.client, other.id_of("deployments_deployment")
     found = client.call("POST", "/api/deployments/filter", {"flow_runs": {"name": {"like_": "birch-run"}}})
     tag = client.get("/api/concurrency_limits/tag/birch-tag/holders")
@@ -126,7 +126,7 @@ def test_a_run_starts_deployments_and_steers_nobodys_backfill(attempt: Attempt, 
 @pytest.mark.parametrize(
     "role", ["operator", "operator:deployment:alder-flow/alder-daily", "deployer:deployment:alder-flow/alder-daily"]
 )
-def test_whoever_may_not_say_where_code_runs_names_no_other_queue(ada: User, role: str):
+def test_without_the_right_to_customise_runs_no_other_queue_may_be_named(ada: User, role: str):
     own = make_world("alder")
     client, queues = Asker(key_of(someone(role))), WorkQueue.objects.count()
     path = f"/api/deployments/{own.id_of('deployments_deployment')}/create_flow_run"
@@ -175,7 +175,7 @@ def prepared() -> tuple[Attempt, World]:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_nor_over_a_socket_which_ends_with_the_attempt(monkeypatch: pytest.MonkeyPatch):
+async def test_a_run_reports_no_events_of_others_over_a_socket(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("orchestration.api.sockets.RIGHTS_EVERY_SECONDS", 0.05)
     attempt, other = await prepared()
     before = await Event.objects.acount()

@@ -73,7 +73,7 @@ def test_a_wrong_key_is_refused_with_a_sentence(ada: User, address: str, wrong: 
     assert (answer.status_code, answer.json()["detail"]) == (401, UNKNOWN)
 
 
-def test_what_only_begins_like_a_key_is_refused(ada: User):
+def test_texts_that_only_begin_like_a_key_are_refused(ada: User):
     key = key_of(ada)
 
     assert refusal_of(key[:-1] + ("A" if key[-1] != "A" else "B")) == UNKNOWN
@@ -226,7 +226,7 @@ def of_another_server(**columns: Any) -> None:
     RightsChanged.objects.update(number=F("number") + 1)
 
 
-def test_what_another_server_revokes_is_refused_at_the_next_look(ada: User, monkeypatch: pytest.MonkeyPatch):
+def test_keys_that_another_server_revokes_are_refused_at_the_next_check(ada: User, monkeypatch: pytest.MonkeyPatch):
     key = key_of(ada)
     assert Asker(key).get("/api/me").status_code == 200
     monkeypatch.setattr(recognised, "LOOK_SECONDS", 0.0)
@@ -236,7 +236,7 @@ def test_what_another_server_revokes_is_refused_at_the_next_look(ada: User, monk
     assert refusal_of(key) == REVOKED
 
 
-def test_what_was_read_before_a_change_is_not_kept(ada: User, seldom: None):
+def test_rows_read_before_a_change_are_not_cached(ada: User, seldom: None):
     """One thread reads the row, another revokes the key before the first one keeps what it read."""
     key = key_of(ada)
     found, mark = recognised.keys.find("digest")

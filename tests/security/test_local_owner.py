@@ -128,7 +128,7 @@ def test_each_request_of_a_connection_is_judged_by_its_own_headers(server: Runni
 
 @as_root
 @pytest.mark.parametrize("mode", ["anyone", "user"])
-def test_who_else_is_an_owner_can_be_chosen(tmp_path: Path, mode: str):
+def test_further_owners_can_be_configured(tmp_path: Path, mode: str):
     with running_server(tmp_path / "home", "--no-services", ORION_LOCAL_OWNER=mode) as server:
         (answer,) = ask(server.port, [("GET", "/api/me", {})])
 

@@ -184,7 +184,7 @@ def test_a_file_that_another_user_has_put_there_is_not_read(tmp_path: Path):
         assert LocalToken(tmp_path, "http://127.0.0.1:4200/api").prove("x") == ("x", {})
 
 
-def test_who_listens_after_the_server_is_sent_nothing_that_opens_it(tmp_path: Path):
+def test_a_program_on_the_port_of_a_stopped_server_gets_nothing_that_opens_the_next_one(tmp_path: Path):
     """A killed server leaves its token. A program on its port learns it, but the next server has another one."""
     seen: list[str] = []
 

@@ -63,7 +63,7 @@ def test_odd_json_is_refused(viewer: Asker, body: bytes):
     assert answer.status_code == 422, answer.content[:300]
 
 
-def test_of_a_key_that_comes_twice_the_last_one_counts_for_checks_and_for_what_is_stored(deployer: Asker):
+def test_of_a_repeated_key_the_last_value_is_checked_and_stored(deployer: Asker):
     stored = send(deployer, "/api/variables/", b'{"name": "../x", "name": "fine", "value": "1"}')
     refused = send(deployer, "/api/variables/", b'{"name": "fine2", "name": "../x", "value": "1"}')
 

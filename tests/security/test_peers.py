@@ -84,14 +84,14 @@ def way(way_of: Question, monkeypatch: pytest.MonkeyPatch) -> Question:
 
 
 @PLACES
-def test_ones_own_program_is_known(way: Question, listen: str, connect: str):
+def test_a_program_of_the_own_user_is_known(way: Question, listen: str, connect: str):
     with accepted(listen, connect) as (_, server):
         assert is_of_own_user(server)
 
 
 @PLACES
 @as_root
-def test_another_users_program_is_not(way: Question, listen: str, connect: str):
+def test_another_users_program_is_not_known(way: Question, listen: str, connect: str):
     with accepted_from_another(listen=listen, connect=connect) as server:
         assert not is_of_own_user(server)
         ends = end_of(server.getpeername()), end_of(server.getsockname())
@@ -104,7 +104,7 @@ def test_another_users_program_is_not(way: Question, listen: str, connect: str):
     ids=["closed", "half-closed", "dropped"],
 )
 @as_root
-def test_nor_when_it_has_closed_its_end(way: Question, then: str):
+def test_another_users_program_is_not_known_after_it_closed_its_end(way: Question, then: str):
     """The kernel shows such sockets as root's, who runs this test."""
     with accepted_from_another(then) as server:
         assert not is_of_own_user(server)

@@ -75,7 +75,7 @@ def test_an_address_of_ipv4_is_known_in_the_form_of_ipv6(settings: Any):
 
 
 @pytest.mark.parametrize("header", sorted(FORWARDED))
-def test_what_carries_a_header_of_proxies_was_handed_on(header: str):
+def test_a_request_with_a_header_of_proxies_was_forwarded(header: str):
     assert was_handed_on({header: ""})
     assert not was_handed_on({"HTTP_HOST": "localhost"})
 

@@ -245,7 +245,7 @@ def test_a_session_speaks_for_its_user_in_the_api_and_needs_a_token_to_write(sig
     assert "CSRF" in answer.json()["detail"]
 
 
-def test_who_signed_in_on_this_machine_is_not_its_owner(bob: User):
+def test_a_user_signed_in_on_this_machine_is_not_its_owner(bob: User):
     client = Asker(address="127.0.0.1")
     before = client.get("/api/me").json()["name"]
     sign_in(client, "bob")

@@ -76,7 +76,7 @@ def who(client: Asker) -> str | None:
     return str(answer.json()["name"]) if answer.status_code == 200 else None
 
 
-def test_what_is_asked_of_the_provider_cannot_be_used_by_others(configured: str):
+def test_requests_to_the_provider_cannot_be_used_by_others(configured: str):
     asked = parse_qs(urlsplit(sent_to_provider(browser())).query)
     again = parse_qs(urlsplit(sent_to_provider(browser())).query)
 
@@ -156,7 +156,7 @@ def test_a_name_that_looks_like_that_of_a_user_is_refused_with_the_reason(config
     assert not Identity.objects.filter(user__username="ada.lovelace").exists()
 
 
-def test_whose_name_looks_like_that_of_the_local_owner_is_linked_to_nobody(configured: str):
+def test_a_name_that_looks_like_that_of_the_local_owner_is_not_linked(configured: str):
     known_there(configured, "669", preferred_username="Local-Owner")
 
     _, answer = signed_on("669")
@@ -166,7 +166,7 @@ def test_whose_name_looks_like_that_of_the_local_owner_is_linked_to_nobody(confi
     assert "orion user link local-owner" not in answer.content.decode()
 
 
-def test_whoever_runs_the_server_links_a_subject_to_a_user(configured: str, settings: Any):
+def test_the_operator_of_the_server_links_a_subject_to_a_user(configured: str, settings: Any):
     settings.ORION_OIDC_GROUPS_CLAIM = ""
     known_there(configured, "1815", preferred_username="ada")
     users.link(name="ada", issuer=configured, subject="1815")
@@ -273,7 +273,7 @@ def test_an_unreachable_provider_is_reported(settings: Any, configured: str):
     assert "does not answer" in answer.content.decode()
 
 
-def test_who_begins_too_often_waits(configured: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_client_that_starts_sign_on_too_often_waits(configured: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(single_sign_on, "STARTS", 2.0)
     client = browser()
 

@@ -54,7 +54,7 @@ def test_nothing_hides_behind_a_body(server: RunningServer, headers: bytes):
     assert statuses(server, HEAD + headers + HIDDEN) == [400]
 
 
-def test_what_is_plain_is_answered(server: RunningServer):
+def test_plain_requests_are_answered(server: RunningServer):
     chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
 
     assert statuses(server, chunked + HIDDEN) == [200, 200]

@@ -90,7 +90,7 @@ def test_nothing_answers_to_a_revoked_key(ada: User, method: str):
     ["/api/x-health", "/api/flows/health", "/api/%2Fhealth", "/api/health/", "/api/admin/settings;health", "/xhealth"]
     + ["/api/flow_runs/filter?health", "/api/admin/settings?/api/health", "/api//health", "/API/health"],
 )
-def test_what_only_looks_like_an_open_address_is_closed(ada: User, path: str):
+def test_addresses_that_only_look_like_open_ones_are_closed(ada: User, path: str):
     assert Asker().get(path).status_code in {401, 404}
     assert not is_let_in(Asker().get(path)) or Asker().get(path).status_code == 404
 

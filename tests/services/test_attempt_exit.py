@@ -148,7 +148,7 @@ def test_without_crash_retries_a_process_that_was_killed_before_it_began_is_cras
 
 
 @pytest.mark.parametrize("death", [{"signal": 9}, {"reason": "launcher died"}, {"reason": "agent failed"}])
-def test_what_was_killed_before_its_code_could_say_how_often_it_may_crash_goes_back_a_few_times(death, settings):
+def test_a_run_killed_before_its_code_set_crash_retries_is_queued_again_a_few_times(death, settings):
     settings.ORION_LOST_STARTS = 2
     agent = make_agent()
     run = waiting(make_queue())
@@ -242,7 +242,7 @@ def test_an_end_that_comes_too_late_is_refused():
         agent.ended(claim, later(3), signal=9)
 
 
-def test_what_a_dead_process_left_open_crashes_with_it():
+def test_task_runs_of_a_dead_process_crash_with_it():
     agent = make_agent()
     run, claim = begun(agent)
     limit = make_limit("gpu", 1)

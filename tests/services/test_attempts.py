@@ -208,7 +208,7 @@ def test_pauses_that_ended_without_an_answer_fail_their_runs():
     assert [state_of(run) for run in (expired, waiting, endless)] == ["FAILED", "PAUSED", "PAUSED"]
 
 
-def test_what_a_cancelled_run_left_open_is_cancelled():
+def test_open_task_runs_of_a_cancelled_run_are_cancelled():
     flow_run = make_flow_run("RUNNING")
     left, done = make_task_run("RUNNING", flow_run=flow_run), make_task_run("COMPLETED", flow_run=flow_run)
     parent = make_task_run("RUNNING", flow_run=flow_run)
@@ -248,7 +248,7 @@ def nested_in(parent: FlowRun, **fields: Any) -> FlowRun:
     return make_flow_run("RUNNING", parent_task_run_id=place.pk, **fields)
 
 
-def test_what_is_nested_in_a_cancelled_run_is_cancelled_with_it():
+def test_nested_runs_of_a_cancelled_run_are_cancelled_with_it():
     parent = make_flow_run("RUNNING")
     inner = nested_in(parent)
     deployed = nested_in(inner, deployment_id=uuid4())

@@ -218,7 +218,7 @@ def test_a_deleted_run_does_not_hold_the_next_one_up():
     assert progress_of([one])[one.pk].gone == 1
 
 
-def test_what_cannot_be_made_pauses_it_and_says_why():
+def test_a_run_that_cannot_be_created_pauses_it_with_the_reason():
     deployment = make_deployment(make_queue(), parameter_openapi_schema=SCHEMA, enforce_parameter_schema=True)
     one = backfill(deployment, time_parameter="day")
     schema = {"type": "object", "properties": {"day": {"type": "integer"}}}
@@ -242,7 +242,7 @@ def test_what_cannot_be_made_pauses_it_and_says_why():
         ({"time_parameter": "dya"}, "no parameter 'dya'"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_the_reason(more, words):
+def test_invalid_backfills_are_refused_with_the_reason(more, words):
     deployment = make_deployment(make_queue(), parameter_openapi_schema=SCHEMA)
 
     with pytest.raises(BadBackfill, match=words):

@@ -126,7 +126,7 @@ def test_later_items_may_call_a_known_run_by_the_id_that_its_repeat_was_given():
     assert history_of(stored) == ["Pending", "Running", "Completed"]
 
 
-def test_one_bad_item_does_not_spoil_the_others():
+def test_an_invalid_item_does_not_affect_the_others():
     flow_run = make_flow_run("RUNNING")
     nowhere = make_item(uuid7(), "PENDING", create=NewTaskRun(task_key="t", dynamic_key="0", flow_run_id=uuid4()))
 

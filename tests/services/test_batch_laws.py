@@ -151,7 +151,7 @@ def test_a_batch_is_its_items_one_by_one(
 @given(moves=st.lists(steps, max_size=10), cut=st.integers(0, 13))
 @example([Step(0, "COMPLETED"), Step(0, "CRASHED"), Step(0, "PENDING", force=True)], 0)
 @example([Step(1, "RUNNING"), Step(2, "RUNNING"), Step(1, "PENDING", force=True)], 0)
-def test_what_was_stored_before_changes_nothing_when_it_comes_again(moves: list[Step], cut: int):
+def test_repeated_items_change_nothing(moves: list[Step], cut: int):
     plain, repeated = World("RUNNING"), World("RUNNING")
     one_batch(plain.items(moves))
     items = repeated.items(moves)

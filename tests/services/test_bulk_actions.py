@@ -132,7 +132,7 @@ def test_stopped_it_leaves_the_rest_as_they_are(monkeypatch):
         stop_bulk_action(bulk_id=uuid4(), now=NOON)
 
 
-def test_what_goes_wrong_with_one_run_keeps_no_other_one(monkeypatch):
+def test_an_error_with_one_run_does_not_stop_others(monkeypatch):
     runs = [make_flow_run("FAILED") for _ in range(3)]
     delete = services.COMMANDS["delete"]
 
@@ -227,7 +227,7 @@ def test_each_run_is_in_the_audit_log_as_changed_by_who_asked_for_it():
     assert refused.reason
 
 
-def test_what_ended_long_ago_is_forgotten_with_its_runs():
+def test_old_actions_are_deleted_with_their_runs():
     old, recent, active = (begun("cancel", [make_flow_run()]) for _ in range(3))
     for bulk, days in ((old, 100), (recent, 10)):
         BulkAction.objects.filter(pk=bulk.pk).update(status="done", ended_at=NOON - timedelta(days=days))

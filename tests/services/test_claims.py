@@ -54,7 +54,7 @@ def test_a_due_run_becomes_the_agents():
     assert (state.epoch, state.author) == (1, "agent smith")
 
 
-def test_what_is_not_due_is_not_given():
+def test_runs_that_are_not_due_are_not_claimed():
     queue = make_queue()
     early, inside = waiting(queue, later(60)), waiting(queue, empirical_policy={"retry_type": "in_process"})
     agent = make_agent()
@@ -102,7 +102,7 @@ def test_a_run_is_given_once():
     assert epoch_of(run) == 1
 
 
-def test_what_the_rules_refuse_is_left_where_it_is():
+def test_runs_that_the_rules_refuse_stay_as_they_are():
     queue = make_queue(concurrency_limit=1)
     runs = [waiting(queue, later(-n)) for n in (3, 2, 1)]
     agent = make_agent()

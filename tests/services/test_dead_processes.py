@@ -82,7 +82,7 @@ def test_task_runs_that_an_ended_flow_run_left_open_crash_when_its_process_is_go
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", "CRASHED", make_state("PAUSED", pause_reschedule=True)])
-def test_what_needs_no_process_is_left_alone(state):
+def test_runs_that_need_no_process_are_left_alone(state):
     run = make_flow_run(state, process=DEAD)
     before = state_of(run)
 
@@ -100,7 +100,7 @@ def test_a_run_of_an_agent_is_its_leases_business():
     assert state_of(run) == "RUNNING"
 
 
-def test_what_is_nested_in_it_crashes_with_it():
+def test_nested_runs_crash_with_it():
     run = make_flow_run("RUNNING", process=DEAD)
     task = make_task_run("RUNNING", flow_run=run)
     place = make_task_run("RUNNING", flow_run=run)

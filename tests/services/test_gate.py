@@ -35,7 +35,7 @@ def test_threads_pass_in_the_order_in_which_they_came():
     assert passed == [0, 1, 2, 3, 4]
 
 
-def test_whoever_loses_patience_leaves_the_line():
+def test_a_writer_that_times_out_leaves_the_queue():
     gate = FairGate()
     gate.acquire(1)
     outcomes = []

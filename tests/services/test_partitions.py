@@ -65,7 +65,7 @@ def names(table: str = "runs_log") -> list[str]:
     return [part.name.removeprefix(f"{table}_") for part in parts_of(table)]
 
 
-def test_what_was_there_stays_and_new_rows_go_to_their_day():
+def test_existing_rows_stay_and_new_rows_go_to_their_day():
     before, foreign = log_at(NOON - 9 * DAY), make_log(id=UUID(int=0xF << 124), now=NOON)
     divide("runs_log", now=NOON)
 
@@ -171,7 +171,7 @@ def test_rows_that_must_stay_are_moved_before_their_day_is_dropped(divided: None
     assert "p20260107" not in names()
 
 
-def test_what_stays_goes_when_its_run_has_ended(divided: None):
+def test_rows_that_were_kept_are_deleted_when_their_run_has_ended(divided: None):
     run = make_flow_run("RUNNING", now=NOON)
     log_at(NOON + DAY, flow_run=run)
     retain(ages=AGES, now=NOON + 40 * DAY)

@@ -100,7 +100,7 @@ def test_schedules_of_one_deployment_share_a_moment_unless_their_runs_differ():
         ("latest", timedelta(minutes=10), []),
     ],
 )
-def test_what_was_missed_is_made_up_for_as_the_schedule_wants(misfire, window, missed):
+def test_missed_runs_are_made_up_for_as_the_schedule_says(misfire, window, missed):
     make_deployment(hourly(misfire=misfire, misfire_window=window))
 
     plan_due_schedules(at_hour(10.5))

@@ -528,7 +528,7 @@ def lived(worlds: int, steps: int, **more: Any) -> None:
     )
 
 
-def test_what_is_planned_is_what_an_obvious_model_says():
+def test_planned_runs_agree_with_a_simple_model():
     lived(ROUNDS, STEPS)
 
 

@@ -265,7 +265,7 @@ def test_runs_before_the_failure_and_other_flows_show_nothing():
 
 
 @pytest.mark.parametrize(("version", "status"), [("2", "regressed"), ("1", "ongoing"), (None, "regressed")])
-def test_what_fails_after_it_was_closed_is_back(version: str | None, status: str):
+def test_a_closed_problem_that_fails_again_is_reopened(version: str | None, status: str):
     flow = make_flow()
     failed(flow=flow, flow_version="1")
     work_on_problems(later())

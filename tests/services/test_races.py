@@ -94,7 +94,7 @@ def test_slots_never_exceed_their_limit_between_batches_and_single_proposals():
     assert Slot.objects.filter(limit=limit).count() == 3
 
 
-def test_one_run_is_made_per_idempotency_key():
+def test_one_run_is_created_per_idempotency_key():
     flow = make_flow()
 
     def create(_):
@@ -107,14 +107,14 @@ def test_one_run_is_made_per_idempotency_key():
     assert [created for _, created in made].count(True) == 1
 
 
-def test_one_flow_is_made_per_name():
+def test_one_flow_is_created_per_name():
     made = race(lambda _: create_flow(name="etl", now=NOON), range(6))
 
     assert len({flow.pk for flow, _ in made}) == 1
     assert [created for _, created in made].count(True) == 1
 
 
-def test_one_task_run_is_made_per_call():
+def test_one_task_run_is_created_per_call():
     flow_run = make_flow_run("RUNNING")
     new = NewRun(task_key="t", dynamic_key="0", flow_run_id=flow_run.pk)
 

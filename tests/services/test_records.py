@@ -150,7 +150,7 @@ def test_without_its_limit_a_tag_stops_nobody():
     assert isinstance(outcome.verdict, Accept)
 
 
-def test_what_is_not_there_is_named():
+def test_missing_objects_are_named():
     missing = uuid4()
 
     for error, attempt in (

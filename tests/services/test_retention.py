@@ -72,7 +72,7 @@ def test_a_dry_run_counts_the_same_and_deletes_nothing():
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "SCHEDULED", "PAUSED", "PENDING", "CANCELLING"])
-def test_what_has_not_ended_stays_however_old_it_is(state: str):
+def test_open_runs_stay_however_old_they_are(state: str):
     run = make_flow_run(state, now=OLD)
     task = make_task_run("COMPLETED", flow_run=run, now=OLD)
     make_log(flow_run=run, now=OLD)
@@ -134,7 +134,7 @@ def test_a_result_that_the_cache_gives_out_survives_its_run():
     assert expired.pk not in set(TaskRunState.objects.values_list("task_run_id", flat=True))
 
 
-def test_what_a_cache_kept_goes_when_the_cache_lets_go():
+def test_task_runs_kept_for_a_cache_are_deleted_when_it_expires():
     run = make_flow_run("RUNNING", now=OLD)
     _cached_task(run, "kept", NOON + DAY)
     propose_flow_run_state(run_id=run.pk, proposed=make_state("COMPLETED"), now=OLD)

@@ -210,7 +210,7 @@ def test_a_transition_that_is_rolled_back_is_not_counted():
     assert runs_by_state(ALL_FLOW_RUNS) == {}
 
 
-def test_what_nobody_counted_is_found():
+def test_uncounted_runs_are_found():
     make_flow_run("RUNNING")
     add_up(NOON)
     RollUp.objects.filter(subject="flow-run", level=1440).update(runs=5)
@@ -274,7 +274,7 @@ def test_an_update_that_counts_nothing_leaves_no_change():
     assert not RollUpChange.objects.exists()
 
 
-def test_what_triggers_of_an_earlier_version_left_is_counted_once():
+def test_changes_of_an_earlier_versions_triggers_are_counted_once():
     runs = [make_task_run("PENDING") for _ in range(3)]
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":

@@ -166,7 +166,7 @@ def test_a_deleted_task_run_frees_its_slot(full_flow_run):
     assert not Slot.objects.filter(task_run=tagged.pk).exists()
 
 
-def test_what_is_not_there_cannot_be_changed_or_deleted():
+def test_missing_runs_cannot_be_changed_or_deleted():
     missing = uuid4()
 
     for error, attempt in (

@@ -153,7 +153,7 @@ def _verdict(outcome: Outcome) -> str:
 @example(PENDING, [Step(0, "RUNNING"), Step(1, "RUNNING")], "cancel_old")
 @example(PENDING, [Step(0, "RUNNING"), Step(1, "RUNNING"), Step(0, "COMPLETED", data=LABELLED)], "queue")
 @example((Step(0, "COMPLETED", data=LABELLED), Step(1, "SCHEDULED")), [Step(1, "RUNNING")], "allow")
-def test_what_shares_a_unit_of_work_is_recorded_as_if_it_came_alone(
+def test_transitions_in_one_unit_of_work_are_recorded_as_if_alone(
     first: tuple[Step, ...], moves: list[Step], overlap: str
 ):
     be_watched()

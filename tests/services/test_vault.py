@@ -17,13 +17,13 @@ def key_file(settings, tmp_path):
     return settings.ORION_ENCRYPTION_KEY_FILE
 
 
-def test_what_was_sealed_is_opened():
+def test_sealed_values_can_be_opened():
     content = {"password": "pässwörd", "n": [1, 2.5, None, True]}
 
     assert open_sealed(seal(content)) == content
 
 
-def test_of_many_who_seal_first_one_makes_the_key(key_file):
+def test_of_concurrent_first_writers_one_creates_the_key(key_file):
     with ThreadPoolExecutor(8) as pool:
         seals = list(pool.map(lambda n: seal({"n": n}), range(8)))
 

@@ -63,7 +63,7 @@ def test_a_user_and_a_key_from_nothing_to_the_command_line(home: Path):
     assert all(word not in json.dumps(entries) for word in (key["key"], "otter"))
 
 
-def test_what_services_refuse_is_a_failure_with_a_sentence(home: Path):
+def test_an_error_of_a_service_is_a_failure_with_a_sentence(home: Path):
     made(give(home, PASSWORD, "user", "create", "ada", "--role", "admin", "-o", "json"))
 
     failures = [

@@ -89,7 +89,7 @@ def test_idle_connections_do_not_lock_others_out(tmp_path):
     assert answers == [200] * 5
 
 
-def test_whoever_comes_after_many_at_once_is_answered(tmp_path):
+def test_a_client_after_many_concurrent_ones_is_answered(tmp_path):
     with stuck_server(tmp_path, descriptors=FEWEST_DESCRIPTORS) as server, ExitStack() as idle:
         # They are made by the kernel, and accepted as fast as the server can afterwards.
         server.process.send_signal(signal.SIGSTOP)
@@ -309,7 +309,7 @@ def test_who_connected_before_a_server_is_asked_to_stop_is_answered(tmp_path, wo
                 return
 
 
-def test_who_connects_to_a_server_that_ends_is_refused_at_once(tmp_path):
+def test_connections_to_a_stopping_server_are_refused_at_once(tmp_path):
     """And not kept waiting until it has ended: the next server of a balancer would have answered."""
     with stuck_server(tmp_path, GRACE_SECONDS="60") as server, connected(server) as client:
         client.sendall(b"GET /stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -108,7 +108,7 @@ def test_an_upgrade_that_was_killed_continues_where_it_stopped(file: Path):
 
 
 @pytest.mark.long
-def test_what_was_written_after_an_upgrade_was_killed_is_not_lost(file: Path):
+def test_rows_written_after_a_killed_upgrade_are_not_lost(file: Path):
     fill(file)
     draft = killed_while_copying(file)
     asked(file, "UPDATE runs_flow SET name = 'renamed meanwhile' WHERE id = (SELECT MIN(id) FROM runs_flow)")
@@ -191,7 +191,7 @@ def rows(file: Path) -> dict[str, list[tuple[object, ...]]]:
     }
 
 
-def test_what_is_copied_ahead_while_others_write_is_what_an_upgrade_copies(file: Path):
+def test_copying_ahead_during_writes_gives_the_result_of_an_upgrade(file: Path):
     fill(file, 15_000 if THOROUGH else 5_000)
     asked(file, "PRAGMA journal_mode = WAL")
     over, seed = threading.Event(), random.randrange(10**6)
@@ -339,7 +339,7 @@ def test_changes_beyond_the_bound_are_copied_by_the_next_copy_too(file: Path, mo
     assert asked(draft, changed.format("hex(id)")) == asked(file, changed.format("id"))
 
 
-def test_whoever_will_not_upgrade_drops_the_copy(file: Path):
+def test_the_copy_can_be_deleted_without_an_upgrade(file: Path):
     before = asked(file, "SELECT type, name, sql FROM sqlite_master ORDER BY name")
     assert orion(file.parent, "database", "upgrade", "--ahead").returncode == 0
 
@@ -353,7 +353,7 @@ def test_whoever_will_not_upgrade_drops_the_copy(file: Path):
 
 
 @only_root
-def test_what_root_copied_ahead_is_the_owners(file: Path):
+def test_a_copy_made_by_root_belongs_to_the_owner(file: Path):
     """A server that is not root's finds its database, and may keep it."""
     for one in (file.parent, file):
         os.chown(one, NOBODY, NOBODY)

@@ -173,7 +173,7 @@ def test_a_log_without_its_database_is_not_written_over(home):
     assert not (home / "orion.db").exists()
 
 
-def test_what_a_killed_first_start_left_is_swept(tmp_path):
+def test_files_of_a_killed_first_start_are_deleted(tmp_path):
     home = tmp_path / "new"
     home.mkdir()
     for name in ("orion.db.123.new", "orion.db.123.new-wal", "orion.db.123.new-shm"):

@@ -31,7 +31,7 @@ def start() -> Iterator[Start]:
         one.communicate()
 
 
-def test_what_follows_a_line_stays_in_the_pipe(start: Start):
+def test_output_after_a_line_stays_in_the_pipe(start: Start):
     process = start("print('one\\ntwo ready\\nthree\\nfour', flush=True)")
 
     first, second = read_line(process.stdout), read_until(process.stdout, "three")

@@ -34,7 +34,7 @@ def test_a_dry_run_says_what_would_be_deleted(home: Path):
     assert purged(home, "--older-than", "0.001s", "--dry-run")["flow runs"] == 1
 
 
-def test_what_is_old_is_deleted_once(home: Path):
+def test_old_rows_are_deleted_once(home: Path):
     first = purged(home, "--older-than", "0.001s", "--yes")
     second = purged(home, "--older-than", "0.001s", "--yes")
 

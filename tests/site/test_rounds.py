@@ -94,13 +94,13 @@ def test_other_tests_run_on_both(monkeypatch: pytest.MonkeyPatch, whole: Any):
     assert sides_of(monkeypatch, whole) == [0, 1]
 
 
-def test_what_has_a_database_of_its_own_runs_whole_on_sqlite(monkeypatch: pytest.MonkeyPatch):
+def test_tests_with_their_own_database_all_run_on_sqlite(monkeypatch: pytest.MonkeyPatch):
     assert [sides_of(monkeypatch, case_of(f"{path}::test", {"x": n})) for path in ON_SQLITE_ALONE for n in (0, 1)] == [
         [0]
     ] * 2 * len(ON_SQLITE_ALONE)
 
 
-def test_what_starts_a_postgresql_of_its_own_runs_beside_postgresql(monkeypatch: pytest.MonkeyPatch):
+def test_tests_that_start_postgresql_run_with_postgresql(monkeypatch: pytest.MonkeyPatch):
     assert [sides_of(monkeypatch, case_of(f"{path}::test", {})) for path in ON_POSTGRESQL_ALONE] == [[1]] * len(
         ON_POSTGRESQL_ALONE
     )

@@ -72,7 +72,7 @@ def test_equal_requests_are_asked_once_and_each_gets_what_it_lacks():
     run(steps)
 
 
-def test_who_knows_of_a_later_change_gets_the_next_answer():
+def test_a_client_that_knows_of_a_later_change_gets_the_next_answer():
     async def steps() -> None:
         server = Server()
         earlier = await begun(server.get(3))
@@ -106,7 +106,7 @@ def test_nobody_shares_with_somebody_else():
     run(steps)
 
 
-def test_what_sets_a_cookie_is_for_one_alone():
+def test_answers_that_set_a_cookie_are_not_shared():
     async def steps() -> None:
         server = Server((b"set-cookie", b"csrftoken=1"))
         tasks = await begun(server.get(3), server.get(3))
@@ -119,7 +119,7 @@ def test_what_sets_a_cookie_is_for_one_alone():
     run(steps)
 
 
-def test_one_that_leaves_takes_the_answer_from_nobody():
+def test_a_client_that_leaves_does_not_stop_the_answer_for_others():
     async def steps() -> None:
         server = Server()
         leaving, staying = await begun(server.get(3), server.get(3))

@@ -37,7 +37,7 @@ def test_a_bucket_is_emptied_once_by_all_processes():
     assert taken(sheet, "another key", 5) == 5
 
 
-def test_what_many_processes_take_at_once_adds_up():
+def test_concurrent_takes_of_many_processes_add_up():
     sheet = Sheet()
     pids = []
     for _ in range(4):
@@ -89,7 +89,7 @@ def test_tables_do_not_overlap():
         sheet.rows("others")
 
 
-def test_who_accepts_no_connections_is_not_waited_for():
+def test_a_server_that_accepts_no_connections_is_not_waited_for():
     sheet = Sheet()
     assert sheet.fewest_connections() == 0
 

@@ -115,7 +115,7 @@ def test_ticks_of_several_tickers_are_added_up():
 
 
 @pytest.mark.django_db
-def test_what_went_wrong_is_kept_after_it_went_well_again():
+def test_the_last_error_is_kept_after_a_success():
     note_ticks({"planning": (5, Ticks().and_one(at=NOON, seconds=1, error="OSError: full"))}, ticker="host:1")
     note_ticks({"planning": (5, Ticks().and_one(at=NOON + SECOND, seconds=1))}, ticker="host:1")
 

@@ -89,7 +89,7 @@ def test_an_interrupt_and_a_time_limit_reach_a_warm_program(tmp_path: Path):
     assert not ended.exists()
 
 
-def test_what_cannot_be_warm_starts_cold(tmp_path: Path):
+def test_programs_that_cannot_start_warm_start_cold(tmp_path: Path):
     hashed = warm.run([sys.executable, "-c", "import sys; print(sys.flags.hash_randomization)"], capture_output=True,
                       env={"PYTHONHASHSEED": "0"}, text=True)  # fmt: skip
     shell = warm.run(["sh", "-c", "echo here"], capture_output=True, text=True)

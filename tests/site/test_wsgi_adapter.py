@@ -280,7 +280,7 @@ async def test_a_request_for_orders_is_answered_when_something_is_wanted_of_its_
     assert room.waiting() == set()
 
 
-async def test_what_is_wanted_while_the_request_is_looked_at_is_not_missed():
+async def test_orders_that_come_during_a_request_are_not_missed():
     application, exchange = Orders(), asking()
 
     def waking(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

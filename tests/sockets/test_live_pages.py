@@ -95,7 +95,7 @@ async def test_without_changes_a_page_hears_that_it_is_connected(monkeypatch: py
 @pytest.mark.parametrize(
     "wrong", ["nonsense", {"topics": "runs"}, {"topics": ["x"] * (MOST_TOPICS_OF_A_SOCKET + 1)}, {}], ids=str
 )
-async def test_what_cannot_be_read_closes_the_socket(wrong: Any):
+async def test_an_unreadable_message_closes_the_socket(wrong: Any):
     talk = talk_to(LIVE)
     await talk.connect(timeout=PATIENCE)
 
@@ -107,7 +107,7 @@ async def test_what_cannot_be_read_closes_the_socket(wrong: Any):
     assert await talk.close_code() == 1008
 
 
-async def test_who_may_not_see_runs_may_not_watch_them(act_as):
+async def test_users_who_may_not_see_runs_may_not_watch_them(act_as):
     act_as(Actor("other", frozenset(Action) - {Action.READ_RUNS}))
 
     accepted, _ = await talk_to(LIVE).connect(timeout=PATIENCE)

@@ -109,7 +109,7 @@ def test_a_flood_is_stored_and_takes_no_room(server: RunningServer):
     assert grown < 100
 
 
-def test_who_does_not_read_takes_no_room_and_reads_everything_later(server: RunningServer):
+def test_a_client_that_does_not_read_uses_no_memory_and_gets_everything_later(server: RunningServer):
     with connected(server.port, IN) as writer:
         for _ in range(1000):
             writer.send(text_of(event("unread.event", payload={"text": "x" * 30_000})).encode())

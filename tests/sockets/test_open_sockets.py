@@ -88,7 +88,7 @@ async def test_our_own_pages_may_open_one():
 
 
 @pytest.mark.parametrize("path", ["/", "/ws", "/api/events", "/api/events/in/", "/orion/api/events/in"])
-async def test_what_is_not_listed_does_not_exist(path):
+async def test_unlisted_sockets_do_not_exist(path):
     assert await is_refused(talk_to(path))
 
 
@@ -99,13 +99,13 @@ async def test_below_a_base_path_it_is_found_whether_or_not_a_proxy_took_the_pat
 
 
 @pytest.mark.parametrize("path", ["/api/events/out", "/api/task_runs/subscriptions/scheduled"])
-async def test_who_does_not_speak_the_sub_protocol_is_refused(path):
+async def test_clients_without_the_subprotocol_are_refused(path):
     accepted, _ = await talk_to(path).connect(timeout=PATIENCE)
 
     assert not accepted
 
 
-async def test_one_socket_too_many_is_asked_to_come_again():
+async def test_a_socket_beyond_the_limit_is_asked_to_retry():
     one = websockets(base_path="", most=1)
 
     async with talking("/api/events/in", application=one):
@@ -118,7 +118,7 @@ async def test_one_socket_too_many_is_asked_to_come_again():
 
 @pytest.mark.parametrize("path", ["/api/events/out", "/api/task_runs/subscriptions/scheduled"])
 @pytest.mark.parametrize("first", ['{"type": "filter"}', "not json", "[]", '{"type": null}'])
-async def test_whoever_does_not_introduce_itself_is_closed(path, first):
+async def test_a_client_that_does_not_authenticate_is_closed(path, first):
     talk = talk_to(path, subprotocols=PREFECT)
     await talk.connect(timeout=PATIENCE)
 
@@ -127,7 +127,7 @@ async def test_whoever_does_not_introduce_itself_is_closed(path, first):
     assert await talk.close_code() == 1008
 
 
-async def test_whoever_asks_for_nothing_is_closed(monkeypatch):
+async def test_a_client_that_sends_no_filter_is_closed(monkeypatch):
     monkeypatch.setattr("orchestration.api.sockets.PATIENCE_SECONDS", 0.01)
     talk = talk_to("/api/events/out", subprotocols=PREFECT)
 

@@ -44,7 +44,7 @@ async def test_a_pong_says_that_everything_before_it_is_stored():
         assert len(await stored()) == 30
 
 
-async def test_what_was_received_is_stored_although_its_sender_has_gone():
+async def test_received_events_are_stored_after_their_sender_disconnected():
     async with talking(IN) as talk:
         await talk.send_json_to(event())
 

@@ -148,7 +148,7 @@ async def test_a_run_that_was_acknowledged_and_never_claimed_is_offered_again(mo
     assert first["id"] == again["id"] == str(run.pk)
 
 
-async def test_whoever_does_not_acknowledge_is_closed(monkeypatch):
+async def test_a_client_that_does_not_acknowledge_is_closed(monkeypatch):
     monkeypatch.setattr(subscriptions, "OFFER_SECONDS", 0.1)
     await make_call_beside()
     talk = talk_to(SCHEDULED, subprotocols=PREFECT)

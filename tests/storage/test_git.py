@@ -106,7 +106,7 @@ def test_submodules_come_along_when_asked_for(tmp_path, repository, into, monkey
         ({"directory": "nothing/here"}, "'nothing/here' is not in the code"),
     ],
 )
-def test_what_is_missing_is_named(repository, into, options, cause):
+def test_missing_parts_are_named(repository, into, options, cause):
     with pytest.raises(CodeUnavailable, match=cause):
         fetched(GitRepository(repository.url, **options), into)
 

@@ -103,7 +103,7 @@ def test_no_part_of_a_secret_is_left_where_a_long_traceback_is_cut(
     assert "staple" not in str(own.status.description)
 
 
-def test_what_comes_after_a_pause_is_below_the_attempt_that_paused(spans: InMemorySpanExporter):
+def test_spans_after_a_pause_are_below_the_attempt_that_paused(spans: InMemorySpanExporter):
     tries: list[int] = []
 
     @flow(retries=1)
@@ -247,7 +247,7 @@ async def test_coroutines_have_spans_of_their_own(spans: InMemorySpanExporter):
     assert found["fetch"].parent.span_id == found["etl"].context.span_id
 
 
-def test_what_is_not_to_be_recorded_is_not(spans: InMemorySpanExporter):
+def test_unsampled_runs_are_not_recorded(spans: InMemorySpanExporter):
     from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
     around = SpanContext(1, 1, is_remote=True, trace_flags=TraceFlags(TraceFlags.DEFAULT))
