@@ -9,10 +9,10 @@ from uuid import UUID
 
 from orionflow.contract.states import ANY as ANY
 from orionflow.contract.states import HOLDING as HOLDING
+from orionflow.contract.states import LATE, SKIPPED, USUAL_NAMES
 from orionflow.contract.states import NO_DETAILS as NO_DETAILS
 from orionflow.contract.states import TERMINAL as TERMINAL
 from orionflow.contract.states import UNFINISHED as UNFINISHED
-from orionflow.contract.states import USUAL_NAMES
 from orionflow.contract.states import StateDetails as StateDetails
 from orionflow.contract.states import StateType as StateType
 
@@ -70,7 +70,7 @@ def resuming(at: datetime) -> State:
 
 
 def late(at: datetime, *, message: str | None = None) -> State:
-    return scheduled(at, name="Late", message=message)
+    return scheduled(at, name=LATE, message=message)
 
 
 def running(*, name: str = "Running") -> State:
@@ -94,4 +94,4 @@ def crashed(message: str | None = None) -> State:
 
 
 def skipped(message: str | None = None) -> State:
-    return State(type=StateType.COMPLETED, name="Skipped", message=message)
+    return State(type=StateType.COMPLETED, name=SKIPPED, message=message)

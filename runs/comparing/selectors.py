@@ -14,7 +14,7 @@ from django.db.models.functions import Left
 
 from deployments.models import Deployment
 from orionflow.contract.masking import known
-from orionflow.contract.states import StateType
+from orionflow.contract.states import CACHED, SKIPPED, StateType
 from runs.comparing.core.compared import (
     ComparedRun,
     ComparedTask,
@@ -182,7 +182,7 @@ def _with_errors(found: Aligned) -> Aligned:
 def _good_runs(run: FlowRun) -> list[tuple[UUID, timedelta]]:
     """Return the last good runs before this one, and how long they ran."""
     mine = {"deployment_id": run.deployment_id} if run.deployment_id else {"flow_id": run.flow_id}
-    good = FlowRun.objects.filter(**mine, state_type=StateType.COMPLETED).exclude(state_name="Skipped")
+    good = FlowRun.objects.filter(**mine, state_type=StateType.COMPLETED).exclude(state_name=SKIPPED)
     if run.expected_start_time is not None:
         good = good.filter(expected_start_time__lt=run.expected_start_time)
     return list(good.order_by("-expected_start_time").values_list("id", "total_run_time")[:GOOD_RUNS])
@@ -199,7 +199,7 @@ def _usual_tasks(found: Aligned, good: Sequence[UUID]) -> dict[str, Usual]:
         return {}
     ran = TaskRun.objects.filter(
         flow_run__in=good[:GOOD_RUNS_BY_TASK], task_key__in=list(keys)[:KEYS_LOOKED_UP], state_type=StateType.COMPLETED
-    ).exclude(state_name="Cached")
+    ).exclude(state_name=CACHED)
     times: defaultdict[str, list[float]] = defaultdict(list)
     for key, time in ran.order_by().values_list("task_key", "total_run_time")[:GOOD_TASK_RUNS]:
         times[key].append(time.total_seconds())
@@ -241,7 +241,7 @@ def _tasks_in_short(before: UUID, after: UUID) -> Iterable[Difference]:
             number=Count("id"),
             name=Min("name"),
             spent=Sum("total_run_time"),
-            cached=Count("id", filter=Q(state_name="Cached")),
+            cached=Count("id", filter=Q(state_name=CACHED)),
         )
     )
     found: defaultdict[str, dict[UUID, dict[str, Any]]] = defaultdict(dict)

@@ -15,7 +15,7 @@ from django.db.models.fields.json import KT
 from orchestration.core.states import ANY, StateType
 from orchestration.errors import TooManyTaskRuns
 from orchestration.sight import seeing
-from orionflow.contract.states import in_order
+from orionflow.contract.states import CACHED, NOT_READY, in_order
 from runs.graphs.selectors import MOST_TASK_RUNS, upstream_ids
 from runs.models import FlowRun, FlowRunState, RunRetry, TaskRun, TaskRunState
 from runs.retries.core import RENEWED, Call, Recorded
@@ -113,7 +113,7 @@ def _states(level: Sequence[UUID]) -> dict[UUID, _Ended]:
     # A result that could not be stored may have been stored since, but the plan does not count on it.
     kept = Q(data__isnull=False, data__unstored__isnull=True)
     # Nor does it count on a result of a task that changed its arguments, unless the result came from the cache.
-    alone = Q(data__inputs_changed__isnull=False) & ~Q(name="Cached")
+    alone = Q(data__inputs_changed__isnull=False) & ~Q(name=CACHED)
     usable, changed = (ExpressionWrapper(one, output_field=BooleanField()) for one in (kept & ~alone, kept & alone))
     current = TaskRunState.objects.filter(task_run__flow_run__in=level, pk=F("task_run__state_id")).order_by()
     return {
@@ -172,8 +172,8 @@ def _call(
         child_id=child_id,
         is_deployed=child_id is not None and nested[child_id].is_deployed,
         is_childless=named is not None and child_id is None,
-        has_begun=row["state_name"] != "NotReady",
-        ended_itself=named is None and row["state_name"] != "Cached",
+        has_begun=row["state_name"] != NOT_READY,
+        ended_itself=named is None and row["state_name"] != CACHED,
         end=end,
         lasted=lasted,
     )

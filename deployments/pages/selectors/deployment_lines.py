@@ -18,6 +18,7 @@ from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, Que
 
 from deployments.models import Deployment
 from orchestration.core.states import TERMINAL, StateType
+from orionflow.contract.states import LATE
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.models import FlowRun
 from runs.pages.selectors.runs import Bound, come_within, is_planned
@@ -94,7 +95,7 @@ class DeploymentLine:
 
     @property
     def is_late(self) -> bool:
-        return self.next_run is not None and self.next_run.state_name == "Late"
+        return self.next_run is not None and self.next_run.state_name == LATE
 
     @property
     def usual_seconds(self) -> float | None:
@@ -187,7 +188,7 @@ def ranked(deployments: QuerySet[Deployment], now: datetime) -> QuerySet[Any]:
     """Annotate deployments with their `rank`: the outcome of the last finished run, and whether a run is late."""
     own = FlowRun.objects.filter(deployment_id=OuterRef("pk"))
     finished = own.filter(expected_start_time__lte=now, state_type__in=TERMINAL).order_by("-expected_start_time")
-    late = own.filter(state_type="SCHEDULED", state_name="Late", next_scheduled_start_time__lte=now)
+    late = own.filter(state_type="SCHEDULED", state_name=LATE, next_scheduled_start_time__lte=now)
     return deployments.annotate(last_type=Subquery(finished.values("state_type")[:1])).annotate(
         rank=Case(
             When(last_type__in=BROKEN, then=Value(RANKS[Health.FAILING])),

@@ -14,6 +14,7 @@ from deployments.dispatch.selectors.liveness import Status, is_recent, live_work
 from deployments.limits.selectors.capacity import chosen_by
 from deployments.models import Lease, Worker, WorkPool, WorkQueue
 from deployments.pages.meters import Meter
+from orionflow.contract.states import LATE
 from runs.models import FlowRun
 from runs.pages.selectors.keyset import Count as Capped
 from runs.pages.selectors.keyset import Cursor, Page, capped_count, page_of
@@ -92,7 +93,7 @@ def _backlog(queue_ids: Collection[UUID], now: datetime) -> _Backlog:
         if queue_id is None or since is None:  # the conditions above rule both out; the columns allow them
             continue
         backlog.waiting[queue_id] += 1
-        backlog.late[queue_id] += state_name == "Late"
+        backlog.late[queue_id] += state_name == LATE
         backlog.oldest.setdefault(queue_id, since)
     return backlog
 

@@ -23,11 +23,11 @@ from django.db import transaction
 
 from orchestration.effects import indexed_key
 from orionflow.contract.result_keys import is_key_of
+from orionflow.contract.states import CACHED
 from runs.models import CacheEntry, FlowRunState, TaskRunState
 from runs.results.core import reference_in
 
 # The name of a state with the result of another run, or of an earlier attempt.
-CACHED = "Cached"
 
 
 def remove_results_of_task_runs(ids: Sequence[UUID]) -> None:

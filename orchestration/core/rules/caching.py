@@ -9,6 +9,7 @@ from orchestration.core.decide import ANYWHERE, TO_RUNNING, Facts, Transition
 from orchestration.core.effects import RememberResult
 from orchestration.core.states import State, StateType
 from orchestration.core.verdicts import ACCEPT, Accept, Amend, Reject, Verdict
+from orionflow.contract.states import CACHED
 
 
 class CacheFacts(Facts, Protocol):
@@ -34,7 +35,7 @@ class ReuseCachedResults:
         if cached is None:
             return Amend(f"no unexpired result has the cache key {_short(details.cache_key)}")
         # The copy is a new state: services give it an id, a timestamp and the ids of this run.
-        copy = replace(cached, name="Cached", id=None, timestamp=None)
+        copy = replace(cached, name=CACHED, id=None, timestamp=None)
         return Reject(f"a result with the cache key {_short(details.cache_key)} is known", state=copy)
 
 

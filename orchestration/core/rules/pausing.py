@@ -6,6 +6,7 @@ from orchestration.core.decide import ANYWHERE, TO_RUNNING, Facts, Transition
 from orchestration.core.runs import with_policy
 from orchestration.core.states import ANY, TERMINAL, State, StateType, failed
 from orchestration.core.verdicts import ACCEPT, Abort, Amend, Reject, Verdict
+from orionflow.contract.states import NOT_READY
 
 
 class PauseRunningFlowRuns:
@@ -92,5 +93,5 @@ class StartTasksOfRunningFlowsOnly:
 
 
 def _held(pause: State) -> State:
-    held = State(type=StateType.PAUSED, name="NotReady", message="The flow is paused; this task has not started.")
+    held = State(type=StateType.PAUSED, name=NOT_READY, message="The flow is paused; this task has not started.")
     return held.with_details(pause_timeout=pause.details.pause_timeout, pause_reschedule=pause.details.pause_reschedule)

@@ -8,6 +8,7 @@ from orchestration.core.decide import ANYWHERE, Facts, Transition
 from orchestration.core.runs import Run, revised, with_policy
 from orchestration.core.states import ANY, TERMINAL, StateType
 from orchestration.core.verdicts import ACCEPT, Abort, Amend, Reject, Verdict
+from orionflow.contract.states import LATE
 
 FROM_TERMINAL: frozenset[StateType | None] = frozenset(TERMINAL)
 # A finished run has nothing left to stop, to pause or to lose.
@@ -117,6 +118,6 @@ class MarkOnlyScheduledRunsLate:
     entering = frozenset({StateType.SCHEDULED})
 
     def judge(self, transition: Transition, facts: Facts) -> Verdict:
-        if transition.proposed.name != "Late" or transition.initial_type is StateType.SCHEDULED:
+        if transition.proposed.name != LATE or transition.initial_type is StateType.SCHEDULED:
             return ACCEPT
         return Reject("only a scheduled run can be late")

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from orionflow.contract.states import CACHED
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -37,7 +39,7 @@ class ComparedTask:
 
     @property
     def was_cached(self) -> bool:
-        return self.state_name == "Cached"
+        return self.state_name == CACHED
 
     @property
     def base_name(self) -> str:

@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce
 
 from deployments.models import Deployment
 from orchestration.core.states import TERMINAL
+from orionflow.contract.states import CACHED
 from runs.comparing.core.compared import Difference
 from runs.comparing.selectors import COMPARED, since_last_good
 from runs.models import Artifact, FlowRun, FlowRunState, StateRow, TaskRun, TaskRunState
@@ -245,7 +246,7 @@ def task_runs_of(
 
 def reasons_of_tasks(runs: Iterable[TaskRun]) -> dict[str, str]:
     """Return the messages of task runs' states by run id, where they say more than the state. One query."""
-    shown = [run for run in runs if run.state_type not in {"COMPLETED", "RUNNING"} or run.state_name == "Cached"]
+    shown = [run for run in runs if run.state_type not in {"COMPLETED", "RUNNING"} or run.state_name == CACHED]
     states = TaskRunState.objects.filter(pk__in=[run.state_id for run in shown])
     messages: dict[UUID | None, str | None] = dict(states.values_list("id", "message"))
     return {str(run.id): messages.get(run.state_id) or (run.refusal or {}).get("reason") or "" for run in shown}

@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 
 from orchestration.core.states import TERMINAL, StateType
 from orchestration.tables import dialect
+from orionflow.contract.states import LATE
 from runs.lists.filters.conditions import is_tagged
 from runs.models import FlowRun, FlowRunState, FlowRunTag
 from runs.pages.selectors.failures import runs_with_error
@@ -58,7 +59,7 @@ TOLD_IN_LISTS = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, State
 class RunFilter:
     """The filter of the list. `since` is a period before now, or a moment.
 
-    `names` restrict a type of state to states with certain names, such as (SCHEDULED, "Late").
+    `names` restrict a type of state to states with certain names, such as (SCHEDULED, LATE).
     """
 
     states: tuple[StateType, ...] = ()
@@ -90,7 +91,7 @@ class RunFilter:
             self.waiting
             or self.planned
             or self.ids is not None
-            or (is_scheduled and (StateType.SCHEDULED, "Late") not in self.names)
+            or (is_scheduled and (StateType.SCHEDULED, LATE) not in self.names)
         )
 
     @property

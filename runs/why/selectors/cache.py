@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from orionflow.contract.states import CACHED
 from runs.models import StateRow, TaskRun
 from runs.results.core import moment_in
 from runs.why.selectors.blockers import Reason, moment_text
@@ -30,7 +31,7 @@ def cache_reasons(run: TaskRun, state: StateRow | None, now: datetime) -> Iterat
     said: Mapping[str, Any] = recorded if isinstance(recorded, dict) else {}
     key, until = _shown(details["cache_key"]), _until(details.get("cache_expiration"), now)
     made = _inputs(said.get("inputs"))
-    if run.state_name == "Cached":
+    if run.state_name == CACHED:
         writer = _writer(said.get("task_run_id"))
         by = f" {writer['name']} of {writer['flow_run']} stored it." if writer else ""
         text = f"Cache hit: a result with the key {key} was known, so it did not run.{by} {until}{made}"

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import F, OuterRef, Subquery
 
-from orionflow.contract.states import StateType
+from orionflow.contract.states import SKIPPED, StateType
 from runs.models import FlowRun, FlowRunState, Log, TaskRun
 from runs.why.selectors.guilt import FAILURES, guilt_of
 
@@ -151,4 +151,4 @@ def last_good(run: FlowRun, *columns: str) -> FlowRun | None:
     if "flow__name" in wanted:
         earlier = earlier.select_related("flow")
     newest = earlier.only(*wanted).order_by("-expected_start_time")[:GOOD_RUNS_LOOKED_AT]
-    return next((one for one in newest if one.state_name != "Skipped"), None)
+    return next((one for one in newest if one.state_name != SKIPPED), None)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from deployments.models import Schedule
-from orionflow.contract.states import BETWEEN_ATTEMPTS, EXECUTING, TERMINAL, UNFINISHED
+from orionflow.contract.states import BETWEEN_ATTEMPTS, EXECUTING, LATE, TERMINAL, UNFINISHED
 from runs.models import FlowRun, FlowRunState, StateRow, TaskRun
 from runs.states.selectors import states_of_task_run
 from runs.why.selectors.blockers import Reason, deadlines_of, full_limits, moment_text, overlapping_runs
@@ -116,7 +116,7 @@ def _scheduled(run: FlowRun | TaskRun, now: datetime) -> Reason:
     due = run.next_scheduled_start_time
     if due is None or due <= now:
         text = f"It was due at {moment_text(due)} and has not been started." if due else "It has not been started yet."
-        return Reason("late" if run.state_name == "Late" else "due", text, since=due or run.state_timestamp)
+        return Reason("late" if run.state_name == LATE else "due", text, since=due or run.state_timestamp)
     if run.state_name in BETWEEN_ATTEMPTS:
         text = f"Attempt {run.attempts} failed; the next one begins at {moment_text(due)}."
         return Reason("awaiting_retry", text, since=run.state_timestamp)

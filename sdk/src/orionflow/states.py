@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
-from orionflow.contract.states import NO_DETAILS, TERMINAL, USUAL_NAMES
+from orionflow.contract.states import LATE, NO_DETAILS, NOT_READY, TERMINAL, USUAL_NAMES
 from orionflow.contract.states import StateDetails as StateDetails
 from orionflow.contract.states import StateType as StateType
 from orionflow.errors import CancelledRun, CrashedRun, FailedRun, MissingResult, PausedRun, RunEnded, UnfinishedRun
@@ -258,7 +258,7 @@ def Late(scheduled_time: datetime | None = None, **fields: Any) -> State[Any]:
     - `scheduled_time`: the moment (default: now).
     - `fields`: further fields of the `State`.
     """
-    return Scheduled(scheduled_time, name="Late", **fields)
+    return Scheduled(scheduled_time, name=LATE, **fields)
 
 
 def AwaitingRetry(scheduled_time: datetime | None = None, **fields: Any) -> State[Any]:
@@ -283,7 +283,7 @@ def NotReady(**fields: Any) -> State[Any]:
 
     - `fields`: further fields of the `State`, such as `name` and `message`.
     """
-    return State(type=StateType.PENDING, name="NotReady", **fields)
+    return State(type=StateType.PENDING, name=NOT_READY, **fields)
 
 
 def Running(**fields: Any) -> State[Any]:

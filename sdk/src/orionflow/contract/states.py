@@ -61,17 +61,19 @@ class StateName(NamedTuple):
     is_between_attempts: bool = False
 
 
+# Names that code asks for.
+LATE, NOT_READY, CACHED, SKIPPED = "Late", "NotReady", "Cached", "Skipped"
 # The names that Orion itself writes, by type, the default one first. Users add their own.
 NAMES: Mapping[StateType, Mapping[str, StateName]] = {
     StateType.SCHEDULED: {
         "Scheduled": StateName("will run at a time"),
-        "Late": StateName("its time has passed", "late", is_choice=True),
+        LATE: StateName("its time has passed", "late", is_choice=True),
         "AwaitingRetry": StateName("waits for its next attempt", "retry", is_choice=True, is_between_attempts=True),
         "Resuming": StateName("was resumed and is about to continue"),
     },
     StateType.PENDING: {
         "Pending": StateName("about to start; its parameters and inputs are being prepared"),
-        "NotReady": StateName("a task whose input did not complete"),
+        NOT_READY: StateName("a task whose input did not complete"),
     },
     StateType.RUNNING: {
         "Running": StateName("user code runs"),
@@ -81,13 +83,13 @@ NAMES: Mapping[StateType, Mapping[str, StateName]] = {
     StateType.PAUSED: {
         "Paused": StateName("waits until it is resumed"),
         "Suspended": StateName("paused, and its process has ended"),
-        "NotReady": StateName("a task of a paused flow"),
+        NOT_READY: StateName("a task of a paused flow"),
     },
     StateType.CANCELLING: {"Cancelling": StateName("was asked to stop and has not stopped yet")},
     StateType.COMPLETED: {
         "Completed": StateName("succeeded"),
-        "Cached": StateName("a stored result was used instead of running", "cached"),
-        "Skipped": StateName("skipped because another run was active"),
+        CACHED: StateName("a stored result was used instead of running", "cached"),
+        SKIPPED: StateName("skipped because another run was active"),
     },
     StateType.FAILED: {
         "Failed": StateName("user code raised an error and no retry was left"),

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from orionflow.context import FlowRunContext, current_tags
 from orionflow.contract.ids import uuid7
+from orionflow.contract.states import CACHED
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Ask, Do, Steps
 from orionflow.engine.recorded import Again
@@ -120,7 +121,7 @@ def recorded_for(parent: FlowRunContext, subflow: Subflow, answer: Answer) -> St
         logger.warning("The recorded result of %r cannot be used (%s), so it runs.", subflow.name, why)
         return None
     assert subflow.task_run_id is not None
-    state = found.copy(name="Cached" if found.is_completed() else found.name)
+    state = found.copy(name=CACHED if found.is_completed() else found.name)
     state.id, state.timestamp = uuid7(), datetime.now(UTC)
     parent.reporter.stream(Transition(subflow.task_run_id, None, state.without_value(), False, parent.id))
     if state.value is not UNSET:

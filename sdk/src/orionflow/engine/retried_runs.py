@@ -14,6 +14,7 @@ from uuid import UUID
 
 from orionflow.calls.retries import read_recorded, report_retry
 from orionflow.client import OrionClient
+from orionflow.contract.states import NOT_READY
 from orionflow.engine.recorded import AGAIN, Again, Recorded
 from orionflow.engine.reuse import is_value_alone
 from orionflow.engine.run_calls import FlowCall, TaskCall
@@ -105,7 +106,7 @@ class RetriedRun:
 
 def _has_begun(state: State[Any] | None) -> bool:
     """Whether this is the state of a call whose inputs were available."""
-    return state is not None and state.name != "NotReady"
+    return state is not None and state.name != NOT_READY
 
 
 def _can_be_taken(key: str, state: State[Any] | None) -> bool:

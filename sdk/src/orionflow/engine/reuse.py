@@ -18,6 +18,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from orionflow.contract.states import CACHED
 from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
 from orionflow.reporting.items import Answer
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 KEY_DIGITS = 40
 # The name of states that came from a cache; changes that the task makes to its arguments were not made in this flow
 # run.
-CACHED = "Cached"
 # Types whose values no function can change.
 _CONSTANT = PLAIN - {bytearray, type} | {date, datetime, time, timedelta, Decimal, UUID, type(Path())}
 

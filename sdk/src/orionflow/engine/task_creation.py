@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from orionflow.contract.states import NOT_READY
 from orionflow.engine.creation import report_creation
 from orionflow.engine.effects import Ask, Steps, WaitFor
 from orionflow.engine.failures import logger_of
@@ -104,7 +105,7 @@ def _resolve(call: TaskCall) -> State[Any] | None:
     try:
         args, kwargs = resolved_all([*call.args, *(call.wait_for or ())], call.kwargs)
     except UpstreamFailed as error:
-        state = call.new_state(StateType.PENDING, "NotReady", str(error))
+        state = call.new_state(StateType.PENDING, NOT_READY, str(error))
         # The traceback inside Orion does not help the user.
         state.value = error.with_traceback(None)
         return state

@@ -13,6 +13,7 @@ from typing import Any
 from orionflow import tracing
 from orionflow.calls.task_runs import update_task_run
 from orionflow.context import TaskRunContext, in_task_run
+from orionflow.contract.states import CACHED
 from orionflow.engine.attempt import attempt_task
 from orionflow.engine.commands import (
     RunSuspended,
@@ -161,7 +162,7 @@ def _stand_in(call: TaskCall, found: State[Any]) -> Steps[State[Any] | None]:
     if found.is_completed() and (why := (yield Do(recall, found))) is not None:
         _log(call, logging.WARNING, "The recorded result cannot be used (%s), so the task runs.", why)
         return None
-    state = call.new_state(found.type, "Cached" if found.is_completed() else found.name, found.message)
+    state = call.new_state(found.type, CACHED if found.is_completed() else found.name, found.message)
     state.data, state.value = found.data, found.value
     if state.is_completed() and state.value is not UNSET:
         if call.task.cache_result_in_memory:

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from orionflow.contract.seals import without_seal
-from orionflow.engine.reuse import CACHED
+from orionflow.contract.states import CACHED
 from orionflow.errors import MissingResult, OrionError, UntrustedResult
 from orionflow.recordable import as_text
 from orionflow.replay.capsule import RESULTS, Writing
