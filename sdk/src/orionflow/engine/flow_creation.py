@@ -71,7 +71,7 @@ def create_run(call: FlowCall) -> Steps[ActiveFlowRun | State[Any]]:
 
 def _create(call: FlowCall, api: Api, parent_task_run_id: UUID | None) -> Steps[ActiveFlowRun | State[Any]]:
     """Create the run itself, with its name and its validated parameters."""
-    flow, parameters, is_existing = call.flow, call.kwargs, call.flow_run_id is not None
+    flow, parameters, existing_id = call.flow, call.kwargs, call.flow_run_id
     problem: Exception | None = None
     name = None
     try:
@@ -80,17 +80,20 @@ def _create(call: FlowCall, api: Api, parent_task_run_id: UUID | None) -> Steps[
     except UsageError as error:
         # The traceback inside Orion does not help the user.
         problem = error.with_traceback(None)
-    run = yield from _flow_run(call, api, parameters, parent_task_run_id, problem or name)
-    if is_existing and call.recorded is None and run.empirical_policy.get("retried_from_task"):
-        # Imported here, because few runs are retried from one of their tasks.
-        from orionflow.engine.retried_runs import source_of
+    if existing_id is None:
+        run = yield from _new_run(call, api, parameters, parent_task_run_id, problem or name)
+    else:
+        run = yield from _existing_run(call, api, existing_id)
+        if call.recorded is None and run.empirical_policy.get("retried_from_task"):
+            # Imported here, because few runs are retried from one of their tasks.
+            from orionflow.engine.retried_runs import source_of
 
-        call.recorded = yield Do(source_of, api.client, run.id)
+            call.recorded = yield Do(source_of, api.client, run.id)
     active = ActiveFlowRun(
-        flow, run, parameters, api, call.parent, is_made_here=not is_existing, recorded=call.recorded
+        flow, run, parameters, api, call.parent, is_made_here=existing_id is None, recorded=call.recorded
     )
     active.compared = call.compared
-    if is_existing:
+    if existing_id is not None:
         problem = yield from _adopt(active, problem)
     elif problem is None and callable(flow.flow_run_name):
         problem = yield from _name(active)
@@ -189,23 +192,25 @@ def _completed_before(call: FlowCall, parent: FlowRunContext, answer: Answer) ->
     return done
 
 
-def _flow_run(
+def _existing_run(call: FlowCall, api: Api, run_id: UUID) -> Steps[FlowRun]:
+    run = call.existing
+    if run is None:
+        run = yield Create(call.created, api.client.send, read_flow_run(run_id))
+    else:
+        call.created.append(run)
+    # Like a new run: with the count that it will have once it is RUNNING.
+    return run.model_copy(update={"run_count": run.run_count + 1})
+
+
+def _new_run(
     call: FlowCall,
     api: Api,
     parameters: dict[str, Any],
     parent_task_run_id: UUID | None,
     name: str | Exception | None,
 ) -> Steps[FlowRun]:
-    """Create the run at the API, or read an existing one. If `name` is an exception, the run is created as Failed."""
+    """Create the run at the API. If `name` is an exception, the run is created as Failed."""
     flow = call.flow
-    if call.flow_run_id is not None:
-        existing = call.existing
-        if existing is None:
-            existing = yield Create(call.created, api.client.send, read_flow_run(call.flow_run_id))
-        else:
-            call.created.append(existing)
-        # Like a new run: with the count that it will have once it is RUNNING.
-        return existing.model_copy(update={"run_count": existing.run_count + 1})
     stored, changes = recorded_parameters(parameters)
     stored_flow = yield send(api.client, create_flow(flow.name))
     create = partial(
