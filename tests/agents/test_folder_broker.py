@@ -64,7 +64,7 @@ def test_message_wakes_a_consumer_that_waits(url: str, consumer: Connection, mon
     assert got == ["hello"]
 
 
-def test_an_idle_consumer_looks_at_the_folder_once_for_each_wait(consumer: Connection, monkeypatch: pytest.MonkeyPatch):
+def test_an_idle_consumer_reads_the_folder_once_for_each_wait(consumer: Connection, monkeypatch: pytest.MonkeyPatch):
     consume(consumer, "q", [])
     looked: list[str] = []
     listed = os.listdir
@@ -77,7 +77,7 @@ def test_an_idle_consumer_looks_at_the_folder_once_for_each_wait(consumer: Conne
     assert len([path for path in looked if path.endswith("messages")]) == 2
 
 
-def test_a_consumer_that_holds_all_it_may_gets_the_next_message_once_it_lets_go(url: str, consumer: Connection):
+def test_a_consumer_at_its_limit_gets_the_next_message_after_an_acknowledgement(url: str, consumer: Connection):
     held: list[Any] = []
     one = consumer.Consumer([Queue("q")], callbacks=[lambda body, message: held.append(message)], prefetch_count=1)
     one.consume()
@@ -90,7 +90,7 @@ def test_a_consumer_that_holds_all_it_may_gets_the_next_message_once_it_lets_go(
     assert sorted(message.payload for message in held) == ["first", "second"]
 
 
-def test_bells_of_consumers_that_are_gone_are_removed(url: str, consumer: Connection):
+def test_wake_up_pipes_of_stopped_consumers_are_removed(url: str, consumer: Connection):
     consume(consumer, "q", [])
     with pytest.raises(TimeoutError):
         consumer.drain_events(timeout=0)
@@ -104,9 +104,7 @@ def test_bells_of_consumers_that_are_gone_are_removed(url: str, consumer: Connec
     assert bells(url) == []
 
 
-def test_a_folder_without_named_pipes_is_looked_at_often(
-    url: str, consumer: Connection, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_folder_without_named_pipes_is_read_often(url: str, consumer: Connection, monkeypatch: pytest.MonkeyPatch):
     def refuse(path: object, mode: int = 0) -> None:
         raise PermissionError("no pipes here")
 

@@ -76,7 +76,7 @@ def test_out_of_touch_only_runs_that_may_start_elsewhere_stand_still_until_the_a
             assert api.history(run) == ["Scheduled", "Pending", "Running"]
 
 
-def test_a_run_that_stands_still_is_cancelled_when_the_api_answers(tmp_path: Path, home: Path, queue: str):
+def test_a_run_that_is_frozen_is_cancelled_when_the_api_answers(tmp_path: Path, home: Path, queue: str):
     with running_server(tmp_path / "server", **QUICK) as server:
         api = Api(server)
         with running_agent(home, api, queue) as agent:

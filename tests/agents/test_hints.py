@@ -101,7 +101,7 @@ def test_runs_are_found_without_a_broker_that_answers(api: Api, queue: str, star
     eventually(lambda: agent.said.count("broker does not answer") <= 1)
 
 
-def test_agent_of_a_whole_pool_listens_to_queues_that_are_made_later(api: Api, home: Path, queue: str, redis: Redis):
+def test_agent_of_a_whole_pool_listens_to_queues_that_are_created_later(api: Api, home: Path, queue: str, redis: Redis):
     with running_agent(home, api, None, "--broker", redis.url) as agent:
         # Nothing is sent to that queue here, so only a listener can have created it in the broker.
         made = api.post("/work_queues/", {"name": queue})

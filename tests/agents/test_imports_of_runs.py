@@ -86,7 +86,7 @@ print(len(calls))
 """
 
 
-def test_a_rehearsal_goes_to_its_end(tmp_path):
+def test_a_rehearsal_runs_to_its_end(tmp_path):
     shown = subprocess.run(
         [sys.executable, "-c", ANSWERED], env={"ORION_HOME": str(tmp_path)}, capture_output=True, text=True, check=True
     )

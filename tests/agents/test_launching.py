@@ -75,7 +75,7 @@ def test_run_gets_the_process_that_waits_and_another_one_waits_then(launched: La
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
-def test_waiting_process_that_somebody_signals_costs_no_run(launched: Launched, number: int):
+def test_signal_to_a_waiting_process_costs_no_run(launched: Launched, number: int):
     eventually(waiting_process)
 
     os.kill(waiting_process() or 0, number)
@@ -86,7 +86,7 @@ def test_waiting_process_that_somebody_signals_costs_no_run(launched: Launched, 
     assert launched.ends == {"run:1": 0}
 
 
-def test_waiting_process_that_stands_still_gets_no_order(launched: Launched):
+def test_waiting_process_that_is_frozen_gets_no_order(launched: Launched):
     eventually(waiting_process)
     waiting = waiting_process() or 0
     os.kill(waiting, signal.SIGSTOP)

@@ -39,7 +39,7 @@ def test_agents_of_different_homes_on_one_machine_have_different_names(home: Pat
         one.release()
 
 
-def test_wanted_name_is_taken_as_it_is(home: Path):
+def test_given_name_is_used_unchanged(home: Path):
     held = hold_name(home, "one")
 
     assert held.name == "one"

@@ -103,7 +103,7 @@ def test_a_run_that_is_paused_in_its_process_is_cancelled(api: Api, queue: str, 
 
 
 @pytest.mark.long
-def test_a_run_that_stands_still_is_cancelled(api: Api, queue: str, start_agent: StartAgent):
+def test_a_run_that_is_frozen_is_cancelled(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent("--stop-timeout", "1")
     run = api.run_of("flows.py:sleeping", queue)
     api.until(run, "Running")
@@ -116,7 +116,7 @@ def test_a_run_that_stands_still_is_cancelled(api: Api, queue: str, start_agent:
     eventually(lambda: not is_alive(process), lambda: agent.said)
 
 
-def test_an_attempt_whose_place_was_released_by_force_is_killed(api: Api, queue: str, start_agent: StartAgent):
+def test_an_attempt_whose_slot_was_released_by_force_is_killed(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent()
     run = api.run_of("flows.py:sleeping", queue)
     api.until(run, "Running")

@@ -51,7 +51,7 @@ def test_registering_creates_the_queues_and_returns_the_intervals(api):
     }
 
 
-def test_a_claim_says_all_that_is_needed_to_execute_the_run(api, counted):
+def test_a_claim_contains_everything_to_execute_the_run(api, counted):
     agent = AgentOfApi(api)
     run = due_run(
         path="/code",
@@ -143,7 +143,7 @@ def test_an_end_is_reported_and_answered_with_the_state(api):
     assert agent.call("ended", flow_run_id=MISSING, epoch=1).status_code == 404
 
 
-def test_leaving_gives_back_what_was_held_and_can_be_repeated(api):
+def test_leaving_returns_what_was_held_and_can_be_repeated(api):
     agent = AgentOfApi(api)
     run = due_run()
     agent.call("claim", limit=1)
@@ -209,7 +209,7 @@ def test_a_survivor_whose_attempt_was_replaced_is_not_adopted(api):
     assert state_of(run) == "SCHEDULED"
 
 
-def test_nobody_adopts_the_runs_of_an_agent_of_another_name(api):
+def test_an_agent_of_another_name_does_not_adopt_runs(api):
     agent = AgentOfApi(api)
     run = due_run()
     agent.call("claim", limit=1)

@@ -34,7 +34,7 @@ def test_a_preview_counts_the_times_of_the_only_schedule_and_makes_nothing(api):
     assert api.send("/backfills/filter").json() == []
 
 
-def test_a_backfill_is_made_steered_and_listed(api):
+def test_a_backfill_is_created_steered_and_listed(api):
     made = deploy(api).json()
 
     answer = api.send("/backfills/", asked(made, schedule=DAILY, name="january", at_once=2))

@@ -12,7 +12,7 @@ from tests.api.blocks import login_schema, make_document, make_schema, make_type
 pytestmark = pytest.mark.django_db
 
 
-def test_a_type_is_made_and_read_by_id_and_slug(api):
+def test_a_type_is_created_and_read_by_id_and_slug(api):
     made = make_type(api, description="A login", logo_url="https://example.org/logo.png")
 
     block_type = made.json()

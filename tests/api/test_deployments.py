@@ -22,7 +22,7 @@ def planned_runs(api, deployment, **more):
     return api.send("/flow_runs/filter", asked).json()
 
 
-def test_a_deployment_is_made_with_what_is_left_open_at_its_default(api):
+def test_a_deployment_is_created_with_defaults_for_omitted_fields(api):
     answer = deploy(api, tags=["a"], parameters={"n": 1}, entrypoint="flows.py:census")
 
     made = answer.json()
@@ -49,7 +49,7 @@ def test_a_half_hourly_schedule_shows_three_runs_at_once(api):
     assert first["expected_start_time"] == first["next_scheduled_start_time"]
 
 
-def test_a_run_takes_over_what_its_deployment_says(api):
+def test_a_run_inherits_from_its_deployment(api):
     made = deploy(api, parameters={"a": 1, "b": 2}, tags=["d"], version="v7").json()
 
     asked = {"parameters": {"b": 3, "c": 4}, "tags": ["r", "d"], "name": "mine"}

@@ -45,7 +45,7 @@ def test_any_two_runs_can_be_compared(api):
     ]
 
 
-def test_without_an_earlier_good_run_it_says_what_to_do(api):
+def test_without_an_earlier_successful_run_it_gives_a_hint(api):
     answer = api.read(f"/flow_runs/{make_flow_run('FAILED').id}/diff")
 
     assert answer.status_code == 409

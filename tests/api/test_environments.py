@@ -31,7 +31,7 @@ def test_another_content_is_another_environment():
     assert Environment.objects.count() == 2
 
 
-def test_an_environment_goes_with_the_last_run_that_names_it():
+def test_an_environment_is_deleted_with_the_last_run_that_names_it():
     named = store_environment(content=CONTENT, now=NOON)
     store_environment(content={**CONTENT, "commit": "4fa9c1d2"}, now=NOON)
     make_flow_run("RUNNING", environment_id=named)

@@ -24,7 +24,7 @@ def test_an_unknown_path_is_not_found(api):
         assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
 
 
-def test_a_wrong_method_says_which_are_right(api):
+def test_a_wrong_method_is_answered_with_the_right_ones(api):
     answer = api.call("PUT", f"/flows/{uuid4()}", {})
 
     assert (answer.status_code, answer.json()) == (405, {"detail": "Method Not Allowed"})
@@ -182,7 +182,7 @@ def test_the_form_of_a_page_is_answered_by_a_page(api):
     assert answer["Content-Type"].startswith("text/html")
 
 
-def test_whoever_accepts_json_gets_it(api):
+def test_a_client_that_accepts_json_gets_it(api):
     for accept in ("application/json, text/html;q=0.5", "text/html, application/json"):
         assert api.read("/health", accept=accept)["Content-Type"] == "application/json"
 

@@ -87,7 +87,7 @@ def test_hostile_texts_stay_texts(api):
     assert "<img" not in page
 
 
-def test_known_secrets_are_masked_for_whoever_may_read_them(api):
+def test_known_secrets_are_masked_even_for_users_who_may_read_them(api):
     known.learn(["canary-in-the-file"])
     try:
         run = failed_run(parameters={"x": "canary-in-the-file"})

@@ -122,7 +122,7 @@ def test_a_flow_run_is_read_with_its_state(api, counted):
     assert answer.json()["run_count"] == 1
 
 
-def test_estimates_are_made_at_the_moment_of_reading(api):
+def test_estimates_are_computed_at_the_moment_of_reading(api):
     run = make_flow_run("RUNNING", now=timezone.now() - timedelta(seconds=30))
 
     told = api.read(f"/flow_runs/{run.id}").json()
@@ -173,7 +173,7 @@ def test_null_empties_only_what_may_be_empty(api):
     assert (told["infrastructure_pid"], told["name"]) == (None, "kept")
 
 
-def test_nobody_takes_the_name_of_a_run_away(api):
+def test_the_name_of_a_run_cannot_be_emptied(api):
     task_run = make_task_run(name="kept")
     FlowRun.objects.filter(pk=task_run.flow_run_id).update(name="kept")
 
@@ -188,7 +188,7 @@ def test_nobody_takes_the_name_of_a_run_away(api):
     assert api.read(f"/task_runs/{task_run.id}").json()["name"] == "kept"
 
 
-def test_a_deleted_run_is_gone_with_its_task_runs(api):
+def test_a_run_is_deleted_with_its_task_runs(api):
     task_run = make_task_run()
 
     answer = api.call("DELETE", f"/flow_runs/{task_run.flow_run_id}")

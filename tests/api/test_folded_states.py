@@ -135,7 +135,7 @@ def test_a_run_that_starts_again_after_its_end_gets_rows():
     assert not list(violations(later(120)))
 
 
-def test_a_folded_state_is_read_by_its_id_by_whoever_sees_its_run(api: Api):
+def test_a_folded_state_is_read_by_its_id_with_the_rights_on_its_run(api: Api):
     run = live([("RUNNING", {}, False), ("COMPLETED", {}, False)], timedelta(), at_once=True)
 
     answers = [api.read(f"/task_run_states/{state.pk}") for state in states_of(run)]
@@ -255,5 +255,5 @@ def test_a_server_of_an_earlier_version_moves_a_run_on_that_has_folded_states():
 
 
 @pytest.mark.parametrize("id", ["ffffffff-ffff-7fff-bfff-ffffffffffff", "00000000-0000-7000-8000-000000000000"])
-def test_an_id_of_a_time_that_nobody_has_is_not_found(api: Api, id: str):
+def test_an_id_with_an_impossible_time_is_not_found(api: Api, id: str):
     assert api.call("GET", f"/task_run_states/{id}").status_code == 404

@@ -81,5 +81,5 @@ def world(django_db_setup, django_db_blocker):
 # The examples of the document are golden exchanges, and tested as such.
 @settings(examples(2, 60), phases=[Phase.generate])
 @given(data=st.data())
-def test_made_up_requests_get_promised_answers(data: st.DataObject, method: str, path: str):
+def test_generated_requests_get_documented_answers(data: st.DataObject, method: str, path: str):
     data.draw(cases(method, path)).call_and_validate(checks=checks())

@@ -29,7 +29,7 @@ def in_use(api, name="db"):
     return api.read(f"{ROOT}/{name}").json()["active_slots"]
 
 
-def test_a_limit_is_made_and_read_by_name_and_id(api):
+def test_a_limit_is_created_and_read_by_name_and_id(api):
     made = make(api, limit=3, slot_decay_per_second=0.5)
 
     limit = made.json()

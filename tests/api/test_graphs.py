@@ -44,7 +44,7 @@ def test_the_graph_connects_task_runs_and_nested_flow_runs(api, diamond, counted
     assert [state["name"] for state in graph["states"]] == ["Running"]
 
 
-def test_artifacts_hang_on_what_made_them(api, diamond):
+def test_artifacts_belong_to_the_run_that_created_them(api, diamond):
     flow_run, first = diamond["flow_run"], diamond["first"]
     own = make_artifact("report", flow_run_id=flow_run.id)
     make_artifact("table", flow_run_id=flow_run.id, task_run_id=first.id)

@@ -58,7 +58,7 @@ def test_a_holder_is_given_a_lease_and_named(api):
     assert api.send(f"{ROOT}/increment", {"names": ["db"], "slots": 1}).status_code == 423
 
 
-def test_a_lease_is_given_back_and_others_learn_how_long_it_was_held(api):
+def test_a_lease_is_returned_and_others_learn_how_long_it_was_held(api):
     lease = lease_of(take(api))
     GlobalSlot.objects.update(taken_at=timezone.now() - timedelta(seconds=42))
 
@@ -251,7 +251,7 @@ def test_a_queue_shows_holders_and_waiting_runs(api):
 
 
 @pytest.mark.parametrize(("state", "left"), [("RUNNING", "CRASHED"), ("CANCELLING", "CANCELLED"), ("FAILED", "FAILED")])
-def test_the_places_of_a_run_are_taken_by_ending_its_attempt(api, state, left):
+def test_the_slots_of_a_run_are_taken_by_ending_its_attempt(api, state, left):
     queue = WorkQueue.objects.create(name="q", concurrency_limit=1)
     run = make_flow_run(state, work_queue_id=queue.pk)
     late = {"state": {"type": "COMPLETED"}}

@@ -205,7 +205,7 @@ def test_answers_from_roll_ups_equal_answers_from_rows(api, counted):
         api.send("/flow_runs/history", asked)
 
 
-def test_runs_of_a_deployment_that_is_gone_are_not_found_by_it(api):
+def test_runs_of_a_deployment_that_no_longer_exists_are_not_found_by_it(api):
     run = make_flow_run("RUNNING", deployment_id=uuid7())
 
     search = {"deployments": {"id": {"any_": [str(run.deployment_id)]}}}

@@ -151,7 +151,7 @@ def test_no_new_limit_is_for_an_empty_tag_or_control_characters(api: Api, tag: s
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["etl ", " etl", "etl\u00a0daily", "etl\u2009daily"], ids=ascii)
-def test_a_flow_with_odd_spaces_is_made(api: Api, name: str):
+def test_a_flow_with_odd_spaces_is_created(api: Api, name: str):
     made = api.send("/flows/", {"name": name})
 
     assert made.status_code == 201

@@ -35,7 +35,7 @@ def test_lines_are_stored_and_read_in_the_order_of_time(api, counted):
     assert told[0].keys() >= {"id", "created", "updated", "name", "level", "timestamp", "task_run_id"}
 
 
-def test_a_huge_message_is_cut_and_says_so(api):
+def test_a_huge_message_is_cut_with_a_note(api):
     api.send("/logs/", [line("ä" * 70_000)])
 
     told = api.send("/logs/filter", {}).json()[0]["message"]

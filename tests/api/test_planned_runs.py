@@ -60,7 +60,7 @@ def test_schedule_that_is_changed_leaves_the_times_that_another_one_names(api, c
     assert {"09:00", "09:30", "10:00"} <= set(times_of(api, made))
 
 
-def test_pause_deletes_all_that_nobody_took_also_the_runs_of_a_schedule_that_is_gone(api, clock):
+def test_pause_deletes_all_unclaimed_runs_even_those_of_a_deleted_schedule(api, clock):
     made = deploy(api, schedules=[HOURLY]).json()
     clock.move_to(HALF_PAST_EIGHT + timedelta(minutes=31))
     deploy(api, schedules=[{"schedule": {"cron": "45 * * * *"}}])
@@ -351,7 +351,7 @@ def test_default_pool_is_not_deleted_under_its_deployments(api, clock):
 
 @pytest.mark.parametrize("pool", [None, "forge"])
 @pytest.mark.parametrize("by", ["queue", "deployment", "agent"])
-def test_queue_that_is_made_again_is_found_again(api, clock, pool, by):
+def test_queue_that_is_created_again_is_found_again(api, clock, pool, by):
     if pool:
         api.send("/work_pools/", {"name": pool, "type": "process"})
     where = {"work_queue_name": "big", **({"work_pool_name": pool} if pool else {})}

@@ -127,7 +127,7 @@ def test_an_id_that_another_flow_run_has_is_a_conflict(api, other):
     assert api.send("/flow_runs/", run).status_code == 200
 
 
-def test_a_reset_limit_holds_the_slots_that_are_named_whoever_has_them(api):
+def test_a_reset_limit_holds_exactly_the_named_slots(api):
     api.send("/concurrency_limits/", {"tag": "gpu", "concurrency_limit": 3})
     holders = [str(uuid4()), str(uuid4())]
 
@@ -159,7 +159,7 @@ def test_an_invalid_id_is_not_found(api, method, path):
     assert api.call(method, path).status_code == 404
 
 
-def test_a_body_need_not_say_what_it_is(api):
+def test_a_body_needs_no_content_type(api):
     answer = api.generic("POST", "/api/flows/", b'{"name": "census"}', content_type="", headers={"host": "localhost"})
 
     assert answer.status_code == 201

@@ -212,7 +212,7 @@ def test_the_engine_reads_what_was_set_aside_and_the_calls_of_the_run_that_it_co
     assert api.send(f"/flow_runs/{stranger.pk}/recorded").json()["calls"] == []
 
 
-def test_a_task_run_that_says_it_stands_for_a_run_elsewhere_shows_nothing_of_that(api):
+def test_a_task_run_that_claims_to_represent_a_foreign_run_shows_nothing_of_it(api):
     stranger = deployed_run()
     call(stranger, "secret")
     finish(stranger)
@@ -229,7 +229,7 @@ def test_a_task_run_that_says_it_stands_for_a_run_elsewhere_shows_nothing_of_tha
     assert "secret" not in preview(api, run, "secret", status=422)["detail"].partition("it called")[2]
 
 
-def test_two_task_runs_that_say_they_stand_for_one_nested_run_count_it_once(api):
+def test_a_nested_run_that_two_task_runs_claim_counts_once(api):
     run = deployed_run()
     first = call(run, "first")
     nested = make_flow_run("RUNNING", parent_task_run_id=first.pk)

@@ -187,7 +187,7 @@ def test_planned_runs_are_fed_to_calendar_programs(api):
     assert api.read("/deployments/00000000-0000-0000-0000-000000000001/schedule.ics").status_code == 404
 
 
-def test_a_calendar_is_made_read_changed_and_deleted(api):
+def test_a_calendar_is_created_read_changed_and_deleted(api):
     made = api.send("/calendars/", {"name": "holidays", "ics": HOLIDAYS, "description": "Ours"})
     calendar = made.json()
     path = f"/calendars/{calendar['id']}"
@@ -221,7 +221,7 @@ def test_a_calendar_has_its_name_alone_and_can_be_read(api):
     assert unreadable.json()["code"] == "bad_calendar"
 
 
-def test_a_calendar_that_is_used_goes_by_force_only(api):
+def test_a_calendar_in_use_is_deleted_by_force_only(api):
     calendar = api.send("/calendars/", {"name": "holidays", "ics": HOLIDAYS}).json()
     made = deploy(api, schedules=[{"schedule": DAILY, "calendars": ["holidays"]}]).json()
 

@@ -43,7 +43,7 @@ def test_whole_lives_are_accepted_without_further_words(api):
     assert [history_of(run) for run in TaskRun.objects.all()] == [["Pending", "Running", "Completed"]] * 2
 
 
-def test_nothing_of_a_batch_waits_for_a_full_collection_to_be_freed(api):
+def test_a_batch_is_freed_without_a_full_garbage_collection(api):
     items = whole_life(make_flow_run("RUNNING"))
     send(api, items)
     gc.collect()

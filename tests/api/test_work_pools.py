@@ -20,7 +20,7 @@ def beat(api, name="w1", pool="pool", **fields):
     return api.send(f"/work_pools/{pool}/workers/heartbeat", {"name": name, **fields})
 
 
-def test_a_pool_is_made_with_its_default_queue(api):
+def test_a_pool_is_created_with_its_default_queue(api):
     template = {"job_configuration": {"command": "{{ command }}"}, "variables": {"properties": {"command": {}}}}
     made = make_pool(api, base_job_template=template, concurrency_limit=3)
 
@@ -33,7 +33,7 @@ def test_a_pool_is_made_with_its_default_queue(api):
     assert api.read("/work_pools/pool").json() == pool == api.send("/work_pools/filter").json()[0]
 
 
-def test_a_template_of_which_no_job_can_be_made_is_refused(api):
+def test_a_template_of_which_no_job_can_be_created_is_refused(api):
     template = {"job_configuration": {"image": "{{ image }}"}, "variables": {"properties": {"command": {}}}}
     make_pool(api)
 
@@ -81,7 +81,7 @@ def test_job_variables_that_do_not_fit_are_refused_with_the_name_of_the_field(ap
     assert words in refused.json()["detail"]
 
 
-def test_nobody_says_whether_agents_serve_their_pool(api):
+def test_clients_cannot_set_whether_agents_serve_a_pool(api):
     made = make_pool(api, "agents", type="prefect-agent").json()
 
     assert made["status"] is None
@@ -215,7 +215,7 @@ def test_the_default_queue_stays_as_long_as_its_pool(api):
 
 
 @pytest.mark.parametrize("path", ["/work_queues/", "/work_pools/pool/queues"])
-def test_a_queue_may_be_made_with_everything_unsaid(api, path):
+def test_a_queue_may_be_created_without_optional_fields(api, path):
     make_pool(api)
     unsaid = dict.fromkeys(("description", "concurrency_limit", "priority", "filter"))
 

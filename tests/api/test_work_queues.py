@@ -128,7 +128,7 @@ def test_polls_are_remembered_but_not_each_of_them(api):
     assert api.read(f"/work_queues/{queue['id']}").json()["status"] == "READY"
 
 
-def test_a_page_that_looks_does_not_serve(api):
+def test_reading_a_queue_does_not_count_as_serving_it(api):
     queue = make_queue(api)
 
     api.send(f"/work_queues/{queue['id']}/get_runs", {}, **{"X-PREFECT-UI": "true"})

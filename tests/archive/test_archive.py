@@ -444,7 +444,7 @@ def test_runs_that_are_not_archived_or_still_stored_are_not_restored():
 
 
 @pytest.mark.parametrize("missing", [TaskRun, Log], ids=lambda model: model.__name__)
-def test_a_restore_that_is_interrupted_is_finished_by_the_next_and_until_then_nobody_takes_it_for_the_run(missing):
+def test_an_interrupted_restore_is_finished_by_the_next_and_its_rows_do_not_count_until_then(missing):
     run = ended()
     make_artifact(None, flow_run_id=run.pk, now=OLD)
     before = everything_of(run)

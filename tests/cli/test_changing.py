@@ -96,7 +96,7 @@ def test_a_finished_run_cannot_be_cancelled_and_the_rule_says_why(orion):
     assert "why:" in answer.err
 
 
-def test_deleting_is_refused_without_yes_where_nobody_can_answer(orion):
+def test_deleting_is_refused_without_yes_on_no_terminal(orion):
     orion("run", "shop.py:greet", "-p", "name=Ada", "--name", "done")
 
     refused = orion("fr", "delete", "done")

@@ -98,7 +98,7 @@ def test_plan_can_be_read_by_programs(orion):
     assert {"field": "paused", "before": None, "after": True} in plan["etl/test"]["changes"]
 
 
-def test_prune_deletes_what_this_project_had_and_nothing_else(orion, folder):
+def test_prune_deletes_deployments_of_this_project_only(orion, folder):
     orion("deploy")
     orion("dep", "build", "flows.py:etl", "-n", "foreign", "--apply")
     (folder / "orion.yaml").write_text(FILE.partition("  - name: test")[0])
@@ -167,7 +167,7 @@ def test_every_error_of_a_file_is_reported(orion, folder):
     assert "etl/wrong2 cannot be deployed." in answer.err
 
 
-def test_a_deployment_that_stands_twice_in_a_file_is_refused(orion, folder):
+def test_a_deployment_that_occurs_twice_in_a_file_is_refused(orion, folder):
     (folder / "orion.yaml").write_text(FILE.replace("name: test", "name: prod"))
 
     answer = orion("deploy")
@@ -521,7 +521,7 @@ def test_limits_are_listed_with_their_holders(orion):
     assert json.loads(orion("gcl", "holders", "database", "-o", "json").out) == []
 
 
-def test_run_that_holds_a_place_is_shown_and_its_place_taken(orion):
+def test_run_that_holds_a_slot_is_shown_and_its_slot_taken(orion):
     orion("deploy")
     run = json.loads(orion("dep", "run", "etl/prod", "--name", "held", "--json").out)
     waiting = json.loads(orion("wq", "waiters", "default", "-o", "json").out)

@@ -77,7 +77,7 @@ def test_a_web_page_in_the_place_of_an_answer_is_not_printed():
     assert "<" not in failure.what
 
 
-def test_debug_shows_the_trace_and_otherwise_nobody_does(orion):
+def test_the_traceback_is_shown_with_debug_only(orion):
     plain = orion("--profile", "nowhere", "fr", "ls")
     debug = orion("--profile", "nowhere", "fr", "ls", "--debug")
 

@@ -66,7 +66,7 @@ def listed(orion, *words):
         ("custom", "/any", ("--set", 'json_data={"text": "{{body}}"}', "--set", "method=POST")),
     ],
 )
-def test_a_notification_is_made_and_its_test_message_really_arrives(orion, receiver: Receiver, kind, path, more):
+def test_a_notification_is_created_and_its_test_message_really_arrives(orion, receiver: Receiver, kind, path, more):
     made = orion("notify", "create", kind, receiver.url + path, "--name", "ops", *more)
     tested = orion("notify", "test", "ops")
 
@@ -196,7 +196,7 @@ def test_a_name_is_given_once(orion, receiver: Receiver):
     assert [one["name"] for one in listed(orion, "notify", "ls")] == ["slack", "slack-2"]
 
 
-def test_an_automation_is_made_by_options_and_described(orion, receiver: Receiver):
+def test_an_automation_is_created_by_options_and_described(orion, receiver: Receiver):
     orion("block", "create", "slack-webhook/team", f"url={receiver.url}")
     made = [
         orion("automation", "create", "hung", "--stuck-in", "running", "--for", "1h", "--cancel"),
@@ -219,7 +219,7 @@ def test_an_automation_is_made_by_options_and_described(orion, receiver: Receive
     assert stored["hung"]["trigger"]["within"] == 3600
 
 
-def test_an_automation_is_made_from_a_file_and_again_from_what_it_prints(orion, folder: Path):
+def test_an_automation_is_created_from_a_file_and_again_from_what_it_prints(orion, folder: Path):
     text = "name: mine\ntrigger: {type: event, posture: Reactive, expect: [a.b]}\nactions: [{type: do-nothing}]\n"
     (folder / "mine.yaml").write_text(text)
     first = orion("automation", "create", "-f", "mine.yaml")
@@ -276,7 +276,7 @@ def test_an_automation_is_tried_paused_logged_and_deleted(orion, receiver: Recei
     assert orion("automation", "inspect", "alrm").code == 5
 
 
-def test_blocks_are_made_from_files_and_fields_and_their_secrets_stay_masked(orion, folder: Path):
+def test_blocks_are_created_from_files_and_fields_and_their_secrets_stay_masked(orion, folder: Path):
     (folder / "mail.json").write_text(
         json.dumps({"api_key": "k", "sender_email": "a@example.org", "to_emails": ["b@example.org"]})
     )
@@ -300,7 +300,7 @@ def test_blocks_are_made_from_files_and_fields_and_their_secrets_stay_masked(ori
         (("slack-webhook/x", "--values", "@nowhere.json"), 5, "no file"),
     ],
 )
-def test_blocks_that_cannot_be_made_are_explained(orion, words, code, said):
+def test_blocks_that_cannot_be_created_are_explained(orion, words, code, said):
     answer = orion("block", "create", *words)
 
     assert answer.code == code

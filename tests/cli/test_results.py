@@ -163,7 +163,7 @@ def test_a_run_without_a_stored_result_says_so(orion: Orion):
     assert "persist_result=True" in answer.err
 
 
-def test_purge_deletes_what_has_expired_and_nothing_else(orion: Orion, results: Path):
+def test_purge_deletes_expired_results_only(orion: Orion, results: Path):
     orion("run", "stored.py:kept")
     before = set(results.iterdir())
     orion("run", "stored.py:old")
@@ -194,7 +194,7 @@ def test_purge_leaves_what_another_run_has_stored_in_the_same_place_since(orion:
     assert not (results / "latest.json").exists()
 
 
-def test_purge_deletes_what_deleted_runs_left_and_nothing_else(orion: Orion, results: Path):
+def test_purge_of_orphans_deletes_results_of_deleted_runs_only(orion: Orion, results: Path):
     orion("run", "stored.py:kept", "--name", "kept")
     orion("run", "stored.py:kept", "--name", "gone")
     left = {one["storage_key"] for one in listed(orion, "--run", "gone")} - {"pair", "1.json"}

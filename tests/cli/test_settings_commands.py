@@ -99,7 +99,7 @@ def test_profiles_are_created_used_renamed_and_deleted(orion_here):
     assert orion_here("profile", "inspect", "testing").code == 5
 
 
-def test_deleting_without_yes_is_refused_where_nobody_can_answer(orion_here):
+def test_deleting_without_yes_is_refused_on_no_terminal(orion_here):
     orion_here("profile", "create", "staging")
 
     answer = orion_here("profile", "delete", "staging")

@@ -14,7 +14,7 @@ from tests.containers.engine import Engine
 pytestmark = pytest.mark.long
 
 
-def test_a_run_goes_its_whole_way_in_a_container(
+def test_a_run_executes_completely_in_a_container(
     api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent
 ):
     agent = start_docker_agent()

@@ -13,7 +13,7 @@ from tests.containers.conftest import Pool, StartAgent
 pytestmark = pytest.mark.long
 
 
-def test_a_run_goes_its_whole_way_in_a_pod(
+def test_a_run_executes_completely_in_a_pod(
     api: Api, cluster: Cluster, kubernetes_pool: Pool, start_kubernetes_agent: StartAgent
 ):
     agent = start_kubernetes_agent()
@@ -80,7 +80,7 @@ def test_an_agent_that_is_killed_adopts_its_job_and_nothing_runs_twice(
     assert len(cluster.objects["jobs"]) == 1
 
 
-def test_a_job_that_was_made_and_not_begun_leads_to_a_new_start(
+def test_a_job_that_was_created_and_not_begun_leads_to_a_new_start(
     api: Api, cluster: Cluster, kubernetes_pool: Pool, start_kubernetes_agent: StartAgent
 ):
     cluster.fail("POST", "/secrets", 500, "etcd is away", times=99)

@@ -179,7 +179,7 @@ def test_an_invalid_report_is_ignored(said: str):
     assert "exited with code 3" in str(of_pod.cause)
 
 
-def test_a_container_that_stands_still_has_not_ended():
+def test_a_container_that_is_frozen_has_not_ended():
     assert ended({"State": {"Running": False, "Paused": True}}, "") is None
 
 
@@ -243,7 +243,7 @@ def test_manifests_fit_the_published_schemas(version: str, variables: dict[str, 
     kubernetes_validate.validate(secret, version, strict=True)
 
 
-def test_nothing_of_an_attempt_stands_in_its_job():
+def test_a_job_contains_nothing_of_its_attempt():
     job = filled_in(default_job_template("kubernetes"), {"image": "flows:1", "env": {"PASSWORD": "hush"}})
 
     made = job_manifest(job, name="x", namespace="flows", order=order(), origin=ORIGIN, stop_seconds=30)

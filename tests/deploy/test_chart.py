@@ -79,7 +79,7 @@ def test_the_home_is_a_folder_of_the_pods_user_in_its_volume(chart: Chart):
             assert Path(place) in Path(home).parents
 
 
-def test_secrets_come_from_the_secret_and_stand_nowhere_else(chart: Chart):
+def test_secrets_come_from_the_secret_and_occur_nowhere_else(chart: Chart):
     for one in chart.objects:
         if one["kind"] in PODS:
             for variable in one["spec"]["template"]["spec"]["containers"][0]["env"]:
@@ -145,7 +145,7 @@ def test_the_role_is_what_the_agent_says_that_it_needs():
 
 
 @pytest.mark.long
-def test_the_first_user_is_made_once(tmp_path: Path):
+def test_the_first_user_is_created_once(tmp_path: Path):
     (container,) = Chart(FOLDER).one("Job", "demo-orion-upgrade")["spec"]["template"]["spec"]["containers"]
     (tmp_path / "admin-password").write_text("an otter in the river\n")
     script = container["command"][2].replace("/bootstrap", str(tmp_path))

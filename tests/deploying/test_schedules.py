@@ -87,7 +87,7 @@ def test_schedule_may_be_written_in_many_ways(written, wire):
     assert as_wire(written)["schedule"] == wire
 
 
-def test_names_of_others_are_understood():
+def test_names_of_other_tools_are_understood():
     assert as_wire({"cron": "@daily", "catchup": True, "max_scheduled_runs": 3, "ends_at": None})["misfire"] == "all"
 
 

@@ -107,7 +107,7 @@ def test_automations_are_listed_counted_and_found_by_what_they_belong_to(api, ma
     assert [one["name"] for one in api.send("/automations/filter").json()] == ["a"]
 
 
-def test_the_automation_of_the_documentation_can_be_made(api):
+def test_the_automation_of_the_documentation_can_be_created(api):
     page = (Path(__file__).parents[2] / "docs" / "reference" / "events.md").read_text()
 
     answer = api.send("/automations/", re.search(r"```json\n(.*?)```", page, re.DOTALL)[1].encode())

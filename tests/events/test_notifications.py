@@ -390,7 +390,7 @@ def test_a_short_form_that_is_refused_too_is_given_up(receiver):
         ("webhook", "<!channel> @all", "<!channel> @all"),
     ],
 )
-def test_a_name_calls_nobody_together_and_the_template_may(kind, evil, shown):
+def test_names_cause_no_mentions_and_the_template_may(kind, evil, shown):
     policy = make_policy(make_block(kind, {"url": "http://h"}), message_template="<!here> @all {flow_run_name}")
 
     make_flow_run("RUNNING", name=evil)

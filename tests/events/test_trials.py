@@ -115,7 +115,7 @@ def test_an_automation_that_is_tried_sends_its_messages_and_names_the_rest(api, 
     assert api.send("/automations/firings/filter", {}).json() == []
 
 
-def test_names_in_texts_of_automations_call_nobody_together(api, receiver, make):
+def test_names_in_texts_of_automations_cause_no_mentions(api, receiver, make):
     make_flow_run("FAILED", name="<!channel>")
     message = {"type": "send-notification", "block_document_id": str(slack(receiver)), "body": "{{ flow_run.name }}"}
     automation = make(trigger(), message).json()

@@ -137,7 +137,7 @@ def test_parts_that_are_too_far_apart_do_not_count_together(make):
     assert judge_events(later(20)) == 0
 
 
-def test_an_automation_that_sets_itself_off_is_slowed_down_and_says_so(make):
+def test_an_automation_that_sets_itself_off_is_slowed_down_and_reports_it(make):
     make(None, NOTHING, {"type": "cancel-flow-run"})
     for _ in range(MOST_FIRINGS_A_MINUTE + 5):
         happen()

@@ -46,7 +46,7 @@ def until_refused(server: RunningServer) -> tuple[int, int, dict[str, str], str]
     raise AssertionError("the disk is not full")
 
 
-def test_a_full_disk_below_the_database_refuses_what_needs_room_and_nothing_else(tmp_path: Path):
+def test_on_a_full_disk_of_the_database_only_writes_are_refused(tmp_path: Path):
     home = tmp_path / "home"
     with (
         small_disk(home, MEGABYTES) as disk,
@@ -74,7 +74,7 @@ def test_a_full_disk_below_the_database_refuses_what_needs_room_and_nothing_else
         assert server.interrupt()[1].count("is full") == 1
 
 
-def test_a_run_whose_result_finds_no_room_fails_and_says_so(tmp_path: Path):
+def test_a_run_whose_result_finds_no_room_fails_and_reports_it(tmp_path: Path):
     home = tmp_path / "home"
     with (
         small_disk(tmp_path / "agent", 4) as disk,

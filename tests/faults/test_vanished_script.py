@@ -77,7 +77,7 @@ holding()
 """
 
 
-def test_a_killed_program_gives_back_what_it_held_where_no_server_ticks(tmp_path: Path):
+def test_a_killed_program_returns_what_it_held_where_no_server_ticks(tmp_path: Path):
     home, file = ready_home(tmp_path / "home"), tmp_path / "program.py"
     file.write_text(HOLDER)
     settings = environment(home, ORION_CRASH_GRACE_SECONDS="0")

@@ -78,7 +78,7 @@ def test_changes_announced_by_this_process_are_not_new_and_are_checked_later(fol
     assert follower.take_repeated() == set()
 
 
-def test_a_change_that_was_announced_long_ago_hides_no_other_one(follower: Follower, monkeypatch: pytest.MonkeyPatch):
+def test_a_change_that_was_announced_long_ago_hides_no_later_one(follower: Follower, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(following, "ANNOUNCED_SECONDS", 0)
     run = make_flow_run()
     follower.known_topics([("flow-run", run.id)])
@@ -103,7 +103,7 @@ def test_the_flow_and_deployment_of_a_run_are_read_once(follower: Follower, djan
         follower.topics_of(runs)
 
 
-def test_a_run_that_is_gone_is_still_a_change(follower: Follower):
+def test_a_run_that_no_longer_exists_is_still_a_change(follower: Follower):
     run = make_flow_run()
     run_id, flow_id = run.id, run.flow_id
     run.delete()

@@ -65,7 +65,7 @@ async def test_a_current_page_is_not_notified(hub: Hub):
 
 
 @pytest.mark.parametrize("place", ["", "other.5", "{tag}.99x", "{tag}.", "{tag}.0", "{tag}.9999999999999999"])
-async def test_a_page_from_elsewhere_or_long_ago_looks_at_everything(hub: Hub, place: str):
+async def test_a_page_of_another_server_or_long_ago_checks_everything(hub: Hub, place: str):
     tag = hub.place_for_page().split(".")[0]
 
     assert seated(hub, "run:1", since=place.format(tag=tag)).take() == ([], True)
@@ -130,7 +130,7 @@ async def test_many_sockets_are_woken_one_after_the_other(hub: Hub):
     assert all(seat._woken.is_set() for seat in seats)
 
 
-async def test_a_topic_that_changes_all_the_time_keeps_no_other_one_waiting(hub: Hub):
+async def test_a_busy_topic_does_not_delay_others(hub: Hub):
     seat = seated(hub, "runs", "run:1")
     hub.publish({"runs"})
     seat.take()
@@ -178,7 +178,7 @@ def test_the_changes_of_a_run_are_one():
     assert noted.take() == ([], False)
 
 
-def test_changes_that_nobody_takes_fill_no_memory():
+def test_unread_changes_fill_no_memory():
     noted = Noted()
     for _ in range(MOST + 5):
         noted.note("task-run", uuid4(), "RUNNING")

@@ -217,7 +217,7 @@ def test_other_packages_of_the_run_are_named(tmp_path):
     assert "no-such-package 7 (here none)" in warnings
 
 
-def test_nothing_is_unpickled_and_nothing_is_left_before_somebody_agreed(tmp_path):
+def test_before_consent_nothing_is_unpickled_or_written(tmp_path):
     mark = tmp_path / "mark"
     own = records()["flow_runs"][0] | {
         "results": {TASK_RUN: {"file": "results/0123456789abcdef.bin", "serializer": "pickle"}}

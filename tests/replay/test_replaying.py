@@ -41,7 +41,7 @@ def test_the_traceback_is_that_of_the_code(failed: Place):
     assert "orionflow/replay" not in answer.err
 
 
-def test_mended_code_completes_and_says_so(failed: Place):
+def test_mended_code_completes_and_reports_it(failed: Place):
     file = failed.capsule("--entrypoint", "flows.py:etl")
     failed.write("flows.py", MENDED)
 

@@ -138,7 +138,7 @@ def test_arguments_that_cannot_be_compared_warn_and_run():
     assert "lock=lock" in told[0]
 
 
-def test_value_that_cannot_be_stored_is_not_cached_and_says_so():
+def test_value_that_cannot_be_stored_is_not_cached_and_reports_it():
     @task(cache_key_fn=lambda *_: "key")
     def make() -> Any:
         return threading.Lock()

@@ -27,7 +27,7 @@ class HesitantLock:
             self.counted.set()
 
 
-def test_pool_ends_although_a_thread_is_made_while_it_closes():
+def test_pool_ends_although_a_thread_is_created_while_it_closes():
     pool = DaemonPool(4, "test")
     done = [threading.Event(), threading.Event()]
     pool.submit(done[0].set)

@@ -177,7 +177,7 @@ def test_an_environment_that_cannot_be_read_stops_no_run(orion, monkeypatch):
     assert etl() == 1
 
 
-def test_a_run_that_was_made_by_others_names_where_it_is_executed(orion):
+def test_a_run_that_was_created_by_others_names_where_it_is_executed(orion):
     from orionflow.engine.invoke import call_flow_for_run
 
     @flow

@@ -278,7 +278,7 @@ def test_user_without_a_home_has_a_folder_of_its_own(tmp_path: Path):
     assert ended.stdout.splitlines() == ["7", "True 0o700"], ended.stderr
 
 
-def test_connections_of_threads_that_still_stand_are_closed_without_a_word(tmp_path: Path):
+def test_connections_of_blocked_threads_are_closed_silently(tmp_path: Path):
     program = Program(
         tmp_path,
         """

@@ -62,7 +62,7 @@ def test_subflow_that_the_outage_cut_off_leaves_no_run_without_a_state(orion: No
     assert all(states_of(run)[0] == "Pending" for run in task_runs_of(state))
 
 
-def test_subflow_that_was_made_and_could_not_begin_is_crashed(orion: None, api: ApiServer, impatient: None):
+def test_subflow_that_was_created_and_could_not_begin_is_crashed(orion: None, api: ApiServer, impatient: None):
     @flow
     def inner() -> None: ...
 

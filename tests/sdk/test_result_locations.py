@@ -213,7 +213,7 @@ def test_keys_cannot_leave_a_location(lake: str):
             store.write(key, b"x")
 
 
-def test_a_result_that_is_gone_from_a_location_is_missing(lake: str):
+def test_a_result_that_was_deleted_from_a_location_is_missing(lake: str):
     record = write_result([1], store=store_of(lake))
     fsspec.filesystem("memory").rm(f"/{lake}", recursive=True)
 
@@ -349,7 +349,7 @@ def failing_folder() -> str:
     return "/proc/orion-results"
 
 
-def test_a_folder_that_takes_nothing_leaves_the_run_complete_and_says_so():
+def test_a_folder_that_takes_nothing_leaves_the_run_complete_and_reports_it():
     @flow(result_storage=failing_folder())
     def outer() -> Any:
         return [1]

@@ -186,7 +186,7 @@ def test_no_secret_of_usual_length_slips(value: str):
 
 
 @pytest.mark.parametrize("word", ["prod", "root", "postgres"])
-def test_a_common_word_that_arrives_is_computed_with_as_it_is(word: str):
+def test_a_common_word_reaches_the_program_unmasked(word: str):
     secrets = KnownSecrets()
     secrets.learn([word])
     event = {"event": "ingested", "payload": {"db": word}, "parameters": {"env": word}, "data": word, "message": word}

@@ -598,7 +598,7 @@ says()
 """
 
 
-def test_line_that_nobody_can_read_fails_no_run(tmp_path: Path):
+def test_unreadable_log_line_fails_no_run(tmp_path: Path):
     program = Program(tmp_path, WITHOUT_STDERR)
 
     program.run(PATIENCE_SECONDS)

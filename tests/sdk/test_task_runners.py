@@ -368,7 +368,7 @@ async def pid_of_coroutine_after_a_while(x: int) -> int:
     return os.getpid()
 
 
-def test_there_are_never_more_processes_than_workers_whoever_asks():
+def test_there_are_never_more_processes_than_workers():
     @flow(task_runner=ProcessTaskRunner(2, "forkserver"))
     async def outer() -> list[int]:
         of_coroutines = task(pid_of_coroutine_after_a_while).map(range(8))

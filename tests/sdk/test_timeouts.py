@@ -173,7 +173,7 @@ def test_limit_of_the_task_inside_of_the_flow_s():
     assert outer() == ("TimedOut", "TimedOut")
 
 
-def test_time_left_over_disturbs_nobody():
+def test_remaining_time_limits_affect_no_other_code():
     @task(timeout_seconds=0.1)
     def quick() -> int:
         return 1

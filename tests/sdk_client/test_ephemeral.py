@@ -164,7 +164,7 @@ def test_without_a_server_the_fix_is_named(sdk_alone: Path, home: Path):
     assert "`pip install orionflow-server`" in last
 
 
-def test_the_client_in_this_process_needs_neither_requests_nor_django_to_be_made(home: Path):
+def test_the_client_in_this_process_needs_neither_requests_nor_django_to_be_created(home: Path):
     program = (
         "import sys; from orionflow.client import OrionClient; from orionflow.reporting import get_reporter;"
         "OrionClient(); get_reporter();"

@@ -70,7 +70,7 @@ def test_a_run_that_waited_for_others_is_recorded_after_them():
     assert server.order[1:] == ids_of([b, unrelated, a, *rest_of_a, *rest_of_b])
 
 
-def test_a_step_is_not_put_before_one_that_somebody_asked_about():
+def test_a_step_is_not_moved_before_one_that_awaits_its_answer():
     creation, running, completed = task_run("RUNNING", "COMPLETED")
     between = step()
 

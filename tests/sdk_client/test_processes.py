@@ -28,14 +28,14 @@ def test_this_process_exists(here: ProcessIdentity):
     assert not is_gone(str(here))
 
 
-def test_a_process_that_has_ended_is_gone(here: ProcessIdentity):
+def test_a_process_that_has_ended_is_recognised(here: ProcessIdentity):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         pass
 
     assert is_gone(str(replace(here, pid=other.pid)))
 
 
-def test_a_process_that_nobody_waited_for_is_gone(here: ProcessIdentity):
+def test_a_zombie_counts_as_ended(here: ProcessIdentity):
     program = "from orionflow.processes import own_identity; print(own_identity(), flush=True); input()"
     other = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdin is not None

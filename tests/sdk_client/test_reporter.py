@@ -154,7 +154,7 @@ def test_log_lines_arrive_with_the_drain(server: ScriptedServer, reporter: Repor
     assert [one["message"] for one in server.logs] == [f"line {number}" for number in range(1_200)]
 
 
-def test_lines_that_no_database_takes_are_made_so_that_they_do(server: ScriptedServer, reporter: Reporter):
+def test_lines_that_no_database_takes_are_cleaned(server: ScriptedServer, reporter: Reporter):
     reporter.log(line("null \x00, surrogate \ud800, " + "long " * 20_000))
 
     reporter.drain()

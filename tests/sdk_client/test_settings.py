@@ -25,7 +25,7 @@ def save_profile(home: Path, /, **values: object) -> None:
     Profiles(home / "profiles.toml", active="mine", profiles={"mine": values}).save()
 
 
-def test_defaults_hold_where_nobody_says_anything(home: Path, project: Path):
+def test_defaults_apply_without_settings(home: Path, project: Path):
     settings = current_settings()
 
     assert settings.api_url is None

@@ -37,7 +37,7 @@ def test_the_file_is_for_its_owner_alone(home: Path):
     assert (path.stat().st_mode & 0o777, home.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_a_forgotten_key_is_gone(home: Path):
+def test_a_forgotten_key_no_longer_exists(home: Path):
     store_key(home, API, "orn_a")
     store_key(home, "http://other.example/api", "orn_b")
 

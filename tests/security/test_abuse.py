@@ -82,7 +82,7 @@ def test_the_owner_of_this_machine_is_not_counted(api: Any, small: Clock):
     assert {api.read("/version").status_code for _ in range(30)} == {200}
 
 
-def test_no_rate_counts_nobody(ada: User, small: Clock, settings: Any):
+def test_without_a_rate_no_request_is_counted(ada: User, small: Clock, settings: Any):
     settings.ORION_API_REQUESTS_PER_SECOND = 0
     client = Asker(key_of(ada))
 
@@ -172,7 +172,7 @@ def test_the_number_of_buckets_is_bounded(clock: Clock, monkeypatch: pytest.Monk
 # --- shares ---
 
 
-def test_nobody_takes_all_threads_of_a_pool():
+def test_one_client_cannot_take_all_threads_of_a_pool():
     pool = BoundedPool("test", threads=1, in_flight=8)
 
     assert [pool.admit(b"a key") for _ in range(8)] == [True] * 6 + [False] * 2
@@ -221,7 +221,7 @@ async def opened(sockets: OpenSockets, user: Actor | None, address: str = "192.0
     [(Actor("ada", frozenset(), user_id=1, key_id=2), 2), (None, 2), (LOCAL_OWNER, 4)],
     ids=["a key", "a stranger", "the owner"],
 )
-async def test_nobody_takes_all_sockets(who: Actor | None, most: int):
+async def test_one_client_cannot_take_all_sockets(who: Actor | None, most: int):
     inside = 0
     turned_away = []
 

@@ -63,7 +63,7 @@ def test_a_key_can_be_no_stronger_than_its_maker(bob: Asker):
     assert not ApiKey.objects.exists()
 
 
-def test_somebody_sees_and_revokes_their_own_keys_only(bob: Asker):
+def test_users_see_and_revoke_only_their_own_keys(bob: Asker):
     key_of(User.objects.get(username="ada"), name="of the admin")
     mine = key_of(User.objects.get(username="bob"), name="of bob")
     others = ApiKey.objects.get(name="of the admin")
@@ -88,7 +88,7 @@ def test_a_user_who_manages_users_creates_keys_for_them(admin: Asker):
 
 
 @pytest.mark.parametrize("path", ["/settings/users", "/settings/users/new", "/settings/groups", "/settings/groups/new"])
-def test_pages_of_users_are_for_those_who_look_after_them(bob: Asker, path: str):
+def test_pages_of_users_are_for_those_who_manage_users(bob: Asker, path: str):
     assert bob.get(path).status_code == 403
     assert path.removesuffix("/new") not in text_of(bob.get("/settings/keys"))
 
@@ -156,7 +156,7 @@ def test_the_last_admin_is_kept_with_a_reason(admin: Asker):
     assert User.objects.filter(username="ada").exists()
 
 
-def test_groups_are_made_changed_and_deleted(admin: Asker):
+def test_groups_are_created_changed_and_deleted(admin: Asker):
     admin.post("/settings/groups/new", {"name": "night-shift", "roles": ["operator", "viewer"]})
     group = Group.objects.get(name="night-shift")
     admin.post(f"/settings/groups/{group.pk}", {"roles": ["viewer"]})

@@ -118,7 +118,7 @@ def test_an_agent_stops_where_its_right_is_taken_away(runs: dict[str, str], now:
     assert not FlowRun.objects.exclude(state_type="SCHEDULED").exists()
 
 
-def test_an_agent_of_one_queue_is_nobody_to_agents_of_others(runs: dict[str, str]):
+def test_an_agent_of_one_queue_has_no_rights_on_other_agents(runs: dict[str, str]):
     """The agent of the whole pool serves a queue besides that is not the other's."""
     whole, one = Team("gwen", POOL), Team("hugh", QUEUE)
     whole.register("gpu")

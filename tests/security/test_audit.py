@@ -355,7 +355,7 @@ def three_days(api, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
     return list(Day.objects.all())
 
 
-def test_retention_removes_whole_days_and_says_so(three_days):
+def test_retention_removes_whole_days_and_reports_it(three_days):
     removed = remove_days(older_than=timedelta(days=1), now=chain.timezone.now())
 
     oldest, kept, today = Day.objects.all()

@@ -61,7 +61,7 @@ def test_a_concurrent_change_is_not_recorded_as_part_of_an_act():
     assert sorted(Entry.objects.values_list("object_name", flat=True)) == ["own", "own_too"]
 
 
-def test_triggers_that_a_migration_had_removed_are_made_again():
+def test_triggers_that_a_migration_had_removed_are_created_again():
     with connection.cursor() as cursor:
         before = triggers._present(cursor)
         triggers.remove()

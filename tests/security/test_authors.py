@@ -176,7 +176,7 @@ def test_a_bulk_action_of_the_owner_continues(db: None, slow: None, api: Any):
     assert FlowRun.objects.count() == 0
 
 
-def test_a_backfill_is_paused_when_whoever_made_it_may_not_continue(ada: User, deployment: Deployment):
+def test_a_backfill_is_paused_when_its_author_loses_the_right(ada: User, deployment: Deployment):
     olga = Asker(key_of(user_with("operator", "olga")))
     days = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-03T00:00:00Z", "schedule": {"interval": 86400}}
     made = olga.call("POST", "/api/backfills/", {"deployment_id": str(deployment.pk), **days}).json()

@@ -129,7 +129,7 @@ def test_held_runs_start_after_another_deploy(dora: Asker, agent: Agent, asker: 
     assert len(agent.call("claim", limit=1).json()) == 1
 
 
-def test_somebody_else_answers_for_it(dora: Asker, agent: Agent, admin: Asker):
+def test_another_user_becomes_the_author(dora: Asker, agent: Agent, admin: Asker):
     made = deployed(dora, **HOURLY)
     make_due()
     set_active(name="dora", is_active=False)
@@ -252,7 +252,7 @@ def test_a_run_reads_no_other_secrets(dora: Asker, agent: Agent, secret: Any):
 
 
 @pytest.mark.parametrize("field", ["secrets", "storage_document_id", "infrastructure_document_id"])
-def test_nobody_lends_secrets_that_are_not_theirs_to_read(dora: Asker, agent: Agent, secret: Any, field: str):
+def test_users_cannot_lend_secrets_that_they_may_not_read(dora: Asker, agent: Agent, secret: Any, field: str):
     made = deployed(dora)
     in_part()
     value = ["login/mine"] if field == "secrets" else secret["id"]
@@ -271,7 +271,9 @@ def test_declared_secrets_stay_declared_after_another_deploy(dora: Asker, admin:
     assert deployed(dora, secrets=["login/mine"])["secrets"] == ["login/mine"]
 
 
-def test_a_run_reads_nothing_more_when_its_deployment_is_gone(dora: Asker, agent: Agent, secret: Any, admin: Asker):
+def test_a_run_reads_nothing_more_when_its_deployment_no_longer_exists(
+    dora: Asker, agent: Agent, secret: Any, admin: Asker
+):
     made = deployed(dora)
     attempt = attempt_of(agent, made, dora)
 

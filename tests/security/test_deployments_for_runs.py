@@ -105,7 +105,7 @@ def test_runs_lose_the_rights_that_their_author_loses(attempt: Attempt, other: W
     assert attempt.report().json()["status"] == "ACCEPT"
 
 
-def test_a_run_whose_deployment_is_gone_starts_nothing(attempt: Attempt, other: World):
+def test_a_run_whose_deployment_no_longer_exists_starts_nothing(attempt: Attempt, other: World):
     FlowRun.objects.filter(pk=attempt.run.pk).update(deployment_id=None)
 
     assert reached(attempt, other.id_of("deployments_deployment")) == NONE

@@ -46,7 +46,7 @@ def run(ada: User) -> FlowRun:
 
 
 @pytest.mark.parametrize("role", ["operator", "deployer", "admin", "agent"])
-def test_nobody_else_says_what_is_executed(run: FlowRun, asker: Callable[[str], Asker], role: str):
+def test_other_requests_cannot_set_what_is_executed(run: FlowRun, asker: Callable[[str], Asker], role: str):
     client, deployment = asker(role), Deployment.objects.get()
 
     answers = [
@@ -63,7 +63,7 @@ def attempt(ada: User) -> Asker:
     return Asker(agent.call("claim", limit=1).json()[0]["run_token"])
 
 
-def test_it_reads_the_secrets_of_whoever_asked(run: FlowRun, ada: User, secret: Any):
+def test_it_reads_the_secrets_of_the_requesting_user(run: FlowRun, ada: User, secret: Any):
     assert attempt(ada).get(READ).json()["data"]["password"] == "open sesame"
 
 

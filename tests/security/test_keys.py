@@ -308,7 +308,7 @@ def test_a_refused_key_is_one_query_or_none(ada: User, seldom: None):
     assert len(queries) == 1
 
 
-def test_nobody_is_remembered_by_a_thread(ada: User):
+def test_users_are_not_remembered_by_threads(ada: User):
     Asker(key_of(ada)).get("/api/me")
     Asker().get("/api/me")
 

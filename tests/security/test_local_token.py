@@ -261,7 +261,7 @@ def test_without_a_server_open_says_how_to_start_one(tmp_path: Path):
 
 
 @pytest.mark.parametrize("path", ["/enter/x", "/enter/" + "A" * 43])
-def test_no_other_link_lets_anybody_in(server: RunningServer, path: str):
+def test_other_links_let_no_browser_in(server: RunningServer, path: str):
     status, headers, _ = server.get(path)
 
     assert status == 401

@@ -46,7 +46,7 @@ def test_the_same_name_is_taken_and_another_one_is_not(make: Callable[[str], Any
         make("eve")
 
 
-def test_groups_that_stand_for_roles_have_no_look_alikes_before_they_are_made():
+def test_groups_that_stand_for_roles_have_no_look_alikes_before_they_are_created():
     for name in GROUP_OF_ROLE.values():
         with pytest.raises(NameLooksAlike):
             create_group(name=name.upper(), roles=["viewer"])

@@ -83,7 +83,7 @@ def problem_of(world: World) -> Any:
 
 
 @pytest.mark.parametrize("who", ["operator", "run token"])
-def test_nobody_is_answered_about_a_run_of_others(ada: User, birch: World, cedar: World, who: str):
+def test_questions_about_runs_of_others_are_refused(ada: User, birch: World, cedar: World, who: str):
     client = in_part() if who == "operator" else token(cedar)
     before = list(FlowRun.objects.order_by("pk").values())
 

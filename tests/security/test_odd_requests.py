@@ -128,7 +128,7 @@ def test_no_host_is_read_two_ways(ada: User, host: str):
     assert answer.status_code == 400 or "evil" not in answer.content.decode()
 
 
-def test_nobody_else_is_shown_what_was_kept_on_the_way(ada: User, viewer: Asker):
+def test_cached_answers_are_not_shown_to_others(ada: User, viewer: Asker):
     create_user(name="sam", password=PASSWORD, roles=["viewer"])
     person = Asker()
     person.post("/login", {"username": "sam", "password": PASSWORD})

@@ -153,7 +153,7 @@ def test_only_an_open_socket_of_the_own_user_counts(monkeypatch: pytest.MonkeyPa
         assert not is_of_own_user(server)
 
 
-def test_where_nobody_can_be_asked_nobody_is_known(monkeypatch: pytest.MonkeyPatch):
+def test_on_other_systems_no_user_is_known(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(peers, "way_to_ask", lambda: None)
 
     with accepted("127.0.0.1", "127.0.0.1") as (_, server):

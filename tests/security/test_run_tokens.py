@@ -245,7 +245,7 @@ def test_a_forged_token_is_refused(attempt: Attempt, forged: Callable[[str], str
     assert Asker(forged(attempt.token), address="127.0.0.1").get(f"/api/flow_runs/{attempt.id}").status_code == 401
 
 
-def test_a_token_knows_its_user_when_its_agent_is_gone(attempt: Attempt):
+def test_a_token_knows_its_user_when_its_agent_no_longer_exists(attempt: Attempt):
     attempt.report()
     Worker.objects.filter(name="smith").delete()
     assert attempt.client.get(f"/api/flow_runs/{attempt.id}").status_code == 200
@@ -297,7 +297,7 @@ def test_an_attempt_that_repeats_its_end_is_answered(attempt: Attempt):
     assert client.call("POST", path, said).json() == first.json()
 
 
-def test_a_run_is_shown_by_its_key_to_nobody_who_may_not_see_it(attempt: Attempt, other: World):
+def test_a_run_is_not_shown_by_its_key_without_rights_on_it(attempt: Attempt, other: World):
     path = f"/api/deployments/{other.id_of('deployments_deployment')}/create_flow_run"
     Asker(address="127.0.0.1").call("POST", path, {"idempotency_key": "known", "parameters": {"x": "birch"}})
 

@@ -292,7 +292,7 @@ def test_a_part_of_a_page_is_not_replaced_by_the_page_to_sign_in(ada: User):
     assert answer.status_code == 401
 
 
-def test_a_page_of_somebody_costs_few_queries(signed_in: Asker, django_assert_max_num_queries: Any):
+def test_a_page_of_a_signed_in_user_costs_few_queries(signed_in: Asker, django_assert_max_num_queries: Any):
     signed_in.get("/variables")
 
     with django_assert_max_num_queries(3 + 4):

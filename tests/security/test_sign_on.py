@@ -87,7 +87,7 @@ def test_requests_to_the_provider_cannot_be_used_by_others(configured: str):
         assert asked[secret] != again[secret]
 
 
-def test_somebody_new_becomes_a_user_who_may_do_what_the_groups_may(configured: str):
+def test_a_new_person_becomes_a_user_with_the_rights_of_the_groups(configured: str):
     users.create_group(name="night-shift", roles=["viewer"])
     known_there(configured, "1001", preferred_username="grace", groups=["night-shift", "unknown-here"])
 

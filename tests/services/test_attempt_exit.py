@@ -336,7 +336,7 @@ def test_a_name_that_is_alive_on_another_machine_is_taken():
     assert make_agent(host="b", now=later(46)).id == Worker.objects.get().pk
 
 
-def test_leaving_gives_back_what_is_held():
+def test_leaving_returns_what_is_held():
     agent = make_agent()
     run, _ = begun(agent)
 

@@ -156,7 +156,7 @@ def test_a_second_backfill_leaves_out_what_the_first_completed():
     assert second.name == f"{first.name}-2"
 
 
-def test_nothing_is_made_while_another_run_waits_for_an_agent_of_the_queue():
+def test_nothing_is_created_while_another_run_waits_for_an_agent_of_the_queue():
     queue = make_queue()
     one = backfill(make_deployment(queue))
     scheduled = waiting(queue, NOON, make_deployment(queue, name="hourly"))
@@ -249,7 +249,7 @@ def test_invalid_backfills_are_refused_with_the_reason(more, words):
         backfill(deployment, **more)
 
 
-def test_parameters_are_checked_before_anything_is_made():
+def test_parameters_are_checked_before_anything_is_created():
     deployment = make_deployment(make_queue(), parameter_openapi_schema=SCHEMA, enforce_parameter_schema=True)
 
     with pytest.raises(ParametersMisfit):
@@ -273,7 +273,7 @@ def test_times_to_come_belong_to_schedules():
     assert len(plan.times) == 5
 
 
-def test_a_backfill_goes_with_its_deployment_and_its_runs_stay():
+def test_a_backfill_is_deleted_with_its_deployment_and_its_runs_stay():
     one = backfill()
     make_runs_of_backfills(NOON)
     run = runs_of(one)[0]

@@ -43,7 +43,7 @@ def send(items, **arguments):
     return apply_task_run_transitions(items=items, **{"now": later(10), "sent_at": later(10), **arguments})
 
 
-def test_a_run_that_is_made_and_finished_in_one_batch_has_its_whole_history():
+def test_a_run_that_is_created_and_finished_in_one_batch_has_its_whole_history():
     flow_run = make_flow_run("RUNNING")
 
     outcome = send(whole_life(flow_run, 1))
@@ -182,7 +182,7 @@ def test_a_retry_is_due_its_delay_after_the_failure_however_late_that_is_reporte
     assert (state.timestamp, state.details.scheduled_time) == (later(3), later(63))
 
 
-def test_slots_are_taken_and_given_back_between_items():
+def test_slots_are_taken_and_returned_between_items():
     flow_run = make_flow_run("RUNNING")
     make_limit("gpu", 1)
     one, two = whole_life(flow_run, 1, tags=("gpu",)), whole_life(flow_run, 2, tags=("gpu",))
@@ -285,7 +285,7 @@ def test_a_forced_item_skips_the_rules():
     assert history_of(run) == ["Completed", "Crashed"]
 
 
-def test_a_run_without_a_state_can_be_made():
+def test_a_run_without_a_state_can_be_created():
     flow_run = make_flow_run("RUNNING")
     create = NewTaskRun(task_key="t", dynamic_key="1", flow_run_id=flow_run.pk, tags=("a",), task_inputs={"x": []})
 

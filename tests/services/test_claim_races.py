@@ -387,7 +387,7 @@ def test_an_end_and_a_cancellation_at_once_leave_one_end():
         assert history_of(run)[2:] in (["Running", "Completed"], ["Running", "Cancelling", "Cancelled"])
 
 
-def test_a_deployment_that_somebody_begins_to_serve_is_active_whoever_ends_meanwhile():
+def test_a_deployment_that_an_agent_begins_to_serve_stays_active():
     """In the order of a program that serves: deploy, register, resume; and in that of one that ends: leave, pause."""
     now = database_now()
     old = make_agent("old", now=now)

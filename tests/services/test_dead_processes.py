@@ -31,7 +31,7 @@ def in_process_retry(**fields) -> FlowRun:
 
 
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING", make_state("PAUSED", pause_timeout=later(3600))])
-def test_an_open_run_crashes_when_its_process_is_gone(state):
+def test_an_open_run_crashes_when_its_process_no_longer_exists(state):
     run = make_flow_run(state, process=DEAD)
 
     assert detect() == 1
@@ -71,7 +71,9 @@ def test_others_are_left_alone(fields: dict):
 
 
 @pytest.mark.parametrize(("process", "ends"), [(DEAD, "CRASHED"), (ALIVE, "RUNNING"), (None, "RUNNING")])
-def test_task_runs_that_an_ended_flow_run_left_open_crash_when_its_process_is_gone(process: str | None, ends: str):
+def test_task_runs_that_an_ended_flow_run_left_open_crash_when_its_process_no_longer_exists(
+    process: str | None, ends: str
+):
     run = make_flow_run("CRASHED", process=process)
     task_run = make_task_run("RUNNING", flow_run=run)
 
@@ -129,7 +131,7 @@ def test_many_runs_cost_two_queries_while_all_processes_live(django_assert_num_q
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "CANCELLING"])
-def test_whether_a_process_is_gone_is_asked_with_its_last_sign_of_life(state: str):
+def test_whether_a_process_exists_is_asked_with_its_last_heartbeat(state: str):
     old = make_flow_run("RUNNING", process=DEAD, now=NOON)
     young = make_flow_run("RUNNING", process=DEAD, now=later(10))
     # Somebody else cancels: that says nothing about the process.

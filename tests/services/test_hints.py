@@ -143,7 +143,7 @@ def test_places_are_counted_in_each_queue_of_an_agent():
     assert free_capacity(NOON) == {queue.pk: 5, other.pk: 3}
 
 
-def test_an_agent_of_a_whole_pool_has_places_in_queues_that_were_made_later():
+def test_an_agent_of_a_whole_pool_has_places_in_queues_that_were_created_later():
     queue = make_queue()
     make_agent(queue, concurrency=2, serves_pool=True)
     later_made = make_queue("later")
@@ -178,7 +178,7 @@ def test_the_pause_between_hints_grows(waited: float, pause: float):
     assert hint_again_after(timedelta(seconds=waited)) == timedelta(seconds=pause)
 
 
-def test_a_retry_that_waits_in_its_own_process_is_nobody_elses(told):
+def test_a_retry_that_waits_in_its_own_process_is_not_claimed(told):
     queue = make_queue()
     make_agent(queue)
     waiting_run(queue, empirical_policy={"retry_type": "in_process"})

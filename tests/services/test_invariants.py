@@ -275,7 +275,7 @@ def test_orphans_are_found(world, plant):
     assert "I12" in {violation.invariant for violation in found}
 
 
-def test_limits_that_were_lowered_evict_nobody(world):
+def test_lowered_limits_evict_no_run(world):
     WorkQueue.objects.filter(name="q").update(concurrency_limit=0, updated=LATER)
     ConcurrencyLimit.objects.update(concurrency_limit=0, updated=LATER)
 

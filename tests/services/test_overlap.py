@@ -28,7 +28,7 @@ def test_a_queued_run_waits_for_the_running_one_and_says_for_which():
     assert str(first.pk) in outcome.verdict.reason
 
 
-def test_runs_of_other_flows_and_finished_runs_are_nobody_to_wait_for():
+def test_runs_of_other_flows_and_finished_runs_are_not_waited_for():
     flow = make_flow()
     make_flow_run("RUNNING")
     make_flow_run("COMPLETED", flow=flow)

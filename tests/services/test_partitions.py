@@ -120,7 +120,7 @@ def test_ids_of_other_clients_are_stored_and_repeats_found(divided: None):
     assert Log.objects.count() == 200
 
 
-def test_days_are_made_ahead_and_take_what_came_before_them(divided: None):
+def test_days_are_created_ahead_and_take_what_came_before_them(divided: None):
     late = log_at(NOON + 20 * DAY)
     assert part_of(late) == "ahead"
 

@@ -280,7 +280,7 @@ def test_a_closed_problem_that_fails_again_is_reopened(version: str | None, stat
     assert ("orion.problem.regressed" in said()) == (status == "regressed")
 
 
-def test_a_run_that_is_run_again_and_fails_opens_what_somebody_resolved():
+def test_a_rerun_that_fails_reopens_a_resolved_problem():
     run = failed(deployment_id=str(UUID(int=5)), flow_version="1")
     work_on_problems(later())
     resolve_problem(problem_id=the_problem().pk, by="ada", now=later(60))

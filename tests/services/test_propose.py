@@ -227,7 +227,7 @@ def test_listeners_hear_of_a_change_after_commit(heard, django_capture_on_commit
     assert heard == [("flow-run", run.pk, "CANCELLED")]
 
 
-def test_nobody_hears_of_a_change_that_was_rolled_back(heard, django_capture_on_commit_callbacks):
+def test_a_change_that_was_rolled_back_is_not_announced(heard, django_capture_on_commit_callbacks):
     run = make_flow_run("PENDING")
 
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():

@@ -28,7 +28,7 @@ def ticks(until, since=0, every=5):
     return sum(reconcile(later(second)) for second in range(since, until + 1, every))
 
 
-def test_a_run_of_an_agent_that_is_gone_is_crashed():
+def test_a_run_of_an_agent_that_no_longer_exists_is_crashed():
     agent = make_agent()
     run, claim = begun(agent)
     agent.beat([claim], later(15))
@@ -86,7 +86,7 @@ def test_a_start_that_was_lost_goes_back_to_its_queue_three_times():
     assert epoch_of(run) == 8
 
 
-def test_a_cancelled_run_whose_agent_is_gone_is_cancelled():
+def test_a_cancelled_run_whose_agent_no_longer_exists_is_cancelled():
     run, _ = begun(make_agent(), crash_retries=3)
     propose_flow_run_state(run_id=run.pk, proposed=make_state("CANCELLING"), now=later(2))
 
@@ -106,7 +106,7 @@ def test_a_retry_that_waited_in_a_lost_process_is_given_to_another_agent():
     assert len(make_agent("third").claim(later(1002))) == 1
 
 
-def test_a_lease_of_a_run_that_is_over_goes_without_a_trace():
+def test_a_lease_of_a_finished_run_is_deleted_silently():
     run, claim = begun(make_agent())
     report(claim, "COMPLETED", later(2))
     Lease.objects.create(flow_run_id=run.pk, epoch=1, expires_at=later(3))

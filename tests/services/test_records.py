@@ -48,7 +48,7 @@ def test_many_lines_cost_one_insert(django_assert_num_queries):
     assert Log.objects.count() == 500
 
 
-def test_a_message_that_is_too_long_is_cut_between_characters_and_says_so():
+def test_a_message_that_is_too_long_is_cut_between_characters_with_a_note():
     message = cut("ü" * MAX_MESSAGE_BYTES)
 
     assert message.startswith("ü" * (MAX_MESSAGE_BYTES // 2) + "… [cut: ")
@@ -109,7 +109,7 @@ def test_an_input_is_given_once_and_can_be_deleted():
     assert not run.inputs.exists()
 
 
-def test_a_limit_is_made_and_changed_by_its_tag():
+def test_a_limit_is_created_and_changed_by_its_tag():
     first, made = set_limit(tag="gpu", slots=1, now=NOON)
 
     second, made_again = set_limit(tag="gpu", slots=5, now=later(1))
@@ -118,7 +118,7 @@ def test_a_limit_is_made_and_changed_by_its_tag():
     assert ConcurrencyLimit.objects.get().concurrency_limit == 5
 
 
-def test_lowering_a_limit_evicts_nobody():
+def test_lowering_a_limit_evicts_no_run():
     holders = [make_task_run("RUNNING", tags=["gpu"]) for _ in range(2)]
     make_limit("gpu", 2, taken_by=holders)
 

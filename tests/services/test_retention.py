@@ -49,7 +49,7 @@ def left() -> set:
     return set(FlowRun.objects.values_list("pk", flat=True))
 
 
-def test_an_old_run_goes_with_everything_below_it():
+def test_an_old_run_is_deleted_with_everything_below_it():
     with_everything_below(ended_run())
     recent = ended_run(RECENT)
 

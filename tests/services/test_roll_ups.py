@@ -176,7 +176,7 @@ steps = st.lists(
 
 @examples(6, 300)
 @given(steps=steps)
-def test_whatever_happens_they_say_what_counting_says(steps):
+def test_roll_ups_always_agree_with_counts(steps):
     made, flow = [], make_flow()
     for number, (what, state) in enumerate(steps):
         now = later(number * 40)

@@ -94,7 +94,7 @@ def test_a_paused_queue_or_pool_gives_no_run():
     assert "work pool 'pool' is paused" in claim(waiting(queue)).verdict.reason
 
 
-def test_a_lowered_limit_evicts_nobody():
+def test_a_lowered_limit_evicts_no_run():
     queue = make_queue(limit=2)
     runs = [waiting(queue), waiting(queue)]
     for run in runs:
@@ -176,7 +176,7 @@ def test_places_never_exceed_their_limit_while_runs_come_and_go():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_queue_named_by_many_at_once_is_made_once():
+def test_a_queue_named_by_many_at_once_is_created_once():
     made = race(lambda name: queue_for(pool_name=None, queue_name=name, now=NOON), ["a"] * 4 + ["b"] * 4)
 
     assert len({queue.pk for queue in made}) == 2

@@ -29,7 +29,7 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 
-def test_a_flow_is_made_once_and_keeps_its_tags():
+def test_a_flow_is_created_once_and_keeps_its_tags():
     first, made = create_flow(name="etl", tags=["a"], now=NOON)
 
     second, made_again = create_flow(name="etl", tags=["b"], now=later(1))

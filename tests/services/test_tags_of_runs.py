@@ -125,7 +125,7 @@ def indexes() -> set[str]:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(DATABASE != "sqlite", reason="only SQLite has tables made again, and drops their triggers")
-def test_a_table_that_is_made_again_has_its_triggers_and_indexes_after_the_migration():
+def test_a_table_that_is_created_again_has_its_triggers_and_indexes_after_the_migration():
     make_flow_run(tags=["prod"])
     with connection.schema_editor() as editor:
         before = indexes()

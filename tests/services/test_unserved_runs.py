@@ -26,7 +26,7 @@ def cancelling(queue, *, reached="RUNNING"):
 
 
 @pytest.mark.parametrize("reached", ["PENDING", "RUNNING"])
-def test_a_run_whose_worker_is_gone_is_cancelled_after_a_while(reached):
+def test_a_run_whose_worker_no_longer_exists_is_cancelled_after_a_while(reached):
     run = cancelling(make_queue(), reached=reached)
 
     assert cancel_unserved_runs(later(60)) == 0
@@ -36,7 +36,7 @@ def test_a_run_whose_worker_is_gone_is_cancelled_after_a_while(reached):
     assert history_of(run)[-2:] == ["Cancelling", "Cancelled"]
 
 
-def test_a_run_whose_queue_is_asked_for_work_is_left_to_whoever_asks():
+def test_a_run_whose_queue_is_polled_is_left_to_the_poller():
     queue = make_queue()
     run = cancelling(queue)
     WorkQueue.objects.filter(pk=queue.pk).update(last_polled=later(90))
@@ -67,7 +67,7 @@ def test_runs_of_agents_and_of_programs_are_left_to_them():
     assert [state_of(run) for run in (leased, program)] == ["CANCELLING"] * 2
 
 
-def test_a_pending_run_that_nobody_executes_is_cancelled_at_once_and_frees_its_place():
+def test_a_pending_run_that_no_process_executes_is_cancelled_at_once_and_frees_its_slot():
     queue = make_queue(concurrency_limit=1)
     first, second = waiting(queue), waiting(queue, deployment=make_deployment(queue, name="other"))
     propose_flow_run_state(run_id=first.pk, proposed=make_state("PENDING"), now=later(1))

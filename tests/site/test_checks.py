@@ -71,7 +71,7 @@ def test_a_deployment_is_checked_for_more(changed: dict[str, Any], found: list[s
 
 @pytest.mark.django_db
 @override_settings(**OF_OTHERS, ORION_EXTERNAL_URL="https://orion.example")
-def test_with_somebody_who_can_sign_in_behind_tls_all_is_well():
+def test_users_behind_tls_cause_no_warning():
     create_user(name="ada", password="an otter in the river", roles=["admin"])
 
     assert deployed() == []

@@ -159,7 +159,7 @@ TO_FLOWS = b"POST /api/flows/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: appli
     ],
     ids=["announced", "chunked"],
 )
-def test_whoever_sends_far_too_much_reads_the_refusal(tmp_path, head, pieces):
+def test_a_client_that_sends_far_too_much_gets_the_refusal(tmp_path, head, pieces):
     with stuck_server(tmp_path) as server, connected(server) as client:
         client.sendall(TO_FLOWS + head)
         for piece in pieces:

@@ -263,7 +263,7 @@ def test_a_file_that_was_vacuumed_after_it_was_copied_ahead_is_copied_again(file
         pytest.param("UPDATE conversion_followed SET mark = 'followed abc'", marks=pytest.mark.long),
     ],
 )
-def test_a_copy_that_another_version_made_ahead_is_made_again(file: Path, other: str):
+def test_a_copy_that_another_version_made_ahead_is_created_again(file: Path, other: str):
     copy_ahead(file)
     for sql in other.split(";"):
         asked(file, sql)
@@ -403,7 +403,7 @@ def test_a_lock_of_another_user_is_named(file: Path):
 
 
 @only_root
-def test_a_copy_that_root_made_for_itself_is_made_again(file: Path):
+def test_a_copy_that_root_made_for_itself_is_created_again(file: Path):
     """As it was before files of root's were given to the owner."""
     with tempfile.TemporaryDirectory() as folder:
         for one in (Path(folder), found := Path(shutil.copy(file, folder))):

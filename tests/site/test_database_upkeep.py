@@ -100,7 +100,7 @@ print(give_space_back())
 """
 
 
-def test_the_space_of_what_was_deleted_is_given_back(tmp_path):
+def test_the_space_of_deleted_rows_is_freed(tmp_path):
     ready_home(tmp_path)
     file = tmp_path / "orion.db"
     with closing(sqlite3.connect(file)) as connected:

@@ -42,7 +42,7 @@ def test_old_rows_are_deleted_once(home: Path):
     assert second == {}
 
 
-def test_nobody_there_to_say_yes_deletes_nothing(home: Path):
+def test_without_a_terminal_and_yes_nothing_is_deleted(home: Path):
     answer = orion(home, "database", "purge", "--older-than", "0.001s")
 
     assert answer.returncode == 2

@@ -22,7 +22,7 @@ def test_without_a_file_each_process_has_a_key_of_its_own(home: Path):
     assert not list(home.iterdir())
 
 
-def test_the_file_is_made_once_and_used_from_then_on(home: Path):
+def test_the_file_is_created_once_and_used_from_then_on(home: Path):
     path = create_secret_key()
     first = secret_key()
 

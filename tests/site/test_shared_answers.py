@@ -88,7 +88,7 @@ def test_a_client_that_knows_of_a_later_change_gets_the_next_answer():
     run(steps)
 
 
-def test_nobody_shares_with_somebody_else():
+def test_answers_are_not_shared_between_users():
     async def steps() -> None:
         server = Server()
         tasks = await begun(
@@ -142,7 +142,7 @@ def test_other_requests_are_not_shared():
     assert shared.parts_request({**request(3), "method": "POST"}) is None
 
 
-def test_nothing_is_kept_of_what_is_over():
+def test_ended_requests_leave_nothing_in_memory():
     async def steps() -> None:
         server = Server()
         server.go_on.set()

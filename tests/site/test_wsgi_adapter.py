@@ -148,7 +148,7 @@ async def test_above_the_limit_requests_are_sent_away_for_a_second_and_transitio
     assert [one.status for one in waiting] == [200, 200]
 
 
-async def test_every_place_is_given_back():
+async def test_every_slot_is_returned():
     adapter = adapter_of(echo, in_flight=1)
 
     statuses = []

@@ -43,7 +43,7 @@ async def show(talk: Any, *topics: str) -> None:
     await talk.hear()
 
 
-async def test_a_change_is_named_to_whoever_shows_it():
+async def test_pages_learn_of_changes_to_what_they_show():
     async with talking(LIVE) as talk:
         await show(talk, "runs", "limits")
 
@@ -63,7 +63,7 @@ async def test_a_page_that_reconnects_learns_what_changed_meanwhile():
         await hear_of(talk, *topics)
 
 
-async def test_a_page_of_another_server_looks_at_everything():
+async def test_a_page_of_another_server_checks_everything():
     async with talking(LIVE) as talk:
         await talk.send_json_to({"topics": ["runs"], "since": "another.7"})
 

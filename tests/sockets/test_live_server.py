@@ -60,7 +60,7 @@ def test_a_plain_request_is_answered_in_words(server: RunningServer, path: str):
     assert status in {404, 405}
 
 
-def test_an_event_goes_in_and_comes_out(server: RunningServer):
+def test_a_sent_event_can_be_read(server: RunningServer):
     with connected(server.port, OUT, **PREFECT) as reader, connected(server.port, IN) as writer:
         reader.introduce(WISH | {"filter": {"event": {"name": ["live.event"]}}})
         writer.send_json(sent := event("live.event"))

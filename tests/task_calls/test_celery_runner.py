@@ -204,7 +204,7 @@ def test_crash_retries_are_for_this(worker: Worker, broker: str, tmp_path: Path)
     assert flow_on(broker, outer)() == "at last"
 
 
-def test_offers_that_are_lost_are_made_again(redis: Redis, monkeypatch: pytest.MonkeyPatch):
+def test_offers_that_are_lost_are_created_again(redis: Redis, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("orionflow.task_calls.caller.OFFER_AGAIN_SECONDS", (0.3, 1.0))
 
     def outer() -> int:

@@ -85,7 +85,7 @@ def test_call_that_is_taken_by_two_threads_at_once_runs_once(caller: Caller, wor
     assert mark.read_text() == "began\n"
 
 
-def test_call_that_is_done_is_given_to_nobody(caller: Caller, worker: TaskWorker, tmp_path: Path):
+def test_finished_call_is_not_offered_again(caller: Caller, worker: TaskWorker, tmp_path: Path):
     mark = tmp_path / "mark"
     call = offered(caller, mark, 0)
     worker.take(call.id, caller._mailbox.name)

@@ -65,7 +65,7 @@ def _by_file(errors: Any) -> Found:
 
 
 @pytest.mark.parametrize("checker", ["by_mypy", "by_pyright"])
-def test_programs_have_the_types_that_they_say(checker: str, request: pytest.FixtureRequest):
+def test_programs_have_the_expected_types(checker: str, request: pytest.FixtureRequest):
     assert request.getfixturevalue(checker)["program.py"] == set()
 
 
