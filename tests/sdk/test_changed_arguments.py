@@ -197,7 +197,7 @@ def test_arguments_that_nobody_can_change_are_compared_once(value: Any, looks: i
 
 
 @pytest.mark.parametrize("make", [lambda: Frozen([]), lambda: Pair([], 1), FrozenList], ids=["field", "part", "itself"])
-def test_what_is_frozen_around_a_list_does_not_hide_that_it_changes(make: Callable[[], Any]):
+def test_a_list_in_a_frozen_object_is_still_seen_to_change(make: Callable[[], Any]):
     attempts = Attempts(1, 2)
 
     @task
@@ -216,7 +216,7 @@ def test_what_is_frozen_around_a_list_does_not_hide_that_it_changes(make: Callab
     assert attempts.done == ["added", "added"]
 
 
-def test_what_a_task_writes_into_a_named_tuple_of_another_class_is_written_in_each_attempt():
+def test_changes_of_a_named_tuple_of_another_class_are_repeated_in_each_attempt():
     attempts = Attempts(1, 2)
 
     @task

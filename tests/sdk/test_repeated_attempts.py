@@ -38,7 +38,7 @@ def test_a_shorter_list_in_the_next_attempt_gets_the_values_of_its_own_items():
     assert [states_of(run) for run in task_runs_of(state)] == [["Pending", "Running", "Completed"]] * 4
 
 
-def test_what_was_done_before_is_not_done_again_in_another_order():
+def test_finished_calls_are_not_repeated_in_another_order():
     attempts = Attempts(["a", "b", "c"], ["c", "b", "a", "b"])
     work = upper(attempts)
 

@@ -30,7 +30,7 @@ def attempt(fn: Flow[Any, Any], run: UUID) -> State[Any]:
     return call_flow_for_run(fn, run, {})
 
 
-def test_a_resumed_run_goes_on_with_other_items():
+def test_a_resumed_run_continues_with_other_items():
     attempts = Attempts(["a", "b"], ["b", "c"])
     work = upper(attempts, persist_result=True)
 

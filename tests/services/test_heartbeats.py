@@ -117,7 +117,7 @@ def test_a_heartbeat_costs_the_same_however_many_runs_there_are():
     assert cost(claims[:1]) == cost(claims) == 3
 
 
-def test_a_heartbeat_without_runs_says_that_the_agent_is_there():
+def test_a_heartbeat_without_runs_shows_that_the_agent_is_alive():
     agent = make_agent()
 
     assert agent.beat([], later(15), draining=True) == []
@@ -140,7 +140,7 @@ def heard(settings):
     return told
 
 
-def test_an_agent_is_told_of_what_others_want_of_its_runs_and_not_of_what_its_runs_report(
+def test_an_agent_learns_what_others_request_of_its_runs_and_not_what_its_runs_report(
     heard, django_capture_on_commit_callbacks
 ):
     agent = make_agent()
@@ -177,7 +177,7 @@ def test_an_agent_of_another_server_is_called_when_an_attempt_is_lost_and_not_wh
     assert attempts_of([agent.id]) == {(agent.id, going.flow_run_id): 1}
 
 
-def test_orders_are_heard_without_renewing_a_lease():
+def test_orders_are_received_without_renewing_a_lease():
     agent = make_agent()
     cancelled, lost, fine = claims = held(agent, 3)
     for claim in claims:
