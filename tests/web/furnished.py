@@ -19,6 +19,7 @@ from deployments.models import Deployment, GlobalSlot, Schedule, WorkPool, WorkQ
 from deployments.schedules.services.calendars import create_calendar
 from events.models import Event, NotificationPolicy
 from orchestration.services import propose_flow_run_state, propose_task_run_state
+from orion_site.accounts.models import ApiKey
 from orion_site.accounts.users import create_group, create_user
 from orionflow.contract.discovery import ARTIFACT_TYPE
 from runs.bulk_actions.services import NewBulkAction, begin_bulk_action, finish_at_once
@@ -208,7 +209,8 @@ def admitted(text: str) -> dict[str, Any]:
     """A user with a key, in a group."""
     user, group = create_user(name="ada"), create_group(name="team", roles=["viewer"])
     user.groups.add(group)
-    key_of(user, "viewer", name=text)
+    key_of(user, "viewer")
+    ApiKey.objects.filter(user=user).update(name=text)
     type(user).objects.filter(pk=user.pk).update(username=text)
     type(group).objects.filter(pk=group.pk).update(name=text)
     return {"user_id": user.pk, "group_id": group.pk}
