@@ -36,7 +36,7 @@ from orchestration.stored import StoredRun, StoredState, read_runs, read_states
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, Row, Tables, dialect, json_text, lock
 from orchestration.writes import insert_runs, insert_states, state_row, unfolded_row, update_runs
 from orionflow.contract.ids import uuid7
-from orionflow.contract.states import BAD
+from orionflow.contract.states import BAD, BETWEEN_ATTEMPTS
 
 _TICK = timedelta(microseconds=1)
 
@@ -364,11 +364,11 @@ def _by_the_clock_of_the_run(proposal: Proposal, before: State | None) -> Propos
     if before.type is StateType.RUNNING and proposal.now < before.timestamp:
         return proposal._replace(now=before.timestamp)
     proposed, due = proposal.state, before.details.scheduled_time
-    is_due = before.name == "AwaitingRetry" and due is not None and proposed.details.scheduled_time == due
-    if is_due and proposed.type is StateType.RUNNING:
-        state = proposed.with_details(scheduled_time=None)
-        return proposal._replace(state=state, now=max(proposal.now, due))
-    return proposal
+    if before.name not in BETWEEN_ATTEMPTS or proposed.type is not StateType.RUNNING or due is None:
+        return proposal
+    if proposed.details.scheduled_time != due:
+        return proposal
+    return proposal._replace(state=proposed.with_details(scheduled_time=None), now=max(proposal.now, due))
 
 
 def _awaits(task_run: MovingRun, child_id: UUID) -> bool:

@@ -88,9 +88,10 @@ def ahead_of(*, deployment_id: UUID, now: datetime, until: datetime) -> Ahead:
     waiting = FlowRun.objects.filter(deployment_id=deployment_id, state_type="SCHEDULED")
     waiting = waiting.filter(next_scheduled_start_time__gt=now, next_scheduled_start_time__lte=until)
     runs = list(waiting.order_by("next_scheduled_start_time")[:MOST_AHEAD])
-    (row,) = planned_ahead(runs=runs, most=1, now=now, end=until) or [None]
-    if row is None:
+    rows = planned_ahead(runs=runs, most=1, now=now, end=until)
+    if not rows:
         return Ahead([], Count(0))
+    (row,) = rows
     by_time: dict[datetime, list[FlowRun]] = {at: [] for at in row.planned}
     for run in runs:
         if run.next_scheduled_start_time:
