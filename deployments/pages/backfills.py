@@ -33,7 +33,7 @@ from deployments.pages.selectors.backfills import (
 from deployments.pages.selectors.deployment import calendars_to_choose
 from orchestration.errors import BadBackfill, DomainError
 from orion_site.accounts.permissions import Action, actor_of, may, requires, who_asks
-from orion_site.forms.submitting import attempt, saved
+from orion_site.forms.submitting import attempt, errors_in_words, saved
 from orion_site.live.pages import live_page
 from runs.pages.filtering import address_after
 
@@ -95,8 +95,7 @@ def _draft(deployment: Deployment, form: BackfillForm) -> Draft | None:
     if not form.is_bound:
         return None
     if not form.is_valid():
-        errors = [str(error) for found in form.errors.values() for error in found]
-        return Draft(None, " ".join(dict.fromkeys(errors)))
+        return Draft(None, errors_in_words(form))
     try:
         return Draft(planned_backfill(deployment, form.asked(), timezone.now()))
     except (BadTemplate, DomainError) as error:

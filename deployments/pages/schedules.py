@@ -25,7 +25,7 @@ from deployments.schedules.selectors import calendar_names
 from deployments.schedules.services.schedules import NewSchedule, add_schedules, delete_schedule, update_schedule
 from orchestration.errors import BadSchedule
 from orion_site.accounts.permissions import Action, requires
-from orion_site.forms.submitting import attempt, saved
+from orion_site.forms.submitting import attempt, errors_in_words, saved
 
 
 @requires(Action.CHANGE_DEPLOYMENTS)
@@ -127,8 +127,7 @@ def _draft(form: ScheduleForm) -> Draft | None:
     """Return the next times of the form's schedule; None before it is filled in."""
     if form.is_bound:
         if not form.is_valid():
-            errors = [str(error) for found in form.errors.values() for error in found]
-            return Draft("", [], " ".join(dict.fromkeys(errors)))
+            return Draft("", [], errors_in_words(form))
         values = form.cleaned_data
     elif not form.initial:
         return None

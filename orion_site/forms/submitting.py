@@ -37,3 +37,13 @@ def saved(form: forms.Form, act: Callable[[dict[str, Any]], object]) -> bool:
         form.add_error(None, str(error))
         return False
     return True
+
+
+def errors_in_words(form: forms.Form) -> str:
+    """Return everything that is wrong with a form, each error after the name of its field."""
+    named = [
+        f"{form[name].label}: {error}" if name in form.fields else str(error)
+        for name, errors in form.errors.items()
+        for error in errors
+    ]
+    return " ".join(dict.fromkeys(named))

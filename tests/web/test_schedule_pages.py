@@ -127,6 +127,14 @@ def test_a_calendar_file_is_previewed_kept_and_saved(browser: Client, nightly: D
     assert "BEGIN:VEVENT" in Schedule.objects.get().definition["ics"]
 
 
+def test_a_preview_names_the_fields_that_it_lacks(browser: Client, nightly: Deployment):
+    sent = {**CRON, "cron": "", "max_runs": "many", "do": "preview"}
+
+    draft = browser.post(path_of(nightly), sent).context["draft"]
+
+    assert draft.problem == "Cron: This field is required. Ends after this many runs: Enter a whole number."
+
+
 def test_times_in_a_calendar_are_left_out(browser: Client, nightly: Deployment):
     tomorrow = timezone.now() + timedelta(days=1)
     create_calendar(name="holidays", ics=event_of(tomorrow), now=timezone.now())
