@@ -11,6 +11,7 @@ import atexit
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
 import traceback
 import warnings
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from _pytest.config import create_terminal_writer
 
 PROCESSES = multiprocessing.get_context("fork")
 # A process that is killed sends nothing.
@@ -210,6 +212,13 @@ class Sender:
         self._send("warning", warning_message=said, when=when, nodeid=nodeid, location=location)
 
 
+class Silent:
+    """Stands for the terminal in a forked process: pytest-timeout writes there when a test takes too long."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._tw = create_terminal_writer(config, sys.stderr)
+
+
 def _run_share(session: pytest.Session, shares: Shares, number: int, sends: Connection) -> NoReturn:
     code = 1
     try:
@@ -247,10 +256,17 @@ def _settle(config: Any, number: int) -> None:
     config.workerinput = {"workerid": name}
     os.environ["PYTEST_XDIST_WORKER"] = name
     config.pluginmanager.unregister(name="terminalreporter")
-    capture = config.pluginmanager.get_plugin("capturemanager")
-    capture.stop_global_capturing()
-    capture.start_global_capturing()
-    capture.suspend_global_capture(in_=True)
+    config.pluginmanager.register(Silent(config), "terminalreporter")
+    _capture_into_own_files(config.pluginmanager.get_plugin("capturemanager"))
     config.option.basetemp = str(Path(config._tmp_path_factory.getbasetemp(), name))
     config._tmp_path_factory = pytest.TempPathFactory.from_config(config, _ispytest=True)
     settings.make_home_of_a_fork()
+
+
+def _capture_into_own_files(manager: Any) -> None:
+    # Behind the same objects, as handlers of logs write into them.
+    captures = manager._global_capturing
+    for one in (captures.out, captures.err) if captures else ():
+        if hasattr(one, "tmpfile"):
+            with tempfile.TemporaryFile() as own:
+                os.dup2(own.fileno(), one.tmpfile.fileno(), inheritable=False)

@@ -15,12 +15,16 @@ from tests.side_by_side import Shares
 
 ROOT = Path(__file__).parents[2]
 TESTS = """
-import warnings
+import logging, sys, time, warnings
 import pytest
+
+# As handlers of logs are made while tests are loaded.
+logging.getLogger("early").addHandler(logging.StreamHandler(sys.stderr))
 
 @pytest.mark.parametrize("number", range(20))
 def test_number(number, tmp_path):
     print("here is", number)
+    logging.getLogger("early").warning("logged by %d", number)
     assert number != 3
 
 def test_warns():
@@ -35,6 +39,10 @@ def broken():
     raise ValueError("broken")
 
 def test_torn_down(broken): ...
+
+@pytest.mark.timeout(0.1)
+def test_hangs():
+    time.sleep(60)
 """
 LEAVING = """
 import os
@@ -95,9 +103,12 @@ def test_what_processes_see_is_reported(tmp_path: Path):
     said = run_side_by_side(tmp_path, TESTS)
 
     assert (said.returncode, said.stderr) == (1, "")
-    for words in ("here is 3\n", "ValueError: broken", "mind the gap", "not today"):
+    for words in (
+        "here is 3\n", "logged by 3\n", "ValueError: broken", "mind the gap", "not today", "Timeout (>0.1s)",
+    ):  # fmt: skip
         assert words in said.stdout
-    assert "1 failed, 21 passed, 1 skipped, 1 warning, 1 error in" in said.stdout
+    assert "Logging error" not in said.stdout
+    assert "2 failed, 21 passed, 1 skipped, 1 warning, 1 error in" in said.stdout
 
 
 def test_a_process_that_ends_fails_its_test_and_loses_none(tmp_path: Path):
