@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection, connections
-from hypothesis import settings
+from django.template.loader import get_template
+from django.urls import reverse
+from hypothesis import settings as profiles
 
 from deployments.upkeep import current_settings
 from orion_site.accounts import throttling
@@ -32,8 +35,8 @@ from tests.rounds import (
     is_left_to_the_other_database,
 )
 
-settings.register_profile("orion", examples(6, 400))
-settings.load_profile("orion")
+profiles.register_profile("orion", examples(6, 400))
+profiles.load_profile("orion")
 DATABASE = os.environ.get("ORION_TEST_DATABASE", "sqlite")
 # With one of them, tests rewrite the files that they otherwise compare with.
 RENEWALS = ("UPDATE_CONTRACT", "UPDATE_QUERY_COUNTS")
@@ -65,6 +68,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not is_about_the_core(session):
         load_everything()
         if session.config.getoption("side_by_side"):
+            load_pages()
             warm.start_launchers()
     # And each full collection during the tests would take half a second.
     gc.freeze()
@@ -150,6 +154,14 @@ def load_everything() -> None:
     openapi = import_module("orion_site.openapi.document")
     for _ in openapi.operations():
         pass
+
+
+def load_pages() -> None:
+    """Read all addresses and templates once for several processes, each of which would do so at its first page."""
+    reverse("home")
+    templates = Path(settings.TEMPLATES[0]["DIRS"][0])
+    for file in templates.rglob("*.html"):
+        get_template(file.relative_to(templates).as_posix())
 
 
 # `migrate` creates their rows, and no test changes them.
