@@ -169,6 +169,8 @@ async def claims(url: str, processors: Processors, workers: int, claimers: int, 
     await asyncio.sleep(SETTLED_SECONDS)
     after = attempts(url)
     await finished(maker, claimed)
+    if len(set(claimed)) < len(claimed):
+        raise RuntimeError(f"{len(claimed) - len(set(claimed))} runs were claimed twice")
     tried = {status: after.get(status, 0.0) - number for status, number in before.items()}
     lost = {f"{status}_per_claim": round(tried.get(status, 0.0) / len(claimed), 3) for status in ("taken", "refused")}
     return {**measured.per(len(claimed)), **lost}

@@ -110,12 +110,14 @@ def dialect() -> Dialect:
 def lock(tables: Tables, run_ids: Sequence[UUID], *, free_only: bool = False) -> list[UUID] | None:
     """Lock these runs until the end of the transaction, in the order of their ids. SQLite locks the whole file anyway.
 
-    With `free_only`, skip runs that another transaction has locked, and return the ids of the others, or None for all.
+    With `free_only`, skip runs that another transaction has locked, and those that do not wait to start any more.
+    Return the ids of the others, or None for all.
     """
     if connection.vendor != "postgresql" or not run_ids:
         return None
     # A statement of its own: rows from a join would have the values from before the wait for the lock.
-    rest = f" ORDER BY id FOR NO KEY UPDATE{' SKIP LOCKED' if free_only else ''}"
+    waiting, skipping = (" AND state_type = 'SCHEDULED'", " SKIP LOCKED") if free_only else ("", "")
+    rest = f"{waiting} ORDER BY id FOR NO KEY UPDATE{skipping}"
     held = fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), rest)
     return [row[0] for row in held] if free_only else None
 

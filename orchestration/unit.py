@@ -101,7 +101,8 @@ class Unit:
     def load(self, tables: Tables, run_ids: Collection[UUID], *, free_only: bool = False) -> None:
         """Lock and read those of the runs that exist. Load flow runs before task runs, to avoid deadlocks.
 
-        With `free_only`, skip runs that another transaction has locked instead of waiting for them.
+        With `free_only`, skip runs that another transaction has locked instead of waiting for them, and those that do
+        not wait to start any more: the report of another agent would have to wait for this transaction.
         """
         ids = sorted(set(run_ids) - self.runs.keys())
         held = lock(tables, ids, free_only=free_only)
