@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from orionflow import flow, task
 from orionflow.engine.lineage import STRONG_LIMIT, Lineage
@@ -103,7 +104,7 @@ class Weak:
 def test_links_do_not_keep_values_alive():
     links = Lineage()
     value = Weak()
-    links.add(value, None)  # type: ignore[arg-type]
+    links.add(value, uuid4())
     assert len(links) == 1
 
     del value
@@ -115,7 +116,7 @@ def test_links_are_bounded():
     links = Lineage()
 
     for number in range(STRONG_LIMIT + 500):
-        links.add(1000 + number, None)  # type: ignore[arg-type]
+        links.add(1000 + number, uuid4())
 
     assert len(links) == STRONG_LIMIT
 

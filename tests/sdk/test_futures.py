@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import pickle
 import threading
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
+from uuid import uuid4
 
 import pydantic
 import pytest
 
-from orionflow import as_completed, flow, quote, task, wait
+from orionflow import as_completed, flow, get_run_context, quote, task, wait
 from orionflow.errors import UsageError
 from orionflow.futures import Future, FutureList
 from orionflow.states import Completed
@@ -229,7 +231,7 @@ def test_wait_parts_the_done_from_the_others():
 
 
 def test_future_does_not_travel():
-    future: Future[Any] = Future(pytest, "x")  # type: ignore[arg-type]
+    future: Future[Any] = Future(uuid4(), "x")
 
     with pytest.raises(UsageError, match="hand over its result"):
         pickle.dumps(future)
@@ -393,3 +395,32 @@ def test_a_future_is_not_an_iterable_and_counts_as_true():
         return bool(future), future == future, known[future], f"{future}" == str(future), isinstance(future, kinds)
 
     assert outer() == (True, True, "known", True, False)
+
+
+def test_a_future_that_completed_refers_to_nothing_that_the_garbage_collector_visits():
+    """A flow may keep the futures of a hundred thousand runs; what they refer to would be visited again and again."""
+
+    @flow
+    def outer() -> list[list[Any]]:
+        futures = [echo.submit(1000 + number) for number in range(100)]
+        wait(futures)
+        gc.collect()
+        referents = [gc.get_referents(future) for future in futures]
+        return [one for found in referents for one in found if gc.is_tracked(one) and not isinstance(one, type)]
+
+    assert outer() == []
+
+
+def test_the_state_of_a_completed_future_is_always_the_same():
+    @flow
+    def outer() -> tuple[Any, ...]:
+        future = echo.submit(8)
+        return future.wait(), future.state, future.final_state, future.task_run_id, get_run_context().id
+
+    waited, state, final, task_run_id, flow_run_id = outer()
+
+    assert waited == state == final
+    assert waited.value == waited.result() == 8
+    assert (waited.state_details.task_run_id, waited.state_details.flow_run_id) == (task_run_id, flow_run_id)
+    (run,) = task_runs_of(flow_run_id)
+    assert (run.id, run.state_id, run.state.name) == (task_run_id, waited.id, "Completed")

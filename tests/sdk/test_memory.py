@@ -8,10 +8,12 @@ import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from orionflow import flow, task
+from orionflow.contract.ids import uuid7
 from orionflow.engine.lineage import STRONG_BYTES, Lineage
 from orionflow.engine.state_counts import KEPT, StateCounts
 from orionflow.errors import FailedRun
@@ -53,7 +55,7 @@ def kept_alive(make: Any, count: int) -> int:
     try:
         before = tracemalloc.get_traced_memory()[0]
         for number in range(count):
-            links.add(make(number), None)  # type: ignore[arg-type]
+            links.add(make(number), uuid7())
         return tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
@@ -79,20 +81,20 @@ def test_the_newest_results_are_linked_and_one_too_large_is_not():
     links = Lineage()
     old, new, huge = ["x" * (10 * MEGABYTE)], ["y" * (10 * MEGABYTE)], ["z" * (20 * MEGABYTE)]
 
-    assert links.add(old, 1)  # type: ignore[arg-type]
-    assert links.add(new, 2)  # type: ignore[arg-type]
-    assert not links.add(huge, 3)  # type: ignore[arg-type]
+    assert links.add(old, UUID(int=1))
+    assert links.add(new, UUID(int=2))
+    assert not links.add(huge, UUID(int=3))
 
-    assert links.source_of(new) == links.source_of(new[0]) == 2
+    assert links.source_of(new) == links.source_of(new[0]) == UUID(int=2)
     assert links.source_of(old) is links.source_of(old[0]) is links.source_of(huge) is None
 
 
 def test_a_result_that_holds_a_value_twice_is_forgotten_once():
     links, part = Lineage(), "p" * 100
 
-    links.add([part, part], 1)  # type: ignore[arg-type]
+    links.add([part, part], UUID(int=1))
     for number in range(3):
-        links.add("x" * (10 * MEGABYTE + number), 2)  # type: ignore[arg-type]
+        links.add("x" * (10 * MEGABYTE + number), UUID(int=2))
 
     assert links.source_of(part) is None
 
@@ -148,7 +150,7 @@ def test_values_of_unknown_size_count_as_too_large():
             raise RuntimeError("no")
 
     assert weight_of([Odd()]) > STRONG_BYTES
-    assert not Lineage().add([Odd()], 1)  # type: ignore[arg-type]
+    assert not Lineage().add([Odd()], UUID(int=1))
 
 
 def test_frames_of_causes_are_weighed():

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from orionflow.engine.event_loops import is_blocked_here
 from orionflow.engine.interruption import next_of, wait_for
+from orionflow.engine.usual_ends import Usual, as_state, as_usual
 from orionflow.errors import UsageError
 from orionflow.states import Pending, State
 
@@ -47,7 +48,7 @@ class Future(Generic[R]):
     - `is_async`: whether the task's function is async. `loop`: the event loop that it runs on, if any.
     """
 
-    __slots__ = ("__weakref__", "_callbacks", "_state", "is_async", "loop", "name", "task_run_id")
+    __slots__ = ("__weakref__", "_callbacks", "_id", "_outcome", "is_async", "loop", "name")
 
     def __init__(
         self,
@@ -57,25 +58,37 @@ class Future(Generic[R]):
         is_async: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self.task_run_id = task_run_id
+        # As a number, see `usual_ends`.
+        self._id: int = task_run_id.int
         self.name = name
         self.is_async = is_async
         # The event loop of the flow if the task runs on it; code on that loop must not block until the task ends.
         self.loop = loop
-        self._state: State[R] | None = None
-        # Callbacks of code that waits; None once the run has ended. A flow may keep the futures of a hundred thousand
-        # runs, so the object to wait on is created only when code waits.
+        # The final state, or what distinguishes a usual one from others.
+        self._outcome: State[R] | Usual | None = None
+        # Callbacks of code that waits; None once the run has ended. The object to wait on is created only when code
+        # waits.
         self._callbacks: list[Callable[[Future[R]], object]] | None = []
+
+    @property
+    def task_run_id(self) -> UUID:
+        """The id of the task run."""
+        return UUID(int=self._id)
 
     @property
     def is_done(self) -> bool:
         """Whether the run has ended."""
-        return self._state is not None
+        return self._outcome is not None
 
     @property
     def state(self) -> State[R]:
         """The newest state of the run that this process knows. Reading it does not wait."""
         return self._state or Pending()
+
+    @property
+    def _state(self) -> State[R] | None:
+        outcome = self._outcome
+        return as_state(outcome, self._id) if isinstance(outcome, tuple) else outcome
 
     def get_state(self) -> State[R]:
         """Return `state`. The name is Prefect's."""
@@ -87,9 +100,10 @@ class Future(Generic[R]):
 
         Raises `UsageError` if the run has not ended.
         """
-        if self._state is None:
+        state = self._state
+        if state is None:
             raise UsageError(f"{self!r} has not ended; wait for it first.")
-        return self._state
+        return state
 
     def wait(self, timeout: float | None = None) -> Any:
         """Wait until the run has ended and return its final state.
@@ -129,6 +143,8 @@ class Future(Generic[R]):
         """
         if self.is_async:
             return self._result_async(timeout, raise_on_failure)
+        if isinstance(self._outcome, tuple):
+            return self._outcome[0]
         return self._value(self._wait(timeout), timeout, raise_on_failure)
 
     def store_result(self) -> bool:
@@ -145,13 +161,13 @@ class Future(Generic[R]):
         return state.result(raise_on_failure=raise_on_failure)
 
     def _wait(self, timeout: float | None) -> State[R] | None:
-        if self._state is None:
+        if self._outcome is None:
             self.block_until_done(timeout)
         return self._state
 
     def block_until_done(self, timeout: float | None = None) -> None:
         """Block this thread until the run has ended; raise UsageError if that would block the loop that it runs on."""
-        if self._state is not None:
+        if self._outcome is not None:
             return
         if self.loop is not None and is_blocked_here(self.loop):
             raise UsageError(
@@ -162,7 +178,7 @@ class Future(Generic[R]):
             wait_for(self._done(), timeout)
 
     async def wait_until_done(self) -> None:
-        if self._state is None:
+        if self._outcome is None:
             await asyncio.shield(asyncio.wrap_future(self._done()))
 
     def _done(self) -> concurrent.futures.Future[None]:
@@ -181,12 +197,16 @@ class Future(Generic[R]):
     async def _result_async(self, timeout: float | None, raise_on_failure: bool) -> Any:
         return self._value(await self._wait_async(timeout), timeout, raise_on_failure)
 
-    def settle(self, state: State[R]) -> bool:
-        """Record the final state, and return whether it was the first one; later ones are ignored."""
+    def settle(self, state: State[R], usual_in: UUID | None = None) -> bool:
+        """Record the final state, and return whether it was the first one; later ones are ignored.
+
+        `usual_in` is the flow run, if the state is a usual one (`is_usual`) without the ids of its runs.
+        """
+        outcome = state if usual_in is None else as_usual(state, usual_in)
         with _settling:
-            if self._state is not None:
+            if self._outcome is not None:
                 return False
-            self._state = state
+            self._outcome = outcome
             callbacks, self._callbacks = self._callbacks or [], None
         for callback in callbacks:
             self._call(callback)
@@ -218,10 +238,10 @@ class Future(Generic[R]):
         return self
 
     def __hash__(self) -> int:
-        return hash(self.task_run_id)
+        return hash(self._id)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Future) and other.task_run_id == self.task_run_id
+        return isinstance(other, Future) and other._id == self._id
 
     def __repr__(self) -> str:
         return f"Future({self.name!r}, {self.state.name})"

@@ -24,14 +24,12 @@ from orionflow.engine.hooks import Callback
 from orionflow.engine.reuse import marks_of
 from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.time_limits import LimitReached
+from orionflow.engine.usual_ends import UNTRACKABLE
 from orionflow.errors import TaskTimedOut, WorkerCrashed
 from orionflow.logging import prints_logged
 from orionflow.results import UNPERSISTED, expiring_in, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.states import UNSET, Crashed, State, StateType
-
-# The details of most final states, created once.
-_UNTRACKABLE = NO_DETAILS.revised(untrackable_result=True)
 
 
 def attempt_task(call: TaskCall, cache_key: str | None) -> Steps[State[Any]]:
@@ -98,7 +96,7 @@ def _keep(call: TaskCall, state: State[Any], cache_key: str | None) -> Steps[Non
     # A value that is read from its store is a new object each time, so its identity does not show where it came from.
     if has_value and (not call.task.cache_result_in_memory or not call.flow_run.lineage.add(state.value, call.id)):
         if state.state_details is NO_DETAILS:
-            state.state_details = _UNTRACKABLE
+            state.state_details = UNTRACKABLE
         else:
             state.amend_details(untrackable_result=True)
     if cache_key is not None:

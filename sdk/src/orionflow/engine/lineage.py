@@ -41,11 +41,13 @@ class Lineage:
     __slots__ = ("_bytes", "_lock", "_results", "_strong", "_weak")
 
     def __init__(self) -> None:
-        self._strong: dict[int, tuple[Any, UUID, int]] = {}
-        # The values of one result, and their weight in bytes.
-        self._results: OrderedDict[int, tuple[list[Any], int]] = OrderedDict()
+        # By the identity of a value: itself, the number of its run's id, and that of the result. The garbage collector
+        # passes over tuples and dicts of numbers and texts.
+        self._strong: dict[int, tuple[Any, int, int]] = {}
+        # The weight in bytes of one result, and the identities of its values.
+        self._results: OrderedDict[int, tuple[int, ...]] = OrderedDict()
         self._bytes = 0
-        self._weak: dict[int, tuple[weakref.ref[Any], UUID]] = {}
+        self._weak: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._lock = threading.Lock()
 
     def add(self, value: Any, task_run_id: UUID) -> bool:
@@ -66,7 +68,7 @@ class Lineage:
             if is_trackable(value):
                 key = id(value)
                 try:
-                    self._weak[key] = (weakref.ref(value, self._forgetting(key)), task_run_id)
+                    self._weak[key] = (weakref.ref(value, self._forgetting(key)), task_run_id.int)
                 except TypeError:
                     strong.append(value)
 
@@ -76,20 +78,20 @@ class Lineage:
         with self._lock:
             result = next(reversed(self._results), -1) + 1
             for value in values:
-                self._strong[id(value)] = (value, task_run_id, result)
-            self._results[result] = (values, weight)
+                self._strong[id(value)] = (value, task_run_id.int, result)
+            self._results[result] = (weight, *map(id, values))
             self._bytes += weight
             while self._bytes > STRONG_BYTES or len(self._strong) > STRONG_LIMIT:
                 self._forget_oldest()
         return True
 
     def _forget_oldest(self) -> None:
-        result, (values, weight) = self._results.popitem(last=False)
+        result, (weight, *identities) = self._results.popitem(last=False)
         self._bytes -= weight
-        for value in values:
+        for identity in identities:
             # A later result may contain the same value, and one result may contain it twice.
-            if (kept := self._strong.get(id(value))) is not None and kept[2] == result:
-                del self._strong[id(value)]
+            if (kept := self._strong.get(identity)) is not None and kept[2] == result:
+                del self._strong[identity]
 
     def _forgetting(self, key: int) -> Callable[[object], None]:
         weak = self._weak
@@ -102,9 +104,9 @@ class Lineage:
     def source_of(self, value: Any) -> UUID | None:
         """Return the task run that returned this very object."""
         if found := self._strong.get(id(value)):
-            return found[1]
+            return UUID(int=found[1])
         if (weak := self._weak.get(id(value))) and weak[0]() is value:
-            return weak[1]
+            return UUID(int=weak[1])
         return None
 
     def renew_lock(self) -> None:

@@ -32,6 +32,7 @@ from orionflow.engine.recorded import AGAIN, Recorded
 from orionflow.engine.reuse import recall
 from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.task_creation import create_at_start, resolve_inputs
+from orionflow.engine.usual_ends import is_usual
 from orionflow.engine.verdicts import enter_running, seconds_until_due, state_after_end
 from orionflow.engine.waiting_lines import waiting_lines
 from orionflow.errors import InvalidRequest, OrchestrationRefused
@@ -251,14 +252,16 @@ def _stream(call: TaskCall, state: State[Any]) -> None:
 
 def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
     call.state = state
-    state.amend_details(task_run_id=call.id, flow_run_id=call.flow_run.id)
+    task, future = call.task, call.future
+    is_plain = future is not None and not task.on_completion and is_usual(state)
+    if not is_plain:
+        state.amend_details(task_run_id=call.id, flow_run_id=call.flow_run.id)
     if call.is_abandoned:
         # The run is recorded as ended with its flow; its later states are not recorded.
         return
     call.flow_run.state_counts.add(state)
     if call.flow_run.is_in_child:
         yield Do(call.flow_run.reporter.deliver)
-    task = call.task
     if state.type is not StateType.COMPLETED:
         _log(call, logging.ERROR if state.is_final() else logging.INFO, "Ended as %s.", state)
         hooks = task.on_failure if state.type is StateType.FAILED else ()
@@ -271,10 +274,10 @@ def _finish(call: TaskCall, state: State[Any]) -> Steps[None]:
             yield from call_hooks(hooks, task, call.as_task_run(), state, logger_of(call))
     finally:
         # Also if a hook ends the program: the run has ended, and code that waits for it must not wait forever.
-        if call.future is None:
+        if future is None:
             call.flow_run.called.discard(call)
         else:
-            call.future.settle(state)
+            future.settle(state, call.flow_run.id if is_plain else None)
     if state.type is not StateType.COMPLETED:
         # The frames of the exception hold the call.
         call.state = state.without_value()
