@@ -31,7 +31,7 @@ from runs.lists.filters.searches import (
 )
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, FlowSort, LogSort, TaskRunSort
 from runs.lists.filters.subjects import (
-    is_for_runs_without_deployment,
+    only_empty_column,
     only_state_types,
     subject_of_flow_runs,
     subject_of_task_runs,
@@ -109,9 +109,9 @@ class CountFlowRuns(RunQuestion):
     def perform(self, body: FlowRunSearch) -> int:
         types = only_state_types(body.flow_runs)
         subject = subject_of_flow_runs(body.model_copy(update={"flow_runs": None}) if types else body)
-        if subject is None and is_for_runs_without_deployment(body):
-            # Only runs with a deployment are in an index.
-            return number_of_runs(ALL_FLOW_RUNS) - FlowRun.objects.filter(deployment_id__isnull=False).count()
+        if subject is None and (empty := only_empty_column(body)):
+            # Only the other runs are in an index.
+            return number_of_runs(ALL_FLOW_RUNS) - FlowRun.objects.filter(**{f"{empty}__isnull": False}).count()
         return number_of_runs(subject, types) if subject else count_of_flow_runs(body)
 
 

@@ -69,6 +69,7 @@ ORDERS = {
 def make_runs(begin: int, end: int) -> None:
     """Write runs that completed, each with a task run, but for the first: these are rare in every way."""
     flows = [Flow.objects.get_or_create(name=f"flow-{number}")[0] for number in range(3)]
+    Flow.objects.get_or_create(name="idle")
     runs, tasks = [], []
     for number in range(begin, end):
         at = NOON - timedelta(minutes=MANY - number)
@@ -108,9 +109,13 @@ def requests(client: Client) -> Iterator[tuple[str, Callable[[], Any]]]:
                     f"list of a deployment with many, {order}",
                     ask(f"{kind}/filter", {kind: asked, "sort": order, "limit": 5}),
                 )
+        for name, asked in (("flow", {"name": {"any_": ["idle"]}}), ("part of a flow", {"name": {"like_": "idl"}})):
+            yield f"list {kind}: {name}", ask(f"{kind}/filter", {"flows": asked})
         common = {kind: {"tags": {"all_": ["common"]}}}
         yield f"list {kind}: common tag", ask(f"{kind}/filter", common)
         yield f"list {kind}: common tag, newest", ask(f"{kind}/filter", common | {"sort": "EXPECTED_START_TIME_DESC"})
+    for column in ("work_queue_name", "parent_task_run_id"):
+        yield f"count without {column}", ask("flow_runs/count", {"flow_runs": {column: {"is_null_": True}}})
     for path in ("/flows", "/deployments"):
         yield f"GET {path}", partial(client.get, path)
 

@@ -37,6 +37,8 @@ from runs.models import Artifact, Flow, FlowRun, TaskRun
 COUNTED = 1000
 # Up to this number of matching flow runs, their task runs are read. With more, each task run is checked instead.
 FEW_PARENTS = 20_000
+# Up to this number of matching flows, their runs are sought by the ids of the flows.
+FEW_FLOWS = 100
 # Up to this number of matching rows, they are read and sorted. With more, the list is read in its order.
 FEW_ROWS = 1_000
 # Where SQLite would sort all matching rows, look first among this many times as many first rows of the list as the page
@@ -147,19 +149,19 @@ def _ids_of_page(matching: QuerySet[Any], search: Search, sort: FlowRunSort | Ta
         found = few if len(few) <= FEW_ROWS else _among_first(ids, whole, rows)
         if found is not None:
             return _in_order(matching.model._default_manager.filter(pk__in=found), sort)[rows]
-    return _by_next_start(matching, rows) if sort in BY_NEXT_START else ids[rows]
+    return _by_next_start(matching, rows) if sort in BY_NEXT_START and matching.model is TaskRun else ids[rows]
 
 
 def _by_next_start(matching: QuerySet[Any], rows: slice) -> Ids:
-    """Return the ids of a page in the order of the next start: of the runs that have one, and then of the others.
+    """Return the ids of a page of task runs in the order of the next start.
 
-    Of task runs, only the first are in an index. The others follow in the order of their ids.
+    Only runs that have one are in an index. The others follow in the order of their ids.
     """
     waiting = matching.model._default_manager.filter(next_scheduled_start_time__isnull=False)
     few = list(waiting.order_by().values_list("pk", flat=True)[: FEW_ROWS + 1])
     # Few are named by their ids: SQLite prefers the index of another condition, even where none has a next start.
-    condition = Q(pk__in=few) if len(few) <= FEW_ROWS else Q(next_scheduled_start_time__isnull=False)
-    first = matching.filter(condition).values_list("pk", flat=True)
+    waits = Q(pk__in=few) if len(few) <= FEW_ROWS else Q(next_scheduled_start_time__isnull=False)
+    first = matching.filter(waits).values_list("pk", flat=True)
     found = list(first.order_by("next_scheduled_start_time", "pk")[rows])
     missing = rows.stop - rows.start - len(found)
     if not missing:
@@ -167,7 +169,7 @@ def _by_next_start(matching: QuerySet[Any], rows: slice) -> Ids:
     skipped = max(rows.start - first.order_by().count(), 0) if not found else 0
     others = slice(skipped, skipped + missing)
     ids, whole = (
-        runs.filter(next_scheduled_start_time__isnull=True).order_by("pk").values_list("pk", flat=True)
+        runs.filter(~waits).order_by("pk").values_list("pk", flat=True)
         for runs in (matching, matching.model._default_manager.all())
     )
     among_first = _among_first(ids, whole, others)
@@ -347,7 +349,7 @@ def _flow_run_condition(search: Search) -> Q:
     """Return the conditions on the flow run itself, on the rows that it belongs to, and on its queue and pool."""
     condition = matched(search.flow_runs)
     if search.flows is not None:
-        condition &= Q(flow__in=Flow.objects.filter(matched(search.flows)).values("pk"))
+        condition &= Q(flow__in=_ids_of_flows(search.flows))
     if search.deployments is not None:
         deployments = Deployment.objects.filter(matched(search.deployments))
         condition &= Q(deployment_id__in=deployments.values("pk"))
@@ -357,6 +359,20 @@ def _flow_run_condition(search: Search) -> Q:
     if search.queues() is not None:
         condition &= Q(work_queue_id__in=WorkQueue.objects.filter(matched(search.queues())).values("pk"))
     return condition
+
+
+def _ids_of_flows(wanted: FlowFilter) -> QuerySet[Any, Any] | list[UUID]:
+    """Return the ids of flows: as values if they are few.
+
+    With a subquery SQLite reads all runs, in case they have many.
+    """
+    condition = matched(wanted)
+    ids = wanted.id.any_ if wanted.id else None
+    if ids is not None and condition == Q(id__in=ids):
+        return ids
+    flows = Flow.objects.filter(condition).values_list("pk", flat=True)
+    few = list(flows[: FEW_FLOWS + 1])
+    return few if len(few) <= FEW_FLOWS else flows
 
 
 def _deployments(search: Search) -> QuerySet[Deployment]:

@@ -61,12 +61,17 @@ def subject_of_task_runs(search: Search) -> Subject | None:
     return None if any(part is not None for part in asked) or matched(search.task_runs) else ALL_TASK_RUNS
 
 
-def is_for_runs_without_deployment(search: Search) -> bool:
-    """Return whether the search matches exactly the flow runs without a deployment, and the user sees all runs."""
+# Columns that are indexed where they are not null.
+_OFTEN_EMPTY = ("deployment_id", "work_queue_name", "parent_task_run")
+
+
+def only_empty_column(search: Search) -> str | None:
+    """Return the column if the search matches exactly the flow runs in which it is null, and the user sees all runs."""
     others = (search.flows, search.task_runs, search.deployments, search.pools(), search.queues())
     if sees_in_part() or any(part is not None for part in others):
-        return False
-    return matched(search.flow_runs) == Q(deployment_id__isnull=True)
+        return None
+    condition = matched(search.flow_runs)
+    return next((column for column in _OFTEN_EMPTY if condition == Q(**{f"{column}__isnull": True})), None)
 
 
 def only_state_types(asked: RunFilter | None) -> list[StateType] | None:
