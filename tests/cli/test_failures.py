@@ -33,12 +33,24 @@ from orionflow.client.responses import Reply, error_from_reply
         (errors.InvalidRequest("no", status=422), 2),
         (errors.ServerFailed("no", status=500), 1),
         (CommandFailed(ExitCode.TIMED_OUT, "no"), 9),
+        (PermissionError(13, "Permission denied", "a.py"), 1),
+        (FileNotFoundError(2, "No such file or directory", "a.py"), 5),
         (RuntimeError("no"), 1),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_each_kind_of_failure_has_its_exit_code(error, code):
     assert explained(error).code == code
+
+
+@pytest.mark.parametrize("words", [("run",), ("deploy",), ("replay",), ("result", "seal"), ("deployment", "apply")])
+def test_a_path_that_no_file_can_have_is_told_in_a_sentence(orion, words):
+    answer = orion(*words, "x" * 5000)
+
+    assert answer.code == 2
+    assert "File name too long." in answer.err
+    assert "foresee" not in answer.err
+    assert len(answer.err) < 1000
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def explained(error: Exception) -> CommandFailed:
         return _usage(error)
     if isinstance(error, click.ClickException):
         return CommandFailed(ExitCode.FAILED, error.format_message())
-    return _of_the_sdk(error) or _unforeseen(error)
+    return _of_the_sdk(error) or _of_a_file(error) or _unforeseen(error)
 
 
 # Messages of click about values, and ours in their place.
@@ -224,6 +224,19 @@ def _question_and_answer(error: ApiError) -> tuple[str, str]:
         return what, why.strip()
     status, _, sentence = reply.partition(": ")
     return sentence, f"{asked} was answered with {status}"
+
+
+def _of_a_file(error: Exception) -> CommandFailed | None:
+    """Return a failure for an error of the system about a file that the user named, if it is one."""
+    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
+        return None
+    name = str(error.filename)
+    shown = name if len(name) <= LONGEST_PATH_SHOWN else f"{name[:LONGEST_PATH_SHOWN]}…"
+    codes = {errno.ENAMETOOLONG: ExitCode.USAGE, errno.ENOENT: ExitCode.NOT_FOUND}
+    return CommandFailed(codes.get(error.errno or 0, ExitCode.FAILED), f"{shown}: {error.strerror}.")
+
+
+LONGEST_PATH_SHOWN = 200
 
 
 def _unforeseen(error: Exception) -> CommandFailed:
