@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any, TypeVar
 
 from django.core.exceptions import PermissionDenied
@@ -40,6 +41,9 @@ _MADE_OF = {
     "^[a-z0-9_]+$": "Only lower-case letters, digits and underscores are allowed",
     "^[a-z0-9-]+$": "Only lower-case letters, digits and dashes are allowed",
 }
+
+# Parts of places that are no fields: by them pydantic says which kind of a union the complaint is about.
+_OF_A_UNION = re.compile(r"(constrained|function)-\w+(\(.*\))?|(literal|list|dict|nullable|union)\[.*\]")
 
 T = TypeVar("T")
 
@@ -125,7 +129,7 @@ def _invalid(complaints: list[dict[str, Any]], body: bytes) -> Response:
 
 
 def _sentence(one: dict[str, Any]) -> str:
-    place = ".".join(str(part) for part in one["loc"] if part != "body")
+    place = ".".join(part for part in map(str, one["loc"]) if part != "body" and not _OF_A_UNION.fullmatch(part))
     return f"{place}: {one['msg']}" if place else str(one["msg"])
 
 

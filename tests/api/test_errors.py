@@ -62,6 +62,16 @@ def test_an_error_says_which_characters_a_name_may_have(api, path, body, said):
     assert said in answer.json()["detail"]
 
 
+def test_a_complaint_names_fields_and_no_types(api):
+    trigger = {"type": "event", "posture": "Reactive", "match": {"a": None}}
+
+    answer = api.send("/automations/", {"name": "n", "trigger": trigger, "actions": [{"type": "do-nothing"}]})
+
+    assert answer.json()["detail"] == (
+        "trigger.event.match.a: Input should be a valid string; trigger.event.match.a: Input should be a valid array"
+    )
+
+
 def test_a_body_that_is_too_large_is_refused_before_it_is_parsed(api, settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
 
