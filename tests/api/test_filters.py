@@ -293,6 +293,19 @@ def test_pages_of_any_order_hold_every_run_once(api, world, sort):
     assert sorted(run["id"] for page in pages for run in page) == sorted(ID)
 
 
+@pytest.mark.parametrize("kind", ["flow_runs", "task_runs"])
+def test_as_many_tags_may_be_asked_for_as_a_run_has(api, db, kind):
+    tags = [f"tag-{number}" for number in range(1000)]
+    make = make_flow_run if kind == "flow_runs" else make_task_run
+    all_of_them, not_the_last = make(tags=tags), make(tags=tags[:-1])
+
+    found = api.send(f"/{kind}/filter", {kind: {"tags": {"all_": tags}}}).json()
+    but_one = api.send(f"/{kind}/filter", {kind: {"tags": {"all_": tags[:-1]}}}).json()
+
+    assert [run["id"] for run in found] == [str(all_of_them.id)]
+    assert {run["id"] for run in but_one} == {str(all_of_them.id), str(not_the_last.id)}
+
+
 def test_runs_that_have_not_started_sort_by_when_they_are_expected(api, db):
     late = make_flow_run(make_state("SCHEDULED", scheduled_time=later(60)))
     early = make_flow_run("RUNNING", now=later(30))

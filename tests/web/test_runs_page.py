@@ -199,6 +199,10 @@ def names_of(browser: Client, query: str) -> list[str]:
     return sorted(run.name for run in browser.get(f"/runs?{query}").context["found"].page.rows)
 
 
+# As many as an address can hold.
+MANY_TAGS = " ".join(f"-tag:t{number}" for number in range(1200)) + " -tag:test"
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
@@ -211,6 +215,8 @@ def names_of(browser: Client, query: str) -> list[str]:
         ("-flow:train state:failed", ["bad"]),
         ("tag:test", ["good"]),
         ("-tag:test -state:scheduled", ["bad", "slow"]),
+        ("-tag:test -tag:other", ["bad", "late", "slow"]),
+        (MANY_TAGS, ["bad", "late", "slow"]),
         ("dur>1m", ["slow"]),
         ("dur<30s", ["bad", "good"]),
         ("dur>5s dur<1m oo", ["good"]),

@@ -50,6 +50,7 @@ def test_task_runs_stand_newest_first_with_their_flow_runs_and_reasons(browser: 
         ("?flow=ml", ["train"]),
         ("?tag=gpu", ["train"]),
         ("?q=-tag:gpu -flow:ml", ["cached", "load", "extract"]),
+        (f"?q={'+'.join(f'-tag:t{number}' for number in range(1200))}+-tag:gpu", ["cached", "load", "extract"]),
         ("?q=loa", ["load"]),
         ("?since=-1h", ["train", "cached"]),
         ("?q=dur>4m state:running", ["train"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from functools import reduce
 from operator import and_, or_
@@ -170,9 +170,11 @@ class RunTagsMatch(TagsMatch):
     def conditions_on_runs(self, rows: type[Model]) -> Iterable[Q]:
         if self.all_ is not None:
             tags = sorted(set(self.all_))
-            # Counting how common a tag is takes a query, so only some tags are counted.
+            # Counting how common a tag is takes a query, and a database accepts only so many conditions: the first tags
+            # select the runs, and the others are compared with what the runs have.
             asked = [has_tag(rows, tag) for tag in tags[:MOST_TAGS_ASKED_FOR]]
-            yield combined(Operator.and_, [*asked, *(is_tagged(rows, tag) for tag in tags[MOST_TAGS_ASKED_FOR:])])
+            more = [Q(tags__orion_holds_all=tags[MOST_TAGS_ASKED_FOR:])] if len(tags) > MOST_TAGS_ASKED_FOR else []
+            yield combined(Operator.and_, [*asked, *more])
         if self.is_null_ is not None:
             yield Q(tags__orion_is_empty=self.is_null_)
 
@@ -189,6 +191,11 @@ def has_tag(rows: type[Model], tag: str) -> Q:
 
 def is_tagged(rows: type[Model], tag: str) -> Q:
     return Q(Exists(rows._default_manager.filter(tag=tag, run=OuterRef("pk"))))
+
+
+def is_tagged_with_any(rows: type[Model], tags: Collection[str]) -> Q:
+    """Return the condition for runs that have one of the tags. One condition, because databases accept only so many."""
+    return Q(Exists(rows._default_manager.filter(tag__in=tags, run=OuterRef("pk"))))
 
 
 class AnyStateType(Leaf):

@@ -17,7 +17,7 @@ from deployments.models import Deployment, WorkPool, WorkQueue
 from orchestration.reading import reader
 from orchestration.tables import dialect
 from orionflow.contract.wire import Wire
-from runs.lists.filters.conditions import matched
+from runs.lists.filters.conditions import MOST_TAGS_ASKED_FOR, matched
 from runs.lists.filters.patterns import has_part
 from runs.lists.filters.resources import (
     ArtifactCollectionFilter,
@@ -313,13 +313,14 @@ def _by_tag(search: Search, kind: str) -> QuerySet[Any, Any] | None:
         return None
     assert asked is not None
     rows = asked.tag_rows.objects.all()
-    first, *further = tags
+    counted, more = tags[:MOST_TAGS_ASKED_FOR], tags[MOST_TAGS_ASKED_FOR:]
+    first, *further = counted
     if further:
-        first, *further = sorted(tags, key=lambda tag: rows.filter(tag=tag)[:COUNTED].count())
+        first, *further = sorted(counted, key=lambda tag: rows.filter(tag=tag)[:COUNTED].count())
     found = rows.filter(tag=first)
     for tag in further:
         found = found.filter(Exists(rows.filter(tag=tag, run=OuterRef("run"))))
-    return found
+    return found.filter(run__tags__orion_holds_all=more) if more else found
 
 
 def flows_matching(search: Search) -> QuerySet[Flow]:

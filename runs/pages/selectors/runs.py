@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from orchestration.core.states import TERMINAL, StateType
 from orchestration.tables import dialect
 from orionflow.contract.states import LATE
-from runs.lists.filters.conditions import is_tagged
+from runs.lists.filters.conditions import is_tagged, is_tagged_with_any
 from runs.models import FlowRun, FlowRunState, FlowRunTag
 from runs.pages.selectors.failures import runs_with_error
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of, place_of
@@ -319,8 +319,8 @@ def searched(runs: QuerySet[FlowRun], wanted: RunFilter, now: datetime) -> Query
         runs = runs.filter(Q(total_run_time__gt=wanted.longer_than) | runs_so_long)
     if wanted.shorter_than is not None:
         runs = runs.filter(total_run_time__lt=wanted.shorter_than, start_time__isnull=False)
-    for tag in wanted.without_tags:
-        runs = runs.exclude(is_tagged(FlowRunTag, tag))
+    if wanted.without_tags:
+        runs = runs.exclude(is_tagged_with_any(FlowRunTag, wanted.without_tags))
     return tagged(runs, wanted.tag) if wanted.tag else runs
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from orchestration.core.states import TERMINAL, StateType
-from runs.lists.filters.conditions import is_tagged
+from runs.lists.filters.conditions import is_tagged, is_tagged_with_any
 from runs.models import TaskRun, TaskRunTag
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, merged, page_of
 from runs.pages.selectors.run import reasons_of_tasks
@@ -93,7 +93,8 @@ def _by_row(wanted: RunFilter, now: datetime) -> list[Q]:
         found.append(~Q(flow_run__flow__name__in=wanted.without_flows))
     if wanted.tag:
         found.append(is_tagged(TaskRunTag, wanted.tag))
-    found.extend(~is_tagged(TaskRunTag, tag) for tag in wanted.without_tags)
+    if wanted.without_tags:
+        found.append(~is_tagged_with_any(TaskRunTag, wanted.without_tags))
     if wanted.longer_than is not None:
         runs_so_long = Q(state_type=StateType.RUNNING, state_timestamp__lt=now - wanted.longer_than)
         found.append(Q(total_run_time__gt=wanted.longer_than) | runs_so_long)
