@@ -54,6 +54,22 @@ def test_a_path_that_no_file_can_have_is_told_in_a_sentence(orion, words):
 
 
 @pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("variable", "unset", ""), 5, "There is no variable ''."),
+        (("work-pool", "pause", "/"), 5, "There is no work pool '/'."),
+        (("work-pool", "inspect", "\udcff"), 2, "not UTF-8"),
+        (("work-queue", "set-concurrency-limit", "\udcff", "1"), 2, "not UTF-8"),
+    ],
+)
+def test_names_that_no_object_can_have_are_told_in_a_sentence(orion, words, code, said):
+    answer = orion(*words)
+
+    assert answer.code == code
+    assert said in answer.err
+
+
+@pytest.mark.parametrize(
     ("state", "code"), [("COMPLETED", 0), ("FAILED", 1), ("CRASHED", 7), ("CANCELLED", 8), ("PAUSED", 0), (None, 0)]
 )
 def test_the_end_of_a_run_has_its_exit_code(state, code):

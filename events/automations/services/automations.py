@@ -112,7 +112,9 @@ def _check_texts(action: Mapping[str, Any]) -> None:
     texts += [("parameters", text) for text in texts_in(action.get("parameters") or {})]
     for key, text in texts:
         if wrong := misplaced(text):
-            raise BadAutomation(reason=f"The {key} of {action['type']}, line {wrong.line}: {wrong.message.rstrip('.')}.")
+            raise BadAutomation(
+                reason=f"The {key} of {action['type']}, line {wrong.line}: {wrong.message.rstrip('.')}."
+            )
 
 
 def _check_target(action: Mapping[str, Any], key: str, model: Any) -> None:

@@ -142,6 +142,8 @@ def explained(error: Exception) -> CommandFailed:
         return _usage(error)
     if isinstance(error, click.ClickException):
         return CommandFailed(ExitCode.FAILED, error.format_message())
+    if isinstance(error, UnicodeEncodeError) and any(map(_is_surrogate, error.object[error.start : error.end])):
+        return CommandFailed(ExitCode.USAGE, "An argument contains bytes that are not UTF-8.")
     return _of_the_sdk(error) or _of_a_file(error) or _unforeseen(error)
 
 
@@ -224,6 +226,11 @@ def _question_and_answer(error: ApiError) -> tuple[str, str]:
         return what, why.strip()
     status, _, sentence = reply.partition(": ")
     return sentence, f"{asked} was answered with {status}"
+
+
+def _is_surrogate(letter: str) -> bool:
+    # Python has these in place of bytes of the command line that it cannot decode.
+    return "\ud800" <= letter <= "\udfff"
 
 
 def _of_a_file(error: Exception) -> CommandFailed | None:

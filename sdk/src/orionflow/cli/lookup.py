@@ -63,6 +63,9 @@ def by_name(
     command: str = "",
 ) -> Json:  # fmt: skip
     """Fetch the object of a call by its name; otherwise exit 5, with similar names of the collection."""
+    if not name.strip("/"):
+        # It would lead to the address of all objects.
+        raise missing(kind, name, [], command=command)
     return found_by(
         api, call, lambda: missing(kind, name, [str(row[key]) for row in listed(api, every)], command=command)
     )
