@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from benchmarks.measuring import ORION, QUICK, ROOT, empty_home, environment, report
@@ -36,39 +37,50 @@ def fill(number: int) -> None:
     settings_ready()
     from django.db import transaction
 
-    from orchestration.tables import insert_rows
+    from orchestration.tables import dialect, insert_rows
     from orchestration.writes import STATE_COLUMNS
     from runs.models import Flow, FlowRun, TaskRun
 
     flow_run = FlowRun.objects.create(flow=Flow.objects.create(name="flow"), name="run", state_type="COMPLETED")
+    same = TaskRun(
+        flow_run=flow_run, task_key="task", seq=3, state_type="COMPLETED", state_name="Completed", run_count=1
+    )
+    columns, values = _stored(same)
+    spell = dialect()
     for begin in range(0, number, BATCH):
         runs, states = [], []
         for place in range(begin, min(begin + BATCH, number)):
             at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=10 * place)
             times = [at + timedelta(milliseconds=one) for one in range(3)]
             ids = [_an_id(moment, 4 * place + one) for one, moment in enumerate(times)]
-            runs.append(
-                TaskRun(
-                    id=_an_id(at, 4 * place + 3),
-                    flow_run=flow_run,
-                    task_key="task",
-                    dynamic_key=str(place),
-                    name=f"task-{place}",
-                    seq=3,
-                    state_id=ids[-1],
-                    state_type="COMPLETED",
-                    state_name="Completed",
-                    state_timestamp=times[2],
-                    run_count=1,
-                    expected_start_time=times[0],
-                    start_time=times[1],
-                    end_time=times[2],
-                )
-            )
-            states += [(runs[-1].pk, *one) for one in zip(ids, (1, 2, 3), KINDS, times, TRAILS, strict=True)]
+            run_id = _an_id(at, 4 * place + 3)
+            own = {
+                "id": spell.uuid(run_id),
+                "dynamic_key": str(place),
+                "name": f"task-{place}",
+                "state_id": spell.uuid(ids[-1]),
+                "state_timestamp": spell.moment(times[2]),
+                "expected_start_time": spell.moment(times[0]),
+                "start_time": spell.moment(times[1]),
+                "end_time": spell.moment(times[2]),
+            }
+            runs.append([own.get(column, value) for column, value in zip(columns, values, strict=True)])
+            states += [(run_id, *one) for one in zip(ids, (1, 2, 3), KINDS, times, TRAILS, strict=True)]
         with transaction.atomic():
-            TaskRun.objects.bulk_create(runs, batch_size=500)
+            insert_rows("runs_taskrun", columns, runs)
             insert_rows("runs_taskrunstate", (*STATE_COLUMNS, "task_run_id"), [_row(*one) for one in states])
+
+
+def _stored(run: Any) -> tuple[list[str], list[Any]]:
+    """Return the columns of a row and its values for the database. A model for each run would take twice as long."""
+    from django.db import connection
+
+    from orchestration.tables import dialect
+
+    fields = [field for field in run._meta.concrete_fields if not field.generated]
+    values = [field.get_db_prep_save(field.pre_save(run, True), connection) for field in fields]
+    uuid = dialect().uuid
+    return [field.column for field in fields], [uuid(one) if isinstance(one, UUID) else one for one in values]
 
 
 def _an_id(at: datetime, number: int) -> UUID:
