@@ -32,6 +32,7 @@ def world(db, request, monkeypatch):
     if request.param == "many":
         for module, bound in ((names, "MOST_NAMES"), (names, "FEW"), (searches, "FEW_PARENTS"), (conditions, "FEW")):
             monkeypatch.setattr(module, bound, 3)
+        monkeypatch.setattr(searches, "FEW_TASK_RUNS", 1)
         monkeypatch.setattr(searches, "NAMES_SEARCHED", 4)
         monkeypatch.setattr(searches, "NAMED_READ", 1)
     flows = [make_flow(name) for name in ("etl", "census", "empty")]
@@ -172,7 +173,12 @@ def test_a_filter_on_task_runs_asks_for_one_that_matches(api, world, flow_runs, 
 
     answer = api.send("/flow_runs/filter", {"flow_runs": flow_runs, "task_runs": task_runs})
 
-    assert {run["id"] for run in answer.json()} == matching_ids(rows, flow_runs) & with_task
+    expected = matching_ids(rows, flow_runs) & with_task
+    assert {run["id"] for run in answer.json()} == expected
+    assert api.send("/flow_runs/count", {"flow_runs": flow_runs, "task_runs": task_runs}).json() == len(expected)
+    flows = {str(one) for one in FlowRun.objects.filter(pk__in=expected).values_list("flow", flat=True)}
+    found = api.send("/flows/filter", {"flow_runs": flow_runs, "task_runs": task_runs}).json()
+    assert {flow["id"] for flow in found} == flows
 
 
 @law

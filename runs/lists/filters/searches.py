@@ -37,6 +37,8 @@ from runs.models import Artifact, Flow, FlowRun, TaskRun
 COUNTED = 1000
 # Up to this number of matching flow runs, their task runs are read. With more, each task run is checked instead.
 FEW_PARENTS = 20_000
+# Up to this number of matching task runs, flow runs are counted, and flows found, by them.
+FEW_TASK_RUNS = 100_000
 # Up to this number of matching flows, their runs are sought by the ids of the flows.
 FEW_FLOWS = 100
 # Up to this number of matching rows, they are read and sorted. With more, the list is read in its order.
@@ -96,6 +98,16 @@ def flow_runs_matching(search: Search) -> QuerySet[FlowRun]:
         task_runs = TaskRun.objects.filter(matched(search.task_runs), flow_run=OuterRef("pk"))
         condition &= Q(Exists(task_runs))
     return FlowRun.objects.filter(condition)
+
+
+def _few_by_task_runs(search: Search) -> QuerySet[FlowRun] | None:
+    """Return the matching flow runs by the matching task runs, if these are asked for and few; otherwise None."""
+    if search.task_runs is None:
+        return None
+    task_runs = TaskRun.objects.filter(matched(search.task_runs), flow_run__isnull=False)
+    if task_runs.order_by()[FEW_TASK_RUNS : FEW_TASK_RUNS + 1].exists():
+        return None
+    return FlowRun.objects.filter(_flow_run_condition(search), pk__in=task_runs.values("flow_run"))
 
 
 def task_runs_matching(search: Search) -> QuerySet[TaskRun]:
@@ -279,8 +291,10 @@ def _those_among(first: QuerySet[Any, Any], ids: QuerySet[Any, Any]) -> list[UUI
 
 
 def count_of_flow_runs(search: Search) -> int:
-    by_tag = _by_tag(search, "flow_runs")
-    return _by_index(flow_runs_matching(search), search).count() if by_tag is None else by_tag.count()
+    found = _by_tag(search, "flow_runs")
+    if found is None:
+        found = _few_by_task_runs(search)
+    return _by_index(flow_runs_matching(search), search).count() if found is None else found.count()
 
 
 def count_of_task_runs(search: Search) -> int:
@@ -329,7 +343,11 @@ def flows_matching(search: Search) -> QuerySet[Flow]:
         condition &= Q(Exists(_deployments(search).filter(flow=OuterRef("pk"))))
     if search.flow_runs is not None or search.task_runs is not None:
         through = Search.model_construct(flow_runs=search.flow_runs, task_runs=search.task_runs)
-        condition &= Q(Exists(flow_runs_matching(through).filter(flow=OuterRef("pk"))))
+        few = _few_by_task_runs(through)
+        if few is not None:
+            condition &= Q(pk__in=few.values("flow"))
+        else:
+            condition &= Q(Exists(flow_runs_matching(through).filter(flow=OuterRef("pk"))))
     return Flow.objects.filter(condition)
 
 
