@@ -116,7 +116,8 @@ def lock(tables: Tables, run_ids: Sequence[UUID], *, free_only: bool = False) ->
     if connection.vendor != "postgresql" or not run_ids:
         return None
     # A statement of its own: rows from a join would have the values from before the wait for the lock.
-    waiting, skipping = (" AND state_type = 'SCHEDULED'", " SKIP LOCKED") if free_only else ("", "")
+    # An expression, so that PostgreSQL finds the runs by their ids. Without statistics it would read all that wait.
+    waiting, skipping = (" AND state_type || '' = 'SCHEDULED'", " SKIP LOCKED") if free_only else ("", "")
     rest = f"{waiting} ORDER BY id FOR NO KEY UPDATE{skipping}"
     held = fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), rest)
     return [row[0] for row in held] if free_only else None

@@ -169,6 +169,23 @@ def test_a_claim_takes_the_next_runs_for_those_that_are_locked_without_reading_a
     assert ids_of(agent.claim(limit=3)) == [run.pk for run in runs[:3]]
 
 
+@locks_rows
+def test_runs_are_locked_by_their_ids_however_many_wait():
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    for n in range(60):
+        waiting(queue, later(-n), deployment)
+    agent = make_agent()
+
+    with CaptureQueriesContext(connection) as queries:
+        agent.claim(limit=2)
+
+    (lock,) = [query["sql"] for query in queries if "SKIP LOCKED" in query["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {lock}")
+        assert "Index Cond: ((state_type" not in "".join(line for (line,) in cursor.fetchall())
+
+
 def test_a_claim_takes_the_next_runs_for_those_that_another_server_claimed_meanwhile():
     queue = make_queue()
     deployment = make_deployment(queue)
