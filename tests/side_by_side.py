@@ -224,9 +224,12 @@ def _run_share(session: pytest.Session, shares: Shares, number: int, sends: Conn
     try:
         _settle(session.config, number)
         session.config.pluginmanager.register(Sender(session.config, sends), "side_by_side_sender")
-        _run(session, shares, number)
-        session.config.hook.pytest_sessionfinish(session=session, exitstatus=0)
-        atexit._run_exitfuncs()
+        try:
+            _run(session, shares, number)
+        finally:
+            # Servers that tests share end with their fixtures, after an interruption as well.
+            session.config.hook.pytest_sessionfinish(session=session, exitstatus=0)
+            atexit._run_exitfuncs()
         code = 0
     except (KeyboardInterrupt, BrokenPipeError):
         code = pytest.ExitCode.INTERRUPTED
