@@ -23,6 +23,7 @@ from deployments.dispatch.services.reconciler import reconcile
 from deployments.models import Deployment, Lease, WorkPool, WorkQueue
 from orchestration.database_clock import database_now
 from orchestration.errors import AgentReplaced
+from orionflow.contract.ids import uuid7
 from runs.models import FlowRun, FlowRunState
 from runs.querysets import is_holding
 from tests.conftest import DATABASE
@@ -169,18 +170,24 @@ def test_a_claim_takes_the_next_runs_for_those_that_are_locked_without_reading_a
     assert ids_of(agent.claim(limit=3)) == [run.pk for run in runs[:3]]
 
 
+def copy_of(run: FlowRun) -> FlowRun:
+    copy = FlowRun.objects.get(pk=run.pk)
+    copy.pk, copy.idempotency_key, copy.state_id = uuid7(), None, None
+    return copy
+
+
 @locks_rows
 def test_runs_are_locked_by_their_ids_however_many_wait():
     queue = make_queue()
     deployment = make_deployment(queue)
-    for n in range(60):
-        waiting(queue, later(-n), deployment)
+    run = waiting(queue, deployment=deployment)
+    FlowRun.objects.bulk_create(copy_of(run) for _ in range(600))
     agent = make_agent()
 
     with CaptureQueriesContext(connection) as queries:
         agent.claim(limit=2)
 
-    (lock,) = [query["sql"] for query in queries if "SKIP LOCKED" in query["sql"]]
+    lock, *_ = [query["sql"] for query in queries if "SKIP LOCKED" in query["sql"]]
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN {lock}")
         assert "Index Cond: ((state_type" not in "".join(line for (line,) in cursor.fetchall())
