@@ -95,8 +95,16 @@ def test_the_times_of_the_next_day_name_their_runs_and_those_that_are_not_planne
 
 def test_nothing_is_said_to_be_planned_where_no_run_comes_in_the_next_day(browser: Client):
     made = make_deployment()
+    address = f"/deployments/{made.pk}?tab=upcoming&within=24h"
+    idle = browser.get(address).content.decode()
+    add_run(made, "SCHEDULED", ago=-30 * HOUR, name="later")
 
-    assert "Nothing is planned" in browser.get(f"/deployments/{made.pk}?tab=upcoming&within=24h").content.decode()
+    later = browser.get(address).content.decode()
+
+    assert "Nothing is planned" in idle
+    assert "Nothing is planned in the next 24 hours" in later
+    assert "no schedule" not in later
+    assert '<a href="?tab=upcoming">All planned runs</a>' in later
 
 
 def test_schedules_show_their_next_times_in_their_zone(browser: Client):
