@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runs.lists.filters import conditions, names, searches
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, TaskRunSort
-from runs.models import FlowRun, TaskRun
+from runs.models import Flow, FlowRun, TaskRun
 from tests.api.oracle import like, matching_ids
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
 from tests.rounds import examples
@@ -32,7 +32,8 @@ def world(db, request, monkeypatch):
     if request.param == "many":
         for module, bound in ((names, "MOST_NAMES"), (names, "FEW"), (searches, "FEW_PARENTS"), (conditions, "FEW")):
             monkeypatch.setattr(module, bound, 3)
-        monkeypatch.setattr(searches, "FEW_TASK_RUNS", 1)
+        for bound in ("FEW_TASK_RUNS", "FEW_FLOWS", "FEW_RUNS_OF_FLOWS"):
+            monkeypatch.setattr(searches, bound, 1)
         monkeypatch.setattr(searches, "NAMES_SEARCHED", 4)
         monkeypatch.setattr(searches, "NAMED_READ", 1)
     flows = [make_flow(name) for name in ("etl", "census", "empty")]
@@ -192,6 +193,32 @@ def test_a_filter_on_flow_runs_asks_for_the_task_runs_of_those_that_match(api, w
 
     assert {UUID(run["id"]) for run in answer.json()} == expected
     assert api.send("/task_runs/count", {"flow_runs": flow_runs}).json() == len(expected)
+
+
+@law
+@given(
+    flows=st.sampled_from(
+        [
+            *({}, {"name": {"any_": []}}, {"name": {"any_": ["nowhere"]}}, {"name": {"any_": ["etl"]}}),
+            *({"name": {"like_": "e"}}, {"name": {"any_": ["etl", "etl", "census"]}}, {"id": {"any_": []}}),
+            *({"id": {"any_": [ID[0]]}}, "ids of two flows", {"tags": {"is_null_": True}}, None),
+        ]
+    ),
+    flow_runs=st.none() | flow_run_filters,
+)
+def test_a_filter_on_flows_asks_for_their_runs(api, world, flows, flow_runs):
+    if flows == "ids of two flows":
+        flows = {"id": {"any_": [str(flow.pk) for flow in world[:2]]}}
+    rows = [{**run, "id": str(run["id"])} for run in FlowRun.objects.values()]
+    known = [{**flow, "id": str(flow["id"])} for flow in Flow.objects.values()]
+    of_flows = matching_ids(known, flows or {})
+    expected = matching_ids([row for row in rows if str(row["flow_id"]) in of_flows], flow_runs or {})
+    tasks = {str(one) for one in TaskRun.objects.filter(flow_run__in=expected).values_list("pk", flat=True)}
+    asked = {"flows": flows, "flow_runs": flow_runs}
+
+    for kind, ids in (("flow_runs", expected), ("task_runs", tasks)):
+        assert {run["id"] for run in api.send(f"/{kind}/filter", asked).json()} == ids
+        assert api.send(f"/{kind}/count", asked).json() == len(ids)
 
 
 def test_an_absent_body_or_null_asks_for_everything(api, world):

@@ -16,6 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from runs.lists.filters import names, searches
+from runs.models import Flow, FlowRun
 from runs.roll_ups.services import add_up
 from tests.conftest import DATABASE
 from tests.factories import NOON, later, make_flow, make_flow_run, make_task_run
@@ -156,6 +157,39 @@ def test_failures_since_some_day_are_counted_in_an_index_alone(client, kind):
     (counted,) = [one["sql"] for one in queries if "COUNT(" in one["sql"]]
     (plan,) = plan_of(counted)
     assert f"USING COVERING INDEX {kind}_run_ended_badly_since" in plan
+
+
+@pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL joins both tables")
+@pytest.mark.parametrize(("most", "uses_index"), [(9, False), (10, True)])
+@pytest.mark.parametrize("part", ["id", "name"])
+def test_task_runs_of_flows_with_many_runs_are_counted_without_an_index_of_flows(
+    client, monkeypatch, most, uses_index, part
+):
+    """The flow has ten runs. Of more than `most`, each row of a run would be looked up for its id."""
+    monkeypatch.setattr(searches, "FEW_RUNS_OF_FLOWS", most)
+    flow = Flow.objects.get(name="etl")
+    asked = {"flows": {part: {"any_": [str(getattr(flow, part))]}}}
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.post("/api/task_runs/count", json.dumps(asked), "application/json")
+
+    (counted,) = [one["sql"] for one in queries if "COUNT(" in one["sql"]]
+    assert answer.json() == 10
+    assert any("flow_run_by_flow" in line for line in plan_of(counted)) is uses_index
+
+
+@pytest.mark.parametrize("question", ["flow_runs/count", "flows/filter"])
+def test_task_runs_are_counted_first_only_where_sqlite_has_to_look_for_flow_runs(client, monkeypatch, question):
+    """PostgreSQL joins both by itself; and flow runs that are named by their ids need no search."""
+    monkeypatch.setattr(searches, "FEW_TASK_RUNS", 4711)
+    named = {"id": {"any_": [str(FlowRun.objects.values_list("pk", flat=True)[0])]}}
+    counted = {}
+    for flow_runs in (None, named):
+        with CaptureQueriesContext(connection) as queries:
+            asked = {"flow_runs": flow_runs, "task_runs": FAILED}
+            assert client.post(f"/api/{question}", json.dumps(asked), "application/json").status_code == 200
+        counted[flow_runs is None] = any("OFFSET 4711" in one["sql"] for one in queries)
+
+    assert counted == {True: DATABASE == "sqlite", False: False}
 
 
 @pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL reads all runs fast enough")

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet
 
 from deployments.models import Deployment, WorkPool, WorkQueue
 from orchestration.reading import reader
@@ -37,10 +37,12 @@ from runs.models import Artifact, Flow, FlowRun, TaskRun
 COUNTED = 1000
 # Up to this number of matching flow runs, their task runs are read. With more, each task run is checked instead.
 FEW_PARENTS = 20_000
-# Up to this number of matching task runs, flow runs are counted, and flows found, by them.
+# Up to this number of matching task runs, SQLite counts flow runs, and finds flows, by them.
 FEW_TASK_RUNS = 100_000
 # Up to this number of matching flows, their runs are sought by the ids of the flows.
 FEW_FLOWS = 100
+# Up to this number of flow runs of these, SQLite finds their task runs through an index of flows.
+FEW_RUNS_OF_FLOWS = 100_000
 # Up to this number of matching rows, they are read and sorted. With more, the list is read in its order.
 FEW_ROWS = 1_000
 # Where SQLite would sort all matching rows, look first among this many times as many first rows of the list as the page
@@ -101,8 +103,14 @@ def flow_runs_matching(search: Search) -> QuerySet[FlowRun]:
 
 
 def _few_by_task_runs(search: Search) -> QuerySet[FlowRun] | None:
-    """Return the matching flow runs by the matching task runs, if these are asked for and few; otherwise None."""
-    if search.task_runs is None:
+    """Return the matching flow runs by the matching task runs, if these are asked for and few; otherwise None.
+
+    Only on SQLite: PostgreSQL joins them by itself, and counting would cost it more. Flow runs that are named by their
+    ids are looked up sooner.
+    """
+    if connection.vendor != "sqlite" or search.task_runs is None:
+        return None
+    if search.flow_runs is not None and search.flow_runs.names_ids:
         return None
     task_runs = TaskRun.objects.filter(matched(search.task_runs), flow_run__isnull=False)
     if task_runs.order_by()[FEW_TASK_RUNS : FEW_TASK_RUNS + 1].exists():
@@ -113,8 +121,26 @@ def _few_by_task_runs(search: Search) -> QuerySet[FlowRun] | None:
 def task_runs_matching(search: Search) -> QuerySet[TaskRun]:
     condition = matched(search.task_runs)
     if _asks_for_flow_run(search):
-        condition &= Q(flow_run__in=FlowRun.objects.filter(_flow_run_condition(search)).values("pk"))
+        condition &= Q(flow_run__in=_parents(search).values("pk"))
     return TaskRun.objects.filter(condition)
+
+
+def _parents(search: Search) -> QuerySet[FlowRun]:
+    """Return the matching flow runs, as a subquery for their task runs.
+
+    The indexes by flow have no ids of runs, so SQLite looks up each row. Where flows have many runs, of which nothing
+    else is asked, it is faster to read all runs in their order. SQLite does so if the column is part of an expression.
+    """
+    asks_for_more = search.flow_runs is not None or search.deployments is not None
+    if connection.vendor != "sqlite" or search.flows is None or asks_for_more:
+        return FlowRun.objects.filter(_flow_run_condition(search))
+    flows = _ids_of_flows(search.flows)
+    of_flows = FlowRun.objects.filter(flow__in=flows).order_by()
+    if not of_flows[FEW_RUNS_OF_FLOWS : FEW_RUNS_OF_FLOWS + 1].exists():
+        return FlowRun.objects.filter(_flow_run_condition(search, flows))
+    others = _flow_run_condition(search.model_copy(update={"flows": None}))
+    unindexed = Func(F("flow_id"), template="+%(expressions)s", output_field=Flow._meta.pk)
+    return FlowRun.objects.alias(unindexed_flow=unindexed).filter(others, unindexed_flow__in=flows)
 
 
 def _listed_task_runs(search: Search) -> QuerySet[TaskRun]:
@@ -124,7 +150,9 @@ def _listed_task_runs(search: Search) -> QuerySet[TaskRun]:
         flow_runs = FlowRun.objects.filter(_flow_run_condition(search))
         if flow_runs.order_by()[FEW_PARENTS : FEW_PARENTS + 1].exists():
             has_parent = Q(Exists(flow_runs.filter(pk=OuterRef("flow_run"))))
-            return TaskRun.objects.filter(matched(search.task_runs) & has_parent)
+        else:
+            has_parent = Q(flow_run__in=flow_runs.values("pk"))
+        return TaskRun.objects.filter(matched(search.task_runs) & has_parent)
     return task_runs_matching(search)
 
 
@@ -364,11 +392,14 @@ def _asks_for_flow_run(search: Search) -> bool:
     return any(part is not None for part in (search.flows, search.flow_runs, search.deployments))
 
 
-def _flow_run_condition(search: Search) -> Q:
-    """Return the conditions on the flow run itself, on the rows that it belongs to, and on its queue and pool."""
+def _flow_run_condition(search: Search, flows: Ids | None = None) -> Q:
+    """Return the conditions on the flow run itself, on the rows that it belongs to, and on its queue and pool.
+
+    `flows` are the ids of the matching flows, if they are known.
+    """
     condition = matched(search.flow_runs)
     if search.flows is not None:
-        condition &= Q(flow__in=_ids_of_flows(search.flows))
+        condition &= Q(flow__in=_ids_of_flows(search.flows) if flows is None else flows)
     if search.deployments is not None:
         deployments = Deployment.objects.filter(matched(search.deployments))
         condition &= Q(deployment_id__in=deployments.values("pk"))
@@ -380,7 +411,7 @@ def _flow_run_condition(search: Search) -> Q:
     return condition
 
 
-def _ids_of_flows(wanted: FlowFilter) -> QuerySet[Any, Any] | list[UUID]:
+def _ids_of_flows(wanted: FlowFilter) -> Ids:
     """Return the ids of flows: as values if they are few.
 
     With a subquery SQLite reads all runs, in case they have many.
