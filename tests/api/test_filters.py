@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -234,6 +235,24 @@ def test_an_empty_filter_still_asks_for_the_row(api, world):
     assert api.send("/flow_runs/count", {"work_pool_queues": {}}).json() == 0
     assert api.send("/flows/count", {"flow_runs": {}}).json() == 2
     assert api.send("/flows/count", {"deployments": {}}).json() == 0
+
+
+def test_a_count_of_runs_without_deployment_is_not_negative_while_others_are_created(api, db):
+    """The number of all runs less that of the others: another client creates one of these between the two queries."""
+    made = []
+
+    def with_another(execute, sql, params, many, context):
+        found = execute(sql, params, many, context)
+        if "runs_rollup" in sql and not made:
+            made.append("")
+            make_flow_run(deployment_id=UUID(ID[0]))
+        return found
+
+    with connection.execute_wrapper(with_another):
+        number = api.send("/flow_runs/count", {"flow_runs": {"deployment_id": {"is_null_": True}}}).json()
+
+    assert made
+    assert number == 0
 
 
 def test_flows_are_found_by_their_runs(api, world):
