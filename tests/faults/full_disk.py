@@ -6,8 +6,9 @@ import errno
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,14 +40,15 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
-    folder.mkdir(parents=True, exist_ok=True)
-    _mount(folder, megabytes)
-    try:
-        yield SmallDisk(folder)
-    finally:
+def small_disk(megabytes: int) -> Iterator[SmallDisk]:
+    # Outside of pytest's folders: it deletes old ones, and fails where a test that was killed has left a mount.
+    folder = Path(tempfile.mkdtemp(prefix="orion-small-disk-"))
+    with ExitStack() as undone:
+        undone.callback(folder.rmdir)
+        _mount(folder, megabytes)
         # Files that a process still has open there disappear when it closes them.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        undone.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
+        yield SmallDisk(folder)
 
 
 def _mount(folder: Path, megabytes: int) -> None:

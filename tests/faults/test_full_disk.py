@@ -46,11 +46,10 @@ def until_refused(server: RunningServer) -> tuple[int, int, dict[str, str], str]
     raise AssertionError("the disk is not full")
 
 
-def test_on_a_full_disk_of_the_database_only_writes_are_refused(tmp_path: Path):
-    home = tmp_path / "home"
+def test_on_a_full_disk_of_the_database_only_writes_are_refused():
     with (
-        small_disk(home, MEGABYTES) as disk,
-        own_database(home, disk.folder, **QUICK) as (settings, _),
+        small_disk(MEGABYTES) as disk,
+        own_database(home := disk.folder, disk.folder, **QUICK) as (settings, _),
         running_server(home, **settings) as server,
     ):
         api = Api(server)
@@ -77,7 +76,7 @@ def test_on_a_full_disk_of_the_database_only_writes_are_refused(tmp_path: Path):
 def test_a_run_whose_result_finds_no_room_fails_and_reports_it(tmp_path: Path):
     home = tmp_path / "home"
     with (
-        small_disk(tmp_path / "agent", 4) as disk,
+        small_disk(4) as disk,
         own_database(home, **QUICK) as (settings, _),
         running_server(home, **settings) as server,
         running_agent(disk.folder, api := Api(server), "q"),
@@ -98,10 +97,10 @@ def test_a_run_whose_result_finds_no_room_fails_and_reports_it(tmp_path: Path):
 
 
 def test_runs_outlast_a_disk_below_the_database_that_is_full_for_longer_than_a_lease(tmp_path: Path):
-    home, witness = tmp_path / "home", tmp_path / "witness"
+    witness = tmp_path / "witness"
     with (
-        small_disk(home, MEGABYTES) as disk,
-        own_database(home, disk.folder, **SHORT) as (settings, _),
+        small_disk(MEGABYTES) as disk,
+        own_database(home := disk.folder, disk.folder, **SHORT) as (settings, _),
         running_server(home, **settings) as server,
         running_agent(tmp_path, api := Api(server), "q"),
     ):
@@ -130,7 +129,7 @@ def program(home: Path, *words: str, **more: str) -> subprocess.Popen[str]:
 
 def test_a_program_whose_reports_find_neither_an_api_nor_room_continues_and_reports_later(tmp_path: Path):
     home = tmp_path / "home"
-    with small_disk(tmp_path / "small", 1) as disk, own_database(home) as (settings, _):
+    with small_disk(1) as disk, own_database(home) as (settings, _):
         disk.fill()
         with running_server(home, "--port", str(lasting_port()), **settings) as server:
             more = {"ORION_API_URL": Api(server).url, "ORION_REPORTING_QUEUE_SIZE": "20", **AT_ONCE}
@@ -149,8 +148,8 @@ def test_a_program_whose_reports_find_neither_an_api_nor_room_continues_and_repo
             assert verified(home, settings) == ""
 
 
-def test_a_program_with_its_database_on_a_full_disk_names_the_disk(tmp_path: Path):
-    with small_disk(tmp_path / "small", 4) as disk:
+def test_a_program_with_its_database_on_a_full_disk_names_the_disk():
+    with small_disk(4) as disk:
         assert orion(disk.folder, "database", "upgrade").returncode == 0
         disk.fill()
 
@@ -161,8 +160,8 @@ def test_a_program_with_its_database_on_a_full_disk_names_the_disk(tmp_path: Pat
         assert f"The disk below the database {disk.folder}/orion.db is full; make room there." in said
 
 
-def test_on_a_disk_too_small_for_a_database_none_is_created(tmp_path: Path):
-    with small_disk(tmp_path / "small", 1) as disk:
+def test_on_a_disk_too_small_for_a_database_none_is_created():
+    with small_disk(1) as disk:
         upgraded = orion(disk.folder, "database", "upgrade")
 
         assert upgraded.returncode == 3
