@@ -289,7 +289,7 @@ def test_cancelling_the_old_run_is_an_effect_of_starting_the_new_one():
     assert decision.effects[0].flow_run_ids == (OTHER,)
 
 
-@pytest.mark.parametrize("overlap", set(Overlap) - {Overlap.ALLOW})
+@pytest.mark.parametrize("overlap", [overlap for overlap in Overlap if overlap is not Overlap.ALLOW])
 def test_a_run_that_has_run_before_waits_for_its_turn_whatever_happens_to_new_runs(overlap):
     run = flow_run(run_count=1, policy=RunPolicy(overlap=overlap))
 
