@@ -237,7 +237,7 @@ def corpus(number: int, seed: int = 7) -> list[tuple[int, Made]]:
 
 
 def test_thousands_of_failures_of_twenty_causes_are_twenty_problems():
-    number = 10_000 if THOROUGH else 2_000
+    number = 10_000 if THOROUGH else 1_000
     groups: dict[str, Counter[int]] = defaultdict(Counter)
     for label, (kind, message, frames) in corpus(number):
         groups[cause_of(kind, message, frames).fingerprint][label] += 1
@@ -255,7 +255,7 @@ def test_thousands_of_failures_of_twenty_causes_are_twenty_problems():
 
 def test_without_frames_the_words_of_states_place_them_as_well():
     groups: dict[str, Counter[int]] = defaultdict(Counter)
-    for label, (kind, message, _) in corpus(2_000, seed=8):
+    for label, (kind, message, _) in corpus(2_000 if THOROUGH else 1_000, seed=8):
         groups[cause_of_state(None, "Failed", f"The task raised {kind}: {message}", scope="f").fingerprint][label] += 1
 
     # The same error in two functions is one where nothing is known but the words.

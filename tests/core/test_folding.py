@@ -8,7 +8,7 @@ from importlib import import_module
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration.core import packed_trails, rules
@@ -17,6 +17,7 @@ from orchestration.core.folding import FoldedState, Malformed, fold, may_hold, n
 from orchestration.core.packed_trails import MOST_LINES, REASONS, RULES, USUAL, VERDICTS
 from orchestration.core.states import StateType
 from orionflow.contract.ids import uuid7
+from tests.rounds import examples
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -45,7 +46,7 @@ states = st.builds(
 )
 
 
-@settings(max_examples=50)
+@examples(10, 1000)
 @given(st.lists(states, max_size=4))
 def test_what_is_folded_unfolds_to_what_it_was(history):
     folded = fold(history)

@@ -128,6 +128,6 @@ def test_nothing_is_held_to_a_schema_that_leads_away_or_round_in_circles(schema)
 
 
 def test_no_more_flaws_are_told_than_anybody_reads():
-    (entry,) = told({"a": ["x"] * 2_000}, {"properties": {"a": {"items": {"type": "integer"}}}})
+    (entry,) = told({"a": ["x"] * 1_200}, {"properties": {"a": {"items": {"type": "integer"}}}})
 
     assert len(entry["errors"]) == 1000

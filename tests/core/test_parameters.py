@@ -7,6 +7,7 @@ import pytest
 from deployments.definitions.core import schema_work
 from deployments.definitions.core.hydration import BadTemplate, hydrated, variables_named
 from deployments.definitions.core.parameters import flaw_of_schema, mismatch
+from tests.rounds import THOROUGH
 
 SCHEMA = {
     "type": "object",
@@ -139,7 +140,7 @@ def test_no_pattern_takes_longer_than_its_text(schema, parameters, told):
 
 
 def test_parts_that_double_their_work_again_and_again_are_given_up(monkeypatch):
-    monkeypatch.setattr(schema_work, "FUEL", schema_work.FUEL // 10)
+    monkeypatch.setattr(schema_work, "FUEL", schema_work.FUEL // (10 if THOROUGH else 50))
     parts = {f"p{number}": {"allOf": [{"$ref": f"#/$defs/p{number + 1}"}] * 2} for number in range(40)}
     schema = {"$defs": {**parts, "p40": {}}, "$ref": "#/$defs/p0"}
 
@@ -166,7 +167,7 @@ def test_references_that_lead_nowhere_are_told(schema):
 @pytest.mark.parametrize(
     ("values", "are_unique"),
     [
-        ([{"x": number} for number in range(20_000)], True),
+        ([{"x": number} for number in range(20_000 if THOROUGH else 4_000)], True),
         ([{"x": 1, "y": [2]}, {"y": [2.0], "x": 1}], False),
         ([1, True, "1", None, [1], {"1": 1}], True),
         ([0, False, 0.0], False),
@@ -177,7 +178,7 @@ def test_members_are_told_apart_once_each(values, are_unique):
 
 
 def test_many_values_are_not_held_to_many_choices(monkeypatch):
-    monkeypatch.setattr(schema_work, "FUEL", schema_work.FUEL // 10)
+    monkeypatch.setattr(schema_work, "FUEL", schema_work.FUEL // (10 if THOROUGH else 50))
     schema = held("a", {"items": {"anyOf": [{"type": "integer"}] * 500}})
 
     assert "too much work" in mismatch({"a": ["x"] * 10_000}, schema)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from runs.problems.core import HOURS, Change, Failure, Standing, after_failure, with_failures
 from tests.factories import NOON
+from tests.rounds import THOROUGH
 
 HOUR = timedelta(hours=1)
 KNOWN = Standing("ongoing", NOON, failures=5, noticed=1, version="1")
@@ -70,7 +71,7 @@ def test_what_is_back_has_nothing_left_of_its_muting():
     assert (after.muted_until, after.muted_until_failures, after.muted_in_version) == (None, None, None)
 
 
-@given(st.integers(min_value=1, max_value=5_000))
+@given(st.integers(min_value=1, max_value=5_000 if THOROUGH else 1_500))
 def test_a_storm_is_noticed_once_for_each_power_of_ten(number: int):
     standing, changes = Standing("new", NOON), []
     for _ in range(number):

@@ -158,7 +158,7 @@ class DeployedWalk(Walk):
 
 
 @given(st.integers(0, 3), st.data())
-@examples(25, 1000)
+@examples(12, 1000)
 def test_a_flow_run_has_all_its_retries_whatever_else_happens_to_it(retries: int, data: st.DataObject):
     walk = DeployedWalk(retries)
 
