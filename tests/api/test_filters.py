@@ -33,10 +33,11 @@ def world(db, request, monkeypatch):
     if request.param == "many":
         for module, bound in ((names, "MOST_NAMES"), (names, "FEW"), (searches, "FEW_PARENTS"), (conditions, "FEW")):
             monkeypatch.setattr(module, bound, 3)
-        for bound in ("FEW_TASK_RUNS", "FEW_FLOWS", "FEW_RUNS_OF_FLOWS"):
+        for bound in ("FEW_FLOWS", "FEW_RUNS_OF_FLOWS"):
             monkeypatch.setattr(searches, bound, 1)
         monkeypatch.setattr(searches, "NAMES_SEARCHED", 4)
         monkeypatch.setattr(searches, "NAMED_READ", 1)
+    monkeypatch.setattr(searches, "FEW_TASK_RUNS", 1 if request.param == "few" else 1 / 4)
     flows = [make_flow(name) for name in ("etl", "census", "empty")]
     for number, run_id in enumerate(ID):
         state = make_state(TYPES[number % 6], STATE_NAMES[number % 5], scheduled_time=later((number - 6) * 1800))

@@ -32,13 +32,15 @@ from runs.lists.filters.resources import (
 )
 from runs.lists.filters.sorts import ORDERS, TAG_ORDERS, FlowRunSort, TaskRunSort
 from runs.models import Artifact, Flow, FlowRun, TaskRun
+from runs.roll_ups.selectors import ALL_TASK_RUNS, number_of_runs
 
 # Rows of each tag that are counted, to search for the rarest tag first; with more, tags count as equally common.
 COUNTED = 1000
 # Up to this number of matching flow runs, their task runs are read. With more, each task run is checked instead.
 FEW_PARENTS = 20_000
-# Up to this number of matching task runs, SQLite counts flow runs, and finds flows, by them.
-FEW_TASK_RUNS = 100_000
+# Up to this part of all task runs, SQLite counts flow runs, and finds flows, by those that match. With more, one is
+# soon found in each flow and flow run.
+FEW_TASK_RUNS = 1 / 10
 # Up to this number of matching flows, their runs are sought by the ids of the flows.
 FEW_FLOWS = 100
 # Up to this number of flow runs of these, SQLite finds their task runs through an index of flows.
@@ -112,10 +114,12 @@ def _few_by_task_runs(search: Search) -> QuerySet[FlowRun] | None:
         return None
     if search.flow_runs is not None and search.flow_runs.names_ids:
         return None
-    task_runs = TaskRun.objects.filter(matched(search.task_runs), flow_run__isnull=False)
-    if task_runs.order_by()[FEW_TASK_RUNS : FEW_TASK_RUNS + 1].exists():
+    few = int(number_of_runs(ALL_TASK_RUNS) * FEW_TASK_RUNS)
+    task_runs = TaskRun.objects.filter(matched(search.task_runs)).order_by()
+    if task_runs[few : few + 1].exists():
         return None
-    return FlowRun.objects.filter(_flow_run_condition(search), pk__in=task_runs.values("flow_run"))
+    parents = task_runs.filter(flow_run__isnull=False).values("flow_run")
+    return FlowRun.objects.filter(_flow_run_condition(search), pk__in=parents)
 
 
 def task_runs_matching(search: Search) -> QuerySet[TaskRun]:
