@@ -26,7 +26,7 @@ from orion_site.env import database_from_url
 from orionflow.contract.masking import known
 from tests import warm
 from tests.homes import ready_database
-from tests.postgresql import running_postgresql
+from tests.postgresql import ready_postgresql, running_postgresql
 from tests.rounds import (
     examples,
     has_nothing_for,
@@ -70,6 +70,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if session.config.getoption("side_by_side"):
             load_pages()
             warm.start_launchers()
+        if not session.config.option.collectonly:
+            make_database(is_for_many=session.config.getoption("side_by_side"))
     # And each full collection during the tests would take half a second.
     gc.freeze()
     gc.enable()
@@ -175,6 +177,17 @@ def load_everything() -> None:
     openapi = import_module("orion_site.openapi.document")
     for _ in openapi.operations():
         pass
+
+
+def make_database(*, is_for_many: bool) -> None:
+    """Make the database that tests get copies of before the first test, to whose time it would count.
+
+    A few tests on SQLite may need none.
+    """
+    if DATABASE == "postgresql":
+        ready_postgresql()
+    elif is_for_many:
+        ready_database()
 
 
 def load_pages() -> None:

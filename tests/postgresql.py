@@ -61,7 +61,7 @@ def running_postgresql_server(folder: Path | None = None, *, ready: bool = False
     """Run a server for tests that stop it in between, or that choose the disk that it lies on."""
     directory = Path(tempfile.mkdtemp(prefix="orion-pg-", dir=folder))
     # With the owner of the files, who is another than root.
-    subprocess.run(["cp", "-a", str(made_once("postgresql", _make)), str(directory / "data")], check=True)
+    subprocess.run(["cp", "-a", str(ready_postgresql()), str(directory / "data")], check=True)
     server = _started(directory / "data")
     try:
         yield Postgresql(server, "ready" if ready else "orion")
@@ -78,6 +78,11 @@ def running_from(data: Path) -> Iterator[Postgresql]:
         yield Postgresql(server, "ready")
     finally:
         server.stop()
+
+
+def ready_postgresql() -> Path:
+    """Return the files of a stopped server, to be copied: with an empty database, and one with all tables."""
+    return made_once("postgresql", _make)
 
 
 def _started(data: Path) -> Any:
