@@ -59,11 +59,6 @@ def _hear_signals() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def pytest_sessionstart() -> None:
-    # Collection creates half a million objects that stay; searching them repeatedly takes a third of its time.
-    gc.disable()
-
-
 def pytest_collection_finish(session: pytest.Session) -> None:
     if not is_about_the_core(session):
         load_everything()
@@ -72,7 +67,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             warm.start_launchers()
         if not session.config.option.collectonly:
             make_database(is_for_many=session.config.getoption("side_by_side"))
-    # And each full collection during the tests would take half a second.
+    # Each full search for garbage during the tests would take half a second.
     gc.freeze()
     gc.enable()
 
@@ -150,12 +145,9 @@ def django_db_keepdb() -> bool:
     return True
 
 
-CORE = Path(__file__).with_name("core")
-
-
 def is_about_the_core(session: pytest.Session) -> bool:
     """Whether only pure modules are tested, which need neither operations nor a database."""
-    return all(item.path.is_relative_to(CORE) for item in session.items)
+    return all(item.nodeid.startswith("tests/core/") for item in session.items)
 
 
 def empty_tables_past_their_triggers(patch: pytest.MonkeyPatch) -> None:

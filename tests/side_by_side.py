@@ -8,6 +8,7 @@ home and temporary folders of its own.
 from __future__ import annotations
 
 import atexit
+import gc
 import multiprocessing
 import os
 import sys
@@ -23,6 +24,10 @@ from typing import Any, NoReturn
 
 import pytest
 from _pytest.config import create_terminal_writer
+
+# Loading and collecting create half a million objects that stay, and searching these for garbage takes a third of that
+# time. No other plugin is loaded earlier; tests/conftest.py enables the search when tests begin.
+gc.disable()
 
 PROCESSES = multiprocessing.get_context("fork")
 # A process that is killed sends nothing.

@@ -45,7 +45,7 @@ def some_run(chance: Random, number: int) -> SampledRun:
 
 
 @cache
-def fleet(seed: int, number: int = 600) -> tuple[SampledRun, ...]:
+def fleet(seed: int, number: int = 600 if THOROUGH else 400) -> tuple[SampledRun, ...]:
     chance = Random(seed)
     return tuple(some_run(chance, place) for place in range(number))
 

@@ -85,7 +85,7 @@ def decisions(draw, force=False, leaving=None):
 
 Case = tuple[Transition, tuple, Decision]
 # Drawing a world takes milliseconds, and all of these tests have few seconds.
-some = examples(6, 400)
+some = examples(4, 400)
 
 
 @some

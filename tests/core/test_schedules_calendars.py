@@ -230,7 +230,7 @@ def test_the_same_runs_make_the_same_feed():
     assert planned_feed([]).startswith("BEGIN:VCALENDAR\r\n")
 
 
-@examples(6, 300)
+@examples(4, 300)
 @given(summary=st.text(max_size=120))
 def test_any_name_survives_the_feed(summary):
     [event] = Calendar.from_ical(planned_feed([planned(summary=summary)])).walk("VEVENT")

@@ -252,7 +252,7 @@ lines = st.builds(
 )
 
 
-@examples(6, 600)
+@examples(4, 600)
 @given(line=lines, place=places())
 def test_times_are_those_that_a_walk_through_all_minutes_finds(line, place):
     name, start = place
@@ -264,7 +264,7 @@ def test_times_are_those_that_a_walk_through_all_minutes_finds(line, place):
     assert times == walk(line.matches, ZoneInfo(name), start, 1.5)
 
 
-@examples(6, 400)
+@examples(4, 400)
 @given(line=lines, place=places(), microseconds=st.integers(0, 999_999))
 def test_times_ascend_and_do_not_depend_on_where_one_begins(line, place, microseconds):
     name, start = place

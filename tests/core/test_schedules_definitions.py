@@ -165,7 +165,7 @@ definitions = st.one_of(
 )
 
 
-@examples(10, 1500)
+@examples(4, 1500)
 @given(definition=definitions)
 @example({"cron": "*/0 5L SUN#5 JAN ?", "timezone": "Europe/Berlin"})
 @example({"cron": "0 0 31 2 *", "timezone": "UTC"})
@@ -192,7 +192,7 @@ def damaged(draw):
     return "\r\n".join(text)
 
 
-@examples(10, 600)
+@examples(4, 600)
 @given(text=damaged())
 @example(GOOGLE.replace("END:VEVENT\r\n", "", 1))
 @example(APPLE.replace("\r\nRRULE:", "\r\nRRULE:FREQ=SECONDLY\r\nRRULE:"))

@@ -230,7 +230,7 @@ def rules(draw):
 starts = st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)).map(lambda at: at.replace(microsecond=0))  # noqa: DTZ001
 
 
-@examples(6, 1500)
+@examples(4, 1500)
 @given(text=rules(), start=starts, skipped=st.integers(0, 10))
 def test_rules_mean_what_they_mean_to_dateutil(text, start, skipped):
     ours = list(islice(walls(read_rule(text, ZoneInfo("UTC"), "rrule"), start, start), 12))
@@ -245,7 +245,7 @@ def test_rules_mean_what_they_mean_to_dateutil(text, start, skipped):
         assert list(islice(again, 3))[: len(ours) - ours.index(begin)] == ours[ours.index(begin) :][:3]
 
 
-@examples(6, 400)
+@examples(4, 400)
 @given(hours=st.frozensets(st.integers(0, 4), min_size=1, max_size=3), minute=st.integers(0, 59), place=places())
 def test_named_times_are_those_that_a_walk_through_all_minutes_finds(hours, minute, place):
     name, start = place
@@ -257,7 +257,7 @@ def test_named_times_are_those_that_a_walk_through_all_minutes_finds(hours, minu
     assert times == once_each(lambda at: at.hour in hours and at.minute == minute, ZoneInfo(name), start, 1.5)
 
 
-@examples(6, 400)
+@examples(4, 400)
 @given(minutes=st.frozensets(st.integers(0, 59), min_size=1, max_size=3), place=places())
 def test_by_the_hour_no_hour_is_left_out_or_doubled(minutes, place):
     name, start = place
