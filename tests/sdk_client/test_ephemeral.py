@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,58 @@ def test_a_fork_waits_for_requests_of_other_threads_and_closes_what_they_opened(
 
     assert seen == [(["/", "/slow"], 2)]
     assert application.answered == ["/", "/slow", "/after"]
+
+
+def test_requests_that_begin_while_a_fork_waits_come_after_it():
+    """Threads that make one request after another would otherwise keep a fork waiting."""
+    application = Slow()
+    server = InProcessServer(application)
+    answered_before_fork: list[list[str]] = []
+
+    def fork() -> None:
+        server.requests.before_fork()
+        answered_before_fork.append(list(application.answered))
+        server.requests.after_fork()
+
+    slow = threading.Thread(target=server.request, args=("GET", "/slow", "", {}, b""))
+    slow.start()
+    application.began.wait()
+    forking = threading.Thread(target=fork)
+    forking.start()
+    while server.requests._forking is None:
+        time.sleep(0.001)
+    later = threading.Thread(target=server.request, args=("GET", "/later", "", {}, b""))
+    later.start()
+    later.join(0.1)
+    application.go_on.set()
+    for thread in (slow, forking, later):
+        thread.join()
+
+    assert answered_before_fork == [["/slow"]]
+    assert application.answered == ["/slow", "/later"]
+
+
+def test_threads_that_fork_at_the_same_time_take_turns():
+    application = Slow()
+    server = InProcessServer(application)
+    waiting = threading.Barrier(3)
+
+    def fork() -> None:
+        waiting.wait()
+        server.requests.before_fork()
+        server.requests.after_fork()
+
+    threads = [threading.Thread(target=fork, daemon=True) for _ in range(2)]
+    threads.append(threading.Thread(target=server.request, args=("GET", "/slow", "", {}, b""), daemon=True))
+    threads[-1].start()
+    application.began.wait()
+    for forking in threads[:2]:
+        forking.start()
+    waiting.wait()
+    time.sleep(0.05)
+    application.go_on.set()
+    for thread in threads:
+        thread.join(5)
+
+    assert not any(thread.is_alive() for thread in threads)
+    assert server.request("GET", "/after", "", {}, b"").status == 200

@@ -43,10 +43,11 @@ class RequestsInProcess:
     def __init__(self) -> None:
         # Reentrant: a signal handler may make a request while this thread begins one.
         self._lock = threading.RLock()
-        self._ended = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
         self._running = 0
         self._of_thread = threading.local()
         self._opened: weakref.WeakSet[ThreadConnections] = weakref.WeakSet()
+        # The thread that forks, or waits until it can.
         self._forking: int | None = None
 
     @contextmanager
@@ -54,15 +55,19 @@ class RequestsInProcess:
         """Let no other thread fork during this block."""
         mine = self._of_thread
         with self._lock:
+            depth = getattr(mine, "depth", 0)
+            if not depth:
+                # Threads that make one request after another would otherwise keep a fork waiting.
+                self._let_others_fork()
             self._running += 1
-            mine.depth = getattr(mine, "depth", 0) + 1
+            mine.depth = depth + 1
         try:
             yield
         finally:
             with self._lock:
                 self._running -= 1
                 mine.depth -= 1
-                self._ended.notify_all()
+                self._changed.notify_all()
 
     def knows_thread(self) -> bool:
         return hasattr(self._of_thread, "connections")
@@ -81,10 +86,11 @@ class RequestsInProcess:
         if getattr(self._of_thread, "depth", 0):
             return
         self._lock.acquire()
+        self._let_others_fork()
         self._forking = threading.get_ident()
         until = time.monotonic() + LONGEST_WAIT_SECONDS
         while self._running and (left := until - time.monotonic()) > 0:
-            self._ended.wait(left)
+            self._changed.wait(left)
         if not self._running:
             for one in list(self._opened):
                 with suppress(Exception):
@@ -94,4 +100,9 @@ class RequestsInProcess:
         """Let requests begin again in the parent; a child has an object of its own."""
         if self._forking == threading.get_ident():
             self._forking = None
+            self._changed.notify_all()
             self._lock.release()
+
+    def _let_others_fork(self) -> None:
+        while self._forking not in (None, threading.get_ident()):
+            self._changed.wait()
