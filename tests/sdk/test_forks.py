@@ -253,6 +253,44 @@ def test_results_of_forked_processes_are_used_in_the_next_attempt(tmp_path: Path
     assert program.query("SELECT count(*), count(DISTINCT dynamic_key) FROM runs_taskrun") == [(5, 5)]
 
 
+SUBMITTING = """
+import os, time
+from orionflow import flow, task
+
+@task
+def negative(number):
+    return -number
+
+@flow
+def outer():
+    negative.submit(1).result()
+    # Then its thread waits for more work when the process is forked.
+    time.sleep(0.2)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if [negative.submit(number).result(timeout=10) for number in (2, 3)] == [-2, -3] else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    return negative.submit(4).result()
+
+print(outer(), flush=True)
+"""
+
+
+def test_a_forked_process_starts_threads_of_its_own_for_what_it_submits(tmp_path: Path):
+    program = Program(tmp_path, SUBMITTING)
+
+    done = program.run(timeout=60)
+
+    assert done.stdout.split() == ["-4"], done.stderr
+    made = program.query("SELECT name, state_name FROM runs_taskrun ORDER BY name")
+    names = ("negative-0", "negative-1", "negative-fork1.0", "negative-fork1.1")
+    assert made == [(name, "Completed") for name in names]
+
+
 WRITING = """
 import os, sys, threading
 from orionflow import flow, task

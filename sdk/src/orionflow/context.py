@@ -6,7 +6,9 @@ Each is a context variable, so threads started by a runner and coroutines see th
 from __future__ import annotations
 
 import itertools
+import os
 import threading
+import weakref
 from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,8 +120,8 @@ class FlowRunContext:
         self.is_repeated = self.flow_run.run_count > 1
         # The process of the run. One that user code forks numbers its calls itself, under the number of the fork.
         self._forks = forks.position()
-        self._generation = forks.generation
         self._origin = ""
+        _contexts.add(self)
 
     @property
     def reporter(self) -> Reporter:
@@ -131,8 +133,6 @@ class FlowRunContext:
 
     def next_key(self, task_key: str) -> str:
         """Return the number of earlier calls under this key in this attempt and process: `3`, or `fork1.3`."""
-        if self._generation != forks.generation:
-            self._continue_in_child()
         return f"{self._origin}{self._count(task_key)}"
 
     def _count(self, key: str) -> int:
@@ -142,12 +142,18 @@ class FlowRunContext:
             counter = self._keys.setdefault(key, itertools.count())
         return next(counter)
 
-    def _continue_in_child(self) -> None:
-        """Take this copy of the context over in a forked process, without the parent's numbers and held locks."""
-        self._generation = forks.generation
+    def continue_in_child(self) -> None:
+        """Take this copy of the context over in a forked process, without the numbers, locks and threads of its parent.
+
+        Only at the fork does no other thread of the child use it.
+        """
         self._origin = f"fork{'.'.join(map(str, forks.forks_since(self._forks)))}."
         self._keys = {}
         self._lock = threading.Lock()
+        # Kept, because pools that are collected wake the threads of the parent.
+        self._runner_of_parent = self.task_runner
+        self.task_runner = self.task_runner.duplicate()
+        self._runner_started, self._runner_trouble = False, None
         self.lineage.renew_lock()
         self.state_counts.renew_lock()
 
@@ -283,6 +289,19 @@ class TaskRunContext:
     def get() -> TaskRunContext | None:
         """Return the task run that this code belongs to, if any."""
         return _task_run.get()
+
+
+# Of this process. Runs that have ended are left out as soon as nothing refers to their contexts.
+_contexts: weakref.WeakSet[FlowRunContext] = weakref.WeakSet()
+
+
+def _continue_all_in_child() -> None:
+    for context in list(_contexts):
+        context.continue_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_continue_all_in_child)
 
 
 def get_run_context() -> FlowRunContext | TaskRunContext:
