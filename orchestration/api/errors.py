@@ -43,7 +43,7 @@ _MADE_OF = {
 }
 
 # Parts of places that are no fields: by them pydantic says which kind of a union the complaint is about.
-_OF_A_UNION = re.compile(r"(constrained|function)-\w+(\(.*\))?|(literal|list|dict|nullable|union)\[.*\]")
+_OF_A_UNION = re.compile(r"constrained-\w+|(function-(after|before|plain|wrap)|literal|list|dict|nullable|union)\[.*\]")
 
 T = TypeVar("T")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import uuid4
 
 import pytest
 from django.db import DatabaseError, IntegrityError, InterfaceError, InternalError, OperationalError
 from django.test import RequestFactory
+from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationError
 
 import orion_site
-from orchestration.api.errors import AWAY, BUSY, DISK_FULL, INTEGRITY, answer_error
+from orchestration.api.errors import AWAY, BUSY, DISK_FULL, INTEGRITY, _sentence, answer_error
 from orchestration.api.operations import Endpoint, Operation
 from orion_site.accounts.permissions import Action
 from orion_site.http.peers import OWN_USER
@@ -70,6 +72,16 @@ def test_a_complaint_names_fields_and_no_types(api):
     assert answer.json()["detail"] == (
         "trigger.event.match.a: Input should be a valid string; trigger.event.match.a: Input should be a valid array"
     )
+
+
+def test_a_complaint_about_a_union_of_checked_types_names_fields_and_no_types():
+    either = Annotated[int, AfterValidator(abs)] | list[Annotated[str, BeforeValidator(str)]]
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(dict[str, either]).validate_python({"a": None})
+
+    complaints = [_sentence({"loc": one["loc"], "msg": one["msg"]}) for one in refused.value.errors()]
+
+    assert complaints == ["a: Input should be a valid integer", "a: Input should be a valid list"]
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_parsed(api, settings):
