@@ -27,8 +27,6 @@ from orionflow.contract.states import CACHED
 from runs.models import CacheEntry, FlowRunState, TaskRunState
 from runs.results.core import reference_in
 
-# The name of a state with the result of another run, or of an earlier attempt.
-
 
 def remove_results_of_task_runs(ids: Sequence[UUID]) -> None:
     """Remove files of task runs' results on commit. Call it in the transaction that deletes these runs."""

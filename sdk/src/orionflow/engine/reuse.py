@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 # Shorter than a cache key; digests do not agree in this many digits by chance.
 KEY_DIGITS = 40
-# The name of states that came from a cache; changes that the task makes to its arguments were not made in this flow
-# run.
 # Types whose values no function can change.
 _CONSTANT = PLAIN - {bytearray, type} | {date, datetime, time, timedelta, Decimal, UUID, type(Path())}
 
@@ -132,6 +130,7 @@ def marks_of(inputs: Inputs | None) -> dict[str, Any]:
 
 def is_value_alone(state: State[Any]) -> bool:
     """Whether the call of this state also changed its arguments, which reusing its value does not repeat."""
+    # Where the state came from a cache, the changes were not made in this flow run.
     return is_record(state.data) and bool(state.data.get(INPUTS_CHANGED)) and state.name != CACHED
 
 
