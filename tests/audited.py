@@ -48,6 +48,18 @@ def version() -> object:
         return within, cursor.fetchone()
 
 
+class KnownRows:
+    """All rows as `stored` returns them, which are read again after a change only."""
+
+    def __init__(self) -> None:
+        self._known: tuple[object, Rows] = (None, {})
+
+    def now(self) -> Rows:
+        if self._known[0] != (at := version()):
+            self._known = at, stored()
+        return self._known[1]
+
+
 def changed(before: Rows, after: Rows) -> Objects:
     """The objects of which a row was made, changed or deleted."""
     whole = {**before, **after}
@@ -67,21 +79,18 @@ def _owner(table: str, row: tuple[Any, ...], rows: Rows) -> tuple[str, str]:
 class AuditedClient(Client):
     """A browser whose forms must be found in the audit log, with every object that they change."""
 
-    _known: tuple[object, Rows] = (None, {})
-
-    def _stored(self) -> Rows:
-        """Rows are read again after a change only; most hostile forms make none."""
-        if self._known[0] != (now := version()):
-            self._known = now, stored()
-        return self._known[1]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Most hostile forms change nothing.
+        self._rows = KnownRows()
 
     def post(self, path: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        last, before = Entry.objects.count(), self._stored()
+        last, before = Entry.objects.count(), self._rows.now()
         answer = super().post(path, *args, **kwargs)
         new = list(Entry.objects.order_by("day", "number")[last:])
         told = {(one.object_kind, one.object_id) for one in new}
         # Planned runs are covered by the entry of their deployment, and task runs by that of their flow run.
-        missing = {one for one in changed(before, self._stored()) - told if one[0] not in RUNS}
+        missing = {one for one in changed(before, self._rows.now()) - told if one[0] not in RUNS}
         # The owner of this machine gets a row at the first request for the admin; no user created it.
         missing -= {("user", str(pk)) for pk in User.objects.filter(username=OWNER_NAME).values_list("pk", flat=True)}
         assert not missing, f"POST {path} changed {sorted(missing)}, and the log has {sorted(told)}"

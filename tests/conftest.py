@@ -35,7 +35,7 @@ from tests.rounds import (
     is_left_to_the_other_database,
 )
 
-profiles.register_profile("orion", examples(6, 400))
+profiles.register_profile("orion", examples(4, 400))
 profiles.load_profile("orion")
 DATABASE = os.environ.get("ORION_TEST_DATABASE", "sqlite")
 # With one of them, tests rewrite the files that they otherwise compare with.

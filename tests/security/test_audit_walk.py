@@ -15,7 +15,7 @@ from orion_site.audit.models import Entry
 from orion_site.openapi.document import operations
 from tests.api.conftest import Api
 from tests.api.test_permissions import ALL
-from tests.audited import RUNS, Objects, changed, is_recorded_form, stored
+from tests.audited import RUNS, KnownRows, Objects, changed, is_recorded_form
 from tests.contract import test_golden
 from tests.contract.test_golden import conversation
 
@@ -43,6 +43,7 @@ class WatchingApi(Api):
 
     def __init__(self) -> None:
         super().__init__()
+        self._rows = KnownRows()
         self.problems: list[str] = []
         self.recorded: set[str] = set()
         self.bare: set[str] = set()
@@ -51,9 +52,9 @@ class WatchingApi(Api):
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         operation = _operation(method, path)
         last = Entry.objects.count()
-        before = stored() if operation and _is_recorded(operation) else {}
+        before = self._rows.now() if operation and _is_recorded(operation) else {}
         answer = super().call(method, path, body, **headers)
-        after = stored() if before else {}
+        after = self._rows.now() if before else {}
         if operation is not None:
             self._judge(
                 operation,
