@@ -161,7 +161,7 @@ class Unit:
     def propose(self, moving: MovingRun, proposal: Proposal) -> Outcome:
         """Judge one proposal on top of the changes of earlier ones."""
         before = moving.state
-        proposal = _by_the_clock_of_the_run(proposal, before)
+        proposal = _by_the_clock_of_the_run(moving, proposal)
         proposed = _with_scheduled_time(proposal.state, proposal.now)
         policy = proposal.policy or _policy_for(moving.run, proposal.force)
         self.facts.about(moving, proposal.now)
@@ -354,16 +354,19 @@ def _with_scheduled_time(proposed: State, now: datetime) -> State:
     return proposed
 
 
-def _by_the_clock_of_the_run(proposal: Proposal, before: State | None) -> Proposal:
+def _by_the_clock_of_the_run(moving: MovingRun, proposal: Proposal) -> Proposal:
     """Return the proposal at a moment that follows the current state, although the clock was set back since.
 
     The delay of a retry begins after the attempt. A program that has waited for the retry, by a clock that is never set
-    back, names the time that it waited for.
+    back, names the time that it waited for. A flow run that crashed waits for an agent, which goes by the clock as it
+    is now.
     """
+    before = moving.state
     if before is None or before.timestamp is None:
         return proposal
     if before.type is StateType.RUNNING and proposal.now < before.timestamp:
-        return proposal._replace(now=before.timestamp)
+        is_left_to_agents = moving.tables is FLOW_RUNS and proposal.state.type is StateType.CRASHED
+        return proposal if is_left_to_agents else proposal._replace(now=before.timestamp)
     proposed, due = proposal.state, before.details.scheduled_time
     if before.name not in BETWEEN_ATTEMPTS or proposed.type is not StateType.RUNNING or due is None:
         return proposal

@@ -273,3 +273,12 @@ def test_the_delay_of_a_retry_begins_after_the_attempt_even_if_the_clock_was_set
 
     assert outcome.state.name == "AwaitingRetry"
     assert outcome.state.details.scheduled_time == later(60)
+
+
+def test_a_crashed_flow_run_waits_for_an_agent_by_the_clock_as_it_was_set_back():
+    run = make_flow_run(make_state("RUNNING"), crash_retries=1, retry_delay=60)
+
+    outcome = propose_flow_run_state(run_id=run.pk, proposed=make_state("CRASHED"), now=later(-3600))
+
+    assert outcome.state.name == "AwaitingRetry"
+    assert outcome.state.details.scheduled_time == later(-3540)
