@@ -256,6 +256,27 @@ def test_counts_and_histories_include_only_a_users_own_runs(own: World, other: W
     assert sum(state["count_runs"] for one in bins for state in one["states"]) == flow_runs
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_counts_by_other_rows_and_of_what_is_missing_include_only_what_a_user_sees(own: World, other: World, kind: str):
+    """Counted by subtraction, by the ids of flows, or by few task runs: as many as the list has."""
+    client = asker(f"viewer:{KINDS[kind]}")
+    hidden = str(other.id_of("runs_flow"))
+    searches: dict[str, list[Any]] = {
+        "flow_runs": [
+            *({"flow_runs": {column: {"is_null_": True}}} for column in ("deployment_id", "work_queue_name")),
+            *({"flow_runs": {"parent_task_run_id": {"is_null_": True}}}, {"flows": {}}, {"task_runs": {}}),
+            *({"flows": {"id": {"any_": [hidden]}}}, {"task_runs": {"state": {"type": {"any_": ["FAILED"]}}}}),
+        ],
+        "task_runs": [{"flows": {}}, {"flows": {"id": {"any_": [hidden]}}}],
+        "flows": [{"task_runs": {}}, {"task_runs": {"state": {"type": {"any_": ["FAILED"]}}}}],
+    }
+    for what, asked in ((what, asked) for what, bodies in searches.items() for asked in bodies):
+        listed = client.call("POST", f"/api/{what}/filter", asked).json()
+
+        assert client.call("POST", f"/api/{what}/count", asked).json() == len(listed)
+        assert hidden not in {row.get("flow_id", row["id"]) for row in listed}
+
+
 def test_an_operator_of_a_deployment_operates_it(own: World, other: World):
     client = asker("operator:deployment:alder-flow/alder-daily")
     deployment, run = own.id_of("deployments_deployment"), own.id_of("runs_flowrun")
