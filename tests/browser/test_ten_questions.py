@@ -141,7 +141,7 @@ def test_what_runs_tonight(clicks: Clicks):
     expect(next_rows.filter(has_text="rates")).to_contain_text(re.compile(r"in \d+ ?[ms]"))
     clicks.answer("What runs tonight?")
     clicks.on(clicks.page.get_by_role("navigation", name="Main").get_by_role("link", name="Schedule"))
-    expect(clicks.page.locator(".tracks tr").filter(has_text="etl")).to_contain_text(re.compile(r"in \d+ ?m"))
+    expect(clicks.page.locator(".tracks tr").filter(has_text="etl")).to_contain_text(re.compile(r"in \d+ ?[ms]"))
     clicks.answer("What runs tonight?")
 
 
