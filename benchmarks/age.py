@@ -110,8 +110,8 @@ def _bare_tables(cursor: Any) -> Iterator[None]:
     """
     from django.db import connection
 
-    at_once = _bare_in_postgresql if connection.vendor == "postgresql" else _bare_in_sqlite
-    with at_once(cursor):
+    bare = _bare_in_postgresql if connection.vendor == "postgresql" else _bare_in_sqlite
+    with bare(cursor):
         yield
     cursor.execute("ANALYZE")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -128,26 +128,30 @@ def test_an_attempt_whose_slot_was_released_by_force_is_killed(api: Api, queue: 
     eventually(lambda: not is_alive(process), lambda: agent.said)
 
 
+@contextmanager
+def two_servers(home: Path) -> Iterator[tuple[Api, Api]]:
+    """Run two servers with one database."""
+    with own_database(home, **RARE) as (settings, _), ExitStack() as servers:
+        first, second = (Api(servers.enter_context(running_server(home, **settings))) for _ in range(2))
+        yield first, second
+
+
 def test_a_run_that_another_server_was_asked_to_cancel_is_cancelled(tmp_path: Path, home: Path, queue: str):
-    with own_database(tmp_path / "server", **RARE) as (settings, _), ExitStack() as servers:
-        first, second = (Api(servers.enter_context(running_server(tmp_path / "server", **settings))) for _ in range(2))
-        with running_agent(home, first, queue) as agent:
-            run = first.run_of("flows.py:sleeping", queue)
-            first.until(run, "Running")
+    with two_servers(tmp_path / "server") as (first, second), running_agent(home, first, queue) as agent:
+        run = first.run_of("flows.py:sleeping", queue)
+        first.until(run, "Running")
 
-            cancel(second, run)
+        cancel(second, run)
 
-            assert first.until_ended(run)["name"] == "Cancelled", agent.said
+        assert first.until_ended(run)["name"] == "Cancelled", agent.said
 
 
 def test_an_attempt_that_another_server_was_asked_to_release_is_killed(tmp_path: Path, home: Path, queue: str):
-    with own_database(tmp_path / "server", **RARE) as (settings, _), ExitStack() as servers:
-        first, second = (Api(servers.enter_context(running_server(tmp_path / "server", **settings))) for _ in range(2))
-        with running_agent(home, first, queue) as agent:
-            run = first.run_of("flows.py:sleeping", queue)
-            first.until(run, "Running")
-            process = run_process(agent)
+    with two_servers(tmp_path / "server") as (first, second), running_agent(home, first, queue) as agent:
+        run = first.run_of("flows.py:sleeping", queue)
+        first.until(run, "Running")
+        process = run_process(agent)
 
-            second.post(f"/flow_runs/{run}/release", {"message": "Given up."})
+        second.post(f"/flow_runs/{run}/release", {"message": "Given up."})
 
-            eventually(lambda: not is_alive(process), lambda: agent.said)
+        eventually(lambda: not is_alive(process), lambda: agent.said)
