@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +82,19 @@ def test_a_step_is_not_moved_before_one_that_awaits_its_answer():
 
     assert asked.result(timeout=60).is_accepted
     assert server.order[1:] == ids_of([creation, between, running, completed])
+
+
+def test_a_run_that_waits_for_delivery_is_a_single_object_for_the_garbage_collector():
+    with held_server() as (_, reporter):
+        gc.collect()
+        # Kept, so that none of them is freed meanwhile.
+        before = gc.get_objects()
+        for _ in range(300):
+            stream_all(reporter, task_run("RUNNING", "COMPLETED"))
+        gc.collect()
+        more = len(gc.get_objects()) - len(before)
+
+    assert 300 <= more < 400
 
 
 def test_requests_stay_within_their_bound(server: ScriptedServer):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, islice, repeat
 from pathlib import Path
@@ -22,24 +22,26 @@ from pydantic_core import from_json, to_json
 
 from orionflow.calls import Call
 from orionflow.errors import UnserializableError
-from orionflow.reporting.items import Transition, Unsendable, encode_transition
+from orionflow.reporting.items import NOTHING, WaitingSteps, renamed
 from orionflow.reporting.spool import SpoolError, SpoolFile
 from orionflow.wire import encode
 
 logger = logging.getLogger("orionflow.reporting")
 
-NOTHING = b"null"
 # Memory takes at most this many times its limit if no file can grow. After that, callers that report get an error.
 BEYOND = 10
 
 
-@dataclass(frozen=True, slots=True)
-class SpooledItem:
-    """One transition in a spool file: the bytes of the item, and the flow run that it belongs to."""
+@dataclass(slots=True)
+class Step:
+    """One transition as JSON, and the flow run that it belongs to."""
 
     flow_run_id: UUID | None
     item: bytes
+    # The attempt that reported it, in a spool file.
     epoch: int | None = None
+    # The number of its task run, if this process reported it and kept it in memory.
+    task_run_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,8 @@ class SpooledLine:
     item: bytes
 
 
-Item = Transition | SpooledItem | KeptCall | SpooledLine
-T = TypeVar("T", bound=Item)
+Item = Step | KeptCall | SpooledLine
+T = TypeVar("T", bound=Item | WaitingSteps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,11 @@ class Backlog:
         self._limit = limit
         self._open_spool = open_spool
         self._epochs = epochs
-        self._memory: deque[Transition | KeptCall] = deque()
+        self._memory: deque[WaitingSteps | KeptCall] = deque()
         self._spool: SpoolFile | None = None
-        self._behind: deque[Transition | KeptCall] = deque()
+        self._behind: deque[WaitingSteps | KeptCall] = deque()
         # Creations of runs that are not being sent yet and gather later steps, by the id of the run.
-        self._gathering: dict[UUID, tuple[Transition, int]] = {}
+        self._gathering: dict[int, WaitingSteps] = {}
         # The number of item numbers that each of the first lines in the file stands for: 1 for the last of gathered
         # steps, otherwise 0.
         self._numbers_in_file: deque[int] = deque()
@@ -108,45 +110,49 @@ class Backlog:
         """Whether memory has taken as much as it may at most."""
         return self.waiting - (self._spool.waiting if self._spool else 0) >= self._limit * BEYOND
 
-    def append(self, item: Transition | KeptCall, *, alone: bool = False) -> int:
+    def append(self, item: WaitingSteps | KeptCall, *, alone: bool = False) -> int:
         """Append an item, and return its number. One that is `alone` gets a number of its own, as do all after it."""
         self.waiting += 1
         if isinstance(item, KeptCall):
             self._gathering.clear()
         elif alone:
             self._gathering.pop(item.task_run_id, None)
-        elif (found := self._gathering.get(item.task_run_id)) is not None:
-            creation, number = found
-            creation.following = [*(creation.following or ()), item]
-            return number
+        elif (creation := self._gathering.get(item.task_run_id)) is not None:
+            creation.items += item.items
+            return creation.number
         # Once an item is in the file, later items must follow it.
         if self._spool is None:
             self._memory.append(item)
-            if isinstance(item, Transition) and item.gathers and not alone:
-                self._gathering[item.task_run_id] = item, self.added + 1
+            if isinstance(item, WaitingSteps) and item.gathers and not alone:
+                item.number = self.added + 1
+                self._gathering[item.task_run_id] = item
         elif self._behind or not self._fits(self._spool, item):
             self._behind.append(item)
         self.added += 1
         return self.added
 
-    def _fits(self, spool: SpoolFile, item: Transition | KeptCall) -> bool:
+    def _fits(self, spool: SpoolFile, item: WaitingSteps | KeptCall) -> bool:
         try:
-            spool.append([self._line(item)])
+            spool.append(self._lines([item]))
         except SpoolError as error:
             logger.warning("%s Until then they are kept in memory.", error)
             return False
         return True
 
-    def _line(self, item: Transition | KeptCall) -> bytes:
-        epoch = None if item.flow_run_id is None else self._epochs.get(item.flow_run_id)
-        return spooled_call(item) if isinstance(item, KeptCall) else spool_line(item, epoch)
+    def _lines(self, items: Iterable[WaitingSteps | KeptCall]) -> Iterator[bytes]:
+        for item in chain.from_iterable(map(one_by_one, items)):
+            if isinstance(item, KeptCall):
+                yield spooled_call(item)
+            else:
+                epoch = None if item.flow_run_id is None else self._epochs.get(item.flow_run_id)
+                yield spool_line(item, epoch)
 
     def start_spooling(self) -> None:
         """Write later items to a file, as well as those that wait behind a file that could not grow."""
         self._gathering.clear()
         if self._spool is None:
             self._spool = self._open_spool()
-        self._spool.append(self._line(item) for item in self._behind)
+        self._spool.append(self._lines(self._behind))
         self._behind.clear()
 
     def spool_everything(self) -> Path | None:
@@ -154,7 +160,7 @@ class Backlog:
         if not self._memory and not self._behind:
             return self.spool_path
         before, self._spool = self._spool, self._all_in_one_file()
-        counts = [count for one in self._memory for count in (*repeat(0, len(with_following(one)) - 1), 1)]
+        counts = [count for one in self._memory for count in (*repeat(0, len(one_by_one(one)) - 1), 1)]
         self._numbers_in_file.extendleft(reversed(counts))
         self._gathering.clear()
         self._memory.clear()
@@ -166,10 +172,10 @@ class Backlog:
     def _all_in_one_file(self) -> SpoolFile:
         file = self._open_spool()
         try:
-            file.append(self._line(item) for one in self._memory for item in with_following(one))
+            file.append(self._lines(self._memory))
             if self._spool is not None:
                 file.append(self._spool.rest().splitlines(keepends=True))
-            file.append(self._line(item) for item in self._behind)
+            file.append(self._lines(self._behind))
         except SpoolError:
             file.remove()
             raise
@@ -197,12 +203,12 @@ class Backlog:
         items: list[Item] = []
         numbers: list[int] = []
         for number, one in enumerate(batch_of(list(islice(self._memory, count))), self.settled + 1):
-            together = with_following(one)
+            together = one_by_one(one)
             if items and len(items) + len(together) > count:
                 break
             items += together
             numbers += repeat(number, len(together))
-            if isinstance(one, Transition):
+            if isinstance(one, WaitingSteps):
                 self._gathering.pop(one.task_run_id, None)
         return Head(items, numbers, abandoned=self._abandoned)
 
@@ -242,9 +248,11 @@ class Backlog:
             self._spool = None
 
 
-def with_following(item: Transition | KeptCall) -> Sequence[Transition | KeptCall]:
-    """Return an item in memory with the later steps that it gathered."""
-    return (item, *item.following) if isinstance(item, Transition) and item.following else (item,)
+def one_by_one(item: WaitingSteps | KeptCall) -> Sequence[Step | KeptCall]:
+    """Return an item in memory as the steps that are sent."""
+    if isinstance(item, KeptCall):
+        return (item,)
+    return [Step(item.flow_run_id, encoded, None, item.task_run_id) for encoded in item.items]
 
 
 def batch_of(items: Sequence[T]) -> Sequence[T]:
@@ -263,20 +271,16 @@ def spooled_call(kept: KeptCall) -> bytes:
     return to_json({"flow_run_id": kept.flow_run_id, "call": wire}) + b"\n"
 
 
-def spool_line(item: Transition, epoch: int | None) -> bytes:
+def spool_line(item: Step, epoch: int | None) -> bytes:
     # The item's JSON is inserted as it is; encoding it twice would double the cost.
-    try:
-        encoded = encode_transition(item, {})
-    except Unsendable:
-        encoded = NOTHING
-    return b'{"flow_run_id":%b,"epoch":%b,"item":%b}\n' % (to_json(item.flow_run_id), to_json(epoch), encoded)
+    return b'{"flow_run_id":%b,"epoch":%b,"item":%b}\n' % (to_json(item.flow_run_id), to_json(epoch), item.item)
 
 
 def spooled_line(flow_run_id: UUID | None, item: bytes) -> bytes:
     return b'{"flow_run_id":%b,"log":%b}\n' % (to_json(flow_run_id), item)
 
 
-def read_spool_line(line: bytes) -> SpooledItem | KeptCall | SpooledLine:
+def read_spool_line(line: bytes) -> Step | KeptCall | SpooledLine:
     """Return the item of a line in a spool file. Raise ValueError or KeyError if the line is damaged."""
     entry: Mapping[str, Any] = from_json(line)
     run = None if entry["flow_run_id"] is None else UUID(entry["flow_run_id"])
@@ -284,18 +288,23 @@ def read_spool_line(line: bytes) -> SpooledItem | KeptCall | SpooledLine:
         return KeptCall(run, Call(**entry["call"]))
     if "log" in entry:
         return SpooledLine(run, to_json(entry["log"]))
-    return SpooledItem(run, to_json(entry["item"]), entry.get("epoch"))
+    return Step(run, to_json(entry["item"]), entry.get("epoch"))
 
 
-def encode_all(items: Iterable[Item], aliases: Mapping[UUID, UUID]) -> list[bytes]:
-    """Return the JSON of each item, and `null` for items that cannot be encoded."""
+def encode_all(items: Iterable[Item], aliases: Mapping[int, UUID]) -> list[bytes]:
+    """Return the JSON of each item, and `null` for items that cannot be encoded.
+
+    `aliases` maps the numbers of runs to the ids under which the API stored them.
+    """
     return [_encode(item, aliases) for item in items]
 
 
-def _encode(item: Item, aliases: Mapping[UUID, UUID]) -> bytes:
-    try:
-        if isinstance(item, Transition):
-            return encode_transition(item, aliases)
-        return encode(item.call.body) if isinstance(item, KeptCall) else item.item
-    except (Unsendable, UnserializableError):
-        return NOTHING
+def _encode(item: Item, aliases: Mapping[int, UUID]) -> bytes:
+    if isinstance(item, KeptCall):
+        try:
+            return encode(item.call.body)
+        except UnserializableError:
+            return NOTHING
+    if aliases and isinstance(item, Step) and item.task_run_id is not None and item.task_run_id in aliases:
+        return renamed(item.item, aliases[item.task_run_id])
+    return item.item

@@ -13,8 +13,9 @@ from orionflow.client import OrionClient
 from orionflow.client.ephemeral import EPHEMERAL_URL
 from orionflow.client.transport import without_credentials
 from orionflow.errors import ApiError
-from orionflow.reporting.backlog import NOTHING, Item, SpooledItem, SpooledLine, batch_of, encode_all, read_spool_line
+from orionflow.reporting.backlog import Item, SpooledLine, Step, batch_of, encode_all, read_spool_line
 from orionflow.reporting.delivery import Delivery, deliver
+from orionflow.reporting.items import NOTHING
 from orionflow.reporting.reporter import Reporter
 from orionflow.reporting.spool import Leftover, leftovers, spool_folder
 from orionflow.settings import current_settings
@@ -124,11 +125,11 @@ def _readable(leftover: Leftover) -> list[Item]:
             items.append(read_spool_line(line))
         except (ValueError, KeyError):
             logger.warning("A damaged line of %s was left out.", leftover.path)
-    return [item for item in items if not (isinstance(item, SpooledItem) and item.item == NOTHING)]
+    return [item for item in items if not (isinstance(item, Step) and item.item == NOTHING)]
 
 
 def _send(delivery: Delivery, batch: Sequence[Item]) -> None:
-    spooled = [item for item in batch if isinstance(item, SpooledItem)]
+    spooled = [item for item in batch if isinstance(item, Step)]
     delivery.epochs.update({one.flow_run_id: one.epoch for one in spooled if one.flow_run_id and one.epoch is not None})
     for answer in deliver(delivery, batch, {}, suspicious=True):
         if not answer.is_accepted:

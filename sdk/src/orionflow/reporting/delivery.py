@@ -15,8 +15,8 @@ from orionflow.calls import Call
 from orionflow.client.responses import Reply
 from orionflow.client.transport import Patience
 from orionflow.errors import ApiError, Conflict, DatabaseNotReady, InvalidRequest, NotFound, ServerFailed
-from orionflow.reporting.backlog import NOTHING, Item, KeptCall, encode_all
-from orionflow.reporting.items import ACCEPT, ERROR, UNSENDABLE, Answer, answer_from_wire
+from orionflow.reporting.backlog import Item, KeptCall, encode_all
+from orionflow.reporting.items import ACCEPT, ERROR, NOTHING, UNSENDABLE, Answer, answer_from_wire
 
 if TYPE_CHECKING:
     from orionflow.client import OrionClient
@@ -141,7 +141,7 @@ def _sent_now(call: Call[Any]) -> Call[Any]:
 
 
 def deliver(
-    delivery: Delivery, items: Sequence[Item], aliases: Mapping[UUID, UUID], *, suspicious: bool
+    delivery: Delivery, items: Sequence[Item], aliases: Mapping[int, UUID], *, suspicious: bool
 ) -> list[Answer]:
     """Return the answers to a batch; items that are not JSON are refused here, and the others are sent."""
     encoded = encode_all(items, aliases)

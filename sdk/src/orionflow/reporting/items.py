@@ -22,7 +22,7 @@ UNSENDABLE = "unsendable"
 class Transition:
     """One step of a task run: its creation, a new state, or both. Plain slots, as each task creates three of them."""
 
-    __slots__ = ("create", "flow_run_id", "following", "force", "gathers", "state", "task_run_id")
+    __slots__ = ("create", "flow_run_id", "force", "gathers", "state", "task_run_id")
 
     def __init__(
         self,
@@ -41,8 +41,24 @@ class Transition:
         self.flow_run_id = create.get("flow_run_id") if flow_run_id is None and create is not None else flow_run_id
         # Whether later steps of the run may be delivered with this one, before reports of other runs in between.
         self.gathers = gathers
-        # Steps that were added while this one waited.
-        self.following: list[Transition] | None = None
+
+
+class WaitingSteps:
+    """Steps of one task run as the JSON that will be sent: one, and those that it gathered while it waits.
+
+    The garbage collector visits each object that may refer to others again and again. Tens of thousands of steps wait,
+    so all steps of a run are one such object; bytes, numbers and tuples of them are none.
+    """
+
+    __slots__ = ("flow_run_id", "gathers", "items", "number", "task_run_id")
+
+    def __init__(self, task_run_id: int, flow_run_id: UUID | None, item: bytes, gathers: bool = False) -> None:
+        self.task_run_id = task_run_id
+        self.flow_run_id = flow_run_id
+        self.items: tuple[bytes, ...] = (item,)
+        self.gathers = gathers
+        # That of the item in the backlog, for steps that are gathered later.
+        self.number = 0
 
 
 class LogLine:
@@ -119,14 +135,15 @@ def answer_from_wire(result: Mapping[str, Any]) -> Answer:
     )
 
 
-class Unsendable(Exception):
-    """A transition contains a value that is not JSON; the rest of its batch is sent nevertheless."""
+# In place of a step that contains a value that is not JSON; the rest of its batch is sent nevertheless.
+NOTHING = b"null"
+_BEFORE_ID, _AFTER_ID = len(b'{"task_run_id":"'), len(b'{"task_run_id":"') + 36
 
 
-def encode_transition(item: Transition, aliases: Mapping[UUID, UUID]) -> bytes:
-    """Return the JSON of one transition. `aliases` maps runs' ids to those under which the API stored them."""
-    task_run_id = aliases.get(item.task_run_id, item.task_run_id) if aliases else item.task_run_id
-    wire: dict[str, Any] = {"task_run_id": task_run_id}
+def encode_transition(item: Transition) -> WaitingSteps:
+    """Return a transition as JSON, or `NOTHING` if it cannot be encoded."""
+    # The id comes first, see `renamed`.
+    wire: dict[str, Any] = {"task_run_id": item.task_run_id}
     if item.create is not None:
         wire["task_run"] = item.create
     if item.state is not None:
@@ -134,9 +151,15 @@ def encode_transition(item: Transition, aliases: Mapping[UUID, UUID]) -> bytes:
     if item.force:
         wire["force"] = True
     try:
-        return to_json(wire)
-    except (PydanticSerializationError, ValueError) as error:
-        raise Unsendable(str(error)) from error
+        encoded = to_json(wire)
+    except (PydanticSerializationError, ValueError):
+        encoded = NOTHING
+    return WaitingSteps(item.task_run_id.int, item.flow_run_id, encoded, item.gathers)
+
+
+def renamed(item: bytes, task_run_id: UUID) -> bytes:
+    """Return the JSON of a transition under another id of its run."""
+    return b"".join((item[:_BEFORE_ID], str(task_run_id).encode(), item[_AFTER_ID:])) if item != NOTHING else item
 
 
 def encode_log_lines(lines: Iterable[LogLine], longest: int) -> list[bytes]:

@@ -7,8 +7,8 @@ from concurrent.futures import Future
 from uuid import UUID
 
 from orionflow.errors import ApiError
-from orionflow.reporting.backlog import Head
-from orionflow.reporting.items import Answer, Transition
+from orionflow.reporting.backlog import Head, Step
+from orionflow.reporting.items import Answer
 
 REFUSALS_KEPT = 100
 
@@ -18,7 +18,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.last: dict[UUID | None, int] = {}
-        self.aliases: dict[UUID, UUID] = {}
+        self.aliases: dict[int, UUID] = {}
         self._expected: dict[int, Future[Answer]] = {}
         self._refused: dict[UUID | None, deque[Answer]] = {}
 
@@ -39,7 +39,7 @@ class Ledger:
                 asked.append((future, answer))
             elif not answer.is_accepted:
                 self._refused.setdefault(item.flow_run_id, deque(maxlen=REFUSALS_KEPT)).append(answer)
-            if answer.task_run_id is not None and isinstance(item, Transition):
+            if answer.task_run_id is not None and isinstance(item, Step) and item.task_run_id is not None:
                 self.aliases[item.task_run_id] = answer.task_run_id
         return asked
 

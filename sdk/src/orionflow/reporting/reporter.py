@@ -10,7 +10,7 @@ from orionflow.calls import Call
 from orionflow.client import OrionClient
 from orionflow.errors import ApiError
 from orionflow.reporting.backlog import KeptCall
-from orionflow.reporting.items import Answer, LogLine, Transition
+from orionflow.reporting.items import Answer, LogLine, Transition, encode_transition
 from orionflow.reporting.sender import Sender
 from orionflow.settings import Settings, current_settings
 
@@ -28,17 +28,17 @@ class Reporter:
 
         The call only waits while more than `reporting_queue_size` steps are undelivered.
         """
-        sender = self._sender
+        sender, waiting = self._sender, encode_transition(item)
         with sender.lock:
             if sender.backlog.is_full:
                 sender.make_room_locked()
-            sender.add_locked(item)
+            sender.add_locked(waiting)
 
     def ask(self, item: Transition) -> Future[Answer]:
         """Report a step and return a future of the verdict; everything queued before it is delivered first."""
-        sender = self._sender
+        sender, waiting = self._sender, encode_transition(item)
         with sender.lock:
-            number = sender.add_locked(item, alone=True)
+            number = sender.add_locked(waiting, alone=True)
             sender.hurry_locked(number)
             return sender.ledger.expect(number)
 

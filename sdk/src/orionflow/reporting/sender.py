@@ -16,7 +16,7 @@ from orionflow.client.transport import Patience
 from orionflow.errors import ApiError, ApiUnreachable, ServerFailed
 from orionflow.reporting.backlog import Backlog, Head, KeptCall
 from orionflow.reporting.delivery import Delivery, deliver
-from orionflow.reporting.items import Answer, LogLine, Transition, encode_log_lines
+from orionflow.reporting.items import Answer, LogLine, WaitingSteps, encode_log_lines
 from orionflow.reporting.ledger import Ledger
 from orionflow.reporting.log_buffer import LogBuffer
 from orionflow.reporting.outage import Outage, undelivered
@@ -66,7 +66,7 @@ class Sender:
 
     # Taking in
 
-    def add_locked(self, item: Transition | KeptCall, *, alone: bool = False) -> int:
+    def add_locked(self, item: WaitingSteps | KeptCall, *, alone: bool = False) -> int:
         number = self.backlog.append(item, alone=alone)
         self.ledger.last[item.flow_run_id] = max(number, self.ledger.last.get(item.flow_run_id, 0))
         self._notice_locked(self.backlog.waiting)
