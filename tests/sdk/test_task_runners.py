@@ -28,6 +28,8 @@ from orionflow.task_runners import (
     TaskRunner,
 )
 from orionflow.testing import logs_of, states_of, task_runs_of
+from tests.printed import PATIENCE_SECONDS
+from tests.sdk.programs import Program
 
 
 @task
@@ -483,6 +485,48 @@ def test_forked_processes_may_fork_others():
         runner.stop()
 
     assert len({os.getpid(), child, grandchild}) == 3
+
+
+VANISHING = """
+import os, signal, time
+from orionflow import flow, task
+from orionflow.task_runners import ProcessTaskRunner
+
+@task
+def waiting(path, seconds):
+    open(path, "w").close()
+    time.sleep(seconds)
+
+@flow(task_runner=ProcessTaskRunner(2, {start_method!r}))
+def outer(folder):
+    if {forks} and os.fork():
+        os.wait()
+        return
+    waiting.submit(folder + "/idle", 0).result()
+    waiting.submit(folder + "/busy", 3600)
+    while not os.path.exists(folder + "/busy"):
+        time.sleep(0.01)
+    {leave}
+
+if __name__ == "__main__":
+    outer({folder!r})
+"""
+
+
+@pytest.mark.parametrize(
+    ("start_method", "forks", "leave"),
+    [("spawn", False, "os.kill(os.getpid(), signal.SIGKILL)"), ("forkserver", True, "os._exit(0)")],
+)
+def test_processes_end_with_the_one_they_work_for(start_method: str, forks: bool, leave: str, tmp_path: Path):
+    program = Program(
+        tmp_path, VANISHING.format(start_method=start_method, forks=forks, leave=leave, folder=str(tmp_path))
+    )
+
+    with program.start() as process:
+        # The output ends with the last process that has it.
+        process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (tmp_path / "busy").exists()
 
 
 async def sleep_long(x: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -152,9 +154,23 @@ def unpack_outcome(outcome: bytes) -> Any:
 
 
 def receive_queue(queue: Any) -> None:
-    """Remember the queue for log lines. Called once in the child."""
+    """Remember the queue for log lines."""
     global _to_parent
     _to_parent = queue
+
+
+def begin(queue: Any) -> None:
+    """Prepare a child that works for one parent, and ends with it."""
+    receive_queue(queue)
+    threading.Thread(target=_end_with_parent, name="orion-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A parent that is killed closes nothing: this process would wait for the next call forever. A run that began here
+    # may be tried again elsewhere, so its function must not go on either.
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 class LogShipping:
@@ -167,7 +183,7 @@ class LogShipping:
 
     def initializer(self) -> dict[str, Any]:
         """Return the arguments with which a process pool starts its children."""
-        return {"initializer": receive_queue, "initargs": (self._queue,)}
+        return {"initializer": begin, "initargs": (self._queue,)}
 
     def _listen(self) -> None:
         while (record := self._queue.get()) is not None:
