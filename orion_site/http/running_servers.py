@@ -95,13 +95,29 @@ def announced_for(database: Path, address: str) -> Iterator[list[str]]:
 @contextmanager
 def _locked(path: Path) -> Iterator[TextIO]:
     """Open a file and hold a lock on it until the block ends; then remove it."""
-    with open(path, "w", encoding="utf-8", opener=private_opener) as file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with _open_locked(path) as file:
         try:
             yield file
         finally:
             path.unlink(missing_ok=True)
+
+
+def _open_locked(path: Path) -> TextIO:
+    while True:
+        file = open(path, "w", encoding="utf-8", opener=private_opener)  # noqa: SIM115
+        if fcntl is None:
+            return file
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if _is_at(path, file):
+            return file
+        # Another process removed it between the open and the lock, as that of a killed server.
+        file.close()
+
+
+def _is_at(path: Path, file: TextIO) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    return False
 
 
 def _texts_of_locked(paths: Iterable[Path]) -> dict[Path, str]:
@@ -116,8 +132,16 @@ def _texts_of_locked(paths: Iterable[Path]) -> dict[Path, str]:
             except BlockingIOError:
                 texts[path] = file.read()
             else:
-                path.unlink(missing_ok=True)
+                _remove(path, file)
     return texts
+
+
+def _remove(path: Path, file: TextIO) -> None:
+    # Of two processes that remove it, the slower one could remove the file that a new server made in between.
+    with suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_at(path, file):
+            path.unlink()
 
 
 def _read(text: str) -> RunningServer:
