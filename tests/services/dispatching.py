@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from deployments.dispatch.services.agents import register_agent
 from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
-from deployments.dispatch.services.claims import Claim, claim_next, claim_one
+from deployments.dispatch.services.claims import Claim, Wish, claim_for_all
 from deployments.dispatch.services.heartbeats import record_heartbeat
 from deployments.models import Deployment, Lease, Worker, WorkQueue
 from deployments.work.services.work_queues import queue_for
@@ -30,8 +30,7 @@ class Agent:
     name: str
 
     def claim(self, now: datetime = NOON, limit: int = 1, run: FlowRun | None = None) -> list[Claim]:
-        asked = {"agent_id": self.id, "incarnation": self.incarnation, "now": now}
-        return claim_next(limit=limit, **asked) if run is None else claim_one(flow_run_id=run.pk, **asked)
+        return claims_of(Wish(self.id, self.incarnation, limit, named=run.pk if run else None), now)
 
     def beat(self, claims: list[Claim], now: datetime, draining: bool = False) -> list[Order]:
         runs = {claim.flow_run_id: claim.epoch for claim in claims}
@@ -46,6 +45,14 @@ class Agent:
             agent=Worker.objects.get(pk=self.id),
             now=now,
         )
+
+
+def claims_of(wish: Wish, now: datetime) -> list[Claim]:
+    """The runs that one agent gets if no other asks at the same time. Raises the error that is its answer."""
+    (answer,) = claim_for_all([wish], now)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def make_queue(name: str = "q", **columns: Any) -> WorkQueue:

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from deployments.dispatch.selectors import due, shares
 from deployments.dispatch.services import claims, misfits
-from deployments.dispatch.services.claims import Wish, claim_for_all, claim_next
+from deployments.dispatch.services.claims import Wish, claim_for_all
 from deployments.models import Deployment, Lease, Worker, WorkPool, WorkQueue
 from orchestration.core.states import scheduled
 from orchestration.errors import AgentNotFound, AgentReplaced, RunLost
@@ -19,6 +19,7 @@ from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun, FlowRunState
 from tests.factories import NOON, history_of, later, make_state, state_of
 from tests.services.dispatching import (
+    claims_of,
     epoch_of,
     is_leased,
     make_agent,
@@ -198,7 +199,7 @@ def test_agents_that_are_over_are_given_nothing():
     with pytest.raises(AgentReplaced):
         old.claim(later(2))
     with pytest.raises(AgentNotFound):
-        claim_next(agent_id=uuid4(), incarnation=uuid4(), limit=1, now=NOON)
+        claims_of(Wish(uuid4(), uuid4()), NOON)
 
 
 def test_a_draining_agent_is_given_nothing():

@@ -115,30 +115,8 @@ def _portions(asking: Sequence[_Asking]) -> Iterator[list[_Asking]]:
         yield portion
 
 
-def claim_next(*, agent_id: UUID, incarnation: UUID, limit: int, now: datetime, account: int = OWNER) -> list[Claim]:
-    """Claim the most urgent runs of the agent's queues, up to `limit`.
-
-    Raises AgentNotFound, AgentReplaced and AgentOfAnother.
-    """
-    return _claimed(Wish(agent_id, incarnation, limit, account=account), now)
-
-
-def claim_one(
-    *, agent_id: UUID, incarnation: UUID, flow_run_id: UUID, now: datetime, account: int = OWNER
-) -> list[Claim]:
-    """Claim this run if it is due in a queue of the agent. Raises AgentNotFound, AgentReplaced and AgentOfAnother."""
-    return _claimed(Wish(agent_id, incarnation, named=flow_run_id, account=account), now)
-
-
 def lease_end(now: datetime) -> datetime:
     return now + timedelta(seconds=settings.ORION_LEASE_SECONDS)
-
-
-def _claimed(wish: Wish, now: datetime) -> list[Claim]:
-    (answer,) = claim_for_all([wish], now)
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
 
 
 def _judged(wish: Wish, agent: Worker | None) -> _Asking | DomainError:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 from deployments.dispatch.selectors.due import due_ids
 from deployments.dispatch.services.agents import register_agent
 from deployments.dispatch.services.attempt_exit import ProcessExit, report_end
 from deployments.dispatch.services.claims import Claim as Granted
-from deployments.dispatch.services.claims import Wish, claim_for_all, claim_next, claim_one
+from deployments.dispatch.services.claims import Wish, claim_for_all
 from deployments.dispatch.services.heartbeats import record_heartbeat
 from deployments.dispatch.services.reconciler import SERVICE, reconcile
 from deployments.models import ConcurrencyLimit, Lease, ServiceRecord, Worker, WorkPool
@@ -30,7 +29,7 @@ from runs.flow_runs.commands import cancel_flow_run
 from runs.models import FlowRun, FlowRunState, TaskRun
 from tests.factories import NOON, make_flow_run
 from tests.faults.simulation.calls import LIMIT, STEP, Claim, Look, Plan, Replaced
-from tests.services.dispatching import make_deployment, make_queue
+from tests.services.dispatching import claims_of, make_deployment, make_queue
 
 TAG, SLOTS = "gpu", 2
 
@@ -79,12 +78,9 @@ class Services:
         self.agents[agent] = row.pk
 
     def claim(self, agent: str, start: int, run: int | None, now: int) -> list[Claim]:
-        who: dict[str, Any] = {"agent_id": self.agents[agent], "incarnation": self._incarnation(agent, start)}
+        named = None if run is None else self.ids[run]
         try:
-            if run is None:
-                claims = claim_next(limit=1, now=at(now), **who)
-            else:
-                claims = claim_one(flow_run_id=self.ids[run], now=at(now), **who)
+            claims = claims_of(Wish(self.agents[agent], self._incarnation(agent, start), named=named), at(now))
         except AgentReplaced:
             raise Replaced from None
         return self._known(claims)
