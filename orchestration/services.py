@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -17,7 +18,8 @@ from orchestration.unit import Outcome, Proposal, Unit
 
 
 @repeated_on_conflict
-def propose_flow_run_state(
+def _propose_state(
+    tables: Tables,
     *,
     run_id: UUID,
     proposed: State,
@@ -27,25 +29,14 @@ def propose_flow_run_state(
     author: str | None = None,
     at: datetime | None = None,
 ) -> Outcome:
-    """Propose `proposed` for a flow run. Raises FlowRunNotFound, and RunLost for a writer of an earlier attempt."""
     with write_transaction():
-        return propose(FLOW_RUNS, run_id, Proposal(proposed, now, epoch, force, author, at=at))
+        return propose(tables, run_id, Proposal(proposed, now, epoch, force, author, at=at))
 
 
-@repeated_on_conflict
-def propose_task_run_state(
-    *,
-    run_id: UUID,
-    proposed: State,
-    now: datetime,
-    epoch: int | None = None,
-    force: bool = False,
-    author: str | None = None,
-    at: datetime | None = None,
-) -> Outcome:
-    """Propose `proposed` for a task run. Raises TaskRunNotFound, and RunLost for a writer of an earlier attempt."""
-    with write_transaction():
-        return propose(TASK_RUNS, run_id, Proposal(proposed, now, epoch, force, author, at=at))
+# Propose a state for a run in a transaction of its own. Both raise RunLost for a writer of an earlier attempt, and
+# FlowRunNotFound or TaskRunNotFound.
+propose_flow_run_state = partial(_propose_state, FLOW_RUNS)
+propose_task_run_state = partial(_propose_state, TASK_RUNS)
 
 
 @repeated_on_conflict
