@@ -295,6 +295,35 @@ def test_decorating_something_else_than_a_function_says_what_decorators_take():
         flow(3)
 
 
+@pytest.mark.parametrize("decorator", [flow, task])
+def test_a_subclass_of_flow_or_task_names_the_decorator_in_its_errors(decorator):
+    class Mine(type(decorator(len))):
+        pass
+
+    word = decorator.__name__
+    with pytest.raises(UsageError, match=f"@{word} decorates a function"):
+        Mine(3)
+    with pytest.raises(UsageError, match=f"{word.title()}s have no option retrys"):
+        Mine(len, retrys=1)
+
+
+@pytest.mark.parametrize("decorator", [flow, task])
+def test_a_method_of_an_object_can_be_a_method_of_another_class(decorator):
+    class Giver:
+        @decorator
+        def names(self, other: Any) -> list[str]:
+            return [type(self).__name__, type(other).__name__]
+
+    class Taker:
+        names = Giver().names
+
+    @flow
+    def call() -> list[str]:
+        return Taker().names()
+
+    assert call() == ["Giver", "Taker"]
+
+
 def test_logger_outside_of_runs_gets_a_hint():
     with pytest.raises(MissingContext, match="@flow or @task"):
         get_run_logger()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
@@ -68,6 +67,8 @@ class Flow(Declared[P, R], Deployable):
     Raises `UsageError` if an option is unknown or does not fit, and `ParameterError` if a call does not fit the
     function.
     """
+
+    _kind = "flow"
 
     flow_run_name = option(checked_name_option)
     retries = option(flow_retries)
@@ -168,13 +169,10 @@ class Flow(Declared[P, R], Deployable):
     def __get__(self, instance: object, owner: type | None = None) -> Self: ...
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         """Return the flow as a method: called on an object, the flow gets the object as its first argument."""
-        bound = self._binding.bind(self.fn, instance, owner)
-        if bound is None:
-            return self
-        method = copy.copy(self)
-        method.fn = bound
-        method.signature = Signature(bound, self.name)
-        method._model = None
+        method = self._as_method(instance, owner)
+        if method is not self:
+            # The model has one field for each parameter, and the function has one parameter more.
+            method._model = None
         return method
 
     def __repr__(self) -> str:

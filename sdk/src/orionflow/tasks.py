@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from orionflow.code.sources import key_of_function, name_of_function
@@ -50,6 +48,8 @@ class Task(Declared[P, R]):
     Raises `UsageError` if an option is unknown or does not fit, `MissingContext` if it is called outside of a flow or
     inside another task, and `ParameterError` if a call does not fit the function.
     """
+
+    _kind = "task"
 
     task_run_name = option(checked_name_option)
     retries = option(task_retries)
@@ -266,21 +266,7 @@ class Task(Declared[P, R]):
     def __get__(self, instance: object, owner: type | None = None) -> Self: ...
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         """Return the task as a method: called on an object, the task gets the object as its first argument."""
-        bound = self._binding.bind(self.fn, instance, owner)
-        if bound is None:
-            return self
-        method = copy.copy(self)
-        method.fn = bound
-        method.signature = self._bound_signature()
-        return method
-
-    def _bound_signature(self) -> Signature:
-        known: Signature | None = self.__dict__.get("_signature_of_methods")
-        if known is None:
-            # The signature is the same for every object: binding only takes away the first parameter.
-            known = Signature(MethodType(self.fn, self), self.name)
-            self.__dict__["_signature_of_methods"] = known
-        return known
+        return self._as_method(instance, owner)
 
     def __repr__(self) -> str:
         return f"Task({self.name!r})"

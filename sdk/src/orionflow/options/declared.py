@@ -6,9 +6,11 @@ options are in `orionflow.options.keywords`.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from orionflow.code.sources import is_async_function, note_decorated, unwrapped
@@ -23,6 +25,7 @@ from orionflow.options.checks import (
     checked_timeout,
 )
 from orionflow.options.hooks import hooks_from
+from orionflow.options.parameters import Signature
 from orionflow.options.retries import checked_count
 
 if TYPE_CHECKING:
@@ -65,6 +68,8 @@ def as_given(value: Any, name: str) -> Any:
 class Declared(Generic[P, R]):
     """The common part of flows and tasks: how they are called and copied, and most of their options."""
 
+    # What messages call an object of the class, also of a subclass: "flow" or "task".
+    _kind: ClassVar[str]
     # The names of all options of a class, and those of them that are declared.
     option_names: ClassVar[frozenset[str]]
     _options: ClassVar[Mapping[str, Option]]
@@ -81,6 +86,10 @@ class Declared(Generic[P, R]):
     on_completion = option(hooks_from)
     on_failure = option(hooks_from)
 
+    name: str
+    signature: Signature
+    _signature_of_methods: Signature | None = None
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         kinds = reversed(cls.__mro__)
@@ -90,11 +99,11 @@ class Declared(Generic[P, R]):
     @classmethod
     def _check_names(cls, given: Mapping[str, Any]) -> None:
         """Raise UsageError for options that there are not."""
-        check_known(given, cls.option_names, f"{cls.__name__}s")
+        check_known(given, cls.option_names, f"{cls._kind.title()}s")
 
     def _wrap(self, fn: Callable[P, R], options: Mapping[str, Any]) -> Any:
         """Take over a function, its description and the declared options. Return the function without its binding."""
-        function, self._binding = unwrapped(fn, type(self).__name__.lower())
+        function, self._binding = unwrapped(fn, self._kind)
         self._take_after(function)
         self.fn: Callable[P, R] = function
         note_decorated(function)
@@ -164,6 +173,20 @@ class Declared(Generic[P, R]):
         self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Iterable[Any] | None, return_state: bool
     ) -> Any:
         raise NotImplementedError
+
+    def _as_method(self, instance: object, owner: type | None) -> Self:
+        """Return a copy that passes the object or the class to the function, or itself where nothing is passed."""
+        bound = self._binding.bind(self.fn, instance, owner)
+        if bound is None:
+            return self
+        if self._signature_of_methods is None:
+            # Every object has the same: binding only takes away the first parameter.
+            self._signature_of_methods = Signature(MethodType(self.fn, self), self.name)
+        method = copy.copy(self)
+        method.fn = bound
+        method.signature = self._signature_of_methods
+        method._signature_of_methods = None
+        return method
 
     @property
     def isasync(self) -> bool:
