@@ -125,6 +125,21 @@ def test_calls_that_know_one_schedule_are_refused_for_two(api):
     assert planned_runs(api, made) == []
 
 
+def test_is_schedule_active_pauses_the_deployment_and_its_schedule_or_changes_nothing(api):
+    made = deploy(api, schedules=[{"schedule": HALF_HOURLY}]).json()
+    path = f"/deployments/{made['id']}"
+
+    refused = api.call("PATCH", path, {"is_schedule_active": False, "work_pool_name": "no-such-pool"})
+    then = api.read(path).json()
+    changed = api.call("PATCH", path, {"is_schedule_active": False, "version": "2"})
+
+    now = api.read(path).json()
+    assert (refused.status_code, changed.status_code) == (404, 204)
+    assert (then["paused"], then["schedules"][0]["active"], then["version"]) == (False, True, None)
+    assert (now["paused"], now["schedules"][0]["active"], now["version"]) == (True, False, "2")
+    assert planned_runs(api, made) == []
+
+
 def test_a_deleted_deployment_takes_along_every_run_that_has_not_begun(api):
     made = deploy(api, schedules=[{"schedule": HALF_HOURLY}], must_start_within=60).json()
     path = f"/deployments/{made['id']}"

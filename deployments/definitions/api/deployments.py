@@ -22,10 +22,10 @@ from deployments.definitions.services.deployments import (
     create_deployment,
     delete_deployment,
     pause_unless_served,
-    refuse_several_schedules,
     refuse_unreadable_deployment,
     set_paused,
     update_deployment,
+    update_with_its_only_schedule,
 )
 from deployments.dispatch.selectors.liveness import ready_deployments
 from deployments.models import Deployment
@@ -120,21 +120,18 @@ class UpdateDeployment(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.DeploymentUpdate) -> None:
-        now = timezone.now()
+        update = update_with_its_only_schedule if _is_about_one_schedule(body) else update_deployment
         schedules = _asked_schedules(body)
-        if "schedule" in body.model_fields_set and not body.schedules:
-            refuse_several_schedules(id)
-            schedules = schedules or []
-        if body.is_schedule_active is not None and body.paused is None and schedules is None:
-            set_paused(deployment_id=id, paused=not body.is_schedule_active, now=now)
+        if schedules is None and "schedule" in body.model_fields_set:
+            schedules = []
         with reporting_bad_templates():
-            update_deployment(
+            update(
                 deployment_id=id,
                 changes=columns_of(body),
                 schedules=schedules,
                 pool_name=body.work_pool_name,
                 queue_name=body.work_queue_name,
-                now=now,
+                now=timezone.now(),
             )
 
 
@@ -269,6 +266,13 @@ def _asked_schedules(sent: contract.DeploymentFields) -> list[NewSchedule] | Non
         return None if sent.schedules is None else [new_schedule(one) for one in sent.schedules]
     active = sent.is_schedule_active if sent.is_schedule_active is not None else not sent.paused
     return [NewSchedule(definition=definition_of(sent.schedule), active=active)]
+
+
+def _is_about_one_schedule(sent: contract.DeploymentUpdate) -> bool:
+    """Whether a client changes the single schedule of a deployment, by the older fields for it."""
+    if "schedule" in sent.model_fields_set:
+        return not sent.schedules
+    return sent.is_schedule_active is not None and sent.paused is None and sent.schedules is None
 
 
 def deployments_out(deployments: Sequence[Deployment], now: datetime) -> list[dict[str, Any]]:

@@ -147,12 +147,33 @@ def update_deployment(
 
 
 @repeated_on_conflict
+def update_with_its_only_schedule(
+    *,
+    deployment_id: UUID,
+    changes: Mapping[str, Any],
+    schedules: Sequence[NewSchedule] | None = None,
+    now: datetime,
+    **queue: str | None,
+) -> None:
+    """Change a deployment for clients that know only one schedule per deployment. Raises SeveralSchedules.
+
+    Without `schedules`, the schedule is paused and resumed with the deployment.
+    """
+    with write_transaction():
+        if schedules is None:
+            set_paused(deployment_id=deployment_id, paused=changes["paused"], now=now)
+        else:
+            _refuse_several_schedules(deployment_id)
+        update_deployment(deployment_id=deployment_id, changes=changes, schedules=schedules, now=now, **queue)
+
+
+@repeated_on_conflict
 def set_paused(*, deployment_id: UUID, paused: bool, now: datetime) -> None:
     """Pause or resume the deployment, for clients that know only one schedule per deployment: that follows."""
     with write_transaction():
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)
-        refuse_several_schedules(deployment_id)
+        _refuse_several_schedules(deployment_id)
         deployment.paused, deployment.updated_by = paused, made_by()
         deployment.save(update_fields=["paused", "updated", "updated_by"])
         Schedule.objects.filter(deployment=deployment).update(active=not paused, updated=now, updated_by=made_by())
@@ -198,7 +219,7 @@ def delete_deployment(*, deployment_id: UUID) -> None:
         deployment.delete()
 
 
-def refuse_several_schedules(deployment_id: UUID) -> None:
+def _refuse_several_schedules(deployment_id: UUID) -> None:
     """Raise SeveralSchedules, for calls of clients that know only one schedule per deployment."""
     if Schedule.objects.filter(deployment=deployment_id).count() > 1:
         raise SeveralSchedules(id=deployment_id)
