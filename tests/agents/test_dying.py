@@ -28,7 +28,7 @@ def test_the_end_of_a_process_is_reported_with_its_signal_or_code(api: Api, serv
     assert words in ended["message"]
 
 
-def test_a_crash_is_tried_again_as_often_as_the_flow_says(api: Api, served: str, tmp_path: Path):
+def test_a_crashed_run_is_retried_as_often_as_its_flow_allows(api: Api, served: str, tmp_path: Path):
     run = api.run_of("flows.py:tried_again", served, mark=str(tmp_path / "mark"))
 
     assert api.until_ended(run)["name"] == "Completed"
@@ -122,7 +122,7 @@ def test_a_launcher_that_dies_is_replaced(api: Api, queue: str, start_agent: Sta
     assert api.until_ended(api.run_of("flows.py:doubling", queue))["name"] == "Completed"
 
 
-def test_a_loop_that_lets_no_thread_run_is_not_treated_as_dead(api: Api, queue: str, start_agent: StartAgent):
+def test_a_run_that_blocks_its_threads_is_not_treated_as_dead(api: Api, queue: str, start_agent: StartAgent):
     agent = start_agent()
     run = api.run_of("flows.py:hogging", queue)
     api.until(run, "Running")

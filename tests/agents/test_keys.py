@@ -56,7 +56,7 @@ def test_a_run_speaks_by_its_token(server: tuple[Api, str], queue: str, home: Pa
     assert api.post("/artifacts/count", {"artifacts": {"flow_run_id": {"any_": [run]}}}) == 1
 
 
-def test_a_run_that_fails_says_so_by_its_token(server: tuple[Api, str], queue: str, home: Path):
+def test_a_run_reports_its_failure_with_its_token(server: tuple[Api, str], queue: str, home: Path):
     api, key = server
     with running_agent(home, api, queue, ORION_API_KEY=key):
         run = api.run_of("speaking.py:failing", queue)

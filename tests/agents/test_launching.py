@@ -136,14 +136,14 @@ SERVERS = {
 
 
 @pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
-def test_runs_have_what_every_program_needs_whatever_the_server_has(server: dict[str, str]):
+def test_runs_have_the_variables_that_every_program_needs(server: dict[str, str]):
     usual = {"PATH": "/usr/lib/postgresql/16/bin:/usr/bin", "HOME": "/usr/lib/postgresql", "LC_ALL": "postgres"}
 
     assert environment_of_runs(usual | server) == usual
 
 
 @pytest.mark.parametrize("name", ["ORION_TEST_PASSWORD", "ORION_SECRET_KEY"])
-def test_runs_see_no_copy_of_a_secret_whatever_its_name(name: str):
+def test_runs_do_not_inherit_secrets_under_any_name(name: str):
     copies = {"COPY": "p@ss-word", "URL": "postgresql://user:p%40ss-word@host/db", "BROKEN": "http://[p@ss-word"}
     shown = {"OTHER": "a word", "MORE": "http://[", "NOTES": "p@ss"}
 
@@ -170,7 +170,7 @@ def has_a_login(entry: Entry) -> bool:
     return hides or entry.read in (database_words, replica_words)
 
 
-def test_every_secret_setting_of_the_server_is_one_whose_copies_are_withheld():
+def test_copies_of_every_secret_setting_of_the_server_are_withheld():
     entries = [entry for subject in CATALOGUE.values() for entry in subject]
 
     secret = {entry.name for entry in entries if entry.is_secret or has_a_login(entry)}

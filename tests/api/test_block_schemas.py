@@ -79,7 +79,7 @@ def install(api):
     assert api.send("/block_types/install_system_block_types").status_code == 200
 
 
-def test_every_known_type_has_a_schema_however_often_they_are_installed(api):
+def test_repeated_installation_keeps_one_schema_for_each_known_type(api):
     install(api)
     install(api)
 

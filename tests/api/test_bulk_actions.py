@@ -107,7 +107,7 @@ def test_without_a_filter_nothing_is_done(api):
     assert state_of(run) == "RUNNING"
 
 
-def test_where_nothing_matches_nothing_is_begun(api):
+def test_a_bulk_action_that_matches_no_run_is_refused(api):
     answer = api.send("/bulk_actions/", {"action": "cancel", **RUNNING})
 
     assert answer.status_code == 422

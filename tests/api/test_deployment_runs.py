@@ -27,7 +27,7 @@ def run_of(api, deployment, **asked):
     return api.send(f"/deployments/{deployment['id']}/create_flow_run", asked)
 
 
-def test_a_run_is_due_now_unless_a_state_says_otherwise(api):
+def test_a_run_is_due_now_unless_its_state_has_a_time(api):
     made = deploy(api).json()
     at = "2099-01-01T00:00:00+00:00"
 
@@ -87,7 +87,7 @@ def test_required_parameters_may_come_with_the_run(api):
     assert run_of(api, made.json()).status_code == 409
 
 
-def test_a_schema_that_refers_elsewhere_asks_nobody(api):
+def test_a_schema_with_a_remote_reference_sends_no_request(api):
     schema = {"type": "object", "properties": {"n": {"$ref": "http://127.0.0.1:1/schema.json"}}, "required": ["n"]}
     made = deploy(api, parameter_openapi_schema=schema, enforce_parameter_schema=True).json()
 

@@ -140,7 +140,7 @@ def test_is_schedule_active_pauses_the_deployment_and_its_schedule_or_changes_no
     assert planned_runs(api, made) == []
 
 
-def test_a_deleted_deployment_takes_along_every_run_that_has_not_begun(api):
+def test_a_deployment_is_deleted_with_every_run_that_has_not_started(api):
     made = deploy(api, schedules=[{"schedule": HALF_HOURLY}], must_start_within=60).json()
     path = f"/deployments/{made['id']}"
     begun = api.send(f"{path}/create_flow_run", {}).json()
@@ -169,7 +169,7 @@ def test_deployments_are_found_and_counted(api):
     assert api.send("/deployments/filter", {"flow_runs": {}}).json() == []
 
 
-def test_a_list_of_deployments_costs_the_same_however_long_it_is(api, counted):
+def test_a_list_of_deployments_takes_a_constant_number_of_queries(api, counted):
     for number in range(5):
         deploy(api, f"d{number}", schedules=[{"schedule": HALF_HOURLY}, {"schedule": {"interval": 86_400}}])
 

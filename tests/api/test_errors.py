@@ -57,7 +57,7 @@ def test_a_body_that_is_not_json_is_a_complaint_about_the_body(api, body):
         ("/work_pools/", {"name": "a/b"}, "The characters / % & > <"),
     ],
 )
-def test_an_error_says_which_characters_a_name_may_have(api, path, body, said):
+def test_an_error_lists_the_characters_that_a_name_may_have(api, path, body, said):
     answer = api.send(path, body)
 
     assert answer.status_code == 422

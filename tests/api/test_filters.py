@@ -120,7 +120,7 @@ law = examples(12, 600)
 
 @law
 @given(filter=flow_run_filters)
-def test_flow_runs_are_found_as_the_language_says(api, world, filter):
+def test_flow_runs_are_found_by_the_filter_language(api, world, filter):
     rows = [{**run, "id": str(run["id"])} for run in FlowRun.objects.values()]
 
     answer = api.send("/flow_runs/filter", {"flow_runs": filter})
@@ -157,7 +157,7 @@ def test_task_runs_are_listed_in_every_order(api, world, monkeypatch, filter, so
 
 @law
 @given(filter=task_run_filters)
-def test_task_runs_are_found_as_the_language_says(api, world, filter):
+def test_task_runs_are_found_by_the_filter_language(api, world, filter):
     rows = [{**run, "id": str(run["id"]), "flow_run_id": str(run["flow_run_id"])} for run in TaskRun.objects.values()]
 
     answer = api.send("/task_runs/filter", {"task_runs": filter})
@@ -368,7 +368,7 @@ def test_runs_that_have_not_started_sort_by_when_they_are_expected(api, db):
     assert [run["id"] for run in found] == [str(early.id), str(late.id)]
 
 
-def test_a_page_costs_the_same_whatever_its_size(api, world, counted):
+def test_a_page_of_any_size_takes_a_constant_number_of_queries(api, world, counted):
     with counted("filter flow runs"):
         api.send("/flow_runs/filter", {"flows": {"name": {"like_": "e"}}, "sort": "EXPECTED_START_TIME_DESC"})
     with counted("filter task runs"):

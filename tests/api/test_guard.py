@@ -49,7 +49,7 @@ def ask(method="GET", path="/api/health", *, host="localhost:4200", address="127
 
 @pytest.mark.parametrize("headers", FOREIGN_PAGES, ids=str)
 @pytest.mark.parametrize("method", METHODS)
-def test_a_page_of_another_site_is_refused_whatever_the_method(method, headers):
+def test_a_page_of_another_site_is_refused_for_every_method(method, headers):
     answer = ask(method, **headers)
 
     assert answer.status_code == 403
@@ -75,7 +75,7 @@ def test_programs_and_our_own_pages_pass(method, headers):
 
 @pytest.mark.parametrize("host", FOREIGN_HOSTS)
 @pytest.mark.parametrize("method", METHODS)
-def test_another_hosts_name_is_refused_whatever_the_method(method, host):
+def test_another_host_name_is_refused_for_every_method(method, host):
     assert ask(method, host=host).status_code == 400
 
 

@@ -24,7 +24,7 @@ def test_the_document_names_every_operation_once(api):
     assert len(names) == len(set(names)) == len(list(operations())) > 60
 
 
-def test_every_operation_says_what_it_does_and_what_it_asks(api):
+def test_every_operation_documents_its_effect_and_its_body(api):
     for path, methods in api.read("/openapi.json").json()["paths"].items():
         for method, operation in methods.items():
             assert operation["description"].endswith((".", "?")), f"{method} {path}"

@@ -114,7 +114,7 @@ def ask(operation: type[Operation], **headers: str) -> Any:
     return Endpoint(operation)(RequestFactory().get("/", headers=headers))
 
 
-def test_an_authentication_class_says_who_asks_and_by_what():
+def test_an_authentication_class_returns_the_user_and_the_credential():
     assert ask(Keyed, Authorization="Bearer reader").data == "reader by reader"
 
 
@@ -125,7 +125,7 @@ def test_an_unknown_client_is_asked_for_a_key(headers: dict[str, str]):
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
 
 
-def test_a_throttle_says_when_to_come_again():
+def test_a_throttle_returns_when_to_retry():
     class Never(BaseThrottle):
         def allow_request(self, request, view):
             return False

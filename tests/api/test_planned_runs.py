@@ -162,7 +162,7 @@ def test_unchanged_schedule_keeps_its_id_its_anchor_and_its_runs(api, clock, way
     assert "09:30" in times_of(api, made)
 
 
-def test_anchor_that_is_the_time_of_the_call_is_nobodys_choice(api, clock):
+def test_an_anchor_at_the_time_of_the_call_is_not_a_chosen_one(api, clock):
     def wanted(at):
         return [{"schedule": {"interval": 3600, "anchor_date": at, "timezone": "UTC"}}]
 
@@ -285,7 +285,7 @@ def test_schedule_that_has_ended_is_refused_unless_it_was_there_before_or_is_swi
     assert "would never run" in answers[0].content.decode()
 
 
-def test_deployment_whose_runs_would_want_a_parameter_is_refused_with_a_schedule_alone(api, clock):
+def test_a_schedule_is_refused_if_its_runs_would_lack_a_parameter(api, clock):
     schema = {"type": "object", "properties": {"region": {"type": "string"}}, "required": ["region"]}
     asked = {"parameter_openapi_schema": schema, "enforce_parameter_schema": True}
 

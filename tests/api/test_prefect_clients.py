@@ -65,7 +65,7 @@ def test_a_client_that_knows_one_schedule_does_not_take_several_away(api):
     assert len(api.read(f"/deployments/{made['id']}").json()["schedules"]) == 2
 
 
-def test_both_names_of_job_variables_may_say_the_same(api):
+def test_both_names_of_job_variables_may_be_sent_together(api):
     answer = deploy(api, job_variables={"a": 1}, infra_overrides={"a": 1})
 
     assert (answer.status_code, answer.json()["infra_overrides"]) == (201, {"a": 1})
@@ -110,7 +110,7 @@ def test_times_are_answered_with_their_offset(api):
     assert [moment[-6:] for moment in moments] == ["+00:00"] * 5
 
 
-def test_times_in_details_are_answered_alike_however_they_were_stored(api):
+def test_times_in_details_have_one_format_for_every_way_to_store_them(api):
     at = "2099-01-01T00:00:00+00:00"
     later = {"type": "SCHEDULED", "state_details": {"scheduled_time": at}}
     flow_id = api.send("/flows/", {"name": "census"}).json()["id"]

@@ -31,7 +31,7 @@ def deployed_run(api, state="SCHEDULED", **fields):
 
 
 @pytest.mark.parametrize("name", ["", " ", "''", "\" '"])
-def test_a_pool_needs_a_name_that_says_something(api, name):
+def test_a_pool_needs_a_name_that_is_not_blank(api, name):
     answer = api.send("/work_pools/", {"name": name})
 
     assert (answer.status_code, answer.json()["detail"]) == (400, "Work pool name cannot be empty.")

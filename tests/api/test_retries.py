@@ -35,7 +35,7 @@ def retry(api, run, *wanted, status=201, **body):
     return answer.json()
 
 
-def test_a_preview_says_what_is_reused_what_runs_again_and_what_that_took(api, run):
+def test_a_preview_lists_what_is_reused_what_runs_again_and_its_durations(api, run):
     found = preview(api, run, "c")
 
     assert (found["reused"], found["again"], found["causes"]) == (2, 2, {"chosen": 1, "depends": 1})
@@ -160,7 +160,7 @@ def test_an_obstacle_is_reported_in_the_preview_and_by_the_retry(api):
     assert "none of its task runs failed" in refused(api, good, "@failed")
 
 
-def test_the_preview_says_that_there_is_new_code(api):
+def test_the_preview_shows_that_the_code_is_new(api):
     run = deployed_run(version="1")
     call(run, "a")
     run = finish(run)

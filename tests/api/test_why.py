@@ -44,13 +44,13 @@ def test_a_finished_run_waits_for_nothing(api, type):
     assert (told["moving"], codes(told)) == (False, ["finished"])
 
 
-def test_a_run_that_is_scheduled_for_later_says_when(api):
+def test_why_of_a_run_scheduled_for_later_names_the_time(api):
     told = why(api, make_flow_run(make_state("SCHEDULED", scheduled_time=soon())))
 
     assert codes(told) == ["scheduled_later"]
 
 
-def test_a_run_that_waits_for_its_retry_says_when_it_comes(api):
+def test_why_of_a_run_that_waits_for_a_retry_names_the_time(api):
     run = make_flow_run("RUNNING", retries=1, retry_delay=600)
     api.send(f"/flow_runs/{run.id}/set_state", {"state": {"type": "FAILED"}})
 
@@ -92,7 +92,7 @@ def test_a_limit_of_zero_is_reported(api):
     assert "limit_is_zero" in codes(why(api, make_task_run("PENDING", tags=["gpu"])))
 
 
-def test_a_task_run_of_a_flow_run_that_does_not_run_says_so(api):
+def test_why_of_a_task_run_names_a_flow_run_that_is_not_running(api):
     told = why(api, make_task_run("PENDING", flow_run=make_flow_run("PAUSED")))
 
     assert "flow_run_not_running" in codes(told)
@@ -109,7 +109,7 @@ def test_a_run_that_must_not_overlap_names_the_other(api):
     assert [one["id"] for one in overlap["holders"]] == [str(other.id)]
 
 
-def test_a_paused_run_says_until_when_and_how_to_continue(api):
+def test_why_of_a_paused_run_names_its_timeout_and_how_to_resume(api):
     run = make_flow_run(make_state("PAUSED", pause_timeout=soon()))
 
     reason = why(api, run)["reasons"][0]
@@ -122,11 +122,11 @@ def test_a_cancelling_run_waits_for_its_process(api):
     assert codes(why(api, make_flow_run("CANCELLING"))) == ["cancelling"]
 
 
-def test_a_run_without_a_state_says_so(api):
+def test_why_of_a_run_without_a_state_is_answered(api):
     assert codes(why(api, make_flow_run(None))) == ["no_state"]
 
 
-def test_an_overdue_deployed_run_says_what_stands_in_the_queue(api):
+def test_why_of_an_overdue_run_names_the_obstacles_in_its_queue(api):
     pool = WorkPool.objects.create(name="pool", is_paused=True)
     queue = WorkQueue.objects.create(name="default", work_pool=pool)
     flow = make_flow()
@@ -165,7 +165,7 @@ def test_a_run_in_a_full_queue_names_who_holds_its_places(api, counted):
     assert "1 of 1 slots" in told["reasons"][1]["text"]
 
 
-def test_where_runs_take_turns_a_run_says_what_its_share_has_under_way(api):
+def test_why_of_a_run_with_a_fair_share_names_the_active_runs_of_its_share(api):
     queue = make_queue(last_polled=timezone.now())
     WorkPool.objects.update(fair_share="tag:team")
     run = deployed(queue=queue, tags=["team:sales"])
@@ -180,7 +180,7 @@ def test_where_runs_take_turns_a_run_says_what_its_share_has_under_way(api):
 
 
 @pytest.mark.parametrize("generations", [1, 2])
-def test_a_run_whose_caller_holds_the_place_that_it_waits_for_says_so(api, generations):
+def test_why_of_a_run_names_a_caller_that_holds_the_slot_it_waits_for(api, generations):
     queue = make_queue(concurrency_limit=1, last_polled=timezone.now())
     caller = make_flow_run("RUNNING", name="caller", work_queue_id=queue.id)
     nearest = caller
@@ -235,7 +235,7 @@ def test_the_way_to_serve_a_queue_names_its_pool_unless_it_is_the_default_one(ap
     assert why(api, run)["reasons"][1]["fix"].endswith("orion agent start -q q")
 
 
-def test_a_run_that_agents_of_orion_cannot_start_says_whom_it_waits_for(api):
+def test_why_of_a_run_that_agents_cannot_start_names_its_workers(api):
     queue = make_queue()
     run = deployed(queue=queue, entrypoint=None)
 
@@ -250,7 +250,7 @@ def test_a_run_without_queue_waits_for_the_process_that_serves_it(api):
 
 
 @pytest.mark.parametrize(("seconds", "code"), [(60, "claimed"), (-5, "agent_silent")])
-def test_a_claimed_run_names_its_agent_and_says_when_that_fell_silent(api, seconds, code):
+def test_why_of_a_claimed_run_names_its_agent_and_its_last_heartbeat(api, seconds, code):
     queue = make_queue()
     run = deployed("PENDING", queue=queue)
     agent = Worker.objects.create(name="a1", work_pool=queue.work_pool, last_heartbeat=timezone.now())

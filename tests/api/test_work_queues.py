@@ -136,7 +136,7 @@ def test_reading_a_queue_does_not_count_as_serving_it(api):
     assert api.read(f"/work_queues/{queue['id']}").json()["last_polled"] is None
 
 
-def test_health_says_whether_runs_are_started_in_time(api):
+def test_health_shows_whether_runs_are_started_in_time(api):
     queue = make_queue(api)
     path = f"/work_queues/{queue['id']}"
     unserved = api.read(f"{path}/status").json()

@@ -161,7 +161,7 @@ def test_a_place_that_cannot_be_written_deletes_nothing(settings, tmp_path: Path
     assert FlowRun.objects.filter(pk=run.pk).exists()
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch):
+def test_the_error_without_the_extra_names_the_package(monkeypatch):
     def missing(name: str):
         raise ImportError(name)
 
@@ -477,7 +477,7 @@ def killed_before(model):
         yield
 
 
-def test_a_run_that_is_restored_while_somebody_looks_for_old_runs_stays(monkeypatch):
+def test_a_run_that_is_restored_during_a_search_for_old_runs_is_kept(monkeypatch):
     monkeypatch.setattr("deployments.upkeep.services.retention.RUNS_AT_ONCE", 1)
     run = ended()
     archived()

@@ -56,7 +56,7 @@ def run(archive: Path) -> FlowRun:
 
 @pytest.mark.parametrize("archive", ["archive"], indirect=True)
 @pytest.mark.parametrize("was_there", [False, True])
-def test_nobody_else_on_the_machine_may_read_the_archive(usual_umask: None, archive: Path, was_there: bool):
+def test_only_its_owner_may_read_the_archive(usual_umask: None, archive: Path, was_there: bool):
     if was_there:
         archive.mkdir()
     ended()
@@ -126,7 +126,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.parametrize("archive", ["archive"], indirect=True)
-def test_pages_say_what_is_wrong_with_a_damaged_archive(damage: Callable[[Path], None], run: FlowRun, archive: Path):
+def test_pages_explain_the_fault_of_a_damaged_archive(damage: Callable[[Path], None], run: FlowRun, archive: Path):
     damage(archive)
     browser = Client(headers={"host": "127.0.0.1:4200"}, raise_request_exception=False)
 

@@ -86,7 +86,7 @@ def test_runs_are_restored_by_their_ids_or_by_their_day(tmp_path: Path):
     assert both.returncode == none.returncode == 2
 
 
-def test_it_says_what_is_wrong(tmp_path: Path):
+def test_errors_of_the_command_are_explained(tmp_path: Path):
     where = home_with_runs(tmp_path, 1)
 
     without = orion(tmp_path, "archive", "ls")

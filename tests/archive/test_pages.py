@@ -97,7 +97,7 @@ def test_pages_continue(browser: Client, monkeypatch):
     assert not second.context["next"]
 
 
-def test_a_long_search_says_how_far_back_it_came_and_continues(browser: Client, monkeypatch):
+def test_a_long_search_shows_how_far_back_it_came_and_continues(browser: Client, monkeypatch):
     monkeypatch.setattr("deployments.archive.selectors.BATCHES_AT_ONCE", 1)
     monkeypatch.setattr("deployments.pages.archive.PATIENCE_SECONDS", 0.0)
     runs = []
@@ -140,7 +140,7 @@ def test_odd_questions_are_answered(browser: Client, asked: str):
     assert browser.get(f"/archive?{asked}").status_code == 200
 
 
-def test_a_broken_archive_says_so(browser: Client, archive: Path):
+def test_a_broken_archive_is_reported(browser: Client, archive: Path):
     ended()
     archived()
     places._places.clear()
@@ -175,7 +175,7 @@ def test_a_user_with_rights_on_some_objects_sees_only_those():
 
 
 @pytest.mark.parametrize("is_read", [True, False], ids=["read", "unreadable"])
-def test_the_admin_leaves_restored_runs_and_deletes_nothing_while_the_archive_cannot_say_which(
+def test_the_admin_keeps_restored_runs_and_deletes_nothing_while_the_archive_is_unreadable(
     browser: Client, archive: Path, is_read: bool
 ):
     run, other = ended(), ended(at=NOON - 10 * DAY)

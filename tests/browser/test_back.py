@@ -55,7 +55,7 @@ def test_back_restores_the_rows_that_were_chosen(chromium: Browser, plain_house:
     page.close()
 
 
-def test_whoever_comes_by_a_link_has_chosen_nothing(chromium: Browser, plain_house: House):
+def test_a_page_opened_by_a_link_has_no_selection(chromium: Browser, plain_house: House):
     page = chromium.new_page(base_url=plain_house.address)
     page.goto("/runs")
     page.get_by_role("checkbox").first.check()

@@ -75,7 +75,7 @@ def test_a_calendar_is_uploaded_and_deleted(page: Page):
     expect(page.get_by_role("heading", name="No calendars yet")).to_be_visible()
 
 
-def test_without_an_agent_a_new_deployment_says_how_to_start_one(page: Page):
+def test_a_new_deployment_without_an_agent_explains_how_to_start_one(page: Page):
     page.goto("/deployments")
     page.get_by_role("link", name="New deployment").first.click()
     page.locator("#id_address").fill("https://git.example/team/flows.git")

@@ -12,7 +12,7 @@ from tests.browser.conftest import Shown
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def test_runs_are_deleted_after_a_page_that_says_which(chromium: Browser, shown: Shown):
+def test_runs_are_deleted_after_a_page_that_lists_them(chromium: Browser, shown: Shown):
     context = chromium.new_context(
         base_url=shown.address, java_script_enabled=False, viewport={"width": 320, "height": 700}
     )

@@ -20,7 +20,7 @@ def extreme_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
 
 
-def test_nothing_sticks_out_whatever_it_is_called(chromium: Browser, extreme_house: House):
+def test_names_of_any_length_stay_within_the_page(chromium: Browser, extreme_house: House):
     wide: list[str] = []
 
     with chromium.new_context(base_url=extreme_house.address) as context:

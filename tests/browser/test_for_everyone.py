@@ -97,7 +97,7 @@ def flaws_of_a_walk(page: Page) -> list[str]:
 @pytest.mark.parametrize(
     ("what", "wish"), [("moving", {"reduced_motion": "reduce"}), ("pale", {"forced_colors": "active"})]
 )
-def test_nothing_moves_and_no_mark_is_lost_for_whoever_asks_for_that(
+def test_pages_respect_preferences_for_motion_and_colours(
     chromium: Browser, plain_house: House, walk: str, what: str, wish: dict[str, Any]
 ):
     with looking(chromium, plain_house, **wish) as page:

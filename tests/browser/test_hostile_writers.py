@@ -130,7 +130,9 @@ def what_got_through(page: Page) -> list[str]:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("walk", ["a few pages", pytest.param("every page", marks=pytest.mark.everywhere)])
 @pytest.mark.parametrize("role", ROLES)
-def test_no_name_runs_on_any_page_whoever_looks(chromium: Browser, evil_house_with_users: House, role: str, walk: str):
+def test_no_name_runs_as_a_script_on_any_page_for_any_user(
+    chromium: Browser, evil_house_with_users: House, role: str, walk: str
+):
     page = signed_in(chromium, evil_house_with_users.address, role)
     said, wrong, seen = what_is_said(page), list[str](), 0
 

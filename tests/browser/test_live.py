@@ -211,7 +211,7 @@ def test_a_log_grows_at_its_end_and_stays_in_order(page: Page, server: RunningSe
     expect(page.locator("ol.log .text")).to_have_text(["first", "second", "third"], timeout=PATIENCE)
 
 
-def test_buttons_stay_while_somebody_points_at_them(page: Page, server: RunningServer):
+def test_buttons_are_not_replaced_under_the_pointer(page: Page, server: RunningServer):
     run = make_runs(server, 1)[0]
     move(server, "flow_runs", run, "RUNNING")
     show(page, server, f"/runs/{run}")
@@ -254,7 +254,7 @@ def test_a_page_without_a_socket_polls(page: Page, server: RunningServer):
     expect(page.locator("#live-head")).to_contain_text("Running", timeout=PATIENCE)
 
 
-def test_what_somebody_opened_and_ticked_stays(page: Page, server: RunningServer):
+def test_opened_and_ticked_elements_stay_so(page: Page, server: RunningServer):
     run = make_runs(server, 1)[0]
     move(server, "flow_runs", run, "RUNNING")
     show(page, server, f"/runs/{run}?tab=history")

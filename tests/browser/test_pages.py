@@ -99,7 +99,7 @@ def test_the_tab_that_is_shown_can_be_seen_on_a_phone(chromium: Browser, shown: 
 
 
 @pytest.mark.short
-def test_a_deletion_is_asked_about_and_then_told(page: Page, shown: Shown):
+def test_a_deletion_is_confirmed_before_and_after(page: Page, shown: Shown):
     page.goto("/runs?state=running")
     page.locator("tbody a.name").first.click()
     expect(page.get_by_role("button", name="Delete this run")).to_be_hidden()

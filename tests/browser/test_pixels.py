@@ -172,7 +172,7 @@ def differing_part(one: Image.Image, other: Image.Image, picture: Path) -> float
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_says_what_it_said(still_browser: Browser, addresses: dict[str, str], name: str):
+def test_a_page_has_its_outline_for_screen_readers(still_browser: Browser, addresses: dict[str, str], name: str):
     """As a screen reader has it: roles, names, states and order."""
     kept = PICTURES / f"{name}.yml"
 

@@ -177,7 +177,7 @@ def test_a_running_flow_fills_the_graph_and_its_nodes_keep_their_places(page: Pa
     assert page.locator(".graph-svg a[tabindex='0']").count() == 1
 
 
-def test_without_scripts_nodes_are_links_and_the_table_says_the_same(chromium: Browser, pipeline: Pipeline):
+def test_without_scripts_nodes_are_links_and_the_table_has_the_same_content(chromium: Browser, pipeline: Pipeline):
     context = chromium.new_context(base_url=pipeline.address, java_script_enabled=False)
     page = context.new_page()
     page.goto(f"/runs/{pipeline.run}?tab=graph&view=radar")

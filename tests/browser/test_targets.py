@@ -75,9 +75,7 @@ def show(page: Page, path: str) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-def test_what_failed_waits_or_runs_is_seen_without_scrolling_whatever_is_planned(
-    chromium: Browser, house: House, width: int
-):
+def test_failed_waiting_and_running_runs_are_visible_without_scrolling(chromium: Browser, house: House, width: int):
     with opened(chromium, house, "/", width) as page:
         needs = page.locator("li.need")
         expect(needs.filter(has_text="KeyError")).to_be_in_viewport(ratio=1)

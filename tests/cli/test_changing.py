@@ -86,7 +86,7 @@ def test_watching_ends_with_exit_9_when_its_time_is_up(home, orion):
     assert answer.code == 9
 
 
-def test_a_finished_run_cannot_be_cancelled_and_the_rule_says_why(orion):
+def test_a_finished_run_cannot_be_cancelled_and_the_rule_explains_why(orion):
     orion("run", "shop.py:greet", "-p", "name=Ada", "--name", "done")
 
     answer = orion("fr", "cancel", "done")
@@ -177,7 +177,7 @@ def test_watching_a_retried_run_shows_its_attempts_in_order(orion, tmp_path):
     assert ends == sorted(ends), told
 
 
-def test_retry_says_what_it_needs(orion):
+def test_retry_explains_what_it_needs(orion):
     orion("run", "shop.py:broken", "--name", "bad")
 
     elsewhere = orion("fr", "retry", "bad", "--entrypoint", "shop.py:greet")
@@ -200,7 +200,7 @@ def test_ctrl_c_ends_a_run_as_crashed_with_exit_130(home, orion):
     wait_for_state(orion, "stopped", "CRASHED")
 
 
-def test_ctrl_c_while_watching_leaves_the_run_alive_and_says_how_to_cancel(home, orion):
+def test_ctrl_c_while_watching_leaves_the_run_alive_and_explains_how_to_cancel(home, orion):
     run = start_flow(home, "shop.py:endless", "-p", "at_most=100", "--name", "alive")
     wait_for_state(orion, "alive", "RUNNING")
     watching = start_orion(home, "fr", "watch", "alive")

@@ -430,7 +430,7 @@ def test_ways_to_serve_a_queue_name_its_pool(orion):
     assert unserved.err.strip().endswith("start one with orion agent start -q default")
 
 
-def test_deployment_whose_queue_was_deleted_says_so(orion):
+def test_a_deployment_without_its_queue_has_a_note(orion):
     orion("deploy", "-n", "prod")
     orion("work-pool", "delete", "default-agent-pool", "--yes", "--force")
 

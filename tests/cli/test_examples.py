@@ -219,7 +219,7 @@ def prepare(orion, line, home, prepared):
 
 
 @pytest.mark.parametrize("line", CASES)
-def test_the_example_does_what_it_says(orion, home, gallery, line, tmp_path, prepared):
+def test_the_example_of_a_command_works(orion, home, gallery, line, tmp_path, prepared):
     if "profile create" in line:
         (home / "profiles.toml").unlink()
     prepare(orion, line, home, prepared)

@@ -44,7 +44,7 @@ def test_each_kind_of_failure_has_its_exit_code(error, code):
 
 
 @pytest.mark.parametrize("words", [("run",), ("deploy",), ("replay",), ("result", "seal"), ("deployment", "apply")])
-def test_a_path_that_no_file_can_have_is_told_in_a_sentence(orion, words):
+def test_an_impossible_path_is_an_error_of_one_sentence(orion, words):
     answer = orion(*words, "x" * 5000)
 
     assert answer.code == 2
@@ -62,7 +62,7 @@ def test_a_path_that_no_file_can_have_is_told_in_a_sentence(orion, words):
         (("work-queue", "set-concurrency-limit", "\udcff", "1"), 2, "not UTF-8"),
     ],
 )
-def test_names_that_no_object_can_have_are_told_in_a_sentence(orion, words, code, said):
+def test_impossible_names_are_errors_of_one_sentence(orion, words, code, said):
     answer = orion(*words)
 
     assert answer.code == code
@@ -180,7 +180,7 @@ def test_versions_are_shown_and_compared(orion):
     assert '"api"' in answer.out
 
 
-def test_a_group_of_a_package_that_is_missing_says_what_to_install():
+def test_a_command_group_of_a_missing_package_names_it():
     with pytest.raises(CommandFailed) as caught:
         server_group("not-installed")
 

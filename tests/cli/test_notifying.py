@@ -78,7 +78,7 @@ def test_a_notification_is_created_and_its_test_message_really_arrives(orion, re
     assert receiver.url not in made.out + made.err + tested.out
 
 
-def test_a_test_that_does_not_arrive_says_what_was_answered(orion, receiver: Receiver):
+def test_a_failed_test_message_shows_the_answer(orion, receiver: Receiver):
     receiver.status = 403
     orion("notify", "create", "slack", receiver.url, "--name", "ops")
 

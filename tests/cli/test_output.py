@@ -30,7 +30,7 @@ def printed(capsys: pytest.CaptureFixture[str], form: str, *columns: str) -> str
     return capsys.readouterr().out
 
 
-def test_a_table_lines_up_whatever_its_cells_hold(capsys):
+def test_a_table_is_aligned_for_cells_of_any_content(capsys):
     lines = printed(capsys, "table").splitlines()
 
     assert lines[0].split() == ["NAME", "MESSAGE"]

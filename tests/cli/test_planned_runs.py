@@ -47,7 +47,7 @@ def test_planned_runs_come_behind_those_whose_time_has_come(orion):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_pages_continue_from_begun_runs_to_planned_ones(orion, size):
+def test_pages_continue_from_started_runs_to_planned_ones(orion, size):
     first = json.loads(orion("fr", "ls", "--json", "--limit", str(size)).out)
 
     rest = names(orion("fr", "ls", "--json", "--after", first[-1]["id"]))

@@ -53,7 +53,7 @@ def test_its_runs_are_listed(orion):
     assert len(json.loads(answer.out)) == 2
 
 
-def test_a_retry_says_what_can_and_what_cannot(orion):
+def test_a_retry_lists_the_runs_that_can_and_cannot_be_retried(orion):
     answer = orion("problem", "retry", "@last", "--dry-run")
 
     assert answer.code == 0, answer.err
@@ -72,7 +72,7 @@ def test_people_decide_about_it(orion):
     assert "It is ongoing" in orion("problem", "unmute", "@last").out
 
 
-def test_odd_wishes_are_refused(orion):
+def test_invalid_arguments_are_refused(orion):
     assert orion("problem", "mute", "@last", "--grows-by", "0").code == 2
     assert orion("problem", "mute", "@last", "--until", "never").code == 2
     assert orion("problem", "ls", "--status", "sad").code == 2

@@ -78,6 +78,6 @@ def test_flows_can_be_asked_for_by_the_states_of_their_runs():
         ("flo:etl", "did you mean flow"),
     ],
 )
-def test_a_query_that_cannot_be_read_says_why(query, words):
+def test_an_unreadable_query_is_explained(query, words):
     with pytest.raises(click.UsageError, match=words):
         flow_run_filters([query], CLOCK)

@@ -117,7 +117,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(orion):
     assert [run["name"] for run in first + second] == ["twin", "twin", "bad-run", "good-run"]
 
 
-def test_the_end_of_a_table_says_what_is_not_shown(orion):
+def test_the_end_of_a_table_counts_what_is_not_shown(orion):
     answer = orion("fr", "ls", "--limit", "1")
 
     assert "1 of 4 shown" in answer.err
@@ -172,7 +172,7 @@ def test_inspect_shows_parameters_progress_and_states(orion):
     assert [word for word in ("Pending", "Running", "Completed") if word not in shown] == []
 
 
-def test_why_says_the_reason_and_with_all_every_rule(orion):
+def test_why_prints_the_reason_and_with_all_every_rule(orion):
     short, whole = orion("fr", "why", "bad-run").out, orion("fr", "why", "bad-run", "--all").out
 
     assert "bad-run is Failed" in short

@@ -154,7 +154,7 @@ def test_a_trap_is_not_sprung_by_looking_at_it(orion: Orion, tmp_path: Path, res
     assert not (tmp_path / "x2").exists()
 
 
-def test_a_run_without_a_stored_result_says_so(orion: Orion):
+def test_a_run_without_a_stored_result_is_reported(orion: Orion):
     orion("run", "stored.py:unstored", "--name", "plain")
 
     answer = orion("result", "get", "plain")

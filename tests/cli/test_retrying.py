@@ -24,7 +24,7 @@ def packed(orion, tmp_path):
 HERE = ("--entrypoint", "shop.py:packing")
 
 
-def test_a_dry_run_says_what_would_run_again_and_changes_nothing(orion, packed):
+def test_a_dry_run_lists_what_would_run_again_and_changes_nothing(orion, packed):
     answer = orion("fr", "retry", "pack-me", "--from", "packed-1", "--dry-run")
     programs = orion("fr", "retry", "pack-me", "--from", "packed-1", "--dry-run", "-o", "json")
 
@@ -62,7 +62,7 @@ def test_nothing_is_done_unasked(orion, packed):
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--new-run"])
-def test_options_that_go_with_a_task_say_so(orion, packed, option):
+def test_options_that_need_a_task_are_refused_without_one(orion, packed, option):
     answer = orion("fr", "retry", "pack-me", *HERE, option)
 
     assert answer.code == 2
@@ -76,7 +76,7 @@ def test_an_unknown_task_is_reported_with_the_existing_ones(orion, packed):
     assert "called no task 'wrapped'; it called 'packed'" in answer.err
 
 
-def test_a_run_that_only_a_program_can_run_says_where_its_code_is_asked_for(orion, packed):
+def test_a_run_without_a_deployment_explains_where_to_pass_its_code(orion, packed):
     answer = orion("fr", "retry", "pack-me", "--from", "packed", "--yes")
 
     assert answer.code == 2
@@ -84,7 +84,7 @@ def test_a_run_that_only_a_program_can_run_says_where_its_code_is_asked_for(orio
 
 
 @pytest.mark.parametrize("options", [(), ("--from", "packed-1", "--yes")])
-def test_a_run_whose_parameters_are_masked_does_not_begin_again(orion, packed, tmp_path, options):
+def test_a_run_with_masked_parameters_is_not_restarted(orion, packed, tmp_path, options):
     items = tmp_path / MASK
     items.write_text("hat coat last")
     orion("run", "shop.py:packing", "-p", f"list={items}", "-p", f"log={packed}", "--name", "masked")

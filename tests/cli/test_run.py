@@ -43,7 +43,7 @@ def orion(home):
         (["damaged.py:greet"], 2),
     ],
 )
-def test_the_exit_code_says_how_it_went(orion, words, code):
+def test_the_exit_code_reflects_the_outcome(orion, words, code):
     answer = orion("run", *words)
 
     assert answer.code == code, answer.err

@@ -78,7 +78,7 @@ def test_a_table_on_a_screen_fits_it(home):
     assert max(len(line) for line in shown.splitlines()) < 260
 
 
-def test_progress_says_how_many_tasks_have_finished_and_never_looks_complete_before_the_end():
+def test_progress_counts_finished_tasks_and_is_complete_only_at_the_end():
     assert progress_text("otter", "Running", 19, 38, 12.4) == "otter Running: 19 tasks finished, 19 under way, 12.0s"
     assert progress_text("otter", "Running", 1, 1, 3) == "otter Running: 1 task finished, 3.0s"
     assert "0 tasks finished" in progress_text("otter", "Running", 0, 0, 0)

@@ -76,7 +76,7 @@ def test_set_takes_the_names_of_variables_and_unset_takes_them_back(orion_here):
     assert orion_here("config", "unset", "api_url").code == 5
 
 
-def test_set_says_when_something_stronger_hides_the_value(orion_here, monkeypatch):
+def test_set_warns_if_another_source_overrides_the_value(orion_here, monkeypatch):
     monkeypatch.setenv("ORION_LOGGING_LEVEL", "ERROR")
 
     answer = orion_here("config", "set", "logging_level=DEBUG")

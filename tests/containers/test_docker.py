@@ -177,7 +177,7 @@ def test_a_program_that_is_missing_in_the_image_is_the_cause(
     eventually(lambda: not engine.of_run(run))
 
 
-def test_the_last_lines_of_a_program_that_says_nothing_are_in_the_cause(
+def test_the_cause_of_a_crash_without_a_report_has_the_last_lines_of_the_log(
     api: Api, docker_pool: Pool, start_docker_agent: StartAgent
 ):
     start_docker_agent()
@@ -242,7 +242,7 @@ def test_ends_are_seen_though_events_are_cut_and_the_engine_was_away(
     eventually(lambda: engine.removed == [f"orion-{run}-1"])
 
 
-def test_a_container_that_somebody_removed_is_the_cause(
+def test_a_removed_container_is_the_cause_of_the_crash(
     api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent, tmp_path: Path
 ):
     start_docker_agent()
@@ -291,7 +291,7 @@ def test_the_hooks_of_a_cancelled_run_are_those_of_cancelling(
     assert hooked.read_text() == "cancelled"
 
 
-def test_a_container_that_is_stopped_from_outside_says_so(
+def test_a_container_stopped_by_another_program_is_the_cause_of_the_crash(
     api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent, tmp_path: Path
 ):
     start_docker_agent()
@@ -339,7 +339,7 @@ def test_a_container_that_is_to_be_kept_stays_when_the_agent_starts_again(
     assert engine.of_run(run)
 
 
-def test_a_run_whose_image_is_being_pulled_is_cancelled_at_once(
+def test_a_run_is_cancelled_at_once_while_its_image_is_pulled(
     api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent
 ):
     engine.fail("POST", "/images/create", 500, "the registry is busy", times=999)
@@ -368,7 +368,7 @@ def test_nothing_is_claimed_while_the_engine_is_away(
     assert api.history(run) == ["Scheduled", "Pending", "Running", "Completed"]
 
 
-def test_requests_whose_answers_are_lost_make_one_container(
+def test_a_request_with_a_lost_answer_creates_one_container(
     api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent
 ):
     engine.fail("POST", "/containers/create", 500, "the answer is lost", answers_only=True)

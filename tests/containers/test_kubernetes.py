@@ -80,7 +80,7 @@ def test_an_agent_that_is_killed_adopts_its_job_and_nothing_runs_twice(
     assert len(cluster.objects["jobs"]) == 1
 
 
-def test_a_job_that_was_created_and_not_begun_leads_to_a_new_start(
+def test_a_run_whose_job_was_created_but_not_started_is_started_by_the_next_agent(
     api: Api, cluster: Cluster, kubernetes_pool: Pool, start_kubernetes_agent: StartAgent
 ):
     cluster.fail("POST", "/secrets", 500, "etcd is away", times=99)
@@ -128,7 +128,7 @@ def test_a_pod_that_was_evicted_is_the_cause(
     assert "its node ran short of resources, or shut down: The node was low on resource: memory." in ended["message"]
 
 
-def test_a_pod_that_somebody_deleted_is_the_cause(
+def test_a_deleted_pod_is_the_cause_of_the_crash(
     api: Api, cluster: Cluster, kubernetes_pool: Pool, start_kubernetes_agent: StartAgent, tmp_path: Path
 ):
     start_kubernetes_agent("--stop-timeout", "1")
@@ -194,7 +194,7 @@ def test_why_a_pod_does_not_start_is_the_cause(
     eventually(lambda: not cluster.objects["jobs"] and not cluster.objects["secrets"])
 
 
-def test_the_last_lines_of_a_pod_that_says_nothing_are_in_the_cause(
+def test_the_cause_of_a_crash_without_a_report_has_the_last_lines_of_the_pod(
     api: Api, kubernetes_pool: Pool, start_kubernetes_agent: StartAgent
 ):
     start_kubernetes_agent()
@@ -314,7 +314,7 @@ def test_another_namespace_than_the_agents_is_refused_with_words(
     assert "this agent has rights in 'flows' alone" in api.until_ended(run)["message"]
 
 
-def test_a_pod_that_cannot_be_read_keeps_nobody_from_seeing_the_others(
+def test_an_unreadable_pod_does_not_hide_the_others(
     api: Api, cluster: Cluster, kubernetes_pool: Pool, start_kubernetes_agent: StartAgent
 ):
     odd = [{"name": "flow", "state": {"terminated": {"exitCode": "many"}}}]

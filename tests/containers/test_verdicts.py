@@ -125,7 +125,7 @@ def test_an_end_that_the_run_reported_needs_no_cause():
         ),
     ],
 )
-def test_a_pod_that_waits_says_for_what(seen: dict[str, Any], words: str | None, is_final: bool):
+def test_a_waiting_pod_has_a_reason(seen: dict[str, Any], words: str | None, is_final: bool):
     verdict = verdict_of(seen)
 
     assert isinstance(verdict, Waiting)
@@ -341,14 +341,14 @@ def test_last_lines_begin_with_a_line():
         ("kubernetes", {"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io"}}),
     ],
 )
-def test_the_usual_template_gives_nobody_the_machine_or_a_secret(kind: str, volume: object):
+def test_the_default_template_gives_no_access_to_the_machine_or_to_secrets(kind: str, volume: object):
     template = default_job_template(kind)
 
     assert "volumes" in str(misfit(template, {"image": "flows:1", "volumes": [volume]}, complete=True))
 
 
 @pytest.mark.parametrize("mode", ["host", "container:orion-server", "ns:/proc/1/ns/net"])
-def test_the_usual_template_gives_nobody_the_network_of_the_machine(mode: str):
+def test_the_default_template_gives_no_access_to_the_network_of_the_machine(mode: str):
     template = default_job_template("docker")
 
     for said in ({"network_mode": mode}, {"networks": [mode]}, {"networks": ["shop", mode]}):

@@ -278,7 +278,7 @@ NOT_RECORDED = {
 }
 
 
-def test_the_api_says_what_the_golden_files_say(conversation):
+def test_the_api_answers_as_in_the_golden_files(conversation):
     if os.environ.get("UPDATE_CONTRACT"):
         write_golden(conversation)
 

@@ -62,7 +62,7 @@ def test_a_secret_sent_back_masked_stays_what_it_was():
     assert kept == {"value": "s3", "a": {"b": "new", "c": "********"}}
 
 
-def test_references_are_told_from_content():
+def test_references_are_distinguished_from_content():
     content, references = split_references({"n": 1, "inner": {"$ref": {"block_document_id": "x"}}})
 
     assert (content, references) == ({"n": 1}, {"inner": "x"})

@@ -56,11 +56,11 @@ def test_runs_that_are_alike_have_no_differences():
         ]),
     ],
 )  # fmt: skip
-def test_parameters_that_differ_are_told_one_level_down_and_without_secrets(before, after, words):
+def test_differing_parameters_are_listed_one_level_down_without_secrets(before, after, words):
     assert texts(run(parameters=before), run(parameters=after)) == words
 
 
-def test_large_values_are_told_by_their_size():
+def test_large_values_are_described_by_their_size():
     (one,) = changed_parameters({"rows": list(range(1200))}, {"rows": []})
 
     assert one[1].startswith("1,200 values: [0, 1,")
@@ -84,7 +84,7 @@ def test_code_and_packages_come_first():
     ]
 
 
-def test_files_that_differ_within_a_commit_are_told():
+def test_files_that_differ_within_a_commit_are_listed():
     old, new = Environment(commit="4fa9c1d22", files="aaaaaaaaa"), Environment(commit="4fa9c1d22", files="bbbbbbbbb")
 
     assert texts(run(environment=old), run(environment=new)) == [
@@ -140,7 +140,7 @@ def test_a_task_that_one_run_has_more_often_is_one_line():
     ]
 
 
-def test_errors_that_differ_and_tries_are_told():
+def test_differing_errors_and_numbers_of_attempts_are_listed():
     before = [task(state_type="FAILED", state_name="Failed", error="KeyError: 1", attempts=1)]
     after = [task(state_type="FAILED", state_name="Failed", error="ValueError: 2", attempts=3)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestration.core.document import POLICIES, document
 
 
-def test_every_rule_says_what_it_means():
+def test_every_rule_is_documented():
     page = document()
 
     for _, _, policy in POLICIES:

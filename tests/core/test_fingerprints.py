@@ -69,7 +69,7 @@ def test_type_place_and_message_make_the_fingerprint_and_lines_and_folders_do_no
     assert len({here.fingerprint, *(other.fingerprint for other in others)}) == 4
 
 
-def test_recursion_is_one_place_however_deep():
+def test_recursion_of_any_depth_has_one_fingerprint():
     deep = [("a.py", "walk")]
 
     assert cause_of("RecursionError", "", deep * 3) == cause_of("RecursionError", "", deep * 900)

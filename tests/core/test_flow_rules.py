@@ -224,7 +224,7 @@ def test_a_suspended_run_that_was_retried_in_its_process_is_left_to_an_agent():
     assert decision.run.policy.retry_type == "reschedule"
 
 
-def test_a_flow_fails_with_retries_whatever_its_client_calls_retriable():
+def test_a_failed_flow_is_retried_even_if_its_client_calls_the_failure_final():
     run = flow_run(run_count=1, policy=RunPolicy(retries=1))
 
     decision = judge_flow(state("RUNNING"), state("FAILED", retriable=False), run)
@@ -246,7 +246,7 @@ def test_the_pending_state_of_a_scheduled_run_keeps_its_time():
     assert decision.state.details.scheduled_time == soon(90)
 
 
-def test_waiting_tells_the_seconds_rounded():
+def test_a_wait_has_rounded_seconds():
     decision = judge_flow(state("SCHEDULED", scheduled_time=soon(89.6)), state("RUNNING"))
 
     assert decision.verdict.seconds == 90
@@ -290,7 +290,7 @@ def test_cancelling_the_old_run_is_an_effect_of_starting_the_new_one():
 
 
 @pytest.mark.parametrize("overlap", [overlap for overlap in Overlap if overlap is not Overlap.ALLOW])
-def test_a_run_that_has_run_before_waits_for_its_turn_whatever_happens_to_new_runs(overlap):
+def test_a_rerun_waits_for_its_turn_under_every_overlap_policy(overlap):
     run = flow_run(run_count=1, policy=RunPolicy(overlap=overlap))
 
     decision = judge_flow(state("SCHEDULED", "AwaitingRetry"), state("RUNNING"), run, World(active=(OTHER,)))
@@ -306,7 +306,7 @@ def test_a_run_that_is_running_does_not_wait_for_its_turn_again():
     assert verdict_of(decision) == "Accept"
 
 
-def test_nobody_asks_for_other_runs_unless_the_policy_needs_them():
+def test_other_runs_are_read_only_if_the_policy_needs_them():
     world = World()
 
     judge_flow(state("PENDING"), state("RUNNING"), flow_run(), world)
@@ -347,7 +347,7 @@ def test_a_failure_completed_by_hand_has_an_unknown_result():
         (state("COMPLETED", data=STORED), state("PENDING"), None, "Accept"),
     ],
 )
-def test_a_run_of_which_some_tasks_are_to_run_again_starts_whatever_its_result(
+def test_a_run_with_tasks_to_run_again_starts_despite_a_stored_result(
     initial: State, proposed: State, deployment_id: UUID | None, verdict: str
 ):
     run = flow_run(run_count=1, deployment_id=deployment_id, policy=RunPolicy(pause_keys=frozenset({"1"})))

@@ -105,7 +105,7 @@ def test_who_waits_without_a_thread_is_answered_together_with_all_others():
 
 
 @pytest.mark.parametrize("waits_in_a_thread", [True, False])
-def test_whoever_is_next_in_line_is_answered_with_or_without_a_thread(waits_in_a_thread):
+def test_the_next_request_is_answered_with_or_without_a_thread(waits_in_a_thread):
     work = Work()
     gathering = Gathering(work, most=1)
 
@@ -122,7 +122,7 @@ def test_whoever_is_next_in_line_is_answered_with_or_without_a_thread(waits_in_a
     assert work.groups == [[1], [2], [3]]
 
 
-def test_work_that_leaves_somebody_out_fails_for_all_and_the_next_is_answered():
+def test_work_without_an_answer_for_each_fails_for_all_and_the_next_request_is_answered():
     def work(group):
         return [] if group == [1] else group
 
@@ -134,9 +134,7 @@ def test_work_that_leaves_somebody_out_fails_for_all_and_the_next_is_answered():
 
 
 @pytest.mark.parametrize("is_led", [False, True], ids=["of an idle server", "behind others"])
-def test_who_waits_without_a_thread_is_refused_where_none_can_be_started_and_whoever_comes_next_is_answered(
-    monkeypatch, is_led
-):
+def test_a_waiting_request_is_refused_if_no_thread_can_start_and_the_next_is_answered(monkeypatch, is_led):
     work = Work()
     gathering = Gathering(work, most=1)
     with ThreadPoolExecutor(2) as threads:

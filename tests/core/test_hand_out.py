@@ -55,7 +55,7 @@ def test_nothing_is_given_twice_nor_beyond_a_limit_nor_to_who_did_not_ask(waitin
 
 
 @given(candidates(), takers, rooms, going)
-def test_a_run_is_left_only_where_a_limit_or_everybodys_wish_is_reached(waiting, asking, room, shares):
+def test_runs_are_left_only_if_a_limit_is_reached_or_all_agents_are_satisfied(waiting, asking, room, shares):
     given_out = hand_out(waiting, asking, room, shares)
 
     got, used = Counter(number for _, number in given_out), taken(given_out)
@@ -127,7 +127,7 @@ def test_a_run_that_is_named_goes_to_the_first_who_names_it_and_serves_its_line(
     assert [number for _, number in hand_out([run(1)], named, {})] == [1]
 
 
-def test_whose_a_run_is():
+def test_the_agent_of_a_run_is_found():
     one = UUID(int=7)
 
     assert share_of("deployment", deployment_id=one, author=3, tags=[]) == str(one)

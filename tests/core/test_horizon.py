@@ -136,7 +136,7 @@ def test_of_the_missed_times_the_newest_hundred_are_found(seconds, hours, number
     steps=st.lists(st.integers(0, 10**5), max_size=30),
     most=st.integers(1, 100),
 )
-def test_however_often_it_is_planned_no_time_is_lost_or_doubled(seconds, steps, most):
+def test_repeated_planning_loses_and_doubles_no_time(seconds, steps, most):
     """A planner that is never later than its own appointments plans exactly the timetable."""
     timetable, horizon = Every(seconds), Horizon(most=most)
     now, cursor, appointment, times = NOON, NOON, NOON, []

@@ -13,7 +13,7 @@ import pytest
 from orionflow.contract.ids import uuid7
 
 
-def test_an_id_is_a_uuid_of_version_seven_that_tells_its_time():
+def test_an_id_is_a_uuid_of_version_seven_with_its_time():
     before = time()
 
     made = uuid7()

@@ -104,7 +104,7 @@ def test_secrets_are_not_compared_by_their_value():
     assert in_common(runs[:20], runs[20:]).findings == []
 
 
-def test_what_holds_for_the_same_runs_is_said():
+def test_facts_of_the_same_runs_are_grouped():
     runs = [
         SampledRun(agent="w3", host="h3") if place < 30 else SampledRun(agent="w1", host="h1") for place in range(90)
     ]
@@ -117,7 +117,7 @@ def test_what_holds_for_the_same_runs_is_said():
     assert list(found[0].places) == list(range(30))
 
 
-def test_what_could_not_be_compared_is_said_with_the_reason():
+def test_facts_that_cannot_be_compared_are_listed_with_the_reason():
     runs = fleet(5, 400)
     without = [SampledRun(parameters=run.parameters, tags=run.tags, due=run.due) for run in runs[:300]]
 

@@ -135,7 +135,7 @@ def _settled(decision: Decision) -> bool:
 
 @some
 @given(decisions(leaving=sorted(TERMINAL)))
-def test_a_finished_run_leaves_its_end_only_by_the_rule_that_says_so(case: Case):
+def test_a_finished_run_leaves_its_final_state_only_by_the_rule_for_that(case: Case):
     transition, _, decision = case
     written, flow = decision.state, transition.run.kind == "flow-run"
 

@@ -43,7 +43,7 @@ def test_a_deployed_run_that_waited_in_its_process_is_started_by_an_agent_at_the
 
 
 @pytest.mark.parametrize(("deployment", "place"), [(None, "in_process"), (OTHER, "reschedule"), (OTHER, None)])
-def test_other_scheduled_runs_crash_when_they_are_told_to(deployment, place):
+def test_other_scheduled_runs_accept_a_proposed_crash(deployment, place):
     run = flow_run(policy=RunPolicy(retry_type=place), deployment_id=deployment)
 
     assert judge_flow(state("SCHEDULED"), CRASH, run).state.type == "CRASHED"
@@ -75,7 +75,7 @@ def test_a_scheduled_run_is_cancelled_at_once_unless_a_process_has_it(columns, e
         ({"epoch": 1, "leased": True}, "CANCELLING"),
     ],
 )
-def test_a_pending_run_is_cancelled_at_once_unless_somebody_can_report_its_end(columns, end):
+def test_a_pending_run_is_cancelled_at_once_unless_a_process_can_report_its_end(columns, end):
     decision = judge_flow(state("PENDING"), CANCEL, flow_run(**columns))
 
     assert decision.state.type == end

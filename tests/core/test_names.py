@@ -93,7 +93,7 @@ def test_names_as_people_write_them(name: str):
 
 
 @pytest.mark.parametrize(("name", "said"), UNREADABLE.values(), ids=UNREADABLE)
-def test_names_that_nobody_can_read(name: str, said: str):
+def test_unreadable_names_are_found(name: str, said: str):
     fault = fault_of(name)
 
     assert fault is not None
@@ -126,7 +126,7 @@ def test_no_character_that_is_drawn_as_nothing_passes_in_a_latin_word():
 
 
 @pytest.mark.parametrize("name", [" pay", "pay ", "pay\u00a0roll", "pay\u2009roll", "\u0301pay", "pay"], ids=ascii)
-def test_spaces_and_marks_deceive_nobody(name: str):
+def test_spaces_and_invisible_marks_are_found(name: str):
     assert deception_in(name) is None
 
 

@@ -55,12 +55,12 @@ def at(name, *errors):
         ),
     ],
 )
-def test_each_flaw_is_told_at_its_place(values, errors):
+def test_each_flaw_is_reported_at_its_place(values, errors):
     assert told(values) == errors
 
 
 @pytest.mark.parametrize("name", ["it's", 'a "b"', "n is a required property", "n" * 20_000])
-def test_a_missing_value_is_told_at_its_place_whatever_its_name(name):
+def test_a_missing_value_of_any_name_is_reported_at_its_place(name):
     (flaw,) = flaws({}, {"properties": {name: {"type": "integer"}}, "required": [name]})
 
     assert (flaw.place, flaw.is_missing) == ((name,), True)
@@ -127,7 +127,7 @@ def test_nothing_is_held_to_a_schema_that_leads_away_or_round_in_circles(schema)
         flaws({"n": 1}, schema)
 
 
-def test_no_more_flaws_are_told_than_anybody_reads():
+def test_the_number_of_reported_flaws_is_limited():
     (entry,) = told({"a": ["x"] * 1_200}, {"properties": {"a": {"items": {"type": "integer"}}}})
 
     assert len(entry["errors"]) == 1000

@@ -160,7 +160,7 @@ def test_patterns_that_break_their_reader_are_flaws(pattern):
         {"$ref": "http://["},
     ],
 )
-def test_references_that_lead_nowhere_are_told(schema):
+def test_dangling_references_are_reported(schema):
     assert mismatch({"a": 1}, schema).startswith("the schema ")
 
 
@@ -173,7 +173,7 @@ def test_references_that_lead_nowhere_are_told(schema):
         ([0, False, 0.0], False),
     ],
 )
-def test_members_are_told_apart_once_each(values, are_unique):
+def test_union_members_are_distinguished_once_each(values, are_unique):
     assert (mismatch({"a": values}, held("a", {"uniqueItems": True})) is None) == are_unique
 
 

@@ -46,7 +46,7 @@ def test_slots(initial, proposed, uses, verdict, reason):
     assert reason in getattr(decision.verdict, "reason", "")
 
 
-def test_a_retry_in_its_own_process_waits_as_long_as_it_is_told():
+def test_a_retry_in_its_own_process_waits_for_its_delay():
     retrying = flow_run(policy=RunPolicy(retries=1, retry_type="in_process"))
     world = World(slot_uses=(FULL,), slot_wait_seconds=7)
 
@@ -75,7 +75,7 @@ slot_uses = st.builds(
 
 
 @given(st.none() | st.sampled_from(list(StateType)), st.sampled_from(list(StateType)), st.lists(slot_uses, max_size=3))
-def test_nobody_gets_a_slot_that_is_not_there(initial, proposed, uses):
+def test_no_run_gets_a_slot_beyond_the_limit(initial, proposed, uses):
     decision = judge_flow(initial and state(initial.value), state(proposed.value), world=World(slot_uses=tuple(uses)))
 
     takes_one = decision.state is not None and decision.state.type in HOLDING and initial not in HOLDING

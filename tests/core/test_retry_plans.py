@@ -51,7 +51,7 @@ def causes(calls: list[Call], *chosen: int, inner: Sequence[Call] = ()) -> dict[
     return again
 
 
-def test_what_takes_input_from_the_chosen_one_runs_again_however_far_away():
+def test_all_descendants_of_the_chosen_call_run_again():
     calls = [call(1), call(2, 1), call(3, 2), call(4, 1), call(5, 3, 4)]
 
     assert causes(calls, 2) == {2: Cause.CHOSEN, 3: Cause.DEPENDS, 5: Cause.DEPENDS}

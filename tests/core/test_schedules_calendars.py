@@ -126,20 +126,20 @@ def notes(timetable, after, count=4, exclusions=None):
     return [(one.local.isoformat(timespec="minutes"), one.note) for one in found]
 
 
-def test_a_preview_tells_of_times_that_do_not_exist():
+def test_a_preview_reports_times_that_do_not_exist():
     assert notes(cron("30 2 * * *"), utc(2026, 3, 28, 12), 2) == [
         ("2026-03-29T03:00+02:00", "clocks go forward: 02:30 does not exist, runs at 03:00"),
         ("2026-03-30T02:30+02:00", None),
     ]
 
 
-def test_a_preview_tells_of_days_that_do_not_exist():
+def test_a_preview_reports_days_that_do_not_exist():
     [_, (_, note)] = notes(cron("0 6 * * *", "Pacific/Apia"), utc(2011, 12, 28, 20), 2)
 
     assert note == "clocks go forward: 2011-12-30 06:00 does not exist, runs at 2011-12-31 00:00"
 
 
-def test_a_preview_tells_of_times_that_come_twice():
+def test_a_preview_reports_times_that_occur_twice():
     once, hourly = cron("30 2 * * *"), cron("30 * * * *")
 
     assert notes(once, utc(2026, 10, 24, 12), 2) == [
@@ -192,7 +192,7 @@ MISSED = [utc(2026, 1, 5, hour) for hour in range(1, 9)]
         ("none", timedelta(hours=2), []),
     ],
 )
-def test_missed_times_are_made_up_for_as_the_schedule_says(policy, window, hours):
+def test_missed_times_are_planned_by_the_policy_of_the_schedule(policy, window, hours):
     assert [at.hour for at in decide_missed(MISSED, policy, window, utc(2026, 1, 5, 8))] == hours
 
 

@@ -146,7 +146,7 @@ def test_known_times(asked, expected):
     ]
 
 
-def test_both_days_must_fit_if_that_is_said():
+def test_both_days_must_match_with_day_or_false():
     times = list(islice(cron("0 0 13 * FRI", day_or=False).after(utc(2026, 1, 1)), 3))
 
     assert times == [utc(2026, 2, 13), utc(2026, 3, 13), utc(2026, 11, 13)]
@@ -176,7 +176,7 @@ def test_a_time_itself_counts_only_if_asked_for():
     assert next(daily.after(six + timedelta(microseconds=1), inclusive=True)) == six + DAY
 
 
-def test_it_does_not_matter_in_which_zone_a_moment_is_said():
+def test_a_moment_may_be_given_in_any_time_zone():
     repeated = datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin"))
 
     assert next(cron("30 * * * *", "Europe/Berlin").after(repeated, inclusive=True)) == utc(2026, 10, 25, 1, 30)
@@ -197,11 +197,11 @@ def test_the_end_of_a_gap_itself_counts_if_asked_for():
         ("0 0 13 * FRI", "at 00:00 on the 13th day of month and on Friday, Europe/Berlin"),
     ],
 )
-def test_a_line_is_told_in_words(text, words):
+def test_a_line_is_described_in_words(text, words):
     assert cron(text, "Europe/Berlin").describe() == words
 
 
-def test_it_is_told_when_both_days_must_fit():
+def test_the_description_mentions_that_both_days_must_match():
     assert cron("0 0 13 * FRI", day_or=False).describe().endswith("on Friday, when both fit, UTC")
 
 

@@ -64,7 +64,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("definition", "field", "why"), WRONG)
-def test_what_is_wrong_is_said(definition, field, why):
+def test_flaws_are_explained(definition, field, why):
     with pytest.raises(ScheduleError, match=why) as refused:
         read_definition(definition)
 

@@ -276,7 +276,7 @@ DAILY = ("DTSTART;TZID=Europe/Berlin:20260701T060000", "RRULE:FREQ=DAILY;COUNT=4
         "EXDATE;TZID=UTC:20260702T040000",
     ],
 )
-def test_date_is_left_out_however_it_is_written(left_out):
+def test_an_excluded_date_is_omitted_in_every_notation(left_out):
     found = read_definition({"ics": document(event(*DAILY, left_out)), "timezone": "America/New_York"})
 
     assert list(found.after(utc(2026, 1, 1))) == [utc(2026, 7, day, 4) for day in (1, 3, 4)]
@@ -292,7 +292,7 @@ def test_version_with_the_highest_sequence_is_the_event():
     assert list(read_definition({"ics": text}).after(utc(2026, 1, 1))) == [utc(2026, 7, 2, 6)]
 
 
-def test_event_whose_newest_version_was_called_off_never_comes():
+def test_an_event_with_a_cancelled_newest_version_is_omitted():
     other = event("DTSTART:20260801T060000Z", uid="2")
     text = document(
         event("DTSTART:20260701T060000Z"), event("DTSTART:20260701T060000Z", "SEQUENCE:1", CANCELLED), other
@@ -334,7 +334,7 @@ def test_last_of_some_whole_days_comes_east_and_west_of_greenwich(zone, until):
     assert [at[:16] for at in times(text, utc(2026, 1, 1), timezone=zone)] == ["2026-07-01T00:00", "2026-07-03T00:00"]
 
 
-def test_zones_that_nothing_needs_may_be_whatever_they_are():
+def test_unused_time_zones_are_not_checked():
     broken = ("BEGIN:VTIMEZONE", "TZID:Broken", "BEGIN:STANDARD", "DTSTART:nonsense", "END:STANDARD", "END:VTIMEZONE")
     text = document(*broken, event("DTSTART:20260701T060000Z"), head=("X-WR-TIMEZONE:Nowhere/Land",))
 
@@ -354,7 +354,7 @@ def test_zones_that_nothing_needs_may_be_whatever_they_are():
         ("UTC-05:00", 11),
     ],
 )
-def test_zones_are_known_however_programs_spell_them(name, hour):
+def test_time_zones_are_known_in_the_spellings_of_programs(name, hour):
     value = f'"{name}"' if ":" in name else name
 
     text = document(event(f"DTSTART;TZID={value}:20260701T060000"))
@@ -362,7 +362,7 @@ def test_zones_are_known_however_programs_spell_them(name, hour):
     assert list(read_definition({"ics": text}).after(utc(2026, 1, 1))) == [utc(2026, 7, 1, hour)]
 
 
-def test_zone_that_says_of_one_half_of_the_year_only_what_clocks_show_then_is_followed():
+def test_a_time_zone_without_offsets_from_is_followed():
     text = OUTLOOK.replace("TZOFFSETFROM:+0200\r\n", "").replace("TZOFFSETFROM:+0100\r\n", "")
 
     assert list(read_definition({"ics": text}).after(utc(2026, 1, 1))) == list(
@@ -422,7 +422,7 @@ def test_end_of_a_rule_without_an_offset_is_a_time_of_the_events_zone():
         (document(event("DTSTART:20260101T060000Z", "RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30")), "never comes"),
     ],
 )
-def test_what_is_wrong_is_said(text, why):
+def test_flaws_are_explained(text, why):
     with pytest.raises(ScheduleError, match=why) as refused:
         read_definition({"ics": text})
 
@@ -438,5 +438,5 @@ def test_recurring_events_are_bounded(monkeypatch):
         read_definition({"ics": document(*daily)})
 
 
-def test_it_is_told_in_words():
+def test_the_schedule_is_described_in_words():
     assert read_definition({"ics": GOOGLE}).describe() == "at the beginning of 2 events of a calendar, Europe/Berlin"

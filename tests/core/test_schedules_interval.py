@@ -87,7 +87,7 @@ def test_times_end_with_the_calendar_of_the_computer():
         (1e9, "1000000000 seconds"),
     ],
 )
-def test_an_interval_is_told_in_words(seconds, words):
+def test_an_interval_is_described_in_words(seconds, words):
     timetable = read_definition(
         {"interval": seconds, "anchor_date": "2026-01-05T06:00:00", "timezone": "Europe/Berlin"}
     )

@@ -41,7 +41,7 @@ def test_its_times_are_those_of_the_schedule_and_the_shift(by, seconds):
     assert list(islice(shifted.after(since), 4)) == [at + timedelta(seconds=by) for at in islice(plain, 4)]
 
 
-def test_a_definition_says_how_it_is_spread():
+def test_a_definition_describes_its_spread():
     spread = spread_for({**HOURLY, "spread": 300, "spread_by": 7}, UUID(int=1))
 
     assert spread["spread_by"] == shift_of(UUID(int=1), 300)

@@ -177,7 +177,7 @@ def test_leaving_a_final_state_expires_the_cache_and_gives_all_retries_back():
     assert ExpireCaches() in decision.effects
 
 
-def test_the_cache_expires_however_a_run_leaves_its_final_state():
+def test_the_cache_is_invalidated_in_every_way_out_of_a_final_state():
     held = judge_task(state("COMPLETED"), state("RUNNING"), world=World(parent=parent_in("PAUSED")))
     forced = judge(MINIMAL_TASK, state("COMPLETED", data=STORED), state("RUNNING"), task_run(), World())
     ended = judge_task(state("FAILED"), state("COMPLETED"))
@@ -185,7 +185,7 @@ def test_the_cache_expires_however_a_run_leaves_its_final_state():
     assert (held.effects, forced.effects, ended.effects) == ((ExpireCaches(),), (ExpireCaches(),), ())
 
 
-def test_a_stored_result_is_kept_unless_the_task_is_to_run_whatever_is_stored():
+def test_a_stored_result_is_kept_unless_the_task_must_run_again():
     run = task_run(run_count=2, policy=RETRIES)
     kept = judge_task(state("COMPLETED", data=STORED), state("RUNNING"), run)
     refreshed = judge_task(state("COMPLETED", data=STORED), state("RUNNING", refresh_cache=True), run)

@@ -104,7 +104,7 @@ def test_a_retried_flow_fires_its_pauses_again():
     assert walk.names[-3:] == ["AwaitingRetry", "Running", "Paused"]
 
 
-def test_a_cancelled_flow_run_ends_cancelled_whatever_its_client_says():
+def test_a_cancelled_flow_run_ends_cancelled_for_any_report_of_its_client():
     walk = Walk(flow_run()).propose("PENDING", "RUNNING", "CANCELLING", "CRASHED", "COMPLETED", "CANCELLED", "RUNNING")
 
     assert walk.names[2:] == ["Cancelling", "reject", "reject", "Cancelled", "reject"]
@@ -159,7 +159,7 @@ class DeployedWalk(Walk):
 
 @given(st.integers(0, 3), st.data())
 @examples(12, 1000)
-def test_a_flow_run_has_all_its_retries_whatever_else_happens_to_it(retries: int, data: st.DataObject):
+def test_other_events_do_not_use_up_retries_of_a_flow_run(retries: int, data: st.DataObject):
     walk = DeployedWalk(retries)
 
     for _ in range(data.draw(st.integers(0, 30))):

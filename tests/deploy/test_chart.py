@@ -132,7 +132,7 @@ def leaves(values: dict[str, Any], before: str = ".Values") -> list[str]:
     return found
 
 
-def test_the_role_is_what_the_agent_says_that_it_needs():
+def test_the_role_has_the_rights_that_the_agent_documents():
     rules = Chart(FOLDER).one("Role", "demo-orion-agent")["rules"]
 
     granted = {rule["resources"][0]: set(rule["verbs"]) for rule in rules}

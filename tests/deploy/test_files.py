@@ -273,14 +273,14 @@ def sign_in(browser: requests.Session, site: str) -> requests.Response:
     return post(browser, page, f"{site}/orion/login", username="ada", password=PASSWORD.strip())
 
 
-def test_through_nginx_everybody_proves_who_asks(behind: Behind):
+def test_requests_through_nginx_need_credentials(behind: Behind):
     assert behind.get("/orion/api/me", key=None)[0] == 401
     assert behind.get("/orion/api/me", key="orn_" + "A" * 43)[0] == 401
     assert behind.get("/orion/api/me")[0] == 200
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start nginx as another user")
-def test_a_proxy_that_names_nobody_is_not_an_owner_either(behind: Behind):
+def test_a_request_without_a_user_from_a_proxy_is_not_the_owner(behind: Behind):
     site = behind.bare_address
 
     assert behind.get("/orion/api/health", key=None, site=site)[0] == 200

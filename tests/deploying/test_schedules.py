@@ -28,7 +28,7 @@ def test_several_of_a_kind_may_be_given():
     assert len(schedules_of(cron=["0 6 * * *", "0 18 * * *"], interval=[60, timedelta(hours=1)])) == 4
 
 
-def test_everything_that_a_schedule_can_say_is_sent():
+def test_every_field_of_a_schedule_is_sent():
     schedule = Cron(
         "0 6 * * *",
         timezone="Europe/Berlin",

@@ -131,7 +131,7 @@ def test_a_webhook_is_called_with_the_payload_alone(make, receiver):
     assert receiver.got[0]["content"] == {"event": "sensor.read"}
 
 
-def test_an_action_that_has_nothing_to_act_on_says_so(make):
+def test_an_action_without_a_target_fails_with_the_reason(make):
     make(None, {"type": "cancel-flow-run"})
     happen()
 

@@ -82,7 +82,7 @@ def test_a_replacement_is_judged_with_the_actions_that_it_keeps(api, make):
     assert "without end" in refused.json()["detail"]
 
 
-def test_a_trigger_need_not_say_what_its_fields_say(api, make):
+def test_a_trigger_without_a_type_is_recognized_by_its_fields(api, make):
     event = {"posture": "Reactive", "expect": ["a.b"]}
     triggers = [event, {"triggers": [event, event], "require": "all"}, {"triggers": [event], "within": 60}]
 

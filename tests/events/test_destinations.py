@@ -144,7 +144,7 @@ def test_those_with_servers_in_europe_are_asked_there(kind, content):
         ("twilio-sms", {}, "twilio-sms"),
     ],
 )
-def test_an_incomplete_block_says_what_is_missing(kind, content, named):
+def test_an_incomplete_block_names_the_missing_fields(kind, content, named):
     with pytest.raises(Undeliverable, match=named):
         delivery_of(kind, content, MESSAGE)
 

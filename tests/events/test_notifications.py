@@ -173,7 +173,7 @@ def test_addresses_that_are_not_public_are_refused(receiver, settings, url):
     assert "ORION_WEBHOOK_ALLOW" in stored.last_error or "http://" in stored.last_error
 
 
-def test_a_custom_webhook_says_the_whole_request(receiver):
+def test_a_custom_webhook_defines_the_whole_request(receiver):
     content = {
         "name": "pager",
         "url": receiver.url + "/{{ path }}",
@@ -222,7 +222,7 @@ def test_old_messages_are_forgotten_once_they_are_done(receiver):
     assert not Notification.objects.exists()
 
 
-def test_making_and_moving_a_flow_run_asks_no_query_more_when_nobody_watches():
+def test_flow_runs_without_subscribers_take_no_additional_queries():
     with CaptureQueriesContext(connection) as asked:
         run = make_flow_run("RUNNING", now=NOON)
         propose_flow_run_state(run_id=run.pk, proposed=make_state("COMPLETED"), now=later())

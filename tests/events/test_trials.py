@@ -32,7 +32,7 @@ def test_a_policy_that_is_tried_really_sends_its_message(api, receiver):
     assert answer.json()["attempts"][0]["outcome"] == "taken in: 200"
 
 
-def test_a_block_that_is_tried_says_what_came_of_it_and_is_not_tried_again(api, receiver):
+def test_a_trial_of_a_block_shows_its_outcome_and_is_not_repeated(api, receiver):
     receiver.status = 503
 
     answer = api.send("/notifications/test", {"block_document_id": str(slack(receiver)), "body": "hello"})
@@ -84,7 +84,7 @@ def test_the_log_lists_each_attempt_newest_first_and_by_policy(api, receiver):
     assert api.send("/notifications/filter", {"notifications": {"standing": {"any_": ["WAITING"]}}}).json() == []
 
 
-def test_fields_that_only_orion_has_are_sent_where_they_say_something(api, receiver):
+def test_fields_of_orion_are_sent_only_if_they_are_set(api, receiver):
     asked = {"state_names": [], "tags": [], "block_document_id": str(slack(receiver))}
     plain = api.send("/flow_run_notification_policies/", asked).json()
 

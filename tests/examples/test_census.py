@@ -22,7 +22,7 @@ def test_census_handles_the_failing_input_and_reports_what_was_recorded(play: Pl
 
 
 @pytest.mark.programs
-def test_census_retries_a_busy_index_and_says_why(play: Play) -> None:
+def test_census_retries_a_busy_index_with_the_reason(play: Play) -> None:
     played = play("census.py")
 
     (discovered,) = played.ask("/task_runs/filter", task_runs={"name": {"like_": "discover"}})

@@ -48,7 +48,7 @@ def test_a_job_is_orchestrated_without_any_package(api: str, program: str, scrip
     assert ask(api, "/flow_runs/filter", mine)[0]["state_type"] == "COMPLETED"
 
 
-def test_a_job_that_cannot_reach_its_server_says_so(tmp_path: Path) -> None:
+def test_a_job_reports_that_it_cannot_reach_its_server(tmp_path: Path) -> None:
     script = str(CLIENTS / "orchestrate.sh")
 
     played = warm.run(["sh", script, "http://127.0.0.1:9/api"], capture_output=True, text=True, timeout=60, check=False)

@@ -89,7 +89,7 @@ def in_one_go(api: Api, run: str) -> list[str]:
         pytest.param("sturdy", 3, marks=pytest.mark.long),
     ],
 )
-def test_a_run_whose_module_is_loaded_meanwhile_completes(tmp_path: Path, flow: str, known: int | None):
+def test_a_run_completes_if_its_module_is_loaded_during_an_outage(tmp_path: Path, flow: str, known: int | None):
     mark, witness = tmp_path / "mark", tmp_path / "witness"
     with (
         running_stack(tmp_path) as stack,
@@ -147,7 +147,7 @@ def test_runs_with_crash_retries_stand_still_and_continue_without_using_one_up(
 
 
 @pytest.mark.long
-def test_runs_continue_while_services_tick_and_no_server_hears_their_agent(tmp_path: Path):
+def test_runs_continue_while_no_server_receives_heartbeats_of_their_agent(tmp_path: Path):
     witness = tmp_path / "witness"
     with running_stack(tmp_path, "--no-services") as stack, running_agent(tmp_path, stack.api, "q") as agent:
         deployment = stack.api.deploy("chaos_flows.py:brief", "q", path=str(HERE))

@@ -73,7 +73,7 @@ def test_on_a_full_disk_of_the_database_only_writes_are_refused():
         assert server.interrupt()[1].count("is full") == 1
 
 
-def test_a_run_whose_result_finds_no_room_fails_and_reports_it(tmp_path: Path):
+def test_a_run_fails_with_the_reason_if_the_disk_is_full(tmp_path: Path):
     home = tmp_path / "home"
     with (
         small_disk(4) as disk,
@@ -127,7 +127,7 @@ def program(home: Path, *words: str, **more: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_program_whose_reports_find_neither_an_api_nor_room_continues_and_reports_later(tmp_path: Path):
+def test_a_program_without_an_api_and_without_disk_space_continues_and_reports_later(tmp_path: Path):
     home = tmp_path / "home"
     with small_disk(1) as disk, own_database(home) as (settings, _):
         disk.fill()

@@ -153,7 +153,7 @@ def _is_launcher(pid: int) -> bool:
     return False
 
 
-def test_whatever_dies_every_run_ends_lawfully_and_nothing_is_left(tmp_path: Path):
+def test_every_run_ends_lawfully_whichever_process_dies(tmp_path: Path):
     print(f"ORION_CHAOS_SEED={SEED} ORION_CHAOS_ROUNDS={ROUNDS}")
     with running_cluster(tmp_path / "home", QUEUE, **LEASES) as cluster:
         cluster.limit_queue(QUEUE, PLACES)

@@ -156,7 +156,7 @@ def test_a_database_that_is_locked_from_outside_delays_reports_without_loss(tmp_
     assert_all_finished_once(tmp_path, program.flow_run, 300)
 
 
-def test_a_run_whose_server_stayed_away_is_completed_by_the_next_process(tmp_path: Path):
+def test_the_next_process_reports_the_end_of_a_run_after_an_outage(tmp_path: Path):
     home = tmp_path / "home"
     with ExitStack() as servers:
         server = servers.enter_context(running_server(home, "--port", str(lasting_port())))

@@ -98,7 +98,7 @@ def test_a_script_that_is_asked_to_stop_at_any_moment_leaves_nothing_torn(tmp_pa
         assert verified(home, settings) == ""
 
 
-def test_a_run_ends_whose_creation_waits_for_the_database(tmp_path: Path):
+def test_a_signal_ends_a_run_while_its_creation_waits_for_the_database(tmp_path: Path):
     home, file = tmp_path / "home", tmp_path / "program.py"
     file.write_text(PROGRAM.replace("\nouter()", "\nprint(flush=True)\nouter()"))
     with own_database(home) as (settings, _):
@@ -120,7 +120,7 @@ def test_a_run_ends_whose_creation_waits_for_the_database(tmp_path: Path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
-def test_a_run_ends_whose_creation_is_not_answered_in_time(tmp_path: Path, number: int):
+def test_a_signal_ends_a_run_if_its_creation_is_not_answered_in_time(tmp_path: Path, number: int):
     file = tmp_path / "program.py"
     file.write_text(PROGRAM)
     with running_server(tmp_path / "server") as server, fault_proxy(server.port) as wire:

@@ -250,7 +250,7 @@ class Claimer:
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
-def test_workers_are_killed_while_they_claim_and_no_run_is_lost_or_stays_with_nobody(tmp_path: Path):
+def test_no_run_is_lost_or_stuck_if_workers_are_killed_while_claiming(tmp_path: Path):
     """A claim whose answer was lost is given to somebody else when its lease has expired."""
     number, over = 150, threading.Event()
     # A lease lasts long enough for a heartbeat on a busy machine.

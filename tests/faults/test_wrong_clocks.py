@@ -57,7 +57,7 @@ def assert_none_takes_less_than_no_time(runs: list[dict[str, Any]], histories: l
 
 
 @pytest.mark.parametrize("seconds", [HOUR, pytest.param(-HOUR, marks=pytest.mark.long)], ids=["ahead", "behind"])
-def test_an_agent_whose_clock_is_wrong_by_an_hour_runs_what_is_due_and_shows_true_times(tmp_path: Path, seconds: int):
+def test_an_agent_with_a_wrong_clock_starts_due_runs_and_shows_true_times(tmp_path: Path, seconds: int):
     home, far = tmp_path / "home", tmp_path / "far"
     far.mkdir()
     wrong = wrong_by(seconds, tmp_path)
@@ -91,7 +91,7 @@ def test_an_agent_whose_clock_is_wrong_by_an_hour_runs_what_is_due_and_shows_tru
 
 
 @pytest.mark.parametrize("seconds", [pytest.param(120, marks=pytest.mark.long), -120], ids=["ahead", "behind"])
-def test_a_server_whose_clock_is_wrong_starts_what_is_due_by_the_clock_of_the_database(tmp_path: Path, seconds: int):
+def test_a_server_with_a_wrong_clock_starts_runs_by_the_clock_of_the_database(tmp_path: Path, seconds: int):
     """Claims go by the database's clock: by another one the run would wait in PENDING, or begin too early."""
     home = tmp_path / "home"
     home.mkdir()

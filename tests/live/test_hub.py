@@ -99,7 +99,7 @@ async def test_more_changes_than_can_be_sent_make_every_page_check(hub: Hub):
     assert [seat.take() for seat in seats] == [([], True), ([], True)]
 
 
-async def test_a_socket_that_shows_something_else_now_hears_no_more_of_the_first(hub: Hub):
+async def test_a_socket_that_changes_its_subject_receives_no_more_of_the_first(hub: Hub):
     seat = seated(hub, "run:1")
     hub.show(seat, ["run:2"], hub.place)
 
@@ -158,7 +158,7 @@ async def test_a_topic_that_waits_wakes_its_socket_once(hub: Hub):
     assert seat._alarm is alarm
 
 
-async def test_nobody_waits_forever():
+async def test_no_subscriber_waits_forever():
     seat = Seat()
 
     await asyncio.wait_for(seat.woken(0.01), 5)

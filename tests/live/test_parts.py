@@ -165,7 +165,7 @@ def test_shared_renderings_are_few(browser: Client, monkeypatch: pytest.MonkeyPa
     assert len(pages._shared) == 3
 
 
-def test_a_page_says_from_where_its_socket_continues(browser: Client):
+def test_a_page_names_the_position_from_which_its_socket_continues(browser: Client):
     body = re.search(r"<body[^>]*>", browser.get("/runs").content.decode())
 
     assert body

@@ -148,7 +148,7 @@ def of_part(part: str, client: Asker) -> dict[str, str]:
 
 
 @pytest.mark.django_db
-def test_a_queue_that_nobody_serves_is_found(asker: Callable[[str | None], Asker]):
+def test_a_queue_without_agents_is_found(asker: Callable[[str | None], Asker]):
     shared.forget()
     make_waiting(make_queue("gpu"), 3, seconds=120)
 

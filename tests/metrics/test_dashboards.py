@@ -79,7 +79,7 @@ def test_every_figure_and_label_exists(shown: Mapping[str, set[str]], where: str
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_a_rule_says_how_bad_it_is_and_what_to_do(rule: dict[str, object]):
+def test_an_alert_rule_has_a_severity_and_an_instruction(rule: dict[str, object]):
     labels, annotations = rule["labels"], rule["annotations"]
 
     assert isinstance(labels, dict)

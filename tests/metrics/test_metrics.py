@@ -56,7 +56,7 @@ def make_waiting(queue: WorkQueue, number: int = 1, seconds: float = 60) -> None
         make_flow_run(make_state("SCHEDULED", scheduled_time=due), work_queue_id=queue.pk, now=due)
 
 
-def test_a_queue_says_how_many_runs_wait_and_for_how_long(read: Callable[..., float | None]):
+def test_a_queue_has_metrics_of_its_waiting_runs_and_their_waiting_time(read: Callable[..., float | None]):
     queue = make_queue("gpu")
     make_waiting(queue, 2, seconds=30)
     make_waiting(queue, 1, seconds=90)
@@ -110,7 +110,7 @@ def test_transitions_are_counted_when_they_are_committed(
         ";,=;",
     ],
 )
-def test_whatever_format_is_asked_for_there_is_an_answer(browser: Client, accept: str):
+def test_an_answer_is_given_for_any_requested_format(browser: Client, accept: str):
     answer = browser.get("/metrics", headers={"accept": accept})
 
     assert answer.status_code == 200
@@ -173,7 +173,7 @@ def queries_of(client: Client) -> CaptureQueriesContext:
     return asked
 
 
-def test_a_scrape_costs_no_more_queries_however_much_there_is(ada: object):
+def test_a_scrape_takes_a_constant_number_of_queries(ada: object):
     client = Asker(key_of(user_with("monitor")))
     # The first request looks up the key.
     queries_of(client)

@@ -89,7 +89,7 @@ def test_whole_product_needs_few_packages(python: Path) -> None:
     assert len(packages) <= MOST_PACKAGES, packages
 
 
-def test_sdk_alone_needs_very_few_packages_and_says_what_is_missing(wheels: list[Path], tmp_path: Path) -> None:
+def test_sdk_alone_needs_very_few_packages_and_names_missing_ones(wheels: list[Path], tmp_path: Path) -> None:
     light = new_environment(tmp_path / "light")
     of_sdk = [str(wheel) for wheel in wheels if wheel.name.startswith("orionflow-")]
     pip("install", "-c", str(locked_versions(tmp_path)), *of_sdk, python=light)

@@ -58,7 +58,7 @@ def statements() -> Iterator[dict[str, list[str]]]:
         yield asked
 
 
-def test_a_list_is_read_on_the_replica_and_says_as_of_when(browser: Client):
+def test_a_list_is_read_on_the_replica_and_shows_its_age(browser: Client):
     make_flow("only-here")
     make_flow_on_replica("only-there")
     ticked(seconds_ago=12)
@@ -259,7 +259,7 @@ def is_declared(view: object, method: str) -> bool:
 
 @pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
-def test_only_what_says_so_reads_the_replica_and_then_nothing_else(browser: Client, method: str):
+def test_only_declared_reads_use_the_replica_and_nothing_else(browser: Client, method: str):
     wrong, lagging = [], []
     for path, view in addresses(get_resolver()):
         # For each address: all of them may take longer than the replica may be behind.
@@ -279,7 +279,7 @@ def test_only_what_says_so_reads_the_replica_and_then_nothing_else(browser: Clie
     assert len(lagging) >= {"GET": 8, "POST": 15}.get(method, 0)
 
 
-def test_lists_charts_and_exports_say_so():
+def test_lists_charts_and_exports_are_declared_as_reads_of_the_replica():
     declared = {
         path.replace(SOME_ID, "…") for path, view in addresses(get_resolver()) for m in METHODS if is_declared(view, m)
     }

@@ -83,7 +83,7 @@ def every_run_has_ended(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_flow_ends_whatever_it_raises(kind: str):
+def test_a_flow_ends_with_any_exception(kind: str):
     assert every_run_has_ended(lambda error: flow(raiser(error, kind)))
 
     assert len(flow_runs()) == len(RAISED)
@@ -92,7 +92,7 @@ def test_flow_ends_whatever_it_raises(kind: str):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("runner", RUNNERS, ids=repr)
 @pytest.mark.parametrize("way", ["call", "state", "submit", "map"])
-def test_task_ends_whatever_it_raises_and_so_does_its_flow(
+def test_a_task_and_its_flow_end_with_any_exception(
     kind: str, runner: TaskRunner, way: str, some: Sequence[type[BaseException]]
 ):
     def program(error: type[BaseException]) -> Callable[[], Any]:
@@ -117,7 +117,7 @@ def test_task_ends_whatever_it_raises_and_so_does_its_flow(
 
 
 @pytest.mark.parametrize("way", ["call", "submit", "gather"])
-def test_task_of_a_coroutine_ends_whatever_it_raises_and_so_does_its_flow(way: str):
+def test_an_async_task_and_its_flow_end_with_any_exception(way: str):
     def program(error: type[BaseException]) -> Callable[[], Any]:
         raising = task(raiser(error, "async"))
 
@@ -137,7 +137,7 @@ def test_task_of_a_coroutine_ends_whatever_it_raises_and_so_does_its_flow(way: s
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("outer", ["sync", "async"])
-def test_nested_flow_ends_whatever_it_raises_and_so_does_the_one_around_it(
+def test_a_nested_flow_and_its_caller_end_with_any_exception(
     kind: str, outer: str, some: Sequence[type[BaseException]]
 ):
     def program(error: type[BaseException]) -> Callable[[], Any]:
@@ -161,7 +161,7 @@ def test_nested_flow_ends_whatever_it_raises_and_so_does_the_one_around_it(
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("way", ["call", "submit"])
 @pytest.mark.parametrize("when", ["on_completion", "on_failure", "on_running", "on_crashed"])
-def test_runs_end_whatever_a_hook_raises(kind: str, way: str, when: str, some: Sequence[type[BaseException]]):
+def test_runs_end_with_any_exception_of_a_hook(kind: str, way: str, when: str, some: Sequence[type[BaseException]]):
     def program(error: type[BaseException]) -> Callable[[], Any]:
         hook = raiser(error, kind)
 
@@ -182,7 +182,7 @@ def test_runs_end_whatever_a_hook_raises(kind: str, way: str, when: str, some: S
 
 
 @pytest.mark.parametrize("option", ["cache_key_fn", "task_run_name", "retry_condition_fn", "flow_run_name"])
-def test_runs_end_whatever_a_function_of_an_option_raises(option: str):
+def test_runs_end_with_any_exception_of_a_function_in_an_option(option: str):
     def program(error: type[BaseException]) -> Callable[[], Any]:
         def naming() -> NoReturn:
             raise error("on purpose")
@@ -203,7 +203,7 @@ def test_runs_end_whatever_a_function_of_an_option_raises(option: str):
     assert every_run_has_ended(program)
 
 
-def test_flow_that_raises_generator_exit_says_so():
+def test_a_flow_that_raises_generator_exit_names_it():
     leaving = flow(raiser(GeneratorExit, "sync"), name="leaving")
 
     with pytest.raises(GeneratorExit, match="on purpose"):

@@ -47,7 +47,7 @@ def runs_by_task(state: Any) -> dict[str, Any]:
     return {run.name.split("-")[0]: run for run in task_runs_of(state)}
 
 
-def test_a_miss_and_a_hit_say_which_key_inputs_and_writer():
+def test_a_miss_and_a_hit_show_the_key_its_inputs_and_its_writer():
     first, second = outer(return_state=True), outer(return_state=True)
     missed, hit = runs_by_task(first)["load"], runs_by_task(second)["load"]
 

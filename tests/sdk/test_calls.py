@@ -288,7 +288,7 @@ def test_options_change_in_a_copy_only():
         add.with_options(retrys=1)
 
 
-def test_decorating_something_else_than_a_function_says_what_decorators_take():
+def test_decorating_anything_but_a_function_is_refused():
     with pytest.raises(UsageError, match="@task decorates a function"):
         task("load")
     with pytest.raises(UsageError, match="@flow decorates a function"):

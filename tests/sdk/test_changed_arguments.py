@@ -181,7 +181,7 @@ class FrozenList(list[Any]):
         pytest.param([Frozen(5)], 2, id="list"),
     ],
 )
-def test_arguments_that_nobody_can_change_are_compared_once(value: Any, looks: int):
+def test_immutable_arguments_are_compared_once(value: Any, looks: int):
     @task
     def use(value: Any) -> int:
         return 1

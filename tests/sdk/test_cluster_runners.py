@@ -148,7 +148,7 @@ def dies(file: str) -> None:
 
 
 @pytest.mark.parametrize("crash_retries", [0, 1])
-def test_function_of_a_dead_worker_is_called_as_often_as_its_task_says(
+def test_function_of_a_dead_worker_is_called_as_often_as_its_task_allows(
     usual_dask_cluster: Any, tmp_path: Path, crash_retries: int
 ):
     @flow(task_runner=DaskTaskRunner(usual_dask_cluster))

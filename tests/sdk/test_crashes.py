@@ -264,7 +264,7 @@ def test_fork_in_a_flow_leaves_the_records_to_the_parent(tmp_path: Path):
 
 
 @pytest.mark.parametrize("runner", ["ConcurrentTaskRunner(2)", "ProcessTaskRunner(1)"])
-def test_program_ends_with_its_flow_whatever_its_tasks_sleep_for(runner: str, tmp_path: Path):
+def test_a_program_ends_with_its_flow_while_tasks_sleep(runner: str, tmp_path: Path):
     program = Program(
         tmp_path,
         f"""

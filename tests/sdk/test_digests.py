@@ -341,7 +341,7 @@ def test_objects_that_differ_only_by_identity_have_no_digest(value: Any):
         hash_of(value)
 
 
-def test_a_data_frame_is_the_same_however_its_columns_lie_in_memory():
+def test_the_digest_of_a_data_frame_ignores_its_layout_in_memory():
     pandas = pytest.importorskip("pandas")
     columns = {"a": [1.0, None, 3.0], "at": pandas.date_range("2020", periods=3, tz="UTC"), "b": [1.0, 2.0, 3.0]}
     frame = pandas.DataFrame(columns | {"kind": pandas.Categorical(["x", "y", "x"])})
@@ -471,7 +471,7 @@ def test_reading_a_sparse_matrix_does_not_change_it(kind: str):
     assert hash_of(make(numpy.array([[1, 0, 2], [0, 0, 4]]))) != before
 
 
-def test_an_array_of_objects_is_the_same_in_whatever_order_it_lies_in_memory():
+def test_the_digest_of_an_array_of_objects_ignores_its_order_in_memory():
     numpy = pytest.importorskip("numpy")
     table = numpy.array([["a", 1], [None, 2.5]], dtype=object)
 
@@ -495,7 +495,7 @@ def calls_during(work: Callable[[], Any]) -> int:
     return calls
 
 
-def test_a_lock_among_the_fields_of_an_object_says_nothing_about_it():
+def test_the_digest_of_an_object_ignores_its_locks():
     assert hash_of(Bare(x=1, lock=threading.Lock())) == hash_of(Bare(x=1, lock=threading.Lock()))
     assert hash_of(Bare(x=1, lock=threading.Lock())) != hash_of(Bare(x=2, lock=threading.Lock()))
 

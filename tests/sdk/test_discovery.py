@@ -201,7 +201,7 @@ def test_an_answer_is_bounded(folder):
         ("(" * 10_000 + "flow", False),
     ],
 )
-def test_the_syntax_says_whether_a_file_names_flows(tmp_path, text, is_one):
+def test_files_with_flows_are_recognized_by_their_syntax(tmp_path, text, is_one):
     (tmp_path / "f.py").write_text(text)
 
     assert names_flows(tmp_path / "f.py") is is_one

@@ -151,7 +151,7 @@ async def test_flow_whose_run_is_just_being_created_ends_before_the_flow_that_fa
     assert went_on == []
 
 
-async def test_coroutines_that_nobody_awaits_end_with_their_flow_and_leave_it_completed(orion: Isolated):
+async def test_unawaited_coroutines_end_with_their_flow_which_completes(orion: Isolated):
     tasks = []
 
     @task

@@ -70,7 +70,7 @@ def test_the_commit_is_read_from_the_files_of_git(tmp_path, files, commit):
     assert commit_of(tmp_path / "flows/etl") == commit
 
 
-def test_it_is_what_git_says_also_in_a_worktree(tmp_path):
+def test_the_commit_in_a_worktree_is_that_of_git(tmp_path):
     def git(*words: str, cwd: Path) -> str:
         identity = ("-c", "user.name=ada", "-c", "user.email=ada@example.org")
         return subprocess.run(

@@ -112,7 +112,7 @@ def test_empty_flow_completes():
     assert empty() is None
 
 
-def test_returned_data_completes_the_flow_whatever_its_tasks_did():
+def test_returned_data_completes_the_flow_even_if_tasks_failed():
     @flow
     def returns_data() -> str:
         bad.submit()

@@ -144,7 +144,7 @@ ASYNC_FLOW = (
         *product(("async flow",), ("sys.exit without output", "raises without output", "sys.exit with a large code")),
     ],
 )
-def test_run_continues_however_a_forked_child_leaves_it(tmp_path: Path, place: str, leaving: str):
+def test_a_run_continues_after_every_kind_of_exit_of_a_forked_child(tmp_path: Path, place: str, leaving: str):
     check(tmp_path, *PLACES[place], leaving)
 
 

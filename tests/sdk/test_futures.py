@@ -302,7 +302,7 @@ async def test_as_completed_of_coroutines():
     assert await outer() == ["quick", "slow"]
 
 
-def test_plain_calls_are_submitted_where_the_flow_says_so():
+def test_plain_calls_are_submitted_in_flows_with_submit_calls():
     def body() -> Any:
         futures = [nap(0.0), one()]
         assert all(isinstance(future, Future) for future in futures)
@@ -369,7 +369,7 @@ def test_unresolved_future_left_behind_still_ends_with_its_flow():
         lambda future: f"{future:.2f}",
     ],
 )
-def test_a_future_that_is_used_as_its_value_says_how_to_get_that(use: Callable[[Any], Any]):
+def test_a_future_used_as_its_value_raises_an_error_that_names_result(use: Callable[[Any], Any]):
     @task
     def one() -> int:
         return 1

@@ -43,7 +43,7 @@ if __name__ == "__main__":
         ("replaced", "is not a SQLite database or is damaged"),
     ],
 )
-def test_program_ends_with_its_own_result_and_says_what_is_wrong(how: str, why: str, tmp_path: Path):
+def test_a_program_ends_with_its_own_result_and_a_message_about_the_database(how: str, why: str, tmp_path: Path):
     program = Program(tmp_path, LOSES_ITS_DATABASE)
 
     # Waiting for the database would take minutes.

@@ -127,7 +127,7 @@ def test_a_pause_uses_up_no_retry(orion: Isolated):
     assert "resumes" not in flow_run_of(state).empirical_policy
 
 
-def test_flow_that_nobody_resumes_in_time_fails(orion: Isolated):
+def test_a_flow_that_is_not_resumed_in_time_fails(orion: Isolated):
     state = approved(timeout=0.3, return_state=True)
 
     assert state.is_failed()
@@ -149,7 +149,7 @@ def test_cancelled_pause_ends_the_flow(orion: Isolated):
     assert flow_run_of(state).state_type == "CANCELLED"
 
 
-def test_somebody_else_can_pause_a_running_flow(orion: Isolated):
+def test_another_program_can_pause_a_running_flow(orion: Isolated):
     reached, go_on = threading.Event(), threading.Event()
 
     @flow

@@ -53,7 +53,7 @@ def test_finished_calls_are_not_repeated_in_another_order():
 
 
 @pytest.mark.parametrize("how", ["submit", "map", "call"])
-def test_however_the_task_is_called(how: str):
+def test_calls_are_found_again_for_every_way_to_call_the_task(how: str):
     attempts = Attempts([1, 2, 3], [3, 4])
     work = upper(attempts)
 
@@ -211,7 +211,7 @@ def test_tasks_made_in_the_flow_differ_by_what_they_enclose():
     assert outer() == 30
 
 
-def test_a_task_made_in_the_flow_is_found_again_whatever_it_wrote_down():
+def test_a_task_made_in_the_flow_is_found_again_after_changes_of_its_variables():
     attempts, written = Attempts(1, 2), []
 
     @flow(retries=1)
@@ -231,7 +231,7 @@ def test_a_task_made_in_the_flow_is_found_again_whatever_it_wrote_down():
     assert written == [5]
 
 
-def test_a_task_is_found_again_whatever_was_written_into_a_function_that_it_calls():
+def test_a_task_is_found_again_after_changes_of_a_function_that_it_calls():
     attempts = Attempts(1, 2)
 
     def helper(x: int) -> int:
@@ -358,7 +358,7 @@ def spelt(x: Any) -> str:
 @examples(6, 100)
 @given(program=PROGRAMS)
 @example(program=[[(way, 1) for way in WAYS], [(way, x) for way in WAYS for x in (True, 1)]])
-def test_whatever_the_attempts_call_each_call_gets_the_value_of_its_own_arguments(program: list[list[Any]]):
+def test_each_call_of_each_attempt_gets_the_value_of_its_own_arguments(program: list[list[Any]]):
     attempts = Attempts(*program)
 
     @task

@@ -165,7 +165,7 @@ def test_async_flows_use_locations_of_the_server(orion: Isolated):
     assert task_runs_of(state)[0].state.result() == (1,)
 
 
-def test_an_unknown_location_says_how_it_is_made_known():
+def test_an_unknown_location_explains_how_to_register_it():
     @task(result_storage="nowhere", result_storage_key="x")
     def one() -> Any:
         return [1]

@@ -149,7 +149,7 @@ def test_keys_that_no_file_can_have_do_not_become_one(tmp_path: Path):
     assert all(state.is_completed() for state in states)
 
 
-def test_tasks_store_where_their_flow_says(tmp_path: Path):
+def test_tasks_store_results_in_the_storage_of_their_flow(tmp_path: Path):
     @task(persist_result=True)
     def load() -> Any:
         return [1]

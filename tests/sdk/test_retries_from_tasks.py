@@ -383,7 +383,7 @@ def test_calls_that_cannot_be_compared_are_taken_up_by_their_number_if_made_befo
     assert any("by the number of their call" in note for note in retried.preview.notes)
 
 
-def test_without_stored_results_everything_runs_again_and_the_preview_says_so(work: Work):
+def test_without_stored_results_everything_runs_again_as_in_the_preview(work: Work):
     a, b = work.task("a", persist_result=False), work.task("b", persist_result=False)
 
     @flow

@@ -255,7 +255,7 @@ def _uses_cache(steps: tuple[Step, ...]) -> bool:
 @example(program=EVERY_KIND, first=(["nested"], False), second=(["dropped", "later"], True))
 @example(program=WITH_A_CACHE, first=(["@failed"], True), second=(["cached", "later"], False))
 @examples(3, 150)
-def test_the_preview_says_what_comes_and_the_value_is_that_of_a_fresh_run(
+def test_the_preview_matches_the_retry_and_the_value_that_of_a_fresh_run(
     fn: Flow[Any, Any], program: tuple[Step, ...], first: Retry, second: Retry
 ):
     PROGRAM[0] = program

@@ -53,7 +53,7 @@ def beside(call: Any) -> Any:
 @pytest.mark.parametrize(
     ("overlap", "second"), [("allow", "Completed"), ("skip", "Skipped"), ("cancel_new", "Cancelled")]
 )
-def test_overlapping_runs_do_what_the_flow_says(overlap: Any, second: str):
+def test_overlapping_runs_follow_the_overlap_of_the_flow(overlap: Any, second: str):
     @flow(name="overlapping", overlap=overlap)
     def overlapping(is_second: bool = False) -> str:
         return "second" if is_second else beside(lambda: overlapping(True, return_state=True)).name

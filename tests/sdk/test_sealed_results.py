@@ -104,9 +104,7 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_file_that_somebody_changed_runs_nothing(
-    sprung: Path, trap: bytes, attack: Callable[[dict[str, Any], bytes], None]
-):
+def test_a_changed_file_is_not_unpickled(sprung: Path, trap: bytes, attack: Callable[[dict[str, Any], bytes], None]):
     record = stored()
     attack(record, trap)
 
@@ -146,7 +144,7 @@ def test_a_reference_cannot_have_json_read_as_a_pickle(sprung: Path, trap: bytes
     assert not sprung.exists()
 
 
-def test_custom_serializers_are_sealed_unless_they_say_that_they_run_no_code():
+def test_custom_serializers_are_sealed_unless_they_declare_to_run_no_code():
     class Pickling(PickleSerializer):
         type = "pickling"
 

@@ -74,7 +74,7 @@ def test_missing_objects_are_not_found():
 CANARY = "canary-in-the-mine-5f2e"
 
 
-def test_a_secret_that_was_read_is_masked_in_all_that_a_program_says(orion, capfd):
+def test_a_secret_that_was_read_is_masked_in_all_output_of_a_program(orion, capfd):
     @task
     def connect(token: str) -> None:
         get_run_logger().info("connecting with %s", token)
@@ -123,7 +123,7 @@ def test_a_secret_is_masked_before_it_leaves_the_program():
     ],
     ids=["repr", "JSON", "address", "HTML", "a line"],
 )
-def test_a_secret_is_found_however_it_is_spelled(spelled):
+def test_a_secret_is_found_in_every_encoding(spelled):
     value = "first line of 'it'\nsecond \"line\" of it, ünd\\more"
     secrets = KnownSecrets()
     secrets.learn([value])

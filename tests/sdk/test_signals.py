@@ -522,7 +522,7 @@ asyncio.run(gathers()) if sys.argv[1] == "gathers" else submits()
 
 
 @pytest.mark.parametrize(("which", "pause"), in_turn(["submits", "gathers"], [0.02, 0.0003]))
-def test_runs_end_though_a_shell_says_again_that_the_terminal_is_closed(which: str, pause: float, tmp_path: Path):
+def test_runs_end_despite_a_second_sighup_of_a_shell(which: str, pause: float, tmp_path: Path):
     program = Program(tmp_path, TOLD_TWICE)
 
     with program.start(words=(which,)) as process:

@@ -32,7 +32,7 @@ def test_near_names_are_proposed_and_others_are_not(typed, proposals):
 
 
 @given(WORDS, WORDS)
-def test_distance_is_what_the_definition_says(one, other):
+def test_the_distance_matches_its_definition(one, other):
     assert distance(one, other, 20) == by_definition(one, other)
 
 

@@ -64,7 +64,7 @@ def test_a_suspended_flow_ends_here_and_passes_the_suspension_in_its_next_attemp
 
 @pytest.mark.parametrize("resumed_before_it_is_noticed", [False, True])
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_flow_that_is_suspended_from_outside_lets_begun_tasks_end(resumed_before_it_is_noticed: bool, strict: bool):
+def test_a_flow_suspended_from_outside_waits_for_started_tasks(resumed_before_it_is_noticed: bool, strict: bool):
     suspended, tries = threading.Event(), []
 
     @task

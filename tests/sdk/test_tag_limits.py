@@ -176,7 +176,7 @@ def test_a_run_that_leaves_the_line_wakes_the_next():
     assert (second._woken.done(), third._woken.done()) == (True, False)
 
 
-def test_first_of_a_line_asks_more_and_more_rarely_and_the_others_as_the_api_says():
+def test_the_first_waiting_run_asks_less_and_less_often_and_the_others_at_the_interval_of_the_api():
     lines = WaitingLines()
     first, second = lines.join(frozenset({"a"})), lines.join(frozenset({"a"}))
 

@@ -282,7 +282,7 @@ def test_child_that_dies_takes_no_other_task_along(processes: ProcessTaskRunner,
     assert outer() == ("Crashed", "alive", [1, 4, 9])
 
 
-def test_crashed_run_is_tried_again_when_it_says_so(processes: ProcessTaskRunner, tmp_path: Any):
+def test_a_crashed_run_is_retried_with_crash_retries(processes: ProcessTaskRunner, tmp_path: Any):
     marker = tmp_path / "died"
 
     def die_once(path: str) -> str:

@@ -146,7 +146,7 @@ def test_the_folder_of_the_settings_and_that_of_the_home_are_read_from(orion: Is
             read_record(reference(tmp_path.as_uri(), "key"))
 
 
-def test_a_cached_state_that_somebody_planted_is_a_miss(orion: Isolated, elsewhere: Path, sprung: Path):
+def test_a_planted_cached_state_is_a_miss(orion: Isolated, elsewhere: Path, sprung: Path):
     @task(cache_key_fn=lambda *_: "key")
     def planted() -> Any:
         return Completed(data=reference(elsewhere.as_uri()))

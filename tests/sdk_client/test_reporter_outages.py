@@ -145,7 +145,7 @@ def test_a_server_that_breaks_over_everything_is_not_the_items_fault(
     assert reporter.refused(FLOW_RUN) == []
 
 
-def test_a_drain_says_when_the_api_stayed_away_and_where_the_rest_is(
+def test_a_drain_without_an_api_names_the_file_with_the_rest(
     home: Path, server: ScriptedServer, reporter_with: MakeReporter
 ):
     reporter = reporter_with(reporting_budget_seconds=0.5)

@@ -200,7 +200,7 @@ def test_the_owner_of_this_machine_makes_the_first_user(browser: Client):
     assert browser.get("/settings/password").status_code == 403
 
 
-def test_settings_say_who_signed_in_and_let_them_out(bob: Asker, browser: Client):
+def test_settings_show_the_user_and_a_way_to_sign_out(bob: Asker, browser: Client):
     page = text_of(bob.get("/settings"))
 
     assert "Signed in as bob" in page

@@ -126,7 +126,7 @@ def test_a_task_run_that_an_agent_calls_new_is_reported_by_its_holder_only(
     assert (answer.status_code, task.state_type == "FAILED") == (403, False)
 
 
-def test_the_nearest_lease_says_who_reports(held: tuple[Agent, dict[str, Any]], agent: Callable[[str], Agent]):
+def test_the_nearest_lease_identifies_the_reporter(held: tuple[Agent, dict[str, Any]], agent: Callable[[str], Agent]):
     """An attempt may not report a run that it started and that the agent of another user holds."""
     _, run = held
     task = make_task_run(flow_run=FlowRun.objects.get(pk=run["flow_run_id"]))
@@ -158,7 +158,7 @@ def test_an_agent_ends_no_run_that_no_agent_holds(agent: Callable[[str], Agent])
     assert run.state_type == "RUNNING"
 
 
-def test_nobody_takes_the_name_of_a_live_agent(held: tuple[Agent, Any], agent: Callable[[str], Agent]):
+def test_the_name_of_a_live_agent_cannot_be_taken(held: tuple[Agent, Any], agent: Callable[[str], Agent]):
     """Registering again revokes what the earlier start held."""
     smith, run = held
 

@@ -61,7 +61,7 @@ def said(entry: Entry) -> tuple[Any, Any]:
     return before, after
 
 
-def test_a_change_says_who_did_it_from_where_and_what_it_was_before(api):
+def test_a_change_is_recorded_with_its_user_its_address_and_the_old_value(api):
     id = api.send("/variables/", VARIABLE).json()["id"]
     api.call("PATCH", f"/variables/{id}", {"value": "blue"}, **{"x-request-id": "r-17"})
 
@@ -333,7 +333,7 @@ def test_reading_leaves_no_entry(api, chained):
     assert not [one for one in queries if "INSERT" in one["sql"]]
 
 
-def test_the_verification_of_the_api_says_how_far_it_came(api, chained):
+def test_the_verification_by_the_api_returns_how_far_it_came(api, chained):
     answer = api.send("/audit/verify", {}).json()
 
     assert answer["finding"] is None
@@ -369,14 +369,14 @@ def test_retention_removes_whole_days_and_reports_it(three_days):
     assert remove_days(older_than=timedelta(days=1), now=chain.timezone.now()) == 0
 
 
-def test_the_last_day_stays_however_old_it_is(three_days):
+def test_the_last_day_is_kept_at_any_age(three_days):
     remove_days(older_than=timedelta(), now=chain.timezone.now() + timedelta(days=9))
 
     assert [day.removed is not None for day in Day.objects.all()] == [True, True, False]
     assert chain.verify(None, most=100).finding is None
 
 
-def test_a_day_that_somebody_else_removed_is_found(three_days):
+def test_a_removed_day_is_detected(three_days):
     first = three_days[0]
     Day.objects.filter(pk=first.pk).update(removed=chain.timezone.now())
     Entry.objects.filter(day=first.day).delete()

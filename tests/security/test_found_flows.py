@@ -67,7 +67,7 @@ def test_it_reads_the_secrets_of_the_requesting_user(run: FlowRun, ada: User, se
     assert attempt(ada).get(READ).json()["data"]["password"] == "open sesame"
 
 
-def test_it_reads_nobody_elses_secrets(run: FlowRun, ada: User, secret: Any):
+def test_found_flows_cannot_read_secrets_of_others(run: FlowRun, ada: User, secret: Any):
     """The deployment is shared: an admin asked before."""
     FlowRun.objects.all().delete()
     dora = user_with("deployer", "dora")

@@ -53,7 +53,7 @@ def test_it_gives_a_deployer_of_one_deployment_no_access_either(ada: User):
     assert TaskRun.objects.get(pk=victim).state_type == "RUNNING"
 
 
-def test_a_known_key_or_id_gives_nobody_elses_run(attempt: Attempt, other: World):
+def test_a_known_key_or_id_does_not_return_a_run_of_others(attempt: Attempt, other: World):
     run = other.id_of("runs_flowrun")
     FlowRun.objects.filter(pk=run).update(idempotency_key="2026-01-01", parameters={"x": "birch-parameter"})
     attempt.report()
@@ -70,7 +70,7 @@ def test_a_known_key_or_id_gives_nobody_elses_run(attempt: Attempt, other: World
     assert (own.status_code, again.status_code, own.json()["id"]) == (201, 200, again.json()["id"])
 
 
-def test_a_known_id_gives_nobody_elses_artifact(attempt: Attempt, other: World):
+def test_a_known_id_does_not_return_an_artifact_of_others(attempt: Attempt, other: World):
     artifact = other.id_of("runs_artifact")
 
     answer = attempt.client.call("POST", "/api/artifacts/", {"id": artifact, "type": "text", "flow_run_id": attempt.id})
@@ -79,7 +79,7 @@ def test_a_known_id_gives_nobody_elses_artifact(attempt: Attempt, other: World):
     assert "birch" not in answer.content.decode()
 
 
-def test_lines_and_artifacts_get_into_nobody_elses_task_run(attempt: Attempt, other: World):
+def test_log_lines_and_artifacts_cannot_be_added_to_task_runs_of_others(attempt: Attempt, other: World):
     victim, client = other.id_of("runs_taskrun"), attempt.client
     before = (Log.objects.count(), Artifact.objects.count())
     line = {"name": "x", "level": 20, "message": "m", "timestamp": sent_at(), "flow_run_id": attempt.id}
@@ -109,7 +109,7 @@ def test_lookups_by_name_show_a_run_no_other_runs(attempt: Attempt, other: World
     assert client.call("POST", "/api/backfills/filter", {}).json() == []
 
 
-def test_a_run_starts_deployments_and_steers_nobodys_backfill(attempt: Attempt, other: World):
+def test_a_run_starts_deployments_but_cannot_control_backfills(attempt: Attempt, other: World):
     client, backfill = attempt.client, other.id_of("deployments_backfill")
     path = f"/api/deployments/{other.id_of('deployments_deployment')}/create_flow_run"
 

@@ -274,9 +274,7 @@ def test_a_key_that_was_recognised_expires(ada: User, seldom: None):
         lambda user: User.objects.filter(pk=user.pk).delete(),
     ],
 )
-def test_whatever_changes_rights_is_in_force_with_the_next_request(
-    ada: User, seldom: None, change: Callable[[User], Any]
-):
+def test_a_change_of_rights_applies_to_the_next_request(ada: User, seldom: None, change: Callable[[User], Any]):
     user = user_with("operator")
     client, number = Asker(key_of(user)), number_of_changes()
     client.get("/api/me")

@@ -113,7 +113,7 @@ def test_no_header_makes_an_owner(server: RunningServer, name: str):
 
 
 @pytest.mark.parametrize("name", sorted(FORWARDED))
-def test_through_a_proxy_of_the_same_user_nobody_is_the_owner(server: RunningServer, name: str):
+def test_a_request_through_a_proxy_of_the_same_user_is_not_the_owner(server: RunningServer, name: str):
     header = name.removeprefix("HTTP_").replace("_", "-")
 
     assert server.get("/api/me", **{header: "x"})[0] == 401

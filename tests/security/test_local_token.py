@@ -56,7 +56,7 @@ def token_of(home: Path, server: RunningServer) -> str:
 # --- programs ---
 
 
-def test_without_a_token_nobody_is_the_owner(server: RunningServer):
+def test_a_request_without_a_token_is_not_the_owner(server: RunningServer):
     assert server.get("/api/me")[0] == 401
     assert server.get("/runs")[0] == 401
     assert "orion open" in server.get("/runs")[2]
@@ -253,7 +253,7 @@ def test_open_finds_the_server_of_the_home_without_a_setting(home: Path, server:
     assert re.fullmatch(rf"http://127\.0\.0\.1:{server.port}/enter/[\w-]{{43}}", link)
 
 
-def test_without_a_server_open_says_how_to_start_one(tmp_path: Path):
+def test_open_without_a_server_explains_how_to_start_one(tmp_path: Path):
     done = orion(tmp_path, "open", "--no-browser")
 
     assert done.returncode != 0
@@ -308,7 +308,7 @@ def test_a_link_is_over_after_a_minute(strangers_browser: Client, monkeypatch: p
     assert strangers_browser.get(f"/enter/{local_token.new_code()}").status_code == 401
 
 
-def test_links_that_nobody_uses_are_few():
+def test_the_number_of_unused_links_is_limited():
     codes = [local_token.new_code() for _ in range(local_token.MOST_LINKS + 1)]
 
     assert not local_token.use_code(codes[0])

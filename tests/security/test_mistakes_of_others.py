@@ -145,7 +145,7 @@ def test_a_viewer_reads_no_secret_by_any_list(ada: User, api: Api):
             assert answer.status_code == 403
 
 
-def test_examples_start_no_shell_with_what_others_say():
+def test_examples_start_no_shell_with_values_of_others():
     """Airflow CVE-2020-11978 and -2026-30898: examples, and those of the documentation, executed parts of a request."""
     for path in (ROOT / "examples").glob("*.py"):
         tree = ast.parse(path.read_text())

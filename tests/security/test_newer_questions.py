@@ -96,7 +96,7 @@ def test_questions_about_runs_of_others_are_refused(ada: User, birch: World, ced
 
 
 @pytest.mark.parametrize("who", ["operator", "run token"])
-def test_lists_and_sums_say_nothing_of_others(ada: User, birch: World, cedar: World, who: str):
+def test_lists_and_sums_reveal_nothing_of_others(ada: User, birch: World, cedar: World, who: str):
     client = in_part() if who == "operator" else token(cedar)
     theirs = birch.id_of("runs_flowrun")
     every = {"flow_runs": {"id": {"any_": [theirs, cedar.id_of("runs_flowrun")]}}}

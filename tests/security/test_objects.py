@@ -118,7 +118,7 @@ def leaks(answer: Any, world: World, asked: str) -> set[str]:
     return {one for one in hidden if one not in asked}
 
 
-def test_every_table_says_to_whom_its_rows_belong():
+def test_every_table_declares_the_owner_of_its_rows():
     _discover()
 
     assert belongings.keys() == owned_tables()
@@ -329,7 +329,7 @@ def test_a_bulk_action_of_an_operator_of_a_deployment_concerns_its_runs_alone(ow
     assert client.call("POST", f"/api/bulk_actions/{other.id_of('runs_bulkaction')}/stop", {}).status_code == 403
 
 
-def test_a_problem_that_others_have_too_says_nothing_of_their_runs(own: World, other: World):
+def test_a_problem_shared_with_others_reveals_nothing_of_their_runs(own: World, other: World):
     client, now = asker("operator:deployment:alder-flow/alder-daily"), timezone.now()
     problem = other.rows["runs_problem"]
     words = {"type": "KeyError", "message": "…", "resolution": "3 later runs of birch-flow completed."}
@@ -504,7 +504,7 @@ async def test_sockets_that_report_need_a_role_for_everything(path: str):
         "with recursive f(id) AS (SELECT id FROM runs_flowrun UNION SELECT id FROM f) SELECT COUNT(*) FROM f",
     ],
 )
-def test_statements_are_cut_however_they_are_spelled(own: World, other: World, sql: str):
+def test_statements_of_every_form_are_restricted(own: World, other: World, sql: str):
     actor, _ = actor_of_user(someone("viewer:deployment:alder-flow/alder-daily"))
     seen = visible(actor, FlowRun.objects.all()).count()
 

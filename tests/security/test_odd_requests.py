@@ -89,7 +89,7 @@ def test_of_a_repeated_key_the_last_value_is_checked_and_stored(deployer: Asker)
     ],
     ids=str,
 )
-def test_no_header_says_who_asks(ada: User, headers: dict[str, str]):
+def test_no_header_identifies_the_user(ada: User, headers: dict[str, str]):
     assert send(Asker(), "/api/flows/filter", b"{}", **headers).status_code == 401
 
 

@@ -110,14 +110,14 @@ def test_another_users_program_is_not_known_after_it_closed_its_end(way: Questio
         assert not is_of_own_user(server)
 
 
-def test_a_socket_that_is_closed_is_nobodys(way: Question):
+def test_a_closed_socket_has_no_owner(way: Question):
     with accepted("127.0.0.1", "127.0.0.1") as (client, server):
         server.shutdown(socket.SHUT_WR)
         client.close()
         assert not is_of_own_user(server)
 
 
-def test_a_socket_in_time_wait_is_nobodys(way: Question):
+def test_a_socket_in_time_wait_has_no_owner(way: Question):
     """The client closes first, and its addresses wait for a minute, as root's."""
     with accepted("127.0.0.1", "127.0.0.1") as (client, server):
         ends = end_of(server.getpeername()), end_of(server.getsockname())
@@ -161,7 +161,7 @@ def test_on_other_systems_no_user_is_known(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("error", [PermissionError(1, "x"), BlockingIOError(11, "x")])
-def test_a_question_that_fails_lets_nobody_in(monkeypatch: pytest.MonkeyPatch, error: OSError):
+def test_a_failed_lookup_of_the_peer_grants_no_access(monkeypatch: pytest.MonkeyPatch, error: OSError):
     def fail(client: peers.End, server: peers.End) -> Peer | None:
         raise error
 

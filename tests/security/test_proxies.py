@@ -50,7 +50,7 @@ def test_the_client_is_whom_our_own_proxies_saw(settings: Any, trusted: list[str
         ([PROXY], "gopher", "http"),
     ],
 )
-def test_only_named_proxies_say_the_scheme(settings: Any, trusted: list[str], said: str, scheme: str):
+def test_the_scheme_is_taken_only_from_named_proxies(settings: Any, trusted: list[str], said: str, scheme: str):
     assert read(settings, trusted, HTTP_X_FORWARDED_PROTO=said)[1] == scheme
 
 
@@ -64,7 +64,7 @@ def test_only_named_proxies_say_the_scheme(settings: Any, trusted: list[str], sa
         ("http://orion.example", "orion.example", "http"),
     ],
 )
-def test_the_address_outside_says_the_scheme_of_its_host(settings: Any, url: str, host: str, scheme: str):
+def test_the_public_address_defines_the_scheme_of_its_host(settings: Any, url: str, host: str, scheme: str):
     assert read(settings, [], url, HTTP_HOST=host)[1] == scheme
 
 

@@ -87,7 +87,7 @@ def test_the_table_names_every_action():
 
 
 @pytest.mark.parametrize("action", TABLE)
-def test_each_role_allows_what_the_table_says(action: Action):
+def test_each_role_allows_what_its_table_lists(action: Action):
     allowed = {role for role in Role if action in ACTIONS[role]}
 
     assert allowed == {LETTERS[letter] for letter in TABLE[action] if letter != "."}
@@ -104,7 +104,9 @@ def test_each_role_but_the_agents_has_what_the_one_before_has():
 
 @pytest.mark.parametrize("field", ["job_variables", "infrastructure_document_id"])
 @pytest.mark.parametrize(("role", "status"), [("operator", 403), ("agent", 403), ("deployer", None), ("admin", None)])
-def test_only_who_deploys_says_how_a_run_is_executed(asker: Callable[..., Asker], field: str, role: str, status: Any):
+def test_only_users_who_may_deploy_choose_how_a_run_is_executed(
+    asker: Callable[..., Asker], field: str, role: str, status: Any
+):
     path = f"/api/deployments/{make_deployment().id}/create_flow_run"
     value = {"env": {"A": "1"}} if field == "job_variables" else "0199f1a2-0000-7000-8000-000000000001"
 

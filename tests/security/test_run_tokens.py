@@ -49,7 +49,7 @@ def test_an_attempt_reports_itself_and_what_is_nested_in_it(attempt: Attempt):
     assert attempt.report("COMPLETED").json()["status"] == "ACCEPT"
 
 
-def test_an_attempt_says_nothing_of_other_runs(attempt: Attempt, other: World):
+def test_an_attempt_learns_nothing_of_other_runs(attempt: Attempt, other: World):
     client, run, task_run = attempt.client, other.id_of("runs_flowrun"), other.id_of("runs_taskrun")
     flow, deployment = other.id_of("runs_flow"), other.id_of("deployments_deployment")
     line = {"name": "x", "level": 20, "message": "m", "timestamp": sent_at()}

@@ -55,7 +55,7 @@ def test_a_stranger_is_sent_to_the_page_and_then_to_where_they_wanted(ada: User)
 
 
 @pytest.mark.parametrize("path", ["/", "/runs", "/settings", "/api/health"])
-def test_every_page_says_who_signed_in_and_offers_the_way_out(signed_in: Asker, path: str):
+def test_every_page_shows_the_user_and_a_way_to_sign_out(signed_in: Asker, path: str):
     page = signed_in.get(path, headers={"accept": "text/html"}).content.decode()
     own = Client().get(path, headers={"accept": "text/html"}, REMOTE_ADDR="127.0.0.1").content.decode()
 
@@ -79,7 +79,7 @@ def test_it_leads_nowhere_else(ada: User, evil: str):
 
 
 @pytest.mark.parametrize(("name", "password"), [("ada", "wrong one here"), ("nobody", PASSWORD), ("ada", ""), ("", "")])
-def test_a_refusal_does_not_say_what_was_wrong(ada: User, name: str, password: str):
+def test_a_refusal_does_not_reveal_its_reason(ada: User, name: str, password: str):
     answer = sign_in(Asker(), name, password)
 
     assert answer.status_code == 422
@@ -94,7 +94,7 @@ def test_a_disabled_user_cannot_sign_in_and_does_not_learn_why(ada: User, bob: U
     assert "do not belong together" in sign_in(Asker(), "bob").content.decode()
 
 
-def test_a_form_of_another_site_signs_nobody_in(ada: User):
+def test_a_form_of_another_site_cannot_sign_in(ada: User):
     client = Client(enforce_csrf_checks=True, REMOTE_ADDR=ELSEWHERE, headers={"host": "localhost:4200"})
 
     assert sign_in(client).status_code == 403
@@ -299,7 +299,7 @@ def test_a_page_of_a_signed_in_user_costs_few_queries(signed_in: Asker, django_a
         assert signed_in.get("/variables").status_code == 200
 
 
-def test_without_users_the_page_says_how_to_make_one(db: None):
+def test_the_page_without_users_explains_how_to_make_one(db: None):
     page = Asker(address="127.0.0.1").get("/login")
 
     assert "orion user create" in page.content.decode()

@@ -285,7 +285,7 @@ def test_revoking_takes_the_run_away_from_its_attempt():
     assert agent.beat([claim], later(4)) == ["lost"]
 
 
-def test_revoking_what_nobody_holds_changes_nothing():
+def test_revoking_a_run_without_a_lease_changes_nothing():
     run = waiting(make_queue())
 
     revoke(run_id=run.pk, cause=Cause("x", "y"), now=later(1))

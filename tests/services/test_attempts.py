@@ -180,7 +180,7 @@ def test_a_failed_run_of_a_deployment_can_be_tried_again():
     assert history_of(run) == ["Failed", "AwaitingRetry"]
 
 
-def test_a_run_that_nobody_could_start_is_not_scheduled_again():
+def test_a_run_that_no_agent_can_start_is_not_scheduled_again():
     run = make_flow_run("FAILED")
 
     outcome = retry_flow_run(run_id=run.pk, now=later(1))

@@ -171,7 +171,7 @@ def test_a_retry_is_given_within_a_batch():
     assert run.run_count == 2
 
 
-def test_a_retry_is_due_its_delay_after_the_failure_however_late_that_is_reported():
+def test_the_delay_of_a_retry_starts_at_the_failure_and_not_at_its_report():
     flow_run = make_flow_run("RUNNING")
     created, running, _ = whole_life(flow_run, 1, empirical_policy={"retries": 1, "retry_delay": 60})
     failed = make_item(created.task_run_id, "FAILED", timestamp=later(3))
@@ -250,7 +250,7 @@ def test_the_present_attempt_is_let_in():
     assert set(TaskRunState.objects.values_list("epoch", flat=True)) == {2}
 
 
-def test_a_client_whose_clock_is_ahead_is_put_right_and_the_difference_kept():
+def test_times_of_a_client_with_a_fast_clock_are_corrected_and_the_difference_is_kept():
     flow_run = make_flow_run("RUNNING")
     hour = timedelta(hours=1)
     item = whole_life(flow_run, 1)[0]

@@ -151,7 +151,7 @@ def test_an_error_with_one_run_does_not_stop_others(monkeypatch):
     assert [FlowRun.objects.filter(pk=run.pk).exists() for run in runs] == [False, True, False]
 
 
-def test_a_step_that_is_cut_off_is_as_if_it_had_never_begun(monkeypatch):
+def test_an_interrupted_step_leaves_no_change(monkeypatch):
     runs = failed_runs(3)
     bulk = begun("retry", runs)
     retry = services.COMMANDS["retry"]
@@ -198,7 +198,7 @@ def test_the_same_command_sent_twice_is_one():
     assert BulkAction.objects.count() == 1
 
 
-def test_nothing_is_begun_without_runs():
+def test_a_bulk_action_without_runs_is_refused():
     with pytest.raises(NothingToChange):
         begun("cancel", [])
 

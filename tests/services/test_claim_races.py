@@ -177,7 +177,7 @@ def copy_of(run: FlowRun) -> FlowRun:
 
 
 @locks_rows
-def test_runs_are_locked_by_their_ids_however_many_wait():
+def test_a_claim_finds_the_rows_to_lock_by_their_ids():
     queue = make_queue()
     deployment = make_deployment(queue)
     run = waiting(queue, deployment=deployment)

@@ -168,7 +168,7 @@ def test_a_suspended_run_leaves_its_agent():
     assert (state_of(run), is_leased(run)) == ("PAUSED", False)
 
 
-def test_cancelling_a_rescheduled_run_is_immediate_whatever_its_earlier_attempt_left():
+def test_a_rescheduled_run_is_cancelled_at_once_despite_leftovers_of_earlier_attempts():
     run = waiting(make_queue())
     (claim,) = make_agent().claim()
     start(claim, later(1))
@@ -210,7 +210,7 @@ def test_a_draining_agent_is_given_nothing():
     assert agent.claim(later(2)) == []
 
 
-def test_a_claim_costs_the_same_however_many_runs_wait():
+def test_a_claim_takes_a_constant_number_of_queries():
     queue = make_queue()
     deployment = make_deployment(queue)
     agent = make_agent()
@@ -281,7 +281,7 @@ def test_one_agent_may_ask_twice_at_once():
 
 
 @pytest.mark.parametrize("key", ["deployment", "tag:team", "author"])
-def test_in_a_pool_that_shares_fairly_a_crowd_starves_nobody(key):
+def test_a_fair_pool_gives_slots_to_every_deployment(key):
     queue = make_queue()
     WorkPool.objects.update(fair_share=key)
     crowd = make_deployment(queue, name="crowd", tags=["team:big"], author=1)
@@ -379,7 +379,7 @@ def test_a_run_that_was_refused_by_the_template_is_claimed_once_it_fits():
     assert [one.flow_run_id for one in agent.claim(later(7))] == [run.pk]
 
 
-def test_runs_that_say_the_same_are_judged_once():
+def test_runs_with_equal_job_variables_are_checked_once():
     queue = templated(STRICT)
     deployment = make_deployment(queue)
     for number in range(5):

@@ -43,7 +43,7 @@ def test_an_open_run_crashes_when_its_process_no_longer_exists(state):
     assert detect() == 0
 
 
-def test_a_run_whose_process_waited_for_a_retry_crashes_too():
+def test_a_run_crashes_when_its_process_dies_while_waiting_for_a_retry():
     run = in_process_retry(process=DEAD)
 
     detect()
@@ -131,7 +131,7 @@ def test_many_runs_cost_two_queries_while_all_processes_live(django_assert_num_q
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "CANCELLING"])
-def test_whether_a_process_exists_is_asked_with_its_last_heartbeat(state: str):
+def test_a_process_is_checked_together_with_its_last_heartbeat(state: str):
     old = make_flow_run("RUNNING", process=DEAD, now=NOON)
     young = make_flow_run("RUNNING", process=DEAD, now=later(10))
     # Somebody else cancels: that says nothing about the process.

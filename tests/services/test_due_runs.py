@@ -134,7 +134,7 @@ def test_a_deployment_offers_no_more_than_it_has_room_for():
     assert due(queue) == [first]
 
 
-def test_runs_of_a_paused_deployment_that_somebody_asked_for_are_offered():
+def test_runs_on_request_of_a_paused_deployment_are_offered():
     queue = make_queue()
     run = waiting(queue, -10, deployment_id=make_deployment(queue, paused=True).pk)
 

@@ -116,7 +116,7 @@ class TestTransactions:
 
         assert Flow.objects.count() == 8
 
-    def test_waiting_too_long_is_an_error_that_says_so(self, settings):
+    def test_waiting_too_long_raises_an_error_with_the_reason(self, settings):
         entered, leave = threading.Event(), threading.Event()
 
         def hold(name):

@@ -48,7 +48,7 @@ def test_limits_are_asked_for_in_any_order_without_waiting_for_each_other():
     assert [limit.active_slots for limit in GlobalLimit.objects.all()] == [0, 0]
 
 
-def test_a_new_name_gets_one_limit_however_many_ask_at_once():
+def test_concurrent_requests_for_a_new_name_create_one_limit():
     race(lambda _: take_slots(names=["x", "y"], slots=1, as_rate=False, now=NOON), range(6))
 
     assert [(limit.name, limit.active) for limit in GlobalLimit.objects.all()] == [("x", False), ("y", False)]

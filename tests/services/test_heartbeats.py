@@ -79,7 +79,7 @@ def test_a_process_that_reported_its_end_may_finish_and_is_not_lost_at_once():
     assert agent.beat([claim], later(123)) == ["lost"]
 
 
-def test_a_run_that_somebody_cancelled_by_force_is_to_be_cancelled():
+def test_a_run_cancelled_by_force_gets_the_order_to_cancel():
     agent = make_agent()
     (claim,) = held(agent)
     start(claim, later(1))
@@ -105,7 +105,7 @@ def test_an_earlier_start_of_the_agent_is_refused():
         old.beat([], later(2))
 
 
-def test_a_heartbeat_costs_the_same_however_many_runs_there_are():
+def test_a_heartbeat_takes_a_constant_number_of_queries():
     agent = make_agent()
     claims = held(agent, 12)
 

@@ -31,7 +31,7 @@ def test_a_run_is_late_when_the_grace_has_passed():
     assert history_of(run) == ["Scheduled", "Late"]
 
 
-def test_the_record_says_who_called_it_late_and_why():
+def test_the_late_state_has_an_author_and_a_reason():
     run = scheduled_run()
 
     mark_late_runs(later(20))
@@ -156,7 +156,7 @@ def test_why_shows_future_and_missed_deadlines():
     assert codes(run) == ["missed_start", "must_finish"]
 
 
-def test_why_says_nothing_of_deadlines_that_were_met():
+def test_why_omits_deadlines_that_were_met():
     run = scheduled_run(deployment_id=uuid4())
     deadline(run, "start", 30)
     move(run, "RUNNING", later(5))

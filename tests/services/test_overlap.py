@@ -17,7 +17,7 @@ def start(run):
     return propose_flow_run_state(run_id=run.pk, proposed=running(), now=later(1))
 
 
-def test_a_queued_run_waits_for_the_running_one_and_says_for_which():
+def test_a_queued_run_waits_for_the_running_one_and_names_it():
     flow = make_flow()
     first = make_flow_run("RUNNING", flow=flow)
     second = make_flow_run("PENDING", flow=flow, overlap="queue")

@@ -50,7 +50,7 @@ def test_a_nested_run_waits_for_others_of_its_flow():
     assert isinstance(start(nested).verdict, Wait)
 
 
-def test_runs_of_other_deployments_do_not_count_where_the_deployment_says_so():
+def test_an_overlap_rule_of_the_deployment_ignores_runs_of_other_deployments():
     flow, deployment = make_flow(), uuid4()
     make_flow_run("RUNNING", flow=flow, deployment_id=uuid4())
     policy = {"overlap": "queue", "overlap_scope": "deployment"}

@@ -100,7 +100,7 @@ def test_schedules_of_one_deployment_share_a_moment_unless_their_runs_differ():
         ("latest", timedelta(minutes=10), []),
     ],
 )
-def test_missed_runs_are_made_up_for_as_the_schedule_says(misfire, window, missed):
+def test_missed_runs_are_planned_by_the_policy_of_the_schedule(misfire, window, missed):
     make_deployment(hourly(misfire=misfire, misfire_window=window))
 
     plan_due_schedules(at_hour(10.5))
@@ -228,7 +228,7 @@ def test_a_change_deletes_the_future_and_leaves_what_is_due():
     assert Schedule.objects.get().runs_planned == 4
 
 
-def test_a_pause_takes_also_what_is_due_but_nothing_that_has_begun():
+def test_a_pause_deletes_due_runs_but_no_started_ones():
     deployment = make_deployment(hourly())
     begun, due = FlowRun.objects.order_by("expected_start_time")[:2]
     propose_flow_run_state(run_id=begun.pk, proposed=running(), now=at_hour(2.1))

@@ -135,7 +135,7 @@ def test_a_run_that_failed_with_its_subflow_is_one_failure(counted_between: bool
     assert not Occurrence.objects.get(run=parent).is_consequence
 
 
-def test_a_subflow_whose_failure_its_parent_handled_counts():
+def test_a_subflow_failure_that_its_parent_handled_counts():
     parent = make_flow_run("RUNNING")
     nested_in(parent)
     propose_flow_run_state(run_id=parent.pk, proposed=make_state("COMPLETED"), now=later())

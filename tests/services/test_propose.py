@@ -30,7 +30,7 @@ def test_an_accepted_state_is_written_with_the_next_number_and_its_trail():
     assert row.trail == [[line.rule, line.verdict, line.reason] for line in outcome.trail]
 
 
-def test_the_run_shows_its_new_state_and_what_bookkeeping_says():
+def test_the_run_has_its_new_state_and_the_columns_of_its_bookkeeping():
     run = make_flow_run("PENDING")
 
     propose_flow_run_state(run_id=run.pk, proposed=running(), now=later(1))
@@ -218,7 +218,7 @@ def heard(settings):
     return told
 
 
-def test_listeners_hear_of_a_change_after_commit(heard, django_capture_on_commit_callbacks):
+def test_listeners_are_notified_after_the_commit(heard, django_capture_on_commit_callbacks):
     run = make_flow_run("PENDING")
 
     with django_capture_on_commit_callbacks(execute=True):
@@ -241,7 +241,7 @@ def test_a_change_that_was_rolled_back_is_not_announced(heard, django_capture_on
     ("make", "propose"), [(make_flow_run, propose_flow_run_state), (make_task_run, propose_task_run_state)]
 )
 @pytest.mark.parametrize("named", [timedelta(), timedelta(seconds=1), None])
-def test_a_retry_starts_before_its_time_only_if_its_program_says_that_it_has_waited_for_it(
+def test_a_retry_starts_early_only_if_its_program_reports_that_it_has_waited(
     make: Any, propose: Any, named: timedelta | None
 ):
     due = later(60)
@@ -257,7 +257,7 @@ def test_a_retry_starts_before_its_time_only_if_its_program_says_that_it_has_wai
         assert isinstance(outcome.verdict, Wait)
 
 
-def test_a_planned_run_does_not_start_early_whatever_its_program_says():
+def test_a_planned_run_does_not_start_early_for_any_report_of_its_program():
     due = later(60)
     run = make_flow_run(make_state("SCHEDULED", scheduled_time=due))
 

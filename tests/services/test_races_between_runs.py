@@ -22,7 +22,7 @@ from tests.services.threads import race
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_parent_task_follows_its_child_whatever_others_write_to_it():
+def test_a_parent_task_follows_its_child_despite_concurrent_writes():
     parent = make_task_run("PENDING")
     child = make_flow_run("PENDING", parent_task_run_id=parent.pk)
 

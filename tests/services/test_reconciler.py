@@ -48,7 +48,7 @@ def test_a_run_of_an_agent_that_no_longer_exists_is_crashed():
         report(claim, "COMPLETED", later(160))
 
 
-def test_nothing_is_revoked_while_heartbeats_come():
+def test_no_lease_is_revoked_while_heartbeats_arrive():
     agent = make_agent()
     run, claim = begun(agent)
 
@@ -160,7 +160,7 @@ def hears(monkeypatch, second):
     return reconciler.record_api_heartbeat(NOON)
 
 
-def test_while_no_server_hears_agents_the_services_take_nothing_back(monkeypatch):
+def test_no_lease_is_revoked_while_no_server_receives_heartbeats(monkeypatch):
     run, _ = begun(make_agent())
     hears(monkeypatch, 0)
 
@@ -184,7 +184,7 @@ def test_servers_that_never_come_back_keep_no_run_forever(monkeypatch):
     assert state_of(run) == "CRASHED"
 
 
-def test_a_server_that_hears_without_a_pause_renews_nothing(monkeypatch):
+def test_a_server_without_an_outage_renews_no_lease(monkeypatch):
     run, _ = begun(make_agent())
 
     taken = 0

@@ -138,7 +138,7 @@ def test_a_reset_frees_the_slots_and_gives_them_to_whom_it_names():
     assert set(Slot.objects.values_list("task_run_id", flat=True)) == {new.pk, nobody}
 
 
-def test_without_its_limit_a_tag_stops_nobody():
+def test_a_tag_without_a_limit_does_not_block_runs():
     limit = make_limit("gpu", 0)
     make_limit("cpu", 0)
     waiting = make_task_run("PENDING", tags=["gpu", "cpu"])

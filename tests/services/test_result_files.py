@@ -176,7 +176,7 @@ def test_a_result_that_a_cache_gives_out_stays(folder: Path, django_capture_on_c
 @pytest.mark.parametrize(
     "data", [{"type": "reference"}, {"type": "reference", "storage_key": 3, "storage": []}, [], "x"]
 )
-def test_whatever_a_client_wrote_is_purged(folder: Path, django_capture_on_commit_callbacks: Any, data: Any):
+def test_results_are_purged_with_any_data_of_clients(folder: Path, django_capture_on_commit_callbacks: Any, data: Any):
     run = ended()
     FlowRunState.objects.filter(pk=run.state_id).update(data=data)
 

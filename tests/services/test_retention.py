@@ -72,7 +72,7 @@ def test_a_dry_run_counts_the_same_and_deletes_nothing():
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "SCHEDULED", "PAUSED", "PENDING", "CANCELLING"])
-def test_open_runs_stay_however_old_they_are(state: str):
+def test_unfinished_runs_of_any_age_are_kept(state: str):
     run = make_flow_run(state, now=OLD)
     task = make_task_run("COMPLETED", flow_run=run, now=OLD)
     make_log(flow_run=run, now=OLD)

@@ -45,7 +45,7 @@ def claimed(run):
     return isinstance(claim(run).verdict, Accept)
 
 
-def test_a_full_queue_keeps_a_run_scheduled_and_says_who_is_in_the_way():
+def test_a_full_queue_keeps_a_run_scheduled_and_names_the_runs_in_its_slots():
     queue = make_queue(limit=1)
     first, second = waiting(queue), waiting(queue)
     claim(first)
@@ -116,7 +116,7 @@ def test_a_run_that_starts_without_being_claimed_waits_for_a_place():
     assert isinstance(outcome.verdict, Wait)
 
 
-def test_a_queue_that_was_deleted_limits_nobody():
+def test_a_deleted_queue_limits_no_run():
     run = waiting(make_queue(limit=0))
     WorkQueue.objects.all().delete()
 

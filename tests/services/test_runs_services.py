@@ -132,7 +132,7 @@ def counts():
     return [model.objects.count() for model in (TaskRun, TaskRunState, CacheEntry, Slot, Log)]
 
 
-def test_a_deleted_flow_run_takes_along_what_is_its_own(full_flow_run):
+def test_a_flow_run_is_deleted_with_everything_that_belongs_to_it(full_flow_run):
     before = counts()
 
     delete_flow_run(run_id=full_flow_run.pk)
@@ -143,7 +143,7 @@ def test_a_deleted_flow_run_takes_along_what_is_its_own(full_flow_run):
     assert orphans.count() == 1
 
 
-def test_deleting_costs_the_same_however_much_there_is(full_flow_run, django_assert_max_num_queries):
+def test_deletion_takes_a_constant_number_of_queries(full_flow_run, django_assert_max_num_queries):
     for _ in range(30):
         make_task_run("PENDING", flow_run=full_flow_run)
 

@@ -26,7 +26,7 @@ def cancelling(queue, *, reached="RUNNING"):
 
 
 @pytest.mark.parametrize("reached", ["PENDING", "RUNNING"])
-def test_a_run_whose_worker_no_longer_exists_is_cancelled_after_a_while(reached):
+def test_a_cancelling_run_without_a_worker_is_cancelled_after_a_while(reached):
     run = cancelling(make_queue(), reached=reached)
 
     assert cancel_unserved_runs(later(60)) == 0

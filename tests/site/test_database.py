@@ -57,7 +57,7 @@ def tables_of(file: Path) -> set[str]:
     return names
 
 
-def test_an_empty_home_gets_a_database_and_one_line_says_so(tmp_path):
+def test_an_empty_home_gets_a_database_and_one_line_about_it(tmp_path):
     home = tmp_path / "deep" / "home"
 
     started = in_a_process(home)
@@ -68,7 +68,7 @@ def test_an_empty_home_gets_a_database_and_one_line_says_so(tmp_path):
     assert sorted(file.name for file in home.iterdir()) == ["orion.db", "orion.db.lock"]
 
 
-def test_the_second_start_says_nothing(home):
+def test_the_second_start_prints_nothing(home):
     started = in_a_process(home)
 
     assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
@@ -260,7 +260,7 @@ def test_a_missing_postgresql_is_reported_in_one_sentence(tmp_path):
     assert "secret" not in started.stderr
 
 
-def test_a_postgresql_that_comes_back_is_noticed_soon_however_long_it_was_away():
+def test_a_returning_postgresql_is_noticed_soon_after_an_outage_of_any_length():
     """A pool's attempts are twice as far apart each time, until it gives up and the next request begins again."""
     pool = database_from_url("postgresql://host/orion")["OPTIONS"]["pool"]
 

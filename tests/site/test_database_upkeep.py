@@ -37,7 +37,7 @@ def test_the_log_of_changes_is_written_back_and_cut():
     assert log_of_changes().stat().st_size == 0
 
 
-def test_a_reader_that_stays_delays_nobody():
+def test_a_long_reader_does_not_delay_others():
     make_flow_run()
     reader = sqlite3.connect(connection.settings_dict["NAME"])
     try:

@@ -107,7 +107,7 @@ def test_every_line_of_a_server_and_its_agent_is_one_object(tmp_path: Path):
 
 
 @pytest.mark.long
-def test_an_error_that_nobody_caught_is_one_object(tmp_path: Path):
+def test_an_uncaught_error_is_one_object(tmp_path: Path):
     program = tmp_path / "program.py"
     program.write_text(
         "import threading\n"

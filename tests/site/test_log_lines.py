@@ -42,7 +42,7 @@ def test_texts_of_others_forge_no_line_and_move_no_cursor(text: str):
     assert {one for one in first if one in "\u202e\u2066\u2028\u2029"} == set()
 
 
-def test_a_traceback_is_indented_with_what_it_says():
+def test_a_traceback_is_indented_with_its_message():
     try:
         raise ValueError(f"x\n{FORGED}")
     except ValueError as error:

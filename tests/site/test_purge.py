@@ -29,7 +29,7 @@ def purged(home: Path, *words: str) -> dict[str, int]:
     return json.loads(answer.stdout)
 
 
-def test_a_dry_run_says_what_would_be_deleted(home: Path):
+def test_a_dry_run_lists_what_would_be_deleted(home: Path):
     assert purged(home, "--older-than", "1h", "--dry-run") == {}
     assert purged(home, "--older-than", "0.001s", "--dry-run")["flow runs"] == 1
 

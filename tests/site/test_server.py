@@ -24,7 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-def test_the_banner_says_where_everything_is(server: RunningServer):
+def test_the_banner_lists_all_addresses(server: RunningServer):
     address = f"http://127.0.0.1:{server.port}"
 
     for text in (f"Dashboard  {address}", f"{address}/docs", "SQLite", "orion.db", f"ORION_API_URL {address}/api"):
@@ -100,7 +100,7 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_kept(server: RunningSer
     assert "longer than" in body
 
 
-def test_a_body_without_a_type_is_read_and_a_refusal_says_what_it_is(server: RunningServer):
+def test_a_body_without_a_type_is_read_and_a_refusal_is_explained(server: RunningServer):
     def answer(body: str) -> tuple[int, str]:
         with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
             connection.request("POST", "/api/flows/", body)
@@ -242,7 +242,7 @@ def _post(server: RunningServer, path: str, body: object) -> tuple[int, str]:
     return status, text
 
 
-def test_a_second_server_of_one_file_says_who_else_serves_it(tmp_path: Path):
+def test_a_second_server_of_one_file_names_the_first(tmp_path: Path):
     home = tmp_path / "home"
     with running_server(home) as killed:
         killed.process.kill()

@@ -49,7 +49,7 @@ def _records(home: Path) -> list[dict]:
     return json.loads(orion(home, "services", "ls", "-o", "json").stdout)
 
 
-def test_the_list_says_how_to_get_services_ticked(tmp_path: Path):
+def test_the_list_explains_how_to_run_services(tmp_path: Path):
     answer = orion(ready_home(tmp_path), "services", "ls")
 
     assert answer.returncode == 0, answer.stderr

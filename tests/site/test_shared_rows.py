@@ -48,7 +48,7 @@ def test_concurrent_takes_of_many_processes_add_up():
     assert sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids) == 100
 
 
-def test_a_process_that_is_killed_keeps_nobody_out():
+def test_a_killed_process_does_not_block_others():
     sheet = Sheet()
     pid = os.fork()
     if not pid:

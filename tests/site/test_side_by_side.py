@@ -59,7 +59,7 @@ def test_leaves():
 
 @examples(20)
 @given(data=st.data(), sizes=st.lists(st.integers(1, 5), min_size=1, max_size=8), count=st.integers(1, 5))
-def test_each_test_is_taken_once_whoever_is_quick(data: st.DataObject, sizes: list[int], count: int):
+def test_each_test_is_taken_once_by_any_process(data: st.DataObject, sizes: list[int], count: int):
     files = [f"file{number}" for number, size in enumerate(sizes) for _ in range(size)]
     shares, taken, at_work = Shares(files, count), [], list(range(count))
 
@@ -82,7 +82,7 @@ def test_who_is_done_takes_whole_files_while_there_are_several():
     assert [shares.take(0) for _ in range(3)] == [6, 7, 8]
 
 
-def test_nobody_takes_what_was_withdrawn():
+def test_withdrawn_tests_are_not_taken():
     shares = Shares(["one"] * 9, count=2)
     shares.take(0)
 

@@ -35,7 +35,7 @@ def answer(application: ApplicationWithoutServer) -> str:
     return said[0]
 
 
-def test_whatever_is_wrong_with_looking_fails_no_request_and_is_logged_once(
+def test_an_error_while_looking_for_a_server_fails_no_request_and_is_logged_once(
     application: ApplicationWithoutServer, settings: Any, caplog: pytest.LogCaptureFixture
 ):
     settings.ORION_CRASH_GRACE_SECONDS = "no number"

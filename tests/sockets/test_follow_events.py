@@ -94,7 +94,7 @@ async def hears_within(talk: Any, seconds: float) -> str | None:
 @pytest.mark.parametrize(
     "wrong", [{"type": "other"}, {"type": "filter"}, {"type": "filter", "filter": {"unknown": 1}}, {"filter": {}}]
 )
-async def test_a_wish_that_cannot_be_read_is_closed(wrong):
+async def test_an_unreadable_filter_closes_the_socket(wrong):
     talk = talk_to(OUT, subprotocols=PREFECT)
     await talk.connect()
 

@@ -84,7 +84,7 @@ async def test_a_storm_is_a_few_messages():
     assert 1 <= heard <= 1 + (time.monotonic() - began) / hubs.PAUSE_SECONDS
 
 
-async def test_without_changes_a_page_hears_that_it_is_connected(monkeypatch: pytest.MonkeyPatch):
+async def test_a_page_without_changes_receives_that_it_is_connected(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(live_socket, "ALIVE_SECONDS", 0.05)
     async with talking(LIVE) as talk:
         await show(talk, "run:of-nobody")
@@ -135,7 +135,7 @@ async def test_a_socket_that_closes_leaves_nothing():
     assert "run:1" not in hub._seats
 
 
-async def test_each_socket_hears_of_the_last_change_of_a_storm():
+async def test_each_socket_receives_the_last_of_many_changes():
     """However changes are merged and left out, every page learns of the last change."""
     talks = [talk_to(LIVE) for _ in range(10)]
     for talk in talks:

@@ -69,7 +69,7 @@ def test_a_sent_event_can_be_read(server: RunningServer):
     assert told["event"]["id"] == sent["id"]
 
 
-def test_a_pong_says_that_the_events_before_it_are_stored(server: RunningServer):
+def test_a_pong_confirms_that_the_events_before_it_are_stored(server: RunningServer):
     with connected(server.port, IN) as writer:
         for _ in range(20):
             writer.send_json(event("confirmed.event"))
@@ -148,7 +148,7 @@ def test_a_reader_that_leaves_in_the_middle_leaves_no_trace(tmp_path: Path):
     assert "Traceback" not in said, said
 
 
-def test_a_server_that_stops_says_so_to_its_sockets(tmp_path: Path):
+def test_a_stopping_server_closes_its_sockets_with_the_reason(tmp_path: Path):
     with running_server(tmp_path) as running, connected(running.port, OUT, **PREFECT) as reader:
         reader.introduce(WISH)
         reader.ping()

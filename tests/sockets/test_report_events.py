@@ -35,7 +35,7 @@ async def test_an_event_is_stored_as_it_is_by_a_request():
     assert (row.payload, row.related, row.pending) == (sent["payload"], sent["related"], True)
 
 
-async def test_a_pong_says_that_everything_before_it_is_stored():
+async def test_a_pong_confirms_that_earlier_events_are_stored():
     async with talking(IN) as talk:
         for number in range(30):
             await talk.send_json_to(event(f"n.{number}"))

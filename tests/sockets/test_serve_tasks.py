@@ -123,7 +123,7 @@ async def test_two_processes_are_not_offered_the_same_run():
         assert await other.receive_nothing(timeout=0.3)
 
 
-async def test_a_run_whose_process_went_without_a_word_is_offered_to_another():
+async def test_a_run_of_a_lost_process_is_offered_to_another():
     run = await make_call_beside()
     async with talking(SCHEDULED, subprotocols=PREFECT) as gone:
         await gone.introduce(wish())
@@ -256,7 +256,7 @@ def take(now: datetime, **call: Any) -> TaskRun:
     return run
 
 
-def test_a_call_that_was_taken_and_not_begun_is_offered_again_with_its_parameters():
+def test_a_call_that_was_received_but_not_started_is_offered_again_with_its_parameters():
     now, parameters = timezone.now(), uuid4()
     run = take(now, parameters=parameters)
 
@@ -294,7 +294,7 @@ def test_a_call_that_waits_for_a_slot_is_left_alone_as_long_as_it_asks():
     assert offer_abandoned_calls(now + 200 * SECOND) == 1
 
 
-def test_a_run_that_nobody_scheduled_is_left_alone():
+def test_a_run_that_was_not_scheduled_is_not_offered():
     now = timezone.now()
     make_call(now=now, state=make_state("PENDING"))
 

@@ -171,7 +171,7 @@ def test_entry_points_may_be_modules(tmp_path: Path):
     assert {name: one() for name, one in loaded.items()} == {"first": "first", "second": "second"}
 
 
-def test_runs_are_found_again_whatever_came_before(tmp_path: Path):
+def test_modules_are_found_again_after_any_history(tmp_path: Path):
     source = (
         "from orionflow import flow, task\n@task\ndef one(): ...\n@flow\ndef named() -> str:\n    return one.task_key\n"
     )

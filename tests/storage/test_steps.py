@@ -96,7 +96,7 @@ def test_output_of_a_script_can_be_used_later(tmp_path, into):
         ({"a": {}, "b": {}}, "one name with its arguments"),
     ],
 )
-def test_step_that_cannot_be_carried_out_says_why(step, cause, into):
+def test_a_step_that_cannot_run_fails_with_the_reason(step, cause, into):
     with pytest.raises(CodeUnavailable, match=cause):
         fetch({"pull_steps": [step]}, into)
 

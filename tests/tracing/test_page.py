@@ -36,7 +36,7 @@ def test_it_names_the_trace_of_its_caller(browser: Client):
 
 
 @pytest.mark.parametrize("context", [{}, {"traceparent": "00-0-0-01"}, {"traceparent": 7}, {"traceparent": "x" * 99}])
-def test_nothing_is_shown_where_nobody_traces(browser: Client, context: dict[str, object]):
+def test_without_tracing_the_page_has_no_link_to_a_trace(browser: Client, context: dict[str, object]):
     run = make_flow_run("COMPLETED", context=context)
 
     assert "<dt>Trace</dt>" not in browser.get(f"/runs/{run.pk}").content.decode()

@@ -131,7 +131,7 @@ def test_who_comes_through_a_proxy_is_asked_to_sign_in(browser: Client, settings
     assert "orion user create" in answer.content.decode()
 
 
-def test_who_cannot_sign_in_is_told_how_the_admin_is_reached(browser: Client):
+def test_the_sign_in_page_explains_how_to_reach_the_admin(browser: Client):
     through_proxy = {"host": "127.0.0.1:4200", "x-forwarded-for": "192.0.2.7"}
 
     closed = browser.get("/admin/login/", headers=through_proxy)
@@ -168,7 +168,7 @@ def test_a_name_that_addresses_cannot_carry_is_refused_in_words(browser: Client,
     assert "must not contain / % &amp; &gt; &lt; or control characters" in answer.content.decode()
 
 
-def test_a_new_name_that_nobody_can_read_is_refused_and_an_older_one_is_kept(browser: Client):
+def test_an_unreadable_name_is_refused_for_new_objects_and_kept_for_older_ones(browser: Client):
     pool = WorkPool.objects.create(name="old\u200bpool", type="agent")
     hidden = "new\u202epool"
 

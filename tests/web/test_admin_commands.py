@@ -91,7 +91,7 @@ def test_a_confirmed_command_is_done_and_logged_with_who_did_it(browser: Client)
     assert entry.get_change_message() == "Cancel."
 
 
-def test_a_dry_run_says_which_rows_are_left_out_and_why(browser: Client):
+def test_a_dry_run_lists_the_rows_left_out_with_the_reason(browser: Client):
     running, over = make_run("here", state="RUNNING"), make_run("there", state="COMPLETED")
 
     page = give(browser, FlowRun, "cancel", running, over).content.decode()
@@ -287,7 +287,7 @@ def test_the_list_is_shown_again_as_it_was(browser: Client):
     assert elsewhere["location"] == address(FlowRun)
 
 
-def test_a_choice_of_very_many_is_cut_and_that_is_said(browser: Client, monkeypatch: pytest.MonkeyPatch):
+def test_a_very_long_choice_is_cut_with_a_note(browser: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(commands, "SCOPE", 2)
     for number in range(4):
         make_run(f"run-{number}", state="RUNNING")

@@ -70,7 +70,7 @@ def test_a_run_is_found_by_its_id_and_by_a_part_of_its_name(browser: Client):
     assert names(by_id) == names(by_short_id) == names(by_name) == ["brave-otter"]
 
 
-def test_the_time_that_runs_took_is_said_as_on_pages(browser: Client):
+def test_durations_are_shown_as_on_pages(browser: Client):
     make_run("ran", total_run_time=timedelta(seconds=13, microseconds=426244))
     make_run("never", state="SCHEDULED", expected_start_time=NOON)
 
@@ -154,7 +154,7 @@ def test_the_first_and_the_last_day_that_there_are_can_be_asked_for(browser: Cli
     assert browser.get(address(FlowRun), {"expected_start_time__gte": "0001-01-01"}).status_code == 200
 
 
-def test_a_date_that_cannot_be_read_is_said(browser: Client):
+def test_an_unreadable_date_is_reported(browser: Client):
     answer = browser.get(address(FlowRun), {"expected_start_time__gte": "<b>"})
 
     assert "&#x27;&lt;b&gt;&#x27; is not a date" in answer.content.decode()
@@ -210,7 +210,7 @@ def test_every_filter_can_be_set(browser: Client, model: Any):
     assert [link for link in asked if browser.get(address(model) + link).status_code != 200] == []
 
 
-def test_a_count_stops_at_its_bound_and_says_so(browser: Client, monkeypatch: pytest.MonkeyPatch):
+def test_a_count_stops_at_its_bound_and_shows_that(browser: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(records, "CAP", 2)
     for number in range(4):
         make_run(f"run-{number}", at=NOON - timedelta(hours=number))

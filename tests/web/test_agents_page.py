@@ -76,7 +76,7 @@ def test_an_agent_that_is_gone_can_be_removed(browser: Client):
     assert "was removed from the list" in answer.content.decode()
 
 
-def test_without_agents_the_page_says_how_to_start_one(browser: Client):
+def test_the_page_without_agents_explains_how_to_start_one(browser: Client):
     assert "orion agent start" in browser.get("/agents").content.decode()
     assert browser.get(f"/agents/{uuid4()}").status_code == 404
 

@@ -90,7 +90,7 @@ PARTS = st.sampled_from([*EVIL, "\n\n", "> ", "- ", "`", "*", "|", "\\", "x", '"
 
 @example("[a](http://[)")
 @given(st.lists(PARTS, max_size=8).map("".join))
-def test_nothing_gets_through_however_it_is_put_together(text):
+def test_no_script_gets_through_in_any_combination_of_markup(text):
     assert is_harmless(rendered(text))
 
 

@@ -50,7 +50,7 @@ def test_keys_are_found_by_a_part_and_paged(browser: Client):
     assert [one.key for one in browser.get("/artifacts?q=Y-007").context["found"].rows] == ["key-007"]
 
 
-def test_without_artifacts_the_page_says_how_to_leave_one(browser: Client):
+def test_the_page_without_artifacts_explains_how_to_make_one(browser: Client):
     assert "create_markdown_artifact" in browser.get("/artifacts").content.decode()
     assert browser.get(f"/artifacts/{uuid4()}").status_code == 404
 

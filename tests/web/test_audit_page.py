@@ -175,7 +175,7 @@ def test_hostile_values_are_only_text(browser: Client):
         ("admin:runs_flowrun_changelist cancel", "Runs flowrun changelist cancel"),
     ],
 )
-def test_operations_are_said_in_words(operation: str, words: str):
+def test_operations_are_described_in_words(operation: str, words: str):
     assert operation_words(operation) == words
 
 

@@ -205,7 +205,7 @@ def test_an_automation_is_switched_tried_and_deleted(browser: Client):
     assert not Automation.objects.exists()
 
 
-def test_without_automations_the_page_says_what_they_do(browser: Client):
+def test_the_page_without_automations_explains_what_they_do(browser: Client):
     assert "No automations yet" in browser.get("/automations").content.decode()
     assert "A flow run enters a state" in browser.get("/automations/new").content.decode()
     assert browser.get(f"/automations/{uuid4()}").status_code == 404

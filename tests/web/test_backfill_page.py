@@ -72,7 +72,7 @@ def test_schedules_are_offered_before_intervals_and_parameters_for_dates_before_
     assert [key for key, _ in form.fields["time_parameter"].choices] == ["", "day", "region"]
 
 
-def test_a_preview_says_what_will_be_run_and_makes_nothing(browser: Client, nightly: Deployment):
+def test_a_preview_lists_the_runs_and_creates_none(browser: Client, nightly: Deployment):
     create_calendar(name="days-off", ics=HOLIDAY, now=timezone.now())
     asked = {**DAILY, "time_parameter": "day", "calendars": ["days-off"], "do": "preview"}
 
@@ -132,7 +132,7 @@ def test_the_times_of_a_schedule_come_with_its_calendars(browser: Client):
         ({"name": "a/b"}, "A name must not contain"),
     ],
 )
-def test_what_cannot_be_done_is_said_and_nothing_made(browser: Client, nightly: Deployment, more, words):
+def test_an_invalid_backfill_is_explained_and_not_created(browser: Client, nightly: Deployment, more, words):
     answer = browser.post(path_of(nightly), {**DAILY, **more})
 
     assert answer.status_code == 422
@@ -181,7 +181,7 @@ def test_it_is_paused_resumed_and_cancelled(browser: Client, nightly: Deployment
     assert "is cancelled" in again.content.decode()
 
 
-def test_one_that_paused_itself_says_why(browser: Client, nightly: Deployment):
+def test_a_backfill_that_paused_itself_shows_why(browser: Client, nightly: Deployment):
     one = made(nightly)
     Backfill.objects.update(status="paused", problem=f"n is not a number {HOSTILE}")
 
@@ -221,7 +221,7 @@ def test_times_between_minutes_are_shown_with_their_seconds(browser: Client, nig
     assert [row.text for row in rows] == ["Thu 01 Jan 2026 00:00 UTC", "Thu 01 Jan 2026 00:01:30 UTC"]
 
 
-def test_pages_cost_few_queries_however_much_there_is(browser: Client, nightly, django_assert_max_num_queries):
+def test_pages_take_a_constant_number_of_queries(browser: Client, nightly, django_assert_max_num_queries):
     for number in range(5):
         made(nightly, days=28, name=f"b-{number}", at_once=20)
     make_runs_of_backfills(timezone.now())

@@ -111,7 +111,7 @@ def test_an_edit_keeps_secrets_and_what_the_form_does_not_show(browser: Client, 
     assert second["password"] == "changed"
 
 
-def test_what_is_wrong_is_said_at_its_field(browser: Client, login: BlockSchema):
+def test_errors_are_shown_at_their_field(browser: Client, login: BlockSchema):
     make_block(login)
     good = {"name": "new", "p/user": "ada", "p/password": "x", "p/port": "1"}
 
@@ -177,7 +177,7 @@ def test_the_next_page_goes_on_after_the_last_block(browser: Client, login: Bloc
     assert names == [f"b{place:03}" for place in range(120)]
 
 
-def test_without_blocks_the_page_says_what_they_are(browser: Client):
+def test_the_page_without_blocks_explains_what_they_are(browser: Client):
     assert "No blocks yet" in browser.get("/blocks").content.decode()
     assert browser.get(f"/blocks/{uuid4()}").status_code == 404
     assert browser.get("/blocks/new/nothing").status_code == 404

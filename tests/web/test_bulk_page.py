@@ -20,7 +20,7 @@ def deployed(state: str = "FAILED", **fields: object) -> FlowRun:
     return make_flow_run(state, flow=flow, deployment_id=deployment.pk, now=timezone.now(), **fields)
 
 
-def test_the_page_says_what_will_be_done_and_what_is_left_out(browser: Client):
+def test_the_page_shows_the_runs_to_change_and_those_left_out(browser: Client):
     retried, ended = deployed(), deployed("COMPLETED")
     by_hand = make_flow_run("FAILED", flow=make_flow("etl"), now=timezone.now())
 
@@ -125,7 +125,7 @@ def test_the_button_of_a_page_that_is_too_old_only_shows_it_again(browser: Clien
     assert state_of(run) == "FAILED"
 
 
-def test_what_is_refused_by_then_is_said_with_the_way_to_each_outcome(browser: Client, monkeypatch: pytest.MonkeyPatch):
+def test_later_refusals_are_shown_with_links_to_the_outcomes(browser: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("runs.pages.bulk.JUDGED", 1)
     deployed("COMPLETED")
     deployed()

@@ -67,7 +67,7 @@ def test_the_next_events_come_in_order_also_of_series():
     assert f"{events[0].last_day:%d %b}" == "03 Jun"
 
 
-def test_an_empty_list_says_how_to_begin(browser: Client):
+def test_an_empty_list_explains_how_to_begin(browser: Client):
     page = browser.get("/calendars").content.decode()
 
     assert "orion calendar import holidays.ics" in page
@@ -104,7 +104,7 @@ def test_what_is_no_calendar_is_refused(browser: Client, sent, words):
     assert not Calendar.objects.exists()
 
 
-def test_the_list_tells_the_next_event_and_how_many_use_it(browser: Client):
+def test_the_list_shows_the_next_event_and_the_number_of_users(browser: Client):
     one = make_calendar(ics=document(day(timezone.now() + timedelta(days=1), "Founding day")))
     used(one)
     make_calendar("past", document(day(NOON - timedelta(days=900))))
@@ -137,7 +137,7 @@ def test_it_is_changed(browser: Client):
     assert "Another day" in one.ics
 
 
-def test_one_that_nobody_uses_is_deleted(browser: Client):
+def test_an_unused_calendar_is_deleted(browser: Client):
     one = make_calendar()
 
     answer = browser.post(f"/calendars/{one.pk}/delete", follow=True)
@@ -170,7 +170,7 @@ def test_every_schedule_that_used_it_plans_again(db):
     assert {run.deployment_id for run in soon} == {each.pk for each in deployments}
 
 
-def test_pages_cost_few_queries_however_many_there_are(browser: Client, django_assert_max_num_queries):
+def test_pages_take_a_constant_number_of_queries(browser: Client, django_assert_max_num_queries):
     for number in range(25):
         one = make_calendar(f"c-{number:02}")
     for number in range(5):
@@ -192,7 +192,7 @@ def test_texts_of_calendars_are_texts(browser: Client):
         assert HOSTILE not in browser.get(path).content.decode()
 
 
-def test_what_cannot_be_read_any_more_is_said_so(browser: Client):
+def test_an_unreadable_calendar_is_reported(browser: Client):
     one = make_calendar()
     Calendar.objects.update(ics="nonsense")
 

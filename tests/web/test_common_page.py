@@ -39,7 +39,7 @@ def page_of(browser: Client, query: str = "?state=failed") -> str:
     return answer.content.decode()
 
 
-def test_what_failed_runs_have_in_common_is_said_with_its_numbers(browser: Client):
+def test_common_facts_of_failed_runs_are_listed_with_their_numbers(browser: Client):
     fleet()
 
     page = page_of(browser)
@@ -90,14 +90,14 @@ def test_other_flows_and_plans_are_not_compared_with(browser: Client):
     assert "compared with 30 other runs" in page_of(browser)
 
 
-def test_runs_without_a_difference_say_that_nothing_was_found(browser: Client):
+def test_runs_without_a_difference_show_that_nothing_was_found(browser: Client):
     for run in fleet():
         FlowRun.objects.filter(pk=run.pk).update(parameters={"region": "us"})
 
     assert "Nothing stands out" in page_of(browser)
 
 
-def test_an_empty_selection_says_what_to_do(browser: Client):
+def test_an_empty_selection_explains_what_to_do(browser: Client):
     page = page_of(browser)
 
     assert "No run matches" in page
@@ -121,7 +121,7 @@ def test_queries_do_not_depend_on_the_number_of_runs(browser: Client, django_ass
         page_of(browser)
 
 
-def test_what_runs_say_is_shown_as_text(browser: Client):
+def test_values_of_runs_are_shown_as_text(browser: Client):
     for run in fleet():
         if run.state_type == "FAILED":
             FlowRun.objects.filter(pk=run.pk).update(parameters={HOSTILE: HOSTILE}, flow_version=HOSTILE)

@@ -30,7 +30,7 @@ def compared(browser: Client, before, after) -> str:
     return answer.content.decode()
 
 
-def test_a_failed_run_says_when_it_last_worked_and_what_differs_since(browser: Client):
+def test_a_failed_run_shows_the_last_good_run_and_the_differences(browser: Client):
     good = good_run(flow_version="1", parameters={"day": "mon", "n": 1})
     bad = bad_run(flow_version="2", parameters={"day": "tue", "n": 1})
     make_task_run("load-0", flow_run=bad, state="FAILED", message="The task raised KeyError: 'x'")
@@ -44,7 +44,7 @@ def test_a_failed_run_says_when_it_last_worked_and_what_differs_since(browser: C
     assert f'href="/runs/{good.id}..{bad.id}"' in page
 
 
-def test_at_most_five_facts_are_told_and_the_number_of_the_others(browser: Client):
+def test_at_most_five_differences_are_shown_with_the_number_of_the_others(browser: Client):
     good_run(parameters={f"p{number}": 0 for number in range(8)})
     bad = bad_run(parameters={f"p{number}": 1 for number in range(8)})
 
@@ -54,7 +54,7 @@ def test_at_most_five_facts_are_told_and_the_number_of_the_others(browser: Clien
     assert "3 more" in page
 
 
-def test_a_run_that_completed_says_nothing_of_the_last_good_one(browser: Client):
+def test_a_completed_run_does_not_show_the_last_good_one(browser: Client):
     good_run()
 
     assert "Worked" not in browser.get(f"/runs/{make_run().id}").content.decode()
@@ -81,7 +81,7 @@ def test_all_differences_stand_on_one_page(browser: Client):
         assert text in page
 
 
-def test_runs_of_different_flows_are_compared_and_it_says_so(browser: Client):
+def test_runs_of_different_flows_are_compared_with_a_note(browser: Client):
     page = compared(browser, make_run("one"), make_run("other", flow=make_flow("load")))
 
     assert "These runs are of different flows: etl and load" in page
@@ -122,7 +122,7 @@ def test_queries_do_not_depend_on_the_number_of_task_runs(browser: Client, djang
         compared(browser, good, bad)
 
 
-def test_what_runs_say_is_shown_as_text(browser: Client):
+def test_values_of_runs_are_shown_as_text(browser: Client):
     good = good_run(parameters={HOSTILE: 1})
     bad = bad_run(parameters={HOSTILE: HOSTILE}, flow_version=HOSTILE)
     make_task_run(HOSTILE, flow_run=bad, task_key=HOSTILE)

@@ -12,7 +12,7 @@ from orion_site.http.static_files import mark
 from tests.web.rows import make_run
 
 
-def test_pages_are_compressed_for_whoever_reads_that(browser: Client):
+def test_pages_are_compressed_for_browsers_that_accept_it(browser: Client):
     for number in range(20):
         make_run(f"run-{number}")
 

@@ -93,7 +93,7 @@ def test_what_names_no_location_is_refused(browser: Client, name: str):
         ("overlap", "x"),
     ],
 )
-def test_what_is_wrong_is_said_at_its_field(browser: Client, name: str, text: str):
+def test_errors_are_shown_at_their_field(browser: Client, name: str, text: str):
     made = make_deployment()
     path = f"/deployments/{made.pk}/edit"
 

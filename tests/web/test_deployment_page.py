@@ -21,7 +21,7 @@ def page_of(browser: Client, deployment: Deployment, query: str = "") -> str:
     return browser.get(f"/deployments/{deployment.pk}{query}").content.decode()
 
 
-def test_the_overview_says_what_it_is_and_when_it_runs(browser: Client):
+def test_the_overview_shows_the_deployment_and_its_next_runs(browser: Client):
     made = make_deployment(
         description="Counts **people**.",
         schedules=[NIGHTLY],
@@ -93,7 +93,7 @@ def test_the_times_of_the_next_day_name_their_runs_and_those_that_are_not_planne
     assert "later" not in page
 
 
-def test_nothing_is_said_to_be_planned_where_no_run_comes_in_the_next_day(browser: Client):
+def test_the_page_shows_no_planned_runs_if_none_is_due_within_a_day(browser: Client):
     made = make_deployment()
     address = f"/deployments/{made.pk}?tab=upcoming&within=24h"
     idle = browser.get(address).content.decode()
@@ -133,7 +133,7 @@ def test_parameters_are_shown_with_their_types_and_where_they_come_from(browser:
 
 
 @pytest.mark.parametrize("tab", TABS)
-def test_empty_tabs_say_what_to_do(browser: Client, tab: str):
+def test_empty_tabs_explain_what_to_do(browser: Client, tab: str):
     made = make_deployment()
 
     assert browser.get(f"/deployments/{made.pk}?tab={tab}").status_code == 200

@@ -28,7 +28,7 @@ def names_at(browser: Client, address: str = "/deployments") -> list[str]:
     return [line.deployment.name for line in lines_at(browser, address)]
 
 
-def test_without_deployments_the_page_says_how_to_make_one(browser: Client):
+def test_the_page_without_deployments_explains_how_to_make_one(browser: Client):
     page = browser.get("/deployments").content.decode()
 
     assert "No deployments yet" in page
@@ -106,7 +106,7 @@ def test_a_line_shows_the_last_thirty_runs_and_the_next_one_but_no_planned_ones(
     assert line.next_run.name == "planned-0"
 
 
-def test_a_deployment_that_got_slower_says_by_how_much(browser: Client):
+def test_a_slower_deployment_shows_by_how_much(browser: Client):
     made = make_deployment()
     for number in range(20):
         add_run(made, ago=HOUR * (number + 1), name=f"run-{number}")
@@ -120,7 +120,7 @@ def test_a_deployment_that_got_slower_says_by_how_much(browser: Client):
     assert (line.usual_seconds, line.drift) == (100, "▲ 40 % slower")
 
 
-def test_with_few_runs_nothing_is_said_of_drift(browser: Client):
+def test_few_runs_show_no_drift(browser: Client):
     made = make_deployment()
     add_run(made, ago=HOUR)
 
@@ -129,7 +129,7 @@ def test_with_few_runs_nothing_is_said_of_drift(browser: Client):
     assert line.drift == ""
 
 
-def test_bars_say_in_words_what_they_draw(db: None):
+def test_bars_have_a_text(db: None):
     now = timezone.now()
     runs = [make_run(f"{place}", state=state) for place, state in enumerate(["COMPLETED", "COMPLETED", "FAILED"])]
 

@@ -24,7 +24,7 @@ LINE = re.compile(r"<pre>(?:<code>)?(.*?)<", re.DOTALL)
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_an_empty_list_says_how_it_is_filled(browser: Client, path: str):
+def test_an_empty_list_explains_how_to_fill_it(browser: Client, path: str):
     page = browser.get(f"/{path}").content.decode()
 
     empty = EMPTY.findall(page)

@@ -65,7 +65,7 @@ def test_the_next_page_goes_on_after_the_last_event(browser: Client):
     assert names == [f"event-{place}" for place in range(120)]
 
 
-def test_a_search_that_finds_nothing_says_how_far_it_looked(browser: Client, monkeypatch: pytest.MonkeyPatch):
+def test_a_search_without_hits_shows_how_far_it_looked(browser: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(selectors, "SEARCHED", 10)
     for place in range(30):
         make_event("noise", minutes_ago=place)
@@ -126,7 +126,7 @@ def test_events_name_what_they_are_about(browser: Client, django_assert_max_num_
     assert f'title="brave-otter: prefect.flow-run.{run.pk}"' in answer.content.decode()
 
 
-def test_without_events_the_page_says_where_they_come_from(browser: Client):
+def test_the_page_without_events_explains_where_they_come_from(browser: Client):
     assert "orion event emit" in browser.get("/events").content.decode()
     assert "No event matches" in browser.get("/events?event=x").content.decode()
     assert browser.get(f"/events/{uuid4()}").status_code == 404

@@ -51,7 +51,7 @@ def test_only_the_last_twelve_runs_are_fetched_of_each_flow(browser: Client):
         assert [run.name for run in line.last_runs] == [f"{line.flow.name}-{place:02}" for place in range(8, 20)]
 
 
-def test_a_flow_that_never_ran_says_so(browser: Client):
+def test_a_flow_without_runs_is_marked_as_never_run(browser: Client):
     make_flow("rarely")
 
     page = browser.get("/flows").content.decode()
@@ -59,7 +59,7 @@ def test_a_flow_that_never_ran_says_so(browser: Client):
     assert "never run" in page
 
 
-def test_without_flows_the_page_says_how_to_make_one(browser: Client):
+def test_the_page_without_flows_explains_how_to_make_one(browser: Client):
     assert "No runs yet" in browser.get("/flows").content.decode()
 
 
@@ -128,7 +128,7 @@ def test_the_page_of_a_flow_costs_few_queries(browser: Client, django_assert_num
         browser.get(f"/flows/{run.flow_id}")
 
 
-def test_runs_that_have_not_begun_count_in_no_figure(browser: Client):
+def test_runs_that_have_not_started_are_not_counted(browser: Client):
     now = timezone.now()
     make_run("good", at=now - timedelta(hours=3))
     make_run("bad", state="FAILED", at=now - timedelta(hours=2))
@@ -144,7 +144,7 @@ def test_runs_that_have_not_begun_count_in_no_figure(browser: Client):
     assert 'role="img"' not in page
 
 
-def test_a_flow_whose_runs_are_all_late_has_a_list_and_no_chart(browser: Client):
+def test_a_flow_with_late_runs_only_has_a_list_and_no_chart(browser: Client):
     late = make_run("late", state="SCHEDULED", state_name="Late", at=NOON)
 
     page = browser.get(f"/flows/{late.flow_id}").content.decode()

@@ -48,7 +48,7 @@ def test_an_error_of_ours_is_a_page_without_details(browser: Client, monkeypatch
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/"])
-def test_the_address_of_the_api_says_where_to_go_on(browser: Client, path: str):
+def test_the_address_of_the_api_leads_to_its_documentation(browser: Client, path: str):
     program = browser.get(path)
     person = browser.get(path, headers={"accept": "text/html,*/*"})
 
@@ -80,7 +80,7 @@ def test_each_state_has_a_shape_a_word_and_a_colour(kind: StateType):
     ("name", "shape", "word"),
     [("Late", "late", "Late"), ("AwaitingRetry", "retry", "Awaiting retry"), ("My own", "scheduled", "My own")],
 )
-def test_a_name_may_say_more_than_its_type(name: str, shape: str, word: str):
+def test_a_state_name_may_have_a_symbol_and_a_word_of_its_own(name: str, shape: str, word: str):
     assert look("SCHEDULED", name) == (shape, word)
     assert f'id="{shape}"' in SPRITE
 
@@ -100,7 +100,7 @@ def test_a_name_may_say_more_than_its_type(name: str, shape: str, word: str):
         (timedelta(days=2, hours=3, seconds=9), "2d 3h"),
     ],
 )
-def test_periods_are_told_in_two_units_at_most(value: Any, told: str):
+def test_periods_are_shown_in_at_most_two_units(value: Any, told: str):
     assert period(value) == told
 
 

@@ -126,14 +126,14 @@ def test_a_subflow_is_its_parents_failure_and_the_task_in_it_is_named(browser: C
     assert listed(browser, need.address) == {"etl-1"}
 
 
-def test_a_subflow_whose_parent_went_on_is_a_failure_of_its_own(browser: Client):
+def test_a_failed_subflow_of_a_continuing_parent_is_a_failure_of_its_own(browser: Client):
     stands_for = make_task_run("subflow", flow_run=make_run("etl-1"), state="FAILED")
     failed("inner", flow=make_flow("load"), parent_task_run=stands_for)
 
     assert [need.extent for need in needs(browser)] == ["1 run · load"]
 
 
-def test_failures_before_the_range_need_nobody(browser: Client):
+def test_failures_before_the_range_are_not_listed(browser: Client):
     failed("old", at=ago(hours=30))
 
     assert needs(browser) == []
@@ -151,7 +151,7 @@ def test_tags_filter_the_whole_page(browser: Client):
     assert [row.line.flow.name for row in answer.context["rows"]] == ["etl"]
 
 
-def test_runs_that_nobody_serves_come_with_the_command_that_repairs_it(browser: Client):
+def test_unserved_runs_are_listed_with_the_command_that_starts_an_agent(browser: Client):
     queue = make_queue()
     for number in range(3):
         waiting(f"late-{number}", work_queue_id=queue.pk)
@@ -195,7 +195,7 @@ def test_runs_without_a_queue_are_found_again_by_their_deployment(browser: Clien
     assert [listed(browser, need.address) for need in lines] == [{"late"}, {"of-nobody"}]
 
 
-def test_what_was_due_a_moment_ago_needs_nobody(browser: Client):
+def test_runs_due_a_moment_ago_are_not_listed(browser: Client):
     waiting("just-due", minutes=0.1)
 
     assert needs(browser) == []
@@ -299,7 +299,7 @@ def make_message(block: BlockDocument, minutes: float, standing: str = "GIVEN_UP
     )
 
 
-def test_an_automation_whose_actions_fail_is_a_line_that_leads_to_them(browser: Client):
+def test_an_automation_with_failing_actions_is_listed_with_a_link(browser: Client):
     make_run()
     broken, works, off = make_automation("broken"), make_automation("works"), make_automation("off", enabled=False)
     make_action(broken, 90)
@@ -374,7 +374,7 @@ def test_lines_that_are_not_shown_are_counted_apart_from_the_list_of_failed_runs
     assert '1 more line is not shown. <a href="/runs?state=failed,crashed&since=-24h">All failed runs</a>' in page
 
 
-def test_nothing_to_do_is_said_with_its_proof(browser: Client):
+def test_a_page_that_needs_no_action_links_the_completed_runs(browser: Client):
     failed("old", at=ago(days=3))
     for number in range(4):
         make_run(f"good-{number}", at=ago(hours=number + 1))
@@ -389,7 +389,7 @@ def test_nothing_to_do_is_said_with_its_proof(browser: Client):
     assert listed(browser, proof.address) == {"good-0", "good-1", "good-2", "good-3"}
 
 
-def test_the_strip_says_what_ends_runs_and_waits(browser: Client):
+def test_the_strip_shows_rates_of_running_and_waiting_runs(browser: Client):
     queue = make_queue()
     worker = make_worker(queue)
     for number in range(5):
@@ -456,7 +456,7 @@ def test_the_number_of_planned_runs_leads_to_so_many_times(browser: Client):
     assert found == {24: 24, 2: 2, 1: 1}
 
 
-def test_tracks_leave_out_what_calendars_name_and_say_how_many_are_not_drawn(
+def test_tracks_omit_times_of_calendars_and_count_the_deployments_that_are_not_drawn(
     browser: Client, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
 ):
     monkeypatch.setattr("orion_site.home.views.NEXT_SHOWN", 1)
@@ -504,7 +504,7 @@ def test_flows_stand_in_the_order_of_their_trouble(browser: Client):
     assert [row.line.flow.name for row in rows] == ["broken", "mended", "good"]
 
 
-def test_a_flow_that_became_slower_says_by_how_much(browser: Client):
+def test_a_slower_flow_shows_by_how_much(browser: Client):
     for number in range(16):
         seconds = 10 if number < 8 else 14
         make_run(f"run-{number}", at=ago(minutes=60 - number), **{})
@@ -531,7 +531,7 @@ def test_a_quiet_page_costs_twelve_queries_as_well(browser: Client, django_asser
     assert answer.context["needs"].proof.completed.number == 1
 
 
-def test_where_nothing_completed_since_a_failure_the_page_only_says_that_none_failed(browser: Client):
+def test_the_page_without_completed_runs_since_a_failure_only_shows_that_none_failed(browser: Client):
     failed("old", at=ago(days=3))
 
     assert "No run failed in the last day" in browser.get("/").content.decode()

@@ -224,9 +224,7 @@ def test_every_page_declares_what_it_needs(space: str, route: str, pattern: URLP
 @pytest.mark.slow
 @pytest.mark.generative
 @pytest.mark.parametrize(("space", "route", "pattern"), PATTERNS, ids=IDS)
-def test_a_page_answers_whatever_it_is_asked(
-    browser: Client, house: dict[str, Any], space: str, route: str, pattern: URLPattern
-):
+def test_a_page_answers_any_query(browser: Client, house: dict[str, Any], space: str, route: str, pattern: URLPattern):
     browser.raise_request_exception = False
     one, number = address_of(space, route, pattern, house), PATTERNS.index((space, route, pattern))
 
@@ -245,7 +243,7 @@ def test_a_page_answers_whatever_it_is_asked(
 @pytest.mark.slow
 @pytest.mark.generative
 @pytest.mark.parametrize(("space", "route", "pattern"), PATTERNS, ids=IDS)
-def test_a_form_is_refused_in_words_whatever_it_holds(
+def test_a_form_with_any_content_is_refused_with_a_message(
     browser: Client, house: dict[str, Any], space: str, route: str, pattern: URLPattern
 ):
     browser.raise_request_exception = False

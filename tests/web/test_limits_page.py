@@ -117,7 +117,7 @@ def test_slots_of_a_global_limit_are_released_one_by_one_or_all(browser: Client)
     assert browser.get("/limits").context["found"].globals[0].meter.taken == 0
 
 
-def test_without_limits_the_page_says_what_they_are_for(browser: Client):
+def test_the_page_without_limits_explains_what_they_are_for(browser: Client):
     page = browser.get("/limits").content.decode()
 
     assert "No tag is limited" in page

@@ -158,14 +158,14 @@ def test_what_is_no_source_is_refused_with_the_reason(browser: Client, more, wor
     assert not FlowRun.objects.exists()
 
 
-def test_without_an_agent_the_page_says_how_to_start_one(browser: Client):
+def test_the_page_without_an_agent_explains_how_to_start_one(browser: Client):
     page = text_of(browser.get(f"/deployments/new/{asked(browser).pk}"))
 
     assert "No agent serves this queue" in page
     assert "orion agent start -q default" in page
 
 
-def test_with_one_it_says_that_it_looks(browser: Client):
+def test_the_page_with_an_agent_shows_that_it_searches(browser: Client):
     run = asked(browser)
     make_agent(queues=("default",), now=timezone.now())
 
@@ -185,14 +185,14 @@ def test_the_answer_is_listed_with_what_cannot_be_loaded(browser: Client):
     assert f'href="/deployments/new/{run.pk}/0"' in page
 
 
-def test_code_without_flows_is_said_so(browser: Client):
+def test_code_without_flows_is_reported(browser: Client):
     run = asked(browser)
     answered(run, {"flows": [], "files": 12})
 
     assert "No flow in 12 files" in text_of(browser.get(f"/deployments/new/{run.pk}"))
 
 
-def test_a_search_that_failed_says_why(browser: Client):
+def test_a_failed_search_shows_the_reason(browser: Client):
     run = asked(browser)
     end(run, "FAILED", "CodeUnavailable: Cloning https://git.example/team/flows.git failed")
 
@@ -289,7 +289,7 @@ def test_a_run_that_needs_parameters_is_asked_for_them(browser: Client):
         ({"parameters": "["}, "not JSON"),
     ],
 )
-def test_what_cannot_be_deployed_is_said_and_nothing_made(browser: Client, more, words):
+def test_an_invalid_deployment_is_explained_and_not_created(browser: Client, more, words):
     run = asked(browser)
     answered(run)
 
@@ -322,7 +322,7 @@ def test_a_schema_that_is_none_is_refused(browser: Client):
     assert not Deployment.objects.filter(name="prod").exists()
 
 
-def test_pages_cost_few_queries_however_many_flows_there_are(browser: Client, django_assert_max_num_queries):
+def test_pages_take_a_constant_number_of_queries(browser: Client, django_assert_max_num_queries):
     run = asked(browser)
     answered(run, {"flows": [{**ETL, "name": f"f-{number}"} for number in range(200)], "files": 200})
 

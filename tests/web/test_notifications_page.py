@@ -95,7 +95,7 @@ def test_a_bad_message_is_refused_above_the_form(browser: Client, block: UUID):
     assert answer.context["form"].non_field_errors()
 
 
-def test_a_test_message_says_what_came_of_it(browser: Client, block: UUID):
+def test_a_test_message_shows_its_outcome(browser: Client, block: UUID):
     policy = make_policy(block)
 
     page = browser.post(f"/notifications/{policy.pk}/test", follow=True).content.decode()
@@ -104,12 +104,12 @@ def test_a_test_message_says_what_came_of_it(browser: Client, block: UUID):
     assert Notification.objects.get().policy_id == policy.pk
 
 
-def test_without_policies_the_page_says_what_they_do(browser: Client):
+def test_the_page_without_policies_explains_what_they_do(browser: Client):
     assert "No policies yet" in browser.get("/notifications").content.decode()
     assert browser.get(f"/notifications/{uuid4()}").status_code == 404
 
 
-def test_a_new_policy_says_when_nothing_could_send_its_messages(browser: Client):
+def test_a_new_policy_shows_a_warning_if_nothing_can_send_its_messages(browser: Client):
     assert "Make one under Blocks first" in browser.get("/notifications/new").content.decode()
 
 
@@ -133,6 +133,6 @@ def test_the_filter_by_block_keeps_its_choice(browser: Client, block: UUID):
     assert f'<option value="{block}" selected>' in chosen
 
 
-def test_without_messages_and_filters_nothing_is_said_to_match(browser: Client):
+def test_a_list_without_messages_and_filters_does_not_mention_a_filter(browser: Client):
     assert "No message was made in the last week." in browser.get("/notifications").content.decode()
     assert "No message of the last week matches." in browser.get("/notifications?since=-1h").content.decode()

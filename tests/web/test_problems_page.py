@@ -80,7 +80,7 @@ def test_many_runs_of_a_problem_are_listed_without_numbers_of_states(browser: Cl
     assert {choice.count for choice in answer.context["choices"]} == {None}
 
 
-def test_the_page_of_a_problem_says_what_it_is(browser: Client):
+def test_the_page_of_a_problem_describes_it(browser: Client):
     run = failed(flow_version="1.8")
     make_log(
         "The flow raised an exception:\nTraceback (most recent call last):\n"
@@ -173,7 +173,7 @@ def test_odd_addresses_show_the_first_page(browser: Client, query: str):
     assert len(browser.get(f"/problems{query}").context["lines"]) == 1
 
 
-def test_pages_ask_the_same_however_many_there_are(browser: Client, django_assert_max_num_queries):
+def test_pages_take_a_constant_number_of_queries(browser: Client, django_assert_max_num_queries):
     flow = make_flow("etl")
     for number in range(40):
         failed(flow, cause=cause_of("KeyError", "x", [(f"f{number}.py", "load")]))
@@ -216,7 +216,7 @@ def test_the_first_page_names_the_problem(browser: Client):
     assert need.extent == "2 runs · etl · new"
 
 
-def test_what_is_muted_or_resolved_needs_nobody(browser: Client):
+def test_muted_and_resolved_problems_need_no_attention(browser: Client):
     failed()
     failed(cause=OTHER)
     work_on_problems(timezone.now())

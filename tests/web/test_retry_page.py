@@ -26,7 +26,9 @@ def text_of(page: object) -> str:
     return " ".join(page.content.decode().split())  # type: ignore[attr-defined]
 
 
-def test_the_page_says_what_is_reused_and_what_runs_again(browser: Client, run: FlowRun, django_assert_max_num_queries):
+def test_the_page_lists_what_is_reused_and_what_runs_again(
+    browser: Client, run: FlowRun, django_assert_max_num_queries
+):
     with django_assert_max_num_queries(12):
         page = browser.get(f"/runs/{run.pk}/retry-from?from=c")
 
@@ -40,7 +42,7 @@ def test_the_page_says_what_is_reused_and_what_runs_again(browser: Client, run: 
     assert state_of(run) == "COMPLETED"
 
 
-def test_numbers_say_why_calls_run_again(browser: Client):
+def test_reasons_for_running_again_are_counted(browser: Client):
     run = deployed_run()
     call(run, "fill", data={**RESULT, "inputs_changed": True})
     call(run, "look", data=None)
@@ -80,7 +82,7 @@ def test_the_same_form_sent_twice_is_one_new_run(browser: Client, run: FlowRun):
     assert RunRetry.objects.count() == 1
 
 
-def test_both_runs_name_each_other_and_the_attempt_says_what_it_took_up(browser: Client, run: FlowRun):
+def test_both_runs_link_each_other_and_the_attempt_lists_what_it_reused(browser: Client, run: FlowRun):
     now = timezone.now()
     came = retry_from_tasks(run_id=run.pk, asked=AskedRetry(wanted=["c"], new_run=True), now=now)
     report_outcome(run_id=came.flow_run_id, attempt=1, reused=212, again=31, new=0, now=now)
@@ -111,7 +113,7 @@ def test_without_a_task_the_page_asks_which_one(browser: Client, django_assert_m
     assert "All that did not complete (1)" in text_of(page)
 
 
-def test_a_run_without_task_runs_says_so(browser: Client):
+def test_the_page_of_a_run_without_task_runs_has_a_note(browser: Client):
     run = finish(deployed_run())
 
     assert "there is nothing to begin from" in text_of(browser.get(f"/runs/{run.pk}/retry-from"))
@@ -150,7 +152,7 @@ def test_a_nested_run_leads_to_the_run_around_it(browser: Client):
     assert answer["Location"] == f"/runs/{parent.pk}/retry-from?from={inner.pk}"
 
 
-def test_what_stands_in_the_way_is_said_instead_of_a_button(browser: Client):
+def test_an_impossible_retry_shows_the_reason_instead_of_a_button(browser: Client):
     run = make_flow_run("RUNNING")
     call(run, "a")
     finish(run)

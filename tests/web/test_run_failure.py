@@ -125,12 +125,14 @@ def test_a_flow_that_raises_without_a_task_keeps_its_own_message(browser: Client
     assert "other run" not in page
 
 
-def test_the_title_says_how_the_run_is(browser: Client):
+def test_the_title_shows_the_state_of_the_run(browser: Client):
     assert "<title>Failed · brave-otter · etl · Orion</title>" in page_of(browser, failed_run())
 
 
 @pytest.mark.parametrize("tasks", [1, 60])
-def test_the_page_costs_the_same_whatever_failed(browser: Client, tasks: int, django_assert_max_num_queries):
+def test_the_page_takes_a_constant_number_of_queries_for_any_failure(
+    browser: Client, tasks: int, django_assert_max_num_queries
+):
     flow = make_flow("etl")
     make_run("worked-before", flow=flow, at=NOON - timedelta(hours=1))
     run = failed_run(flow=flow)
@@ -142,7 +144,7 @@ def test_the_page_costs_the_same_whatever_failed(browser: Client, tasks: int, dj
         page_of(browser, run)
 
 
-def test_the_page_of_a_deployments_run_costs_as_few_queries_with_everything_there_is_to_say(
+def test_the_page_of_a_run_of_a_deployment_takes_as_few_queries_with_all_its_parts(
     browser: Client, django_assert_max_num_queries
 ):
     deployment = make_deployment(flow="etl")

@@ -155,7 +155,9 @@ def test_each_kind_of_value_reaches_the_run(browser: Client, census: Deployment)
         ("p/anything", "{", "This is not JSON"),
     ],
 )
-def test_what_does_not_fit_is_said_at_its_field(browser: Client, census: Deployment, name: str, text: str, error: str):
+def test_values_that_do_not_fit_are_reported_at_their_field(
+    browser: Client, census: Deployment, name: str, text: str, error: str
+):
     sent = shown(browser, census) | {"p/day": "2026-11-28", name: text}
 
     answer = browser.post(f"/deployments/{census.pk}/run", sent)
@@ -187,7 +189,7 @@ def test_a_run_can_start_at_a_time(browser: Client, census: Deployment):
     assert the_run().expected_start_time == datetime(2100, 1, 1, 6, 30, tzinfo=UTC)
 
 
-def test_a_time_that_is_none_is_said_at_its_field(browser: Client, census: Deployment):
+def test_an_invalid_time_is_reported_at_its_field(browser: Client, census: Deployment):
     sent = shown(browser, census) | {"p/day": "2026-11-28", "start": "at", "at": "soon"}
 
     assert browser.post(f"/deployments/{census.pk}/run", sent).context["form"].at_error
@@ -233,7 +235,7 @@ def test_a_deployment_without_a_schema_takes_json(browser: Client):
 
 
 @pytest.mark.parametrize("raw", ["{", "[1]"])
-def test_json_that_is_none_is_said_at_its_field(browser: Client, raw: str):
+def test_invalid_json_is_reported_at_its_field(browser: Client, raw: str):
     made = make_deployment()
 
     assert browser.post(f"/deployments/{made.pk}/run", {"raw": raw}).context["form"].raw_error

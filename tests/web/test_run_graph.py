@@ -89,7 +89,7 @@ def test_a_chosen_node_marks_all_that_its_data_came_from_and_went_to(browser: Cl
     assert f"node={clean.id}" in answer.context["view_choices"][1][0]
 
 
-def test_the_panel_says_inputs_result_and_links(browser: Client, settings, tmp_path):
+def test_the_panel_shows_inputs_result_and_links(browser: Client, settings, tmp_path):
     run = make_run()
     source = make_task_run("extract-0", flow_run=run, task_key="etl.extract")
     elsewhere = uuid4()
@@ -141,7 +141,7 @@ def test_a_task_that_takes_its_own_results_is_drawn(browser: Client):
     assert graph.ranks.back == {(0, 0)}
 
 
-def test_the_table_says_the_same(browser: Client):
+def test_the_table_has_the_content_of_the_graph(browser: Client):
     run = make_run()
     chain(run)
 
@@ -180,7 +180,7 @@ def test_task_runs_beyond_the_room_of_the_picture_are_one_node_that_can_be_opene
 
 @pytest.mark.parametrize("number", [3, 300])
 @pytest.mark.parametrize("view", ["graph", "radar", "table"])
-def test_the_graph_costs_the_same_however_many_task_runs_there_are(
+def test_the_graph_takes_a_constant_number_of_queries(
     browser: Client, number: int, view: str, django_assert_max_num_queries
 ):
     run = make_run()
@@ -210,12 +210,12 @@ def test_the_picture_can_be_saved_with_all_that_it_needs(browser: Client):
     assert ".s-completed { color: #279c6e; }" in answer.content.decode()
 
 
-def test_a_run_without_task_runs_says_so(browser: Client):
+def test_the_graph_of_a_run_without_task_runs_has_a_note(browser: Client):
     assert b"The flow has called no task." in graph_of(browser, make_run()).content
 
 
 @pytest.mark.parametrize("asked", [{"view": "x"}, {"by": "x"}, {"node": HOSTILE}, {"open": HOSTILE}])
-def test_odd_wishes_show_the_usual_graph(browser: Client, asked: dict[str, str]):
+def test_invalid_options_show_the_default_graph(browser: Client, asked: dict[str, str]):
     run = make_run()
     chain(run)
 

@@ -130,7 +130,7 @@ def test_words_are_found_in_any_case_and_marked(browser: Client):
     assert messages(log_of(browser, run, q="_ow")) == []
 
 
-def test_a_search_says_how_far_it_came_and_goes_on_from_there(browser: Client, monkeypatch: pytest.MonkeyPatch):
+def test_a_search_shows_how_far_it_came_and_continues_from_there(browser: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(selectors, "SEARCHED", 100)
     run = make_run()
     add_lines(run, *numbered(250), "needle", *numbered(40))

@@ -18,7 +18,7 @@ from tests.web.rows import add_lines, make_flow, make_run, make_task_run
 TRAIL = [["PreventDuplicateTransitions", "accept", ""], ["RetryFailedFlows", "reject", "retry 1 of 3"]]
 
 
-def test_the_head_says_what_ran_when_and_how_it_ended(browser: Client):
+def test_the_head_shows_the_flow_its_times_and_its_state(browser: Client):
     run = make_run("brave-otter", state="FAILED", tags=["prod"], flow_version="4fa9c1")
 
     page = browser.get(f"/runs/{run.id}").content.decode()
@@ -50,7 +50,7 @@ def test_the_history_shows_each_rule_that_spoke_and_counts_the_silent_ones(brows
         assert text in page
 
 
-def test_the_history_says_who_wrote_a_state_how_long_it_lasted_and_what_came_with_it(browser: Client):
+def test_the_history_shows_the_author_the_duration_and_the_details_of_a_state(browser: Client):
     run = make_run(state="PAUSED", message="حمل")
     paused = FlowRunState.objects.filter(flow_run=run, type="PAUSED")
     paused.update(author="ada", verdict="REJECT", details={"pause_key": "review", "flow_run_id": str(run.id)})
@@ -146,7 +146,7 @@ def test_a_deployed_run_names_its_deployment_its_agent_and_the_defaults_of_its_f
     assert all(text in page for text in ("nightly", "crane-2", "Defaults of the flow", "today"))
 
 
-def test_a_run_whose_deployment_is_gone_says_so(browser: Client):
+def test_a_run_of_a_deleted_deployment_has_a_note(browser: Client):
     run = make_run(deployment_id=uuid4())
 
     assert "deleted" in browser.get(f"/runs/{run.id}").content.decode()
@@ -186,7 +186,7 @@ def test_a_table_is_shown_as_one_and_cut_where_it_is_long(browser: Client):
     assert "30 more rows" in page
 
 
-def test_a_run_that_waits_says_what_for(browser: Client):
+def test_a_waiting_run_shows_the_reason(browser: Client):
     run = make_run(
         state="PAUSED",
         refusal={
@@ -212,7 +212,7 @@ def test_the_command_that_helps_a_late_run_can_be_copied(browser: Client):
     assert 'data-copy="orion agent start -q gpu"' in page
 
 
-def test_a_late_run_says_once_since_when_it_is_due(browser: Client):
+def test_a_late_run_shows_once_since_when_it_is_due(browser: Client):
     run = make_flow_run(make_state("SCHEDULED", scheduled_time=NOON))
     mark_late_runs(later(20))
 
@@ -246,7 +246,7 @@ def test_that_all_rules_let_a_run_pass_is_no_news(browser: Client):
 
 
 @pytest.mark.parametrize("tab", ["tasks", "logs", "history", "parameters", "subflows", "artifacts"])
-def test_an_empty_tab_says_so_in_words(browser: Client, tab: str):
+def test_an_empty_tab_has_a_text(browser: Client, tab: str):
     run = make_run(state="PENDING")
 
     page = browser.get(f"/runs/{run.id}?tab={tab}").content.decode()
@@ -255,7 +255,7 @@ def test_an_empty_tab_says_so_in_words(browser: Client, tab: str):
 
 
 @pytest.mark.parametrize("tab", ["tasks", "logs", "history", "parameters", "artifacts"])
-def test_what_runs_say_is_text_and_not_markup(browser: Client, tab: str):
+def test_values_of_runs_are_shown_as_text(browser: Client, tab: str):
     run = make_run(
         HOSTILE, state="FAILED", message=HOSTILE, parameters={HOSTILE: HOSTILE}, trail=[["R", "reject", HOSTILE]]
     )
@@ -272,9 +272,7 @@ def test_what_runs_say_is_text_and_not_markup(browser: Client, tab: str):
 @pytest.mark.parametrize(
     ("tab", "most"), [("tasks", 6), ("logs", 8), ("history", 5), ("parameters", 4), ("subflows", 6), ("artifacts", 5)]
 )
-def test_a_tab_costs_few_queries_however_full_it_is(
-    browser: Client, django_assert_max_num_queries, tab: str, most: int
-):
+def test_a_tab_takes_a_constant_number_of_queries(browser: Client, django_assert_max_num_queries, tab: str, most: int):
     run = make_run()
     for place in range(30):
         task = make_task_run(f"load-{place}", flow_run=run, state="FAILED", message="no")
@@ -286,7 +284,7 @@ def test_a_tab_costs_few_queries_however_full_it_is(
         browser.get(f"/runs/{run.id}?tab={tab}")
 
 
-def test_a_moving_run_reloads_its_page_until_somebody_stops_that(browser: Client):
+def test_an_active_run_reloads_its_page_until_that_is_switched_off(browser: Client):
     run = make_run(state="RUNNING")
 
     moving = browser.get(f"/runs/{run.id}")
@@ -307,7 +305,7 @@ def test_a_scheduled_run_is_cancelled_from_its_page(browser: Client):
     assert "cancelled now" in answer.content.decode()
 
 
-def test_a_running_run_is_told_to_cancel(browser: Client):
+def test_a_running_run_is_cancelled(browser: Client):
     run = make_run(state="RUNNING")
 
     answer = browser.post(f"/runs/{run.id}/cancel", follow=True)
@@ -317,7 +315,7 @@ def test_a_running_run_is_told_to_cancel(browser: Client):
     assert "is being cancelled" in answer.content.decode()
 
 
-def test_a_refused_action_says_why(browser: Client):
+def test_a_refused_action_shows_the_reason(browser: Client):
     run = make_run(state="COMPLETED")
 
     answer = browser.post(f"/runs/{run.id}/cancel", follow=True)

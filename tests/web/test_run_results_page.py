@@ -54,7 +54,7 @@ def test_a_flow_run_lists_its_own_result_and_those_of_its_tasks(browser: Client)
     assert "elsewhere" not in page
 
 
-def test_results_that_were_not_stored_are_said_once(browser: Client):
+def test_results_that_were_not_stored_are_explained_once(browser: Client):
     run = make_run()
     for number in range(3):
         make_task_run(f"load-{number}", flow_run=run)
@@ -78,7 +78,7 @@ def test_a_location_and_what_is_known_of_the_bytes_are_shown(browser: Client):
     assert 'datetime="2027-01-01' in page
 
 
-def test_a_result_that_was_not_stored_says_why_and_what_to_do(browser: Client, folder: Path):
+def test_a_result_that_was_not_stored_is_explained_with_a_way_to_store_it(browser: Client, folder: Path):
     remote, page = result_of(browser, reference("location:lake", unstored=f"no room {HOSTILE}"))
     gone, _ = result_of(browser, reference(folder.as_uri(), unstored="no room"))
     (folder / "3f9a").write_bytes(b"x")
@@ -100,7 +100,7 @@ def test_a_file_that_is_there_has_a_size(browser: Client, folder: Path):
     assert "2.0\xa0KB" in page
 
 
-def test_a_file_that_another_run_has_written_over_is_not_said_to_be_there(browser: Client, folder: Path):
+def test_a_file_overwritten_by_another_run_is_not_shown_as_available(browser: Client, folder: Path):
     (folder / "latest.json").write_bytes(b"[2]")
     own, other = (digest_of_content(one) for one in (b"[2]", b"[1]"))
 
@@ -171,7 +171,7 @@ def test_a_storage_block_is_linked_and_one_that_is_gone_is_explained(browser: Cl
      {"type": "reference", "storage_key": HOSTILE, "storage_block_id": "no"},
      {"type": "reference", "storage_key": "x", "digest": [HOSTILE]}],
 )  # fmt: skip
-def test_whatever_a_client_wrote_has_a_page(browser: Client, data: Any):
+def test_the_page_shows_results_with_any_data_of_clients(browser: Client, data: Any):
     _, page = result_of(browser, data)
 
     assert HOSTILE not in page
@@ -193,7 +193,7 @@ def test_a_page_of_results_costs_few_queries(browser: Client, django_assert_max_
      {"task_run_id": str(uuid4()), "inputs": {str(number): "x" for number in range(10_000)}}],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["Cached", "Completed"])
-def test_whatever_a_client_said_of_a_cache_has_a_page(browser: Client, told: Any, name: str):
+def test_the_page_shows_cached_results_with_any_data_of_clients(browser: Client, told: Any, name: str):
     task = make_task_run("load-0", state_name=name)
     details = {"cache_key": HOSTILE, "cache_expiration": "never"}
     data = {"type": "literal", "value": 1, "cache": told}

@@ -215,9 +215,7 @@ def test_a_subflow_is_linked_from_its_row(browser: Client):
 
 
 @pytest.mark.parametrize("number", [3, 300])
-def test_the_timeline_costs_the_same_however_many_task_runs_there_are(
-    browser: Client, number: int, django_assert_max_num_queries
-):
+def test_the_timeline_takes_a_constant_number_of_queries(browser: Client, number: int, django_assert_max_num_queries):
     run = make_run()
     for one in range(number):
         make_task_run(f"load-{one}", flow_run=run, task_key=f"etl.load-{one % 3}")
@@ -287,7 +285,7 @@ def test_a_later_attempt_leads_to_its_own_lines(browser: Client):
     assert found.where.at == found.log.lines[1].place
 
 
-def test_a_task_without_lines_says_so(browser: Client):
+def test_a_task_without_log_lines_has_a_note(browser: Client):
     run = make_run()
     task = make_task_run("load-0", flow_run=run)
     add_lines(run, "of the flow")

@@ -27,7 +27,7 @@ def test_a_run_is_shown_with_its_flow_its_state_and_why_it_failed(browser: Clien
         assert text in page
 
 
-def test_without_runs_the_page_says_how_to_make_one(browser: Client):
+def test_the_page_without_runs_explains_how_to_make_one(browser: Client):
     page = browser.get("/runs").content.decode()
 
     assert "No runs yet" in page
@@ -64,7 +64,7 @@ def test_planned_runs_are_counted_and_shown_when_asked_for(browser: Client):
     assert [run.name for run in there.context["found"].page.rows] == ["other-otter"]
 
 
-def test_where_all_runs_are_planned_the_page_says_so(browser: Client):
+def test_the_page_with_planned_runs_only_has_a_note(browser: Client):
     planned("later-otter", 1)
 
     page = browser.get("/runs").content.decode()
@@ -97,7 +97,7 @@ def test_each_filter_keeps_what_matches_and_nothing_else(browser: Client, query:
     assert "quiet-heron" not in page
 
 
-def test_what_cannot_be_read_in_a_filter_is_said_and_left_out(browser: Client):
+def test_unreadable_parts_of_a_filter_are_reported_and_ignored(browser: Client):
     make_run()
 
     page = browser.get("/runs?state=broken&since=yesterday").content.decode()
@@ -129,7 +129,9 @@ def test_runs_of_several_states_come_in_one_order_and_none_is_lost(browser: Clie
     assert len(rows) == 87
 
 
-def test_a_search_looks_at_so_many_runs_and_says_how_far_it_came(browser: Client, monkeypatch: pytest.MonkeyPatch):
+def test_a_search_reads_a_limited_number_of_runs_and_shows_how_far_it_came(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("runs.pages.selectors.runs.SEARCHED", 10)
     for place in range(45):
         make_run(f"run-{place:02}", tags=["rare"] if place % 20 == 0 else [], at=NOON - timedelta(minutes=place))
@@ -246,7 +248,7 @@ def test_the_query_box_filters(browser: Client, query: str, found: list[str]):
         ("since:yesterday", "is not a time to look back"),
     ],
 )
-def test_what_the_query_box_cannot_read_is_said(browser: Client, query: str, problem: str):
+def test_an_unreadable_query_is_explained(browser: Client, query: str, problem: str):
     answer = browser.get(f"/runs?{urlencode({'q': query})}")
 
     assert any(problem in one for one in answer.context["asked"].problems)
@@ -295,7 +297,7 @@ def test_a_pasted_id_opens_what_it_names(browser: Client, address: str):
         assert browser.get(address, {"q": text})["location"] == page.rstrip("?")
 
 
-def test_a_planned_run_says_once_that_it_is_planned(browser: Client):
+def test_a_planned_run_is_marked_once_as_planned(browser: Client):
     make_run("later", state="SCHEDULED", message="Flow run scheduled", at=timezone.now() + timedelta(hours=1))
 
     assert "Flow run scheduled" not in browser.get("/runs?state=scheduled").content.decode()

@@ -32,7 +32,7 @@ def chips(browser: Client, address: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("list_name", list(LISTS))
-def test_each_list_has_views_that_everybody_has(browser: Client, list_name: str):
+def test_each_list_has_built_in_views(browser: Client, list_name: str):
     address = f"/{list_name}"
 
     found = chips(browser, address)
@@ -177,7 +177,7 @@ def test_views_of_other_lists_push_none_out(browser: Client):
     assert "saved views are shown" not in page
 
 
-def test_a_list_with_too_many_views_says_so_and_each_can_still_be_used(browser: Client):
+def test_a_list_with_too_many_views_has_a_note_and_each_can_still_be_used(browser: Client):
     save_many("runs", MOST)
     view = save(browser)
 
@@ -238,7 +238,7 @@ def test_a_name_that_is_none_is_refused(browser: Client, name: str):
 
 
 @pytest.mark.parametrize("query", ["\0", "x" * 100_000, "//evil.example/", "<script>evil()</script>", "state=%00"])
-def test_whatever_a_view_is_made_of_lists_are_shown(browser: Client, query: str):
+def test_lists_are_shown_with_views_of_any_content(browser: Client, query: str):
     make_run()
     browser.post("/views/runs", {"name": "<evil>", "query": query})
 

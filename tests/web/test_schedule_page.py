@@ -21,7 +21,7 @@ def tracks_at(browser: Client, query: str = "") -> list[Track]:
     return list(browser.get("/schedule" + query).context["tracks"])
 
 
-def test_without_anything_planned_the_page_says_what_would_be_here(browser: Client):
+def test_the_page_without_planned_runs_explains_what_it_shows(browser: Client):
     make_deployment()
 
     assert "Nothing is planned" in browser.get("/schedule").content.decode()
@@ -53,7 +53,7 @@ def test_what_came_stands_left_of_now_and_late_runs_have_come(browser: Client):
     assert "Runs that came: 1 failed, 1 completed. Planned: 24." in answer.content.decode()
 
 
-def test_runs_that_somebody_asked_for_are_planned_too(browser: Client):
+def test_runs_on_request_are_shown_as_planned(browser: Client):
     made = make_deployment()
     add_run(made, "SCHEDULED", ago=-2 * HOUR)
 
@@ -91,7 +91,9 @@ def test_rows_are_ordered_by_what_comes_next_and_the_others_are_counted(
     assert "1 more deployment" in answer.content.decode()
 
 
-def test_runs_that_are_too_many_are_not_drawn_and_the_page_says_so(browser: Client, monkeypatch: pytest.MonkeyPatch):
+def test_too_many_runs_are_not_drawn_and_the_page_says_how_many_are_left_out(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(selectors, "MOST_PAST", 2)
     made = make_deployment()
     for number in range(3):

@@ -65,7 +65,7 @@ def test_a_preview_shows_ten_times_in_words_and_saves_nothing(browser: Client, n
     assert not Schedule.objects.exists()
 
 
-def test_a_preview_says_what_is_particular_about_changes_of_clocks(browser: Client, nightly: Deployment):
+def test_a_preview_explains_times_at_changes_of_the_clock(browser: Client, nightly: Deployment):
     sent = {**CRON, "cron": "30 2 25-31 3 SUN", "day_and": "on", "do": "preview"}
 
     draft = browser.post(path_of(nightly), sent).context["draft"]
@@ -73,7 +73,7 @@ def test_a_preview_says_what_is_particular_about_changes_of_clocks(browser: Clie
     assert ["clocks go forward" in one.note for one in draft.times] == [True] * 10
 
 
-def test_while_somebody_types_only_the_preview_comes(browser: Client, nightly: Deployment):
+def test_typing_loads_only_the_preview(browser: Client, nightly: Deployment):
     answer = browser.post(path_of(nightly), {**CRON, "do": "preview"}, headers={"HX-Request": "true"})
 
     page = answer.content.decode()
@@ -163,7 +163,7 @@ def test_times_in_a_calendar_are_left_out(browser: Client, nightly: Deployment):
         ("cron", {**CRON, "ends_at": "2020-01-01T00:00"}, "__all__"),
     ],
 )
-def test_what_is_wrong_is_said_at_its_field(
+def test_errors_are_shown_at_their_field(
     browser: Client, nightly: Deployment, kind: str, sent: dict[str, Any], field: str
 ):
     answer = browser.post(path_of(nightly) + f"?kind={kind}", sent)

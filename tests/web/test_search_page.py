@@ -131,7 +131,7 @@ def test_elsewhere_there_are_no_actions(browser: Client, at: str):
     assert "Action" not in [kind for kind, _, _ in lines(browser, at=at)]
 
 
-def test_a_search_without_a_hit_says_where_it_looked(browser: Client):
+def test_a_search_without_a_hit_shows_where_it_looked(browser: Client):
     make_deployment("nightly")
 
     nothing = browser.get("/search", {"q": "no-such-thing"}).content.decode()
@@ -157,7 +157,7 @@ def test_the_list_alone_has_options_without_links(browser: Client):
 
 
 @pytest.mark.parametrize("text", ["%", "_", "<script>evil()</script>", "x" * 5000, "\\", "'", "( OR 1=1"])
-def test_whatever_is_searched_for_is_escaped_and_answered(browser: Client, text: str):
+def test_any_search_text_is_escaped_and_answered(browser: Client, text: str):
     answer = browser.get("/search", {"q": text})
 
     assert answer.status_code == 200

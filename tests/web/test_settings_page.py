@@ -41,7 +41,7 @@ def test_a_page_looks_as_the_system_does_until_a_theme_is_chosen(browser: Client
     assert 'content="dark"' in after
 
 
-def test_the_choice_is_said_and_shown_again(browser: Client):
+def test_a_changed_setting_is_confirmed_and_shown(browser: Client):
     prefer(browser, theme="light", zone="Europe/Berlin", keys=None)
 
     page = browser.get("/settings").content.decode()
@@ -115,7 +115,7 @@ def test_the_switch_leads_to_pages_of_ours_only(browser: Client, back: str):
 
 
 @pytest.mark.parametrize("name", ["theme", "density", "zone"])
-def test_what_cannot_be_chosen_is_said_at_its_field(browser: Client, name: str):
+def test_an_invalid_choice_is_reported_at_its_field(browser: Client, name: str):
     answer = browser.post("/settings/browser", {**USUAL, name: "<evil>"})
 
     assert answer.status_code == 422
@@ -172,7 +172,7 @@ def test_every_setting_of_the_manual_is_shown_with_its_meaning(browser: Client, 
     assert "How long after its time a run becomes Late" in row_of(LATE, shown)
 
 
-def test_a_setting_says_where_its_value_comes_from(browser: Client, monkeypatch: pytest.MonkeyPatch):
+def test_a_setting_shows_the_source_of_its_value(browser: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ORION_LEASE_SECONDS", "120")
 
     page = browser.get("/settings").content.decode()
@@ -221,7 +221,7 @@ def test_a_change_is_set_back(browser: Client):
     assert Event.objects.get(event="orion.setting.reset").payload["after"] == 15
 
 
-def test_setting_back_what_nobody_changed_is_no_event(browser: Client):
+def test_resetting_an_unchanged_setting_is_not_recorded(browser: Client):
     browser.post(f"/settings/server/{LATE}/reset")
 
     assert not Event.objects.exists()
@@ -254,7 +254,7 @@ def test_other_settings_cannot_be_changed(browser: Client, name: str, status: in
     assert browser.post(f"/settings/server/{name}/reset").status_code == status
 
 
-def test_each_changeable_setting_has_a_form_that_says_its_bounds(browser: Client):
+def test_each_changeable_setting_has_a_form_with_its_bounds(browser: Client):
     for name, bounds in CHANGEABLE.items():
         page = browser.get(f"/settings/server/{name}").content.decode()
 

@@ -11,14 +11,14 @@ from django.utils import timezone
 from deployments.upkeep.services.service_records import Ticks, note_ticks
 
 
-def test_it_says_what_this_server_is_and_where_its_data_is(browser: Client):
+def test_the_page_shows_the_version_of_the_server_and_where_its_data_is(browser: Client):
     page = browser.get("/status").content.decode()
 
     for text in ("Orion", "Python", "Database", "MB"):
         assert text in page
 
 
-def test_without_a_ticker_it_says_how_to_get_one(browser: Client):
+def test_the_page_without_a_ticker_explains_how_to_start_one(browser: Client):
     page = browser.get("/status").content.decode()
 
     assert "No services have ticked yet" in page

@@ -11,7 +11,7 @@ from tests.web.conftest import HOSTILE
 from tests.web.rows import add_lines, make_run, make_task_run
 
 
-def test_the_head_says_what_ran_and_leads_to_its_flow_run(browser: Client):
+def test_the_head_names_the_task_and_links_its_flow_run(browser: Client):
     task = make_task_run("load-0", cache_key="rows-of-november", empirical_policy={"retries": 2})
 
     page = browser.get(f"/task-runs/{task.id}").content.decode()
@@ -80,7 +80,7 @@ def test_a_task_run_without_a_flow_run_has_a_page_too(browser: Client):
     assert browser.get(f"/task-runs/{task.id}").status_code == 200
 
 
-def test_what_tasks_say_is_text_and_not_markup(browser: Client):
+def test_values_of_tasks_are_shown_as_text(browser: Client):
     task = make_task_run(HOSTILE, task_key=HOSTILE, cache_key=HOSTILE, task_inputs={HOSTILE: HOSTILE}, tags=[HOSTILE])
 
     page = browser.get(f"/task-runs/{task.id}?tab=inputs").content.decode()

@@ -71,7 +71,7 @@ def test_pages_follow_each_other(browser: Client, monkeypatch: pytest.MonkeyPatc
     assert [one.name for one in second.context["found"].page.rows] == ["extract"]
 
 
-def test_a_search_says_how_far_it_looked(browser: Client, monkeypatch: pytest.MonkeyPatch, some: None):
+def test_a_search_shows_how_far_it_looked(browser: Client, monkeypatch: pytest.MonkeyPatch, some: None):
     monkeypatch.setattr("runs.pages.selectors.task_runs.SEARCHED", 1)
 
     page = browser.get("/task-runs?q=extract").content.decode()
@@ -86,7 +86,7 @@ def test_an_id_leads_to_its_page(browser: Client):
     assert browser.get(f"/task-runs?q={task.pk}")["location"] == f"/task-runs/{task.pk}"
 
 
-def test_without_task_runs_the_page_says_what_one_is(browser: Client):
+def test_the_page_without_task_runs_explains_what_one_is(browser: Client):
     assert "Each call of a function with <code>@task</code>" in browser.get("/task-runs").content.decode()
 
 

@@ -130,7 +130,7 @@ def test_the_time_of_all_runs_is_summed_up_by_reason_and_by_flow(browser: Client
         assert text in page
 
 
-def test_what_task_runs_waited_for_slots_is_told_apart(browser: Client):
+def test_waiting_for_slots_is_shown_apart(browser: Client):
     now = timezone.now() - timedelta(hours=1)
     ConcurrencyLimit.objects.create(tag="db", concurrency_limit=1)
     make_task_run("load-0", flow_run=deployed_run(at=now), tags=["db"], at=now, start_time=now + timedelta(seconds=50))
@@ -140,7 +140,7 @@ def test_what_task_runs_waited_for_slots_is_told_apart(browser: Client):
     assert (one.tag, one.task_runs, one.waited) == ("db", 1, timedelta(seconds=50))
 
 
-def test_without_runs_the_page_says_what_it_will_show(browser: Client):
+def test_the_page_without_runs_explains_what_it_will_show(browser: Client):
     deployed_run()
 
     assert "No run has ended in this time" in browser.get("/time").content.decode()

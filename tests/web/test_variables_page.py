@@ -46,7 +46,7 @@ def test_a_variable_is_made_changed_and_deleted(browser: Client):
     ("wrong", "shown"),
     [({"name": "Big"}, "Only small letters"), ({"name": "region"}, "region"), ({"value": "x" * 5001}, "at most 5000")],
 )
-def test_what_is_wrong_is_said_at_the_form(browser: Client, wrong: dict, shown: str):
+def test_errors_are_shown_at_the_form(browser: Client, wrong: dict, shown: str):
     make_variable("region")
 
     page = browser.post("/variables/new", {"name": "fresh", "value": "x", **wrong}).content.decode()
@@ -66,7 +66,7 @@ def test_the_next_page_goes_on_after_the_last_name(browser: Client):
     assert names == [f"v{place:03}" for place in range(120)]
 
 
-def test_without_variables_the_page_says_what_they_are(browser: Client, django_assert_max_num_queries):
+def test_the_page_without_variables_explains_what_they_are(browser: Client, django_assert_max_num_queries):
     with django_assert_max_num_queries(1):
         page = browser.get("/variables").content.decode()
 

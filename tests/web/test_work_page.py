@@ -46,7 +46,7 @@ def test_queues_are_listed_with_what_waits_and_runs_there(browser: Client, gpu: 
         assert text in page
 
 
-def test_a_queue_says_why_its_runs_wait_oldest_first_and_how_to_start_an_agent(browser: Client, gpu: WorkQueue):
+def test_a_queue_explains_why_its_runs_wait_and_how_to_start_an_agent(browser: Client, gpu: WorkQueue):
     make_waiting(gpu, "newer", 2)
     make_waiting(gpu, "older", 12)
 
@@ -127,7 +127,7 @@ def test_a_pool_is_made_and_changed_in_forms(browser: Client):
         ({"name": "x", "base_job_template": '{"variables": {}}'}, "job_configuration"),
     ],
 )
-def test_what_is_wrong_is_said_at_the_form_and_nothing_is_lost(browser: Client, wrong: dict, shown: str):
+def test_errors_are_shown_above_the_form_and_the_input_is_kept(browser: Client, wrong: dict, shown: str):
     answer = browser.post("/work/pools/new", {"type": "process", "description": "kept", **wrong})
 
     page = answer.content.decode()
@@ -155,7 +155,7 @@ def test_a_name_that_is_taken_is_refused_in_the_form(browser: Client, gpu: WorkQ
     assert answer.context["form"].non_field_errors()
 
 
-def test_a_queue_in_use_stays_and_says_why(browser: Client, gpu: WorkQueue):
+def test_a_queue_in_use_is_not_deleted_and_the_page_explains_why(browser: Client, gpu: WorkQueue):
     make_waiting(gpu, "waits", 1)
 
     page = browser.post(f"/work/queues/{gpu.pk}/delete", follow=True).content.decode()
@@ -175,7 +175,7 @@ def test_queues_and_pools_are_deleted(browser: Client):
     assert not WorkQueue.objects.exists()
 
 
-def test_without_pools_the_page_says_how_to_start_an_agent(browser: Client):
+def test_the_page_without_pools_explains_how_to_start_an_agent(browser: Client):
     page = browser.get("/work").content.decode()
 
     assert "ORION_API_URL=http://127.0.0.1:4200/api orion agent start" in page
@@ -195,7 +195,7 @@ def test_names_of_others_are_text(browser: Client, gpu: WorkQueue):
 
 
 @pytest.mark.parametrize("tab", ["waiting", "running", "upcoming"])
-def test_pages_cost_few_queries_however_much_there_is(
+def test_pages_take_a_constant_number_of_queries(
     browser: Client, gpu: WorkQueue, django_assert_max_num_queries, tab: str
 ):
     WorkQueue.objects.filter(pk=gpu.pk).update(concurrency_limit=3)
