@@ -22,6 +22,7 @@ from deployments.backfills.services.backfills import (
 from deployments.backfills.services.planning import BackfillPlan, planned_backfill
 from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.services.runs import is_own_queue
+from deployments.errors import BadBackfill
 from deployments.models import Backfill, Deployment
 from deployments.pages.backfill_form import BackfillForm
 from deployments.pages.selectors.backfills import (
@@ -31,7 +32,7 @@ from deployments.pages.selectors.backfills import (
     schedules_to_follow,
 )
 from deployments.pages.selectors.deployment import calendars_to_choose
-from orchestration.errors import BadBackfill, DomainError
+from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, actor_of, may, requires, who_asks
 from orion_site.forms.submitting import attempt, errors_in_words, saved
 from orion_site.live.pages import live_page

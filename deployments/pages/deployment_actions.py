@@ -21,9 +21,10 @@ from deployments.definitions.services.deployments import (
     update_deployment,
 )
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.errors import DeploymentNotFound, ParametersMisfit, SeveralSchedules
 from orchestration.authors import made_by
 from orchestration.database_clock import current_time
-from orchestration.errors import DeploymentNotFound, DomainError, ParametersMisfit, SeveralSchedules
+from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
 
 

@@ -16,13 +16,14 @@ from django.shortcuts import redirect, render
 from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.core.parameter_errors import BadSchema
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.errors import DeploymentNotFound
 from deployments.models import Deployment
 from deployments.pages.parameter_fields import Field, fields_of, read_fields, show_flaws
 from deployments.pages.selectors.run_form import deployment_to_run, flaws_of, run_to_copy
 from orchestration.authors import made_by
 from orchestration.core.states import scheduled
 from orchestration.database_clock import current_time
-from orchestration.errors import DeploymentNotFound, DomainError
+from orchestration.errors import DomainError
 from orchestration.json_texts import NUL, read_json
 from orion_site.accounts.permissions import Action, requires
 from runs.models import FlowRun

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from deployments.definitions.core.hydration import BadTemplate
+from deployments.errors import BadSchedule
 from deployments.models import Deployment, Schedule
 from deployments.pages.schedule_forms import FORMS, ScheduleForm, initial_of, kind_of
 from deployments.pages.selectors.deployment import (
@@ -23,7 +24,6 @@ from deployments.pages.selectors.deployment import (
 )
 from deployments.schedules.selectors import calendar_names
 from deployments.schedules.services.schedules import NewSchedule, add_schedules, delete_schedule, update_schedule
-from orchestration.errors import BadSchedule
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt, errors_in_words, saved
 

@@ -9,12 +9,12 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import QuerySet
 
+from deployments.errors import CalendarNotFound
 from deployments.models import Calendar, Deployment, Schedule
 from deployments.schedules.core import Timetable, read_definition
 from deployments.schedules.core.calendars import Exclusions
 from deployments.schedules.core.feeds import PlannedEvent, planned_feed
 from deployments.schedules.core.preview import Upcoming, preview
-from orchestration.errors import CalendarNotFound
 from runs.models import FlowRun
 
 MOST_IN_FEED = 1000

@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from orchestration.acts import note
-from orchestration.errors import ArtifactNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7
+from runs.errors import ArtifactNotFound
 from runs.models import Artifact, ArtifactCollection
 
 UPDATABLE = frozenset({"data", "description", "metadata_"})

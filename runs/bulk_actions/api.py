@@ -11,10 +11,10 @@ from rest_framework.response import Response
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
-from orchestration.errors import BulkActionNotFound, WithoutFilter
 from orion_site.accounts.permissions import Action
 from orionflow.contract import bulk_actions as contract
 from runs.bulk_actions.services import MOST, NewBulkAction, carry_out_bulk_action, stop_bulk_action
+from runs.errors import BulkActionNotFound, WithoutFilter
 from runs.lists.filters.conditions import AnyId, AnyText, Filter, matched
 from runs.lists.filters.searches import FlowRunSearch, flow_runs_matching
 from runs.models import BulkAction, BulkRun

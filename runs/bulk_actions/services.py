@@ -21,10 +21,11 @@ from django.db.models import F
 
 from orchestration.acts import act_of, note
 from orchestration.authors import asking_user, refusal, refused_among
-from orchestration.errors import BulkActionNotFound, BulkActionTaken, DomainError, FlowRunNotFound, NothingToChange
+from orchestration.errors import DomainError, FlowRunNotFound
 from orchestration.sight import seeing
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7
+from runs.errors import BulkActionNotFound, BulkActionTaken, NothingToChange
 from runs.flow_runs.commands import cancel_flow_run, retry_flow_run, why_left_out
 from runs.flow_runs.services import delete_flow_run
 from runs.models import BulkAction, BulkRun, FlowRun

@@ -14,12 +14,13 @@ from deployments.models import Deadline, Deployment, GlobalSlot, Lease, SkippedT
 from orchestration.acts import current_act, note
 from orchestration.compiled import Compiled
 from orchestration.core.states import State, StateType
-from orchestration.errors import CodeInParameters, FlowNotFound, FlowRunNotFound, JobVariablesSettled, RunIdTaken
+from orchestration.errors import FlowRunNotFound
 from orchestration.new_runs import NewFlowRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal, Unit
 from orionflow.contract.discovery import FLOW_NAME as FINDS_FLOWS
 from orionflow.contract.ids import uuid7
+from runs.errors import CodeInParameters, FlowNotFound, JobVariablesSettled, RunIdTaken
 from runs.models import (
     CacheEntry,
     Flow,

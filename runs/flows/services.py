@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from orchestration.errors import FlowNotFound
 from orchestration.new_names import refuse_deceptive
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.errors import FlowNotFound
 from runs.flow_runs.services import delete_flow_runs
 from runs.models import Flow
 

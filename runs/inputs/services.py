@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from orchestration.errors import FlowRunInputNotFound, FlowRunNotFound, InputExists
+from orchestration.errors import FlowRunNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.errors import FlowRunInputNotFound, InputExists
 from runs.models import FlowRun, FlowRunInput
 
 

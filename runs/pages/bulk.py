@@ -17,10 +17,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from orchestration.errors import NothingToChange
 from orion_site.accounts.permissions import Action, actor_of, requires
 from orionflow.contract.ids import uuid7
 from runs.bulk_actions.services import FEW, MOST, NewBulkAction, carry_out_bulk_action
+from runs.errors import NothingToChange
 from runs.flow_runs.commands import refusals_to_cancel, refusals_to_retry
 from runs.models import BulkAction, FlowRun
 from runs.pages.filtering import AskedFilter, read_filter

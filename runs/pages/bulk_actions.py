@@ -13,10 +13,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from orchestration.errors import BulkActionNotFound
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
 from runs.bulk_actions.services import stop_bulk_action
+from runs.errors import BulkActionNotFound
 from runs.models import BulkAction
 from runs.pages.bulk import WORDS
 from runs.pages.filtering import Chip, address_after, read_filter

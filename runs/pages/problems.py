@@ -18,11 +18,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from orchestration.errors import ProblemNotFound
 from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action, actor_of, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page
+from runs.errors import ProblemNotFound
 from runs.models import FlowRun, Problem
 from runs.naming import listed
 from runs.pages.filtering import address_after

@@ -14,13 +14,13 @@ from rest_framework.response import Response
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
-from orchestration.errors import ProblemNotFound
 from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action
 from orionflow.contract import problems as contract
 from orionflow.contract.bulk_actions import BulkAction
 from orionflow.contract.wire import Wire
 from runs.bulk_actions.services import MOST, NewBulkAction, carry_out_bulk_action
+from runs.errors import ProblemNotFound
 from runs.flow_runs.commands import refusals_to_retry
 from runs.lists.filters.conditions import AnyText, Filter, MomentRange, RunId, matched
 from runs.models import Occurrence, Problem

@@ -13,9 +13,9 @@ from django.db.models import BooleanField, ExpressionWrapper, F, Q
 from django.db.models.fields.json import KT
 
 from orchestration.core.states import ANY, StateType
-from orchestration.errors import TooManyTaskRuns
 from orchestration.sight import seeing
 from orionflow.contract.states import CACHED, NOT_READY, in_order
+from runs.errors import TooManyTaskRuns
 from runs.graphs.selectors import MOST_TASK_RUNS, upstream_ids
 from runs.models import FlowRun, FlowRunState, RunRetry, TaskRun, TaskRunState
 from runs.retries.core import RENEWED, Call, Recorded

@@ -18,7 +18,7 @@ from orchestration.acts import note
 from orchestration.core.policies import AGAIN_FLOW
 from orchestration.core.states import TERMINAL, State, StateType, awaiting_retry, scheduled
 from orchestration.core.verdicts import ACCEPT, Abort
-from orchestration.errors import FlowRunNotFound, NoSuchTask, RetryTaken, RunMoved
+from orchestration.errors import FlowRunNotFound
 from orchestration.new_runs import NewFlowRun
 from orchestration.services import judge_flow_run_states, propose
 from orchestration.tables import FLOW_RUNS, lock
@@ -26,6 +26,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Outcome, Proposal
 from orionflow.contract.ids import uuid7
 from orionflow.contract.masking import refusal_of_masked
+from runs.errors import NoSuchTask, RetryTaken, RunMoved
 from runs.flow_runs.commands import NOT_ENDED
 from runs.flow_runs.services import create_flow_run
 from runs.models import FlowRun, RunRetry

@@ -14,9 +14,9 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from orchestration.errors import SavedSearchNotFound, SavedSearchTaken
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.errors import SavedSearchNotFound, SavedSearchTaken
 from runs.models import SavedSearch
 from runs.saved_searches.services import save_search
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from orchestration.errors import SavedSearchNotFound
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from runs.errors import SavedSearchNotFound
 from runs.models import SavedSearch
 
 

@@ -10,12 +10,13 @@ from django.db import connection
 
 from orchestration.acts import note
 from orchestration.core.states import State
-from orchestration.errors import FlowRunNotFound, RunIdTaken, TaskRunNotFound
+from orchestration.errors import FlowRunNotFound, TaskRunNotFound
 from orchestration.new_runs import NewTaskRun
 from orchestration.tables import dialect
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal, Unit
 from orionflow.contract.ids import uuid7
+from runs.errors import RunIdTaken
 from runs.flow_runs.services import delete_below_task_runs
 from runs.models import TaskRun
 

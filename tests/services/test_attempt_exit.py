@@ -7,9 +7,10 @@ import pytest
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
 from deployments.dispatch.services.agents import leave
 from deployments.dispatch.services.attempt_exit import Cause, ProcessExit, describe_exit, release_by_force, revoke
+from deployments.errors import AgentNameTaken
 from deployments.models import Lease, Slot, Worker
 from orchestration.core.states import scheduled
-from orchestration.errors import AgentNameTaken, RunLost
+from orchestration.errors import RunLost
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun, FlowRunState, TaskRun
 from tests.factories import (

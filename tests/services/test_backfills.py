@@ -15,10 +15,10 @@ from deployments.backfills.services.backfills import (
 )
 from deployments.backfills.services.making import make_runs_of_backfills
 from deployments.backfills.services.planning import NewBackfill, planned_backfill
+from deployments.errors import BackfillEnded, BackfillExists, BadBackfill, ParametersMisfit
 from deployments.models import Backfill, BackfillTime, Deployment
 from deployments.schedules.services.calendars import create_calendar
 from deployments.upkeep.services.retention import Ages, purge
-from orchestration.errors import BackfillEnded, BackfillExists, BadBackfill, ParametersMisfit
 from orchestration.services import propose_flow_run_state
 from runs.flow_runs.services import delete_flow_run
 from runs.models import FlowRun

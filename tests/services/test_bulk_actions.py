@@ -10,7 +10,6 @@ import pytest
 
 from deployments.models import Deployment
 from deployments.upkeep.services.retention import Ages, purge
-from orchestration.errors import BulkActionNotFound, NothingToChange
 from orion_site.audit.models import Entry
 from orionflow.contract.ids import uuid7
 from runs.bulk_actions import services
@@ -21,6 +20,7 @@ from runs.bulk_actions.services import (
     stop_bulk_action,
     work_on_bulk_actions,
 )
+from runs.errors import BulkActionNotFound, NothingToChange
 from runs.models import BulkAction, BulkRun, FlowRun, FlowRunState
 from tests.factories import NOON, make_flow, make_flow_run, state_of
 from tests.services.threads import race

@@ -20,9 +20,9 @@ from deployments.dispatch.services.agents import leave
 from deployments.dispatch.services.attempt_exit import Cause, revoke
 from deployments.dispatch.services.claims import Wish, claim_for_all
 from deployments.dispatch.services.reconciler import reconcile
+from deployments.errors import AgentReplaced
 from deployments.models import Deployment, Lease, WorkPool, WorkQueue
 from orchestration.database_clock import database_now
-from orchestration.errors import AgentReplaced
 from orionflow.contract.ids import uuid7
 from runs.models import FlowRun, FlowRunState
 from runs.querysets import is_holding

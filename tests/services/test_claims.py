@@ -12,9 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from deployments.dispatch.selectors import due, shares
 from deployments.dispatch.services import claims, misfits
 from deployments.dispatch.services.claims import Wish, claim_for_all
+from deployments.errors import AgentNotFound, AgentReplaced
 from deployments.models import Deployment, Lease, Worker, WorkPool, WorkQueue
 from orchestration.core.states import scheduled
-from orchestration.errors import AgentNotFound, AgentReplaced, RunLost
+from orchestration.errors import RunLost
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun, FlowRunState
 from tests.factories import NOON, history_of, later, make_state, state_of

@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
+from deployments.errors import SlotLost
 from deployments.limits.selectors.capacity import is_held
 from deployments.limits.services.global_limits import create_global_limit, return_slots, take_slots
 from deployments.limits.services.held_slots import renew_leases, sweep_leases
 from deployments.limits.services.slot_leases import Taker
 from deployments.models import GlobalLimit, GlobalSlot
-from orchestration.errors import SlotLost
 from tests.conftest import DATABASE
 from tests.factories import NOON, later, make_flow_run
 from tests.services.threads import race

@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 
 from deployments.dispatch.services.attempt_exit import Cause, revoke
 from deployments.dispatch.services.heartbeats import agents_of_lost, attempts_of, cancelling_runs_of, orders_now
+from deployments.errors import AgentReplaced
 from deployments.models import Lease, Worker
-from orchestration.errors import AgentReplaced
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun
 from tests.factories import NOON, later, make_state

@@ -10,10 +10,10 @@ import pytest
 from deployments.upkeep.selectors.invariants import violations
 from deployments.upkeep.services.retention import Ages, purge
 from events.models import Event
-from orchestration.errors import ProblemNotFound
 from orchestration.services import propose_flow_run_state
 from orionflow.contract.fingerprints import cause_of
 from orionflow.contract.ids import uuid7
+from runs.errors import ProblemNotFound
 from runs.flow_runs.commands import retry_flow_run
 from runs.flow_runs.services import delete_flow_run
 from runs.models import Flow, FlowRun, Occurrence, Problem

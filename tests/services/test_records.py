@@ -6,20 +6,15 @@ from uuid import uuid4
 
 import pytest
 
+from deployments.errors import ConcurrencyLimitNotFound
 from deployments.limits.services.limits import delete_limit, delete_limit_by_id, reset_limit, set_limit
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.core.states import running
 from orchestration.core.verdicts import Accept
-from orchestration.errors import (
-    ArtifactNotFound,
-    ConcurrencyLimitNotFound,
-    FlowRunInputNotFound,
-    FlowRunNotFound,
-    InputExists,
-    SavedSearchNotFound,
-)
+from orchestration.errors import FlowRunNotFound
 from orchestration.services import propose_task_run_state
 from runs.artifacts.services import NewArtifact, create_artifact, delete_artifact, update_artifact
+from runs.errors import ArtifactNotFound, FlowRunInputNotFound, InputExists, SavedSearchNotFound
 from runs.inputs.services import create_flow_run_input, delete_flow_run_input
 from runs.logs.services import MAX_MESSAGE_BYTES, NewLog, cut, record_logs
 from runs.models import Artifact, ArtifactCollection, Log, SavedSearch

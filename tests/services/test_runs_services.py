@@ -8,9 +8,10 @@ import pytest
 
 from deployments.models import Slot
 from orchestration.core.states import running
-from orchestration.errors import FlowNotFound, FlowRunNotFound, TaskRunNotFound
+from orchestration.errors import FlowRunNotFound, TaskRunNotFound
 from orchestration.new_runs import NewFlowRun, NewTaskRun
 from orchestration.services import propose_task_run_state
+from runs.errors import FlowNotFound
 from runs.flow_runs.services import create_flow_run, delete_flow_run, update_flow_run
 from runs.flows.services import create_flow, delete_flow, update_flow
 from runs.models import CacheEntry, Flow, FlowRun, FlowRunState, Log, TaskRun, TaskRunState

@@ -19,6 +19,7 @@ from deployments.backfills.services.backfills import (
 )
 from deployments.backfills.services.planning import NewBackfill, planned_backfill, schedule_to_follow
 from deployments.definitions.api.runs import another_queue, reporting_bad_templates
+from deployments.errors import BackfillNotFound, DeploymentNotFound
 from deployments.filters import BackfillFilter
 from deployments.models import Backfill, Deployment
 from deployments.schedules.api.schemas import definition_of
@@ -26,7 +27,6 @@ from deployments.schedules.selectors import calendar_names
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
-from orchestration.errors import BackfillNotFound, DeploymentNotFound
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
 from orionflow.contract import backfills as contract
 from runs.lists.filters.conditions import matched

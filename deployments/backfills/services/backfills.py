@@ -8,9 +8,9 @@ from uuid import UUID
 
 from deployments.backfills.services.planning import MOST_AT_ONCE, NewBackfill, planned_backfill
 from deployments.definitions.services.runs import refuse_another_queue
+from deployments.errors import BackfillEnded, BackfillExists, BackfillNotFound, BadBackfill, DeploymentNotFound
 from deployments.models import Backfill, BackfillTime, Deployment
 from orchestration.authors import asker, asking_user
-from orchestration.errors import BackfillEnded, BackfillExists, BackfillNotFound, BadBackfill, DeploymentNotFound
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.flow_runs.commands import cancel_flow_run

@@ -12,13 +12,13 @@ from deployments.backfills.core.times import NamedTime, times_between, value_of
 from deployments.backfills.selectors import completed_times
 from deployments.blocks.selectors import filled_in
 from deployments.definitions.services.runs import refuse_misfits
+from deployments.errors import BadBackfill, ScheduleNotFound
 from deployments.models import Deployment, Schedule
 from deployments.schedules.core import ScheduleError, moment_in
 from deployments.schedules.core.calendars import Exclusions
 from deployments.schedules.core.definitions import completed
 from deployments.schedules.selectors import with_calendars
 from deployments.schedules.services.schedules import calendars_named
-from orchestration.errors import BadBackfill, ScheduleNotFound
 
 MOST_AT_ONCE = 100
 

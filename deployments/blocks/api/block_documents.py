@@ -22,6 +22,7 @@ from deployments.blocks.services.blocks import (
     update_block_document,
 )
 from deployments.blocks.services.secrets_of_runs import why_not_for_run
+from deployments.errors import SecretNotDeclared
 from deployments.filters import (
     BLOCK_ORDERS,
     BlockDocumentFilter,
@@ -35,7 +36,6 @@ from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
-from orchestration.errors import SecretNotDeclared
 from orion_site.accounts.permissions import Action, DenyUndeclared, may
 from orion_site.audit.entrances import record_reading, record_refusal
 from orionflow.contract import blocks as contract

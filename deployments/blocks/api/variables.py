@@ -10,12 +10,12 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from deployments.blocks.services.variables import create_variable, delete_variable, update_variable
+from deployments.errors import VariableNotFound
 from deployments.filters import VariableFilter, VariableSort
 from deployments.models import Variable
 from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
-from orchestration.errors import VariableNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract import blocks as contract
 from orionflow.contract.wire import Wire

@@ -20,8 +20,7 @@ from deployments.blocks.core.blocks import (
 )
 from deployments.blocks.core.builtin_types import is_protected
 from deployments.blocks.services.encryption import Unopenable, key_file, open_sealed, seal
-from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
-from orchestration.errors import (
+from deployments.errors import (
     BadBlockReference,
     BlockDocumentExists,
     BlockDocumentNotFound,
@@ -34,6 +33,7 @@ from orchestration.errors import (
     SchemaOfAnotherType,
     SecretsUnreadable,
 )
+from deployments.models import BlockDocument, BlockReference, BlockSchema, BlockType
 from orchestration.new_names import refuse_deceptive
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7

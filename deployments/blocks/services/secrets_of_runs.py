@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from deployments.errors import SecretsNotYours
 from deployments.models import BlockDocument, BlockReference, Deployment
 from orchestration.authors import OWNER, asking_user, refusal, user_in
-from orchestration.errors import SecretsNotYours
 from orionflow.contract.discovery import ENTRYPOINT as FINDS_FLOWS
 from runs.models import FlowRun
 

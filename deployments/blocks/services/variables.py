@@ -8,8 +8,8 @@ from typing import Any
 
 from django.db.models import Q
 
+from deployments.errors import VariableExists, VariableNotFound
 from deployments.models import Variable
-from orchestration.errors import VariableExists, VariableNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 

@@ -28,6 +28,7 @@ from deployments.definitions.services.deployments import (
     update_with_its_only_schedule,
 )
 from deployments.dispatch.selectors.liveness import ready_deployments
+from deployments.errors import BlockDocumentNotFound, ParametersMisfit
 from deployments.models import Deployment
 from deployments.schedules.api.schemas import definition_of, new_schedule, schedule_out
 from deployments.schedules.selectors import calendar_names, schedules_of
@@ -35,11 +36,12 @@ from deployments.schedules.services.schedules import NewSchedule
 from orchestration.api.errors import INTEGRITY, Refused, existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
-from orchestration.errors import BeyondRights, BlockDocumentNotFound, FlowNotFound, ParametersMisfit
+from orchestration.errors import BeyondRights
 from orchestration.large import completed, without_large
 from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action
 from orionflow.contract import deployments as contract
+from runs.errors import FlowNotFound
 from runs.lists.filters.sorts import ORDERS
 
 # Columns of any size, which users fill.

@@ -22,11 +22,11 @@ from orchestration.api.operations import Operation
 from orchestration.api.states import proposed_state
 from orchestration.authors import made_by
 from orchestration.database_clock import current_time
-from orchestration.errors import IdempotencyKeyTaken
 from orchestration.sight import refuse_unseen, seeing, sees_in_part
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
 from orionflow.contract.runs import DeploymentFlowRunCreate
 from orionflow.contract.wire import Moment, Seconds, Wire
+from runs.errors import IdempotencyKeyTaken
 from runs.flow_runs.api.flow_runs import flow_runs_out
 from runs.flow_runs.schemas import FlowRunOut
 from runs.models import FlowRun

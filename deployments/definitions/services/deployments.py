@@ -14,6 +14,7 @@ from deployments.blocks.services.secrets_of_runs import refuse_secrets_of_others
 from deployments.definitions.core.parameters import flaw_of_schema
 from deployments.definitions.services.runs import refuse_misfits, refuse_odd_job_variables
 from deployments.dispatch.selectors.liveness import has_agents
+from deployments.errors import BadParameterSchema, BlockDocumentNotFound, SeveralSchedules
 from deployments.models import BlockDocument, Deployment, Schedule
 from deployments.schedules.services.changes import Plans
 from deployments.schedules.services.planning import replan
@@ -26,17 +27,12 @@ from deployments.schedules.services.schedules import (
 from deployments.work.services.work_queues import queue_for
 from orchestration.authors import asker, asking_user, made_by
 from orchestration.database_clock import database_now
-from orchestration.errors import (
-    BadParameterSchema,
-    BeyondRights,
-    BlockDocumentNotFound,
-    FlowNotFound,
-    SeveralSchedules,
-)
+from orchestration.errors import BeyondRights
 from orchestration.new_names import refuse_unreadable
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.deployments import DeploymentFields
+from runs.errors import FlowNotFound
 from runs.flow_runs.services import delete_flow_runs
 from runs.flows.services import create_flow
 from runs.models import Flow, FlowRun

@@ -14,10 +14,10 @@ from uuid import UUID
 from deployments.definitions.core.code_sources import CodeSource
 from deployments.definitions.services.deployments import create_deployment
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.errors import DeploymentExists
 from deployments.models import Deployment
 from deployments.schedules.services.schedules import NewSchedule
 from orchestration.authors import OWNER, made_by
-from orchestration.errors import DeploymentExists
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.discovery import ENTRYPOINT, FLOW_NAME, FoundFlow
 from runs.flows.services import create_flow

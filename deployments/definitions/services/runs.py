@@ -10,23 +10,18 @@ from uuid import UUID
 
 from deployments.blocks.selectors import filled_in
 from deployments.definitions.core.parameters import mismatch
+from deployments.errors import DeploymentNotFound, JobVariablesMisfit, ParametersMisfit
 from deployments.models import Deadline, Deployment, WorkQueue
 from deployments.work.core.job_variables import misfit
 from deployments.work.services.work_queues import queue_for
 from orchestration.compiled import Compiled
 from orchestration.core.states import State, scheduled
-from orchestration.errors import (
-    BeyondRights,
-    CodeInParameters,
-    DeploymentNotFound,
-    JobVariablesMisfit,
-    JobVariablesUnused,
-    ParametersMisfit,
-)
+from orchestration.errors import BeyondRights
 from orchestration.new_runs import NewFlowRun
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.discovery import ENTRYPOINT as FINDS_FLOWS
+from runs.errors import CodeInParameters, JobVariablesUnused
 from runs.flow_runs.services import create_flow_run, update_flow_run
 from runs.models import FlowRun
 from runs.naming import two_word_name

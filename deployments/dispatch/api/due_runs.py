@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from deployments.dispatch.selectors.due import due_ids, in_order
+from deployments.errors import WorkQueueNotFound
 from deployments.limits.selectors.capacity import takes_runs_of
 from deployments.models import Deployment, WorkQueue
 from deployments.work.api.work_queues import all_queues, queues_out
@@ -17,7 +18,6 @@ from deployments.work.services.work_queues import found_pool
 from orchestration.api.errors import Missing, Refused, existing
 from orchestration.api.operations import Operation
 from orchestration.database_clock import current_time
-from orchestration.errors import WorkQueueNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract import agents as contract
 from orionflow.contract import work

@@ -15,17 +15,17 @@ from django.conf import settings
 from django.db.models import Q
 
 from deployments.dispatch.services.attempt_exit import CRASH_DETECTION, Cause, revoke
-from deployments.models import Lease, Worker, WorkPool, WorkQueue
-from deployments.work.services.work_queues import DEFAULT_POOL, default_pool, found_pool, queue_for
-from orchestration.errors import (
+from deployments.errors import (
     AgentNameTaken,
     AgentNotFound,
     AgentOfAnother,
     AgentReplaced,
-    BeyondRights,
     WorkerNotFound,
     WorkPoolNotFound,
 )
+from deployments.models import Lease, Worker, WorkPool, WorkQueue
+from deployments.work.services.work_queues import DEFAULT_POOL, default_pool, found_pool, queue_for
+from orchestration.errors import BeyondRights
 from orchestration.new_names import refuse_deceptive
 from orchestration.sight import seeing, sees_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction

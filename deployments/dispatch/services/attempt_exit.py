@@ -15,12 +15,13 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import F
 
+from deployments.errors import RunOfAnother
 from deployments.models import Deployment, Lease, Worker
 from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.bookkeeping import is_out_of_process
 from orchestration.core.policies import UNHEARD_FLOW, Policy
 from orchestration.core.states import State, StateType, cancelled, crashed, scheduled
-from orchestration.errors import FlowRunNotFound, RunLost, RunOfAnother
+from orchestration.errors import FlowRunNotFound, RunLost
 from orchestration.services import propose
 from orchestration.stored import StoredRun, locked_run
 from orchestration.tables import FLOW_RUNS

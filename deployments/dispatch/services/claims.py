@@ -20,11 +20,12 @@ from deployments.dispatch.core.hand_out import Candidate, Taker
 from deployments.dispatch.selectors.due import FOR_AGENTS, Advice, due_in
 from deployments.dispatch.services.agents import OWNER, refuse_absent
 from deployments.dispatch.services.misfits import crash_misfits
+from deployments.errors import AgentReplaced
 from deployments.limits.selectors.capacity import Room, chosen_by, room_in, uncounted
 from deployments.models import Worker, WorkQueue
 from orchestration.compiled import Compiled
 from orchestration.core.states import State, StateType
-from orchestration.errors import AgentReplaced, DomainError
+from orchestration.errors import DomainError
 from orchestration.measured import claim_attempts, claim_delay
 from orchestration.moving import MovingRun
 from orchestration.tables import FLOW_RUNS, dialect, insert_rows

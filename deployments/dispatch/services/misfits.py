@@ -15,10 +15,11 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from deployments.errors import JobVariablesMisfit
 from deployments.models import Deployment, WorkQueue
 from deployments.work.core.job_variables import misfit
 from orchestration.core.states import crashed
-from orchestration.errors import FlowRunNotFound, JobVariablesMisfit, RunLost
+from orchestration.errors import FlowRunNotFound, RunLost
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun
 

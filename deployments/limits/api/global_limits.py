@@ -12,6 +12,7 @@ from django.db.models import Q
 from rest_framework.response import Response
 from typing_extensions import TypedDict
 
+from deployments.errors import GlobalLimitNotFound
 from deployments.limits.selectors.capacity import slots_held, taken_by_nobody
 from deployments.limits.services.global_limits import (
     create_global_limit,
@@ -26,7 +27,6 @@ from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.database_clock import database_now
-from orchestration.errors import GlobalLimitNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract import limits as contract
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from deployments.dispatch.services.attempt_exit import Cause, release_by_force
+from deployments.errors import ConcurrencyLimitNotFound, GlobalLimitNotFound
 from deployments.limits.api.global_limits import taken_out, which_limit
 from deployments.limits.selectors.capacity import slots_held, taken_by_nobody
 from deployments.limits.selectors.holders import (
@@ -23,7 +24,6 @@ from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import state_out
 from orchestration.database_clock import database_now
-from orchestration.errors import ConcurrencyLimitNotFound, GlobalLimitNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract import limits as contract
 

@@ -13,11 +13,11 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from deployments.errors import GlobalLimitExists, GlobalLimitNotFound, NotARate, TooManySlots
 from deployments.limits.core import Denied, Usage, as_of, give_back, learn, take
 from deployments.limits.selectors.capacity import usage_of
 from deployments.limits.services.slot_leases import Taker, count_held, give_leases, given_before, known_taker
 from deployments.models import GlobalLimit, GlobalSlot
-from orchestration.errors import GlobalLimitExists, GlobalLimitNotFound, NotARate, TooManySlots
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 

@@ -12,10 +12,10 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from deployments.errors import SlotLost
 from deployments.limits.selectors.capacity import is_held
 from deployments.limits.services.global_limits import teach_occupancy
 from deployments.models import GlobalLimit, GlobalSlot
-from orchestration.errors import SlotLost
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 SWEPT_AT_ONCE = 1000

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from deployments.errors import ConcurrencyLimitNotFound, SlotNotFound
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.acts import current_act, note
-from orchestration.errors import ConcurrencyLimitNotFound, SlotNotFound
 from orchestration.new_names import refuse_control_in_tag
 from orchestration.transactions import repeated_on_conflict, write_transaction
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from rest_framework.response import Response
 
 from deployments.definitions.api.runs import reporting_bad_templates
+from deployments.errors import ScheduleNotFound
 from deployments.models import Deployment, Schedule
 from deployments.schedules.api.schemas import (
     changes_of,
@@ -34,7 +35,6 @@ from deployments.schedules.services.schedules import add_schedules, delete_sched
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
-from orchestration.errors import ScheduleNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract.schedules import (
     DeploymentSchedule,

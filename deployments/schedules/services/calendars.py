@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from deployments.errors import BadCalendar, CalendarExists, CalendarInUse, CalendarNotFound
 from deployments.models import Calendar, Schedule
 from deployments.schedules.core import ScheduleError
 from deployments.schedules.core.calendars import Exclusions
 from deployments.schedules.services.planning import CALENDAR_MOVED, MOVED_AT_ONCE, earlier_of, plan_due_schedules
-from orchestration.errors import BadCalendar, CalendarExists, CalendarInUse, CalendarNotFound
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from deployments.blocks.selectors import filled_in
+from deployments.errors import BadSchedule, CalendarNotFound, DeploymentNotFound, ScheduleNotFound
 from deployments.models import Calendar, Deployment, Schedule
 from deployments.schedules.core import ScheduleError, moment_in
 from deployments.schedules.core.definitions import completed, first_after, is_same, key_of_times
@@ -20,7 +21,6 @@ from deployments.schedules.core.spread import spread_for
 from deployments.schedules.services.changes import Plans
 from deployments.schedules.services.planning import replan
 from orchestration.authors import made_by
-from orchestration.errors import BadSchedule, CalendarNotFound, DeploymentNotFound, ScheduleNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 
 # Columns that decide whether a schedule has future times.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from deployments.errors import BadSetting, SettingNotFound
 from deployments.models import ChangedSetting
 from deployments.upkeep.current_settings import CHANGEABLE, current, forget
 from events.recording.record import record_event
-from orchestration.errors import BadSetting, SettingNotFound
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.kinds import RESOURCE_ID
 

@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from deployments.definitions.services.statuses import record_pool_status
+from deployments.errors import BadJobTemplate, BlockDocumentNotFound, WorkPoolExists, WorkPoolInUse, WorkPoolReserved
 from deployments.models import BlockDocument, WorkPool, WorkQueue
 from deployments.work.core.job_variables import blocks_in_defaults, flaw_of_defaults, flaw_of_template
 from deployments.work.services.queue_usage import remember_usage, usage_of
 from deployments.work.services.work_queues import default_queue, locked_pool
-from orchestration.errors import BadJobTemplate, BlockDocumentNotFound, WorkPoolExists, WorkPoolInUse, WorkPoolReserved
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.job_templates import default_job_template

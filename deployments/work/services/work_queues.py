@@ -12,16 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from deployments.definitions.services.statuses import record_queue_status
+from deployments.errors import DefaultQueueStays, WorkPoolNotFound, WorkQueueExists, WorkQueueInUse, WorkQueueNotFound
 from deployments.models import WorkPool, WorkQueue
 from deployments.work.services.queue_usage import former_queue, remember_usage, restore_usage, usage_of
-from orchestration.errors import (
-    BeyondRights,
-    DefaultQueueStays,
-    WorkPoolNotFound,
-    WorkQueueExists,
-    WorkQueueInUse,
-    WorkQueueNotFound,
-)
+from orchestration.errors import BeyondRights
 from orchestration.new_names import refuse_unreadable
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction

@@ -14,6 +14,7 @@ from django.db import OperationalError, transaction
 
 from deployments.definitions.services.deployments import update_deployment
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.errors import BlockDocumentNotFound, WorkPoolNotFound
 from deployments.models import BlockDocument, WorkPool
 from deployments.work.services.work_pools import update_work_pool
 from deployments.work.services.work_queues import update_work_queue
@@ -27,7 +28,7 @@ from events.notifications.services.messages import values_for
 from orchestration.acts import act_of
 from orchestration.authors import acting_for, refusal
 from orchestration.core.states import State, StateDetails, StateType, cancelling
-from orchestration.errors import BlockDocumentNotFound, DomainError, WorkPoolNotFound
+from orchestration.errors import DomainError
 from orchestration.services import propose_flow_run_state
 from orchestration.transactions import write_transaction
 from orionflow.contract.ids import uuid7

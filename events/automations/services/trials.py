@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from deployments.errors import BlockDocumentNotFound
 from deployments.models import BlockDocument
 from events.automations.core.message_templates import USUAL, fill
 from events.automations.errors import AutomationNotFound, PolicyNotFound
@@ -15,7 +16,7 @@ from events.automations.services.actions import MESSAGES, queued_by
 from events.models import ActionRun, Automation, Notification, NotificationPolicy
 from events.notifications.services.notifications import CLAIMED_FOR, deliver
 from events.recording.outbox import sample_values
-from orchestration.errors import BlockDocumentNotFound, DomainError
+from orchestration.errors import DomainError
 from orchestration.transactions import write_transaction
 from orionflow.contract.ids import uuid7
 from runs.models import FlowRun

@@ -18,12 +18,12 @@ from django.conf import settings
 from django.db.models import Min
 
 from deployments.blocks.services.blocks import opened
+from deployments.errors import SecretsUnreadable
 from deployments.models import BlockDocument
 from events.models import Notification
 from events.notifications.core.delivering import Circuits, wait_after
 from events.notifications.core.messages import Delivery, Undeliverable, delivery_of
 from events.notifications.core.receivers import Message
-from orchestration.errors import SecretsUnreadable
 from orchestration.transactions import write_transaction
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from deployments.errors import BlockDocumentNotFound
 from deployments.models import BlockDocument
 from events.automations.core.message_templates import BadTemplate, check_template
 from events.automations.errors import BadMessageTemplate, PolicyNotFound
 from events.models import NotificationPolicy
-from orchestration.errors import BlockDocumentNotFound
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import write_transaction
 

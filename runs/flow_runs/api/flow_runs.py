@@ -16,13 +16,13 @@ from orchestration.api.states import proposed_state
 from orchestration.authors import made_by
 from orchestration.core.states import State, StateType
 from orchestration.database_clock import current_time
-from orchestration.errors import JobVariablesSettled, JobVariablesUnused
 from orchestration.large import completed
 from orchestration.new_runs import NewFlowRun
 from orchestration.sight import seeing
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, may_here, refuse_fields
 from orionflow.contract.masking import is_of_deployment, known
 from orionflow.contract.runs import FlowRunCreate, FlowRunUpdate
+from runs.errors import JobVariablesSettled, JobVariablesUnused
 from runs.flow_runs.schemas import FlowRunOut, flow_run_out
 from runs.flow_runs.services import create_flow_run, delete_flow_run, update_flow_run
 from runs.models import FlowRun

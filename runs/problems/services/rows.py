@@ -7,8 +7,8 @@ from uuid import UUID
 
 from events.models import Event
 from events.recording.record import new_event
-from orchestration.errors import ProblemNotFound
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
+from runs.errors import ProblemNotFound
 from runs.models import Occurrence, Problem
 from runs.problems.core import Change
 

@@ -14,13 +14,14 @@ from deployments.dispatch.services.claims import Claim as Granted
 from deployments.dispatch.services.claims import Wish, claim_for_all
 from deployments.dispatch.services.heartbeats import record_heartbeat
 from deployments.dispatch.services.reconciler import SERVICE, reconcile
+from deployments.errors import AgentReplaced
 from deployments.models import ConcurrencyLimit, Lease, ServiceRecord, Worker, WorkPool
 from deployments.upkeep.selectors.invariants import violations
 from orchestration.api.fencing import fenced
 from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import State, StateType, scheduled
 from orchestration.core.verdicts import Accept
-from orchestration.errors import AgentReplaced, RunLost
+from orchestration.errors import RunLost
 from orchestration.new_runs import NewTaskRun
 from orchestration.services import propose_flow_run_state
 from orionflow.contract.agents import AgentRegistration
