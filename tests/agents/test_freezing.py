@@ -76,6 +76,22 @@ def test_out_of_touch_only_runs_that_may_start_elsewhere_stand_still_until_the_a
             assert api.history(run) == ["Scheduled", "Pending", "Running"]
 
 
+@pytest.mark.long
+def test_an_agent_does_not_wait_for_claims_that_come_after_the_end_of_their_leases(
+    tmp_path: Path, home: Path, queue: str
+):
+    with running_server(tmp_path / "server", **QUICK) as server:
+        api = Api(server)
+        with running_agent(home, api, queue) as agent:
+            server.process.send_signal(signal.SIGSTOP)
+            eventually(lambda: "Nothing can be claimed now." in agent.said, lambda: agent.said)
+            server.process.send_signal(signal.SIGCONT)
+            run = api.run_of("flows.py:doubling", queue)
+
+            assert "no answer within 3.6 s" in agent.said
+            assert api.until_ended(run)["name"] == "Completed", agent.said
+
+
 def test_a_run_that_is_frozen_is_cancelled_when_the_api_answers(tmp_path: Path, home: Path, queue: str):
     with running_server(tmp_path / "server", **QUICK) as server:
         api = Api(server)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -125,6 +126,32 @@ def locked_by_another(*runs: FlowRun) -> Iterator[None]:
         yield
     finally:
         may_end.set()
+        thread.join()
+
+
+@contextmanager
+def frozen(work: Callable[[], object], after: str) -> Iterator[None]:
+    """Another server does this work, and stands still after its first statement that contains the given words."""
+    stands_still, may_go_on = threading.Event(), threading.Event()
+
+    def execute(run: Callable[..., Any], *statement: Any) -> Any:
+        answer = run(*statement)
+        if after in statement[0] and not stands_still.is_set():
+            stands_still.set()
+            may_go_on.wait(60)
+        return answer
+
+    def do(_: object) -> None:
+        with connection.execute_wrapper(execute):
+            work()
+
+    thread = threading.Thread(target=race, args=(do, [None]))
+    thread.start()
+    try:
+        assert stands_still.wait(10)
+        yield
+    finally:
+        may_go_on.set()
         thread.join()
 
 
@@ -409,6 +436,56 @@ def test_an_end_and_a_cancellation_at_once_leave_one_end():
         agent.ended(claim, later(3), exit_code=0)
 
         assert history_of(run)[2:] in (["Running", "Completed"], ["Running", "Cancelling", "Cancelled"])
+
+
+@locks_rows
+@pytest.mark.parametrize("stage", ["claim", "heartbeat"])
+def test_heartbeats_renew_leases_while_another_server_is_frozen_in_a_request_of_the_agent(stage):
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    for _ in range(2):
+        waiting(queue, deployment=deployment)
+    agent = make_agent()
+    (claim,) = agent.claim()
+    start(claim, later(1))
+    requests = {
+        "claim": (lambda: agent.claim(now=later(2)), "SKIP LOCKED"),
+        "heartbeat": (lambda: agent.beat([claim], later(2)), "UPDATE"),
+    }
+
+    with frozen(*requests[stage]):
+        orders = agent.beat([claim], later(15))
+
+    assert orders == ["ok"]
+    assert Lease.objects.get(pk=claim.flow_run_id).expires_at == later(135)
+
+
+def is_waiting_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return bool(cursor.fetchone()[0])
+
+
+@locks_rows
+@pytest.mark.parametrize("end", ["leaves", "is started again"])
+def test_an_agent_that_ends_while_a_claim_is_processed_holds_nothing_afterwards(end):
+    queue = make_queue()
+    run = waiting(queue)
+    agent = make_agent()
+    ends = {
+        "leaves": lambda: leave(agent_id=agent.id, incarnation=agent.incarnation, now=later(3)),
+        "is started again": lambda: make_agent(agent.name, now=later(3)),
+    }
+    ending = threading.Thread(target=race, args=(lambda work: work(), [ends[end]]))
+
+    with frozen(lambda: agent.claim(now=later(2)), "SKIP LOCKED"):
+        ending.start()
+        while ending.is_alive() and not is_waiting_for_a_lock():
+            time.sleep(0.02)
+    ending.join()
+
+    assert not Lease.objects.exists()
+    assert state_of(run) == "SCHEDULED"
 
 
 def test_a_deployment_that_an_agent_begins_to_serve_stays_active():

@@ -99,7 +99,8 @@ def _registered(
     who: AgentRegistration, pool: WorkPool, queues: Sequence[WorkQueue], account: int, now: datetime
 ) -> Worker:
     with write_transaction():
-        known = Worker.objects.select_for_update(no_key=True).filter(work_pool=pool, name=who.name).first()
+        # Claims lock the agent by FOR KEY SHARE, for which only this lock waits: see `claims._locked_incarnations`.
+        known = Worker.objects.select_for_update().filter(work_pool=pool, name=who.name).first()
         if known is not None:
             _refuse_taken(known, who, account, now)
         else:
@@ -142,6 +143,8 @@ def leave(*, agent_id: UUID, incarnation: UUID, now: datetime, account: int = OW
     if account != OWNER and (known := Worker.objects.filter(pk=agent_id).first()):
         refuse_another(known, account)
     with write_transaction():
+        # Wait for claims, whose leases are revoked below.
+        list(Worker.objects.select_for_update().filter(pk=agent_id).values_list("pk"))
         left = Worker.objects.filter(pk=agent_id, incarnation=incarnation).update(**gone, updated=now)
     agent = Worker.objects.filter(pk=agent_id).first()
     if left and agent:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 
 from deployments.dispatch.core.hand_out import Candidate, Taker
 from deployments.dispatch.selectors.due import FOR_AGENTS, Advice, due_in
@@ -28,7 +29,7 @@ from orchestration.core.states import State, StateType
 from orchestration.errors import DomainError
 from orchestration.measured import claim_attempts, claim_delay
 from orchestration.moving import MovingRun
-from orchestration.tables import FLOW_RUNS, dialect, insert_rows
+from orchestration.tables import FLOW_RUNS, dialect, fetch, insert_rows
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal, Unit
 from runs.models import FlowRun
@@ -237,11 +238,16 @@ def _is_due(moving: MovingRun | None, now: datetime) -> bool:
     return due is None or due <= now
 
 
-_locked_incarnations = Compiled(
-    lambda ids: (
-        Worker.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk").values_list("pk", "incarnation")
-    )
-)
+def _locked_incarnations(agent_ids: Iterable[UUID]) -> dict[UUID, UUID | None]:
+    """Lock the agents against being registered again, deregistered or deleted, and return their incarnations.
+
+    Heartbeats and other claims of the agent need no wait for this lock: a server that is frozen in its claim would
+    otherwise cost all agents of the group their leases.
+    """
+    locking = " ORDER BY id FOR KEY SHARE" if connection.vendor == "postgresql" else ""
+    rows = fetch("SELECT id, incarnation FROM deployments_worker WHERE id IN ", sorted(agent_ids), locking)
+    read = dialect().read_uuid
+    return {read(pk): incarnation and read(incarnation) for pk, incarnation in rows}
 
 
 def _refuse_replaced(asking: Iterable[_Asking]) -> bool:
@@ -249,7 +255,7 @@ def _refuse_replaced(asking: Iterable[_Asking]) -> bool:
 
     Return whether one has been replaced.
     """
-    present = dict(_locked_incarnations([one.agent.pk for one in asking]))
+    present = _locked_incarnations({one.agent.pk for one in asking})
     replaced = [one for one in asking if present.get(one.agent.pk) != one.wish.incarnation]
     for one in replaced:
         one.error = AgentReplaced(name=one.agent.name)

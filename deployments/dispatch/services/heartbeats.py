@@ -6,6 +6,7 @@ A lease of a run that the agent does not name is not renewed: the agent did not 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -96,11 +97,19 @@ def agents_of_lost(attempts: Attempts) -> set[UUID]:
 def _renew(
     agent_id: UUID, incarnation: UUID, runs: Mapping[UUID, int], draining: bool, account: int, now: datetime
 ) -> None:
-    with write_transaction():
+    with _one_by_one():
         columns = {"last_heartbeat": now, "offline_at": offline_from(now), "draining": draining}
         if not Worker.objects.filter(of_account(account), pk=agent_id, incarnation=incarnation).update(**columns):
             present_agent(agent_id, incarnation, account)
         _renew_leases(agent_id, runs, now)
+
+
+def _one_by_one() -> AbstractContextManager[None]:
+    """Commit each statement by itself, where rows are locked: a server that is frozen in between would hold the agent.
+
+    Then the next heartbeats could not renew its leases, whichever server received them.
+    """
+    return nullcontext() if connection.vendor == "postgresql" else write_transaction()
 
 
 def _renew_leases(agent_id: UUID, runs: Mapping[UUID, int], now: datetime) -> None:
@@ -109,11 +118,13 @@ def _renew_leases(agent_id: UUID, runs: Mapping[UUID, int], now: datetime) -> No
     spell = dialect()
     pairs = [value for run_id, epoch in runs.items() for value in (spell.uuid(run_id), epoch)]
     marks = ", ".join(["(%s, %s)"] * len(runs))
+    end = spell.moment(lease_end(now))
     with connection.cursor() as cursor:
+        # A heartbeat that was processed late does not shorten what a later one has renewed.
         cursor.execute(
             "UPDATE deployments_lease SET expires_at = %s "
-            f"WHERE worker_id = %s AND (flow_run_id, epoch) IN (VALUES {marks})",
-            [spell.moment(lease_end(now)), spell.uuid(agent_id), *pairs],
+            f"WHERE worker_id = %s AND expires_at < %s AND (flow_run_id, epoch) IN (VALUES {marks})",
+            [end, spell.uuid(agent_id), end, *pairs],
         )
 
 

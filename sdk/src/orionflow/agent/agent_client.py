@@ -30,6 +30,8 @@ ONCE = 0.0
 SHORTEST_TIMEOUT, LONGEST_TIMEOUT = 2.0, 10.0
 # Seconds that a request for commands may wait at the server; proxies usually give up after a minute.
 WAIT_SECONDS = 25.0
+# Share of a lease that is not relied on: clocks drift, and an answer takes time.
+MARGIN = 0.1
 
 
 Answered = TypeVar("Answered")
@@ -68,7 +70,7 @@ class AgentClient:
         self.name = name
         self.session_id = uuid4()
         self.client = OrionClient(retry_budget_seconds=ONCE)
-        self._heartbeats = self._commands = self.client
+        self._heartbeats = self._commands = self._claims = self.client
         self.registration: RegisteredAgent | None = None
 
     @property
@@ -100,6 +102,10 @@ class AgentClient:
         if self.registration is not None:
             self._heartbeats = _client_for_heartbeats(self.registration.heartbeat_seconds)
             self._commands = _client_with_timeout(WAIT_SECONDS + LONGEST_TIMEOUT)
+            # An answer that comes later is of no use: the runs may have been given to another agent.
+            lasts = self.registration.lease_seconds * (1 - MARGIN)
+            if lasts < current_settings().api_read_timeout_seconds:
+                self._claims = _client_with_timeout(lasts)
         return self.registration
 
     def _introduction(self) -> dict[str, Any]:
@@ -115,7 +121,7 @@ class AgentClient:
         }
 
     def claim(self, limit: int, flow_run_id: UUID | None = None) -> list[ClaimedRun]:
-        return self.client.send(calls.claim_runs(self.agent_id, self.session_id, limit=limit, flow_run_id=flow_run_id))
+        return self._claims.send(calls.claim_runs(self.agent_id, self.session_id, limit=limit, flow_run_id=flow_run_id))
 
     def heartbeat(self, runs: list[tuple[UUID, int]], *, draining: bool) -> HeartbeatReply:
         return self._heartbeats.send(calls.send_heartbeat(self.agent_id, self.session_id, runs, draining=draining))

@@ -13,14 +13,12 @@ from collections.abc import Callable
 from uuid import UUID
 
 from orionflow.agent.active_runs import ActiveRun, ActiveRuns, Stop
-from orionflow.agent.agent_client import WAIT_SECONDS, AgentClient
+from orionflow.agent.agent_client import MARGIN, WAIT_SECONDS, AgentClient
 from orionflow.agent.outage_log import OutageLog
 from orionflow.agent.stopping import Stopping
 from orionflow.errors import ApiError, Conflict, NotFound
 from orionflow.logging import agent_logger
 
-# Share of a lease that is not relied on: clocks drift, and an answer takes time.
-MARGIN = 0.1
 # Seconds. An earlier answer without a command comes from a server that does not wait.
 AT_ONCE_SECONDS = 0.2
 PAUSE_SECONDS = 2.0
