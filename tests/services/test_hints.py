@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from deployments.dispatch import hint_sender as dispatch
-from deployments.dispatch.services.hints import free_capacity, hint_again_after, hint_due_runs
+from deployments.dispatch.services.hints import STAMPED_AT_ONCE, free_capacity, hint_again_after, hint_due_runs
 from deployments.models import Lease, Worker, WorkPool, WorkQueue
 from runs.models import FlowRun
+from tests.conftest import DATABASE
 from tests.factories import NOON, later, make_flow_run, make_state
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +82,21 @@ def test_a_due_run_is_announced_to_an_agent_with_a_free_slot(told):
     assert told == [run.pk]
     run.refresh_from_db()
     assert run.hinted_at == later(1)
+
+
+@pytest.mark.skipif(DATABASE == "sqlite", reason="SQLite locks the whole file")
+def test_many_runs_are_announced_without_locking_all_of_them_at_once(told):
+    """Claims skip the runs that are locked."""
+    queue = make_queue()
+    make_agent(queue, concurrency=2 * STAMPED_AT_ONCE + 1)
+    runs = [waiting_run(queue) for _ in range(2 * STAMPED_AT_ONCE + 1)]
+
+    with CaptureQueriesContext(connection) as queries:
+        hint_due_runs(later(1))
+
+    assert sorted(told) == sorted(run.pk for run in runs)
+    locked = [len(re.findall(r"[0-9a-f-]{32,36}", one["sql"])) for one in queries if "SKIP LOCKED" in one["sql"]]
+    assert locked == [STAMPED_AT_ONCE, STAMPED_AT_ONCE, 1]
 
 
 def test_runs_of_the_future_or_without_a_queue_are_not_announced(told):

@@ -34,6 +34,8 @@ logger = logging.getLogger("orion.hints")
 
 # Due runs that one pass reads. The runs behind them follow when these are gone.
 BATCH = 500
+# Runs that are stamped in one transaction. Claims skip them meanwhile, and give out later ones.
+STAMPED_AT_ONCE = 25
 SHORTEST = timedelta(seconds=15)
 LONGEST = timedelta(seconds=60)
 # Heartbeats for which a queue counts as new: one that may have been sent before it was created, and one answered late.
@@ -48,14 +50,20 @@ def hint_due_runs(now: datetime) -> int:
     if not capacity:
         return 0
     chosen = _to_hint_now(_read(due_ids(queues=list(capacity), before=now, limit=BATCH)), capacity, now)
-    return dispatch.send_soon(_with_first_queues(_stamped(chosen, now), now)) if chosen else 0
+    return _send(chosen, now)
 
 
 def hint_again(*, run_id: UUID, now: datetime) -> bool:
     """Send a hint about a due run, even if there was one recently. Return whether it was sent."""
     due = FlowRun.objects.filter(pk=run_id, work_queue_id__isnull=False, next_scheduled_start_time__lte=now)
     runs = list(due.filter(state_type="SCHEDULED"))
-    return dispatch.is_configured() and dispatch.send_soon(_with_first_queues(_stamped(runs, now), now)) > 0
+    return dispatch.is_configured() and _send(runs, now) > 0
+
+
+def _send(runs: Sequence[FlowRun], now: datetime) -> int:
+    """Send hints about these runs, each portion as soon as it is stamped, and return their number."""
+    portions = (runs[start : start + STAMPED_AT_ONCE] for start in range(0, len(runs), STAMPED_AT_ONCE))
+    return sum(dispatch.send_soon(_with_first_queues(_stamped(portion, now), now)) for portion in portions)
 
 
 def _is_any_due(now: datetime) -> bool:
@@ -158,9 +166,9 @@ def _stamped(runs: Sequence[FlowRun], now: datetime) -> list[dispatch.Hint]:
     """Mark the runs as hinted, and return hints for those that no other server is hinting at the same time."""
     with write_transaction():
         last_hint = {run.pk: run.hinted_at for run in runs}
-        same = [pk for pk, hinted_at in _locked(list(last_hint)) if hinted_at == last_hint[pk]]
+        same = {pk for pk, hinted_at in _locked(list(last_hint)) if hinted_at == last_hint[pk]}
         FlowRun.objects.filter(pk__in=same).update(hinted_at=now)
-    return [dispatch.Hint(run.work_queue_id, run.pk) for run in runs if run.pk in set(same) and run.work_queue_id]
+    return [dispatch.Hint(run.work_queue_id, run.pk) for run in runs if run.pk in same and run.work_queue_id]
 
 
 # Queues that are no longer new.
