@@ -12,12 +12,14 @@ from shlex import quote
 
 from orchestration.measured import Seen
 from orion_site.metrics.database import OTHERS, WITHOUT_QUEUE, DatabaseFigures, QueueFigures
-from orion_site.metrics.recent import slowest
+from orion_site.metrics.recent import Claims, slowest
 
 MOST = 3
 SLOW_SYNC_SECONDS = 0.02
 # Seconds that a due run may wait before it counts as a problem.
 PATIENCE_SECONDS = 10.0
+# Runs that are tried in vain for each claim, because another server has them; and how many say something.
+MANY_IN_VAIN, ENOUGH_IN_VAIN = 3.0, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,12 @@ class PoolOfConnections:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """All observations. `lately` has the distributions of the last minutes by name."""
+    """All observations. `lately` has the distributions of the last minutes by name, `claims` those of agents."""
 
     database: DatabaseFigures
     vendor: str
     lately: Mapping[str, Seen] = field(default_factory=dict)
+    claims: Claims = Claims()
     threads: Sequence[PoolOfThreads] = ()
     connections: Sequence[PoolOfConnections] = ()
     writers_waiting: int = 0
@@ -72,6 +75,7 @@ class Observed:
 def judged(seen: Observed) -> list[Bottleneck]:
     found = [
         *_waiting(seen),
+        *_claims(seen),
         *_services(seen),
         *_threads(seen),
         *_connections(seen),
@@ -98,9 +102,9 @@ def _waiting(seen: Observed) -> Iterator[Bottleneck]:
         )
         weight = worst.oldest_wait + number
         if reason == "starting":
-            # Agents have free slots but claim nothing: they are not notified, or claims are slow.
-            fix = "Look at how long claims take (orion_claim_delay_seconds); ORION_BROKER_URL lets agents be notified."
-            yield Bottleneck("claims", f"{wait}, though its agents have free places.", fix, weight)
+            yield Bottleneck(
+                "claims", f"{wait}, though its agents have free places. {_pace(seen)}", _faster(seen), weight
+            )
         elif reason == "agents_full":
             pool = next(one for one in seen.database.pools if one.name == worst.pool)
             evidence = (
@@ -110,6 +114,40 @@ def _waiting(seen: Observed) -> Iterator[Bottleneck]:
             yield Bottleneck("agents", evidence, fix, weight)
         else:
             yield Bottleneck("queues", f"{wait}. {worst.text}", worst.fix, weight)
+
+
+def _claims(seen: Observed) -> Iterator[Bottleneck]:
+    """Yield that servers get in each other's way, unless runs wait for their claims anyway."""
+    waits = any(one.reason == "starting" and one.oldest_wait >= PATIENCE_SECONDS for one in seen.database.queues)
+    if not waits and seen.claims.taken >= ENOUGH_IN_VAIN and _in_vain(seen) >= MANY_IN_VAIN:
+        yield Bottleneck("claims", f"Servers try the same runs. {_pace(seen)}", _faster(seen), 5.0)
+
+
+def _pace(seen: Observed) -> str:
+    """Describe how fast claims were in the last minutes."""
+    period, claimed = _period(seen.claims.seconds), seen.claims.claimed
+    if not claimed:
+        return f"This server gave out no run in the last {period}."
+    said = f"This server gave out {claimed / seen.claims.seconds:.1f} runs a second in the last {period}"
+    if late := _slowest(seen, "claims"):
+        said += f", one in twenty {_period(late)} or more after it was due"
+    return f"{said}. For each, it tried {_in_vain(seen):.1f} that another process had."
+
+
+def _faster(seen: Observed) -> str:
+    """Return what makes claims faster."""
+    if not seen.claims.claimed:
+        return "Do its agents reach this server? Look at their logs. ORION_BROKER_URL lets agents be notified."
+    ask_for_more = "Agents with a higher --concurrency ask for more runs at once, which costs less for each"
+    if _in_vain(seen) >= MANY_IN_VAIN:
+        return f"{ask_for_more}; or fewer servers and --workers that answer them."
+    if seen.vendor == "postgresql":
+        return f"{ask_for_more}; orion server start --workers N. ORION_BROKER_URL lets agents be notified."
+    return f"{ask_for_more}; PostgreSQL allows several --workers. ORION_BROKER_URL lets agents be notified."
+
+
+def _in_vain(seen: Observed) -> float:
+    return seen.claims.taken / max(seen.claims.claimed, 1)
 
 
 def _services(seen: Observed) -> Iterator[Bottleneck]:

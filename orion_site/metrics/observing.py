@@ -18,7 +18,7 @@ from orion_site.http.thread_pools import pools
 from orion_site.metrics.bottlenecks import Observed, PoolOfConnections, PoolOfThreads
 from orion_site.metrics.database import DatabaseFigures
 from orion_site.metrics.process import pool_stats
-from orion_site.metrics.recent import recently
+from orion_site.metrics.recent import recent_claims, recently
 from orion_site.services.disks import disks
 from orionflow.contract.ids import first_id_at
 
@@ -34,6 +34,7 @@ def observed(found: DatabaseFigures) -> Observed:
         database=found,
         vendor=connection.vendor,
         lately=recently(),
+        claims=recent_claims(),
         threads=[PoolOfThreads(one.name, one.admitted, one.limit, one.refused) for one in pools],
         connections=[
             PoolOfConnections(alias, one.get("pool_size", 0), one.get("pool_max", 0), one.get("requests_waiting", 0))

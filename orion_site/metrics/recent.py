@@ -1,20 +1,42 @@
-"""Distributions of the last minute or two, instead of since the start of the process."""
+"""Distributions and claims of the last minute or two, instead of since the start of the process."""
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from orchestration.measured import Distribution, Seen, claim_delay, report_delay
+from orchestration.measured import Distribution, Seen, claim_attempts, claim_delay, report_delay
 from orion_site.database.sqlite.gate import gates
 from orion_site.http.thread_pools import pools
-from orion_site.metrics import event_loop
+from orion_site.metrics import event_loop, siblings
 
 EVERY_SECONDS, KEPT = 30.0, 3
 
-_past: deque[tuple[float, dict[str, Seen]]] = deque(maxlen=KEPT)
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Runs that all processes of this server have tried to claim for agents within so many seconds."""
+
+    seconds: float = 0.0
+    claimed: int = 0
+    # Another server, or another process, had them first.
+    taken: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The figures since the start, at a time of the monotonic clock."""
+
+    at: float
+    distributions: dict[str, Seen]
+    attempts: Counter[str]
+
+
+_past: deque[_Moment] = deque(maxlen=KEPT)
+_began = time.monotonic()
 
 
 def distributions() -> Iterator[tuple[str, Distribution]]:
@@ -29,15 +51,30 @@ def distributions() -> Iterator[tuple[str, Distribution]]:
 
 
 def remember() -> None:
-    """Store the present distributions from time to time; called about once a second."""
-    if not _past or time.monotonic() - _past[-1][0] >= EVERY_SECONDS:
-        _past.append((time.monotonic(), {name: one.seen() for name, one in distributions()}))
+    """Store the present figures from time to time; called about once a second."""
+    if not _past or time.monotonic() - _past[-1].at >= EVERY_SECONDS:
+        _past.append(_Moment(time.monotonic(), {name: one.seen() for name, one in distributions()}, _attempts_of_all()))
 
 
 def recently() -> dict[str, Seen]:
     """Return how each distribution has grown since the oldest stored moment; in a young process, since its start."""
-    then = _past[0][1] if _past else {}
+    then = _past[0].distributions if _past else {}
     return {name: _since(one.seen(), then.get(name)) for name, one in distributions()}
+
+
+def recent_claims() -> Claims:
+    """Return the claims since the oldest stored moment; in a young process, since its start."""
+    then, began = (_past[0].attempts, _past[0].at) if _past else (Counter[str](), _began)
+    # Counts of a process that was restarted begin again: less than then is none.
+    grown = _attempts_of_all() - then
+    return Claims(time.monotonic() - began, grown["claimed"], grown["taken"])
+
+
+def _attempts_of_all() -> Counter[str]:
+    found = Counter(claim_attempts.seen())
+    for sample in siblings.siblings.samples_of_others("orion_claim_attempts_total"):
+        found[sample.labels["status"]] += int(sample.value)
+    return found
 
 
 def _since(now: Seen, then: Seen | None) -> Seen:

@@ -11,12 +11,13 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from orion_site.env import orion_home
 from orion_site.metrics import process
@@ -56,13 +57,22 @@ class Siblings:
             new.write(text)
         os.replace(new.name, file)
 
-    def _of_others(self) -> Iterator[Metric]:
+    def samples_of_others(self, name: str) -> Iterator[Sample]:
+        """Yield the samples with this name, without the cost of reading all figures."""
+        begins = (f"{name}{{", f"{name} ")
+        for family in self._of_others(lambda line: line.startswith(begins)):
+            yield from family.samples
+
+    def _of_others(self, is_wanted: Callable[[str], bool] | None = None) -> Iterator[Metric]:
         if self._folder is None:
             return
         for file in sorted(self._folder.glob("*.prom")):
             try:
                 if file.stem != self.name and time.time() - file.stat().st_mtime <= OLD_SECONDS:
-                    yield from text_string_to_metric_families(file.read_text())
+                    text = file.read_text()
+                    if is_wanted:
+                        text = "".join(line for line in text.splitlines(keepends=True) if is_wanted(line))
+                    yield from text_string_to_metric_families(text)
             except (OSError, ValueError) as error:
                 logger.debug("The figures of %s cannot be read: %s", file.stem, error)
 

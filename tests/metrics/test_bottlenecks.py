@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from django.utils import timezone
 from deployments.models import ServiceRecord
 from deployments.upkeep.selectors.service_health import ServiceHealth
 from orchestration.measured import Distribution
+from orion_site.metrics import siblings
 from orion_site.metrics.bottlenecks import Observed, PoolOfConnections, PoolOfThreads, judged
 from orion_site.metrics.database import DatabaseFigures, PoolFigures, QueueFigures
 from orion_site.metrics.observing import observed, sync_seconds
-from orion_site.metrics.recent import slowest
+from orion_site.metrics.recent import Claims, recent_claims, slowest
 from orion_site.metrics.views import shared
 from tests.metrics.test_metrics import make_waiting
 from tests.security.askers import Asker
@@ -59,7 +61,22 @@ BUSY = {"queues": [queue("agents_full")], "pools": [PoolFigures("p", 2, 8, 8)]}
             "agents",
             ("--pool '$(id)' on",),
         ),
-        (seen(figures={"queues": [queue("starting")]}), "claims", ("free places", "ORION_BROKER_URL")),
+        (
+            seen(figures={"queues": [queue("starting")]}, claims=Claims(90)),
+            "claims",
+            ("free places", "no run in the last 90 s", "their logs", "ORION_BROKER_URL"),
+        ),
+        (
+            seen(figures={"queues": [queue("starting")]}, claims=Claims(90, 450, 90), lately={"claims": took(20)}),
+            "claims",
+            ("5.0 runs a second", "one in twenty 30 s or more", "tried 0.2 that", "--concurrency", "--workers N"),
+        ),
+        (
+            seen(figures={"queues": [queue("starting")]}, claims=Claims(90, 450, 0), vendor="sqlite"),
+            "claims",
+            ("5.0 runs a second", "PostgreSQL allows several"),
+        ),
+        (seen(claims=Claims(60, 300, 1500)), "claims", ("try the same runs", "tried 5.0 that", "fewer servers")),
         (seen(figures={"services": [service(lag=90)]}), "services", ("hints", "90 s", "orion services start")),
         (
             seen(figures={"services": [service(last_error="ValueError: odd", last_error_at=NOON)]}),
@@ -109,6 +126,11 @@ def test_each_bottleneck_is_named_with_its_evidence_and_what_mends_it(
         # They are about to be claimed.
         seen(figures={"queues": [queue("starting", wait=2)]}),
         seen(figures={"queues": [queue("no_agent", depth=0)]}),
+        # Some is usual, and few say nothing.
+        seen(claims=Claims(60, 300, 600)),
+        seen(claims=Claims(60, 2, 40)),
+        # Runs waited for a slot, or for their agent.
+        seen(lately={"claims": took(500)}, claims=Claims(60, 300, 0)),
         # Too few to say.
         seen(lately={"loop": took(3, times=3)}),
         seen(threads=[PoolOfThreads("requests", 3, 64, 9)], lately={"wait for requests": took(0.001)}),
@@ -136,6 +158,22 @@ def test_at_most_three_are_named_the_worst_first():
 def test_the_slowest_of_few_is_not_known():
     assert slowest(took(5, times=19)) == 0.0
     assert slowest(took(5, times=20)) == 5.0
+
+
+def test_claims_are_counted_with_those_of_the_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    before = recent_claims()
+    for number, name in enumerate(("worker-1", "worker-2", "worker-3"), 1):
+        lines = [
+            f'orion_claim_attempts_total{{process="{name}",status="{status}"}} {number * times}'
+            for status, times in (("claimed", 10.0), ("taken", 1.0))
+        ]
+        (tmp_path / f"{name}.prom").write_text("\n".join(["# TYPE orion_claim_attempts_total counter", *lines, ""]))
+    monkeypatch.setattr(siblings, "siblings", siblings.Siblings("worker-1", tmp_path))
+
+    now = recent_claims()
+
+    assert (now.claimed - before.claimed, now.taken - before.taken) == (50, 5)
+    assert now.seconds > 0
 
 
 # --- on a real server ---
