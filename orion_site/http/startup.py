@@ -18,6 +18,9 @@ from orion_site.private_home import close_home
 from orionflow import json_lines
 from orionflow.private_files import make_private_folder
 
+# Connections that a process with the usual number of threads uses under load.
+CONNECTIONS_UNDER_LOAD = 15
+
 
 def prepare(options: ServerOptions) -> None:
     """Prepare home, settings, secret key and database, in this order."""
@@ -39,6 +42,8 @@ def prepare(options: ServerOptions) -> None:
     _refuse_contradictions()
     _refuse_workers_on_sqlite(options.workers)
     _prepare_database()
+    if options.workers > 1:
+        warn_of_few_connections(options.workers)
 
 
 def settings_ready() -> None:
@@ -122,6 +127,24 @@ def _refuse_workers_on_sqlite(workers: int) -> None:
         raise CannotStart(
             f"{workers} workers would take turns at SQLite, which has one writer at a time, and be slower than one. "
             "Use --workers 1, or PostgreSQL with ORION_DATABASE_URL."
+        )
+
+
+def warn_of_few_connections(workers: int) -> None:
+    from django.conf import settings
+    from django.db import connection
+
+    pool = settings.DATABASES["default"]["OPTIONS"].get("pool") or {}
+    of_each = min(CONNECTIONS_UNDER_LOAD, pool.get("max_size", CONNECTIONS_UNDER_LOAD))
+    # The services run in another process.
+    needed = (workers + 1) * of_each
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('max_connections')::int")
+        (most,) = cursor.fetchone()
+    if needed > most:
+        say(
+            f"{workers} workers and the services may use {needed} connections under load, "
+            f"and PostgreSQL allows {most}. Raise its max_connections, lower ORION_DATABASE_POOL_SIZE, or use a pooler."
         )
 
 

@@ -78,8 +78,19 @@ class KeptProcess:
             is_old = time.monotonic() - began > LONGEST_PAUSE
             pause = self._shortest_pause if is_old else min(2 * pause, LONGEST_PAUSE)
             if not self._over.is_set():
-                logger.warning("Process %r of this server has ended; it is started again in %g s.", self.name, pause)
+                logger.warning(
+                    "Process %r of this server %s; it is started again in %g s.", self.name, self._how_it_ended(), pause
+                )
                 self._over.wait(pause)
+
+    def _how_it_ended(self) -> str:
+        if self._process is None or (code := self._process.returncode) is None:
+            return "has ended"
+        if code == -signal.SIGKILL:
+            return "was killed by SIGKILL, usually because memory ran out"
+        if code < 0:
+            return f"was ended by signal {-code} ({signal.strsignal(-code) or 'unknown'})"
+        return f"exited with code {code}"
 
     def _live_once(self) -> None:
         # In a session of its own: Ctrl-C is for the server, which then stops its processes in the right order.

@@ -19,7 +19,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 
+from orion_site.http.startup import warn_of_few_connections
 from orionflow.agent.agent_client import MARGIN, SHORTEST_TIMEOUT
 from tests.agents.running import QUICK, Api, eventually, is_alive
 from tests.conftest import DATABASE
@@ -70,8 +72,27 @@ def test_killed_processes_are_restarted_and_all_stop_with_the_server(tmp_path: P
         stopped = orion(tmp_path, "server", "stop", "-o", "json")
         assert stopped.returncode == 0, stopped.stderr
         assert orion(tmp_path, "server", "status").returncode == 1
-        assert server.process.wait(10) == 0
+        _, said = server.process.communicate(timeout=PATIENCE_SECONDS)
+        assert server.process.returncode == 0
+        for name in before:
+            assert f"Process '{name}' of this server was killed by SIGKILL" in said
         assert processes_of_home(tmp_path) == {}
+
+
+@pytest.mark.django_db
+def test_a_server_whose_workers_need_more_connections_than_there_are_says_so(capsys: pytest.CaptureFixture[str]):
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW max_connections")
+        most = int(cursor.fetchone()[0])
+
+    warn_of_few_connections(2)
+    few = capsys.readouterr().err
+    warn_of_few_connections(most)
+    many = capsys.readouterr().err
+
+    assert few == ""
+    assert f"{most} workers and the services may use" in many
+    assert f"PostgreSQL allows {most}. Raise its max_connections" in many
 
 
 def test_workers_end_when_their_server_is_killed(tmp_path: Path):
