@@ -155,7 +155,7 @@ def _report_end(session: Session, run_id: UUID | None, message: str | None) -> i
 @contextmanager
 def _only_errors(is_wanted: bool) -> Iterator[None]:
     """Print only errors of the log during this block; the log is recorded completely."""
-    from orionflow.logging import ConsoleHandler
+    from orionflow.logging.handlers import ConsoleHandler
 
     before = ConsoleHandler.least
     ConsoleHandler.least = logging.ERROR if is_wanted else before

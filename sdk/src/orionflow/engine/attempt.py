@@ -26,7 +26,7 @@ from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.time_limits import LimitReached
 from orionflow.engine.usual_ends import UNTRACKABLE
 from orionflow.errors import TaskTimedOut, WorkerCrashed
-from orionflow.logging import prints_logged
+from orionflow.logging.prints import prints_logged
 from orionflow.results import UNPERSISTED, expiring_in, store_of, write_result
 from orionflow.serializers import serializer_of
 from orionflow.states import UNSET, Crashed, State, StateType

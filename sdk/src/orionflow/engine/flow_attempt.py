@@ -27,7 +27,7 @@ from orionflow.engine.interruption import Reason
 from orionflow.engine.state_counts import StateCounts
 from orionflow.engine.time_limits import LimitReached
 from orionflow.errors import FlowTimedOut
-from orionflow.logging import prints_logged
+from orionflow.logging.prints import prints_logged
 from orionflow.states import State
 
 # Seconds. A user who sets a limit of half a second does not want to wait much longer for uninterruptible code.

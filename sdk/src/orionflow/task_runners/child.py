@@ -208,7 +208,7 @@ class ShippingHandler(logging.Handler):
             self.handleError(record)
 
     def _ship(self, record: logging.LogRecord) -> None:
-        from orionflow.logging import message_of
+        from orionflow.logging.handlers import message_of
 
         record.msg, record.args = message_of(record), ()
         if record.exc_info:

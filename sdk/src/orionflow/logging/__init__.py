@@ -1,0 +1,191 @@
+"""Loggers that know their run, and their set-up.
+
+Runs log by `get_run_logger()`; handlers (`orionflow.logging.handlers`) show the lines on stderr and report them to the
+API. `print` becomes a log line in `orionflow.logging.prints`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import MutableMapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from orionflow import tracing
+from orionflow.code.sources import is_decorated
+from orionflow.context import FlowRunContext, TaskRunContext, _child_run, get_run_context
+from orionflow.logging.handlers import ApiHandler, ConsoleFormatter, ConsoleHandler
+from orionflow.settings import current_settings
+
+if TYPE_CHECKING:
+    from orionflow.task_runners.child import RunOfChild
+
+    RunAdapter = logging.LoggerAdapter[logging.Logger]
+else:
+    RunAdapter = logging.LoggerAdapter
+
+ROOT = "orionflow"
+FLOW_RUNS = "orionflow.flow_runs"
+TASK_RUNS = "orionflow.task_runs"
+
+# The logger for the terminal of an agent: one line for each event.
+agent_logger = logging.LoggerAdapter(logging.getLogger("orionflow.agent"), {"run_label": ""})
+
+_lock = threading.Lock()
+_set_up_for: tuple[int, bool, tuple[str, ...], bool] | None = None
+
+
+class RunLogger(RunAdapter):
+    """A logger whose lines belong to one run."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802
+        if self.logger.disabled:
+            _revive()
+        return super().isEnabledFor(level)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **extra: Any) -> RunLogger:
+    """Return the logger of the current run. Its lines are shown with the run and sent to the server.
+
+    ```python
+    from orionflow import flow, get_run_logger
+
+    @flow
+    def load(table: str) -> None:
+        get_run_logger().info("loading %s", table)
+
+    load("users")
+    ```
+
+    - `context`: the run whose logger is wanted; by default the current task run, or else the current flow run.
+    - `extra`: fields for each line, as for `logging.LoggerAdapter`.
+
+    Raises `MissingContext` outside of flows and tasks. In a function that a test calls directly, such as `load.fn(…)`,
+    it returns a logger without a run.
+    """
+    if context is None and (child := _child_run.get()) is not None:
+        return logger_of_child(child, **extra)
+    found = context or TaskRunContext.get() or FlowRunContext.get() or _bare_call() or get_run_context()
+    if isinstance(found, str):
+        return RunLogger(logging.getLogger(TASK_RUNS), {"run_label": f"{found} - ", **extra})
+    if isinstance(found, TaskRunContext):
+        call = found.call
+        return task_run_logger(call.flow_run, call.id, call.name, call.task.name, **extra)
+    return flow_run_logger(found, **extra)
+
+
+def _bare_call() -> str | None:
+    """Return the name of the flow's or task's function, if code that a test called without a run asks for it."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if is_decorated(frame.f_code):
+            set_up()
+            return frame.f_code.co_name
+        frame = frame.f_back
+    return None
+
+
+def current_logger() -> RunLogger | logging.Logger:
+    """Return the logger of the run that this code belongs to; outside of runs Orion's own logger."""
+    if _child_run.get() or TaskRunContext.get() or FlowRunContext.get():
+        return get_run_logger()
+    return logging.getLogger(ROOT)
+
+
+def flow_run_logger(context: FlowRunContext, **extra: Any) -> RunLogger:
+    run = context.flow_run
+    return logger_for_flow_run(run.id, run.name or "", context.flow.name, **extra)
+
+
+def logger_for_flow_run(id: UUID, name: str, flow_name: str, **extra: Any) -> RunLogger:
+    set_up()
+    more = {"flow_run_id": id, "flow_run_name": name, "flow_name": flow_name, "run_label": f"Flow run {name!r} - "}
+    return RunLogger(logging.getLogger(FLOW_RUNS), {**more, **tracing.ids_of_present_span(), **extra})
+
+
+def task_run_logger(flow_run: FlowRunContext, id: UUID, name: str, task_name: str, **extra: Any) -> RunLogger:
+    set_up()
+    more = {
+        "flow_run_id": flow_run.id,
+        "flow_run_name": flow_run.flow_run.name,
+        "flow_name": flow_run.flow.name,
+        "task_run_id": id,
+        "task_run_name": name,
+        "task_name": task_name,
+        "run_label": f"Task run {name!r} - ",
+    }
+    return RunLogger(logging.getLogger(TASK_RUNS), {**more, **tracing.ids_of_present_span(), **extra})
+
+
+def logger_of_child(run: RunOfChild, **extra: Any) -> RunLogger:
+    """Return the logger of a task run in a child process; its lines are shown and reported by the parent."""
+    names = run.names
+    more = {
+        "flow_run_id": run.flow_run_id,
+        "task_run_id": run.task_run_id,
+        "flow_name": names["flow"],
+        "flow_run_name": names["flow_run"],
+        "task_name": names["task"],
+        "task_run_name": names["task_run"],
+        "run_label": f"Task run {names['task_run']!r} - ",
+    }
+    return RunLogger(logging.getLogger(TASK_RUNS), {**more, **extra})
+
+
+def set_up() -> None:
+    """Install handlers and levels on Orion's loggers, once, and again if the settings changed."""
+    global _set_up_for
+    settings = current_settings()
+    wanted = (
+        settings.logging_level,
+        settings.logging_to_api,
+        settings.logging_extra_loggers,
+        settings.log_format == "json",
+    )
+    if logging.getLogger(ROOT).disabled:
+        _revive()
+    if wanted == _set_up_for:
+        return
+    with _lock:
+        _apply(*wanted)
+        _set_up_for = wanted
+
+
+def _apply(level: int, to_api: bool, extra_loggers: tuple[str, ...], as_json: bool) -> None:
+    root = logging.getLogger(ROOT)
+    root.setLevel(level)
+    console = next((one for one in root.handlers if isinstance(one, ConsoleHandler)), None)
+    if console is None:
+        console = ConsoleHandler()
+        root.addHandler(console)
+        # Without this, programs with a console handler of their own would show every line twice.
+        root.propagate = False
+    if as_json:
+        from orionflow.json_lines import JsonFormatter, log_uncaught
+
+        console.setFormatter(JsonFormatter())
+        log_uncaught(root)
+    elif not isinstance(console.formatter, ConsoleFormatter):
+        console.setFormatter(ConsoleFormatter())
+    for name in (FLOW_RUNS, TASK_RUNS, *extra_loggers):
+        logger = logging.getLogger(name)
+        for handler in [one for one in logger.handlers if isinstance(one, ApiHandler)]:
+            logger.removeHandler(handler)
+        if to_api:
+            logger.addHandler(ApiHandler())
+
+
+def _revive() -> None:
+    """Re-enable loggers: a logging configuration from a file disables those that it does not name."""
+    known = logging.Logger.manager.loggerDict
+    ours = [name for name in known if name.startswith(f"{ROOT}.")]
+    for name in [ROOT, *current_settings().logging_extra_loggers, *ours]:
+        if isinstance(logger := known.get(name), logging.Logger):
+            logger.disabled = False
