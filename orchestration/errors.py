@@ -12,6 +12,7 @@ DomainError: the request is invalid as it is
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -21,8 +22,10 @@ class DomainError(Exception):
     code: ClassVar[str] = "error"
     message: ClassVar[str] = "The request cannot be fulfilled."
 
-    def __init__(self, **details: Any) -> None:
+    def __init__(self, *, place: Sequence[str | int] = (), **details: Any) -> None:
         self.details = details
+        # The field of the request that is refused, and the way to it; empty if it is not one field.
+        self.place = place
         super().__init__(self.message.format(**details))
 
 

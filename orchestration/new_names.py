@@ -18,7 +18,7 @@ class Rows(Protocol):
 
 def refuse_unreadable(name: str | None, *, unless: Rows | None = None) -> None:
     """Raise UnreadableName for a name that people cannot read, unless these rows exist, which have it already."""
-    _refuse(fault_of(name or ""), unless)
+    _refuse(fault_of(name or ""), "name", unless)
 
 
 def refuse_deceptive(name: str, *, unless: Rows | None = None) -> None:
@@ -26,14 +26,14 @@ def refuse_deceptive(name: str, *, unless: Rows | None = None) -> None:
 
     Odd spaces pass, because a refusal would fail a program that runs elsewhere.
     """
-    _refuse(deception_in(name), unless)
+    _refuse(deception_in(name), "name", unless)
 
 
 def refuse_control_in_tag(tag: str, *, unless: Rows) -> None:
     """Raise UnreadableName for control characters. Runs have tags of any other text, and a limit names one of them."""
-    _refuse(control_in(tag), unless)
+    _refuse(control_in(tag), "tag", unless)
 
 
-def _refuse(fault: str | None, unless: Rows | None) -> None:
+def _refuse(fault: str | None, field: str, unless: Rows | None) -> None:
     if fault and not (unless is not None and unless.exists()):
-        raise UnreadableName(fault=fault)
+        raise UnreadableName(fault=fault, place=(field,))

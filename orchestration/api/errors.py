@@ -103,7 +103,7 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response:
         case UnreadableBody():
             return _invalid([complaint(["body"], str(error), error.kind)], error.body)
         case Refused():
-            return _refused({"detail": error.detail}, error.status, error.detail, "value_error")
+            return _refused({"detail": error.detail}, error.status, complaint(["body"], error.detail, "value_error"))
         case DomainError():
             return _domain_error(error, context.get("view"))
         case Http404():
@@ -133,11 +133,10 @@ def _sentence(one: dict[str, Any]) -> str:
     return f"{place}: {one['msg']}" if place else str(one["msg"])
 
 
-def _refused(content: dict[str, Any], status: int, reason: str, kind: str) -> Response:
+def _refused(content: dict[str, Any], status: int, found: dict[str, Any]) -> Response:
     """Answer a 422 in the same shape, whether a request model or the domain refused the request."""
     if status == 422:
-        complaints = [complaint(["body"], reason, kind)]
-        content |= {"exception_message": INVALID, "exception_detail": complaints, "request_body": None}
+        content |= {"exception_message": INVALID, "exception_detail": [found], "request_body": None}
     return Response(content, status=status)
 
 
@@ -158,7 +157,8 @@ def _domain_error(error: DomainError, view: Any) -> Response:
     status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 422)
     # The endpoints of the rules have always used another key than the rest of the API.
     key = "exception_message" if getattr(view, "orchestrates", False) and status == 404 else "detail"
-    return _refused({key: str(error), "code": error.code}, status, str(error), error.code)
+    found = complaint(["body", *error.place], str(error), error.code)
+    return _refused({key: _sentence(found), "code": error.code}, status, found)
 
 
 def _drf_error(error: APIException) -> Response:

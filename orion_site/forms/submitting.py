@@ -26,7 +26,7 @@ def attempt(request: HttpRequest, act: Callable[[], object], *, done: str) -> bo
 
 
 def saved(form: forms.Form, act: Callable[[dict[str, Any]], object]) -> bool:
-    """Pass valid values to a service. A refusal is shown above the form, which keeps all values."""
+    """Pass valid values to a service. A refusal is shown at its field, or above the form, which keeps all values."""
     if not form.is_valid():
         return False
     try:
@@ -34,9 +34,14 @@ def saved(form: forms.Form, act: Callable[[dict[str, Any]], object]) -> bool:
     except NotFound as error:
         raise Http404(str(error)) from error
     except DomainError as error:
-        form.add_error(None, str(error))
+        form.add_error(field_of(form, error), str(error))
         return False
     return True
+
+
+def field_of(form: forms.Form, error: DomainError) -> str | None:
+    """Return the field with the value that was refused: the innermost one of its place."""
+    return next((str(part) for part in reversed(error.place) if part in form.fields), None)
 
 
 def errors_in_words(form: forms.Form) -> str:

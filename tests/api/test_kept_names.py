@@ -127,6 +127,9 @@ def test_another_name_must_be_readable(api: Api, kind: Callable[[Api, str], list
     assert answers
     assert {answer.status_code for answer in answers} == {422}
     assert all("U+" in answer.content.decode() for answer in answers)
+    fields = {answer.json()["exception_detail"][0]["loc"][-1] for answer in answers}
+    assert fields == ({"tag"} if kind is tag_limit else {"name"})
+    assert all(answer.json()["detail"].startswith(f"{field}: ") for answer in answers for field in fields)
 
 
 @pytest.mark.django_db

@@ -134,6 +134,22 @@ def test_an_automation_that_could_not_work_is_refused(make, wrong):
     assert make(**wrong).status_code == 422
 
 
+@pytest.mark.parametrize("kind", ["send-notification", "call-webhook"])
+@pytest.mark.parametrize("group", ["actions", "actions_on_trigger", "actions_on_resolve"])
+def test_an_action_through_a_block_that_does_not_exist_is_refused_at_its_place(api, make, kind, group):
+    block_id = str(uuid4())
+    action = {"type": kind, "block_document_id": block_id, "body": "hello"}
+
+    refused = make(**{group: [NOTHING, action]})
+
+    (found,) = refused.json()["exception_detail"]
+    assert refused.status_code == 422
+    assert found["loc"] == ["body", group, 1, "block_document_id"]
+    assert block_id in refused.json()["detail"]
+    assert refused.json()["detail"].startswith(f"{group}.1.block_document_id: ")
+    assert api.send("/automations/count").json() == 0
+
+
 @pytest.mark.parametrize(
     ("text", "status"), [("{{ flow_run.name|upper }}", 204), ("a\n{{ b|c }}", 422), ("{% x %}", 422)]
 )

@@ -166,6 +166,16 @@ def test_what_is_rare_is_written_as_json_and_misshapen_json_is_explained(browser
     assert Automation.objects.get().actions == [{"type": "cancel-flow-run"}]
 
 
+def test_a_block_that_does_not_exist_is_refused_at_the_actions(browser: Client):
+    trigger = '{"type": "event", "posture": "Reactive", "expect": ["a"]}'
+    actions = f'[{{"type": "call-webhook", "block_document_id": "{uuid4()}"}}]'
+
+    answer = browser.post("/automations/new?when=json&do=json", {"name": "x", "trigger": trigger, "actions": actions})
+
+    assert "does not exist" in str(answer.context["form"].errors["actions"])
+    assert not Automation.objects.exists()
+
+
 def test_what_would_never_fire_is_refused_above_the_form(browser: Client):
     values = {"name": "x", "enabled": "on", "expect": "prefect.work-queue.sleepy", "threshold": "1", "within": "0"}
 

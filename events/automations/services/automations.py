@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.models import Deployment, WorkPool, WorkQueue
+from deployments.models import BlockDocument, Deployment, WorkPool, WorkQueue
 from events.automations.core.loops import endless, never_recorded
 from events.automations.core.templates import misplaced, texts_in
 from events.automations.errors import AutomationNotFound, BadAutomation
@@ -24,6 +24,8 @@ _NAMED = {
     "automation_id": Automation,
 }
 _TEXTS = ("subject", "body", "payload")
+# The list of actions, and the position of one in it.
+Place = tuple[str, int]
 
 
 def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automation:
@@ -87,10 +89,13 @@ def _change(automation_id: UUID, changes: Mapping[str, Any], now: datetime) -> N
 def _check(columns: Mapping[str, Any]) -> None:
     if event := never_recorded(columns["trigger"]):
         raise BadAutomation(reason=f"Nothing tells of the event {event!r}, so the trigger would never fire on it.")
-    for action in actions_of(columns):
-        _check_texts(action)
+    for place, action in _placed_actions(columns):
+        _check_texts(action, place)
         for key, model in _NAMED.items():
-            _check_target(action, key, model)
+            _check_target(action, key, model, place)
+        block_id = action.get("block_document_id")
+        if block_id is not None and not BlockDocument.objects.filter(pk=block_id).exists():
+            raise _names_nothing(action, "block_document_id", place)
 
 
 def _kept(automation_id: UUID, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,29 +112,38 @@ def _refuse_endless(columns: Mapping[str, Any]) -> None:
         raise BadAutomation(reason=reason)
 
 
-def _check_texts(action: Mapping[str, Any]) -> None:
+def _check_texts(action: Mapping[str, Any], place: Place) -> None:
     texts = [(key, action.get(key) or "") for key in _TEXTS]
     texts += [("parameters", text) for text in texts_in(action.get("parameters") or {})]
     for key, text in texts:
         if wrong := misplaced(text):
-            raise BadAutomation(
-                reason=f"The {key} of {action['type']}, line {wrong.line}: {wrong.message.rstrip('.')}."
-            )
+            reason = f"The {key} of {action['type']}, line {wrong.line}: {wrong.message.rstrip('.')}."
+            raise BadAutomation(reason=reason, place=(*place, key))
 
 
-def _check_target(action: Mapping[str, Any], key: str, model: Any) -> None:
+def _check_target(action: Mapping[str, Any], key: str, model: Any, place: Place) -> None:
     if not action["type"].endswith(key.removesuffix("_id").replace("_", "-")):
         return
     inferred = action.get("source") == "inferred"
     if (action.get(key) is None) != inferred:
         wanted = f"no {key}, as it follows from the event" if inferred else f"a {key}"
         raise BadAutomation(
-            reason=f"The action {action['type']!r} with source {action.get('source')!r} takes {wanted}."
+            reason=f"The action {action['type']!r} with source {action.get('source')!r} takes {wanted}.",
+            place=(*place, key),
         )
     if not inferred and not model.objects.filter(pk=action[key]).exists():
-        raise BadAutomation(reason=f"The action {action['type']!r} names {key} {action[key]}, which is not there.")
+        raise _names_nothing(action, key, place)
+
+
+def _names_nothing(action: Mapping[str, Any], key: str, place: Place) -> BadAutomation:
+    reason = f"The action {action['type']!r} names {key} {action[key]}, which does not exist."
+    return BadAutomation(reason=reason, place=(*place, key))
 
 
 def actions_of(columns: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    names = ("actions", "actions_on_trigger", "actions_on_resolve")
-    return [action for name in names for action in columns.get(name) or ()]
+    return [action for _, action in _placed_actions(columns)]
+
+
+def _placed_actions(columns: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    for name in ("actions", "actions_on_trigger", "actions_on_resolve"):
+        yield from (((name, number), action) for number, action in enumerate(columns.get(name) or ()))
