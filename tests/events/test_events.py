@@ -133,6 +133,17 @@ def test_an_event_that_could_not_be_found_again_is_refused(api, wrong):
     assert api.send("/events", [{**event(), **wrong}]).status_code == 422
 
 
+@pytest.mark.parametrize("name", ["shop\npaid", "shop\x1b[2J", "shop\x9bpaid", "shop\x7f"], ids=ascii)
+def test_the_name_of_an_event_has_no_control_characters(api, name):
+    refused = api.send("/events", [event(), event(name)])
+
+    (found,) = refused.json()["exception_detail"]
+    assert refused.status_code == 422
+    assert found["loc"] == ["body", 1, "event"]
+    assert found["msg"].startswith("The name of an event must not contain U+")
+    assert api.send("/events/filter").json()["total"] == 0
+
+
 def counts(api, by, occurred, **asked):
     return api.send(f"/events/count-by/{by}", {"filter": {"occurred": occurred}, **asked}).json()
 

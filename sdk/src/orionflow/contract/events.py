@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
+from orionflow.contract.names import control_in
 from orionflow.contract.wire import Answer, Details, JSONObject, Moment, StrictWire, Text255, Text1024, Wire
 
 Label = Annotated[str, Field(min_length=1, max_length=255, pattern=r'^[^"\\\x00-\x1f]+$')]
@@ -36,11 +37,17 @@ Resource = Annotated[Labels, AfterValidator(_identified)]
 RelatedResource = Annotated[Labels, AfterValidator(_in_a_role)]
 
 
+def _without_controls(name: str) -> str:
+    if fault := control_in(name, "The name of an event"):
+        raise PydanticCustomError("control_character", "{fault}", {"fault": fault})
+    return name
+
+
 class EventCreate(Wire):
     """An event of a resource; related resources have a role each."""
 
     occurred: Moment
-    event: Annotated[str, Field(min_length=1, max_length=255)]
+    event: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_without_controls)]
     resource: Resource
     related: Annotated[list[RelatedResource], Field(max_length=100)] = []
     payload: JSONObject = {}

@@ -47,10 +47,10 @@ def deception_in(name: str) -> str | None:
     return next((_refusal(letter) for letter in found), None)
 
 
-def control_in(text: str) -> str | None:
-    """Return which control character a tag contains, as a sentence."""
+def control_in(text: str, what: str = "A tag") -> str | None:
+    """Return which control character a tag, or another text, contains, as a sentence."""
     found = next((letter for letter in text if unicodedata.category(letter) == "Cc"), None)
-    return found and f"A tag must not contain {_called(found)}"
+    return found and f"{what} must not contain {_called(found)}"
 
 
 def _refusal(letter: str) -> str:
