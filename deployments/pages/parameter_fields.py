@@ -59,6 +59,13 @@ class Field:
         return self.path[-1]
 
     @property
+    def must_be_filled(self) -> bool:
+        """Whether it is refused when it is empty. One with a default is, unless its kind has an empty value."""
+        has_value = self.value is not NO_VALUE and self.value is not None
+        has_empty_value = self.is_nullable or self.kind in {"text", "secret", "list", "choice", "boolean"}
+        return self.is_required or (has_value and not has_empty_value)
+
+    @property
     def is_checked(self) -> bool:
         return self.text == "true"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -109,6 +110,16 @@ def test_an_edit_keeps_secrets_and_what_the_form_does_not_show(browser: Client, 
 
     assert (first["user"], first["password"], first["port"], first["extra"]) == ("eve", "hunter2", 1, {"a": 1})
     assert second["password"] == "changed"
+
+
+def test_what_cannot_be_left_empty_is_marked_as_required(browser: Client, login: BlockSchema):
+    empty = browser.get("/blocks/new/login")
+
+    refused = browser.post("/blocks/new/login", {"name": "new"})
+
+    marked = set(re.findall(r'<label for="p/(\w+)">\w+<span class="muted"> \(required\)', empty.content.decode()))
+    assert marked == {field.label for field in refused.context["form"].fields if field.errors}
+    assert marked == {"user", "password", "port"}
 
 
 def test_errors_are_shown_at_their_field(browser: Client, login: BlockSchema):
