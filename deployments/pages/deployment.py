@@ -30,8 +30,12 @@ TABS = {
 }
 
 
-# The home page counts the times of the next day, and leads to them.
-NEXT_DAY = "24h"
+# Periods whose times the home page and the schedule count. They lead here.
+WITHIN = {
+    "12h": ("12 hours", timedelta(hours=12)),
+    "24h": ("24 hours", timedelta(hours=24)),
+    "7d": ("7 days", timedelta(days=7)),
+}
 
 
 @requires(Action.READ_DEPLOYMENTS)
@@ -79,8 +83,10 @@ def _tab(request: HttpRequest, one: Deployment, tab: str) -> dict[str, Any]:
             shown = {"found": found, "state": state, "state_choices": choices}
             return {**shown, **_paged(request, found.page.after)}
         case "upcoming":
-            if request.GET.get("within") == NEXT_DAY:
-                return {"ahead": selectors.ahead_of(deployment_id=one.pk, now=now, until=now + timedelta(hours=24))}
+            if (within := request.GET.get("within")) in WITHIN:
+                words, span = WITHIN[within]
+                ahead = selectors.ahead_of(deployment_id=one.pk, now=now, until=now + span)
+                return {"ahead": ahead, "within": words}
             page = selectors.upcoming_runs(deployment_id=one.pk, after=after)
             return {"page": page, **_paged(request, page.after)}
         case "schedules":

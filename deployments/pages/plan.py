@@ -11,18 +11,13 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from deployments.pages.deployment import WITHIN
 from deployments.pages.selectors.plan import PastRun, Plan, PlanRow, plan_around
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
 from runs.pages.selectors.keyset import Count
 from runs.templatetags.states import look
 
-# A quarter of the shown period is in the past.
-SPANS = {
-    "12h": ("12 hours", timedelta(hours=12)),
-    "24h": ("24 hours", timedelta(hours=24)),
-    "7d": ("7 days", timedelta(days=7)),
-}
 WIDTH, HEIGHT = 1000, 20
 NARROWEST = 3
 
@@ -53,8 +48,9 @@ class Tick:
 @live_page
 def plan(request: HttpRequest) -> HttpResponse:
     asked = request.GET.get("span", "")
-    span = asked if asked in SPANS else "24h"
-    ahead = SPANS[span][1]
+    span = asked if asked in WITHIN else "24h"
+    # A quarter of the shown period is in the past.
+    ahead = WITHIN[span][1]
     found = plan_around(now=timezone.now(), back=ahead / 3, ahead=ahead)
     context = {
         "section": "schedule",
@@ -65,7 +61,7 @@ def plan(request: HttpRequest) -> HttpResponse:
         "width": WIDTH,
         "height": HEIGHT,
         "span": span,
-        "spans": {name: words for name, (words, _) in SPANS.items()},
+        "spans": {name: words for name, (words, _) in WITHIN.items()},
     }
     return TemplateResponse(request, "deployments/plan.html", context)
 

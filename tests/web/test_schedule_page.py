@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from datetime import timedelta
 
 import pytest
@@ -37,6 +39,29 @@ def test_a_schedule_shows_its_times_far_beyond_the_runs_that_are_planned_already
 
     assert track.row.planned_count.number == number
     assert track.next == track.row.planned[0] > timezone.now()
+
+
+@pytest.mark.parametrize("span", ["12h", "24h", "7d"])
+def test_the_number_of_planned_times_leads_to_so_many(browser: Client, span: str):
+    made = make_deployment(schedules=[HOURLY, {**HOURLY, "interval": 2400}])
+    add_run(made, "SCHEDULED", ago=-HOUR * 5.5)
+    add_run(made, "SCHEDULED", ago=-HOUR * 6.5, run_count=1)
+    page = browser.get(f"/schedule?span={span}").content.decode()
+    ((address, number),) = re.findall(r'data-label="planned"><a href="([^"]+)">(\d+)</a>', page)
+
+    answer = browser.get(html.unescape(address))
+
+    assert len(answer.context["ahead"].times) == answer.context["ahead"].count.number == int(number)
+
+
+def test_a_list_of_planned_times_says_how_many_it_leaves_out(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("deployments.pages.selectors.deployment.MOST_AHEAD", 5)
+    made = make_deployment(schedules=[HOURLY])
+
+    answer = browser.get(f"/deployments/{made.pk}?tab=upcoming&within=12h")
+
+    assert len(answer.context["ahead"].times) == 5
+    assert "12 times in the next 12 hours, of which the first 5 are listed." in answer.content.decode()
 
 
 def test_what_came_stands_left_of_now_and_late_runs_have_come(browser: Client):

@@ -11,7 +11,7 @@ from uuid import UUID
 from deployments.models import BlockDocument, Calendar, Deployment, Schedule, WorkPool
 from deployments.pages.local_times import local_text
 from deployments.pages.selectors.deployment_lines import DeploymentLine, lines_of, ranked
-from deployments.pages.selectors.plan import planned_ahead
+from deployments.pages.selectors.plan import planned_of
 from deployments.schedules.core import ScheduleError, moment_in, read_definition
 from deployments.schedules.core.calendars import Exclusions
 from deployments.schedules.core.definitions import completed, first_after
@@ -26,7 +26,8 @@ RUNS_PER_PAGE = 50
 TIMES_SHOWN = 10
 # Schedules whose times are computed for one page. Further ones show only their definition.
 MOST_PREVIEWED = 20
-MOST_AHEAD = 1_000
+# Times of a period that are listed, of up to 2,000 that are counted.
+MOST_AHEAD = 500
 MOST_CALENDARS = 200
 MOST_POOLS = 500
 
@@ -77,26 +78,24 @@ def upcoming_runs(*, deployment_id: UUID, after: Cursor | None) -> Page[FlowRun]
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The times of the next hours, each with its runs; schedules name the times that have no run yet."""
+    """The first times of a period, each with its runs; schedules name the times that have no run yet."""
 
     times: Sequence[tuple[datetime, Sequence[FlowRun]]]
     count: Count
 
 
 def ahead_of(*, deployment_id: UUID, now: datetime, until: datetime) -> Ahead:
-    """Return the times that the home page counts. Three queries."""
+    """Return the times that the home page and the schedule count. Four queries at most."""
+    times, count = planned_of([deployment_id], now=now, end=until).get(deployment_id, ([], Count(0)))
+    by_time: dict[datetime, list[FlowRun]] = {at: [] for at in times[:MOST_AHEAD]}
     waiting = FlowRun.objects.filter(deployment_id=deployment_id, state_type="SCHEDULED")
     waiting = waiting.filter(next_scheduled_start_time__gt=now, next_scheduled_start_time__lte=until)
-    runs = list(waiting.order_by("next_scheduled_start_time")[:MOST_AHEAD])
-    rows = planned_ahead(runs=runs, most=1, now=now, end=until)
-    if not rows:
-        return Ahead([], Count(0))
-    (row,) = rows
-    by_time: dict[datetime, list[FlowRun]] = {at: [] for at in row.planned}
-    for run in runs:
-        if run.next_scheduled_start_time:
-            by_time.setdefault(run.next_scheduled_start_time, []).append(run)
-    return Ahead(list(by_time.items()), row.planned_count)
+    for run in waiting.only("id", "name", "next_scheduled_start_time").order_by("next_scheduled_start_time")[
+        :MOST_AHEAD
+    ]:
+        if run.next_scheduled_start_time in by_time:
+            by_time[run.next_scheduled_start_time].append(run)
+    return Ahead(list(by_time.items()), count)
 
 
 def upcoming_count(*, deployment_id: UUID) -> Count:

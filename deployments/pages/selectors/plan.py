@@ -73,7 +73,7 @@ def plan_around(*, now: datetime, back: timedelta, ahead: timedelta) -> Plan:
     shown = [one for one in ids[:MOST_ROWS] if one is not None]
     deployments = Deployment.objects.select_related("flow").only("id", "name", "paused", "flow__name").in_bulk(shown)
     past, drawn_from = _past_of(shown, begin, now)
-    planned = _planned_of(shown, now, end)
+    planned = planned_of(shown, now=now, end=end)
     rows = [
         PlanRow(deployments[one], past.get(one, []), *planned.get(one, ([], Count(0))))
         for one in shown
@@ -138,7 +138,7 @@ def _active(ids: Collection[UUID]) -> QuerySet[Schedule]:
 
 
 def _due(end: datetime) -> QuerySet[FlowRun]:
-    waiting = FlowRun.objects.filter(state_type="SCHEDULED", deployment_id__isnull=False, run_count=0)
+    waiting = FlowRun.objects.filter(state_type="SCHEDULED", deployment_id__isnull=False)
     return waiting.filter(next_scheduled_start_time__lt=end).order_by("next_scheduled_start_time")
 
 
@@ -157,7 +157,11 @@ def _past_of(ids: Sequence[UUID], begin: datetime, now: datetime) -> tuple[dict[
     return grouped, found[-2].expected_start_time if len(found) > MOST_PAST else None
 
 
-def _planned_of(ids: Sequence[UUID], now: datetime, end: datetime) -> dict[UUID, tuple[list[datetime], Count]]:
+def planned_of(ids: Sequence[UUID], *, now: datetime, end: datetime) -> dict[UUID, tuple[list[datetime], Count]]:
+    """Return the times of the deployments' planned runs, and those after them that schedules name, ascending.
+
+    Three queries at most.
+    """
     times: dict[UUID, list[datetime]] = defaultdict(list)
     waiting = _due(end).filter(deployment_id__in=ids, next_scheduled_start_time__gt=now)
     for deployment_id, at in waiting.values_list("deployment_id", "next_scheduled_start_time")[:MOST_DUE]:
