@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,7 +14,7 @@ from django.utils import timezone
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from runs.time_spent.core.stretches import Share
-from runs.time_spent.selectors.of_fleet import time_of_fleet
+from runs.time_spent.selectors.of_fleet import TAG, FleetTime, time_of_fleet
 from runs.time_spent.selectors.of_run import TimeSpent
 
 PERIODS = {"24h": ("Last 24 hours", timedelta(hours=24)), "7d": ("Last 7 days", timedelta(days=7))}
@@ -65,15 +66,31 @@ def time_of_runs(request: HttpRequest) -> HttpResponse:
     period = request.GET.get("since", "24h").removeprefix("-")
     period = period if period in PERIODS else "24h"
     now = timezone.now()
-    found = time_of_fleet(since=now - PERIODS[period][1], now=now)
+    kind, _, name = request.GET.get("of", "").partition("/")
+    found = time_of_fleet(since=now - PERIODS[period][1], now=now, of=(kind, name))
     context = {
         "section": "runs",
         "found": found,
         "period": period,
         "periods": [(key, words) for key, (words, _) in PERIODS.items()],
         "parts": _parts_of_reasons([(one.share, one.percent) for one in found.reasons]),
+        "chosen": _chosen(kind, name, found),
+        "ended": urlencode({"state": "completed,failed,crashed,cancelled", "since": _since(found, period)}),
     }
     return TemplateResponse(request, "runs/time.html", context)
+
+
+def _since(found: FleetTime, period: str) -> str:
+    """Return the beginning of the sample, as lists of runs read it."""
+    return found.reaches.isoformat() if found.reaches else f"-{period}"
+
+
+def _chosen(kind: str, name: str, found: FleetTime) -> tuple[str, int] | None:
+    """Return the reason whose runs are listed, in words, and the number of these runs."""
+    if kind == TAG:
+        return next(((f"Waited for a slot of {name}", one.task_runs) for one in found.tags if one.tag == name), None)
+    same = (one for one in found.reasons if (one.share.kind, one.share.name) == (kind, name))
+    return next(((one.share.words, one.runs) for one in same), None)
 
 
 def _parts_of_reasons(reasons: Sequence[tuple[Share, float]]) -> list[Part]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from datetime import timedelta
 
 import pytest
@@ -138,6 +140,55 @@ def test_waiting_for_slots_is_shown_apart(browser: Client):
     (one,) = browser.get("/time").context["found"].tags
 
     assert (one.tag, one.task_runs, one.waited) == ("db", 1, timedelta(seconds=50))
+
+
+def test_each_number_of_runs_leads_to_so_many(browser: Client):
+    now, queue = timezone.now() - timedelta(hours=1), limited_queue()
+    ConcurrencyLimit.objects.create(tag="d & b", concurrency_limit=1)
+    in_queue = {"work_queue_id": queue.id, "work_queue_name": "slow"}
+    deployed_run("holder", at=now - timedelta(seconds=40), **in_queue)
+    waiter = deployed_run("waiter", at=now, **in_queue)
+    deployed_run("other", at=now, flow=make_flow("l & d"))
+    make_task_run("load-0", flow_run=waiter, tags=["d & b"], at=now, start_time=now + timedelta(seconds=50))
+    make_task_run("load-1", flow_run=waiter, tags=["d & b"], at=now, start_time=now)
+    page = browser.get("/time?since=-7d").content.decode()
+
+    wrong, numbers = {}, re.findall(r'<a href="([^"]+)">\s*(\d+)(?: runs)?</a>', page)
+    for address, number in numbers:
+        address = html.unescape(address)
+        context = browser.get(f"/time{address}" if address.startswith("?") else address).context
+        rows = context["found"].listed if address.startswith("?") else context["found"].page.rows
+        if len(rows) != int(number):
+            wrong[address] = (number, len(rows))
+
+    assert len(numbers) == 8
+    assert wrong == {}
+
+
+def test_the_runs_of_a_reason_are_listed_longest_first_and_the_page_says_how_many_are_not(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("runs.time_spent.selectors.of_fleet.RUNS_LISTED", 2)
+    now = timezone.now() - timedelta(hours=1)
+    for seconds in (5, 20, 10):
+        run = deployed_run(f"run-{seconds}", at=now)
+        make_history(run, ("SCHEDULED", -60), ("PENDING", seconds), ("RUNNING", 33), ("COMPLETED", 133))
+
+    answer = browser.get("/time?of=queue/")
+
+    assert [one.name for one in answer.context["found"].listed] == ["run-20", "run-10"]
+    assert "The first 2 of 3." in answer.content.decode()
+
+
+@pytest.mark.parametrize("reason", ["queue", "nonsense/x", "/", "tag/none"])
+def test_a_reason_of_which_there_is_no_run_lists_none(browser: Client, reason: str):
+    run = deployed_run(at=timezone.now() - timedelta(hours=1))
+    make_history(run, ("PENDING", 0), ("RUNNING", 0), ("COMPLETED", 133))
+
+    answer = browser.get(f"/time?of={reason}")
+
+    assert answer.status_code == 200
+    assert "longest first" not in answer.content.decode()
 
 
 def test_the_page_without_runs_explains_what_it_will_show(browser: Client):

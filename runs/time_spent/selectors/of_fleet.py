@@ -24,6 +24,9 @@ STATES_READ = 20_000
 LIMITS_READ = 500
 TASK_RUNS_READ = 2_000
 FLOWS_SHOWN = 50
+RUNS_LISTED = 200
+# The kind of a reason by which task runs waited: for the slots of a tag.
+TAG = "tag"
 ZERO = timedelta()
 
 
@@ -66,6 +69,16 @@ class TagWait:
 
 
 @dataclass(frozen=True, slots=True)
+class RunTime:
+    """The time that one run spent in one way; `flow` is empty for a task run."""
+
+    id: UUID
+    name: str
+    flow: str
+    lasted: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class FleetTime:
     """The time of finished runs that were due after `since`."""
 
@@ -77,10 +90,15 @@ class FleetTime:
     reasons: Sequence[Reason]
     flows: Sequence[FlowTime]
     tags: Sequence[TagWait]
+    # The runs that spent time in the way that was asked for, the longest first, and at most some of them.
+    listed: Sequence[RunTime] = ()
 
 
-def time_of_fleet(*, since: datetime, now: datetime) -> FleetTime:
-    """Sum up how the time of finished runs was spent. Eight queries at most."""
+def time_of_fleet(*, since: datetime, now: datetime, of: tuple[str, str] | None = None) -> FleetTime:
+    """Sum up how the time of finished runs was spent, and list the runs that spent time on the reason `of`.
+
+    Eight queries at most.
+    """
     runs = list(
         FlowRun.objects.filter(
             state_type__in=in_order(TERMINAL), expected_start_time__gte=since, expected_start_time__lte=now
@@ -96,6 +114,7 @@ def time_of_fleet(*, since: datetime, now: datetime) -> FleetTime:
     flows: dict[str, FlowTime] = {}
     sums: defaultdict[tuple[str, str], timedelta] = defaultdict(timedelta)
     concerned: defaultdict[tuple[str, str], int] = defaultdict(int)
+    listed: list[RunTime] = []
     for run in runs:
         if not (passages := history.get(run.id)):
             continue
@@ -106,6 +125,10 @@ def time_of_fleet(*, since: datetime, now: datetime) -> FleetTime:
             if one.kind != OVER:
                 sums[one.kind, one.name] += one.lasted
                 concerned[one.kind, one.name] += 1
+                if (one.kind, one.name) == of:
+                    listed.append(RunTime(run.id, run.name, run.flow.name, one.lasted))
+    waits, waits_are_cut = _waits_for_tags(since, now)
+    listed += [one for tag, one in waits if (TAG, tag) == of]
     whole = sum(sums.values(), ZERO)
     reasons = [
         Reason(Share(kind, lasted, name), concerned[kind, name], 100 * lasted / whole if whole else 0.0)
@@ -118,7 +141,8 @@ def time_of_fleet(*, since: datetime, now: datetime) -> FleetTime:
         whole,
         sorted(reasons, key=lambda one: -one.share.lasted),
         sorted(flows.values(), key=lambda one: -one.waited)[:FLOWS_SHOWN],
-        _waits_by_tag(since, now),
+        _by_tag(waits, waits_are_cut),
+        sorted(listed, key=lambda one: -one.lasted)[:RUNS_LISTED],
     )
 
 
@@ -203,20 +227,26 @@ def overlapping(held: Sequence[Held], run: FlowRun) -> Sequence[Held]:
     return held[first : bisect_left(held, end, key=lambda one: one.begin)]
 
 
-def _waits_by_tag(since: datetime, now: datetime) -> list[TagWait]:
-    """Return how long task runs waited for the slots of each tag. Two queries."""
+def _waits_for_tags(since: datetime, now: datetime) -> tuple[list[tuple[str, RunTime]], bool]:
+    """Return the task runs that waited for slots, each with the tag, and whether there are more. Two queries."""
     tags = list(ConcurrencyLimit.objects.values_list("tag", flat=True)[:LIMITS_READ])
     if not tags:
-        return []
+        return [], False
     rows = TaskRunTag.objects.filter(tag__in=tags, expected_start_time__range=(since, now))
-    columns = ("tag", "expected_start_time", "run__start_time")
+    columns = ("tag", "expected_start_time", "run__start_time", "run_id", "run__name")
     newest: list[Any] = list(rows.order_by("-expected_start_time").values_list(*columns)[: TASK_RUNS_READ + 1])
-    is_cut = len(newest) > TASK_RUNS_READ
+    found = [
+        (tag, RunTime(run_id, name or "", "", wait))
+        for tag, due, started, run_id, name in newest[:TASK_RUNS_READ]
+        if (wait := (started or due) - due) >= SHORTEST_WAIT
+    ]
+    return found, len(newest) > TASK_RUNS_READ
+
+
+def _by_tag(waits: Iterable[tuple[str, RunTime]], is_cut: bool) -> list[TagWait]:
     sums: dict[str, tuple[timedelta, int]] = {}
-    for tag, due, started in newest[:TASK_RUNS_READ]:
-        wait = (started or due) - due
-        if wait >= SHORTEST_WAIT:
-            waited, number = sums.get(tag, (ZERO, 0))
-            sums[tag] = (waited + wait, number + 1)
+    for tag, one in waits:
+        waited, number = sums.get(tag, (ZERO, 0))
+        sums[tag] = (waited + one.lasted, number + 1)
     found = [TagWait(tag, waited, number, is_cut) for tag, (waited, number) in sums.items()]
     return sorted(found, key=lambda one: -one.waited)
