@@ -35,6 +35,7 @@ from deployments.pages.selectors.blocks import (
 )
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.editing import SHOWN, names_changed, written
 from orion_site.forms.submitting import attempt
 from runs.pages.filtering import address_after, address_without
 from runs.pages.saved_views import begins_with_default, views_above
@@ -62,6 +63,8 @@ class BlockForm:
     name: str = ""
     name_error: str = ""
     problems: list[str] = field(default_factory=list)
+    # Digests of the values of an existing block that the form shows.
+    shown: str = ""
 
     @property
     def has_errors(self) -> bool:
@@ -151,8 +154,13 @@ def edit_block(request: HttpRequest, block_id: UUID) -> HttpResponse:
     document = found.document
     chosen = {one.name: str(one.document_id) for one in found.references}
     form = _form(document.block_schema, document.content, chosen)
+    stored = {**document.content, **chosen}
+    form.shown = written(stored)
     if request.method == "POST":
         content = form.read(request.POST)
+        if changed := names_changed(request.POST.get(SHOWN, ""), stored):
+            text = ", ".join(changed)
+            form.problems.append(f"Meanwhile somebody changed {text}; save again to replace that.")
         shown = {one.label for one in form.fields} | {one.name for one in form.nested}
         # Keep content that the schema does not name, because it has no field.
         kept = {name: value for name, value in document.content.items() if name not in shown}

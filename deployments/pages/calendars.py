@@ -23,6 +23,7 @@ from deployments.schedules.services.calendars import (
     update_calendar,
 )
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.editing import editing
 from orion_site.forms.fields import ChangeableNameField
 from orion_site.forms.submitting import attempt, saved
 from runs.pages.filtering import address_after, address_without
@@ -66,7 +67,7 @@ def new_calendar(request: HttpRequest) -> HttpResponse:
 @requires(Action.CHANGE_DEPLOYMENTS)
 def edit_calendar(request: HttpRequest, calendar_id: UUID) -> HttpResponse:
     one = _found(calendar_id).line.calendar
-    form = _form(request, {"name": one.name, "description": one.description, "ics": one.ics})
+    form = editing(_form(request, {"name": one.name, "description": one.description, "ics": one.ics}))
     if request.method == "POST" and saved(form, lambda values: _change(one, values)):
         return redirect("deployments:calendar", calendar_id)
     back = (reverse("deployments:calendar", args=[calendar_id]), one.name)

@@ -20,6 +20,7 @@ from deployments.schedules.selectors import calendar_names
 from deployments.schedules.services.schedules import NewSchedule
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.editing import editing
 from orion_site.forms.submitting import saved
 
 CHANGEABLE = tuple(name for name in DeploymentForm.base_fields if name in COLUMNS)
@@ -34,7 +35,8 @@ def edit_deployment(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     one = _deployment(deployment_id)
     pool, queue = _waits_in(one)
     initial = {name: getattr(one, name) for name in CHANGEABLE} | {"work_pool": pool, "work_queue": queue}
-    form = DeploymentForm(request.POST or None, initial=initial, pools=list(dict.fromkeys([pool, *pool_names()])))
+    pools = list(dict.fromkeys([pool, *pool_names()]))
+    form = editing(DeploymentForm(request.POST or None, initial=initial, pools=pools))
     if request.method == "POST" and saved(form, lambda values: _change(one, form, values)):
         return redirect("deployments:deployment", deployment_id)
     return _page(request, one, form, f"Change {one.flow.name}/{one.name}", "Save")

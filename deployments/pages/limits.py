@@ -28,6 +28,7 @@ from deployments.pages.selectors.limits import (
 )
 from orchestration.database_clock import database_now
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
 from orion_site.live.pages import live_page
 
@@ -71,7 +72,8 @@ def new_tag_limit(request: HttpRequest) -> HttpResponse:
 @requires(Action.CHANGE_LIMITS)
 def edit_tag_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
     limit = _tag(limit_id).limit
-    form = TagLimitForm(request.POST or None, initial={"tag": limit.tag, "slots": limit.concurrency_limit})
+    initial = {"tag": limit.tag, "slots": limit.concurrency_limit}
+    form = editing(TagLimitForm(request.POST or None, initial=initial))
     # The tag identifies the limit, so it cannot be changed.
     form.fields["tag"] = forms.CharField(disabled=True, strip=False, help_text=form.fields["tag"].help_text)
     if request.method == "POST" and saved(form, _set_limit):
@@ -119,7 +121,7 @@ def new_global_limit(request: HttpRequest) -> HttpResponse:
 def edit_global_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
     limit = _global(limit_id).line.limit
     initial = {name: getattr(limit, name) for name in GlobalLimitForm.base_fields}
-    form = GlobalLimitForm(request.POST or None, initial=initial)
+    form = editing(GlobalLimitForm(request.POST or None, initial=initial))
     if request.method == "POST" and saved(
         form, lambda values: update_global_limit(which=Q(pk=limit_id), changes=values, now=database_now())
     ):

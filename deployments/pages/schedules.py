@@ -25,6 +25,7 @@ from deployments.pages.selectors.deployment import (
 from deployments.schedules.selectors import calendar_names
 from deployments.schedules.services.schedules import NewSchedule, add_schedules, delete_schedule, update_schedule
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, errors_in_words, saved
 
 
@@ -45,7 +46,7 @@ def edit_schedule(request: HttpRequest, deployment_id: UUID, schedule_id: UUID) 
         raise Http404
     kind = _asked_kind(request) or kind_of(schedule)
     initial = initial_of(schedule, calendar_names(schedule))
-    form = _form(request, kind, initial)
+    form = editing(_form(request, kind, initial))
     if _is_saving(request) and saved(form, lambda values: _change(schedule, values)):
         return redirect(_schedules_of(deployment_id))
     return _page(request, deployment, form, "Change schedule", "Save")

@@ -17,6 +17,7 @@ from deployments.models import Variable
 from deployments.pages.forms import VariableForm
 from deployments.pages.selectors.variables import variables_page
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
 from runs.pages.filtering import address_after, address_without
 
@@ -48,7 +49,7 @@ def new_variable(request: HttpRequest) -> HttpResponse:
 def edit_variable(request: HttpRequest, variable_id: UUID) -> HttpResponse:
     variable = _variable(variable_id)
     initial = {"name": variable.name, "value": variable.value, "tags": variable.tags}
-    form = VariableForm(request.POST or None, initial=initial)
+    form = editing(VariableForm(request.POST or None, initial=initial))
     if request.method == "POST" and saved(
         form, lambda values: update_variable(which=Q(pk=variable_id), changes=values, now=timezone.now())
     ):

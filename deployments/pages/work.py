@@ -19,6 +19,7 @@ from deployments.pages.selectors.work import queue_page, queue_with_pool, work_p
 from deployments.work.services.work_pools import create_work_pool, delete_work_pool, update_work_pool
 from deployments.work.services.work_queues import create_work_queue, delete_work_queue, update_work_queue
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
 from orion_site.live.pages import live_page
 from runs.pages.filtering import address_after
@@ -83,7 +84,8 @@ def new_pool(request: HttpRequest) -> HttpResponse:
 @requires(Action.CHANGE_QUEUES)
 def edit_pool(request: HttpRequest, pool_id: UUID) -> HttpResponse:
     pool = _pool(pool_id)
-    form = PoolForm(request.POST or None, initial={name: getattr(pool, name) for name in PoolForm.base_fields})
+    initial = {name: getattr(pool, name) for name in PoolForm.base_fields}
+    form = editing(PoolForm(request.POST or None, initial=initial))
     if request.method == "POST" and saved(
         form,
         lambda values: update_work_pool(
@@ -138,7 +140,8 @@ def new_queue(request: HttpRequest, pool_id: UUID) -> HttpResponse:
 @requires(Action.CHANGE_QUEUES)
 def edit_queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
     queue = _queue(queue_id)
-    form = QueueForm(request.POST or None, initial={name: getattr(queue, name) for name in QueueForm.base_fields})
+    initial = {name: getattr(queue, name) for name in QueueForm.base_fields}
+    form = editing(QueueForm(request.POST or None, initial=initial))
     if request.method == "POST" and saved(
         form,
         lambda values: update_work_queue(

@@ -47,6 +47,7 @@ from events.pages.selectors.automations import (
 )
 from events.pages.words import action_words, target_of, trigger_words
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
 from orion_site.live.pages import live_page
 from orionflow.contract.kinds import RESOURCE_ID
@@ -151,7 +152,7 @@ def edit_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
     when, about = trigger_kind_of(one.trigger)
     do, acting = action_kind_of(one.actions)
     own = {"name": one.name, "description": one.description, "enabled": one.enabled}
-    form = _form(request, when, do, {**about, **acting, **own})
+    form = editing(_form(request, when, do, {**about, **acting, **own}))
     kept = {"actions_on_trigger": one.actions_on_trigger, "actions_on_resolve": one.actions_on_resolve}
     if request.method == "POST" and saved(
         form,

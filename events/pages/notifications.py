@@ -20,6 +20,7 @@ from events.pages.forms import PolicyForm
 from events.pages.selectors.automations import message_blocks
 from events.pages.selectors.notifications import notifications_page, policy_with_block
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
 from orion_site.live.pages import live_page
 from runs.pages.filtering import address_after, address_without, moment_since, read_id, since_choices
@@ -72,7 +73,7 @@ def new_policy(request: HttpRequest) -> HttpResponse:
 def edit_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
     policy = _found(policy_id)
     initial = {name: getattr(policy, name) for name in PolicyForm.base_fields}
-    form = _policy_form(request, {**initial, "block_document_id": str(policy.block_document_id)})
+    form = editing(_policy_form(request, {**initial, "block_document_id": str(policy.block_document_id)}))
     if request.method == "POST" and saved(
         form, lambda values: update_policy(policy_id=policy_id, changes=values, now=timezone.now())
     ):

@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest
 
 from orchestration.errors import DomainError, NotFound
+from orion_site.forms.editing import SHOWN, refused_as_changed
 
 
 def attempt(request: HttpRequest, act: Callable[[], object], *, done: str) -> bool:
@@ -27,10 +28,10 @@ def attempt(request: HttpRequest, act: Callable[[], object], *, done: str) -> bo
 
 def saved(form: forms.Form, act: Callable[[dict[str, Any]], object]) -> bool:
     """Pass valid values to a service. A refusal is shown at its field, or above the form, which keeps all values."""
-    if not form.is_valid():
+    if not form.is_valid() or refused_as_changed(form):
         return False
     try:
-        act(form.cleaned_data)
+        act({name: value for name, value in form.cleaned_data.items() if name != SHOWN})
     except NotFound as error:
         raise Http404(str(error)) from error
     except DomainError as error:

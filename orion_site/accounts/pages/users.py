@@ -21,6 +21,7 @@ from orion_site.accounts import users as services
 from orion_site.accounts.models import ApiKey, Grant
 from orion_site.accounts.pages.forms import GroupForm, NewPasswordForm, NewUserForm, UserGroupsForm
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
 
 MOST_SHOWN = 500
@@ -123,6 +124,7 @@ def group(request: HttpRequest, group_id: int) -> HttpResponse:
     roles = services.held(Grant.objects.filter(group=one))
     form = GroupForm(request.POST or None, initial=GroupForm.initial_of(roles))
     del form.fields["name"]
+    editing(form)
     if request.method == "POST" and saved(form, lambda values: services.set_roles(name=one.name, **values)):
         messages.success(request, f"The roles of {one.name} are changed; whom that concerns signs in again.")
         return redirect("groups")
