@@ -125,6 +125,17 @@ document.addEventListener("click", async (event) => {
   }
   setTimeout(() => (button.textContent = words), 1500);
 });
+// A double click sends a form once. After a while it may be sent again, in case that no page came, as with a file.
+const ONCE_MS = 10000;
+let sent = new WeakMap();
+addEventListener("pageshow", () => (sent = new WeakMap()));
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (performance.now() - sent.get(form) < ONCE_MS) event.preventDefault();
+  else sent.set(form, performance.now());
+});
+
 // Ticked rows stay ticked when the user returns to the list: browsers restore ticks by the order of rows.
 const kept = `orion-chosen ${location.pathname}${location.search}`;
 const boxes = () => [...document.querySelectorAll("main input[form=many]")];

@@ -106,6 +106,26 @@ def test_a_run_with_other_parameters_is_made_without_scripts(page: Page, deploym
     expect(page.get_by_text("7", exact=True)).to_be_visible()
 
 
+def test_a_double_click_sends_a_form_once_and_back_lets_it_be_sent_again(
+    chromium: Browser, shown: Shown, deployment: str
+):
+    page = chromium.new_page(base_url=shown.address)
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(one.url) if one.method == "POST" else None)
+    page.goto(f"/deployments/{deployment}/run")
+
+    page.get_by_role("button", name="Run", exact=True).dblclick()
+    page.wait_for_url("**/runs/*")
+    once = list(sent)
+    page.go_back()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_url("**/runs/*")
+    page.close()
+
+    assert len(once) == 1
+    assert len(sent) == 2
+
+
 def test_the_next_times_follow_what_is_typed(chromium: Browser, shown: Shown, deployment: str):
     context = chromium.new_context(base_url=shown.address)
     page = context.new_page()
