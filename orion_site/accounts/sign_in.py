@@ -19,6 +19,7 @@ from orion_site.accounts.attempts import address_of, attempt_succeeded, begin_at
 from orion_site.accounts.local_owner import anybody_can_sign_in
 from orion_site.accounts.local_token import cookie_name
 from orion_site.accounts.permissions import Action, Actor, Unrecognised, requires
+from orion_site.accounts.unsent import packed, page_of, unpacked
 
 TOO_MANY = "throttled"
 
@@ -62,8 +63,15 @@ class SignIn(LoginView):
     template_name = "accounts/sign_in.html"
 
     def get_context_data(self, **given: Any) -> dict[str, Any]:
-        sign_on = settings.ORION_OIDC_NAME if settings.ORION_OIDC_ISSUER else ""
-        return super().get_context_data(**given, has_users=anybody_can_sign_in(), sign_on=sign_on)
+        unsent = self.request.POST.get("unsent", "")
+        return super().get_context_data(**given, has_users=anybody_can_sign_in(), sign_on=_sign_on(), unsent=unsent)
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        answer = super().form_valid(form)
+        if (unsent := unpacked(self.request.POST.get("unsent", ""))) is None:
+            return answer
+        context = {"unsent": unsent, "next": self.get_success_url()}
+        return _uncached(render(self.request, "accounts/send_again.html", context))
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         answer = super().form_invalid(form)
@@ -72,6 +80,15 @@ class SignIn(LoginView):
         if wait:
             answer.headers["Retry-After"] = str(wait)
         return answer
+
+
+def _sign_on() -> str:
+    return settings.ORION_OIDC_NAME if settings.ORION_OIDC_ISSUER else ""
+
+
+def _uncached(answer: HttpResponse) -> HttpResponse:
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 sign_in = requires(Action.ANYBODY)(SignIn.as_view())
@@ -113,15 +130,21 @@ class SignInMiddleware:
             if not anybody_can_sign_in():
                 # No user can sign in yet; the page explains what to do.
                 return render(request, "accounts/sign_in.html", {"has_users": False}, status=401)
-            there = request.get_full_path() if request.method in {"GET", "HEAD"} else resolve_url("home")
+            if request.method not in {"GET", "HEAD"}:
+                return self._session_has_ended(request)
             answer = HttpResponse(status=302)
-            answer.headers["Location"] = f"{resolve_url('sign-in')}?{urlencode({'next': there})}"
+            answer.headers["Location"] = f"{resolve_url('sign-in')}?{urlencode({'next': request.get_full_path()})}"
             return answer
         refused = JsonResponse({"detail": str(error)}, status=401)
         refused.headers["WWW-Authenticate"] = 'Bearer realm="orion"'
         # Errors of a client are not logged by the server.
         refused._has_been_logged = True  # type: ignore[attr-defined]
         return refused
+
+    def _session_has_ended(self, request: HttpRequest) -> HttpResponse:
+        page = {"form": SignInForm(request), "next": page_of(request), "has_users": True, "sign_on": _sign_on()}
+        page |= {"was_sent": True, "unsent": packed(request)}
+        return _uncached(render(request, "accounts/sign_in.html", page, status=401))
 
     def _is_of_a_person(self, request: HttpRequest) -> bool:
         # htmx must not replace a part of a page by the whole page to sign in.

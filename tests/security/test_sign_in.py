@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -15,6 +17,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
+from deployments.models import Variable
 from orion_site import settings as of_the_server
 from orion_site.accounts.attempts import ACCOUNT, ACCOUNT_AT_ADDRESS, ADDRESS, begin_attempt
 from orion_site.accounts.models import SignInFailures
@@ -27,6 +30,12 @@ pytestmark = pytest.mark.django_db
 
 def sign_in(client: Client, name: str = "ada", password: str = PASSWORD, **more: str) -> Any:
     return client.post("/login", {"username": name, "password": password, **more})
+
+
+def hidden_in(answer: Any) -> dict[str, str]:
+    """The hidden fields of a page to sign in, without its token."""
+    found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', answer.content.decode())
+    return {name: html.unescape(value) for name, value in found if name != "csrfmiddlewaretoken"}
 
 
 @pytest.fixture
@@ -52,6 +61,44 @@ def test_a_stranger_is_sent_to_the_page_and_then_to_where_they_wanted(ada: User)
     assert 'name="password"' in form.content.decode()
     assert (answer.status_code, answer.headers["Location"]) == (302, "/runs?q=state:failed")
     assert client.get("/runs?q=state:failed").status_code == 200
+
+
+def test_a_form_whose_session_has_ended_is_kept_and_sent_after_signing_in(ada: User):
+    client = Asker()
+    sign_in(client)
+    Session.objects.all().delete()
+    sent = {"name": "colour", "value": "\n<red> & 'blue'\nü", "tags": "a, b"}
+
+    refused = client.post("/variables/new", sent, headers={"referer": "http://localhost:4200/variables/new"})
+    wrong = sign_in(client, password="wrong one here", **hidden_in(refused))
+    again = sign_in(client, **hidden_in(wrong))
+    page = again.content.decode()
+    made = Variable.objects.exists()
+    done = client.post("/variables/new", {**sent, "csrfmiddlewaretoken": "x"})
+
+    assert (refused.status_code, wrong.status_code, again.status_code, made) == (401, 422, 200, False)
+    assert "so what you sent was not done" in refused.content.decode()
+    assert hidden_in(refused)["next"] == "/variables/new"
+    assert 'action="/variables/new"' in page
+    assert "<red>" not in page
+    fields = re.findall(r'<textarea name="(\w+)" hidden>\n(.*?)</textarea>', page, re.DOTALL)
+    assert {name: html.unescape(value) for name, value in fields} == sent
+    assert done.status_code == 302
+
+
+@pytest.mark.parametrize("unsent", ["", "x", "eyJhIjoxfQ:1x:abc"])
+def test_nothing_is_offered_to_be_sent_that_the_server_has_not_signed(ada: User, unsent: str):
+    answer = sign_in(Asker(), unsent=unsent)
+
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/")
+
+
+@pytest.mark.parametrize("fields", [{"new_password": "x"}, {"p/Password": "x"}, {"value": "x" * 300_000}])
+def test_passwords_and_very_long_forms_are_not_kept(ada: User, fields: dict[str, str]):
+    refused = Asker().post("/variables/new", fields, headers={"referer": "http://evil.example/page"})
+
+    assert refused.status_code == 401
+    assert hidden_in(refused) == {"next": "/"}
 
 
 @pytest.mark.parametrize("path", ["/", "/runs", "/settings", "/api/health"])
