@@ -140,6 +140,8 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
 
 def _start(form: RunForm, now: datetime) -> datetime | None:
     if form.start != "at":
+        if form.at:
+            form.at_error = "Choose “At” to start it at this time, or empty the time to start it now."
         return None
     try:
         moment = datetime.fromisoformat(form.at)

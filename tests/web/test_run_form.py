@@ -195,6 +195,15 @@ def test_an_invalid_time_is_reported_at_its_field(browser: Client, census: Deplo
     assert browser.post(f"/deployments/{census.pk}/run", sent).context["form"].at_error
 
 
+def test_a_time_that_would_be_ignored_is_reported_at_its_field(browser: Client, census: Deployment):
+    sent = shown(browser, census) | {"p/day": "2026-11-28", "start": "now", "at": "2100-01-01T06:30"}
+
+    answer = browser.post(f"/deployments/{census.pk}/run", sent)
+
+    assert "Choose “At”" in answer.context["form"].at_error
+    assert not FlowRun.objects.exists()
+
+
 def test_a_copy_is_filled_in_as_the_run_was(browser: Client, census: Deployment):
     values = {
         "region": "east",
