@@ -13,7 +13,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from string import Formatter
 from typing import Any, ClassVar
+
+from orionflow.contract.names import quoted
+
+
+class _Words(Formatter):
+    """Writes `{name!r}` as a reader expects a name."""
+
+    def convert_field(self, value: Any, conversion: Any) -> Any:
+        return (
+            quoted(value) if conversion == "r" and isinstance(value, str) else super().convert_field(value, conversion)
+        )
+
+
+_WORDS = _Words()
 
 
 class DomainError(Exception):
@@ -26,7 +41,7 @@ class DomainError(Exception):
         self.details = details
         # The field of the request that is refused, and the way to it; empty if it is not one field.
         self.place = place
-        super().__init__(self.message.format(**details))
+        super().__init__(_WORDS.format(self.message, **details))
 
 
 class NotFound(DomainError):

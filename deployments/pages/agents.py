@@ -16,6 +16,7 @@ from deployments.pages.work import command
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt
 from orion_site.live.pages import live_page
+from orionflow.contract.names import quoted
 from runs.pages.filtering import address_after
 from runs.pages.selectors.keyset import Cursor
 
@@ -60,6 +61,6 @@ def forget_agent(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     attempt(
         request,
         lambda: delete_worker(pool_name=one.work_pool.name, name=one.name),
-        done=f"Agent {one.name!r} was removed from the list.",
+        done=f"Agent {quoted(one.name)} was removed from the list.",
     )
     return redirect("deployments:agents")

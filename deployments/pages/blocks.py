@@ -37,6 +37,7 @@ from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import SHOWN, names_changed, written
 from orion_site.forms.submitting import attempt
+from orionflow.contract.names import quoted
 from runs.pages.filtering import address_after, address_without
 from runs.pages.saved_views import begins_with_default, views_above
 
@@ -211,7 +212,7 @@ def _each(schema: Any) -> list[Mapping[str, Any]]:
 @require_POST
 def delete_block(request: HttpRequest, block_id: UUID) -> HttpResponse:
     name = _found(block_id).document.name
-    attempt(request, lambda: delete_block_document(document_id=block_id), done=f"Block {name!r} was deleted.")
+    attempt(request, lambda: delete_block_document(document_id=block_id), done=f"Block {quoted(name)} was deleted.")
     return redirect("deployments:blocks")
 
 

@@ -26,6 +26,7 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.fields import ChangeableNameField
 from orion_site.forms.submitting import attempt, saved
+from orionflow.contract.names import quoted
 from runs.pages.filtering import address_after, address_without
 
 
@@ -79,10 +80,10 @@ def edit_calendar(request: HttpRequest, calendar_id: UUID) -> HttpResponse:
 def remove_calendar(request: HttpRequest, calendar_id: UUID) -> HttpResponse:
     """Delete the calendar and, if the form says so, remove it from the schedules that use it."""
     name = _found(calendar_id).line.calendar.name
-    act, done = partial(delete_calendar, calendar_id=calendar_id), f"Calendar {name!r} was deleted."
+    act, done = partial(delete_calendar, calendar_id=calendar_id), f"Calendar {quoted(name)} was deleted."
     if request.POST.get("uses") == "too":
         act = partial(delete_calendar_with_uses, calendar_id=calendar_id, now=timezone.now())
-        done = f"Calendar {name!r} was deleted. Its schedules plan the times that it left out."
+        done = f"Calendar {quoted(name)} was deleted. Its schedules plan the times that it left out."
     if attempt(request, act, done=done):
         return redirect("deployments:calendars")
     return redirect("deployments:calendar", calendar_id)

@@ -31,6 +31,7 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
 from orion_site.live.pages import live_page
+from orionflow.contract.names import quoted
 
 
 @requires(Action.READ_LIMITS)
@@ -97,7 +98,7 @@ def release_tag_slot(request: HttpRequest, limit_id: UUID, task_run_id: UUID) ->
 @require_POST
 def reset_tag_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
     tag = _tag(limit_id).limit.tag
-    attempt(request, lambda: reset_limit(tag=tag, now=timezone.now()), done=f"All slots of tag {tag!r} are free.")
+    attempt(request, lambda: reset_limit(tag=tag, now=timezone.now()), done=f"All slots of tag {quoted(tag)} are free.")
     return redirect("deployments:tag-limit", limit_id)
 
 
@@ -105,7 +106,7 @@ def reset_tag_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
 @require_POST
 def delete_tag_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
     tag = _tag(limit_id).limit.tag
-    attempt(request, lambda: delete_limit(tag=tag), done=f"Tag {tag!r} is limited no longer.")
+    attempt(request, lambda: delete_limit(tag=tag), done=f"Tag {quoted(tag)} is limited no longer.")
     return redirect("deployments:limits")
 
 
@@ -147,7 +148,7 @@ def reset_global_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
         release_leases(ids=[one.lease_id for one in found.holding.holders if one.lease_id], now=now)
         update_global_limit(which=Q(pk=limit_id), changes={"active_slots": 0, "denied_slots": 0}, now=now)
 
-    attempt(request, free, done=f"All slots of {found.line.limit.name!r} are free.")
+    attempt(request, free, done=f"All slots of {quoted(found.line.limit.name)} are free.")
     return redirect("deployments:global-limit", limit_id)
 
 
@@ -155,7 +156,9 @@ def reset_global_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
 @require_POST
 def remove_global_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
     name = _global(limit_id).line.limit.name
-    attempt(request, lambda: delete_global_limit(which=Q(pk=limit_id)), done=f"Global limit {name!r} was deleted.")
+    attempt(
+        request, lambda: delete_global_limit(which=Q(pk=limit_id)), done=f"Global limit {quoted(name)} was deleted."
+    )
     return redirect("deployments:limits")
 
 

@@ -19,6 +19,7 @@ from deployments.pages.selectors.variables import variables_page
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
+from orionflow.contract.names import quoted
 from runs.pages.filtering import address_after, address_without
 
 
@@ -61,7 +62,7 @@ def edit_variable(request: HttpRequest, variable_id: UUID) -> HttpResponse:
 @require_POST
 def remove_variable(request: HttpRequest, variable_id: UUID) -> HttpResponse:
     name = _variable(variable_id).name
-    attempt(request, lambda: delete_variable(which=Q(pk=variable_id)), done=f"Variable {name!r} was deleted.")
+    attempt(request, lambda: delete_variable(which=Q(pk=variable_id)), done=f"Variable {quoted(name)} was deleted.")
     return redirect("deployments:variables")
 
 

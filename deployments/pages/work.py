@@ -22,6 +22,7 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
 from orion_site.live.pages import live_page
+from orionflow.contract.names import quoted
 from runs.pages.filtering import address_after
 from runs.pages.selectors.keyset import Cursor
 
@@ -99,19 +100,23 @@ def edit_pool(request: HttpRequest, pool_id: UUID) -> HttpResponse:
 @requires(Action.CHANGE_QUEUES)
 @require_POST
 def pause_pool(request: HttpRequest, pool_id: UUID) -> HttpResponse:
-    return _pause_pool(request, pool_id, True, "No run starts from work pool {!r} until it is resumed.")
+    return _pause_pool(request, pool_id, True, "No run starts from work pool {} until it is resumed.")
 
 
 @requires(Action.CHANGE_QUEUES)
 @require_POST
 def resume_pool(request: HttpRequest, pool_id: UUID) -> HttpResponse:
-    return _pause_pool(request, pool_id, False, "Runs start from work pool {!r} again.")
+    return _pause_pool(request, pool_id, False, "Runs start from work pool {} again.")
 
 
 def _pause_pool(request: HttpRequest, pool_id: UUID, paused: bool, done: str) -> HttpResponse:
     name = _pool(pool_id).name
     changes = {"is_paused": paused}
-    attempt(request, lambda: update_work_pool(name=name, changes=changes, now=timezone.now()), done=done.format(name))
+    attempt(
+        request,
+        lambda: update_work_pool(name=name, changes=changes, now=timezone.now()),
+        done=done.format(quoted(name)),
+    )
     return redirect("deployments:work")
 
 
@@ -119,7 +124,7 @@ def _pause_pool(request: HttpRequest, pool_id: UUID, paused: bool, done: str) ->
 @require_POST
 def delete_pool(request: HttpRequest, pool_id: UUID) -> HttpResponse:
     name = _pool(pool_id).name
-    attempt(request, lambda: delete_work_pool(name=name, force=False), done=f"Work pool {name!r} was deleted.")
+    attempt(request, lambda: delete_work_pool(name=name, force=False), done=f"Work pool {quoted(name)} was deleted.")
     return redirect("deployments:work")
 
 
@@ -157,13 +162,13 @@ def edit_queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
 @requires(Action.CHANGE_QUEUES)
 @require_POST
 def pause_queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
-    return _pause_queue(request, queue_id, True, "No run starts from queue {!r} until it is resumed.")
+    return _pause_queue(request, queue_id, True, "No run starts from queue {} until it is resumed.")
 
 
 @requires(Action.CHANGE_QUEUES)
 @require_POST
 def resume_queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
-    return _pause_queue(request, queue_id, False, "Runs start from queue {!r} again.")
+    return _pause_queue(request, queue_id, False, "Runs start from queue {} again.")
 
 
 def _pause_queue(request: HttpRequest, queue_id: UUID, paused: bool, done: str) -> HttpResponse:
@@ -172,7 +177,7 @@ def _pause_queue(request: HttpRequest, queue_id: UUID, paused: bool, done: str) 
     attempt(
         request,
         lambda: update_work_queue(queue_id=queue_id, changes=changes, now=timezone.now()),
-        done=done.format(name),
+        done=done.format(quoted(name)),
     )
     return redirect("deployments:queue", queue_id)
 
@@ -181,7 +186,9 @@ def _pause_queue(request: HttpRequest, queue_id: UUID, paused: bool, done: str) 
 @require_POST
 def delete_queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
     name = _queue(queue_id).name
-    if attempt(request, lambda: delete_work_queue(queue_id=queue_id, force=False), done=f"Queue {name!r} was deleted."):
+    if attempt(
+        request, lambda: delete_work_queue(queue_id=queue_id, force=False), done=f"Queue {quoted(name)} was deleted."
+    ):
         return redirect("deployments:work")
     return redirect("deployments:queue", queue_id)
 

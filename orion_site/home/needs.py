@@ -19,6 +19,7 @@ from orion_site.home.open_runs import OpenRun
 from orion_site.home.setbacks import LOOKED_AT as SETBACKS_LOOKED_AT
 from orion_site.home.setbacks import Kind, Setback, setbacks
 from orion_site.services.disks import disks
+from orionflow.contract.names import quoted
 from orionflow.contract.states import BAD, StateType, in_order
 from runs.models import FlowRun, Problem
 from runs.naming import listed
@@ -161,7 +162,7 @@ def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterato
             cause = reason.text.partition(": ")[0]
             fix, command = ("", reason.command) if reason.command else (reason.fix or "", "")
         else:
-            served = f"work queue {group.queue.name!r}" if group.queue else "these runs"
+            served = f"work queue {quoted(group.queue.name)}" if group.queue else "these runs"
             cause = f"The agents of {served} have not taken what is due"
             fix, command = "See what the agents are doing.", ""
         query = {"queue": str(group.queue.pk)} if group.queue else {"queue": f"none,{group.oldest.deployment_id or ''}"}
@@ -242,7 +243,7 @@ def _of_automation(failed: Sequence[Setback]) -> Need:
     page = reverse("events:automation", args=[failed[0].subject])
     return _of_failures(
         failed,
-        cause=f"Automation {failed[0].name!r} fails",
+        cause=f"Automation {quoted(failed[0].name)} fails",
         noun="action",
         address=f"{page}?{urlencode({'outcome': 'failed', 'since': failed[-1].at.isoformat()})}",
         action="See the automation",
@@ -254,7 +255,7 @@ def _of_block(given_up: Sequence[Setback]) -> Need:
     query = {"standing": "GIVEN_UP", "block": given_up[0].subject, "since": given_up[-1].at.isoformat()}
     return _of_failures(
         given_up,
-        cause=f"Messages through {given_up[0].name!r} are not delivered",
+        cause=f"Messages through {quoted(given_up[0].name)} are not delivered",
         noun="message",
         address=f"{reverse('events:notifications')}?{urlencode(query)}",
         action="Check the block",
@@ -305,7 +306,7 @@ def _ailing(services: Sequence[ServiceHealth]) -> Iterator[Need]:
         is_failing = service.verdict == "failing"
         error = service.record.last_error.strip().splitlines()
         yield Need(
-            cause=f"Service {service.record.name!r} {'fails' if is_failing else 'is not ticked'}",
+            cause=f"Service {quoted(service.record.name)} {'fails' if is_failing else 'is not ticked'}",
             extent=error[-1] if is_failing and error else "",
             address=reverse("status"),
             look="failed",

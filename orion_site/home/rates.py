@@ -67,6 +67,8 @@ def rates_of(
     for group in waiting:
         by_reason[WORDS.get(group.reason.code, "other") if group.reason else "for an agent"] += len(group.runs)
     oldest = min((group for group in waiting if group.since), key=lambda one: one.since or now, default=None)
+    # A run that an agent left behind takes no slot of the others.
+    names = {worker.name for worker in workers}
     running = sum(run.state_type == StateType.RUNNING for run in open_runs)
     return Rates(
         per_minute,
@@ -79,7 +81,7 @@ def rates_of(
         oldest.oldest.pk if oldest else None,
         len(workers),
         sum(worker.concurrency or 0 for worker in workers),
-        sum(run.lease_expires_at is not None for run in open_runs),
+        sum(run.agent in names for run in open_runs),
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from deployments.errors import BackfillExists
 from deployments.models import (
     BlockDocument,
     BlockSchema,
@@ -80,13 +81,8 @@ def make_queue(name: str = "gpu", **columns: Any) -> WorkQueue:
 
 def make_worker(queue: WorkQueue, **columns: Any) -> Worker:
     assert queue.work_pool is not None
-    return Worker.objects.create(
-        name="w1",
-        work_pool=queue.work_pool,
-        queue_ids=[str(queue.pk)],
-        offline_at=timezone.now() + timedelta(minutes=1),
-        **{"concurrency": 4, **columns},
-    )
+    usual = {"name": "w1", "offline_at": timezone.now() + timedelta(minutes=1), "concurrency": 4}
+    return Worker.objects.create(work_pool=queue.work_pool, queue_ids=[str(queue.pk)], **{**usual, **columns})
 
 
 def test_without_runs_the_page_gives_three_lines_with_this_servers_address(browser: Client):
@@ -389,6 +385,19 @@ def test_a_page_that_needs_no_action_links_the_completed_runs(browser: Client):
     assert listed(browser, proof.address) == {"good-0", "good-1", "good-2", "good-3"}
 
 
+@pytest.mark.parametrize("name", ["👩\u200d🚀 etl", "می\u200cخواهم", "a\\b"])
+def test_names_in_sentences_read_as_they_are(browser: Client, name: str):
+    served = make_deployment("x", flow="etl")
+    Deployment.objects.filter(pk=served.pk).update(name=name, work_queue=None)
+    due = ago(hours=1)
+    make_run("waits", state="SCHEDULED", at=due, next_scheduled_start_time=due, deployment_id=served.pk)
+
+    page = browser.get("/").content.decode()
+
+    assert f"No process serves &#x27;{name}&#x27;" in page
+    assert name in str(BackfillExists(name=name))
+
+
 def test_the_strip_shows_rates_of_running_and_waiting_runs(browser: Client):
     queue = make_queue()
     worker = make_worker(queue)
@@ -396,11 +405,14 @@ def test_the_strip_shows_rates_of_running_and_waiting_runs(browser: Client):
         make_run(f"ended-{number}", at=ago(minutes=2))
     running = make_run("running", state="RUNNING", at=ago(minutes=1))
     Lease.objects.create(flow_run=running, worker=worker, epoch=1, expires_at=timezone.now() + timedelta(minutes=1))
+    gone = make_worker(queue, name="gone", offline_at=ago(minutes=50))
+    left = make_run("left", state="RUNNING", at=ago(minutes=1))
+    Lease.objects.create(flow_run=left, worker=gone, epoch=1, expires_at=ago(minutes=50))
     waiting("late", work_queue_id=make_queue("other").pk)
 
     rates = browser.get("/").context["rates"]
 
-    assert (rates.per_minute, rates.running.number, rates.waiting) == (0.5, 1, 1)
+    assert (rates.per_minute, rates.running.number, rates.waiting) == (0.5, 2, 1)
     assert rates.waiting_by_reason == [("no agent", 1)]
     assert (rates.agents, rates.slots, rates.taken) == (1, 4, 1)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from deployments.models import ConcurrencyLimit, Deadline, Slot
+from orionflow.contract.names import quoted
 from orionflow.contract.states import EXECUTING, in_order
 from runs.models import FlowRun, TaskRun
 
@@ -44,11 +45,11 @@ def full_limits(run: TaskRun) -> Iterator[Reason]:
         slots = Slot.objects.select_related("task_run").filter(limit=limit).exclude(task_run=run).order_by("taken_at")
         holders = [_holder(slot) for slot in slots[:HOLDERS_SHOWN]]
         if limit.concurrency_limit == 0:
-            text = f"The limit on tag {limit.tag!r} is 0: no task with it may run."
-            yield Reason("limit_is_zero", text, f"Raise the limit on {limit.tag!r}.")
+            text = f"The limit on tag {quoted(limit.tag)} is 0: no task with it may run."
+            yield Reason("limit_is_zero", text, f"Raise the limit on {quoted(limit.tag)}.")
         elif len(holders) >= limit.concurrency_limit or slots.count() >= limit.concurrency_limit:
-            text = f"All {limit.concurrency_limit} slots of tag {limit.tag!r} are taken."
-            fix = f"Wait for one of the holders, raise the limit on {limit.tag!r}, or reset it."
+            text = f"All {limit.concurrency_limit} slots of tag {quoted(limit.tag)} are taken."
+            fix = f"Wait for one of the holders, raise the limit on {quoted(limit.tag)}, or reset it."
             yield Reason("waiting_for_slot", text, fix, slots[0].taken_at if holders else None, holders)
 
 
@@ -73,7 +74,7 @@ def overlapping_runs(run: FlowRun) -> Iterator[Reason]:
     others = list(same.order_by("start_time")[:HOLDERS_SHOWN])
     if others:
         what = "deployment" if of_deployment else "flow"
-        text = f"Its {what} runs one at a time, and {others[0].name!r} is running."
+        text = f"Its {what} runs one at a time, and {quoted(others[0].name)} is running."
         holders = [{"kind": "flow-run", "id": run.id, "name": run.name, "since": run.start_time} for run in others]
         yield Reason("overlap", text, "Wait for that run, or cancel it.", others[0].start_time, holders)
 

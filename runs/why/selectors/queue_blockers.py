@@ -14,6 +14,7 @@ from deployments.limits.selectors.capacity import holding_by_deployment
 from deployments.limits.selectors.holders import holders_in
 from deployments.models import Deployment, Lease, Worker, WorkPool, WorkQueue
 from orchestration.authors import refusal
+from orionflow.contract.names import quoted
 from orionflow.contract.work import BY_DEPLOYMENT
 from runs.models import FlowRun
 from runs.why.selectors.blockers import HOLDERS_SHOWN, Reason, moment_text
@@ -45,7 +46,8 @@ def _refused_to_author(run: FlowRun, deployment: Deployment) -> Iterator[Reason]
         return
     if reason := refusal(deployment.author, "deployments.run", Deployment._meta.db_table, deployment.pk):
         text = (
-            f"A schedule planned it, and {deployment.author_name}, who deployed {deployment.name!r}, may not run it: "
+            f"A schedule planned it, and {deployment.author_name}, who deployed {quoted(deployment.name)}, "
+            "may not run it: "
         )
         command = f"orion deployment adopt {deployment.pk}"
         fix = f"Somebody who may run it deploys it again, or answers for it: {command}"
@@ -57,7 +59,8 @@ def _without_queue(deployment: Deployment | None, now: datetime) -> Iterator[Rea
         yield Reason("no_queue", "It waits in no queue, so only its own process can start it.")
     elif not is_recent(deployment.last_polled, now):
         asked = f"since {moment_text(deployment.last_polled)}" if deployment.last_polled else "so far"
-        text = f"It waits in no queue, and no process that serves {deployment.name!r} has asked for its runs {asked}."
+        served = quoted(deployment.name)
+        text = f"It waits in no queue, and no process that serves {served} has asked for its runs {asked}."
         yield Reason("no_queue", text, "Serve the flow again, or give its deployment a work queue.")
 
 
@@ -78,9 +81,9 @@ def _others_turn(run: FlowRun, pool: WorkPool) -> Iterator[Reason]:
     shares = shares_of(fair, holding, {run.deployment_id})
     mine = shares[pool.pk, run.deployment_id]
     if runs := going(shares, holding, fair).get(mine):
-        whose = f"share {mine[1]!r}" if mine[1] and pool.fair_share != BY_DEPLOYMENT else "share"
+        whose = f"share {quoted(mine[1])}" if mine[1] and pool.fair_share != BY_DEPLOYMENT else "share"
         under_way = "1 run" if runs == 1 else f"{runs} runs"
-        turns = f"In work pool {pool.name!r} runs take turns by {pool.fair_share}"
+        turns = f"In work pool {quoted(pool.name)} runs take turns by {pool.fair_share}"
         text = f"{turns}, and its {whose} has {under_way} under way: those with fewer go first."
         command = f"orion work-pool clear-fair-share {quote(pool.name)}"
         fix = f"Wait for its turn, or end the turns: {command}"
@@ -96,7 +99,8 @@ def blockers_of_queue(
         if limited is not None and limited.concurrency_limit is not None:
             held = taken.get(limited.pk, 0)
             if held >= limited.concurrency_limit:
-                text = f"Work {kind} {limited.name!r} is full: {held} of {limited.concurrency_limit} slots are taken."
+                slots = limited.concurrency_limit
+                text = f"Work {kind} {quoted(limited.name)} is full: {held} of {slots} slots are taken."
                 yield Reason(f"{kind}_full", text, "Wait for one of the holders, end one, or raise the limit.")
 
 
@@ -104,16 +108,16 @@ def _closed(queue: WorkQueue, is_served: Callable[[], bool]) -> Iterator[Reason]
     """Yield a reason if a queue or its pool is paused or has no agent; `is_served` is called only if needed."""
     pool = queue.work_pool
     if pool is not None and pool.is_paused:
-        yield Reason("pool_paused", f"Work pool {pool.name!r} is paused.", "Resume the work pool.")
+        yield Reason("pool_paused", f"Work pool {quoted(pool.name)} is paused.", "Resume the work pool.")
     if queue.is_paused:
-        yield Reason("queue_paused", f"Work queue {queue.name!r} is paused.", "Resume the work queue.")
+        yield Reason("queue_paused", f"Work queue {quoted(queue.name)} is paused.", "Resume the work queue.")
     elif not is_served():
         yield _unserved(queue)
 
 
 def _unserved(queue: WorkQueue) -> Reason:
     asked = f"has asked it for work since {moment_text(queue.last_polled)}" if queue.last_polled else "asks it for work"
-    name = f"{queue.name!r}{_of_its_pool(queue)}"
+    name = f"{quoted(queue.name)}{_of_its_pool(queue)}"
     text = f"Nobody serves work queue {name}: no live agent has it among its queues, and no worker {asked}."
     command = f"orion agent start {_address(queue)}"
     return Reason("no_agent", text, f"Start an agent: {command}", queue.last_polled, command=command)
@@ -122,7 +126,7 @@ def _unserved(queue: WorkQueue) -> Reason:
 def _of_its_pool(queue: WorkQueue) -> str:
     """Name the pool, unless it is the default one: each pool has a queue 'default'."""
     pool = queue.work_pool
-    return "" if pool is None or pool.name == WorkPool.DEFAULT_NAME else f" of pool {pool.name!r}"
+    return "" if pool is None or pool.name == WorkPool.DEFAULT_NAME else f" of pool {quoted(pool.name)}"
 
 
 def _address(queue: WorkQueue) -> str:
@@ -150,11 +154,11 @@ def _full(run: FlowRun, kind: str, limited: _Limited) -> Iterator[Reason]:
     if len(holders) < limit:
         return
     what = "Deployment" if kind == "deployment" else f"Work {kind}"
-    text = f"{what} {limited.name!r} is full: {len(holders)} of {limit} slots are taken."
+    text = f"{what} {quoted(limited.name)} is full: {len(holders)} of {limit} slots are taken."
     fix = "Wait for one of the holders, end one, or raise the limit."
     since = holders[0].state_timestamp if holders else None
     yield Reason(f"{kind}_full", text, fix, since, [_holder(one) for one in holders[:HOLDERS_SHOWN]])
-    yield from _held_by_callers(run, f"{what[0].lower()}{what[1:]} {limited.name!r}", limited)
+    yield from _held_by_callers(run, f"{what[0].lower()}{what[1:]} {quoted(limited.name)}", limited)
 
 
 def _held_by_callers(run: FlowRun, where: str, limited: _Limited) -> Iterator[Reason]:
@@ -162,7 +166,8 @@ def _held_by_callers(run: FlowRun, where: str, limited: _Limited) -> Iterator[Re
     callers = list(_callers(run))
     if callers and (holder := holders_in(limited).filter(pk__in=callers).first()):
         text = (
-            f"{holder.name!r}, which called it, holds a slot of {where}: if it waits for this run, neither continues."
+            f"{quoted(holder.name)}, which called it, holds a slot of {where}: "
+            "if it waits for this run, neither continues."
         )
         fix = "Raise the limit, or give the flow that is called a queue of its own."
         yield Reason("caller_holds_place", text, fix, holder.state_timestamp, [_holder(holder)])

@@ -12,6 +12,7 @@ from django.db.models import OuterRef, Subquery
 
 from deployments.models import Deployment, Worker, WorkQueue
 from deployments.upkeep.current_settings import current_in_query
+from orionflow.contract.names import quoted
 from runs.models import FlowRun
 from runs.querysets import Literal
 from runs.why.selectors.blockers import Reason
@@ -94,6 +95,6 @@ def _of_queue(queue: WorkQueue, workers: Sequence[Worker], taken: Mapping[UUID, 
 def _without_queue(run: FlowRun) -> Reason:
     name = getattr(run, "deployment_name", None)
     if name:
-        text = f"No process serves {name!r}, and its runs wait in no queue."
+        text = f"No process serves {quoted(name)}, and its runs wait in no queue."
         return Reason("no_queue", text, "Serve the flow again, or give its deployment a work queue.")
     return Reason("no_queue", "Only their own process can start runs that wait in no queue.")

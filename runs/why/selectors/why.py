@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from deployments.models import Schedule
+from orionflow.contract.names import quoted
 from orionflow.contract.states import BETWEEN_ATTEMPTS, EXECUTING, LATE, TERMINAL, UNFINISHED
 from runs.models import FlowRun, FlowRunState, StateRow, TaskRun
 from runs.states.selectors import states_of_task_run
@@ -148,7 +149,8 @@ def _flow_run_in_the_way(run: TaskRun) -> Iterator[Reason]:
     parent = run.flow_run
     if parent is not None and parent.state_type != "RUNNING":
         holder = {"kind": "flow-run", "id": parent.id, "name": parent.name, "state_type": parent.state_type}
-        text = f"Its flow run {parent.name!r} is {parent.state_type or 'without a state'}, so no task of it may start."
+        state = parent.state_type or "without a state"
+        text = f"Its flow run {quoted(parent.name)} is {state}, so no task of it may start."
         yield Reason("flow_run_not_running", text, since=parent.state_timestamp, holders=[holder])
 
 

@@ -47,6 +47,14 @@ def deception_in(name: str) -> str | None:
     return next((_refusal(letter) for letter in found), None)
 
 
+def quoted(name: str) -> str:
+    """Return the name in quotes for a sentence.
+
+    Unlike `repr`, it leaves joiners as they are. Emoji and words of many scripts contain them.
+    """
+    return repr(name) if fault_of(name) or "'" in name else f"'{name}'"
+
+
 def control_in(text: str, what: str = "A tag") -> str | None:
     """Return which control character a tag, or another text, contains, as a sentence."""
     found = next((letter for letter in text if unicodedata.category(letter) == "Cc"), None)
