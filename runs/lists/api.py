@@ -19,25 +19,11 @@ from runs.flow_runs.schemas import FlowRunOut
 from runs.flows.api import FlowOut
 from runs.lists.filters.conditions import matched
 from runs.lists.filters.resources import LogFilter
-from runs.lists.filters.searches import (
-    FlowRunSearch,
-    FlowSearch,
-    Search,
-    count_of_flow_runs,
-    count_of_task_runs,
-    flows_matching,
-    page_of_flow_runs,
-    page_of_task_runs,
-)
+from runs.lists.filters.searches import FlowRunSearch, FlowSearch, Search, flows_matching
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, FlowSort, LogSort, TaskRunSort
-from runs.lists.filters.subjects import (
-    only_empty_column,
-    only_state_types,
-    subject_of_flow_runs,
-    subject_of_task_runs,
-)
-from runs.models import FlowRun, Log
-from runs.roll_ups.selectors import ALL_FLOW_RUNS, number_of_runs
+from runs.lists.ways.counts import number_of_flow_runs, number_of_task_runs
+from runs.lists.ways.pages import page_of_flow_runs, page_of_task_runs
+from runs.models import Log
 from runs.task_runs.api.task_runs import listed_task_runs_out
 from runs.task_runs.schemas import TaskRunOut
 
@@ -107,13 +93,7 @@ class CountFlowRuns(RunQuestion):
     answers = {200: int}
 
     def perform(self, body: FlowRunSearch) -> int:
-        types = only_state_types(body.flow_runs)
-        subject = subject_of_flow_runs(body.model_copy(update={"flow_runs": None}) if types else body)
-        if subject is None and (empty := only_empty_column(body)):
-            # Only the other runs are in an index. Some of these may be created between the two queries.
-            others = FlowRun.objects.filter(**{f"{empty}__isnull": False})
-            return max(number_of_runs(ALL_FLOW_RUNS) - others.count(), 0)
-        return number_of_runs(subject, types) if subject else count_of_flow_runs(body)
+        return number_of_flow_runs(body)
 
 
 class FilterTaskRuns(RunQuestion):
@@ -132,9 +112,7 @@ class CountTaskRuns(RunQuestion):
     answers = {200: int}
 
     def perform(self, body: Search) -> int:
-        types = only_state_types(body.task_runs)
-        subject = subject_of_task_runs(body.model_copy(update={"task_runs": None}) if types else body)
-        return number_of_runs(subject, types) if subject else count_of_task_runs(body)
+        return number_of_task_runs(body)
 
 
 class FilterLogs(RunQuestion):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runs.lists.filters import conditions, names, searches
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, TaskRunSort
+from runs.lists.ways import by_next_start, by_part_of_name, few_sorted
 from runs.models import Flow, FlowRun, TaskRun
 from tests.api.oracle import like, matching_ids
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
@@ -35,8 +36,8 @@ def world(db, request, monkeypatch):
             monkeypatch.setattr(module, bound, 3)
         for bound in ("FEW_FLOWS", "FEW_RUNS_OF_FLOWS"):
             monkeypatch.setattr(searches, bound, 1)
-        monkeypatch.setattr(searches, "NAMES_SEARCHED", 4)
-        monkeypatch.setattr(searches, "NAMED_READ", 1)
+        monkeypatch.setattr(by_part_of_name, "NAMES_SEARCHED", 4)
+        monkeypatch.setattr(by_part_of_name, "NAMED_READ", 1)
     monkeypatch.setattr(searches, "FEW_TASK_RUNS", 1 if request.param == "few" else 1 / 4)
     flows = [make_flow(name) for name in ("etl", "census", "empty")]
     for number, run_id in enumerate(ID):
@@ -144,7 +145,8 @@ def test_a_part_of_names_is_listed_in_every_order(api, world, part, sort, limit,
 @law
 @given(filter=task_run_filters, sort=st.sampled_from(TaskRunSort), limit=st.integers(0, 4), offset=st.integers(0, 5))
 def test_task_runs_are_listed_in_every_order(api, world, monkeypatch, filter, sort, limit, offset):
-    monkeypatch.setattr(searches, "FEW_ROWS", 1)
+    monkeypatch.setattr(few_sorted, "FEW_ROWS", 1)
+    monkeypatch.setattr(by_next_start, "FEW_WAITING", 1)
     rows = [{**run, "id": str(run["id"]), "flow_run_id": str(run["flow_run_id"])} for run in TaskRun.objects.values()]
     found = matching_ids(rows, filter)
     expected = [str(run.pk) for run in TaskRun.objects.order_by(*ORDERS[sort]) if str(run.pk) in found]

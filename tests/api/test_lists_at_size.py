@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from runs.lists.filters import conditions, searches
+from runs.lists.filters import conditions
+from runs.lists.ways import few_sorted
 from runs.models import Flow, FlowRun, TaskRun
 from runs.roll_ups.services import AS_MANY_AS_IT_TAKES, add_up
 from tests.conftest import DATABASE
@@ -133,7 +134,7 @@ def costs(client: Client) -> dict[str, int]:
 def test_a_request_costs_the_same_among_many_more_runs(monkeypatch):
     # The number of runs with a common tag before the other runs come.
     monkeypatch.setattr(conditions, "FEW", FEW // 2)
-    monkeypatch.setattr(searches, "FEW_ROWS", FEW // 50)
+    monkeypatch.setattr(few_sorted, "FEW_ROWS", FEW // 50)
     client = Client(headers={"host": "localhost:4200"})
     make_runs(0, FEW)
     few = costs(client)

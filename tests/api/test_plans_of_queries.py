@@ -16,6 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from runs.lists.filters import names, searches
+from runs.lists.ways import by_part_of_name, few_sorted
 from runs.models import Flow, FlowRun
 from runs.roll_ups.services import add_up
 from tests.conftest import DATABASE
@@ -112,11 +113,11 @@ def test_no_query_reads_a_whole_table(client, asked):
 @pytest.mark.parametrize("sort", ["ID_DESC", "EXPECTED_START_TIME_DESC", "NAME_ASC"])
 def test_a_part_of_many_names_is_sought_in_their_index(client, monkeypatch, sort):
     """Among more names than are compared one by one, and where the first runs of the list have others."""
-    for module, bound in ((names, "MOST_NAMES"), (names, "FEW"), (searches, "NAMES_SEARCHED")):
+    for module, bound in ((names, "MOST_NAMES"), (names, "FEW"), (by_part_of_name, "NAMES_SEARCHED")):
         monkeypatch.setattr(module, bound, 3)
     if sort == "ID_DESC":
         # The index of names has the ids: these need no other runs, however many there are.
-        monkeypatch.setattr(searches, "NAMED_READ", 3)
+        monkeypatch.setattr(by_part_of_name, "NAMED_READ", 3)
     asked = {"flow_runs": {"name": {"like_": "TL-1"}}, "sort": sort, "limit": 5}
     with CaptureQueriesContext(connection) as queries:
         found = client.post("/api/flow_runs/filter", json.dumps(asked), "application/json").json()
@@ -133,8 +134,8 @@ def test_a_part_that_many_names_have_is_sought_in_the_order_of_the_list(client, 
     for module, bound in (
         (names, "MOST_NAMES"),
         (names, "FEW"),
-        (searches, "NAMES_SEARCHED"),
-        (searches, "NAMED_READ"),
+        (by_part_of_name, "NAMES_SEARCHED"),
+        (by_part_of_name, "NAMED_READ"),
     ):
         monkeypatch.setattr(module, bound, 3)
     asked = {"flow_runs": {"name": {"like_": "TL-1"}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 5}
@@ -216,7 +217,7 @@ def test_runs_without_tags_are_found_in_their_index(client, kind, question):
 @pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL has no index of runs without tags")
 def test_a_list_of_many_runs_without_tags_is_read_in_its_order(client, monkeypatch):
     """Not in the index of runs without tags: SQLite would sort all of them, which may be nearly all runs."""
-    monkeypatch.setattr(searches, "FEW_ROWS", 3)
+    monkeypatch.setattr(few_sorted, "FEW_ROWS", 3)
     with CaptureQueriesContext(connection) as queries:
         client.post("/api/task_runs/filter", json.dumps(WITHOUT_TAGS["task"]), "application/json")
 
