@@ -165,6 +165,12 @@ class FlowRun(Run):
                 name="flow_run_by_queue_name",
                 condition=Q(work_queue_name__isnull=False),
             ),
+            # Runs of queues and pools.
+            models.Index(
+                fields=["work_queue_id", "expected_start_time"],
+                name="flow_run_by_queue",
+                condition=Q(work_queue_id__isnull=False),
+            ),
             models.Index(fields=["flow_version"], name="flow_run_by_version", condition=Q(flow_version__isnull=False)),
             models.Index(
                 fields=["idempotency_key"], name="flow_run_by_key", condition=Q(idempotency_key__isnull=False)

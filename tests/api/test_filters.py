@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.models import WorkPool, WorkQueue
 from runs.lists.filters import conditions, names, searches
 from runs.lists.filters.sorts import ORDERS, FlowRunSort, TaskRunSort
 from runs.lists.ways import by_next_start, by_part_of_name, few_sorted
@@ -275,6 +277,42 @@ def test_flow_runs_and_task_runs_must_match_through_the_same_run(api, world):
 def test_task_runs_are_found_by_flow_and_flow_run(api, world):
     assert api.send("/task_runs/count", {"flows": {"name": {"any_": ["etl"]}}}).json() == 2
     assert api.send("/task_runs/count", {"flow_runs": {"id": {"any_": ID[:3]}}}).json() == 1
+
+
+@law
+@given(
+    pools=st.none() | optional(name=optional(any_=some(["east", "west", "nowhere"]))),
+    queues=st.none()
+    | optional(name=optional(any_=some(["high", "low", "nowhere"]), startswith_=some(["h", "LO", "lower"]))),
+    flow_runs=st.none() | flow_run_filters,
+)
+def test_a_filter_on_queues_and_pools_asks_for_their_runs(api, queued, pools, queues, flow_runs):
+    def has_one_of(name: str, asked: Any) -> bool:
+        wanted, starts = asked.get("any_"), asked.get("startswith_")
+        begins = starts is None or any(name.startswith(one.lower()) for one in starts)
+        return begins and (wanted is None or name in wanted)
+
+    known = {queue.pk: (queue.work_pool.name, queue.name) for queue in WorkQueue.objects.select_related("work_pool")}
+    rows = [{**run, "id": str(run["id"])} for run in FlowRun.objects.values()]
+    expected = matching_ids(rows, flow_runs or {})
+    for place, asked in enumerate((pools, queues)):
+        if asked is not None:
+            named = {pk for pk, names in known.items() if has_one_of(names[place], asked.get("name") or {})}
+            expected &= {row["id"] for row in rows if row["work_queue_id"] in named}
+    body = {"work_pools": pools, "work_pool_queues": queues, "flow_runs": flow_runs}
+
+    assert {run["id"] for run in api.send("/flow_runs/filter", body).json()} == expected
+    assert api.send("/flow_runs/count", body).json() == len(expected)
+
+
+@pytest.fixture
+def queued(world):
+    """The runs of the world in the queues of two pools, or in none."""
+    pools = [WorkPool.objects.create(name=name) for name in ("east", "west")]
+    queues = [WorkQueue.objects.create(work_pool=pool, name=name) for pool in pools for name in ("high", "low")]
+    ids = [*(queue.pk for queue in queues), None]
+    for number, run_id in enumerate(ID):
+        FlowRun.objects.filter(pk=run_id).update(work_queue_id=ids[number % 5])
 
 
 def test_flows_without_deployment_are_found(api, world):
