@@ -175,6 +175,35 @@ def test_outcomes_are_counted_in_twenty_parts(api):
     assert api.send("/ui/task_runs/dashboard/counts", {"task_runs": {}}).status_code == 422
 
 
+seconds = st.integers(-3 * 10**6, 30 * 10**6).map(lambda microseconds: microseconds / 1e6)
+
+
+@examples(10, 200)
+@given(
+    began=st.lists(st.tuples(st.sampled_from(["COMPLETED", "FAILED", "CRASHED", "RUNNING"]), seconds), max_size=6),
+    after=seconds,
+    length=seconds,
+)
+def test_outcomes_are_those_that_counting_gives(api, began, after, length):
+    """Also where a part is no whole number of seconds: the last one has what lies beyond twenty whole microseconds."""
+    TaskRun.objects.all().delete()
+    for state, second in began:
+        TaskRun.objects.filter(pk=make_task_run(state).pk).update(start_time=later(second))
+    start, end = later(after), later(after) + timedelta(seconds=length)
+    part = max((end - start) // 20, timedelta(microseconds=1))
+
+    def number(index: int, *states: str) -> int:
+        times = [later(second) for state, second in began if state in states]
+        return sum(start <= at < end and min((at - start) // part, 19) == index for at in times)
+
+    asked = {"after_": start.isoformat(), "before_": end.isoformat()}
+    parts = api.send("/ui/task_runs/dashboard/counts", {"task_runs": {"start_time": asked}}).json()
+
+    assert parts == [
+        {"completed": number(index, "COMPLETED"), "failed": number(index, "FAILED", "CRASHED")} for index in range(20)
+    ]
+
+
 def test_answers_from_roll_ups_equal_answers_from_rows(api, counted):
     """Searches that only differ in that roll-ups know them, or not."""
     deployment = make_deployment()

@@ -1,37 +1,51 @@
-"""Run times and lateness as SQL, in whole microseconds."""
+"""Bins, run times and lateness as SQL; periods in whole microseconds."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import BigIntegerField, Case, DateTimeField, F, Func, Q, Value, When
+from django.db.models import BigIntegerField, Case, DateTimeField, Expression, F, Field, Func, Q, Value, When
 
 from orionflow.contract.states import TERMINAL, in_order
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+# A float, exact for 285 years: EXTRACT returns a numeric, which takes several times as long to multiply and to convert.
+_MICROSECONDS = "CAST(date_part('epoch', {}) * 1000000 AS bigint)"
 ZERO = Value(0, output_field=BigIntegerField())
 
 
-class MomentMicroseconds(Func):
-    """A moment as microseconds since 1970."""
+class BinOf(Func):
+    """The bin of a moment, of bins of equal length since some moment: see `number_of_bin`."""
 
-    output_field = BigIntegerField()
-    arity = 1
+    # Of no type, so that Django returns it as it is.
+    output_field: Field[Any, Any] = Field()
+
+    def __init__(self, moment: Expression | F, start: datetime, step: timedelta, **extra: Any) -> None:
+        super().__init__(moment, **extra)
+        self._start, self._step = start, step
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
         # Django stores times as text in UTC, with a fraction of six digits or none. Cut off the fraction first: SQLite
         # would round it into the seconds. The expression occurs twice, which works because it is always a plain column
         # without parameters.
         template = (
-            "(CAST(strftime('%%%%s', substr(%(expressions)s, 1, 19)) AS INTEGER) * 1000000 + "
-            "CAST(substr(%(expressions)s, 21, 6) AS INTEGER))"
+            "((CAST(strftime('%%%%s', substr(%(expressions)s, 1, 19)) AS INTEGER) * 1000000 + "
+            f"CAST(substr(%(expressions)s, 21, 6) AS INTEGER) - {microseconds(self._start)}) "
+            f"/ {self._step // MICROSECOND})"
         )
         return super().as_sql(compiler, connection, template=template, **context)
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        template = "CAST(EXTRACT(EPOCH FROM %(expressions)s) * 1000000 AS bigint)"
-        return super().as_sql(compiler, connection, template=template, **context)
+        # Takes half of the time of converting each moment to a number.
+        moment, params = compiler.compile(self.source_expressions[0])
+        return f"date_bin(%s::interval, {moment}, %s::timestamptz)", [self._step, *params, self._start]
+
+
+def number_of_bin(found: int | datetime, start: datetime, step: timedelta) -> int:
+    """Return the number of a bin that the database found. PostgreSQL returns the moment when it begins."""
+    return (found - start) // step if isinstance(found, datetime) else found
 
 
 class PeriodMicroseconds(Func):
@@ -44,8 +58,7 @@ class PeriodMicroseconds(Func):
         return super().as_sql(compiler, connection, template="CAST(%(expressions)s AS INTEGER)", **context)
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        template = "CAST(EXTRACT(EPOCH FROM %(expressions)s) * 1000000 AS bigint)"
-        return super().as_sql(compiler, connection, template=template, **context)
+        return super().as_sql(compiler, connection, template=_MICROSECONDS.format("%(expressions)s"), **context)
 
 
 class Between(Func):
@@ -61,7 +74,7 @@ class Between(Func):
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
         sql, params = self._difference("%s", compiler)
-        return f"CAST(EXTRACT(EPOCH FROM ({sql})) * 1000000 AS bigint)", params
+        return _MICROSECONDS.format(f"({sql})"), params
 
     def _difference(self, moment: str, compiler: Any) -> tuple[str, list[Any]]:
         (later, later_params), (earlier, earlier_params) = map(compiler.compile, self.source_expressions)

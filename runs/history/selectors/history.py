@@ -9,16 +9,15 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any
 
-from django.db.models import Avg, BigIntegerField, Case, Count, F, QuerySet, Sum, Value, When
+from django.db.models import Avg, Case, Count, F, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 
 from orionflow.contract.states import BAD, in_order
-from runs.history.selectors.durations import EPOCH, MomentMicroseconds, lateness, microseconds, run_time
+from runs.history.selectors.durations import EPOCH, MICROSECOND, BinOf, lateness, number_of_bin, run_time
 from runs.history.selectors.rolled import Counted, rolled_up
 from runs.roll_ups.selectors import Subject, number_of_runs
 
 MOST_BINS = 500
-MICROSECOND = timedelta(microseconds=1)
 _ALL_TIME = (EPOCH, datetime(9000, 1, 1, tzinfo=UTC))
 
 
@@ -76,18 +75,17 @@ def _numbers(
 
 
 def _counted(runs: QuerySet[Any], start: datetime, step: timedelta, now: datetime) -> Counted:
-    since = MomentMicroseconds(F("expected_start_time")) - Value(microseconds(start), output_field=BigIntegerField())
     rows = (
         runs.order_by()
         # An expression, because SQLite would read all runs by their index to order them by a plain column.
         .values(type=Coalesce("state_type", Value("")))
-        .values("type", "state_name", bin=since / Value(step // MICROSECOND, output_field=BigIntegerField()))
+        .values("type", "state_name", bin=BinOf(F("expected_start_time"), start, step))
         .annotate(runs=Count("pk"), spent=Sum(run_time(now)), late=Sum(lateness(now)))
         .values_list("bin", "type", "state_name", "runs", "spent", "late")
     )
     return {
-        (index, type_, name): (number, int(spent), int(late))
-        for index, type_, name, number, spent, late in rows
+        (number_of_bin(found, start, step), type_, name): (number, int(spent), int(late))
+        for found, type_, name, number, spent, late in rows
         if type_
     }
 
@@ -121,18 +119,17 @@ def outcomes_over_time(runs: QuerySet[Any], *, start: datetime, end: datetime, p
     if end <= start:
         return [(0, 0)] * parts
     step = max((end - start) // parts, MICROSECOND)
-    since = MomentMicroseconds(F("start_time")) - Value(microseconds(start), output_field=BigIntegerField())
     completed = Case(When(state_type="COMPLETED", then=1), default=0)
     failed = Case(When(state_type__in=in_order(BAD), then=1), default=0)
     rows = (
         runs.filter(start_time__gte=start, start_time__lt=end)
         .order_by()
-        .values(part=since / Value(step // MICROSECOND, output_field=BigIntegerField()))
+        .values(part=BinOf(F("start_time"), start, step))
         .annotate(completed=Sum(completed), failed=Sum(failed))
         .values_list("part", "completed", "failed")
     )
     counted = [(0, 0)] * parts
     for part, good, bad in rows:
-        index = min(part, parts - 1)
+        index = min(number_of_bin(part, start, step), parts - 1)
         counted[index] = (counted[index][0] + good, counted[index][1] + bad)
     return counted
