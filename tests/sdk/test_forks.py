@@ -338,3 +338,70 @@ def test_forked_processes_write_while_a_thread_of_their_parent_was_writing(tmp_p
     assert program.query("SELECT count(*) FROM runs_taskrun WHERE name LIKE '%fork%'") == [(20,)]
     assert program.query("SELECT DISTINCT state_name FROM runs_taskrun") == [("Completed",)]
     assert program.query("PRAGMA integrity_check") == [("ok",)]
+
+
+ENDING = """
+import asyncio, multiprocessing, os, signal, time
+from orionflow import flow, task
+
+forks = multiprocessing.get_context("fork")
+
+@task
+def noted():
+    open("noted", "w").close()
+    time.sleep(3600)
+
+def waiting():
+    open("waiting", "w").close()
+    time.sleep(3600)
+
+def code_of_ended(work, sign):
+    if os.path.exists(sign):
+        os.remove(sign)
+    child = forks.Process(target=work)
+    child.start()
+    while not os.path.exists(sign):
+        time.sleep(0.01)
+    child.terminate()
+    child.join()
+    return child.exitcode
+
+def of_waiting():
+    return code_of_ended(waiting, "waiting")
+
+@flow
+def outer():
+    with forks.Pool(4) as pool:
+        squares = pool.map(abs, range(-8, 0))
+    return [*squares, of_waiting(), task(of_waiting)(), task(of_waiting).submit().result()]
+
+@flow
+async def outer_later():
+    return of_waiting()
+
+@flow
+def recording():
+    return code_of_ended(noted, "noted")
+
+if __name__ == "__main__":
+    os.chdir(os.path.dirname(__file__))
+    {call}
+"""
+
+
+def test_a_forked_process_without_runs_is_terminated_as_without_orion(tmp_path: Path):
+    program = Program(tmp_path, ENDING.format(call="print(*outer(), asyncio.run(outer_later()))"))
+
+    done = program.run(timeout=60, cold=True)
+
+    assert done.stdout.split() == ["8", "7", "6", "5", "4", "3", "2", "1", *["-15"] * 4], done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_run_of_a_forked_process_that_is_terminated_has_crashed(tmp_path: Path):
+    program = Program(tmp_path, ENDING.format(call="recording()"))
+
+    program.run(timeout=60, cold=True)
+
+    made = program.query("SELECT state_name FROM runs_taskrun WHERE name LIKE 'noted%'")
+    assert made == [("Crashed",)]

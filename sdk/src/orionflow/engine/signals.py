@@ -50,6 +50,7 @@ from orionflow.engine.event_loops import is_held_up
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption
 from orionflow.engine.lost_signals import LostSignals
 from orionflow.engine.thread_signals import thread_signals
+from orionflow.reporting.current import has_reported
 
 # Seconds in which a coroutine may notice that it is cancelled: sync code may block its event loop.
 UNTIL_RAISED = 2.0
@@ -119,6 +120,8 @@ class _Signals:
         # Signals with a thread that insists on them.
         self._insisted: set[int] = set()
         self._lost = self._listener()
+        # In a forked process, the runs of its parent in which it was forked.
+        self._inherited: list[Root] = []
 
     def _listener(self) -> LostSignals:
         return LostSignals({**dict.fromkeys(TOLD_TO_END, self._terminate), signal.SIGINT: self._interrupt})
@@ -127,6 +130,7 @@ class _Signals:
         """Replace the listener in a forked child: it has no listening thread and must not use the parent's socket."""
         self._lost.stop()
         self._lost = self._listener()
+        self._inherited = list(self._roots)
 
     def begin(self, root: Root) -> None:
         self._roots.append(root)
@@ -174,6 +178,12 @@ class _Signals:
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self._lost.handled(number)
+        if self._inherited and self._roots == self._inherited and not has_reported():
+            # Nothing is to be recorded. Programs terminate their processes, as a pool of multiprocessing does at its
+            # end, and an exception would be printed and change the exit code.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         again = self._told_by is not None
         is_own = number in self._own
         self._own.discard(number)

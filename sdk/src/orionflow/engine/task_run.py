@@ -293,6 +293,9 @@ def report_crash(call: TaskCall, error: BaseException) -> None:
     if call.is_created and not isinstance(error, RunTakenOver | RunSuspended):
         _stream(call, state)
         _make_room(call)
+        if call.flow_run.is_in_child:
+            # Python ends a process of multiprocessing without code that runs at exit.
+            call.flow_run.reporter.deliver()
     # Also if nothing is reported: a run that is left to another attempt or process has not crashed.
     call.flow_run.called.discard(call)
     state.amend_details(task_run_id=call.id, flow_run_id=call.flow_run.id)

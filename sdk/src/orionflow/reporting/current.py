@@ -48,6 +48,11 @@ def close_reporters(timeout: float | None = None) -> None:
         reporter.close(timeout)
 
 
+def has_reported() -> bool:
+    """Whether this process has reported a step of a run; a forked one has not before it calls a task or a flow."""
+    return any(reporter.has_reported for reporter in list(_reporters.values()))
+
+
 # `atexit` runs after all other threads were joined, which may still run flows; the reporter's daemon thread still
 # works.
 atexit.register(close_reporters)

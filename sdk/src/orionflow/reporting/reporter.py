@@ -99,6 +99,11 @@ class Reporter:
         """The number of steps that are not acknowledged yet."""
         return self._sender.backlog.waiting
 
+    @property
+    def has_reported(self) -> bool:
+        """Whether a step was reported, in a forked child since the fork."""
+        return self._sender.backlog.added > 0
+
     def close(self, timeout: float | None = None) -> None:
         """Deliver the remaining reports, or keep them in a spool file, and stop."""
         self.deliver(timeout)
