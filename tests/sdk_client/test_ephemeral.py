@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -247,6 +248,38 @@ def test_requests_that_begin_while_a_fork_waits_come_after_it():
 
     assert answered_before_fork == [["/slow"]]
     assert application.answered == ["/slow", "/later"]
+
+
+def test_an_interrupt_arrives_after_a_fork_that_waits():
+    application = Slow()
+    server = InProcessServer(application)
+    answered_before_fork: list[list[str]] = []
+
+    def interrupt() -> None:
+        while server.requests._forking is None:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        application.go_on.set()
+
+    def go_on() -> None:
+        server.requests.after_fork()
+        time.sleep(60)
+
+    slow = threading.Thread(target=server.request, args=("GET", "/slow", "", {}, b""))
+    slow.start()
+    application.began.wait()
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    server.requests.before_fork()
+    answered_before_fork.append(list(application.answered))
+    with pytest.raises(KeyboardInterrupt):
+        go_on()
+    for thread in (slow, interrupting):
+        thread.join()
+
+    assert answered_before_fork == [["/slow"]]
+    assert server.request("GET", "/after", "", {}, b"").status == 200
 
 
 def test_threads_that_fork_at_the_same_time_take_turns():

@@ -7,6 +7,7 @@ for ever; if it is only open, the child believes to hold locks that the parent h
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 import weakref
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 
 # How long a fork waits for requests of other threads. After that it goes on, as the caller must not wait without end.
 LONGEST_WAIT_SECONDS = 10.0
+PAUSE_AFTER_FORK_SECONDS = 0.05
 
 
 class ThreadConnections:
@@ -49,6 +51,7 @@ class RequestsInProcess:
         self._opened: weakref.WeakSet[ThreadConnections] = weakref.WeakSet()
         # The thread that forks, or waits until it can.
         self._forking: int | None = None
+        self._was_interrupted = False
 
     @contextmanager
     def one(self) -> Iterator[None]:
@@ -85,12 +88,18 @@ class RequestsInProcess:
         """
         if getattr(self._of_thread, "depth", 0):
             return
-        self._lock.acquire()
-        self._let_others_fork()
-        self._forking = threading.get_ident()
         until = time.monotonic() + LONGEST_WAIT_SECONDS
-        while self._running and (left := until - time.monotonic()) > 0:
-            self._changed.wait(left)
+        has_lock = False
+        while self._forking != threading.get_ident() or (self._running and time.monotonic() < until):
+            # Python drops exceptions that are raised before a fork: Ctrl-C would be lost, and the fork would not wait.
+            try:
+                has_lock = has_lock or self._lock.acquire()
+                self._let_others_fork()
+                self._forking = threading.get_ident()
+                if self._running:
+                    self._changed.wait(max(until - time.monotonic(), 0))
+            except KeyboardInterrupt:
+                self._was_interrupted = True
         if not self._running:
             for one in list(self._opened):
                 with suppress(Exception):
@@ -98,10 +107,15 @@ class RequestsInProcess:
 
     def after_fork(self) -> None:
         """Let requests begin again in the parent; a child has an object of its own."""
-        if self._forking == threading.get_ident():
-            self._forking = None
-            self._changed.notify_all()
-            self._lock.release()
+        if self._forking != threading.get_ident():
+            return
+        was_interrupted, self._was_interrupted = self._was_interrupted, False
+        self._forking = None
+        self._changed.notify_all()
+        self._lock.release()
+        if was_interrupted:
+            # Not at once, as exceptions that are raised here are dropped as well.
+            threading.Timer(PAUSE_AFTER_FORK_SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     def _let_others_fork(self) -> None:
         while self._forking not in (None, threading.get_ident()):
