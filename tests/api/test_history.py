@@ -205,7 +205,7 @@ def test_outcomes_are_those_that_counting_gives(api, began, after, length):
 
 
 def test_answers_from_roll_ups_equal_answers_from_rows(api, counted):
-    """Searches that only differ in that roll-ups know them, or not."""
+    """Searches that roll-ups answer, and equal searches that they cannot answer."""
     deployment = make_deployment()
     runs = [
         make_flow_run("RUNNING", flow=deployment.flow, deployment_id=deployment.pk, now=later(n * 9)) for n in range(9)

@@ -116,7 +116,7 @@ def test_no_query_reads_a_whole_table(client, asked):
 
 @pytest.mark.parametrize("sort", ["ID_DESC", "EXPECTED_START_TIME_DESC", "NAME_ASC"])
 def test_a_part_of_many_names_is_sought_in_their_index(client, monkeypatch, sort):
-    """Among more names than are compared one by one, and where the first runs of the list have others."""
+    """There are more names than are compared one by one, and the first runs of the list have others."""
     for module, bound in ((names, "MOST_NAMES"), (names, "FEW"), (by_part_of_name, "NAMES_SEARCHED")):
         monkeypatch.setattr(module, bound, 3)
     if sort == "ID_DESC":
@@ -134,7 +134,7 @@ def test_a_part_of_many_names_is_sought_in_their_index(client, monkeypatch, sort
 
 
 def test_a_part_that_many_names_have_is_sought_in_the_order_of_the_list(client, monkeypatch):
-    """Where the first runs of the list have other names: reading and sorting all that match would cost more."""
+    """The first runs of the list have other names. Reading and sorting all matching runs would cost more."""
     for module, bound in (
         (names, "MOST_NAMES"),
         (names, "FEW"),
@@ -170,7 +170,7 @@ def test_failures_since_some_day_are_counted_in_an_index_alone(client, kind):
 def test_task_runs_of_flows_with_many_runs_are_counted_without_an_index_of_flows(
     client, monkeypatch, most, uses_index, part
 ):
-    """The flow has ten runs. Of more than `most`, each row of a run would be looked up for its id."""
+    """The flow has ten runs. With more than `most` runs, the row of each would be read for its id."""
     monkeypatch.setattr(searches, "FEW_RUNS_OF_FLOWS", most)
     flow = Flow.objects.get(name="etl")
     asked = {"flows": {part: {"any_": [str(getattr(flow, part))]}}}
@@ -187,7 +187,7 @@ def test_task_runs_of_flows_with_many_runs_are_counted_without_an_index_of_flows
 def test_flow_runs_are_sought_by_task_runs_only_on_sqlite_and_if_these_are_few(
     client, monkeypatch, question, part, are_few
 ):
-    """PostgreSQL joins both by itself. Of forty task runs ten failed."""
+    """PostgreSQL chooses the join itself. Ten of forty task runs failed."""
     monkeypatch.setattr(searches, "FEW_TASK_RUNS", part)
     with CaptureQueriesContext(connection) as queries:
         answer = client.post(f"/api/{question}", json.dumps({"task_runs": FAILED}), "application/json")
@@ -220,7 +220,7 @@ def test_runs_without_tags_are_found_in_their_index(client, kind, question):
 
 @pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL has no index of runs without tags")
 def test_a_list_of_many_runs_without_tags_is_read_in_its_order(client, monkeypatch):
-    """Not in the index of runs without tags: SQLite would sort all of them, which may be nearly all runs."""
+    """In the index of runs without tags, SQLite would sort all of them, which may be nearly all runs."""
     monkeypatch.setattr(few_sorted, "FEW_ROWS", 3)
     with CaptureQueriesContext(connection) as queries:
         client.post("/api/task_runs/filter", json.dumps(WITHOUT_TAGS["task"]), "application/json")
@@ -232,7 +232,7 @@ def test_a_list_of_many_runs_without_tags_is_read_in_its_order(client, monkeypat
 
 
 def test_no_report_reads_a_whole_table(client):
-    """New task runs, and repeated reports of known ones, while a flow runs."""
+    """A flow runs and reports new task runs, and known ones again."""
     with CaptureQueriesContext(connection) as queries:
         flow_run = make_flow_run("RUNNING")
         new = [

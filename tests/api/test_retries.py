@@ -311,7 +311,7 @@ def test_queries_do_not_follow_the_calls(api, counted):
 
 
 def test_states_are_set_aside_and_not_task_runs(api, run):
-    """A call that ran since is taken up by the attempts after it."""
+    """Later attempts reuse a call that has run since."""
     retry(api, run, "c")
     again = set(RunRetry.objects.get().again)
 

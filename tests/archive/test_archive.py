@@ -266,7 +266,7 @@ def test_any_file_system_will_do(settings):
 @examples(1, 60)
 @given(st.integers(0, 2**32))
 def test_no_open_run_and_nothing_within_its_time_is_ever_lost(archive: Path, seed: int):
-    """Families of any age, some of them open, are archived and deleted at any times, with writers killed in between."""
+    """Families of any age, some unfinished, are archived and deleted at any time, and writers are killed in between."""
     chance = random.Random(seed)
     with undone(), mock.patch.object(services, "clear", wraps=services.clear) as clear:
         now, lines, open_runs = NOON, {}, set()
@@ -417,7 +417,7 @@ def test_the_runs_of_a_day_are_restored():
 
 
 def test_a_restored_run_does_not_take_names_and_keys_that_others_use_now():
-    """Two archived runs: the flow of one was deleted, and the idempotency key of the other was used again."""
+    """Of two archived runs, the flow of one was deleted, and the idempotency key of the other was used again."""
     run, other = (ended(flow=make_flow(name), idempotency_key="k") for name in ("a", "b"))
     archived()
     run.flow.delete()

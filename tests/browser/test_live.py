@@ -267,7 +267,7 @@ def test_opened_and_ticked_elements_stay_so(page: Page, server: RunningServer):
 
 
 def test_after_a_storm_each_page_equals_a_fresh_one(chromium: Browser, server: RunningServer):
-    """Many changes, several tabs: whatever was merged and left out, all of them show what a new page shows."""
+    """Live pages merge and omit changes. After many changes, several tabs must show what a new page shows."""
     runs = make_runs(server, 20)
     with chromium.new_context() as context:
         tabs = [context.new_page() for _ in range(TABS)]

@@ -173,7 +173,7 @@ def differing_part(one: Image.Image, other: Image.Image, picture: Path) -> float
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_its_outline_for_screen_readers(still_browser: Browser, addresses: dict[str, str], name: str):
-    """As a screen reader has it: roles, names, states and order."""
+    """The outline has the roles, names, states and the order of the elements."""
     kept = PICTURES / f"{name}.yml"
 
     with opened(still_browser, addresses[name], 1440, "light") as page:

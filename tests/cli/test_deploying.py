@@ -114,7 +114,7 @@ def test_prune_deletes_deployments_of_this_project_only(orion, folder):
 
 
 def test_prune_is_refused_where_the_project_has_no_name(orion, folder):
-    """The folder's name would take the deployments of another team whose folder is called the same."""
+    """The default is the name of the folder, and another team may have a folder of this name."""
     (folder / "orion.yaml").write_text(FILE.replace("name: shop\n", f"name: {folder.name}\n", 1))
     orion("deploy")
     (folder / "orion.yaml").write_text(FILE.replace("name: shop\n", "").partition("  - name: test")[0])

@@ -320,7 +320,7 @@ def test_cookies_of_a_session_over_tls_are_sent_over_tls_only(behind: Behind):
 
 
 def test_the_servers_own_machine_is_not_bound_to_tls(behind: Behind):
-    """Otherwise its owner could send no form there."""
+    """Forms need cookies, and browsers do not send secure ones over plain HTTP."""
     with behind.browser() as browser:
         page = browser.get(f"{behind.direct_address}/orion/login")
 
@@ -414,7 +414,7 @@ def test_flows_report_through_nginx(behind: Behind, tmp_path: Path):
 
 
 def test_a_units_user_reads_one_environment_only():
-    """Flows run as the agents' user, who must not read what the server may."""
+    """Flows run as the agents' user, who must not read the server's environment."""
     read = {
         unit.name: re.findall(r"^(?:User|EnvironmentFile|StateDirectory)=(.*)$", unit.read_text(), re.M)
         for unit in UNITS

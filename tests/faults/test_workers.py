@@ -161,7 +161,7 @@ class OpenPage:
 
 @pytest.mark.long
 def test_nothing_acknowledged_is_lost_while_workers_are_killed(tmp_path: Path):
-    """Neither of what a program reports, nor of what an open page is to show."""
+    """This holds for reports of programs and for changes that open pages show."""
     tasks, killed = 600, 0
     with served(tmp_path / "server", workers=3) as (server, settings), ExitStack() as stack:
         program = Program(tmp_path / "program", str(tasks), "0.15", ORION_API_URL=f"http://127.0.0.1:{server.port}/api")
@@ -319,7 +319,7 @@ def every_run_completes_once(home: Path, number: int) -> Iterator[None]:
 @pytest.mark.long
 @pytest.mark.timeout(400)
 def test_no_run_is_lost_or_stuck_if_workers_are_killed_while_claiming(tmp_path: Path):
-    """A claim whose answer was lost is given to somebody else when its lease has expired."""
+    """A claim whose answer was lost is given to another agent after its lease has expired."""
     with every_run_completes_once(tmp_path, 150):
         killed = 0
         while killed < 4:

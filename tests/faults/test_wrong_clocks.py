@@ -92,7 +92,7 @@ def test_an_agent_with_a_wrong_clock_starts_due_runs_and_shows_true_times(tmp_pa
 
 @pytest.mark.parametrize("seconds", [pytest.param(120, marks=pytest.mark.long), -120], ids=["ahead", "behind"])
 def test_a_server_with_a_wrong_clock_starts_runs_by_the_clock_of_the_database(tmp_path: Path, seconds: int):
-    """Claims go by the database's clock: by another one the run would wait in PENDING, or begin too early."""
+    """Claims use the database's clock. With another one the run would wait in PENDING, or start too early."""
     home = tmp_path / "home"
     home.mkdir()
     wrong = wrong_by(seconds, tmp_path)

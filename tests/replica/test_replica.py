@@ -234,7 +234,7 @@ def test_a_statement_that_took_too_long_is_not_repeated(monkeypatch: pytest.Monk
 
 
 def test_a_page_begins_where_the_replica_is(monkeypatch: pytest.MonkeyPatch):
-    """Changes since then are named to it at once."""
+    """The page receives later changes at once."""
     hub, now = Hub(), timezone.now()
     monkeypatch.setattr(hub, "_awake_since", now - timedelta(minutes=1))
     hub._times.extend([(2, now - timedelta(seconds=20)), (3, now - timedelta(seconds=10))])

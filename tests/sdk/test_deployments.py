@@ -410,7 +410,7 @@ def test_the_queue_of_a_served_deployment_is_named_after_both_where_no_other_has
 @pytest.mark.usefixtures("served_pool")
 @pytest.mark.parametrize("name", ["b-c", "näch tlich"])
 def test_a_deployment_that_was_served_before_keeps_its_queue_with_what_waits_there(orion, name: str):
-    """As earlier versions named it, of which some deployments may have one together: who has it longest keeps it."""
+    """Names of queues of earlier versions could be the same for two deployments. The first one keeps its queue."""
     queue = f"serve-a-{name.replace(' ', '-')}"
     first, second = (
         Deployment(flow_name=f, name=n, entrypoint="f.py:f", work_pool_name=SERVED_POOL, work_queue_name=queue)

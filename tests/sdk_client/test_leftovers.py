@@ -54,7 +54,7 @@ def test_leftovers_are_sent_on_behalf_of_their_attempt(
     home: Path, server: ScriptedServer, reporter_with: MakeReporter, begin: Callable[[int | None], None],
     wrote: int | None, replays: int | None,
 ):  # fmt: skip
-    """Also when its flow run had ended by then: a replaced attempt is told so, and nothing of it is stored."""
+    """Its flow run may have ended. Leftovers of a replaced attempt are refused."""
     begin(wrote)
     reporter = reporter_with()
     server.stop()

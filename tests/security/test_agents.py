@@ -93,7 +93,7 @@ REPORTS: list[tuple[str, str, Any]] = [
 def test_a_key_of_agents_reports_no_run_that_others_hold(
     held: tuple[Agent, dict[str, Any]], agent: Callable[[str], Agent], method: str, path: str, body: Any
 ):
-    """Its own user's key may, and a deployer's; a key of other agents may not."""
+    """The keys of the agent's own user and of deployers may report it."""
     smith, run = held
     task = make_task_run(flow_run=FlowRun.objects.get(pk=run["flow_run_id"]))
     nested = make_flow_run(parent_task_run_id=task.pk)
@@ -114,7 +114,7 @@ def test_a_key_of_agents_reports_no_run_that_others_hold(
 def test_a_task_run_that_an_agent_calls_new_is_reported_by_its_holder_only(
     held: tuple[Agent, dict[str, Any]], agent: Callable[[str], Agent]
 ):
-    """A batch that makes a task run first may name one that is there, and that another's agent holds."""
+    """A batch may call a task run new that exists and is held by the agent of another user."""
     task = make_task_run(flow_run=FlowRun.objects.get(pk=held[1]["flow_run_id"]))
     named = {"flow_run_id": str(make_flow_run().pk), "task_key": "t", "dynamic_key": "k", "name": "t"}
     state = {"id": str(uuid4()), "type": "FAILED", "timestamp": THEN}

@@ -119,7 +119,7 @@ def test_an_agent_stops_where_its_right_is_taken_away(runs: dict[str, str], now:
 
 
 def test_an_agent_of_one_queue_has_no_rights_on_other_agents(runs: dict[str, str]):
-    """The agent of the whole pool serves a queue besides that is not the other's."""
+    """The agent of the whole pool also serves a queue that the agent of one queue does not."""
     whole, one = Team("gwen", POOL), Team("hugh", QUEUE)
     whole.register("gpu")
 
@@ -130,7 +130,7 @@ def test_an_agent_of_one_queue_has_no_rights_on_other_agents(runs: dict[str, str
 
 
 def test_a_team_reports_no_run_that_anothers_agent_holds_in_the_same_pool(runs: dict[str, str]):
-    """Within a pool an agent is bound to what it holds, as agents with rights on everything are."""
+    """Within a pool, an agent may only report runs that it holds."""
     holder, other = Team("gwen", POOL), Team("hugh", POOL)
     holder.register("gpu")
     holder.claimed()

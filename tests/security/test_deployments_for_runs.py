@@ -78,7 +78,7 @@ def test_it_starts_nothing_that_its_author_only_sees(attempt: Attempt, other: Wo
 
 @pytest.mark.parametrize("author", [lambda: None, lambda: user_with("deployer"), lambda: user_with("admin")])
 def test_code_of_who_may_start_everything_does(attempt: Attempt, other: World, author: Callable[[], User | None]):
-    """As does what the owner of the server deployed, or somebody before authors were kept."""
+    """Deployments of the owner, and those that are older than the column of authors, may do it too."""
     authored_by(attempt, author())
 
     assert reached(attempt, other.id_of("deployments_deployment")) == ALL
@@ -122,7 +122,7 @@ RESOURCES = [
 def test_no_event_of_a_run_speaks_for_what_its_author_does_not_see(
     attempt: Attempt, other: World, kind: str, table: str
 ):
-    """An automation of theirs would take it for what became of their deployment."""
+    """Otherwise automations of others would act on it as on an event of their own deployment."""
     authored_by(attempt, deployer_of(attempt))
     theirs, own = f"prefect.{kind}.{other.id_of(table)}", own_deployment(attempt)
     of_own = {

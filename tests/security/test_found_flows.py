@@ -68,7 +68,7 @@ def test_it_reads_the_secrets_of_the_requesting_user(run: FlowRun, ada: User, se
 
 
 def test_found_flows_cannot_read_secrets_of_others(run: FlowRun, ada: User, secret: Any):
-    """The deployment is shared: an admin asked before."""
+    """The deployment is shared, and an admin used it before."""
     FlowRun.objects.all().delete()
     dora = user_with("deployer", "dora")
     set_roles(name="deployers", roles=["viewer", "deployer:work-pool:default-agent-pool"])

@@ -184,7 +184,7 @@ def test_a_program_without_a_server_looks_through_the_home_once(tmp_path: Path):
 
 @as_root
 def test_files_of_the_owner_of_the_home_are_used_by_root(tmp_path: Path):
-    """As where a container runs as root with a folder of its host, and with `sudo`."""
+    """This is the case in a container that runs as root with a folder of its host, and with `sudo`."""
     home = home_of(ADA, tmp_path / "home")
     os.chown(home / "secret-key", 0, 0)
 
@@ -194,7 +194,7 @@ def test_files_of_the_owner_of_the_home_are_used_by_root(tmp_path: Path):
 
 @as_root
 def test_a_user_starts_in_a_home_that_root_made(tmp_path: Path):
-    """As on a volume of Kubernetes with `fsGroup`, and on a tmpfs of a container."""
+    """This is the case on a volume of Kubernetes with `fsGroup`, and on a tmpfs of a container."""
     for number, mode in enumerate((0o2775, 0o1777)):
         home = home_of(0, tmp_path / str(number), mode=mode, group=TEAM, files=ORION, file_mode=0o660)
 
@@ -204,7 +204,7 @@ def test_a_user_starts_in_a_home_that_root_made(tmp_path: Path):
 
 @as_root
 def test_a_volume_that_all_may_write_is_not_a_home_and_a_folder_in_it_is(tmp_path: Path):
-    """As an `emptyDir` of Kubernetes is, also with `fsGroup`."""
+    """An `emptyDir` of Kubernetes is such a volume, also with `fsGroup`."""
     volume = home_of(0, tmp_path / "volume", mode=0o2777, group=TEAM)
     (volume / "home").mkdir(mode=0o700)
     home = home_of(ORION, volume / "home", group=TEAM)
@@ -218,7 +218,7 @@ def test_a_volume_that_all_may_write_is_not_a_home_and_a_folder_in_it_is(tmp_pat
 @as_root
 @pytest.mark.parametrize("owner", [NOBODY, pytest.param(ADA, marks=pytest.mark.long)])
 def test_files_get_another_owner_where_the_disk_maps_root(tmp_path: Path, owner: int):
-    """As on NFS with `root_squash`."""
+    """NFS with `root_squash` does this."""
     home = home_of(owner, tmp_path / "home")
     (home / "secret-key").unlink()
     keeping_rights = ["setpriv", "--securebits=+no_setuid_fixup", sys.executable, "-c", SQUASHED, str(NOBODY)]
@@ -232,7 +232,7 @@ def test_files_get_another_owner_where_the_disk_maps_root(tmp_path: Path, owner:
 @as_root
 @pytest.mark.parametrize("mode", [pytest.param(0o700, marks=pytest.mark.long), 0o777])
 def test_files_get_another_owner_where_the_disk_maps_all_users(tmp_path: Path, mode: int):
-    """As on NFS with `all_squash`."""
+    """NFS with `all_squash` does this."""
     home = home_of(NOBODY, tmp_path / "home", mode=mode)
     (home / "secret-key").unlink()
 
@@ -245,7 +245,7 @@ def test_files_get_another_owner_where_the_disk_maps_all_users(tmp_path: Path, m
 
 @as_root
 def test_files_of_named_users_are_used(tmp_path: Path):
-    """As on a volume of a pod whose user changed between starts, and where two admins start a server in turn."""
+    """The user of a pod may change between starts, and two admins may start a server in turn."""
     home = home_of(0, tmp_path / "home", mode=0o2775, group=TEAM, files=ADA, file_mode=0o660)
     start = orion_as(ORION, *START, group=TEAM)
 

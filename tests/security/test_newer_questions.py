@@ -119,7 +119,7 @@ def test_lists_and_sums_reveal_nothing_of_others(ada: User, birch: World, cedar:
 
 
 def test_an_admin_is_answered(ada: User, birch: World, cedar: World):
-    """The questions are good ones: it is for the rights alone that others are refused."""
+    """The requests are valid: others are refused only for their rights."""
     client = Asker(key_of(ada))
 
     answers = {(method, path): client.call(method, path, body) for method, path, body in questions(cedar, birch)}

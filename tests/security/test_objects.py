@@ -174,7 +174,7 @@ NOBODYS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_of_another_deployment_is_in_any_answer(own: World, other: World, kind: str):
-    """All addresses with the other's objects in them, by all methods: refused, or without a trace of it."""
+    """Requests of every method that name an object of the other deployment are refused, or show nothing of it."""
     client, before = asker(f"deployer:{KINDS[kind]}"), rows_of(other)
     shift, found = [*KINDS].index(kind), []
     for number, route in enumerate(routes()):

@@ -105,7 +105,7 @@ def test_another_users_program_is_not_known(way: Question, listen: str, connect:
 )
 @as_root
 def test_another_users_program_is_not_known_after_it_closed_its_end(way: Question, then: str):
-    """The kernel shows such sockets as root's, who runs this test."""
+    """The kernel shows such sockets as those of root, and root runs this test."""
     with accepted_from_another(then) as server:
         assert not is_of_own_user(server)
 
@@ -118,7 +118,7 @@ def test_a_closed_socket_has_no_owner(way: Question):
 
 
 def test_a_socket_in_time_wait_has_no_owner(way: Question):
-    """The client closes first, and its addresses wait for a minute, as root's."""
+    """The client closes first. Its addresses belong to root for another minute."""
     with accepted("127.0.0.1", "127.0.0.1") as (client, server):
         ends = end_of(server.getpeername()), end_of(server.getsockname())
         client.close()
@@ -131,7 +131,7 @@ def test_a_socket_in_time_wait_has_no_owner(way: Question):
 def test_an_answer_about_addresses_that_passed_to_another_connection_counts_for_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """A request may still be read from a connection that was reset; its addresses may be the owner's by now."""
+    """A request may be read from a connection that was reset, while its addresses already belong to the owner."""
     monkeypatch.setattr(peers, "way_to_ask", lambda: lambda client, server: Peer(os.geteuid(), peers.ESTABLISHED, 7))
 
     with accepted("127.0.0.1", "127.0.0.1") as (client, server):

@@ -217,7 +217,7 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 def test_no_address_leads_out_of_its_folder(api: Any, path: str):
-    """Each address that takes a name, and the static files, with a way out in place of the name."""
+    """Requests have a path out of the folder in place of each name, and of the name of a static file."""
     named = {one.replace(SOME_ID, path, 1) for one, _ in addresses(get_resolver()) if SOME_ID in one}
     assert len(named) > 80
 

@@ -82,7 +82,7 @@ LETTERS = {"m": Role.MONITOR} | {
 
 
 def test_the_table_names_every_action():
-    """Only an admin has a new action, until a role and this table name it."""
+    """A new action is allowed to admins only, until a role and this table name it."""
     assert set(TABLE) == set(Action)
 
 

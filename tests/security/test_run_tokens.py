@@ -175,7 +175,7 @@ def test_an_attempt_reports_no_run_that_it_started(attempt: Attempt, started: st
 
 
 def test_an_attempt_waits_for_the_tasks_that_it_offered(attempt: Attempt, other: World):
-    """They have no flow run: a task worker executes them, and the run only waits."""
+    """These tasks have no flow run. A task worker executes them, and the run only waits."""
     offered = task_run_of(None, state={"type": "SCHEDULED"})
 
     made = attempt.client.call("POST", "/api/task_runs/", offered)
@@ -272,7 +272,7 @@ def test_a_token_of_an_earlier_version_counts_to_the_end_of_its_attempt(attempt:
 
 @pytest.mark.parametrize("again", ["SCHEDULED", "RUNNING", "PENDING", "PAUSED"])
 def test_an_attempt_that_is_over_gives_itself_no_more_time(attempt: Attempt, again: str):
-    """It waits for its next try; what it proposes itself would be a later state of the same attempt."""
+    """It waits for its next attempt, and must not propose another state itself."""
     attempt.report()
     Lease.objects.all().delete()
     attempt.report("SCHEDULED")

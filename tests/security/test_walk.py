@@ -106,7 +106,7 @@ def test_without_users_other_machines_are_not_asked_who_they_are(db: None):
 
 @pytest.mark.parametrize("role", Role)
 def test_every_operation_answers_to_those_roles_that_may_do_it(asker: Callable[..., Asker], role: str):
-    """The body does not fit: with the right, the answer is about the body, and without it, about the right."""
+    """The body is invalid. With the right, the answer is about the body; without it, it is about the right."""
     client = asker(role)
     wrong = []
     for method, path, operation in OPERATIONS:

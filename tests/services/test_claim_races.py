@@ -489,7 +489,7 @@ def test_an_agent_that_ends_while_a_claim_is_processed_holds_nothing_afterwards(
 
 
 def test_a_deployment_that_an_agent_begins_to_serve_stays_active():
-    """In the order of a program that serves: deploy, register, resume; and in that of one that ends: leave, pause."""
+    """A program that serves deploys, registers and resumes. One that ends leaves and pauses."""
     now = database_now()
     old = make_agent("old", now=now)
     deployment = make_deployment(make_queue())

@@ -351,7 +351,7 @@ def templated(template) -> WorkQueue:
     ],
 )
 def test_job_variables_that_fit_the_template_no_longer_crash_the_run_when_it_is_claimed(of_deployment, of_run, fits):
-    """An operator stored what is forbidden now: no agent gets to see it."""
+    """An operator stored job variables that are forbidden now. No agent may receive them."""
     queue = templated(FREE)
     deployment = make_deployment(queue, job_variables=of_deployment, crash_retries=3)
     run, other = waiting(queue, NOON, deployment, job_variables=of_run), waiting(queue, later(1))

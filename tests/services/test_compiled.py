@@ -99,7 +99,7 @@ def test_a_query_that_can_have_no_rows_is_not_executed(django_assert_num_queries
 
 
 def test_a_query_must_not_depend_on_a_value_in_another_way():
-    """Otherwise it would answer the next question with the first value."""
+    """Otherwise the next call would be answered with the first value."""
     ignorant = Compiled(lambda moment: FlowRun.objects.filter(created__year=moment.year))
 
     with pytest.raises(ValueError, match="leaves out values"):

@@ -300,7 +300,7 @@ def sums_of(change: RollUpChange, sign: int) -> dict[str, int]:
 
 
 def test_tables_that_are_emptied_leave_no_changes():
-    """As `manage.py flush` does it, and Django after tests with transactions of their own."""
+    """`manage.py flush` empties tables, and so does Django after tests with transactions of their own."""
     make_flow_run("RUNNING")
     add_up(NOON)
     tables = [model._meta.db_table for model in (RollUpChange, RollUp, FlowRunState, FlowRun)]

@@ -310,7 +310,7 @@ def test_who_connected_before_a_server_is_asked_to_stop_is_answered(tmp_path, wo
 
 
 def test_connections_to_a_stopping_server_are_refused_at_once(tmp_path):
-    """And not kept waiting until it has ended: the next server of a balancer would have answered."""
+    """If they waited until its end, a balancer could not try the next server."""
     with stuck_server(tmp_path, GRACE_SECONDS="60") as server, connected(server) as client:
         client.sendall(b"GET /stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
         read_until(server.process.stderr, "computing")

@@ -239,7 +239,7 @@ def test_copying_ahead_continues_where_it_was_killed(file: Path):
 
 
 def test_a_file_that_was_vacuumed_after_it_was_copied_ahead_is_copied_again(file: Path):
-    """Its rows have other numbers then."""
+    """VACUUM changes the numbers of its rows."""
     fill(file, 1_000)
     asked(file, "DELETE FROM runs_log WHERE rowid % 3 = 0")
     assert orion(file.parent, "database", "upgrade", "--ahead").returncode == 0
@@ -354,7 +354,7 @@ def test_the_copy_can_be_deleted_without_an_upgrade(file: Path):
 
 @only_root
 def test_a_copy_made_by_root_belongs_to_the_owner(file: Path):
-    """A server that is not root's finds its database, and may keep it."""
+    """A server of another user than root finds its database, and may open it."""
     for one in (file.parent, file):
         os.chown(one, NOBODY, NOBODY)
 
@@ -404,7 +404,7 @@ def test_a_lock_of_another_user_is_named(file: Path):
 
 @only_root
 def test_a_copy_that_root_made_for_itself_is_created_again(file: Path):
-    """As it was before files of root's were given to the owner."""
+    """Earlier versions left such files to root."""
     with tempfile.TemporaryDirectory() as folder:
         for one in (Path(folder), found := Path(shutil.copy(file, folder))):
             os.chown(one, NOBODY, NOBODY)

@@ -261,7 +261,7 @@ def test_a_missing_postgresql_is_reported_in_one_sentence(tmp_path):
 
 
 def test_a_returning_postgresql_is_noticed_soon_after_an_outage_of_any_length():
-    """A pool's attempts are twice as far apart each time, until it gives up and the next request begins again."""
+    """A pool doubles the time between its attempts until it gives up; the next request starts again."""
     pool = database_from_url("postgresql://host/orion")["OPTIONS"]["pool"]
 
     assert 0 < pool["reconnect_timeout"] <= pool["timeout"]

@@ -136,7 +136,7 @@ async def test_a_socket_that_closes_leaves_nothing():
 
 
 async def test_each_socket_receives_the_last_of_many_changes():
-    """However changes are merged and left out, every page learns of the last change."""
+    """Changes are merged and omitted, but every page receives the last one."""
     talks = [talk_to(LIVE) for _ in range(10)]
     for talk in talks:
         await talk.connect(timeout=PATIENCE)
