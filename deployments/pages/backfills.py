@@ -39,8 +39,6 @@ from orion_site.live.pages import live_page
 from runs.pages.filtering import address_after
 
 TABS = {"runs": "Runs", "left": "To come"}
-# Times shown of each kind.
-TIMES_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
