@@ -46,7 +46,7 @@ def fill(number: int) -> None:
         flow_run=flow_run, task_key="task", seq=3, state_type="COMPLETED", state_name="Completed", run_count=1
     )
     columns, values = _stored(same)
-    spell = dialect()
+    db = dialect()
     for begin in range(0, number, BATCH):
         runs, states = [], []
         for place in range(begin, min(begin + BATCH, number)):
@@ -55,14 +55,14 @@ def fill(number: int) -> None:
             ids = [_an_id(moment, 4 * place + one) for one, moment in enumerate(times)]
             run_id = _an_id(at, 4 * place + 3)
             own = {
-                "id": spell.uuid(run_id),
+                "id": db.uuid(run_id),
                 "dynamic_key": str(place),
                 "name": f"task-{place}",
-                "state_id": spell.uuid(ids[-1]),
-                "state_timestamp": spell.moment(times[2]),
-                "expected_start_time": spell.moment(times[0]),
-                "start_time": spell.moment(times[1]),
-                "end_time": spell.moment(times[2]),
+                "state_id": db.uuid(ids[-1]),
+                "state_timestamp": db.moment(times[2]),
+                "expected_start_time": db.moment(times[0]),
+                "start_time": db.moment(times[1]),
+                "end_time": db.moment(times[2]),
             }
             runs.append([own.get(column, value) for column, value in zip(columns, values, strict=True)])
             states += [(run_id, *one) for one in zip(ids, (1, 2, 3), KINDS, times, TRAILS, strict=True)]
@@ -90,9 +90,9 @@ def _an_id(at: datetime, number: int) -> UUID:
 def _row(run_id: UUID, id: UUID, seq: int, kind: str, at: datetime, trail: str) -> list[object]:
     from orchestration.tables import dialect
 
-    spell = dialect()
-    own = (spell.uuid(id), seq, kind, kind.capitalize(), spell.moment(at), None, None, "{}", trail, "ACCEPT")
-    return [*own, None, None, 0, None, spell.uuid(run_id)]
+    db = dialect()
+    own = (db.uuid(id), seq, kind, kind.capitalize(), db.moment(at), None, None, "{}", trail, "ACCEPT")
+    return [*own, None, None, 0, None, db.uuid(run_id)]
 
 
 def measure(number: int, database: str, **where: str) -> None:

@@ -101,9 +101,9 @@ class Effects:
             # The program may have failed because it cannot open more files; its state matters more than the problem.
             return
         cause = cause_of_state(state.details.cause, state.name, state.message, scope=flow_id.hex)
-        spell, problem = dialect(), UUID(cause.fingerprint)
+        db, problem = dialect(), UUID(cause.fingerprint)
         ids = [state.id, problem, run.id, flow_id, run.deployment_id, state.timestamp]
-        self._failures.append((*spell.write(ids), True, run.parent_task_run_id is not None, False))
+        self._failures.append((*db.write(ids), True, run.parent_task_run_id is not None, False))
 
     def write(self, limit_ids: Mapping[str, UUID], may_hold: set[UUID], now: datetime) -> None:
         """Write everything. `limit_ids` are by tag; only runs in `may_hold` can have slots to release."""

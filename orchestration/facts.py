@@ -173,15 +173,15 @@ class Facts:
 
 def flow_runs_above(parent_task_run_id: UUID) -> frozenset[UUID]:
     """Return the flow run of this task run, the flow run in which that is nested, and so on."""
-    spell = dialect()
+    db = dialect()
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH RECURSIVE above(id) AS (SELECT flow_run_id FROM runs_taskrun WHERE id = %s UNION "
             "SELECT t.flow_run_id FROM above JOIN runs_flowrun f ON f.id = above.id "
             "JOIN runs_taskrun t ON t.id = f.parent_task_run_id) SELECT id FROM above WHERE id IS NOT NULL",
-            [spell.uuid(parent_task_run_id)],
+            [db.uuid(parent_task_run_id)],
         )
-        return frozenset(spell.read_uuid(row[0]) for row in cursor.fetchall())
+        return frozenset(db.read_uuid(row[0]) for row in cursor.fetchall())
 
 
 def locked_limits(tags: Collection[str]) -> list[ConcurrencyLimit]:

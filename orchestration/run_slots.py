@@ -136,7 +136,7 @@ class RunSlots:
                     self._count((key for key in self._keys(moving) if key not in known), moving, change)
 
     def _read_limits(self, runs: Sequence[MovingRun]) -> None:
-        spell = dialect()
+        db = dialect()
         queues = self._unknown(_QUEUE, (one.stored.work_queue_id for one in runs))
         deployments = self._unknown(_DEPLOYMENT, (one.run.deployment_id for one in runs))
         selects, values = [], list[Any]()
@@ -146,29 +146,29 @@ class RunSlots:
                 "p.concurrency_limit FROM deployments_workqueue q LEFT JOIN deployments_workpool p "
                 f"ON p.id = q.work_pool_id WHERE q.id IN ({_marks(queues)})"
             )
-            values += map(spell.uuid, queues)
+            values += map(db.uuid, queues)
         if deployments:
             selects.append(
                 "SELECT 1, d.id, d.name, NULL, d.concurrency_limit, NULL, NULL, NULL, d.author "
                 f"FROM deployments_deployment d WHERE d.id IN ({_marks(deployments)})"
             )
-            values += map(spell.uuid, deployments)
+            values += map(db.uuid, deployments)
         if with_deployment := [one.run.id for one in runs if one.run.deployment_id]:
             selects.append(
                 "SELECT 2, r.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM runs_flowrun r "
                 "JOIN deployments_deployment d ON d.id = r.deployment_id "
                 f"WHERE d.author IS NOT NULL AND r.auto_scheduled AND r.id IN ({_marks(with_deployment)})"
             )
-            values += map(spell.uuid, with_deployment)
+            values += map(db.uuid, with_deployment)
         for kind, raw, name, paused, limit, pool, pool_name, pool_paused, last in (
             _rows(" UNION ALL ".join(selects), values) if selects else ()
         ):
-            id = spell.read_uuid(raw)
+            id = db.read_uuid(raw)
             match kind:
                 case 0:
                     self._uses[_QUEUE.word, id] = _use(_QUEUE, name, paused, limit)
                     if pool is not None:
-                        pool_id = self._pools[id] = spell.read_uuid(pool)
+                        pool_id = self._pools[id] = db.read_uuid(pool)
                         self._uses.setdefault((_POOL.word, pool_id), _use(_POOL, pool_name, pool_paused, last))
                 case 1:
                     self._uses[_DEPLOYMENT.word, id] = _use(_DEPLOYMENT, name, False, limit)
@@ -197,16 +197,16 @@ class RunSlots:
                     self._uses[key] = replace(self._uses[key], limit=limits.get(id))
 
     def _count_stored(self, keys: Sequence[_Key]) -> None:
-        spell, selects, values = dialect(), list[str](), list[Any]()
+        db, selects, values = dialect(), list[str](), list[Any]()
         for number, kind in enumerate(_KINDS):
             if ids := [id for word, id in keys if word == kind.word]:
                 selects.append(
                     f"SELECT {number}, {kind.column}, COUNT(*) FROM runs_flowrun r {kind.joined} "
                     f"WHERE {kind.column} IN ({_marks(ids)}) AND r.state_type IN ({_HELD}) GROUP BY {kind.column}"
                 )
-                values += map(spell.uuid, ids)
+                values += map(db.uuid, ids)
         for number, raw, taken in _rows(" UNION ALL ".join(selects), values):
-            key = (_KINDS[number].word, spell.read_uuid(raw))
+            key = (_KINDS[number].word, db.read_uuid(raw))
             self._uses[key] = replace(self._uses[key], taken=taken)
 
 

@@ -64,8 +64,8 @@ _SELECT_TASK_RUNS = (
 def read_runs(tables: Tables, run_ids: Sequence[UUID]) -> dict[UUID, StoredRun]:
     """Return the runs that exist, by id."""
     read, select = (_flow_run, _SELECT_FLOW_RUNS) if tables is FLOW_RUNS else (_task_run, _SELECT_TASK_RUNS)
-    spell = dialect()
-    return {stored.run.id: stored for row in fetch(select, run_ids) if (stored := read(row, spell))}
+    db = dialect()
+    return {stored.run.id: stored for row in fetch(select, run_ids) if (stored := read(row, db))}
 
 
 def locked_run(tables: Tables, run_id: UUID) -> StoredRun:
@@ -77,36 +77,36 @@ def locked_run(tables: Tables, run_id: UUID) -> StoredRun:
     return found[run_id]
 
 
-def _flow_run(row: tuple[Any, ...], spell: Dialect) -> StoredRun:
+def _flow_run(row: tuple[Any, ...], db: Dialect) -> StoredRun:
     epoch, flow_id, parent_task_run_id, deployment_id, pid, work_queue_id, *lease, in_program, hinted_at = row[18:]
     leased, agent_id = lease
-    run_id = spell.read_uuid(row[0])
-    parent_task_run_id = _maybe(spell.read_uuid, parent_task_run_id)
+    run_id = db.read_uuid(row[0])
+    parent_task_run_id = _maybe(db.read_uuid, parent_task_run_id)
     run = _run(
         row,
-        spell,
+        db,
         kind="flow-run",
         parent_task_run_id=parent_task_run_id,
-        deployment_id=_maybe(spell.read_uuid, deployment_id),
+        deployment_id=_maybe(db.read_uuid, deployment_id),
         infrastructure_pid=pid,
         leased=bool(leased),
         is_in_a_program=bool(in_program),
         epoch=epoch,
     )
-    state = _current_state(row, spell, run_id, parent_task_run_id)
-    stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch, flow_id=spell.read_uuid(flow_id))
-    stored.work_queue_id = _maybe(spell.read_uuid, work_queue_id)
-    stored.agent_id = _maybe(spell.read_uuid, agent_id)
-    stored.hinted_at = _maybe(spell.read_moment, hinted_at)
+    state = _current_state(row, db, run_id, parent_task_run_id)
+    stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch, flow_id=db.read_uuid(flow_id))
+    stored.work_queue_id = _maybe(db.read_uuid, work_queue_id)
+    stored.agent_id = _maybe(db.read_uuid, agent_id)
+    stored.hinted_at = _maybe(db.read_moment, hinted_at)
     return stored
 
 
-def _task_run(row: tuple[Any, ...], spell: Dialect) -> StoredRun:
+def _task_run(row: tuple[Any, ...], db: Dialect) -> StoredRun:
     epoch, flow_run_id, flow_run_run_count, folded, *parent = row[18:]
-    run_id = spell.read_uuid(row[0])
-    flow_run_id = _maybe(spell.read_uuid, flow_run_id)
-    run = _run(row, spell, kind="task-run", flow_run_id=flow_run_id, flow_run_run_count=flow_run_run_count)
-    state = _current_state(row, spell, flow_run_id, run_id)
+    run_id = db.read_uuid(row[0])
+    flow_run_id = _maybe(db.read_uuid, flow_run_id)
+    run = _run(row, db, kind="task-run", flow_run_id=flow_run_id, flow_run_run_count=flow_run_run_count)
+    state = _current_state(row, db, flow_run_id, run_id)
     folded = folded or b""
     if state is not None and state.is_terminal and number_of(folded) == row[3]:
         # Only a final state can have a detail when it is folded.
@@ -114,35 +114,35 @@ def _task_run(row: tuple[Any, ...], spell: Dialect) -> StoredRun:
         state = replace(state, details=last.details_of(state.details))
     stored = StoredRun(run, state, row[3], row[2], bool(row[14]), epoch or 0, folded=folded)
     if flow_run_id is not None:
-        stored.parent = parent_from(flow_run_id, *parent, spell=spell)
+        stored.parent = parent_from(flow_run_id, *parent, db=db)
     return stored
 
 
-def _run(row: tuple[Any, ...], spell: Dialect, **own: Any) -> Run:
+def _run(row: tuple[Any, ...], db: Dialect, **own: Any) -> Run:
     return Run(
-        id=spell.read_uuid(row[0]),
+        id=db.read_uuid(row[0]),
         tags=tags_from(row[1]),
         policy=policy_from(row[2]),
         run_count=row[8],
-        start_time=_maybe(spell.read_moment, row[9]),
-        end_time=_maybe(spell.read_moment, row[10]),
-        total_run_time=spell.read_period(row[11]),
-        expected_start_time=_maybe(spell.read_moment, row[12]),
-        next_scheduled_start_time=_maybe(spell.read_moment, row[13]),
+        start_time=_maybe(db.read_moment, row[9]),
+        end_time=_maybe(db.read_moment, row[10]),
+        total_run_time=db.read_period(row[11]),
+        expected_start_time=_maybe(db.read_moment, row[12]),
+        next_scheduled_start_time=_maybe(db.read_moment, row[13]),
         **own,
     )
 
 
 def _current_state(
-    row: tuple[Any, ...], spell: Dialect, flow_run_id: UUID | None, task_run_id: UUID | None
+    row: tuple[Any, ...], db: Dialect, flow_run_id: UUID | None, task_run_id: UUID | None
 ) -> State | None:
     if row[4] is None:
         return None
     return State(
-        id=spell.read_uuid(row[4]),
+        id=db.read_uuid(row[4]),
         type=StateType(row[5]),
         name=row[6],
-        timestamp=spell.read_moment(row[7]),
+        timestamp=db.read_moment(row[7]),
         message=row[15],
         data=None if row[16] is None else json.loads(row[16]),
         details=details_from(row[17] or "{}", flow_run_id, task_run_id),
@@ -157,16 +157,16 @@ def parent_from(
     state_timestamp: Any,
     run_count: int,
     *,
-    spell: Dialect,
+    db: Dialect,
 ) -> ParentFlowRun:
     """Return the flow run for rules about task runs. The details of its state are read later, if it is paused."""
     if state_type is None:
         return ParentFlowRun(flow_run_id, None, run_count)
     state = State(
-        id=spell.read_uuid(state_id),
+        id=db.read_uuid(state_id),
         type=StateType(state_type),
         name=state_name,
-        timestamp=spell.read_moment(state_timestamp),
+        timestamp=db.read_moment(state_timestamp),
     )
     return ParentFlowRun(flow_run_id, state, run_count)
 
@@ -186,8 +186,8 @@ def hold_attempts(epochs: Mapping[UUID, int]) -> None:
 
 def known_calls(calls: Sequence[NewTaskRun]) -> dict[Call, UUID]:
     """Return the stored runs of these calls, by flow run, task key and dynamic key."""
-    spell = dialect()
-    keys = [(spell.uuid(c.flow_run_id), c.task_key, c.dynamic_key) for c in calls if c.flow_run_id is not None]
+    db = dialect()
+    keys = [(db.uuid(c.flow_run_id), c.task_key, c.dynamic_key) for c in calls if c.flow_run_id is not None]
     if not keys:
         return {}
     values = ", ".join(["(%s, %s, %s)"] * len(keys))
@@ -201,20 +201,20 @@ def known_calls(calls: Sequence[NewTaskRun]) -> dict[Call, UUID]:
             [value for key in keys for value in key],
         )
         rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return {(spell.read_uuid(row[1]), row[2], row[3]): spell.read_uuid(row[0]) for row in rows}
+    return {(db.read_uuid(row[1]), row[2], row[3]): db.read_uuid(row[0]) for row in rows}
 
 
 def read_parents(run_ids: set[UUID]) -> tuple[dict[UUID, ParentFlowRun], dict[UUID, int], list[UUID]]:
     """Return the flow runs, their epochs, and the ids of those that are nested in others."""
-    spell = dialect()
+    db = dialect()
     rows = fetch(
         "SELECT id, epoch, state_id, state_type, state_name, state_timestamp, run_count, parent_task_run_id "
         "FROM runs_flowrun WHERE id IN ",
         sorted(run_ids),
     )
-    parents = [parent_from(spell.read_uuid(row[0]), *row[2:7], spell=spell) for row in rows]
-    epochs = {spell.read_uuid(row[0]): row[1] for row in rows}
-    nested = [spell.read_uuid(row[0]) for row in rows if row[7] is not None]
+    parents = [parent_from(db.read_uuid(row[0]), *row[2:7], db=db) for row in rows]
+    epochs = {db.read_uuid(row[0]): row[1] for row in rows}
+    nested = [db.read_uuid(row[0]) for row in rows if row[7] is not None]
     return {parent.id: parent for parent in parents}, epochs, nested
 
 
@@ -223,7 +223,7 @@ def stopping_ancestors(nested: Sequence[UUID]) -> dict[UUID, StateType]:
 
     A nested run reports only for itself, so the reply to it must also contain the orders for the runs around it.
     """
-    spell = dialect()
+    db = dialect()
     rows = fetch(
         "WITH RECURSIVE around(id) AS ("
         "SELECT call.flow_run_id FROM runs_taskrun call JOIN runs_flowrun run ON run.parent_task_run_id = call.id "
@@ -234,7 +234,7 @@ def stopping_ancestors(nested: Sequence[UUID]) -> dict[UUID, StateType]:
         "SELECT run.id, run.state_type FROM around JOIN runs_flowrun run ON run.id = around.id "
         "WHERE run.state_type IN ('CANCELLING', 'CANCELLED', 'PAUSED')",
     )
-    return {spell.read_uuid(row[0]): StateType(row[1]) for row in rows}
+    return {db.read_uuid(row[0]): StateType(row[1]) for row in rows}
 
 
 # --- states by id ------------------------------------------------------------------------------------------------
@@ -254,27 +254,27 @@ class StoredState:
 
 def read_states(tables: Tables, ids: Sequence[UUID], flow_run_ids: dict[UUID, UUID | None]) -> dict[UUID, StoredState]:
     """Return the states written for these proposals, by proposal id. `flow_run_ids` completes states of task runs."""
-    spell = dialect()
+    db = dialect()
     select = f"SELECT {_STATE}, {tables.run_column} FROM {tables.states} WHERE "
     found = {}
     for column, place in (("id", 0), ("proposal_id", 9)):
         for row in fetch(f"{select}{column} IN ", ids):
-            found[spell.read_uuid(row[place])] = _stored_state(tables, row, spell, flow_run_ids)
+            found[db.read_uuid(row[place])] = _stored_state(tables, row, db, flow_run_ids)
     return found
 
 
 def _stored_state(
-    tables: Tables, row: tuple[Any, ...], spell: Dialect, flow_run_ids: dict[UUID, UUID | None]
+    tables: Tables, row: tuple[Any, ...], db: Dialect, flow_run_ids: dict[UUID, UUID | None]
 ) -> StoredState:
-    run_id = spell.read_uuid(row[10])
+    run_id = db.read_uuid(row[10])
     other = flow_run_ids.get(run_id)
     own_ids = (run_id, other) if tables is FLOW_RUNS else (other, run_id)
     trail = trail_from(row[7])
     state = State(
-        id=spell.read_uuid(row[0]),
+        id=db.read_uuid(row[0]),
         type=StateType(row[1]),
         name=row[2],
-        timestamp=spell.read_moment(row[3]),
+        timestamp=db.read_moment(row[3]),
         message=row[4],
         data=None if row[5] is None else json.loads(row[5]),
         details=details_from(row[6], *own_ids),

@@ -38,7 +38,7 @@ _RETURNING_WATCHED = (
 
 
 def state_row(
-    spell: Dialect,
+    db: Dialect,
     moving: MovingRun,
     state: State,
     decision: Decision,
@@ -56,44 +56,44 @@ def state_row(
     assert state.timestamp is not None
     # Value by value, without loops: batches consist of such rows.
     return (
-        spell.uuid(state.id),
+        db.uuid(state.id),
         moving.seq,
         state.type.value,
         state.name,
-        spell.moment(state.timestamp),
+        db.moment(state.timestamp),
         state.message,
         stored_data(state.data),
         # Most states have no details besides the ids of their run.
         "{}" if state.details is moving.own_details else details_text(state.details),
         trail_text(decision.trail),
         verdict_name(decision),
-        None if proposal_id is None else spell.uuid(proposal_id),
-        None if sent is None or sent == state.timestamp else spell.moment(sent),
+        None if proposal_id is None else db.uuid(proposal_id),
+        None if sent is None or sent == state.timestamp else db.moment(sent),
         moving.epoch,
         author,
-        spell.uuid(moving.run.id),
+        db.uuid(moving.run.id),
     )
 
 
-def unfolded_row(spell: Dialect, moving: MovingRun, seq: int, state: FoldedState) -> Row:
+def unfolded_row(db: Dialect, moving: MovingRun, seq: int, state: FoldedState) -> Row:
     """Return the row of a state that was folded into the run's row until now."""
     client = state.client_timestamp
     return (
-        spell.uuid(state.id),
+        db.uuid(state.id),
         seq,
         state.type.value,
         USUAL_NAMES[state.type],
-        spell.moment(state.timestamp),
+        db.moment(state.timestamp),
         None,
         None,
         json_text(state.details),
         trail_text(state.trail),
         "ACCEPT",
         None,
-        None if client is None else spell.moment(client),
+        None if client is None else db.moment(client),
         state.epoch,
         state.author,
-        spell.uuid(moving.run.id),
+        db.uuid(moving.run.id),
     )
 
 
@@ -110,26 +110,26 @@ def insert_runs(tables: Tables, new: Sequence[MovingRun], now: datetime, *, leav
     """Insert runs with the columns that follow from their states. Return the ids of those left out as known."""
     if not new:
         return set()
-    spell = dialect()
+    db = dialect()
     rows = [moving.row(now) for moving in new]
-    names, values = tuple(rows[0]), [spell.write([*row.values()]) for row in rows]
+    names, values = tuple(rows[0]), [db.write([*row.values()]) for row in rows]
     if not leave_out_known:
         insert_rows(tables.runs, names, values)
         return set()
     returned = insert_returning(tables.runs, names, values, "ON CONFLICT DO NOTHING RETURNING id")
-    return {moving.run.id for moving in new} - {spell.read_uuid(row[0]) for row in returned}
+    return {moving.run.id for moving in new} - {db.read_uuid(row[0]) for row in returned}
 
 
 def update_runs(tables: Tables, moved: Sequence[MovingRun], now: datetime) -> None:
     """Update the runs. The condition on `seq` is a second protection, in addition to the lock."""
     if not moved:
         return
-    spell, rows = dialect(), []
+    db, rows = dialect(), []
     # One statement for all runs: it sets the columns that changed in any of them, so that no index is updated
     # needlessly.
     names = tuple(sorted(set().union(*(moving.changes() for moving in moved))))
     for moving in moved:
         columns = moving.columns(now)
-        rows.append(spell.write([*(columns[name] for name in names), moving.run.id, moving.stored.seq]))
+        rows.append(db.write([*(columns[name] for name in names), moving.run.id, moving.stored.seq]))
     if update_rows(tables.runs, names, rows, ("id", "seq")) != len(rows):
         raise OperationalError(f"a {tables.kind} was moved by somebody else while it was locked")

@@ -186,7 +186,7 @@ def _due_by_queue(now: datetime) -> list[tuple[WorkQueue, int, datetime | None]]
         "FROM runs_flowrun r WHERE r.work_queue_id = q.id AND r.state_type = 'SCHEDULED' "
         "AND r.next_scheduled_start_time <= %s"
     )
-    spell, moment = dialect(), dialect().moment(now)
+    db, moment = dialect(), dialect().moment(now)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT q.id, q.name, q.is_paused, q.concurrency_limit, q.last_polled, "
@@ -200,12 +200,12 @@ def _due_by_queue(now: datetime) -> list[tuple[WorkQueue, int, datetime | None]]
     found = []
     for row in rows:
         pool = (
-            WorkPool(id=spell.read_uuid(row[5]), name=row[6], is_paused=bool(row[7]), concurrency_limit=row[8])
+            WorkPool(id=db.read_uuid(row[5]), name=row[6], is_paused=bool(row[7]), concurrency_limit=row[8])
             if row[5]
             else None
         )
         queue = WorkQueue(
-            id=spell.read_uuid(row[0]),
+            id=db.read_uuid(row[0]),
             name=row[1],
             is_paused=bool(row[2]),
             concurrency_limit=row[3],

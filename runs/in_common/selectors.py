@@ -227,8 +227,8 @@ def _environments(ids: Collection[Any]) -> dict[Any, dict[str, Any]]:
     """Return the environments of the runs, with only those packages whose versions differ between them. One query."""
     wanted = _read_ids(one for one in ids if one)[:MOST_ENVIRONMENTS]
     rows = Environment.objects.filter(pk__in=wanted) if wanted else []
-    spell = dialect()
-    found = {spell.uuid(row.pk): row for row in rows}
+    db = dialect()
+    found = {db.uuid(row.pk): row for row in rows}
     versions: dict[str, set[str]] = {}
     for row in found.values():
         for name, version in row.packages.items():

@@ -35,18 +35,18 @@ def record_logs(*, lines: Sequence[NewLog], now: datetime) -> None:
     """Store the lines in one statement. Cut messages over 64 KiB, with a note; skip lines whose id is known."""
     if not lines:
         return
-    spell = dialect()
-    created = spell.moment(now)
+    db = dialect()
+    created = db.moment(now)
     rows = [
         (
-            spell.uuid(line.id or uuid7()),
+            db.uuid(line.id or uuid7()),
             created,
             line.name,
             line.level,
             cut(line.message),
-            spell.moment(line.timestamp),
-            spell.uuid(line.flow_run_id) if line.flow_run_id else None,
-            spell.uuid(line.task_run_id) if line.task_run_id else None,
+            db.moment(line.timestamp),
+            db.uuid(line.flow_run_id) if line.flow_run_id else None,
+            db.uuid(line.task_run_id) if line.task_run_id else None,
         )
         for line in lines
     ]
@@ -57,7 +57,7 @@ def record_logs(*, lines: Sequence[NewLog], now: datetime) -> None:
         # The writer missed our answer and sends the lines again, perhaps with new ones.
         with write_transaction():
             known = Log.objects.filter(pk__in=[line.id for line in lines if line.id]).values_list("pk", flat=True)
-            stored = {spell.uuid(id) for id in known}
+            stored = {db.uuid(id) for id in known}
             insert_rows("runs_log", _COLUMNS, list({row[0]: row for row in rows if row[0] not in stored}.values()))
 
 

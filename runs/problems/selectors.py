@@ -75,7 +75,7 @@ def extents_of(problem_ids: Sequence[UUID], *, cap: int = MOST_COUNTED) -> dict[
 
 
 def _counts(problem_ids: Sequence[UUID], cap: int) -> list[tuple[int, int]]:
-    spell, parts, values = dialect(), [], list[Any]()
+    db, parts, values = dialect(), [], list[Any]()
     bad = ", ".join(f"'{one}'" for one in FAILED_TYPES)
     for problem_id in problem_ids:
         of_it = (
@@ -84,7 +84,7 @@ def _counts(problem_ids: Sequence[UUID], cap: int) -> list[tuple[int, int]]:
         )
         for state in ("", f" AND r.state_type IN ({bad}) AND r.state_id = o.id"):
             parts.append(f"(SELECT COUNT(*) FROM (SELECT DISTINCT o.run_id {of_it}{state} LIMIT {cap}) counted)")
-            values.append(spell.uuid(problem_id))
+            values.append(db.uuid(problem_id))
     with reader().cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(parts)}", values)
         row = cursor.fetchone()
@@ -93,7 +93,7 @@ def _counts(problem_ids: Sequence[UUID], cap: int) -> list[tuple[int, int]]:
 
 def _sampled(problem_ids: Sequence[UUID]) -> list[tuple[UUID, UUID | None, str, int]]:
     """Return the newest failures of each problem, counted by flow and version."""
-    spell = dialect()
+    db = dialect()
     newest = (
         "SELECT * FROM (SELECT problem_id, flow_id, run_id FROM runs_occurrence WHERE problem_id = %s "
         f"AND NOT is_consequence ORDER BY seen_at DESC, id DESC LIMIT {SAMPLED}) newest"
@@ -103,10 +103,10 @@ def _sampled(problem_ids: Sequence[UUID]) -> list[tuple[UUID, UUID | None, str, 
             "SELECT o.problem_id, o.flow_id, COALESCE(r.deployment_version, r.flow_version, ''), COUNT(*) "
             f"FROM ({' UNION ALL '.join([newest] * len(problem_ids))}) o JOIN runs_flowrun r ON r.id = o.run_id "
             "GROUP BY 1, 2, 3 ORDER BY 4 DESC",
-            [spell.uuid(one) for one in problem_ids],
+            [db.uuid(one) for one in problem_ids],
         )
         rows = cursor.fetchall()
-    read = spell.read_uuid
+    read = db.read_uuid
     return [(read(row[0]), None if row[1] is None else read(row[1]), row[2], row[3]) for row in rows]
 
 

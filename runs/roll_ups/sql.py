@@ -57,27 +57,27 @@ _POSTGRESQL = _Spelling(
 
 
 def _key_of(tables: Tables, run: str) -> list[str]:
-    spell = _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
-    parents = [spell.hex.format(f"{run}.{name}") if tables is FLOW_RUNS else "''" for name in _PARENTS]
-    minute = spell.minute.format(f"{run}.expected_start_time")
+    db = _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
+    parents = [db.hex.format(f"{run}.{name}") if tables is FLOW_RUNS else "''" for name in _PARENTS]
+    minute = db.minute.format(f"{run}.expected_start_time")
     states = [f"COALESCE({run}.{name}, '')" for name in ("state_type", "state_name")]
     return [f"'{tables.kind}'", minute, *parents, *states]
 
 
 def sums_of(run: str) -> list[str]:
     """Return the numbers of one run; a number that depends on a missing or malformed time is null."""
-    spell = _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
+    db = _SQLITE if connection.vendor == "sqlite" else _POSTGRESQL
     start, expected = f"{run}.start_time", f"{run}.expected_start_time"
     # One condition per type: for a longer IN list SQLite builds a table at every row.
     is_open = " AND ".join(f"{run}.state_type <> {one!r}" for one in in_order(TERMINAL))
     waits = f"{start} IS NULL AND {expected} IS NOT NULL AND {is_open}"
     return [
         "1",
-        spell.period.format(f"{run}.total_run_time"),
-        f"CASE WHEN {start} > {expected} THEN {spell.between.format(start, expected)} ELSE 0 END",
-        f"CASE WHEN {run}.state_type = 'RUNNING' THEN {spell.moment.format(f'{run}.state_timestamp')} ELSE 0 END",
+        db.period.format(f"{run}.total_run_time"),
+        f"CASE WHEN {start} > {expected} THEN {db.between.format(start, expected)} ELSE 0 END",
+        f"CASE WHEN {run}.state_type = 'RUNNING' THEN {db.moment.format(f'{run}.state_timestamp')} ELSE 0 END",
         f"CASE WHEN {waits} THEN 1 ELSE 0 END",
-        f"CASE WHEN {waits} THEN {spell.moment.format(expected)} ELSE 0 END",
+        f"CASE WHEN {waits} THEN {db.moment.format(expected)} ELSE 0 END",
     ]
 
 

@@ -109,15 +109,15 @@ def _next_runs(after: UUID, most: int) -> list[tuple[Any, ...]]:
 
 
 def _fold(runs: Sequence[tuple[Any, ...]]) -> int:
-    spell = dialect()
-    by_id = {spell.read_uuid(row[0]): row for row in runs}
+    db = dialect()
+    by_id = {db.read_uuid(row[0]): row for row in runs}
     rows = fetch(_STATES, list(by_id), " ORDER BY s.task_run_id, s.seq")
     updates, ids = [], []
     for key, states in groupby(rows, key=lambda row: row[0]):
-        run_id = spell.read_uuid(key)
-        found = _first_usual(by_id[run_id], list(states), spell)
+        run_id = db.read_uuid(key)
+        found = _first_usual(by_id[run_id], list(states), db)
         if found:
-            updates.append((fold(found), spell.uuid(run_id)))
+            updates.append((fold(found), db.uuid(run_id)))
             ids += [state.id for state in found]
     update_rows("runs_taskrun", ("folded_states",), updates, ("id",))
     obsolete = TaskRunState.objects.filter(pk__in=ids)
@@ -125,10 +125,10 @@ def _fold(runs: Sequence[tuple[Any, ...]]) -> int:
     return len(updates)
 
 
-def _first_usual(row: Sequence[Any], states: Sequence[Sequence[Any]], spell: Dialect) -> list[FoldedState]:
+def _first_usual(row: Sequence[Any], states: Sequence[Sequence[Any]], db: Dialect) -> list[FoldedState]:
     """Return the first states of a run that can be folded."""
-    run_id, flow_run_id = spell.read_uuid(row[0]), None if row[2] is None else spell.read_uuid(row[2])
-    times = (None if one is None else spell.read_moment(one) for one in row[3:6])
+    run_id, flow_run_id = db.read_uuid(row[0]), None if row[2] is None else db.read_uuid(row[2])
+    times = (None if one is None else db.read_moment(one) for one in row[3:6])
     expected, start, end = times
     run = Run(id=run_id, kind="task-run", expected_start_time=expected, start_time=start, end_time=end)
     own = StateDetails(flow_run_id=flow_run_id, task_run_id=run_id)
@@ -140,11 +140,11 @@ def _first_usual(row: Sequence[Any], states: Sequence[Sequence[Any]], spell: Dia
             break
         said = own if details == "{}" else details_from(details, flow_run_id, run_id)
         state = State(
-            id=spell.read_uuid(id),
+            id=db.read_uuid(id),
             type=StateType(kind),
             name=name,
             message=message,
-            timestamp=spell.read_moment(at),
+            timestamp=db.read_moment(at),
             details=said,
         )
         lines = trail_from(trail)
@@ -159,7 +159,7 @@ def _first_usual(row: Sequence[Any], states: Sequence[Sequence[Any]], spell: Dia
                 timestamp=state.timestamp,
                 trail=lines,
                 epoch=epoch,
-                client_timestamp=None if client is None else spell.read_moment(client),
+                client_timestamp=None if client is None else db.read_moment(client),
                 author=author,
                 is_untrackable=said.untrackable_result,
             )

@@ -64,12 +64,12 @@ def _known(new: NewTaskRun, run_id: UUID | None) -> tuple[UUID | None, int]:
 
     Raises FlowRunNotFound, and RunIdTaken if the id belongs to another call.
     """
-    spell = dialect()
+    db = dialect()
     with connection.cursor() as cursor:
         if run_id is not None:
-            cursor.execute(_SAME_ID, [spell.uuid(run_id)])
+            cursor.execute(_SAME_ID, [db.uuid(run_id)])
             if (stored := cursor.fetchone()) is not None:
-                flow_run_id = None if stored[0] is None else spell.read_uuid(stored[0])
+                flow_run_id = None if stored[0] is None else db.read_uuid(stored[0])
                 if (flow_run_id, *stored[1:]) != (new.flow_run_id, new.task_key, new.dynamic_key):
                     raise RunIdTaken(id=run_id)
                 return run_id, 0
@@ -81,12 +81,12 @@ def _known(new: NewTaskRun, run_id: UUID | None) -> tuple[UUID | None, int]:
                 )
             cursor.execute(_SAME_CALL_ALONE, [new.task_key, new.dynamic_key])
             found = cursor.fetchone()
-            return (None if found is None else spell.read_uuid(found[0])), 0
-        cursor.execute(_SAME_CALL, [new.task_key, new.dynamic_key, spell.uuid(new.flow_run_id)])
+            return (None if found is None else db.read_uuid(found[0])), 0
+        cursor.execute(_SAME_CALL, [new.task_key, new.dynamic_key, db.uuid(new.flow_run_id)])
         found = cursor.fetchone()
     if found is None:
         raise FlowRunNotFound(id=new.flow_run_id)
-    return (None if found[0] is None else spell.read_uuid(found[0])), found[1]
+    return (None if found[0] is None else db.read_uuid(found[0])), found[1]
 
 
 def update_task_run(*, run_id: UUID, name: str, now: datetime) -> None:

@@ -253,9 +253,9 @@ _first_of_queue = Compiled(_of_queue)
 
 def _fetched(branches: Sequence[tuple[str, tuple[Any, ...]]], lines: Sequence[_Line]) -> Iterator[_Found]:
     selects = [f"SELECT {number}, first.* FROM ({sql}) AS first" for number, (sql, _) in enumerate(branches)]
-    spell = dialect().read_uuid
+    read_uuid = dialect().read_uuid
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(selects), [value for _, values in branches for value in values])
         for number, due, run_id, queue_id, deployment_id in cursor.fetchall():
-            queue, deployment = (one and spell(one) for one in (queue_id, deployment_id))
-            yield _Found(lines[number], due, spell(run_id), queue, deployment)
+            queue, deployment = (one and read_uuid(one) for one in (queue_id, deployment_id))
+            yield _Found(lines[number], due, read_uuid(run_id), queue, deployment)

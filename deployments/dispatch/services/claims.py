@@ -263,9 +263,9 @@ def _refuse_replaced(asking: Iterable[_Asking]) -> bool:
 
 
 def _grant(granted: Sequence[tuple[Wish, Sequence[Claim]]], unit: Unit, now: datetime) -> None:
-    spell, end = dialect(), lease_end(now)
+    db, end = dialect(), lease_end(now)
     rows = [
-        spell.write([claim.flow_run_id, wish.agent_id, wish.incarnation, claim.epoch, now, end])
+        db.write([claim.flow_run_id, wish.agent_id, wish.incarnation, claim.epoch, now, end])
         for wish, claims in granted
         for claim in claims
     ]

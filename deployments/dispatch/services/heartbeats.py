@@ -115,27 +115,27 @@ def _one_by_one() -> AbstractContextManager[None]:
 def _renew_leases(agent_id: UUID, runs: Mapping[UUID, int], now: datetime) -> None:
     if not runs:
         return
-    spell = dialect()
-    pairs = [value for run_id, epoch in runs.items() for value in (spell.uuid(run_id), epoch)]
+    db = dialect()
+    pairs = [value for run_id, epoch in runs.items() for value in (db.uuid(run_id), epoch)]
     marks = ", ".join(["(%s, %s)"] * len(runs))
-    end = spell.moment(lease_end(now))
+    end = db.moment(lease_end(now))
     with connection.cursor() as cursor:
         # A heartbeat that was processed late does not shorten what a later one has renewed.
         cursor.execute(
             "UPDATE deployments_lease SET expires_at = %s "
             f"WHERE worker_id = %s AND expires_at < %s AND (flow_run_id, epoch) IN (VALUES {marks})",
-            [end, spell.uuid(agent_id), end, *pairs],
+            [end, db.uuid(agent_id), end, *pairs],
         )
 
 
 def _standings(run_ids: list[UUID]) -> dict[UUID, _Standing]:
-    spell = dialect()
+    db = dialect()
     rows = fetch(
         "SELECT r.id, r.epoch, l.epoch, r.state_type, r.state_timestamp FROM runs_flowrun r "
         "LEFT JOIN deployments_lease l ON l.flow_run_id = r.id WHERE r.id IN ",
         run_ids,
     )
-    return {spell.read_uuid(row[0]): _standing(*row[1:]) for row in rows}
+    return {db.read_uuid(row[0]): _standing(*row[1:]) for row in rows}
 
 
 def _standing(epoch: int, leased: int | None, state: str | None, since: Any) -> _Standing:

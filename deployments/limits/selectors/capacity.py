@@ -152,12 +152,12 @@ def holding_by_deployment() -> Holding:
     """Count the runs that hold slots with one query. They are few, and found by an index."""
     # Without the hint, SQLite reads every run in these states. With limited sight, another table stands for this one.
     by_index = connection.vendor == "sqlite" and not sees_in_part()
-    hint, spell = " INDEXED BY flow_run_holding_deployment" if by_index else "", dialect().read_uuid
+    hint, read_uuid = " INDEXED BY flow_run_holding_deployment" if by_index else "", dialect().read_uuid
     found: dict[UUID, dict[UUID | None, int]] = {}
     with connection.cursor() as cursor:
         cursor.execute(_HOLDING_BY_DEPLOYMENT.format(hint=hint))
         for deployment_id, queue_id, runs in cursor.fetchall():
-            found.setdefault(spell(deployment_id), {})[queue_id and spell(queue_id)] = runs
+            found.setdefault(read_uuid(deployment_id), {})[queue_id and read_uuid(queue_id)] = runs
     return found
 
 

@@ -43,9 +43,9 @@ def store_planned(planned: Iterable[Planned], now: datetime) -> Counter[UUID]:
     created = [(one, moving) for one in planned for moving in _scheduled_runs(unit, one, now)]
     unit.write()
     stored = [(one, moving.run) for one, moving in created if moving.run.id in unit.runs]
-    spell = dialect()
+    db = dialect()
     deadlines = [
-        (spell.uuid(deadline.flow_run_id), str(deadline.kind), spell.moment(deadline.due))
+        (db.uuid(deadline.flow_run_id), str(deadline.kind), db.moment(deadline.due))
         for one, run in stored
         for deadline in deadlines_of([(run.id, run.expected_start_time)], one.deployment)
     ]

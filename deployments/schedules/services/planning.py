@@ -268,14 +268,14 @@ def _advance(decided: Iterable[tuple[Schedule, Plan, int]]) -> None:
     Each row gets its own values and is compared with its own old one, so this is one prepared statement for all of
     them.
     """
-    spell = dialect()
+    db = dialect()
     rows = [
         (
-            spell.moment(plan.planned_until),
-            spell.moment(plan.plan_at) if plan.plan_at else None,
+            db.moment(plan.planned_until),
+            db.moment(plan.plan_at) if plan.plan_at else None,
             stored,
-            spell.uuid(schedule.pk),
-            spell.moment(schedule.plan_at) if schedule.plan_at else None,
+            db.uuid(schedule.pk),
+            db.moment(schedule.plan_at) if schedule.plan_at else None,
         )
         for schedule, plan, stored in decided
     ]

@@ -134,7 +134,7 @@ def come_within(bounds: Sequence[Bound], now: datetime, *columns: str) -> list[F
     """Return the runs up to now that lie in one of the bounds, oldest first, with these columns. One query."""
     if not bounds:
         return []
-    spell = dialect()
+    db = dialect()
     parts: list[str] = []
     values: list[Any] = []
     for column in dict.fromkeys(bound.column for bound in bounds):
@@ -149,8 +149,8 @@ def come_within(bounds: Sequence[Bound], now: datetime, *columns: str) -> list[F
             f"FROM (VALUES {marks}) given) b {_WITHIN[connection.vendor].format(is_within)}"
         )
         for bound in chosen:
-            values += [spell.uuid(bound.whose), spell.moment(bound.since or LONG_AGO)]
-        values.append(spell.moment(now))
+            values += [db.uuid(bound.whose), db.moment(bound.since or LONG_AGO)]
+        values.append(db.moment(now))
     found = {run.pk: run for run in FlowRun.objects.raw(" UNION ALL ".join(parts), values)}
     return sorted(found.values(), key=lambda run: place_of(run, BY))
 

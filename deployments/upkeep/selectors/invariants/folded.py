@@ -37,17 +37,17 @@ class _Step:
 
 
 def folded_histories() -> Iterator[Violation]:
-    spell = dialect()
+    db = dialect()
     for run_id, rows in groupby(rows_of(_FOLDED), key=lambda row: row[0]):
-        for law, message in _wrong(list(rows), spell):
-            yield Violation(law, f"task-run {spell.read_uuid(run_id)}", message)
+        for law, message in _wrong(list(rows), db):
+            yield Violation(law, f"task-run {db.read_uuid(run_id)}", message)
 
 
-def _wrong(rows: Sequence[Sequence[Any]], spell: Dialect) -> Iterator[tuple[str, str]]:
+def _wrong(rows: Sequence[Sequence[Any]], db: Dialect) -> Iterator[tuple[str, str]]:
     _, seq, folded, state_id, state_type, state_name, state_timestamp, epoch = rows[0][:8]
-    current = (spell.read_uuid(state_id), spell.read_moment(state_timestamp)) if state_id else (None, None)
+    current = (db.read_uuid(state_id), db.read_moment(state_timestamp)) if state_id else (None, None)
     stored = [
-        _Step(row[8], row[9], spell.read_moment(row[10]), row[11], trail_from(row[12]))
+        _Step(row[8], row[9], db.read_moment(row[10]), row[11], trail_from(row[12]))
         for row in rows
         if row[8] is not None
     ]

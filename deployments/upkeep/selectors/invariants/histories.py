@@ -106,7 +106,7 @@ _REOPENING = frozenset(
 def illegal_successions() -> Iterator[Violation]:
     """Yield transitions that need a reason, a rule that allows them or force, but whose trail shows none."""
     for tables in (FLOW_RUNS, TASK_RUNS):
-        run_id, spell = tables.run_column, dialect()
+        run_id, db = tables.run_column, dialect()
         rows = rows_of(
             f"SELECT b.{run_id}, a.type, b.type, b.seq, b.trail FROM {tables.states} a "
             f"JOIN {tables.states} b ON b.{run_id} = a.{run_id} AND b.seq = a.seq + 1 WHERE {_NEEDS_A_REASON}"
@@ -114,7 +114,7 @@ def illegal_successions() -> Iterator[Violation]:
         for subject, before, after, seq, trail in rows:
             if not has_a_reason(before, trail_from(trail)):
                 message = f"went from {before} to {after} in state #{seq}, which no rule allows"
-                yield Violation("I2", f"{tables.kind} {spell.read_uuid(subject)}", message)
+                yield Violation("I2", f"{tables.kind} {db.read_uuid(subject)}", message)
 
 
 def needs_a_reason(before: str, after: str) -> bool:

@@ -47,10 +47,10 @@ class Law:
 
 
 def broken(law: Law, now: datetime) -> Iterator[Violation]:
-    spell = dialect()
-    values = [] if law.patience is None else [spell.moment(now - law.patience)]
+    db = dialect()
+    values = [] if law.patience is None else [db.moment(now - law.patience)]
     for subject, *details in rows_of(law.sql, values):
-        yield Violation(law.invariant, f"{law.kind} {spell.read_uuid(subject)}", law.message.format(*details))
+        yield Violation(law.invariant, f"{law.kind} {db.read_uuid(subject)}", law.message.format(*details))
 
 
 def rows_of(sql: str, values: Sequence[Any] = ()) -> Iterator[Sequence[Any]]:
