@@ -76,7 +76,7 @@ def test_an_agent_that_is_killed_adopts_its_job_and_nothing_runs_twice(
     assert api.until_ended(run)["name"] == "Completed"
     assert mark.read_text() == "began\nended\n"
     assert api.history(run) == ["Scheduled", "Pending", "Running", "Completed"]
-    assert "began under an earlier start" in second.said
+    assert "was started before this agent was restarted" in second.said
     assert len(cluster.objects["jobs"]) == 1
 
 
