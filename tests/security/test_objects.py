@@ -258,7 +258,7 @@ def test_counts_and_histories_include_only_a_users_own_runs(own: World, other: W
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_counts_by_other_rows_and_of_what_is_missing_include_only_what_a_user_sees(own: World, other: World, kind: str):
-    """Counted by subtraction, by the ids of flows, by few task runs, or by queues: as many as the list has."""
+    """Counts by subtraction, ids of flows, few task runs and queues are equal to the length of the list."""
     client = asker(f"viewer:{KINDS[kind]}")
     hidden = str(other.id_of("runs_flow"))
     searches: dict[str, list[Any]] = {
