@@ -107,20 +107,32 @@ def dialect() -> Dialect:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def lock(tables: Tables, run_ids: Sequence[UUID], *, free_only: bool = False) -> list[UUID] | None:
+def lock(tables: Tables, run_ids: Sequence[UUID]) -> None:
     """Lock these runs until the end of the transaction, in the order of their ids. SQLite locks the whole file anyway.
 
-    With `free_only`, skip runs that another transaction has locked, and those that do not wait to start any more.
-    Return the ids of the others, or None for all.
+    A statement of its own: rows from a join would have the values from before the wait for the lock.
     """
-    if connection.vendor != "postgresql" or not run_ids:
-        return None
-    # A statement of its own: rows from a join would have the values from before the wait for the lock.
-    # An expression, so that PostgreSQL finds the runs by their ids. Without statistics it would read all that wait.
-    waiting, skipping = (" AND state_type || '' = 'SCHEDULED'", " SKIP LOCKED") if free_only else ("", "")
-    rest = f"{waiting} ORDER BY id FOR NO KEY UPDATE{skipping}"
-    held = fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), rest)
-    return [row[0] for row in held] if free_only else None
+    if connection.vendor == "postgresql":
+        fetch(f"SELECT id FROM {tables.runs} WHERE id IN ", sorted(run_ids), " ORDER BY id FOR NO KEY UPDATE")
+
+
+def lock_free(tables: Tables, run_ids: Sequence[UUID], most: int) -> list[UUID]:
+    """Lock the first `most` of these runs that are free, and return their ids: the order is that of `run_ids`.
+
+    Skipped are those that another transaction has locked, and those that do not wait to start any more.
+    """
+    if connection.vendor != "postgresql":
+        return list(run_ids[:most])
+    with connection.cursor() as cursor:
+        # The state is compared by an expression, so that PostgreSQL finds the runs by their ids. Without statistics it
+        # would read all that wait.
+        cursor.execute(
+            "SELECT run.id FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted (id, place) "
+            f"JOIN {tables.runs} AS run ON run.id = wanted.id WHERE run.state_type || '' = 'SCHEDULED' "
+            "ORDER BY wanted.place LIMIT %s FOR NO KEY UPDATE OF run SKIP LOCKED",
+            [list(run_ids), most],
+        )
+        return [row[0] for row in cursor.fetchall()]
 
 
 def fetch(select: str, ids: Sequence[UUID], rest: str = "") -> list[tuple[Any, ...]]:

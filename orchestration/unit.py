@@ -8,7 +8,7 @@ the commit.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -33,7 +33,7 @@ from orchestration.json_columns import refusal_text, with_own_ids
 from orchestration.moving import MovingRun
 from orchestration.new_runs import NewFlowRun, NewRun
 from orchestration.stored import StoredRun, StoredState, read_runs, read_states
-from orchestration.tables import FLOW_RUNS, TASK_RUNS, Row, Tables, dialect, json_text, lock
+from orchestration.tables import FLOW_RUNS, TASK_RUNS, Row, Tables, dialect, json_text, lock, lock_free
 from orchestration.writes import insert_runs, insert_states, state_row, unfolded_row, update_runs
 from orionflow.contract.ids import uuid7
 from orionflow.contract.states import BAD, BETWEEN_ATTEMPTS
@@ -98,15 +98,22 @@ class Unit:
 
     # --- runs ----------------------------------------------------------------------------------------------------
 
-    def load(self, tables: Tables, run_ids: Collection[UUID], *, free_only: bool = False) -> None:
-        """Lock and read those of the runs that exist. Load flow runs before task runs, to avoid deadlocks.
-
-        With `free_only`, skip runs that another transaction has locked instead of waiting for them, and those that do
-        not wait to start any more: the report of another agent would have to wait for this transaction.
-        """
+    def load(self, tables: Tables, run_ids: Collection[UUID]) -> None:
+        """Lock and read those of the runs that exist. Load flow runs before task runs, to avoid deadlocks."""
         ids = sorted(set(run_ids) - self.runs.keys())
-        held = lock(tables, ids, free_only=free_only)
-        ids = ids if held is None else held
+        lock(tables, ids)
+        self._read(tables, ids)
+
+    def load_free(self, tables: Tables, run_ids: Sequence[UUID], most: int) -> list[UUID]:
+        """Lock and read the first `most` of the runs that nobody has locked and that wait to start; return their ids.
+
+        Do not wait for the others: the report of another agent would have to wait for this transaction, too.
+        """
+        free = lock_free(tables, run_ids, most)
+        self._read(tables, free)
+        return free
+
+    def _read(self, tables: Tables, ids: Sequence[UUID]) -> None:
         for run_id, stored in read_runs(tables, ids).items():
             self.runs[run_id] = MovingRun.of(tables, stored)
 

@@ -194,7 +194,21 @@ def test_a_claim_takes_the_next_runs_for_those_that_are_locked_without_reading_a
 
     assert ids_of(claims) == [run.pk for run in runs[3:5]]
     assert reads_of(queries) == 1
+    assert sum("SKIP LOCKED" in query["sql"] for query in queries) == 1
     assert ids_of(agent.claim(limit=3)) == [run.pk for run in runs[:3]]
+
+
+@locks_rows
+def test_a_claim_locks_no_more_runs_than_it_gives_to_agents():
+    queue = make_queue()
+    deployment = make_deployment(queue)
+    runs = [waiting(queue, later(n - 10), deployment) for n in range(4)]
+    agent, other = make_agent(), make_agent("other")
+
+    with frozen(lambda: agent.claim(limit=2), "SKIP LOCKED"):
+        claims = other.claim(limit=2)
+
+    assert ids_of(claims) == [run.pk for run in runs[2:]]
 
 
 def copy_of(run: FlowRun) -> FlowRun:

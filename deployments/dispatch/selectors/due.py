@@ -8,7 +8,7 @@ a lock, by the rule TakeQueueSlots.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -100,15 +100,29 @@ class Advice:
     def among(self, takers: Sequence[Taker]) -> list[tuple[Candidate, int]]:
         return hand_out(self.candidates, takers, self.room or {}, self.going)
 
+    def in_order(self, takers: Sequence[Taker], spare: int) -> list[Candidate]:
+        """Return the runs for these takers in order, and `spare` more: whichever of them are free, the first are next.
+
+        Empty if the order depends on who takes a run, or on which others are taken: a share has its turn again later.
+        """
+        lines = {taker.lines for taker in takers if taker.wanted}
+        if len(lines) != 1 or self.going or any(taker.named for taker in takers):
+            return []
+        wanted = sum(taker.wanted for taker in takers) + spare
+        return [run for run, _ in self.among([Taker(wanted, lines.pop())])]
+
+    def only(self, runs: Sequence[Candidate]) -> Advice:
+        return replace(self, candidates=runs)
+
     def without(self, ids: Collection[UUID]) -> Advice:
         return replace(self, candidates=[run for run in self.candidates if run.id not in ids]) if ids else self
 
-    def after(self, tried: Iterable[tuple[Candidate, int]], given: Sequence[Candidate]) -> Advice:
+    def after(self, tried: Sequence[Candidate], given: Sequence[Candidate]) -> Advice:
         """Return the rest of the advice: without the runs that were tried, of which some were given to agents."""
         room, active = Counter(self.room or {}), Counter(self.going or {})
         room.subtract(limit for run in given for limit in run.limits if limit in room)
         active.update(run.share for run in given if run.share)
-        return replace(self.without({run.id for run, _ in tried}), room=room, going=active)
+        return replace(self.without({run.id for run in tried}), room=room, going=active)
 
 
 def due_ids(

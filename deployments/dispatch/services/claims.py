@@ -9,7 +9,7 @@ waited for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -92,6 +92,21 @@ class _Tried:
     number: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Runs to lock in this order until `wanted` are locked, and their takers if those are decided."""
+
+    runs: Sequence[Candidate]
+    wanted: int
+    takers: Mapping[UUID, int] = field(default_factory=dict)
+
+    def tried(self, held: Collection[UUID]) -> Sequence[Candidate]:
+        """Return the runs that were tried, if these could be locked: those behind the last one were not needed."""
+        if len(held) < self.wanted:
+            return self.runs
+        return self.runs[: 1 + max(number for number, run in enumerate(self.runs) if run.id in held)]
+
+
 _agents = Compiled(lambda ids: Worker.objects.filter(pk__in=ids).order_by())
 
 
@@ -160,9 +175,9 @@ def _wanted(asking: Sequence[_Asking]) -> int:
 
 def _try(advice: Advice, asking: Sequence[_Asking], now: datetime) -> _Tried:
     """Claim runs of the advice for the agents."""
-    if not (chosen := advice.among([one.taker for one in asking])):
+    if not (attempt := _next(advice, [one.taker for one in asking])):
         return _Tried()
-    tried = _given(advice, chosen, asking, now)
+    tried = _given(advice, attempt, asking, now)
     for number, claims in tried.claims.items():
         asking[number].claims += tuple(claims)
     claimed = sum(map(len, tried.claims.values()))
@@ -178,13 +193,13 @@ def _keep_what_fits(asking: Sequence[_Asking], room: Room, now: datetime) -> Non
 
 
 @repeated_on_conflict
-def _given(advice: Advice, chosen: Sequence[tuple[Candidate, int]], asking: Sequence[_Asking], now: datetime) -> _Tried:
+def _given(advice: Advice, attempt: _Attempt | None, asking: Sequence[_Asking], now: datetime) -> _Tried:
     """Propose all runs in one unit of work."""
     with write_transaction():
         if _refuse_replaced(asking):
-            chosen = advice.among([one.taker for one in asking])
+            attempt = _next(advice, [one.taker for one in asking])
         unit, tried = Unit(now), _Tried()
-        for run_id, number in _locked(unit, advice, chosen, asking, tried):
+        for run_id, number in _locked(unit, advice, attempt, asking, tried):
             moving = unit.runs[run_id]
             if not _becomes_pending(unit, moving, asking[number].agent):
                 tried.refused.add(run_id)
@@ -197,25 +212,38 @@ def _given(advice: Advice, chosen: Sequence[tuple[Candidate, int]], asking: Sequ
         return tried
 
 
+def _next(advice: Advice, takers: Sequence[Taker]) -> _Attempt | None:
+    """Return the runs to lock for these takers, and others in case that another server has some of them."""
+    wanted = sum(taker.wanted for taker in takers)
+    if connection.features.has_select_for_update_skip_locked and (runs := advice.in_order(takers, wanted + SPARE)):
+        return _Attempt(runs, wanted)
+    pairs = advice.among(takers)
+    return _Attempt([run for run, _ in pairs], len(pairs), {run.id: number for run, number in pairs}) if pairs else None
+
+
 def _locked(
-    unit: Unit, advice: Advice, chosen: Sequence[tuple[Candidate, int]], asking: Sequence[_Asking], tried: _Tried
+    unit: Unit, advice: Advice, attempt: _Attempt | None, asking: Sequence[_Asking], tried: _Tried
 ) -> list[tuple[UUID, int]]:
-    """Lock the chosen runs. In place of each that another server has, lock the next run of the advice.
+    """Lock runs for the agents. In place of each that another server has, lock the next run of the advice.
 
     The replacements come before anything is proposed, because the rules count slots once for all runs of the unit.
     """
     locked: list[tuple[UUID, int]] = []
-    while chosen:
-        unit.load(FLOW_RUNS, [run.id for run, _ in chosen], free_only=True)
-        free = [(run, number) for run, number in chosen if _is_due(unit.runs.get(run.id), unit.now)]
-        locked += [(run.id, number) for run, number in free]
-        tried.number += len(chosen)
-        if len(free) == len(chosen):
+    takers = [one.taker for one in asking]
+    while attempt:
+        held = set(unit.load_free(FLOW_RUNS, [run.id for run in attempt.runs], attempt.wanted))
+        runs = attempt.tried(held)
+        free = [run for run in runs if run.id in held and _is_due(unit.runs.get(run.id), unit.now)]
+        pairs = [(run, attempt.takers[run.id]) for run in free] if attempt.takers else advice.only(free).among(takers)
+        locked += [(run.id, number) for run, number in pairs]
+        tried.number += len(runs)
+        tried.taken += len(runs) - len(free)
+        if len(free) in (len(runs), attempt.wanted):
             break
-        tried.taken += len(chosen) - len(free)
-        has = Counter(number for _, number in locked)
-        advice = advice.after(chosen, [run for run, _ in free])
-        chosen = advice.among([one.taker.after(has[number]) for number, one in enumerate(asking)])
+        received = Counter(number for _, number in pairs)
+        takers = [taker.after(received[number]) for number, taker in enumerate(takers)]
+        advice = advice.after(runs, free)
+        attempt = _next(advice, takers)
     return locked
 
 
