@@ -105,6 +105,7 @@ TEMPLATES = [
         "OPTIONS": {
             "libraries": {
                 "audit": "orion_site.audit.tags",
+                "forms": "orion_site.forms.tags",
                 "live": "orion_site.live.tags",
                 "operators": "orion_site.operators.tags",
             },
