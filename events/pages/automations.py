@@ -30,6 +30,7 @@ from events.pages.forms import (
     action_fields,
     action_kind_of,
     actions_from,
+    notice_of_receivers,
     trigger_fields,
     trigger_kind_of,
     trigger_of,
@@ -186,6 +187,8 @@ def _page(
     request: HttpRequest, form: forms.Form, title: str, submit: str, back: tuple[str, str], intro: str
 ) -> HttpResponse:
     context = {"section": "automations", "form": form, "title": title, "submit": submit, "back": back, "intro": intro}
+    if sender := form.fields.get("block_document_id"):
+        context["notice"] = notice_of_receivers(sender.choices)  # type: ignore[attr-defined]
     return render(request, "forms/form.html", context)
 
 

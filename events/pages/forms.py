@@ -6,11 +6,13 @@ A stored trigger or action is shown in fields if these would produce the same ag
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils.html import format_html
 from pydantic import TypeAdapter
 from pydantic import ValidationError as Misshapen
 
@@ -76,6 +78,14 @@ class JSONArea(forms.CharField):
 def _said(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     return f"{place}: {error['msg']}".removeprefix(": ")
+
+
+def notice_of_receivers(blocks: Sequence[tuple[str, str]]) -> str:
+    """Return what to do first if no block could send a message."""
+    if blocks:
+        return ""
+    words = 'No block sends messages yet. <a href="{}">Make one</a> first, such as a Slack webhook.'
+    return format_html(words, reverse("deployments:new-block"))
 
 
 class AutomationForm(forms.Form):
@@ -152,7 +162,7 @@ def action_fields(
                 "block_document_id": forms.ChoiceField(
                     choices=blocks,
                     label="Through",
-                    help_text="Blocks that can send messages are made on the page Blocks.",
+                    help_text="The block that sends the message.",
                 ),
                 "subject": forms.CharField(max_length=10_000, initial="Orion: {{ flow_run.name }}"),
                 "body": forms.CharField(

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from events.automations.services.trials import try_policy
 from events.models import Notification, NotificationPolicy
 from events.notifications.services.policies import create_policy, delete_policy, update_policy
-from events.pages.forms import PolicyForm
+from events.pages.forms import PolicyForm, notice_of_receivers
 from events.pages.selectors.automations import message_blocks
 from events.pages.selectors.notifications import notifications_page, policy_with_block
 from orion_site.accounts.permissions import Action, requires
@@ -90,8 +90,8 @@ def _policy_form(request: HttpRequest, initial: dict[str, Any]) -> PolicyForm:
 def _page(request: HttpRequest, form: PolicyForm, title: str, submit: str) -> HttpResponse:
     back = (reverse("events:notifications"), "Notifications")
     context = {"section": "notifications", "form": form, "title": title, "submit": submit, "back": back}
-    if not form.fields["block_document_id"].choices:  # type: ignore[attr-defined]
-        context["intro"] = "No block sends messages yet. Make one under Blocks first, such as a Slack webhook."
+    blocks = form.fields["block_document_id"].choices  # type: ignore[attr-defined]
+    context["notice"] = notice_of_receivers(blocks)
     return render(request, "forms/form.html", context)
 
 

@@ -18,6 +18,7 @@ from orionflow.contract.ids import uuid7
 from tests.web.conftest import HOSTILE
 from tests.web.deployments import make_deployment
 from tests.web.rows import make_run
+from tests.web.test_blocks_page import make_block, make_schema
 
 EVENT = {
     "type": "event",
@@ -164,6 +165,20 @@ def test_what_is_rare_is_written_as_json_and_misshapen_json_is_explained(browser
     assert broken.status_code == 200
     assert right.status_code == 302
     assert Automation.objects.get().actions == [{"type": "cancel-flow-run"}]
+
+
+@pytest.mark.parametrize("address", ["/automations/new?when=state&do=send-notification", "/notifications/new"])
+def test_forms_of_messages_lead_to_a_new_block_while_no_block_sends_any(browser: Client, address: str):
+    dead_end = browser.get(address).content.decode()
+    schema = make_schema()
+    schema.capabilities = ["notify"]
+    schema.save()
+    make_block(schema)
+
+    filled = browser.get(address).content.decode()
+
+    assert '<a href="/blocks/new">Make one</a> first' in dead_end
+    assert "Make one" not in filled
 
 
 def test_a_block_that_does_not_exist_is_refused_at_the_actions(browser: Client):

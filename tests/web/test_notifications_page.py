@@ -110,7 +110,7 @@ def test_the_page_without_policies_explains_what_they_do(browser: Client):
 
 
 def test_a_new_policy_shows_a_warning_if_nothing_can_send_its_messages(browser: Client):
-    assert "Make one under Blocks first" in browser.get("/notifications/new").content.decode()
+    assert "Make one</a> first" in browser.get("/notifications/new").content.decode()
 
 
 def test_the_page_costs_few_queries_and_names_are_text(browser: Client, block: UUID, django_assert_max_num_queries):
