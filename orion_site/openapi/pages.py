@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.templatetags.static import static
-from django.urls import get_script_prefix
+from django.urls import get_script_prefix, reverse
 from django.utils.html import format_html
 
 import orion_site
@@ -27,6 +27,10 @@ _PAGE = """<!doctype html>
 {head}
 </head>
 <body>
+<nav aria-label="Orion" style="font: 14px system-ui, sans-serif; margin: 10px 16px">
+<a href="{home}">Dashboard</a> · <a href="{words}">API in words</a> · <a href="{document}">openapi.json</a>
+<noscript><p>This viewer needs scripts; the pages that these links lead to do not.</p></noscript>
+</nav>
 {body}
 </body>
 </html>
@@ -76,6 +80,7 @@ def _document() -> str:
 
 
 def _page(title: str, head: str, body: str) -> HttpResponse:
-    page = HttpResponse(format_html(_PAGE, title=title, icon=static("img/orion.svg"), head=head, body=body))
+    links = {"home": reverse("home"), "words": reverse("help-page", args=["reference/api"]), "document": _document()}
+    page = HttpResponse(format_html(_PAGE, title=title, icon=static("img/orion.svg"), head=head, body=body, **links))
     page.headers["Content-Security-Policy"] = _POLICY
     return page

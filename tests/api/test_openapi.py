@@ -110,3 +110,13 @@ def test_the_viewers_load_nothing_from_elsewhere(api, page):
     assert all(
         finders.find(re.sub("^/static/v-[0-9a-f]+/", "", place)) for place in places if place.startswith("/static/")
     )
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_viewers_lead_to_what_needs_no_scripts(api, page):
+    text = api.get(page, headers={"host": "localhost"}).content.decode()
+
+    links = re.findall(r'<a href="([^"]+)"', text)
+    assert links == ["/", "/help/reference/api", "/api/openapi.json"]
+    assert "<noscript>" in text
+    assert {api.get(link, headers={"host": "localhost"}).status_code for link in links} == {200}
