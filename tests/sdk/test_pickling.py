@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,71 @@ def test_function_runs_as_defined_here_whichever_module_the_other_process_has(
     )
 
     assert told.stdout.strip() == "1"
+
+
+class WithCode(Exception):
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+
+
+class WithDefault(ValueError):
+    def __init__(self, name: str, unit: str = "m") -> None:
+        super().__init__(f"{name} in {unit}")
+
+
+class WithKeyword(Exception):
+    def __init__(self, *, place: str) -> None:
+        self.place = place
+
+
+class WithSlots(Exception):
+    __slots__ = ("place",)
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.place = place
+
+
+class WithNew(Exception):
+    def __new__(cls, *parts: str) -> WithNew:
+        return super().__new__(cls, "-".join(parts))
+
+    def __init__(self, one: str, two: str) -> None:
+        self.one = one
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    place: str
+
+
+@pytest.mark.parametrize(
+    ("error", "attribute"),
+    [
+        (WithCode(404, "no such file"), "code"),
+        (WithDefault("length"), "args"),
+        (WithKeyword(place="here"), "place"),
+        (WithSlots("here"), "place"),
+        (WithNew("a", "b"), "one"),
+        (Frozen("here"), "place"),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_exceptions_are_the_same_whatever_their_class_is_called_with(error: Exception, attribute: str):
+    vars(error)["__notes__"] = ["noted"]
+
+    there = loads(dumps(error))
+
+    assert type(there) is type(error)
+    assert (str(there), there.args, there.__notes__) == (str(error), error.args, ["noted"])
+    assert getattr(there, attribute) == getattr(error, attribute)
+
+
+def test_an_exception_may_refer_to_itself():
+    error = WithCode(1, "loop")
+    error.others = [error]  # type: ignore[attr-defined]
+
+    there = loads(dumps(error))
+
+    assert there.others == [there]

@@ -9,7 +9,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -207,6 +207,32 @@ def test_functions_run_in_other_processes(processes: ProcessTaskRunner):
     assert generated == [0, 1, 2]
     assert of_coroutine == 7
     assert {run.state_type for run in task_runs_of(state)} == {"COMPLETED"}
+
+
+class Refused(Exception):
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+
+
+@task
+def refusing() -> None:
+    raise Refused(403, "not here")
+
+
+@task
+async def counting_later() -> AsyncIterator[int]:
+    yield 0
+    yield 1
+
+
+def test_exceptions_and_generators_come_back_from_processes_as_from_threads(processes: ProcessTaskRunner):
+    @flow
+    def outer() -> Any:
+        refused = refusing.submit().wait()
+        return refused.message, refused.result(raise_on_failure=False).code, counting_later.submit().result()
+
+    assert outer.with_options(task_runner=processes)() == outer()
 
 
 def test_exceptions_come_back_with_their_traceback(processes: ProcessTaskRunner):

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -112,10 +112,16 @@ def _call(fn: Any, args: Any, kwargs: Any, seconds: float | None, run: RunOfChil
         value = fn(*args, **kwargs)
         if inspect.isgenerator(value):
             return list(value)
+        if inspect.isasyncgen(value):
+            value = _listed(value)
         return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
 
     with working_for(run):
         return call() if seconds is None else limited(call, seconds)
+
+
+async def _listed(parts: AsyncIterable[Any]) -> list[Any]:
+    return [part async for part in parts]
 
 
 async def _awaited(value: Any) -> Any:

@@ -53,11 +53,45 @@ def _pickler() -> Callable[..., Any]:
             if is_declared(value):
                 # Its parts are pickled separately, as they may refer to it.
                 return _empty, (type(value),), _state_of(value)
+            if _is_plain_error(value):
+                return BaseException.__new__, (type(value), *value.args), vars(value), None, None, _set_attributes
             if self._by_reference and type(value) is FunctionType and _is_held_by_module(value):
                 return _found_again, (value.__module__, value.__qualname__, _digest(value), dumps(value))
             return super().reducer_override(value)
 
     return Pickler
+
+
+# The flag of classes that Python code made.
+_HEAP_TYPE = 1 << 9
+
+
+def _is_plain_error(value: Any) -> bool:
+    """Whether this is an exception of a class with an `__init__` of its own, and `args` and attributes are all of it.
+
+    Python calls such a class with `args` again, which are often not the parameters of its `__init__`.
+    """
+    kind = type(value)
+    return (
+        issubclass(kind, BaseException)
+        and type(kind.__init__) is FunctionType
+        and kind.__reduce__ is BaseException.__reduce__
+        and kind.__reduce_ex__ is BaseException.__reduce_ex__
+        and kind.__setstate__ is BaseException.__setstate__
+        and all(_adds_only_attributes(one) for one in kind.__mro__)
+    )
+
+
+def _adds_only_attributes(kind: type) -> bool:
+    if kind.__flags__ & _HEAP_TYPE:
+        return not vars(kind).get("__slots__")
+    # A built-in class with fields, such as that of SyntaxError, is larger.
+    return kind is object or kind.__basicsize__ == BaseException.__basicsize__
+
+
+def _set_attributes(error: BaseException, attributes: dict[str, Any]) -> None:
+    # Also those of a frozen dataclass.
+    vars(error).update(attributes)
 
 
 def is_declared(value: Any) -> bool:
