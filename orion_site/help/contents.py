@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 INDEX = "README.md"
@@ -81,5 +82,11 @@ def _children(root: Path, path: str) -> Sequence[Page]:
 
 
 def _title(file: Path) -> str:
+    return _title_since(file, file.stat().st_mtime_ns)
+
+
+# Every page of the help shows the titles of all pages.
+@lru_cache(maxsize=512)
+def _title_since(file: Path, changed: int) -> str:
     found = _TITLE.search(file.read_text(encoding="utf-8"))
     return found[1].replace("`", "") if found else file.stem

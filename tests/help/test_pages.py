@@ -60,6 +60,26 @@ def test_a_page_asks_the_database_nothing_about_runs(browser: Client, django_ass
     assert 'aria-current="page">Concepts</a>' in page
 
 
+def test_titles_of_a_folder_are_read_once_and_again_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "README.md").write_text("## Folders\n| [Folder](folder/README.md) | About it |\n")
+    (tmp_path / "folder").mkdir()
+    page = tmp_path / "folder" / "page.md"
+    page.write_text("# First title\n")
+    read, of_path = [], Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, *args, **more: read.append(path) or of_path(path, *args, **more)
+    )
+
+    before = [[one.title for one in every_page(tmp_path)] for _ in range(3)]
+    page.write_text("# Second title\n")
+    os.utime(page, ns=(1, 1))
+    after = [one.title for one in every_page(tmp_path)]
+
+    assert before == [["Documentation", "Folder", "First title"]] * 3
+    assert after == ["Documentation", "Folder", "Second title"]
+    assert read.count(page) == 2
+
+
 def test_pictures_are_served_by_the_server_itself(browser: Client):
     page = browser.get("/help/tutorial").content.decode()
 
