@@ -15,7 +15,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types layers words prose migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots illustrations bench upgrade-drill lock sbom scan versions pages docs docs-serve clean
+.PHONY: help demo serve test then-test-sqlite check lint types layers words prose migrations templates test-sqlite test-postgresql packaging programs wheels thorough chaos browser pixels screenshots illustrations bench upgrade-drill lock sbom scan versions pages docs docs-serve clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -46,13 +46,18 @@ serve: $(VENV)/installed  ## Serve the dashboard and the API on the demo's runs 
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion database upgrade
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion server start --port $(PORT)
 
-test: CHECKS += $(VENV)/compiled
-test: check test-sqlite test-postgresql  ## Everything: format, lint, types, layers, words, migrations, tests on both databases
+QUICK_CHECKS := lint layers words prose migrations templates
+test: $(VENV)/installed-dev  ## Everything: format, lint, types, layers, words, migrations, tests on both databases
+	@# Types take one core for half a minute, and pytest another one while it collects: the first tests wait for neither.
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync types then-test-sqlite
+	@$(MAKE) --no-print-directory test-postgresql
 	@echo "==> all checks and tests passed"
 
-CHECKS := types lint layers words prose migrations templates
+then-test-sqlite: $(QUICK_CHECKS)
+	@$(MAKE) --no-print-directory --output-sync=none test-sqlite
+
 check: $(VENV)/installed-dev  ## Everything but the tests: side by side, each with its output in one piece
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync $(CHECKS)
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync types $(QUICK_CHECKS)
 
 lint: $(VENV)/installed-dev
 	@echo "==> format and lint"
@@ -94,12 +99,6 @@ SHORT := -m "not long and not programs and (short or not browser)"
 test-sqlite: $(VENV)/installed-dev  ## The tests on SQLite
 	@echo "==> tests on SQLite"
 	@ORION_TEST_DATABASE=sqlite $(BIN)/pytest $(SIDE_BY_SIDE) $(SHORT) --ignore tests/packaging
-
-# Once, beside the checks, which leave a core free for it.
-$(VENV)/compiled: $(VENV)/installed-dev
-	@echo "==> compiling the tests"
-	@$(BIN)/pytest --collect-only -qq $(SHORT) --ignore tests/packaging >$(VENV)/collected.txt || { cat $(VENV)/collected.txt; exit 1; }
-	@touch $@
 
 # Fault tests whose outcome depends on the database. `make chaos` also runs the others on PostgreSQL.
 FAULTS_OF_DATABASES := $(patsubst %,tests/faults/%.py,test_workers test_cluster_ticking test_full_disk test_interrupted_upgrade \
