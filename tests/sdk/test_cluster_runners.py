@@ -27,15 +27,24 @@ def orion(server_here: None) -> Iterator[Isolated]:
 
 
 @pytest.fixture(scope="module")
-def dask_cluster() -> Iterator[Any]:
+def usual_dask_cluster() -> Iterator[Any]:
+    """As people have it: Dask gives the call of a worker that died to the next one."""
     distributed = pytest.importorskip("distributed", reason="pip install 'orionflow[dask]'")
     import dask.config
 
+    # A new worker, as after each that dies, is forked from a process that has loaded Dask.
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
     ):
         yield cluster
+
+
+@pytest.fixture
+def dask_cluster(usual_dask_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """As with `distributed.scheduler.allowed-failures: 0`."""
+    monkeypatch.setattr(usual_dask_cluster.scheduler, "allowed_failures", 0)
+    return usual_dask_cluster
 
 
 @pytest.fixture(scope="module")
@@ -130,14 +139,6 @@ def test_killed_worker_crashes_its_task(runner: TaskRunner):
 
     assert [run.state_name for run in task_runs_of(state)] == ["Crashed"]
     assert "worker that ran the task died" in (task_runs_of(state)[0].state.message or "")
-
-
-@pytest.fixture(scope="module")
-def usual_dask_cluster() -> Iterator[Any]:
-    """As people have it: Dask gives the call of a worker that died to the next one."""
-    distributed = pytest.importorskip("distributed", reason="pip install 'orionflow[dask]'")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield cluster
 
 
 @task
