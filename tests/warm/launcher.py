@@ -50,9 +50,10 @@ def main() -> None:
     for name in MODULES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    # It looks through all installed packages for its plugins, once.
+    # Pydantic looks through all installed packages for its plugins, once.
     with contextlib.suppress(ImportError):
-        importlib.import_module("pydantic").TypeAdapter(int)
+        wire = importlib.import_module("orionflow.wire")
+        wire.prepare_for(wire.Flow, wire.FlowRun, wire.TaskRun, wire.OrchestrationResult)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve(control)
 

@@ -1,7 +1,8 @@
 """Stages of programs that use Django: once, the whole server is loaded, or the API inside a program.
 
-Apps and modules are those of every such program. Settings are not: they are read here from an empty environment, and
-forgotten, with all that was remembered meanwhile, before the first program begins; each reads its own.
+Apps, modules, addresses and the schemas of operations are those of every such program. Settings are not: they are read
+here from an empty environment, and forgotten, with all that was remembered meanwhile, before the first program begins;
+each reads its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +46,27 @@ STAGES = {
 }  # fmt: skip
 
 
+# What these remember follows from modules and installed packages alone.
+REMEMBERED = {
+    ("django.urls.resolvers", "_get_cached_resolver"),
+    ("importlib.metadata", "FastPath.__new__"),
+    ("importlib.metadata", "FastPath.lookup"),
+    ("orionflow.wire.encoding", "_adapter"),
+}
+
+
 def load(stage: str) -> Callable[[], None]:
     """Load what programs of the stage load, and forget what was read from settings.
 
     Returned is what each program does before it begins.
     """
     settings_module, modules = STAGES[stage]
+    distribution("orionflow-server")
     environment, home = dict(os.environ), tempfile.mkdtemp(prefix="orion-tests-warm-")
     os.environ.update(ORION_HOME=home, DJANGO_SETTINGS_MODULE=settings_module)
     try:
         _load(modules)
+        _read_addresses()
     finally:
         os.environ.clear()
         os.environ.update(environment)
@@ -86,6 +99,32 @@ def _load(modules: tuple[str, ...]) -> None:
     _ = get_resolver().url_patterns
 
 
+def _read_addresses() -> None:
+    """Compile the patterns of all addresses, and build the schemas of what is sent to them and of what they answer."""
+    from django.urls import get_resolver
+    from pydantic import TypeAdapter
+
+    from orchestration.api.operations import Endpoint, arguments_of
+
+    for pattern in _patterns(get_resolver()):
+        _ = pattern.pattern.regex
+        if isinstance(pattern.callback, Endpoint):
+            for operation in pattern.callback.operations:
+                arguments_of(operation)
+    for one in gc.get_objects():
+        if type(one) is TypeAdapter:
+            one.rebuild(raise_errors=False)
+
+
+def _patterns(resolver: Any) -> Iterator[Any]:
+    for one in resolver.url_patterns:
+        _ = one.pattern.regex
+        if hasattr(one, "url_patterns"):
+            yield from _patterns(one)
+        else:
+            yield one
+
+
 def _forget(settings_module: str) -> None:
     from asgiref.local import Local
     from django.apps import apps
@@ -115,7 +154,7 @@ def _forget(settings_module: str) -> None:
         handler._connections = Local(handler.thread_critical)  # type: ignore[attr-defined]
     engines.__dict__.pop("templates", None)
     for one in gc.get_objects():
-        if type(one) is functools._lru_cache_wrapper:
+        if type(one) is functools._lru_cache_wrapper and (one.__module__, one.__qualname__) not in REMEMBERED:
             one.cache_clear()
     populate = apps.populate
 
