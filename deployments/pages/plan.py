@@ -114,7 +114,7 @@ def _text_of(row: PlanRow) -> str:
     for (kind, name), number in states.items():
         counted[look(kind, name)[1].lower()] += number
     came = ", ".join(f"{number} {word}" for word, number in counted.items()) or "none"
-    return f"Runs that came: {came}. Planned: {row.planned_count}."
+    return f"Past runs: {came}. Planned: {row.planned_count}."
 
 
 def ticks_of(found: Plan, *, days: bool) -> list[Tick]:

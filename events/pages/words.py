@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 from runs.templatetags.times import period
 
-_PREFIX = "prefect."
+_PREFIX, _TAG = "prefect.", "prefect.tag."
 
 
 def trigger_words(trigger: Mapping[str, Any]) -> str:
@@ -30,16 +31,28 @@ def _event_words(trigger: Mapping[str, Any]) -> str:
     after = _names(trigger["after"])
     within = f" within {period(trigger['within'])}" if trigger["within"] else ""
     if trigger["posture"] == "Proactive":
-        few = "no" if times <= 1 else f"fewer than {times}"
-        return f"{few} {events} comes{whose}{within}{f' after {after}' if after else ''}"
+        few, occur = ("no", "occurs") if times <= 1 else (f"fewer than {times}", "occur")
+        return f"{few} {events}{whose} {occur}{within}{f' after {after}' if after else ''}"
     often = f" {times} times" if times > 1 else ""
-    return f"{events} comes{whose}{often}{within}{f', after {after}' if after else ''}"
+    return f"{events}{whose} occurs{often}{within}{f', after {after}' if after else ''}"
 
 
 def _whose(match: Mapping[str, Any], related: Mapping[str, Any]) -> str:
     own = " and ".join(_said(label, value) for label, value in match.items() if not _is_everything(value))
+    if tags := _tags(related):
+        return (f" of {own}" if own else "") + f" with tag {' or '.join(tags)}"
     others = " and ".join(_said(label, value) for label, value in related.items())
     return (f" of {own}" if own else "") + (f" related to {others}" if others else "")
+
+
+def _tags(related: Mapping[str, Any]) -> list[str]:
+    """Return the tags of a condition that names nothing else: one of them is enough."""
+    ids = related.get(RESOURCE_ID, [])
+    ids = [ids] if isinstance(ids, str) else ids
+    is_usual = related.keys() == {RESOURCE_ID, RESOURCE_ROLE} and related[RESOURCE_ROLE] == "tag"
+    if not is_usual or not all(str(one).startswith(_TAG) for one in ids):
+        return []
+    return [str(one).removeprefix(_TAG) for one in ids]
 
 
 def _is_everything(value: Any) -> bool:

@@ -65,7 +65,7 @@ def test_an_automation_is_made_without_scripts(chromium: Browser, shown: Shown):
     page.get_by_label("For more than this many seconds").fill("7200")
     page.get_by_role("button", name="Create automation").click()
 
-    expect(page.get_by_text("no flow-run.* comes within 2h after flow-run.Running")).to_be_visible()
+    expect(page.get_by_text("no flow-run.* occurs within 2h after flow-run.Running")).to_be_visible()
     page.get_by_text("Delete…").click()
     page.get_by_role("button", name="Delete this automation").click()
     expect(page.get_by_role("status").first).to_have_text("The automation was deleted.")

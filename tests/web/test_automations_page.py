@@ -88,7 +88,7 @@ def test_automations_are_listed_in_words_with_what_they_did(browser: Client):
 
     for text in (
         "too many orders",
-        "shop.order.* comes 3 times within 1m",
+        "shop.order.* occurs 3 times within 1m",
         "1 action failed",
         "Disabled",
         "Do nothing",
@@ -111,16 +111,20 @@ def test_an_automation_shows_its_firings_their_events_and_errors(browser: Client
 @pytest.mark.parametrize(
     ("kind", "filled", "said"),
     [
-        ("state", {"states": ["Failed", "Crashed"], "tags": "prod"}, "flow-run.Crashed or flow-run.Failed comes"),
-        ("stays", {"states": ["Running"], "within": "600"}, "no flow-run.* comes within 10m after flow-run.Running"),
-        ("queue", {}, "work-queue.not-ready comes"),
+        (
+            "state",
+            {"states": ["Failed", "Crashed"], "tags": "prod"},
+            "flow-run.Crashed or flow-run.Failed with tag prod occurs",
+        ),
+        ("stays", {"states": ["Running"], "within": "600"}, "no flow-run.* occurs within 10m after flow-run.Running"),
+        ("queue", {}, "work-queue.not-ready occurs"),
         (
             "event",
             {"expect": "a.b, a.c", "resource": "x.*", "threshold": "2", "within": "0"},
-            "a.b or a.c comes of x.*",
+            "a.b or a.c of x.* occurs",
         ),
-        ("silence", {"expect": "beat", "after": "", "within": "60"}, "no beat comes within 1m"),
-        ("json", {"trigger": '{"type": "event", "posture": "Reactive", "expect": ["x"]}'}, "x comes"),
+        ("silence", {"expect": "beat", "after": "", "within": "60"}, "no beat occurs within 1m"),
+        ("json", {"trigger": '{"type": "event", "posture": "Reactive", "expect": ["x"]}'}, "x occurs"),
     ],
 )
 def test_the_usual_triggers_are_made_in_forms_and_shown_there_again(

@@ -75,7 +75,7 @@ def test_what_came_stands_left_of_now_and_late_runs_have_come(browser: Client):
     (track,) = answer.context["tracks"]
     assert [run.state_type for run in track.row.past] == ["FAILED", "COMPLETED"]
     assert [kind for kind, _ in track.paths] == ["FAILED", "COMPLETED"]
-    assert "Runs that came: 1 failed, 1 completed. Planned: 24." in answer.content.decode()
+    assert "Past runs: 1 failed, 1 completed. Planned: 24." in answer.content.decode()
 
 
 def test_runs_on_request_are_shown_as_planned(browser: Client):
