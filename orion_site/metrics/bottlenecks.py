@@ -58,6 +58,8 @@ class Observed:
     vendor: str
     lately: Mapping[str, Seen] = field(default_factory=dict)
     claims: Claims = Claims()
+    # Processes of this server that seem to be frozen, and for how many seconds.
+    silent: Mapping[str, float] = field(default_factory=dict)
     threads: Sequence[PoolOfThreads] = ()
     connections: Sequence[PoolOfConnections] = ()
     writers_waiting: int = 0
@@ -77,6 +79,7 @@ def judged(seen: Observed) -> list[Bottleneck]:
         *_waiting(seen),
         *_claims(seen),
         *_services(seen),
+        *_processes(seen),
         *_threads(seen),
         *_connections(seen),
         *_database(seen),
@@ -166,6 +169,18 @@ def _services(seen: Observed) -> Iterator[Bottleneck]:
             evidence = f"The service {one.record.name} fails at each tick: {said[0][:200]}"
             yield Bottleneck("services", evidence, "orion services ls -o wide", 60.0)
             return
+
+
+def _processes(seen: Observed) -> Iterator[Bottleneck]:
+    if seen.silent:
+        name, seconds = max(seen.silent.items(), key=lambda one: one[1])
+        others = f" (and {len(seen.silent) - 1} more)" if len(seen.silent) > 1 else ""
+        evidence = (
+            f"The process {name} of this server{others} has shown no sign of life for {_period(seconds)}. "
+            "Requests that it has accepted wait."
+        )
+        fix = "orion server status shows its number: kill -9 it, and the server starts another one."
+        yield Bottleneck("processes", evidence, fix, seconds)
 
 
 def _threads(seen: Observed) -> Iterator[Bottleneck]:

@@ -15,6 +15,7 @@ from orion_site.database import replica
 from orion_site.database.sqlite.gate import gates
 from orion_site.env import orion_home
 from orion_site.http.thread_pools import pools
+from orion_site.metrics import siblings
 from orion_site.metrics.bottlenecks import Observed, PoolOfConnections, PoolOfThreads
 from orion_site.metrics.database import DatabaseFigures
 from orion_site.metrics.process import pool_stats
@@ -35,6 +36,7 @@ def observed(found: DatabaseFigures) -> Observed:
         vendor=connection.vendor,
         lately=recently(),
         claims=recent_claims(),
+        silent=siblings.siblings.silent(),
         threads=[PoolOfThreads(one.name, one.admitted, one.limit, one.refused) for one in pools],
         connections=[
             PoolOfConnections(alias, one.get("pool_size", 0), one.get("pool_max", 0), one.get("requests_waiting", 0))

@@ -57,6 +57,18 @@ class Siblings:
             new.write(text)
         os.replace(new.name, file)
 
+    def silent(self) -> dict[str, float]:
+        """Return the other processes that have written no figures for long, with the seconds since they last did.
+
+        The server starts a process again when it ends, and it writes to the same file: so these are frozen.
+        """
+        if self._folder is None:
+            return {}
+        since = {file.stem: time.time() - file.stat().st_mtime for file in self._folder.glob("*.prom")}
+        # If this process cannot write either, its disk is at fault.
+        is_heard = since.pop(self.name, OLD_SECONDS) < OLD_SECONDS
+        return {name: seconds for name, seconds in since.items() if is_heard and seconds > OLD_SECONDS}
+
     def samples_of_others(self, name: str) -> Iterator[Sample]:
         """Yield the samples with this name, without the cost of reading all figures."""
         begins = (f"{name}{{", f"{name} ")

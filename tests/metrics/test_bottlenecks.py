@@ -83,6 +83,11 @@ BUSY = {"queues": [queue("agents_full")], "pools": [PoolFigures("p", 2, 8, 8)]}
             "services",
             ("fails at each tick", "ValueError: odd"),
         ),
+        (
+            seen(silent={"worker-2": 40.0, "services": 20.0}),
+            "processes",
+            ("worker-2 of this server (and 1 more)", "no sign of life for 40 s", "kill -9"),
+        ),
         (seen(threads=[PoolOfThreads("requests", 64, 64, 9)]), "threads", ("All 64", "503", "--workers")),
         (
             seen(threads=[PoolOfThreads("requests", 5, 64, 0)], lately={"wait for requests": took(0.4)}),

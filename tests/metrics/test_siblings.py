@@ -39,6 +39,20 @@ def test_a_process_that_has_ended_is_left_out(tmp_path: Path):
     assert processes(first) == {"worker-1"}
 
 
+def test_a_process_that_writes_no_figures_any_more_is_silent(tmp_path: Path):
+    first, second = Siblings("worker-1", tmp_path), Siblings("worker-2", tmp_path)
+    for one in (first, second):
+        one.publish()
+    assert first.silent() == second.silent() == {}
+    long_ago = time.time() - OLD_SECONDS - 1
+
+    os.utime(tmp_path / "worker-2.prom", (long_ago, long_ago))
+
+    assert first.silent().keys() == {"worker-2"}
+    # What cannot write itself does not judge the others.
+    assert second.silent() == {}
+
+
 def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path):
     (tmp_path / "worker-2.prom").write_text("orion_odd{ 7 seven\n")
 
