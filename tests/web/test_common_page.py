@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from deployments.models import Deployment
 from orionflow.contract.fingerprints import cause_of
+from runs.in_common import selectors
 from runs.models import Environment, FlowRun, FlowRunState
 from tests.factories import make_flow_run, make_state
 from tests.web.conftest import HOSTILE
@@ -49,6 +50,18 @@ def test_common_facts_of_failed_runs_are_listed_with_their_numbers(browser: Clie
     assert "0 of 30" in page
     assert "only there" in page
     assert "parameter n" not in page.split("Not compared")[0]
+
+
+def test_of_many_other_runs_the_newest_are_compared_since_the_oldest_of_these(browser: Client, monkeypatch):
+    monkeypatch.setattr(selectors, "LOOKED_AT", 12)
+    runs = fleet()
+
+    compared = browser.get("/runs/common?state=failed").context["compared"]
+
+    # Read are the newest twelve and as many as were chosen, 22; of these, six failed.
+    assert compared.is_cut
+    assert compared.begin == runs[21].expected_start_time
+    assert (compared.found.chosen, compared.found.others) == (6, 16)
 
 
 def test_its_number_leads_to_the_runs_that_prove_it(browser: Client):

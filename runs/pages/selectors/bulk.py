@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from orchestration.reading import unconverted
+from orchestration.tables import dialect
 from runs.models import BulkAction, BulkRun, FlowRun
 from runs.pages.selectors.keyset import Cursor, Page, in_order, page_of, place_of
 from runs.pages.selectors.runs import BY, SEARCHED, RunFilter, end_of_search, parts_of, resolved, rows_of_runs, searched
@@ -27,7 +30,8 @@ class Chosen:
 def chosen_runs(*, wanted: RunFilter, now: datetime, most: int) -> Chosen:
     """Return the runs that a list with this filter would have shown at that time, on all of its pages."""
     wanted = resolved(wanted, now)
-    found: set[tuple[datetime, UUID, str]] = set()
+    spell = dialect()
+    found: set[tuple[Any, Any, str]] = set()
     parts, reach = parts_of(wanted, now), None
     for part in parts:
         if wanted.searches:
@@ -35,9 +39,12 @@ def chosen_runs(*, wanted: RunFilter, now: datetime, most: int) -> Chosen:
             reach = max(filter(None, (reach, end)), default=None)
             part = searched(part.filter(expected_start_time__gte=end) if end else part, wanted, now)
         rows = in_order(part.filter(created__lte=now), by=BY, after=None)
-        found.update(rows.values_list(BY, "pk", "name")[: most + 1])
-    runs = sorted((row for row in found if reach is None or row[0] >= reach), reverse=True)
-    return Chosen([row[1:] for row in runs[:most]], len(runs) > most or reach is not None, reach)
+        found.update(unconverted(rows.values_list(BY, "pk", "name")[: most + 1]))
+    # As the database writes them, moments and ids are in the same order.
+    least = None if reach is None else spell.moment(reach)
+    runs = sorted((row for row in found if least is None or row[0] >= least), reverse=True)
+    names = [(spell.read_uuid(id), name) for _, id, name in runs[:most]]
+    return Chosen(names, len(runs) > most or reach is not None, reach)
 
 
 def newest_of(chosen: Chosen, *, most: int) -> list[FlowRun]:
