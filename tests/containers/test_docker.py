@@ -357,10 +357,10 @@ def test_nothing_is_claimed_while_the_engine_is_away(
     api: Api, engine: Engine, docker_pool: Pool, start_docker_agent: StartAgent
 ):
     agent = start_docker_agent()
-    eventually(lambda: "is seen" in agent.said, lambda: agent.said)
+    eventually(lambda: "can be read again" in agent.said, lambda: agent.said)
     engine.fail("GET", "/containers/json", 500, "the engine starts", times=4)
     engine.drop_streams()
-    eventually(lambda: "cannot be seen now" in agent.said, lambda: agent.said)
+    eventually(lambda: "cannot be read now" in agent.said, lambda: agent.said)
 
     run = docker_pool.run("doubling")
 
