@@ -38,10 +38,10 @@ class Act(Protocol):
 current_act: ContextVar[Act | None] = ContextVar("current_act", default=None)
 
 
-def note(kind: str, id: object, **said: Any) -> None:
+def note(kind: str, id: object, **details: Any) -> None:
     """Note a change of an object if there is an act. Call it inside the transaction that makes the change."""
     if (act := current_act.get()) is not None:
-        act.note(Note(kind, id, **said))
+        act.note(Note(kind, id, **details))
 
 
 class Opener(Protocol):

@@ -236,11 +236,11 @@ class _Batch:
             return Outcome(_REFUSED_BEFORE, moving.state, False, ())
         return answer
 
-    def _moment(self, said: datetime | None, current: State | None) -> datetime:
+    def _moment(self, reported: datetime | None, current: State | None) -> datetime:
         """Return the client's time by our clock: not in the future, and not before the state that the run leaves."""
-        if said is None:
+        if reported is None:
             return self._now
-        at = min(said.astimezone(UTC) + self._offset, self._now)
+        at = min(reported.astimezone(UTC) + self._offset, self._now)
         return max(at, current.timestamp) if current is not None and current.timestamp is not None else at
 
     def _orders(self) -> dict[UUID, str]:

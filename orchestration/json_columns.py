@@ -26,10 +26,10 @@ def stored_data(data: Any) -> str | None:
 
 def details_text(details: StateDetails) -> str:
     """Return the fields that are set, as JSON, without the ids of runs, which follow from the row."""
-    said = details.said()
-    said.pop("flow_run_id", None)
-    said.pop("task_run_id", None)
-    return json_text(said) if said else "{}"
+    kept = details.given_fields()
+    kept.pop("flow_run_id", None)
+    kept.pop("task_run_id", None)
+    return json_text(kept) if kept else "{}"
 
 
 def details_from(text: str, flow_run_id: UUID | None, task_run_id: UUID | None) -> StateDetails:

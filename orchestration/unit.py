@@ -324,8 +324,8 @@ class Unit:
         for moving, before, state, _ in self._entered:
             if not (isinstance(moving.new, NewFlowRun) and moving.new.auto_scheduled):
                 was = {"state": f"{before.type.value} {before.name}"} if before else None
-                said = {"message": state.message} if state.message else {}
-                now = {"state": f"{state.type.value} {state.name}", **said}
+                message = {"message": state.message} if state.message else {}
+                now = {"state": f"{state.type.value} {state.name}", **message}
                 name = moving.new.name if moving.new else ""
                 note(moving.tables.kind, moving.run.id, name=name, before=was, after=now)
         for moving in touched:

@@ -86,8 +86,8 @@ def env_mapping(name: str) -> dict[str, str]:
 
 def result_folders() -> list[Path]:
     """Return the folders of stored results that this process knows, from the SDK's settings."""
-    said = [os.environ.get("ORION_RESULTS_PATH", ""), *os.environ.get("ORION_RESULTS_READ_FROM", "").split(",")]
-    return [orion_home() / "results", *(Path(one.strip()).expanduser() for one in said if one.strip())]
+    given = [os.environ.get("ORION_RESULTS_PATH", ""), *os.environ.get("ORION_RESULTS_READ_FROM", "").split(",")]
+    return [orion_home() / "results", *(Path(one.strip()).expanduser() for one in given if one.strip())]
 
 
 def orion_home() -> Path:
@@ -95,12 +95,12 @@ def orion_home() -> Path:
 
     For a user without a home directory, as in many containers, it is a folder for this user in the temporary directory.
     """
-    said = os.environ.get("ORION_HOME")
+    given = os.environ.get("ORION_HOME")
     try:
-        return Path(said or "~/.orion").expanduser().absolute()
+        return Path(given or "~/.orion").expanduser().absolute()
     except RuntimeError:
-        if said:
-            raise ImproperlyConfigured(f"ORION_HOME={said!r}: this user has no home; write the whole path.") from None
+        if given:
+            raise ImproperlyConfigured(f"ORION_HOME={given!r}: this user has no home; write the whole path.") from None
         return default_home()
 
 

@@ -93,15 +93,15 @@ class StateProposal(Operation):
         if own_id is None or not FlowRunState.objects.filter(pk=own_id, flow_run=run_id).exists():
             raise PermissionDenied(f"This attempt is over, and proposes no {body.state.type}: its lease has ended.")
 
-    def _moment(self, said: datetime | None, now: datetime) -> datetime | None:
+    def _moment(self, reported: datetime | None, now: datetime) -> datetime | None:
         """Return when a state that is reported late was entered, by our clock; None if it is not reported late.
 
         Only reports that were kept while the API could not be reached carry the time at which they are sent.
         """
         sent_at = read_header(self.request, SENT_AT_HEADER, Moment)
-        if sent_at is None or said is None:
+        if sent_at is None or reported is None:
             return None
-        return min(corrected(said, clock_offset(now, sent_at), now), now)
+        return min(corrected(reported, clock_offset(now, sent_at), now), now)
 
     def _epoch(self, run_id: UUID) -> int | None:
         """Return the epoch of the attempt that proposes, unless the headers name another run's attempt."""

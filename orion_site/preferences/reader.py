@@ -60,28 +60,28 @@ def zones() -> tuple[str, ...]:
 
 
 def read_preferences(request: HttpRequest) -> Preferences:
-    said = dict(parse_qsl(request.COOKIES.get(COOKIE, "")[:LONGEST]))
+    given = dict(parse_qsl(request.COOKIES.get(COOKIE, "")[:LONGEST]))
     usual = Preferences()
-    zone = said.get("home_zone", "")
+    zone = given.get("home_zone", "")
     return Preferences(
-        theme=said["theme"] if said.get("theme") in THEMES else usual.theme,
-        density=said["density"] if said.get("density") in DENSITIES else usual.density,
+        theme=given["theme"] if given.get("theme") in THEMES else usual.theme,
+        density=given["density"] if given.get("density") in DENSITIES else usual.density,
         home_zone=zone if zone in zones() else usual.home_zone,
-        in_utc=said.get("in_utc") == "yes",
-        keys=said.get("keys") != "no",
-        reloads=said.get("reloads") != "no",
+        in_utc=given.get("in_utc") == "yes",
+        keys=given.get("keys") != "no",
+        reloads=given.get("reloads") != "no",
         default_views={
             name.removeprefix(VIEW): key[:LONGEST_VIEW]
-            for name, key in said.items()
+            for name, key in given.items()
             if name.startswith(VIEW) and len(name) <= LONGEST_VIEW
         },
     )
 
 
 def write_preferences(response: HttpResponse, preferences: Preferences) -> None:
-    said = {one.name: getattr(preferences, one.name) for one in fields(preferences)}
-    said |= {f"{VIEW}{name}": key for name, key in said.pop("default_views").items()}
-    text = urlencode({name: {True: "yes", False: "no"}.get(value, value) for name, value in said.items()})
+    given = {one.name: getattr(preferences, one.name) for one in fields(preferences)}
+    given |= {f"{VIEW}{name}": key for name, key in given.pop("default_views").items()}
+    text = urlencode({name: {True: "yes", False: "no"}.get(value, value) for name, value in given.items()})
     response.set_cookie(
         COOKIE, text, max_age=KEPT_SECONDS, path=settings.FORCE_SCRIPT_NAME or "/", httponly=True, samesite="Lax"
     )

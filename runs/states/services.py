@@ -55,13 +55,13 @@ def is_folded() -> bool:
     return Conversion.objects.filter(name=NAME, finished__isnull=False).exists()
 
 
-def fold_stored_states(said: Callable[[Progress], None], *, at_once: int = RUNS_AT_ONCE) -> Progress:
-    """Fold the remaining states; call `said` after each chunk."""
+def fold_stored_states(on_progress: Callable[[Progress], None], *, at_once: int = RUNS_AT_ONCE) -> Progress:
+    """Fold the remaining states; call `on_progress` after each chunk."""
     progress = Progress(0, 0)
     with _as_long_as_it_takes():
         while chunk := _fold_chunk(at_once):
             progress = Progress(progress.looked_at + chunk.looked_at, progress.folded + chunk.folded)
-            said(progress)
+            on_progress(progress)
             # Let threads that wait for a lock run.
             time.sleep(0)
     return progress
@@ -138,14 +138,14 @@ def _first_usual(row: Sequence[Any], states: Sequence[Sequence[Any]], db: Dialec
         epoch, author, is_cached = rest
         if seq != place or has_data or verdict != "ACCEPT" or is_answer or is_cached:
             break
-        said = own if details == "{}" else details_from(details, flow_run_id, run_id)
+        read = own if details == "{}" else details_from(details, flow_run_id, run_id)
         state = State(
             id=db.read_uuid(id),
             type=StateType(kind),
             name=name,
             message=message,
             timestamp=db.read_moment(at),
-            details=said,
+            details=read,
         )
         lines = trail_from(trail)
         if not is_usual(run, state, lines, own) or not _is_plain(details):
@@ -161,7 +161,7 @@ def _first_usual(row: Sequence[Any], states: Sequence[Sequence[Any]], db: Dialec
                 epoch=epoch,
                 client_timestamp=None if client is None else db.read_moment(client),
                 author=author,
-                is_untrackable=said.untrackable_result,
+                is_untrackable=read.untrackable_result,
             )
         )
     return found

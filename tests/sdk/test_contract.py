@@ -34,11 +34,11 @@ def test_the_api_validates_a_states_details_and_both_sides_read_them_back():
         flow_run_id=UUID(int=1), scheduled_time=NOON, retriable=False, run_input_keyset={"response": "key"}
     )
 
-    told = from_json(to_json(given.said()))
+    told = from_json(to_json(given.given_fields()))
 
     assert StateDetails.from_json(told) == TypeAdapter(StateDetails).validate_python(told) == given
-    assert given.revised(retriable=None).said().keys() == {"flow_run_id", "scheduled_time", "run_input_keyset"}
-    assert NO_DETAILS.said() == {}
+    assert given.revised(retriable=None).given_fields().keys() == {"flow_run_id", "scheduled_time", "run_input_keyset"}
+    assert NO_DETAILS.given_fields() == {}
 
 
 def test_every_type_of_state_has_names():

@@ -48,6 +48,6 @@ def read_definition(definition: Mapping[str, Any]) -> Timetable:
     return spread_out(READERS[kinds[0]](own), definition)
 
 
-def moment_in(definition: Mapping[str, Any], said: datetime) -> datetime:
+def moment_in(definition: Mapping[str, Any], given: datetime) -> datetime:
     """Return a moment given with a schedule in UTC. Without an offset it is in the schedule's zone."""
-    return said.astimezone(UTC) if said.tzinfo else first_moment(said, read_definition(definition).zone)
+    return given.astimezone(UTC) if given.tzinfo else first_moment(given, read_definition(definition).zone)

@@ -70,10 +70,10 @@ def _length(seconds: object) -> timedelta:
     return interval
 
 
-def anchor_of(said: object, zone: tzinfo) -> datetime:
+def anchor_of(given: object, zone: tzinfo) -> datetime:
     """Return the anchor in UTC. Without an offset it is in the schedule's zone."""
     try:
-        anchor = datetime.fromisoformat(said) if isinstance(said, str) else said or ORIGIN
+        anchor = datetime.fromisoformat(given) if isinstance(given, str) else given or ORIGIN
         if not isinstance(anchor, datetime):
             raise TypeError
         return first_moment(anchor, zone) if anchor.tzinfo is None else anchor.astimezone(UTC)

@@ -121,17 +121,17 @@ def _rules(lines: list[Line], name: str, zone: tzinfo, are_days: bool) -> tuple[
     return tuple(read_rule(ended_by_day(one) if are_days else one, zone, "rrule") for one in texts)
 
 
-def _day(said: datetime | date, line: Line, zone: tzinfo) -> date:
+def _day(given: datetime | date, line: Line, zone: tzinfo) -> date:
     """Return the excluded day of an exception. Programs write midnight in any zone, or the day's first moment."""
-    if not isinstance(said, datetime) or said.time() == time():
-        return date(said.year, said.month, said.day)
-    return _wall(said, line, zone).date()
+    if not isinstance(given, datetime) or given.time() == time():
+        return date(given.year, given.month, given.day)
+    return _wall(given, line, zone).date()
 
 
-def _wall(said: datetime | date, line: Line, zone: tzinfo) -> datetime:
+def _wall(given: datetime | date, line: Line, zone: tzinfo) -> datetime:
     """Return the local time in `zone`, for a time in any zone."""
-    if not isinstance(said, datetime):
-        return datetime.combine(said, time())
-    if said.tzinfo is None and line.zone:
-        said = first_moment(said, zone_of(line.zone, "rrule"))
-    return said if said.tzinfo is None else wall_of(said, zone)
+    if not isinstance(given, datetime):
+        return datetime.combine(given, time())
+    if given.tzinfo is None and line.zone:
+        given = first_moment(given, zone_of(line.zone, "rrule"))
+    return given if given.tzinfo is None else wall_of(given, zone)

@@ -82,8 +82,8 @@ class Rule:
     def times(self, start: datetime) -> list[time]:
         """Return the times of day of a rule by days or longer periods. Parts without a value are those of its start."""
         hours, minutes, seconds = (
-            sorted(said or {of_start})
-            for said, of_start in (
+            sorted(given or {of_start})
+            for given, of_start in (
                 (self.hours, start.hour),
                 (self.minutes, start.minute),
                 (self.seconds, start.second),

@@ -123,9 +123,9 @@ class ApplyTaskRunTransitions(Operation):
 
 def _measure(body: TransitionBatch) -> None:
     """Measure how long the first report of the batch took to arrive; the steps of a batch are in order."""
-    said = body.items[0].state if body.items else None
-    if body.sent_at is not None and said is not None and said.timestamp is not None:
-        report_delay.observe((body.sent_at - said.timestamp).total_seconds())
+    first = body.items[0].state if body.items else None
+    if body.sent_at is not None and first is not None and first.timestamp is not None:
+        report_delay.observe((body.sent_at - first.timestamp).total_seconds())
 
 
 def _transition(item: TransitionItem) -> TaskRunTransition:

@@ -80,7 +80,7 @@ class Schedule:
 
     def to_wire(self) -> dict[str, Any]:
         """Return the whole schedule in the API's form; omitted options are left to the server."""
-        said = {
+        options = {
             "parameters": dict(self.parameters) or None,
             "ends_at": None if self.ends is None else _aware(self.ends, "ends").isoformat(),
             "max_runs": self.max_runs,
@@ -89,7 +89,7 @@ class Schedule:
             "misfire_window": None if self.misfire_window is None else seconds_of(self.misfire_window),
             "calendars": texts_of(self.calendars) or None,
         }
-        given = {name: value for name, value in said.items() if value is not None}
+        given = {name: value for name, value in options.items() if value is not None}
         definition = self._with_zone(self.definition())
         if self.spread is not None:
             definition = {**definition, "spread": seconds_of(self.spread)}
@@ -310,10 +310,10 @@ def seconds_of(period: Period) -> float:
         raise UsageError(f"{period!r} is no period; write seconds or a timedelta.") from None
 
 
-def _text(said: Any, option: Option) -> str:
-    if not isinstance(said, str):
-        raise UsageError(f"{said!r} is no schedule. {option.help}")
-    return said
+def _text(value: Any, option: Option) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{value!r} is no schedule. {option.help}")
+    return value
 
 
 def _each(value: Any) -> list[Any]:

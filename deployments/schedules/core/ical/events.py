@@ -108,11 +108,11 @@ def _parted(text: str) -> tuple[str, list[str]]:
     defined: list[str] = []
     zone: list[str] | None = None
     for line in text.split("\n"):
-        said = line.strip().upper()
-        if zone is None and said == ZONE_BEGINS:
+        given = line.strip().upper()
+        if zone is None and given == ZONE_BEGINS:
             zone = []
         (rest if zone is None else zone).append(line)
-        if zone is not None and said == ZONE_ENDS:
+        if zone is not None and given == ZONE_ENDS:
             defined.append("\n".join(zone))
             zone = None
     # A definition without an end is not a zone; leave it in the text, so that the parser reports it.
@@ -146,8 +146,8 @@ class Versions:
         if "RECURRENCE-ID" not in component:
             self.own = _newest([*self.own, component])
             return
-        said = _changed_date(component)
-        key: object = said.said if said.is_day else said.moment(zones)
+        given = _changed_date(component)
+        key: object = given.value if given.is_day else given.moment(zones)
         self.changed[key] = _newest([*self.changed.get(key, []), component])
 
 
@@ -181,12 +181,12 @@ def _events_of(versions: Versions, zones: Zones) -> Iterator[Event]:
     events = [_event(own, zones) for own in versions.own if not _is_cancelled(own)]
     for event in events:
         yield replace(event, series=_left_out(event, dates, zones))
-    for component, said in zip(changed, dates, strict=True):
+    for component, given in zip(changed, dates, strict=True):
         # A date that was first moved and then deleted is in both lists.
-        is_deleted = any(_is_same_date(said, other, versions.own[0], zones) for other in called_off)
+        is_deleted = any(_is_same_date(given, other, versions.own[0], zones) for other in called_off)
         is_older = bool(versions.own) and _version(component)[0] < _version(versions.own[0])[0]
         # A change from an earlier version, of a date that the event no longer has.
-        is_past = is_older and not any(_has_date(event, said, zones) for event in events)
+        is_past = is_older and not any(_has_date(event, given, zones) for event in events)
         if not (is_off or is_deleted or is_past or _is_cancelled(component)):
             # Some programs copy the rules into each changed date.
             yield _event(component, zones, recurs=False)
@@ -196,11 +196,11 @@ def _is_cancelled(component: Component) -> bool:
     return str(component.get("STATUS", "")).upper() == CANCELLED
 
 
-def _has_date(event: Event, said: Stated, zones: Zones) -> bool:
+def _has_date(event: Event, given: Stated, zones: Zones) -> bool:
     if event.is_all_day:
-        moment = first_moment(datetime.combine(said.day(zones), time()), event.series.zone)
+        moment = first_moment(datetime.combine(given.day(zones), time()), event.series.zone)
     else:
-        moment = said.moment(zones, event.series.zone)
+        moment = given.moment(zones, event.series.zone)
     found = takewhile(lambda named: named[0] <= moment, event.series.named_from(moment))
     return any(at == moment for at, _ in found)
 
@@ -211,7 +211,7 @@ def _is_same_date(one: Stated, other: Stated, own: Component, zones: Zones) -> b
     if begin.is_day:
         return one.day(zones) == other.day(zones)
     if one.is_day or other.is_day:
-        days = [two.said if two.is_day else wall_of(two.moment(zones, zone), zone).date() for two in (one, other)]
+        days = [two.value if two.is_day else wall_of(two.moment(zones, zone), zone).date() for two in (one, other)]
         return days[0] == days[1]
     return one.moment(zones, zone) == other.moment(zones, zone)
 

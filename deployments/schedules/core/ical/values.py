@@ -19,32 +19,32 @@ ZONE = "X-ORION-ZONE"
 class Stated:
     """A date or time as it was written, with the name of its zone."""
 
-    said: date
+    value: date
     zone_name: str | None
 
     @property
     def is_day(self) -> bool:
-        return not isinstance(self.said, datetime)
+        return not isinstance(self.value, datetime)
 
     @property
     def wall(self) -> datetime:
-        said = self.said
-        return said.replace(tzinfo=None) if isinstance(said, datetime) else datetime.combine(said, time())
+        given = self.value
+        return given.replace(tzinfo=None) if isinstance(given, datetime) else datetime.combine(given, time())
 
     def zone(self, zones: Zones, floating: tzinfo | None = None) -> tzinfo:
         """Return its zone. A time without one is in `floating`, the zone in which its event starts."""
-        if not isinstance(self.said, datetime):
+        if not isinstance(self.value, datetime):
             return zones.days
         if self.zone_name:
             return zones.named(self.zone_name)
-        return UTC if self.said.tzinfo else floating or zones.default
+        return UTC if self.value.tzinfo else floating or zones.default
 
     def moment(self, zones: Zones, floating: tzinfo | None = None) -> datetime:
         return first_moment(self.wall, self.zone(zones, floating))
 
     def day(self, zones: Zones) -> date:
         """Return the date, for events of whole days. Programs write midnight in any zone, or the day's first moment."""
-        if not isinstance(self.said, datetime) or self.wall.time() == time():
+        if not isinstance(self.value, datetime) or self.wall.time() == time():
             return self.wall.date()
         return wall_of(self.moment(zones, zones.days), zones.days).date()
 
@@ -52,9 +52,9 @@ class Stated:
 def stated(component: Component, name: str) -> list[Stated]:
     """Return the dates of a property. Periods are represented by their starts."""
     return [
-        Stated(one.dt[0] if isinstance(one.dt, tuple) else one.dt, _zone_name(said, one))
-        for said in several(component, name)
-        for one in getattr(said, "dts", [said])
+        Stated(one.dt[0] if isinstance(one.dt, tuple) else one.dt, _zone_name(given, one))
+        for given in several(component, name)
+        for one in getattr(given, "dts", [given])
     ]
 
 

@@ -157,7 +157,7 @@ class StateDetails:
             del named["cause"]
         return named
 
-    def said(self) -> dict[str, Any]:
+    def given_fields(self) -> dict[str, Any]:
         """Return the fields that differ from their default, as requests and rows contain them."""
         values = _values(self)
         if values == _DEFAULTS:
@@ -170,7 +170,7 @@ class StateDetails:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> StateDetails:
-        """Read the output of `said` from JSON. Written by hand, as it is called for every state."""
+        """Read the output of `given_fields` from JSON. Written by hand, as it is called for every state."""
         known = {name: given[name] for name in DETAIL_NAMES if given.get(name) is not None}
         if not known:
             return NO_DETAILS

@@ -153,11 +153,11 @@ class Deployment:
 
 
 def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployment:
-    said = {key: value for key, value in options.items() if value is not None}
-    schedules = schedules_of(**{key: said.pop(key) for key in ScheduleOptions.__annotations__ if key in said})
-    place = _place(flow, said.pop("storage", None), said.pop("entrypoint", None))
+    given = {key: value for key, value in options.items() if value is not None}
+    schedules = schedules_of(**{key: given.pop(key) for key in ScheduleOptions.__annotations__ if key in given})
+    place = _place(flow, given.pop("storage", None), given.pop("entrypoint", None))
     schema = flow.parameter_schema
-    parameters = _parameters(flow, said.pop("parameters", {}))
+    parameters = _parameters(flow, given.pop("parameters", {}))
     return Deployment(
         name=name,
         flow_name=flow.name,
@@ -165,17 +165,17 @@ def _built(flow: Flow[Any, Any], name: str, options: dict[str, Any]) -> Deployme
         schedules=schedules,
         parameters=parameters,
         parameter_openapi_schema=schema,
-        version=said.pop("version", flow.version),
-        description=said.pop("description", flow.description),
-        tags=sorted(flow.tags | checked_tags(said.pop("tags", None))),
-        overlap=said.pop("overlap", flow.overlap),
+        version=given.pop("version", flow.version),
+        description=given.pop("description", flow.description),
+        tags=sorted(flow.tags | checked_tags(given.pop("tags", None))),
+        overlap=given.pop("overlap", flow.overlap),
         # A process may be killed before it has loaded the code, so the server must know the number beforehand.
-        crash_retries=checked_count(said.pop("crash_retries", flow.crash_retries), "crash_retries"),
-        must_start_within=_seconds(said.pop("must_start_within", None)),
-        must_finish_within=_seconds(said.pop("must_finish_within", None)),
-        job_variables=dict(said.pop("job_variables", {})),
-        secrets=sorted(set(texts_of(said.pop("secrets", ())))),
-        **said,
+        crash_retries=checked_count(given.pop("crash_retries", flow.crash_retries), "crash_retries"),
+        must_start_within=_seconds(given.pop("must_start_within", None)),
+        must_finish_within=_seconds(given.pop("must_finish_within", None)),
+        job_variables=dict(given.pop("job_variables", {})),
+        secrets=sorted(set(texts_of(given.pop("secrets", ())))),
+        **given,
     )
 
 

@@ -35,11 +35,11 @@ def check_known(options: Mapping[str, Any], known: frozenset[str], kind: str) ->
         raise UsageError(f"{kind} have no option {', '.join(unknown)}.{hint} They have {', '.join(sorted(known))}.")
 
 
-def checked_run_id(said: UUID | str) -> UUID:
+def checked_run_id(given: UUID | str) -> UUID:
     try:
-        return UUID(str(said))
+        return UUID(str(given))
     except ValueError:
-        raise UsageError(f"{said!r} is not the id of a flow run; runs are named by ids such as {uuid7()}.") from None
+        raise UsageError(f"{given!r} is not the id of a flow run; runs are named by ids such as {uuid7()}.") from None
 
 
 def checked_name(name: Any, by_itself: str) -> str:
@@ -63,9 +63,9 @@ def warn_of_unreadable(name: str, kind: str) -> None:
         )
 
 
-def texts_of(said: str | Iterable[str]) -> list[str]:
+def texts_of(given: str | Iterable[str]) -> list[str]:
     """Return the texts as a list; a single text may be given alone, and is not split into letters."""
-    return [said] if isinstance(said, str) else list(said)
+    return [given] if isinstance(given, str) else list(given)
 
 
 def checked_tags(tags: Iterable[str] | None, argument: str = "tags") -> frozenset[str]:
@@ -104,13 +104,13 @@ def checked_jitter(factor: Any, argument: str) -> float | None:
     return None if factor is None else min(factor, LARGEST_JITTER)
 
 
-def checked_persist(said: Any, argument: str) -> bool | None:
-    if said is None or said is True or said is False:
-        return said
+def checked_persist(given: Any, argument: str) -> bool | None:
+    if given is None or given is True or given is False:
+        return given
     # Also accepts 0 and 1, and the truth values of NumPy.
-    if isinstance(said, str | bytes) or said not in (True, False):
-        raise UsageError(f"{argument}={said!r} must be True, False or None.")
-    return bool(said)
+    if isinstance(given, str | bytes) or given not in (True, False):
+        raise UsageError(f"{argument}={given!r} must be True, False or None.")
+    return bool(given)
 
 
 def checked_storage(storage: Any, argument: str) -> Any:

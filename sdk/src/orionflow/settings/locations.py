@@ -47,8 +47,8 @@ def _checked_url(name: str, url: str) -> str:
 
 
 def read_locations(raw: str) -> tuple[Location, ...]:
-    said = _from_json(raw) if raw.startswith("{") else _from_list(raw)
-    return tuple(location(name, url, options) for name, (url, options) in said.items())
+    given = _from_json(raw) if raw.startswith("{") else _from_list(raw)
+    return tuple(location(name, url, options) for name, (url, options) in given.items())
 
 
 def _from_list(raw: str) -> dict[str, tuple[object, object]]:
@@ -63,11 +63,11 @@ def _from_list(raw: str) -> dict[str, tuple[object, object]]:
 
 def _from_json(raw: str) -> dict[str, tuple[object, object]]:
     try:
-        said = json.loads(raw)
+        given = json.loads(raw)
     except ValueError as error:
         raise ValueError(f"is not valid JSON ({error})") from None
     found: dict[str, tuple[object, object]] = {}
-    for name, one in said.items():
+    for name, one in given.items():
         options = dict(one) if isinstance(one, dict) else {"url": one}
         found[str(name)] = options.pop("url", None), options
     return found

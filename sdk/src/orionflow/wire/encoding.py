@@ -49,7 +49,7 @@ def state_to_wire(state: State[Any]) -> dict[str, Any]:
         wire["message"] = clean_text(as_text(state.message), LONGEST_MESSAGE)
     if state.data is not None:
         wire["data"] = state.data
-    if details := state.state_details.said():
+    if details := state.state_details.given_fields():
         wire["state_details"] = details
     if state.timestamp is not None:
         wire["timestamp"] = state.timestamp
