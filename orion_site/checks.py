@@ -166,7 +166,7 @@ def check_channel_layer(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessag
 
 @register("orion")
 def check_local_owner(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
-    from orion_site.http.peers import can_tell_users
+    from orion_site.http.peers import can_identify_users
 
     if settings.ORION_LOCAL_OWNER == "anyone":
         return [
@@ -176,7 +176,7 @@ def check_local_owner(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]
                 id="orion.W004",
             )
         ]
-    if settings.ORION_LOCAL_OWNER == "user" and not can_tell_users():
+    if settings.ORION_LOCAL_OWNER == "user" and not can_identify_users():
         return [
             Error(
                 "ORION_LOCAL_OWNER=user: here the kernel does not say which Unix user a connection is from.",
@@ -223,7 +223,7 @@ def check_debug_for_others(app_configs: Any, **kwargs: Any) -> Sequence[CheckMes
 
 
 @register("orion", deploy=True)
-def check_somebody_can_sign_in(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+def check_a_user_can_sign_in(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     from orion_site.accounts.local_owner import anybody_can_sign_in
 
     if not _others_are_expected():

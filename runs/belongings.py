@@ -24,7 +24,7 @@ def _own(reach: Reach, row: str) -> str:
         conditions.append(f"{row}.id IN {reach.runs}")
     if reach.starters != "(NULL)":
         # The id alone is not enough: the creator of a run can choose the id of a deployment or a user for it.
-        id, kind = (_said_of_maker(reach, row, name) for name in ("id", "type"))
+        id, kind = (_field_of_creator(reach, row, name) for name in ("id", "type"))
         conditions.append(f"({id} IN {reach.starters} AND {kind} = 'FLOW_RUN')")
     if reach.tags != "(NULL)":
         tags = reach.table("runs_flowruntag")
@@ -32,7 +32,7 @@ def _own(reach: Reach, row: str) -> str:
     return f"({' OR '.join(conditions)})"
 
 
-def _said_of_maker(reach: Reach, row: str, name: str) -> str:
+def _field_of_creator(reach: Reach, row: str, name: str) -> str:
     return f"json_extract({row}.created_by, '$.{name}')" if reach.is_sqlite else f"({row}.created_by ->> '{name}')"
 
 

@@ -72,10 +72,10 @@ class JSONArea(forms.CharField):
         try:
             return self._shape.dump_python(self._shape.validate_json(text or "null"), mode="json")
         except Misshapen as error:
-            raise ValidationError([_said(one) for one in error.errors()[:5]]) from error
+            raise ValidationError([_text_of(one) for one in error.errors()[:5]]) from error
 
 
-def _said(error: Any) -> str:
+def _text_of(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     return f"{place}: {error['msg']}".removeprefix(": ")
 

@@ -38,10 +38,10 @@ def _event_words(trigger: Mapping[str, Any]) -> str:
 
 
 def _whose(match: Mapping[str, Any], related: Mapping[str, Any]) -> str:
-    own = " and ".join(_said(label, value) for label, value in match.items() if not _is_everything(value))
+    own = " and ".join(_condition(label, value) for label, value in match.items() if not _is_everything(value))
     if tags := _tags(related):
         return (f" of {own}" if own else "") + f" with tag {' or '.join(tags)}"
-    others = " and ".join(_said(label, value) for label, value in related.items())
+    others = " and ".join(_condition(label, value) for label, value in related.items())
     return (f" of {own}" if own else "") + (f" related to {others}" if others else "")
 
 
@@ -60,7 +60,7 @@ def _is_everything(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(_PREFIX) and value.endswith(".*")
 
 
-def _said(label: str, value: str | Sequence[str]) -> str:
+def _condition(label: str, value: str | Sequence[str]) -> str:
     wanted = value if isinstance(value, str) else " or ".join(value)
     return wanted if label == "prefect.resource.id" else f"{label.removeprefix('prefect.resource.')} {wanted}"
 

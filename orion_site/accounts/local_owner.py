@@ -16,7 +16,7 @@ from django.http.request import split_domain_port
 
 from orion_site.accounts.guard import LOOPBACK_HOSTS, is_loopback
 from orion_site.accounts.proxies import was_handed_on
-from orion_site.http.peers import OWN_USER, can_tell_users
+from orion_site.http.peers import OWN_USER, can_identify_users
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -36,7 +36,7 @@ class OwnerBy(StrEnum):
 def owner_by() -> OwnerBy:
     if settings.ORION_LOCAL_OWNER:
         return OwnerBy(settings.ORION_LOCAL_OWNER)
-    return OwnerBy.USER if can_tell_users() else OwnerBy.TOKEN
+    return OwnerBy.USER if can_identify_users() else OwnerBy.TOKEN
 
 
 def is_local_owner(meta: Mapping[str, Any]) -> bool:

@@ -79,7 +79,7 @@ def _begin(request: HttpRequest) -> HttpResponse:
         raise Http404
     name = f"sign-on {address_of(request)}"
     if wait := throttling.requests.take(name, 1.0, rate=STARTS_PER_SECOND, size=STARTS):
-        return _said(request, f"Too many attempts. Try again in {round(wait) + 1} seconds.", status=429)
+        return _refused(request, f"Too many attempts. Try again in {round(wait) + 1} seconds.", status=429)
     wanted = request.GET.get("next", "")
     is_ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
     request.session[NEXT] = wanted if is_ours else ""
@@ -88,7 +88,7 @@ def _begin(request: HttpRequest) -> HttpResponse:
     except Exception as error:
         # Errors of the network or in the provider's metadata have many types, but need the same answer.
         logger.warning("The provider of sign-on cannot be asked: %s: %s", type(error).__name__, error)
-        return _said(request, "The provider of sign-on does not answer. Try again in a moment.", status=502)
+        return _refused(request, "The provider of sign-on does not answer. Try again in a moment.", status=502)
     return answer
 
 
@@ -99,7 +99,7 @@ def _return(request: HttpRequest) -> HttpResponse:
         user = user_of(_claims(request))
     except DomainError as error:
         logger.warning("A sign-on was refused: %s", error)
-        return _said(request, str(error), status=403)
+        return _refused(request, str(error), status=403)
     wanted = request.session.pop(NEXT, "")
     login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
     return HttpResponseRedirect(wanted or resolve_url(settings.LOGIN_REDIRECT_URL))
@@ -212,7 +212,7 @@ def _address_of_return(request: HttpRequest) -> str:
     return request.build_absolute_uri(reverse("sign-on-return"))
 
 
-def _said(request: HttpRequest, words: str, *, status: int) -> HttpResponse:
+def _refused(request: HttpRequest, words: str, *, status: int) -> HttpResponse:
     return render(request, "accounts/sign_on_refused.html", {"words": words}, status=status)
 
 

@@ -279,7 +279,7 @@ def _fold_states() -> None:
         return
     spoke = began = time.monotonic()
 
-    def said(progress: Progress) -> None:
+    def show(progress: Progress) -> None:
         nonlocal spoke
         if time.monotonic() - spoke > SECONDS_BETWEEN_WORDS:
             if spoke == began:
@@ -287,7 +287,7 @@ def _fold_states() -> None:
             spoke = time.monotonic()
             click.echo(f"{progress.looked_at:,} task runs so far.", err=True)
 
-    done = fold_stored_states(said)
+    done = fold_stored_states(show)
     # Print nothing about a few runs whose states cannot be folded.
     if done.folded or spoke != began:
         click.echo(f"Folded the states of {done.folded:,} of {done.looked_at:,} task runs.", err=True)

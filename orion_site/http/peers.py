@@ -76,7 +76,7 @@ def is_of_own_user(connection: socket.socket) -> bool:
     return state_of(connection) == ESTABLISHED
 
 
-def can_tell_users() -> bool:
+def can_identify_users() -> bool:
     """Whether the kernel can tell users on this system."""
     return way_to_ask() is not None
 

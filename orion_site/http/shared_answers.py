@@ -47,7 +47,7 @@ class Answer:
         body = b"".join(self.to_come)
         return Answer(self.status, [*self.headers, (b"content-length", str(len(body)).encode())], body)
 
-    def for_whoever_knows(self, etag: bytes | None) -> Answer:
+    def if_changed_since(self, etag: bytes | None) -> Answer:
         if etag is None or self.status != 200 or etag != self.header(b"etag"):
             return self
         return Answer(304, [one for one in self.headers if one[0] not in OF_CONTENT], b"")
@@ -120,7 +120,7 @@ class SharedAnswers:
         answer = await asyncio.shield(flight.task)
         if not is_first and not answer.is_for_all:
             answer = await ask(asked.scope)
-        return answer.for_whoever_knows(asked.etag)
+        return answer.if_changed_since(asked.etag)
 
     async def _fly(self, asked: PartsRequest, flight: _Flight, before: _Flight | None, ask: Ask) -> Answer:
         if before is not None:

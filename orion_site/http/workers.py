@@ -50,7 +50,7 @@ class Workers:
     def run(self, agent: OwnAgent | None, on_ready: Callable[[], None]) -> bool:
         """Serve until SIGINT or SIGTERM. Return False if a process had to be killed."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self._told_to_end(agent))
+            signal.signal(number, lambda *_: self._asked_to_end(agent))
         for process in self.processes.values():
             process.start()
         if self._are_up():
@@ -63,7 +63,7 @@ class Workers:
             agent.stop()
         return self._end()
 
-    def _told_to_end(self, agent: OwnAgent | None) -> None:
+    def _asked_to_end(self, agent: OwnAgent | None) -> None:
         if not self._over.is_set():
             self._over.set()
             return

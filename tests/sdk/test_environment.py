@@ -12,7 +12,7 @@ from orionflow import flow, task
 from orionflow.calls import Call
 from orionflow.contract.ids import environment_id
 from orionflow.engine.api import current_client
-from orionflow.environment import commit_of, environment_of, installed_packages, must_be_said
+from orionflow.environment import commit_of, environment_of, installed_packages, must_be_reported
 from orionflow.reporting import close_reporters
 from orionflow.states import Pending
 from orionflow.testing import assert_completed, flow_runs
@@ -115,9 +115,9 @@ def test_changed_files_of_the_code_make_another_environment(tmp_path, monkeypatc
 def test_an_environment_is_reported_once_to_each_api(tmp_path):
     id, _ = environment_of(__file__)
 
-    assert must_be_said("http://a", tmp_path, id)
-    assert not must_be_said("http://a", tmp_path, id)
-    assert must_be_said("http://b", tmp_path, id)
+    assert must_be_reported("http://a", tmp_path, id)
+    assert not must_be_reported("http://a", tmp_path, id)
+    assert must_be_reported("http://b", tmp_path, id)
 
 
 def test_code_that_is_in_no_file_has_an_environment_too():
@@ -148,7 +148,7 @@ def test_a_run_names_its_environment_and_the_server_has_it_once(orion):
 
 def test_a_server_that_takes_no_environments_stops_no_run(orion, monkeypatch):
     monkeypatch.setattr("orionflow.engine.environments.store_environment", lambda content: Call("POST", "/nowhere", {}))
-    monkeypatch.setattr("orionflow.engine.environments.must_be_said", lambda *_: True)
+    monkeypatch.setattr("orionflow.engine.environments.must_be_reported", lambda *_: True)
 
     @task
     def one() -> int:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from typing_extensions import TypedDict
 
 from deployments.errors import GlobalLimitNotFound
-from deployments.limits.selectors.capacity import slots_held, taken_by_nobody
+from deployments.limits.selectors.capacity import slots_held, slots_of_anonymous_takers
 from deployments.limits.services.global_limits import (
     create_global_limit,
     delete_global_limit,
@@ -164,6 +164,8 @@ def limits_out(limits: Sequence[GlobalLimit]) -> list[dict[str, Any]]:
     now = database_now()
     held = slots_held([limit.pk for limit in limits], now)
     return [
-        as_answer(contract.GlobalLimit, limit, active_slots=taken_by_nobody(limit, now) + held.get(limit.pk, 0))
+        as_answer(
+            contract.GlobalLimit, limit, active_slots=slots_of_anonymous_takers(limit, now) + held.get(limit.pk, 0)
+        )
         for limit in limits
     ]

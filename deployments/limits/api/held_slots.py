@@ -9,7 +9,7 @@ from uuid import UUID
 from deployments.dispatch.services.attempt_exit import Cause, release_by_force
 from deployments.errors import ConcurrencyLimitNotFound, GlobalLimitNotFound
 from deployments.limits.api.global_limits import taken_out, which_limit
-from deployments.limits.selectors.capacity import slots_held, taken_by_nobody
+from deployments.limits.selectors.capacity import slots_held, slots_of_anonymous_takers
 from deployments.limits.selectors.holders import (
     Holding,
     holders_of_global_limit,
@@ -62,7 +62,7 @@ class ReadGlobalLimitHolders(Operation):
         limit, now = GlobalLimit.objects.filter(which_limit(id_or_name)).first(), database_now()
         if limit is None:
             raise GlobalLimitNotFound(name=id_or_name)
-        taken = slots_held([limit.pk], now).get(limit.pk, 0) + taken_by_nobody(limit, now)
+        taken = slots_held([limit.pk], now).get(limit.pk, 0) + slots_of_anonymous_takers(limit, now)
         return holding_out(Holding(limit.limit, taken, holders_of_global_limit(limit, now), []))
 
 

@@ -225,6 +225,6 @@ def usage_of(limit: GlobalLimit, held: int = 0, *, named: bool = False) -> Usage
     )
 
 
-def taken_by_nobody(limit: GlobalLimit, now: datetime) -> int:
+def slots_of_anonymous_takers(limit: GlobalLimit, now: datetime) -> int:
     """Return the slots of anonymous takers. A slot counts until the last fraction of it has decayed."""
     return ceil(as_of(usage_of(limit), now).taken - 1e-9)

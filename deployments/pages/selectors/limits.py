@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import Count, Min, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
-from deployments.limits.selectors.capacity import slots_held, taken_by_nobody
+from deployments.limits.selectors.capacity import slots_held, slots_of_anonymous_takers
 from deployments.limits.selectors.holders import Holding, holders_of_global_limit, holding_of_tag
 from deployments.models import ConcurrencyLimit, GlobalLimit, Slot
 from deployments.pages.meters import Meter
@@ -87,5 +87,5 @@ def global_limit_page(limit_id: UUID, *, now: datetime) -> GlobalPage | None:
 
 
 def _global_line(limit: GlobalLimit, held: int, now: datetime) -> GlobalLine:
-    anonymous = taken_by_nobody(limit, now)
+    anonymous = slots_of_anonymous_takers(limit, now)
     return GlobalLine(limit, Meter(held + anonymous, limit.limit), anonymous)

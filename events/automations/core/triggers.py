@@ -123,13 +123,13 @@ def advance(trigger: EventTrigger, count: Count | None, event_data: EventData) -
     """Count an event that concerns the trigger, in the event's bucket."""
     if trigger.after and is_named(trigger.after, event_data.event):
         # Restart the wait: if several starting events occur, the last one counts.
-        return Progress(_begun(trigger, event_data.occurred))
+        return Progress(_started(trigger, event_data.occurred))
     if not trigger.expects(event_data.event):
         return Progress(count)
     return _reacted(trigger, count, event_data) if trigger.reactive else _watched(trigger, count, event_data)
 
 
-def _begun(trigger: EventTrigger, at: datetime, count: int = 0) -> Count:
+def _started(trigger: EventTrigger, at: datetime, count: int = 0) -> Count:
     watching = bool(trigger.within) or not trigger.reactive
     return Count(at, count, at + trigger.within if watching else None)
 
@@ -138,7 +138,7 @@ def _reacted(trigger: EventTrigger, count: Count | None, event_data: EventData) 
     if count is None or _is_over(count, event_data.occurred):
         if trigger.after:
             return Progress(None)
-        count = _begun(trigger, event_data.occurred)
+        count = _started(trigger, event_data.occurred)
     counted = replace(count, count=count.count + 1)
     return Progress(None, fired=True) if counted.count >= trigger.threshold else Progress(counted)
 
@@ -147,11 +147,11 @@ def _watched(trigger: EventTrigger, count: Count | None, event_data: EventData) 
     if count is None:
         # With `after`, nothing has started the wait yet. Without it, the first event of a bucket starts the first
         # watch.
-        return Progress(None if trigger.after else _begun(trigger, event_data.occurred))
+        return Progress(None if trigger.after else _started(trigger, event_data.occurred))
     counted = replace(count, count=count.count + 1)
     if counted.count < trigger.threshold:
         return Progress(counted)
-    return Progress(None if trigger.after else _begun(trigger, event_data.occurred))
+    return Progress(None if trigger.after else _started(trigger, event_data.occurred))
 
 
 def elapsed(trigger: EventTrigger, count: Count) -> Progress:
@@ -159,7 +159,7 @@ def elapsed(trigger: EventTrigger, count: Count) -> Progress:
     if trigger.reactive:
         return Progress(None)
     assert count.ends_at is not None
-    again = None if trigger.after else _begun(trigger, count.ends_at)
+    again = None if trigger.after else _started(trigger, count.ends_at)
     return Progress(again, fired=count.count < trigger.threshold)
 
 

@@ -199,13 +199,13 @@ def _change_state(action_run: ActionRun, now: datetime) -> None:
 def _notification(action_run: ActionRun, now: datetime) -> Notification:
     block = _block_of(action_run)
     filling = partial(fill_in, escaping=escape_for(block.block_type.slug))
-    subject, body = (_said(filling, action_run.action[name], action_run) for name in ("subject", "body"))
+    subject, body = (_masked(filling, action_run.action[name], action_run) for name in ("subject", "body"))
     return _message(action_run, now, block, subject=subject, body=body)
 
 
 def _webhook_call(action_run: ActionRun, now: datetime) -> Notification:
     block = _block_of(action_run)
-    payload = _said(fill_in, action_run.action.get("payload") or "", action_run)
+    payload = _masked(fill_in, action_run.action.get("payload") or "", action_run)
     return _message(action_run, now, block, subject="Automation", body=payload, is_payload=True)
 
 
@@ -213,7 +213,7 @@ def _filled(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, action_ru
     return _with(filling, text, values_for(action_run))
 
 
-def _said(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, action_run: ActionRun) -> T:
+def _masked(filling: Callable[[Any, Mapping[str, Any]], T], text: Any, action_run: ActionRun) -> T:
     """Fill in a text that leaves the server, with secrets in parameters masked."""
     return _with(filling, text, known.masked_value(values_for(action_run)))
 

@@ -36,7 +36,7 @@ class CancelAtOnceWithoutInfrastructure:
             case StateType.PAUSED:
                 idle = initial.details.pause_reschedule
             case StateType.PENDING:
-                idle = _is_executed_by_nobody(transition.run)
+                idle = _has_no_process(transition.run)
             case _:
                 idle = _waits_for_a_process(transition.run, initial)
         if not idle:
@@ -45,7 +45,7 @@ class CancelAtOnceWithoutInfrastructure:
         return Reject(reason, state=cancelled(transition.proposed.message or reason.capitalize() + "."))
 
 
-def _is_executed_by_nobody(run: Run) -> bool:
+def _has_no_process(run: Run) -> bool:
     """Whether no process would ever report its end: no agent holds it, and neither agent nor program has a process.
 
     A process that is about to start it is refused RUNNING.

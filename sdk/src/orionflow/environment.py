@@ -27,7 +27,7 @@ PACKAGE = re.compile(r"(?P<name>[A-Za-z0-9._]+)-(?P<version>[A-Za-z0-9.+!_]+)(?:
 INSTALLED = ("site-packages", "dist-packages")
 COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 # Seconds after which an environment is reported again, as the server may have deleted it.
-SAID_FOR_SECONDS = 24 * 3600
+REPORTED_FOR_SECONDS = 24 * 3600
 
 
 def environment_of(code: str | None) -> tuple[UUID, dict[str, Any]]:
@@ -124,11 +124,11 @@ def _digest(files: Iterable[tuple[str, str]]) -> str:
     return digest.hexdigest() if number else ""
 
 
-def must_be_said(api_url: str, home: Path, id: UUID) -> bool:
+def must_be_reported(api_url: str, home: Path, id: UUID) -> bool:
     """Whether the API may not know this environment; the home remembers which ones were reported."""
     note = home / "environments" / f"{hashlib.sha256(api_url.encode()).hexdigest()[:12]}-{id.hex}"
     try:
-        if time.time() - note.stat().st_mtime < SAID_FOR_SECONDS:
+        if time.time() - note.stat().st_mtime < REPORTED_FOR_SECONDS:
             return False
     except OSError:
         pass

@@ -200,10 +200,10 @@ def environment_of_runs(
     parts = [value for name, value in secrets.items() if name in SECRETS or (name in ADDRESSES and _password_in(value))]
     wholes = {value for name, value in secrets.items() if name.endswith(LIKE_SECRETS)}
 
-    def tells(value: str) -> bool:
+    def has_secret(value: str) -> bool:
         return any(one in value for one in parts) or value in wholes or _password_in(value) in wholes
 
-    return {name: given[name] for name in given if name in names and (_is_needed(name) or not tells(given[name]))}
+    return {name: given[name] for name in given if name in names and (_is_needed(name) or not has_secret(given[name]))}
 
 
 def _is_needed(name: str) -> bool:

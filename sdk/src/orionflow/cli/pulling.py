@@ -57,12 +57,12 @@ def pull(
         write_private(target, lambda opened: made.append(pull_run(session.api, found, opened, wanted)))
     except OSError as error:
         raise CommandFailed(ExitCode.FAILED, f"{target} cannot be written: {error.strerror or error}.") from None
-    _tell(session, found["name"], target, made[0])
+    _show_made(session, found["name"], target, made[0])
     if not session.for_people:
         session.show_one({"file": str(target), "size": target.stat().st_size, "flow_run_id": found["id"]}, name="file")
 
 
-def _tell(session: Session, name: str, target: Path, made: object) -> None:
+def _show_made(session: Session, name: str, target: Path, made: object) -> None:
     from orionflow.replay.pulling import Pulled
 
     assert isinstance(made, Pulled)

@@ -9,7 +9,7 @@ from typing import Any
 from orionflow.context import TaskRunContext, _task_run
 from orionflow.contract.ids import uuid7
 from orionflow.contract.states import BAD, NO_DETAILS
-from orionflow.engine.crashes import Terminated, is_told_to_end
+from orionflow.engine.crashes import Terminated, is_asked_to_end
 from orionflow.engine.effects import Do, Steps, UserCode
 from orionflow.engine.exits import reset
 from orionflow.engine.failures import log_exception, logger_of, note_cause
@@ -70,7 +70,7 @@ def _called(call: TaskCall) -> Steps[State[Any]]:
         return Crashed(message=str(crash), value=crash)
     except Exception as error:
         log_exception(logger_of(call), error, "The task raised an exception:")
-        if is_told_to_end(error):
+        if is_asked_to_end(error):
             raise Terminated from error
         return state_of_exception(error, "task")
     finally:

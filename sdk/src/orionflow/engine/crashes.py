@@ -49,7 +49,7 @@ def note_handlers(hears_of_terminal: bool) -> None:
     _hears_of_terminal, _is_told = hears_of_terminal, False
 
 
-def is_told_to_end(error: Exception) -> bool:
+def is_asked_to_end(error: Exception) -> bool:
     """Whether a run that fails by this error does so because its process was asked to end."""
     if isinstance(error, OSError) and error.errno == errno.EIO and _hears_of_terminal:
         until = time.monotonic() + UNTIL_TOLD

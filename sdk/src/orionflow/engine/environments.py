@@ -9,7 +9,7 @@ from uuid import UUID
 from orionflow.calls.environments import store_environment
 from orionflow.calls.flow_runs import update_flow_run
 from orionflow.engine.active_flow_run import ActiveFlowRun
-from orionflow.environment import environment_of, must_be_said
+from orionflow.environment import environment_of, must_be_reported
 from orionflow.flows import Flow
 
 # The environments that this process has reported, by API, home and id.
@@ -36,7 +36,7 @@ def note_environment(active: ActiveFlowRun) -> None:
     if key not in _said:
         _said.add(key)
         # Reported for no run in particular, so that a server that refuses it stops none.
-        if must_be_said(*key):
+        if must_be_reported(*key):
             reporter.keep(store_environment(content))
     if active.flow_run.environment_id != id and not active.is_made_here:
         reporter.keep(update_flow_run(active.id, environment_id=id))

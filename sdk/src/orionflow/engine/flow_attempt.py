@@ -11,7 +11,7 @@ from orionflow.context import FlowRunContext, in_flow_run
 from orionflow.engine.active_flow_run import ActiveFlowRun
 from orionflow.engine.children import end_children, end_unawaited
 from orionflow.engine.commands import TimeIsUp
-from orionflow.engine.crashes import Terminated, is_told_to_end
+from orionflow.engine.crashes import Terminated, is_asked_to_end
 from orionflow.engine.effects import Do, Steps, UserCode, WaitFor
 from orionflow.engine.failures import log_exception
 from orionflow.engine.final_state import (
@@ -50,7 +50,7 @@ def attempt_flow(active: ActiveFlowRun, context: FlowRunContext, running: State[
             return (yield from _timed_out(active, context))
         except Exception as error:
             log_exception(active.logger, error, "The flow raised an exception:")
-            if is_told_to_end(error):
+            if is_asked_to_end(error):
                 raise Terminated from error
             ended = state_of_exception(error, "flow")
         if not (yield from wait_for_task_runs(context, until)):

@@ -64,7 +64,7 @@ class RetriedRun:
             found = self._judged(key, before, known)
         is_taken = isinstance(found, State) or (found is None and _can_be_taken(key, known))
         # The API has no state of a new call.
-        self._api.tally.count(is_taken=is_taken, is_known=_has_begun(before) or _has_begun(known))
+        self._api.tally.count(is_taken=is_taken, is_known=_has_started(before) or _has_started(known))
         return found
 
     def _judged(self, key: str, before: State[Any] | None, known: State[Any] | None) -> State[Any] | Again | None:
@@ -104,7 +104,7 @@ class RetriedRun:
         return f"Of its calls {tally.reused} reused a result, {tally.again} ran again, and {tally.new} were new."
 
 
-def _has_begun(state: State[Any] | None) -> bool:
+def _has_started(state: State[Any] | None) -> bool:
     """Whether this is the state of a call whose inputs were available."""
     return state is not None and state.name != NOT_READY
 

@@ -169,7 +169,7 @@ class TaskWorker:
                     self._finished[call_id] = None
                 return
             if taken is not None:
-                taken.hear(message)
+                taken.receive(message)
                 return
             is_finished, kept = call_id in self._finished, self._finished.get(call_id)
         if message["kind"] == "given":
@@ -208,7 +208,7 @@ class _Taken:
         self.payload: Sealed | None = None
         self.child: ChildProcess | None = None
 
-    def hear(self, message: Message) -> None:
+    def receive(self, message: Message) -> None:
         """Receive a message of the call's flow; only the first one counts."""
         if not self.answered.is_set():
             self.payload = message.get("payload")

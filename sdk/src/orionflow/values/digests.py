@@ -264,11 +264,11 @@ class _Walk:
         members = [member for base in kind.__bases__ if (member := self._members(base))]
         for name, value in sorted(vars(kind).items()):
             inner = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
-            if self._tells(kind, name, inner):
+            if self._distinguishes(kind, name, inner):
                 members.append(joined(name, self._member(inner)))
         return b"".join(members)
 
-    def _tells(self, kind: type, name: str, member: Any) -> bool:
+    def _distinguishes(self, kind: type, name: str, member: Any) -> bool:
         """Whether a member distinguishes the class from another one."""
         if type(member) in _CONTAINERS:
             return not (name.startswith("__") or issubclass(kind, Enum))
