@@ -85,7 +85,7 @@ def test_cancel_makes_tasks_and_nested_runs_cancelled_and_no_alarm_of_crashes(or
 async def test_others_of_a_gather_end_before_the_flow_that_failed(orion: Isolated):
     went_on: list[str] = []
 
-    begun = [asyncio.Event(), asyncio.Event()]
+    begun, may_go_on = [asyncio.Event(), asyncio.Event()], asyncio.Event()
 
     @task
     async def fails() -> None:
@@ -95,13 +95,13 @@ async def test_others_of_a_gather_end_before_the_flow_that_failed(orion: Isolate
     @task
     async def goes_on() -> None:
         begun[0].set()
-        await asyncio.sleep(0.5)
+        await may_go_on.wait()
         went_on.append("task")
 
     @flow
     async def nested() -> None:
         begun[1].set()
-        await asyncio.sleep(0.5)
+        await may_go_on.wait()
         went_on.append("flow")
 
     @flow
@@ -109,7 +109,8 @@ async def test_others_of_a_gather_end_before_the_flow_that_failed(orion: Isolate
         await asyncio.gather(fails(), goes_on(), nested())
 
     state = await outer(return_state=True)
-    await asyncio.sleep(0.7)
+    may_go_on.set()
+    await asyncio.sleep(0)
 
     assert state.is_failed()
     assert went_on == []
