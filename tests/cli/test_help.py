@@ -10,7 +10,7 @@ import click
 import pytest
 
 from orionflow.cli.command import WithExamples
-from orionflow.cli.root import root
+from orionflow.cli.root import root, server_group
 from tests.cli.commands import SERVER_GROUPS, all_commands, all_groups, parse, words_of
 
 COMMANDS = {" ".join(path): command for path, command in all_commands()}
@@ -188,3 +188,12 @@ def test_the_commands_of_the_server_can_answer_in_json():
         group = root.get_command(click.Context(root), name)
         assert isinstance(group, click.Group)
         assert all(any("--output" in option.opts for option in one.params) for one in group.commands.values()), name
+
+
+def test_commands_of_the_server_are_found_without_a_search_of_all_packages(monkeypatch: pytest.MonkeyPatch):
+    def search(**asked: str) -> None:
+        raise AssertionError(f"all packages are searched for {asked}")
+
+    monkeypatch.setattr("importlib.metadata.entry_points", search)
+
+    assert server_group("server").name == "server"

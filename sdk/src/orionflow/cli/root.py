@@ -81,9 +81,15 @@ EXAMPLES = (
 
 def plugin_command(name: str) -> click.Command | None:
     """Return a command that an installed package provides in the entry point group `orionflow.commands`."""
-    from importlib.metadata import entry_points
+    from importlib.metadata import PackageNotFoundError, distribution, entry_points
 
-    for found in entry_points(group="orionflow.commands", name=name):
+    group = "orionflow.commands"
+    # Reading one package by its name reads one file; all packages are searched only for commands of others.
+    try:
+        own = distribution("orionflow-server").entry_points.select(group=group, name=name)
+    except PackageNotFoundError:
+        own = None
+    for found in own or entry_points(group=group, name=name):
         command: click.Command = found.load()
         return command
     return None
