@@ -26,14 +26,16 @@ STAGES = {
     "server": (
         "orion_site.settings",
         (
-            "channels.routing", "deployments.dispatch.waiting_agents", "django.core.checks.registry",
+            # Not "daphne.server", which makes the reactor.
+            "channels.routing", "daphne.http_protocol", "daphne.ws_protocol",
+            "deployments.dispatch.waiting_agents", "django.core.checks.registry",
             "django.core.management.commands.migrate", "django.db.models.sql.compiler", "django.test.client",
             "orion_site.accounts.cli", "orion_site.database.commands", "orion_site.database.lifecycle",
             "orion_site.http.commands", "orion_site.http.connections", "orion_site.http.peers",
             "orion_site.http.running_servers", "orion_site.http.server", "orion_site.http.sockets",
             "orion_site.http.token_file", "orion_site.http.turns", "orion_site.http.wsgi_adapter",
             "orion_site.metrics.event_loop", "orion_site.services.registry", "orion_site.services.ticker",
-            "orion_site.urls",
+            "orion_site.urls", "twisted.internet.asyncioreactor",
         ),
     ),
     "embedded": (
