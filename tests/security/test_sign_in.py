@@ -86,6 +86,26 @@ def test_a_form_whose_session_has_ended_is_kept_and_sent_after_signing_in(ada: U
     assert done.status_code == 302
 
 
+def test_a_kept_form_passes_the_protection_against_forms_of_other_sites(ada: User):
+    client = Client(enforce_csrf_checks=True, REMOTE_ADDR=ELSEWHERE, headers={"host": "localhost:4200"})
+
+    def token_in(answer: Any) -> dict[str, str]:
+        found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', answer.content.decode())
+        assert found
+        return {"csrfmiddlewaretoken": found[1]}
+
+    sign_in(client, **token_in(client.get("/login")))
+    form = client.get("/variables/new")
+    Session.objects.all().delete()
+    refused = client.post("/variables/new", {"name": "colour", "value": "red", **token_in(form)})
+    again = sign_in(client, **hidden_in(refused), **token_in(refused))
+    foreign = client.post("/variables/new", {"name": "colour", "value": "red", **token_in(form)})
+    done = client.post("/variables/new", {"name": "colour", "value": "red", **token_in(again)})
+
+    assert (refused.status_code, again.status_code, foreign.status_code, done.status_code) == (401, 200, 403, 302)
+    assert Variable.objects.get().value == "red"
+
+
 @pytest.mark.parametrize("unsent", ["", "x", "eyJhIjoxfQ:1x:abc"])
 def test_nothing_is_offered_to_be_sent_that_the_server_has_not_signed(ada: User, unsent: str):
     answer = sign_in(Asker(), unsent=unsent)
