@@ -15,11 +15,13 @@ BackfillNotFound = not_found("backfill", "Backfill {id} not found.")
 class DeploymentExists(Conflict):
     code = "deployment_exists"
     message = "Flow {flow!r} has a deployment with the name {name!r} already; choose another name."
+    field = "name"
 
 
 class BackfillExists(Conflict):
     code = "backfill_exists"
     message = "There is already a backfill with the name {name!r}; choose another name."
+    field = "name"
 
 
 class BackfillEnded(Conflict):
@@ -37,6 +39,7 @@ class BadBackfill(DomainError):
 class CalendarExists(Conflict):
     code = "calendar_exists"
     message = "There is already a calendar with the name {name!r}; change that one."
+    field = "name"
 
 
 class CalendarInUse(Conflict):
@@ -90,11 +93,13 @@ AgentNotFound = not_found("agent", "Agent {id} is not known to this server; regi
 class WorkPoolExists(Conflict):
     code = "work_pool_exists"
     message = "There is already a work pool with the name {name!r}; change that one."
+    field = "name"
 
 
 class WorkQueueExists(Conflict):
     code = "work_queue_exists"
     message = "Work pool {pool!r} already has a work queue with the name {name!r}; change that one."
+    field = "name"
 
 
 class DefaultQueueStays(Conflict):
@@ -171,6 +176,7 @@ SlotNotFound = not_found("slot", "Task run {task_run_id} holds no slot of tag {t
 class GlobalLimitExists(Conflict):
     code = "global_limit_exists"
     message = "There is already a concurrency limit with the name {name!r}; change that one."
+    field = "name"
 
 
 class SlotLost(Conflict):
@@ -204,6 +210,7 @@ BlockDocumentNotFound = not_found("block_document", "Block document {id} not fou
 class VariableExists(Conflict):
     code = "variable_exists"
     message = "There is already a variable with the name {name!r}; change that one."
+    field = "name"
 
 
 class BlockTypeExists(Conflict):
@@ -214,6 +221,7 @@ class BlockTypeExists(Conflict):
 class BlockDocumentExists(Conflict):
     code = "block_document_exists"
     message = "There is already a block of this type with the name {name!r}; change that one."
+    field = "name"
 
 
 class SchemaOfAnotherType(Conflict):

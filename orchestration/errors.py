@@ -36,11 +36,13 @@ class DomainError(Exception):
 
     code: ClassVar[str] = "error"
     message: ClassVar[str] = "The request cannot be fulfilled."
+    # The field that is refused whenever this error is raised, if it is always the same one.
+    field: ClassVar[str] = ""
 
     def __init__(self, *, place: Sequence[str | int] = (), **details: Any) -> None:
         self.details = details
         # The field of the request that is refused, and the way to it; empty if it is not one field.
-        self.place = place
+        self.place = place or ((self.field,) if self.field else ())
         super().__init__(_WORDS.format(self.message, **details))
 
 

@@ -100,3 +100,4 @@ class InputExists(Conflict):
 class SavedSearchTaken(Conflict):
     code = "saved_search_taken"
     message = "There is another saved search called {name!r}; choose another name."
+    field = "name"

@@ -145,7 +145,10 @@ def _created(form: BlockForm, schema: BlockSchema, content: dict[str, Any]) -> U
     try:
         return create_block_document(new=new, now=timezone.now()).pk
     except DomainError as error:
-        form.problems.append(str(error))
+        if "name" in error.place:
+            form.name_error = str(error)
+        else:
+            form.problems.append(str(error))
         return None
 
 

@@ -158,7 +158,8 @@ def _domain_error(error: DomainError, view: Any) -> Response:
     # The endpoints of the rules have always used another key than the rest of the API.
     key = "exception_message" if getattr(view, "orchestrates", False) and status == 404 else "detail"
     found = complaint(["body", *error.place], str(error), error.code)
-    return _refused({key: _sentence(found), "code": error.code}, status, found)
+    # As in errors of pydantic, only the text of a 422 begins with the field.
+    return _refused({key: _sentence(found) if status == 422 else str(error), "code": error.code}, status, found)
 
 
 def _drf_error(error: APIException) -> Response:

@@ -16,6 +16,7 @@ class KeyRefused(Exception):
 class NameTaken(Conflict):
     code = "name_taken"
     message = "There is {what} with the name {name!r} already."
+    field = "name"
 
 
 class NameLooksAlike(NameTaken):

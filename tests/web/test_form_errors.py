@@ -35,5 +35,25 @@ def test_the_wrong_fields_are_named_above_the_form_with_links_to_them(browser: C
     assert all(f'id="{target}"' in page for target, _ in linked)
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("deployments:new-pool", {"type": "process", "base_job_template": "{}"}),
+        ("deployments:new-variable", {"value": "x"}),
+        ("deployments:new-global-limit", {"limit": "1", "slot_decay_per_second": "0", "active": "on"}),
+        ("new-group", {}),
+    ],
+)
+def test_a_name_that_is_taken_is_refused_at_its_field(browser: Client, name: str, values: dict[str, str]):
+    address = reverse(name)
+    sent = {"name": "taken", **values}
+
+    first, second = browser.post(address, sent), browser.post(address, sent)
+
+    assert first.status_code == 302
+    assert "taken" in str(second.context["form"].errors["name"])
+    assert second.context["form"].non_field_errors() == []
+
+
 def test_a_form_that_was_not_sent_names_no_field(browser: Client):
     assert "Look at <a" not in browser.get(reverse("deployments:new-tag-limit")).content.decode()

@@ -85,7 +85,7 @@ def test_global_limits_are_made_changed_and_deleted(browser: Client):
     limit.refresh_from_db()
     browser.post(f"/limits/global/{limit.pk}/delete")
 
-    assert "database" in str(taken.context["form"].non_field_errors())
+    assert "database" in str(taken.context["form"].errors["name"])
     assert (limit.limit, limit.active) == (7, False)
     assert not GlobalLimit.objects.exists()
 

@@ -152,7 +152,7 @@ def test_a_name_that_is_taken_is_refused_in_the_form(browser: Client, gpu: WorkQ
     answer = browser.post(f"/work/pools/{gpu.work_pool_id}/queues/new", {"name": "gpu"})
 
     assert answer.status_code == 200
-    assert answer.context["form"].non_field_errors()
+    assert answer.context["form"].errors["name"]
 
 
 def test_a_queue_in_use_is_not_deleted_and_the_page_explains_why(browser: Client, gpu: WorkQueue):
