@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import include, path
-from django.views.defaults import page_not_found, server_error
+from django.views.defaults import server_error
 
 from orion_site.accounts import single_sign_on
 from orion_site.accounts.entering import enter
@@ -71,10 +71,6 @@ def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Show a hint about roles only if another role would help."""
     context = {"exception": str(exception), "is_about_roles": isinstance(exception, RoleRefused) or not str(exception)}
     return render(request, "403.html", context, status=403)
-
-
-def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return page_not_found(request, exception)
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
