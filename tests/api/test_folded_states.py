@@ -100,7 +100,7 @@ def _unless_it_is_now(moment: re.Match[str]) -> str:
 @example([("RUNNING", {}, False), ("COMPLETED", {"untrackable_result": True}, False)], True)
 @example([("RUNNING", {}, False), ("COMPLETED", {}, False), ("PENDING", {}, True), ("RUNNING", {}, False)], False)
 @example([("RUNNING", {}, False), ("FAILED", {"message": "words"}, False)], False)
-def test_folded_histories_tell_the_same_story(steps, at_once):
+def test_folded_histories_equal_unfolded_ones(steps, at_once):
     folded = live(steps, timedelta(), at_once=at_once)
     stored = live(steps, DAY, at_once=at_once)
 

@@ -80,7 +80,7 @@ def test_killed_processes_are_restarted_and_all_stop_with_the_server(tmp_path: P
 
 
 @pytest.mark.django_db
-def test_a_server_whose_workers_need_more_connections_than_there_are_says_so(capsys: pytest.CaptureFixture[str]):
+def test_a_server_with_too_few_connections_for_its_workers_warns(capsys: pytest.CaptureFixture[str]):
     with connection.cursor() as cursor:
         cursor.execute("SHOW max_connections")
         most = int(cursor.fetchone()[0])

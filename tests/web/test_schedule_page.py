@@ -54,7 +54,7 @@ def test_the_number_of_planned_times_leads_to_so_many(browser: Client, span: str
     assert len(answer.context["ahead"].times) == answer.context["ahead"].count.number == int(number)
 
 
-def test_a_list_of_planned_times_says_how_many_it_leaves_out(browser: Client, monkeypatch: pytest.MonkeyPatch):
+def test_a_list_of_planned_times_counts_what_it_omits(browser: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("deployments.pages.selectors.deployment.MOST_AHEAD", 5)
     made = make_deployment(schedules=[HOURLY])
 
@@ -116,9 +116,7 @@ def test_rows_are_ordered_by_what_comes_next_and_the_others_are_counted(
     assert "1 more deployment" in answer.content.decode()
 
 
-def test_too_many_runs_are_not_drawn_and_the_page_says_how_many_are_left_out(
-    browser: Client, monkeypatch: pytest.MonkeyPatch
-):
+def test_too_many_runs_are_not_drawn_and_are_counted(browser: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(selectors, "MOST_PAST", 2)
     made = make_deployment()
     for number in range(3):

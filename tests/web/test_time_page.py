@@ -165,7 +165,7 @@ def test_each_number_of_runs_leads_to_so_many(browser: Client):
     assert wrong == {}
 
 
-def test_the_runs_of_a_reason_are_listed_longest_first_and_the_page_says_how_many_are_not(
+def test_the_runs_of_a_reason_are_listed_longest_first_with_the_number_of_the_others(
     browser: Client, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("runs.time_spent.selectors.of_fleet.RUNS_LISTED", 2)

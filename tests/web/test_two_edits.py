@@ -229,7 +229,7 @@ def test_a_change_of_another_tab_is_shown_before_it_is_replaced(browser: Client,
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_two_tabs_that_say_the_same_are_both_accepted(browser: Client, kind: Callable[[], Edited]):
+def test_two_tabs_that_send_the_same_are_both_accepted(browser: Client, kind: Callable[[], Edited]):
     address, _, _, stored = kind()
     before = stored() if kind is not group else None
     tabs = [form_of(browser, address) for _ in range(2)]
