@@ -185,9 +185,9 @@ class Supervisor:
         if any(run.has_process for run in self._active):
             # An agent that leaves gives up its leases.
             agent_logger.info(
-                "Agent %r ends, and %s: started again under this name before the leases end, it goes on with them.",
+                "Agent %r ends, and %s: an agent that starts with this name before the leases end takes over.",
                 self._name.name,
-                "its container goes on" if len(self._active) == 1 else f"its {len(self._active)} containers go on",
+                "its container continues" if len(self._active) == 1 else f"its {len(self._active)} containers continue",
             )
             return 0
         try:
