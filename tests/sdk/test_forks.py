@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+from tests.printed import PATIENCE_SECONDS
 from tests.rounds import in_turn
 from tests.sdk.programs import Program
 
@@ -405,3 +407,43 @@ def test_the_run_of_a_forked_process_that_is_terminated_has_crashed(tmp_path: Pa
 
     made = program.query("SELECT state_name FROM runs_taskrun WHERE name LIKE 'noted%'")
     assert made == [("Crashed",)]
+
+
+FORKING = """
+import os, threading
+from orionflow import flow, task
+
+@task
+def number(one):
+    return one
+
+@flow
+def writing(begun):
+    while True:
+        number(1)
+        begun.set()
+
+begun = threading.Event()
+threading.Thread(target=writing, args=(begun,), daemon=True).start()
+begun.wait()
+print("forking", flush=True)
+try:
+    while True:
+        if not (child := os.fork()):
+            os._exit(0)
+        os.waitpid(child, 0)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    os._exit(0)
+"""
+
+
+def test_an_interrupt_during_a_fork_is_raised_after_it(tmp_path: Path):
+    program = Program(tmp_path, FORKING)
+
+    with program.start() as process:
+        program.wait_for_output("forking")
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert output.split()[-1] == "interrupted"

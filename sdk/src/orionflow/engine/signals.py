@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,7 +48,7 @@ from orionflow.engine.crashes import (
     reason_of,
 )
 from orionflow.engine.event_loops import is_held_up
-from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption
+from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption, is_within
 from orionflow.engine.lost_signals import LostSignals
 from orionflow.engine.thread_signals import thread_signals
 from orionflow.reporting.current import has_reported
@@ -122,12 +123,54 @@ class _Signals:
         self._lost = self._listener()
         # In a forked process, the runs of its parent in which it was forked.
         self._inherited: list[Root] = []
+        # During a fork, the handlers that `_keep` stands for, and the signals that came.
+        self._set_aside: dict[int, Any] = {}
+        self._kept: set[int] = set()
 
     def _listener(self) -> LostSignals:
         return LostSignals({**dict.fromkeys(TOLD_TO_END, self._terminate), signal.SIGINT: self._interrupt})
 
+    def before_fork(self) -> None:
+        """Keep signals until after the fork.
+
+        Python drops exceptions that are raised in functions which it calls around a fork. Some of them wait, as for
+        what other threads write to SQLite.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, *TOLD_TO_END):
+            if signal.getsignal(number) in (signal.default_int_handler, self._terminate, self._interrupt):
+                self._set_aside[number] = signal.signal(number, self._keep)
+
+    def after_fork(self) -> None:
+        """Send the signals that came again, in a moment: an exception that is raised here is dropped as well."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._restore()
+        if self._kept:
+            self._timed |= self._kept
+            kept, self._kept = self._kept, set()
+            threading.Thread(target=self._send_kept, args=(kept,), name="orion-kept-signals").start()
+
+    def _send_kept(self, kept: set[int]) -> None:
+        # The main thread leaves this module before it returns from the fork.
+        while is_within((__name__,), sys._current_frames().get(threading.main_thread().ident or 0)):
+            time.sleep(RETRY_AFTER)
+        for number in kept:
+            self._send_postponed(number)
+
+    def _keep(self, number: int, frame: FrameType | None) -> None:
+        self._lost.handled(number)
+        self._kept.add(number)
+
+    def _restore(self) -> None:
+        while self._set_aside:
+            signal.signal(*self._set_aside.popitem())
+
     def forget_in_child(self) -> None:
         """Replace the listener in a forked child: it has no listening thread and must not use the parent's socket."""
+        self._restore()
+        self._kept.clear()
         self._lost.stop()
         self._lost = self._listener()
         self._inherited = list(self._roots)
@@ -274,4 +317,7 @@ def _is_of_asyncio(handler: Any) -> bool:
 _signals = _Signals()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_signals.forget_in_child)
+    # Registered after those of modules imported above, so called before and after theirs.
+    os.register_at_fork(
+        before=_signals.before_fork, after_in_parent=_signals.after_fork, after_in_child=_signals.forget_in_child
+    )
