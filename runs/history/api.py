@@ -33,7 +33,11 @@ from runs.lists.filters.searches import (
     task_runs_matching,
 )
 from runs.lists.filters.sorts import ORDERS, FlowRunSort
-from runs.lists.filters.subjects import subject_of_flow_runs, subject_of_task_runs
+from runs.lists.filters.subjects import (
+    asks_only_when_task_runs_started,
+    subject_of_flow_runs,
+    subject_of_task_runs,
+)
 from runs.models import FlowRun
 from runs.roll_ups.selectors import Subject, runs_by_state
 from runs.schemas.runs import estimated_run_time, lateness
@@ -132,5 +136,11 @@ class CountTaskRunOutcomes(RunQuestion):
         if times is None or times.after_ is None:
             raise Refused("task_runs.start_time.after_ is required.")
         end = times.before_ or timezone.now()
-        parts = outcomes_over_time(task_runs_matching(body), start=times.after_, end=end, parts=DASHBOARD_PARTS)
+        parts = outcomes_over_time(
+            task_runs_matching(body),
+            start=times.after_,
+            end=end,
+            parts=DASHBOARD_PARTS,
+            of_all_task_runs=asks_only_when_task_runs_started(body),
+        )
         return [{"completed": completed, "failed": failed} for completed, failed in parts]

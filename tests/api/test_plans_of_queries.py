@@ -61,6 +61,7 @@ QUESTIONS = (
     ("task_runs/filter", {"flows": {"name": {"any_": ["etl"]}}}),
     ("task_runs/filter", {"task_runs": {"subflow_runs": {"exists_": True}}}),
     ("task_runs/count", {"task_runs": FAILED}),
+    ("ui/task_runs/dashboard/counts", {"task_runs": {"start_time": {"after_": MONTH["history_start"]}}}),
     ("results/filter", {}),
     ("results/filter", {"storage": "location:lake", "before": "ffffffff-ffff-7fff-bfff-ffffffffffff"}),
 )

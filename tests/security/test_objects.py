@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +21,7 @@ from orion_site.accounts.errors import BadRole
 from orion_site.accounts.objects import _discover, address_of, owned_tables, sight_of, visible
 from orion_site.accounts.permissions import OF_OBJECTS, Action
 from orion_site.accounts.users import actor_of_user, create_group, create_user
-from runs.models import FlowRun, Occurrence, Problem
+from runs.models import FlowRun, Occurrence, Problem, TaskRun
 from tests.factories import make_flow_run, make_task_run
 from tests.rounds import THOROUGH
 from tests.security.askers import ELSEWHERE, Asker, key_of
@@ -254,6 +255,10 @@ def test_counts_and_histories_include_only_a_users_own_runs(own: World, other: W
     span = {"history_start": "2020-01-01T00:00:00Z", "history_end": "2040-01-01T00:00:00Z"}
     bins = client.call("POST", "/api/flow_runs/history", {**span, "history_interval_seconds": 630_720_000}).json()
     assert sum(state["count_runs"] for one in bins for state in one["states"]) == flow_runs
+    TaskRun.objects.update(state_type="COMPLETED", start_time=datetime(2026, 1, 5, tzinfo=UTC))
+    began = {"start_time": {"after_": "2026-01-01T00:00:00Z"}}
+    parts = client.call("POST", "/api/ui/task_runs/dashboard/counts", {"task_runs": began}).json()
+    assert sum(part["completed"] for part in parts) == 2 < TaskRun.objects.count()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -61,6 +61,18 @@ def subject_of_task_runs(search: Search) -> Subject | None:
     return None if any(part is not None for part in asked) or matched(search.task_runs) else ALL_TASK_RUNS
 
 
+def asks_only_when_task_runs_started(search: Search) -> bool:
+    """Whether the search matches all task runs that started in some time, and the user sees all of them."""
+    asked, others = search.task_runs, (search.flows, search.flow_runs, search.deployments)
+    if sees_in_part() or any(part is not None for part in (*others, search.pools(), search.queues())):
+        return False
+    if asked is None or asked.start_time is None or asked.start_time.is_null_ is not None:
+        return False
+    return {name for name in asked.model_fields_set - {"operator"} if getattr(asked, name) is not None} == {
+        "start_time"
+    }
+
+
 # Columns that are indexed where they are not null.
 _OFTEN_EMPTY = ("deployment_id", "work_queue_name", "parent_task_run")
 
