@@ -123,6 +123,7 @@ async def test_others_of_a_gather_end_before_the_flow_that_failed(orion: Isolate
 
 async def test_flow_whose_run_is_just_being_created_ends_before_the_flow_that_failed(orion: Isolated):
     went_on: list[str] = []
+    may_go_on = asyncio.Event()
 
     @task
     async def fails() -> None:
@@ -130,7 +131,7 @@ async def test_flow_whose_run_is_just_being_created_ends_before_the_flow_that_fa
 
     @flow
     async def nested() -> None:
-        await asyncio.sleep(0.5)
+        await may_go_on.wait()
         went_on.append("flow")
 
     @flow
@@ -147,7 +148,8 @@ async def test_flow_whose_run_is_just_being_created_ends_before_the_flow_that_fa
         nested_runs = flow_runs("nested")
         assert {run.state_name for run in nested_runs} <= {"Cancelled"}
         assert all(run.state.timestamp <= ended for run in nested_runs)
-    await asyncio.sleep(0.7)
+    may_go_on.set()
+    await asyncio.sleep(0)
     assert flow_runs("nested")
     assert went_on == []
 

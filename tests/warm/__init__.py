@@ -147,6 +147,7 @@ _BOTH_WORDS_OF_THE_SERVER = {
     ("services", "start"),
 }
 _WITHOUT_DJANGO = {"agent", "completion", "config", "profile", "task-worker", "version"}
+_SERVERS_OF_TESTS = {"tests.site.stuck_server"}
 _STAGE_OF_SETTINGS = {"orion_site.settings": "server", "orion_site.settings_embedded": "embedded"}
 
 
@@ -163,7 +164,9 @@ def _stage_of(program: Mapping[str, Any], env: Mapping[str, str]) -> str:
             return "server"
         if {*words[:1]} & _WITHOUT_DJANGO:
             return ""
-    may_be_a_server = program["kind"] == "-m" and not is_orion and program["name"] != "tests.cli.companion"
+    if program["name"] in _SERVERS_OF_TESTS:
+        return "server"
+    may_be_a_server = program["kind"] == "-m" and not is_orion and not program["name"].startswith("tests.")
     return "" if may_be_a_server or env.get("ORION_API_URL") else "embedded"
 
 
