@@ -6,9 +6,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 from django.views.decorators.debug import sensitive_variables
 
-from orion_site.accounts.local_owner import anybody_can_sign_in, is_from_this_machine
+from orion_site.accounts.local_owner import is_from_this_machine
 from orion_site.accounts.local_token import COOKIE_SECONDS, cookie_name, new_cookie, use_code
 from orion_site.accounts.permissions import Action, requires
+from orion_site.accounts.sign_in import form_to_sign_in
 
 HEADERS = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 
@@ -19,7 +20,7 @@ def enter(request: HttpRequest, code: str) -> HttpResponse:
     """Sign a browser in by a link, and set its cookie."""
     # HEAD requests, which programs send to preview a link, do not use up the code.
     if request.method != "GET" or not is_from_this_machine(request.META) or not use_code(code):
-        page = {"has_users": anybody_can_sign_in(), "link_is_over": True}
+        page = {**form_to_sign_in(request), "link_is_over": True}
         refused = render(request, "accounts/sign_in.html", page, status=401)
         for name, value in HEADERS.items():
             refused.headers[name] = value

@@ -19,6 +19,7 @@ import pytest
 from django.test import Client
 
 from orion_site.accounts import local_token
+from orion_site.accounts.users import create_user
 from orion_site.http.peers import OWN_USER
 from orion_site.http.token_file import token_kept
 from orionflow.settings.local_token import LOCAL_TOKEN_BEGINS, LocalToken, servers_of, token_file
@@ -300,6 +301,15 @@ def strangers_browser(db: None, settings: Any) -> Client:
 
 def let_in(browser: Client) -> None:
     assert browser.get(f"/enter/{local_token.new_code()}").status_code == 302
+
+
+def test_the_page_of_a_link_that_is_over_has_the_form_to_sign_in_if_there_are_users(strangers_browser: Client):
+    create_user(name="ada", password="correct horse battery", roles=["viewer"])
+
+    page = strangers_browser.get(f"/enter/{'A' * 43}")
+
+    assert page.status_code == 401
+    assert 'name="username"' in page.content.decode()
 
 
 def test_a_link_is_over_after_a_minute(strangers_browser: Client, monkeypatch: pytest.MonkeyPatch):
