@@ -84,8 +84,10 @@ def notice_of_receivers(blocks: Sequence[tuple[str, str]]) -> str:
     """Return what to do first if no block could send a message."""
     if blocks:
         return ""
-    words = 'No block sends messages yet. <a href="{}">Make one</a> first, such as a Slack webhook.'
-    return format_html(words, reverse("deployments:new-block"))
+    return format_html(
+        'No block sends messages yet. <a href="{}">Make one</a> first, such as a Slack webhook.',
+        reverse("deployments:new-block"),
+    )
 
 
 class AutomationForm(forms.Form):
