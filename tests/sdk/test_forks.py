@@ -426,8 +426,8 @@ def writing(begun):
 begun = threading.Event()
 threading.Thread(target=writing, args=(begun,), daemon=True).start()
 begun.wait()
-print("forking", flush=True)
 try:
+    print("forking", flush=True)
     while True:
         if not (child := os.fork()):
             os._exit(0)
