@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import combinations
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +59,10 @@ def test_an_event_is_stored_once_and_returned_as_it_was_sent(api):
         ({"resource": {"labels": {"room": "kitchen"}}}, ["a.one"]),
         ({"resource": {"labels": {"room": ["k*", "hall"]}}}, ["a.one", "a.two"]),
         ({"resource": {"labels": {"room": "!kitchen"}}}, ["a.two"]),
+        ({"resource": {"labels": {"room": ["k*", "ki*", "kitchen", "cellar"]}}}, ["a.one"]),
+        ({"resource": {"labels": {"room": ["!kitchen", "!hall"]}}}, ["a.one", "a.two"]),
+        ({"resource": {"labels": {"room": ["!k*", "!ki*"]}}}, ["a.two"]),
+        ({"resource": {"labels": {"room": []}}}, []),
         ({"resource": {"labels": {"room": "%"}}}, []),
         ({"resource": {"distinct": True}, "event": {"prefix": ["a.", "b."]}}, ["a.one", "a.two", "b.one"]),
         ({"related": {"role": ["tag"]}}, ["b.one"]),
@@ -87,6 +93,33 @@ def test_a_filter_may_be_as_long_as_it_is_allowed_to_be(api):
     named = dict.fromkeys(["prefix", "exclude_prefix", "name", "exclude_name"], patterns)
 
     assert names(api, resource=labels, any_resource=labels, related=roles, event=named) == []
+
+
+def test_several_patterns_of_a_label_match_what_any_of_them_matches(api):
+    patterns = ["kitchen", "hall", "k*", "ha*", "!kitchen", "!hall", "!k*", "!ha*"]
+    for room in ("kitchen", "kiosk", "hall", "hatch", "yard"):
+        report(api, event(f"own.{room}", room=room), event(f"other.{room}", related=[{**TAG, "room": room}]))
+    report(api, event("none"))
+
+    def found(*asked):
+        return {*names(api, any_resource={"labels": {"room": list(asked)}})}
+
+    alone = {pattern: found(pattern) for pattern in patterns}
+    assert len({*map(frozenset, alone.values())}) == len(patterns)
+    for pair in combinations(patterns, 2):
+        assert found(*pair) == alone[pair[0]] | alone[pair[1]], pair
+
+
+@pytest.mark.parametrize("pattern", ["room {}", "room {}*", "!room {}", "!room {}*"])
+def test_a_long_filter_makes_no_longer_a_statement_than_a_short_one(api, pattern):
+    def lengths(count):
+        statements = []
+        asked = {"labels": {"room": [pattern.format(number) for number in range(count)]}}
+        with connection.execute_wrapper(lambda execute, sql, *rest: statements.append(len(sql)) or execute(sql, *rest)):
+            names(api, resource=asked, any_resource=asked, related=asked)
+        return statements
+
+    assert lengths(100) == lengths(2)
 
 
 def test_the_newest_event_of_each_resource_is_found(api):
