@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
+from orionflow.contract.names import quoted
 from runs.time_spent.core.stretches import Share
 from runs.time_spent.selectors.of_fleet import TAG, FleetTime, time_of_fleet
 from runs.time_spent.selectors.of_run import TimeSpent
@@ -88,7 +89,8 @@ def _since(found: FleetTime, period: str) -> str:
 def _chosen(kind: str, name: str, found: FleetTime) -> tuple[str, int] | None:
     """Return the reason whose runs are listed, in words, and the number of these runs."""
     if kind == TAG:
-        return next(((f"Waited for a slot of {name}", one.task_runs) for one in found.tags if one.tag == name), None)
+        words = f"Waited for a slot of tag {quoted(name)}"
+        return next(((words, one.task_runs) for one in found.tags if one.tag == name), None)
     same = (one for one in found.reasons if (one.share.kind, one.share.name) == (kind, name))
     return next(((one.share.words, one.runs) for one in same), None)
 

@@ -75,14 +75,15 @@ def test_a_full_queue_is_named_with_the_run_that_held_it(browser: Client):
     assert [one.kind for one in answer.context["spent"].shares] == ["limit", "startup", "work"]
 
 
-def test_a_wait_of_tasks_for_a_slot_of_a_tag_is_named(browser: Client):
-    ConcurrencyLimit.objects.create(tag="db", concurrency_limit=1)
+@pytest.mark.parametrize("tag", ["db", "👩\u200d🚀"])
+def test_a_wait_of_tasks_for_a_slot_of_a_tag_is_named(browser: Client, tag: str):
+    ConcurrencyLimit.objects.create(tag=tag, concurrency_limit=1)
     run = deployed_run()
     begin = NOON + timedelta(seconds=33)
     make_task_run(
         "load-0",
         flow_run=run,
-        tags=["db"],
+        tags=[tag],
         expected_start_time=begin,
         start_time=begin + timedelta(seconds=50),
         end_time=begin + timedelta(seconds=100),
@@ -90,7 +91,7 @@ def test_a_wait_of_tasks_for_a_slot_of_a_tag_is_named(browser: Client):
 
     page = browser.get(f"/runs/{run.id}?tab=time").content.decode()
 
-    assert "Waited for a slot of tag &#x27;db&#x27;" in page
+    assert f"Waited for a slot of tag &#x27;{tag}&#x27;" in page
 
 
 def test_a_run_that_is_not_due_has_spent_no_time(browser: Client):

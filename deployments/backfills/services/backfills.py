@@ -13,6 +13,7 @@ from deployments.models import Backfill, BackfillTime, Deployment
 from orchestration.authors import asker, asking_user
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.names import quoted
 from runs.flow_runs.commands import cancel_flow_run
 from runs.models import FlowRun
 from runs.querysets import is_open
@@ -72,8 +73,9 @@ def cancel_backfill(*, backfill_id: UUID, now: datetime, author: str | None = No
     backfill = _change(backfill_id, Backfill.Status.CANCELLED, now)
     made = BackfillTime.objects.filter(backfill=backfill_id, run_id__isnull=False, is_over=False)
     still_open = FlowRun.objects.filter(is_open(), pk__in=made.values("run_id"))
+    name = quoted(backfill.name)
     for run_id in list(still_open.values_list("pk", flat=True)):
-        cancel_flow_run(run_id=run_id, now=now, author=author, message=f"Backfill {backfill.name!r} was cancelled.")
+        cancel_flow_run(run_id=run_id, now=now, author=author, message=f"Backfill {name} was cancelled.")
 
 
 @repeated_on_conflict

@@ -34,6 +34,7 @@ from orchestration.transactions import write_transaction
 from orionflow.contract.ids import uuid7
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
 from orionflow.contract.masking import known, refusal_of_masked
+from orionflow.contract.names import quoted
 
 logger = logging.getLogger("orion.automations")
 T = TypeVar("T")
@@ -180,7 +181,7 @@ def _propose(action_run: ActionRun, state: State, now: datetime) -> None:
 
 
 def _cancel(action_run: ActionRun, now: datetime) -> None:
-    _propose(action_run, cancelling(f"Cancelled by the automation {action_run.automation.name!r}."), now)
+    _propose(action_run, cancelling(f"Cancelled by the automation {quoted(action_run.automation.name)}."), now)
 
 
 def _suspend(action_run: ActionRun, now: datetime) -> None:

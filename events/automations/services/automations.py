@@ -88,7 +88,7 @@ def _change(automation_id: UUID, changes: Mapping[str, Any], now: datetime) -> N
 
 def _check(columns: Mapping[str, Any]) -> None:
     if event := never_recorded(columns["trigger"]):
-        raise BadAutomation(reason=f"Nothing tells of the event {event!r}, so the trigger would never fire on it.")
+        raise BadAutomation(reason=f"No event {event!r} is ever recorded, so the trigger would never fire on it.")
     for place, action in _placed_actions(columns):
         _check_texts(action, place)
         for key, model in _NAMED.items():

@@ -30,7 +30,7 @@ class Chosen:
 def chosen_runs(*, wanted: RunFilter, now: datetime, most: int) -> Chosen:
     """Return the runs that a list with this filter would have shown at that time, on all of its pages."""
     wanted = resolved(wanted, now)
-    spell = dialect()
+    db = dialect()
     found: set[tuple[Any, Any, str]] = set()
     parts, reach = parts_of(wanted, now), None
     for part in parts:
@@ -41,9 +41,9 @@ def chosen_runs(*, wanted: RunFilter, now: datetime, most: int) -> Chosen:
         rows = in_order(part.filter(created__lte=now), by=BY, after=None)
         found.update(unconverted(rows.values_list(BY, "pk", "name")[: most + 1]))
     # As the database writes them, moments and ids are in the same order.
-    least = None if reach is None else spell.moment(reach)
+    least = None if reach is None else db.moment(reach)
     runs = sorted((row for row in found if least is None or row[0] >= least), reverse=True)
-    names = [(spell.read_uuid(id), name) for _, id, name in runs[:most]]
+    names = [(db.read_uuid(id), name) for _, id, name in runs[:most]]
     return Chosen(names, len(runs) > most or reach is not None, reach)
 
 

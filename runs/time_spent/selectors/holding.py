@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from deployments.models import Deployment, WorkQueue
+from orionflow.contract.names import quoted
 from orionflow.contract.states import HOLDING
 from runs.models import FlowRun
 from runs.time_spent.core.limits import Holder, full_times
@@ -40,16 +41,16 @@ def limits_on(run: FlowRun) -> Iterator[Limit]:
         queue = WorkQueue.objects.select_related("work_pool").filter(pk=run.work_queue_id).first()
         if queue and queue.concurrency_limit is not None:
             mine = Q(work_queue_name=run.work_queue_name, work_queue_id=queue.pk)
-            yield Limit(f"work queue {queue.name!r}", queue.concurrency_limit, mine)
+            yield Limit(f"work queue {quoted(queue.name)}", queue.concurrency_limit, mine)
         pool = queue.work_pool if queue else None
         if pool and pool.concurrency_limit is not None:
             queues = WorkQueue.objects.filter(work_pool=pool).values("pk")
-            yield Limit(f"work pool {pool.name!r}", pool.concurrency_limit, Q(work_queue_id__in=queues))
+            yield Limit(f"work pool {quoted(pool.name)}", pool.concurrency_limit, Q(work_queue_id__in=queues))
     if run.deployment_id:
         deployment = Deployment.objects.filter(pk=run.deployment_id).only("name", "concurrency_limit").first()
         if deployment and deployment.concurrency_limit is not None:
             mine = Q(deployment_id=run.deployment_id)
-            yield Limit(f"deployment {deployment.name!r}", deployment.concurrency_limit, mine)
+            yield Limit(f"deployment {quoted(deployment.name)}", deployment.concurrency_limit, mine)
 
 
 def overlap_of(run: FlowRun) -> Iterator[Limit]:

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from deployments.models import ConcurrencyLimit, Deployment, WorkPool, WorkQueue
+from orionflow.contract.names import quoted
 from orionflow.contract.states import TERMINAL, in_order
 from runs.models import FlowRun, FlowRunState, TaskRunTag
 from runs.time_spent.core.limits import Holder, full_times
@@ -181,16 +182,16 @@ def _full(runs: Sequence[FlowRun]) -> dict[tuple[str, UUID | None], list[Held]]:
     for queue in limited.values():
         if queue.concurrency_limit is not None:
             mine = [run for run in runs if run.work_queue_id == queue.pk]
-            found["queue", queue.pk] = _times(f"work queue {queue.name!r}", queue.concurrency_limit, mine)
+            found["queue", queue.pk] = _times(f"work queue {quoted(queue.name)}", queue.concurrency_limit, mine)
     for pool in {pool.pk: pool for pool in pool_of.values()}.values():
         if pool.concurrency_limit is not None:
             mine = [run for run in runs if _is_of(pool, pool_of, run)]
-            held = _times(f"work pool {pool.name!r}", pool.concurrency_limit, mine)
+            held = _times(f"work pool {quoted(pool.name)}", pool.concurrency_limit, mine)
             found.update({("pool", pk): held for pk, one in pool_of.items() if one.pk == pool.pk})
     for deployment in served.only("id", "name", "concurrency_limit")[:LIMITS_READ]:
         mine = [run for run in runs if run.deployment_id == deployment.pk]
         slots = deployment.concurrency_limit or 0
-        found["deployment", deployment.pk] = _times(f"deployment {deployment.name!r}", slots, mine)
+        found["deployment", deployment.pk] = _times(f"deployment {quoted(deployment.name)}", slots, mine)
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from deployments.models import ConcurrencyLimit
+from orionflow.contract.names import quoted
 from orionflow.contract.states import EXECUTING, TERMINAL, StateType
 from runs.models import FlowRun, FlowRunState, TaskRun
 from runs.states.selectors import FOLDED, passages_of_task_runs
@@ -145,4 +146,4 @@ def _waits_for_slots(tasks: Sequence[dict[str, Any]], now: datetime) -> Iterator
         began = task["expected_start_time"] or task["created"]
         started = task["start_time"] or (task["state_timestamp"] if task["state_type"] in TERMINAL else now)
         if started - began >= SHORTEST_WAIT:
-            yield Held(LIMIT, began, started, f"tag {tag!r}")
+            yield Held(LIMIT, began, started, f"tag {quoted(tag)}")
