@@ -158,16 +158,20 @@ def edit_block(request: HttpRequest, block_id: UUID) -> HttpResponse:
     document = found.document
     chosen = {one.name: str(one.document_id) for one in found.references}
     form = _form(document.block_schema, document.content, chosen)
-    stored = {**document.content, **chosen}
+    values = {**document.content, **chosen}
+    stored = {
+        name: values.get(name) for name in [*(one.label for one in form.fields), *(one.name for one in form.nested)]
+    }
     form.shown = written(stored)
     if request.method == "POST":
         content = form.read(request.POST)
-        if changed := names_changed(request.POST.get(SHOWN, ""), stored):
-            text = ", ".join(changed)
+        sent = {**content, **{one.name: one.chosen or None for one in form.nested}}
+        changed = names_changed(request.POST.get(SHOWN, ""), stored)
+        if replaced := [name for name in changed if sent.get(name) != stored[name]]:
+            text = ", ".join(replaced)
             form.problems.append(f"Meanwhile somebody changed {text}; save again to replace that.")
-        shown = {one.label for one in form.fields} | {one.name for one in form.nested}
         # Keep content that the schema does not name, because it has no field.
-        kept = {name: value for name, value in document.content.items() if name not in shown}
+        kept = {name: value for name, value in document.content.items() if name not in stored}
         if not form.has_errors and _updated(form, block_id, {**kept, **content}):
             return redirect("deployments:block", block_id)
     context = {"section": "blocks", "form": form.hidden(), "type": document.block_type, "document": document}

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode
 
 from django import forms
 from django.http import QueryDict
+from django.utils.crypto import salted_hmac
 
 SHOWN = "shown_values"
 # Characters of a stored value that are quoted.
@@ -44,10 +44,10 @@ def refused_as_changed(form: forms.Form) -> bool:
         return False
     stored = _stored(form)
     for name in names_changed(form.cleaned_data[SHOWN], stored):
-        if form.cleaned_data.get(name) != stored[name]:
-            form.add_error(
-                name, f"Meanwhile somebody changed this to {_quoted(form, name)}; save again to replace that."
-            )
+        # `changed_data` always names fields of JSON, and cleaned objects never equal stored names, so ask both.
+        if name in form.changed_data and form.cleaned_data.get(name) != stored[name]:
+            now = _quoted(form.fields[name], stored[name])
+            form.add_error(name, f"Meanwhile somebody changed this to {now}; save again to replace that.")
     data = cast("QueryDict", form.data).copy()
     data[SHOWN] = written(stored)
     form.data = data
@@ -60,24 +60,33 @@ def written(values: Mapping[str, Any]) -> str:
 
 
 def names_changed(shown: str, stored: Mapping[str, Any]) -> list[str]:
-    """Return the names of stored values that are no longer what the hidden field says was shown."""
+    """Return the names of stored values that are no longer what the hidden field says was shown.
+
+    A value without a digest had no field. Without any digest, as in requests of programs, nothing counts as changed.
+    """
     digests = dict(parse_qsl(shown))
-    return [name for name, value in stored.items() if digests.get(name, _digest(value)) != _digest(value)]
+    if not digests:
+        return []
+    return [name for name, value in stored.items() if digests.get(name, _digest(None)) != _digest(value)]
 
 
 def _stored(form: forms.Form) -> dict[str, Any]:
-    return {name: form.initial[name] for name in form.fields if name in form.initial}
+    return {name: form.get_initial_for_field(field, name) for name, field in form.fields.items() if name != SHOWN}
 
 
 def _digest(value: Any) -> str:
-    return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    # With the key of the server: a user whose page shows a secret as stars cannot check guesses of it.
+    text = json.dumps(value, sort_keys=True, default=str)
+    return salted_hmac(SHOWN, text, algorithm="sha256").hexdigest()[:12]
 
 
-def _quoted(form: forms.Form, name: str) -> str:
-    value = form.fields[name].prepare_value(form.initial[name])
+def _quoted(field: forms.Field, stored: Any) -> str:
+    value = field.prepare_value(stored)
     if isinstance(value, bool):
         return "on" if value else "off"
-    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
+    labels = {str(key): label for key, label in getattr(field, "choices", ())}
+    several = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    text = ", ".join(str(labels.get(str(one), one)) for one in several)
     if not text:
         return "nothing"
     return f"“{text[:MOST_QUOTED]}…”" if len(text) > MOST_QUOTED else f"“{text}”"

@@ -13,9 +13,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from deployments.upkeep.current_settings import CHANGEABLE, current
+from deployments.upkeep.current_settings import CHANGEABLE, current, forget
 from deployments.upkeep.services.settings import change_setting, reset_setting
 from orion_site.accounts.permissions import Action, actor_of, may, requires
+from orion_site.forms.editing import editing
 from orion_site.forms.fields import NumberField
 from orion_site.forms.submitting import attempt, saved
 from orion_site.preferences.forms import PreferencesForm
@@ -46,7 +47,9 @@ def change(request: HttpRequest, name: str) -> HttpResponse:
     bounds = CHANGEABLE.get(name)
     if bounds is None:
         raise Http404
-    form = SettingForm(request.POST or None, name=name)
+    # This process may have read the setting up to two seconds ago.
+    forget()
+    form = editing(SettingForm(request.POST or None, name=name))
 
     def act(values: dict[str, int]) -> None:
         change_setting(name=name, value=values["value"], author=actor_of(request).name, now=timezone.now())

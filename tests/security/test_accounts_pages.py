@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -222,3 +223,21 @@ def test_names_of_others_are_text(admin: Asker):
     key_of(User.objects.get(username="ada"), name="<script>alert(1)</script>")
 
     assert "<script>alert" not in text_of(admin.get("/settings/keys"))
+
+
+def test_groups_that_somebody_else_gave_are_not_taken_unseen(admin: Asker, bob: Asker):
+    user = User.objects.get(username="bob")
+    Group.objects.create(name="auditors")
+    path = f"/settings/users/{user.pk}"
+    shown = re.compile(r'name="shown_values" value="([^"]*)"')
+    tab = {"what": "groups", "shown_values": html.unescape(shown.findall(text_of(admin.get(path)))[0])}
+    user.groups.add(Group.objects.get(name="auditors"))
+
+    refused = admin.post(path, {**tab, "groups": ["operators"]})
+    kept = set(user.groups.values_list("name", flat=True))
+    again = admin.post(path, {**tab, "shown_values": html.unescape(shown.findall(text_of(refused))[0])})
+
+    assert "Meanwhile somebody changed this to “auditors, operators”" in text_of(refused)
+    assert (refused.status_code, kept) == (422, {"auditors", "operators"})
+    assert again.status_code == 302
+    assert not user.groups.exists()

@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from deployments.models import BlockDocument, Deployment, Schedule, Variable, WorkPool, WorkQueue
+from deployments.upkeep.current_settings import current
 from events.models import Automation, NotificationPolicy
 from orion_site.accounts.models import Grant
 from tests.factories import make_limit
@@ -201,8 +202,14 @@ def group() -> Edited:
     return reverse("group", args=[one.pk]), "roles", ("viewer", "operator"), stored.all().get
 
 
+def setting() -> Edited:
+    name = "ORION_LATE_AFTER_SECONDS"
+    return reverse("change-setting", args=[name]), "value", ("70", "80"), lambda: current(name)
+
+
 KINDS = [
     deployment, schedule, pool, queue, variable, tag_limit, global_limit, calendar, automation, policy, block, group,
+    setting,
 ]  # fmt: skip
 
 
@@ -238,3 +245,75 @@ def test_two_tabs_that_send_the_same_are_both_accepted(browser: Client, kind: Ca
 
     assert [answer.status_code for answer in answers] == [302, 302]
     assert before == (stored() if kind is not group else None)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_two_tabs_that_make_the_same_change_are_both_accepted(browser: Client, kind: Callable[[], Edited]):
+    address, field, (value, _), stored = kind()
+    tabs = [form_of(browser, address) for _ in range(2)]
+
+    answers = [browser.post(address, {**tab, field: value}) for tab in tabs]
+
+    assert [answer.status_code for answer in answers] == [302, 302]
+    assert str(stored()) == value
+
+
+def test_a_value_where_there_was_none_is_not_emptied_unseen(browser: Client):
+    one = make_block(make_schema())
+    address = reverse("deployments:edit-block", args=[one.pk])
+    tab = form_of(browser, address)
+    BlockDocument.objects.filter(pk=one.pk).update(content={**one.content, "options": {"ssl": True}})
+
+    refused = browser.post(address, tab)
+
+    one.refresh_from_db()
+    assert "Meanwhile somebody changed options" in refused.content.decode()
+    assert one.content["options"] == {"ssl": True}
+
+
+def test_a_field_that_another_kind_of_trigger_brought_is_not_emptied_unseen(browser: Client):
+    one = make_automation("watch")
+    address = reverse("events:edit-automation", args=[one.pk])
+    tab = form_of(browser, address)
+    silence = {**one.trigger, "posture": "Proactive", "threshold": 1, "after": ["b"]}
+    Automation.objects.filter(pk=one.pk).update(trigger=silence)
+
+    refused = browser.post(address, tab)
+
+    assert "Meanwhile somebody changed this to “b”" in refused.content.decode()
+    assert column(Automation, one.pk, "trigger")()["after"] == ["b"]
+
+
+def test_what_a_form_does_not_show_is_no_change(browser: Client):
+    one = make_block(make_schema(), extra=1)
+    address = reverse("deployments:edit-block", args=[one.pk])
+    tab = form_of(browser, address)
+    BlockDocument.objects.filter(pk=one.pk).update(content={**one.content, "extra": 2})
+
+    answer = browser.post(address, tab)
+
+    one.refresh_from_db()
+    assert answer.status_code == 302
+    assert one.content["extra"] == 2
+
+
+def test_stored_values_are_quoted_as_the_form_shows_them(browser: Client):
+    one = make_deployment("nightly")
+    address = reverse("deployments:edit-deployment", args=[one.pk])
+    tab = form_of(browser, address)
+    Deployment.objects.filter(pk=one.pk).update(overlap="queue", concurrency_limit=0, tags=["a", "b"])
+
+    page = browser.post(address, tab).content.decode()
+
+    for quoted in ("“A run waits for the one before”", "“0”", "“a, b”"):
+        assert f"Meanwhile somebody changed this to {quoted};" in page
+
+
+def test_digests_of_values_cannot_be_computed_without_the_key_of_the_server(browser: Client, settings: Any):
+    one = Variable.objects.create(name="colour", value="red")
+    address = reverse("deployments:edit-variable", args=[one.pk])
+
+    first = form_of(browser, address)["shown_values"]
+    settings.SECRET_KEY = "another key, for the same value"
+
+    assert form_of(browser, address)["shown_values"] != first

@@ -57,11 +57,12 @@ def new_user(request: HttpRequest) -> HttpResponse:
 @requires(Action.MANAGE_USERS)
 def user(request: HttpRequest, user_id: int) -> HttpResponse:
     one = _user(user_id)
-    groups = UserGroupsForm(initial={"groups": list(one.groups.all())})
+    stored = {"groups": sorted(one.groups.values_list("name", flat=True))}
+    groups = editing(UserGroupsForm(initial=stored))
     password = NewPasswordForm()
     match request.POST.get("what"):
         case "groups":
-            groups = UserGroupsForm(request.POST)
+            groups = editing(UserGroupsForm(request.POST, initial=stored))
             if saved(groups, lambda values: services.set_groups(name=one.username, groups=_names(values["groups"]))):
                 messages.success(request, f"The groups of {one.username} are changed.")
                 return redirect("user", user_id)
