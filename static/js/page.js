@@ -125,7 +125,8 @@ document.addEventListener("click", async (event) => {
   }
   setTimeout(() => (button.textContent = words), 1500);
 });
-// A double click sends a form once. After a while it may be sent again, in case that no page came, as with a file.
+
+// A double click sends a form once. After a while it may be sent again, in case no page came, as with a file.
 const ONCE_MS = 10000;
 let sent = new WeakMap();
 addEventListener("pageshow", () => (sent = new WeakMap()));
