@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import ValidationError
@@ -68,10 +69,16 @@ class SignIn(LoginView):
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         answer = super().form_valid(form)
-        if (unsent := unpacked(self.request.POST.get("unsent", ""))) is None:
+        kept = self.request.POST.get("unsent", "")
+        if (unsent := unpacked(kept)) is None:
+            if kept:
+                messages.warning(self.request, "The form that you sent before is no longer kept. Fill it in again.")
             return answer
         context = {"unsent": unsent, "next": self.get_success_url()}
-        return _uncached(render(self.request, "accounts/send_again.html", context))
+        page = _uncached(render(self.request, "accounts/send_again.html", context))
+        # Sent again, masked secrets would replace what was filled in.
+        page.shows_only_what_was_sent = True  # type: ignore[attr-defined]
+        return page
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         answer = super().form_invalid(form)

@@ -1,6 +1,6 @@
 """Forms that came after their session had ended: they are kept in the page to sign in, and offered to be sent again.
 
-What is kept is signed and never stored. Forms with files or passwords are not kept.
+What is kept is signed and never stored. Forms with files, passwords or secrets are not kept.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 MOST_CHARACTERS = 200_000
 KEPT_SECONDS = 3600
 SALT = "orion.unsent-form"
+# A field by which a form says that others hold secrets.
+HAS_SECRETS = "has_secrets"
 _TOKEN = "csrfmiddlewaretoken"
 
 
@@ -32,7 +34,8 @@ def packed(request: HttpRequest) -> str:
     """Return the form of the request as a signed text; empty if it is not to be kept."""
     fields = [(name, value) for name, values in request.POST.lists() if name != _TOKEN for value in values]
     size = sum(len(name) + len(str(value)) for name, value in fields)
-    if request.FILES or size > MOST_CHARACTERS or any("password" in name.lower() for name, _ in fields):
+    is_secret = any("password" in name.lower() or name == HAS_SECRETS for name, _ in fields)
+    if request.FILES or size > MOST_CHARACTERS or is_secret:
         return ""
     return signing.dumps({"address": request.get_full_path(), "fields": fields}, salt=SALT, compress=True)
 

@@ -100,7 +100,7 @@ class MaskingMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._get_response(request)
-        if not known or may(who_asks(), Action.READ_SECRETS):
+        if not known or may(who_asks(), Action.READ_SECRETS) or hasattr(response, "shows_only_what_was_sent"):
             return response
         kind = response.headers.get("Content-Type", "").partition(";")[0]
         mask = known.masked_answer if kind == "application/json" else known.masked_bytes

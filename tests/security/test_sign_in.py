@@ -22,8 +22,10 @@ from orion_site import settings as of_the_server
 from orion_site.accounts.attempts import ACCOUNT, ACCOUNT_AT_ADDRESS, ADDRESS, begin_attempt
 from orion_site.accounts.models import SignInFailures
 from orion_site.accounts.users import create_user, delete_user, set_active, set_groups, set_password, set_roles
+from orionflow.contract.masking import known
 from tests.security.askers import ELSEWHERE, PASSWORD, Asker, key_of
 from tests.web.rows import make_run
+from tests.web.test_blocks_page import make_schema
 
 pytestmark = pytest.mark.django_db
 
@@ -77,9 +79,10 @@ def test_a_form_whose_session_has_ended_is_kept_and_sent_after_signing_in(ada: U
     done = client.post("/variables/new", {**sent, "csrfmiddlewaretoken": "x"})
 
     assert (refused.status_code, wrong.status_code, again.status_code, made) == (401, 422, 200, False)
-    assert "so what you sent was not done" in refused.content.decode()
+    assert "Your session has ended, so nothing was changed." in refused.content.decode()
     assert hidden_in(refused)["next"] == "/variables/new"
     assert 'action="/variables/new"' in page
+    assert '<code class="command">/variables/new</code>' in page
     assert "<red>" not in page
     fields = re.findall(r'<textarea name="(\w+)" hidden>\n(.*?)</textarea>', page, re.DOTALL)
     assert {name: html.unescape(value) for name, value in fields} == sent
@@ -108,9 +111,47 @@ def test_a_kept_form_passes_the_protection_against_forms_of_other_sites(ada: Use
 
 @pytest.mark.parametrize("unsent", ["", "x", "eyJhIjoxfQ:1x:abc"])
 def test_nothing_is_offered_to_be_sent_that_the_server_has_not_signed(ada: User, unsent: str):
-    answer = sign_in(Asker(), unsent=unsent)
+    client = Asker()
+
+    answer = sign_in(client, unsent=unsent)
+    page = client.get("/").content.decode()
 
     assert (answer.status_code, answer.headers["Location"]) == (302, "/")
+    assert ("no longer kept" in page) == bool(unsent)
+
+
+def test_a_form_with_secrets_of_a_block_is_not_kept(ada: User):
+    fields = {"secret_fields": ["token"], "properties": {"token": {"type": "string"}}}
+    make_schema("service", fields)
+    client = Asker()
+    sign_in(client)
+    form = hidden_in(client.get("/blocks/new/service"))
+    Session.objects.all().delete()
+
+    refused = client.post("/blocks/new/service", {**form, "name": "shop", "p/token": "hunter2"})
+
+    assert refused.status_code == 401
+    assert hidden_in(refused) == {"next": "/"}
+
+
+def test_secrets_in_a_kept_form_are_sent_as_they_were_filled_in(ada: User):
+    client = Asker()
+    known.learn(["correct horse battery"])
+    refused = client.post("/variables/new", {"name": "colour", "value": "correct horse battery"})
+
+    page = sign_in(client, **hidden_in(refused)).content.decode()
+
+    assert "correct horse battery</textarea>" in page
+
+
+def test_the_page_says_that_single_sign_on_does_not_keep_the_form(ada: User, settings: Any):
+    settings.ORION_OIDC_ISSUER, settings.ORION_OIDC_NAME = "https://sso.example", "Example"
+
+    refused = Asker().post("/variables/new", {"name": "colour", "value": "red"}).content.decode()
+    asked = Asker().get("/login").content.decode()
+
+    assert "Only signing in with name and password keeps the form." in refused
+    assert "keeps the form" not in asked
 
 
 @pytest.mark.parametrize("fields", [{"new_password": "x"}, {"p/Password": "x"}, {"value": "x" * 300_000}])
