@@ -1,4 +1,4 @@
-"""The first page: what needs somebody, how work flows, how each flow does, and what comes next."""
+"""The first page: what needs attention, how work flows, how each flow does, and what comes next."""
 
 from __future__ import annotations
 
