@@ -11,6 +11,7 @@ from functools import cache
 from hashlib import sha256
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
+from threading import Lock
 from typing import Any
 
 from django.conf import settings
@@ -25,6 +26,7 @@ COMPRESSED = frozenset({"text/css", "text/javascript", "application/javascript",
 FOR_EVER = "max-age=31536000, public, immutable"
 # The files by the prefix of their addresses: finding them takes longer than answering a request.
 _found: dict[str, dict[str, Any]] = {}
+_finding = Lock()
 
 
 @cache
@@ -58,14 +60,23 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
         self._packed: dict[str, bytes] = {}
 
     def add_files_from_finders(self) -> None:
+        """Do nothing yet: many servers of an API are never asked for a file, and this would delay their start."""
+
+    def _find_files(self) -> None:
         """Find the files once per process, because each request handler has its own middleware."""
-        if self.static_prefix not in _found:
-            super().add_files_from_finders()
-            _found[self.static_prefix] = dict(self.files)
-        self.files.update(_found[self.static_prefix])
+        with _finding:
+            if self.static_prefix not in _found:
+                super().add_files_from_finders()
+                _found[self.static_prefix] = self.files
+            self.files = _found[self.static_prefix]
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         path, prefix = request.path_info, self.static_prefix
+        if not path.startswith(prefix):
+            other: HttpResponseBase = self.get_response(request)
+            return other
+        if not self.autorefresh and self.files is not _found.get(prefix):
+            self._find_files()
         if not path.startswith(f"{prefix}v-"):
             answer: HttpResponseBase = super().__call__(request)
             return answer
