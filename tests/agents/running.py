@@ -114,11 +114,17 @@ class Agent:
 
 
 @contextmanager
-def running_agent(home: Path, api: Api, queue: str | None, *options: str, **more: str) -> Iterator[Agent]:
-    """Start an agent, wait until it serves, and finally kill it with all its processes."""
+def running_agent(
+    home: Path, api: Api, queue: str | None, *options: str, cold_launcher: bool = False, **more: str
+) -> Iterator[Agent]:
+    """Start an agent, wait until it serves, and finally kill it with all its processes.
+
+    `cold_launcher`: for tests that look for its launcher, or at the environment with which processes were started.
+    """
     log = home / f"agent-{uuid4().hex[:8]}.log"
+    popen = warm.Popen if cold_launcher else warm.AgentPopen
     with log.open("w") as file:
-        process = warm.Popen(
+        process = popen(
             [*COMMAND, "agent", "start", *(["-q", queue] if queue else []), *options],
             env=environment(home, **{"ORION_API_URL": api.url, **more}),
             stderr=file,

@@ -85,7 +85,7 @@ def test_nothing_survives_when_the_launcher_dies_with_its_agent_hogging(api: Api
 def test_nothing_survives_when_agent_and_launcher_are_killed_in_one_instant(
     api: Api, queue: str, start_agent: StartAgent
 ):
-    agent = start_agent()
+    agent = start_agent(cold_launcher=True)
     run = api.run_of("flows.py:with_a_child_process", queue)
     eventually(lambda: processes_of(run), lambda: agent.said)
     below = agent.children()
@@ -112,7 +112,7 @@ def test_an_agent_that_starts_again_takes_its_runs_back_at_once(api: Api, queue:
 
 
 def test_a_launcher_that_dies_is_replaced(api: Api, queue: str, start_agent: StartAgent):
-    agent = start_agent()
+    agent = start_agent(cold_launcher=True)
     run = api.run_of("flows.py:sleeping", queue)
     api.until(run, "Running")
 

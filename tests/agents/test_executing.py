@@ -78,7 +78,7 @@ def test_the_process_sees_no_secret_of_the_server_or_the_broker(
     secrets |= {f"COPY_OF_{name}": f"hush-{name}" for name in server}
     broker = f"filesystem://{tmp_path}/hush"
     shown = {"ORION_TASK_DEFAULT_RETRIES": "2", "COLOUR": "blue"}
-    start_agent("--launcher", launcher, **secrets, **shown, ORION_BROKER_URL=broker)
+    start_agent("--launcher", launcher, **secrets, **shown, ORION_BROKER_URL=broker, cold_launcher=True)
     deployment = api.deploy("flows.py:seeing", queue, job_variables={"env": {"ORION_MINE": "asked for"}})
 
     api.until_ended(api.run(deployment, into=str(tmp_path / "seen")))

@@ -36,7 +36,9 @@ def test_a_run_speaks_by_its_token(server: tuple[Api, str], queue: str, home: Pa
         "PREFECT_API_KEY": key,
         "MY_KEY": key,
     }
-    with running_agent(home, api, queue, "--launcher", launcher, ORION_API_KEY=key, **secrets):
+    with running_agent(
+        home, api, queue, "--launcher", launcher, ORION_API_KEY=key, cold_launcher=True, **secrets
+    ):  # fmt: skip
         other = api.deploy("flows.py:doubling", queue)
         run = api.run_of("speaking.py:speaking", queue, into=str(tmp_path / "seen"), other=other)
         ended = api.until_ended(run)
@@ -69,7 +71,7 @@ def test_a_run_reports_its_failure_with_its_token(server: tuple[Api, str], queue
 def test_a_key_in_the_address_stays_with_the_agent(server: tuple[Api, str], queue: str, home: Path, tmp_path: Path):
     api, key = server
     address = api.url.replace("http://", f"http://key:{key}@")
-    with running_agent(home, api, queue, ORION_API_URL=address):
+    with running_agent(home, api, queue, ORION_API_URL=address, cold_launcher=True):
         other = api.deploy("flows.py:doubling", queue)
         run = api.run_of("speaking.py:speaking", queue, into=str(tmp_path / "seen"), other=other)
         assert api.until_ended(run)["name"] == "Completed", api.logs(run)

@@ -43,7 +43,7 @@ def far_agent(folder: Path, profile: dict[str, str]) -> Iterator[Far]:
         own_database(near, **profile) as (settings, _),
         running_server(near, **settings) as server,
         fault_proxy(server.port) as wire,
-        running_agent(far, Api(replace(server, port=wire.port)), "q", "--name", "far") as agent,
+        running_agent(far, Api(replace(server, port=wire.port)), "q", "--name", "far", cold_launcher=True) as agent,
     ):
         yield Far(Api(server), wire, agent, far, near)
         assert verified(near, settings) == ""

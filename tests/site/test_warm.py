@@ -65,9 +65,9 @@ def test_a_warm_program_sees_what_a_cold_one_sees(way, tmp_path):
         "def inner():\n    raise ValueError('deep')\ninner()",
     ],
 )
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_warm_program_ends_as_a_cold_one_ends(code, unbuffered):
-    cold, warmed = both("-c", code, env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": unbuffered})
+@pytest.mark.parametrize(("words", "unbuffered"), [([], ""), ([], "1"), (["-u"], "")])
+def test_a_warm_program_ends_as_a_cold_one_ends(code, words, unbuffered):
+    cold, warmed = both(*words, "-c", code, env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": unbuffered})
 
     assert warmed == cold
 
@@ -129,3 +129,40 @@ def test_a_warm_program_has_settings_a_database_and_a_token_of_its_own(module, t
     assert [one["file"] for one in warmed] == [str(tmp_path / number / "orion.db") for number in "12"]
     assert warmed[0]["token"] != warmed[1]["token"]
     assert {**warmed[1], "token": ""} == {**told(subprocess.run, 2), "token": ""}
+
+
+AGENT = """
+import os, subprocess, sys
+for _ in range(2):
+    reads, writes = os.pipe()
+    command = [sys.executable, "-P", "-m", "shown", str(writes)]
+    given = {"LC_CTYPE": "C.UTF-8", "PYTHONPATH": os.environ["PYTHONPATH"]}
+    launcher = subprocess.Popen(command, pass_fds=[writes], stdin=subprocess.DEVNULL, start_new_session=True, env=given)
+    os.close(writes)
+    said = os.read(reads, 10000).decode()
+    print(launcher.wait(), f'"id": {launcher.pid}, "parent": {os.getpid()}, ' in said, said.partition("session")[2])
+"""
+LAUNCHER = """
+import json, os, sys
+print("heard", file=sys.stderr)
+said = json.dumps({
+    "id": os.getpid(), "parent": os.getppid(), "session": os.getsid(0) == os.getpid(), "stdin": sys.stdin.read(),
+    "argv": sys.argv[2:], "path": sys.path[0], "folder": os.getcwd(), "environment": dict(os.environ),
+    "files": len(os.listdir("/proc/self/fd")), "main": __name__,
+})
+os.write(int(sys.argv[1]), said.encode())
+sys.exit(3)
+"""
+
+
+def test_the_first_launcher_of_an_agent_is_as_the_next_one_which_starts_cold(tmp_path: Path):
+    (tmp_path / "shown.py").write_text(LAUNCHER)
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
+
+    agent = warm.AgentPopen([sys.executable, "-c", AGENT], env=env, cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    told, heard = agent.communicate(timeout=30)
+
+    first, second = told.splitlines()
+    assert first == second
+    assert first.startswith("3 True ")
+    assert heard == "heard\n" * 2

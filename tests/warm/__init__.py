@@ -42,6 +42,7 @@ _PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 class Popen(subprocess.Popen):  # type: ignore[type-arg]
     """`subprocess.Popen`, warm where that can be: its words name this interpreter or `orion`."""
 
+    _has_twin = False
     _ended: socket.socket | None = None
 
     def _execute_child(self, *arguments: Any) -> None:
@@ -61,6 +62,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]
             "cwd": str(given["cwd"] or Path.cwd()),
             "umask": given["umask"],
             "session": given["start_new_session"],
+            "twin": self._has_twin,
         }
         streams = [own if own != -1 else number for number, own in enumerate(theirs)]
         self._ended = _launcher(_stage_of(program, env)).ask(request, streams)
@@ -95,6 +97,15 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]
         self._ended.close()
 
 
+class AgentPopen(Popen):
+    """An agent whose first launcher starts warm as well, for tests that look for no process by what it was started as.
+
+    Neither the words nor the environment in `/proc` are the launcher's then, nor those of the runs that it forks.
+    """
+
+    _has_twin = True
+
+
 def run(
     words: Sequence[str | Path], *, input: str | bytes | None = None, timeout: float | None = None, check: bool = False,
     capture_output: bool = False, text: bool = False, **options: Any,
@@ -119,18 +130,23 @@ def run(
 def _program_of(line: list[str]) -> dict[str, Any] | None:
     """Take a command line apart as the interpreter does; None for what cannot be done when it is warm."""
     if line[0] == ORION:
-        return {"options": [], "kind": "script", "name": line[0], "words": line[1:]}
+        return {"options": [], "unbuffered": False, "kind": "script", "name": line[0], "words": line[1:]}
     if line[0] != sys.executable:
         return None
-    rest, options = line[1:], []
-    while len(rest) > 1 and rest[0] == "-W":
-        options.append(rest[1])
-        rest = rest[2:]
+    rest, options, unbuffered = line[1:], [], False
+    while rest and rest[0] in ("-W", "-u"):
+        if rest[0] == "-W":
+            options += rest[1:2]
+            rest = rest[2:]
+        else:
+            unbuffered = True
+            rest = rest[1:]
+    asked = {"options": options, "unbuffered": unbuffered}
     if len(rest) > 1 and rest[0] in ("-c", "-m"):
-        return {"options": options, "kind": rest[0], "name": rest[1], "words": rest[2:]}
+        return {**asked, "kind": rest[0], "name": rest[1], "words": rest[2:]}
     if not rest or rest[0].startswith("-"):
         return None
-    return {"options": options, "kind": "script", "name": rest[0], "words": rest[1:]}
+    return {**asked, "kind": "script", "name": rest[0], "words": rest[1:]}
 
 
 def _asks_interpreter(env: Mapping[str, str]) -> bool:
@@ -153,13 +169,15 @@ _STAGE_OF_SETTINGS = {"orion_site.settings": "server", "orion_site.settings_embe
 
 def _stage_of(program: Mapping[str, Any], env: Mapping[str, str]) -> str:
     """How much of a program may be loaded before it begins (see stages.py): what it would load by itself."""
-    # Beat is one app more.
     if env.get("ORION_BEAT"):
-        return ""
+        # Each program of theirs has the settings of the server.
+        return "beat"
     if settings := env.get("DJANGO_SETTINGS_MODULE"):
         return _STAGE_OF_SETTINGS.get(settings, "")
     if is_orion := program["name"] in (ORION, "orionflow", "orionflow.cli") and program["kind"] != "-c":
         words = program["words"]
+        if tuple(words[:2]) in {("agent", "start"), ("task-worker", "start")}:
+            return "broker" if "--broker" in words or env.get("ORION_BROKER_URL") else "agent"
         if {*words[:1]} & _OF_THE_SERVER or tuple(words[:2]) in _BOTH_WORDS_OF_THE_SERVER:
             return "server"
         if {*words[:1]} & _WITHOUT_DJANGO:
@@ -211,7 +229,7 @@ class _Launcher:
 def start_launchers() -> None:
     """Start all launchers, for the processes that are then forked from this one."""
     if not COLD:
-        for stage in ("", *sorted({*_STAGE_OF_SETTINGS.values()})):
+        for stage in ("", "agent", "broker", *sorted({*_STAGE_OF_SETTINGS.values()})):
             _launcher(stage)
 
 

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import inspect
 import io
 import json
 import os
@@ -18,6 +19,7 @@ import runpy
 import select
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -90,6 +92,8 @@ def serve(control: socket.socket) -> None:
             for number, stream in enumerate(streams):
                 os.dup2(stream, number)
             os.closerange(3, max(descriptors) + 1)
+            if request.pop("twin"):
+                request = have_twin() or request
             return run_to_its_end(request)
         for stream in streams:
             os.close(stream)
@@ -100,6 +104,62 @@ def serve(control: socket.socket) -> None:
                 caller.send(b"%d" % process)
         else:
             caller.close()
+
+
+def have_twin() -> dict[str, Any] | None:
+    """Fork a process that becomes the launcher of runs when this program, an agent, starts one; return in it only then.
+
+    It is a child of the agent, as the launcher is. A second one starts cold.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if process := os.fork():
+        theirs.close()
+        subprocess.Popen._execute_child = _by_twin(process, ours)  # type: ignore[attr-defined]
+        return None
+    ours.close()
+    with theirs:
+        message, descriptors, _, _ = socket.recv_fds(theirs, MOST_BYTES, 20)
+    if not message:
+        # The agent has ended, or has become another program.
+        os._exit(0)
+    request = json.loads(message)
+    for place, descriptor in enumerate(descriptors):
+        # Out of the way of the numbers that they get.
+        os.dup2(descriptor, 100 + place)
+        os.close(descriptor)
+    for place, number in enumerate((0, *request.pop("kept"))):
+        os.dup2(100 + place, number)
+        os.close(100 + place)
+    return request
+
+
+def _by_twin(process: int, twin: socket.socket) -> Callable[..., None]:
+    usual = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+    signature = inspect.signature(usual)
+
+    def execute(self: subprocess.Popen[bytes], *arguments: Any) -> None:
+        given = signature.bind(self, *arguments).arguments
+        if list(given["args"])[:3] != [sys.executable, "-P", "-m"]:
+            return usual(self, *arguments)
+        subprocess.Popen._execute_child = usual  # type: ignore[attr-defined]
+        request = {
+            "kind": "-P -m", "name": given["args"][3], "words": given["args"][4:], "options": [], "unbuffered": False,
+            "umask": -1, "env": dict(given["env"]), "cwd": os.getcwd(), "session": given["start_new_session"],
+            "kept": given["pass_fds"],
+        }  # fmt: skip
+        with twin:
+            try:
+                socket.send_fds(twin, [json.dumps(request).encode()], [given["p2cread"], *given["pass_fds"]])
+            except OSError:
+                # Somebody has killed it.
+                return usual(self, *arguments)
+        self._child_created = True  # type: ignore[attr-defined]
+        self.pid = process
+        names = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(given[name] for name in names))  # type: ignore[attr-defined]
+        return None
+
+    return execute
 
 
 def answer_for_ended(callers: dict[int, socket.socket]) -> None:
@@ -152,8 +212,9 @@ def run_to_its_end(request: dict[str, Any]) -> None:
 
 
 def begin(
-    kind: str, name: str, words: list[str], options: list[str], env: dict[str, str], cwd: str, umask: int, session: bool
-) -> None:
+    kind: str, name: str, words: list[str], options: list[str], unbuffered: bool, env: dict[str, str], cwd: str,
+    umask: int, session: bool,
+) -> None:  # fmt: skip
     """Be a new interpreter with this command line, and run it to its end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for renew in RENEWED:
@@ -166,16 +227,18 @@ def begin(
     if session:
         os.setsid()
     time.tzset()
-    set_streams(unbuffered=bool(env.get("PYTHONUNBUFFERED")))
+    set_streams(unbuffered=unbuffered or bool(env.get("PYTHONUNBUFFERED")))
     set_warnings([*filter(None, env.get("PYTHONWARNINGS", "").split(",")), *options])
     sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
-    sys.path[0] = os.path.dirname(os.path.realpath(name)) if kind == "script" else {"-c": "", "-m": cwd}[kind]
+    sys.path[0] = os.path.dirname(os.path.realpath(name)) if kind == "script" else "" if kind == "-c" else cwd
     sys.path[1:1] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+    if kind == "-P -m":
+        del sys.path[0]
     sys.argv = [{"-c": "-c"}.get(kind, name), *words]
     module = types.ModuleType("__main__")
     module.__dict__.update(__builtins__=__builtins__, __spec__=None)
     sys.modules["__main__"] = module
-    if kind == "-m":
+    if kind.endswith("-m"):
         runpy._run_module_as_main(name)  # type: ignore[attr-defined]  # this is what `python -m` calls
         return
     source = name

@@ -1,8 +1,8 @@
-"""Stages of programs that use Django: once, the whole server is loaded, or the API inside a program.
+"""Stages of programs: once, the whole server is loaded, or the API inside a program, or an agent.
 
-Apps, modules, addresses and the schemas of operations are those of every such program. Settings are not: they are read
-here from an empty environment, and forgotten, with all that was remembered meanwhile, before the first program begins;
-each reads its own.
+Of programs with Django, apps, modules, addresses and the schemas of operations are the same in each. Settings are not:
+they are read here from an empty environment, and forgotten, with all that was remembered meanwhile, before the first
+program begins; each reads its own.
 """
 
 from __future__ import annotations
@@ -46,6 +46,22 @@ STAGES = {
         ),
     ),
 }  # fmt: skip
+# One app more.
+STAGES["beat"] = STAGES["server"]
+
+
+# Programs without Django: agents with what runs need, and those that are connected with a broker, as task workers are.
+OF_AGENTS = {
+    "agent": (
+        "orionflow.agent.naming", "orionflow.agent.supervisor", "orionflow.cli.agent", "orionflow.cli.work_queue",
+    ),
+    "broker": (
+        "celery.app.amqp", "celery.app.control", "celery.concurrency.prefork", "celery.concurrency.thread",
+        "celery.worker", "celery.worker.consumer", "celery.worker.strategy", "kombu.transport.filesystem",
+        "kombu.transport.redis", "orionflow.agent.broker", "orionflow.agent.hints", "orionflow.cli.task_worker",
+        "orionflow.task_calls.worker", "redis",
+    ),
+}  # fmt: skip
 
 
 # What these remember follows from modules and installed packages alone.
@@ -62,10 +78,14 @@ def load(stage: str) -> Callable[[], None]:
 
     Returned is what each program does before it begins.
     """
+    if stage in OF_AGENTS:
+        return _load_agent(OF_AGENTS["agent"] + (OF_AGENTS["broker"] if stage == "broker" else ()))
     settings_module, modules = STAGES[stage]
     distribution("orionflow-server")
     environment, home = dict(os.environ), tempfile.mkdtemp(prefix="orion-tests-warm-")
     os.environ.update(ORION_HOME=home, DJANGO_SETTINGS_MODULE=settings_module)
+    if stage == "beat":
+        os.environ["ORION_BEAT"] = "true"
     try:
         _load(modules)
         _read_addresses()
@@ -76,6 +96,16 @@ def load(stage: str) -> Callable[[], None]:
     _forget(settings_module)
     _refuse_what_would_be_shared()
     return _renew
+
+
+def _load_agent(modules: tuple[str, ...]) -> Callable[[], None]:
+    for name in modules:
+        importlib.import_module(name)
+    importlib.import_module("orionflow.agent.child").load_everything()
+    # A launcher is started as this module.
+    sys.modules.pop("orionflow.agent.zygote", None)
+    _refuse_what_would_be_shared()
+    return lambda: None
 
 
 def _renew() -> None:
