@@ -22,13 +22,17 @@ from orchestration.sight import (
     reaching,
     shared_tables,
 )
+from orchestration.tables import dialect, fetch
 from runs.belongings import of_flow_run, through_flow_run, through_task_run
 from runs.models import FlowRun
 
 
 def reach_of(names: Mapping[str, Collection[str]], *, reading: bool) -> Reach:
-    """Look up the objects with these names. For reading, deployments also include their queues and pools."""
-    pools = set(WorkPool.objects.filter(name__in=names.get("work-pool", ())).values_list("pk", flat=True))
+    """Look up the objects with these names. For reading, deployments also include their queues and pools.
+
+    Every request of a user with such rights does so. Nothing is asked, nor a query built, for a kind without names.
+    """
+    pools = _pools(names.get("work-pool", ()))
     queues = _queues(names.get("work-queue", ()), pools)
     tags = set(names.get("tag", ()))
     deployments = _deployments(names.get("deployment", ()), tags, queues)
@@ -37,7 +41,7 @@ def reach_of(names: Mapping[str, Collection[str]], *, reading: bool) -> Reach:
     if reading:
         deployments_seen |= _deployments_of(runs)
         queues_seen |= {queue for queue in deployments_seen.values() if queue is not None}
-        pools_seen |= set(WorkQueue.objects.filter(pk__in=queues_seen).values_list("work_pool", flat=True))
+        pools_seen |= _pools_of(queues_seen)
     resources = [
         *(f"prefect.deployment.{one}" for one in deployments),
         *(f"prefect.work-queue.{one}" for one in queues),
@@ -60,19 +64,34 @@ def reach_of(names: Mapping[str, Collection[str]], *, reading: bool) -> Reach:
     )
 
 
+def _pools(names: Collection[str]) -> set[UUID]:
+    return set(WorkPool.objects.filter(name__in=names).order_by().values_list("pk", flat=True)) if names else set()
+
+
+def _pools_of(queues: Collection[UUID]) -> set[UUID]:
+    rows = fetch(
+        "SELECT DISTINCT work_pool_id FROM deployments_workqueue WHERE work_pool_id IS NOT NULL AND id IN ", [*queues]
+    )
+    return {dialect().read_uuid(pool) for (pool,) in rows}
+
+
 def _queues(names: Collection[str], pools: Collection[UUID]) -> set[UUID]:
     """Return the queues with these names, in the form `pool/queue`, or only the name for a queue without a pool."""
+    if not names and not pools:
+        return set()
     split = (one.rpartition("/") for one in names)
     named = [Q(name=name, work_pool__name=pool) if pool else Q(name=name, work_pool=None) for pool, _, name in split]
     wanted = reduce(or_, named, Q(work_pool__in=pools))
-    return set(WorkQueue.objects.filter(wanted).values_list("pk", flat=True)) if named or pools else set()
+    return set(WorkQueue.objects.filter(wanted).order_by().values_list("pk", flat=True))
 
 
 def _deployments(names: Collection[str], tags: set[str], queues: set[UUID]) -> dict[UUID, UUID | None]:
     """Return the deployments with these names, in the form `flow/deployment`, each with its queue."""
     named = [Q(flow__name=flow, name=name) for flow, _, name in (one.partition("/") for one in names)]
-    found = Deployment.objects.filter(reduce(or_, named, Q(work_queue__in=queues))).order_by()
-    known: dict[UUID, UUID | None] = dict(found.values_list("pk", "work_queue_id")) if named or queues else {}
+    known: dict[UUID, UUID | None] = {}
+    if named or queues:
+        found = Deployment.objects.filter(reduce(or_, named, Q(work_queue__in=queues))).order_by()
+        known |= found.values_list("pk", "work_queue_id")
     if tags:
         tagged = Deployment.objects.exclude(tags=[]).order_by().values_list("pk", "work_queue_id", "tags")
         known |= {pk: queue for pk, queue, own in tagged if not tags.isdisjoint(own)}

@@ -398,6 +398,18 @@ def test_a_user_who_sees_everything_but_operates_one_gets_a_reason(own: World, o
     assert client.get(f"/api/flow_runs/{other.id_of('runs_flowrun')}").status_code == 200
 
 
+def test_a_deployment_in_a_queue_without_a_pool_is_seen(own: World, other: World):
+    from deployments.models import Deployment, WorkQueue
+
+    queue = WorkQueue.objects.create(name="loose")
+    Deployment.objects.filter(pk=own.id_of("deployments_deployment")).update(work_queue=queue)
+    client = asker("viewer:deployment:alder-flow/alder-daily")
+
+    for what, seen in (("deployments", {"alder-daily"}), ("work_queues", {"loose"}), ("work_pools", set())):
+        answer = client.call("POST", f"/api/{what}/filter", {})
+        assert (answer.status_code, {one["name"] for one in answer.json()}) == (200, seen)
+
+
 def test_rules_count_also_what_is_not_seen(own: World, other: World):
     """A full queue stays full for a user who sees only a part of it."""
     from deployments.models import Deployment, WorkQueue
