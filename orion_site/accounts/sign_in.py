@@ -116,7 +116,11 @@ sign_out = requires(Action.ANYBODY)(SignOut.as_view())
 
 def form_to_sign_in(request: HttpRequest) -> dict[str, Any]:
     """Return what the template needs where another view than `SignIn` shows the form."""
-    return {"form": SignInForm(request), "has_users": anybody_can_sign_in(), "sign_on": _sign_on()}
+    return {**_form_of_users(request), "has_users": anybody_can_sign_in()}
+
+
+def _form_of_users(request: HttpRequest) -> dict[str, Any]:
+    return {"form": SignInForm(request), "has_users": True, "sign_on": _sign_on()}
 
 
 def signed_in(request: HttpRequest | Request) -> dict[str, Any]:
@@ -154,7 +158,7 @@ class SignInMiddleware:
         return refused
 
     def _session_has_ended(self, request: HttpRequest) -> HttpResponse:
-        page = {**form_to_sign_in(request), "next": page_of(request), "was_sent": True, "unsent": packed(request)}
+        page = {**_form_of_users(request), "next": page_of(request), "was_sent": True, "unsent": packed(request)}
         return _uncached(render(request, "accounts/sign_in.html", page, status=401))
 
     def _is_of_a_person(self, request: HttpRequest) -> bool:

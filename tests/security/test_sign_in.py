@@ -20,6 +20,7 @@ from django.utils import timezone
 from deployments.models import Variable
 from orion_site import settings as of_the_server
 from orion_site.accounts.attempts import ACCOUNT, ACCOUNT_AT_ADDRESS, ADDRESS, begin_attempt
+from orion_site.accounts.local_owner import anybody_can_sign_in, who_can_sign_in
 from orion_site.accounts.models import SignInFailures
 from orion_site.accounts.users import create_user, delete_user, set_active, set_groups, set_password, set_roles
 from orionflow.contract.masking import known
@@ -194,6 +195,14 @@ def test_a_refusal_does_not_reveal_its_reason(ada: User, name: str, password: st
     assert "orion_session" not in answer.cookies
     if name and password:
         assert "Name and password do not belong together." in answer.content.decode()
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+@pytest.mark.parametrize("password", ["md5$salt$hash", "!unusable", "!", ""])
+def test_a_server_is_open_if_one_of_its_users_can_sign_in(db: None, password: str, is_active: bool):
+    User.objects.create(username="erin", password=password, is_active=is_active)
+
+    assert anybody_can_sign_in() == who_can_sign_in().exists() == (is_active and password[:1] not in {"", "!"})
 
 
 def test_a_disabled_user_cannot_sign_in_and_does_not_learn_why(ada: User, bob: User):
