@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import sys
 import traceback
 from dataclasses import dataclass
@@ -134,6 +135,18 @@ class WithSlots(Exception):
         self.place = place
 
 
+class WithPrivateSlot(WithSlots):
+    __slots__ = ("__reason", "unset")
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(place)
+        self.__reason = reason
+
+    @property
+    def reason(self) -> str:
+        return self.__reason
+
+
 class WithNew(Exception):
     def __new__(cls, *parts: str) -> WithNew:
         return super().__new__(cls, "-".join(parts))
@@ -154,6 +167,8 @@ class Frozen(Exception):
         (WithDefault("length"), "args"),
         (WithKeyword(place="here"), "place"),
         (WithSlots("here"), "place"),
+        (WithPrivateSlot("here", "private"), "place"),
+        (WithPrivateSlot("here", "private"), "reason"),
         (WithNew("a", "b"), "one"),
         (Frozen("here"), "place"),
     ],
@@ -176,3 +191,12 @@ def test_an_exception_may_refer_to_itself():
     there = loads(dumps(error))
 
     assert there.others == [there]
+
+
+def test_exceptions_are_the_same_where_another_library_pickles_their_class(monkeypatch: pytest.MonkeyPatch):
+    # Dask registers all exceptions when it is imported, and its pickles lose what slots hold.
+    monkeypatch.setitem(copyreg.dispatch_table, WithSlots, lambda error: (WithSlots.__new__, (WithSlots,)))
+
+    there = loads(dumps(WithSlots("here")))
+
+    assert (there.place, there.args) == ("here", ("here",))

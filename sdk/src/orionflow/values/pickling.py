@@ -6,6 +6,7 @@ taken its name there. If the module is missing or has other code, the function i
 
 from __future__ import annotations
 
+import copyreg
 import hashlib
 import sys
 from collections.abc import Callable
@@ -54,7 +55,14 @@ def _pickler() -> Callable[..., Any]:
                 # Its parts are pickled separately, as they may refer to it.
                 return _empty, (type(value),), _state_of(value)
             if _is_plain_error(value):
-                return BaseException.__new__, (type(value), *value.args), vars(value), None, None, _set_attributes
+                return (
+                    BaseException.__new__,
+                    (type(value), *value.args),
+                    _attributes_of(value),
+                    None,
+                    None,
+                    _set_attributes,
+                )
             if self._by_reference and type(value) is FunctionType and _is_held_by_module(value):
                 return _found_again, (value.__module__, value.__qualname__, _digest(value), dumps(value))
             return super().reducer_override(value)
@@ -84,14 +92,23 @@ def _is_plain_error(value: Any) -> bool:
 
 def _adds_only_attributes(kind: type) -> bool:
     if kind.__flags__ & _HEAP_TYPE:
-        return not vars(kind).get("__slots__")
+        return True
     # A built-in class with fields, such as that of SyntaxError, is larger.
     return kind is object or kind.__basicsize__ == BaseException.__basicsize__
 
 
-def _set_attributes(error: BaseException, attributes: dict[str, Any]) -> None:
+def _attributes_of(error: BaseException) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the attributes of the exception, and those that are kept in slots."""
+    slots = copyreg._slotnames(type(error))  # type: ignore[attr-defined]
+    return vars(error), {name: getattr(error, name) for name in slots if hasattr(error, name)}
+
+
+def _set_attributes(error: BaseException, attributes: tuple[dict[str, Any], dict[str, Any]]) -> None:
     # Also those of a frozen dataclass.
-    vars(error).update(attributes)
+    own, slots = attributes
+    vars(error).update(own)
+    for name, value in slots.items():
+        object.__setattr__(error, name, value)
 
 
 def is_declared(value: Any) -> bool:
