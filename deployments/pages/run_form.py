@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,7 @@ from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orchestration.json_texts import NUL, read_json
 from orion_site.accounts.permissions import Action, requires
+from orion_site.forms.masked import WOULD_REPLACE, with_secrets_back
 from runs.models import FlowRun
 
 
@@ -106,7 +107,11 @@ def _other_way(request: HttpRequest, *, is_raw: bool) -> str:
 
 def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now: datetime) -> FlowRun | None:
     """Create the run of the form. Return None, with errors in the form, if that is not possible."""
-    sent = request.POST
+    sent = request.POST.copy()
+    shown = [("raw", form.raw)] if form.is_raw else _texts(form.fields)
+    starred = [name for name, stored in shown if with_secrets_back(sent, name, stored)]
+    if starred:
+        form.problems.append(WOULD_REPLACE)
     form.name, form.tags = sent.get("name", "").strip(), sent.get("tags", "")
     form.start, form.at = sent.get("start", "now"), sent.get("at", "").strip()
     at = _start(form, now)
@@ -136,6 +141,12 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
         form.problems.append(str(error))
         return None
     return run
+
+
+def _texts(fields: Iterable[Field]) -> Iterator[tuple[str, str]]:
+    for one in fields:
+        yield one.name, one.text
+        yield from _texts(one.fields)
 
 
 def _start(form: RunForm, now: datetime) -> datetime | None:

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest
 
 from orchestration.errors import DomainError, NotFound
 from orion_site.forms.editing import SHOWN, refused_as_changed
+from orion_site.forms.masked import WOULD_REPLACE, put_secrets_back
 
 
 def attempt(request: HttpRequest, act: Callable[[], object], *, done: str) -> bool:
@@ -28,7 +29,12 @@ def attempt(request: HttpRequest, act: Callable[[], object], *, done: str) -> bo
 
 def saved(form: forms.Form, act: Callable[[dict[str, Any]], object]) -> bool:
     """Pass valid values to a service. A refusal is shown at its field, or above the form, which keeps all values."""
-    if not form.is_valid() or refused_as_changed(form):
+    starred = put_secrets_back(form) if form.is_bound and SHOWN in form.fields else []
+    if not form.is_valid():
+        return False
+    for name in starred:
+        form.add_error(name, WOULD_REPLACE)
+    if starred or refused_as_changed(form):
         return False
     try:
         act({name: value for name, value in form.cleaned_data.items() if name != SHOWN})
