@@ -409,6 +409,37 @@ def test_the_run_of_a_forked_process_that_is_terminated_has_crashed(tmp_path: Pa
     assert made == [("Crashed",)]
 
 
+TERMINATED_EARLY = """
+import multiprocessing, os, signal, time
+# Called in the child before the functions that Orion registers.
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))
+from orionflow import flow, task
+
+def code_of_ended():
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(30,))
+    child.start()
+    child.join()
+    return child.exitcode
+
+@flow
+def outer():
+    return {code}
+
+print(outer())
+"""
+
+
+@pytest.mark.parametrize(
+    "code", ["code_of_ended()", "task(code_of_ended).submit().result()"], ids=["main thread", "other thread"]
+)
+def test_a_forked_process_that_is_terminated_at_once_ends(tmp_path: Path, code: str):
+    program = Program(tmp_path, TERMINATED_EARLY.format(code=code))
+
+    done = program.run(timeout=PATIENCE_SECONDS, cold=True)
+
+    assert done.stdout.split() == ["-15"], done.stderr
+
+
 FORKING = """
 import os, threading
 from orionflow import flow, task

@@ -57,6 +57,8 @@ from orionflow.reporting.current import has_reported
 UNTIL_RAISED = 2.0
 # Seconds in which a run may report its end.
 UNTIL_KILLED = 7.0
+# Signals with handlers of Orion while flows run in the main thread.
+FOLLOWED = (signal.SIGINT, *TOLD_TO_END)
 ASKED_IN_VAIN = Reason("The process of the run was asked to end, did not, and was killed.")
 
 
@@ -123,9 +125,11 @@ class _Signals:
         self._lost = self._listener()
         # In a forked process, the runs of its parent in which it was forked.
         self._inherited: list[Root] = []
-        # During a fork, the handlers that `_keep` stands for, and the signals that came.
+        # During a fork, the handlers that `_keep` stands for, and the signals that came, by the process that got them.
         self._set_aside: dict[int, Any] = {}
-        self._kept: set[int] = set()
+        self._kept: dict[int, set[int]] = {}
+        # The signals that a forking thread blocked before.
+        self._masks = threading.local()
 
     def _listener(self) -> LostSignals:
         return LostSignals({**dict.fromkeys(TOLD_TO_END, self._terminate), signal.SIGINT: self._interrupt})
@@ -136,20 +140,32 @@ class _Signals:
         Python drops exceptions that are raised in functions which it calls around a fork. Some of them wait, as for
         what other threads write to SQLite.
         """
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGINT, *TOLD_TO_END):
-            if signal.getsignal(number) in (signal.default_int_handler, self._terminate, self._interrupt):
-                self._set_aside[number] = signal.signal(number, self._keep)
+        if threading.current_thread() is threading.main_thread():
+            for number in FOLLOWED:
+                if signal.getsignal(number) in (signal.default_int_handler, self._terminate, self._interrupt):
+                    self._set_aside[number] = signal.signal(number, self._keep)
+        if self._before:
+            # One that is sent to the child would come here as well: the child has the socket of `lost_signals`.
+            self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, FOLLOWED)
+
+    def _unblock(self) -> None:
+        before = self._masks.__dict__.pop("before", None)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def after_fork(self) -> None:
         """Send the signals that came again, in a moment: an exception that is raised here is dropped as well."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        self._restore()
-        if self._kept:
-            self._timed |= self._kept
-            kept, self._kept = self._kept, set()
+        self._unblock()
+        if threading.current_thread() is threading.main_thread():
+            self._restore()
+            self._follow_kept()
+
+    def _follow_kept(self) -> None:
+        # A child also has those of its parent, which are not its own.
+        kept = self._kept.pop(os.getpid(), None)
+        self._kept.clear()
+        if kept:
+            self._timed |= kept
             threading.Thread(target=self._send_kept, args=(kept,), name="orion-kept-signals").start()
 
     def _send_kept(self, kept: set[int]) -> None:
@@ -161,7 +177,7 @@ class _Signals:
 
     def _keep(self, number: int, frame: FrameType | None) -> None:
         self._lost.handled(number)
-        self._kept.add(number)
+        self._kept.setdefault(os.getpid(), set()).add(number)
 
     def _restore(self) -> None:
         while self._set_aside:
@@ -169,11 +185,12 @@ class _Signals:
 
     def forget_in_child(self) -> None:
         """Replace the listener in a forked child: it has no listening thread and must not use the parent's socket."""
-        self._restore()
-        self._kept.clear()
+        self._inherited = list(self._roots)
         self._lost.stop()
         self._lost = self._listener()
-        self._inherited = list(self._roots)
+        self._unblock()
+        self._restore()
+        self._follow_kept()
 
     def begin(self, root: Root) -> None:
         self._roots.append(root)
