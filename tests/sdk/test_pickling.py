@@ -160,6 +160,14 @@ class Frozen(Exception):
     place: str
 
 
+class WithOwnArgs(Exception):
+    args: Any = None
+
+    def __init__(self, command: str, args: dict[str, str]) -> None:
+        super().__init__(command)
+        self.args = args
+
+
 @pytest.mark.parametrize(
     ("error", "attribute"),
     [
@@ -171,6 +179,7 @@ class Frozen(Exception):
         (WithPrivateSlot("here", "private"), "reason"),
         (WithNew("a", "b"), "one"),
         (Frozen("here"), "place"),
+        (WithOwnArgs("ls", {"-l": "yes"}), "args"),
     ],
     ids=lambda given: type(given).__name__,
 )

@@ -55,14 +55,9 @@ def _pickler() -> Callable[..., Any]:
                 # Its parts are pickled separately, as they may refer to it.
                 return _empty, (type(value),), _state_of(value)
             if _is_plain_error(value):
-                return (
-                    BaseException.__new__,
-                    (type(value), *value.args),
-                    _attributes_of(value),
-                    None,
-                    None,
-                    _set_attributes,
-                )
+                # Its class may have an attribute `args` of its own.
+                new = type(value), *vars(BaseException)["args"].__get__(value)
+                return BaseException.__new__, new, _attributes_of(value), None, None, _set_attributes
             if self._by_reference and type(value) is FunctionType and _is_held_by_module(value):
                 return _found_again, (value.__module__, value.__qualname__, _digest(value), dumps(value))
             return super().reducer_override(value)
