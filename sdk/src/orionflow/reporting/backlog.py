@@ -40,7 +40,7 @@ class Step:
     item: bytes
     # The attempt that reported it, in a spool file.
     epoch: int | None = None
-    # The number of its task run, if this process reported it and kept it in memory.
+    # The id of its task run as a number, if this process reported it and kept it in memory.
     task_run_id: int | None = None
 
 
@@ -294,7 +294,7 @@ def read_spool_line(line: bytes) -> Step | KeptCall | SpooledLine:
 def encode_all(items: Iterable[Item], aliases: Mapping[int, UUID]) -> list[bytes]:
     """Return the JSON of each item, and `null` for items that cannot be encoded.
 
-    `aliases` maps the numbers of runs to the ids under which the API stored them.
+    `aliases` maps the ids of runs, as numbers, to those under which the API stored them.
     """
     return [_encode(item, aliases) for item in items]
 
