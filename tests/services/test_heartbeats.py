@@ -41,15 +41,17 @@ def test_a_heartbeat_renews_every_lease_and_keeps_the_agent_online():
     assert (worker.last_heartbeat, worker.offline_at) == (later(15), later(60))
 
 
-def test_a_heartbeat_that_is_processed_late_does_not_shorten_a_lease():
+def test_a_heartbeat_that_is_processed_late_replaces_no_later_one():
     agent = make_agent()
     claims = held(agent)
-    agent.beat(claims, later(30))
+    agent.beat(claims, later(30), draining=True)
 
     orders = agent.beat(claims, later(15))
 
+    worker = Worker.objects.get()
     assert orders == ["ok"]
     assert leases() == {later(150)}
+    assert (worker.last_heartbeat, worker.offline_at, worker.draining) == (later(30), later(75), True)
 
 
 def test_a_run_that_the_agent_does_not_name_is_not_renewed():

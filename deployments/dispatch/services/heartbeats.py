@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 
 from deployments.dispatch.services.agents import OWNER, of_account, offline_from, present_agent
 from deployments.dispatch.services.claims import lease_end
@@ -99,7 +100,10 @@ def _renew(
 ) -> None:
     with _one_by_one():
         columns = {"last_heartbeat": now, "offline_at": offline_from(now), "draining": draining}
-        if not Worker.objects.filter(of_account(account), pk=agent_id, incarnation=incarnation).update(**columns):
+        # One that was processed late does not replace what a later one has recorded.
+        is_next = Q(last_heartbeat__isnull=True) | Q(last_heartbeat__lte=now)
+        own = Worker.objects.filter(of_account(account), is_next, pk=agent_id, incarnation=incarnation)
+        if not own.update(**columns):
             present_agent(agent_id, incarnation, account)
         _renew_leases(agent_id, runs, now)
 
@@ -120,7 +124,7 @@ def _renew_leases(agent_id: UUID, runs: Mapping[UUID, int], now: datetime) -> No
     marks = ", ".join(["(%s, %s)"] * len(runs))
     end = db.moment(lease_end(now))
     with connection.cursor() as cursor:
-        # A heartbeat that was processed late does not shorten what a later one has renewed.
+        # Nor does it shorten what a later one has renewed.
         cursor.execute(
             "UPDATE deployments_lease SET expires_at = %s "
             f"WHERE worker_id = %s AND expires_at < %s AND (flow_run_id, epoch) IN (VALUES {marks})",
