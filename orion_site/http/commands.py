@@ -94,7 +94,13 @@ def _chosen(port: int | None) -> RunningServer:
 
 
 def _row(server: RunningServer) -> dict[str, Any]:
-    return {**asdict(server), "state": "answers" if _answers(server.address) else "does not answer"}
+    from orion_site.http.worker import label_of
+    from orion_site.metrics.figure_files import folder_of, silent_in
+
+    silent = silent_in(folder_of(server.pid))
+    processes = [{**asdict(one), "silent_seconds": silent.get(label_of(one.name))} for one in server.processes]
+    state = "answers" if _answers(server.address) else "does not answer"
+    return {**asdict(server), "processes": processes, "state": state}
 
 
 def _answers(address: str) -> bool:
@@ -108,4 +114,5 @@ def _answers(address: str) -> bool:
 
 def _part(part: dict[str, Any]) -> str:
     again = f", started {part['starts']} times" if part["starts"] > 1 else ""
-    return f"{part['name']} ({part['pid'] or 'not there'}{again})"
+    silent = f", no sign of life for {part['silent_seconds']:.0f} s" if part["silent_seconds"] else ""
+    return f"{part['name']} ({part['pid'] or 'not there'}{again}{silent})"

@@ -33,6 +33,15 @@ class Orders:
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
+def name_of(number: int) -> str:
+    return "services" if number == SERVICES else f"worker {number}"
+
+
+def label_of(name: str) -> str:
+    """Return the name of a process in metrics."""
+    return name.replace(" ", "-")
+
+
 def main() -> None:
     orders = Orders(**json.loads(sys.stdin.buffer.readline()))
     # Ctrl-C is for the parent, which then sends SIGTERM.
@@ -41,9 +50,10 @@ def main() -> None:
     from orion_site.http.startup import settings_ready
 
     settings_ready()
-    _name_in_logs("services" if orders.number == SERVICES else f"worker {orders.number}")
+    name = name_of(orders.number)
+    _name_in_logs(name)
     _share(orders)
-    _show_figures("services" if orders.number == SERVICES else f"worker-{orders.number}")
+    _show_figures(label_of(name))
     if orders.number == SERVICES:
         # While any process has the socket open, the kernel accepts connections, so one that never answers must close
         # it.

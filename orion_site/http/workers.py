@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from orion_site.accounts.local_token import share_with_others, token_of_this_start
 from orion_site.http.options import ServerOptions
 from orion_site.http.running_servers import Part, ServerFile
-from orion_site.http.worker import SERVICES, Orders
+from orion_site.http.worker import SERVICES, Orders, label_of, name_of
+from orion_site.metrics.figure_files import forget
 from orion_site.services.kept_process import KeptProcess
 from orion_site.shared_rows import MOST_WORKERS, Sheet
 
@@ -51,6 +52,8 @@ class Workers:
         """Serve until SIGINT or SIGTERM. Return False if a process had to be killed."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._asked_to_end(agent))
+        # In a container, an earlier server with the same home usually had the same process id.
+        forget(os.getpid())
         for process in self.processes.values():
             process.start()
         if self._are_up():
@@ -107,7 +110,7 @@ class Workers:
             base_path=self._options.base_path,
         )
         return KeptProcess(
-            "services" if number == SERVICES else f"worker {number}",
+            name_of(number),
             [sys.executable, "-P", "-m", "orion_site.http.worker"],
             environment=dict(os.environ),  # nosemgrep: whole-environment-for-a-process (the server itself)
             shortest_pause=RESTART_SECONDS,
@@ -125,6 +128,7 @@ class Workers:
 
     def _has_gone(self, number: int) -> None:
         self._sheet.note_connections(number, -1)
+        forget(os.getpid(), label_of(name_of(number)))
         with self._all_up:
             self._write()
 

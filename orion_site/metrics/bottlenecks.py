@@ -131,10 +131,10 @@ def _pace(seen: Observed) -> str:
     period, claimed = _period(seen.claims.seconds), seen.claims.claimed
     if not claimed:
         return f"This server gave out no run in the last {period}."
-    said = f"This server gave out {claimed / seen.claims.seconds:.1f} runs a second in the last {period}"
+    pace = f"This server gave out {claimed / seen.claims.seconds:.1f} runs a second in the last {period}"
     if late := _slowest(seen, "claims"):
-        said += f", one in twenty {_period(late)} or more after it was due"
-    return f"{said}. For each, it tried {_in_vain(seen):.1f} that another process had."
+        pace += f", one in twenty {_period(late)} or more after it was due"
+    return f"{pace}. For each, it tried {_in_vain(seen):.1f} that another process had."
 
 
 def _faster(seen: Observed) -> str:
@@ -165,8 +165,8 @@ def _services(seen: Observed) -> Iterator[Bottleneck]:
         yield Bottleneck("services", evidence, "orion services start, on this machine or another one.", behind[0].lag)
     for one in ailing:
         if one.verdict == "failing":
-            said = one.record.last_error.strip().splitlines()[-1:] or [""]
-            evidence = f"The service {one.record.name} fails at each tick: {said[0][:200]}"
+            last_line = (one.record.last_error.strip().splitlines() or [""])[-1]
+            evidence = f"The service {one.record.name} fails at each tick: {last_line[:200]}"
             yield Bottleneck("services", evidence, "orion services ls -o wide", 60.0)
             return
 

@@ -1,7 +1,7 @@
 """Figures of all processes of one server: each writes its own to a file, and the process that is scraped adds them.
 
-A scrape of `orion server start --workers N` reaches a different worker each time. Files of processes that have ended
-become old, and are ignored.
+A scrape of `orion server start --workers N` reaches a different worker each time. Files that become old, as those of
+frozen processes, are ignored.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from orion_site.env import orion_home
 from orion_site.metrics import process
 from orion_site.metrics.exposition import Collected
+from orion_site.metrics.figure_files import OLD_SECONDS, folder_of, silent_in
 from orionflow.private_files import private_opener
 
 EVERY_SECONDS = 2.0
-OLD_SECONDS = 15.0
-FOLDER = "metrics"
 ALONE = "server"
 
 logger = logging.getLogger("orion.metrics")
@@ -58,16 +56,10 @@ class Siblings:
         os.replace(new.name, file)
 
     def silent(self) -> dict[str, float]:
-        """Return the other processes that have written no figures for long, with the seconds since they last did.
-
-        The server starts a process again when it ends, and it writes to the same file: so these are frozen.
-        """
-        if self._folder is None:
-            return {}
-        since = {file.stem: time.time() - file.stat().st_mtime for file in self._folder.glob("*.prom")}
-        # If this process cannot write either, its disk is at fault.
-        is_heard = since.pop(self.name, OLD_SECONDS) < OLD_SECONDS
-        return {name: seconds for name, seconds in since.items() if is_heard and seconds > OLD_SECONDS}
+        """Return the other processes that seem to be frozen, with the seconds since they last wrote their figures."""
+        found = {} if self._folder is None else silent_in(self._folder)
+        found.pop(self.name, None)
+        return found
 
     def samples_of_others(self, name: str) -> Iterator[Sample]:
         """Yield the samples with this name, without the cost of reading all figures."""
@@ -95,10 +87,9 @@ siblings = Siblings()
 def join(name: str, server: int) -> None:
     """Make this process one of the server with that process id, whose figures are published."""
     global siblings
-    above = orion_home() / FOLDER
-    folder = above / str(server)
+    folder = folder_of(server)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for other in above.iterdir():
+    for other in folder.parent.iterdir():
         if other.name.isdecimal() and not Path(f"/proc/{other.name}").exists() and Path("/proc").exists():
             shutil.rmtree(other, ignore_errors=True)
     siblings = Siblings(name, folder)

@@ -77,6 +77,26 @@ def test_killed_processes_are_restarted_and_all_stop_with_the_server(tmp_path: P
         for name in before:
             assert f"Process '{name}' of this server was killed by SIGKILL" in said
         assert processes_of_home(tmp_path) == {}
+        assert not list((tmp_path / "metrics").rglob("*.prom"))
+
+
+def test_the_status_of_a_server_names_its_frozen_workers(tmp_path: Path):
+    with served(tmp_path) as (server, _):
+        (folder,) = (tmp_path / "metrics").iterdir()
+        eventually(lambda: len(list(folder.glob("*.prom"))) == 3, lambda: list(folder.iterdir()))
+        pid = parts(tmp_path)["worker 2"]["pid"]
+
+        def is_named() -> bool:
+            # As if it had been frozen for an hour.
+            long_ago = time.time() - 3600
+            os.utime(folder / "worker-2.prom", (long_ago, long_ago))
+            return f"worker 2 ({pid}, no sign of life for 36" in orion(tmp_path, "server", "status").stdout
+
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            eventually(is_named)
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.django_db

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from orion_site.metrics.siblings import OLD_SECONDS, Siblings
+from orion_site.metrics.figure_files import OLD_SECONDS, folder_of, forget
+from orion_site.metrics.siblings import Siblings
 from tests.conftest import DATABASE
 from tests.site.running import orion, running_server
 
@@ -51,6 +52,24 @@ def test_a_process_that_writes_no_figures_any_more_is_silent(tmp_path: Path):
     assert first.silent().keys() == {"worker-2"}
     # What cannot write itself does not judge the others.
     assert second.silent() == {}
+
+
+def test_a_process_that_has_ended_is_not_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ORION_HOME", str(tmp_path))
+    folder = folder_of(server=7)
+    folder.mkdir(parents=True)
+    long_ago = time.time() - OLD_SECONDS - 1
+    for name in ("worker-1", "worker-2", "worker-3"):
+        Siblings(name, folder).publish()
+        if name != "worker-1":
+            os.utime(folder / f"{name}.prom", (long_ago, long_ago))
+
+    forget(7, "worker-2")
+
+    assert Siblings("worker-1", folder).silent().keys() == {"worker-3"}
+    # A server with the id of an earlier one, as in a container, starts with none.
+    forget(7)
+    assert list(folder.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path):
