@@ -159,6 +159,8 @@ def update_with_its_only_schedule(
         if schedules is None:
             set_paused(deployment_id=deployment_id, paused=changes["paused"], now=now)
         else:
+            # Locked first, so that nobody adds a schedule meanwhile, which would be replaced unseen.
+            held_deployment(deployment_id)
             _refuse_several_schedules(deployment_id)
         update_deployment(deployment_id=deployment_id, changes=changes, schedules=schedules, now=now, **queue)
 
