@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import QuerySet
 from django.test import Client
 from django.urls import Resolver404, resolve
 
@@ -21,17 +23,17 @@ Rows = dict[tuple[str, str], tuple[Any, ...]]
 Objects = set[tuple[str, str]]
 
 
-def stored() -> Rows:
-    """The rows of all subjects and all runs, by what entries call their object and by their id."""
-    found: Rows = {}
-    for subject in subjects().values():
-        columns = list(dict.fromkeys([subject.key, *subject.fields]))
-        for row in subject.model._default_manager.values(*columns):
-            found[(subject.table, str(row[subject.key]))] = tuple(row.items())
-    for kind, model in RUNS.items():
-        for row in model._default_manager.values(*RUN_COLUMNS):
-            found[(kind, str(row["id"]))] = tuple(row.items())
-    return found
+@lru_cache(maxsize=1)
+def listings() -> dict[str, tuple[str, QuerySet[Any, dict[str, Any]], tuple[str, Any]]]:
+    """For all subjects and all runs, by what entries call their object: the column of its id, its rows, their SQL."""
+    wanted = {
+        one.table: (one.model, one.key, list(dict.fromkeys([one.key, *one.fields]))) for one in subjects().values()
+    }
+    wanted |= {kind: (model, "id", list(RUN_COLUMNS)) for kind, model in RUNS.items()}
+    rows = {
+        kind: (key, model._default_manager.order_by().values(*names)) for kind, (model, key, names) in wanted.items()
+    }
+    return {kind: (key, listed, listed.query.sql_with_params()) for kind, (key, listed) in rows.items()}
 
 
 def version() -> object:
@@ -49,15 +51,26 @@ def version() -> object:
 
 
 class KnownRows:
-    """All rows as `stored` returns them, which are read again after a change only."""
+    """All rows by their kind and id. After a change those that differ are read again."""
 
     def __init__(self) -> None:
-        self._known: tuple[object, Rows] = (None, {})
+        self._version: object = None
+        self._stored: dict[str, list[Any]] = {}
+        self._by_kind: dict[str, Rows] = {}
 
     def now(self) -> Rows:
-        if self._known[0] != (at := version()):
-            self._known = at, stored()
-        return self._known[1]
+        if self._version != (at := version()):
+            self._version = at
+            self._read()
+        return {key: row for rows in self._by_kind.values() for key, row in rows.items()}
+
+    def _read(self) -> None:
+        with connection.cursor() as cursor:
+            for kind, (key, listed, statement) in listings().items():
+                cursor.execute(*statement)
+                if (found := cursor.fetchall()) != self._stored.get(kind):
+                    self._stored[kind] = found
+                    self._by_kind[kind] = {(kind, str(row[key])): tuple(row.items()) for row in listed.all()}
 
 
 def changed(before: Rows, after: Rows) -> Objects:
