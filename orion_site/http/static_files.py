@@ -55,6 +55,8 @@ class MarkedStorage(StaticFilesStorage):
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
     """Serves each file with and without the mark; with the mark of this release it may be cached forever."""
 
+    files: dict[str, Any]
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         super().__init__(get_response)
         self._packed: dict[str, bytes] = {}
