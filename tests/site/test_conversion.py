@@ -126,12 +126,12 @@ def test_a_file_behind_a_link_stays_where_it_is(file: Path):
     there = file.rename(disk / "orion-of-team.db")
     file.symlink_to(there)
 
-    upgrade = orion(file.parent, "database", "upgrade")
+    convert(file)
 
-    assert upgrade.returncode == 0, upgrade.stderr
     assert file.is_symlink()
     assert kinds_of_ids(there) == {"blob"}
-    assert orion(file.parent, "database", "check", "--deep").returncode == 0
+    assert asked(there, "PRAGMA integrity_check") == [("ok",)]
+    assert asked(there, "PRAGMA foreign_key_check") == []
     assert not [*disk.glob("*.converted*"), *disk.glob("*-journal"), *file.parent.glob("orion.db?*journal")]
 
 
@@ -263,16 +263,17 @@ def test_a_file_that_was_vacuumed_after_it_was_copied_ahead_is_copied_again(file
         pytest.param("UPDATE conversion_followed SET mark = 'followed abc'", marks=pytest.mark.long),
     ],
 )
-def test_a_copy_that_another_version_made_ahead_is_created_again(file: Path, other: str):
+def test_a_copy_that_another_version_made_ahead_is_created_again(
+    file: Path, other: str, capsys: pytest.CaptureFixture[str]
+):
     copy_ahead(file)
     for sql in other.split(";"):
         asked(file, sql)
     before = asked(file, "SELECT lower(id) FROM runs_log ORDER BY id")
 
-    upgraded = orion(file.parent, "database", "upgrade")
+    convert(file)
 
-    assert upgraded.returncode == 0, upgraded.stderr
-    assert "Another version of Orion copied the database ahead" in upgraded.stderr
+    assert "Another version of Orion copied the database ahead" in capsys.readouterr().err
     assert asked(file, "SELECT lower(hex(id)) FROM runs_log ORDER BY id") == before
     assert asked(file, "SELECT name FROM sqlite_master WHERE name LIKE 'conversion%'") == []
 
