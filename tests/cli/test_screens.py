@@ -11,16 +11,27 @@ from pathlib import Path
 import pytest
 
 from orionflow.cli.status_line import progress_text
+from tests import warm
 from tests.cli.conftest import PROGRAMS, environment_of
 from tests.homes import ready_home
+
+# `orion`, after its streams have become the terminal that Ctrl-C comes from.
+ORION = """
+import fcntl, runpy, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+runpy.run_module("orionflow.cli", run_name="__main__")
+"""
 
 
 def on_a_screen(home: Path, *words: str, answer: str = "") -> tuple[int, str]:
     """Run `orion` on a terminal of its own and type an answer; its exit code and everything on the screen."""
-    pid, screen = pty.fork()
-    if pid == 0:
-        os.chdir(PROGRAMS)
-        os.execve(sys.executable, [sys.executable, "-m", "orionflow.cli", *words], environment_of(home, TERM="xterm"))
+    screen, end = pty.openpty()
+    program = warm.Popen(
+        [sys.executable, "-c", ORION, *words],
+        stdin=end, stdout=end, stderr=end, start_new_session=True, cwd=PROGRAMS,
+        env=environment_of(home, TERM="xterm"),
+    )  # fmt: skip
+    os.close(end)
     shown = b""
     while part := _read(screen):
         shown += part
@@ -30,7 +41,7 @@ def on_a_screen(home: Path, *words: str, answer: str = "") -> tuple[int, str]:
             os.write(screen, answer.encode())
             answer = ""
     os.close(screen)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+    return program.wait(), shown.decode()
 
 
 def _read(screen: int) -> bytes:

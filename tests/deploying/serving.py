@@ -1,8 +1,9 @@
-"""A program that serves some flows; run as a script by the tests."""
+"""A program that serves some flows under the name that it is given; run as a script by the tests."""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from orionflow import flow, serve
@@ -24,8 +25,8 @@ def nap() -> None:
 
 if __name__ == "__main__":
     serve(
-        greet.to_deployment("served", interval=86400),
-        *(one.to_deployment("served") for one in (report, nap)),
+        greet.to_deployment(sys.argv[1], interval=86400),
+        *(one.to_deployment(sys.argv[1]) for one in (report, nap)),
         limit=2,
         drain_timeout=1,
     )
