@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.agents.running import QUICK, Api, running_agent
 from tests.site.running import COMMAND, environment, orion, running_server
 
@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Api, str]
         api.post("/variables/", {"name": "colour", "value": "blue"})
         api.post("/v2/concurrency_limits/", {"name": "seats", "limit": 1})
         words, own = [*COMMAND, "secret", "set", "vault"], environment(home, ORION_API_URL=api.url)
-        subprocess.run(words, env=own, input="open sesame", text=True, capture_output=True, check=True)
+        warm.run(words, env=own, input="open sesame", text=True, capture_output=True, check=True)
         yield api, str(json.loads(done.stdout)["key"])
 
 

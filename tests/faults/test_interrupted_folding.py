@@ -50,7 +50,7 @@ def counted(home: Path, what: str) -> int:
 def test_folding_that_is_killed_continues_with_the_next_upgrade(tmp_path: Path):
     ready_home(tmp_path)
     fill = [sys.executable, "-m", "benchmarks.folding", "--fill", str(RUNS)]
-    subprocess.run(fill, env=environment(tmp_path), cwd=ROOT, check=True, capture_output=True)
+    warm.run(fill, env=environment(tmp_path), cwd=ROOT, check=True, capture_output=True)
     before = stories(tmp_path)
 
     with warm.Popen([*COMMAND, "database", "upgrade"], env=environment(tmp_path), stderr=subprocess.PIPE) as one:

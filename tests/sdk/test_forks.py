@@ -235,7 +235,7 @@ WAYS = {"called": "squared(3)", "submitted": "squared.submit(3).result()", "nest
 def test_each_call_in_a_forked_process_has_a_run_of_its_own(tmp_path: Path, way: str):
     program = Program(tmp_path, SEVERAL.format(options="(persist_result=False)", call=WAYS[way]))
 
-    done = program.run(timeout=60, cold=True)
+    done = program.run(timeout=60)
 
     assert done.stdout.split() == ["done"], done.stderr
     of_outer = "flow_run_id = (SELECT id FROM runs_flowrun WHERE parent_task_run_id IS NULL)"
@@ -248,7 +248,7 @@ def test_each_call_in_a_forked_process_has_a_run_of_its_own(tmp_path: Path, way:
 def test_results_of_forked_processes_are_used_in_the_next_attempt(tmp_path: Path):
     program = Program(tmp_path, SEVERAL.format(options="", call=WAYS["called"]))
 
-    done = program.run(timeout=60, cold=True)
+    done = program.run(timeout=60)
 
     assert done.stdout.split() == ["done"], done.stderr
     assert (tmp_path / "calls.txt").read_text().split() == ["1", "2", "3", "4", "5"]
@@ -394,7 +394,7 @@ if __name__ == "__main__":
 def test_a_forked_process_without_runs_is_terminated_as_without_orion(tmp_path: Path):
     program = Program(tmp_path, ENDING.format(call="print(*outer(), asyncio.run(outer_later()))"))
 
-    done = program.run(timeout=60, cold=True)
+    done = program.run(timeout=60)
 
     assert done.stdout.split() == ["8", "7", "6", "5", "4", "3", "2", "1", *["-15"] * 4], done.stderr
     assert "Traceback" not in done.stderr
@@ -403,7 +403,7 @@ def test_a_forked_process_without_runs_is_terminated_as_without_orion(tmp_path: 
 def test_the_run_of_a_forked_process_that_is_terminated_has_crashed(tmp_path: Path):
     program = Program(tmp_path, ENDING.format(call="recording()"))
 
-    program.run(timeout=60, cold=True)
+    program.run(timeout=60)
 
     made = program.query("SELECT state_name FROM runs_taskrun WHERE name LIKE 'noted%'")
     assert made == [("Crashed",)]

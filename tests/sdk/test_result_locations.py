@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from orionflow.settings import current_settings, override_settings
 from orionflow.settings.locations import Location, read_locations
 from orionflow.states import State, StateType
 from orionflow.testing import Isolated, assert_completed, flow_run_of, logs_of, task_runs_of
+from tests import warm
 
 fsspec = pytest.importorskip("fsspec")
 memory = pytest.importorskip("fsspec.implementations.memory")
@@ -385,7 +385,7 @@ print(read_record({"type": "reference", "storage": store.where, "storage_key": "
 def test_a_disk_without_room_keeps_the_old_result_and_no_half_of_the_new_one(tmp_path: Path):
     environment = {"ORION_HOME": str(tmp_path), "PATH": "/usr/bin"}
 
-    ended = subprocess.run([sys.executable, "-c", FULL], env=environment, capture_output=True, text=True, check=False)
+    ended = warm.run([sys.executable, "-c", FULL], env=environment, capture_output=True, text=True, check=False)
 
     assert ended.stdout.splitlines() == ["True 300002", "['x'] [1]", "old"], ended.stderr
 

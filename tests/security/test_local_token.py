@@ -23,6 +23,7 @@ from orion_site.accounts.users import create_user
 from orion_site.http.peers import OWN_USER
 from orion_site.http.token_file import token_kept
 from orionflow.settings.local_token import LOCAL_TOKEN_BEGINS, LocalToken, servers_of, token_file
+from tests import warm
 from tests.homes import ready_home
 from tests.printed import read_until
 from tests.security.second_user import as_root, ask
@@ -66,7 +67,7 @@ def test_a_request_without_a_token_is_not_the_owner(server: RunningServer):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_commands_and_programs_of_the_home_need_nothing(home: Path, server: RunningServer, host: str):
     found = orion(home, "auth", "whoami", "-o", "json", **api_of(server, host))
-    ran = subprocess.run(
+    ran = warm.run(
         [sys.executable, "-c", PROGRAM],
         env=environment(home, **api_of(server, host)),
         capture_output=True,
