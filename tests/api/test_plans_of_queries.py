@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -19,11 +20,11 @@ from runs.lists.filters import names, searches
 from runs.lists.ways import by_part_of_name, few_sorted
 from runs.models import Flow, FlowRun
 from runs.roll_ups.services import add_up
-from tests.conftest import DATABASE
+from tests.conftest import DATABASE, forget_statistics
 from tests.factories import NOON, later, make_flow, make_flow_run, make_task_run
 from tests.services.dispatching import make_deployment
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("statistics_of_its_own"), pytest.mark.undivided]
+pytestmark = [pytest.mark.django_db, pytest.mark.undivided]
 
 RUNS = r"runs_(?:flow|task)run(?:state)?"
 MONTH = {
@@ -67,8 +68,19 @@ QUESTIONS = (
 )
 
 
-@pytest.fixture
-def client(db) -> Client:
+@pytest.fixture(scope="module")
+def forty_runs(django_db_setup, django_db_blocker) -> Iterator[None]:
+    """Forty runs and what the planner knows of them; each test has a transaction inside of this one."""
+    with django_db_blocker.unblock():
+        with transaction.atomic():
+            forget_statistics()
+            make_runs()
+            yield
+            transaction.set_rollback(True)
+        forget_statistics()
+
+
+def make_runs() -> None:
     flows, deployment = [make_flow(name) for name in ("etl", "census", "a", "b")], make_deployment()
     for number in range(40):
         kind = ("COMPLETED", "FAILED", "RUNNING", "SCHEDULED")[number % 4]
@@ -86,6 +98,10 @@ def client(db) -> Client:
         cursor.execute("ANALYZE")
         if DATABASE == "postgresql":
             cursor.execute("SET LOCAL enable_seqscan = off")
+
+
+@pytest.fixture
+def client(forty_runs, db) -> Client:
     return Client(headers={"host": "localhost:4200"})
 
 
