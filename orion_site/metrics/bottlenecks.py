@@ -105,9 +105,10 @@ def _waiting(seen: Observed) -> Iterator[Bottleneck]:
         )
         weight = worst.oldest_wait + number
         if reason == "starting":
-            yield Bottleneck(
-                "claims", f"{wait}, though its agents have free places. {_pace(seen)}", _faster(seen), weight
-            )
+            # A server that has just started has given out nothing yet.
+            if seen.claims.seconds >= PATIENCE_SECONDS:
+                evidence = f"{wait}, though its agents have free slots. {_pace(seen)}"
+                yield Bottleneck("claims", evidence, _faster(seen), weight)
         elif reason == "agents_full":
             pool = next(one for one in seen.database.pools if one.name == worst.pool)
             evidence = (

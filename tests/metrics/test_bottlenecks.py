@@ -64,7 +64,7 @@ BUSY = {"queues": [queue("agents_full")], "pools": [PoolFigures("p", 2, 8, 8)]}
         (
             seen(figures={"queues": [queue("starting")]}, claims=Claims(90)),
             "claims",
-            ("free places", "no run in the last 90 s", "their logs", "ORION_BROKER_URL"),
+            ("free slots", "no run in the last 90 s", "their logs", "ORION_BROKER_URL"),
         ),
         (
             seen(figures={"queues": [queue("starting")]}, claims=Claims(90, 450, 90), lately={"claims": took(20)}),
@@ -130,6 +130,8 @@ def test_each_bottleneck_is_named_with_its_evidence_and_what_mends_it(
         seen(),
         # They are about to be claimed.
         seen(figures={"queues": [queue("starting", wait=2)]}),
+        # The server has just started.
+        seen(figures={"queues": [queue("starting")]}, claims=Claims(2)),
         seen(figures={"queues": [queue("no_agent", depth=0)]}),
         # Some is usual, and few say nothing.
         seen(claims=Claims(60, 300, 600)),

@@ -259,6 +259,19 @@ def test_a_free_slot_is_used_though_the_first_run_is_locked():
     assert ids_of(claims) == [free.pk]
 
 
+@locks_rows
+def test_a_limited_queue_goes_first_although_another_server_has_its_first_run():
+    urgent, patient = make_queue("urgent", priority=1, concurrency_limit=1), make_queue("patient", priority=2)
+    deployment = make_deployment(urgent)
+    locked, free = (waiting(urgent, later(n - 10), deployment) for n in range(2))
+    waiting(patient, later(-60), deployment)
+
+    with locked_by_another(locked):
+        claims = make_agent(queues=("urgent", "patient")).claim()
+
+    assert ids_of(claims) == [free.pk]
+
+
 def test_a_deployment_that_becomes_full_does_not_hide_the_runs_behind_its_own():
     queue = make_queue()
     crowd = make_deployment(queue, name="crowd", concurrency_limit=1)

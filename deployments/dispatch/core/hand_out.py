@@ -54,6 +54,11 @@ def hand_out(
     return list(_Hand(takers, room, going or {}).out(candidates))
 
 
+def in_turn(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return the runs, the most urgent first, as they are assigned if nothing is limited or shared."""
+    return sorted(candidates, key=lambda one: (one.priority, one.due, one.id))
+
+
 class _Hand:
     def __init__(self, takers: Sequence[Taker], room: Mapping[UUID, int], going: Mapping[Share, int]) -> None:
         self._takers, self._room = takers, dict(room)
@@ -80,7 +85,7 @@ class _Hand:
 
     def _by_turns(self, candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, int]]:
         by_share: dict[tuple[int, Share | None], deque[Candidate]] = defaultdict(deque)
-        for run in sorted(candidates, key=lambda one: (one.priority, one.due, one.id)):
+        for run in in_turn(candidates):
             by_share[run.priority, run.share].append(run)
         groups = list(by_share.values())
         heads = [(*self._urgency(runs[0]), number) for number, runs in enumerate(groups)]

@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from deployments.dispatch.core.hand_out import Candidate, Share, Taker, hand_out
+from deployments.dispatch.core.hand_out import Candidate, Share, Taker, hand_out, in_turn
 from deployments.dispatch.selectors.shares import MOST_OF_ONE, first_of_each_deployment, going, shares_of
 from deployments.limits.selectors.capacity import (
     Room,
@@ -103,13 +103,16 @@ class Advice:
     def in_order(self, takers: Sequence[Taker], spare: int) -> list[Candidate]:
         """Return the runs for these takers in order, and `spare` more: whichever of them are free, the first are next.
 
-        Empty if the order depends on who takes a run, or on which others are taken: a share has its turn again later.
+        Empty if the order depends on who takes a run, or on which others are taken: a share has its turn again later,
+        and a run that a limit holds back is next if one before it is not free.
         """
         lines = {taker.lines for taker in takers if taker.wanted}
         if len(lines) != 1 or self.going or any(taker.named for taker in takers):
             return []
-        wanted = sum(taker.wanted for taker in takers) + spare
-        return [run for run, _ in self.among([Taker(wanted, lines.pop())])]
+        wanted, served = sum(taker.wanted for taker in takers) + spare, lines.pop()
+        runs = [run for run, _ in self.among([Taker(wanted, served)])]
+        all_served = (run for run in self.candidates if served is None or run.line in served)
+        return runs if runs == in_turn(all_served)[: len(runs)] else []
 
     def only(self, runs: Sequence[Candidate]) -> Advice:
         return replace(self, candidates=runs)
