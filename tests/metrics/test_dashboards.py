@@ -11,10 +11,11 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from django.db import connection
-from django.test import Client
+from django.db import connection, transaction
+from django.test import Client, TestCase
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
+from pytest_django import DjangoDbBlocker
 
 from deployments.models import ServiceRecord
 from orchestration.measured import claim_delay, report_delay
@@ -43,12 +44,19 @@ def expressions() -> Iterator[tuple[str, str]]:
             yield panel["title"], target["expr"]
 
 
-@pytest.fixture
-def shown(browser: Client, django_capture_on_commit_callbacks) -> Mapping[str, set[str]]:
+@pytest.fixture(scope="module")
+def shown(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Mapping[str, set[str]]:
     """The names of all lines that a busy server has, each with its labels."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        found = labels_of_a_busy_server()
+        transaction.set_rollback(True)
+    return found
+
+
+def labels_of_a_busy_server() -> Mapping[str, set[str]]:
     make_agent(now=timezone.now())
     make_queue("limited", concurrency_limit=1)
-    with django_capture_on_commit_callbacks(execute=True):
+    with TestCase.captureOnCommitCallbacks(execute=True):
         make_flow_run("RUNNING")
     make_log(now=timezone.now() - timedelta(days=1))
     for one in (claim_delay, report_delay, event_loop.lateness):
@@ -57,8 +65,9 @@ def shown(browser: Client, django_capture_on_commit_callbacks) -> Mapping[str, s
     sockets = OpenSockets(None, most=1)
     ServiceRecord.objects.create(name="hints", every_seconds=1, last_tick=timezone.now())
     shared.forget()
+    answer = Client(headers={"host": "127.0.0.1:4200"}).get("/metrics")
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(browser.get("/metrics").content.decode()):
+    for family in text_string_to_metric_families(answer.content.decode()):
         for line in family.samples:
             found.setdefault(line.name, set()).update(line.labels)
     pool.close(0)

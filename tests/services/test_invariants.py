@@ -29,9 +29,16 @@ pytestmark = pytest.mark.django_db
 LATER = later(600)
 
 
-@pytest.fixture
-def world():
-    """A bit of everything, all of it by the rules."""
+@pytest.fixture(scope="module", autouse=True)
+def rows(django_db_setup, django_db_blocker):
+    """A bit of everything, all of it by the rules; each test has a transaction inside of this one."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        make_rows()
+        yield
+        transaction.set_rollback(True)
+
+
+def make_rows():
     queue, agent = make_queue(concurrency_limit=3), make_agent()
     for _ in range(5):
         waiting(queue, crash_retries=1)
@@ -49,7 +56,6 @@ def world():
     propose_flow_run_state(run_id=script.pk, proposed=make_state("COMPLETED"), now=later(2))
     propose_flow_run_state(run_id=script.pk, proposed=running(), now=later(3), force=True)
     Lease.objects.update(expires_at=LATER)
-    return FlowRun.objects.get(pk=third.flow_run_id), task, limit
 
 
 def leased():
@@ -60,7 +66,7 @@ def last_state(run):
     return FlowRunState.objects.get(pk=run.state_id)
 
 
-def test_what_went_by_the_rules_is_sound(world):
+def test_what_went_by_the_rules_is_sound():
     assert list(violations(LATER)) == []
 
 
@@ -250,7 +256,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("plant", "invariant"), FAULTS.items(), ids=lambda one: getattr(one, "__name__", one))
-def test_a_planted_fault_is_found(world, plant, invariant):
+def test_a_planted_fault_is_found(plant, invariant):
     plant()
 
     assert invariant in {violation.invariant for violation in violations(LATER)}
@@ -265,7 +271,7 @@ def test_a_planted_fault_is_found(world, plant, invariant):
     ],
     ids=["task run", "nested run", "states"],
 )
-def test_orphans_are_found(world, plant):
+def test_orphans_are_found(plant):
     with transaction.atomic():
         plant()
         found = list(violations(LATER))
@@ -275,14 +281,14 @@ def test_orphans_are_found(world, plant):
     assert "I12" in {violation.invariant for violation in found}
 
 
-def test_lowered_limits_evict_no_run(world):
+def test_lowered_limits_evict_no_run():
     WorkQueue.objects.filter(name="q").update(concurrency_limit=0, updated=LATER)
     ConcurrencyLimit.objects.update(concurrency_limit=0, updated=LATER)
 
     assert list(violations(LATER)) == []
 
 
-def test_the_command_prints_what_it_found_and_fails(world):
+def test_the_command_prints_what_it_found_and_fails():
     Lease.objects.update(expires_at=timezone.now() + timedelta(minutes=5))
     sound, ill, told = StringIO(), StringIO(), StringIO()
     call_command("verify", stdout=sound)
