@@ -93,8 +93,11 @@ def test_programs_that_cannot_start_warm_start_cold(tmp_path: Path):
     hashed = warm.run([sys.executable, "-c", "import sys; print(sys.flags.hash_randomization)"], capture_output=True,
                       env={"PYTHONHASHSEED": "0"}, text=True)  # fmt: skip
     shell = warm.run(["sh", "-c", "echo here"], capture_output=True, text=True)
+    missing = {"LD_PRELOAD": str(tmp_path / "missing.so")}
+    preloaded = warm.run([sys.executable, "-c", ""], env=missing, capture_output=True, text=True)
 
     assert (hashed.stdout, shell.stdout) == ("0\n", "here\n")
+    assert "missing.so" in preloaded.stderr
 
 
 SETTINGS = """

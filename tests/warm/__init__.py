@@ -150,7 +150,8 @@ def _program_of(line: list[str]) -> dict[str, Any] | None:
 
 
 def _asks_interpreter(env: Mapping[str, str]) -> bool:
-    names = {name for name in {*env, *os.environ} if name.startswith("PYTHON")} - UNDERSTOOD
+    """Whether the environment has a word for the interpreter, or for the loader of its libraries (LD_PRELOAD)."""
+    names = {name for name in {*env, *os.environ} if name.startswith(("PYTHON", "LD_"))} - UNDERSTOOD
     return any(env.get(name) != os.environ.get(name) for name in names if name in env)
 
 
