@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import warm
 from tests.rounds import examples
 from tests.side_by_side import Shares
 
@@ -96,7 +97,7 @@ def run_side_by_side(folder: Path, source: str) -> subprocess.CompletedProcess[s
     words = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
     options = ["-q", "-p", "no:cacheprovider", "-W", "default::UserWarning", "--side-by-side", "4"]
     temporary = ["--basetemp", str(folder / "temporary")]
-    return subprocess.run([*words, *options, *temporary, str(folder)], cwd=ROOT, capture_output=True, text=True)
+    return warm.run([*words, *options, *temporary, str(folder)], cwd=ROOT, capture_output=True, text=True)
 
 
 def test_what_processes_see_is_reported(tmp_path: Path):
