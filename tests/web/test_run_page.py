@@ -10,6 +10,8 @@ from django.test import Client
 from deployments.dispatch.services.lateness import mark_late_runs
 from deployments.models import Deployment, WorkQueue
 from runs.models import Artifact, FlowRun, FlowRunState
+from runs.pages.selectors.keyset import Count
+from runs.pages.selectors.run import Progress, progress_of
 from runs.why.selectors.blockers import Reason
 from tests.factories import NOON, later, make_flow_run, make_state
 from tests.web.conftest import HOSTILE
@@ -76,6 +78,25 @@ def test_the_task_runs_are_listed_and_summed_up(browser: Client):
     assert "2 of 2 task runs finished" in page
     assert "disk full" in page
     assert "of-another-run" not in page
+
+
+def test_the_task_runs_of_a_large_run_are_counted_up_to_a_limit(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runs.pages.selectors.run.TASKS_COUNTED", 5)
+    few, many = make_run(state="RUNNING"), make_run(state="RUNNING")
+    for run, number in ((few, 3), (many, 4)):
+        for state in ("COMPLETED", "FAILED", "PENDING", "RUNNING"):
+            make_task_run(f"one-{state}", flow_run=run, state=state, task_key=f"etl.{state}")
+        for place in range(number - 3):
+            make_task_run(f"more-{place}", flow_run=run, task_key="etl.more")
+    make_task_run("more", flow_run=many, task_key="etl.more")
+
+    assert progress_of(run_id=few.pk) == Progress(
+        {"COMPLETED": 1, "FAILED": 1, "PENDING": 1, "RUNNING": 1},
+        Count(4),
+        ["etl.COMPLETED", "etl.FAILED", "etl.PENDING", "etl.RUNNING"],
+    )
+    assert progress_of(run_id=many.pk).total == Count(5, capped=True)
+    assert "of 5+ task runs finished" in browser.get(f"/runs/{many.pk}?tab=logs").content.decode()
 
 
 def test_ten_thousand_tags_are_counted_and_not_all_shown(browser: Client):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
@@ -183,14 +184,20 @@ def _why(run: FlowRun | TaskRun, state: StateRow | None, reasons: Callable[[], I
 
 
 def progress_of(*, run_id: UUID) -> Progress:
-    runs = TaskRun.objects.filter(flow_run=run_id).order_by().values_list("state_type", "task_key")
+    runs = TaskRun.objects.filter(flow_run=run_id).order_by().values("state_type", "task_key")
+    sql, values = runs[: TASKS_COUNTED + 1].query.sql_with_params()
     counted: Counter[str] = Counter()
-    keys: dict[str, None] = {}
-    for state_type, task_key in runs[: TASKS_COUNTED + 1]:
-        counted[state_type or ""] += 1
-        keys[task_key] = None
+    keys: set[str] = set()
+    with connection.cursor() as cursor:
+        # Grouped by the database, because 10,000 rows take longer in Python, and hold up other requests there.
+        cursor.execute(
+            f"SELECT state_type, task_key, COUNT(*) FROM ({sql}) AS counted GROUP BY state_type, task_key", values
+        )
+        for state_type, task_key, number in cursor.fetchall():
+            counted[state_type or ""] += number
+            keys.add(task_key)
     total = counted.total()
-    return Progress(dict(counted), Count(min(total, TASKS_COUNTED), capped=total > TASKS_COUNTED), list(keys))
+    return Progress(dict(counted), Count(min(total, TASKS_COUNTED), capped=total > TASKS_COUNTED), sorted(keys))
 
 
 def progress_with_tasks(*, run_id: UUID) -> Progress:
