@@ -7,8 +7,6 @@ depends on the umask, which lets all users read on most machines.
 from __future__ import annotations
 
 import os
-import secrets
-import tempfile
 from pathlib import Path
 
 from orionflow.errors import SettingsError
@@ -33,6 +31,9 @@ def private_opener(path: str, flags: int) -> int:
 def private_key(path: Path) -> bytes:
     """Return the key in this file; create the file if it does not exist."""
     if not path.exists():
+        # Imported here and below, because every program that imports Orion imports this module.
+        import secrets
+
         _publish(path, secrets.token_urlsafe(48))
     key = path.read_bytes()
     if len(key) < SHORTEST_KEY:
@@ -41,6 +42,8 @@ def private_key(path: Path) -> bytes:
 
 
 def _publish(path: Path, key: str) -> None:
+    import tempfile
+
     make_private_folder(path.parent)
     # Only readable by its owner, and complete before it gets its name. If two processes start at once, the first one
     # wins.

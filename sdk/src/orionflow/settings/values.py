@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -90,6 +89,9 @@ def default_home() -> Path:
 
 
 def _temporary_home() -> Path:
+    # Imported here, because few programs need it, and it imports libraries of compression.
+    import tempfile
+
     # nosemgrep: fixed-name-among-temporary-files (it is looked at below)
     folder = Path(tempfile.gettempdir()) / f"orion-{os.getuid()}"
     with suppress(FileExistsError):
