@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 import time
@@ -493,3 +494,36 @@ def test_program_can_be_profiled_after_a_run_was_interrupted(limited: str, tmp_p
     ended = program.run(timeout=30)
 
     assert ended.stdout == "profiled\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not Linux")
+def test_limits_reach_tasks_that_start_threads(tmp_path: Path):
+    """Before Python 3.12, an exception for a thread can end one that it starts and waits for."""
+    program = Program(
+        tmp_path,
+        """
+        import os
+        import threading
+
+        from orionflow import flow, task
+
+        # The new threads wait for a processor.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+        @task(timeout_seconds=0.02)
+        def starts_threads():
+            while True:
+                threading.Thread(target=int).start()
+
+        @flow
+        def outer():
+            for future in [starts_threads.submit() for _ in range(40)]:
+                future.wait()
+
+        outer(return_state=True)
+        """,
+    )
+
+    program.run(timeout=30)
+
+    assert [state for _, state in program.task_runs()] == ["TimedOut"] * 40

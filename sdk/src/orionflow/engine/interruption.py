@@ -171,10 +171,25 @@ class Postponed:
     def should_wait(self, frame: FrameType | None) -> bool:
         now = time.monotonic()
         self._since = self._since or now
-        if is_within(INVIOLABLE, frame) or (now - self._since < LONGEST_DELAY and is_within(DELICATE, frame)):
+        if is_within(INVIOLABLE, frame) or waits_for_new_thread(frame):
+            return True
+        if now - self._since < LONGEST_DELAY and is_within(DELICATE, frame):
             return True
         self._since = None
         return False
+
+
+def waits_for_new_thread(frame: FrameType | None) -> bool:
+    """Whether this frame, or a frame that called it, waits for a thread that it starts and that was not scheduled yet.
+
+    Before Python 3.12, such a thread still has the id of its parent. An exception for the parent would be raised in the
+    new thread and end it before it says that it has started; the parent would wait for that for ever.
+    """
+    while frame is not None:
+        if frame.f_code is threading.Thread.start.__code__ and frame.f_locals["self"].ident is None:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def is_within(modules: tuple[str, ...], frame: FrameType | None) -> bool:
