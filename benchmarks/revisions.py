@@ -22,7 +22,7 @@ def installed_revision(revision: str) -> Installation:
     tree, home = CACHE / commit / "tree", CACHE / commit / "environment"
     python = home / "bin" / "python"
     finished = home / "installed"
-    if not finished.exists():
+    if not (finished.exists() and tree.exists()):
         if not tree.exists():
             # --force, because git still lists a worktree whose folder was deleted.
             _run("git", "worktree", "add", "--force", "--detach", "--quiet", str(tree), commit)
