@@ -8,7 +8,7 @@ from django import forms
 from django.core.validators import RegexValidator
 
 from orion_site.forms.fields import ChangeableNameField, NewNameField, NumberField, ObjectField, TagsField
-from orionflow.contract.work import AGENT_POOL, FAIR_SHARE_PATTERN
+from orionflow.contract.kinds import AGENT_POOL, FAIR_SHARE_PATTERN
 
 _LIMIT = "How many runs may be under way at once. Empty: no limit."
 

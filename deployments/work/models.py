@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core.validators import RegexValidator
 from django.db import models
 
-from orionflow.contract.work import AGENT_POOL, FAIR_SHARE_PATTERN
+from orionflow.contract.kinds import AGENT_POOL, FAIR_SHARE_PATTERN
 from runs.models import NAME, Row
 
 

@@ -16,7 +16,7 @@ from orchestration.sight import seeing
 from orchestration.tables import fetch
 from orion_site.accounts.objects import NamedSight
 from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor
-from orionflow.contract.discovery import ENTRYPOINT as FINDS_FLOWS
+from orionflow.contract.kinds import FINDER_ENTRYPOINT
 
 # Tables with data of runs: a run sees its own rows.
 OF_RUNS = re.compile(r"runs_(?!flow\b)|events_|deployments_(?:backfill|backfilltime|deadline|lease|slot|globalslot)\b")
@@ -88,7 +88,7 @@ def _author_of(run_id: UUID) -> tuple[bool, Actor | None]:
     if not found:
         return False, None
     ((author, entrypoint, made_by),) = found
-    if entrypoint == FINDS_FLOWS:
+    if entrypoint == FINDER_ENTRYPOINT:
         # This deployment executes code given in the parameters, so the user who created the run is responsible.
         made_by = json.loads(made_by) if isinstance(made_by, str) else made_by
         author = user_in(made_by)

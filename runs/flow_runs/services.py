@@ -18,8 +18,8 @@ from orchestration.errors import FlowRunNotFound
 from orchestration.new_runs import NewFlowRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal, Unit
-from orionflow.contract.discovery import FLOW_NAME as FINDS_FLOWS
 from orionflow.contract.ids import uuid7
+from orionflow.contract.kinds import FINDER_NAME
 from runs.errors import CodeInParameters, FlowNotFound, JobVariablesSettled, RunIdTaken
 from runs.models import (
     CacheEntry,
@@ -95,7 +95,7 @@ def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) 
             raise FlowRunNotFound(id=run_id)
         if "job_variables" in changes and run.state_type != StateType.SCHEDULED:
             raise JobVariablesSettled(state=run.state_type or "PENDING")
-        if "parameters" in changes and FlowRun.objects.filter(pk=run_id, flow__name=FINDS_FLOWS).exists():
+        if "parameters" in changes and FlowRun.objects.filter(pk=run_id, flow__name=FINDER_NAME).exists():
             raise CodeInParameters
         columns = {**changes, "updated": now}
         if "empirical_policy" in columns:

@@ -11,7 +11,7 @@ from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_asked_for
 from orchestration.large import without_large
 from orion_site.accounts.permissions import Action
-from orionflow.contract import records
+from orionflow.contract import logs
 from orionflow.contract import runs as contract
 from orionflow.contract.wire import Shaped
 from runs.flow_runs.api.flow_runs import FREE_COLUMNS, listed_flow_runs_out
@@ -27,7 +27,7 @@ from runs.models import Log
 from runs.task_runs.api.task_runs import listed_task_runs_out
 from runs.task_runs.schemas import TaskRunOut
 
-LogOut = Annotated[dict[str, Any], Shaped(records.Log)]
+LogOut = Annotated[dict[str, Any], Shaped(logs.Log)]
 
 
 class FlowListing(FlowSearch, Page):
@@ -123,4 +123,4 @@ class FilterLogs(RunQuestion):
     def perform(self, body: LogListing) -> list[LogOut]:
         lines = Log.objects.filter(matched(body.logs)).order_by(*ORDERS[body.sort])
         # The response needs an update time; lines never change.
-        return [as_answer(records.Log, line, updated=line.created) for line in self.paginate_queryset(lines)]
+        return [as_answer(logs.Log, line, updated=line.created) for line in self.paginate_queryset(lines)]

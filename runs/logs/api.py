@@ -15,7 +15,7 @@ from orchestration.api.operations import Operation
 from orchestration.api.parsing import CleaningJSONParser
 from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
 from orion_site.accounts.permissions import Action
-from orionflow.contract.records import LogCreate
+from orionflow.contract.logs import LogCreate
 from orionflow.contract.wire import Moment
 from runs.logs.services import NewLog, record_logs
 

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlencode
 
-from orionflow.contract.discovery import ARTIFACT_TYPE, ENTRYPOINT
+from orionflow.contract.discovery import ARTIFACT_TYPE
+from orionflow.contract.kinds import FINDER_ENTRYPOINT
 from tests.agents.conftest import StartAgent
 from tests.agents.running import Api, eventually
 
@@ -46,7 +47,7 @@ def test_an_agent_finds_the_flows_of_a_repository(api: Api, queue: str, start_ag
     steps = [{"orionflow.storage.git_clone": {"repository": f"file://{repository}"}}]
     refused = api.server.request(
         "POST",
-        f"/api/deployments/{api.deploy(ENTRYPOINT, queue, path=None)}/create_flow_run",
+        f"/api/deployments/{api.deploy(FINDER_ENTRYPOINT, queue, path=None)}/create_flow_run",
         json.dumps({"parameters": {"pull_steps": steps}}).encode(),
         {"Content-Type": "application/json"},
     )

@@ -13,7 +13,8 @@ from django.utils import timezone
 from deployments.models import Deployment
 from orchestration.core.states import StateType
 from orchestration.services import propose_flow_run_state
-from orionflow.contract.discovery import ARTIFACT_TYPE, ENTRYPOINT, FLOW_NAME
+from orionflow.contract.discovery import ARTIFACT_TYPE
+from orionflow.contract.kinds import FINDER_ENTRYPOINT, FINDER_NAME
 from runs.models import Artifact, FlowRun
 from tests.factories import make_artifact, make_state
 from tests.services.dispatching import make_agent
@@ -61,7 +62,7 @@ STEPS = [
 def asked(browser: Client, **more: str) -> FlowRun:
     answer = browser.post("/deployments/new", {**GIT, **more})
     assert answer.status_code == 302, answer.content.decode()
-    return FlowRun.objects.get(flow__name=FLOW_NAME)
+    return FlowRun.objects.get(flow__name=FINDER_NAME)
 
 
 def answered(run: FlowRun, answer: Any = ANSWER) -> None:
@@ -90,7 +91,7 @@ def test_a_source_becomes_a_run_that_an_agent_takes(browser: Client):
     deployment = Deployment.objects.get()
     assert run.parameters == {"pull_steps": STEPS}
     assert (run.deployment_id, run.state_type) == (deployment.pk, StateType.SCHEDULED)
-    assert (deployment.entrypoint, deployment.work_queue.name) == (ENTRYPOINT, "default")
+    assert (deployment.entrypoint, deployment.work_queue.name) == (FINDER_ENTRYPOINT, "default")
 
 
 def test_one_deployment_asks_for_each_queue(browser: Client):

@@ -13,7 +13,7 @@ from uuid import UUID
 from deployments.errors import SecretsNotYours
 from deployments.models import BlockDocument, BlockReference, Deployment
 from orchestration.authors import OWNER, asking_user, refusal, user_in
-from orionflow.contract.discovery import ENTRYPOINT as FINDS_FLOWS
+from orionflow.contract.kinds import FINDER_ENTRYPOINT
 from runs.models import FlowRun
 
 READ = "blocks.secrets"
@@ -56,7 +56,7 @@ def why_not_for_run(
     if not missing:
         return ""
     author, name = deployment.author, deployment.author_name
-    if deployment.entrypoint == FINDS_FLOWS:
+    if deployment.entrypoint == FINDER_ENTRYPOINT:
         # The code there comes from the request, not from the deployment, so the rights of the user who sent it count.
         made_by = found[1]
         author, name = user_in(made_by), made_by and made_by.get("display_value")

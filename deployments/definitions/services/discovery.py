@@ -19,7 +19,8 @@ from deployments.models import Deployment
 from deployments.schedules.services.schedules import NewSchedule
 from orchestration.authors import OWNER, made_by
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orionflow.contract.discovery import ENTRYPOINT, FLOW_NAME, FoundFlow
+from orionflow.contract.discovery import FoundFlow
+from orionflow.contract.kinds import FINDER_ENTRYPOINT, FINDER_NAME
 from runs.flows.services import create_flow
 from runs.models import FlowRun
 
@@ -39,12 +40,12 @@ DESCRIPTION = "Finds the flows in some code, for “New deployment” of the das
 def ask_for_flows(*, source: CodeSource, pool_name: str, queue_name: str, now: datetime) -> FlowRun:
     """Create the run that an agent of this queue executes. Each queue has a deployment for it, created on first use."""
     with write_transaction():
-        flow, _ = create_flow(name=FLOW_NAME, now=now)
+        flow, _ = create_flow(name=FINDER_NAME, now=now)
         deployment, _ = create_deployment(
             flow_id=flow.pk,
             name=f"{pool_name}.{queue_name}"[:255],
             columns={
-                "entrypoint": ENTRYPOINT,
+                "entrypoint": FINDER_ENTRYPOINT,
                 "description": DESCRIPTION,
                 "parameter_openapi_schema": SCHEMA,
                 "enforce_parameter_schema": True,

@@ -20,7 +20,7 @@ from orchestration.errors import BeyondRights
 from orchestration.new_runs import NewFlowRun
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orionflow.contract.discovery import ENTRYPOINT as FINDS_FLOWS
+from orionflow.contract.kinds import FINDER_ENTRYPOINT
 from runs.errors import CodeInParameters, JobVariablesUnused
 from runs.flow_runs.services import create_flow_run, update_flow_run
 from runs.models import FlowRun
@@ -62,7 +62,7 @@ def create_run_of_deployment(
         deployment = next(iter(_with_queue(deployment_id)), None)
         if deployment is None:
             raise DeploymentNotFound(id=deployment_id)
-        if deployment.entrypoint == FINDS_FLOWS and not asked.finds_flows:
+        if deployment.entrypoint == FINDER_ENTRYPOINT and not asked.finds_flows:
             raise CodeInParameters
         refuse_odd_job_variables(deployment.work_queue, deployment.job_variables, asked.job_variables, complete=True)
         new = new_run_of(deployment, asked)

@@ -15,8 +15,7 @@ from deployments.models import Deployment, WorkPool, WorkQueue
 from events.models import RecordedStatus
 from events.recording.record import record_event
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
-from orionflow.contract.work import AGENT_POOL
+from orionflow.contract.kinds import AGENT_POOL, RESOURCE_ID, RESOURCE_ROLE
 from runs.models import Flow
 
 Labels = Mapping[str, str]

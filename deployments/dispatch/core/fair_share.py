@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from orionflow.contract.work import BY_AUTHOR, BY_DEPLOYMENT, TAG_KEY
+from orionflow.contract.kinds import BY_AUTHOR, BY_DEPLOYMENT, TAG_KEY
 
 
 def share_of(key: str, *, deployment_id: UUID | None, author: int | None, tags: Sequence[str]) -> str:

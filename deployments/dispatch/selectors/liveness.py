@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from deployments.models import Deployment, Worker, WorkPool, WorkQueue
-from orionflow.contract.work import AGENT_POOL
+from orionflow.contract.kinds import AGENT_POOL
 
 # An agent that has not polled for this long has most likely stopped.
 SILENCE = timedelta(seconds=60)

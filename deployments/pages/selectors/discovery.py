@@ -13,7 +13,8 @@ from deployments.definitions.core.code_sources import CodeSource, source_of
 from deployments.dispatch.selectors.liveness import has_agents
 from deployments.models import Deployment, WorkPool, WorkQueue
 from orchestration.json_texts import read_json
-from orionflow.contract.discovery import ARTIFACT_TYPE, FLOW_NAME, LARGEST_ANSWER, FoundFlow, FoundFlows
+from orionflow.contract.discovery import ARTIFACT_TYPE, LARGEST_ANSWER, FoundFlow, FoundFlows
+from orionflow.contract.kinds import FINDER_NAME
 from orionflow.contract.states import TERMINAL, in_order
 from runs.models import Artifact, FlowRun
 from runs.pages.selectors.runs import told_reasons
@@ -49,7 +50,7 @@ class Search:
 
 
 def search_for_flows(*, run_id: UUID, now: datetime) -> Search | None:
-    run = FlowRun.objects.select_related("flow").filter(pk=run_id, flow__name=FLOW_NAME).first()
+    run = FlowRun.objects.select_related("flow").filter(pk=run_id, flow__name=FINDER_NAME).first()
     if run is None:
         return None
     answer, problem = None, ""

@@ -18,6 +18,7 @@ from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orion_site.accounts.permissions import Action
 from orionflow.contract import work as contract
+from orionflow.contract.kinds import AGENT_POOL
 from orionflow.contract.wire import Wire
 from runs.lists.filters.conditions import matched
 from runs.lists.filters.resources import WorkPoolFilter
@@ -114,5 +115,5 @@ class CountWorkPools(Operation):
 
 def pools_out(pools: Sequence[WorkPool], now: datetime) -> list[dict[str, Any]]:
     # Pools for agents are left out: Prefect's agents send no heartbeats.
-    statuses = statuses_of_pools([pool for pool in pools if pool.type != contract.AGENT_POOL], now)
+    statuses = statuses_of_pools([pool for pool in pools if pool.type != AGENT_POOL], now)
     return [as_answer(contract.WorkPool, pool, status=statuses.get(pool.id)) for pool in pools]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orionflow.contract.job_templates import default_job_template
-from orionflow.contract.work import AGENT_POOL
+from orionflow.contract.kinds import AGENT_POOL
 
 _NAME = "The name of the process in lists."
 _ENV = "Environment variables of the process, in addition to those of its worker."

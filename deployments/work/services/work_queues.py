@@ -19,7 +19,7 @@ from orchestration.errors import BeyondRights
 from orchestration.new_names import refuse_unreadable
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
-from orionflow.contract.work import AGENT_POOL
+from orionflow.contract.kinds import AGENT_POOL
 
 DEFAULT_POOL = WorkPool.DEFAULT_NAME
 DEFAULT_QUEUE = "default"

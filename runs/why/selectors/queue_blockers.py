@@ -14,8 +14,8 @@ from deployments.limits.selectors.capacity import holding_by_deployment
 from deployments.limits.selectors.holders import holders_in
 from deployments.models import Deployment, Lease, Worker, WorkPool, WorkQueue
 from orchestration.authors import refusal
+from orionflow.contract.kinds import BY_DEPLOYMENT
 from orionflow.contract.names import quoted
-from orionflow.contract.work import BY_DEPLOYMENT
 from runs.models import FlowRun
 from runs.why.selectors.blockers import HOLDERS_SHOWN, Reason, moment_text
 

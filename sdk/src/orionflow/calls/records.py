@@ -11,9 +11,10 @@ from orionflow.calls import Call, Collection, Filter, present, selection
 from orionflow.contract.ids import uuid7
 
 if TYPE_CHECKING:
-    from orionflow.contract.records import Artifact, ArtifactCollection, Log, SavedSearch
+    from orionflow.contract.logs import Log
+    from orionflow.contract.records import Artifact, ArtifactCollection, SavedSearch
 
-LOGS: Collection[Log] = Collection("/logs", lambda: contract.records.Log)
+LOGS: Collection[Log] = Collection("/logs", lambda: contract.logs.Log)
 ARTIFACTS: Collection[Artifact] = Collection("/artifacts", lambda: contract.records.Artifact)
 # The newest artifact of each key.
 LATEST_ARTIFACTS: Collection[ArtifactCollection] = Collection(

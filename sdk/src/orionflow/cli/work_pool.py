@@ -17,7 +17,7 @@ from orionflow.cli.lazy import LazyGroup
 from orionflow.cli.resource import Resource
 from orionflow.cli.session import Session, command
 from orionflow.cli.work_queue import QUEUE, STATUS, limit_text, preview_command, status_text, throttles
-from orionflow.contract.work import FAIR_SHARE_PATTERN
+from orionflow.contract.kinds import FAIR_SHARE_PATTERN
 
 TEMPLATE_HELP = "A file with the job template, as JSON."
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orionflow.contract import events as events
     from orionflow.contract import explanations as explanations
     from orionflow.contract import limits as limits
+    from orionflow.contract import logs as logs
     from orionflow.contract import notifications as notifications
     from orionflow.contract import problems as problems
     from orionflow.contract import records as records
@@ -48,6 +49,7 @@ _MODELS = frozenset(
         "events",
         "explanations",
         "limits",
+        "logs",
         "notifications",
         "problems",
         "records",

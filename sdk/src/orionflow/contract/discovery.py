@@ -8,9 +8,7 @@ from pydantic import Field
 
 from orionflow.contract.wire import JSONObject, Name, StrictWire
 
-# The flow that finds flows, the entry point of its code, and the type of the artifact with its answer.
-FLOW_NAME = "find-flows"
-ENTRYPOINT = "orionflow.deployments.discovery:find_flows"
+# The type of the artifact with the answer.
 ARTIFACT_TYPE = "found-flows"
 
 MOST_FLOWS = 200

@@ -70,3 +70,13 @@ LOCATION_NAME = r"^[a-z0-9][a-z0-9_-]{0,99}$"
 # The labels that contain the id of an event's resource, and its role in the event.
 RESOURCE_ID = "prefect.resource.id"
 RESOURCE_ROLE = "prefect.resource.role"
+# The type of pools whose runs Orion's agents (and agents of Prefect) execute.
+AGENT_POOL = "prefect-agent"
+
+# How a pool shares its slots fairly among runs of one priority: by `deployment`, by `author`, or by `tag:team`, the tag
+# of a deployment that starts with "team:".
+BY_DEPLOYMENT, BY_AUTHOR, TAG_KEY = "deployment", "author", "tag:"
+FAIR_SHARE_PATTERN = rf"^({BY_DEPLOYMENT}|{BY_AUTHOR}|{TAG_KEY}[^\s:]+)$"
+# The flow that finds flows (`contract.discovery`), and the entry point of its code.
+FINDER_NAME = "find-flows"
+FINDER_ENTRYPOINT = "orionflow.deployments.discovery:find_flows"

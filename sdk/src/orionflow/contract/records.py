@@ -1,4 +1,4 @@
-"""Further records on the wire: logs, artifacts, inputs, saved searches, and services."""
+"""Further records on the wire: artifacts, inputs, saved searches, and services."""
 
 from __future__ import annotations
 
@@ -9,27 +9,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
-from orionflow.contract.wire import JSON, Answer, Content, LongText, Moment, Stored, StrictWire, Text255, Wire
-
-
-class LogCreate(StrictWire):
-    id: UUID | None = None
-    name: str
-    level: Annotated[int, Field(ge=-(2**15), lt=2**15)]
-    message: str
-    timestamp: Moment
-    flow_run_id: UUID | None = None
-    task_run_id: UUID | None = None
-
-
-class Log(Stored):
-    name: str
-    level: int
-    message: str
-    timestamp: datetime
-    flow_run_id: UUID | None = None
-    task_run_id: UUID | None = None
-
+from orionflow.contract.wire import JSON, Answer, Content, LongText, Stored, StrictWire, Text255, Wire
 
 ArtifactKey = Annotated[str, Field(max_length=255, pattern=r"^[a-z0-9-]+$")]
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from orionflow.contract.kinds import AGENT_POOL, FAIR_SHARE_PATTERN
 from orionflow.contract.wire import (
     NAME_PATTERN,
     OWN,
@@ -28,13 +29,6 @@ from orionflow.contract.wire import (
 )
 
 Status = Literal["READY", "NOT_READY", "PAUSED"]
-# The type of pools whose runs Orion's agents (and agents of Prefect) execute.
-AGENT_POOL = "prefect-agent"
-
-# How a pool shares its slots fairly among runs of one priority: by `deployment`, by `author`, or by `tag:team`, the tag
-# of a deployment that starts with "team:".
-BY_DEPLOYMENT, BY_AUTHOR, TAG_KEY = "deployment", "author", "tag:"
-FAIR_SHARE_PATTERN = rf"^({BY_DEPLOYMENT}|{BY_AUTHOR}|{TAG_KEY}[^\s:]+)$"
 FairShare = Annotated[str, Field(max_length=255, pattern=FAIR_SHARE_PATTERN)]
 
 # --- pools ----------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from orionflow.code.candidates import names_flows, python_files
 from orionflow.code.entrypoints import NoEntrypoint, flows_in_fetched_file, flows_of
 from orionflow.context import FlowRunContext
 from orionflow.contract import discovery
+from orionflow.contract.kinds import FINDER_NAME
 from orionflow.errors import CodeUnavailable
 from orionflow.flows import flow
 from orionflow.recordable import as_text, clean_text, recordable_json
@@ -33,7 +34,7 @@ MOST_CANDIDATES = 500
 SECONDS_TO_FETCH = 120
 
 
-@flow(name=discovery.FLOW_NAME, timeout_seconds=300, log_prints=False)
+@flow(name=FINDER_NAME, timeout_seconds=300, log_prints=False)
 def find_flows(pull_steps: list[dict[str, Any]] | None = None, module: str | None = None) -> None:
     """Find the flows in a folder that pull steps fetch, or in an installed module or package."""
     before = Path.cwd()

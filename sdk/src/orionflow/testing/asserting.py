@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from orionflow.client import OrionClient
-from orionflow.contract.records import Log
+from orionflow.contract.logs import Log
 from orionflow.states import State, StateType
 from orionflow.wire import FlowRun, Run, TaskRun
 
