@@ -9,7 +9,6 @@ import itertools
 import os
 import threading
 import weakref
-from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,6 +27,8 @@ from orionflow.recordable import recordable_tag
 from orionflow.settings import current_settings
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from orionflow.client import OrionClient
     from orionflow.engine.api import Api
     from orionflow.engine.interruption import Hold, Reason

@@ -127,7 +127,7 @@ class Flow(Declared[P, R], Deployable):
 
     def validated(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters coerced by the annotations; raise a ParameterError that says which do not fit."""
-        if not self.validate_parameters:
+        if not self.validate_parameters or not parameters:
             return parameters
         if self._model is None:
             self._model = parameter_model(self.fn, self.signature.inspected)

@@ -5,7 +5,6 @@ Only values that are shown in records pass through here. Values that a run compu
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -108,6 +107,8 @@ def recordable_key(name: str, longest: int = LONGEST_NAME) -> str:
     short = short_text(name, longest)
     if short == name:
         return name
+    import hashlib
+
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return short_text(name, longest - len(digest) - 1) + "-" + digest
 

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from orionflow.attempt import Attempt, Limit, begin_attempt
 from orionflow.client.transport import may_pass
-from orionflow.engine.forks import LeftByChild, ParentGoesOn
+from orionflow.engine.forked_children import LeftByChild, ParentGoesOn
 from orionflow.errors import ApiError, CodeUnavailable, OrchestrationRefused
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import weakref
 from collections.abc import Callable
@@ -76,6 +75,8 @@ def name_of_function(fn: Callable[..., Any]) -> str:
 
 def key_of_function(fn: Callable[..., Any]) -> str:
     """Return the key of a function, equal in every process: its name, and a digest of where it is defined."""
+    import hashlib
+
     name = as_text(getattr(fn, "__qualname__", type(fn).__qualname__))
     # The API accepts keys of up to 1,300 bytes.
     digest = hashlib.sha256(f"{_origin(fn)}:{name}".encode(errors="surrogatepass")).hexdigest()
@@ -92,6 +93,8 @@ def _origin(fn: Callable[..., Any]) -> str:
 
 def version_of_file(fn: Callable[..., Any]) -> str | None:
     """Return a digest of the file that defines the function, which changes with any change of the file."""
+    import hashlib
+
     try:
         file = inspect.getsourcefile(fn)
         content = Path(file).read_bytes() if file else None

@@ -8,8 +8,6 @@ same row.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import random
 from collections.abc import Mapping
@@ -66,5 +64,8 @@ if hasattr(os, "register_at_fork"):
 
 def environment_id(content: Mapping[str, Any]) -> UUID:
     """Return the id of an environment with this content: a digest of it, so that each distinct one is stored once."""
+    import hashlib
+    import json
+
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return UUID(bytes=hashlib.sha256(text.encode()).digest()[:16])

@@ -6,7 +6,6 @@ JSON, `repr` and addresses spell them. A value that a program has changed in ano
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import threading
@@ -238,6 +237,8 @@ def _length(text: str) -> tuple[int, str]:
 def _spellings_of(value: str) -> set[str]:
     """Return the spellings of a value in JSON, `repr`, addresses and pages, and those of each of its long lines."""
     lines = [line.strip() for line in value.splitlines()]
+    import html
+
     whole = {value.strip(), *(line for line in lines if len(lines) > 1 and len(line) >= SHORTEST_LINE)}
     spelled = {
         form

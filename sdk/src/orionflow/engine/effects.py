@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from orionflow.clock import current_clock
 from orionflow.context import FlowRunContext
-from orionflow.engine.forks import ParentGoesOn
+from orionflow.engine.forked_children import ParentGoesOn
 from orionflow.engine.interruption import LONGEST_DELAY
 from orionflow.engine.time_limits import limited, limited_async
 from orionflow.engine.withdrawals import withdrawn_if_cancelled

@@ -17,7 +17,7 @@ from orionflow.engine.commands import checkpoint, is_paused, wait_until_resumed
 from orionflow.engine.creation import Create
 from orionflow.engine.effects import Do, Steps, WaitFor, send
 from orionflow.engine.environments import environment_for
-from orionflow.engine.forks import ParentGoesOn
+from orionflow.engine.forked_children import ParentGoesOn
 from orionflow.engine.inputs import Found, resolved_all
 from orionflow.engine.lineage import Lineage
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for, recorded_for

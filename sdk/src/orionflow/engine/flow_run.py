@@ -37,7 +37,7 @@ from orionflow.engine.failures import note_cause, warn_of_iterators
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
 from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names, propose, propose_end, store_value
-from orionflow.engine.forks import LeftByChild
+from orionflow.engine.forked_children import LeftByChild
 from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.run_calls import FlowCall
 from orionflow.engine.signals import Root, signals_as_exceptions

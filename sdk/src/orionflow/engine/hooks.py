@@ -10,7 +10,7 @@ from typing import Any
 from orionflow.context import FlowRunContext
 from orionflow.engine.effects import Effect, Steps
 from orionflow.engine.event_loops import running_loop, set_aside
-from orionflow.engine.forks import ParentGoesOn
+from orionflow.engine.forked_children import ParentGoesOn
 from orionflow.engine.loops import block_on
 from orionflow.options.hooks import Hook, name_of
 

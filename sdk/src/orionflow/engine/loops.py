@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 from orionflow.context import FlowRunContext, TaskRunContext
 from orionflow.engine.crashes import reason_of
 from orionflow.engine.event_loops import is_blocked_here, is_held_up
-from orionflow.engine.forks import ParentGoesOn
+from orionflow.engine.forked_children import ParentGoesOn
 from orionflow.engine.interruption import Reason, interrupt_thread, wait_for
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from typing import Any
 from orionflow.engine.drivers import drive, drive_async, drive_on_loop
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.failures import logger_of
-from orionflow.engine.forks import LeftByChild
+from orionflow.engine.forked_children import LeftByChild
 from orionflow.engine.interruption import Hold, Interrupted
 from orionflow.engine.run_calls import TaskCall
 from orionflow.engine.task_creation import create_at_call

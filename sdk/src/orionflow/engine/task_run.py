@@ -26,7 +26,7 @@ from orionflow.engine.crashes import reason_of
 from orionflow.engine.effects import Ask, Do, Sleep, Steps, send
 from orionflow.engine.exits import as_raised
 from orionflow.engine.failures import logger_of, warn_of_iterators
-from orionflow.engine.forks import LeftByChild, ParentGoesOn
+from orionflow.engine.forked_children import LeftByChild, ParentGoesOn
 from orionflow.engine.hooks import Callback, call_hooks
 from orionflow.engine.recorded import AGAIN, Recorded
 from orionflow.engine.reuse import recall

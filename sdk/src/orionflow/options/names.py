@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
@@ -52,6 +51,8 @@ def storage_key(template: str | Callable[..., str], parameters: Mapping[str, Any
         raise UsageError(f"{argument} must return a text, not a {type(key).__name__}.")
     if (clean := clean_text(key)) == key:
         return key
+    import hashlib
+
     # Other keys may be cleaned to the same text.
     return f"{clean}-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 

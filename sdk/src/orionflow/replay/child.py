@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orionflow.code.entrypoints import load_flow
-from orionflow.engine.forks import LeftByChild, ParentGoesOn
+from orionflow.engine.forked_children import LeftByChild, ParentGoesOn
 from orionflow.engine.recorded import taking_up
 from orionflow.private_files import private_opener
 from orionflow.recordable import as_text

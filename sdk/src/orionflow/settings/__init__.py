@@ -5,8 +5,6 @@ The page `docs/reference/settings.md` is generated from this table.
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -188,6 +186,8 @@ def read_setting(one: Field[Any], raw: object, origin: str) -> Any:
 
 def _as_text(raw: object) -> str:
     if isinstance(raw, dict):
+        import json
+
         return json.dumps(raw, default=str)
     if isinstance(raw, list | tuple):
         return ",".join(map(str, raw))
@@ -281,6 +281,8 @@ def _warn_of_slips(
 ) -> None:
     if not files and set(environment) <= set(known):
         return
+    import logging
+
     from orionflow.settings.misspelt import misspelt_variables, unknown_settings
 
     for slip in [*misspelt_variables(environment, known), *unknown_settings(files, known.values())]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,6 +61,8 @@ def _from_list(raw: str) -> dict[str, tuple[object, object]]:
 
 
 def _from_json(raw: str) -> dict[str, tuple[object, object]]:
+    import json
+
     try:
         given = json.loads(raw)
     except ValueError as error:

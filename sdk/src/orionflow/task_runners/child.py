@@ -17,7 +17,7 @@ from orionflow import tracing
 from orionflow.code.fetched_modules import know_folders, known_folders
 from orionflow.contract.credentials import RUN_TOKEN_BEGINS
 from orionflow.contract.traces import TRACEPARENT
-from orionflow.engine.forks import LeftByChild, ParentGoesOn, exit_child
+from orionflow.engine.forked_children import LeftByChild, ParentGoesOn, exit_child
 from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
