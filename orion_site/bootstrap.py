@@ -12,8 +12,11 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from orchestration.collector import collection_put_off, settle
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -31,12 +34,17 @@ def ephemeral_application() -> WSGIApplication:
     global _application
     with _starting:
         if _application is None:
-            _application = _start()
+            # The collector would search what is loaded several times, and find that all of it is needed.
+            with collection_put_off():
+                _application = _start()
+                settle()
         return _application
 
 
 def _start() -> WSGIApplication:
     _configure()
+    from django.conf import settings
+
     from orion_site.database.file import FileInUse
     from orion_site.database.lifecycle import prepare
 
@@ -46,6 +54,8 @@ def _start() -> WSGIApplication:
         os.register_at_fork(after_in_child=_leave_connections_to_parent)
     from orion_site.without_server import ApplicationWithoutServer
 
+    # Now, and not with the first request, because the collector is switched off.
+    import_module(settings.ROOT_URLCONF)
     application = ApplicationWithoutServer()
     # A client that uses several threads calls this in each, and calls the result when the thread ends.
     application.thread_closer = _thread_closer  # type: ignore[attr-defined]

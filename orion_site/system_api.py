@@ -17,7 +17,6 @@ from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.outages import outage
 from orion_site.accounts.permissions import LOCAL_OWNER, Action, Actor, requires
-from orion_site.server_settings.catalogue import database_words, setting_values
 from orionflow.contract.wire import Text1024, Wire
 
 API_VERSION = "0.8.4"
@@ -148,6 +147,9 @@ class ReadSettings(Operation):
     answers = {200: dict[str, Any]}
 
     def perform(self) -> dict[str, Any]:
+        # Imported here, because programs without a server do not need it.
+        from orion_site.server_settings.catalogue import database_words, setting_values
+
         return {
             "ORION_VERSION": orion_site.__version__,
             "ORION_API_VERSION": API_VERSION,

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from orchestration.collector import collection_put_off
+from orchestration.collector import collection_put_off, settle
 
 
 def test_it_is_off_inside_and_on_afterwards():
@@ -70,3 +70,24 @@ def test_a_process_that_is_forked_inside_collects():
         os.waitpid(child, 0)
 
     assert os.read(read, 2) == bytes([True, True])
+
+
+def test_objects_are_old_once_they_have_settled():
+    gc.collect()
+    kept: list[list[int]] = [[] for _ in range(500)]
+
+    settle()
+
+    assert gc.get_freeze_count() == 0
+    old = {id(one) for one in gc.get_objects(generation=2)}
+    assert all(id(one) in old for one in kept)
+
+
+def test_objects_that_the_program_froze_stay_frozen():
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        settle()
+        assert gc.get_freeze_count() == frozen > 0
+    finally:
+        gc.unfreeze()

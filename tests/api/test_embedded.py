@@ -56,7 +56,9 @@ print(json.dumps({
 UNWANTED = [
     "runs.lists.filters.searches",
     "orion_site.openapi.document",
+    "django.contrib.admin",
     "django.contrib.postgres.fields",
+    "pygments",
     "psycopg",
     "runs.pages",
     "jsonschema",
