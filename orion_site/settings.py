@@ -81,7 +81,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "orion_site.accounts.sign_in.SignInMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "orion_site.http.middleware.PageMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "orion_site.audit.entrances.AuditMiddleware",
     "orion_site.http.middleware.DatabaseAwayMiddleware",

@@ -5,7 +5,7 @@ An API inside a user's process serves only these.
 
 from __future__ import annotations
 
-from django.urls import include, path, register_converter
+from django.urls import URLPattern, URLResolver, include, path, register_converter
 
 from orchestration.api.operations import Endpoint, Later
 from orchestration.api.set_state import SetFlowRunState, SetTaskRunState
@@ -373,4 +373,18 @@ api = [
     path("<anything_or_nothing:rest>", system_api.unknown_path),
 ]
 
-urlpatterns = [path("api/", include(api))]
+# The first words of the addresses to which runs and agents report.
+_REPORTS = ("task_runs/", "flow_runs/", "logs/", "agents/")
+
+
+def _by_subject(addresses: list[URLPattern]) -> list[URLPattern | URLResolver]:
+    """Group addresses by their first word, those of reports first: Django tries one after the other."""
+    groups: dict[str, list[URLPattern]] = {word: [] for word in _REPORTS}
+    for one in addresses:
+        word, slash, rest = str(one.pattern).partition("/")
+        below = path(rest, one.callback, one.default_args, one.name) if slash else one
+        groups.setdefault(word + slash, []).append(below)
+    return [path(word, include(below)) if word.endswith("/") else below[0] for word, below in groups.items()]
+
+
+urlpatterns = [path("api/", include(_by_subject(api)))]

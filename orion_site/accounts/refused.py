@@ -21,6 +21,7 @@ _FORM = re.compile(rb'<form\b(?=[^>]*\bmethod="post")[^>]*>.*?</form>', re.S)
 _ACTION = re.compile(rb'<form\b[^>]*\baction="([^"]*)"')
 _BUTTON = re.compile(rb"<button\b(?![^>]*\bdisabled\b)(?![^>]*\btitle=)")
 _SENDS_ELSEWHERE = re.compile(rb'<button\b(?![^>]*\bdisabled\b)([^>]*)\bformaction="([^"]*)"')
+_EVERYTHING = frozenset(Action) - {Action.KEEP_KEYS}
 _LINK = re.compile(rb'<a\b(?=[^>]*\bclass="button[ "])([^>]*)\bhref="([^"]*)"')
 
 
@@ -33,7 +34,7 @@ class RefusedButtonsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._get_response(request)
         actor = who_asks()
-        if actor is None or actor.actions >= set(Action) - {Action.KEEP_KEYS} or response.streaming:
+        if actor is None or actor.actions >= _EVERYTHING or response.streaming:
             return response
         if response.headers.get("Content-Type", "").startswith("text/html"):
             response.content = without_refused(response.content, request.path, actor)

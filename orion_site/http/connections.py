@@ -28,6 +28,8 @@ Wrapped: Any = http._GenericHTTPChannelProtocol
 # Seconds in which a client must have sent the head, and the whole body, of a request.
 HEAD_SECONDS = 15.0
 BODY_SECONDS = 60.0
+# How often the server looks for clients that were too slow: a timer for each request would cost more.
+LOOK_SECONDS = 0.5
 # A refused connection is read until nothing has arrived for this long. Closing it with unread data would reset it, and
 # the client might not see the reason.
 LINGER_SECONDS = 1.0
@@ -83,6 +85,9 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
 class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know the least of it
     """A connection with timeouts for receiving requests. They do not run while the server answers."""
 
+    # By when the rest of a request must have arrived; None while the server answers, or waits for another request.
+    _due: float | None = None
+    # Ends a connection whose request was refused.
     _clock: Any = None
     # Whether there was a request before, and whether part of the next one has arrived.
     _is_used = _has_begun = False
@@ -103,13 +108,13 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         # Determined once, for all requests of this connection and for the websocket that it may become.
         self.transport.is_of_own_user = is_of_own_user(self.transport.getHandle())
         self._made = time.monotonic()
-        self._start(HEAD_SECONDS)
+        self._due = self._made + HEAD_SECONDS
         self.factory.waits(self)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
         # Data of the next request on a kept-alive connection, for which so far only Twisted's idle timeout was running.
-        if self._clock is None and not self._handlingRequest:
-            self._start(HEAD_SECONDS)
+        if self._due is None and not self._handlingRequest:
+            self._due = time.monotonic() + HEAD_SECONDS
         self._has_begun = True
         super().dataReceived(data)
 
@@ -159,18 +164,22 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         # What still arrives is dropped, also the lines that were read with this one.
         self.line_mode, self.rawDataReceived = False, self._drop
         self._read_until = time.monotonic() + patience
-        self._start(LINGER_SECONDS, self.loseConnection)
+        self._linger()
 
     def _drop(self, data: bytes) -> None:
         if self._read_until is not None and time.monotonic() < self._read_until:
-            self._start(LINGER_SECONDS, self.loseConnection)
+            self._linger()
+
+    def _linger(self) -> None:
+        self._stop()
+        self._clock = self.callLater(LINGER_SECONDS, self.loseConnection)
 
     def allHeadersReceived(self) -> None:  # noqa: N802 (Twisted's name)
         # Before Twisted asks a client for the body that is announced.
         if (self.length or 0) > self.most_of_body:
             self.refuse_body()
             return
-        self._start(BODY_SECONDS)
+        self._due = time.monotonic() + BODY_SECONDS
         super().allHeadersReceived()
 
     def checkPersistence(self, request: Any, version: bytes) -> bool:  # noqa: N802 (Twisted's name)
@@ -183,7 +192,7 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         if self._read_until is not None:
             # The last chunks of a body that was refused.
             return
-        self._stop()
+        self._due = None
         self._is_used, self._has_begun = True, False
         self.factory.waits_no_more(self)
         super().allContentReceived()
@@ -215,18 +224,15 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types know
         # Close it at once: if a hundred are accepted in one turn, there would be no descriptors for the last ones.
         self.transport.connectionLost(Failure(ConnectionAborted()))  # type: ignore[no-untyped-call]
 
-    def _start(self, seconds: float, then: Callable[[], None] | None = None) -> None:
-        self._stop()
-        self._clock = self.callLater(seconds, then or self._too_slow)
-
     def _stop(self) -> None:
+        self._due = None
         if self._clock is not None and self._clock.active():
             self._clock.cancel()
         self._clock = None
 
-    def _too_slow(self) -> None:
-        self._clock = None
-        self._refuse(408, "The request did not arrive in time.")
+    def refuse_if_slow(self, now: float) -> None:
+        if self._due is not None and now >= self._due:
+            self._refuse(408, "The request did not arrive in time.")
 
 
 class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no types
@@ -241,6 +247,7 @@ class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no ty
         self.closing: set[BoundedChannel] = set()
         self._waiting: dict[BoundedChannel, None] = {}
         self._of: defaultdict[str, set[Any]] = defaultdict(set)
+        self._looks = False
 
     def protocol(self) -> Any:
         return Wrapped(BoundedChannel())
@@ -283,10 +290,22 @@ class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no ty
 
     def waits(self, channel: BoundedChannel) -> None:
         self._waiting[channel] = None
+        if not self._looks:
+            self._looks = True
+            channel.callLater(LOOK_SECONDS, self._look, channel.callLater)
         if len(self._waiting) > self.most_waiting:
             oldest = next(iter(self._waiting))
             del self._waiting[oldest]
             oldest.give_way()
+
+    def _look(self, call_later: Callable[..., Any]) -> None:
+        """Refuse requests that arrive too slowly, and look again while any connection waits."""
+        now = time.monotonic()
+        for channel in list(self._waiting):
+            channel.refuse_if_slow(now)
+        self._looks = bool(self._waiting)
+        if self._looks:
+            call_later(LOOK_SECONDS, self._look, call_later)
 
     def waits_no_more(self, channel: BoundedChannel) -> None:
         self._waiting.pop(channel, None)

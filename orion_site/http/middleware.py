@@ -1,4 +1,4 @@
-"""Middleware of the full server: headers of pages, invalid addresses, compression, masking, outages of the database.
+"""Middleware of the full server: headers, invalid addresses, compression, messages, masking, outages of the database.
 
 Pages load nothing from other sites, cannot be framed, and are not cached. The guard adds the headers of all answers.
 """
@@ -6,10 +6,13 @@ Pages load nothing from other sites, cannot be framed, and are not cached. The g
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from http import HTTPStatus
+from time import time
 from typing import cast
 
 from django.conf import settings
+from django.contrib.messages.middleware import MessageMiddleware
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -38,6 +41,11 @@ HEADERS = {
 }
 
 
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return http_date(second)
+
+
 class SecurityHeadersMiddleware:
     """Adds each header that the view has not set; a page that needs another policy sets it itself."""
 
@@ -49,7 +57,7 @@ class SecurityHeadersMiddleware:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         # `orion doctor` uses it to compare clocks.
-        response.headers.setdefault("Date", http_date())
+        response.headers.setdefault("Date", _date(int(time())))
         if request.is_secure():
             self._keep_to_tls(response)
         return response
@@ -90,6 +98,14 @@ class CompressionMiddleware(GZipMiddleware):
             return response
         compressed: HttpResponseBase = super().process_response(request, response)
         return compressed
+
+
+class PageMessageMiddleware(MessageMiddleware):
+    """Keeps messages for the next page. The API has none, and preparing them takes as long as checking its caller."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        if not request.path_info.startswith("/api/"):
+            super().process_request(request)
 
 
 class MaskingMiddleware:

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from orion_site.preferences.reader import Preferences, read_preferences
+from orion_site.preferences.reader import COOKIE, Preferences, read_preferences
 
 
 class PreferencesMiddleware:
@@ -19,6 +19,9 @@ class PreferencesMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if COOKIE not in request.COOKIES:
+            # Programs have no preferences; times are in UTC, as the settings say.
+            return self._get_response(request)
         preferences = read_preferences(request)
         request.preferences = preferences  # type: ignore[attr-defined]
         with timezone.override(preferences.tzinfo):

@@ -83,6 +83,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._gate: FairGate | None = None
+        self._real_path = ""
 
     def get_connection_params(self) -> dict[str, Any]:
         _refuse_old_sqlite()
@@ -95,6 +96,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return params
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        # Other names of the same file have the same gate.
+        self._real_path = os.path.realpath(str(self.settings_dict["NAME"]))
         try:
             connected = super().get_new_connection(conn_params)
             connected.create_function("orion_id", 1, _id_of_text, deterministic=True)
@@ -129,7 +132,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.transaction_mode != "IMMEDIATE" or self.is_in_memory_db() or self._gate is not None:
             return
         patience = float(self.settings_dict["OPTIONS"].get("timeout", 5))
-        gate = gate_of(str(self.settings_dict["NAME"]))
+        gate = gate_of(self._real_path)
         if not gate.acquire(patience):
             raise OperationalError(f"database is locked: no turn to write within {patience:g} s")
         self._gate = gate

@@ -77,9 +77,11 @@ _gates_mutex = threading.Lock()
 
 
 def gate_of(path: str) -> FairGate:
-    """Return the gate of this file in this process."""
+    """Return the gate of this file, given as its real path, in this process."""
     with _gates_mutex:
-        return _gates.setdefault(os.path.realpath(path), FairGate())
+        if (gate := _gates.get(path)) is None:
+            gate = _gates[path] = FairGate()
+        return gate
 
 
 def gates() -> list[FairGate]:
