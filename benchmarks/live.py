@@ -40,7 +40,8 @@ TABS = (1,) if QUICK else (1, 20)
 PAUSE_SECONDS = 0.4
 COST_SECONDS = 3 if QUICK else 20
 MOVES_PER_SECOND = 10
-BATCH_TASKS = 10
+# A batch has more if the sender is behind, up to the largest one of the SDK's reporter.
+BATCH_TASKS, MOST_TASKS, TRANSITIONS_OF_A_TASK = 10, 333, 3
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -218,7 +219,9 @@ async def send_load(url: str, rate: int, run: str) -> None:
         due = began + made / rate if rate else time.perf_counter() + 0.1
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         if rate:
-            body = {"sent_at": datetime.now(UTC).isoformat(), "items": items(uuid.UUID(run), BATCH_TASKS)}
+            behind = round((time.perf_counter() - began) * rate) - made
+            tasks = min(max(BATCH_TASKS, behind // TRANSITIONS_OF_A_TASK), MOST_TASKS)
+            body = {"sent_at": datetime.now(UTC).isoformat(), "items": items(uuid.UUID(run), tasks)}
             status, _ = await api.post("/task_runs/transitions", body)
             made += len(body["items"]) if status < 300 else 0
     await api.close()

@@ -13,7 +13,7 @@ import asyncio
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -196,7 +196,7 @@ KINDS: dict[str, Callable[[str, Processors, int], Coroutine[Any, Any, Figures]]]
 }
 
 
-def measure() -> dict[tuple[str, int], list[Figures]]:
+def measure(kinds: Iterable[str] = tuple(KINDS)) -> dict[tuple[str, int], list[Figures]]:
     found: dict[tuple[str, int], list[Figures]] = {}
     with postgresql() as database_url, empty_home() as home:
         upgrade = environment(home, ORION_DATABASE_URL=database_url)
@@ -205,11 +205,14 @@ def measure() -> dict[tuple[str, int], list[Figures]]:
             for workers in WORKERS:
                 with server_of(workers, home, database_url) as url:
                     processors = Processors(database_url)
-                    for kind, work in KINDS.items():
+                    for kind in kinds:
+                        work = KINDS[kind]
                         # Run it once before: each thread of each worker connects, and PostgreSQL plans its statements
                         # there.
                         asyncio.run(work(url, processors, workers))
-                        found.setdefault((kind, workers), []).append(asyncio.run(work(url, processors, workers)))
+                        figures = asyncio.run(work(url, processors, workers))
+                        report("scale_round", what=kind, workers=workers, **figures)
+                        found.setdefault((kind, workers), []).append(figures)
     return found
 
 
@@ -237,5 +240,6 @@ def tell(found: dict[tuple[str, int], list[Figures]]) -> None:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_known_args()
-    tell(measure())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=KINDS, action="append", help="measure only this; may be repeated")
+    tell(measure(parser.parse_known_args()[0].only or KINDS))
