@@ -163,7 +163,7 @@ def _locked_problems(grouped: Mapping[UUID, Sequence[Occurrence]], now: datetime
 
 
 def _causes(newest: Mapping[UUID, Occurrence]) -> dict[UUID, tuple[Cause, str]]:
-    """Return the causes that these occurrences' states name, and their messages. At least one query."""
+    """Return the causes that these occurrences' states name, and their messages."""
     states = FlowRunState.objects.in_bulk([one.pk for one in newest.values()])
     found: dict[UUID, tuple[Cause, str]] = {}
     elsewhere: dict[UUID, tuple[UUID, str]] = {}
