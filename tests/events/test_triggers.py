@@ -86,6 +86,16 @@ def test_a_watch_fires_when_nothing_came_in_time(make):
     assert (early, late, again) == (0, 1, 0)
 
 
+def test_a_watch_fires_because_of_an_event_that_it_expected_and_of_no_other(make):
+    make(trigger(posture="Proactive", after=["started"], expect=["finished"], within=30))
+    started = happen("started")
+    happen("touched", at=later(10))
+
+    judge_events(later(40))
+
+    assert ActionRun.objects.get().event["id"] == str(started.pk)
+
+
 def test_a_watch_is_satisfied_by_what_it_waited_for(make):
     make(trigger(posture="Proactive", after=["started"], expect=["finished"], within=30))
     happen("started")

@@ -67,6 +67,9 @@ def _count(rule: Rule, trigger: EventTrigger, event_data: EventData, now: dateti
     state = _state_of(rule, trigger.id, bucket)
     before = Count(state.begun_at, state.count, state.ends_at) if state else None
     progress = advance(trigger, before, event_data)
+    if progress.count is before and not progress.fired:
+        # The trigger did not expect it, so it must not become the event because of which a watch fires.
+        return False
     _remember(rule, trigger, bucket, state, progress, event_data)
     return progress.fired and _fire(rule, trigger.id, event_data, event_data.occurred, now)
 
