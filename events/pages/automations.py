@@ -23,6 +23,7 @@ from events.automations.services.automations import (
 )
 from events.automations.services.trials import try_automation
 from events.models import ActionRun, Automation
+from events.pages.dry_runs import is_saving, tried_automation
 from events.pages.forms import (
     ACTIONS,
     TRIGGERS,
@@ -134,16 +135,16 @@ def new_automation(request: HttpRequest) -> HttpResponse:
     if when not in TRIGGERS or do not in ACTIONS:
         context = {"section": "automations", "triggers": TRIGGERS, "actions": ACTIONS}
         return render(request, "events/new_automation.html", context)
-    form = _form(request, when, do, {})
-    if request.method == "POST":
-        made: list[Automation] = []
-        if saved(
-            form,
-            lambda values: made.append(create_automation(columns=_columns(when, do, values), now=timezone.now())),
-        ):
-            return redirect("events:automation", made[0].pk)
+    form, made = _form(request, when, do, {}), list[Automation]()
+    if is_saving(request) and saved(
+        form,
+        lambda values: made.append(create_automation(columns=_columns(when, do, values), now=timezone.now())),
+    ):
+        return redirect("events:automation", made[0].pk)
+    tried = tried_automation(request, form, lambda values: _columns(when, do, values))
     back = (reverse("events:new-automation"), "Another kind of automation")
-    return _page(request, form, "New automation", "Create automation", back, f"{TRIGGERS[when]} → {ACTIONS[do]}")
+    intro = f"{TRIGGERS[when]} → {ACTIONS[do]}"
+    return _page(request, form, "New automation", "Create automation", back, intro, tried)
 
 
 @requires(Action.CHANGE_AUTOMATIONS)
@@ -155,15 +156,18 @@ def edit_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
     own = {"name": one.name, "description": one.description, "enabled": one.enabled}
     form = editing(_form(request, when, do, {**about, **acting, **own}))
     kept = {"actions_on_trigger": one.actions_on_trigger, "actions_on_resolve": one.actions_on_resolve}
-    if request.method == "POST" and saved(
+
+    def columns(values: dict[str, Any]) -> dict[str, Any]:
+        return {**_columns(when, do, values), **kept}
+
+    if is_saving(request) and saved(
         form,
-        lambda values: replace_automation(
-            automation_id=automation_id, columns={**_columns(when, do, values), **kept}, now=timezone.now()
-        ),
+        lambda values: replace_automation(automation_id=automation_id, columns=columns(values), now=timezone.now()),
     ):
         return redirect("events:automation", automation_id)
+    tried = tried_automation(request, form, columns, automation_id)
     back = (reverse("events:automation", args=[automation_id]), one.name)
-    return _page(request, form, f"Edit {one.name}", "Save", back, "Its counts begin again when it is saved.")
+    return _page(request, form, f"Edit {one.name}", "Save", back, "Its counts begin again when it is saved.", tried)
 
 
 def _form(request: HttpRequest, when: str, do: str, initial: dict[str, Any]) -> forms.Form:
@@ -184,12 +188,19 @@ def _columns(when: str, do: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _page(
-    request: HttpRequest, form: forms.Form, title: str, submit: str, back: tuple[str, str], intro: str
+    request: HttpRequest,
+    form: forms.Form,
+    title: str,
+    submit: str,
+    back: tuple[str, str],
+    intro: str,
+    tried: dict[str, Any],
 ) -> HttpResponse:
-    context = {"section": "automations", "form": form, "title": title, "submit": submit, "back": back, "intro": intro}
+    own = {"section": "automations", "form": form, "title": title, "submit": submit, "back": back, "intro": intro}
+    context = {**own, **tried}
     if sender := form.fields.get("block_document_id"):
         context["notice"] = notice_of_receivers(sender.choices)  # type: ignore[attr-defined]
-    return render(request, "forms/form.html", context)
+    return render(request, "events/automation_form.html", context)
 
 
 @requires(Action.CHANGE_AUTOMATIONS)

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from events.automations.services.trials import try_policy
 from events.models import Notification, NotificationPolicy
 from events.notifications.services.policies import create_policy, delete_policy, update_policy
+from events.pages.dry_runs import is_saving, tried_policy
 from events.pages.forms import PolicyForm, notice_of_receivers
 from events.pages.selectors.automations import message_blocks
 from events.pages.selectors.notifications import notifications_page, policy_with_block
@@ -64,9 +65,9 @@ def notifications(request: HttpRequest) -> HttpResponse:
 @requires(Action.CHANGE_NOTIFICATIONS)
 def new_policy(request: HttpRequest) -> HttpResponse:
     form = _policy_form(request, {})
-    if request.method == "POST" and saved(form, lambda values: create_policy(columns=values, now=timezone.now())):
+    if is_saving(request) and saved(form, lambda values: create_policy(columns=values, now=timezone.now())):
         return redirect("events:notifications")
-    return _page(request, form, "New notification policy", "Create policy")
+    return _page(request, form, "New notification policy", "Create policy", tried_policy(request, form))
 
 
 @requires(Action.CHANGE_NOTIFICATIONS)
@@ -74,11 +75,12 @@ def edit_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
     policy = _found(policy_id)
     initial = {name: getattr(policy, name) for name in PolicyForm.base_fields}
     form = editing(_policy_form(request, {**initial, "block_document_id": str(policy.block_document_id)}))
-    if request.method == "POST" and saved(
+    if is_saving(request) and saved(
         form, lambda values: update_policy(policy_id=policy_id, changes=values, now=timezone.now())
     ):
         return redirect("events:notifications")
-    return _page(request, form, policy.name or "Notification policy", "Save")
+    tried = tried_policy(request, form, {"deployment_ids": policy.deployment_ids})
+    return _page(request, form, policy.name or "Notification policy", "Save", tried)
 
 
 def _policy_form(request: HttpRequest, initial: dict[str, Any]) -> PolicyForm:
@@ -87,12 +89,12 @@ def _policy_form(request: HttpRequest, initial: dict[str, Any]) -> PolicyForm:
     return form
 
 
-def _page(request: HttpRequest, form: PolicyForm, title: str, submit: str) -> HttpResponse:
+def _page(request: HttpRequest, form: PolicyForm, title: str, submit: str, tried: dict[str, Any]) -> HttpResponse:
     back = (reverse("events:notifications"), "Notifications")
-    context = {"section": "notifications", "form": form, "title": title, "submit": submit, "back": back}
+    context = {"section": "notifications", "form": form, "title": title, "submit": submit, "back": back, **tried}
     blocks = form.fields["block_document_id"].choices  # type: ignore[attr-defined]
     context["notice"] = notice_of_receivers(blocks)
-    return render(request, "forms/form.html", context)
+    return render(request, "events/policy_form.html", context)
 
 
 @requires(Action.CHANGE_NOTIFICATIONS)

@@ -48,8 +48,8 @@ def flow_runs_changed(changes: Sequence[Change], now: datetime) -> None:
         if wants(policy, run, state)
     )
     if Automation.objects.filter(enabled=True).exists():
-        related = _Related(list(runs.values()))
-        record_events([_event(run, before, state, related.to(run), now) for run, before, state in entered])
+        related = Related(list(runs.values()))
+        record_events([event_of_change(run, before, state, related.to(run), now) for run, before, state in entered])
 
 
 def wants(policy: NotificationPolicy, run: FlowRun, state: State) -> bool:
@@ -117,7 +117,9 @@ def _facts(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, 
     }
 
 
-def _event(run: FlowRun, before: State | None, state: State, related: list[dict[str, str]], now: datetime) -> Event:
+def event_of_change(
+    run: FlowRun, before: State | None, state: State, related: list[dict[str, str]], now: datetime
+) -> Event:
     resource = {
         RESOURCE_ID: f"prefect.flow-run.{run.pk}",
         "prefect.resource.name": run.name,
@@ -136,7 +138,7 @@ def _event(run: FlowRun, before: State | None, state: State, related: list[dict[
     return new_event(event, resource=resource, related=related, payload=payload, now=now)
 
 
-class _Related:
+class Related:
     """The flows, deployments, queues and tags of runs, read for all of the runs at once."""
 
     def __init__(self, runs: Sequence[FlowRun]) -> None:

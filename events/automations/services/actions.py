@@ -86,6 +86,28 @@ def _do(firing_id: UUID, now: datetime) -> bool:
         return not error
 
 
+def refuse_impossible(action_run: ActionRun) -> None:
+    """Refuse an action without an object to act on, or that the author of the automation may not do."""
+    target_named(action_run)
+    _refuse_beyond_rights(action_run)
+
+
+def target_named(action_run: ActionRun) -> str:
+    """Return the object that the action would act on as the id of a resource; empty if it acts on none.
+
+    Raises NothingToActOn.
+    """
+    kind = _kind_acted_on(action_run.action)
+    return f"prefect.{kind}.{target(action_run, kind)}" if kind else ""
+
+
+def _kind_acted_on(action: Mapping[str, Any]) -> str | None:
+    if action["type"].endswith("-automation"):
+        return "automation"
+    _, kind = _NEEDED.get(action["type"], (CHANGES_AUTOMATIONS, None))
+    return kind
+
+
 def _refuse_beyond_rights(action_run: ActionRun) -> None:
     """Refuse what the author of the automation may not do. Raises AuthorRefused."""
     author, action = action_run.automation.author, action_run.action

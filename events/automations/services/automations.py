@@ -29,8 +29,7 @@ Place = tuple[str, int]
 
 
 def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automation:
-    _check(columns)
-    _refuse_endless(columns)
+    refuse_invalid(columns)
     refuse_unreadable(columns["name"])
     with write_transaction():
         automation = Automation(
@@ -84,6 +83,12 @@ def _change(automation_id: UUID, changes: Mapping[str, Any], now: datetime) -> N
         if not Automation.objects.filter(pk=automation_id).update(**changes, updated=now):
             raise AutomationNotFound
         TriggerState.objects.filter(automation=automation_id).delete()
+
+
+def refuse_invalid(columns: Mapping[str, Any]) -> None:
+    """Refuse a trigger that never fires or never stops, texts that cannot be read, and actions on missing objects."""
+    _check(columns)
+    _refuse_endless(columns)
 
 
 def _check(columns: Mapping[str, Any]) -> None:

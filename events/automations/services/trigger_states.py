@@ -127,7 +127,7 @@ def _combine(rule: Rule, parent: CompositeTrigger, child_id: str, at: datetime) 
 
 def _set_off(automation: Automation, event_data: EventData | None, now: datetime) -> bool:
     """Queue the actions. Return False if the automation has fired too often in the last minute."""
-    event = _event_fields(event_data) if event_data else None
+    event = event_fields(event_data) if event_data else None
     actions = _action_runs(automation, event, now)
     # Not the events of its firings, which clients may report as well.
     recent = ActionRun.objects.filter(automation=automation, created__gt=now - PER).exclude(error=HELD_BACK)
@@ -161,7 +161,7 @@ def _action_runs(automation: Automation, event: dict[str, object] | None, now: d
     ]
 
 
-def _event_fields(event_data: EventData) -> dict[str, object]:
+def event_fields(event_data: EventData) -> dict[str, object]:
     return {
         "id": str(event_data.id),
         "event": event_data.event,

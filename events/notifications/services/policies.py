@@ -17,7 +17,7 @@ from orchestration.transactions import write_transaction
 
 
 def create_policy(*, columns: Mapping[str, Any], now: datetime) -> NotificationPolicy:
-    _check(columns)
+    refuse_invalid(columns)
     refuse_unreadable(columns.get("name"))
     with write_transaction():
         _check_block(columns)
@@ -27,7 +27,7 @@ def create_policy(*, columns: Mapping[str, Any], now: datetime) -> NotificationP
 
 
 def update_policy(*, policy_id: UUID, changes: Mapping[str, Any], now: datetime) -> None:
-    _check(changes)
+    refuse_invalid(changes)
     name = changes.get("name")
     refuse_unreadable(name, unless=NotificationPolicy.objects.filter(pk=policy_id, name=name))
     with write_transaction():
@@ -44,7 +44,8 @@ def delete_policy(*, policy_id: UUID) -> None:
             raise PolicyNotFound
 
 
-def _check(columns: Mapping[str, Any]) -> None:
+def refuse_invalid(columns: Mapping[str, Any]) -> None:
+    """Refuse a template that cannot be filled."""
     try:
         check_template(columns.get("message_template") or "")
     except BadTemplate as error:
