@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def ephemeral_application() -> WSGIApplication:
 
 def _start() -> WSGIApplication:
     _configure()
-    from django.conf import settings
+    from django.urls import get_resolver
 
     from orion_site.database.file import FileInUse
     from orion_site.database.lifecycle import prepare
@@ -55,7 +54,7 @@ def _start() -> WSGIApplication:
     from orion_site.without_server import ApplicationWithoutServer
 
     # Now, and not with the first request, because the collector is switched off.
-    import_module(settings.ROOT_URLCONF)
+    _ = get_resolver().url_patterns
     application = ApplicationWithoutServer()
     # A client that uses several threads calls this in each, and calls the result when the thread ends.
     application.thread_closer = _thread_closer  # type: ignore[attr-defined]

@@ -105,6 +105,13 @@ class Prepared:
             orion(*step)
         self.left[str(steps)] = self.rows(steps)
 
+    def delete_runs_of_deployments(self, orion):
+        """Delete the runs of deployments: one that waits for an agent may be due by now, and so be the last run."""
+        with closing(sqlite3.connect(self.database)) as database:
+            found = database.execute("SELECT 1 FROM runs_flowrun WHERE deployment_id IS NOT NULL LIMIT 1").fetchone()
+        if found:
+            orion("fr", "delete", "--query", "deployment:*", "--max", "1000", "--yes")
+
     def rows(self, steps):
         of_runs = "runs_flowrun WHERE deployment_id IS NULL", "runs_taskrun", "runs_problem", "runs_occurrence"
         of_deployments = "deployments_deployment", "deployments_schedule", "deployments_calendar"
@@ -194,6 +201,8 @@ def prepare(orion, line, home, prepared):
             prepared.ensure(orion, part)
         else:
             orion(*part[0])
+    if "@last" in words:
+        prepared.delete_runs_of_deployments(orion)
     if any(words in line for words in ONLY_ONE_SCHEDULE):
         orion("deploy")
     if "calm-fox" in line:
