@@ -78,7 +78,7 @@ def _merge(into: Filters, more: Filters) -> None:
         elif key == "all_":
             into[key] = [*into.get(key, []), *value]
         elif key in into:
-            raise click.UsageError(f"A filter is given twice, again as {value!r}; join its values with a comma: a,b.")
+            raise click.UsageError(f"A filter is given twice, again as {value!r}; join values with a comma: a,b.")
         else:
             into[key] = value
 
