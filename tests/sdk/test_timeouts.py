@@ -527,3 +527,55 @@ def test_limits_reach_tasks_that_start_threads(tmp_path: Path):
     program.run(timeout=30)
 
     assert [state for _, state in program.task_runs()] == ["TimedOut"] * 40
+
+
+# Debuggers and tracers replace it by a function that takes anything, or by an object that is no function.
+STARTS = {
+    "function": "threading.Thread.start = start",
+    "object": "threading.Thread.start = property(lambda thread: functools.partial(start, thread))",
+}
+
+
+@pytest.mark.parametrize("where", ["main thread", "thread"])
+@pytest.mark.parametrize("start", STARTS)
+def test_limits_are_kept_in_programs_that_replace_the_start_of_threads(start: str, where: str, tmp_path: Path):
+    call = "waits()" if where == "main thread" else "waits.submit().wait()"
+    program = Program(
+        tmp_path,
+        f"""
+        import functools
+        import threading
+        import time
+
+        from orionflow import flow, task
+
+        original = threading.Thread.start
+        is_slow = False
+
+        def start(*args):
+            while is_slow:
+                time.sleep(0.005)
+            return original(*args)
+
+        {STARTS[start]}
+
+        @task(timeout_seconds=0.1)
+        def waits():
+            global is_slow
+            is_slow = True
+            try:
+                threading.Thread(target=int).start()
+            finally:
+                is_slow = False
+
+        @flow
+        def outer():
+            {call}
+
+        outer(return_state=True)
+        """,
+    )
+
+    program.run(timeout=30)
+
+    assert [state for _, state in program.task_runs()] == ["TimedOut"]

@@ -25,6 +25,7 @@ INVIOLABLE = ("orionflow.client.ephemeral",)
 RETRY_AFTER = 0.005
 # Seconds. Outside of the main thread, an exception from outside is only raised between two lines of Python.
 LONGEST_BLOCK = 0.1
+_THREADING = vars(threading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,8 @@ def waits_for_new_thread(frame: FrameType | None) -> bool:
     new thread and end it before it says that it has started; the parent would wait for that for ever.
     """
     while frame is not None:
-        if frame.f_code is threading.Thread.start.__code__ and frame.f_locals["self"].ident is None:
+        # Found by name: debuggers and tracers replace the method `Thread.start`, and call the one of Python.
+        if frame.f_globals is _THREADING and frame.f_code.co_name == "start" and frame.f_locals["self"].ident is None:
             return True
         frame = frame.f_back
     return False
