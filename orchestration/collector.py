@@ -27,6 +27,9 @@ class _Pause:
             gc.enable()
 
 
+# Python 3.12 freezes a few hundred objects itself as it starts. A program that freezes any has thousands.
+_MOST_FROZEN_BY_PYTHON = 1000
+
 _pause = _Pause()
 os.register_at_fork(after_in_child=_pause.after_fork)
 
@@ -36,7 +39,7 @@ def settle() -> None:
 
     Their first search would take as long as a hundred tasks. It is done at the next full collection.
     """
-    if not gc.get_freeze_count():
+    if gc.get_freeze_count() <= _MOST_FROZEN_BY_PYTHON:
         gc.freeze()
         gc.unfreeze()
 
