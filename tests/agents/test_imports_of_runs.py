@@ -77,12 +77,15 @@ def test_a_rehearsal_leaves_nothing_but_memory(tmp_path, settings: str):
 
 ANSWERED = """
 import sys
+import orionflow.flows
 from orionflow.agent import rehearsal
 calls = []
+create_model = orionflow.flows.parameter_model
+orionflow.flows.parameter_model = lambda *args: (calls.append("parameters"), create_model(*args))[1]
 proposed = rehearsal._propose_running
-rehearsal._propose_running = lambda url: (proposed(url), calls.append(url))
+rehearsal._propose_running = lambda url: (proposed(url), calls.append("state"))
 rehearsal.rehearse()
-print(len(calls))
+print(*calls)
 """
 
 
@@ -91,4 +94,4 @@ def test_a_rehearsal_runs_to_its_end(tmp_path):
         [sys.executable, "-c", ANSWERED], env={"ORION_HOME": str(tmp_path)}, capture_output=True, text=True, check=True
     )
 
-    assert (shown.stdout.strip(), shown.stderr) == ("1", "")
+    assert (shown.stdout.strip(), shown.stderr) == ("parameters state", "")

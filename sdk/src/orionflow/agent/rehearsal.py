@@ -53,7 +53,7 @@ def _begin_a_run(url: str) -> None:
     any(spool_folder(home).glob("*.jsonl"))
     read_answer(FlowRun, RUN)
     # Options that are omitted here would be read from the settings.
-    flow(name="rehearsed", retries=0, retry_delay_seconds=0)(lambda: None).validated({})
+    flow(name="rehearsed", retries=0, retry_delay_seconds=0)(lambda x: None).validated({"x": 1})
     _propose_running(url)
 
 
