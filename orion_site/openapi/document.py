@@ -8,7 +8,6 @@ from functools import cache
 from inspect import cleandoc
 from typing import Any, Literal
 
-from django.urls import URLPattern, URLResolver, get_resolver
 from pydantic import TypeAdapter
 
 import orion_site
@@ -19,19 +18,12 @@ REF = "#/components/schemas/{model}"
 
 
 def operations() -> Iterator[tuple[str, type[Operation]]]:
-    """Yield every operation with its path below the API, as OpenAPI writes it."""
-    for pattern in get_resolver("orion_site.urls_api").url_patterns:
-        yield from _below(pattern, "")
+    """Yield every operation with its path below the API, as OpenAPI writes it, in the order of `urls_api`."""
+    from orion_site.urls_api import api  # loads every operation
 
-
-def _below(pattern: URLPattern | URLResolver, prefix: str) -> Iterator[tuple[str, type[Operation]]]:
-    path = prefix + str(pattern.pattern)
-    if isinstance(pattern, URLResolver):
-        for inner in pattern.url_patterns:
-            yield from _below(inner, path)
-        return
-    for operation in getattr(pattern.callback, "operations", ()):
-        yield "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", path).removeprefix("api/"), operation
+    for address in api:
+        for operation in getattr(address.callback, "operations", ()):
+            yield "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(address.pattern)), operation
 
 
 @cache

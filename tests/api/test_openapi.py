@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from orchestration.api.operations import arguments_of
 from orion_site.openapi.document import openapi, operations
+from orion_site.urls_api import api as addresses
 
 pytestmark = pytest.mark.django_db
 
@@ -120,3 +121,11 @@ def test_the_viewers_lead_to_what_needs_no_scripts(api, page):
     assert links == ["/", "/help/reference/api", "/api/openapi.json"]
     assert "<noscript>" in text
     assert {api.get(link, headers={"host": "localhost"}).status_code for link in links} == {200}
+
+
+def test_subjects_are_in_the_order_of_their_addresses():
+    """Viewers show them in the order of the document; the server tries those of reports first."""
+    of_document = [path.split("/")[1] for path in openapi()["paths"]]
+
+    declared = [str(address.pattern).split("/")[0] for address in addresses if hasattr(address.callback, "operations")]
+    assert list(dict.fromkeys(of_document)) == list(dict.fromkeys(declared))
