@@ -15,6 +15,8 @@ from orionflow import Flow, OrionClient, flow, pause_flow_run, resume_flow_run, 
 from orionflow.calls import Call
 from orionflow.engine.invoke import call_flow_for_run
 from orionflow.errors import MissingContext, OrchestrationRefused
+from orionflow.reporting.current import close_reporters, get_reporter
+from orionflow.settings import override_settings
 from orionflow.states import Pending, State
 
 Deployed = Callable[[Flow[Any, Any]], UUID]
@@ -102,6 +104,31 @@ def test_a_flow_suspended_from_outside_waits_for_started_tasks(resumed_before_it
     assert second.result() == "slow"
     with OrionClient() as client:
         assert "Crashed" not in {state.name for state in client.read_flow_run_states(run)}
+
+
+def test_an_attempt_that_is_suspended_leaves_nothing_to_report():
+    """Later steps would be judged by the state of the next attempt, and their refusal would end that one."""
+
+    @task
+    def step() -> None: ...
+
+    @flow(strict=False)
+    def working() -> None:
+        step()
+        suspend_flow_run(flow_run_id=run)
+        for _ in range(2000):
+            step()
+            time.sleep(0.005)
+
+    run = run_of_a_deployment(working)
+    close_reporters()
+    with override_settings(reporting_interval_ms=500):
+        first = attempt(working, run)
+        left = get_reporter().waiting
+    close_reporters()
+
+    assert first.name == "Suspended"
+    assert left == 0
 
 
 class Even(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -265,7 +265,11 @@ def _end_early(active: ActiveFlowRun, context: FlowRunContext, error: BaseExcept
     state = _state_of_crash(error)
     if active.is_abandoned:
         return state
-    if not isinstance(error, RunTakenOver | RunSuspended):
+    if isinstance(error, RunSuspended):
+        # Later steps would be judged by the state of the next attempt, and their refusal would end that one.
+        with suppress(ApiError):
+            yield Do(context.reporter.drain, active.id, CRASH_DRAIN_SECONDS)
+    elif not isinstance(error, RunTakenOver):
         state = yield from _report_crash(active, context, state)
     yield from finish(active, state)
     return state
