@@ -63,9 +63,20 @@ def waiting_process() -> int | None:
     return next((pid for pid in below(os.getpid()) if name_of(pid) == "orion-spare"), None)
 
 
+def the_waiting_process() -> int:
+    """Wait for that process. It must be known before it is signalled: 0 would signal all processes of the tests."""
+    found: list[int] = []
+
+    def is_there() -> bool:
+        found[:] = filter(None, [waiting_process()])
+        return bool(found)
+
+    eventually(is_there)
+    return found[0]
+
+
 def test_run_gets_the_process_that_waits_and_another_one_waits_then(launched: Launched):
-    eventually(waiting_process)
-    waiting = waiting_process()
+    waiting = the_waiting_process()
 
     launched.launcher.start("run:1", SLEEP)
 
@@ -76,9 +87,9 @@ def test_run_gets_the_process_that_waits_and_another_one_waits_then(launched: La
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
 def test_signal_to_a_waiting_process_costs_no_run(launched: Launched, number: int):
-    eventually(waiting_process)
+    waiting = the_waiting_process()
 
-    os.kill(waiting_process() or 0, number)
+    os.kill(waiting, number)
     # More than a socket buffers, so a stopped process does not receive all of it.
     launched.launcher.start("run:1", SLEEP | {"command": ["true"], "parameters": "x" * 1_000_000})
 
@@ -87,8 +98,7 @@ def test_signal_to_a_waiting_process_costs_no_run(launched: Launched, number: in
 
 
 def test_waiting_process_that_is_frozen_gets_no_order(launched: Launched):
-    eventually(waiting_process)
-    waiting = waiting_process() or 0
+    waiting = the_waiting_process()
     os.kill(waiting, signal.SIGSTOP)
     eventually(lambda: is_stopped(waiting))
 
@@ -102,8 +112,7 @@ def test_waiting_process_that_is_frozen_gets_no_order(launched: Launched):
 
 
 def test_waiting_process_that_was_stopped_and_continues_gets_the_order(launched: Launched):
-    eventually(waiting_process)
-    waiting = waiting_process() or 0
+    waiting = the_waiting_process()
     os.kill(waiting, signal.SIGSTOP)
     eventually(lambda: is_stopped(waiting))
     os.kill(waiting, signal.SIGCONT)
@@ -118,8 +127,7 @@ def test_waiting_process_that_was_stopped_and_continues_gets_the_order(launched:
 def test_waiting_process_that_is_interrupted_leaves_quietly(capfd: pytest.CaptureFixture[str]):
     # Start it here, so that its output is captured here.
     launched = Launched()
-    eventually(waiting_process)
-    waiting = waiting_process() or 0
+    waiting = the_waiting_process()
 
     os.kill(waiting, signal.SIGINT)
 
