@@ -229,6 +229,21 @@ def test_a_connection_may_be_kept_between_requests(tmp_path):
             assert client.recv(4000).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize("waits_for_answer", [True, False], ids=["kept alive", "pipelined"])
+def test_a_later_request_that_does_not_arrive_in_time_is_refused_as_well(tmp_path, waits_for_answer: bool):
+    first = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    later = b"GET /api/health HTTP/1.1\r\nHost: lo"
+    with stuck_server(tmp_path) as server, connected(server) as client:
+        client.sendall(first if waits_for_answer else first + later)
+        answer = client.recv(4000)
+        if waits_for_answer:
+            client.sendall(later)
+        refusal = everything(client)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert refusal.startswith(b"HTTP/1.1 408")
+
+
 AGENT = "0199f1a2-0000-7000-8000-000000000001"
 
 
