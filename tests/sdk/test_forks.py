@@ -478,3 +478,52 @@ def test_an_interrupt_during_a_fork_is_raised_after_it(tmp_path: Path):
         output, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert output.split()[-1] == "interrupted"
+
+
+KEPT = """
+import os, signal, sys, threading, time
+
+def receive_and_wait():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.5)
+
+# Called after the functions of Orion, as the one that waits for what other threads write to SQLite.
+os.register_at_fork(before=receive_and_wait)
+import orionflow.engine.signals
+from orionflow import flow
+
+def fork():
+    try:
+        if not os.fork():
+            os._exit(0)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+
+def receive():
+    # Python notes it here; the main thread, which is to call the handler, is asleep and does not wake up.
+    time.sleep(0.3)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+@flow
+def outer():
+    if sys.argv[1] == "in the run":
+        fork()
+    threading.Thread(target=receive).start()
+    time.sleep(60)
+
+if sys.argv[1] == "before the run":
+    fork()
+outer()
+"""
+
+
+@pytest.mark.parametrize("where", ["in the run", "before the run"])
+def test_signal_that_is_lost_comes_again_after_one_that_came_during_a_fork(tmp_path: Path, where: str):
+    program = Program(tmp_path, KEPT)
+
+    done = program.run(PATIENCE_SECONDS, (where,), cold=True)
+
+    assert done.stdout == "interrupted\n", done.stderr
+    assert done.returncode == -signal.SIGINT
+    assert program.flow_run()[0] == "Crashed"

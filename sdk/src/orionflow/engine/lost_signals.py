@@ -21,10 +21,14 @@ LONGEST_PAUSE = 1.0
 
 
 class LostSignals:
-    """Between `listen` and `stop`, sends each signal again until its handler calls `handled`."""
+    """Between `listen` and `stop`, sends each signal again until its handler calls `handled`.
 
-    def __init__(self, handlers: Mapping[int, Callable[..., Any]]) -> None:
+    While `keep` stands for a handler, the main thread is sure to call it, and nothing is sent.
+    """
+
+    def __init__(self, handlers: Mapping[int, Callable[..., Any]], keep: Callable[..., Any]) -> None:
         self._handlers = handlers
+        self._keep = keep
         self._came: Counter[int] = Counter()
         self._handled: Counter[int] = Counter()
         self._bell: socket.socket | None = None
@@ -42,12 +46,14 @@ class LostSignals:
             signal.set_wakeup_fd(before)
 
     def handled(self, number: int) -> None:
-        self._handled[number] += 1
+        # Every signal is counted here and where it is read, or nowhere: one counted only here would hide a lost one.
+        if self._is_listening:
+            self._handled[number] += 1
 
     def stop(self) -> None:
         if self._is_listening and self._bell is not None:
-            self._is_listening = False
             now = signal.set_wakeup_fd(-1)
+            self._is_listening = False
             if now != self._bell.fileno():
                 # An event loop replaced the descriptor and did not restore it.
                 signal.set_wakeup_fd(now)
@@ -64,13 +70,17 @@ class LostSignals:
 
     def _send_again(self, pause: float) -> float | None:
         """Send unhandled signals again. Return the seconds until the next check, or None."""
+        main_thread = threading.main_thread().ident or 0
+        waits = False
         for number, handler in self._handlers.items():
-            if signal.getsignal(number) != handler:
-                # The program has replaced the handler.
-                self._came[number] = self._handled[number]
-        lost = [number for number in self._handlers if self._came[number] > self._handled[number]]
-        for number in lost:
-            # Sending the signal again writes to the wakeup descriptor again, which counts it a second time.
-            self._came[number] -= 1
-            signal.pthread_kill(threading.main_thread().ident or 0, number)
-        return min(pause * 2, LONGEST_PAUSE) if lost else None
+            current = signal.getsignal(number)
+            if current not in (handler, self._keep):
+                # The program has replaced the handler, which counts nothing. What ours counted may still be unread.
+                self._came[number] = min(self._came[number], self._handled[number])
+            elif self._came[number] > self._handled[number]:
+                waits = True
+                if current == handler:
+                    # Sending the signal again writes to the wakeup descriptor again, which counts it a second time.
+                    self._came[number] -= 1
+                    signal.pthread_kill(main_thread, number)
+        return min(pause * 2, LONGEST_PAUSE) if waits else None

@@ -132,7 +132,8 @@ class _Signals:
         self._masks = threading.local()
 
     def _listener(self) -> LostSignals:
-        return LostSignals({**dict.fromkeys(TOLD_TO_END, self._terminate), signal.SIGINT: self._interrupt})
+        handlers = {**dict.fromkeys(TOLD_TO_END, self._terminate), signal.SIGINT: self._interrupt}
+        return LostSignals(handlers, self._keep)
 
     def before_fork(self) -> None:
         """Keep signals until after the fork.
