@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 
 from orionflow import flow, task
+from orionflow.engine import interruption
+from orionflow.engine.time_limits import TimeUp, limited
 from orionflow.errors import FlowTimedOut, TaskTimedOut
 from orionflow.task_runners import ProcessTaskRunner
 from orionflow.testing import assert_failed, flow_runs, states_of, task_runs_of
+from tests.printed import PATIENCE_SECONDS
 from tests.sdk.programs import Program
 
 
@@ -579,3 +582,169 @@ def test_limits_are_kept_in_programs_that_replace_the_start_of_threads(start: st
     program.run(timeout=30)
 
     assert [state for _, state in program.task_runs()] == ["TimedOut"]
+
+
+def test_limits_hold_though_nested_ones_end_at_the_same_moments(tmp_path: Path):
+    program = Program(
+        tmp_path,
+        """
+        import threading
+        import time
+
+        from orionflow.engine.time_limits import TimeUp, limited
+
+        def busy():
+            until = time.monotonic() + 0.002
+            while time.monotonic() < until:
+                pass
+
+        def work():
+            for _ in range(600):
+                try:
+                    limited(lambda: limited(busy, 5), 0.002)
+                except TimeUp:
+                    pass
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print("ended")
+        """,
+    )
+
+    ended = program.run(timeout=PATIENCE_SECONDS)
+
+    assert ended.stdout == "ended\n", ended.stderr
+
+
+def test_limit_leaves_no_lock_locked_that_its_thread_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(interruption, "LONGEST_DELAY", 60.0)
+    lock = threading.Lock()
+    condition = threading.Condition(lock)
+
+    def enter() -> None:
+        with condition:
+            busy(60)
+
+    def work() -> None:
+        with pytest.raises(TimeUp):
+            limited(enter, 0.05)
+
+    with lock:
+        thread = threading.Thread(target=work)
+        thread.start()
+        # The time is up while the thread waits.
+        time.sleep(0.3)
+    thread.join()
+
+    assert not lock.locked()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not Linux")
+def test_task_that_starts_a_thread_without_threading_as_it_is_interrupted_ends(tmp_path: Path):
+    """Before Python 3.12, such a thread has the id of the one that starts it until it is scheduled."""
+    program = Program(
+        tmp_path,
+        """
+        import _thread
+        import os
+
+        from orionflow import flow, task
+
+        # The new threads wait for a processor.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+        @task(timeout_seconds=0.05)
+        def loops():
+            try:
+                while True:
+                    pass
+            finally:
+                _thread.start_new_thread(int, ())
+
+        @flow
+        def outer():
+            for future in [loops.submit() for _ in range(5)]:
+                future.wait()
+
+        outer(return_state=True)
+        """,
+    )
+
+    program.run(timeout=PATIENCE_SECONDS)
+
+    assert [state for _, state in program.task_runs()] == ["TimedOut"] * 5
+
+
+FORKING = """
+import os, threading, time
+from orionflow.engine.time_limits import TimeUp, limited
+
+def sleep_for(seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.02)
+
+def end_too_late():
+    try:
+        limited(lambda: sleep_for(60), 0.5)
+    except TimeUp:
+        pass
+
+def in_turn(function):
+    try:
+        function()
+        print("ended", flush=True)
+    except BaseException as error:
+        print(repr(error), flush=True)
+
+def all_in_threads(*functions):
+    threads = [threading.Thread(target=in_turn, args=(one,)) for one in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+def fork():
+    time.sleep(0.1)
+    if not (child := os.fork()):
+        {code}
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+FORKING_BESIDE_THREADS = """
+for _ in range(3):
+    threading.Thread(target=end_too_late).start()
+forking = threading.Thread(target=fork)
+forking.start()
+forking.join()
+"""
+FORKING_BESIDE_MAIN_THREAD = """
+forking = threading.Thread(target=fork)
+forking.start()
+end_too_late()
+forking.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "beside", "lines"),
+    [
+        # Some of the new threads have the ids of the parent's.
+        (
+            "all_in_threads(lambda: limited(lambda: sleep_for(0.1), 60), *[lambda: sleep_for(1)] * 3)",
+            FORKING_BESIDE_THREADS,
+            4,
+        ),
+        ("in_turn(lambda: limited(lambda: sleep_for(1), 60))", FORKING_BESIDE_MAIN_THREAD, 1),
+    ],
+    ids=["threads", "main thread"],
+)
+def test_limits_of_other_threads_end_nothing_in_a_forked_process(tmp_path: Path, code: str, beside: str, lines: int):
+    program = Program(tmp_path, FORKING.format(code=code) + beside)
+
+    ended = program.run(timeout=PATIENCE_SECONDS)
+
+    assert ended.stdout.splitlines() == ["ended"] * lines, ended.stderr

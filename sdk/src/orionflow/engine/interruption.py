@@ -22,7 +22,24 @@ DELICATE = ("orionflow.reporting", "orionflow.engine.creation")
 LONGEST_DELAY = 1.0
 # Exception to that limit: if the server works in this process, its locks and transactions would stay held.
 INVIOLABLE = ("orionflow.client.ephemeral",)
+# Functions of `threading` that take or release a lock. An exception in one of them could leave it locked for ever.
+# Those of locks written in C, and `Condition.wait`, in which threads wait for long, are safe.
+OF_LOCKS = frozenset(
+    {
+        "Condition.__enter__",
+        "Condition.__exit__",
+        "Condition._release_save",
+        "Condition._acquire_restore",
+        "Condition.notify",
+        "Semaphore.acquire",
+        "Semaphore.release",
+        "Semaphore.__exit__",
+        "BoundedSemaphore.release",
+    }
+)
 RETRY_AFTER = 0.005
+# Python looks for an exception from outside at each iteration.
+SURE_TO_RAISE = 8
 # Seconds. Outside of the main thread, an exception from outside is only raised between two lines of Python.
 LONGEST_BLOCK = 0.1
 _THREADING = vars(threading)
@@ -63,9 +80,13 @@ def interrupt_thread(thread_id: int, reason: Reason) -> None:
     raise_in_thread(thread_id, Interrupted)
 
 
-def raise_in_thread(thread_id: int, error: type[BaseException]) -> None:
-    """Raise the exception in a thread at its next line of Python, replacing one that was not raised yet."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(error))
+def raise_in_thread(thread_id: int, error: type[BaseException] | None) -> None:
+    """Raise the exception in a thread at its next line of Python, replacing one that was not raised yet.
+
+    None only removes that one; Python still looks for it.
+    """
+    what = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), what)
 
 
 class _Withdrawn(BaseException):
@@ -78,10 +99,16 @@ def withdraw_here() -> None:
     Python only forgets a pending exception by raising one. While one is pending, Python 3.11 checks for it at every
     call, and makes no progress under a profiler, debugger or coverage.
     """
+    own = threading.get_ident()
     try:
-        raise_in_thread(threading.get_ident(), _Withdrawn)
         while True:
-            pass
+            raise_in_thread(own, _Withdrawn)
+            for _ in range(SURE_TO_RAISE):
+                pass
+            # Before Python 3.12, a thread that was started with `_thread` has this id until it is scheduled. It got the
+            # exception, which is removed there.
+            raise_in_thread(own, None)
+            time.sleep(0)
     except _Withdrawn:
         return
 
@@ -174,7 +201,8 @@ class Postponed:
         self._since = self._since or now
         if is_within(INVIOLABLE, frame) or waits_for_new_thread(frame):
             return True
-        if now - self._since < LONGEST_DELAY and is_within(DELICATE, frame):
+        is_delicate = is_within(DELICATE, frame) or changes_lock(frame)
+        if is_delicate and now - self._since < LONGEST_DELAY:
             return True
         self._since = None
         return False
@@ -192,6 +220,11 @@ def waits_for_new_thread(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def changes_lock(frame: FrameType | None) -> bool:
+    """Whether this frame takes or releases a lock of `threading` that is not written in C."""
+    return frame is not None and frame.f_globals is _THREADING and frame.f_code.co_qualname in OF_LOCKS
 
 
 def is_within(modules: tuple[str, ...], frame: FrameType | None) -> bool:

@@ -7,11 +7,14 @@ Python: a long call into C, such as `time.sleep(60)`, ends first. Coroutines are
 from __future__ import annotations
 
 import asyncio
+import os
+import queue
 import signal
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any
@@ -35,12 +38,11 @@ class LimitReached(TimeUp):
 class _Limit:
     """One deadline in one thread. Limits of nested runs are stacked."""
 
-    __slots__ = ("active", "deadline", "expired", "postponed", "thread_id")
+    __slots__ = ("deadline", "expired", "postponed", "thread_id")
 
     def __init__(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
         self.thread_id = threading.get_ident()
-        self.active = True
         self.expired = False
         self.postponed = Postponed()
 
@@ -52,6 +54,10 @@ class _Limit:
     @property
     def is_over(self) -> bool:
         return time.monotonic() > self.deadline
+
+    @property
+    def is_of_this_thread(self) -> bool:
+        return self.thread_id == threading.get_ident()
 
 
 def limited(call: Callable[[], Any], seconds: float) -> Any:
@@ -65,10 +71,10 @@ def limited(call: Callable[[], Any], seconds: float) -> Any:
             value = call()
         finally:
             watch.stop(limit)
-    except TimeUp as error:
-        # The alarm may have rung at the moment when it was switched off.
+    except BaseException as error:
+        # An exception from outside may have come at the moment when the limit was switched on or off.
         watch.stop(limit)
-        if limit.expired:
+        if limit.expired and isinstance(error, TimeUp):
             raise LimitReached from error
         raise
     limit.check()
@@ -128,6 +134,14 @@ class _Alarm:
         if self._limits:
             self._set()
         else:
+            self._program.put_back()
+
+    def forget_in_child(self) -> None:
+        """Forget the limits of the parent's main thread in a process that another thread forked."""
+        if self._limits and not self._limits[0].is_of_this_thread:
+            self._limits.clear()
+            # A child has none of its parent's timers.
+            self._program.due = None
             self._program.put_back()
 
     def _set(self) -> None:
@@ -192,48 +206,67 @@ class _ProgramsTimer:
 
 
 class _Watcher:
-    """Limits in other threads, enforced by one thread that watches the earliest deadline."""
+    """Limits in other threads, enforced by one thread that watches the earliest deadline.
+
+    Exceptions from outside reach the threads that use this, so it has nothing that they could leave locked: the lock
+    and the queue are written in C.
+    """
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
+        # Reentrant: the garbage collector may call code that has a limit.
+        self._lock = threading.RLock()
+        # Has an item if there may be an earlier deadline.
+        self._changes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._limits: list[_Limit] = []
         self._thread: threading.Thread | None = None
 
     def start(self, limit: _Limit) -> None:
-        with self._condition:
+        with self._lock:
             self._limits.append(limit)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._watch, name="orion-time-limits", daemon=True)
                 self._thread.start()
-            self._condition.notify()
+        self._changes.put(None)
 
     def stop(self, limit: _Limit) -> None:
-        with self._condition:
-            if not limit.active:
+        with self._lock:
+            if limit not in self._limits:
                 return
-            limit.active = False
             self._limits.remove(limit)
             around = any(one.expired for one in self._limits if one.thread_id == limit.thread_id)
             if limit.expired and not around:
                 # The exception may be pending, and must not be raised in the code that follows.
                 withdraw_here()
 
+    def forget_in_child(self) -> None:
+        """Keep the limits of the thread that forked: new threads may have the ids of others, which are gone."""
+        self._lock, self._changes, self._thread = threading.RLock(), queue.SimpleQueue(), None
+        self._limits = [limit for limit in self._limits if limit.is_of_this_thread]
+
     def _watch(self) -> None:
-        with self._condition:
-            while True:
-                self._condition.wait(self._expire_due())
+        while True:
+            with self._lock:
+                pause = self._expire_due()
+            with suppress(queue.Empty):
+                self._changes.get(timeout=pause)
+                while True:
+                    self._changes.get_nowait()
 
     def _expire_due(self) -> float | None:
         """Raise in the threads whose time is up; return the seconds until the next deadline."""
         now = time.monotonic()
+        is_postponed = False
         for thread_id in {limit.thread_id for limit in self._limits}:
             limit = _first_due([one for one in self._limits if one.thread_id == thread_id], now)
             if limit is None:
                 continue
             if limit.postponed.should_wait(sys._current_frames().get(thread_id)):
-                return RETRY_AFTER
+                is_postponed = True
+                continue
             limit.expired = True
             raise_in_thread(thread_id, TimeUp)
+        if is_postponed:
+            return RETRY_AFTER
         pending = [limit.deadline for limit in self._limits if not limit.expired]
         return max(min(pending) - time.monotonic(), 0.0) if pending else None
 
@@ -245,3 +278,7 @@ def _first_due(limits: list[_Limit], now: float) -> _Limit | None:
 
 _alarm = _Alarm()
 _watcher = _Watcher()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_watcher.forget_in_child)
+    os.register_at_fork(after_in_child=_alarm.forget_in_child)
