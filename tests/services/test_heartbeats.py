@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from deployments.dispatch.services.agents import record_worker_heartbeat
 from deployments.dispatch.services.attempt_exit import Cause, revoke
 from deployments.dispatch.services.heartbeats import agents_of_lost, attempts_of, cancelling_runs_of, orders_now
 from deployments.errors import AgentReplaced
 from deployments.models import Lease, Worker
+from deployments.work.services.work_queues import DEFAULT_POOL
 from orchestration.services import propose_flow_run_state
 from runs.models import FlowRun
 from tests.factories import NOON, later, make_state
@@ -52,6 +56,19 @@ def test_a_heartbeat_that_is_processed_late_replaces_no_later_one():
     assert orders == ["ok"]
     assert leases() == {later(150)}
     assert (worker.last_heartbeat, worker.offline_at, worker.draining) == (later(30), later(75), True)
+
+
+@pytest.mark.parametrize("order", list(permutations([10, 20, 30])))
+def test_no_heartbeat_of_a_worker_replaces_a_later_one(order: tuple[int, ...]):
+    times = []
+
+    for seconds in order:
+        record_worker_heartbeat(pool_name=DEFAULT_POOL, name="w", interval_seconds=seconds, now=later(seconds))
+        times.append(Worker.objects.get().last_heartbeat)
+
+    worker = Worker.objects.get()
+    assert times == sorted(times)
+    assert (worker.last_heartbeat, worker.heartbeat_interval_seconds, worker.offline_at) == (later(30), 30, later(120))
 
 
 def test_a_run_that_the_agent_does_not_name_is_not_renewed():

@@ -190,6 +190,11 @@ def queues_of_pool_agent(agent_id: UUID) -> list[WorkQueue]:
     return list(of_agent.only("name").order_by("priority", "name"))
 
 
+def not_after(now: datetime) -> Q:
+    """Return the condition that no later heartbeat has been recorded."""
+    return Q(last_heartbeat__isnull=True) | Q(last_heartbeat__lte=now)
+
+
 def offline_from(now: datetime) -> datetime:
     """Return when an agent counts as offline if no other heartbeat follows the one received now."""
     return now + timedelta(seconds=MISSED_HEARTBEATS * settings.ORION_HEARTBEAT_SECONDS)
@@ -216,7 +221,10 @@ def _revoke_runs_of(agent: Worker, message: str, now: datetime, *, but_from: UUI
 def record_worker_heartbeat(
     *, pool_name: str, name: str, interval_seconds: int | None, now: datetime, account: int | None = None
 ) -> None:
-    """Record a heartbeat of a worker of another client. Without an interval, the stored one is kept."""
+    """Record a heartbeat of a worker of another client. Without an interval, the stored one is kept.
+
+    One that is processed late does not replace what a later one has recorded.
+    """
     with write_transaction():
         pool = default_pool(now) if pool_name == DEFAULT_POOL else found_pool(pool_name)
         mine = Worker.objects.filter(work_pool=pool, name=name)
@@ -224,9 +232,8 @@ def record_worker_heartbeat(
         interval = interval_seconds or mine.values_list("heartbeat_interval_seconds", flat=True).first()
         patience = timedelta(seconds=MISSED_HEARTBEATS * (interval or USUAL_INTERVAL_SECONDS))
         columns = {"last_heartbeat": now, "heartbeat_interval_seconds": interval, "offline_at": now + patience}
-        Worker.objects.update_or_create(
-            work_pool=pool, name=name, defaults=columns, create_defaults={**columns, "created": now}
-        )
+        if not mine.filter(not_after(now)).update(**columns, updated=now):
+            Worker.objects.get_or_create(work_pool=pool, name=name, defaults={**columns, "created": now})
 
 
 def delete_worker(*, pool_name: str, name: str) -> None:

@@ -14,9 +14,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q
 
-from deployments.dispatch.services.agents import OWNER, of_account, offline_from, present_agent
+from deployments.dispatch.services.agents import OWNER, not_after, of_account, offline_from, present_agent
 from deployments.dispatch.services.claims import lease_end
 from deployments.models import Lease, Worker
 from orchestration.core.states import StateType
@@ -101,8 +100,7 @@ def _renew(
     with _one_by_one():
         columns = {"last_heartbeat": now, "offline_at": offline_from(now), "draining": draining}
         # One that was processed late does not replace what a later one has recorded.
-        is_next = Q(last_heartbeat__isnull=True) | Q(last_heartbeat__lte=now)
-        own = Worker.objects.filter(of_account(account), is_next, pk=agent_id, incarnation=incarnation)
+        own = Worker.objects.filter(of_account(account), not_after(now), pk=agent_id, incarnation=incarnation)
         if not own.update(**columns):
             present_agent(agent_id, incarnation, account)
         _renew_leases(agent_id, runs, now)
