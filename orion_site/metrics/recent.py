@@ -32,7 +32,8 @@ class _Moment:
 
     at: float
     distributions: dict[str, Seen]
-    attempts: Counter[str]
+    # By process of this server.
+    attempts: dict[str, Counter[str]]
 
 
 _past: deque[_Moment] = deque(maxlen=KEPT)
@@ -64,17 +65,23 @@ def recently() -> dict[str, Seen]:
 
 def recent_claims() -> Claims:
     """Return the claims since the oldest stored moment; in a young process, since its start."""
-    then, began = (_past[0].attempts, _past[0].at) if _past else (Counter[str](), _began)
-    # Counts of a process that was restarted begin again: less than then is none.
-    grown = _attempts_of_all() - then
+    then, began = (_past[0].attempts, _past[0].at) if _past else ({}, _began)
+    grown = Counter[str]()
+    for process, attempts in _attempts_of_all().items():
+        grown += _grown(attempts, then.get(process, Counter()))
     return Claims(time.monotonic() - began, grown["claimed"], grown["taken"])
 
 
-def _attempts_of_all() -> Counter[str]:
-    found = Counter(claim_attempts.seen())
-    for sample in siblings.siblings.samples_of_others("orion_claim_attempts_total"):
-        found[sample.labels["status"]] += int(sample.value)
+def _attempts_of_all() -> dict[str, Counter[str]]:
+    found = {siblings.siblings.name: Counter(claim_attempts.seen())}
+    for sample in siblings.siblings.counts_of_others("orion_claim_attempts_total"):
+        found.setdefault(sample.labels["process"], Counter())[sample.labels["status"]] += int(sample.value)
     return found
+
+
+def _grown(now: Counter[str], then: Counter[str]) -> Counter[str]:
+    # The counts of a process that was restarted begin again.
+    return now - then if now >= then else now
 
 
 def _since(now: Seen, then: Seen | None) -> Seen:

@@ -1,12 +1,13 @@
 """Figures of all processes of one server: each writes its own to a file, and the process that is scraped adds them.
 
 A scrape of `orion server start --workers N` reaches a different worker each time. Files that become old, as those of
-frozen processes, are ignored.
+frozen processes, are left out of it.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import threading
@@ -61,18 +62,23 @@ class Siblings:
         found.pop(self.name, None)
         return found
 
-    def samples_of_others(self, name: str) -> Iterator[Sample]:
-        """Yield the samples with this name, without the cost of reading all figures."""
+    def counts_of_others(self, name: str) -> Iterator[Sample]:
+        """Yield the samples of this counter, without the cost of reading all figures.
+
+        Those of frozen processes are among them: what they have counted stays true.
+        """
         begins = (f"{name}{{", f"{name} ")
-        for family in self._of_others(lambda line: line.startswith(begins)):
+        for family in self._of_others(lambda line: line.startswith(begins), math.inf):
             yield from family.samples
 
-    def _of_others(self, is_wanted: Callable[[str], bool] | None = None) -> Iterator[Metric]:
+    def _of_others(
+        self, is_wanted: Callable[[str], bool] | None = None, oldest: float = OLD_SECONDS
+    ) -> Iterator[Metric]:
         if self._folder is None:
             return
         for file in sorted(self._folder.glob("*.prom")):
             try:
-                if file.stem != self.name and time.time() - file.stat().st_mtime <= OLD_SECONDS:
+                if file.stem != self.name and time.time() - file.stat().st_mtime <= oldest:
                     text = file.read_text()
                     if is_wanted:
                         text = "".join(line for line in text.splitlines(keepends=True) if is_wanted(line))

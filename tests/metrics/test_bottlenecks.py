@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +17,7 @@ from django.utils import timezone
 from deployments.models import ServiceRecord
 from deployments.upkeep.selectors.service_health import ServiceHealth
 from orchestration.measured import Distribution
-from orion_site.metrics import siblings
+from orion_site.metrics import recent, siblings
 from orion_site.metrics.bottlenecks import Observed, PoolOfConnections, PoolOfThreads, judged
 from orion_site.metrics.database import DatabaseFigures, PoolFigures, QueueFigures
 from orion_site.metrics.observing import observed, sync_seconds
@@ -167,20 +170,53 @@ def test_the_slowest_of_few_is_not_known():
     assert slowest(took(5, times=20)) == 5.0
 
 
-def test_claims_are_counted_with_those_of_the_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def write_attempts(folder: Path, name: str, claimed: float, taken: float) -> None:
+    lines = [
+        f'orion_claim_attempts_total{{process="{name}",status="{status}"}} {number}'
+        for status, number in (("claimed", claimed), ("taken", taken))
+    ]
+    (folder / f"{name}.prom").write_text("\n".join(["# TYPE orion_claim_attempts_total counter", *lines, ""]))
+
+
+@pytest.fixture
+def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a server whose first worker is this process, which has stored no figures yet."""
+    monkeypatch.setattr(siblings, "siblings", siblings.Siblings("worker-1", tmp_path))
+    monkeypatch.setattr(recent, "_past", deque(maxlen=recent.KEPT))
+    return tmp_path
+
+
+def test_claims_are_counted_with_those_of_the_other_processes(workers: Path):
     before = recent_claims()
     for number, name in enumerate(("worker-1", "worker-2", "worker-3"), 1):
-        lines = [
-            f'orion_claim_attempts_total{{process="{name}",status="{status}"}} {number * times}'
-            for status, times in (("claimed", 10.0), ("taken", 1.0))
-        ]
-        (tmp_path / f"{name}.prom").write_text("\n".join(["# TYPE orion_claim_attempts_total counter", *lines, ""]))
-    monkeypatch.setattr(siblings, "siblings", siblings.Siblings("worker-1", tmp_path))
+        write_attempts(workers, name, claimed=number * 10, taken=number)
 
     now = recent_claims()
 
     assert (now.claimed - before.claimed, now.taken - before.taken) == (50, 5)
     assert now.seconds > 0
+
+
+def test_claims_of_a_process_that_was_frozen_are_counted_once(workers: Path):
+    write_attempts(workers, "worker-2", claimed=1000, taken=100)
+    long_ago = time.time() - 3600
+    os.utime(workers / "worker-2.prom", (long_ago, long_ago))
+    recent.remember()
+
+    write_attempts(workers, "worker-2", claimed=1003, taken=101)
+
+    assert (recent_claims().claimed, recent_claims().taken) == (3, 1)
+
+
+def test_claims_of_a_process_that_was_restarted_are_counted(workers: Path):
+    for name in ("worker-2", "worker-3"):
+        write_attempts(workers, name, claimed=1000, taken=100)
+    recent.remember()
+
+    write_attempts(workers, "worker-2", claimed=7, taken=2)
+    write_attempts(workers, "worker-3", claimed=1010, taken=100)
+
+    assert (recent_claims().claimed, recent_claims().taken) == (17, 2)
 
 
 # --- on a real server ---
