@@ -9,6 +9,7 @@ import pytest
 
 from orionflow import flow, task
 from orionflow.errors import UpstreamFailed
+from orionflow.states import Failed, State
 from orionflow.testing import assert_completed, assert_failed, flow_run_of, flow_runs, states_of, task_runs_of
 
 
@@ -91,6 +92,46 @@ def test_subflow_does_not_start_when_its_input_failed():
         parent()
 
     assert flow_runs("child") == []
+
+
+@pytest.mark.parametrize("given", ["argument", "wait_for"])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_subflow_whose_input_failed_is_not_ready(kind: str, given: str):
+    states: list[State[Any]] = []
+
+    @task
+    def bad() -> int:
+        raise ValueError
+
+    @flow
+    async def async_child(x: int = 1) -> int:
+        return x
+
+    @flow
+    def parent() -> None:
+        failed = bad.submit()
+        called: Any = child if kind == "sync" else async_child
+        if given == "argument":
+            states.append(called(failed, return_state=True))
+        else:
+            states.append(called(wait_for=[failed], return_state=True))
+
+    parent(return_state=True)
+
+    assert [(state.type, state.name) for state in states] == [("PENDING", "NotReady")]
+    with pytest.raises(UpstreamFailed, match="bad-0"):
+        states[0].result()
+    assert [run.name for run in flow_runs("child") + flow_runs("async-child")] == []
+
+
+def test_flow_that_returns_nothing_fails_when_a_subflow_never_started():
+    @flow
+    def parent() -> None:
+        child(Failed(message="before"), return_state=True)
+
+    state = parent(return_state=True)
+
+    assert_failed(state, "1/1 runs did not finish.")
 
 
 def test_subflow_waits_for_others():

@@ -79,7 +79,10 @@ class PausedRun(RunEnded):
 
 
 class UpstreamFailed(RunEnded):
-    """An input of a task did not complete, so the task did not start. `cause` is the error of the input, if known."""
+    """An input of a task, or of a flow called in a flow, did not complete, so that did not start.
+
+    `cause` is the error of the input, if known.
+    """
 
     def __init__(self, message: str, *, cause: dict[str, str] | None = None) -> None:
         super().__init__(message)

@@ -279,7 +279,7 @@ def Pending(**fields: Any) -> State[Any]:
 
 
 def NotReady(**fields: Any) -> State[Any]:
-    """Create a state for a task run that cannot start because an input did not complete.
+    """Create a state for a task run, or a flow called in a flow, that cannot start because an input did not complete.
 
     - `fields`: further fields of the `State`, such as `name` and `message`.
     """

@@ -23,14 +23,14 @@ from orionflow.engine.lineage import Lineage
 from orionflow.engine.placeholders import Subflow, completed_before, ending_placeholder, placeholder_for, recorded_for
 from orionflow.engine.reuse import Inputs, recall, why_not_compared
 from orionflow.engine.run_calls import FlowCall
-from orionflow.errors import InvalidRequest, UnserializableError, UsageError
+from orionflow.errors import InvalidRequest, UnserializableError, UpstreamFailed, UsageError
 from orionflow.flows import Flow
 from orionflow.logging import flow_run_logger, logger_for_flow_run
 from orionflow.options.parameters import described_parameters, recorded_parameters
 from orionflow.processes import own_identity
 from orionflow.recordable import as_text, recordable_tags
 from orionflow.reporting.items import Answer
-from orionflow.states import Failed, Pending, State
+from orionflow.states import Failed, NotReady, Pending, State
 from orionflow.values.traversal import are_plain
 from orionflow.wire import FlowRun
 
@@ -39,15 +39,20 @@ DEFAULT_POLICY = {"crash_retries": 0, "overlap": "allow"}
 
 
 def create_run(call: FlowCall) -> Steps[ActiveFlowRun | State[Any]]:
-    """Create the run that a call asks for. Return a final state instead if there is nothing to run.
+    """Create the run that a call asks for. Return a state instead if there is nothing to run.
 
-    There is nothing to run if the parameters are invalid, or if an earlier attempt of the parent completed this
-    subflow.
+    There is nothing to run if the parameters are invalid, if an earlier attempt of the parent completed this subflow,
+    or if an input of this subflow did not complete.
     """
     parent = call.parent
     api = parent.api if parent else current_api()
     # The parameters of an existing run came as JSON, so they contain no futures.
-    found = None if call.flow_run_id is not None else (yield from _take_inputs(call))
+    try:
+        found = None if call.flow_run_id is not None else (yield from _take_inputs(call))
+    except UpstreamFailed as error:
+        if parent is None:
+            raise
+        return _not_ready(parent, error)
     if parent is None:
         return (yield from _create(call, api, None))
     sources = parent.stored_sources(found.sources) if found is not None else None
@@ -156,6 +161,14 @@ def _take_inputs(call: FlowCall) -> Steps[Found | None]:
     args, call.kwargs = resolved_all([*call.args, *(call.wait_for or ())], call.kwargs)
     call.args = tuple(args[: len(call.args)])
     return found
+
+
+def _not_ready(parent: FlowRunContext, error: UpstreamFailed) -> State[Any]:
+    """Return the state of a subflow that does not start. It is not recorded, because the subflow would never end."""
+    # The traceback inside Orion does not help the user.
+    state: State[Any] = NotReady(message=str(error), value=error.with_traceback(None))
+    parent.state_counts.add(state)
+    return state
 
 
 def _compared(call: FlowCall, parent: FlowRunContext) -> Inputs | None:
