@@ -168,6 +168,56 @@ class WithOwnArgs(Exception):
         self.args = args
 
 
+class NotThere(FileNotFoundError):
+    def __init__(self, path: str) -> None:
+        super().__init__(2, "No such file", path)
+        self.path = path
+
+
+class Undecodable(UnicodeDecodeError):
+    def __init__(self, text: bytes) -> None:
+        super().__init__("utf-8", text, 0, 1, "odd")
+
+
+class Misspelled(SyntaxError):
+    __slots__ = ("place",)
+
+    def __init__(self, line: int, *, place: str) -> None:
+        super().__init__("odd", (place, line, 1, "text"))
+        self.place = place
+
+
+class NoModule(ImportError):
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"neither {first} nor {second}", name=second)
+
+
+class Leaving(SystemExit):
+    def __init__(self, *, why: str) -> None:
+        super().__init__(3)
+        self.why = why
+
+
+class Several(ExceptionGroup[ValueError]):
+    def __new__(cls, *, errors: list[ValueError]) -> Several:
+        return super().__new__(cls, "several", errors)
+
+    def __init__(self, *, errors: list[ValueError]) -> None:
+        self.number = len(errors)
+
+
+class Opened(OSError):
+    def __new__(cls, path: str) -> Opened:
+        return super().__new__(cls, 13, "Not allowed", path)
+
+    def __init__(self, path: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class FrozenEnd(StopIteration):
+    place: str
+
+
 @pytest.mark.parametrize(
     ("error", "attribute"),
     [
@@ -180,16 +230,28 @@ class WithOwnArgs(Exception):
         (WithNew("a", "b"), "one"),
         (Frozen("here"), "place"),
         (WithOwnArgs("ls", {"-l": "yes"}), "args"),
+        (NotThere("/none"), "path"),
+        (NotThere("/none"), "filename"),
+        (Undecodable(b"x"), "object"),
+        (Misspelled(7, place="here"), "lineno"),
+        (Misspelled(7, place="here"), "place"),
+        (NoModule("a", "b"), "name"),
+        (Leaving(why="enough"), "code"),
+        (Leaving(why="enough"), "why"),
+        (Several(errors=[ValueError("one")]), "message"),
+        (Several(errors=[ValueError("one")]), "number"),
+        (Opened("/root"), "errno"),
+        (FrozenEnd("here"), "place"),
     ],
     ids=lambda given: type(given).__name__,
 )
-def test_exceptions_are_the_same_whatever_their_class_is_called_with(error: Exception, attribute: str):
+def test_exceptions_are_the_same_whatever_their_class_is_called_with(error: BaseException, attribute: str):
     vars(error)["__notes__"] = ["noted"]
 
     there = loads(dumps(error))
 
     assert type(there) is type(error)
-    assert (str(there), there.args, there.__notes__) == (str(error), error.args, ["noted"])
+    assert (str(there), repr(there.args), there.__notes__) == (str(error), repr(error.args), ["noted"])
     assert getattr(there, attribute) == getattr(error, attribute)
 
 

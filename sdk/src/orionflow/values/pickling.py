@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from io import BytesIO
-from types import CodeType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any
 
 from orionflow.recordable import as_text
@@ -58,6 +58,8 @@ def _pickler() -> Callable[..., Any]:
                 # Its class may have an attribute `args` of its own.
                 new = type(value), *vars(BaseException)["args"].__get__(value)
                 return BaseException.__new__, new, _attributes_of(value), None, None, _set_attributes
+            if isinstance(value, BaseException) and (made := _made_by_base(value)) is not None:
+                return *made, None, None, _set_fields
             if self._by_reference and type(value) is FunctionType and _is_held_by_module(value):
                 return _found_again, (value.__module__, value.__qualname__, _digest(value), dumps(value))
             return super().reducer_override(value)
@@ -90,6 +92,42 @@ def _adds_only_attributes(kind: type) -> bool:
         return True
     # A built-in class with fields, such as that of SyntaxError, is larger.
     return kind is object or kind.__basicsize__ == BaseException.__basicsize__
+
+
+def _made_by_base(error: BaseException) -> tuple[Any, ...] | None:
+    """Reduce an exception whose class has parameters of its own, and a base that is written in C and has fields.
+
+    Return a function that makes it with the `__new__` and `__init__` of that base, its arguments, and the fields and
+    slots to set. Return None if the class is not such a one, or cannot be made like this.
+    """
+    kind = type(error)
+    of_c: Any = next(one for one in kind.__mro__ if type(vars(one).get("__reduce__")) is MethodDescriptorType)
+    has_own_parameters = FunctionType in (type(kind.__init__), type(kind.__new__))
+    is_reduced_by_c = kind.__reduce__ is of_c.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
+    if not has_own_parameters or not is_reduced_by_c or kind.__setstate__ is not BaseException.__setstate__:
+        return None
+    reduced: Any = error.__reduce__()
+    _, args, *state = reduced
+    try:
+        _new_error(kind, *args)
+    except Exception:
+        return None
+    return _new_error, (kind, *args), ((state and state[0]) or {}, _attributes_of(error)[1])
+
+
+def _new_error(kind: type[BaseException], *args: Any) -> BaseException:
+    new = next(one for one in kind.__mro__ if type(vars(one).get("__new__")) is BuiltinFunctionType)
+    init = next(one for one in kind.__mro__ if type(vars(one).get("__init__")) is WrapperDescriptorType)
+    error: BaseException = vars(new)["__new__"](kind, *args)
+    vars(init)["__init__"](error, *args)
+    return error
+
+
+def _set_fields(error: BaseException, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    # Also those of a frozen dataclass.
+    for fields in state:
+        for name, value in fields.items():
+            object.__setattr__(error, name, value)
 
 
 def _attributes_of(error: BaseException) -> tuple[dict[str, Any], dict[str, Any]]:
