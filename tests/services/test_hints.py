@@ -16,9 +16,16 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from deployments.dispatch import hint_sender as dispatch
-from deployments.dispatch.services.hints import STAMPED_AT_ONCE, free_capacity, hint_again_after, hint_due_runs
+from deployments.dispatch.services.hints import (
+    STAMPED_AT_ONCE,
+    Finder,
+    free_capacity,
+    hint_again_after,
+    hint_due_runs,
+)
 from deployments.models import Lease, Worker, WorkPool, WorkQueue
 from runs.models import FlowRun
+from tests.agents.running import eventually
 from tests.conftest import DATABASE
 from tests.factories import NOON, later, make_flow_run, make_state
 
@@ -273,3 +280,21 @@ def test_runs_of_a_queue_that_agents_know_are_announced_through_it_alone(address
     hint_due_runs(later(1))
 
     assert addressed == [(known.pk, run.pk)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_thread_that_looks_for_due_runs_survives_an_outage_of_the_database(told, caplog, django_db_blocker):
+    now = timezone.now()
+    queue = make_queue()
+    make_agent(queue, concurrency=5, offline_at=now + timedelta(hours=1))
+    first, finder = waiting_run(queue), Finder()
+    finder.wake()
+    eventually(lambda: told == [first.pk])
+
+    with django_db_blocker.block():
+        finder.wake()
+        eventually(lambda: "could not be looked up" in caplog.text)
+
+    second = waiting_run(queue)
+    finder.wake()
+    eventually(lambda: told == [first.pk, second.pk], lambda: told)

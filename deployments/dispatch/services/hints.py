@@ -225,15 +225,17 @@ class Finder:
             self._woken.wait()
             self._woken.clear()
             try:
-                hint_due_runs(current_time())
+                try:
+                    hint_due_runs(current_time())
+                finally:
+                    # This may fail as well, and must not end the thread.
+                    close_old_connections()
             except Exception as problem:
                 # The ticker repeats the search a second later.
                 if is_outage(problem):
                     outage.met(problem)
                 else:
                     logger.exception("Due runs could not be looked up.")
-            finally:
-                close_old_connections()
 
 
 @lru_cache(maxsize=1)
