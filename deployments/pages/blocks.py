@@ -6,7 +6,7 @@ Secrets are only ever written: the form shows a mask, and a mask that is sent ba
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -162,20 +162,29 @@ def edit_block(request: HttpRequest, block_id: UUID) -> HttpResponse:
     stored = {
         name: values.get(name) for name in [*(one.label for one in form.fields), *(one.name for one in form.nested)]
     }
-    form.shown = written(stored)
+    # A secret is shown as the same stars whatever it is. All of them are sealed together, whenever the block is saved.
+    shown = {name: [value, document.sealed] if name in form.secret else value for name, value in stored.items()}
+    form.shown = written(shown)
     if request.method == "POST":
         content = form.read(request.POST)
         sent = {**content, **{one.name: one.chosen or None for one in form.nested}}
-        changed = names_changed(request.POST.get(SHOWN, ""), stored)
-        if replaced := [name for name in changed if sent.get(name) != stored[name]]:
-            text = ", ".join(replaced)
-            form.problems.append(f"Meanwhile somebody changed {text}; save again to replace that.")
+        changed = names_changed(request.POST.get(SHOWN, ""), shown)
+        form.problems += _replacing([name for name in changed if sent.get(name) != stored[name]], form.secret)
         # Keep content that the schema does not name, because it has no field.
         kept = {name: value for name, value in document.content.items() if name not in stored}
         if not form.has_errors and _updated(form, block_id, {**kept, **content}):
             return redirect("deployments:block", block_id)
     context = {"section": "blocks", "form": form.hidden(), "type": document.block_type, "document": document}
     return render(request, "deployments/block_form.html", context, status=422 if form.has_errors else 200)
+
+
+def _replacing(names: Sequence[str], secret: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with values that would replace those of somebody else."""
+    if seen := [name for name in names if name not in secret]:
+        yield f"Meanwhile somebody changed {', '.join(seen)}; save again to replace that."
+    if unseen := [name for name in names if name in secret]:
+        text = ", ".join(unseen)
+        yield f"Meanwhile somebody saved this block, perhaps with another {text}; save again to replace it."
 
 
 def _updated(form: BlockForm, block_id: UUID, content: dict[str, Any]) -> bool:

@@ -21,11 +21,12 @@ from deployments.pages.selectors.deployment import (
     deployment_to_schedule,
     drafted,
     schedule_to_edit,
+    words_of,
 )
 from deployments.schedules.selectors import calendar_names
 from deployments.schedules.services.schedules import NewSchedule, add_schedules, delete_schedule, update_schedule
 from orion_site.accounts.permissions import Action, requires
-from orion_site.forms.editing import editing
+from orion_site.forms.editing import Beside, editing
 from orion_site.forms.submitting import attempt, errors_in_words, saved
 
 
@@ -46,7 +47,7 @@ def edit_schedule(request: HttpRequest, deployment_id: UUID, schedule_id: UUID) 
         raise Http404
     kind = _asked_kind(request) or kind_of(schedule)
     initial = initial_of(schedule, calendar_names(schedule))
-    form = editing(_form(request, kind, initial))
+    form = _noticing(_form(request, kind, initial), schedule)
     if _is_saving(request) and saved(form, lambda values: _change(schedule, values)):
         return redirect(_schedules_of(deployment_id))
     return _page(request, deployment, form, "Change schedule", "Save")
@@ -87,7 +88,16 @@ def _switch(request: HttpRequest, deployment_id: UUID, schedule_id: UUID, *, act
 
 
 def _asked_kind(request: HttpRequest) -> str | None:
-    asked = request.GET.get("kind", "")
+def _noticing(form: ScheduleForm, schedule: Schedule) -> ScheduleForm:
+    """Make the form notice other times, which it replaces unseen if they are of another kind."""
+    if form.kind == kind_of(schedule):
+        return editing(form, beside={"times": Beside(None)})
+    times = Beside(schedule.definition, f"its times to “{words_of(schedule.definition)}”")
+    return editing(form, beside={"times": times}, apart=form.fields.keys() - ScheduleForm.base_fields.keys())
+
+
+    # The form sends its own kind, because that of the schedule may be another one by now.
+    asked = request.POST.get("kind") or request.GET.get("kind", "")
     return asked if asked in FORMS else None
 
 

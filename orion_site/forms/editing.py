@@ -8,7 +8,8 @@ same moment still replace each other.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode
 
@@ -23,27 +24,48 @@ MOST_QUOTED = 200
 F = TypeVar("F", bound=forms.Form)
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A stored value that a form replaces without showing it, and its words. Without words, it may change."""
+
+    value: Any
+    words: str = ""
+
+
 class ShownValues(forms.CharField):
     """Digests of the values that the form showed. It is no value of the object, so it never counts as changed."""
 
     widget = forms.HiddenInput
 
+    def __init__(self, beside: Mapping[str, Beside], apart: Collection[str]) -> None:
+        super().__init__(required=False)
+        self.beside, self.apart = beside, apart
+
     def has_changed(self, initial: Any, data: Any) -> bool:
         return False
 
 
-def editing(form: F) -> F:
-    """Make a form notice when the stored values, its initial ones, change. Call it with all fields added."""
-    form.fields[SHOWN] = ShownValues(required=False, initial=written(_stored(form)))
+def editing(form: F, *, beside: Mapping[str, Beside] | None = None, apart: Collection[str] = ()) -> F:
+    """Make a form notice when the stored values, its initial ones, change. Call it with all fields added.
+
+    It also notices changes of the values `beside` it. Fields `apart` have no stored value.
+    """
+    shown = form.fields[SHOWN] = ShownValues(beside or {}, apart)
+    shown.initial = written(_stored(form, shown))
     return form
 
 
 def refused_as_changed(form: forms.Form) -> bool:
     """Whether values were changed while this valid form was open, to others than it has; each gets an error."""
-    if SHOWN not in form.fields:
+    shown = form.fields.get(SHOWN)
+    if not isinstance(shown, ShownValues):
         return False
-    stored = _stored(form)
+    stored = _stored(form, shown)
     for name in names_changed(form.cleaned_data[SHOWN], stored):
+        if name in shown.beside:
+            if words := shown.beside[name].words:
+                form.add_error(None, f"Meanwhile somebody changed {words}; save again to replace that.")
+            continue
         # `changed_data` always names fields of JSON, and cleaned objects never equal stored names, so ask both.
         if name in form.changed_data and form.cleaned_data.get(name) != stored[name]:
             now = _quoted(form.fields[name], stored[name])
@@ -70,8 +92,12 @@ def names_changed(shown: str, stored: Mapping[str, Any]) -> list[str]:
     return [name for name, value in stored.items() if digests.get(name, _digest(None)) != _digest(value)]
 
 
-def _stored(form: forms.Form) -> dict[str, Any]:
-    return {name: form.get_initial_for_field(field, name) for name, field in form.fields.items() if name != SHOWN}
+def _stored(form: forms.Form, shown: ShownValues) -> dict[str, Any]:
+    fields = {name: field for name, field in form.fields.items() if name != SHOWN and name not in shown.apart}
+    return {
+        **{name: form.get_initial_for_field(field, name) for name, field in fields.items()},
+        **{name: one.value for name, one in shown.beside.items()},
+    }
 
 
 def _digest(value: Any) -> str:

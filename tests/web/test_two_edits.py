@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
+from deployments.blocks.services.blocks import opened
 from deployments.models import BlockDocument, Deployment, Schedule, Variable, WorkPool, WorkQueue
 from deployments.upkeep.current_settings import current
 from events.models import Automation, NotificationPolicy
@@ -269,6 +270,69 @@ def test_a_value_where_there_was_none_is_not_emptied_unseen(browser: Client):
     one.refresh_from_db()
     assert "Meanwhile somebody changed options" in refused.content.decode()
     assert one.content["options"] == {"ssl": True}
+
+
+@pytest.mark.parametrize("opened", ["", "?kind=interval"])
+def test_times_of_another_kind_are_not_replaced_unseen(browser: Client, opened: str):
+    address, _, _, _ = schedule()
+    tab = {**form_of(browser, address + opened), **({"every": "5", "unit": "hours"} if opened else {})}
+    browser.post(address, {**form_of(browser, address + "?kind=rrule"), "rrule": "FREQ=DAILY;BYHOUR=9"})
+    stored = Schedule.objects.values_list("definition", flat=True)
+
+    refused = browser.post(address, tab)
+    kept = stored.get()
+    shown = Controls()
+    shown.feed(refused.content.decode())
+    again = browser.post(address, shown.sent)
+
+    assert refused.status_code == 422
+    assert "Meanwhile somebody changed its times to “" in refused.content.decode()
+    assert "to nothing" not in refused.content.decode()
+    assert "rrule" in kept
+    assert again.status_code == 302
+    assert ("interval" if opened else "cron") in stored.get()
+
+
+def test_a_schedule_that_got_the_kind_of_an_open_form_meanwhile_is_not_replaced_unseen(browser: Client):
+    address, _, _, _ = schedule()
+    tab = {**form_of(browser, address + "?kind=interval"), "every": "5", "unit": "hours"}
+    browser.post(address, {**form_of(browser, address + "?kind=interval"), "every": "7", "unit": "hours"})
+
+    refused = browser.post(address, tab)
+
+    assert "Meanwhile somebody changed this to “7”" in refused.content.decode()
+    assert Schedule.objects.get().definition["interval"] == 7 * 3600
+
+
+def test_a_change_of_the_kind_alone_is_no_change_of_somebody_else(browser: Client):
+    address, _, _, _ = schedule()
+
+    answer = browser.post(
+        address + "?kind=interval", {**form_of(browser, address + "?kind=interval"), "every": "5", "unit": "hours"}
+    )
+
+    assert answer.status_code == 302
+    assert Schedule.objects.get().definition["interval"] == 5 * 3600
+
+
+def test_a_new_secret_does_not_replace_another_new_one_unseen(browser: Client):
+    one = make_block(make_schema())
+    address = reverse("deployments:edit-block", args=[one.pk])
+    tabs = [form_of(browser, address) for _ in range(3)]
+
+    browser.post(address, {**tabs[0], "p/password": "first"})
+    refused = browser.post(address, {**tabs[1], "p/password": "second"})
+    one.refresh_from_db()
+    kept = opened(one)["password"]
+    unchanged = browser.post(address, tabs[2])
+    again = browser.post(address, {**form_of(browser, address), "p/password": "second"})
+
+    one.refresh_from_db()
+    assert refused.status_code == 422
+    assert "Meanwhile somebody saved this block, perhaps with another password" in refused.content.decode()
+    assert kept == "first"
+    assert [unchanged.status_code, again.status_code] == [302, 302]
+    assert opened(one)["password"] == "second"
 
 
 def test_a_field_that_another_kind_of_trigger_brought_is_not_emptied_unseen(browser: Client):
