@@ -59,7 +59,7 @@ def calendar(request: HttpRequest, calendar_id: UUID) -> HttpResponse:
 def new_calendar(request: HttpRequest) -> HttpResponse:
     form = _form(request, {})
     made: list[Calendar] = []
-    if request.method == "POST" and saved(form, lambda values: made.append(_create(values))):
+    if saved(form, lambda values: made.append(_create(values))):
         return redirect("deployments:calendar", made[0].pk)
     back = (reverse("deployments:calendars"), "Calendars")
     return _page(request, form, "New calendar", "Create calendar", back)
@@ -69,7 +69,7 @@ def new_calendar(request: HttpRequest) -> HttpResponse:
 def edit_calendar(request: HttpRequest, calendar_id: UUID) -> HttpResponse:
     one = _found(calendar_id).line.calendar
     form = editing(_form(request, {"name": one.name, "description": one.description, "ics": one.ics}))
-    if request.method == "POST" and saved(form, lambda values: _change(one, values)):
+    if saved(form, lambda values: _change(one, values)):
         return redirect("deployments:calendar", calendar_id)
     back = (reverse("deployments:calendar", args=[calendar_id]), one.name)
     return _page(request, form, f"Calendar {one.name}", "Save", back)

@@ -37,7 +37,7 @@ def edit_deployment(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     initial = {name: getattr(one, name) for name in CHANGEABLE} | {"work_pool": pool, "work_queue": queue}
     pools = list(dict.fromkeys([pool, *pool_names()]))
     form = editing(DeploymentForm(request.POST or None, initial=initial, pools=pools))
-    if request.method == "POST" and saved(form, lambda values: _change(one, form, values)):
+    if saved(form, lambda values: _change(one, form, values)):
         return redirect("deployments:deployment", deployment_id)
     return _page(request, one, form, f"Change {one.flow.name}/{one.name}", "Save")
 
@@ -47,7 +47,7 @@ def duplicate_deployment(request: HttpRequest, deployment_id: UUID) -> HttpRespo
     one = _deployment(deployment_id)
     form = DuplicateForm(request.POST or None, initial={"name": f"{one.name}-copy", "paused": True}, taken_by=one)
     made: list[Deployment] = []
-    if request.method == "POST" and saved(form, lambda values: made.append(_copy(one, values, timezone.now()))):
+    if saved(form, lambda values: made.append(_copy(one, values, timezone.now()))):
         return redirect("deployments:deployment", made[0].pk)
     return _page(request, one, form, f"Duplicate {one.flow.name}/{one.name}", "Duplicate")
 

@@ -34,7 +34,7 @@ from runs.models import FlowRun
 def new_deployment(request: HttpRequest) -> HttpResponse:
     form = SourceForm(request.POST or None, queues=queues_to_choose())
     made: list[FlowRun] = []
-    if request.method == "POST" and saved(form, lambda _: made.append(_ask(form))):
+    if saved(form, lambda _: made.append(_ask(form))):
         return redirect("deployments:found-flows", made[0].pk)
     context = {"section": "deployments", "form": form, "command": command(request)}
     return render(request, "deployments/new.html", context, status=422 if form.errors else 200)
@@ -68,7 +68,7 @@ def deploy_flow(request: HttpRequest, run_id: UUID, number: int) -> HttpResponse
     one, source = flows[number], found.source
     form = FoundFlowForm(request.POST or None, initial=_initial(found, one), queues=queues_to_choose())
     made: list[UUID] = []
-    if request.method == "POST" and saved(form, lambda values: made.append(_deploy(one, source, form, values))):
+    if saved(form, lambda values: made.append(_deploy(one, source, form, values))):
         messages.success(request, f"{one.name}/{form.cleaned_data['name']} is deployed.")
         return _run(request, made[0]) if request.POST.get("do") == "run" else _opened(made[0])
     context = {

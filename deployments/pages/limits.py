@@ -65,7 +65,7 @@ def _title(name: str, meter: Meter) -> str:
 @requires(Action.CHANGE_LIMITS)
 def new_tag_limit(request: HttpRequest) -> HttpResponse:
     form = TagLimitForm(request.POST or None)
-    if request.method == "POST" and saved(form, _set_limit):
+    if saved(form, _set_limit):
         return redirect("deployments:limits")
     return _form(request, form, "New limit on a tag", "Create limit")
 
@@ -77,7 +77,7 @@ def edit_tag_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
     form = editing(TagLimitForm(request.POST or None, initial=initial))
     # The tag identifies the limit, so it cannot be changed.
     form.fields["tag"] = forms.CharField(disabled=True, strip=False, help_text=form.fields["tag"].help_text)
-    if request.method == "POST" and saved(form, _set_limit):
+    if saved(form, _set_limit):
         return redirect("deployments:tag-limit", limit_id)
     return _form(request, form, f"Limit on tag {limit.tag}", "Save")
 
@@ -113,7 +113,7 @@ def delete_tag_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
 @requires(Action.CHANGE_LIMITS)
 def new_global_limit(request: HttpRequest) -> HttpResponse:
     form = GlobalLimitForm(request.POST or None)
-    if request.method == "POST" and saved(form, lambda values: create_global_limit(columns=values, now=database_now())):
+    if saved(form, lambda values: create_global_limit(columns=values, now=database_now())):
         return redirect("deployments:limits")
     return _form(request, form, "New global limit", "Create limit")
 
@@ -123,9 +123,7 @@ def edit_global_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
     limit = _global(limit_id).line.limit
     initial = {name: getattr(limit, name) for name in GlobalLimitForm.base_fields}
     form = editing(GlobalLimitForm(request.POST or None, initial=initial))
-    if request.method == "POST" and saved(
-        form, lambda values: update_global_limit(which=Q(pk=limit_id), changes=values, now=database_now())
-    ):
+    if saved(form, lambda values: update_global_limit(which=Q(pk=limit_id), changes=values, now=database_now())):
         return redirect("deployments:global-limit", limit_id)
     return _form(request, form, f"Global limit {limit.name}", "Save")
 

@@ -41,7 +41,7 @@ def variables(request: HttpRequest) -> HttpResponse:
 @requires(Action.CHANGE_VARIABLES)
 def new_variable(request: HttpRequest) -> HttpResponse:
     form = VariableForm(request.POST or None)
-    if request.method == "POST" and saved(form, lambda values: create_variable(**values, now=timezone.now())):
+    if saved(form, lambda values: create_variable(**values, now=timezone.now())):
         return redirect("deployments:variables")
     return _form(request, form, "New variable", "Create variable")
 
@@ -51,9 +51,7 @@ def edit_variable(request: HttpRequest, variable_id: UUID) -> HttpResponse:
     variable = _variable(variable_id)
     initial = {"name": variable.name, "value": variable.value, "tags": variable.tags}
     form = editing(VariableForm(request.POST or None, initial=initial))
-    if request.method == "POST" and saved(
-        form, lambda values: update_variable(which=Q(pk=variable_id), changes=values, now=timezone.now())
-    ):
+    if saved(form, lambda values: update_variable(which=Q(pk=variable_id), changes=values, now=timezone.now())):
         return redirect("deployments:variables")
     return _form(request, form, f"Variable {variable.name}", "Save")
 

@@ -77,7 +77,7 @@ def command(request: HttpRequest, queue: WorkQueue | None = None) -> str:
 @requires(Action.CHANGE_QUEUES)
 def new_pool(request: HttpRequest) -> HttpResponse:
     form = NewPoolForm(request.POST or None, initial={"base_job_template": {}})
-    if request.method == "POST" and saved(form, lambda values: create_work_pool(columns=values, now=timezone.now())):
+    if saved(form, lambda values: create_work_pool(columns=values, now=timezone.now())):
         return redirect("deployments:work")
     return _form(request, form, "New work pool", "Create pool", reverse("deployments:work"), "Work")
 
@@ -87,7 +87,7 @@ def edit_pool(request: HttpRequest, pool_id: UUID) -> HttpResponse:
     pool = _pool(pool_id)
     initial = {name: getattr(pool, name) for name in PoolForm.base_fields}
     form = editing(PoolForm(request.POST or None, initial=initial))
-    if request.method == "POST" and saved(
+    if saved(
         form,
         lambda values: update_work_pool(
             name=pool.name, changes={name: values[name] for name in form.changed_data}, now=timezone.now()
@@ -133,7 +133,7 @@ def new_queue(request: HttpRequest, pool_id: UUID) -> HttpResponse:
     pool = _pool(pool_id)
     form = QueueForm(request.POST or None)
     made: list[WorkQueue] = []
-    if request.method == "POST" and saved(
+    if saved(
         form,
         lambda values: made.append(create_work_queue(pool_name=pool.name, columns=values, now=timezone.now())),
     ):
@@ -147,7 +147,7 @@ def edit_queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
     queue = _queue(queue_id)
     initial = {name: getattr(queue, name) for name in QueueForm.base_fields}
     form = editing(QueueForm(request.POST or None, initial=initial))
-    if request.method == "POST" and saved(
+    if saved(
         form,
         lambda values: update_work_queue(
             queue_id=queue_id, changes={name: values[name] for name in form.changed_data}, now=timezone.now()

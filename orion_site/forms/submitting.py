@@ -28,7 +28,10 @@ def attempt(request: HttpRequest, act: Callable[[], object], *, done: str) -> bo
 
 
 def saved(form: forms.Form, act: Callable[[dict[str, Any]], object]) -> bool:
-    """Pass valid values to a service. A refusal is shown at its field, or above the form, which keeps all values."""
+    """Pass valid values to a service. A refusal is shown at its field, or above the form, which keeps all values.
+
+    Return False for a form that is not bound, as that of a GET.
+    """
     starred = put_secrets_back(form) if form.is_bound and SHOWN in form.fields else []
     if not form.is_valid():
         return False

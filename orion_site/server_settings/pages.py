@@ -54,7 +54,7 @@ def change(request: HttpRequest, name: str) -> HttpResponse:
     def act(values: dict[str, int]) -> None:
         change_setting(name=name, value=values["value"], author=actor_of(request).name, now=timezone.now())
 
-    if request.method == "POST" and saved(form, act):
+    if saved(form, act):
         messages.success(request, f"{name} is changed. All servers follow within two seconds.")
         return redirect(f"{reverse('settings')}#{name}")
     context = {

@@ -36,7 +36,7 @@ def keys(request: HttpRequest) -> HttpResponse:
         expires = None if life is None else now + life
         made.append(create_key(user=owner, name=values["name"], role=values["role"], expires=expires, now=now))
 
-    is_made = request.method == "POST" and saved(form, act)
+    is_made = saved(form, act)
     if is_made:
         form = KeyForm(actions=actor.actions, chooses_user=everybodys)
     context = {

@@ -48,7 +48,7 @@ def new_user(request: HttpRequest) -> HttpResponse:
             roles=[values["role"]] if values["role"] else [],
         )
 
-    if request.method == "POST" and saved(form, act):
+    if saved(form, act):
         messages.success(request, f"{form.cleaned_data['name']} was created.")
         return redirect("users")
     return _form(request, form, "New user", "Create user", (reverse("users"), "Users"))
@@ -113,7 +113,7 @@ def groups(request: HttpRequest) -> HttpResponse:
 @requires(Action.MANAGE_USERS)
 def new_group(request: HttpRequest) -> HttpResponse:
     form = GroupForm(request.POST or None)
-    if request.method == "POST" and saved(form, lambda values: services.create_group(**values)):
+    if saved(form, lambda values: services.create_group(**values)):
         messages.success(request, f"The group {form.cleaned_data['name']} was created.")
         return redirect("groups")
     return _form(request, form, "New group", "Create group", (reverse("groups"), "Groups"))
@@ -126,7 +126,7 @@ def group(request: HttpRequest, group_id: int) -> HttpResponse:
     form = GroupForm(request.POST or None, initial=GroupForm.initial_of(roles))
     del form.fields["name"]
     editing(form)
-    if request.method == "POST" and saved(form, lambda values: services.set_roles(name=one.name, **values)):
+    if saved(form, lambda values: services.set_roles(name=one.name, **values)):
         messages.success(request, f"The roles of {one.name} are changed; whom that concerns signs in again.")
         return redirect("groups")
     intro = "Sessions of members end when the roles change; their keys may do from now on what the roles say."
