@@ -94,6 +94,13 @@ class UnreadableName(DomainError):
     message = "{fault}."
 
 
+class MadeAlready(Conflict):
+    """A form that makes an object was sent twice."""
+
+    code = "made_already"
+    message = "This form has already made {kind}. Send it again to make another one."
+
+
 class StateIdTaken(Conflict):
     code = "state_id_taken"
     message = "The state id {id} belongs to another run; use a new id for each proposal."

@@ -14,6 +14,7 @@ from deployments.pages.selectors.deployment import words_of
 from deployments.schedules.core import ScheduleError
 from deployments.schedules.selectors import calendar_names
 from orion_site.forms.fields import NameField, NewNameField, NumberField, ObjectField
+from orion_site.forms.making import new_id_of
 
 ORDERS = [("oldest", "The oldest time first"), ("newest", "The newest time first")]
 
@@ -123,6 +124,7 @@ class BackfillForm(forms.Form):
             at_once=values["at_once"],
             again=values["again"],
             work_queue_name=values["work_queue_name"] or None,
+            id=new_id_of(self),
         )
 
 

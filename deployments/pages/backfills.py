@@ -34,6 +34,7 @@ from deployments.pages.selectors.backfills import (
 from deployments.pages.selectors.deployment import calendars_to_choose
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, actor_of, may, requires, who_asks
+from orion_site.forms.making import making
 from orion_site.forms.submitting import attempt, errors_in_words, saved
 from orion_site.live.pages import live_page
 from runs.pages.filtering import address_after
@@ -54,11 +55,13 @@ def new_backfill(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     deployment = deployment_to_backfill(deployment_id=deployment_id)
     if deployment is None:
         raise Http404
-    form = BackfillForm(
-        request.POST or None,
-        deployment=deployment,
-        schedules=schedules_to_follow(deployment_id=deployment_id),
-        calendars=calendars_to_choose(),
+    form = making(
+        BackfillForm(
+            request.POST or None,
+            deployment=deployment,
+            schedules=schedules_to_follow(deployment_id=deployment_id),
+            calendars=calendars_to_choose(),
+        )
     )
     is_saving = request.method == "POST" and request.POST.get("do") != "preview"
     made: list[Backfill] = []

@@ -27,14 +27,15 @@ from deployments.schedules.selectors import calendar_names
 from deployments.schedules.services.schedules import NewSchedule, add_schedules, delete_schedule, update_schedule
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import Beside, editing
+from orion_site.forms.making import making, new_id_of
 from orion_site.forms.submitting import attempt, errors_in_words, saved
 
 
 @requires(Action.CHANGE_DEPLOYMENTS)
 def new_schedule(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     deployment = _deployment(deployment_id)
-    form = _form(request, _asked_kind(request) or "cron")
-    if _is_saving(request) and saved(form, lambda values: _add(deployment_id, values)):
+    form = making(_form(request, _asked_kind(request) or "cron"))
+    if _is_saving(request) and saved(form, lambda values: _add(deployment_id, values, new_id_of(form))):
         return redirect(_schedules_of(deployment_id))
     return _page(request, deployment, form, "New schedule", "Add schedule")
 
@@ -87,7 +88,6 @@ def _switch(request: HttpRequest, deployment_id: UUID, schedule_id: UUID, *, act
     return redirect(_schedules_of(deployment_id))
 
 
-def _asked_kind(request: HttpRequest) -> str | None:
 def _noticing(form: ScheduleForm, schedule: Schedule) -> ScheduleForm:
     """Make the form notice other times, which it replaces unseen if they are of another kind."""
     if form.kind == kind_of(schedule):
@@ -96,6 +96,7 @@ def _noticing(form: ScheduleForm, schedule: Schedule) -> ScheduleForm:
     return editing(form, beside={"times": times}, apart=form.fields.keys() - ScheduleForm.base_fields.keys())
 
 
+def _asked_kind(request: HttpRequest) -> str | None:
     # The form sends its own kind, because that of the schedule may be another one by now.
     asked = request.POST.get("kind") or request.GET.get("kind", "")
     return asked if asked in FORMS else None
@@ -155,7 +156,7 @@ def _draft(form: ScheduleForm) -> Draft | None:
     return drafted(values["definition"], calendars=values.get("calendars", []), ends_at=values["ends_at"], now=form.now)
 
 
-def _add(deployment_id: UUID, values: dict[str, Any]) -> None:
+def _add(deployment_id: UUID, values: dict[str, Any], id: UUID) -> None:
     new = NewSchedule(
         definition=values["definition"],
         active=values["active"],
@@ -164,6 +165,7 @@ def _add(deployment_id: UUID, values: dict[str, Any]) -> None:
         ends_at=values["ends_at"],
         misfire=values["misfire"],
         calendars=values.get("calendars", []),
+        id=id,
     )
     try:
         add_schedules(deployment_id=deployment_id, new=[new], now=timezone.now())

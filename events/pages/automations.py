@@ -50,6 +50,7 @@ from events.pages.selectors.automations import (
 from events.pages.words import action_words, target_of, trigger_words
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
+from orion_site.forms.making import making, new_id_of
 from orion_site.forms.submitting import attempt, saved
 from orion_site.live.pages import live_page
 from orionflow.contract.kinds import RESOURCE_ID
@@ -135,10 +136,12 @@ def new_automation(request: HttpRequest) -> HttpResponse:
     if when not in TRIGGERS or do not in ACTIONS:
         context = {"section": "automations", "triggers": TRIGGERS, "actions": ACTIONS}
         return render(request, "events/new_automation.html", context)
-    form, made = _form(request, when, do, {}), list[Automation]()
+    form, made = making(_form(request, when, do, {})), list[Automation]()
     if is_saving(request) and saved(
         form,
-        lambda values: made.append(create_automation(columns=_columns(when, do, values), now=timezone.now())),
+        lambda values: made.append(
+            create_automation(columns=_columns(when, do, values), now=timezone.now(), id=new_id_of(form))
+        ),
     ):
         return redirect("events:automation", made[0].pk)
     tried = tried_automation(request, form, lambda values: _columns(when, do, values))

@@ -22,6 +22,7 @@ from events.pages.selectors.automations import message_blocks
 from events.pages.selectors.notifications import notifications_page, policy_with_block
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
+from orion_site.forms.making import making, new_id_of
 from orion_site.forms.submitting import attempt, saved
 from orion_site.live.pages import live_page
 from runs.pages.filtering import address_after, address_without, moment_since, read_id, since_choices
@@ -64,8 +65,10 @@ def notifications(request: HttpRequest) -> HttpResponse:
 
 @requires(Action.CHANGE_NOTIFICATIONS)
 def new_policy(request: HttpRequest) -> HttpResponse:
-    form = _policy_form(request, {})
-    if is_saving(request) and saved(form, lambda values: create_policy(columns=values, now=timezone.now())):
+    form = making(_policy_form(request, {}))
+    if is_saving(request) and saved(
+        form, lambda values: create_policy(columns=values, now=timezone.now(), id=new_id_of(form))
+    ):
         return redirect("events:notifications")
     return _page(request, form, "New notification policy", "Create policy", tried_policy(request, form))
 

@@ -9,9 +9,13 @@ from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest
 
-from orchestration.errors import DomainError, NotFound
+from orchestration.errors import DomainError, MadeAlready, NotFound
 from orion_site.forms.editing import SHOWN, refused_as_changed
+from orion_site.forms.making import NEW_ID, make_another
 from orion_site.forms.masked import WOULD_REPLACE, put_secrets_back
+
+# Fields that are no values of the object.
+_UNSEEN = {SHOWN, NEW_ID}
 
 
 def attempt(request: HttpRequest, act: Callable[[], object], *, done: str) -> bool:
@@ -40,10 +44,12 @@ def saved(form: forms.Form, act: Callable[[dict[str, Any]], object]) -> bool:
     if starred or refused_as_changed(form):
         return False
     try:
-        act({name: value for name, value in form.cleaned_data.items() if name != SHOWN})
+        act({name: value for name, value in form.cleaned_data.items() if name not in _UNSEEN})
     except NotFound as error:
         raise Http404(str(error)) from error
     except DomainError as error:
+        if isinstance(error, MadeAlready):
+            make_another(form)
         form.add_error(field_of(form, error), str(error))
         return False
     return True

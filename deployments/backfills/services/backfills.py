@@ -11,8 +11,10 @@ from deployments.definitions.services.runs import refuse_another_queue
 from deployments.errors import BackfillEnded, BackfillExists, BackfillNotFound, BadBackfill, DeploymentNotFound
 from deployments.models import Backfill, BackfillTime, Deployment
 from orchestration.authors import asker, asking_user
+from orchestration.new_ids import refuse_made
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.ids import uuid7
 from orionflow.contract.names import quoted
 from runs.flow_runs.commands import cancel_flow_run
 from runs.models import FlowRun
@@ -25,10 +27,11 @@ ENDED = (Backfill.Status.CANCELLED, Backfill.Status.DONE)
 def create_backfill(*, deployment_id: UUID, asked: NewBackfill, now: datetime) -> Backfill:
     """Store a backfill with all of its times. The service of backfills creates the runs.
 
-    Raises DeploymentNotFound, BackfillExists, UnreadableName, BadBackfill, CalendarNotFound, BadTemplate and
-    ParametersMisfit.
+    Raises DeploymentNotFound, BackfillExists, MadeAlready, UnreadableName, BadBackfill, CalendarNotFound, BadTemplate
+    and ParametersMisfit.
     """
     with write_transaction():
+        refuse_made(Backfill, asked.id, "a backfill")
         deployment = Deployment.objects.filter(pk=deployment_id).first()
         if deployment is None:
             raise DeploymentNotFound(id=deployment_id)
@@ -37,6 +40,7 @@ def create_backfill(*, deployment_id: UUID, asked: NewBackfill, now: datetime) -
         if not plan.times:
             raise BadBackfill(reason=_why_nothing(bool(plan.completed), bool(plan.left_out)))
         backfill = Backfill(
+            id=asked.id or uuid7(),
             name=_free_name(deployment, asked, plan.start, plan.end),
             deployment=deployment,
             start=plan.start,

@@ -38,6 +38,7 @@ class NewBackfill:
     at_once: int = 1
     again: bool = False
     work_queue_name: str | None = None
+    id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ from deployments.schedules.core.spread import spread_for
 from deployments.schedules.services.changes import Plans
 from deployments.schedules.services.planning import replan
 from orchestration.authors import made_by
+from orchestration.new_ids import refuse_made
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.ids import uuid7
 
 # Columns that decide whether a schedule has future times.
 TIMING = frozenset({"definition", "ends_at", "active"})
@@ -41,12 +43,15 @@ class NewSchedule:
     misfire: str = "none"
     misfire_window: timedelta | None = None
     calendars: Sequence[str] = ()
+    id: UUID | None = None
 
 
 @repeated_on_conflict
 def add_schedules(*, deployment_id: UUID, new: Sequence[NewSchedule], now: datetime) -> list[Schedule]:
     """Add schedules, and plan their first runs. Earlier planned runs stay."""
     with write_transaction():
+        for one in new:
+            refuse_made(Schedule, one.id, "a schedule")
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)
         schedules = store_schedules(deployment, new, now)
@@ -192,6 +197,7 @@ def _refuse_ended(definition: Mapping[str, Any], ends_at: datetime | None, activ
 
 def _row(deployment: Deployment, new: NewSchedule, now: datetime) -> Schedule:
     return Schedule(
+        id=new.id or uuid7(),
         deployment=deployment,
         definition=spread_for(completed(new.definition, now), deployment.pk),
         **_columns(new),

@@ -13,8 +13,9 @@ from events.automations.core.templates import misplaced, texts_in
 from events.automations.errors import AutomationNotFound, BadAutomation
 from events.models import Automation, TriggerState
 from orchestration.authors import asking_user
+from orchestration.new_ids import refuse_made
 from orchestration.new_names import refuse_unreadable
-from orchestration.transactions import write_transaction
+from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7
 
 _NAMED = {
@@ -28,13 +29,15 @@ _TEXTS = ("subject", "body", "payload")
 Place = tuple[str, int]
 
 
-def create_automation(*, columns: Mapping[str, Any], now: datetime) -> Automation:
+@repeated_on_conflict
+def create_automation(*, columns: Mapping[str, Any], now: datetime, id: UUID | None = None) -> Automation:
+    """Create an automation; with this id, once. Raises BadAutomation, UnreadableName and MadeAlready."""
     refuse_invalid(columns)
     refuse_unreadable(columns["name"])
     with write_transaction():
-        automation = Automation(
-            **{**columns, "trigger": with_ids(columns["trigger"])}, created=now, since=now, author=asking_user()
-        )
+        refuse_made(Automation, id, "an automation")
+        row = {**columns, "trigger": with_ids(columns["trigger"])}
+        automation = Automation(**row, id=id or uuid7(), created=now, since=now, author=asking_user())
         automation.save(force_insert=True)
         return automation
 

@@ -12,16 +12,21 @@ from deployments.models import BlockDocument
 from events.automations.core.message_templates import BadTemplate, check_template
 from events.automations.errors import BadMessageTemplate, PolicyNotFound
 from events.models import NotificationPolicy
+from orchestration.new_ids import refuse_made
 from orchestration.new_names import refuse_unreadable
-from orchestration.transactions import write_transaction
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.ids import uuid7
 
 
-def create_policy(*, columns: Mapping[str, Any], now: datetime) -> NotificationPolicy:
+@repeated_on_conflict
+def create_policy(*, columns: Mapping[str, Any], now: datetime, id: UUID | None = None) -> NotificationPolicy:
+    """Create a policy; with this id, once. Raises BadMessageTemplate, UnreadableName and MadeAlready."""
     refuse_invalid(columns)
     refuse_unreadable(columns.get("name"))
     with write_transaction():
+        refuse_made(NotificationPolicy, id, "a policy")
         _check_block(columns)
-        policy = NotificationPolicy(**columns, created=now)
+        policy = NotificationPolicy(**columns, id=id or uuid7(), created=now)
         policy.save(force_insert=True)
         return policy
 
