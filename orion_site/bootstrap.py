@@ -33,26 +33,37 @@ def ephemeral_application() -> WSGIApplication:
     global _application
     with _starting:
         if _application is None:
-            # The collector would search what is loaded several times, and find that all of it is needed.
-            with collection_put_off():
-                _application = _start()
-                settle()
+            _application = _start()
         return _application
 
 
 def _start() -> WSGIApplication:
-    _configure()
-    from django.urls import get_resolver
+    # The collector would search what is loaded several times, and find that all of it is needed.
+    with collection_put_off():
+        _configure()
+    # This may wait for another process.
+    _prepare()
+    with collection_put_off():
+        application = _load()
+        settle()
+    return application
 
-    from orion_site.database.file import FileInUse
+
+def _prepare() -> None:
     from orion_site.database.lifecycle import prepare
 
     prepare()
+
+
+def _load() -> WSGIApplication:
+    from django.urls import get_resolver
+
+    from orion_site.database.file import FileInUse
+    from orion_site.without_server import ApplicationWithoutServer
+
     atexit.register(_add_up, os.getpid())
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_leave_connections_to_parent)
-    from orion_site.without_server import ApplicationWithoutServer
-
     # Now, and not with the first request, because the collector is switched off.
     _ = get_resolver().url_patterns
     application = ApplicationWithoutServer()

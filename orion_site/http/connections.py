@@ -300,12 +300,12 @@ class BoundedHTTPFactory(HTTPFactory):  # type: ignore[misc]  # daphne has no ty
 
     def _look(self, call_later: Callable[..., Any]) -> None:
         """Refuse requests that arrive too slowly, and look again while any connection waits."""
-        now = time.monotonic()
-        for channel in list(self._waiting):
-            channel.refuse_if_slow(now)
         self._looks = bool(self._waiting)
         if self._looks:
             call_later(LOOK_SECONDS, self._look, call_later)
+        now = time.monotonic()
+        for channel in list(self._waiting):
+            channel.refuse_if_slow(now)
 
     def waits_no_more(self, channel: BoundedChannel) -> None:
         self._waiting.pop(channel, None)

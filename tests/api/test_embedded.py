@@ -109,3 +109,30 @@ def test_a_running_flow_does_not_load_what_lookers_need(told):
 
 def test_a_program_keeps_fewer_pages_of_its_file_in_memory_than_a_server(told):
     assert told["kilobytes"] == 8_000
+
+
+OTHER_THREAD = """
+import os, sys, threading
+os.environ["DJANGO_SETTINGS_MODULE"] = "orion_site.settings_embedded"
+import django
+django.setup()
+
+def meanwhile(event, args):
+    # Imported by DRF among its optional dependencies.
+    if event == "import" and args[0] == "uritemplate":
+        thread = threading.Thread(target=lambda: __import__("requests"))
+        thread.start()
+        thread.join()
+
+sys.addaudithook(meanwhile)
+import orchestration.api
+print("requests" in sys.modules)
+"""
+
+
+def test_other_threads_import_their_libraries_while_drf_is_loaded_without_them(tmp_path):
+    environment = {**os.environ, "ORION_HOME": str(ready_home(tmp_path / "home"))}
+    command = [sys.executable, "-c", OTHER_THREAD]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60, text=True, check=False)
+
+    assert done.stdout == "True\n", done.stderr
