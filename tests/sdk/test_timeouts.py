@@ -696,9 +696,11 @@ def end_too_late():
 def in_turn(function):
     try:
         function()
-        print("ended", flush=True)
+        said = "ended"
     except BaseException as error:
-        print(repr(error), flush=True)
+        said = repr(error)
+    # At once, because other threads print their lines now.
+    print(said + "\\n", end="", flush=True)
 
 def all_in_threads(*functions):
     threads = [threading.Thread(target=in_turn, args=(one,)) for one in functions]
