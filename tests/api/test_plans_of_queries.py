@@ -62,6 +62,7 @@ QUESTIONS = (
     ("task_runs/filter", {"flows": {"name": {"any_": ["etl"]}}}),
     ("task_runs/filter", {"task_runs": {"subflow_runs": {"exists_": True}}}),
     ("task_runs/count", {"task_runs": FAILED}),
+    ("task_runs/count", {"task_runs": {"operator": "or_", "tags": {"all_": ["gpu"]}, **FAILED}}),
     ("ui/task_runs/dashboard/counts", {"task_runs": {"start_time": {"after_": MONTH["history_start"]}}}),
     ("results/filter", {}),
     ("results/filter", {"storage": "location:lake", "before": "ffffffff-ffff-7fff-bfff-ffffffffffff"}),
@@ -246,6 +247,19 @@ def test_a_list_of_many_runs_without_tags_is_read_in_its_order(client, monkeypat
     listed = [sql for sql in asked if "LIMIT 4" not in sql]
     assert listed
     assert not any("task_run_without_tags" in line for sql in listed for line in plan_of(sql))
+
+
+@pytest.mark.skipif(DATABASE != "postgresql", reason="SQLite reads two indexes for one condition")
+@pytest.mark.parametrize("kind", ["flow", "task"])
+def test_runs_with_a_rare_tag_or_another_condition_are_counted_in_two_indexes(client, kind):
+    """PostgreSQL would read all runs, and look up each among those with the tag."""
+    asked = {f"{kind}_runs": {"operator": "or_", "tags": {"all_": ["gpu"]}, **FAILED}}
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.post(f"/api/{kind}_runs/count", json.dumps(asked), "application/json")
+
+    (counted,) = [one["sql"] for one in queries if "COUNT(" in one["sql"]]
+    assert answer.json() == (40 if kind == "flow" else 10)
+    assert [line for line in plan_of(counted) if "SubPlan" in line] == []
 
 
 def test_no_report_reads_a_whole_table(client):

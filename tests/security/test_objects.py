@@ -263,18 +263,24 @@ def test_counts_and_histories_include_only_a_users_own_runs(own: World, other: W
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_counts_by_other_rows_and_of_what_is_missing_include_only_what_a_user_sees(own: World, other: World, kind: str):
-    """Counts by subtraction, ids of flows, few task runs and queues are equal to the length of the list."""
+    """Counts by subtraction, ids of flows, few task runs, queues and rare tags are equal to the length of the list."""
     client = asker(f"viewer:{KINDS[kind]}")
     hidden = str(other.id_of("runs_flow"))
+    failed = {"state": {"type": {"any_": ["FAILED"]}}}
+    tagged = [{"operator": "or_", "tags": {"all_": [tag]}, **failed} for tag in ("alder-tag", "birch-tag")]
     searches: dict[str, list[Any]] = {
         "flow_runs": [
             *({"flow_runs": {column: {"is_null_": True}}} for column in ("deployment_id", "work_queue_name")),
             *({"flow_runs": {"parent_task_run_id": {"is_null_": True}}}, {"flows": {}}, {"task_runs": {}}),
-            *({"flows": {"id": {"any_": [hidden]}}}, {"task_runs": {"state": {"type": {"any_": ["FAILED"]}}}}),
+            *({"flows": {"id": {"any_": [hidden]}}}, {"task_runs": failed}),
             *({"work_pools": {}}, {"work_pool_queues": {"name": {"startswith_": [""]}}}),
+            *({"flow_runs": one} for one in tagged),
         ],
-        "task_runs": [{"flows": {}}, {"flows": {"id": {"any_": [hidden]}}}],
-        "flows": [{"task_runs": {}}, {"task_runs": {"state": {"type": {"any_": ["FAILED"]}}}}],
+        "task_runs": [
+            *({"flows": {}}, {"flows": {"id": {"any_": [hidden]}}}),
+            *({"task_runs": one} for one in tagged),
+        ],
+        "flows": [{"task_runs": {}}, {"task_runs": failed}],
     }
     for what, asked in ((what, asked) for what, bodies in searches.items() for asked in bodies):
         listed = client.call("POST", f"/api/{what}/filter", asked).json()

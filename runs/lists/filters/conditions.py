@@ -185,8 +185,13 @@ def has_tag(rows: type[Model], tag: str) -> Q:
     The runs of a rare tag are read from there. With a common tag, each run of the list is checked for the tag, in
     order.
     """
+    return of_rare_tag(rows, tag) or is_tagged(rows, tag)
+
+
+def of_rare_tag(rows: type[Model], tag: str) -> Q | None:
+    """Return the condition that reads the runs of a tag; None if many runs have the tag. One query."""
     of_tag = rows._default_manager.filter(tag=tag).order_by()
-    return is_tagged(rows, tag) if of_tag[FEW : FEW + 1].exists() else Q(pk__in=of_tag.values("run_id"))
+    return None if of_tag[FEW : FEW + 1].exists() else Q(pk__in=of_tag.values("run_id"))
 
 
 def is_tagged(rows: type[Model], tag: str) -> Q:

@@ -30,6 +30,7 @@ from runs.lists.filters.conditions import (
     StateMatch,
     TagsMatch,
     YesOrNo,
+    of_rare_tag,
 )
 from runs.models import FlowRun, FlowRunTag, Occurrence, RunRetry, TaskRun, TaskRunTag
 
@@ -106,6 +107,15 @@ class RunFilter(Filter):
         """Return the tags if the filter names nothing else; otherwise an empty list."""
         asked = {name for name in self.model_fields_set - {"operator"} if getattr(self, name) is not None}
         return self.tags.required if asked == {"tags"} and self.tags and self.tags.is_null_ is None else []
+
+    def either_or_rare_tag(self) -> tuple[Q, Q] | None:
+        """Return the other conditions and that for a tag of few runs, if runs must meet either; otherwise None."""
+        tags = self.tags.required if self.tags is not None and self.tags.is_null_ is None else []
+        if self.operator is not Operator.or_ or len(tags) != 1:
+            return None
+        others = self.model_copy(update={"tags": None}).condition()
+        tagged = of_rare_tag(self.tag_rows, tags[0]) if others else None
+        return (others, tagged) if tagged else None
 
     @property
     def has_no_tags(self) -> bool:

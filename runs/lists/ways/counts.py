@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+from django.db import connection
+from django.db.models import Case, Count, QuerySet, Value, When
 
 from runs.lists.filters.searches import Search, flow_runs_matching, in_any_order, of_few_task_runs, task_runs_matching
 from runs.lists.filters.subjects import only_empty_column, only_state_types, subject_of_flow_runs, subject_of_task_runs
@@ -33,6 +37,23 @@ def _by_tags(search: Search, kind: Kind) -> int | None:
     return None if found is None else found.count()
 
 
+def _either_or_by_tag(search: Search, kind: Kind) -> int | None:
+    asked = search.flow_runs if kind == "flow_runs" else search.task_runs
+    either_or = asked.either_or_rare_tag() if asked and connection.vendor == "postgresql" else None
+    if either_or is None:
+        return None
+    others, tagged = either_or
+    rest = search.model_copy(update={kind: None})
+    runs: QuerySet[Any] = flow_runs_matching(rest) if kind == "flow_runs" else task_runs_matching(rest)
+    # A condition on a column without a value is null, and so would be its negation.
+    meets_others = Case(When(others, then=Value(True)), default=Value(False))
+    only_tagged = runs.alias(meets_others=meets_others).filter(tagged, meets_others=False)
+    # One statement, so that a run that changes its state meanwhile is counted once.
+    both = (runs.filter(others), only_tagged)
+    first, second = (each.order_by().values(one=Value(1)).annotate(number=Count("pk")) for each in both)
+    return sum(int(row["number"]) for row in first.union(second, all=True))
+
+
 def _by_task_runs(search: Search, kind: Kind) -> int | None:
     found = of_few_task_runs(search) if kind == "flow_runs" else None
     return None if found is None else found.count()
@@ -51,6 +72,8 @@ WAYS: tuple[Callable[[Search, Kind], int | None], ...] = (
     _without_others,
     # Tags and nothing else: rows of tags are counted, without the runs.
     _by_tags,
+    # Other conditions or else a tag of few runs: PostgreSQL reads all runs for both at once, and few for each of them.
+    _either_or_by_tag,
     # Flow runs with certain task runs, if there are few of these: the task runs are read.
     _by_task_runs,
     # Any other conditions: an index has the runs, and the number grows with those that match.
