@@ -30,15 +30,19 @@ _COLUMNS = [
 
 
 @command(
-    ("orion server status", "exit 0 when one answers, 1 when none does"),
+    ("orion server status", "exit 0 if all is well; 1 if there is none, one does not answer, or a process is frozen"),
     ("orion server status -o json", "with the processes of each"),
     times=True,
 )
 def status(session: Session) -> int:
-    """List servers of this home on this machine, their processes, and whether they answer."""
+    """List servers of this home on this machine, their processes, and whether they answer.
+
+    The exit code is 0 if there are servers, all of them answer, and all of their processes work. Otherwise it is 1,
+    also if a process is frozen, or has ended and was not started again yet.
+    """
     rows = [_row(one) for one in _servers()]
     session.show_list(rows, _COLUMNS, empty="No server of this home runs here. `orion server start` starts one.")
-    return ExitCode.DONE if any(row["state"] == "answers" for row in rows) else ExitCode.FAILED
+    return ExitCode.DONE if rows and all(_is_well(row) for row in rows) else ExitCode.FAILED
 
 
 @command(
@@ -101,6 +105,11 @@ def _row(server: RunningServer) -> dict[str, Any]:
     processes = [{**asdict(one), "silent_seconds": silent.get(label_of(one.name))} for one in server.processes]
     state = "answers" if _answers(server.address) else "does not answer"
     return {**asdict(server), "processes": processes, "state": state}
+
+
+def _is_well(row: dict[str, Any]) -> bool:
+    work = all(one["pid"] and one["silent_seconds"] is None for one in row["processes"])
+    return bool(row["state"] == "answers" and work)
 
 
 def _answers(address: str) -> bool:

@@ -86,17 +86,26 @@ def test_the_status_of_a_server_names_its_frozen_workers(tmp_path: Path):
         eventually(lambda: len(list(folder.glob("*.prom"))) == 3, lambda: list(folder.iterdir()))
         pid = parts(tmp_path)["worker 2"]["pid"]
 
-        def is_named() -> bool:
+        def status() -> tuple[str, int]:
             # As if it had been frozen for an hour.
             long_ago = time.time() - 3600
             os.utime(folder / "worker-2.prom", (long_ago, long_ago))
-            return f"worker 2 ({pid}, no sign of life for 36" in orion(tmp_path, "server", "status").stdout
+            shown = orion(tmp_path, "server", "status")
+            return shown.stdout, shown.returncode
 
+        def is_named() -> bool:
+            text, code = status()
+            return f"worker 2 ({pid}, no sign of life for 36" in text and code == 1
+
+        before = orion(tmp_path, "server", "status").returncode
         os.kill(pid, signal.SIGSTOP)
         try:
-            eventually(is_named)
+            eventually(is_named, status)
         finally:
             os.kill(pid, signal.SIGCONT)
+
+        assert before == 0
+        eventually(lambda: orion(tmp_path, "server", "status").returncode == 0)
 
 
 @pytest.mark.django_db
