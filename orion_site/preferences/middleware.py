@@ -1,4 +1,4 @@
-"""Sets the preferences of each request, with the zone for its times."""
+"""Sets the preferences that a browser sends with its requests, with the zone for the times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orion_site.preferences.reader import COOKIE, Preferences, read_preferences
 
 
 class PreferencesMiddleware:
-    """Sets `request.preferences`, and activates their zone."""
+    """Sets `request.preferences` if the browser sent some, and activates their zone. `preferences_of` has defaults."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
