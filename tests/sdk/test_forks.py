@@ -409,6 +409,50 @@ def test_the_run_of_a_forked_process_that_is_terminated_has_crashed(tmp_path: Pa
     assert made == [("Crashed",)]
 
 
+TERMINATED_UNHEARD = """
+import multiprocessing, signal, threading, time
+from orionflow import flow, task
+
+forks = multiprocessing.get_context("fork")
+
+@task
+def recorded():
+    receive_and_wait()
+
+def receive_and_wait():
+    threading.Thread(target=receive).start()
+    time.sleep(30)
+
+def receive():
+    # Python notes it here; the main thread, which is to call the handler, is asleep and does not wake up.
+    time.sleep(0.3)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+def code_of_ended(work):
+    child = forks.Process(target=work)
+    child.start()
+    child.join()
+    return child.exitcode
+
+@flow
+def outer():
+    in_thread = task(code_of_ended).submit(receive_and_wait)
+    return [code_of_ended(receive_and_wait), in_thread.result(), code_of_ended(recorded)]
+
+print(*outer())
+"""
+
+
+def test_a_signal_that_does_not_wake_the_main_thread_of_a_forked_process_comes_again(tmp_path: Path):
+    program = Program(tmp_path, TERMINATED_UNHEARD)
+
+    done = program.run(timeout=PATIENCE_SECONDS)
+
+    # A process that records runs ends by the exception.
+    assert done.stdout.split() == ["-15", "-15", "1"], done.stderr
+    assert program.query("SELECT state_name FROM runs_taskrun WHERE name LIKE 'recorded%'") == [("Crashed",)]
+
+
 TERMINATED_EARLY = """
 import multiprocessing, os, signal, time
 # Called in the child before the functions that Orion registers.

@@ -256,6 +256,27 @@ def test_signal_ends_the_runs_of_threads_while_the_main_thread_is_idle(
     assert all(signal.Signals(number).name in message for _, _, message in runs), runs
 
 
+SENT_LATE = """
+import os
+
+send = os.kill
+os.kill = lambda *signal: (time.sleep(1), send(*signal))
+threading.Thread(target=sync_around_async).start()
+"""
+
+
+def test_program_that_exits_once_its_run_has_ended_still_ends_by_the_signal(tmp_path: Path):
+    program = Program(tmp_path, BEGIN + SENT_LATE)
+
+    with program.start() as process:
+        program.wait_for_output("ready")
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == -signal.SIGTERM, said
+    assert program.query("SELECT state_name FROM runs_flowrun") == [("Crashed",)], said
+
+
 AFTER_A_LACK = """
 import os, resource, signal
 
@@ -310,6 +331,31 @@ def test_signal_ends_a_run_though_an_earlier_one_lacked_threads_or_descriptors(l
     states = program.query("SELECT name, state_name FROM runs_flowrun ORDER BY id")
     assert states[-1][1] == "Crashed", said
     assert {state for _, state in states[:-1]} <= {"Completed", "Crashed", "Failed"}, states
+
+
+WITHOUT_LISTENER = """
+start, refused = threading.Thread.start, []
+def refuse(thread):
+    if threading.current_thread() is threading.main_thread() and not refused:
+        refused.append(thread)
+        raise RuntimeError("can't start new thread")
+    start(thread)
+
+@flow
+def counts():
+    return len(refused)
+
+threading.Thread.start = refuse
+print(counts(), counts())
+"""
+
+
+def test_run_of_a_process_that_may_start_no_thread_for_signals_completes(tmp_path: Path):
+    program = Program(tmp_path, BEGIN + WITHOUT_LISTENER)
+
+    done = program.run(PATIENCE_SECONDS)
+
+    assert done.stdout.split() == ["1", "1"], done.stderr
 
 
 CHANGED_HANDLER = """

@@ -13,6 +13,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 # Seconds. A handler is called within microseconds, except during a call into C that keeps the interpreter's lock.
@@ -35,15 +36,32 @@ class LostSignals:
         self._is_listening = False
 
     def listen(self) -> None:
-        """Start listening, in the main thread; do nothing if the program has a wakeup descriptor of its own."""
-        if self._bell is None:
-            self._bell, ear = socket.socketpair()
-            self._bell.setblocking(False)
-            threading.Thread(target=self._look_after, args=(ear,), name="orion-lost-signals", daemon=True).start()
+        """Start listening, in the main thread.
+
+        Do nothing if the program has a wakeup descriptor of its own, or if the process may not open files or start
+        threads at the moment.
+        """
+        if self._bell is None and not self._start():
+            return
+        assert self._bell is not None
         before = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
         self._is_listening = before == -1
         if not self._is_listening:
             signal.set_wakeup_fd(before)
+
+    def _start(self) -> bool:
+        with ExitStack() as opened:
+            try:
+                bell, ear = socket.socketpair()
+                opened.enter_context(bell)
+                opened.enter_context(ear)
+                bell.setblocking(False)
+                threading.Thread(target=self._look_after, args=(ear,), name="orion-lost-signals", daemon=True).start()
+            except (OSError, RuntimeError):
+                return False
+            opened.pop_all()
+        self._bell = bell
+        return True
 
     def handled(self, number: int) -> None:
         # Every signal is counted here and where it is read, or nowhere: one counted only here would hide a lost one.

@@ -189,6 +189,9 @@ class _Signals:
         self._inherited = list(self._roots)
         self._lost.stop()
         self._lost = self._listener()
+        if self._before:
+            # The workers of a pool wait for locks all the time, and are terminated meanwhile.
+            self._lost.listen()
         self._unblock()
         self._restore()
         self._follow_kept()

@@ -8,6 +8,7 @@ A program's own `faulthandler.register` for these signals is replaced.
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import os
 import selectors
@@ -32,6 +33,8 @@ class ThreadSignals:
         self._armed: set[int] = set()
         # The sockets to which the handlers write, while a thread reads from them.
         self._bells: dict[int, socket.socket] = {}
+        # The reading thread, from when it read a signal until it has sent it again.
+        self._answering: threading.Thread | None = None
         # The signals that the forking thread blocked itself.
         self._blocked: set[int | signal.Signals] | None = None
 
@@ -110,6 +113,7 @@ class ThreadSignals:
         try:
             (key, _), *_ = selector.select()
             number = key.data
+            self._answering = threading.current_thread()
             note_signal(signal.Signals(number).name)
             end_roots_in_threads(reason_of(Terminated()))
         finally:
@@ -120,6 +124,14 @@ class ThreadSignals:
                 if number is not None:
                     # Not after the lock was released: a run that begins there would catch the signal, unread.
                     os.kill(os.getpid(), number)
+
+    def wait_for_answer(self) -> None:
+        """Wait until a signal that was read has been sent again, before the interpreter stops the thread that does it.
+
+        The program may exit as soon as its last run has ended, and would do so with the exit code 0.
+        """
+        if (answering := self._answering) is not None:
+            answering.join()
 
     def before_fork(self) -> None:
         """Block the signals, because one that is sent to the child would be reported here."""
@@ -151,6 +163,10 @@ _thread_signals = ThreadSignals()
 def thread_signals() -> ThreadSignals:
     """Return the signal watcher of this process."""
     return _thread_signals
+
+
+# Called before the runs that still execute are ended because the program exits, and before the reporter is closed.
+atexit.register(lambda: _thread_signals.wait_for_answer())
 
 
 def _forget_in_child() -> None:
