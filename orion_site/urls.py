@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseServerError, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import include, path
-from django.views.defaults import server_error
 
 from orion_site.accounts import single_sign_on
 from orion_site.accounts.entering import enter
@@ -19,6 +19,7 @@ from orion_site.help.pages import help_index, help_page
 from orion_site.home.views import home
 from orion_site.metrics.views import metrics
 from orion_site.openapi.pages import api_root, redoc, swagger
+from orion_site.preferences.middleware import preferences
 from orion_site.preferences.pages import switch_zone
 from orion_site.search.views import search
 from orion_site.server_settings import pages as server_settings
@@ -74,7 +75,7 @@ def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    """Return JSON to programs, even if the API's own handler was not reached."""
+    """Return JSON to programs, even if the API's own handler was not reached, and a page that needs no database."""
     if request.path_info.startswith("/api/"):
         return JsonResponse({"exception_message": "Internal Server Error"}, status=500)
-    return server_error(request)
+    return HttpResponseServerError(render_to_string("500.html", preferences(request)))

@@ -90,7 +90,10 @@ def test_a_user_who_manages_users_creates_keys_for_them(admin: Asker):
 
 @pytest.mark.parametrize("path", ["/settings/users", "/settings/users/new", "/settings/groups", "/settings/groups/new"])
 def test_pages_of_users_are_for_those_who_manage_users(bob: Asker, path: str):
-    assert bob.get(path).status_code == 403
+    refused = bob.get(path)
+    assert refused.status_code == 403
+    assert "You are signed in as" in refused.content.decode()
+    assert "bob" in refused.content.decode()
     assert path.removesuffix("/new") not in text_of(bob.get("/settings/keys"))
 
 

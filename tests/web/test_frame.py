@@ -14,6 +14,7 @@ from django.template import Context, Template
 from django.test import Client
 
 from orchestration.core.states import StateType
+from orion_site.preferences.reader import COOKIE
 from runs.templatetags.states import look
 from runs.templatetags.times import period
 from tests.web.rows import make_run
@@ -39,11 +40,13 @@ def test_an_error_of_ours_is_a_page_without_details(browser: Client, monkeypatch
 
     monkeypatch.setattr("runs.pages.lists.flows_page", broken)
     browser.raise_request_exception = False
+    browser.cookies[COOKIE] = "theme=dark"
 
     answer = browser.get("/flows")
 
     assert answer.status_code == 500
     assert "Something went wrong here" in answer.content.decode()
+    assert 'data-theme="dark"' in answer.content.decode()
     assert "hunter2" not in answer.content.decode()
 
 
