@@ -60,6 +60,19 @@ occurrences = st.lists(
 @given(st.one_of(event_triggers, composites), occurrences)
 @example(trigger(posture="Proactive", within=10, expect=["b"], after=["a"]), [(1, "a", "x"), (12, "b", "x")])
 @example(trigger(within=10, threshold=2), [(0, "a", "x"), (10, "a", "y"), (3, "b", "x"), (11, "b", "x")])
+@example(
+    {
+        "type": "compound",
+        "triggers": [
+            trigger(posture="Proactive", within=10, expect=[], threshold=2),
+            trigger(posture="Proactive", within=10, expect=["b"]),
+        ],
+        "within": None,
+        "require": "any",
+    },
+    # Both watches end at the same moment.
+    [(1, "b", "x"), (0, "a", "x")],
+)
 def test_a_dry_run_fires_as_the_automation_did(asked: dict[str, Any], occurred: list[tuple[int, str, str]]):
     Automation.objects.all().delete()
     Event.objects.all().delete()

@@ -66,6 +66,8 @@ class Simulation:
     _counts: dict[Key, tuple[Count, EventData | None]] = field(default_factory=dict)
     _composites: dict[str, Fired] = field(default_factory=dict)
     _ends: list[tuple[datetime, int, Key]] = field(default_factory=list)
+    # The counts that exist, in the order in which they began to: those that end at the same moment end in this order.
+    _orders: dict[Key, int] = field(default_factory=dict)
     _numbers: count[int] = field(default_factory=count)
     _recent: deque[datetime] = field(default_factory=deque)
     _leaves: dict[str, EventTrigger] = field(init=False)
@@ -122,11 +124,14 @@ class Simulation:
     def _remember(self, key: Key, progress: Count | None, event_data: EventData | None) -> None:
         if progress is None:
             self._counts.pop(key, None)
+            self._orders.pop(key, None)
             return
         before, _ = self._counts.get(key, (None, None))
         self._counts[key] = progress, event_data
+        if key not in self._orders:
+            self._orders[key] = next(self._numbers)
         if progress.ends_at is not None and (before is None or before.ends_at != progress.ends_at):
-            heapq.heappush(self._ends, (progress.ends_at, next(self._numbers), key))
+            heapq.heappush(self._ends, (progress.ends_at, self._orders[key], key))
 
     def _fire(self, trigger_id: str, event_data: EventData | None, at: datetime, now: datetime) -> None:
         parent = parent_of(self.trigger, trigger_id)
