@@ -1,30 +1,52 @@
-"""Expire pauses and finish cancellations. Several processes may call both at any time."""
+"""Expire pauses and finish cancellations. Several processes may call both at any time.
+
+Runs are found without a lock, so each is checked again under its lock: since then it may have ended, started again or
+been deleted.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
 
+from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import StateType, cancelled, cancelling, failed
-from orchestration.services import propose_flow_run_state, propose_task_run_state
+from orchestration.errors import FlowRunNotFound
+from orchestration.services import propose
+from orchestration.stored import locked_run
+from orchestration.tables import FLOW_RUNS, TASK_RUNS, lock
+from orchestration.transactions import repeated_on_conflict, write_transaction
+from orchestration.unit import Proposal
 from runs.models import FlowRun, FlowRunState, TaskRun
+from runs.querysets import RunQuerySet
 
 BATCH = 200
 TASKS_PER_RUN = 100
+# Task runs in one transaction: on SQLite it holds up every writer.
+PORTION = 100
+# Seconds until other services of the thread get their turn; the next tick continues.
+TICK_SECONDS = 2.0
 # A cancelled run that was not cleaned up for a day has no process left that writes to it.
 CLEAN_UP_WINDOW = timedelta(days=1)
+CLEAN_UP = "cancellation clean-up"
+PARENT_CANCELLED = "The parent flow run was cancelled."
+# An agent that was asked to stop a run will do so; without an agent, no process would.
+_ENDED_BY_AN_AGENT = Q(state_type="CANCELLING", deployment_id__isnull=False)
 
 
 def fail_expired_pauses(now: datetime) -> int:
     """Fail the flow runs whose pause ended without an answer. Return their number."""
-    expired = _expired_pauses(now)
-    for run_id in expired:
-        ended = failed("The flow was paused and never resumed.")
-        propose_flow_run_state(run_id=run_id, proposed=ended, now=now, force=True, author="pause expiry")
-    return len(expired)
+    until, number = time.monotonic() + TICK_SECONDS, 0
+    for run_id in _expired_pauses(now):
+        number += _fail_expired(run_id, now)
+        if time.monotonic() > until:
+            break
+    return number
 
 
 def _expired_pauses(now: datetime) -> list[UUID]:
@@ -34,41 +56,87 @@ def _expired_pauses(now: datetime) -> list[UUID]:
     return [run_id for run_id, until in states if until and datetime.fromisoformat(until) < now][:BATCH]
 
 
+@repeated_on_conflict
+def _fail_expired(run_id: UUID, now: datetime) -> bool:
+    with write_transaction():
+        try:
+            state = locked_run(FLOW_RUNS, run_id).state
+        except FlowRunNotFound:
+            return False
+        if state is None or state.type is not StateType.PAUSED:
+            return False
+        # It may have been resumed and paused again.
+        if state.details.pause_timeout is None or state.details.pause_timeout >= now:
+            return False
+        ended = failed("The flow was paused and never resumed.")
+        return propose(FLOW_RUNS, run_id, Proposal(ended, now, force=True, author="pause expiry")).written
+
+
 def clean_up_cancelled(now: datetime) -> int:
-    """Cancel unfinished task runs and nested flow runs of cancelled flow runs. Return their number."""
-    return _cancel_task_runs(now) + _cancel_nested_runs(now)
+    """Cancel unfinished task runs and nested flow runs of cancelled flow runs, as many as time allows.
+
+    Return their number.
+    """
+    until = time.monotonic() + TICK_SECONDS
+    return _cancel_nested_runs(now, until) + _cancel_task_runs(now, until)
 
 
-def _cancel_task_runs(now: datetime) -> int:
-    left = TaskRun.objects.open().filter(
+def _cancel_task_runs(now: datetime, until: float) -> int:
+    left = _task_runs_below_cancelled(now).order_by("flow_run_id", "pk").values_list("pk", flat=True)
+    run_ids = list(left[: BATCH * TASKS_PER_RUN])
+    number = 0
+    for start in range(0, len(run_ids), PORTION):
+        number += _cancel_portion(run_ids[start : start + PORTION], now)
+        if time.monotonic() > until:
+            break
+    return number
+
+
+def _task_runs_below_cancelled(now: datetime) -> RunQuerySet:
+    return TaskRun.objects.open().filter(
         flow_run__state_type="CANCELLED", flow_run__state_timestamp__gt=now - CLEAN_UP_WINDOW
     )
-    run_ids = list(left.order_by("flow_run_id", "pk").values_list("pk", flat=True)[: BATCH * TASKS_PER_RUN])
-    for run_id in run_ids:
-        ended = cancelled("The parent flow run was cancelled.")
-        propose_task_run_state(run_id=run_id, proposed=ended, now=now, force=True, author="cancellation clean-up")
-    return len(run_ids)
 
 
-def _cancel_nested_runs(now: datetime) -> int:
+@repeated_on_conflict
+def _cancel_portion(run_ids: Sequence[UUID], now: datetime) -> int:
+    with write_transaction():
+        lock(TASK_RUNS, run_ids)
+        left = list(_task_runs_below_cancelled(now).filter(pk__in=run_ids).order_by("pk").values_list("pk", flat=True))
+        items = [TaskRunTransition(run_id, None, cancelled(PARENT_CANCELLED), force=True) for run_id in left]
+        apply_task_run_transitions(items=items, now=now, sent_at=None, author=CLEAN_UP)
+    return len(left)
+
+
+def _cancel_nested_runs(now: datetime, until: float) -> int:
+    left = _runs_below_cancelled(now).exclude(_ENDED_BY_AN_AGENT)
+    # Sorted here, because with ORDER BY SQLite would scan the ids of all runs.
+    runs = sorted(left.order_by().values_list("pk", "deployment_id")[:BATCH], key=itemgetter(0))
+    number = 0
+    for run_id, deployment_id in runs:
+        number += _cancel_nested(run_id, now, is_deployed=deployment_id is not None)
+        if time.monotonic() > until:
+            break
+    return number
+
+
+def _runs_below_cancelled(now: datetime) -> RunQuerySet:
     below_cancelled = TaskRun.objects.filter(
         pk=OuterRef("parent_task_run"),
         flow_run__state_type="CANCELLED",
         flow_run__state_timestamp__gt=now - CLEAN_UP_WINDOW,
     )
     # EXISTS for each unfinished run: with a join, SQLite's planner would start from all cancelled runs.
-    left = FlowRun.objects.open().filter(Exists(below_cancelled), parent_task_run__isnull=False)
-    # An agent that was asked to stop a run will do so; without an agent, no process would.
-    ended_by_an_agent = Q(state_type="CANCELLING", deployment_id__isnull=False)
-    # Sorted here, because with ORDER BY SQLite would scan the ids of all runs.
-    runs = sorted(
-        left.exclude(ended_by_an_agent).order_by().values_list("pk", "deployment_id")[:BATCH], key=itemgetter(0)
-    )
-    message = "The parent flow run was cancelled."
-    for run_id, deployment_id in runs:
+    found: RunQuerySet = FlowRun.objects.open().filter(Exists(below_cancelled), parent_task_run__isnull=False)
+    return found
+
+
+@repeated_on_conflict
+def _cancel_nested(run_id: UUID, now: datetime, *, is_deployed: bool) -> bool:
+    with write_transaction():
+        lock(FLOW_RUNS, [run_id])
+        if not _runs_below_cancelled(now).exclude(_ENDED_BY_AN_AGENT).filter(pk=run_id).exists():
+            return False
         # A deployed run has a process of its own, and an agent that stops it.
-        ended = cancelling(message) if deployment_id else cancelled(message)
-        propose_flow_run_state(
-            run_id=run_id, proposed=ended, now=now, force=deployment_id is None, author="cancellation clean-up"
-        )
-    return len(runs)
+        ended = cancelling(PARENT_CANCELLED) if is_deployed else cancelled(PARENT_CANCELLED)
+        return propose(FLOW_RUNS, run_id, Proposal(ended, now, force=not is_deployed, author=CLEAN_UP)).written

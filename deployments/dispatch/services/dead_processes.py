@@ -20,7 +20,7 @@ from deployments.models import WorkQueue
 from orchestration.core.bookkeeping import is_out_of_process
 from orchestration.core.states import StateType, cancelled, crashed
 from orchestration.errors import FlowRunNotFound
-from orchestration.services import propose, propose_flow_run_state
+from orchestration.services import propose
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -166,8 +166,18 @@ def cancel_unserved_runs(now: datetime) -> int:
     queue_of = dict(sorted(cancelling.order_by().values_list("pk", "work_queue_id")[:BATCH]))
     queues = list(WorkQueue.objects.filter(pk__in={one for one in queue_of.values() if one}))
     served = served_queues(queues, now)
-    unserved = [run_id for run_id, queue_id in queue_of.items() if queue_id not in served]
-    for run_id in unserved:
+    return sum(_cancel_unserved(run_id, now) for run_id, queue_id in queue_of.items() if queue_id not in served)
+
+
+@repeated_on_conflict
+def _cancel_unserved(run_id: UUID, now: datetime) -> bool:
+    with write_transaction():
+        try:
+            stored = locked_run(FLOW_RUNS, run_id)
+        except FlowRunNotFound:
+            return False
+        # Check again under the lock: its worker may have ended it meanwhile, and another attempt may have started.
+        if stored.state is None or stored.state.type is not StateType.CANCELLING:
+            return False
         ended = cancelled("No agent serves its work queue any more, so the server ended it.")
-        propose_flow_run_state(run_id=run_id, proposed=ended, now=now, author="cancellation clean-up")
-    return len(unserved)
+        return propose(FLOW_RUNS, run_id, Proposal(ended, now, author="cancellation clean-up")).written
