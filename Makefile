@@ -47,7 +47,7 @@ serve: $(VENV)/installed  ## Serve the dashboard and the API on the demo's runs 
 	@ORION_HOME=$(DEMO_HOME) $(BIN)/orion server start --port $(PORT)
 
 QUICK_CHECKS := lint layers words prose migrations templates
-test: $(VENV)/installed-dev  ## Everything: format, lint, types, layers, words, migrations, tests on both databases
+test: $(VENV)/installed-dev  ## The checks, and the tests that fit into ten minutes, on both databases
 	@# Types take one core for half a minute, and pytest another one while it collects: the first tests wait for neither.
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync types then-test-sqlite
 	@$(MAKE) --no-print-directory test-postgresql

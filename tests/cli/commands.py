@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import click
 
 from orionflow.cli.lazy import LazyGroup
-from orionflow.cli.root import root
+from orionflow.cli.root import OF_THE_SERVER, root
 
-SERVER_GROUPS = ("server", "database", "user", "group", "key")
+SERVER_GROUPS = tuple(sorted(OF_THE_SERVER))
 
 
 def all_groups(group: LazyGroup = root, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], LazyGroup]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import distribution
 
 import click
 import pytest
@@ -188,6 +189,12 @@ def test_the_commands_of_the_server_can_answer_in_json():
         group = root.get_command(click.Context(root), name)
         assert isinstance(group, click.Group)
         assert all(any("--output" in option.opts for option in one.params) for one in group.commands.values()), name
+
+
+def test_every_command_of_the_server_is_listed():
+    provided = distribution("orionflow-server").entry_points.select(group="orionflow.commands")
+
+    assert {one.name for one in provided} <= set(root.list_commands(click.Context(root)))
 
 
 def test_commands_of_the_server_are_found_without_a_search_of_all_packages(monkeypatch: pytest.MonkeyPatch):

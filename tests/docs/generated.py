@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from tests.docs import diagrams
@@ -89,7 +90,15 @@ def says(message: str) -> str:
     """A message with the names of its places; of some errors all of it is the reason at hand."""
     if message == "{reason}":
         return "the reason"
-    return "`" + " ".join(re.sub(r"\{(\w+)[^}]*\}", r"{\1}", message).replace("`", "'").replace("|", "/").split()) + "`"
+    return "`" + " ".join(_plain(message).replace("`", "'").replace("|", "/").split()) + "`"
+
+
+def _plain(message: str) -> str:
+    """A format with the bare names of its places, and doubled braces as single ones."""
+    return "".join(
+        f"{text}{{{re.split(r'[^0-9A-Za-z_]', name)[0]}}}" if name is not None else text
+        for text, name, _, _ in Formatter().parse(message)
+    )
 
 
 def _exit_codes() -> Iterator[tuple[object, ...]]:
@@ -156,6 +165,9 @@ def _command(command: Any, path: str, context: Any) -> str:
     arguments = [one.make_metavar(context) for one in command.params if one.param_type_name == "argument"]
     usage = " ".join([path, "[OPTIONS]", *arguments])
     text = re.sub(r"\x08\n?", "", inspect.cleandoc(command.help or ""))
+    # Commands of the server have their examples in their texts.
+    in_text = [(line, "") for line in re.findall(r"^Example: (.*)$", text, re.MULTILINE)]
+    text = re.sub(r"^Example: .*\n?", "", text, flags=re.MULTILINE).strip()
     text = "\n\n".join(cell(one).replace("\\|", "|") for one in text.split("\n\n"))
     parts = [f"## {path}\n", f"{text}\n", f"```text\n{usage}\n```\n"]
     rows = [
@@ -165,7 +177,7 @@ def _command(command: Any, path: str, context: Any) -> str:
     ]
     if rows:
         parts.append(table(("option", "meaning"), ((f"`{a.replace('|', ' or ')}`", cell(b)) for a, b in rows)))
-    if examples := getattr(command, "examples", ()):
+    if examples := [*getattr(command, "examples", ()), *in_text]:
         lines = [f"$ {line}{f'  # {note}' if note else ''}" for line, note in examples]
         parts.append("```console\n" + "\n".join(lines) + "\n```\n")
     return "\n".join(parts)

@@ -49,6 +49,7 @@ ENTRIES: Mapping[str, str | Entry | Mapping[str, str | Entry]] = {
         "server": Entry("Start Orion's API, pages and services.", ".root:server"),
         "open": Entry("Open the dashboard in a browser.", ".opening:open_dashboard"),
         "database": Entry("Create, upgrade, check or reset the database.", ".root:database", aliases=("db",)),
+        "archive": Entry("Old runs in Parquet files.", ".root:archive"),
         "services": "Functions that the server runs at intervals.",
         "audit": "Who changed what, and whether entries are missing.",
         "user": Entry("People and programs that the server knows.", ".root:user"),
@@ -68,7 +69,7 @@ ENTRIES: Mapping[str, str | Entry | Mapping[str, str | Entry]] = {
         "help": Entry("Explain a topic: states, filters, exit-codes …", ".topics:show_topic"),
     },
 }
-OF_THE_SERVER = frozenset({"server", "database", "user", "group", "key"})
+OF_THE_SERVER = frozenset({"server", "database", "archive", "user", "group", "key"})
 EXAMPLES = (
     ("orion run flows.py:etl -p day=2026-01-01", "run a flow here"),
     ('orion flow-run ls "state:failed since:-24h"', "what failed today?"),
