@@ -52,7 +52,7 @@ def _ready() -> Iterator[None]:
 def run(older_than: str | None, dry_run: bool, yes: bool, output: str) -> None:
     """Move runs that ended long ago to the archive: written, compared, and only then deleted from the database.
 
-    Servers do so every hour. It may be stopped at any time, and goes on the next time.
+    Servers do so every hour. It may be stopped at any time, and continues the next time.
 
     Example: orion archive run --older-than 30d --dry-run
     """

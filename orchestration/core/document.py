@@ -71,8 +71,8 @@ RETRIES = """\
 | 3. limit | at most `retry_delay_max` |
 | 4. jitter | with `retry_jitter_factor` f, exponentially distributed with this mean, within delay × (1 ± f) |
 
-The names are fields of policies in the API. The SDK sends the delays as a list, also those of `exponential_backoff`, and neither
-factor nor limit.
+The names are fields of policies in the API. The SDK sends the delays as a list, also those of `exponential_backoff`,
+and neither factor nor limit.
 
 Crash retries use the same formula with their own count.
 """

@@ -68,7 +68,7 @@ def test_a_run_that_was_retried_after_its_pause_expired_goes_on():
     assert (number, history_of(run)) == (0, ["Running", "Paused", "Failed", "Running"])
 
 
-def test_a_run_that_is_paused_anew_has_its_new_time_to_be_answered():
+def test_a_run_that_is_paused_again_has_its_new_time_to_be_answered():
     run = paused_run()
 
     def answer_and_pause():
