@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from orchestration.acts import act_of, note
 from orchestration.authors import asking_user, refusal, refused_among
@@ -29,7 +29,7 @@ from runs.errors import BulkActionNotFound, BulkActionTaken, NothingToChange
 from runs.flow_runs.commands import cancel_flow_run, retry_flow_run, why_left_out
 from runs.flow_runs.services import delete_flow_run
 from runs.models import BulkAction, BulkRun, FlowRun
-from runs.retries.services import retry_one_of_many
+from runs.retries.services import Preview, retry_one_of_many, shared_reason, weigh_one_of_many
 
 logger = logging.getLogger("orion.bulk_actions")
 
@@ -45,6 +45,9 @@ TICK_SECONDS = 0.5
 MOST_REASONS = 50
 CHANGES_RUNS = "runs.change"
 OTHER_REASONS = "other reasons"
+
+# By run, the plan of its retry from tasks, or why there is none.
+Weighed = Mapping[UUID, Preview | Exception]
 
 Kind, Status, Outcome = BulkAction.Kind, BulkAction.Status, BulkRun.Outcome
 
@@ -152,6 +155,8 @@ def _step(bulk_id: UUID, now: datetime) -> int:
     asked = active.first()
     if asked is None:
         return 0
+    # Before the transaction: reading thousands of calls must not hold up other writers.
+    weighed = _weigh_next(asked, now) if asked.from_tasks else {}
     with _act(asked), write_transaction():
         bulk = active.select_for_update(skip_locked=True, no_key=True).first()
         if bulk is None:
@@ -164,11 +169,14 @@ def _step(bulk_id: UUID, now: datetime) -> int:
                 updated=now,
             )
             return 0
-        left = BulkRun.objects.filter(bulk_action=bulk, outcome=Outcome.LEFT).order_by("number")[:STEP]
-        tried = _try(bulk, list(left), now)
-        if not tried:
+        left = list(_left(bulk))
+        if not left:
             active.update(status=Status.DONE, ended_at=now, updated=now)
             return 0
+        if bulk.from_tasks:
+            # Another server may have tried those that were weighed.
+            left = [run for run in left if run.run_id in weighed]
+        tried = _try(bulk, left, weighed, now)
         BulkRun.objects.bulk_update(tried, ["outcome", "reason"])
         numbers = Counter(str(run.outcome) for run in tried)
         active.update(
@@ -181,35 +189,57 @@ def _step(bulk_id: UUID, now: datetime) -> int:
     return len(tried)
 
 
+def _left(bulk: BulkAction) -> QuerySet[BulkRun, BulkRun]:
+    return BulkRun.objects.filter(bulk_action=bulk, outcome=Outcome.LEFT).order_by("number")[:STEP]
+
+
+def _weigh_next(bulk: BulkAction, now: datetime) -> Weighed:
+    until, weighed = time.monotonic() + STEP_SECONDS, dict[UUID, Preview | Exception]()
+    for run in _left(bulk):
+        try:
+            weighed[run.run_id] = weigh_one_of_many(run_id=run.run_id, wanted=bulk.from_tasks, now=now)
+        except OperationalError:
+            raise
+        except Exception as error:
+            # It is raised again, and answered, where this run is tried.
+            weighed[run.run_id] = error
+        if time.monotonic() > until:
+            break
+    return weighed
+
+
 def _act(bulk: BulkAction) -> AbstractContextManager[object]:
     """Record what the service does as done by the user who asked for it."""
     return act_of(entrance=bulk.entrance, actor=bulk.author, action="runs.change", operation=f"bulk-action {bulk.pk}")
 
 
-def _try(bulk: BulkAction, runs: Sequence[BulkRun], now: datetime) -> list[BulkRun]:
+def _try(bulk: BulkAction, runs: Sequence[BulkRun], weighed: Weighed, now: datetime) -> list[BulkRun]:
     until, tried = time.monotonic() + STEP_SECONDS, list[BulkRun]()
     refused = refused_among(bulk.user, CHANGES_RUNS, FlowRun._meta.db_table, [run.run_id for run in runs])
     for run in runs:
         if run.run_id in refused:
             run.outcome, run.reason = Outcome.REFUSED, f"the roles of {bulk.author} do not allow it"
         else:
-            run.outcome, run.reason = _outcome_of(bulk, run.run_id, now)
+            run.outcome, run.reason = _outcome_of(bulk, run.run_id, weighed, now)
         tried.append(run)
         if time.monotonic() > until:
             break
     return tried
 
 
-def _outcome_of(bulk: BulkAction, run_id: UUID, now: datetime) -> tuple[BulkRun.Outcome, str]:
+def _outcome_of(bulk: BulkAction, run_id: UUID, weighed: Weighed, now: datetime) -> tuple[BulkRun.Outcome, str]:
     try:
         # A failure with one run must not undo the work on the others.
         with transaction.atomic():
-            refusal = COMMANDS[bulk.action](run_id, now, bulk)
+            if bulk.from_tasks:
+                refusal = _retry_from_tasks(weighed[run_id], now, bulk)
+            else:
+                refusal = COMMANDS[bulk.action](run_id, now, bulk)
         return (Outcome.REFUSED, refusal) if refusal else (Outcome.DONE, "")
     except FlowRunNotFound:
         return Outcome.REFUSED, "it was deleted in the meantime"
     except DomainError as error:
-        return Outcome.REFUSED, str(error)
+        return Outcome.REFUSED, shared_reason(error)
     except OperationalError:
         # A conflict with another transaction, or the database is unreachable: the whole step is repeated.
         raise
@@ -225,11 +255,15 @@ def _cancel(run_id: UUID, now: datetime, bulk: BulkAction) -> str:
 
 
 def _retry(run_id: UUID, now: datetime, bulk: BulkAction) -> str:
-    if bulk.from_tasks:
-        return retry_one_of_many(run_id=run_id, wanted=bulk.from_tasks, now=now, author=bulk.author)
     run = FlowRun.objects.filter(pk=run_id).only("state_type").first()
     left_out = why_left_out(run) if run else ""
     return left_out or retry_flow_run(run_id=run_id, now=now, author=bulk.author).refusal
+
+
+def _retry_from_tasks(weighed: Preview | Exception, now: datetime, bulk: BulkAction) -> str:
+    if isinstance(weighed, Exception):
+        raise weighed
+    return retry_one_of_many(preview=weighed, wanted=bulk.from_tasks, now=now, author=bulk.author)
 
 
 def _delete(run_id: UUID, now: datetime, bulk: BulkAction) -> str:

@@ -18,7 +18,7 @@ from orchestration.acts import note
 from orchestration.core.policies import AGAIN_FLOW
 from orchestration.core.states import TERMINAL, State, StateType, awaiting_retry, scheduled
 from orchestration.core.verdicts import ACCEPT, Abort
-from orchestration.errors import FlowRunNotFound
+from orchestration.errors import DomainError, FlowRunNotFound
 from orchestration.new_runs import NewFlowRun
 from orchestration.services import judge_flow_run_states, propose
 from orchestration.tables import FLOW_RUNS, lock
@@ -219,11 +219,18 @@ def retry_from_tasks(*, run_id: UUID, asked: AskedRetry, now: datetime, author: 
     if known := _known(run_id, asked):
         return known
     # Before the transaction: reading thousands of calls must not hold up other writers.
-    preview = _weighed(run_id, asked, now)
-    if preview.obstacle:
-        note("flow-run", run_id, name=preview.run.name, refused=preview.obstacle)
-        return Retried(Outcome(Abort(preview.obstacle), None, False, ()), run_id, preview)
-    return _begin(preview, asked, now, author)
+    return _carry_out(_weighed(run_id, asked, now), asked, now, author)
+
+
+def _carry_out(preview: Preview, asked: AskedRetry, now: datetime, author: str) -> Retried:
+    if not preview.obstacle:
+        return _begin(preview, asked, now, author)
+    run = preview.run
+    # The obstacle may be that the same request, sent twice, has begun the retry while the calls were read.
+    if known := _known(run.pk, asked):
+        return known
+    note("flow-run", run.pk, name=run.name, refused=preview.obstacle)
+    return Retried(Outcome(Abort(preview.obstacle), None, False, ()), run.pk, preview)
 
 
 def _known(run_id: UUID, asked: AskedRetry) -> Retried | None:
@@ -241,6 +248,8 @@ def _begin(preview: Preview, asked: AskedRetry, now: datetime, author: str) -> R
     run = preview.run
     with write_transaction():
         lock(FLOW_RUNS, [run.pk])
+        if known := _known(run.pk, asked):
+            return known
         if not FlowRun.objects.filter(pk=run.pk, state_id=run.state_id).exists():
             raise RunMoved(id=run.pk)
         if asked.new_run:
@@ -311,12 +320,27 @@ def report_outcome(*, run_id: UUID, attempt: int, reused: int, again: int, new: 
 # --- many runs at once -----------------------------------------------------------------------------------------------
 
 
-def retry_one_of_many(*, run_id: UUID, wanted: Sequence[str], now: datetime, author: str) -> str:
-    """Retry one of many runs from these tasks. Return the reason for a refusal, in words that other runs may share."""
-    try:
-        return retry_from_tasks(run_id=run_id, asked=AskedRetry(wanted=wanted), now=now, author=author).outcome.refusal
-    except NoSuchTask as error:
-        return _not_called(error.details["wanted"])
+def weigh_one_of_many(*, run_id: UUID, wanted: Sequence[str], now: datetime) -> Preview:
+    """Plan the retry of one of many runs from these tasks; the rules are not asked. Raises what `preview_retry` raises.
+
+    Call it outside of a transaction: reading thousands of calls must not hold up other writers.
+    """
+    return _weighed(run_id, AskedRetry(wanted=wanted), now)
+
+
+def retry_one_of_many(*, preview: Preview, wanted: Sequence[str], now: datetime, author: str) -> str:
+    """Carry out a planned retry, and return the reason for a refusal. Raises RunMoved."""
+    return _carry_out(preview, AskedRetry(wanted=wanted), now, author).outcome.refusal
+
+
+def shared_reason(error: DomainError) -> str:
+    """Return why a run was not retried, in words that other runs may share."""
+    match error:
+        case NoSuchTask():
+            return _not_called(error.details["wanted"])
+        case RunMoved():
+            return "it changed in the meantime"
+    return str(error)
 
 
 def _not_called(wanted: str) -> str:

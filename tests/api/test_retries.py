@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from deployments.models import Deployment
@@ -13,6 +14,9 @@ from orionflow.contract.ids import uuid7
 from runs.models import BulkAction, BulkRun, FlowRun, RunRetry, TaskRun, TaskRunState
 from tests.factories import history_of, make_flow_run, state_of
 from tests.recorded_runs import RESULT, call, chain, deployed_run, finish
+from tests.services.threads import before_statement
+
+READS_RUN, READS_CALLS = 'INNER JOIN "runs_flow" ', '"refused_at"'
 
 
 @pytest.fixture
@@ -114,6 +118,19 @@ def test_the_same_retry_sent_again_is_done_once(api, run, new_run):
     assert RunRetry.objects.count() == 1
     other = finish(deployed_run())
     assert retry(api, other, "@failed", id=id, status=409)["code"] == "retry_taken"
+
+
+@pytest.mark.parametrize("new_run", [False, True])
+@pytest.mark.parametrize("part", [READS_RUN, READS_CALLS])
+def test_a_retry_that_is_sent_again_while_its_calls_are_read_is_done_once(api, run, new_run, part):
+    asked = {"id": str(uuid7()), "new_run": new_run}
+    repeats = []
+
+    with before_statement(part, lambda: repeats.append(retry(api, run, "c", **asked))):
+        overtaken = retry(api, run, "c", status=200, **asked)
+
+    assert overtaken["retry"]["flow_run_id"] == repeats[0]["retry"]["flow_run_id"]
+    assert RunRetry.objects.count() == 1
 
 
 def test_an_unknown_task_is_reported_with_the_existing_ones(api, run):
@@ -293,6 +310,25 @@ def test_many_runs_are_retried_from_what_failed(api):
     bulk = api.send("/bulk_actions/", {"action": "retry", "flow_runs": {}, "from_tasks": ["@failed"]}).json()
 
     assert (bulk["done"], bulk["reasons"]) == (1, {"it completed, and none of its task runs failed": 1})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_runs_are_retried_from_a_task_without_holding_up_writers_while_their_calls_are_read(api):
+    for name in ("one", "two"):
+        run = deployed_run(name=name)
+        chain(run, "ab")
+        finish(run, "FAILED")
+    inside = []
+
+    def watch(execute, sql, params, many, context):
+        if READS_CALLS in sql:
+            inside.append(connection.in_atomic_block)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(watch):
+        bulk = api.send("/bulk_actions/", {"action": "retry", "flow_runs": {}, "from_tasks": ["b"]}).json()
+
+    assert (bulk["done"], inside) == (2, [False, False])
 
 
 def test_queries_do_not_follow_the_calls(api, counted):

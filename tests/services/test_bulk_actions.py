@@ -21,9 +21,11 @@ from runs.bulk_actions.services import (
     work_on_bulk_actions,
 )
 from runs.errors import BulkActionNotFound, NothingToChange
+from runs.flow_runs.commands import retry_flow_run
 from runs.models import BulkAction, BulkRun, FlowRun, FlowRunState
-from tests.factories import NOON, make_flow, make_flow_run, state_of
-from tests.services.threads import race
+from tests.factories import NOON, later, make_flow, make_flow_run, state_of
+from tests.recorded_runs import call, deployed_run, finish
+from tests.services.threads import before_statement, race
 
 pytestmark = pytest.mark.django_db
 
@@ -172,6 +174,56 @@ def test_an_interrupted_step_leaves_no_change(monkeypatch):
 
     assert as_it_is(bulk).done == 3
     assert FlowRunState.objects.filter(flow_run__in=runs, type="SCHEDULED").count() == 3
+
+
+def test_a_run_that_changed_since_its_retry_was_planned_is_refused_in_words_that_others_share():
+    runs = [deployed_run(), deployed_run()]
+    for run in runs:
+        call(run, "load", state="FAILED")
+        finish(run, "FAILED")
+    bulk = begun("retry", runs, from_tasks=["load"])
+
+    with before_statement("SAVEPOINT", lambda: retry_flow_run(run_id=runs[0].pk, now=later(200))):
+        finish_at_once(bulk_id=bulk.pk, now=later(200))
+
+    assert outcomes(bulk) == [("refused", "it changed in the meantime"), ("done", "")]
+
+
+def test_a_retry_that_cannot_be_planned_does_not_stop_others(monkeypatch):
+    runs = [deployed_run(), deployed_run()]
+    for run in runs:
+        call(run, "load", state="FAILED")
+        finish(run, "FAILED")
+    weigh = services.weigh_one_of_many
+
+    def broken(*, run_id, **asked):
+        if run_id == runs[0].pk:
+            raise ValueError("the records are torn")
+        return weigh(run_id=run_id, **asked)
+
+    monkeypatch.setattr(services, "weigh_one_of_many", broken)
+
+    bulk = finish_at_once(bulk_id=begun("retry", runs, from_tasks=["load"]).pk, now=later(200))
+
+    assert (bulk.done, bulk.failed, bulk.status) == (1, 1, "done")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_any_number_of_servers_retry_each_run_once_from_its_tasks(monkeypatch):
+    monkeypatch.setattr(services, "STEP", 3)
+    runs = [deployed_run() for _ in range(10)]
+    for run in runs:
+        call(run, "load", state="FAILED")
+        finish(run, "FAILED")
+    bulk = begun("retry", runs, from_tasks=["load"])
+
+    race(work_on_bulk_actions, [later(200)] * 3)
+    while as_it_is(bulk).status == "active":
+        work_on_bulk_actions(later(200))
+
+    bulk = as_it_is(bulk)
+    assert (bulk.done, bulk.refused) == (10, 0)
+    assert FlowRunState.objects.filter(flow_run__in=runs, name="AwaitingRetry").count() == 10
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from deployments.dispatch.services.dead_processes import cancel_unserved_runs
 from orchestration.services import propose_flow_run_state, propose_task_run_state
@@ -17,25 +16,13 @@ from runs.models import FlowRun, TaskRun
 from runs.upkeep import clean_up_cancelled, fail_expired_pauses
 from tests.factories import history_of, later, make_flow_run, make_state, make_task_run, state_of
 from tests.services.dispatching import make_queue, waiting
+from tests.services.threads import before_statement
 
 pytestmark = pytest.mark.django_db
 
 
-@contextmanager
-def before_the_first_write(act: Callable[[], object]) -> Iterator[None]:
-    """Call `act`, as another process would, between what is read without a lock and the first transaction."""
-    acted = False
-
-    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        nonlocal acted
-        if sql.startswith("SAVEPOINT") and not acted:
-            acted = True
-            act()
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(watch):
-        yield
-    assert acted
+def before_the_first_write(act: Callable[[], object]) -> AbstractContextManager[None]:
+    return before_statement("SAVEPOINT", act)
 
 
 def move(run: FlowRun | TaskRun, type: str, name: str = "", *, at: float, **details: Any) -> None:

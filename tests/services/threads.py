@@ -1,11 +1,12 @@
-"""Races: the same work in several threads that start together, each with a connection of its own."""
+"""Races: the same work in several threads that start together, or one that acts in the midst of another."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from django.db import connection
 
@@ -14,7 +15,10 @@ R = TypeVar("R")
 
 
 def race(work: Callable[[T], R], arguments: Iterable[T]) -> list[R]:
-    """Call `work` with all arguments at once and return the results; the first error is raised."""
+    """Call `work` with all arguments at once, in threads with a connection each. Return the results.
+
+    The first error is raised.
+    """
     every = list(arguments)
     start = threading.Barrier(len(every))
 
@@ -27,3 +31,20 @@ def race(work: Callable[[T], R], arguments: Iterable[T]) -> list[R]:
 
     with ThreadPoolExecutor(len(every)) as pool:
         return [future.result(timeout=60) for future in [pool.submit(run, argument) for argument in every]]
+
+
+@contextmanager
+def before_statement(part: str, act: Callable[[], object]) -> Iterator[None]:
+    """Call `act`, as another process would, before the first statement that contains `part`."""
+    acted = False
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal acted
+        if part in sql and not acted:
+            acted = True
+            act()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(watch):
+        yield
+    assert acted
