@@ -22,6 +22,7 @@ from events.recording.record import new_event, record_events
 from orchestration.core.states import State
 from orionflow.contract.ids import uuid7
 from orionflow.contract.kinds import RESOURCE_ID, RESOURCE_ROLE
+from orionflow.contract.masking import known
 from runs.models import FlowRun
 
 SUBJECT = "Flow run notification"
@@ -109,7 +110,8 @@ def _facts(policy: NotificationPolicy, run: FlowRun, state: State) -> dict[str, 
         "flow_run_url": f"{settings.ORION_EXTERNAL_URL}/runs/{run.pk}",
         "flow_run_id": str(run.pk),
         "flow_run_name": run.name,
-        "flow_run_parameters": json.dumps(run.parameters, ensure_ascii=False),
+        # They are stored in clear if the run needs them, but a message leaves the server.
+        "flow_run_parameters": json.dumps(known.masked_value(run.parameters), ensure_ascii=False),
         "flow_run_state_type": state.type.value,
         "flow_run_state_name": state.name,
         "flow_run_state_timestamp": str(state.timestamp or ""),

@@ -10,7 +10,7 @@ from events.automations.services.evaluation import judge_events
 from events.models import ActionRun, Event, Notification
 from events.notifications.services.notifications import send_notifications
 from orchestration.services import propose_flow_run_state
-from orionflow.contract.masking import MASK
+from orionflow.contract.masking import MASK, known
 from runs.models import FlowRun
 from tests.events.automations import NOTHING, about, act, happen, make_deployment, notify, trigger
 from tests.events.rows import make_block
@@ -182,6 +182,22 @@ def test_no_deployment_is_run_with_what_is_masked_in_the_event(make):
 
     assert not FlowRun.objects.filter(deployment_id=deployment.pk).exists()
     assert "masked ('token')" in ActionRun.objects.get().error
+
+
+def test_a_process_that_only_runs_services_masks_secrets_in_messages(make, receiver):
+    block = make_block("webhook", {"url": receiver.url})
+    payload = '{"with": {{ flow_run.parameters | tojson }}, "key": "k3y-of-the-payload"}'
+    make(trigger(expect=["go"]), {"type": "call-webhook", "block_document_id": str(block), "payload": payload})
+    make_block("database", {"password": "hunter2-Zk93kfj20dk"}, secret=("password",))
+    make_block("service", {"key": "k3y-of-the-payload"}, secret=("key",))
+    known.forget()
+    run = make_flow_run("RUNNING", parameters={"password": "hunter2-Zk93kfj20dk"})
+    happen("go", resource=f"prefect.flow-run.{run.pk}")
+
+    act()
+    send_notifications(later(2))
+
+    assert receiver.got[0]["content"] == {"with": {"password": MASK}, "key": "k3y-of-the-payload"}
 
 
 def test_actions_on_trigger_are_done_after_the_others_and_those_on_resolve_are_kept(api, make):

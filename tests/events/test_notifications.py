@@ -14,10 +14,13 @@ from events.notifications.core.messages import delivery_of
 from events.notifications.core.receivers import Message
 from events.notifications.services.notifications import send_notifications
 from orchestration.services import propose_flow_run_state
+from orionflow.contract.masking import MASK, known
 from tests.events.rows import make_block, make_policy
 from tests.factories import NOON, later, make_flow, make_flow_run, make_state, make_task_run
 
 pytestmark = pytest.mark.django_db
+
+SECRET = "hunter2-<Zk93>kfj20dk"
 
 
 def slack(receiver):
@@ -81,6 +84,26 @@ def test_a_message_of_the_policy_is_filled_in(receiver):
 
     expected = f"nightly: boom {{0.__class__}} {{as said}} http://127.0.0.1:4200/runs/{run.pk}"
     assert receiver.got[0]["content"]["text"].endswith(expected)
+
+
+def test_secrets_in_parameters_are_masked_in_messages_of_policies(receiver):
+    make_policy(slack(receiver), message_template="{flow_run_parameters}")
+    known.learn([SECRET])
+
+    make_flow_run("RUNNING", parameters={"password": SECRET, "n": 1})
+
+    assert json.loads(Notification.objects.get().body) == {"password": MASK, "n": 1}
+
+
+def test_a_secret_that_the_writer_of_a_message_did_not_know_is_masked_when_it_is_sent(receiver):
+    make_policy(slack(receiver), message_template="{flow_run_parameters}")
+    make_block("database", {"password": SECRET}, secret=("password",))
+    known.forget()
+    make_flow_run("RUNNING", parameters={"password": SECRET})
+
+    send_notifications(later())
+
+    assert receiver.got[0]["content"]["text"].endswith(f'{{"password": "{MASK}"}}')
 
 
 def test_a_failed_message_is_sent_again_later_under_the_same_id(receiver):

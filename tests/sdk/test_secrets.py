@@ -119,12 +119,14 @@ def test_a_secret_is_masked_before_it_leaves_the_program():
         lambda text: json.dumps(text),
         lambda text: f"https://user:{quote(text, safe='')}@host",
         lambda text: f"<b>{escape(text)}</b>",
+        lambda text: escape(json.dumps(text), quote=False),
+        lambda text: text.replace("@", "@\u200b"),
         lambda text: text.splitlines()[1],
     ],
-    ids=["repr", "JSON", "address", "HTML", "a line"],
+    ids=["repr", "JSON", "address", "HTML", "Slack", "Discord", "a line"],
 )
 def test_a_secret_is_found_in_every_encoding(spelled):
-    value = "first line of 'it'\nsecond \"line\" of it, ünd\\more"
+    value = "first line of 'it'\nsecond \"line\" & @it, ünd\\more"
     secrets = KnownSecrets()
     secrets.learn([value])
 

@@ -115,9 +115,8 @@ def test_a_run_is_not_retried_with_the_masks_of_its_parameters(api: Any, secret:
     assert FlowRun.objects.count() == 1
 
 
-def test_a_server_that_did_not_seal_it_learns_it_from_the_database(api: Any, secret: str, monkeypatch: Any):
+def test_a_server_that_did_not_seal_it_learns_it_from_the_database(api: Any, secret: str):
     known.forget()
-    monkeypatch.setattr("deployments.blocks.services.known_secrets._seen", (0, None))
 
     learn_secrets(timezone.now())
     tell_everything(api)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import OperationalError, transaction
 
+from deployments.blocks.services.known_secrets import learn_secrets
 from deployments.definitions.services.deployments import update_deployment
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
 from deployments.errors import BlockDocumentNotFound, WorkPoolNotFound
@@ -48,8 +49,11 @@ CHANGES_AUTOMATIONS = "automations.change"
 def do_actions(now: datetime) -> int:
     """Run the pending actions in order, and return how many succeeded."""
     done = 0
-    waiting = ActionRun.objects.filter(done_at=None).order_by("created", "id").values_list("pk", flat=True)
-    for firing_id in list(waiting[:MOST_AT_ONCE]):
+    pending = ActionRun.objects.filter(done_at=None).order_by("created", "id").values_list("pk", flat=True)
+    if waiting := list(pending[:MOST_AT_ONCE]):
+        # A process that only runs services learns secrets here, to mask them in messages.
+        learn_secrets(now)
+    for firing_id in waiting:
         done += _do(firing_id, now)
     over = ActionRun.objects.filter(done_at__lt=now - KEPT_FOR)
     # Check without a lock first: on SQLite a transaction blocks every writer, and usually there is nothing to delete.

@@ -235,7 +235,7 @@ def _length(text: str) -> tuple[int, str]:
 
 
 def _spellings_of(value: str) -> set[str]:
-    """Return the spellings of a value in JSON, `repr`, addresses and pages, and those of each of its long lines."""
+    """Return the spellings of a value in JSON, `repr`, addresses, pages and chats, and of each of its long lines."""
     lines = [line.strip() for line in value.splitlines()]
     import html
 
@@ -251,7 +251,9 @@ def _spellings_of(value: str) -> set[str]:
             quote(one, safe="", errors="replace"),
         )
     }
-    return spelled | set(map(html.escape, spelled))
+    spelled |= {html.escape(form, quote=quoted) for form in spelled for quoted in (True, False)}
+    # Messages to chats mention nobody: Slack's are escaped like pages, others have a zero-width space after each `@`.
+    return spelled | {form.replace("@", "@\u200b") for form in spelled}
 
 
 def _forms_in_json(text: str) -> set[bytes]:
