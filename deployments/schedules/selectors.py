@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -38,21 +38,38 @@ def calendar_names(schedule: Schedule) -> list[str]:
     return sorted(calendar.name for calendar in schedule.calendars.all())
 
 
-def exclusions_of(schedules: Sequence[Schedule]) -> dict[UUID, Exclusions]:
-    """Return the excluded times by schedule. A calendar that several schedules use is read once."""
+class ExclusionsBySchedule:
+    """The excluded times of schedules. Calendars that several schedules use together are parsed once."""
+
+    def __init__(self, calendars: Mapping[UUID, Sequence[UUID]], texts: Mapping[UUID, str]) -> None:
+        self._calendars = calendars
+        self._texts = texts
+        self._parsed: dict[tuple[UUID, ...], Exclusions] = {}
+
+    def of(self, schedule: Schedule) -> Exclusions | None:
+        """Return what the calendars of a schedule exclude; None without calendars.
+
+        Raises ScheduleError if one of them cannot be read, for this schedule only.
+        """
+        ids = tuple(self._calendars.get(schedule.pk, ()))
+        if not ids:
+            return None
+        if ids not in self._parsed:
+            # A missing one was deleted at this moment.
+            self._parsed[ids] = Exclusions.from_ics([self._texts[pk] for pk in ids if pk in self._texts])
+        return self._parsed[ids]
+
+
+def exclusions_of(schedules: Sequence[Schedule]) -> ExclusionsBySchedule:
+    """Return the excluded times of these schedules, with two queries at most."""
     links = Schedule.calendars.through.objects.filter(schedule__in=[one.pk for one in schedules])
     named: dict[UUID, list[UUID]] = {}
     for schedule_id, calendar_id in links.order_by("calendar_id").values_list("schedule_id", "calendar_id"):
         named.setdefault(schedule_id, []).append(calendar_id)
     if not named:
-        return {}
+        return ExclusionsBySchedule({}, {})
     texts = dict(Calendar.objects.filter(pk__in={pk for ids in named.values() for pk in ids}).values_list("pk", "ics"))
-    # A missing one was deleted at this moment.
-    read = {
-        ids: Exclusions.from_ics([texts[pk] for pk in ids if pk in texts])
-        for ids in {tuple(ids) for ids in named.values()}
-    }
-    return {schedule_id: read[tuple(ids)] for schedule_id, ids in named.items()}
+    return ExclusionsBySchedule(named, texts)
 
 
 def left_out_of(timetable: Timetable, exclusions: Exclusions | None) -> Callable[[datetime], bool] | None:

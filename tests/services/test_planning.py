@@ -11,10 +11,11 @@ from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
 from deployments.definitions.services.deployments import create_deployment, set_paused, update_deployment
-from deployments.models import Schedule
+from deployments.models import Calendar, Schedule
 from deployments.schedules.core import read_definition
+from deployments.schedules.services import planning
 from deployments.schedules.services.calendars import create_calendar, update_calendar
-from deployments.schedules.services.planning import plan_due_schedules
+from deployments.schedules.services.planning import CALENDAR_MOVED, plan_due_schedules
 from deployments.schedules.services.schedules import NewSchedule, add_schedules, delete_schedule, update_schedule
 from orchestration.core.states import late, running
 from orchestration.errors import FlowRunNotFound
@@ -205,6 +206,31 @@ def test_change_in_between_finds_nothing_that_is_left_of_the_calendar_of_before(
     for deployment in deployments[25:]:
         assert hours_of(Q(deployment_id=deployment.pk)) == []
     assert hours_of(Q(deployment_id=deployments[24].pk)) == [1, 2, 4]
+
+
+@pytest.mark.parametrize("plan_at", [NOON, CALENDAR_MOVED], ids=["due", "with a changed calendar"])
+def test_a_calendar_that_can_no_longer_be_read_stops_only_its_own_schedules(plan_at, caplog):
+    create_calendar(name="tea", ics=_calendar(16, 17), now=NOON)
+    broken = make_deployment(hourly(calendars=["tea"], max_runs=3), name="broken")
+    good = make_deployment(hourly(), name="good")
+    Calendar.objects.update(ics="no calendar")
+    Schedule.objects.filter(deployment=broken).update(plan_at=plan_at)
+
+    plan_due_schedules(at_hour(4))
+
+    assert hours_of(Q(deployment_id=good.pk))[-1] == 7
+    assert "cannot be planned" in caplog.text
+
+
+def test_an_error_with_the_changed_calendars_of_a_deployment_stops_no_other_planning(monkeypatch):
+    bad, good = (make_deployment(hourly(), name=name) for name in ("bad", "good"))
+    Schedule.objects.filter(deployment=bad).update(plan_at=CALENDAR_MOVED)
+    monkeypatch.setattr(planning, "reconcile", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        plan_due_schedules(at_hour(4))
+
+    assert hours_of(Q(deployment_id=good.pk))[-1] == 7
 
 
 def _calendar(begin, end):

@@ -19,7 +19,7 @@ from django.db.models import F, QuerySet
 from deployments.models import Deployment, Schedule
 from deployments.schedules.core import ScheduleError, read_definition
 from deployments.schedules.core.calendars import Exclusions
-from deployments.schedules.selectors import exclusions_of, left_out_of
+from deployments.schedules.selectors import ExclusionsBySchedule, exclusions_of, left_out_of
 from runs.models import FlowRun
 from runs.pages.selectors.keyset import Count
 
@@ -171,7 +171,7 @@ def planned_of(ids: Sequence[UUID], *, now: datetime, end: datetime) -> dict[UUI
     exclusions = exclusions_of(schedules)
     cut = set()
     for schedule in schedules:
-        found = _times_of(schedule, now, end, exclusions.get(schedule.pk), MOST_TIMES)
+        found = _times_of(schedule, now, end, exclusions, MOST_TIMES)
         times[schedule.deployment_id] += found[:MOST_TIMES]
         if len(found) > MOST_TIMES:
             cut.add(schedule.deployment_id)
@@ -179,7 +179,7 @@ def planned_of(ids: Sequence[UUID], *, now: datetime, end: datetime) -> dict[UUI
 
 
 def _times_of(
-    schedule: Schedule, now: datetime, end: datetime, exclusions: Exclusions | None, most: int
+    schedule: Schedule, now: datetime, end: datetime, exclusions: ExclusionsBySchedule, most: int
 ) -> list[datetime]:
     """Return the times beyond the schedule's cursor, with one more than `most` if there are more."""
     most += 1
@@ -188,7 +188,7 @@ def _times_of(
     end = min(end, schedule.ends_at) if schedule.ends_at else end
     try:
         timetable = read_definition(schedule.definition)
-        is_left_out = left_out_of(timetable, exclusions)
+        is_left_out = left_out_of(timetable, exclusions.of(schedule))
         moments = takewhile(lambda at: at <= end, timetable.after(max(now, schedule.planned_until or now)))
         # A calendar may exclude everything, so limit the search.
         seen = islice(moments, 5 * most)

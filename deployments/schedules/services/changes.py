@@ -24,7 +24,7 @@ from deployments.models import Deadline, Deployment, Schedule
 from deployments.schedules.core import ScheduleError, read_definition
 from deployments.schedules.core.definitions import comparable
 from deployments.schedules.core.timetable import named_among
-from deployments.schedules.selectors import exclusions_of, left_out_of
+from deployments.schedules.selectors import ExclusionsBySchedule, exclusions_of, left_out_of
 from deployments.schedules.services.planned_runs import delete_planned_runs, key_of, of_planned, planned_run
 from runs.models import FlowRun
 
@@ -196,8 +196,8 @@ class Owners:
         return [one for pk in self._after.schedules if (one := self._after.planned(pk)) and not one.parameters]
 
     @cached_property
-    def _exclusions(self) -> Mapping[UUID, Any]:
-        return exclusions_of(list(self._after.schedules.values())) if self._after.calendars else {}
+    def _exclusions(self) -> ExclusionsBySchedule:
+        return exclusions_of(list(self._after.schedules.values()) if self._after.calendars else [])
 
     def _takes(self, schedule: Schedule, run: FlowRun) -> bool:
         at = run.expected_start_time
@@ -218,7 +218,7 @@ class Owners:
         moments = {run.expected_start_time for run in self._waiting if run.expected_start_time}
         try:
             timetable = read_definition(schedule.definition)
-            left_out = left_out_of(timetable, self._exclusions.get(schedule.pk))
+            left_out = left_out_of(timetable, self._exclusions.of(schedule))
             found = named_among(timetable, sorted(moments))
             return frozenset(
                 at

@@ -21,11 +21,11 @@ from django.db.models.functions import Coalesce, Least
 from deployments.definitions.services.runs import refuse_misfits
 from deployments.models import Deployment, Schedule
 from deployments.schedules.core import ScheduleError, Timetable, read_definition
-from deployments.schedules.core.calendars import Exclusions
 from deployments.schedules.core.horizon import Horizon, Plan, decide_missed, look_ahead, missed_times, plan
-from deployments.schedules.selectors import exclusions_of, left_out_of
+from deployments.schedules.selectors import ExclusionsBySchedule, exclusions_of, left_out_of
 from deployments.schedules.services.changes import Changes, Plans, reconcile
 from deployments.schedules.services.planned_runs import Planned, skipped_times, store_planned, taken_times
+from orchestration.one_by_one import FirstError
 from orchestration.tables import dialect
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import FlowRun
@@ -53,11 +53,15 @@ logger = logging.getLogger("orion.planning")
 
 
 def plan_due_schedules(now: datetime, most: int = 100_000) -> int:
-    """Plan the runs of every schedule that is due for planning, and return the number of new runs."""
+    """Plan the runs of every schedule that is due for planning, and return the number of new runs.
+
+    An error with one deployment's changed calendars does not stop the planning; the first one is raised at the end.
+    """
     # Check without a lock first: on SQLite a transaction blocks every writer, and usually nothing is due.
     if not Schedule.objects.filter(plan_at__lte=now).exists():
         return 0
-    looked_at, planned = _replan_moved(now, most)
+    first = FirstError()
+    looked_at, planned = _replan_moved(now, most, first)
     at_once = AT_ONCE
     while looked_at < most:
         schedules, runs = _plan_batch(now, min(at_once, most - looked_at))
@@ -65,6 +69,7 @@ def plan_due_schedules(now: datetime, most: int = 100_000) -> int:
         if not schedules:
             break
         at_once = min(max(RUNS_AT_ONCE * schedules // max(runs, 1), 1), MOST_AT_ONCE)
+    first.raise_any()
     return planned
 
 
@@ -77,15 +82,16 @@ def _plan_batch(now: datetime, most: int) -> tuple[int, int]:
         return len(schedules), plan_schedules(schedules, now)
 
 
-def _replan_moved(now: datetime, most: int) -> tuple[int, int]:
+def _replan_moved(now: datetime, most: int, first: FirstError) -> tuple[int, int]:
     """Replan schedules with changed calendars, one deployment at a time. Return how many schedules and runs."""
     moved = Schedule.objects.filter(plan_at=CALENDAR_MOVED).order_by("deployment_id")
     replanned = planned = 0
     for deployment_id in moved.values_list("deployment_id", flat=True).distinct()[:most]:
         if replanned >= most:
             break
-        schedules, runs = _replan_deployment(deployment_id, now)
-        replanned, planned = replanned + schedules, planned + runs
+        with first.of_one(f"The schedules of deployment {deployment_id} with changed calendars"):
+            schedules, runs = _replan_deployment(deployment_id, now)
+            replanned, planned = replanned + schedules, planned + runs
     return replanned, planned
 
 
@@ -167,7 +173,7 @@ class Sources:
     """Everything that planning must know besides the schedules, read at once for all of them."""
 
     deployments: Mapping[UUID, Deployment]
-    exclusions: Mapping[UUID, Exclusions]
+    exclusions: ExclusionsBySchedule
     unfinished: Mapping[UUID, int]
     decided: Mapping[UUID, set[datetime]]
 
@@ -216,7 +222,7 @@ def plan_of(schedule: Schedule, sources: Sources, now: datetime) -> Plan:
     """Decide which runs the schedule gets now."""
     timetable = read_definition(schedule.definition)
     since, horizon = schedule.planned_until or now, horizon_of(schedule)
-    left_out = left_out_of(timetable, sources.exclusions.get(schedule.pk))
+    left_out = left_out_of(timetable, sources.exclusions.of(schedule))
     ahead = look_ahead(timetable, now, horizon, ends_at=schedule.ends_at, left_out=left_out)
     missed = _missed(schedule, timetable, since, now, left_out)
     runs_left = None if schedule.max_runs is None else max(schedule.max_runs - schedule.runs_planned, 0)

@@ -35,7 +35,7 @@ def plan_deployment(*, deployment_id: UUID, start: datetime, horizon: Horizon, n
         planned = []
         for schedule in schedules:
             timetable = read_definition(schedule.definition)
-            left_out = left_out_of(timetable, exclusions.get(schedule.pk))
+            left_out = left_out_of(timetable, exclusions.of(schedule))
             # Include a time exactly at `start`.
             times = look_ahead(timetable, start - TICK, horizon, ends_at=schedule.ends_at, left_out=left_out).times
             left = None if schedule.max_runs is None else max(schedule.max_runs - schedule.runs_planned, 0)

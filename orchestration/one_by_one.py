@@ -1,0 +1,35 @@
+"""Rows that a service works on one by one: an error with one of them does not keep the others from their turn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestration.outages import is_outage
+from orchestration.transactions import is_disk_full
+
+logger = logging.getLogger("orion.services")
+
+
+class FirstError:
+    """Logs the errors with single rows, and keeps the first one for the record of the service."""
+
+    def __init__(self) -> None:
+        self._first: Exception | None = None
+
+    @contextmanager
+    def of_one(self, row: str) -> Iterator[None]:
+        """Keep an error that is raised inside. An error that every row would meet is raised at once."""
+        try:
+            yield
+        except Exception as error:
+            if is_outage(error) or is_disk_full(error):
+                raise
+            logger.warning("%s: %s: %s", row, type(error).__name__, error)
+            self._first = self._first or error
+
+    def raise_any(self) -> None:
+        """Raise the first error, after all rows had their turn."""
+        if self._first is not None:
+            raise self._first
