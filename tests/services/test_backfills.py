@@ -20,6 +20,7 @@ from deployments.models import Backfill, BackfillTime, Deployment
 from deployments.schedules.services.calendars import create_calendar
 from deployments.upkeep.services.retention import Ages, purge
 from orchestration.services import propose_flow_run_state
+from runs.flow_runs.commands import cancel_flow_run
 from runs.flow_runs.services import delete_flow_run
 from runs.models import FlowRun
 from tests.factories import NOON, later, make_flow_run, make_state, state_of
@@ -208,6 +209,33 @@ def test_cancelled_it_takes_its_open_runs_with_it_and_stays_so():
         resume_backfill(backfill_id=one.pk, now=NOON)
 
 
+def test_a_repeated_cancellation_cancels_what_is_still_open():
+    one = backfill(at_once=2)
+    make_runs_of_backfills(NOON)
+    Backfill.objects.filter(pk=one.pk).update(status="cancelled", ended_at=NOON)
+
+    cancel_backfill(backfill_id=one.pk, now=later(60))
+
+    one.refresh_from_db()
+    assert [state_of(run) for run in runs_of(one)] == ["CANCELLED"] * 2
+    assert (one.status, one.ended_at) == ("cancelled", NOON)
+
+
+def test_a_run_that_is_deleted_meanwhile_does_not_stop_the_cancellation(monkeypatch):
+    one = backfill(at_once=2)
+    make_runs_of_backfills(NOON)
+
+    def deleted_before(**asked):
+        if FlowRun.objects.count() == 2:
+            delete_flow_run(run_id=asked["run_id"], now=NOON)
+        return cancel_flow_run(**asked)
+
+    monkeypatch.setattr("deployments.backfills.services.backfills.cancel_flow_run", deleted_before)
+    cancel_backfill(backfill_id=one.pk, now=NOON)
+
+    assert state_of(FlowRun.objects.get()) == "CANCELLED"
+
+
 def test_a_deleted_run_does_not_hold_the_next_one_up():
     one = backfill()
     make_runs_of_backfills(NOON)
@@ -229,6 +257,51 @@ def test_a_run_that_cannot_be_created_pauses_it_with_the_reason():
     one.refresh_from_db()
     assert one.status == "paused"
     assert "day" in one.problem
+
+
+def test_one_whose_time_zone_is_gone_pauses_with_the_reason_and_stops_no_other():
+    broken = backfill()
+    Backfill.objects.filter(pk=broken.pk).update(definition={**DAILY, "timezone": "Mars/Olympus"})
+    good = backfill(make_deployment(make_queue("other"), name="other"))
+
+    assert make_runs_of_backfills(NOON) == 1
+
+    broken.refresh_from_db()
+    assert len(runs_of(good)) == 1
+    assert (broken.status, "no time zone 'Mars/Olympus'" in broken.problem) == ("paused", True)
+
+
+def test_an_error_with_one_is_raised_after_the_others_had_their_turn():
+    broken = backfill()
+    Backfill.objects.filter(pk=broken.pk).update(parameters=["no", "object"])
+    good = backfill(make_deployment(make_queue("other"), name="other"))
+
+    with pytest.raises((TypeError, ValueError)):
+        make_runs_of_backfills(NOON)
+
+    assert len(runs_of(good)) == 1
+
+
+def test_those_that_wait_do_not_keep_later_ones_from_their_turn(monkeypatch):
+    monkeypatch.setattr("deployments.backfills.services.making.BACKFILLS_AT_A_TICK", 2)
+    waiting_ones = [backfill(make_deployment(make_queue(f"q{n}"), name=f"d{n}")) for n in range(3)]
+    for _ in range(3):
+        make_runs_of_backfills(NOON)
+    last = backfill(make_deployment(make_queue("last"), name="last"))
+
+    made = [make_runs_of_backfills(NOON) for _ in range(3)]
+
+    assert sum(made) == 1
+    assert [len(runs_of(one)) for one in (*waiting_ones, last)] == [1, 1, 1, 1]
+
+
+def test_as_many_runs_are_open_as_were_asked_for_though_a_tick_makes_fewer():
+    one = backfill(at_once=30, definition={"interval": 3600, "timezone": "UTC"})
+
+    made = [make_runs_of_backfills(NOON) for _ in range(3)]
+
+    assert made == [20, 10, 0]
+    assert len(runs_of(one)) == 30
 
 
 @pytest.mark.parametrize(

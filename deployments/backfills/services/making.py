@@ -15,9 +15,10 @@ from deployments.backfills.services.planning import parameters_of
 from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
 from deployments.models import Backfill, BackfillTime, Deployment
-from deployments.schedules.core import read_definition
+from deployments.schedules.core import ScheduleError, read_definition
 from orchestration.authors import refusal
 from orchestration.errors import DomainError
+from orchestration.one_by_one import FirstError
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import FlowRun
 from runs.querysets import is_open
@@ -29,10 +30,38 @@ STEP = 20
 BACKFILLS_AT_A_TICK = 50
 
 
+class _Turns:
+    """Remembers which backfills had their turn: many of them may wait for their runs or for an agent for long."""
+
+    def __init__(self) -> None:
+        self._last: tuple[datetime, UUID] | None = None
+
+    def next_ones(self) -> list[UUID]:
+        """Return the next active backfills, oldest first, and after the newest the oldest ones again."""
+        active = Backfill.objects.filter(status=Backfill.Status.ACTIVE)
+        keys = sorted(active.values_list("created", "pk"))
+        if len(keys) > BACKFILLS_AT_A_TICK:
+            last = self._last
+            later = [key for key in keys if last is None or key > last]
+            keys = [*later, *keys][:BACKFILLS_AT_A_TICK]
+            self._last = keys[-1]
+        return [pk for _, pk in keys]
+
+
+_turns = _Turns()
+
+
 def make_runs_of_backfills(now: datetime) -> int:
-    """Create the runs that may be created now, and return their number."""
-    active = Backfill.objects.filter(status=Backfill.Status.ACTIVE).order_by("created")
-    return sum(_step(pk, now) for pk in list(active.values_list("pk", flat=True)[:BACKFILLS_AT_A_TICK]))
+    """Create the runs that may be created now, and return their number.
+
+    An error with one backfill does not stop the others; the first error is raised at the end.
+    """
+    made, first = 0, FirstError()
+    for pk in _turns.next_ones():
+        with first.of_one(f"Backfill {pk}"):
+            made += _step(pk, now)
+    first.raise_any()
+    return made
 
 
 @repeated_on_conflict
@@ -44,7 +73,7 @@ def _step(backfill_id: UUID, now: datetime) -> int:
         if backfill is None:
             return 0
         still_open = _open_runs(backfill)
-        room = min(at_once_of(backfill), STEP) - still_open if still_open < STEP else 0
+        room = min(at_once_of(backfill) - still_open, STEP)
         left = BackfillTime.objects.filter(backfill=backfill, run_id__isnull=True).order_by("number")
         times = list(left[: max(room, 1)])
         if not times:
@@ -76,25 +105,22 @@ def _open_runs(backfill: Backfill) -> int:
 
 
 def _make(backfill: Backfill, times: list[BackfillTime], now: datetime) -> int:
-    zone = read_definition(backfill.definition).zone
     made = 0
-    for time in times:
-        try:
+    try:
+        zone = read_definition(backfill.definition).zone
+        for time in times:
             run, _ = create_run_of_deployment(
                 deployment_id=backfill.deployment_id,
                 asked=_asked(backfill, backfill.deployment, NamedTime(time.at, time.at.astimezone(zone))),
                 state=None,
                 now=now,
             )
-        except (DomainError, BadTemplate) as error:
-            # The next run would fail in the same way; a user must correct it.
-            Backfill.objects.filter(pk=backfill.pk).update(
-                status=Backfill.Status.PAUSED, problem=str(error), updated=now
-            )
-            logger.warning("Backfill %r is paused: %s", backfill.name, error)
-            return made
-        BackfillTime.objects.filter(pk=time.pk).update(run_id=run.pk)
-        made += 1
+            BackfillTime.objects.filter(pk=time.pk).update(run_id=run.pk)
+            made += 1
+    except (DomainError, BadTemplate, ScheduleError) as error:
+        # The next run would fail in the same way; a user must correct it.
+        Backfill.objects.filter(pk=backfill.pk).update(status=Backfill.Status.PAUSED, problem=str(error), updated=now)
+        logger.warning("Backfill %r is paused: %s", backfill.name, error)
     return made
 
 
