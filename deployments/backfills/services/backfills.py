@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from itertools import count
 from uuid import UUID
@@ -11,6 +12,7 @@ from deployments.definitions.services.runs import refuse_another_queue
 from deployments.errors import BackfillEnded, BackfillExists, BackfillNotFound, BadBackfill, DeploymentNotFound
 from deployments.models import Backfill, BackfillTime, Deployment
 from orchestration.authors import asker, asking_user
+from orchestration.errors import FlowRunNotFound
 from orchestration.new_ids import refuse_made
 from orchestration.new_names import refuse_unreadable
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -73,13 +75,18 @@ def resume_backfill(*, backfill_id: UUID, now: datetime) -> None:
 
 
 def cancel_backfill(*, backfill_id: UUID, now: datetime, author: str | None = None) -> None:
-    """Create no more runs, and cancel those that have not ended: at most as many as may be open at the same time."""
+    """Create no more runs, and cancel those that have not ended: at most as many as may be open at the same time.
+
+    A repeat cancels what is still open, because a first request may have failed on its way.
+    """
     backfill = _change(backfill_id, Backfill.Status.CANCELLED, now)
     made = BackfillTime.objects.filter(backfill=backfill_id, run_id__isnull=False, is_over=False)
     still_open = FlowRun.objects.filter(is_open(), pk__in=made.values("run_id"))
     name = quoted(backfill.name)
     for run_id in list(still_open.values_list("pk", flat=True)):
-        cancel_flow_run(run_id=run_id, now=now, author=author, message=f"Backfill {name} was cancelled.")
+        # It may have been deleted in the meantime.
+        with suppress(FlowRunNotFound):
+            cancel_flow_run(run_id=run_id, now=now, author=author, message=f"Backfill {name} was cancelled.")
 
 
 @repeated_on_conflict
@@ -88,6 +95,8 @@ def _change(backfill_id: UUID, status: Backfill.Status, now: datetime) -> Backfi
         backfill = Backfill.objects.select_for_update(no_key=True).filter(pk=backfill_id).first()
         if backfill is None:
             raise BackfillNotFound(id=backfill_id)
+        if backfill.status == status == Backfill.Status.CANCELLED:
+            return backfill
         if backfill.status in ENDED:
             raise BackfillEnded(name=backfill.name, status=backfill.status)
         ended_at = now if status in ENDED else None
