@@ -289,6 +289,20 @@ def test_counts_by_other_rows_and_of_what_is_missing_include_only_what_a_user_se
         assert hidden not in {row.get("flow_id", row["id"]) for row in listed}
 
 
+def test_an_operator_of_a_deployment_runs_its_past_times_and_not_those_of_others(own: World, other: World):
+    client = asker("operator:deployment:alder-flow/alder-daily")
+    period = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-03T00:00:00Z", "schedule": {"interval": 86400}}
+
+    answers = [
+        client.call("POST", "/api/backfills/", {**period, "deployment_id": world.id_of("deployments_deployment")})
+        for world in (own, other)
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 403]
+    assert answers[0].json()["total"] == 3
+    assert "a backfill of another deployment needs a role that covers all" in answers[1].json()["detail"]
+
+
 def test_an_operator_of_a_deployment_operates_it(own: World, other: World):
     client = asker("operator:deployment:alder-flow/alder-daily")
     deployment, run = own.id_of("deployments_deployment"), own.id_of("runs_flowrun")

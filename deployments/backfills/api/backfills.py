@@ -27,6 +27,8 @@ from deployments.schedules.selectors import calendar_names
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.errors import BeyondRights
+from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
 from orionflow.contract import backfills as contract
 from runs.lists.filters.conditions import matched
@@ -43,9 +45,13 @@ class CreateBackfill(Operation):
 
     method = "POST"
     action_required = Action.CHANGE_BACKFILLS
+    by_sight = True
     answers = {201: contract.Backfill, 404: dict[str, str]}
 
     def perform(self, body: contract.BackfillCreate) -> Response:
+        # Within the transaction everything is visible, so the deployment is checked here.
+        if sees_in_part() and not Deployment.objects.filter(pk=body.deployment_id).exists():
+            raise BeyondRights(what="a backfill of another deployment")
         queue = {"work_queue_name": another_queue(body.deployment_id, body.work_queue_name)}
         refuse_fields(self.request, Action.CUSTOMISE_RUNS, queue, WHERE_AND_HOW)
         with reporting_bad_templates():
