@@ -10,9 +10,11 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.definitions.services import statuses
 from deployments.definitions.services.statuses import record_statuses
+from deployments.dispatch.selectors.liveness import ready_deployments
 from deployments.models import Deployment, Worker, WorkPool, WorkQueue
-from deployments.work.services.work_queues import default_queue
+from deployments.work.services.work_queues import default_queue, update_work_queue
 from events.automations.core.loops import EMITTED, never_recorded
 from events.automations.core.matching import is_named
 from events.automations.services.automations import create_automation
@@ -92,6 +94,30 @@ def test_changes_by_users_are_recorded_at_once(api):
     pool = ["not-ready", "paused", "not-ready"]
     assert told("prefect.work-pool.") == [f"prefect.work-pool.{status}" for status in pool]
     assert told("prefect.work-queue.") == ["prefect.work-queue.paused", "prefect.work-queue.not-ready"]
+
+
+@pytest.mark.parametrize("was_served", [True, False], ids=["served already", "just served"])
+def test_a_queue_that_is_paused_while_statuses_are_read_stays_recorded_as_paused(served, monkeypatch, was_served):
+    if was_served:
+        WorkQueue.objects.update(last_polled=NOON)
+        record_statuses(NOON)
+    WorkQueue.objects.update(last_polled=later(50))
+
+    def paused_before(*asked):
+        update_work_queue(queue_id=served.work_queue_id, changes={"is_paused": True}, now=later(60))
+        return ready_deployments(*asked)
+
+    monkeypatch.setattr(statuses, "ready_deployments", paused_before)
+    record_statuses(later(60))
+    monkeypatch.undo()
+    record_statuses(later(61))
+
+    recorded = RecordedStatus.objects.get(pk=f"prefect.work-queue.{served.work_queue_id}")
+    assert recorded.status == "PAUSED"
+    assert told("prefect.work-queue.") == [
+        *["prefect.work-queue.ready"][: int(was_served)],
+        "prefect.work-queue.paused",
+    ]
 
 
 def test_statuses_of_deleted_objects_are_forgotten(served):

@@ -36,16 +36,17 @@ class _Standing:
 @repeated_on_conflict
 def record_statuses(now: datetime) -> int:
     """Record an event for each status that has changed, and return how many."""
+    # Read first: what a request changes after this has another recorded status than the one that was read.
+    recorded = dict(RecordedStatus.objects.values_list("resource_id", "status"))
     pools = list(WorkPool.objects.defer("base_job_template"))
     standing = [*_of_queues(_queues(), now), *_of_pools(pools, now), *_of_deployments(now)]
-    recorded = dict(RecordedStatus.objects.values_list("resource_id", "status"))
     changed = [one for one in standing if recorded.get(one.resource[RESOURCE_ID], AT_FIRST) != one.status]
     gone = recorded.keys() - {one.resource[RESOURCE_ID] for one in standing}
     if not changed and not gone:
         return 0
     with write_transaction():
         RecordedStatus.objects.filter(pk__in=gone).delete()
-        return sum(_record(one, now) for one in changed)
+        return sum(_record_next(one, recorded.get(one.resource[RESOURCE_ID]), now) for one in changed)
 
 
 def record_queue_status(queue: WorkQueue, now: datetime) -> None:
@@ -60,8 +61,20 @@ def record_pool_status(pool: WorkPool, now: datetime, *, is_new: bool = False) -
         _record(one, now, at_first=None if is_new else AT_FIRST)
 
 
-def _record(one: _Standing, now: datetime, at_first: str | None = AT_FIRST) -> bool:
-    """Record an event if the status has changed; return whether it has."""
+def _record_next(one: _Standing, before: str | None, now: datetime) -> bool:
+    """Record an event, unless a request or another server has recorded another status than `before` meanwhile."""
+    id = one.resource[RESOURCE_ID]
+    if before is None:
+        _, is_news = RecordedStatus.objects.get_or_create(pk=id, defaults={"status": one.status})
+    else:
+        is_news = bool(RecordedStatus.objects.filter(pk=id, status=before).update(status=one.status))
+    if is_news:
+        _record_event(one, now)
+    return is_news
+
+
+def _record(one: _Standing, now: datetime, at_first: str | None = AT_FIRST) -> None:
+    """Record an event if the status has changed."""
     # Only the server whose UPDATE changes the row records the event, so two servers record it only once.
     id = one.resource[RESOURCE_ID]
     known, created = RecordedStatus.objects.get_or_create(pk=id, defaults={"status": one.status})
@@ -70,9 +83,12 @@ def _record(one: _Standing, now: datetime, at_first: str | None = AT_FIRST) -> b
     else:
         is_news = bool(RecordedStatus.objects.filter(pk=id).exclude(status=one.status).update(status=one.status))
     if is_news:
-        event = f"prefect.{one.kind}.{one.status.lower().replace('_', '-')}"
-        record_event(event, resource=one.resource, related=one.related, now=now)
-    return is_news
+        _record_event(one, now)
+
+
+def _record_event(one: _Standing, now: datetime) -> None:
+    event = f"prefect.{one.kind}.{one.status.lower().replace('_', '-')}"
+    record_event(event, resource=one.resource, related=one.related, now=now)
 
 
 def _queues() -> list[WorkQueue]:
