@@ -224,6 +224,8 @@ LIMITS = (
     "deployments.definitions.core.schema_work.DEADLINE_SECONDS",
     "deployments.pages.archive.PATIENCE_SECONDS",
     "deployments.upkeep.current_settings.KEPT_SECONDS",
+    "events.automations.services.evaluation.BATCH_SECONDS",
+    "events.automations.services.evaluation.TICK_SECONDS",
     "events.notifications.services.notifications.SECONDS_PER_PASS",
     "orion_site.accounts.guard.OPEN_SECONDS",
     "runs.bulk_actions.services.PATIENCE_SECONDS",

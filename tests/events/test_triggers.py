@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from events.automations.services import evaluation
 from events.automations.services.evaluation import judge_events
 from events.automations.services.trigger_states import HELD_BACK, MOST_FIRINGS_A_MINUTE
 from events.models import ActionRun, Event, TriggerState
@@ -102,6 +103,41 @@ def test_a_watch_is_satisfied_by_what_it_waited_for(make):
     happen("finished", at=later(10))
 
     assert judge_events(later(60)) == 0
+
+
+@pytest.fixture
+def in_a_hurry(monkeypatch):
+    """Each tick is over after one event."""
+    monkeypatch.setattr(evaluation, "TICK_SECONDS", -1)
+    monkeypatch.setattr(evaluation, "BATCH_SECONDS", -1)
+
+
+def test_a_burst_of_events_is_judged_over_several_ticks_and_each_event_once(make, in_a_hurry):
+    make(trigger(expect=["sensor.read"]))
+    for second in range(3):
+        happen(at=later(second))
+
+    fired = [judge_events(later(10 + tick)) for tick in range(5)]
+
+    assert fired[:3] == [1, 1, 1]
+    assert (sum(fired), Event.objects.filter(event="sensor.read", pending=True).count()) == (3, 0)
+
+
+def test_a_watch_waits_for_events_of_its_time_that_are_not_judged_yet(make, in_a_hurry):
+    make(trigger(posture="Proactive", after=["started"], expect=["finished"], within=30))
+    for second, event in enumerate(["started", "touched", "finished"]):
+        happen(event, at=later(second))
+
+    assert [judge_events(later(60)) for _ in range(4)] == [0, 0, 0, 0]
+
+
+def test_a_watch_fires_though_later_events_are_not_judged_yet(make, in_a_hurry):
+    make(trigger(posture="Proactive", after=["started"], expect=["finished"], within=30))
+    happen("started")
+    happen("touched", at=later(34))
+    happen("finished", at=later(35))
+
+    assert judge_events(later(60)) == 1
 
 
 def test_a_watch_without_beginning_continues_from_time_to_time(make):

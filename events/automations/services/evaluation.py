@@ -6,6 +6,7 @@ with an error is rolled back alone: all others are evaluated before the error is
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,10 @@ from events.automations.services.trigger_states import Rule, begin_watches, coun
 from events.models import Automation, Event
 from orchestration.transactions import write_transaction
 
-BATCH = 200
+# The most events of one transaction, and the time after which it judges no more: on SQLite it holds up every writer.
+BATCH, BATCH_SECONDS = 100, 0.1
+# Seconds until other services of the thread get their turn.
+TICK_SECONDS = 1.0
 
 
 class JudgingFailed(Exception):
@@ -53,17 +57,20 @@ class Troubles:
 
 
 def judge_events(now: datetime) -> int:
-    """Evaluate every pending event, and every watch whose time is over. Return how many automations fired.
+    """Evaluate pending events for at most TICK_SECONDS and a batch, and every watch whose time is over.
 
-    Raises JudgingFailed, after everything else was evaluated.
+    Watches wait for the events that may have occurred in their time. Return how many automations fired. Raises
+    JudgingFailed, after everything else was evaluated.
     """
     # Check without a lock first: on SQLite a transaction blocks every writer, and usually there is nothing to do.
     if not (Automation.objects.filter(enabled=True).exists() or Event.objects.filter(pending=True).exists()):
         return 0
+    until, is_cut_off = time.monotonic() + TICK_SECONDS, False
     fired, troubles = 0, Troubles()
-    while (batch := _judge_batch(now, troubles)) is not None:
+    while not is_cut_off and (batch := _judge_batch(now, troubles)) is not None:
         fired += batch
-    fired += _judge_watches(now, troubles)
+        is_cut_off = time.monotonic() > until
+    fired += _judge_watches(_judged_until(now) if is_cut_off else now, now, troubles)
     troubles.raise_any()
     return fired
 
@@ -79,9 +86,20 @@ def _judge_batch(now: datetime, troubles: Troubles) -> int | None:
         if not events:
             return None
         rules = _rules(held, troubles)
-        fired = sum(_judge(rule, event, now, troubles) for event in events for rule in rules)
-        Event.objects.filter(pk__in=[event.pk for event in events]).update(pending=False)
+        until, fired, judged = time.monotonic() + BATCH_SECONDS, 0, list[UUID]()
+        for event in events:
+            fired += sum(_judge(rule, event, now, troubles) for rule in rules)
+            judged.append(event.pk)
+            if time.monotonic() > until:
+                break
+        Event.objects.filter(pk__in=judged).update(pending=False)
         return fired
+
+
+def _judged_until(now: datetime) -> datetime:
+    """Return the moment until which all events that arrived were judged."""
+    oldest = Event.objects.filter(pending=True).order_by("received", "id").values_list("received", flat=True).first()
+    return now if oldest is None else min(oldest, now)
 
 
 def _held() -> list[Automation]:
@@ -116,14 +134,14 @@ def _is_of_automations(event: Event) -> bool:
     return event.event.startswith(OF_AUTOMATIONS)
 
 
-def _judge_watches(now: datetime, troubles: Troubles) -> int:
-    """Fire the proactive triggers whose events did not occur in time."""
+def _judge_watches(until: datetime, now: datetime, troubles: Troubles) -> int:
+    """Fire the proactive triggers whose events did not occur in time, as far as all events are judged."""
     with write_transaction():
-        return sum(_judge_watch(rule, now, troubles) for rule in _rules(_held(), troubles))
+        return sum(_judge_watch(rule, until, now, troubles) for rule in _rules(_held(), troubles))
 
 
-def _judge_watch(rule: Rule, now: datetime, troubles: Troubles) -> int:
+def _judge_watch(rule: Rule, until: datetime, now: datetime, troubles: Troubles) -> int:
     with troubles.kept_apart(rule.automation), transaction.atomic():
         begin_watches(rule)
-        return end_watches(rule, now)
+        return end_watches(rule, until, now)
     return 0

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -91,14 +92,13 @@ def _remember(
         if state is not None:
             state.delete()
         return
-    columns = {"count": count.count, "begun_at": count.begun_at, "ends_at": count.ends_at}
-    memory = {"event": str(event_data.id)} if event_data else {}
-    TriggerState.objects.update_or_create(
-        automation=rule.automation,
-        trigger=trigger.id,
-        bucket=bucket[:1024],
-        defaults={**columns, "memory": memory},
-    )
+    columns: dict[str, Any] = {"count": count.count, "begun_at": count.begun_at, "ends_at": count.ends_at}
+    columns["memory"] = {"event": str(event_data.id)} if event_data else {}
+    # `update_or_create` would read and lock it again, with a savepoint, for each event.
+    if state is not None:
+        TriggerState.objects.filter(pk=state.pk).update(**columns)
+    else:
+        TriggerState.objects.create(automation=rule.automation, trigger=trigger.id, bucket=bucket[:1024], **columns)
 
 
 def _fire(rule: Rule, trigger_id: str, event_data: EventData | None, at: datetime, now: datetime) -> bool:
@@ -186,29 +186,32 @@ def begin_watches(rule: Rule) -> None:
         )
 
 
-def end_watches(rule: Rule, now: datetime) -> int:
-    """Evaluate the counts whose time is over. Return how many fired."""
+def end_watches(rule: Rule, until: datetime, now: datetime) -> int:
+    """Evaluate the counts whose time was over at the moment `until` which all events are counted.
+
+    Return how many fired.
+    """
     triggers = {trigger.id: trigger for trigger in leaves(rule.trigger)}
-    over = TriggerState.objects.filter(automation=rule.automation, trigger__in=triggers, ends_at__lte=now - GRACE)
-    return sum(_elapse(rule, triggers[state.trigger], state, now) for state in _in_order(over))
+    over = TriggerState.objects.filter(automation=rule.automation, trigger__in=triggers, ends_at__lte=until - GRACE)
+    return sum(_elapse(rule, triggers[state.trigger], state, until, now) for state in _in_order(over))
 
 
 def _in_order(states: Iterable[TriggerState]) -> Sequence[TriggerState]:
     return sorted(states, key=lambda state: (state.ends_at or state.begun_at, state.pk))
 
 
-def _elapse(rule: Rule, trigger: EventTrigger, state: TriggerState, now: datetime) -> bool:
+def _elapse(rule: Rule, trigger: EventTrigger, state: TriggerState, until: datetime, now: datetime) -> bool:
     assert state.ends_at is not None
     progress = elapsed(trigger, Count(state.begun_at, state.count, state.ends_at))
     event = Event.objects.filter(pk=state.memory.get("event")).first() if state.memory.get("event") else None
     event_data = event_data_of(event) if event else None
-    _remember(rule, trigger, state.bucket, state, _not_behind(progress, trigger, now), event_data)
+    _remember(rule, trigger, state.bucket, state, _not_behind(progress, trigger, until), event_data)
     return progress.fired and _fire(rule, trigger.id, event_data, state.ends_at, now)
 
 
-def _not_behind(progress: Progress, trigger: EventTrigger, now: datetime) -> Progress:
+def _not_behind(progress: Progress, trigger: EventTrigger, until: datetime) -> Progress:
     """Skip the periods that passed while no server was running, instead of firing once for each."""
     count = progress.count
-    if count is None or count.ends_at is None or count.ends_at > now - GRACE:
+    if count is None or count.ends_at is None or count.ends_at > until - GRACE:
         return progress
-    return Progress(Count(now, 0, now + trigger.within), progress.fired)
+    return Progress(Count(until, 0, until + trigger.within), progress.fired)
