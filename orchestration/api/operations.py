@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", bound=Model)
 # Refusals that the audit log records. A request that could not be parsed asked for nothing, so it is not recorded.
 _REFUSALS = (DomainError, Refused, PermissionDenied, Forbidden)
-_ABOUT_RUNS = frozenset({Action.REPORT_RUNS, Action.CREATE_RUNS})
+# The actions whose requests may name runs that agents of other users hold.
+_ABOUT_RUNS = frozenset({Action.REPORT_RUNS, Action.CREATE_RUNS, Action.REPORT_EVENTS, Action.TAKE_SLOTS})
 OLDEST_API = (0, 8, 0)
 
 

@@ -26,7 +26,7 @@ UNSERVED = (
     "Your role reaches only runs that agents of yours hold or have made, and those in the queues that they serve. "
     "Start an agent for its queue with this key, or let a deployer do it."
 )
-_FLOW_RUNS, _TASK_RUNS = "runs_flowrun", "runs_taskrun"
+_FLOW_RUNS, _TASK_RUNS, _ARTIFACTS = "runs_flowrun", "runs_taskrun", "runs_artifact"
 
 _ABOVE = """
 WITH RECURSIVE above(id, caller) AS (
@@ -126,12 +126,24 @@ def _json(column: Any) -> Any:
     return json.loads(column) if isinstance(column, str) else column
 
 
-def run_in_address(request: Request) -> list[tuple[str, UUID | None]]:
-    """Return the run in the address of a request, if it has one."""
+def runs_in_address(request: Request) -> list[tuple[str, UUID | None]]:
+    """Return the run in the address of a request, or the runs of the artifact there; empty if it has neither."""
     table, match = table_of(request), request.resolver_match
-    if match is None or table not in {_FLOW_RUNS, _TASK_RUNS}:
+    if match is None or table not in {_FLOW_RUNS, _TASK_RUNS, _ARTIFACTS}:
         return []
     try:
-        return [(table, UUID(str(match.kwargs["id"])))]
+        one = UUID(str(match.kwargs["id"]))
     except (KeyError, ValueError):
         return []
+    return _runs_of_artifact(one) if table == _ARTIFACTS else [(table, one)]
+
+
+def _runs_of_artifact(artifact: UUID) -> list[tuple[str, UUID | None]]:
+    with seeing(None):
+        found = fetch("SELECT flow_run_id, task_run_id FROM runs_artifact WHERE id IN ", [artifact])
+    return [
+        (table, dialect().read_uuid(run))
+        for runs in found
+        for table, run in zip((_FLOW_RUNS, _TASK_RUNS), runs, strict=True)
+        if run is not None
+    ]

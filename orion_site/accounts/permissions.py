@@ -278,16 +278,15 @@ def refuse_held_by_others(request: Request, reported: Iterable[tuple[str, UUID |
 
     Raises PermissionDenied.
     """
-    actor = request.user
-    if not _reports_as_an_agent(actor):
+    if not reports_as_an_agent(request.user):
         return
     # Imported here because it needs models: an API inside a user's process has no accounts.
     from orion_site.accounts import holders
 
-    holders.refuse_held_by_others(actor, [*holders.run_in_address(request), *reported])
+    holders.refuse_held_by_others(request.user, [*holders.runs_in_address(request), *reported])
 
 
-def _reports_as_an_agent(actor: Actor) -> bool:
+def reports_as_an_agent(actor: Actor) -> bool:
     """Whether it depends on the agents that hold a run whether the actor may report about it.
 
     The token of a run is limited anyway.
@@ -297,18 +296,18 @@ def _reports_as_an_agent(actor: Actor) -> bool:
     return may(actor, Action.REPORT_RUNS) or may_in_part(actor, Action.REPORT_RUNS)
 
 
-def refuse_unserved(request: Request) -> None:
-    """Refuse commands of an agent's key on the run in the address, unless its agents hold it or serve its queue.
+def refuse_unserved(request: Request, named: Iterable[tuple[str, UUID | None]] = ()) -> None:
+    """Refuse commands of an agent's key on runs that its agents neither hold nor serve, including that in the address.
 
     Raises PermissionDenied.
     """
     actor = request.user
-    if not _reports_as_an_agent(actor) or may(actor, Action.CHANGE_RUNS):
+    if not reports_as_an_agent(actor) or may(actor, Action.CHANGE_RUNS):
         return
     # Imported here because it needs models: an API inside a user's process has no accounts.
     from orion_site.accounts import holders
 
-    holders.refuse_unserved(actor, holders.run_in_address(request))
+    holders.refuse_unserved(actor, [*holders.runs_in_address(request), *named])
 
 
 def refuse_fields(request: Request, action: Action, given: Mapping[str, Any], why: str) -> None:

@@ -11,13 +11,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from deployments.models import Lease, Worker
+from deployments.models import GlobalLimit, Lease, Worker
 from orion_site.accounts.users import create_user
 from runs.models import FlowRun
-from tests.factories import make_flow_run, make_task_run
+from tests.factories import make_artifact, make_flow_run, make_task_run
 from tests.security.askers import Asker, key_of, user_with
 from tests.security.attempts import Agent
-from tests.services.dispatching import make_queue, waiting
+from tests.services.dispatching import make_deployment, make_queue, waiting
 
 pytestmark = pytest.mark.django_db
 
@@ -72,6 +72,7 @@ def test_an_agent_ends_no_run_of_another(held: tuple[Agent, dict[str, Any]], age
 
 
 THEN = "2026-01-01T00:00:00Z"
+EVENT = {"id": "{task}", "occurred": THEN}
 REPORTS: list[tuple[str, str, Any]] = [
     ("POST", "/api/flow_runs/{run}/set_state", {"state": {"type": "COMPLETED"}}),
     ("POST", "/api/flow_runs/{run}/set_state", {"state": {"type": "CANCELLED"}, "force": True}),
@@ -86,6 +87,20 @@ REPORTS: list[tuple[str, str, Any]] = [
         "items": [{"task_run_id": "{task}", "state": {"id": "{task}", "type": "FAILED", "timestamp": THEN}}],
         "sent_at": THEN,
     }),
+    ("PATCH", "/api/artifacts/{artifact}", {"data": "forged"}),
+    ("PATCH", "/api/artifacts/{of_task}", {"data": "forged"}),
+    ("POST", "/api/events", [
+        {**EVENT, "event": "prefect.flow-run.Failed", "resource": {"prefect.resource.id": "prefect.flow-run.{run}"}},
+    ]),
+    ("POST", "/api/events", [
+        {**EVENT, "event": "seen", "resource": {"prefect.resource.id": "x"}, "related": [
+            {"prefect.resource.id": "prefect.task-run.{task}", "prefect.resource.role": "task-run"},
+        ]},
+    ]),
+    ("POST", "/api/v2/concurrency_limits/increment", {
+        "names": ["db"], "slots": 1, "holder": {"task_run_id": "{task}"}, "seconds": 60,
+    }),
+    ("POST", "/api/deployments/{deployment}/create_flow_run", {"parent_task_run_id": "{task}"}),
 ]  # fmt: skip
 
 
@@ -97,7 +112,15 @@ def test_a_key_of_agents_reports_no_run_that_others_hold(
     smith, run = held
     task = make_task_run(flow_run=FlowRun.objects.get(pk=run["flow_run_id"]))
     nested = make_flow_run(parent_task_run_id=task.pk)
-    names = {"{run}": run["flow_run_id"], "{task}": str(task.pk), "{nested}": str(nested.pk)}
+    GlobalLimit.objects.create(name="db", limit=10)
+    rows = {
+        "task": task,
+        "nested": nested,
+        "artifact": make_artifact(flow_run_id=run["flow_run_id"]),
+        "of_task": make_artifact(task_run_id=task.pk),
+        "deployment": make_deployment(),
+    }
+    names = {"{run}": run["flow_run_id"], **{f"{{{name}}}": str(row.pk) for name, row in rows.items()}}
     sent = json.dumps(body)
     for name, value in names.items():
         path, sent = path.replace(name, value), sent.replace(name, value)
@@ -176,6 +199,18 @@ def test_a_new_key_of_the_same_user_speaks_for_its_agents(held: tuple[Agent, dic
     answer = smith.call("heartbeat", renewed, runs=[{"id": run["flow_run_id"], "epoch": run["epoch"]}])
 
     assert (answer.status_code, answer.json()["orders"][0]["order"]) == (200, "ok")
+
+
+def test_a_batch_forces_no_task_run_that_the_agent_neither_serves_nor_made(agent: Callable[[str], Agent]):
+    task, jones = make_task_run(flow_run=make_flow_run("RUNNING")), agent("jones")
+    state = {"id": str(uuid4()), "type": "FAILED", "timestamp": THEN}
+    batch = {"items": [{"task_run_id": str(task.pk), "state": state, "force": True}], "sent_at": THEN}
+
+    answer = jones.client.call("POST", "/api/task_runs/transitions", batch)
+
+    task.refresh_from_db()
+    assert (answer.status_code, task.state_type == "FAILED") == (403, False)
+    assert Asker(key_of(user_with("deployer"))).call("POST", "/api/task_runs/transitions", batch).status_code == 200
 
 
 FORCED = {"state": {"type": "CRASHED"}, "force": True}

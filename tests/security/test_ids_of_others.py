@@ -16,7 +16,7 @@ from events.models import Event
 from orion_site.accounts.users import create_user
 from orion_site.audit.models import Entry
 from runs.models import Artifact, BulkAction, FlowRun, FlowRunState, Log, TaskRun
-from tests.security.askers import ELSEWHERE, PASSWORD, Asker, key_of
+from tests.security.askers import ELSEWHERE, PASSWORD, Asker, key_of, user_with
 from tests.security.attempts import Attempt, sent_at, state_of, task_run_of
 from tests.security.test_objects import someone
 from tests.security.worlds import World, make_world
@@ -191,6 +191,23 @@ async def test_a_run_reports_no_events_of_others_over_a_socket(monkeypatch: pyte
     assert await Event.objects.acount() == before
     await FlowRun.objects.filter(pk=attempt.id).aupdate(epoch=attempt.claimed["epoch"] + 1)
     assert await idle.close_code() == 1008
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_key_of_agents_reports_no_events_of_held_runs_over_a_socket():
+    attempt, _ = await prepared()
+    key = await database_sync_to_async(lambda: key_of(user_with("agent", "jones")))()
+    headers = (OWN_HOST, (b"authorization", f"Bearer {key}".encode()))
+    before = await Event.objects.acount()
+    talk = talk_to("/api/events/in", headers=headers, client=ELSEWHERE)
+    assert (await talk.connect(timeout=PATIENCE))[0]
+
+    await talk.send_json_to(event_of("my.resource"))
+    await talk.ping()
+    await talk.send_json_to(event_of(f"prefect.flow-run.{attempt.id}"))
+
+    assert await talk.close_code() == 1008
+    assert await Event.objects.acount() == before + 1
 
 
 @pytest.mark.parametrize("again", ["COMPLETED", "RUNNING"])

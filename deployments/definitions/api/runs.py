@@ -23,7 +23,7 @@ from orchestration.api.states import proposed_state
 from orchestration.authors import made_by
 from orchestration.database_clock import current_time
 from orchestration.sight import refuse_unseen, seeing, sees_in_part
-from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
+from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields, refuse_held_by_others
 from orionflow.contract.runs import DeploymentFlowRunCreate
 from orionflow.contract.wire import Moment, Seconds, Wire
 from runs.errors import IdempotencyKeyTaken
@@ -59,8 +59,11 @@ class CreateFlowRunFromDeployment(Operation):
             "work_queue_name": another_queue(id, body.work_queue_name),
         }
         refuse_fields(self.request, Action.CUSTOMISE_RUNS, customised, WHERE_AND_HOW)
-        if body.parent_task_run_id is not None and sees_in_part():
-            refuse_unseen([("runs_taskrun", body.parent_task_run_id)])
+        if body.parent_task_run_id is not None:
+            caller = [("runs_taskrun", body.parent_task_run_id)]
+            if sees_in_part():
+                refuse_unseen(caller)
+            refuse_held_by_others(self.request, caller)
         now = current_time()
         state = proposed_state(body.state, keep_identity=False) if body.state else None
         asked = asked_run(body)

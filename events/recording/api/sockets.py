@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Any, Literal
 
+from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -24,7 +25,8 @@ from orchestration.api.sockets import (
 )
 from orchestration.errors import BeyondRights
 from orchestration.sight import refuse_others
-from orion_site.accounts.permissions import Action
+from orion_site.accounts.holders import refuse_held_by_others
+from orion_site.accounts.permissions import Action, Actor, reports_as_an_agent
 from orionflow.contract.events import EventCreate, EventFilter
 from orionflow.contract.masking import known
 from orionflow.contract.wire import Wire
@@ -79,10 +81,11 @@ class ReportEventsLive(SocketConsumer):
         while self._waiting:
             batch = self._waiting[:BATCH]
             try:
-                if self.scope["user"].run_id is not None:
-                    await self.read(_refuse_of_others, batch)
+                actor: Actor = self.scope["user"]
+                if actor.run_id is not None or reports_as_an_agent(actor):
+                    await self.read(_refuse_of_others, actor, batch)
                 await in_database(store_events, events=batch, now=timezone.now())
-            except BeyondRights as error:
+            except (BeyondRights, PermissionDenied) as error:
                 self._waiting.clear()
                 await self.close(POLICY_VIOLATION, str(error))
                 return
@@ -104,8 +107,12 @@ class ReportEventsLive(SocketConsumer):
             await asyncio.wait([self._storing()])
 
 
-def _refuse_of_others(events: list[EventCreate]) -> None:
-    refuse_others(one for event in events for one in objects_among([event.resource, *event.related]))
+def _refuse_of_others(actor: Actor, events: list[EventCreate]) -> None:
+    named = [one for event in events for one in objects_among([event.resource, *event.related])]
+    if actor.run_id is not None:
+        refuse_others(named)
+    else:
+        refuse_held_by_others(actor, named)
 
 
 def _masked(text: str) -> str:

@@ -20,7 +20,7 @@ from orchestration.core.states import State
 from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.database_clock import current_time
 from orchestration.measured import report_delay
-from orion_site.accounts.permissions import Action
+from orion_site.accounts.permissions import Action, refuse_unserved
 from orionflow.contract.runs import NewTaskRunIn, StateCreate, StateOut
 from orionflow.contract.wire import Moment, Natural, StrictWire, Wire
 from runs.task_runs.schemas import new_task_run
@@ -108,6 +108,8 @@ class ApplyTaskRunTransitions(Operation):
         return response
 
     def perform(self, body: TransitionBatch) -> TransitionResults:
+        if any(item.force for item in body.items):
+            refuse_unserved(self.request, [*self.reported_runs(body), *self.named_rows(body)])
         items = [_transition(item) for item in body.items]
         outcome = apply_task_run_transitions(
             items=items,
