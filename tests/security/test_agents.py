@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -190,6 +191,23 @@ def test_the_name_of_a_live_agent_cannot_be_taken(held: tuple[Agent, Any], agent
     assert answer.status_code == 403
     assert FlowRun.objects.get(pk=run["flow_run_id"]).state_type == "PENDING"
     assert Worker.objects.get(name="smith").incarnation is not None
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_a_heartbeat_of_another_user_takes_no_agents_name(agent: Callable[[str], Agent], is_alive: bool):
+    smith, jones = agent("smith"), agent("jones")
+    row = Worker.objects.select_related("work_pool").get(name="smith")
+    if not is_alive:
+        Worker.objects.filter(pk=row.pk).update(offline_at=timezone.now() - timedelta(hours=1))
+    before = Worker.objects.filter(pk=row.pk).values().get()
+    path, body = f"/api/work_pools/{row.work_pool.name}/workers/heartbeat", {"name": "smith"}
+
+    answer = jones.client.call("POST", path, body)
+
+    assert (answer.status_code, "another user" in answer.json()["detail"]) == (403, True)
+    assert Worker.objects.filter(pk=row.pk).values().get() == before
+    assert [one.client.call("POST", path, {"name": "w"}).status_code for one in (smith, jones)] == [204, 204]
+    assert smith.client.call("POST", path, body).status_code == 204
 
 
 def test_a_new_key_of_the_same_user_speaks_for_its_agents(held: tuple[Agent, dict[str, Any]]):

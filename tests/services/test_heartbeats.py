@@ -71,6 +71,12 @@ def test_no_heartbeat_of_a_worker_replaces_a_later_one(order: tuple[int, ...]):
     assert (worker.last_heartbeat, worker.heartbeat_interval_seconds, worker.offline_at) == (later(30), 30, later(120))
 
 
+def test_a_worker_that_announces_the_longest_pauses_is_offline_after_three_days():
+    record_worker_heartbeat(pool_name=DEFAULT_POOL, name="w", interval_seconds=2_000_000_000, now=later(0))
+
+    assert Worker.objects.get().offline_at == later(3 * 24 * 60 * 60)
+
+
 def test_a_run_that_the_agent_does_not_name_is_not_renewed():
     agent = make_agent()
     first, _ = held(agent, 2)

@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from deployments.dispatch.selectors.liveness import online
-from deployments.dispatch.services.agents import delete_worker, record_worker_heartbeat
+from deployments.dispatch.services.agents import OWNER, delete_worker, record_worker_heartbeat
 from deployments.models import Worker
 from deployments.work.services.work_queues import found_pool
 from orchestration.api.answers import as_answer
@@ -59,7 +59,13 @@ class HearWorker(Operation):
     def perform(self, work_pool_name: str, body: contract.WorkerHeartbeat) -> None:
         seconds = body.heartbeat_interval_seconds
         interval = max(int(seconds), 1) if seconds else None
-        record_worker_heartbeat(pool_name=work_pool_name, name=body.name, interval_seconds=interval, now=timezone.now())
+        record_worker_heartbeat(
+            pool_name=work_pool_name,
+            name=body.name,
+            interval_seconds=interval,
+            now=timezone.now(),
+            account=self.request.user.user_id or OWNER,
+        )
 
 
 class FilterWorkers(Operation):

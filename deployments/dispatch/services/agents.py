@@ -34,6 +34,8 @@ from orionflow.contract.agents import AgentRegistration
 # An agent or a worker counts as offline after this number of missed heartbeats.
 MISSED_HEARTBEATS = 3
 USUAL_INTERVAL_SECONDS = 30
+# A worker that announces longer pauses still counts as offline after three days.
+LONGEST_INTERVAL_SECONDS = 24 * 60 * 60
 
 
 # The account of agents that the owner of the server's machine registers, without a key.
@@ -219,21 +221,24 @@ def _revoke_runs_of(agent: Worker, message: str, now: datetime, *, but_from: UUI
 
 @repeated_on_conflict
 def record_worker_heartbeat(
-    *, pool_name: str, name: str, interval_seconds: int | None, now: datetime, account: int | None = None
+    *, pool_name: str, name: str, interval_seconds: int | None, now: datetime, account: int = OWNER
 ) -> None:
     """Record a heartbeat of a worker of another client. Without an interval, the stored one is kept.
 
-    One that is processed late does not replace what a later one has recorded.
+    One that is processed late does not replace what a later one has recorded. Raises AgentOfAnother if the name is that
+    of an agent that belongs to another account.
     """
     with write_transaction():
         pool = default_pool(now) if pool_name == DEFAULT_POOL else found_pool(pool_name)
         mine = Worker.objects.filter(work_pool=pool, name=name)
         refuse_deceptive(name, unless=mine)
         interval = interval_seconds or mine.values_list("heartbeat_interval_seconds", flat=True).first()
+        interval = interval and min(interval, LONGEST_INTERVAL_SECONDS)
         patience = timedelta(seconds=MISSED_HEARTBEATS * (interval or USUAL_INTERVAL_SECONDS))
         columns = {"last_heartbeat": now, "heartbeat_interval_seconds": interval, "offline_at": now + patience}
-        if not mine.filter(not_after(now)).update(**columns, updated=now):
-            Worker.objects.get_or_create(work_pool=pool, name=name, defaults={**columns, "created": now})
+        if not mine.filter(of_account(account), not_after(now)).update(**columns, updated=now):
+            known, _ = Worker.objects.get_or_create(work_pool=pool, name=name, defaults={**columns, "created": now})
+            refuse_another(known, account)
 
 
 def delete_worker(*, pool_name: str, name: str) -> None:
