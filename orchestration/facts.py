@@ -22,6 +22,7 @@ from orchestration.effects import Effects, indexed_key
 from orchestration.json_columns import details_from
 from orchestration.moving import MovingRun
 from orchestration.run_slots import RunSlots
+from orchestration.sight import reusable
 from orchestration.tables import dialect, json_text
 from runs.models import CacheEntry, Flow, FlowRun, FlowRunState
 
@@ -199,12 +200,15 @@ def slots_taken(
 
 
 def cached_states(cache_keys: Iterable[str], now: datetime) -> dict[str, State]:
-    """Return the reusable state for each key that has one."""
+    """Return the state for each key that has one that the sender of the request may reuse."""
     by_column = {indexed_key(key): key for key in cache_keys}
     entries = CacheEntry.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), cache_key__in=by_column)
+    found = list(entries.select_related("task_run_state__task_run"))
+    allowed = reusable({entry.task_run_state.task_run_id for entry in found})
     return {
         by_column[entry.cache_key]: state_of_entry(entry)
-        for entry in entries.select_related("task_run_state__task_run")
+        for entry in found
+        if entry.task_run_state.task_run_id in allowed
     }
 
 

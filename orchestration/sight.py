@@ -7,7 +7,7 @@ tables belong to deployments, tags, work pools and work queues. Rows of other ta
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from orchestration.errors import BeyondRights
-from orchestration.tables import fetch
+from orchestration.tables import dialect, fetch
 
 Id = TypeVar("Id", UUID, UUID | None)
 
@@ -76,6 +76,10 @@ class Sight(Protocol):
     def reach(self) -> Reach:
         """Return the objects that the rights name at the moment."""
 
+    @property
+    def of_results(self) -> Sight | None:
+        """Return the sight of the task runs whose cached results may be reused; None for all task runs."""
+
     def only_seen(self, sql: str, *, has_params: bool) -> str:
         """Return the statement with its tables reduced to the visible rows."""
 
@@ -133,6 +137,18 @@ def refuse_others(rows: Iterable[tuple[str, UUID | None]]) -> None:
             there = _found(table, ids)
         if len(_found(table, ids)) < len(there):
             raise BeyondRights(what="what names other runs")
+
+
+def reusable(task_runs: Collection[UUID]) -> Collection[UUID]:
+    """Return those of the task runs whose results the sender of the request may reuse, also while rules bypass sights.
+
+    Costs queries only for senders who see a part, and only if there are results.
+    """
+    asker = _of_asker.get()
+    if asker is None or not task_runs or (sight := asker.of_results) is None:
+        return task_runs
+    with seeing(sight):
+        return {dialect().read_uuid(one) for (one,) in _found("runs_taskrun", task_runs)}
 
 
 def by_table(rows: Iterable[tuple[str, Id]]) -> defaultdict[str, set[Id]]:

@@ -62,6 +62,17 @@ class NamedSight:
         with seeing(None):
             return reaching[0](self._names, reading=self._reading)
 
+    @property
+    def of_results(self) -> NamedSight | None:
+        if (runs := self._names.get("run")) is None:
+            return self
+        from orion_site.accounts.sight_of_runs import sight_of_author
+
+        # The token of a run shows only this run, but results serve all runs that its author may see.
+        (run_id,) = runs
+        with seeing(None):
+            return sight_of_author(UUID(run_id), frozenset({Action.READ_RUNS}))
+
     def only_seen(self, sql: str, *, has_params: bool) -> str:
         reads = READS.match(sql)
         named = set(_tables().findall(sql)) if reads else set()

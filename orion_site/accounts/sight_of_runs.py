@@ -64,7 +64,7 @@ class SightOfRun(NamedSight):
     def of_author(self) -> NamedSight | None:
         """The deployments that the author sees, or may start; None for all of them."""
         with seeing(None):
-            return _sight_of_author(self._run_id, self._wanted)
+            return sight_of_author(self._run_id, self._wanted)
 
     def cut(self, table: str) -> str:
         if OF_RUNS.match(table):
@@ -98,7 +98,7 @@ def _author_of(run_id: UUID) -> tuple[bool, Actor | None]:
     return False, actor_of_user(user)[0] if user else None
 
 
-def _sight_of_author(run_id: UUID, wanted: frozenset[Action]) -> NamedSight | None:
+def sight_of_author(run_id: UUID, wanted: frozenset[Action]) -> NamedSight | None:
     """Return the sight of the run's author.
 
     Without author or deployment, the run sees only itself, and may start none.
