@@ -54,22 +54,39 @@ class Span:
     count: int
 
 
-def counted(times: Mapping[datetime, int], begin: datetime, end: datetime, length: timedelta) -> list[Span]:
-    """Return the periods between `begin` and `end`, including empty ones, with the number of events in each."""
-    first = (begin - _ORIGIN) // length
-    # A period that would start at `end` is left out; events at exactly that moment count in the last period.
-    last = max(first, -((_ORIGIN - end) // length) - 1)
-    if last - first >= MOST_SPANS:
-        raise TooManySpans(
-            f"That would be {last - first + 1} spans of time, and {MOST_SPANS} are the most. "
-            "Ask for longer ones, or for a shorter time."
-        )
-    found = [0] * (last - first + 1)
-    for moment, count in times.items():
-        found[min(max((moment - _ORIGIN) // length - first, 0), last - first)] += count
-    return [_span(first + position, length, count) for position, count in enumerate(found)]
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """The numbers of periods of one length, counted from the origin."""
+
+    first: int
+    last: int
+    length: timedelta
+
+    @classmethod
+    def between(cls, begin: datetime, end: datetime, length: timedelta) -> Spans:
+        """Return the periods between `begin` and `end`. Raises TooManySpans."""
+        first = (begin - _ORIGIN) // length
+        # A period that would start at `end` is left out; events at exactly that moment count in the last period.
+        last = max(first, -((_ORIGIN - end) // length) - 1)
+        if last - first >= MOST_SPANS:
+            raise TooManySpans(
+                f"That would be {last - first + 1} spans of time, and {MOST_SPANS} are the most. "
+                "Ask for longer ones, or for a shorter time."
+            )
+        return cls(first, last, length)
+
+    def counted(self, times: Iterable[tuple[datetime, int]]) -> list[Span]:
+        """Return the periods, including empty ones, with the number of events in each."""
+        found = [0] * (self.last - self.first + 1)
+        for moment, count in times:
+            found[min(max((moment - _ORIGIN) // self.length - self.first, 0), self.last - self.first)] += count
+        return [self._span(self.first + position, count) for position, count in enumerate(found)]
+
+    def _span(self, index: int, count: int) -> Span:
+        begin = _ORIGIN + index * self.length
+        return Span(begin, begin + self.length - timedelta(microseconds=1), count)
 
 
-def _span(index: int, length: timedelta, count: int) -> Span:
-    begin = _ORIGIN + index * length
-    return Span(begin, begin + length - timedelta(microseconds=1), count)
+def unit_within(length: timedelta) -> str | None:
+    """Return the longest unit of which the length is a multiple, so that counts by this unit suffice; None for none."""
+    return next((unit for unit, one in LENGTHS.items() if unit != "week" and not length % one), None)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from events.recording.api import events as events_api
+from events.recording.core import unit_within
 
 pytestmark = pytest.mark.django_db
 
@@ -245,3 +249,45 @@ def test_too_many_spans_are_refused(api):
 
     assert answer.status_code == 422
     assert "spans" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("asked", [{"time_unit": "second"}, {"time_unit": "second", "time_interval": 0.5}])
+def test_too_many_spans_are_refused_before_an_event_is_read(api, asked):
+    with CaptureQueriesContext(connection) as queries:
+        answer = api.send("/events/count-by/time", {"filter": {}, **asked})
+
+    assert answer.status_code == 422
+    assert [one["sql"] for one in queries if "events_event" in one["sql"]] == []
+
+
+def test_events_are_counted_in_spans_that_are_shorter_than_a_second(api):
+    report(api, *(event("a", f"2026-01-05T12:00:00.{tenth}Z") for tenth in (1, 2, 7)))
+    window = {"since": "2026-01-05T12:00:00Z", "until": "2026-01-05T12:00:01Z"}
+
+    found = counts(api, "time", window, time_unit="second", time_interval=0.5)
+
+    assert [one["count"] for one in found] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("length", "unit"),
+    [
+        (timedelta(weeks=2), "day"),
+        (timedelta(hours=36), "hour"),
+        (timedelta(minutes=90), "minute"),
+        (timedelta(days=1, seconds=1), "second"),
+        (timedelta(seconds=1.5), None),
+    ],
+)
+def test_the_unit_that_is_counted_is_the_longest_one(length, unit):
+    assert unit_within(length) == unit
+
+
+def test_only_the_most_frequent_resources_are_counted(api, monkeypatch):
+    monkeypatch.setattr(events_api, "MOST_COUNTED", 2)
+    report(api, *(event(resource=f"sensor.{one}") for one in (1, 2, 2, 3, 3, 3)))
+    window = {"since": "2026-01-05T00:00:00Z", "until": "2026-01-06T00:00:00Z"}
+
+    found = counts(api, "resource", window)
+
+    assert [(one["value"], one["count"]) for one in found] == [("sensor.3", 3), ("sensor.2", 2)]

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, F, Max, Min, QuerySet, TextField
+from django.db.models import Count, F, Max, Min, QuerySet, TextField, Window
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Coalesce, TruncSecond
+from django.db.models.functions import Coalesce, RowNumber, Trunc
 from django.utils import timezone
 from pydantic import Field, ValidationError, field_validator
 
 from events.models import Event
-from events.recording.core import LENGTHS, Span, TooManySpans, counted, objects_among
+from events.recording.core import LENGTHS, Span, Spans, TooManySpans, objects_among, unit_within
 from events.recording.selectors import events_matching
 from events.recording.services import store_events
 from orchestration.api.answers import as_answer
@@ -144,8 +143,8 @@ class CountEvents(Operation):
             case Countable.day:
                 return _by_time(events, asked, LENGTHS[TimeUnit.day])
             case Countable.event:
-                return _by_value(events, "event", F("event"))
-        return _by_value(events, "resource_id", _NAME_OF_RESOURCE)
+                return _by_value(events, "event")
+        return _by_resource(events)
 
 
 def bounded(asked: EventFilter, now: datetime) -> EventFilter:
@@ -197,19 +196,30 @@ def event_out(event: Event) -> dict[str, Any]:
 
 
 def _by_time(events: QuerySet[Event], asked: EventFilter, length: timedelta) -> list[dict[str, Any]]:
-    times: Counter[datetime] = Counter()
-    if length < timedelta(seconds=1):
-        times.update(events.values_list("occurred", flat=True))
-    else:
-        seconds = events.annotate(second=TruncSecond("occurred", tzinfo=UTC)).values_list("second")
-        times.update(dict(seconds.annotate(found=Count("pk")).values_list("second", "found")))
     try:
-        begin, end = _ends(asked)
-        # Leave out the future, except for events that were reported for it.
-        end = max(begin, min(end, max([timezone.now(), *times])))
-        return [_span_out(*one) for one in enumerate(counted(times, begin, end, length))]
+        # Refuse before reading: the events of half a year are too many to count by the second.
+        spans = Spans.between(*_ends_to_count(events, asked), length)
+        return [_span_out(*one) for one in enumerate(spans.counted(_times(events, length)))]
     except (TooManySpans, OverflowError) as error:
         raise Refused(str(error)) from None
+
+
+def _ends_to_count(events: QuerySet[Event], asked: EventFilter) -> tuple[datetime, datetime]:
+    """Return the limits without the future, except for events that were reported for it."""
+    (begin, end), now = _ends(asked), timezone.now()
+    if end <= now:
+        return begin, max(begin, end)
+    latest = events.aggregate(latest=Max("occurred"))["latest"]
+    return begin, max(begin, min(end, max(now, latest or now)))
+
+
+def _times(events: QuerySet[Event], length: timedelta) -> Iterator[tuple[datetime, int]]:
+    """Yield times with the number of events, grouped as coarsely as periods of this length permit."""
+    if length < timedelta(seconds=1):
+        return ((one, 1) for one in events.values_list("occurred", flat=True).iterator())
+    moment = Trunc("occurred", unit_within(length) or "second", tzinfo=UTC)
+    groups = events.annotate(moment=moment).values_list("moment").annotate(found=Count("pk"))
+    return groups.values_list("moment", "found").iterator()
 
 
 def _span_out(position: int, span: Span) -> dict[str, Any]:
@@ -225,20 +235,21 @@ _NAME_OF_RESOURCE = Coalesce(
 )
 
 
-def _by_value(events: QuerySet[Event], column: str, label: Any) -> list[dict[str, Any]]:
-    """Return the most frequent values first, each with its most recent label."""
-    groups = events.annotate(label=label).values_list(column, "label")
-    found: dict[str, dict[str, Any]] = {}
-    # Oldest first, so that the most recent label is kept.
-    for value, named, first, last, count in groups.annotate(
-        first=Min("occurred"), last=Max("occurred"), found=Count("pk")
-    ).order_by("last"):
-        before = found.get(value)
-        found[value] = {
-            "value": value,
-            "label": named,
-            "count": count + (before["count"] if before else 0),
-            "start_time": min(first, before["start_time"]) if before else first,
-            "end_time": last,
-        }
-    return sorted(found.values(), key=lambda one: (-one["count"], one["label"]))[:MOST_COUNTED]
+def _by_value(events: QuerySet[Event], column: str) -> list[dict[str, Any]]:
+    """Return the most frequent values first."""
+    groups = events.values_list(column).annotate(found=Count("pk"), first=Min("occurred"), last=Max("occurred"))
+    return [
+        {"value": value, "label": value, "count": count, "start_time": first, "end_time": last}
+        for value, count, first, last in groups.order_by("-found", column)[:MOST_COUNTED]
+    ]
+
+
+def _by_resource(events: QuerySet[Event]) -> list[dict[str, Any]]:
+    """Return the most frequent resources first, each under the name that it had last."""
+    found = _by_value(events, "resource_id")
+    newest_first = Window(RowNumber(), partition_by="resource_id", order_by=[F("occurred").desc(), F("id").desc()])
+    listed = events.filter(resource_id__in=[one["value"] for one in found])
+    newest = listed.annotate(label=_NAME_OF_RESOURCE, place=newest_first).filter(place=1)
+    names = dict(newest.values_list("resource_id", "label"))
+    named = [{**one, "label": names.get(one["value"], one["label"])} for one in found]
+    return sorted(named, key=lambda one: (-one["count"], one["label"]))
