@@ -15,6 +15,7 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 
 from deployments.upkeep.selectors.service_health import ServiceHealth, services_and_health
+from orion_site.accounts.permissions import Action, may, who_asks
 from orion_site.home.open_runs import OpenRun
 from orion_site.home.setbacks import LOOKED_AT as SETBACKS_LOOKED_AT
 from orion_site.home.setbacks import Kind, Setback, setbacks
@@ -41,7 +42,7 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One line. `address` leads to exactly the runs that it counts; `retry` is the one run that a button retries."""
+    """One line. `address`, if any, leads to exactly the runs that it counts; a button retries the one run `retry`."""
 
     cause: str
     extent: str
@@ -96,8 +97,7 @@ def needs_of(
     """Return the lines for a period; `words` is the period as in an address."""
     groups, problems = _open_groups(error_groups(since=now - since, tag=tag))
     others = [
-        *_ailing(services_and_health(now=now)),
-        *_full_disks(),
+        *_of_server(now),
         *_set_back(setbacks(since=now - since, until=now + DUE_SOON, tag=tag), now),
         *_waiting(waiting, now, tag),
         *_stuck(running, now, tag),
@@ -297,6 +297,19 @@ def _of_deadlines(found: Sequence[Setback], cause: str) -> Need:
         action="See the run" if len(found) == 1 else "See the newest",
         action_address=newest,
     )
+
+
+def _of_server(now: datetime) -> Sequence[Need]:
+    """Return what is wrong with the server; errors and paths only for those who may see its settings."""
+    services = services_and_health(now=now)
+    if may(who_asks(), Action.READ_SETTINGS):
+        return [*_ailing(services), *_full_disks()]
+    causes = {
+        "A service fails": any(service.verdict != "well" for service in services),
+        "A disk is nearly full": any(disk.is_nearly_full for disk in disks()),
+    }
+    extent = "Ask a user who may see the settings of the server"
+    return [Need(cause, extent, "", "failed", "FAILED") for cause, holds in causes.items() if holds]
 
 
 def _ailing(services: Sequence[ServiceHealth]) -> Iterator[Need]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
+from deployments.models import ServiceRecord
 from orchestration.api.operations import Endpoint
 from orchestration.sight import addressed, belongings, seeing
 from orion_site.accounts.errors import BadRole
@@ -493,6 +496,22 @@ def test_for_those_who_see_everything_no_statement_is_changed(
         client.call("POST", "/api/flow_runs/filter", {})
 
     assert not [one["sql"] for one in asked if one["sql"].startswith("WITH ")]
+
+
+def test_the_first_page_shows_no_internals_of_the_server_to_users_of_named_objects(
+    own: World, monkeypatch: pytest.MonkeyPatch
+):
+    now = timezone.now()
+    error = "OSError: connection to db.internal failed"
+    ServiceRecord.objects.create(name="mailer", every_seconds=5, last_tick=now, last_error=error, last_error_at=now)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=100 * 2**30, used=0, free=2**29))
+
+    page = asker("viewer:deployment:alder-flow/alder-daily").get("/").content.decode()
+    whole = Asker(key_of(someone("viewer", name="dora"))).get("/").content.decode()
+
+    assert [text in page for text in ("A service fails", "A disk is nearly full")] == [True, True]
+    assert [text in page for text in ("mailer", "db.internal", "Make room at")] == [False, False, False]
+    assert [text in whole for text in ("mailer", "db.internal", "Make room at")] == [True, True, True]
 
 
 # --- sockets ---
