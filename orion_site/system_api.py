@@ -204,5 +204,7 @@ def unknown_path(request: HttpRequest, rest: str) -> HttpResponse:
         # As for operations: errors of a client are not logged by the server.
         answer._has_been_logged = True  # type: ignore[attr-defined]
         return answer
-    target = request.get_full_path().replace(request.path_info, other, 1)
-    return HttpResponse(status=307, headers={"Location": target})
+    # The path as it is sent: of an address with encoded characters, `path_info` is not a part.
+    path, mark, query = request.get_full_path().partition("?")
+    target = path[:-1] if path.endswith("/") else f"{path}/"
+    return HttpResponse(status=307, headers={"Location": f"{target}{mark}{query}"})

@@ -33,7 +33,14 @@ def test_a_wrong_method_is_answered_with_the_right_ones(api):
     assert answer["Allow"] == "GET, PATCH, DELETE"
 
 
-@pytest.mark.parametrize(("wrong", "right"), [("/flows", "/api/flows/"), ("/flows/filter/", "/api/flows/filter")])
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("/flows", "/api/flows/"),
+        ("/flows/filter/", "/api/flows/filter"),
+        ("/work_pools/my%20pool/", "/api/work_pools/my%20pool"),
+    ],
+)
 def test_another_spelling_of_a_path_keeps_method_and_body(api, wrong, right):
     answer = api.send(f"{wrong}?x=1", {"name": "census"})
 
