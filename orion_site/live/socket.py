@@ -1,7 +1,7 @@
 """The websocket of an open page, at `/live`: it sends which of the page's topics have changed, and nothing else.
 
-A message contains only names that the page itself sent, so it reveals nothing that the page would not show. The page
-requests its parts by HTTP, where permissions are checked.
+A message contains only topics that the client named, and rights on objects are not checked: whoever knows the id of a
+run learns when it changes, but not what changed. The page requests its parts by HTTP, where permissions are checked.
 """
 
 from __future__ import annotations
