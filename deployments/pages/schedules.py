@@ -8,7 +8,6 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from deployments.definitions.core.hydration import BadTemplate
@@ -25,6 +24,7 @@ from deployments.pages.selectors.deployment import (
 )
 from deployments.schedules.selectors import calendar_names
 from deployments.schedules.services.schedules import NewSchedule, add_schedules, delete_schedule, update_schedule
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import Beside, editing
 from orion_site.forms.making import making, new_id_of
@@ -71,7 +71,7 @@ def resume_schedule(request: HttpRequest, deployment_id: UUID, schedule_id: UUID
 def remove_schedule(request: HttpRequest, deployment_id: UUID, schedule_id: UUID) -> HttpResponse:
     attempt(
         request,
-        lambda: delete_schedule(deployment_id=deployment_id, schedule_id=schedule_id, now=timezone.now()),
+        lambda: delete_schedule(deployment_id=deployment_id, schedule_id=schedule_id, now=current_time()),
         done="The schedule was deleted, with the runs that it had planned.",
     )
     return redirect(_schedules_of(deployment_id))
@@ -81,7 +81,7 @@ def _switch(request: HttpRequest, deployment_id: UUID, schedule_id: UUID, *, act
     attempt(
         request,
         lambda: update_schedule(
-            deployment_id=deployment_id, schedule_id=schedule_id, changes={"active": active}, now=timezone.now()
+            deployment_id=deployment_id, schedule_id=schedule_id, changes={"active": active}, now=current_time()
         ),
         done=done,
     )
@@ -107,7 +107,7 @@ def _is_saving(request: HttpRequest) -> bool:
 
 
 def _form(request: HttpRequest, kind: str, initial: dict[str, Any] | None = None) -> ScheduleForm:
-    names, now = calendars_to_choose(), timezone.now()
+    names, now = calendars_to_choose(), current_time()
     if request.method != "POST":
         return FORMS[kind](initial=initial, calendar_names=names, now=now)
     sent = request.POST.copy()
@@ -168,7 +168,7 @@ def _add(deployment_id: UUID, values: dict[str, Any], id: UUID) -> None:
         id=id,
     )
     try:
-        add_schedules(deployment_id=deployment_id, new=[new], now=timezone.now())
+        add_schedules(deployment_id=deployment_id, new=[new], now=current_time())
     except BadTemplate as error:
         raise BadSchedule(reason=str(error)) from error
 
@@ -181,7 +181,7 @@ def _change(schedule: Schedule, values: dict[str, Any]) -> None:
             schedule_id=schedule.pk,
             changes={name: values[name] for name in columns},
             calendars=values.get("calendars"),
-            now=timezone.now(),
+            now=current_time(),
         )
     except BadTemplate as error:
         raise BadSchedule(reason=str(error)) from error

@@ -10,7 +10,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from deployments.models import WorkPool, WorkQueue
@@ -18,6 +17,7 @@ from deployments.pages.forms import NewPoolForm, PoolForm, QueueForm
 from deployments.pages.selectors.work import queue_page, queue_with_pool, work_page
 from deployments.work.services.work_pools import create_work_pool, delete_work_pool, update_work_pool
 from deployments.work.services.work_queues import create_work_queue, delete_work_queue, update_work_queue
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
@@ -37,7 +37,7 @@ EMPTY = {
 @requires(Action.READ_QUEUES)
 @live_page
 def work(request: HttpRequest) -> HttpResponse:
-    found = work_page(now=timezone.now())
+    found = work_page(now=current_time())
     context = {"section": "work", "found": found, "command": command(request)}
     return TemplateResponse(request, "deployments/work.html", context)
 
@@ -48,7 +48,7 @@ def queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
     asked = request.GET.get("tab", "")
     tab = asked if asked in TABS else "waiting"
     after = Cursor.read(request.GET.get("after", ""))
-    found = queue_page(queue=_queue(queue_id), tab=tab, after=after, now=timezone.now())
+    found = queue_page(queue=_queue(queue_id), tab=tab, after=after, now=current_time())
     context = {
         "section": "work",
         "found": found,
@@ -77,7 +77,7 @@ def command(request: HttpRequest, queue: WorkQueue | None = None) -> str:
 @requires(Action.CHANGE_QUEUES)
 def new_pool(request: HttpRequest) -> HttpResponse:
     form = NewPoolForm(request.POST or None, initial={"base_job_template": {}})
-    if saved(form, lambda values: create_work_pool(columns=values, now=timezone.now())):
+    if saved(form, lambda values: create_work_pool(columns=values, now=current_time())):
         return redirect("deployments:work")
     return _form(request, form, "New work pool", "Create pool", reverse("deployments:work"), "Work")
 
@@ -90,7 +90,7 @@ def edit_pool(request: HttpRequest, pool_id: UUID) -> HttpResponse:
     if saved(
         form,
         lambda values: update_work_pool(
-            name=pool.name, changes={name: values[name] for name in form.changed_data}, now=timezone.now()
+            name=pool.name, changes={name: values[name] for name in form.changed_data}, now=current_time()
         ),
     ):
         return redirect("deployments:work")
@@ -114,7 +114,7 @@ def _pause_pool(request: HttpRequest, pool_id: UUID, paused: bool, done: str) ->
     changes = {"is_paused": paused}
     attempt(
         request,
-        lambda: update_work_pool(name=name, changes=changes, now=timezone.now()),
+        lambda: update_work_pool(name=name, changes=changes, now=current_time()),
         done=done.format(quoted(name)),
     )
     return redirect("deployments:work")
@@ -135,7 +135,7 @@ def new_queue(request: HttpRequest, pool_id: UUID) -> HttpResponse:
     made: list[WorkQueue] = []
     if saved(
         form,
-        lambda values: made.append(create_work_queue(pool_name=pool.name, columns=values, now=timezone.now())),
+        lambda values: made.append(create_work_queue(pool_name=pool.name, columns=values, now=current_time())),
     ):
         return redirect("deployments:queue", made[0].pk)
     title = f"New queue in {pool.name}"
@@ -150,7 +150,7 @@ def edit_queue(request: HttpRequest, queue_id: UUID) -> HttpResponse:
     if saved(
         form,
         lambda values: update_work_queue(
-            queue_id=queue_id, changes={name: values[name] for name in form.changed_data}, now=timezone.now()
+            queue_id=queue_id, changes={name: values[name] for name in form.changed_data}, now=current_time()
         ),
     ):
         return redirect("deployments:queue", queue_id)
@@ -176,7 +176,7 @@ def _pause_queue(request: HttpRequest, queue_id: UUID, paused: bool, done: str) 
     changes = {"is_paused": paused}
     attempt(
         request,
-        lambda: update_work_queue(queue_id=queue_id, changes=changes, now=timezone.now()),
+        lambda: update_work_queue(queue_id=queue_id, changes=changes, now=current_time()),
         done=done.format(quoted(name)),
     )
     return redirect("deployments:queue", queue_id)

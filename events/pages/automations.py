@@ -12,7 +12,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from events.automations.services.automations import (
@@ -48,6 +47,7 @@ from events.pages.selectors.automations import (
     queue_choices,
 )
 from events.pages.words import action_words, target_of, trigger_words
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.making import making, new_id_of
@@ -87,7 +87,7 @@ def _acts(automation: Automation) -> list[str]:
 def automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
     problems: list[str] = []
     asked = request.GET.get("outcome", "")
-    wanted = FiringFilter(asked if asked in OUTCOMES else "", moment_since(request.GET, timezone.now(), problems))
+    wanted = FiringFilter(asked if asked in OUTCOMES else "", moment_since(request.GET, current_time(), problems))
     found = _found(automation_id, Cursor.read(request.GET.get("after", "")), wanted)
     one = found.automation
     groups = {
@@ -140,7 +140,7 @@ def new_automation(request: HttpRequest) -> HttpResponse:
     if is_saving(request) and saved(
         form,
         lambda values: made.append(
-            create_automation(columns=_columns(when, do, values), now=timezone.now(), id=new_id_of(form))
+            create_automation(columns=_columns(when, do, values), now=current_time(), id=new_id_of(form))
         ),
     ):
         return redirect("events:automation", made[0].pk)
@@ -165,7 +165,7 @@ def edit_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
 
     if is_saving(request) and saved(
         form,
-        lambda values: replace_automation(automation_id=automation_id, columns=columns(values), now=timezone.now()),
+        lambda values: replace_automation(automation_id=automation_id, columns=columns(values), now=current_time()),
     ):
         return redirect("events:automation", automation_id)
     tried = tried_automation(request, form, columns, automation_id)
@@ -221,7 +221,7 @@ def disable_automation(request: HttpRequest, automation_id: UUID) -> HttpRespons
 def _switch(request: HttpRequest, automation_id: UUID, enabled: bool, done: str) -> HttpResponse:
     attempt(
         request,
-        lambda: switch_automation(automation_id=automation_id, enabled=enabled, now=timezone.now()),
+        lambda: switch_automation(automation_id=automation_id, enabled=enabled, now=current_time()),
         done=done,
     )
     return redirect("events:automation", automation_id)
@@ -233,7 +233,7 @@ def test_automation(request: HttpRequest, automation_id: UUID) -> HttpResponse:
     """Send its messages about the newest run. Its other actions are only described."""
 
     def test() -> None:
-        for trial in try_automation(automation_id=automation_id, now=timezone.now()):
+        for trial in try_automation(automation_id=automation_id, now=current_time()):
             messages.info(request, f"{action_words(trial.action)} – {trial.outcome}")
 
     attempt(request, test, done="Tried, as if it had fired for the newest flow run.")

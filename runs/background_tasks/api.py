@@ -10,7 +10,6 @@ import asyncio
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.utils import timezone
 from pydantic import Field
 
 from orchestration.api.sockets import (
@@ -20,6 +19,7 @@ from orchestration.api.sockets import (
     in_database,
     read_message,
 )
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Text1024, Wire
 from runs.background_tasks.offers import OFFER_SECONDS, offers
@@ -75,7 +75,7 @@ class ServeTasks(IntroducedConsumer):
     async def _offer_all(self, task_keys: list[str]) -> None:
         while True:
             limit = PAGE + len(offers)
-            waiting = await in_database(waiting_task_runs, task_keys=task_keys, now=timezone.now(), limit=limit)
+            waiting = await in_database(_waiting, task_keys, limit)
             for run_id in waiting:
                 if offers.make(run_id):
                     await self._offer(run_id)
@@ -101,12 +101,16 @@ class ServeTasks(IntroducedConsumer):
             offers.release(self)
 
 
+def _waiting(task_keys: list[str], limit: int) -> list[UUID]:
+    return waiting_task_runs(task_keys=task_keys, now=current_time(), limit=limit)
+
+
 def offered(run_id: UUID) -> TaskRunOut | None:
     """Return the run as the API shows it, with the id of its parameters; None if it no longer waits."""
     run = TaskRun.objects.filter(pk=run_id, state_type="SCHEDULED").first()
     if run is None:
         return None
-    shown = task_runs_out([run], timezone.now())[0]
+    shown = task_runs_out([run], current_time())[0]
     if state := shown["state"]:
         state["state_details"]["task_parameters_id"] = parameters_of(run_id)
     return shown

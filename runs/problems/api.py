@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action
 from orionflow.contract import problems as contract
@@ -59,7 +59,7 @@ class ProblemRetry(Wire):
 
 def _matching(search: ProblemSearch) -> QuerySet[Problem]:
     # If no server runs the service, recent failures have not been counted yet.
-    catch_up(timezone.now())
+    catch_up(current_time())
     return problems_in().filter(matched(search.problems))
 
 
@@ -100,7 +100,7 @@ class ReadProblem(Operation):
     answers = {200: contract.Problem}
 
     def perform(self, id: UUID) -> dict[str, Any]:
-        catch_up(timezone.now())
+        catch_up(current_time())
         found = _existing(id)
         return _answer(found, extents_of([found.pk])[found.pk])
 
@@ -123,7 +123,7 @@ class ReadWaiting(Operation):
                 "flows": [name for name, _ in Counter(run.flow.name for run in one.runs).most_common()],
                 "oldest_run_id": one.oldest.pk,
             }
-            for one in waiting_now(timezone.now())
+            for one in waiting_now(current_time())
         ]
 
 
@@ -136,7 +136,7 @@ class PreviewProblemRetry(Operation):
     body_optional = True
 
     def perform(self, id: UUID) -> dict[str, Any]:
-        now, runs = timezone.now(), list(failed_now(_existing(id).pk)[: JUDGED + 1])
+        now, runs = current_time(), list(failed_now(_existing(id).pk)[: JUDGED + 1])
         refused = refusals_to_retry(runs[:JUDGED], now=now)
         judged = min(len(runs), JUDGED)
         return {
@@ -156,7 +156,7 @@ class RetryProblem(Operation):
     body_optional = True
 
     def perform(self, id: UUID, body: ProblemRetry) -> Response:
-        now = timezone.now()
+        now = current_time()
         runs: Sequence[tuple[UUID, str]] = list(failed_now(_existing(id).pk).values_list("pk", "name")[: MOST + 1])
         begun = carry_out_bulk_action(
             asked=NewBulkAction(
@@ -184,7 +184,7 @@ class MuteProblem(Operation):
     def perform(self, id: UUID, body: contract.ProblemMute) -> dict[str, Any]:
         found = mute_problem(
             problem_id=_existing(id).pk,
-            now=timezone.now(),
+            now=current_time(),
             until=body.until,
             grows_by=body.grows_by,
             other_version=body.other_version,
@@ -201,7 +201,7 @@ class UnmuteProblem(Operation):
     body_optional = True
 
     def perform(self, id: UUID) -> dict[str, Any]:
-        return _shown(unmute_problem(problem_id=_existing(id).pk, now=timezone.now()))
+        return _shown(unmute_problem(problem_id=_existing(id).pk, now=current_time()))
 
 
 class ResolveProblem(Operation):
@@ -214,7 +214,7 @@ class ResolveProblem(Operation):
 
     def perform(self, id: UUID) -> dict[str, Any]:
         by = self.request.user.name
-        return _shown(resolve_problem(problem_id=_existing(id).pk, by=by, now=timezone.now()))
+        return _shown(resolve_problem(problem_id=_existing(id).pk, by=by, now=current_time()))
 
 
 class AssignProblem(Operation):
@@ -225,13 +225,13 @@ class AssignProblem(Operation):
     answers = {200: contract.Problem}
 
     def perform(self, id: UUID, body: contract.ProblemAssignment) -> dict[str, Any]:
-        return _shown(assign_problem(problem_id=_existing(id).pk, assignee=body.assignee.strip(), now=timezone.now()))
+        return _shown(assign_problem(problem_id=_existing(id).pk, assignee=body.assignee.strip(), now=current_time()))
 
 
 def _existing(problem_id: UUID) -> Problem:
     found: Problem | None = problems_in().filter(pk=problem_id).first()
     if found is None and Occurrence.objects.filter(problem_id=problem_id, is_pending=True).exists():
-        catch_up(timezone.now())
+        catch_up(current_time())
         found = problems_in().filter(pk=problem_id).first()
     if found is None:
         raise ProblemNotFound(id=problem_id)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.states import state_out, stored_state_out, verdict_out
+from orchestration.database_clock import current_time
 from orchestration.errors import FlowRunNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract import retries as contract
@@ -35,7 +35,7 @@ class PreviewRetry(Operation):
     answers = {200: RetryPreviewOut}
 
     def perform(self, id: UUID, body: contract.RetryRequest) -> RetryPreviewOut:
-        return preview_out(preview_retry(run_id=id, asked=_asked(body), now=timezone.now()), body.from_tasks)
+        return preview_out(preview_retry(run_id=id, asked=_asked(body), now=current_time()), body.from_tasks)
 
 
 class RetryFlowRun(Operation):
@@ -47,7 +47,7 @@ class RetryFlowRun(Operation):
 
     def perform(self, id: UUID, body: contract.RetryCreate) -> Response:
         asked = _asked(body, body.id)
-        came = retry_from_tasks(run_id=id, asked=asked, now=timezone.now(), author=self.request.user.name)
+        came = retry_from_tasks(run_id=id, asked=asked, now=current_time(), author=self.request.user.name)
         status, details = verdict_out(came.outcome.verdict)
         state = state_out(came.outcome.state) if came.outcome.state else None
         retry = None if came.retry is None else run_retry_out(came.retry)
@@ -92,7 +92,7 @@ class ReportRetry(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.RetryOutcome) -> None:
-        report_outcome(run_id=id, now=timezone.now(), **body.model_dump())
+        report_outcome(run_id=id, now=current_time(), **body.model_dump())
 
 
 def preview_out(preview: Preview, wanted: list[str]) -> RetryPreviewOut:

@@ -26,6 +26,7 @@ def receiver(settings) -> Iterator[Receiver]:
 def make(api, monkeypatch):  # noqa: F811  (the fixture of that name)
     """Makes an automation at noon of the tests' day."""
     monkeypatch.setattr("django.utils.timezone.now", lambda: NOON)
+    monkeypatch.setattr("events.automations.api.automations.current_time", lambda: NOON)
 
     def made(asked=None, *actions, **fields):
         body = {

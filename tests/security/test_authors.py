@@ -26,7 +26,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("events.automations.api.automations.timezone.now", lambda: NOON)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: NOON)
+    monkeypatch.setattr("events.automations.api.automations.current_time", lambda: NOON)
 
 
 @pytest.fixture

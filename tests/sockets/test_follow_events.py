@@ -63,6 +63,20 @@ async def test_an_event_is_sent_as_a_request_returns_it():
     assert (told["event"]["id"], told["event"]["payload"]) == (sent["id"], sent["payload"])
 
 
+async def test_events_are_sent_though_the_clock_of_the_server_is_ahead_of_the_databases(monkeypatch):
+    def by_database() -> datetime:
+        return timezone.now() - timedelta(minutes=1)
+
+    monkeypatch.setattr("events.recording.api.sockets.current_time", by_database)
+    async with talking(OUT, subprotocols=PREFECT) as talk:
+        await talk.introduce(wish(backfill=False))
+        # Its place in the stream is taken a moment after the wish.
+        while not (heard := await hears_within(talk, 0.2)):
+            await database_sync_to_async(store)(event("new"), now=by_database())
+
+    assert heard == "new"
+
+
 async def test_only_matching_events_are_sent():
     async with talking(OUT, subprotocols=PREFECT) as talk:
         await talk.introduce(wish(event={"prefix": ["ice."]}, resource={"id": ["cup.*"]}))

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
-from django.utils import timezone
 from rest_framework.response import Response
 
 from deployments.definitions.api.runs import reporting_bad_templates
@@ -36,6 +35,7 @@ from deployments.schedules.services.schedules import NewSchedule
 from orchestration.api.errors import INTEGRITY, Refused, existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orchestration.errors import BeyondRights
 from orchestration.large import completed, without_large
 from orchestration.sight import sees_in_part
@@ -71,7 +71,7 @@ class CreateDeployment(Operation):
     def perform(self, body: contract.DeploymentCreate) -> Response:
         _refuse_new_deployments(flow=body.flow_id, name=body.name)
         refuse_unreadable_deployment(flow_id=body.flow_id, name=body.name)
-        now = timezone.now()
+        now = current_time()
         with _refusing_definitions():
             deployment, created = create_deployment(flow_id=body.flow_id, now=now, **_definition_of(body))
         return Response(_found(Q(pk=deployment.pk)), status=201 if created else 200)
@@ -87,7 +87,7 @@ class CheckDeployment(Operation):
 
     def perform(self, body: contract.DeploymentCheck) -> None:
         _refuse_new_deployments(flow__name=body.flow_name, name=body.name)
-        now = timezone.now()
+        now = current_time()
         with _refusing_definitions():
             check_deployment(flow_name=body.flow_name, now=now, **_definition_of(body))
 
@@ -133,7 +133,7 @@ class UpdateDeployment(Operation):
                 schedules=schedules,
                 pool_name=body.work_pool_name,
                 queue_name=body.work_queue_name,
-                now=timezone.now(),
+                now=current_time(),
             )
 
 
@@ -170,7 +170,7 @@ class FilterDeployments(Operation):
     def perform(self, body: DeploymentListing) -> list[dict[str, Any]]:
         found = deployments_matching(body).select_related("work_queue__work_pool").order_by(*ORDERS[body.sort])
         listed = completed(self.paginate_queryset(without_large(found, *FREE_COLUMNS)), *FREE_COLUMNS)
-        return deployments_out(listed, timezone.now())
+        return deployments_out(listed, current_time())
 
 
 class CountDeployments(Operation):
@@ -194,7 +194,7 @@ class PauseDeployment(Operation):
     answers = {200: None}
 
     def perform(self, id: UUID) -> None:
-        set_paused(deployment_id=id, paused=True, now=timezone.now())
+        set_paused(deployment_id=id, paused=True, now=current_time())
 
 
 class PauseUnlessServed(Operation):
@@ -205,7 +205,7 @@ class PauseUnlessServed(Operation):
     answers = {200: bool}
 
     def perform(self, id: UUID) -> bool:
-        return pause_unless_served(deployment_id=id, now=timezone.now())
+        return pause_unless_served(deployment_id=id, now=current_time())
 
 
 class ResumeDeployment(Operation):
@@ -217,7 +217,7 @@ class ResumeDeployment(Operation):
     answers = {200: None}
 
     def perform(self, id: UUID) -> None:
-        set_paused(deployment_id=id, paused=False, now=timezone.now())
+        set_paused(deployment_id=id, paused=False, now=current_time())
 
 
 class SetScheduleActive(ResumeDeployment):
@@ -291,4 +291,4 @@ def _found(which: Q) -> dict[str, Any]:
     deployment = existing(
         Deployment.objects.select_related("work_queue__work_pool").filter(which).first(), "Deployment"
     )
-    return deployments_out([deployment], timezone.now())[0]
+    return deployments_out([deployment], current_time())[0]

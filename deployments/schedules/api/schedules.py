@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpResponse
-from django.utils import timezone
 from pydantic import Field
 from rest_framework.response import Response
 
@@ -35,6 +34,7 @@ from deployments.schedules.services.schedules import add_schedules, delete_sched
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing, Refused
 from orchestration.api.operations import Operation
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract.schedules import (
     DeploymentSchedule,
@@ -67,7 +67,7 @@ class CreateSchedules(Operation):
     answers = {201: list[DeploymentSchedule]}
 
     def perform(self, id: UUID, body: Annotated[list[ScheduleCreate], Field(max_length=1000)]) -> Response:
-        now = timezone.now()
+        now = current_time()
         with reporting_bad_templates():
             made = add_schedules(deployment_id=id, new=[new_schedule(one) for one in body], now=now)
         stored = {one.pk: one for one in with_calendars(Schedule.objects.filter(pk__in=[one.pk for one in made]))}
@@ -82,7 +82,7 @@ class UpdateSchedule(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, schedule_id: UUID, body: ScheduleUpdate) -> None:
-        now = timezone.now()
+        now = current_time()
         with reporting_bad_templates():
             update_schedule(
                 deployment_id=id,
@@ -101,7 +101,7 @@ class DeleteSchedule(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, schedule_id: UUID) -> None:
-        delete_schedule(deployment_id=id, schedule_id=schedule_id, now=timezone.now())
+        delete_schedule(deployment_id=id, schedule_id=schedule_id, now=current_time())
 
 
 class PreviewSchedule(Operation):
@@ -117,7 +117,7 @@ class PreviewSchedule(Operation):
         if schedule is None:
             raise ScheduleNotFound(id=schedule_id)
         with _reporting_endless_rules():
-            return _previewed(upcoming_of(schedule, after=body.after or timezone.now(), count=body.count))
+            return _previewed(upcoming_of(schedule, after=body.after or current_time(), count=body.count))
 
 
 class PreviewDraft(Operation):
@@ -128,7 +128,7 @@ class PreviewDraft(Operation):
     answers = {200: list[UpcomingTime], 404: dict[str, str]}
 
     def perform(self, body: DraftPreviewRequest) -> list[dict[str, Any]]:
-        now = timezone.now()
+        now = current_time()
         definition = completed(definition_of(body.definition), now)
         with _reporting_endless_rules():
             return _previewed(upcoming_times(definition, body.calendars, after=body.after or now, count=body.count))
@@ -143,7 +143,7 @@ class ReadFeed(Operation):
     media_type = "text/calendar"
 
     def perform(self) -> HttpResponse:
-        return _calendar(feed_of_planned_runs(None, timezone.now()))
+        return _calendar(feed_of_planned_runs(None, current_time()))
 
 
 class ReadDeploymentFeed(Operation):
@@ -157,7 +157,7 @@ class ReadDeploymentFeed(Operation):
     def perform(self, id: UUID) -> HttpResponse:
         if not Deployment.objects.filter(pk=id).exists():
             raise Missing("Deployment")
-        return _calendar(feed_of_planned_runs(id, timezone.now()))
+        return _calendar(feed_of_planned_runs(id, current_time()))
 
 
 @contextmanager

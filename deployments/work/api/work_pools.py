@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
 from deployments.dispatch.selectors.liveness import statuses_of_pools
 from deployments.models import WorkPool
 from deployments.work.services.work_pools import create_work_pool, delete_work_pool, update_work_pool
@@ -16,6 +14,7 @@ from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import work as contract
 from orionflow.contract.kinds import AGENT_POOL
@@ -42,7 +41,7 @@ class CreateWorkPool(Operation):
     def perform(self, body: contract.WorkPoolCreate) -> dict[str, Any]:
         if not body.name.strip("' \""):
             raise Refused("Work pool name cannot be empty.", 400)
-        return pools_out([create_work_pool(columns=body.model_dump(), now=timezone.now())], timezone.now())[0]
+        return pools_out([create_work_pool(columns=body.model_dump(), now=current_time())], current_time())[0]
 
 
 class ReadWorkPool(Operation):
@@ -53,7 +52,7 @@ class ReadWorkPool(Operation):
     answers = {200: contract.WorkPool}
 
     def perform(self, name: str) -> dict[str, Any]:
-        return pools_out([found_pool(name)], timezone.now())[0]
+        return pools_out([found_pool(name)], current_time())[0]
 
 
 class UpdateWorkPool(Operation):
@@ -64,7 +63,7 @@ class UpdateWorkPool(Operation):
     answers = {204: None}
 
     def perform(self, name: str, body: contract.WorkPoolUpdate) -> None:
-        update_work_pool(name=name, changes=changes_in(body, WorkPool), now=timezone.now())
+        update_work_pool(name=name, changes=changes_in(body, WorkPool), now=current_time())
 
 
 class Forced(Wire):
@@ -98,7 +97,7 @@ class FilterWorkPools(Operation):
 
     def perform(self, body: WorkPoolListing) -> list[dict[str, Any]]:
         pools = WorkPool.objects.filter(matched(body.work_pools)).order_by("name")
-        return pools_out(self.paginate_queryset(pools), timezone.now())
+        return pools_out(self.paginate_queryset(pools), current_time())
 
 
 class CountWorkPools(Operation):

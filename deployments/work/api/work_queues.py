@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from deployments.dispatch.selectors.liveness import last_asked, statuses_of_queues
 from deployments.models import WorkQueue
@@ -26,6 +25,7 @@ from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import work as contract
 from runs.lists.filters.conditions import matched
@@ -55,7 +55,7 @@ class ReadWorkQueue(Operation):
     answers = {200: contract.WorkQueue}
 
     def perform(self, id: UUID) -> dict[str, Any]:
-        return queues_out([_found(id)], timezone.now())[0]
+        return queues_out([_found(id)], current_time())[0]
 
 
 class ReadWorkQueueByName(Operation):
@@ -67,7 +67,7 @@ class ReadWorkQueueByName(Operation):
 
     def perform(self, name: str) -> dict[str, Any]:
         queue = existing(all_queues().filter(work_pool__name=DEFAULT_POOL, name=name).first(), "Work queue")
-        return queues_out([queue], timezone.now())[0]
+        return queues_out([queue], current_time())[0]
 
 
 class UpdateWorkQueue(Operation):
@@ -78,7 +78,7 @@ class UpdateWorkQueue(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.WorkQueueUpdate) -> None:
-        update_work_queue(queue_id=id, changes=_changes(body), now=timezone.now())
+        update_work_queue(queue_id=id, changes=_changes(body), now=current_time())
 
 
 class DeleteWorkQueue(Operation):
@@ -102,7 +102,7 @@ class FilterWorkQueues(Operation):
 
     def perform(self, body: WorkQueueListing) -> list[dict[str, Any]]:
         queues = all_queues().filter(matched(body.work_queues)).order_by("name", "pk")
-        return queues_out(self.paginate_queryset(queues), timezone.now())
+        return queues_out(self.paginate_queryset(queues), current_time())
 
 
 class ReadWorkQueueStatus(Operation):
@@ -113,7 +113,7 @@ class ReadWorkQueueStatus(Operation):
     answers = {200: contract.WorkQueueStatus}
 
     def perform(self, id: UUID) -> dict[str, Any]:
-        return health_of(_found(id), timezone.now()).model_dump()
+        return health_of(_found(id), current_time()).model_dump()
 
 
 class CreatePoolQueue(Operation):
@@ -135,7 +135,7 @@ class ReadPoolQueue(Operation):
     answers = {200: contract.WorkQueue}
 
     def perform(self, work_pool_name: str, name: str) -> dict[str, Any]:
-        return queues_out([found_queue(pool_name=work_pool_name, queue_name=name)], timezone.now())[0]
+        return queues_out([found_queue(pool_name=work_pool_name, queue_name=name)], current_time())[0]
 
 
 class UpdatePoolQueue(Operation):
@@ -147,7 +147,7 @@ class UpdatePoolQueue(Operation):
 
     def perform(self, work_pool_name: str, name: str, body: contract.WorkQueueUpdate) -> None:
         queue = found_queue(pool_name=work_pool_name, queue_name=name)
-        update_work_queue(queue_id=queue.pk, changes=_changes(body), now=timezone.now())
+        update_work_queue(queue_id=queue.pk, changes=_changes(body), now=current_time())
 
 
 class DeletePoolQueue(Operation):
@@ -173,7 +173,7 @@ class FilterPoolQueues(Operation):
     def perform(self, work_pool_name: str, body: WorkQueueListing) -> list[dict[str, Any]]:
         pool = found_pool(work_pool_name)
         queues = all_queues().filter(matched(body.work_queues), work_pool=pool).order_by("priority", "name")
-        return queues_out(self.paginate_queryset(queues), timezone.now())
+        return queues_out(self.paginate_queryset(queues), current_time())
 
 
 def all_queues() -> QuerySet[WorkQueue]:
@@ -202,8 +202,8 @@ def _changes(body: contract.WorkQueueUpdate) -> dict[str, Any]:
 
 def _created(pool_name: str | None, body: contract.WorkQueueCreate) -> dict[str, Any]:
     columns = {**body.model_dump(mode="json"), "description": body.description or ""}
-    queue = create_work_queue(pool_name=pool_name, columns=columns, now=timezone.now())
-    return queues_out([queue], timezone.now())[0]
+    queue = create_work_queue(pool_name=pool_name, columns=columns, now=current_time())
+    return queues_out([queue], current_time())[0]
 
 
 def _found(id: UUID) -> WorkQueue:

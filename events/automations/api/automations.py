@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.utils import timezone
 from pydantic import Field
 from rest_framework.response import Response
 
@@ -25,6 +24,7 @@ from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
 from orchestration.api.parsing import StrictJSONParser, TextParser
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import automations as contract
 from runs.lists.filters.conditions import matched
@@ -51,7 +51,7 @@ class CreateAutomation(Operation):
     answers = {201: contract.Automation}
 
     def perform(self, body: contract.AutomationCreate) -> dict[str, Any]:
-        automation = create_automation(columns=body.model_dump(mode="json"), now=timezone.now())
+        automation = create_automation(columns=body.model_dump(mode="json"), now=current_time())
         return as_answer(contract.Automation, automation)
 
 
@@ -79,7 +79,7 @@ class ReplaceAutomation(Operation):
     def perform(self, id: UUID, body: contract.AutomationUpdate) -> None:
         # Not `exclude_unset`, which would also omit defaults within the trigger and the actions.
         columns = body.model_dump(mode="json", include=body.model_fields_set)
-        replace_automation(automation_id=id, columns=columns, now=timezone.now())
+        replace_automation(automation_id=id, columns=columns, now=current_time())
 
 
 class SwitchAutomation(Operation):
@@ -91,7 +91,7 @@ class SwitchAutomation(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.AutomationPartialUpdate) -> None:
-        switch_automation(automation_id=id, enabled=body.enabled, now=timezone.now())
+        switch_automation(automation_id=id, enabled=body.enabled, now=current_time())
 
 
 class DeleteAutomation(Operation):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from events.automations.services.trials import try_automation
 from events.models import ActionRun
 from events.notifications.api.notifications import notification_out
@@ -14,6 +12,7 @@ from events.recording.filters import FiringFilter
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import automations as contract
 from runs.lists.filters.conditions import matched
@@ -50,5 +49,5 @@ class TryAutomation(Operation):
                 one,
                 notification=notification_out(one.notification) if one.notification else None,
             )
-            for one in try_automation(automation_id=id, now=timezone.now())
+            for one in try_automation(automation_id=id, now=current_time())
         ]

@@ -25,6 +25,7 @@ from orchestration.api.answers import as_answer
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import FARTHEST
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import events as contract
 from orionflow.contract.events import EventCreate, EventFilter, Occurred
@@ -97,7 +98,7 @@ class ReportEvents(Operation):
             yield from objects_among([event.resource, *event.related])
 
     def perform(self, body: Reported) -> None:
-        store_events(events=body, now=timezone.now())
+        store_events(events=body, now=current_time())
 
 
 class FilterEvents(Operation):

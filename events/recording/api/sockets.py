@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
-from django.utils import timezone
 
+from events.models import Event
 from events.recording.api.events import event_out
 from events.recording.api.following import Following, is_whole
 from events.recording.core import objects_among
@@ -23,6 +23,7 @@ from orchestration.api.sockets import (
     in_database,
     read_strictly,
 )
+from orchestration.database_clock import current_time
 from orchestration.errors import BeyondRights
 from orchestration.sight import refuse_others
 from orion_site.accounts.holders import refuse_held_by_others
@@ -84,7 +85,7 @@ class ReportEventsLive(SocketConsumer):
                 actor: Actor = self.scope["user"]
                 if actor.run_id is not None or reports_as_an_agent(actor):
                     await self.read(_refuse_of_others, actor, batch)
-                await in_database(store_events, events=batch, now=timezone.now())
+                await in_database(_store, batch)
             except (BeyondRights, PermissionDenied) as error:
                 self._waiting.clear()
                 await self.close(POLICY_VIOLATION, str(error))
@@ -105,6 +106,10 @@ class ReportEventsLive(SocketConsumer):
         # Store what was received, even if the client has disconnected.
         if self._waiting:
             await asyncio.wait([self._storing()])
+
+
+def _store(events: list[EventCreate]) -> None:
+    store_events(events=events, now=current_time())
 
 
 def _refuse_of_others(actor: Actor, events: list[EventCreate]) -> None:
@@ -139,11 +144,20 @@ class FollowEvents(IntroducedConsumer):
         self.work(self._send_events(request))
 
     async def _send_events(self, request: FilterRequest) -> None:
-        following = Following(request.filter, timezone.now())
-        page = await self.read(following.begin, backfill=request.backfill)
+        following, page = await self.read(_begun, request)
         while True:
             for event in page:
                 await self.send_json({"type": "event", "event": event_out(event)})
             if not is_whole(page):
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
-            page = await self.read(following.read, timezone.now())
+            page = await self.read(_next_page, following)
+
+
+# These run in threads with a connection to the database, whose clock dates the arrival of events.
+def _begun(request: FilterRequest) -> tuple[Following, list[Event]]:
+    following = Following(request.filter, current_time())
+    return following, following.begin(backfill=request.backfill)
+
+
+def _next_page(following: Following) -> list[Event]:
+    return following.read(current_time())
