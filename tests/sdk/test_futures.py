@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import gc
 import pickle
+import sys
 import threading
 import time
 from collections import namedtuple
@@ -424,3 +425,65 @@ def test_the_state_of_a_completed_future_is_always_the_same():
     assert (waited.state_details.task_run_id, waited.state_details.flow_run_id) == (task_run_id, flow_run_id)
     (run,) = task_runs_of(flow_run_id)
     assert (run.id, run.state_id, run.state.name) == (task_run_id, waited.id, "Completed")
+
+
+async def _wait_async(future: Future[Any]) -> None:
+    future.is_async = True
+    await future.wait(timeout=0.001)
+
+
+async def _iterate_async(future: Future[Any]) -> None:
+    with pytest.raises(TimeoutError):
+        async for _ in as_completed([future], timeout=0):
+            pass
+    # Python calls the callbacks of what was cancelled in the next rounds of the loop.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+WAITS: dict[str, Callable[[Future[Any]], object]] = {
+    "wait": lambda future: future.wait(timeout=0),
+    "wait for several": lambda future: wait([future], timeout=0),
+    "awaited wait": _wait_async,
+    "async for": _iterate_async,
+}
+
+
+@pytest.mark.parametrize("way", WAITS)
+async def test_waits_that_end_at_their_timeout_leave_nothing_behind(way: str):
+    future: Future[Any] = Future(uuid4(), "endless")
+
+    async def wait_once() -> None:
+        waiting = WAITS[way](future)
+        if asyncio.iscoroutine(waiting):
+            await waiting
+
+    await wait_once()
+    gc.collect()
+    references, objects = sys.getrefcount(future), len(gc.get_objects())
+    for _ in range(50):
+        await wait_once()
+    gc.collect()
+    more = len(gc.get_objects()) - objects
+
+    assert more < 50
+    assert sys.getrefcount(future) == references
+
+
+def test_a_wait_is_told_of_the_end_after_many_that_timed_out():
+    @task
+    def held() -> int:
+        released.wait(10)
+        return 1
+
+    @flow
+    def outer() -> int:
+        future = held.submit()
+        for _ in range(3):
+            assert wait([future], timeout=0.01).not_done == {future}
+        released.set()
+        return len(wait([future], timeout=10).done)
+
+    released = threading.Event()
+
+    assert outer() == 1

@@ -38,6 +38,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_in_child)
 
 
+class _Done(concurrent.futures.Future[None]):
+    """An object of the standard library to wait on, which is also the callback that ends the wait."""
+
+    def __call__(self, _: object) -> None:
+        self.set_result(None)
+
+
 class Future(Generic[R]):
     """A handle of a task run that may still be running, as `Task.submit` returns it.
 
@@ -174,18 +181,23 @@ class Future(Generic[R]):
                 f"Task run {self.name!r} runs on this event loop, which cannot block until it ends; "
                 "await its result first."
             )
-        with suppress(concurrent.futures.TimeoutError):
-            wait_for(self._done(), timeout)
+        done = _Done()
+        self.add_done_callback(done)
+        try:
+            with suppress(concurrent.futures.TimeoutError):
+                wait_for(done, timeout)
+        finally:
+            self.remove_done_callback(done)
 
     async def wait_until_done(self) -> None:
-        if self._outcome is None:
-            await asyncio.shield(asyncio.wrap_future(self._done()))
-
-    def _done(self) -> concurrent.futures.Future[None]:
-        """Return an object of the standard library that can be waited on."""
-        done: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self.add_done_callback(lambda _: done.set_result(None))
-        return done
+        if self._outcome is not None:
+            return
+        done = _Done()
+        self.add_done_callback(done)
+        try:
+            await asyncio.shield(asyncio.wrap_future(done))
+        finally:
+            self.remove_done_callback(done)
 
     async def _wait_async(self, timeout: float | None) -> State[R] | None:
         try:
@@ -223,6 +235,14 @@ class Future(Generic[R]):
                 self._callbacks.append(callback)
                 return
         self._call(callback)
+
+    def remove_done_callback(self, callback: Callable[[Future[R]], object]) -> None:
+        """Do not call this function any more: code that has waited long enough may wait again, any number of times."""
+        if self._outcome is not None:
+            return
+        with _settling:
+            if self._callbacks is not None:
+                self._callbacks = [one for one in self._callbacks if one is not callback]
 
     def _call(self, callback: Callable[[Future[R]], object]) -> None:
         try:
@@ -383,22 +403,32 @@ class as_completed(Generic[R]):  # noqa: N801
         futures = list(self._asked.values())
         _check_loops(futures)
         ended: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
-        for future in futures:
-            future.add_done_callback(ended.put)
+        note = ended.put
         until = None if self._timeout is None else time.monotonic() + self._timeout
-        for number in range(len(futures)):
-            try:
-                yield next_of(ended, until)
-            except queue.Empty:
-                left = len(futures) - number
-                raise TimeoutError(
-                    f"{left} of {len(futures)} task runs did not end within {self._timeout:g} s."
-                ) from None
+        try:
+            for future in futures:
+                future.add_done_callback(note)
+            for number in range(len(futures)):
+                try:
+                    yield next_of(ended, until)
+                except queue.Empty:
+                    left = len(futures) - number
+                    raise TimeoutError(
+                        f"{left} of {len(futures)} task runs did not end within {self._timeout:g} s."
+                    ) from None
+        finally:
+            for future in futures:
+                future.remove_done_callback(note)
 
     async def __aiter__(self) -> AsyncIterator[Future[R]]:
         async def ended(future: Future[R]) -> Future[R]:
             await future.wait_until_done()
             return future
 
-        for next_one in asyncio.as_completed([ended(one) for one in self._asked.values()], timeout=self._timeout):
-            yield await next_one
+        waiting = [asyncio.ensure_future(ended(one)) for one in self._asked.values()]
+        try:
+            for next_one in asyncio.as_completed(waiting, timeout=self._timeout):
+                yield await next_one
+        finally:
+            for one in waiting:
+                one.cancel()
