@@ -750,3 +750,47 @@ def test_limits_of_other_threads_end_nothing_in_a_forked_process(tmp_path: Path,
     ended = program.run(timeout=PATIENCE_SECONDS)
 
     assert ended.stdout.splitlines() == ["ended"] * lines, ended.stderr
+
+
+LIMIT_IN_A_FORK = """
+import os, sys, threading, time
+
+def busy(seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+def after_fork():
+    # Called before the functions of Orion, as those of `logging` are.
+    if forks.pop():
+        busy(0.8)
+        released.set()
+
+forks, released = [False] * 100, threading.Event()
+os.register_at_fork(after_in_parent=after_fork)
+from orionflow import flow, task
+
+@task(timeout_seconds=0.5)
+def forking():
+    forks.append(True)
+    if not (child := os.fork()):
+        os._exit(0)
+    os.waitpid(child, 0)
+    busy(5)
+
+@flow
+def outer():
+    state = forking.submit().wait() if sys.argv[1] == "thread" else forking(return_state=True)
+    print(state.name, released.is_set(), flush=True)
+
+outer()
+"""
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_limit_that_is_reached_during_a_fork_ends_the_task_after_it(where: str, tmp_path: Path):
+    program = Program(tmp_path, LIMIT_IN_A_FORK)
+
+    done = program.run(PATIENCE_SECONDS, (where,), cold=True)
+
+    assert done.stdout == "TimedOut True\n", done.stderr

@@ -21,7 +21,8 @@ DELICATE = ("orionflow.reporting", "orionflow.engine.creation")
 # Seconds after which a postponed interrupt is raised anyway, as the thread may wait for an absent API for minutes.
 LONGEST_DELAY = 1.0
 # Exception to that limit: if the server works in this process, its locks and transactions would stay held.
-INVIOLABLE = ("orionflow.client.ephemeral",)
+# And in the module that sets signal handlers, an exception could leave a wrong one; it does so in moments.
+INVIOLABLE = ("orionflow.client.ephemeral", "orionflow.engine.signals")
 # Functions of `threading` that take or release a lock. An exception in one of them could leave it locked for ever.
 # Those of locks written in C, and `Condition.wait`, in which threads wait for long, are safe.
 OF_LOCKS = frozenset(
@@ -37,6 +38,9 @@ OF_LOCKS = frozenset(
         "BoundedSemaphore.release",
     }
 )
+# Threads that call the functions which were registered for a fork, of any module. Python drops an exception in them,
+# and what they had to do, as to release the lock of `logging`, stays undone.
+forking: set[int] = set()
 RETRY_AFTER = 0.005
 # Python looks for an exception from outside at each iteration.
 SURE_TO_RAISE = 8
@@ -74,7 +78,7 @@ def interruption(reason: Reason) -> Interrupted:
 def interrupt_thread(thread_id: int, reason: Reason) -> None:
     """Raise Interrupted in a thread at its next line of Python, once it is not in a delicate module."""
     postponed = Postponed()
-    while postponed.should_wait(sys._current_frames().get(thread_id)):
+    while postponed.should_wait(sys._current_frames().get(thread_id), thread_id):
         time.sleep(RETRY_AFTER)
     _reasons[thread_id] = reason
     raise_in_thread(thread_id, Interrupted)
@@ -196,10 +200,10 @@ class Postponed:
     def __init__(self) -> None:
         self._since: float | None = None
 
-    def should_wait(self, frame: FrameType | None) -> bool:
+    def should_wait(self, frame: FrameType | None, thread_id: int) -> bool:
         now = time.monotonic()
         self._since = self._since or now
-        if is_within(INVIOLABLE, frame) or waits_for_new_thread(frame):
+        if thread_id in forking or is_within(INVIOLABLE, frame) or waits_for_new_thread(frame):
             return True
         is_delicate = is_within(DELICATE, frame) or changes_lock(frame)
         if is_delicate and now - self._since < LONGEST_DELAY:

@@ -48,7 +48,7 @@ from orionflow.engine.crashes import (
     reason_of,
 )
 from orionflow.engine.event_loops import is_held_up
-from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, interruption, is_within
+from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, forking, interruption, is_within
 from orionflow.engine.lost_signals import LostSignals
 from orionflow.engine.thread_signals import thread_signals
 from orionflow.reporting.current import has_reported
@@ -145,6 +145,7 @@ class _Signals:
             for number in FOLLOWED:
                 if signal.getsignal(number) in (signal.default_int_handler, self._terminate, self._interrupt):
                     self._set_aside[number] = signal.signal(number, self._keep)
+        forking.add(threading.get_ident())
         if self._before:
             # One that is sent to the child would come here as well: the child has the socket of `lost_signals`.
             self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, FOLLOWED)
@@ -156,10 +157,13 @@ class _Signals:
 
     def after_fork(self) -> None:
         """Send the signals that came again, in a moment: an exception that is raised here is dropped as well."""
-        self._unblock()
-        if threading.current_thread() is threading.main_thread():
-            self._restore()
-            self._follow_kept()
+        try:
+            self._unblock()
+            if threading.current_thread() is threading.main_thread():
+                self._restore()
+                self._follow_kept()
+        finally:
+            forking.discard(threading.get_ident())
 
     def _follow_kept(self) -> None:
         # A child also has those of its parent, which are not its own.
@@ -186,15 +190,18 @@ class _Signals:
 
     def forget_in_child(self) -> None:
         """Replace the listener in a forked child: it has no listening thread and must not use the parent's socket."""
-        self._inherited = list(self._roots)
-        self._lost.stop()
-        self._lost = self._listener()
-        if self._before:
-            # The workers of a pool wait for locks all the time, and are terminated meanwhile.
-            self._lost.listen()
-        self._unblock()
-        self._restore()
-        self._follow_kept()
+        try:
+            self._inherited = list(self._roots)
+            self._lost.stop()
+            self._lost = self._listener()
+            if self._before:
+                # The workers of a pool wait for locks all the time, and are terminated meanwhile.
+                self._lost.listen()
+            self._unblock()
+            self._restore()
+            self._follow_kept()
+        finally:
+            forking.clear()
 
     def begin(self, root: Root) -> None:
         self._roots.append(root)
@@ -291,7 +298,7 @@ class _Signals:
 
     def _postpone(self, number: int, frame: FrameType | None) -> bool:
         """Send the signal again after a moment, if an exception would do harm at the main thread's position."""
-        if not self._delay.should_wait(frame):
+        if not self._delay.should_wait(frame, threading.get_ident()):
             return False
         self._timed.add(number)
         threading.Timer(RETRY_AFTER, self._send_postponed, (number,)).start()

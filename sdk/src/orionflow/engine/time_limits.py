@@ -162,7 +162,7 @@ class _Alarm:
         limit = _first_due(self._limits, time.monotonic())
         if limit is None:
             self._set()
-        elif limit.postponed.should_wait(frame):
+        elif limit.postponed.should_wait(frame, threading.get_ident()):
             signal.setitimer(signal.ITIMER_REAL, RETRY_AFTER, RING_AGAIN_AFTER)
         else:
             limit.expired = True
@@ -260,7 +260,7 @@ class _Watcher:
             limit = _first_due([one for one in self._limits if one.thread_id == thread_id], now)
             if limit is None:
                 continue
-            if limit.postponed.should_wait(sys._current_frames().get(thread_id)):
+            if limit.postponed.should_wait(sys._current_frames().get(thread_id), thread_id):
                 is_postponed = True
                 continue
             limit.expired = True
