@@ -178,6 +178,31 @@ def test_a_holder_that_lost_its_slots_is_warned_once(monkeypatch, caplog):
     assert caplog.text.count("The slots of db were lost") == 1
 
 
+def test_slots_are_given_back_and_later_ones_kept_if_the_thread_that_renews_them_could_not_start(monkeypatch):
+    limit()
+    monkeypatch.setattr("orionflow.slots.LEASE_SECONDS", 1.0)
+    start, refused = threading.Thread.start, []
+
+    def refuse_once(thread):
+        if thread.name == "orion-slots" and not refused:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(keeping, "_keeper", keeping.SlotKeeper())
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    with pytest.raises(RuntimeError), concurrency("db"):
+        pass
+
+    assert in_use() == 0
+    with concurrency("db"):
+        first = holders()[0]["until"]
+        until = time.monotonic() + 10
+        while holders()[0]["until"] == first and time.monotonic() < until:
+            time.sleep(0.05)
+        assert holders()[0]["until"] > first
+
+
 def test_a_rate_is_kept_to():
     limit("api", slots=2, slot_decay_per_second=1.0)
 

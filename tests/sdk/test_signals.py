@@ -277,6 +277,42 @@ def test_program_that_exits_once_its_run_has_ended_still_ends_by_the_signal(tmp_
     assert program.query("SELECT state_name FROM runs_flowrun") == [("Crashed",)], said
 
 
+WITHOUT_THREADS = """
+import os, signal
+from orionflow.reporting import reporter
+
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+
+def receive(item):
+    # Here a signal waits for the end of the report.
+    reporter.encode_transition = encode
+    threading.Thread.start = refuse
+    os.kill(os.getpid(), int(sys.argv[1]))
+    return encode(item)
+
+encode = reporter.encode_transition
+
+@flow
+def outer():
+    reporter.encode_transition = receive
+    blocks()
+
+outer()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_a_run_whose_process_may_start_no_threads(number: int, tmp_path: Path):
+    program = Program(tmp_path, BEGIN + WITHOUT_THREADS)
+
+    done = program.run(PATIENCE_SECONDS, (str(int(number)),))
+
+    assert done.returncode == -number, done.stderr
+    assert program.flow_run()[0] == "Crashed"
+    assert "start new thread" not in done.stderr
+
+
 AFTER_A_LACK = """
 import os, resource, signal
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -288,3 +289,52 @@ def test_a_caller_that_stops_waiting_does_not_stop_the_others(server: ScriptedSe
     given_up.cancel()
 
     assert wanted.result(timeout=60).is_accepted
+
+
+@pytest.fixture
+def refuse_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let the next threads of reporters not start, as in a process that has as many as it may have."""
+    start, left = threading.Thread.start, 0
+
+    def start_or_refuse(thread: threading.Thread) -> None:
+        nonlocal left
+        if thread.name == "orion-reporter" and left > 0:
+            left -= 1
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def refuse(count: int) -> None:
+        nonlocal left
+        left = count
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
+    return refuse
+
+
+def test_a_thread_that_could_not_be_started_is_started_with_the_next_report(
+    server: ScriptedServer, reporter: Reporter, refuse_threads: Callable[[int], None]
+):
+    refuse_threads(1)
+    items = [step(), step()]
+
+    reporter.stream(items[0])
+    reporter.stream(items[1])
+    wait_for(lambda: len(server.order) == 2)
+
+    assert server.order == ids_of(items)
+
+
+def test_a_process_that_may_start_no_threads_gets_answers_and_delivers_everything(
+    server: ScriptedServer, refuse_threads: Callable[[int], None]
+):
+    refuse_threads(100)
+    reporter = Reporter(OrionClient(server.url, settings=quick_settings()), settings=quick_settings())
+    items = [step(), step(), step()]
+
+    reporter.stream(items[0])
+    answer = reporter.ask(items[1]).result(timeout=5)
+    reporter.stream(items[2])
+    reporter.close(5)
+
+    assert answer.is_accepted
+    assert server.order == ids_of(items)

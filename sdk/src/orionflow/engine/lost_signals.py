@@ -68,6 +68,12 @@ class LostSignals:
         if self._is_listening:
             self._handled[number] += 1
 
+    def send_again(self, number: int) -> bool:
+        """Have a signal that was handled sent once more, in a moment. Return False if nothing listens."""
+        if self._is_listening:
+            self._handled[number] -= 1
+        return self._is_listening
+
     def stop(self) -> None:
         if self._is_listening and self._bell is not None:
             now = signal.set_wakeup_fd(-1)

@@ -171,7 +171,7 @@ class _Signals:
         self._kept.clear()
         if kept:
             self._timed |= kept
-            threading.Thread(target=self._send_kept, args=(kept,), name="orion-kept-signals").start()
+            self._in_a_thread(threading.Thread(target=self._send_kept, args=(kept,), name="orion-kept-signals"), kept)
 
     def _send_kept(self, kept: set[int]) -> None:
         # The main thread leaves this module before it returns from the fork.
@@ -301,7 +301,7 @@ class _Signals:
         if not self._delay.should_wait(frame, threading.get_ident()):
             return False
         self._timed.add(number)
-        threading.Timer(RETRY_AFTER, self._send_postponed, (number,)).start()
+        self._in_a_thread(threading.Timer(RETRY_AFTER, self._send_postponed, (number,)), {number})
         return True
 
     def _send_postponed(self, number: int) -> None:
@@ -315,7 +315,11 @@ class _Signals:
         """Make sure that the runs end, from a thread that nothing can block."""
         if number not in self._insisted:
             self._insisted.add(number)
-            threading.Thread(target=self._look_after, args=(number,), name="orion-signals", daemon=True).start()
+            try:
+                threading.Thread(target=self._look_after, args=(number,), name="orion-signals", daemon=True).start()
+            except RuntimeError:
+                # The process may not start threads at the moment. The next signal tries again.
+                self._insisted.discard(number)
 
     def _look_after(self, number: int) -> None:
         began = time.monotonic()
@@ -334,6 +338,17 @@ class _Signals:
             for root in list(self._roots):
                 if not root.is_ending():
                     root.abandon(ASKED_IN_VAIN)
+    def _in_a_thread(self, sending: threading.Thread, numbers: set[int]) -> None:
+        """Start a thread that sends these postponed signals, or let that of `lost_signals` do it."""
+        try:
+            sending.start()
+        except RuntimeError:
+            # The process may not start threads at the moment.
+            for number in numbers:
+                if self._lost.send_again(number):
+                    self._timed.discard(number)
+                    self._own.add(number)
+
             os.kill(os.getpid(), signal.SIGKILL)
 
 

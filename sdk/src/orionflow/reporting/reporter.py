@@ -40,7 +40,11 @@ class Reporter:
         with sender.lock:
             number = sender.add_locked(waiting, alone=True)
             sender.hurry_locked(number)
-            return sender.ledger.expect(number)
+            answer = sender.ledger.expect(number)
+        if not sender.has_thread:
+            # The process may not start threads at the moment, and nothing may be reported until the answer is there.
+            sender.help(number, 0)
+        return answer
 
     def keep(self, call: Call[Any], flow_run_id: UUID | None = None) -> None:
         """Send a call after everything reported before it: the final state of a run while the API is away.

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 
 from orionflow.client import OrionClient
 from orionflow.client.transport import Patience
@@ -58,7 +59,6 @@ class Sender:
         )
         self._gave_up = False
         self._warned_of_disk = False
-        self._stopped = False
         self._thread: threading.Thread | None = None
 
     def _open_spool(self) -> SpoolFile:
@@ -81,15 +81,14 @@ class Sender:
         # do it.
         if waiting == 1:
             self._pace.begin()
-            self._start_locked()
-            self._wake.notify()
-        elif waiting == self._pace.batch_size:
-            self._wake.notify()
+            self._wake_locked()
+        elif waiting == self._pace.batch_size or self._thread is None:
+            self._wake_locked()
 
     def hurry_locked(self, number: int, logs_number: int = 0) -> None:
         """Deliver everything up to these numbers soon, as a caller waits for it."""
         self._pace.hurry(number, logs_number)
-        self._wake.notify()
+        self._wake_locked()
 
     def make_room_locked(self) -> None:
         """Block the caller until there is room; if there is none in time, write the following items to a file."""
@@ -115,13 +114,19 @@ class Sender:
 
     # The role of the sender
 
-    def _start_locked(self) -> None:
-        if self._thread is not None and not self._stopped:
-            return
-        self._stopped = False
-        # A daemon: the interpreter waits not for it but for `close`, which runs at exit after all other threads.
-        self._thread = threading.Thread(target=self._run, name="orion-reporter", daemon=True)
-        self._thread.start()
+    @property
+    def has_thread(self) -> bool:
+        return self._thread is not None
+
+    def _wake_locked(self) -> None:
+        if self._thread is None:
+            # A daemon: the interpreter waits not for it but for `close`, which runs at exit after all other threads.
+            thread = threading.Thread(target=self._run, name="orion-reporter", daemon=True)
+            # The process may not start threads at the moment. What is reported or asked next tries again.
+            with suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
+        self._wake.notify()
 
     def _run(self) -> None:
         while self._wait_for_work():
@@ -133,7 +138,7 @@ class Sender:
     def _wait_for_work(self) -> bool:
         """Sleep until a batch is due; return False if this thread is no longer that of the sender."""
         with self.lock:
-            while not self._stopped and self._thread is threading.current_thread():
+            while self._thread is threading.current_thread():
                 pause = self._pace.pause()
                 if pause == 0.0:
                     return True
@@ -277,9 +282,8 @@ class Sender:
     def stop(self) -> None:
         """End the thread and release the spool file. A later report starts it again."""
         with self.lock:
-            self._stopped = True
+            thread, self._thread = self._thread, None
             self._wake.notify()
-            thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=1)
         with self.lock:

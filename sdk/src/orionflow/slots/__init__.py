@@ -98,7 +98,12 @@ class concurrency:
         leases = tuple(limit.lease_id for limit in taken if limit.lease_id)
         self._held = Held(client, self._names, leases, LEASE_SECONDS)
         if leases:
-            slot_keeper().keep(self._held)
+            try:
+                slot_keeper().keep(self._held)
+            except RuntimeError:
+                # The block must not run with slots that are not renewed.
+                yield from self._release()
+                raise
 
     def _release(self) -> Steps[None]:
         held, self._held = self._held, None

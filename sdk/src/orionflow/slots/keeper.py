@@ -11,7 +11,7 @@ from uuid import UUID
 
 from orionflow.calls.slots import renew_slots
 from orionflow.client import OrionClient
-from orionflow.errors import ApiError, Conflict
+from orionflow.errors import Conflict
 
 logger = logging.getLogger("orionflow.slots")
 # A lease survives two failed renewals.
@@ -37,12 +37,13 @@ class SlotKeeper:
         self._running = False
 
     def keep(self, held: Held) -> None:
+        """Renew these leases from now on. Raise RuntimeError if the process may not start a thread for it."""
         with self._changed:
             self._held.add(held)
             self._changed.notify()
             if not self._running:
-                self._running = True
                 threading.Thread(target=self._run, name="orion-slots", daemon=True).start()
+                self._running = True
 
     def forget(self, held: Held) -> None:
         with self._changed:
@@ -74,7 +75,7 @@ class SlotKeeper:
         except Conflict as error:
             logger.warning("The slots of %s were lost: %s", ", ".join(held.names), error)
             self.forget(held)
-        except ApiError as error:
+        except Exception as error:
             logger.warning("The slots of %s could not be renewed: %s", ", ".join(held.names), error)
 
 
