@@ -277,6 +277,74 @@ def test_program_that_exits_once_its_run_has_ended_still_ends_by_the_signal(tmp_
     assert program.query("SELECT state_name FROM runs_flowrun") == [("Crashed",)], said
 
 
+AS_HANDLERS_ARE_RESTORED = """
+import os, signal, threading, time
+
+def before_fork():
+    # Called after the functions of Orion, while the forking thread holds the lock that the end of a run takes.
+    forking.set()
+    time.sleep(1)
+
+forking = threading.Event()
+os.register_at_fork(before=before_fork)
+import sys
+from orionflow import flow
+
+def fork():
+    if not (child := os.fork()):
+        os._exit(0)
+    os.waitpid(child, 0)
+
+def send(numbers):
+    time.sleep(0.3)
+    for number in numbers:
+        os.kill(os.getpid(), number)
+        time.sleep(0.1)
+
+def end_meanwhile(*numbers):
+    forking.clear()
+    thread = threading.Thread(target=fork)
+    thread.start()
+    forking.wait()
+    threading.Thread(target=send, args=(numbers,)).start()
+    return thread
+
+short = flow(end_meanwhile, name="short")
+numbers = [int(word) for word in sys.argv[1:]]
+try:
+    short(*numbers)
+    time.sleep(5)
+except KeyboardInterrupt:
+    default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    print("interrupted", default and signal.getsignal(signal.SIGINT) is signal.default_int_handler, flush=True)
+    end_meanwhile().join()
+print("goes on", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGTERM,), (signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)]
+)
+def test_signal_that_comes_as_the_last_run_gives_the_handlers_back_ends_the_program(
+    numbers: tuple[int, ...], tmp_path: Path
+):
+    program = Program(tmp_path, AS_HANDLERS_ARE_RESTORED)
+
+    done = program.run(PATIENCE_SECONDS, tuple(str(int(number)) for number in numbers), cold=True)
+
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, ""), done.stderr
+    assert program.flow_run()[0] == "Completed"
+
+
+def test_interrupt_that_comes_as_the_last_run_gives_the_handlers_back_is_raised_after_it(tmp_path: Path):
+    program = Program(tmp_path, AS_HANDLERS_ARE_RESTORED)
+
+    done = program.run(PATIENCE_SECONDS, (str(int(signal.SIGINT)),), cold=True)
+
+    assert done.stdout.splitlines() == ["interrupted True", "goes on"], done.stderr
+    assert program.flow_run()[0] == "Completed"
+
+
 WITHOUT_THREADS = """
 import os, signal
 from orionflow.reporting import reporter

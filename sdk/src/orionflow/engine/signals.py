@@ -141,11 +141,11 @@ class _Signals:
         Python drops exceptions that are raised in functions which it calls around a fork. Some of them wait, as for
         what other threads write to SQLite.
         """
+        forking.add(threading.get_ident())
         if threading.current_thread() is threading.main_thread():
             for number in FOLLOWED:
                 if signal.getsignal(number) in (signal.default_int_handler, self._terminate, self._interrupt):
                     self._set_aside[number] = signal.signal(number, self._keep)
-        forking.add(threading.get_ident())
         if self._before:
             # One that is sent to the child would come here as well: the child has the socket of `lost_signals`.
             self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, FOLLOWED)
@@ -212,10 +212,12 @@ class _Signals:
             # A program that installed handlers of its own keeps them.
             for number in TOLD_TO_END:
                 if signal.getsignal(number) is signal.SIG_DFL:
-                    self._before[number] = signal.signal(number, self._terminate)
+                    self._before[number] = signal.SIG_DFL
+                    signal.signal(number, self._terminate)
         handler = signal.getsignal(signal.SIGINT)
         if handler is signal.default_int_handler or _is_of_asyncio(handler):
-            self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
+            self._before[signal.SIGINT] = handler
+            signal.signal(signal.SIGINT, self._interrupt)
         note_handlers(hears_of_terminal=HUNG_UP in self._before)
         if self._before:
             self._lost.listen()
@@ -227,25 +229,41 @@ class _Signals:
             return
         self._have_ended.set()
         note_keyboard(False)
-        self._insisted.clear()
         self._unraised.clear()
         self._own.clear()
         self._lost.stop()
-        told_by, self._told_by = self._told_by, None
         with thread_signals().set_aside():
-            while self._before:
-                number, handler = self._before.popitem()
-                # A repeated SIGHUP must not interrupt the ends of other runs.
-                waits = told_by is not None and number == HUNG_UP
-                signal.signal(number, signal.SIG_IGN if waits else handler)
+            for number in TOLD_TO_END:
+                if number in self._before:
+                    # A repeated SIGHUP must not interrupt the ends of other runs.
+                    waits = self._told_by is not None and number == HUNG_UP
+                    self._put_back(number, signal.SIG_IGN if waits else signal.SIG_DFL)
+        # Only now: a signal may have come while the handlers were still those of Orion.
+        self._insisted.clear()
+        told_by, self._told_by = self._told_by, None
         if told_by is not None:
-            end_roots_in_threads(reason_of(Terminated()))
-            # The default action, as before the runs.
-            signal.signal(told_by, signal.SIG_DFL)
-            os.kill(os.getpid(), told_by)
+            self._end_program(told_by)
         note_handlers(hears_of_terminal=False)
+        # Last, as KeyboardInterrupt would leave the rest undone.
+        if signal.SIGINT in self._before:
+            self._put_back(signal.SIGINT, self._before[signal.SIGINT])
         # The program receives the signal now, as if it had arrived after the run.
         self._send_postponed(signal.SIGINT)
+
+    def _put_back(self, number: int, handler: Any) -> None:
+        try:
+            signal.signal(number, handler)
+        finally:
+            # Not earlier: until then, the handlers of Orion may be called. KeyboardInterrupt may come right after it.
+            del self._before[number]
+
+    def _end_program(self, number: int) -> None:
+        try:
+            end_roots_in_threads(reason_of(Terminated()))
+        finally:
+            # The default action, as before the runs.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self._lost.handled(number)
@@ -262,6 +280,9 @@ class _Signals:
             return
         self._told_by = number
         note_signal(signal.Signals(number).name)
+        if not self._roots:
+            # `end` has not restored the handlers yet, and sends the signal then.
+            return
         self._insist(number)
         raises = again
         for root in self._roots:
@@ -278,6 +299,10 @@ class _Signals:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._lost.handled(number)
+        if not self._roots:
+            # `end` has not restored the handlers yet, and sends the signal then.
+            self._timed.add(number)
+            return
         before = self._before[signal.SIGINT]
         if before is signal.default_int_handler or number in self._insisted:
             by_asyncio = False
@@ -303,6 +328,17 @@ class _Signals:
         self._timed.add(number)
         self._in_a_thread(threading.Timer(RETRY_AFTER, self._send_postponed, (number,)), {number})
         return True
+
+    def _in_a_thread(self, sending: threading.Thread, numbers: set[int]) -> None:
+        """Start a thread that sends these postponed signals, or let that of `lost_signals` do it."""
+        try:
+            sending.start()
+        except RuntimeError:
+            # The process may not start threads at the moment.
+            for number in numbers:
+                if self._lost.send_again(number):
+                    self._timed.discard(number)
+                    self._own.add(number)
 
     def _send_postponed(self, number: int) -> None:
         # Both the timer and the end of the run may get here.
