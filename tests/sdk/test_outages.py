@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from orionflow.client import OrionClient
 from orionflow.reporting import close_reporters, replay_leftovers
 from orionflow.settings import override_settings
 from orionflow.testing import flow_run_of, flow_runs, logs_of, states_of, task_runs_of
+from tests.sdk.programs import Program
 from tests.sdk.test_with_server import ApiServer
 from tests.sdk.test_with_server import api as api
 
@@ -41,6 +44,47 @@ def back(api: ApiServer) -> None:
 @task
 def one() -> int:
     return 1
+
+
+CUT_OFF = """
+import threading, time, sys
+from orionflow import flow, task
+
+@task
+def sleeps():
+    print("ready", flush=True)
+    time.sleep(60)
+
+@flow
+def outer():
+    sleeps()
+
+if sys.argv[1] == "main":
+    outer()
+else:
+    threading.Thread(target=outer).start()
+"""
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_program_that_a_signal_ends_during_an_outage_leaves_its_reports_to_the_next(
+    where: str, orion: None, api: ApiServer, tmp_path: Path
+):
+    program = Program(tmp_path, CUT_OFF, ready=False)
+
+    with program.start((where,), ORION_API_URL=api.url) as process:
+        program.wait_for_output("ready")
+        api.stop()
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    api.start()
+    with override_settings(home=program.home):
+        replay_leftovers()
+
+    assert process.returncode == -signal.SIGTERM, said
+    (run,) = flow_runs()
+    assert run.state_type == "CRASHED", said
+    assert [one.state_type for one in task_runs_of(run)] == ["CRASHED"], said
 
 
 def test_subflow_that_the_outage_cut_off_leaves_no_run_without_a_state(orion: None, api: ApiServer, impatient: None):

@@ -277,6 +277,28 @@ def test_program_that_exits_once_its_run_has_ended_still_ends_by_the_signal(tmp_
     assert program.query("SELECT state_name FROM runs_flowrun") == [("Crashed",)], said
 
 
+IN_EITHER = """
+if sys.argv[1] == "main":
+    sync_around_async()
+else:
+    threading.Thread(target=sync_around_async).start()
+"""
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_program_that_ends_by_a_signal_has_stored_the_last_line_of_its_log(where: str, tmp_path: Path):
+    program = Program(tmp_path, BEGIN + IN_EITHER)
+
+    with program.start((where,)) as process:
+        program.wait_for_output("ready")
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == -signal.SIGTERM, said
+    lines = [message for (message,) in program.query("SELECT message FROM runs_log ORDER BY timestamp, id")]
+    assert lines[-1].startswith("Ended as Crashed"), lines
+
+
 AS_HANDLERS_ARE_RESTORED = """
 import os, signal, threading, time
 

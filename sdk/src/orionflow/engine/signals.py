@@ -10,9 +10,10 @@ SIGTERM and SIGHUP go through these steps, each only as far as the one before di
    Terminated in async runs as well. It does not while a run reports its end.
 4. `UNTIL_KILLED` seconds after the signal, that thread reports the ends of the runs itself and kills the process.
 
-When the last run has ended, the earlier handlers are restored, and the signal is sent once more, with its default
-action. A second SIGTERM from outside raises at once; a second SIGHUP is ignored, because shells forward it to programs
-that got it from the terminal. So the signals of steps 2 and 3 must be distinguishable from others.
+When the last run has ended, the earlier handlers are restored, its reports are delivered or kept in a file, and the
+signal is sent once more, with its default action. A second SIGTERM from outside raises at once; a second SIGHUP is
+ignored, because shells forward it to programs that got it from the terminal. So the signals of steps 2 and 3 must be
+distinguishable from others.
 
 SIGINT raises KeyboardInterrupt, and step 2 is the same. Under `asyncio.run`, which cancels its main task instead, steps
 3 and 4 follow. If it is still postponed when the runs have ended, the program gets it then.
@@ -50,13 +51,16 @@ from orionflow.engine.crashes import (
 from orionflow.engine.event_loops import is_held_up
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, forking, interruption, is_within
 from orionflow.engine.lost_signals import LostSignals
-from orionflow.engine.thread_signals import thread_signals
-from orionflow.reporting.current import has_reported
+from orionflow.engine.thread_signals import KEEP_SECONDS, thread_signals
+from orionflow.reporting.current import has_reported, keep_reports
 
 # Seconds in which a coroutine may notice that it is cancelled: sync code may block its event loop.
 UNTIL_RAISED = 2.0
 # Seconds in which a run may report its end.
 UNTIL_KILLED = 7.0
+# Seconds in which the thread that kills the process may report the ends of its runs, and then what else waits.
+UNTIL_ABANDONED = 2.0
+UNTIL_KEPT = 0.5
 # Signals with handlers of Orion while flows run in the main thread.
 FOLLOWED = (signal.SIGINT, *TOLD_TO_END)
 ASKED_IN_VAIN = Reason("The process of the run was asked to end, did not, and was killed.")
@@ -260,6 +264,7 @@ class _Signals:
     def _end_program(self, number: int) -> None:
         try:
             end_roots_in_threads(reason_of(Terminated()))
+            keep_reports(KEEP_SECONDS)
         finally:
             # The default action, as before the runs.
             signal.signal(number, signal.SIG_DFL)
@@ -370,22 +375,24 @@ class _Signals:
             self._own.add(number)
             os.kill(os.getpid(), number)
         if not self._have_ended.wait(began + UNTIL_KILLED - time.monotonic()):
-            # The runs ignored the signal, as code may that catches every exception.
-            for root in list(self._roots):
-                if not root.is_ending():
-                    root.abandon(ASKED_IN_VAIN)
-    def _in_a_thread(self, sending: threading.Thread, numbers: set[int]) -> None:
-        """Start a thread that sends these postponed signals, or let that of `lost_signals` do it."""
-        try:
-            sending.start()
-        except RuntimeError:
-            # The process may not start threads at the moment.
-            for number in numbers:
-                if self._lost.send_again(number):
-                    self._timed.discard(number)
-                    self._own.add(number)
+            self._kill()
 
+    def _kill(self) -> None:
+        """Kill the process: its runs ignored the signal, as code may that catches every exception."""
+        try:
+            # In a thread of its own, as an API that does not answer must not delay what follows.
+            abandoning = threading.Thread(target=self._abandon_roots, name="orion-last-reports", daemon=True)
+            with suppress(RuntimeError):
+                abandoning.start()
+                abandoning.join(UNTIL_ABANDONED)
+            keep_reports(UNTIL_KEPT)
+        finally:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def _abandon_roots(self) -> None:
+        for root in list(self._roots):
+            if not root.is_ending():
+                root.abandon(ASKED_IN_VAIN)
 
 
 def _is_of_asyncio(handler: Any) -> bool:

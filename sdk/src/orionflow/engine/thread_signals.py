@@ -20,6 +20,10 @@ from contextlib import ExitStack, contextmanager
 
 from orionflow.engine.children import end_roots_in_threads
 from orionflow.engine.crashes import TOLD_TO_END, Terminated, note_signal, reason_of
+from orionflow.reporting.current import keep_reports
+
+# Seconds in which the last reports may be delivered before the signal ends the process without code at exit.
+KEEP_SECONDS = 1.0
 
 
 class ThreadSignals:
@@ -116,6 +120,7 @@ class ThreadSignals:
             self._answering = threading.current_thread()
             note_signal(signal.Signals(number).name)
             end_roots_in_threads(reason_of(Terminated()))
+            keep_reports(KEEP_SECONDS)
         finally:
             with self._lock:
                 self._disarm()

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,16 @@ def close_reporters(timeout: float | None = None) -> None:
         _reporters.clear()
     for reporter in reporters:
         reporter.close(timeout)
+
+
+def keep_reports(seconds: float) -> None:
+    """Deliver the reports of all reporters, or write to a file what is left after these seconds.
+
+    For a process that is about to be ended by a signal, after which no code runs at exit.
+    """
+    until = time.monotonic() + seconds
+    for reporter in list(_reporters.values()):
+        reporter.deliver_by(until)
 
 
 def has_reported() -> bool:

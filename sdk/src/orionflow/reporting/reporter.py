@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future
 from typing import Any
 from uuid import UUID
@@ -120,6 +121,22 @@ class Reporter:
             self.drain(timeout=self.settings.reporting_exit_seconds if timeout is None else timeout)
         except ApiError as error:
             self._sender.leave_behind(error)
+
+    def deliver_by(self, until: float) -> None:
+        """Deliver everything reported so far by this time of the monotonic clock, or keep it in a spool file.
+
+        Unlike `deliver`, this sends nothing in the thread of the caller: an answer may take longer than that.
+        """
+        sender = self._sender
+        with sender.lock:
+            goal, logs_goal = sender.backlog.added, sender.logs.added
+            if sender.is_settled(goal, logs_goal):
+                return
+            sender.hurry_locked(goal, logs_goal)
+        try:
+            sender.wait_until_settled(goal, logs_goal, max(until - time.monotonic(), 0.0))
+        except ApiError as error:
+            sender.leave_behind(error)
 
     def begin_again(self) -> None:
         """Start again in a forked child, as the queue, its lock, its thread and the spool file belong to the parent."""
