@@ -484,6 +484,56 @@ def test_a_forked_process_that_is_terminated_at_once_ends(tmp_path: Path, code: 
     assert done.stdout.split() == ["-15"], done.stderr
 
 
+BESIDE_A_THREAD = """
+import multiprocessing, os, sys, threading, time
+from orionflow import flow, task
+
+@flow
+def in_thread():
+    begun.set()
+    ended.wait()
+
+@task
+def recorded():
+    os.write(writing, b".")
+    time.sleep(60)
+
+def code_of_exited():
+    if not (child := os.fork()):
+        sys.exit(3)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+@flow
+def code_of_terminated():
+    child = multiprocessing.get_context("fork").Process(target=recorded)
+    child.start()
+    os.read(reading, 1)
+    child.terminate()
+    child.join()
+    return child.exitcode
+
+reading, writing = os.pipe()
+begun, ended = threading.Event(), threading.Event()
+thread = threading.Thread(target=in_thread)
+thread.start()
+begun.wait()
+print({call}, flush=True)
+ended.set()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize(("call", "code"), [("code_of_exited()", "3"), ("code_of_terminated()", "1")])
+def test_a_forked_process_ends_without_the_runs_of_its_parents_threads(tmp_path: Path, call: str, code: str):
+    program = Program(tmp_path, BESIDE_A_THREAD.format(call=call))
+
+    done = program.run(timeout=PATIENCE_SECONDS)
+
+    assert done.stdout.split() == [code], done.stderr
+    assert program.query("SELECT DISTINCT state_name FROM runs_flowrun") == [("Completed",)]
+    assert not program.query("SELECT id FROM runs_flowrunstate WHERE type = 'CRASHED'")
+
+
 FORKING = """
 import os, threading
 from orionflow import flow, task

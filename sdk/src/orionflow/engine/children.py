@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -33,6 +34,10 @@ def end_roots_in_threads(reason: Reason) -> None:
 # The interpreter stops daemon threads at any point when it exits. `atexit` calls the last registered function first, so
 # this runs before the reporter, which was registered earlier, is closed.
 atexit.register(lambda: end_roots_in_threads(Reason("The program that it ran in ended.")))
+
+if hasattr(os, "register_at_fork"):
+    # The threads stay with the parent, and a forked process that exits must not end their runs.
+    os.register_at_fork(after_in_child=roots_in_threads.clear)
 
 
 def end_children(context: FlowRunContext, reason: Reason, grace: float = GRACE_SECONDS) -> list[str]:
