@@ -555,6 +555,110 @@ def test_processes_end_with_the_one_they_work_for(start_method: str, forks: bool
     assert (tmp_path / "busy").exists()
 
 
+LOGGING = """
+import logging, os, signal, sys, threading, time
+from orionflow import flow, get_run_logger, task
+from orionflow.task_runners import ProcessTaskRunner
+
+class Waiting(logging.Handler):
+    # Holds up lines of children until the pipe is full, as a terminal may.
+    def handle(self, record):
+        if record.process != os.getpid():
+            go_on.wait()
+
+class Failing(logging.Filter):
+    def filter(self, record):
+        if record.process != os.getpid() and "fails" in record.getMessage():
+            raise ValueError("on purpose")
+        return True
+
+@task
+def endless(file):
+    with open(file, "w") as written:
+        written.write(str(os.getpid()))
+    while True:
+        get_run_logger().info("x" * 10_000)
+
+@task
+def brief():
+    # More than what fits in the pipe.
+    for number in range(20):
+        get_run_logger().info("%d %s", number, "y" * 10_000)
+    get_run_logger().info("the last line")
+    return "alive"
+
+@task
+def failing():
+    for _ in range(20):
+        get_run_logger().info("fails %s", "z" * 10_000)
+
+def pid_in(file):
+    while not (os.path.exists(file) and os.path.getsize(file)):
+        time.sleep(0.01)
+    time.sleep(0.3)
+    return int(open(file).read())
+
+@flow(task_runner=ProcessTaskRunner(2, "fork"))
+def killed():
+    chatting = endless.submit("pid")
+    os.kill(pid_in("pid"), signal.SIGKILL)
+    chatting.wait()
+    go_on.set()
+    return brief.submit().result()
+
+@flow(task_runner=ProcessTaskRunner(1, "fork"))
+def limited():
+    chatting = endless.with_options(timeout_seconds=1).submit("pid")
+    chatting.wait()
+    go_on.set()
+    return brief.submit().result()
+
+@flow(task_runner=ProcessTaskRunner(1, "fork"))
+def unreadable():
+    go_on.set()
+    failing.submit().wait()
+    return brief.submit().result()
+
+@flow(task_runner=ProcessTaskRunner(2, "fork"), timeout_seconds=1.5)
+def stopped():
+    try:
+        endless.submit("pid")
+        endless.submit("pid").wait()
+    finally:
+        threading.Timer(0.5, go_on.set).start()
+
+if __name__ == "__main__":
+    os.chdir(os.path.dirname(__file__))
+    go_on = threading.Event()
+    lines = logging.getLogger("orionflow.task_runs")
+    lines.addHandler(Waiting())
+    lines.addFilter(Failing())
+    state = globals()[sys.argv[1]](return_state=True)
+    print(state.name, state.result(raise_on_failure=False), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "ends", "has_line"),
+    [
+        ("killed", "Completed alive", True),
+        ("limited", "Completed alive", True),
+        ("unreadable", "Completed alive", True),
+        ("stopped", "TimedOut", False),
+    ],
+)
+def test_a_process_that_ends_or_is_interrupted_while_it_logs_holds_up_no_other(
+    name: str, ends: str, has_line: bool, tmp_path: Path
+):
+    program = Program(tmp_path, LOGGING)
+
+    done = program.run(PATIENCE_SECONDS, (name,))
+
+    assert done.stdout.startswith(ends), done.stderr
+    last = program.query("SELECT count(*) FROM runs_log WHERE message = 'the last line'")
+    assert last == [(int(has_line),)]
+
+
 async def sleep_long(x: int) -> None:
     await asyncio.sleep(60)
 

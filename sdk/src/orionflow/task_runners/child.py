@@ -9,7 +9,6 @@ import threading
 import traceback
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from multiprocessing.context import BaseContext
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +20,7 @@ from orionflow.engine.forked_children import LeftByChild, ParentGoesOn, exit_chi
 from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
+from orionflow.task_runners.log_pipe import log_pipe
 from orionflow.values.pickling import dumps, loads
 
 _to_parent: Any = None
@@ -182,26 +182,28 @@ def _end_with_parent() -> None:
 class LogShipping:
     """Transfers log lines of children to the parent's loggers while the children work."""
 
-    def __init__(self, context: BaseContext) -> None:
-        self._queue = context.SimpleQueue()
+    def __init__(self) -> None:
+        self._reader, self._writer = log_pipe()
         self._thread = threading.Thread(target=self._listen, name="orion-child-logs", daemon=True)
         self._thread.start()
 
     def initializer(self) -> dict[str, Any]:
         """Return the arguments with which a process pool starts its children."""
-        return {"initializer": begin, "initargs": (self._queue,)}
+        return {"initializer": begin, "initargs": (self._writer,)}
 
     def _listen(self) -> None:
-        while (record := self._queue.get()) is not None:
-            target = logging.getLogger(record.name)
-            if target.isEnabledFor(record.levelno):
-                target.handle(record)
+        for packed in self._reader.packed_lines():
+            try:
+                show_lines([loads(packed)])
+            except Exception:
+                # As a handler does. Without this thread, the children would soon wait for ever.
+                traceback.print_exc()
 
     def close(self) -> None:
         """Wait for lines that are on their way; the children have ended."""
-        self._queue.put(None)
+        self._writer.close()
+        self._reader.end()
         self._thread.join(timeout=5)
-        self._queue.close()
 
 
 class ShippingHandler(logging.Handler):

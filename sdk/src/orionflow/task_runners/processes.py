@@ -56,7 +56,7 @@ class ProcessTaskRunner(ConcurrentTaskRunner):
 
     def start(self) -> None:
         super().start()
-        self._logs = LogShipping(multiprocessing.get_context(self.start_method))
+        self._logs = LogShipping()
 
     def _begin(self, payload: bytes) -> tuple[ProcessPoolExecutor, Future[bytes]]:
         """Start a call in the process that worked last, in a new one, or in the first that becomes free."""
