@@ -534,6 +534,34 @@ def test_a_forked_process_ends_without_the_runs_of_its_parents_threads(tmp_path:
     assert not program.query("SELECT id FROM runs_flowrunstate WHERE type = 'CRASHED'")
 
 
+AWAITING_AGAIN = """
+import asyncio, os, sys
+from orionflow import flow, task
+
+@task
+async def adding_later(number):
+    return number + 1
+
+@flow
+async def outer(number):
+    return await adding_later(number)
+
+print(asyncio.run(outer(1)), flush=True)
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(asyncio.run(asyncio.wait_for(outer(2), 10)), flush=True)
+"""
+
+
+def test_async_flows_run_in_a_process_that_was_forked_after_others(tmp_path: Path):
+    program = Program(tmp_path, AWAITING_AGAIN)
+
+    done = program.run(timeout=PATIENCE_SECONDS)
+
+    assert done.stdout.split() == ["2", "3"], done.stderr
+    assert program.query("SELECT state_name FROM runs_flowrun") == [("Completed",)] * 2
+
+
 FORKING = """
 import os, threading
 from orionflow import flow, task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -35,6 +36,16 @@ def end_threads() -> None:
     global _threads
     before, _threads = _threads, ThreadPoolExecutor(4, thread_name_prefix="orion-api")
     before.shutdown(wait=True)
+
+
+def _forget_in_child() -> None:
+    # The threads stay with the parent, and this executor would count them as idle and start no others.
+    global _threads
+    _threads = ThreadPoolExecutor(4, thread_name_prefix="orion-api")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
 
 
 class Effect:
