@@ -290,3 +290,35 @@ def test_a_program_ends_with_its_flow_while_tasks_sleep(runner: str, tmp_path: P
 
     assert "over" in ended.stdout, ended.stderr
     assert program.task_runs() == [("sleeps-0", "Crashed")]
+
+
+def test_coroutines_of_runs_in_threads_end_with_the_program(tmp_path: Path):
+    program = Program(
+        tmp_path,
+        """
+        import asyncio, threading
+        from orionflow import flow, task
+
+        @task
+        async def waiting():
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                print("cleaned up", flush=True)
+
+        @flow
+        def outer():
+            waiting()
+
+        begun = threading.Event()
+        threading.Thread(target=outer, daemon=True).start()
+        begun.wait()
+        """,
+    )
+
+    ended = program.run(timeout=30)
+
+    assert ended.stdout.split() == ["cleaned", "up"], ended.stderr
+    assert program.flow_run() == ("Crashed", "The program that it ran in ended.")
+    assert program.task_runs() == [("waiting-0", "Crashed")]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from orionflow.engine.commands import CancelRequested, Stopped
 from orionflow.engine.interruption import Hold, Reason
+from orionflow.engine.loops import loops
 
 if TYPE_CHECKING:
     from orionflow.context import FlowRunContext, Open
@@ -31,9 +32,15 @@ def end_roots_in_threads(reason: Reason) -> None:
     _wait_or_abandon(list(roots_in_threads), reason, GRACE_SECONDS, roots_in_threads)
 
 
+def _end_at_exit() -> None:
+    end_roots_in_threads(Reason("The program that it ran in ended."))
+    # Not before: the coroutines of these runs are cancelled on them.
+    loops().close()
+
+
 # The interpreter stops daemon threads at any point when it exits. `atexit` calls the last registered function first, so
 # this runs before the reporter, which was registered earlier, is closed.
-atexit.register(lambda: end_roots_in_threads(Reason("The program that it ran in ended.")))
+atexit.register(_end_at_exit)
 
 if hasattr(os, "register_at_fork"):
     # The threads stay with the parent, and a forked process that exits must not end their runs.

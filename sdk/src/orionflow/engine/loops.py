@@ -7,7 +7,6 @@ sync flow, which in turn calls a coroutine, would wait for itself.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import threading
 from collections.abc import Awaitable, Coroutine, Iterator
@@ -193,7 +192,6 @@ class Loops:
 
 
 _loops = Loops()
-atexit.register(lambda: _loops.close())
 
 
 def loops() -> Loops:
