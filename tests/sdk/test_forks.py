@@ -562,6 +562,47 @@ def test_async_flows_run_in_a_process_that_was_forked_after_others(tmp_path: Pat
     assert program.query("SELECT state_name FROM runs_flowrun") == [("Completed",)] * 2
 
 
+LOCKS = """
+import os, pkgutil, sys, threading
+from contextlib import suppress
+from importlib import import_module
+
+import orionflow
+
+KINDS = (type(threading.Lock()), type(threading.RLock()), threading.Condition)
+
+def locks():
+    # Of modules, and of the objects that a module makes for the whole process.
+    for name, module in list(sys.modules.items()):
+        if name.startswith("orionflow"):
+            for attribute, value in vars(module).items():
+                within = vars(value).items() if type(value).__module__ == name and hasattr(value, "__dict__") else ()
+                for path, one in ((attribute, value), *((attribute + "." + inner, one) for inner, one in within)):
+                    if isinstance(one, KINDS):
+                        yield name + "." + path, one
+
+for found in pkgutil.walk_packages(orionflow.__path__, "orionflow."):
+    if not found.name.endswith("__main__"):
+        with suppress(ImportError):
+            import_module(found.name)
+before = dict(locks())
+assert "orionflow.contract.masking.known._lock" in before
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(*(name for name, lock in locks() if lock is before.get(name)), flush=True)
+os._exit(0)
+"""
+
+
+def test_a_forked_process_renews_every_lock_of_the_sdk(tmp_path: Path):
+    program = Program(tmp_path, LOCKS)
+
+    done = program.run(timeout=PATIENCE_SECONDS)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
 FORKING = """
 import os, threading
 from orionflow import flow, task

@@ -27,6 +27,16 @@ _numbers = itertools.count(1)
 _lock = threading.RLock()
 
 
+def _renew_lock() -> None:
+    # A thread of the parent may have held it during the fork.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 class _Claim(NamedTuple):
     """A top-level module of a fetched folder: its file, or the folders of a namespace package."""
 

@@ -7,6 +7,7 @@ JSON, `repr` and addresses spell them. A value that a program has changed in ano
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -91,6 +92,10 @@ class KnownSecrets:
         self._spellings: tuple[str, ...] = ()
         self._in_json: tuple[bytes, ...] = ()
         self._in_bytes: tuple[bytes, ...] = ()
+
+    def renew_lock(self) -> None:
+        """Continue in a forked process, whose parent's threads may have held the lock."""
+        self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -262,3 +267,6 @@ def _forms_in_json(text: str) -> set[bytes]:
 
 # The secrets of this process.
 known = KnownSecrets()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=known.renew_lock)

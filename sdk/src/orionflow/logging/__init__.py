@@ -7,6 +7,7 @@ API. `print` becomes a log line in `orionflow.logging.prints`.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import MutableMapping
@@ -36,6 +37,16 @@ agent_logger = logging.LoggerAdapter(logging.getLogger("orionflow.agent"), {"run
 
 _lock = threading.Lock()
 _set_up_for: tuple[int, bool, tuple[str, ...], bool] | None = None
+
+
+def _renew_lock() -> None:
+    # A thread of the parent may have held it during the fork.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class RunLogger(RunAdapter):

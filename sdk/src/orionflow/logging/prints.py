@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,16 @@ _printing = 0
 _print = builtins.print
 # The stdout of the outermost run; a program that replaces it by another stream wants to receive prints there.
 _usual_stdout: ContextVar[Any] = ContextVar("orion_usual_stdout", default=None)
+
+
+def _renew_lock() -> None:
+    # A thread of the parent may have held it during the fork.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @contextmanager

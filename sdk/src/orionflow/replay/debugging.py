@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bdb
+import os
 import pdb
 import sys
 import threading
@@ -15,6 +16,16 @@ from orionflow.engine.commands import CancelRequested
 # Two tasks that stop at the same time would read each other's commands.
 _one = threading.Lock()
 LEFT = "The debugger was left, so the replay stops."
+
+
+def _renew_lock() -> None:
+    # A thread of the parent may have held it during the fork.
+    global _one
+    _one = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def call_stopped(name: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
