@@ -177,3 +177,30 @@ def test_missing_scheduler_is_looked_for_once_and_named():
     # One and the same exception: the fifty did not each try to connect.
     assert len({id(state.value) for state in states}) == 1
     assert all(address in state.message and "dask scheduler" in state.message for state in states)
+
+
+class InterruptedCluster:
+    """A cluster that is interrupted as a client connects to it."""
+
+    is_closed = False
+
+    @property
+    def scheduler_address(self) -> str:
+        raise KeyboardInterrupt
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_cluster_whose_start_is_interrupted_is_stopped():
+    pytest.importorskip("distributed", reason="pip install 'orionflow[dask]'")
+    cluster = InterruptedCluster()
+
+    @flow(task_runner=DaskTaskRunner(cluster_class=lambda **_: cluster))
+    def outer() -> None:
+        square.submit(3)
+
+    with pytest.raises(KeyboardInterrupt):
+        outer()
+
+    assert cluster.is_closed

@@ -66,15 +66,19 @@ class DaskTaskRunner(ConcurrentTaskRunner):
             target = self._own_cluster = self._new_cluster(distributed)
         try:
             self._client = distributed.Client(target, **(options["client_kwargs"] or {}))
+            # A thread waits here for each function on the cluster.
+            self.max_workers = max(USUAL_THREADS, 2 * sum(self._client.ncores().values()))
+            super().start()
         except OSError as error:
             self.stop(wait=False)
             raise UsageError(
                 f"No Dask scheduler answers at {target} ({error}); start one there with `dask scheduler`, "
                 "or correct the address of DaskTaskRunner."
             ) from error
-        # A thread waits here for each function on the cluster.
-        self.max_workers = max(USUAL_THREADS, 2 * sum(self._client.ncores().values()))
-        super().start()
+        except BaseException:
+            # A flow stops only runners that have started, and an interrupt may come meanwhile.
+            self.stop(wait=False)
+            raise
 
     def _new_cluster(self, distributed: Any) -> Any:
         options = self._options
