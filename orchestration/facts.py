@@ -24,7 +24,7 @@ from orchestration.moving import MovingRun
 from orchestration.run_slots import RunSlots
 from orchestration.sight import reusable
 from orchestration.tables import dialect, json_text
-from runs.models import CacheEntry, Flow, FlowRun, FlowRunState
+from runs.models import CacheEntry, Flow, FlowRun, FlowRunState, TaskRunState
 
 
 class Facts:
@@ -95,6 +95,12 @@ class Facts:
             parents = (moving.stored.parent for moving in self._runs.values())
             self._pauses = _details_of_pauses([one for one in parents if one is not None])
         return replace(parent, state=replace(parent.state, details=self._pauses.get(parent.id, NO_DETAILS)))
+
+    def number_of_claims(self) -> int:
+        assert self._moving is not None
+        self._write()
+        # Calls begin as SCHEDULED, so none of their states is folded.
+        return TaskRunState.objects.filter(task_run=self._moving.run.id, type=StateType.PENDING.value).count()
 
     def cached_state(self, cache_key: str) -> State | None:
         if cache_key in self._effects.remembered:

@@ -322,6 +322,14 @@ class RollUpAdmin(RecordAdmin):
     ordering = ["-id"]
 
 
+@admin.register(models.HeldCall)
+class HeldCallAdmin(RecordAdmin):
+    list_display = ["task_run_id", "held_until"]
+    search_fields = ["=task_run_id"]
+    search_help_text = "The id of a task run."
+    ordering = ["-task_run_id"]
+
+
 @admin.register(models.Conversion)
 class ConversionAdmin(RecordAdmin):
     list_display = ["name", "position", "finished"]

@@ -93,9 +93,10 @@ def _cancel_task_runs(now: datetime, until: float) -> int:
 
 
 def _task_runs_below_cancelled(now: datetime) -> RunQuerySet:
-    return TaskRun.objects.open().filter(
+    found: RunQuerySet = TaskRun.objects.open().filter(
         flow_run__state_type="CANCELLED", flow_run__state_timestamp__gt=now - CLEAN_UP_WINDOW
     )
+    return found
 
 
 @repeated_on_conflict

@@ -45,7 +45,7 @@ POLICIES: tuple[tuple[str, str, Policy], ...] = (
     ("Task runs", "For each proposed state of a task run, alone or in a batch.", CORE_TASK),
     (
         "Task runs without a flow run",
-        "For calls that a worker claims. The rules of task runs, after one of flow runs.",
+        "For calls that a worker claims. The rules of task runs, after two about claims.",
         BACKGROUND_TASK,
     ),
     (

@@ -9,7 +9,12 @@ from orchestration.core.rules.caching import CacheFacts, RememberResultsByCacheK
 from orchestration.core.rules.cancelling import CancelAtOnceWithoutInfrastructure, FinishCancelling
 from orchestration.core.rules.concurrency import LimitFacts, TakeConcurrencySlots
 from orchestration.core.rules.crashing import HandOverLostWaits, HandOverUnheardRuns, RetryCrashedRuns
-from orchestration.core.rules.duplicates import ClaimRunsOnce, RefuseRepeatedTransitions
+from orchestration.core.rules.duplicates import (
+    ClaimFacts,
+    ClaimRunsOnce,
+    RefuseRepeatedTransitions,
+    StartOnceOfAllClaims,
+)
 from orchestration.core.rules.overlap import OverlapFacts, ResolveOverlaps
 from orchestration.core.rules.pausing import PauseRunningFlowRuns, ResumePausedFlowRuns, StartTasksOfRunningFlowsOnly
 from orchestration.core.rules.queueing import QueueFacts, TakeQueueSlots
@@ -25,7 +30,7 @@ from orchestration.core.rules.timing import CarryScheduledTime, WaitForScheduled
 from orchestration.core.runs import Run
 
 
-class AllFacts(CacheFacts, LimitFacts, OverlapFacts, QueueFacts, Protocol):
+class AllFacts(CacheFacts, ClaimFacts, LimitFacts, OverlapFacts, QueueFacts, Protocol):
     """All facts that rules may ask for; `orchestration.facts` reads them from the database."""
 
 
@@ -72,7 +77,7 @@ CORE_TASK: Policy = (
 )
 
 # Without a flow run around it, nothing else prevents two processes from running the same task run.
-BACKGROUND_TASK: Policy = (ClaimRunsOnce(), *CORE_TASK)
+BACKGROUND_TASK: Policy = (ClaimRunsOnce(), StartOnceOfAllClaims(), *CORE_TASK)
 
 # A forced state skips all rules except these, without which the record would be wrong.
 MINIMAL_FLOW: Policy = (MarkLostResults(), CancelAtOnceWithoutInfrastructure())

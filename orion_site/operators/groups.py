@@ -68,6 +68,7 @@ GROUPS: Sequence[Group] = (
             "runs.Environment": "The Python, packages and code of runs",
             "runs.BulkAction": "Commands for many runs at once",
             "runs.BulkRun": "The runs of bulk actions, with their outcomes",
+            "runs.HeldCall": "Calls of tasks that a connected process has taken and not started",
             "runs.RollUp": "How many runs there are, by time and state",
             "runs.RollUpChange": "Changes that are not yet added to the roll ups",
             "runs.Conversion": "How far rows of earlier versions are converted",

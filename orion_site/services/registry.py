@@ -26,7 +26,6 @@ from orion_site.audit.retention import remove_days
 from orion_site.database.upkeep import tidy_database
 from orion_site.services.ticker import Service, ServiceThread
 from orionflow.processes import is_gone
-from runs.background_tasks.offers import offers
 from runs.background_tasks.services import offer_abandoned_calls
 from runs.bulk_actions.services import work_on_bulk_actions
 from runs.problems.services.counting import work_on_problems
@@ -129,8 +128,8 @@ def _slow() -> list[Service]:
         Service(
             "task calls",
             30,
-            _offer_abandoned,
-            "Offers calls of tasks again that a worker took but did not start within 30 s.",
+            offer_abandoned_calls,
+            "Offers calls of tasks again that a worker took and did not start, if it has not been connected for 30 s.",
             slow,
         ),
     ]
@@ -195,10 +194,6 @@ def _retain(now: datetime) -> object:
 
 def _clean_up(now: datetime) -> int:
     return cancel_unserved_runs(now) + clean_up_cancelled(now)
-
-
-def _offer_abandoned(now: datetime) -> int:
-    return offer_abandoned_calls(now, held=offers.held())
 
 
 def _mark_late(now: datetime) -> int:

@@ -7,9 +7,12 @@ one of them make it pending.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from django.db import Error
 from pydantic import Field
 
 from orchestration.api.sockets import (
@@ -24,11 +27,14 @@ from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Text1024, Wire
 from runs.background_tasks.offers import OFFER_SECONDS, offers
 from runs.background_tasks.selectors import parameters_of, waiting_task_runs
+from runs.background_tasks.services import hold_calls
 from runs.models import TaskRun
 from runs.task_runs.api.task_runs import task_runs_out
 from runs.task_runs.schemas import TaskRunOut
 
 LOOK_EVERY_SECONDS = 0.5
+# A run that starts sooner costs no write.
+HOLD_EVERY_SECONDS = 10.0
 PAGE = 20
 
 
@@ -67,10 +73,22 @@ class ServeTasks(IntroducedConsumer):
                 await self.close(UNEXPECTED_MESSAGE, "Expected an 'ack' message")
 
     async def _offer_runs(self, task_keys: list[str]) -> None:
+        renewal = asyncio.create_task(self._keep_holding())
         try:
             await self._offer_all(task_keys)
         except TimeoutError:
             await self.close(POLICY_VIOLATION, "A run was offered and not acknowledged in time")
+        finally:
+            renewal.cancel()
+
+    async def _keep_holding(self) -> None:
+        """Record in the database which runs the client has taken and not started, as long as it is connected."""
+        while True:
+            await asyncio.sleep(HOLD_EVERY_SECONDS)
+            if held := offers.held_by(self):
+                # While the database is away, no service finds abandoned runs in it either.
+                with suppress(Error):
+                    offers.drop(self, held - await in_database(_hold, held))
 
     async def _offer_all(self, task_keys: list[str]) -> None:
         while True:
@@ -103,6 +121,11 @@ class ServeTasks(IntroducedConsumer):
 
 def _waiting(task_keys: list[str], limit: int) -> list[UUID]:
     return waiting_task_runs(task_keys=task_keys, now=current_time(), limit=limit)
+
+
+def _hold(run_ids: Collection[UUID]) -> set[UUID]:
+    # By the clock of the services that look for abandoned runs.
+    return hold_calls(run_ids, current_time())
 
 
 def offered(run_id: UUID) -> TaskRunOut | None:

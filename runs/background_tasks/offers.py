@@ -1,12 +1,14 @@
 """Offers: which task runs this server process has offered to processes that serve tasks, and which of them took which.
 
-Only the event loop writes. Services read from their threads: a run whose holder is still connected is not abandoned.
+Only the event loop reads and writes them. Other servers know of the runs that were taken from the database
+(`runs.background_tasks.services.hold_calls`).
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Collection
 from uuid import UUID
 
 # A process that took a run must make it pending within this time; otherwise the run is offered again.
@@ -44,8 +46,13 @@ class Offers:
     def release(self, holder: object) -> None:
         self._held.pop(holder, None)
 
-    def held(self) -> set[UUID]:
-        return {run_id for runs in list(self._held.values()) for run_id in list(runs)}
+    def held_by(self, holder: object) -> set[UUID]:
+        return set(self._held.get(holder, ()))
+
+    def drop(self, holder: object, run_ids: Collection[UUID]) -> None:
+        """Forget runs that `holder` has started."""
+        if (held := self._held.get(holder)) is not None:
+            self._held[holder] = deque((run_id for run_id in held if run_id not in run_ids), maxlen=MOST_HELD)
 
 
 offers = Offers()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db.models import BooleanField, Exists, OuterRef, Q, Value
+from django.db.models import BooleanField, Exists, OuterRef, Q, TextField, Value
 from django.db.models.expressions import RawSQL
+from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 
 from orionflow.contract.states import BETWEEN_ATTEMPTS
-from runs.models import UNFINISHED_TYPES, TaskRun, TaskRunState
+from runs.models import UNFINISHED_TYPES, HeldCall, TaskRun, TaskRunState
 from runs.querysets import RunQuerySet
 
 # The process that runs a task also retries it. Offer the run to others only if it has not done so by then.
@@ -33,15 +33,25 @@ def waiting_task_runs(*, task_keys: Collection[str], now: datetime, limit: int) 
 
 
 def abandoned_task_runs(now: datetime) -> list[UUID]:
-    """Return the ids of runs that a process took, but neither started nor asked to start."""
+    """Return the ids of runs that a process took, but neither holds any more nor started nor asked to start.
+
+    At most BATCH of them, those that have waited longest first.
+    """
+    return list(_abandoned(now).order_by("state_timestamp", "pk").values_list("pk", flat=True)[:BATCH])
+
+
+def is_abandoned(run_id: UUID, now: datetime) -> bool:
+    return _abandoned(now).filter(pk=run_id).exists()
+
+
+def _abandoned(now: datetime) -> RunQuerySet:
     scheduled_before = TaskRunState.objects.filter(task_run=OuterRef("pk"), type="SCHEDULED")
-    taken = _without_flow_run("PENDING").filter(Exists(scheduled_before), state_timestamp__lte=now - BEGINS_WITHIN)
-    rows = taken.order_by("state_timestamp", "pk").values_list("pk", "refusal")[:BATCH]
-    return [run_id for run_id, refusal in rows if not _asked_lately(refusal, now)]
-
-
-def _asked_lately(refusal: dict[str, Any] | None, now: datetime) -> bool:
-    return refusal is not None and datetime.fromisoformat(refusal["at"]) > now - ASKS_WITHIN
+    held = HeldCall.objects.filter(task_run_id=OuterRef("pk"), held_until__gt=now)
+    # Stored as text in UTC; one that is cut to seconds sorts before all times within its second.
+    asks_since = f"{(now - ASKS_WITHIN).astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+    asked_at = Coalesce(KT("refusal__at"), Value(""), output_field=TextField())
+    taken = _without_flow_run("PENDING").alias(asked_at=asked_at).filter(state_timestamp__lte=now - BEGINS_WITHIN)
+    return taken.filter(Exists(scheduled_before), ~Exists(held), asked_at__lt=asks_since)
 
 
 # SQLite uses a partial index only for a query with exactly the same condition.

@@ -1,32 +1,56 @@
-"""Offer calls of tasks outside of flows again when the process that took them does not start them."""
+"""Offer calls of tasks outside of flows again when the process that took them is gone and has not started them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from orchestration.core.states import State, StateDetails, StateType
 from orchestration.services import propose
-from orchestration.tables import TASK_RUNS
+from orchestration.tables import TASK_RUNS, lock
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal
-from runs.background_tasks.selectors import abandoned_task_runs, parameters_of
-from runs.models import TaskRun
+from runs.background_tasks.selectors import abandoned_task_runs, is_abandoned, parameters_of
+from runs.models import HeldCall, TaskRun
 
 AUTHOR = "task calls"
+# How long a call is left to its process after it was last seen connected; several times as long as between renewals.
+HELD_FOR = timedelta(seconds=30)
 
 
-def offer_abandoned_calls(now: datetime, *, held: Collection[UUID] = ()) -> int:
-    """Schedule abandoned calls again, except those `held` by a process that is still connected. Return the number."""
-    return sum(_offer_again(run_id, now) for run_id in abandoned_task_runs(now) if run_id not in held)
+@repeated_on_conflict
+def hold_calls(run_ids: Collection[UUID], now: datetime) -> set[UUID]:
+    """Record that the process that took these calls is still connected. Return those that it has not started yet.
+
+    A process may queue calls that it has claimed for as long as it likes, so their age alone says nothing.
+    """
+    rows = TaskRun.objects.filter(pk__in=run_ids, state_type__in=("SCHEDULED", "PENDING"))
+    waiting = dict(rows.order_by("pk").values_list("pk", "state_type"))
+    # Only pending calls can be abandoned. Sorted: two servers that hold the same calls do not wait for each other.
+    held = [HeldCall(task_run_id=pk, held_until=now + HELD_FOR) for pk, type in waiting.items() if type == "PENDING"]
+    if held:
+        with write_transaction():
+            HeldCall.objects.bulk_create(
+                held, update_conflicts=True, unique_fields=["task_run_id"], update_fields=["held_until"]
+            )
+    return set(waiting)
+
+
+def offer_abandoned_calls(now: datetime) -> int:
+    """Schedule calls again that no connected process holds, and return their number."""
+    # Look first: on SQLite a transaction holds up every writer, and usually nothing is held.
+    if (expired := HeldCall.objects.filter(held_until__lte=now)).exists():
+        expired.delete()
+    return sum(_offer_again(run_id, now) for run_id in abandoned_task_runs(now))
 
 
 @repeated_on_conflict
 def _offer_again(run_id: UUID, now: datetime) -> bool:
     with write_transaction():
-        # Check again under the lock, because the run may have started in between.
-        if not TaskRun.objects.select_for_update().filter(pk=run_id, state_type="PENDING").exists():
+        lock(TASK_RUNS, [run_id])
+        # Check again under the lock, because the run may have started in between, or its process is back.
+        if not is_abandoned(run_id, now):
             return False
         details = StateDetails(task_parameters_id=parameters_of(run_id))
         message = "The process that took the call did not begin it."

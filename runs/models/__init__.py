@@ -6,6 +6,7 @@ Runs have copies of their current state's type, name and time, so that lists fil
 
 from __future__ import annotations
 
+from runs.models.background_tasks import HeldCall
 from runs.models.bulk_actions import BulkAction, BulkRun
 from runs.models.conversions import Conversion
 from runs.models.environments import Environment
@@ -32,6 +33,7 @@ __all__ = [
     "FlowRunInput",
     "FlowRunState",
     "FlowRunTag",
+    "HeldCall",
     "Log",
     "NAME",
     "Occurrence",

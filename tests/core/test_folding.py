@@ -91,7 +91,7 @@ def test_every_rule_has_a_number_of_its_own():
 
 
 def test_numbers_that_are_stored_never_change():
-    assert [packed_trails.RULES[number] for number in range(1, 27)] == [
+    assert [packed_trails.RULES[number] for number in range(1, 28)] == [
         "ReuseCachedResults",
         "KeepFinishedTaskRuns",
         "StartTasksOfRunningFlowsOnly",
@@ -118,6 +118,7 @@ def test_numbers_that_are_stored_never_change():
         "HandOverLostWaits",
         "HandOverUnheardRuns",
         "RunAgainFromTasks",
+        "StartOnceOfAllClaims",
     ]
     golden = bytes.fromhex(
         "0103014001a226756495763483562eb9e82e712a00"

@@ -263,6 +263,26 @@ def test_a_task_run_without_a_flow_run_is_claimed_once(initial, verdict):
     assert type(claimed.verdict).__name__ == verdict
 
 
+@pytest.mark.parametrize(
+    ("initial", "claims", "verdict"),
+    [
+        ("RUNNING", 1, "Accept"),
+        ("RUNNING", 2, "Abort"),
+        ("FAILED", 1, "Accept"),
+        ("FAILED", 2, "Abort"),
+        ("COMPLETED", 2, "Abort"),
+        ("PENDING", 2, "Accept"),
+        ("SCHEDULED", 2, "Accept"),
+    ],
+)
+def test_one_of_the_workers_that_claimed_a_call_starts_it(initial, claims, verdict):
+    run = task_run(flow_run_id=None)
+
+    started = judge(BACKGROUND_TASK, state(initial), state("RUNNING"), run, World(claims=claims))
+
+    assert ("Abort" if verdict_of(started) == "Abort" else "Accept") == verdict
+
+
 def test_which_rules_judge_a_run_depends_on_what_it_belongs_to():
     assert usual_policy(task_run()) is CORE_TASK
     assert usual_policy(task_run(flow_run_id=None)) is BACKGROUND_TASK

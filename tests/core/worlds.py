@@ -31,11 +31,16 @@ class World:
     limits: tuple[LimitUse, ...] = ()
     active: tuple[UUID, ...] = ()
     slot_uses: tuple[SlotUse, ...] = ()
+    claims: int = 1
     asked: list[str] = field(default_factory=list)
 
     def parent_flow_run(self) -> ParentFlowRun | None:
         self.asked.append("parent")
         return self.parent
+
+    def number_of_claims(self) -> int:
+        self.asked.append("claims")
+        return self.claims
 
     def cached_state(self, cache_key: str) -> State | None:
         self.asked.append("cache")

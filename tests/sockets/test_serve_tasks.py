@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,14 +19,15 @@ from orchestration.core.verdicts import Abort
 from orchestration.new_runs import NewTaskRun
 from orchestration.services import propose_task_run_state
 from runs.background_tasks import api as subscriptions
-from runs.background_tasks import offers
+from runs.background_tasks import offers, selectors
 from runs.background_tasks.offers import Offers
 from runs.background_tasks.selectors import waiting_task_runs
-from runs.background_tasks.services import offer_abandoned_calls
-from runs.models import TaskRun
+from runs.background_tasks.services import hold_calls, offer_abandoned_calls
+from runs.models import HeldCall, TaskRun
 from runs.task_runs.services import create_task_run
 from tests.conftest import DATABASE
-from tests.factories import make_limit, make_state, make_task_run
+from tests.factories import history_of, make_limit, make_state, make_task_run, state_of
+from tests.services.threads import before_statement
 from tests.sockets.conftest import PREFECT, talk_to, talking
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,6 +60,7 @@ def propose(run: TaskRun, type: str, now: datetime | None = None, **details: Any
 
 make_call_beside = database_sync_to_async(make_call)
 propose_beside = database_sync_to_async(propose)
+offer_abandoned_beside = database_sync_to_async(offer_abandoned_calls)
 
 
 def wish(*keys: str) -> dict[str, Any]:
@@ -269,11 +272,67 @@ def test_a_call_that_was_received_but_not_started_is_offered_again_with_its_para
     assert told["state"]["state_details"]["task_parameters_id"] == parameters
 
 
-def test_a_call_that_a_live_worker_holds_is_left_alone():
+def test_a_call_is_left_to_its_worker_until_30_seconds_after_it_was_last_connected():
     now = timezone.now()
     run = take(now)
 
-    assert offer_abandoned_calls(now + 60 * SECOND, held={run.pk}) == 0
+    assert hold_calls([run.pk], now + 50 * SECOND) == {run.pk}
+
+    assert offer_abandoned_calls(now + 79 * SECOND) == 0
+    assert offer_abandoned_calls(now + 81 * SECOND) == 1
+    assert not HeldCall.objects.exists()
+
+
+def test_a_worker_that_connects_again_while_its_call_is_looked_at_keeps_it():
+    now = timezone.now()
+    run = take(now)
+
+    with before_statement('"runs_taskrun"."id" = %s) LIMIT 1', lambda: hold_calls([run.pk], now + 59 * SECOND)):
+        assert offer_abandoned_calls(now + 60 * SECOND) == 0
+
+
+def test_a_call_that_began_or_waits_to_be_claimed_costs_no_row():
+    began, waiting = take(timezone.now()), make_call()
+    propose(began, "RUNNING")
+
+    assert hold_calls([began.pk, waiting.pk, uuid4()], timezone.now()) == {waiting.pk}
+    assert not HeldCall.objects.exists()
+
+
+def test_many_calls_that_are_held_or_wait_for_a_slot_hide_no_abandoned_one(monkeypatch):
+    monkeypatch.setattr(selectors, "BATCH", 2)
+    now = timezone.now()
+    make_limit(tag="gpu", slots=1, taken_by=[make_task_run("RUNNING", tags=["gpu"])])
+    hold_calls([take(now).pk for _ in range(2)], now + 30 * SECOND)
+    for _ in range(2):
+        propose(take(now, tags=["gpu"]), "RUNNING", now + 25 * SECOND)
+    abandoned = take(now + SECOND)
+
+    assert offer_abandoned_calls(now + 55 * SECOND) == 1
+    assert state_of(abandoned) == "SCHEDULED"
+
+
+def test_of_two_workers_that_claimed_a_call_one_starts_it():
+    now = timezone.now()
+    run = take(now)
+    offer_abandoned_calls(now + 60 * SECOND)
+    propose(run, "PENDING", now + 61 * SECOND)
+
+    first, second = propose(run, "RUNNING", now + 62 * SECOND), propose(run, "RUNNING", now + 63 * SECOND)
+    propose(run, "FAILED", now + 64 * SECOND)
+    third = propose(run, "RUNNING", now + 65 * SECOND)
+
+    assert not isinstance(first, Abort)
+    assert isinstance(second, Abort)
+    assert isinstance(third, Abort)
+    assert history_of(run) == ["Scheduled", "Pending", "Scheduled", "Pending", "Running", "Failed"]
+
+
+def test_a_worker_that_did_not_receive_the_answer_may_ask_to_start_its_call_again():
+    run = take(timezone.now())
+    propose(run, "RUNNING")
+
+    assert not isinstance(propose(run, "RUNNING"), Abort)
 
 
 def test_a_call_that_began_is_left_alone():
@@ -301,14 +360,24 @@ def test_a_run_that_was_not_scheduled_is_not_offered():
     assert offer_abandoned_calls(now + 60 * SECOND) == 0
 
 
-async def test_a_socket_holds_what_it_took_until_it_closes():
-    run = await make_call_beside()
+async def test_a_worker_that_queues_what_it_took_keeps_it_also_in_the_eyes_of_other_servers(monkeypatch):
+    monkeypatch.setattr(subscriptions, "HOLD_EVERY_SECONDS", 0.05)
+    now = timezone.now() - 60 * SECOND
+    run = await make_call_beside(now=now)
 
     async with talking(SCHEDULED, subprotocols=PREFECT) as talk:
         await talk.introduce(wish())
         await talk.hear()
         await talk.send_json_to({"type": "ack"})
-        await talk.ping()
-        held = subscriptions.offers.held()
+        await propose_beside(run, "PENDING", now + SECOND)
+        await until_a_call_is_held()
+        while_connected = await offer_abandoned_beside(timezone.now())
 
-    assert (held, subscriptions.offers.held()) == ({run.pk}, set())
+    assert while_connected == 0
+    assert await offer_abandoned_beside(timezone.now() + 31 * SECOND) == 1
+
+
+async def until_a_call_is_held() -> None:
+    async with asyncio.timeout(20):
+        while not await database_sync_to_async(HeldCall.objects.exists)():
+            await asyncio.sleep(0.05)
