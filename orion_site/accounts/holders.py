@@ -26,7 +26,9 @@ UNSERVED = (
     "Your role reaches only runs that agents of yours hold or have made, and those in the queues that they serve. "
     "Start an agent for its queue with this key, or let a deployer do it."
 )
-_FLOW_RUNS, _TASK_RUNS, _ARTIFACTS = "runs_flowrun", "runs_taskrun", "runs_artifact"
+_FLOW_RUNS, _TASK_RUNS = "runs_flowrun", "runs_taskrun"
+# Other tables whose rows belong to a flow run, a task run, or both.
+_OF_RUNS = frozenset({"runs_artifact", "deployments_globalslot"})
 
 _ABOVE = """
 WITH RECURSIVE above(id, caller) AS (
@@ -56,8 +58,15 @@ def refuse_held_by_others(actor: Actor, reported: Collection[tuple[str, UUID | N
 
 
 def _runs_of(named: Iterable[tuple[str, UUID | None]]) -> set[UUID]:
-    """Return the named flow runs, and the flow runs of the named task runs."""
+    """Return the named flow runs, and the flow runs of the named task runs and of other rows."""
     ids = by_table((table, one) for table, one in named if one is not None)
+    for table in _OF_RUNS & ids.keys():
+        with seeing(None):
+            rows = fetch(f"SELECT flow_run_id, task_run_id FROM {table} WHERE id IN ", [*ids[table]])  # noqa: S608 (a constant)
+        for runs in rows:
+            for kind, run in zip((_FLOW_RUNS, _TASK_RUNS), runs, strict=True):
+                if run is not None:
+                    ids[kind].add(dialect().read_uuid(run))
     of_tasks = fetch("SELECT DISTINCT flow_run_id FROM runs_taskrun WHERE id IN ", [*ids[_TASK_RUNS]])
     return ids[_FLOW_RUNS] | {dialect().read_uuid(found) for (found,) in of_tasks if found is not None}
 
@@ -127,23 +136,11 @@ def _json(column: Any) -> Any:
 
 
 def runs_in_address(request: Request) -> list[tuple[str, UUID | None]]:
-    """Return the run in the address of a request, or the runs of the artifact there; empty if it has neither."""
+    """Return the run in the address of a request, or the row there that belongs to runs; empty if it has neither."""
     table, match = table_of(request), request.resolver_match
-    if match is None or table not in {_FLOW_RUNS, _TASK_RUNS, _ARTIFACTS}:
+    if match is None or table not in {_FLOW_RUNS, _TASK_RUNS, *_OF_RUNS}:
         return []
     try:
-        one = UUID(str(match.kwargs["id"]))
+        return [(table, UUID(str(match.kwargs["id"])))]
     except (KeyError, ValueError):
         return []
-    return _runs_of_artifact(one) if table == _ARTIFACTS else [(table, one)]
-
-
-def _runs_of_artifact(artifact: UUID) -> list[tuple[str, UUID | None]]:
-    with seeing(None):
-        found = fetch("SELECT flow_run_id, task_run_id FROM runs_artifact WHERE id IN ", [artifact])
-    return [
-        (table, dialect().read_uuid(run))
-        for runs in found
-        for table, run in zip((_FLOW_RUNS, _TASK_RUNS), runs, strict=True)
-        if run is not None
-    ]

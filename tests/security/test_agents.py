@@ -12,7 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from deployments.models import GlobalLimit, Lease, Worker
+from deployments.models import GlobalLimit, GlobalSlot, Lease, Worker
 from orion_site.accounts.users import create_user
 from runs.models import FlowRun
 from tests.factories import make_artifact, make_flow_run, make_task_run
@@ -101,6 +101,8 @@ REPORTS: list[tuple[str, str, Any]] = [
     ("POST", "/api/v2/concurrency_limits/increment", {
         "names": ["db"], "slots": 1, "holder": {"task_run_id": "{task}"}, "seconds": 60,
     }),
+    ("POST", "/api/v2/concurrency_limits/renew", {"lease_ids": ["{slot}"], "seconds": 60}),
+    ("POST", "/api/v2/concurrency_limits/release", {"lease_ids": ["{slot}"]}),
     ("POST", "/api/deployments/{deployment}/create_flow_run", {"parent_task_run_id": "{task}"}),
 ]  # fmt: skip
 
@@ -113,13 +115,14 @@ def test_a_key_of_agents_reports_no_run_that_others_hold(
     smith, run = held
     task = make_task_run(flow_run=FlowRun.objects.get(pk=run["flow_run_id"]))
     nested = make_flow_run(parent_task_run_id=task.pk)
-    GlobalLimit.objects.create(name="db", limit=10)
+    limit, until = GlobalLimit.objects.create(name="db", limit=10), timezone.now() + timedelta(minutes=1)
     rows = {
         "task": task,
         "nested": nested,
         "artifact": make_artifact(flow_run_id=run["flow_run_id"]),
         "of_task": make_artifact(task_run_id=task.pk),
         "deployment": make_deployment(),
+        "slot": GlobalSlot.objects.create(limit=limit, task_run_id=task.pk, expires_at=until),
     }
     names = {"{run}": run["flow_run_id"], **{f"{{{name}}}": str(row.pk) for name, row in rows.items()}}
     sent = json.dumps(body)
