@@ -20,10 +20,10 @@ from orionflow.engine.forked_children import LeftByChild, ParentGoesOn, exit_chi
 from orionflow.engine.time_limits import LimitReached, limited
 from orionflow.errors import UnserializableError
 from orionflow.recordable import as_text
-from orionflow.task_runners.log_pipe import log_pipe
+from orionflow.task_runners.log_pipe import LogWriter, log_pipe
 from orionflow.values.pickling import dumps, loads
 
-_to_parent: Any = None
+_to_parent: LogWriter | _Collector | None = None
 _TRAVELLING = frozenset({str, int, float, bool, UUID})
 
 
@@ -159,15 +159,15 @@ def unpack_outcome(outcome: bytes) -> Any:
     return value
 
 
-def receive_queue(queue: Any) -> None:
-    """Remember the queue for log lines."""
+def send_lines_to(writer: LogWriter | _Collector) -> None:
+    """Send log lines of this process there from now on."""
     global _to_parent
-    _to_parent = queue
+    _to_parent = writer
 
 
-def begin(queue: Any) -> None:
+def begin(writer: LogWriter) -> None:
     """Prepare a child that works for one parent, and ends with it."""
-    receive_queue(queue)
+    send_lines_to(writer)
     threading.Thread(target=_end_with_parent, name="orion-parent", daemon=True).start()
 
 
@@ -234,8 +234,8 @@ class ShippingHandler(logging.Handler):
 _collected: ContextVar[list[logging.LogRecord] | None] = ContextVar("orion_collected_lines", default=None)
 
 
-class _Lines:
-    """The queue for workers whose threads work for different runs: each call collects its own lines."""
+class _Collector:
+    """In place of a writer, for workers whose threads work for different runs: each call collects its own lines."""
 
     def put(self, line: logging.LogRecord) -> None:
         if (lines := _collected.get()) is not None:
@@ -244,7 +244,7 @@ class _Lines:
 
 def call_with_lines(payload: bytes) -> tuple[bytes, list[logging.LogRecord]]:
     """Call a packed function. Return its packed outcome and the lines that it logged."""
-    receive_queue(_Lines())
+    send_lines_to(_Collector())
     lines: list[logging.LogRecord] = []
     token = _collected.set(lines)
     try:
