@@ -410,6 +410,47 @@ def test_a_deployer_of_a_deployment_deploys_it_again_and_nothing_else(own: World
     assert client.call("DELETE", f"/api/calendars/{calendar}").status_code == 403
 
 
+def test_a_deployer_of_a_deployment_names_no_calendar_that_no_visible_deployment_uses(own: World, other: World):
+    """It could be read afterwards, and the answer would say which names there are."""
+    client, deployment = asker("deployer:deployment:alder-flow/alder-daily"), own.rows["deployments_deployment"]
+    path, flow = f"/api/deployments/{deployment.pk}", own.id_of("runs_flow")
+    stored = own.id_of("deployments_schedule")
+    past = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-03T00:00:00Z", "schedule": {"interval": 86400}}
+
+    def named(name: str) -> list[tuple[int, Any]]:
+        new = {"schedule": {"interval": 3600}, "calendars": [name]}
+        answers = [
+            client.call("POST", f"{path}/schedules", [new]),
+            client.call("PATCH", f"{path}/schedules/{stored}", {"calendars": [name]}),
+            client.call("PATCH", path, {"schedules": [new]}),
+            client.call("POST", "/api/deployments/", {"flow_id": flow, "name": "alder-daily", "schedules": [new]}),
+            client.call("POST", "/api/schedules/preview", {"definition": {"interval": 3600}, "calendars": [name]}),
+            client.call("POST", "/api/backfills/", {**past, "deployment_id": str(deployment.pk), "calendars": [name]}),
+        ]
+        return [(one.status_code, str(one.json()).replace(name, "…")) for one in answers]
+
+    assert named("birch-days") == named("no-such-days")
+    assert {status for status, _ in named("birch-days")} == {404}
+    assert b"birch-days" not in client.call("POST", "/api/calendars/filter", {}).content
+
+
+def test_a_deployer_of_a_deployment_keeps_its_calendar_in_other_schedules(own: World):
+    client, deployment = asker("deployer:deployment:alder-flow/alder-daily"), own.rows["deployments_deployment"]
+    path, new = f"/api/deployments/{deployment.pk}", {"schedule": {"interval": 3600}, "calendars": ["alder-days"]}
+
+    assert client.call("POST", f"{path}/schedules", [new]).status_code == 201
+    # The schedules that use it are replaced.
+    assert client.call("PATCH", path, {"schedules": [{**new, "schedule": {"cron": "0 6 * * *"}}]}).status_code == 204
+    assert [one["calendars"] for one in client.get(f"{path}/schedules").json()] == [["alder-days"]]
+
+
+def test_a_user_who_sees_everything_names_every_calendar(own: World, other: World):
+    client = asker("viewer", "deployer:deployment:alder-flow/alder-daily")
+    path = f"/api/deployments/{own.id_of('deployments_deployment')}/schedules"
+
+    assert client.call("POST", path, [{"schedule": {"interval": 3600}, "calendars": ["birch-days"]}]).status_code == 201
+
+
 def test_a_user_who_sees_everything_but_operates_one_gets_a_reason(own: World, other: World):
     client = asker("viewer", "operator:deployment:alder-flow/alder-daily")
     path = "/api/deployments/{}/create_flow_run"

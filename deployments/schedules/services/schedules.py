@@ -20,8 +20,9 @@ from deployments.schedules.core.definitions import completed, first_after, is_sa
 from deployments.schedules.core.spread import spread_for
 from deployments.schedules.services.changes import Plans
 from deployments.schedules.services.planning import replan
-from orchestration.authors import made_by
+from orchestration.authors import asking_user, made_by, refused_among
 from orchestration.new_ids import refuse_made
+from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7
 
@@ -107,11 +108,13 @@ def replace_schedules(deployment: Deployment, before: Plans, wanted: Sequence[Ne
 
     A schedule that already exists keeps its id, its anchor and its number of runs. The caller then plans the runs.
     """
+    # Before schedules are deleted: a user with rights on named objects may use the calendars that they use.
+    calendars = _calendars_of(wanted)
     twins = _twins(list(before.schedules.values()), wanted, now)
     Schedule.objects.filter(pk__in=before.schedules.keys() - {one.pk for one in twins.values()}).delete()
     for number, schedule in twins.items():
-        _bring_to(schedule, wanted[number], before, now)
-    store_schedules(deployment, [one for number, one in enumerate(wanted) if number not in twins], now)
+        _bring_to(schedule, wanted[number], before, calendars, now)
+    _insert(deployment, [one for number, one in enumerate(wanted) if number not in twins], calendars, now)
 
 
 def _twins(stored: Sequence[Schedule], wanted: Sequence[NewSchedule], now: datetime) -> dict[int, Schedule]:
@@ -138,13 +141,15 @@ def _differences(columns: Mapping[str, Any], stored: Schedule) -> dict[str, Any]
     return {name: value for name, value in columns.items() if getattr(stored, name) != value}
 
 
-def _bring_to(schedule: Schedule, wanted: NewSchedule, before: Plans, now: datetime) -> None:
+def _bring_to(
+    schedule: Schedule, wanted: NewSchedule, before: Plans, calendars: Mapping[str, Calendar], now: datetime
+) -> None:
     columns = {**_columns(wanted), "definition": _definition(wanted.definition, schedule, now)}
     if changes := _differences(columns, schedule):
         Schedule.objects.filter(pk=schedule.pk).update(**changes, updated=now, updated_by=made_by())
-    calendars = calendars_named(set(wanted.calendars))
-    if {one.pk for one in calendars} != before.calendars.get(schedule.pk, frozenset()):
-        schedule.calendars.set(calendars)
+    own = [calendars[name] for name in set(wanted.calendars)]
+    if {one.pk for one in own} != before.calendars.get(schedule.pk, frozenset()):
+        schedule.calendars.set(own)
 
 
 def _definition(wanted: Mapping[str, Any], stored: Schedule, now: datetime) -> dict[str, Any]:
@@ -168,12 +173,16 @@ def store_schedules(deployment: Deployment, new: Sequence[NewSchedule], now: dat
     """Insert the schedules of a deployment that the caller has locked. The caller then plans their runs."""
     if not new:
         return []
+    return _insert(deployment, new, _calendars_of(new), now)
+
+
+def _insert(
+    deployment: Deployment, new: Sequence[NewSchedule], calendars: Mapping[str, Calendar], now: datetime
+) -> list[Schedule]:
     schedules = [_row(deployment, one, now) for one in new]
     for schedule in schedules:
         _refuse_ended(schedule.definition, schedule.ends_at, schedule.active, now)
     Schedule.objects.bulk_create(schedules)
-    named = {name for one in new for name in one.calendars}
-    calendars = {calendar.name: calendar for calendar in calendars_named(named)}
     through = Schedule.calendars.through
     through.objects.bulk_create(
         [
@@ -223,10 +232,20 @@ def _columns(new: NewSchedule) -> dict[str, Any]:
     }
 
 
+def _calendars_of(new: Sequence[NewSchedule]) -> dict[str, Calendar]:
+    return {calendar.name: calendar for calendar in calendars_named({name for one in new for name in one.calendars})}
+
+
 def calendars_named(names: Sequence[str] | set[str]) -> list[Calendar]:
+    """Return the calendars with these names. Raises CalendarNotFound, also for one that the user may not read."""
     if not names:
         return []
     found = list(Calendar.objects.filter(name__in=names))
+    if acts_in_part():
+        # A user who names a calendar can read it afterwards.
+        ids = [calendar.pk for calendar in found]
+        hidden = refused_among(asking_user(), "deployments.read", Calendar._meta.db_table, ids)
+        found = [calendar for calendar in found if calendar.pk not in hidden]
     if missing := set(names) - {calendar.name for calendar in found}:
         raise CalendarNotFound(name=min(missing))
     return found
