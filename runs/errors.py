@@ -74,10 +74,13 @@ class IdempotencyKeyTaken(Conflict):
 
 
 class CodeInParameters(Protected):
-    """The parameters of a run that searches for flows decide which code runs, so only a page may start one."""
+    """The deployment that finds flows executes the code that its parameters name, so only a page may set these."""
 
     code = "code_in_parameters"
-    message = 'Only the page "New deployment" may start runs that find flows: their parameters decide which code runs.'
+    message = (
+        'Only the page "New deployment" may start runs that find flows, and set what they execute: their parameters '
+        "decide which code runs."
+    )
 
 
 class JobVariablesUnused(DomainError):

@@ -11,7 +11,7 @@ import re
 from functools import cached_property
 from uuid import UUID
 
-from orchestration.authors import user_in
+from orchestration.authors import OWNER, user_in
 from orchestration.sight import seeing
 from orchestration.tables import fetch
 from orion_site.accounts.objects import NamedSight
@@ -92,6 +92,8 @@ def _author_of(run_id: UUID) -> tuple[bool, Actor | None]:
         # This deployment executes code given in the parameters, so the user who created the run is responsible.
         made_by = json.loads(made_by) if isinstance(made_by, str) else made_by
         author = user_in(made_by)
+        if author is None and (made_by or {}).get("type") != OWNER["type"]:
+            return False, None
     if author is None:
         return True, None
     user = User.objects.filter(pk=author, is_active=True).first()

@@ -95,7 +95,10 @@ def update_flow_run(*, run_id: UUID, changes: Mapping[str, Any], now: datetime) 
             raise FlowRunNotFound(id=run_id)
         if "job_variables" in changes and run.state_type != StateType.SCHEDULED:
             raise JobVariablesSettled(state=run.state_type or "PENDING")
-        if "parameters" in changes and FlowRun.objects.filter(pk=run_id, flow__name=FINDER_NAME).exists():
+        if (
+            changes.keys() & {"parameters", "job_variables"}
+            and FlowRun.objects.filter(pk=run_id, flow__name=FINDER_NAME).exists()
+        ):
             raise CodeInParameters
         columns = {**changes, "updated": now}
         if "empirical_policy" in columns:

@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from orionflow.contract.discovery import ARTIFACT_TYPE
-from orionflow.contract.kinds import FINDER_ENTRYPOINT
 from tests.agents.conftest import StartAgent
 from tests.agents.running import Api, eventually
 
@@ -43,20 +42,20 @@ def test_an_agent_finds_the_flows_of_a_repository(api: Api, queue: str, start_ag
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words], cwd=repository, check=True)
     start_agent()
-    # Only the page creates such runs, because their parameters decide which code is executed.
-    steps = [{"orionflow.storage.git_clone": {"repository": f"file://{repository}"}}]
-    refused = api.server.request(
-        "POST",
-        f"/api/deployments/{api.deploy(FINDER_ENTRYPOINT, queue, path=None)}/create_flow_run",
-        json.dumps({"parameters": {"pull_steps": steps}}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    assert refused[0] == 403
 
     run = asked_on_the_page(
         api, kind="git", address=f"file://{repository}", queue=f"default-agent-pool / {queue}", branch="", folder=""
     )
 
+    # Only the page creates such runs, because their parameters decide which code is executed.
+    steps = [{"orionflow.storage.git_clone": {"repository": f"file://{repository}"}}]
+    refused = api.server.request(
+        "POST",
+        f"/api/deployments/{api.get(f'/flow_runs/{run}')['deployment_id']}/create_flow_run",
+        json.dumps({"parameters": {"pull_steps": steps}}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    assert refused[0] == 403
     assert api.until_ended(run)["name"] == "Completed", api.logs(run)
     (artifact,) = api.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
     answer = json.loads(artifact["data"])

@@ -32,7 +32,8 @@ from orchestration.new_names import refuse_unreadable
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.deployments import DeploymentFields
-from runs.errors import FlowNotFound
+from orionflow.contract.kinds import FINDER_ENTRYPOINT
+from runs.errors import CodeInParameters, FlowNotFound
 from runs.flow_runs.services import delete_flow_runs
 from runs.flows.services import create_flow
 from runs.models import Flow, FlowRun
@@ -55,6 +56,8 @@ SAYS_THE_CODE = frozenset(
         "infrastructure_document_id",
     }
 )
+# Fields that decide which code the runs of the deployment that finds flows execute.
+SAYS_WHAT_FINDS = SAYS_THE_CODE | {"parameters", "parameter_openapi_schema", "enforce_parameter_schema"}
 
 
 @repeated_on_conflict
@@ -66,11 +69,13 @@ def create_deployment(
     schedules: Sequence[NewSchedule] = (),
     pool_name: str | None = None,
     queue_name: str | None = None,
+    finds_flows: bool = False,
     now: datetime,
 ) -> tuple[Deployment, bool]:
     """Return the deployment with this flow and name, and whether it is new.
 
-    Of an existing deployment only the given columns change; its schedules are replaced.
+    Of an existing deployment only the given columns change; its schedules are replaced. Only the page for finding flows
+    sets `finds_flows`.
     """
     with write_transaction():
         if not Flow.objects.filter(pk=flow_id).exists():
@@ -81,6 +86,8 @@ def create_deployment(
         if known is None and acts_in_part():
             raise BeyondRights(what="a new deployment")
         deployment = known or Deployment(flow_id=flow_id, name=name, created=now)
+        if not finds_flows:
+            _refuse_code_of_finder(deployment, columns)
         before = Plans.of(known) if known else Plans.of_new(deployment)
         refuse_secrets_of_others(deployment, columns)
         columns = {**_filled_in(columns), **_signed(columns, is_new=known is None)}
@@ -127,6 +134,7 @@ def update_deployment(
         deployment = held_deployment(deployment_id)
         before = Plans.of(deployment)
         _refuse_missing_blocks(changes)
+        _refuse_code_of_finder(deployment, changes)
         refuse_secrets_of_others(deployment, changes)
         changes = {**_filled_in(changes), **_signed(changes)}
         checked = {"parameters", "parameter_openapi_schema", "enforce_parameter_schema"} & changes.keys()
@@ -244,6 +252,16 @@ def _signed(columns: Mapping[str, Any], *, is_new: bool = False) -> dict[str, An
     if is_new or columns.keys() & SAYS_THE_CODE:
         signed |= {"author": asking_user(), "author_name": by["display_value"] if by else None}
     return signed
+
+
+def _refuse_code_of_finder(deployment: Deployment, columns: Mapping[str, Any]) -> None:
+    """Refuse changes of what the deployment that finds flows executes, and other deployments of its code.
+
+    Its runs have the rights of the user who started them, not of the author. Raises CodeInParameters.
+    """
+    changed = {name for name, value in columns.items() if value != getattr(deployment, name)}
+    if changed & SAYS_WHAT_FINDS and FINDER_ENTRYPOINT in {deployment.entrypoint, columns.get("entrypoint")}:
+        raise CodeInParameters
 
 
 def _set(deployment: Deployment, columns: Mapping[str, Any], *, check_parameters: bool) -> None:

@@ -34,6 +34,20 @@ SCHEMA = {
     "additionalProperties": False,
 }
 DESCRIPTION = "Finds the flows in some code, for “New deployment” of the dashboard. Its runs answer with an artifact."
+# All that decides which code is executed, because deployments of earlier versions could be changed by other users.
+COLUMNS: Mapping[str, Any] = {
+    "entrypoint": FINDER_ENTRYPOINT,
+    "path": None,
+    "manifest_path": None,
+    "pull_steps": None,
+    "job_variables": {},
+    "storage_document_id": None,
+    "infrastructure_document_id": None,
+    "description": DESCRIPTION,
+    "parameters": {},
+    "parameter_openapi_schema": SCHEMA,
+    "enforce_parameter_schema": True,
+}
 
 
 @repeated_on_conflict
@@ -44,14 +58,10 @@ def ask_for_flows(*, source: CodeSource, pool_name: str, queue_name: str, now: d
         deployment, _ = create_deployment(
             flow_id=flow.pk,
             name=f"{pool_name}.{queue_name}"[:255],
-            columns={
-                "entrypoint": FINDER_ENTRYPOINT,
-                "description": DESCRIPTION,
-                "parameter_openapi_schema": SCHEMA,
-                "enforce_parameter_schema": True,
-            },
+            columns=COLUMNS,
             pool_name=pool_name,
             queue_name=queue_name,
+            finds_flows=True,
             now=now,
         )
         # The user who asks names the code that is executed, so the run has only this user's rights to secrets.

@@ -25,6 +25,8 @@ from orchestration.new_ids import refuse_made
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7
+from orionflow.contract.kinds import FINDER_ENTRYPOINT
+from runs.errors import CodeInParameters
 
 # Columns that decide whether a schedule has future times.
 TIMING = frozenset({"definition", "ends_at", "active"})
@@ -76,6 +78,7 @@ def update_schedule(
         schedule = before.schedules.get(schedule_id)
         if schedule is None:
             raise ScheduleNotFound(id=schedule_id)
+        _refuse_schedules_of_finder(deployment)
         if "parameters" in changes:
             changes = {**changes, "parameters": filled_in(changes["parameters"])}
         if "definition" in changes:
@@ -108,6 +111,8 @@ def replace_schedules(deployment: Deployment, before: Plans, wanted: Sequence[Ne
 
     A schedule that already exists keeps its id, its anchor and its number of runs. The caller then plans the runs.
     """
+    if wanted:
+        _refuse_schedules_of_finder(deployment)
     # Before schedules are deleted: a user with rights on named objects may use the calendars that they use.
     calendars = _calendars_of(wanted)
     twins = _twins(list(before.schedules.values()), wanted, now)
@@ -173,6 +178,7 @@ def store_schedules(deployment: Deployment, new: Sequence[NewSchedule], now: dat
     """Insert the schedules of a deployment that the caller has locked. The caller then plans their runs."""
     if not new:
         return []
+    _refuse_schedules_of_finder(deployment)
     return _insert(deployment, new, _calendars_of(new), now)
 
 
@@ -192,6 +198,12 @@ def _insert(
         ]
     )
     return schedules
+
+
+def _refuse_schedules_of_finder(deployment: Deployment) -> None:
+    """Refuse schedules of the deployment that finds flows: their parameters would name code."""
+    if deployment.entrypoint == FINDER_ENTRYPOINT:
+        raise CodeInParameters
 
 
 def _refuse_ended(definition: Mapping[str, Any], ends_at: datetime | None, active: bool, now: datetime) -> None:
