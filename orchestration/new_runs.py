@@ -41,6 +41,7 @@ class NewFlowRun:
     process: str | None = None
     environment_id: UUID | None = None
     created_by: dict[str, Any] | None = None
+    limited_by: list[int] | None = None
 
     @property
     def tables(self) -> Tables:

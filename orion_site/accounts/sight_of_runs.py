@@ -1,21 +1,25 @@
 """The sight of a run's process, which looks up objects by name with its token.
 
 Names do not belong to a run, so rights on the run alone would show none of them. But with its token, code must not
-reach more than its author could: a deployer of one deployment cannot see or start others through its runs.
+reach more than its author could: a deployer of one deployment cannot see or start others through its runs. Where other
+users decided how the code is executed, it reaches only what all of them could.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property, reduce
+from typing import Any
 from uuid import UUID
 
 from orchestration.authors import OWNER, user_in
 from orchestration.sight import seeing
 from orchestration.tables import fetch
 from orion_site.accounts.objects import NamedSight
-from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor
+from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor, OnObject
 from orionflow.contract.kinds import FINDER_ENTRYPOINT
 
 # Tables with data of runs: a run sees its own rows.
@@ -37,7 +41,7 @@ BY_NAME = {"deployments_variable": Action.READ_VARIABLES, "deployments_blockdocu
 NAMES_ONE = re.compile(r"(?:variables|block_documents|blocks)/(?:name/)?<")
 
 _AUTHOR = """
-SELECT d.author, d.entrypoint, f.created_by FROM runs_flowrun f
+SELECT d.author, d.entrypoint, f.created_by, f.limited_by FROM runs_flowrun f
 JOIN deployments_deployment d ON d.id = f.deployment_id WHERE f.id IN """
 
 
@@ -79,7 +83,10 @@ class SightOfRun(NamedSight):
 
 
 def _author_of(run_id: UUID) -> tuple[bool, Actor | None]:
-    """Return whether the owner of the server is responsible for a run; otherwise its author, if that user exists."""
+    """Return whether the owner of the server is responsible for a run; otherwise its author, if that user exists.
+
+    The author of a run that other users limit has only the rights that all of them have.
+    """
     from django.contrib.auth.models import User
 
     from orion_site.accounts.users import actor_of_user
@@ -87,17 +94,44 @@ def _author_of(run_id: UUID) -> tuple[bool, Actor | None]:
     found = fetch(_AUTHOR, [run_id])
     if not found:
         return False, None
-    ((author, entrypoint, made_by),) = found
+    ((author, entrypoint, made_by, limits),) = found
     if entrypoint == FINDER_ENTRYPOINT:
         # This deployment executes code given in the parameters, so the user who created the run is responsible.
-        made_by = json.loads(made_by) if isinstance(made_by, str) else made_by
+        made_by = _read(made_by)
         author = user_in(made_by)
         if author is None and (made_by or {}).get("type") != OWNER["type"]:
             return False, None
-    if author is None:
+    responsible = {*(_read(limits) or ()), *(() if author is None else (author,))}
+    if not responsible:
         return True, None
-    user = User.objects.filter(pk=author, is_active=True).first()
-    return False, actor_of_user(user)[0] if user else None
+    users = list(User.objects.filter(pk__in=responsible, is_active=True))
+    if len(users) < len(responsible):
+        return False, None
+    return False, reduce(_with_rights_of_both, (actor_of_user(user)[0] for user in users))
+
+
+def _read(stored: Any) -> Any:
+    """Return the value of a JSON column, which raw SQL returns as text."""
+    return json.loads(stored) if isinstance(stored, str) else stored
+
+
+def _with_rights_of_both(one: Actor, other: Actor) -> Actor:
+    """Return the first actor with only the rights that both have."""
+    first, second = _rights(one), _rights(other)
+    objects = tuple(
+        OnObject(kind, name, common)
+        for kind, name in sorted(first.keys() | second.keys())
+        if (common := first.get((kind, name), one.actions) & second.get((kind, name), other.actions))
+    )
+    return replace(one, actions=one.actions & other.actions, objects=objects)
+
+
+def _rights(actor: Actor) -> Mapping[tuple[str, str], frozenset[Action]]:
+    """Return what an actor may do to each named object."""
+    rights: dict[tuple[str, str], frozenset[Action]] = {}
+    for one in actor.objects:
+        rights[one.kind, one.name] = rights.get((one.kind, one.name), actor.actions) | one.actions
+    return rights
 
 
 def sight_of_author(run_id: UUID, wanted: frozenset[Action]) -> NamedSight | None:

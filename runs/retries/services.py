@@ -304,6 +304,7 @@ def _new_run(run: FlowRun, asked: AskedRetry) -> NewFlowRun:
         infrastructure_document_id=run.infrastructure_document_id,
         process=asked.process,
         created_by={"id": str(run.pk), "type": "RETRY", "display_value": run.name},
+        limited_by=run.limited_by,
     )
 
 

@@ -2,6 +2,7 @@
 
 To declare a block, a user must have the right to read its secrets: otherwise the right to change a deployment would be
 a way to read them. A user who can change the deployment's code afterwards can use the secrets that it declares.
+Users who decide how one run is executed limit which others this run may read.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def why_not_for_run(
     """Return why an attempt of this run may not read the secrets of these blocks, or "" if it may."""
     if not any(_sealed(block, below) for block in blocks):
         return ""
-    found = FlowRun.objects.filter(pk=run_id).values_list("deployment_id", "created_by").first()
+    found = FlowRun.objects.filter(pk=run_id).values_list("deployment_id", "created_by", "limited_by").first()
     deployment = Deployment.objects.select_related("flow").filter(pk=found[0]).first() if found and found[0] else None
     if found is None or deployment is None:
         return "The deployment of this run is not there any more, so that its process reads no more secrets."
@@ -62,13 +63,17 @@ def why_not_for_run(
         author, name = user_in(made_by), made_by and made_by.get("display_value")
         if author is None and (made_by or {}).get("type") != OWNER["type"]:
             return "Secrets are used only for searches that a user started on the page New deployment."
-    if not (reason := refusal(author, READ)):
+    if reason := refusal(author, READ):
+        because = f"its author {name} may not read secrets, because {reason}"
+    elif reason := next(filter(None, (refusal(user, READ) for user in found[2] or ())), ""):
+        because = f"a user who decided how this run is executed may not read secrets, because {reason}"
+    else:
         return ""
     names = sorted({name_of(one) for one in missing})
     return (
         f"Runs of {deployment.flow.name}/{deployment.name} may not read the secrets of {', '.join(names)}: the "
-        f"deployment does not declare them, and its author {name} may not read secrets, because {reason} Somebody who "
-        f"may read them can add to the deployment: secrets: [{', '.join(names)}]."
+        f"deployment does not declare them, and {because} Somebody who may read them can add to the deployment: "
+        f"secrets: [{', '.join(names)}]."
     )
 
 

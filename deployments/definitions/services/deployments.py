@@ -12,10 +12,10 @@ from django.db import transaction
 from deployments.blocks.selectors import filled_in
 from deployments.blocks.services.secrets_of_runs import refuse_secrets_of_others
 from deployments.definitions.core.parameters import flaw_of_schema
-from deployments.definitions.services.runs import refuse_misfits, refuse_odd_job_variables
+from deployments.definitions.services.runs import limited_by, refuse_misfits, refuse_odd_job_variables
 from deployments.dispatch.selectors.liveness import has_agents
 from deployments.errors import BadParameterSchema, BlockDocumentNotFound, SeveralSchedules
-from deployments.models import BlockDocument, Deployment, Schedule
+from deployments.models import BlockDocument, Deployment, Lease, Schedule
 from deployments.schedules.services.changes import Plans
 from deployments.schedules.services.planning import replan
 from deployments.schedules.services.schedules import (
@@ -88,6 +88,7 @@ def create_deployment(
         deployment = known or Deployment(flow_id=flow_id, name=name, created=now)
         if not finds_flows:
             _refuse_code_of_finder(deployment, columns)
+        author = deployment.author
         before = Plans.of(known) if known else Plans.of_new(deployment)
         refuse_secrets_of_others(deployment, columns)
         columns = {**_filled_in(columns), **_signed(columns, is_new=known is None)}
@@ -95,6 +96,7 @@ def create_deployment(
         _refuse_odd_job_variables(deployment, columns, pool_name, queue_name)
         if known:
             deployment.save(update_fields=[*_names(columns, pool_name, queue_name), "updated"])
+            _limit_attempts(deployment, author)
             replace_schedules(deployment, before, schedules, now)
         else:
             deployment.save(force_insert=True)
@@ -135,6 +137,7 @@ def update_deployment(
         before = Plans.of(deployment)
         _refuse_missing_blocks(changes)
         _refuse_code_of_finder(deployment, changes)
+        author = deployment.author
         refuse_secrets_of_others(deployment, changes)
         changes = {**_filled_in(changes), **_signed(changes)}
         checked = {"parameters", "parameter_openapi_schema", "enforce_parameter_schema"} & changes.keys()
@@ -145,6 +148,7 @@ def update_deployment(
         )
         _refuse_odd_job_variables(deployment, changes, pool_name, queue_name)
         deployment.save(update_fields=[*_names(changes, pool_name, queue_name), "updated"])
+        _limit_attempts(deployment, author)
         if schedules is not None:
             replace_schedules(deployment, before, schedules, now)
         replan(before, deployment, now)
@@ -206,9 +210,11 @@ def adopt_deployment(*, deployment_id: UUID) -> None:
     """Make the user the author of the deployment, whoever deployed the code: its runs get the user's rights."""
     with write_transaction():
         deployment = held_deployment(deployment_id)
+        author = deployment.author
         deployment.author, deployment.updated_by = asking_user(), (by := made_by())
         deployment.author_name = by["display_value"] if by else None
         deployment.save(update_fields=["author", "author_name", "updated", "updated_by"])
+        _limit_attempts(deployment, author)
 
 
 @repeated_on_conflict
@@ -262,6 +268,16 @@ def _refuse_code_of_finder(deployment: Deployment, columns: Mapping[str, Any]) -
     changed = {name for name, value in columns.items() if value != getattr(deployment, name)}
     if changed & SAYS_WHAT_FINDS and FINDER_ENTRYPOINT in {deployment.entrypoint, columns.get("entrypoint")}:
         raise CodeInParameters
+
+
+def _limit_attempts(deployment: Deployment, before: int | None) -> None:
+    """Limit the attempts under way by the rights of the previous author, whose code they have loaded."""
+    # Searches for flows execute code of the user who started them, whoever has asked for another one since.
+    if before is None or before == deployment.author or deployment.entrypoint == FINDER_ENTRYPOINT:
+        return
+    held = FlowRun.objects.filter(deployment_id=deployment.pk, pk__in=Lease.objects.values("pk"))
+    for run_id, limits in list(held.values_list("pk", "limited_by")):
+        FlowRun.objects.filter(pk=run_id).update(limited_by=limited_by(limits, before))
 
 
 def _set(deployment: Deployment, columns: Mapping[str, Any], *, check_parameters: bool) -> None:

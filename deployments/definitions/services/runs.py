@@ -14,6 +14,7 @@ from deployments.errors import DeploymentNotFound, JobVariablesMisfit, Parameter
 from deployments.models import Deadline, Deployment, WorkQueue
 from deployments.work.core.job_variables import misfit
 from deployments.work.services.work_queues import queue_for
+from orchestration.authors import asking_user
 from orchestration.compiled import Compiled
 from orchestration.core.states import State, scheduled
 from orchestration.errors import BeyondRights
@@ -93,6 +94,9 @@ def update_job_variables(*, run_id: UUID, changes: Mapping[str, Any], now: datet
         refuse_odd_job_variables(
             deployment.work_queue, deployment.job_variables, changes["job_variables"], complete=True
         )
+        if changes["job_variables"]:
+            run = FlowRun.objects.only("limited_by").get(pk=run_id)
+            FlowRun.objects.filter(pk=run_id).update(limited_by=limited_by(run.limited_by, asking_user()))
 
 
 def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
@@ -109,7 +113,16 @@ def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
         infrastructure_document_id=asked.infrastructure_document_id or run.infrastructure_document_id,
         idempotency_key=asked.idempotency_key,
         created_by=asked.created_by,
+        limited_by=limited_by(None, asking_user()) if asked.job_variables or asked.infrastructure_document_id else None,
     )
+
+
+def limited_by(before: Iterable[int] | None, user: int | None) -> list[int] | None:
+    """Return the users whose rights limit those of a run, now that code of this user is executed in it.
+
+    Job variables are such code: they can name an interpreter or load a library. None is the owner of the server.
+    """
+    return sorted({*(before or ()), *(() if user is None else (user,))}) or None
 
 
 def inherited_run(deployment: Deployment) -> NewFlowRun:

@@ -1,0 +1,178 @@
+"""Who decides how a run is executed: its job variables are code, so its token has no more rights than their author."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from deployments.blocks.services.variables import create_variable
+from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
+from deployments.models import Deployment
+from orchestration.authors import acting_for
+from orion_site.accounts.users import set_active, set_roles
+from runs.models import Flow, FlowRun
+from tests.recorded_runs import RESULT, chain, finish
+from tests.security.askers import Asker, key_of
+from tests.security.attempts import Agent
+from tests.security.test_authors_of_deployments import READ, admin, agent, deployed, secret
+from tests.security.test_objects import someone
+
+__all__ = ["admin", "agent", "secret"]
+pytestmark = pytest.mark.django_db
+EVIL = {"python": "/tmp/evil/python", "env": {"LD_PRELOAD": "/tmp/evil.so"}}
+
+
+@pytest.fixture
+def made(admin: Asker, secret: Any) -> dict[str, Any]:
+    """A deployment of an admin."""
+    return deployed(admin)
+
+
+@pytest.fixture
+def dora(ada: User) -> Asker:
+    """A deployer of this deployment alone, who may read no secrets."""
+    return Asker(key_of(someone("deployer:deployment:etl/daily", name="dora")))
+
+
+@pytest.fixture
+def theirs() -> Deployment:
+    create_variable(name="season", value="summer", tags=[], now=timezone.now())
+    return Deployment.objects.create(flow=Flow.objects.create(name="payroll"), name="pay", entrypoint="pay.py:pay")
+
+
+def started(client: Asker, made: dict[str, Any], **more: Any) -> str:
+    answer = client.call("POST", f"/api/deployments/{made['id']}/create_flow_run", more)
+    assert answer.status_code == 201, answer.json()
+    return str(answer.json()["id"])
+
+
+def claimed(agent: Agent, run: str) -> Asker:
+    [one] = agent.call("claim", limit=1, flow_run_id=run).json()
+    assert one["flow_run"]["id"] == run
+    return Asker(one["run_token"])
+
+
+def reached(token: Asker, theirs: Deployment) -> tuple[int, int, int, int]:
+    """Read a secret and another deployment, start that, and count the listed variables."""
+    return (
+        token.get(READ).status_code,
+        token.get(f"/api/deployments/{theirs.pk}").status_code,
+        token.call("POST", f"/api/deployments/{theirs.pk}/create_flow_run", {}).status_code,
+        len(token.call("POST", "/api/variables/filter", {}).json()),
+    )
+
+
+ALL, NONE = (200, 200, 201, 1), (403, 404, 404, 0)
+
+
+def test_a_run_with_job_variables_of_a_named_deployer_reaches_what_both_users_may(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    token = claimed(agent, started(dora, made, job_variables=EVIL))
+
+    assert reached(token, theirs) == NONE
+    assert "the roles of dora" in token.get(READ).json()["detail"]
+    assert token.get(f"/api/deployments/{made['id']}").status_code == 200
+
+
+def test_so_does_a_waiting_run_whose_job_variables_were_changed(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    run = started(admin, made)
+    assert dora.call("PATCH", f"/api/flow_runs/{run}", {"job_variables": EVIL}).status_code == 204
+    # Whoever changes them afterwards cannot lend the run more rights.
+    admin.call("PATCH", f"/api/flow_runs/{run}", {"job_variables": {"env": {"DEBUG": "1"}}})
+
+    assert reached(claimed(agent, run), theirs) == NONE
+
+
+def test_another_author_lends_no_rights_to_a_customised_run(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    dora.call("POST", f"/api/deployments/{made['id']}/adopt")
+    run = started(dora, made, job_variables=EVIL)
+    deployed(admin)
+
+    assert reached(claimed(agent, run), theirs) == NONE
+
+
+def test_another_author_lends_no_rights_to_code_that_runs_already(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    dora.call("PATCH", f"/api/deployments/{made['id']}", {"path": "/tmp/evil"})
+    token = claimed(agent, started(dora, made))
+    assert reached(token, theirs) == NONE
+
+    admin.call("POST", f"/api/deployments/{made['id']}/adopt")
+    deployed(admin)
+
+    assert reached(token, theirs) == NONE
+    assert reached(claimed(agent, started(admin, made)), theirs) == ALL
+
+
+def test_a_retry_as_a_new_run_keeps_the_limits(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    run = started(dora, made, job_variables=EVIL)
+    chain(FlowRun.objects.get(pk=run), "ab")
+    finish(FlowRun.objects.get(pk=run), data=RESULT)
+
+    again = admin.call("POST", f"/api/flow_runs/{run}/retry", {"from_tasks": ["b"], "new_run": True})
+
+    assert again.status_code in {200, 201}, again.json()
+    new = FlowRun.objects.exclude(pk=run).get()
+    assert new.job_variables == EVIL
+    assert reached(claimed(agent, str(new.pk)), theirs) == NONE
+
+
+def test_job_variables_of_a_user_with_more_rights_lend_none(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    dora.call("POST", f"/api/deployments/{made['id']}/adopt")
+
+    assert reached(claimed(agent, started(admin, made, job_variables={"env": {"DEBUG": "1"}})), theirs) == NONE
+
+
+def test_runs_that_nobody_else_customised_have_the_rights_of_their_author(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    assert reached(claimed(agent, started(dora, made)), theirs) == ALL
+    assert reached(claimed(agent, started(admin, made, job_variables={"env": {"DEBUG": "1"}})), theirs) == ALL
+
+
+def test_a_user_who_customised_a_run_and_was_disabled_lends_it_no_rights(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    token = claimed(agent, started(dora, made, job_variables=EVIL))
+    set_active(name="dora", is_active=False)
+
+    assert reached(token, theirs) == NONE
+    assert token.get(f"/api/deployments/{made['id']}").status_code == 200
+
+
+def test_a_run_of_two_named_deployers_reaches_what_both_are_named_for(
+    dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    dan = Asker(key_of(someone("deployer:deployment:etl/daily", "deployer:deployment:payroll/pay", name="dan")))
+    dan.call("POST", f"/api/deployments/{made['id']}/adopt")
+    token = claimed(agent, started(dora, made, job_variables=EVIL))
+    assert reached(token, theirs) == NONE
+
+    set_roles(name="dora-group", roles=["deployer:deployment:etl/daily", "operator:deployment:payroll/pay"])
+
+    assert reached(token, theirs) == (403, 200, 201, 0)
+
+
+def test_job_variables_of_an_automation_are_those_of_its_author(
+    dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    asked = AskedRun(job_variables=EVIL, created_by={"id": str(uuid4()), "type": "AUTOMATION", "display_value": "x"})
+
+    with acting_for(User.objects.get(username="dora").pk, "deployments.run", "runs.customise"):
+        run, _ = create_run_of_deployment(deployment_id=UUID(made["id"]), asked=asked, state=None, now=timezone.now())
+
+    assert reached(claimed(agent, str(run.pk)), theirs) == NONE
