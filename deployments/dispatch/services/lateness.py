@@ -15,7 +15,6 @@ from events.recording.record import record_event
 from orchestration.core.policies import LATE_FLOW
 from orchestration.core.states import TERMINAL, late
 from orchestration.errors import FlowRunNotFound
-from orchestration.one_by_one import work_on_each
 from orchestration.services import propose
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
@@ -29,12 +28,9 @@ AUTHOR = "lateness"
 
 
 def mark_late_runs(now: datetime, *, grace_seconds: float = 15) -> int:
-    """Mark the runs that were due longer than the grace period ago as late, and return their number.
-
-    An error with one run does not stop the others; the first error is raised at the end.
-    """
+    """Mark the runs that were due longer than the grace period ago as late, and return their number."""
     grace = timedelta(seconds=grace_seconds)
-    return work_on_each(_overdue(now - grace), lambda run_id: _mark_late(run_id, now, grace), "Flow run")
+    return sum(_mark_late(run_id, now, grace) for run_id in _overdue(now - grace))
 
 
 def _overdue(due: datetime) -> list[UUID]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -35,6 +36,9 @@ class RenewSlots(Operation):
     action_required = Action.TAKE_SLOTS
     answers = {204: None}
 
+    def named_rows(self, body: contract.LeaseRenewal) -> Iterable[tuple[str, UUID | None]]:
+        return (("deployments_globalslot", one) for one in body.lease_ids)
+
     def perform(self, body: contract.LeaseRenewal) -> None:
         renew_leases(ids=body.lease_ids, lease=timedelta(seconds=body.seconds), now=database_now())
 
@@ -45,6 +49,9 @@ class ReleaseSlots(Operation):
     method = "POST"
     action_required = Action.TAKE_SLOTS
     answers = {200: list[contract.TakenLimit]}
+
+    def named_rows(self, body: contract.LeaseRelease) -> Iterable[tuple[str, UUID | None]]:
+        return (("deployments_globalslot", one) for one in body.lease_ids)
 
     def perform(self, body: contract.LeaseRelease) -> list[dict[str, Any]]:
         limits = release_leases(ids=body.lease_ids, now=database_now())
