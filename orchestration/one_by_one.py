@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from orchestration.outages import is_outage
 from orchestration.transactions import is_disk_full
 
 logger = logging.getLogger("orion.services")
+T = TypeVar("T")
 
 
 class FirstError:
@@ -33,3 +35,13 @@ class FirstError:
         """Raise the first error, after all rows had their turn."""
         if self._first is not None:
             raise self._first
+
+
+def work_on_each(rows: Iterable[T], work: Callable[[T], int], kind: str) -> int:
+    """Return the sum of what `work` returns for each row. The first error is raised after all had their turn."""
+    done, first = 0, FirstError()
+    for row in rows:
+        with first.of_one(f"{kind} {row}"):
+            done += work(row)
+    first.raise_any()
+    return done

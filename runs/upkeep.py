@@ -7,9 +7,10 @@ been deleted.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
+from typing import TypeVar
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
@@ -17,6 +18,7 @@ from django.db.models import Exists, OuterRef, Q
 from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import StateType, cancelled, cancelling, failed
 from orchestration.errors import FlowRunNotFound
+from orchestration.one_by_one import FirstError, work_on_each
 from orchestration.services import propose
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, lock
@@ -24,6 +26,8 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Proposal
 from runs.models import FlowRun, FlowRunState, TaskRun
 from runs.querysets import RunQuerySet
+
+T = TypeVar("T")
 
 BATCH = 200
 TASKS_PER_RUN = 100
@@ -40,13 +44,20 @@ _ENDED_BY_AN_AGENT = Q(state_type="CANCELLING", deployment_id__isnull=False)
 
 
 def fail_expired_pauses(now: datetime) -> int:
-    """Fail the flow runs whose pause ended without an answer. Return their number."""
-    until, number = time.monotonic() + TICK_SECONDS, 0
-    for run_id in _expired_pauses(now):
-        number += _fail_expired(run_id, now)
+    """Fail the flow runs whose pause ended without an answer. Return their number.
+
+    An error with one run does not stop the others; the first error is raised at the end.
+    """
+    until = time.monotonic() + TICK_SECONDS
+    return work_on_each(_while_time(_expired_pauses(now), until), lambda run_id: _fail_expired(run_id, now), "Flow run")
+
+
+def _while_time(rows: Iterable[T], until: float) -> Iterator[T]:
+    """Yield rows, at least one, as long as the time is not over."""
+    for row in rows:
+        yield row
         if time.monotonic() > until:
             break
-    return number
 
 
 def _expired_pauses(now: datetime) -> list[UUID]:
@@ -75,21 +86,24 @@ def _fail_expired(run_id: UUID, now: datetime) -> bool:
 def clean_up_cancelled(now: datetime) -> int:
     """Cancel unfinished task runs and nested flow runs of cancelled flow runs, as many as time allows.
 
-    Return their number.
+    Return their number. An error with some of them does not stop the others; the first error is raised at the end.
     """
     until = time.monotonic() + TICK_SECONDS
-    return _cancel_nested_runs(now, until) + _cancel_task_runs(now, until)
+    first, number = FirstError(), 0
+    with first.of_one("Nested runs of cancelled flow runs"):
+        number += _cancel_nested_runs(now, until)
+    number += _cancel_task_runs(now, until)
+    first.raise_any()
+    return number
 
 
 def _cancel_task_runs(now: datetime, until: float) -> int:
     left = _task_runs_below_cancelled(now).order_by("flow_run_id", "pk").values_list("pk", flat=True)
     run_ids = list(left[: BATCH * TASKS_PER_RUN])
-    number = 0
-    for start in range(0, len(run_ids), PORTION):
-        number += _cancel_portion(run_ids[start : start + PORTION], now)
-        if time.monotonic() > until:
-            break
-    return number
+    starts = _while_time(range(0, len(run_ids), PORTION), until)
+    return work_on_each(
+        starts, lambda start: _cancel_portion(run_ids[start : start + PORTION], now), "Task runs from number"
+    )
 
 
 def _task_runs_below_cancelled(now: datetime) -> RunQuerySet:
@@ -113,12 +127,12 @@ def _cancel_nested_runs(now: datetime, until: float) -> int:
     left = _runs_below_cancelled(now).exclude(_ENDED_BY_AN_AGENT)
     # Sorted here, because with ORDER BY SQLite would scan the ids of all runs.
     runs = sorted(left.order_by().values_list("pk", "deployment_id")[:BATCH], key=itemgetter(0))
-    number = 0
-    for run_id, deployment_id in runs:
-        number += _cancel_nested(run_id, now, is_deployed=deployment_id is not None)
-        if time.monotonic() > until:
-            break
-    return number
+    is_deployed = {run_id: deployment_id is not None for run_id, deployment_id in runs}
+    return work_on_each(
+        _while_time(is_deployed, until),
+        lambda run_id: _cancel_nested(run_id, now, is_deployed=is_deployed[run_id]),
+        "Flow run",
+    )
 
 
 def _runs_below_cancelled(now: datetime) -> RunQuerySet:

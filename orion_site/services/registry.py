@@ -22,6 +22,7 @@ from events.automations.services.actions import do_actions
 from events.automations.services.evaluation import judge_events
 from events.notifications.services.notifications import send_notifications
 from orchestration.database_clock import database_now
+from orchestration.one_by_one import FirstError
 from orion_site.audit.retention import remove_days
 from orion_site.database.upkeep import tidy_database
 from orion_site.services.ticker import Service, ServiceThread
@@ -193,7 +194,12 @@ def _retain(now: datetime) -> object:
 
 
 def _clean_up(now: datetime) -> int:
-    return cancel_unserved_runs(now) + clean_up_cancelled(now)
+    first, number = FirstError(), 0
+    with first.of_one("Cancelling runs without an agent"):
+        number += cancel_unserved_runs(now)
+    number += clean_up_cancelled(now)
+    first.raise_any()
+    return number
 
 
 def _mark_late(now: datetime) -> int:

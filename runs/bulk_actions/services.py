@@ -22,6 +22,7 @@ from django.db.models import F, QuerySet
 from orchestration.acts import act_of, note
 from orchestration.authors import asking_user, refusal, refused_among
 from orchestration.errors import DomainError, FlowRunNotFound
+from orchestration.one_by_one import FirstError
 from orchestration.sight import seeing
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.ids import uuid7
@@ -116,16 +117,22 @@ def stop_bulk_action(*, bulk_id: UUID, now: datetime) -> bool:
 
 
 def work_on_bulk_actions(now: datetime) -> int:
-    """Try runs of the active actions, in turn, for at most TICK_SECONDS and a step. Return the number of runs."""
+    """Try runs of the active actions, in turn, for at most TICK_SECONDS and a step. Return the number of runs.
+
+    An error with one action does not stop the others; the first error is raised at the end.
+    """
     until, tried = time.monotonic() + TICK_SECONDS, 0
     active = deque(BulkAction.objects.filter(status=Status.ACTIVE).order_by("created").values_list("pk", flat=True))
+    first = FirstError()
     while active:
         bulk_id = active.popleft()
-        if number := _step(bulk_id, now):
-            tried += number
-            active.append(bulk_id)
+        with first.of_one(f"Bulk action {bulk_id}"):
+            if number := _step(bulk_id, now):
+                tried += number
+                active.append(bulk_id)
         if time.monotonic() > until:
             break
+    first.raise_any()
     return tried
 
 

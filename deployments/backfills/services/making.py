@@ -18,7 +18,7 @@ from deployments.models import Backfill, BackfillTime, Deployment
 from deployments.schedules.core import ScheduleError, read_definition
 from orchestration.authors import refusal
 from orchestration.errors import DomainError
-from orchestration.one_by_one import FirstError
+from orchestration.one_by_one import work_on_each
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import FlowRun
 from runs.querysets import is_open
@@ -56,12 +56,7 @@ def make_runs_of_backfills(now: datetime) -> int:
 
     An error with one backfill does not stop the others; the first error is raised at the end.
     """
-    made, first = 0, FirstError()
-    for pk in _turns.next_ones():
-        with first.of_one(f"Backfill {pk}"):
-            made += _step(pk, now)
-    first.raise_any()
-    return made
+    return work_on_each(_turns.next_ones(), lambda pk: _step(pk, now), "Backfill")
 
 
 @repeated_on_conflict

@@ -20,6 +20,7 @@ from deployments.models import WorkQueue
 from orchestration.core.bookkeeping import is_out_of_process
 from orchestration.core.states import StateType, cancelled, crashed
 from orchestration.errors import FlowRunNotFound
+from orchestration.one_by_one import FirstError, work_on_each
 from orchestration.services import propose
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
@@ -54,8 +55,12 @@ def crash_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_after: 
     `is_gone` gets a process and the time of its last sign of life. `made_after` excludes older runs: they may have
     ended while no server was running, and still report it.
     """
-    crash_task_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)
-    return crash_open_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)
+    first = FirstError()
+    with first.of_one("Task runs of processes that no longer exist"):
+        crash_task_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)
+    number = crash_open_runs_of_dead_processes(now, is_gone=is_gone, made_after=made_after)
+    first.raise_any()
+    return number
 
 
 def crash_open_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_after: datetime | None = None) -> int:
@@ -63,7 +68,8 @@ def crash_open_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_af
     suspects = _executed_by_programs(made_after)
     gone = _gone(suspects, is_gone)
     process_of = {one.run_id: one.process for one in suspects if one.process in gone}
-    return sum(_crash(run_id, process_of[run_id], now) for run_id in _without_suspended(list(process_of))[:BATCH])
+    run_ids = _without_suspended(list(process_of))[:BATCH]
+    return work_on_each(run_ids, lambda run_id: _crash(run_id, process_of[run_id], now), "Flow run")
 
 
 def crash_task_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_after: datetime | None = None) -> None:
@@ -73,8 +79,11 @@ def crash_task_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_af
     """
     ended = _ended_before_their_task_runs(made_after)
     gone = _gone(ended, is_gone)
+    first = FirstError()
     for one in [one for one in ended if one.process in gone][:BATCH]:
-        _crash_task_runs(one.run_id, one.process, now)
+        with first.of_one(f"Task runs of flow run {one.run_id}"):
+            _crash_task_runs(one.run_id, one.process, now)
+    first.raise_any()
 
 
 def _gone(suspects: Iterable[Executed], is_gone: IsGone) -> set[str]:
@@ -166,7 +175,8 @@ def cancel_unserved_runs(now: datetime) -> int:
     queue_of = dict(sorted(cancelling.order_by().values_list("pk", "work_queue_id")[:BATCH]))
     queues = list(WorkQueue.objects.filter(pk__in={one for one in queue_of.values() if one}))
     served = served_queues(queues, now)
-    return sum(_cancel_unserved(run_id, now) for run_id, queue_id in queue_of.items() if queue_id not in served)
+    unserved = [run_id for run_id, queue_id in queue_of.items() if queue_id not in served]
+    return work_on_each(unserved, lambda run_id: _cancel_unserved(run_id, now), "Flow run")
 
 
 @repeated_on_conflict

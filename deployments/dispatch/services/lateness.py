@@ -15,6 +15,7 @@ from events.recording.record import record_event
 from orchestration.core.policies import LATE_FLOW
 from orchestration.core.states import TERMINAL, late
 from orchestration.errors import FlowRunNotFound
+from orchestration.one_by_one import work_on_each
 from orchestration.services import propose
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
@@ -28,9 +29,12 @@ AUTHOR = "lateness"
 
 
 def mark_late_runs(now: datetime, *, grace_seconds: float = 15) -> int:
-    """Mark the runs that were due longer than the grace period ago as late, and return their number."""
+    """Mark the runs that were due longer than the grace period ago as late, and return their number.
+
+    An error with one run does not stop the others; the first error is raised at the end.
+    """
     grace = timedelta(seconds=grace_seconds)
-    return sum(_mark_late(run_id, now, grace) for run_id in _overdue(now - grace))
+    return work_on_each(_overdue(now - grace), lambda run_id: _mark_late(run_id, now, grace), "Flow run")
 
 
 def _overdue(due: datetime) -> list[UUID]:

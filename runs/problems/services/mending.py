@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Max, Q
 
 from events.recording.record import record_events
+from orchestration.one_by_one import FirstError
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.states import StateType
 from runs.models import Flow, FlowRun, Occurrence, Problem
@@ -26,13 +27,21 @@ LONGEST_RESOLUTION = 400
 
 
 def close_mended(now: datetime) -> None:
+    """Resolve problems that are fixed. An error with one is raised after the others had their turn."""
+    first = FirstError()
     open_ones = Problem.objects.exclude(status=Status.RESOLVED).filter(checked_at__lte=now - CHECK_EVERY)
     for problem in list(open_ones.order_by("checked_at")[:CHECKED]):
-        resolution = _proof_of_mending(problem.pk)
-        if resolution:
-            resolve(problem.pk, resolution, "", now, last_seen=problem.last_seen)
-        else:
-            Problem.objects.filter(pk=problem.pk).update(checked_at=now)
+        with first.of_one(f"Problem {problem.pk}"):
+            _check(problem, now)
+    first.raise_any()
+
+
+def _check(problem: Problem, now: datetime) -> None:
+    resolution = _proof_of_mending(problem.pk)
+    if resolution:
+        resolve(problem.pk, resolution, "", now, last_seen=problem.last_seen)
+    else:
+        Problem.objects.filter(pk=problem.pk).update(checked_at=now)
 
 
 def _proof_of_mending(problem_id: UUID) -> str:
