@@ -51,7 +51,8 @@ def _abandoned(now: datetime) -> RunQuerySet:
     asks_since = f"{(now - ASKS_WITHIN).astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
     asked_at = Coalesce(KT("refusal__at"), Value(""), output_field=TextField())
     taken = _without_flow_run("PENDING").alias(asked_at=asked_at).filter(state_timestamp__lte=now - BEGINS_WITHIN)
-    return taken.filter(Exists(scheduled_before), ~Exists(held), asked_at__lt=asks_since)
+    found: RunQuerySet = taken.filter(Exists(scheduled_before), ~Exists(held), asked_at__lt=asks_since)
+    return found
 
 
 # SQLite uses a partial index only for a query with exactly the same condition.
