@@ -5,7 +5,7 @@ Code that receives requests sets `asker`, and the accounts app registers the fun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -21,6 +21,9 @@ class Asker(Protocol):
     @property
     def user_id(self) -> int | None: ...
 
+    @property
+    def actions(self) -> Collection[str]: ...
+
 
 # None outside requests: in services and automations.
 asker: ContextVar[Asker | None] = ContextVar("asker", default=None)
@@ -30,6 +33,12 @@ def asking_user() -> int | None:
     """Return the user who sent the request; None for the owner of the server, and outside requests."""
     one = asker.get()
     return None if one is None else one.user_id
+
+
+def may_everywhere(action: str) -> bool:
+    """Whether the user who sent the request may do the action to all objects, as outside requests."""
+    one = asker.get()
+    return one is None or action in one.actions
 
 
 def made_by() -> dict[str, Any] | None:

@@ -124,14 +124,25 @@ def test_a_run_starts_deployments_but_cannot_control_backfills(attempt: Attempt,
 
 
 @pytest.mark.parametrize(
-    "role", ["operator", "operator:deployment:alder-flow/alder-daily", "deployer:deployment:alder-flow/alder-daily"]
+    "roles",
+    [
+        ["operator"],
+        ["operator:deployment:alder-flow/alder-daily"],
+        ["deployer:deployment:alder-flow/alder-daily"],
+        ["operator", "deployer:deployment:alder-flow/alder-daily"],
+    ],
+    ids=" and ".join,
 )
-def test_without_the_right_to_customise_runs_no_other_queue_may_be_named(ada: User, role: str):
+def test_without_the_right_to_customise_all_runs_no_other_queue_may_be_named(ada: User, roles: list[str]):
     own = make_world("alder")
-    client, queues = Asker(key_of(someone(role))), WorkQueue.objects.count()
-    path = f"/api/deployments/{own.id_of('deployments_deployment')}/create_flow_run"
+    client, queues = Asker(key_of(someone(*roles))), WorkQueue.objects.count()
+    deployment = own.id_of("deployments_deployment")
+    path = f"/api/deployments/{deployment}/create_flow_run"
+    past = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-03T00:00:00Z", "schedule": {"interval": 86400}}
+    backfill = {**past, "deployment_id": deployment, "work_queue_name": "elsewhere"}
 
     assert client.call("POST", path, {"work_queue_name": "elsewhere"}).status_code == 403
+    assert client.call("POST", "/api/backfills/", backfill).status_code == 403
     assert client.call("POST", path, {"work_queue_name": "alder-queue"}).status_code == 201
     assert WorkQueue.objects.count() == queues
 

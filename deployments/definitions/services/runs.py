@@ -14,12 +14,11 @@ from deployments.errors import DeploymentNotFound, JobVariablesMisfit, Parameter
 from deployments.models import Deadline, Deployment, WorkQueue
 from deployments.work.core.job_variables import misfit
 from deployments.work.services.work_queues import queue_for
-from orchestration.authors import asking_user
+from orchestration.authors import asking_user, may_everywhere
 from orchestration.compiled import Compiled
 from orchestration.core.states import State, scheduled
 from orchestration.errors import BeyondRights
 from orchestration.new_runs import NewFlowRun
-from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.kinds import FINDER_ENTRYPOINT
 from runs.errors import CodeInParameters, JobVariablesUnused
@@ -194,7 +193,8 @@ def refuse_odd_job_variables(queue: WorkQueue | None, *layers: Mapping[str, Any]
 
 def refuse_another_queue(deployment: Deployment, queue_name: str | None) -> None:
     """Refuse another queue to users with rights on named objects: its agents would execute the code."""
-    if queue_name is not None and acts_in_part() and not is_own_queue(deployment, queue_name):
+    # The right to start runs may hold for everything even though this one does not.
+    if queue_name is not None and not may_everywhere("runs.customise") and not is_own_queue(deployment, queue_name):
         raise BeyondRights(what="a run in another queue")
 
 
