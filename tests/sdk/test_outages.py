@@ -56,8 +56,16 @@ def sleeps():
     time.sleep(60)
 
 @flow
-def outer():
+def inner():
     sleeps()
+
+@flow
+def middle():
+    inner()
+
+@flow
+def outer():
+    middle()
 
 if sys.argv[1] == "main":
     outer()
@@ -66,25 +74,32 @@ else:
 """
 
 
-@pytest.mark.parametrize("where", ["main", "thread"])
+@pytest.mark.parametrize(
+    ("where", "number"),
+    [
+        ("main", signal.SIGTERM),
+        pytest.param("main", signal.SIGINT, marks=pytest.mark.long),
+        pytest.param("thread", signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
 def test_program_that_a_signal_ends_during_an_outage_leaves_its_reports_to_the_next(
-    where: str, orion: None, api: ApiServer, tmp_path: Path
+    where: str, number: int, orion: None, api: ApiServer, tmp_path: Path
 ):
     program = Program(tmp_path, CUT_OFF, ready=False)
 
     with program.start((where,), ORION_API_URL=api.url) as process:
         program.wait_for_output("ready")
         api.stop()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         _, said = process.communicate(timeout=30)
     api.start()
     with override_settings(home=program.home):
         replay_leftovers()
 
-    assert process.returncode == -signal.SIGTERM, said
-    (run,) = flow_runs()
-    assert run.state_type == "CRASHED", said
-    assert [one.state_type for one in task_runs_of(run)] == ["CRASHED"], said
+    assert process.returncode == -number, said
+    runs = flow_runs()
+    assert [run.state_type for run in runs] == ["CRASHED"] * 3, said
+    assert {one.state_type for run in runs for one in task_runs_of(run)} == {"CRASHED"}, said
 
 
 def test_subflow_that_the_outage_cut_off_leaves_no_run_without_a_state(orion: None, api: ApiServer, impatient: None):

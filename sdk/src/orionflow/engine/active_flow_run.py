@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from orionflow.calls.flow_runs import set_flow_run_state
 from orionflow.client.transport import Patience
 from orionflow.context import FlowRunContext
+from orionflow.contract.ids import uuid7
 from orionflow.engine.api import Api
 from orionflow.engine.children import end_children
+from orionflow.engine.crashes import seconds_for_reports
 from orionflow.engine.event_loops import running_loop
 from orionflow.engine.interruption import Reason
 from orionflow.engine.recorded import Recorded
 from orionflow.engine.reuse import Inputs
-from orionflow.errors import ApiError, ApiUnreachable
+from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
 from orionflow.flows import Flow
 from orionflow.logging import RunLogger, logger_for_flow_run
 from orionflow.settings import current_settings
@@ -24,7 +27,7 @@ from orionflow.values.enclosed import Enclosed
 from orionflow.wire import FlowRun
 
 # For a run that is ended by another thread than its own.
-SHORT_PATIENCE = Patience(budget_seconds=2.0)
+SHORT_SECONDS = 2.0
 
 
 class ActiveFlowRun:
@@ -70,12 +73,20 @@ class ActiveFlowRun:
         if self.context is not None:
             end_children(self.context, reason, grace=0)
         state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
+        state.id, at = uuid7(), datetime.now(UTC)
+        patience = Patience(budget_seconds=min(SHORT_SECONDS, seconds_for_reports()))
         try:
             with suppress(ApiUnreachable):
-                self.api.reporter.drain(self.id, SHORT_PATIENCE.budget_seconds)
-            self.api.client.send(set_flow_run_state(self.id, state), patience=SHORT_PATIENCE)
+                self.api.reporter.drain(self.id, patience.budget_seconds)
+            self.api.client.send(set_flow_run_state(self.id, state), patience=patience)
         except ApiError as trouble:
-            self.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
+            # An agent that gave the run to this process reports that it ended.
+            if self.is_made_here and isinstance(trouble, ApiUnreachable | DatabaseNotReady):
+                state.timestamp = at
+                self.api.reporter.keep(set_flow_run_state(self.id, state), self.id)
+                self.logger.error("The end of the run as %s will be reported later. %s", state.name, trouble)
+            else:
+                self.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
 
     def rename(self, name: str | None) -> None:
         self.flow_run = self.flow_run.model_copy(update={"name": name})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import signal
 import time
 
@@ -30,6 +31,28 @@ def note_keyboard(came: bool) -> None:
     _from_keyboard = came
 
 
+# Seconds. Nested runs that a signal ends wait for an absent API one after the other, and the program must end in ten.
+FOR_REPORTS = 5.0
+LEAST_FOR_REPORTS = 0.5
+ENDS_IN = 10.0
+_asked_at = -math.inf
+
+
+def note_request() -> None:
+    """Remember when the program was asked to end, by any signal."""
+    global _asked_at
+    _asked_at = time.monotonic()
+
+
+def seconds_for_reports() -> float:
+    """Return for how long a crashed run may wait until its records are delivered: runs share the time after a signal.
+
+    What is not delivered by then is kept in the spool, as is the end of the run.
+    """
+    since = time.monotonic() - _asked_at
+    return max(FOR_REPORTS - since, LEAST_FOR_REPORTS) if since < ENDS_IN else FOR_REPORTS
+
+
 _signal = "SIGTERM"
 _is_told = _hears_of_terminal = False
 # Seconds: writing to a closed terminal fails before the signal arrives, which a shell may have to forward.
@@ -41,6 +64,7 @@ def note_signal(name: str) -> None:
     """Remember which signal asked the process to end, as a cancelled coroutine does not say so."""
     global _signal, _is_told
     _signal, _is_told = TERMINAL_CLOSED if name == "SIGHUP" else name, True
+    note_request()
 
 
 def note_handlers(hears_of_terminal: bool) -> None:

@@ -29,7 +29,7 @@ from orionflow.engine.commands import (
     checkpoint,
     leave_to_another,
 )
-from orionflow.engine.crashes import reason_of
+from orionflow.engine.crashes import FOR_REPORTS, reason_of, seconds_for_reports
 from orionflow.engine.effects import Do, Sleep, Steps, surely
 from orionflow.engine.environments import note_environment
 from orionflow.engine.exits import as_raised, is_closed, throwable
@@ -40,7 +40,7 @@ from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names,
 from orionflow.engine.forked_children import LeftByChild
 from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.run_calls import FlowCall
-from orionflow.engine.signals import Root, signals_as_exceptions
+from orionflow.engine.signals import Root, ending, signals_as_exceptions
 from orionflow.engine.thread_signals import thread_signals
 from orionflow.engine.verdicts import enter_running, seconds_until_due, state_after_end
 from orionflow.errors import ApiError, NotFound, OrchestrationRefused
@@ -49,8 +49,8 @@ from orionflow.recordable import as_text
 from orionflow.results import UNPERSISTED
 from orionflow.states import Cancelled, Crashed, Failed, State, StateDetails, StateType
 
-# Seconds that a crashed run waits for its records to be delivered before its process may end.
-CRASH_DRAIN_SECONDS = 5.0
+# Seconds that a run waits for its records before its process may end.
+CRASH_DRAIN_SECONDS = FOR_REPORTS
 
 
 def run_flow(call: FlowCall) -> Steps[State[Any]]:
@@ -251,7 +251,8 @@ def _crash(active: ActiveFlowRun, call: FlowCall, context: FlowRunContext, error
         # Nothing can be awaited any more.
         active.abandon(reason_of(error))
         raise error
-    state = yield from surely(_end_early(active, context, error))
+    with ending():
+        state = yield from surely(_end_early(active, context, error))
     stops_parent = active.parent is not None and active.parent.stopped_by is not None
     if not isinstance(error, Stopped) or stops_parent:
         raise error
@@ -303,7 +304,7 @@ def _state_of_crash(error: BaseException) -> State[Any]:
 def _report_crash(active: ActiveFlowRun, context: FlowRunContext, state: State[Any]) -> Steps[State[Any]]:
     at = datetime.now(UTC)
     try:
-        yield Do(context.reporter.drain, active.id, CRASH_DRAIN_SECONDS)
+        yield Do(context.reporter.drain, active.id, seconds_for_reports())
         return (yield from propose_end(active, state))
     except AWAY as away:
         if active.is_made_here:

@@ -45,6 +45,7 @@ from orionflow.engine.crashes import (
     Terminated,
     note_handlers,
     note_keyboard,
+    note_request,
     note_signal,
     reason_of,
 )
@@ -99,7 +100,7 @@ _ending = 0
 
 @contextmanager
 def ending() -> Iterator[None]:
-    """Mark that a run in this block ends other work before it ends itself because of a signal."""
+    """Mark that a run in this block ends other work because of a signal, or reports its end, as one in another may."""
     global _ending
     _ending += 1
     try:
@@ -316,6 +317,7 @@ class _Signals:
         is_held_up = any(root.is_held_up for root in self._roots)
         if (is_held_up or not by_asyncio) and self._postpone(number, frame):
             return
+        note_request()
         if not by_asyncio:
             raise KeyboardInterrupt
         self._insist(number)
