@@ -140,6 +140,19 @@ def test_a_watch_fires_though_later_events_are_not_judged_yet(make, in_a_hurry):
     assert judge_events(later(60)) == 1
 
 
+def test_many_watches_end_over_several_ticks_and_each_once(make, in_a_hurry):
+    make(trigger(posture="Proactive", after=["started"], expect=["finished"], for_each=["room"], within=30))
+    for number in range(3):
+        happen("started", at=later(number), room=f"r{number}")
+    while Event.objects.filter(event="started", pending=True).exists():
+        judge_events(later(3))
+
+    fired = [judge_events(later(60)) for _ in range(6)]
+
+    assert (max(fired), sum(fired)) == (1, 3)
+    assert not TriggerState.objects.exists()
+
+
 def test_a_watch_without_beginning_continues_from_time_to_time(make):
     make(trigger(posture="Proactive", expect=["heartbeat"], within=30))
 

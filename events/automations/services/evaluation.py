@@ -57,7 +57,7 @@ class Troubles:
 
 
 def judge_events(now: datetime) -> int:
-    """Evaluate pending events for at most TICK_SECONDS and a batch, and every watch whose time is over.
+    """Evaluate pending events, and watches whose time is over, for at most TICK_SECONDS and a batch of each.
 
     Watches wait for the events that may have occurred in their time. Return how many automations fired. Raises
     JudgingFailed, after everything else was evaluated.
@@ -65,12 +65,16 @@ def judge_events(now: datetime) -> int:
     # Check without a lock first: on SQLite a transaction blocks every writer, and usually there is nothing to do.
     if not (Automation.objects.filter(enabled=True).exists() or Event.objects.filter(pending=True).exists()):
         return 0
-    until, is_cut_off = time.monotonic() + TICK_SECONDS, False
+    stop_at, is_cut_off = time.monotonic() + TICK_SECONDS, False
     fired, troubles = 0, Troubles()
     while not is_cut_off and (batch := _judge_batch(now, troubles)) is not None:
         fired += batch
-        is_cut_off = time.monotonic() > until
-    fired += _judge_watches(_judged_until(now) if is_cut_off else now, now, troubles)
+        is_cut_off = time.monotonic() > stop_at
+    judged_until, is_done = _judged_until(now) if is_cut_off else now, False
+    while not is_done:
+        batch, is_done = _judge_watches(judged_until, now, troubles)
+        fired += batch
+        is_done |= time.monotonic() > stop_at
     troubles.raise_any()
     return fired
 
@@ -86,11 +90,11 @@ def _judge_batch(now: datetime, troubles: Troubles) -> int | None:
         if not events:
             return None
         rules = _rules(held, troubles)
-        until, fired, judged = time.monotonic() + BATCH_SECONDS, 0, list[UUID]()
+        stop_at, fired, judged = time.monotonic() + BATCH_SECONDS, 0, list[UUID]()
         for event in events:
             fired += sum(_judge(rule, event, now, troubles) for rule in rules)
             judged.append(event.pk)
-            if time.monotonic() > until:
+            if time.monotonic() > stop_at:
                 break
         Event.objects.filter(pk__in=judged).update(pending=False)
         return fired
@@ -134,14 +138,21 @@ def _is_of_automations(event: Event) -> bool:
     return event.event.startswith(OF_AUTOMATIONS)
 
 
-def _judge_watches(until: datetime, now: datetime, troubles: Troubles) -> int:
-    """Fire the proactive triggers whose events did not occur in time, as far as all events are judged."""
+def _judge_watches(judged_until: datetime, now: datetime, troubles: Troubles) -> tuple[int, bool]:
+    """Fire the proactive triggers whose events did not occur in time, as far as all events are judged.
+
+    Return how many automations fired, and whether no time is left that is over: each automation has at least one turn.
+    """
     with write_transaction():
-        return sum(_judge_watch(rule, until, now, troubles) for rule in _rules(_held(), troubles))
+        stop_at = time.monotonic() + BATCH_SECONDS
+        ended = [_judge_watch(rule, judged_until, now, stop_at, troubles) for rule in _rules(_held(), troubles)]
+    return sum(fired for fired, _ in ended), all(is_done for _, is_done in ended)
 
 
-def _judge_watch(rule: Rule, until: datetime, now: datetime, troubles: Troubles) -> int:
+def _judge_watch(
+    rule: Rule, judged_until: datetime, now: datetime, stop_at: float, troubles: Troubles
+) -> tuple[int, bool]:
     with troubles.kept_apart(rule.automation), transaction.atomic():
         begin_watches(rule)
-        return end_watches(rule, until, now)
-    return 0
+        return end_watches(rule, judged_until, now, stop_at)
+    return 0, True

@@ -6,6 +6,7 @@ The caller has locked the automation.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,6 +43,8 @@ HELD_BACK = (
 )
 # An event may be committed slightly after the end of the period in which it occurred.
 GRACE = timedelta(seconds=3)
+# Counts of one automation that are evaluated in one transaction, at most.
+ENDED_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,23 +189,28 @@ def begin_watches(rule: Rule) -> None:
         )
 
 
-def end_watches(rule: Rule, until: datetime, now: datetime) -> int:
+def end_watches(rule: Rule, until: datetime, now: datetime, stop_at: float) -> tuple[int, bool]:
     """Evaluate the counts whose time was over at the moment `until` which all events are counted.
 
-    Return how many fired.
+    Go on until the monotonic clock shows `stop_at`, with one count at least. Return how many fired, and whether none is
+    left.
     """
     triggers = {trigger.id: trigger for trigger in leaves(rule.trigger)}
     over = TriggerState.objects.filter(automation=rule.automation, trigger__in=triggers, ends_at__lte=until - GRACE)
-    return sum(_elapse(rule, triggers[state.trigger], state, until, now) for state in _in_order(over))
-
-
-def _in_order(states: Iterable[TriggerState]) -> Sequence[TriggerState]:
-    return sorted(states, key=lambda state: (state.ends_at or state.begun_at, state.pk))
+    states, fired = list(over.order_by("ends_at", "pk")[:ENDED_AT_ONCE]), 0
+    for number, state in enumerate(states, 1):
+        fired += _elapse(rule, triggers[state.trigger], state, until, now)
+        if number < len(states) and time.monotonic() > stop_at:
+            return fired, False
+    return fired, len(states) < ENDED_AT_ONCE
 
 
 def _elapse(rule: Rule, trigger: EventTrigger, state: TriggerState, until: datetime, now: datetime) -> bool:
     assert state.ends_at is not None
     progress = elapsed(trigger, Count(state.begun_at, state.count, state.ends_at))
+    if progress.count is None and not progress.fired:
+        state.delete()
+        return False
     event = Event.objects.filter(pk=state.memory.get("event")).first() if state.memory.get("event") else None
     event_data = event_data_of(event) if event else None
     _remember(rule, trigger, state.bucket, state, _not_behind(progress, trigger, until), event_data)
