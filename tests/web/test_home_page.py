@@ -487,6 +487,22 @@ def test_tracks_omit_times_of_calendars_and_count_the_deployments_that_are_not_d
     assert found.others.number == 1
 
 
+def test_a_calendar_that_cannot_be_read_leaves_out_the_times_of_its_schedules_alone(browser: Client):
+    for name in ("holidays", "other"):
+        make_deployment(name, schedules=[HOURLY])
+    Schedule.objects.get(deployment__name="holidays").calendars.add(
+        Calendar.objects.create(name="broken", ics="BEGIN:")
+    )
+    Schedule.objects.update(planned_until=timezone.now() + timedelta(hours=3))
+
+    found = {row.first.deployment_id: row.planned_count.number for row, _ in browser.get("/").context["ahead"].tracks}
+
+    planned = {one.pk: FlowRun.objects.filter(deployment_id=one.pk).count() for one in Deployment.objects.all()}
+    holidays, other = Deployment.objects.get(name="holidays").pk, Deployment.objects.get(name="other").pk
+    assert found[holidays] == planned[holidays]
+    assert found[other] > planned[other]
+
+
 def test_deployments_have_their_rows_and_flows_without_one_have_theirs(browser: Client):
     deployment = Deployment.objects.create(name="prod", flow=make_flow(), tags=["prod"])
     for number in range(3):

@@ -6,10 +6,10 @@ Only a few runs are planned ahead. Up to a schedule's cursor its planned runs ar
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice, takewhile
 from typing import NamedTuple
 from uuid import UUID
@@ -19,7 +19,7 @@ from django.db.models import F, QuerySet
 from deployments.models import Deployment, Schedule
 from deployments.schedules.core import ScheduleError, read_definition
 from deployments.schedules.core.calendars import Exclusions
-from deployments.schedules.selectors import ExclusionsBySchedule, exclusions_of, left_out_of
+from deployments.schedules.selectors import exclusions_of, left_out_of
 from runs.models import FlowRun
 from runs.pages.selectors.keyset import Count
 
@@ -108,7 +108,7 @@ def planned_ahead(*, runs: Sequence[FlowRun], most: int, now: datetime, end: dat
     cut = set()
     for schedule, texts in _with_texts(by_deployment):
         key = by_deployment[schedule.deployment_id]
-        found = _times_of(schedule, now, end, _exclusions(texts) if texts else None, MOST_TIMES_AHEAD)
+        found = _times_of(schedule, now, end, partial(_exclusions, texts), MOST_TIMES_AHEAD)
         times[key] += found[:MOST_TIMES_AHEAD]
         if len(found) > MOST_TIMES_AHEAD:
             cut.add(key)
@@ -129,8 +129,8 @@ def _with_texts(ids: Collection[UUID]) -> list[tuple[Schedule, tuple[str, ...]]]
 
 
 @lru_cache(maxsize=32)
-def _exclusions(texts: tuple[str, ...]) -> Exclusions:
-    return Exclusions.from_ics(texts)
+def _exclusions(texts: tuple[str, ...]) -> Exclusions | None:
+    return Exclusions.from_ics(texts) if texts else None
 
 
 def _active(ids: Collection[UUID]) -> QuerySet[Schedule]:
@@ -171,7 +171,7 @@ def planned_of(ids: Sequence[UUID], *, now: datetime, end: datetime) -> dict[UUI
     exclusions = exclusions_of(schedules)
     cut = set()
     for schedule in schedules:
-        found = _times_of(schedule, now, end, exclusions, MOST_TIMES)
+        found = _times_of(schedule, now, end, partial(exclusions.of, schedule), MOST_TIMES)
         times[schedule.deployment_id] += found[:MOST_TIMES]
         if len(found) > MOST_TIMES:
             cut.add(schedule.deployment_id)
@@ -179,16 +179,19 @@ def planned_of(ids: Sequence[UUID], *, now: datetime, end: datetime) -> dict[UUI
 
 
 def _times_of(
-    schedule: Schedule, now: datetime, end: datetime, exclusions: ExclusionsBySchedule, most: int
+    schedule: Schedule, now: datetime, end: datetime, exclusions: Callable[[], Exclusions | None], most: int
 ) -> list[datetime]:
-    """Return the times beyond the schedule's cursor, with one more than `most` if there are more."""
+    """Return the times beyond the schedule's cursor, with one more than `most` if there are more.
+
+    There are none if its definition, or one of its calendars, cannot be read.
+    """
     most += 1
     if schedule.max_runs is not None:
         most = min(most, max(0, schedule.max_runs - schedule.runs_planned))
     end = min(end, schedule.ends_at) if schedule.ends_at else end
     try:
         timetable = read_definition(schedule.definition)
-        is_left_out = left_out_of(timetable, exclusions.of(schedule))
+        is_left_out = left_out_of(timetable, exclusions())
         moments = takewhile(lambda at: at <= end, timetable.after(max(now, schedule.planned_until or now)))
         # A calendar may exclude everything, so limit the search.
         seen = islice(moments, 5 * most)
