@@ -124,6 +124,7 @@ belongings.update(
         "runs_taskrun": of_task_run,
         "runs_taskrunstate": through_task_run("task_run_id"),
         "runs_taskruntag": through_task_run("run_id"),
+        "runs_heldcall": through_task_run("task_run_id"),
         "runs_log": of_either_run,
         "runs_artifact": of_either_run,
         "runs_artifactcollection": of_newest_artifact,
