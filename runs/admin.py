@@ -324,7 +324,7 @@ class RollUpAdmin(RecordAdmin):
 
 @admin.register(models.HeldCall)
 class HeldCallAdmin(RecordAdmin):
-    list_display = ["task_run_id", "held_until"]
+    list_display = ["task_run_id", "held_until", "server"]
     search_fields = ["=task_run_id"]
     search_help_text = "The id of a task run."
     ordering = ["-task_run_id"]

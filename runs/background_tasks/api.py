@@ -1,7 +1,7 @@
 """Task runs without a flow run, offered over a websocket to the processes that serve their tasks.
 
-Each waiting run is offered to one process at a time. If two servers offer a run to two processes, the rules let only
-one of them make it pending.
+Each waiting run is offered to one process at a time, by any number of servers. If it is slow, and the run is offered to
+another one, the rules let only one of them make it pending.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from orion_site.accounts.permissions import Action
 from orionflow.contract.wire import Text1024, Wire
 from runs.background_tasks.offers import OFFER_SECONDS, offers
 from runs.background_tasks.selectors import parameters_of, waiting_task_runs
-from runs.background_tasks.services import hold_calls
+from runs.background_tasks.services import hold_calls, reserve_call
 from runs.models import TaskRun
 from runs.task_runs.api.task_runs import task_runs_out
 from runs.task_runs.schemas import TaskRunOut
 
 LOOK_EVERY_SECONDS = 0.5
-# A run that starts sooner costs no write.
+# A run that starts sooner costs no renewal.
 HOLD_EVERY_SECONDS = 10.0
 PAGE = 20
 
@@ -120,20 +120,24 @@ class ServeTasks(IntroducedConsumer):
 
 
 def _waiting(task_keys: list[str], limit: int) -> list[UUID]:
-    return waiting_task_runs(task_keys=task_keys, now=current_time(), limit=limit)
+    return waiting_task_runs(task_keys=task_keys, server=offers.server, now=current_time(), limit=limit)
 
 
 def _hold(run_ids: Collection[UUID]) -> set[UUID]:
     # By the clock of the services that look for abandoned runs.
-    return hold_calls(run_ids, current_time())
+    return hold_calls(run_ids, offers.server, current_time())
 
 
 def offered(run_id: UUID) -> TaskRunOut | None:
-    """Return the run as the API shows it, with the id of its parameters; None if it no longer waits."""
+    """Reserve the run, and return it as the API shows it, with the id of its parameters.
+
+    None if it no longer waits, or if another server has offered it.
+    """
+    now = current_time()
     run = TaskRun.objects.filter(pk=run_id, state_type="SCHEDULED").first()
-    if run is None:
+    if run is None or not reserve_call(run_id, offers.server, now):
         return None
-    shown = task_runs_out([run], current_time())[0]
+    shown = task_runs_out([run], now)[0]
     if state := shown["state"]:
         state["state_details"]["task_parameters_id"] = parameters_of(run_id)
     return shown

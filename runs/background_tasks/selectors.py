@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db.models import BooleanField, Exists, OuterRef, Q, TextField, Value
+from django.db.models import BooleanField, Exists, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
@@ -23,12 +23,13 @@ ASKS_WITHIN = timedelta(seconds=120)
 BATCH = 200
 
 
-def waiting_task_runs(*, task_keys: Collection[str], now: datetime, limit: int) -> list[UUID]:
-    """Return the ids of runs that are due, those that have waited longest first."""
+def waiting_task_runs(*, task_keys: Collection[str], server: UUID, now: datetime, limit: int) -> list[UUID]:
+    """Return the ids of due runs that no other server has offered, those that have waited longest first."""
     # `Coalesce` hides the key from SQLite's planner, which would otherwise read every run that the task ever had.
     waiting = _without_flow_run("SCHEDULED").alias(key=Coalesce("task_key", Value(""))).filter(key__in=task_keys)
     retried = Q(state_name__in=BETWEEN_ATTEMPTS, next_scheduled_start_time__gt=now - RETRIES_AFTER)
-    due = waiting.filter(next_scheduled_start_time__lte=now).exclude(retried)
+    offered_elsewhere = _held(now).exclude(server=server)
+    due = waiting.filter(~Exists(offered_elsewhere), next_scheduled_start_time__lte=now).exclude(retried)
     return list(due.order_by("next_scheduled_start_time", "pk").values_list("pk", flat=True)[:limit])
 
 
@@ -46,13 +47,16 @@ def is_abandoned(run_id: UUID, now: datetime) -> bool:
 
 def _abandoned(now: datetime) -> RunQuerySet:
     scheduled_before = TaskRunState.objects.filter(task_run=OuterRef("pk"), type="SCHEDULED")
-    held = HeldCall.objects.filter(task_run_id=OuterRef("pk"), held_until__gt=now)
     # Stored as text in UTC; one that is cut to seconds sorts before all times within its second.
     asks_since = f"{(now - ASKS_WITHIN).astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
     asked_at = Coalesce(KT("refusal__at"), Value(""), output_field=TextField())
     taken = _without_flow_run("PENDING").alias(asked_at=asked_at).filter(state_timestamp__lte=now - BEGINS_WITHIN)
-    found: RunQuerySet = taken.filter(Exists(scheduled_before), ~Exists(held), asked_at__lt=asks_since)
+    found: RunQuerySet = taken.filter(Exists(scheduled_before), ~Exists(_held(now)), asked_at__lt=asks_since)
     return found
+
+
+def _held(now: datetime) -> QuerySet[HeldCall, HeldCall]:
+    return HeldCall.objects.filter(task_run_id=OuterRef("pk"), held_until__gt=now)
 
 
 # SQLite uses a partial index only for a query with exactly the same condition.

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, Q
+
 from orchestration.core.states import State, StateDetails, StateType
 from orchestration.services import propose
 from orchestration.tables import TASK_RUNS, lock
@@ -20,15 +22,31 @@ HELD_FOR = timedelta(seconds=30)
 
 
 @repeated_on_conflict
-def hold_calls(run_ids: Collection[UUID], now: datetime) -> set[UUID]:
+def reserve_call(run_id: UUID, server: UUID, now: datetime) -> bool:
+    """Reserve a call for the process that this server offers it to. Return False if another server has offered it.
+
+    If two processes took one call, nobody could say which of them claimed it, and thus whose connection holds it.
+    """
+    until = now + HELD_FOR
+    with write_transaction():
+        HeldCall.objects.bulk_create([HeldCall(pk=run_id, held_until=until, server=server)], ignore_conflicts=True)
+        own = HeldCall.objects.filter(Q(server=server) | Q(held_until__lte=now), pk=run_id)
+        return bool(own.update(held_until=until, server=server))
+
+
+@repeated_on_conflict
+def hold_calls(run_ids: Collection[UUID], server: UUID, now: datetime) -> set[UUID]:
     """Record that the process that took these calls is still connected. Return those that it has not started yet.
 
-    A process may queue calls that it has claimed for as long as it likes, so their age alone says nothing.
+    A process may queue calls that it has claimed for as long as it likes, so their age alone says nothing. A call that
+    another server has offered since was claimed by a process of that server.
     """
-    rows = TaskRun.objects.filter(pk__in=run_ids, state_type__in=("SCHEDULED", "PENDING"))
+    elsewhere = HeldCall.objects.filter(task_run_id=OuterRef("pk")).exclude(server=server)
+    rows = TaskRun.objects.filter(~Exists(elsewhere), pk__in=run_ids, state_type__in=("SCHEDULED", "PENDING"))
     waiting = dict(rows.order_by("pk").values_list("pk", "state_type"))
     # Only pending calls can be abandoned. Sorted: two servers that hold the same calls do not wait for each other.
-    held = [HeldCall(task_run_id=pk, held_until=now + HELD_FOR) for pk, type in waiting.items() if type == "PENDING"]
+    pending = [pk for pk, type in waiting.items() if type == "PENDING"]
+    held = [HeldCall(pk=pk, held_until=now + HELD_FOR, server=server) for pk in pending]
     if held:
         with write_transaction():
             HeldCall.objects.bulk_create(

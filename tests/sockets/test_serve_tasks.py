@@ -22,7 +22,7 @@ from runs.background_tasks import api as subscriptions
 from runs.background_tasks import offers, selectors
 from runs.background_tasks.offers import Offers
 from runs.background_tasks.selectors import waiting_task_runs
-from runs.background_tasks.services import hold_calls, offer_abandoned_calls
+from runs.background_tasks.services import hold_calls, offer_abandoned_calls, reserve_call
 from runs.models import HeldCall, TaskRun
 from runs.task_runs.services import create_task_run
 from tests.conftest import DATABASE
@@ -33,6 +33,7 @@ from tests.sockets.conftest import PREFECT, talk_to, talking
 pytestmark = pytest.mark.django_db(transaction=True)
 SCHEDULED = "/api/task_runs/subscriptions/scheduled"
 KEY = "app.greet"
+OWN, OTHER = uuid4(), uuid4()
 
 
 @pytest.fixture(autouse=True)
@@ -224,16 +225,16 @@ def test_runs_wait_for_their_time_and_those_of_flows_are_left_alone():
     now = timezone.now()
     later = make_call(state=make_state("SCHEDULED", scheduled_time=now + timedelta(minutes=1)))
 
-    assert waiting_task_runs(task_keys=[KEY], now=now, limit=10) == []
-    assert waiting_task_runs(task_keys=[KEY], now=now + timedelta(minutes=1), limit=10) == [later.pk]
+    assert waiting_task_runs(task_keys=[KEY], server=OWN, now=now, limit=10) == []
+    assert waiting_task_runs(task_keys=[KEY], server=OWN, now=now + timedelta(minutes=1), limit=10) == [later.pk]
 
 
 def test_a_retry_is_left_to_the_process_that_has_it_until_it_is_overdue():
     now = timezone.now()
     run = make_call(state=make_state("SCHEDULED", "AwaitingRetry", scheduled_time=now))
 
-    early = waiting_task_runs(task_keys=[KEY], now=now + timedelta(seconds=10), limit=10)
-    late = waiting_task_runs(task_keys=[KEY], now=now + timedelta(seconds=31), limit=10)
+    early = waiting_task_runs(task_keys=[KEY], server=OWN, now=now + timedelta(seconds=10), limit=10)
+    late = waiting_task_runs(task_keys=[KEY], server=OWN, now=now + timedelta(seconds=31), limit=10)
 
     assert (early, late) == ([], [run.pk])
 
@@ -241,7 +242,7 @@ def test_a_retry_is_left_to_the_process_that_has_it_until_it_is_overdue():
 @pytest.mark.skipif(DATABASE != "sqlite", reason="PostgreSQL plans by the rows that there are")
 def test_looking_for_waiting_runs_does_not_go_through_all_that_ended():
     with CaptureQueriesContext(connection) as queries:
-        waiting_task_runs(task_keys=[KEY], now=timezone.now(), limit=10)
+        waiting_task_runs(task_keys=[KEY], server=OWN, now=timezone.now(), limit=10)
 
     with connection.cursor() as cursor:
         cursor.execute("EXPLAIN QUERY PLAN " + queries[0]["sql"])
@@ -257,6 +258,50 @@ def take(now: datetime, **call: Any) -> TaskRun:
     run = make_call(now=now, **call)
     propose(run, "PENDING", now)
     return run
+
+
+def test_a_worker_whose_claim_was_refused_holds_nothing():
+    now = timezone.now()
+    run = take(now)
+    of_refused, of_claimer = Offers(), Offers()
+    for server in (of_refused, of_claimer):
+        assert server.make(run.pk)
+        server.hold("worker", run.pk)
+    # The offer of the first server is over: its worker did not claim the call in time.
+    reserve_call(run.pk, of_refused.server, now - 31 * SECOND)
+    assert reserve_call(run.pk, of_claimer.server, now)
+
+    # The worker of the second server claimed it, and is gone.
+    for second in range(0, 60, 10):
+        held = hold_calls(of_refused.held_by("worker"), of_refused.server, now + second * SECOND)
+        of_refused.drop("worker", of_refused.held_by("worker") - held)
+
+    assert not of_refused.held_by("worker")
+    assert offer_abandoned_calls(now + 31 * SECOND) == 1
+
+
+def test_a_worker_holds_a_call_no_longer_that_its_server_offers_to_another_one(monkeypatch):
+    server, run_id = Offers(), uuid4()
+    monkeypatch.setattr(offers, "OFFER_SECONDS", 0)
+    server.make(run_id)
+    server.hold("first", run_id)
+
+    server.make(run_id)
+    while_offered = server.held_by("first")
+    server.hold("second", run_id)
+
+    assert (while_offered, server.held_by("first"), server.held_by("second")) == (set(), set(), {run_id})
+
+
+def test_of_two_servers_one_offers_a_call():
+    now = timezone.now()
+    run = make_call(now=now)
+
+    assert [reserve_call(run.pk, server, now) for server in (OWN, OTHER, OWN)] == [True, False, True]
+    assert waiting_task_runs(task_keys=[KEY], server=OWN, now=now, limit=10) == [run.pk]
+    assert waiting_task_runs(task_keys=[KEY], server=OTHER, now=now, limit=10) == []
+    assert waiting_task_runs(task_keys=[KEY], server=OTHER, now=now + 30 * SECOND, limit=10) == [run.pk]
+    assert reserve_call(run.pk, OTHER, now + 30 * SECOND)
 
 
 def test_a_call_that_was_received_but_not_started_is_offered_again_with_its_parameters():
@@ -276,7 +321,7 @@ def test_a_call_is_left_to_its_worker_until_30_seconds_after_it_was_last_connect
     now = timezone.now()
     run = take(now)
 
-    assert hold_calls([run.pk], now + 50 * SECOND) == {run.pk}
+    assert hold_calls([run.pk], OWN, now + 50 * SECOND) == {run.pk}
 
     assert offer_abandoned_calls(now + 79 * SECOND) == 0
     assert offer_abandoned_calls(now + 81 * SECOND) == 1
@@ -287,7 +332,7 @@ def test_a_worker_that_connects_again_while_its_call_is_looked_at_keeps_it():
     now = timezone.now()
     run = take(now)
 
-    with before_statement('"runs_taskrun"."id" = %s) LIMIT 1', lambda: hold_calls([run.pk], now + 59 * SECOND)):
+    with before_statement('"runs_taskrun"."id" = %s) LIMIT 1', lambda: hold_calls([run.pk], OWN, now + 59 * SECOND)):
         assert offer_abandoned_calls(now + 60 * SECOND) == 0
 
 
@@ -295,7 +340,7 @@ def test_a_call_that_began_or_waits_to_be_claimed_costs_no_row():
     began, waiting = take(timezone.now()), make_call()
     propose(began, "RUNNING")
 
-    assert hold_calls([began.pk, waiting.pk, uuid4()], timezone.now()) == {waiting.pk}
+    assert hold_calls([began.pk, waiting.pk, uuid4()], OWN, timezone.now()) == {waiting.pk}
     assert not HeldCall.objects.exists()
 
 
@@ -303,7 +348,7 @@ def test_many_calls_that_are_held_or_wait_for_a_slot_hide_no_abandoned_one(monke
     monkeypatch.setattr(selectors, "BATCH", 2)
     now = timezone.now()
     make_limit(tag="gpu", slots=1, taken_by=[make_task_run("RUNNING", tags=["gpu"])])
-    hold_calls([take(now).pk for _ in range(2)], now + 30 * SECOND)
+    hold_calls([take(now).pk for _ in range(2)], OWN, now + 30 * SECOND)
     for _ in range(2):
         propose(take(now, tags=["gpu"]), "RUNNING", now + 25 * SECOND)
     abandoned = take(now + SECOND)
