@@ -70,7 +70,7 @@ def resume(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
 @require_POST
 def adopt(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
     try:
-        adopt_deployment(deployment_id=deployment_id)
+        adopt_deployment(deployment_id=deployment_id, now=current_time())
     except DeploymentNotFound as error:
         raise Http404 from error
     messages.success(request, "Runs of this deployment act by your rights from now on.")

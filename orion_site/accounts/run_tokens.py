@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -22,13 +21,12 @@ from orchestration.sight import constants
 from orchestration.tables import dialect
 from orion_site.accounts.errors import KeyRefused
 from orion_site.accounts.permissions import Action, Actor, OnObject
-from orionflow.contract.credentials import RUN_TOKEN_BEGINS
+from orionflow.contract.credentials import LAST_LINES, RUN_TOKEN_BEGINS
 from orionflow.contract.states import TERMINAL
 
 # Lengths of the signed part: the run's id, the epoch and the user. Tokens of an earlier version contain no user.
 SAID, SAID_WITHOUT_USER = 24, 20
 SIGNATURE = 32
-LAST_LINES = timedelta(seconds=60)
 OVER = "This run token is over: it ended with its run."
 UNKNOWN = "This run token is not known here."
 DISABLED = "The user of this run's agent is disabled or deleted."

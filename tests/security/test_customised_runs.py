@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from deployments.blocks.services.variables import create_variable
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
-from deployments.models import Deployment
+from deployments.models import Deployment, Lease
 from orchestration.authors import acting_for
 from orion_site.accounts.users import set_active, set_roles
+from orionflow.contract.credentials import LAST_LINES
 from runs.models import Flow, FlowRun
 from tests.recorded_runs import RESULT, chain, finish
 from tests.security.askers import Asker, key_of
@@ -112,6 +113,41 @@ def test_another_author_lends_no_rights_to_code_that_runs_already(
 
     assert reached(token, theirs) == NONE
     assert reached(claimed(agent, started(admin, made)), theirs) == ALL
+
+
+@pytest.mark.parametrize("states", [["RUNNING", "COMPLETED"], ["FAILED"], ["RUNNING", "SCHEDULED"]])
+def test_another_author_lends_no_rights_to_a_process_that_has_just_ended_its_attempt(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment, states: list[str]
+):
+    dora.call("PATCH", f"/api/deployments/{made['id']}", {"path": "/tmp/evil"})
+    run = started(dora, made)
+    token = claimed(agent, run)
+    for state in states:
+        answer = token.call("POST", f"/api/flow_runs/{run}/set_state", {"state": {"type": state}})
+        assert answer.json()["status"] == "ACCEPT"
+    assert not Lease.objects.exists()
+    assert reached(token, theirs) == NONE
+
+    deployed(admin)
+
+    assert reached(token, theirs) == NONE
+    assert token.get(f"/api/deployments/{made['id']}").status_code == 200
+
+
+def test_another_author_leaves_runs_alone_whose_tokens_are_over(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any]
+):
+    dora.call("PATCH", f"/api/deployments/{made['id']}", {"path": "/tmp/evil"})
+    waiting, ended = started(dora, made), started(dora, made)
+    token = claimed(agent, ended)
+    for state in ("RUNNING", "COMPLETED"):
+        token.call("POST", f"/api/flow_runs/{ended}/set_state", {"state": {"type": state}})
+    past = timezone.now() - LAST_LINES
+    FlowRun.objects.filter(pk=ended).update(end_time=past, state_timestamp=past)
+
+    deployed(admin)
+
+    assert set(FlowRun.objects.filter(pk__in=[waiting, ended]).values_list("limited_by", flat=True)) == {None}
 
 
 def test_a_retry_as_a_new_run_keeps_the_limits(

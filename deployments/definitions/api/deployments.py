@@ -145,7 +145,7 @@ class AdoptDeployment(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:
-        adopt_deployment(deployment_id=id)
+        adopt_deployment(deployment_id=id, now=current_time())
 
 
 class DeleteDeployment(Operation):

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from deployments.blocks.selectors import filled_in
 from deployments.blocks.services.secrets_of_runs import refuse_secrets_of_others
@@ -15,7 +16,7 @@ from deployments.definitions.core.parameters import flaw_of_schema
 from deployments.definitions.services.runs import limited_by, refuse_misfits, refuse_odd_job_variables
 from deployments.dispatch.selectors.liveness import has_agents
 from deployments.errors import BadParameterSchema, BlockDocumentNotFound, SeveralSchedules
-from deployments.models import BlockDocument, Deployment, Lease, Schedule
+from deployments.models import BlockDocument, Deployment, Schedule
 from deployments.schedules.services.changes import Plans
 from deployments.schedules.services.planning import replan
 from deployments.schedules.services.schedules import (
@@ -31,6 +32,7 @@ from orchestration.errors import BeyondRights
 from orchestration.new_names import refuse_unreadable
 from orchestration.sight import acts_in_part
 from orchestration.transactions import repeated_on_conflict, write_transaction
+from orionflow.contract.credentials import LAST_LINES
 from orionflow.contract.deployments import DeploymentFields
 from orionflow.contract.kinds import FINDER_ENTRYPOINT
 from runs.errors import CodeInParameters, FlowNotFound
@@ -96,7 +98,7 @@ def create_deployment(
         _refuse_odd_job_variables(deployment, columns, pool_name, queue_name)
         if known:
             deployment.save(update_fields=[*_names(columns, pool_name, queue_name), "updated"])
-            _limit_attempts(deployment, author)
+            _limit_attempts(deployment, author, now)
             replace_schedules(deployment, before, schedules, now)
         else:
             deployment.save(force_insert=True)
@@ -148,7 +150,7 @@ def update_deployment(
         )
         _refuse_odd_job_variables(deployment, changes, pool_name, queue_name)
         deployment.save(update_fields=[*_names(changes, pool_name, queue_name), "updated"])
-        _limit_attempts(deployment, author)
+        _limit_attempts(deployment, author, now)
         if schedules is not None:
             replace_schedules(deployment, before, schedules, now)
         replan(before, deployment, now)
@@ -206,7 +208,7 @@ def pause_unless_served(*, deployment_id: UUID, now: datetime) -> bool:
 
 
 @repeated_on_conflict
-def adopt_deployment(*, deployment_id: UUID) -> None:
+def adopt_deployment(*, deployment_id: UUID, now: datetime) -> None:
     """Make the user the author of the deployment, whoever deployed the code: its runs get the user's rights."""
     with write_transaction():
         deployment = held_deployment(deployment_id)
@@ -214,7 +216,7 @@ def adopt_deployment(*, deployment_id: UUID) -> None:
         deployment.author, deployment.updated_by = asking_user(), (by := made_by())
         deployment.author_name = by["display_value"] if by else None
         deployment.save(update_fields=["author", "author_name", "updated", "updated_by"])
-        _limit_attempts(deployment, author)
+        _limit_attempts(deployment, author, now)
 
 
 @repeated_on_conflict
@@ -270,14 +272,28 @@ def _refuse_code_of_finder(deployment: Deployment, columns: Mapping[str, Any]) -
         raise CodeInParameters
 
 
-def _limit_attempts(deployment: Deployment, before: int | None) -> None:
-    """Limit the attempts under way by the rights of the previous author, whose code they have loaded."""
+def _limit_attempts(deployment: Deployment, before: int | None, now: datetime) -> None:
+    """Limit the attempts with valid tokens by the rights of the previous author, whose code they have loaded."""
     # Searches for flows execute code of the user who started them, whoever has asked for another one since.
     if before is None or before == deployment.author or deployment.entrypoint == FINDER_ENTRYPOINT:
         return
-    held = FlowRun.objects.filter(deployment_id=deployment.pk, pk__in=Lease.objects.values("pk"))
-    for run_id, limits in list(held.values_list("pk", "limited_by")):
+    # Sort before locking, because others lock several runs in this order.
+    attempts = FlowRun.objects.select_for_update(no_key=True).filter(pk__in=_attempts(deployment.pk, now))
+    for run_id, limits in list(attempts.order_by("pk").values_list("pk", "limited_by")):
         FlowRun.objects.filter(pk=run_id).update(limited_by=limited_by(limits, before))
+
+
+def _attempts(deployment_id: UUID, now: datetime) -> set[UUID]:
+    """Return the runs of a deployment with an attempt whose process may still use its token."""
+    begun = FlowRun.objects.order_by().filter(epoch__gt=0)
+    under_way = begun.open().filter(deployment_id=deployment_id)
+    # A run that never started has no end time.
+    just_ended = begun.filter(
+        Q(end_time__gte=now - LAST_LINES) | Q(start_time__isnull=True, state_timestamp__gte=now - LAST_LINES)
+    )
+    # Compare the deployment here: in the query, SQLite would rather read all runs of the deployment.
+    ended = {run_id for run_id, of in just_ended.values_list("pk", "deployment_id") if of == deployment_id}
+    return {*under_way.values_list("pk", flat=True), *ended}
 
 
 def _set(deployment: Deployment, columns: Mapping[str, Any], *, check_parameters: bool) -> None:
