@@ -10,7 +10,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.urls import reverse
-from django.utils import timezone
 
 from deployments import (
     admin_work,  # noqa: F401  (registers)
@@ -18,6 +17,7 @@ from deployments import (
 )
 from deployments.admin_commands import ON_BACKFILLS, ON_DEPLOYMENTS
 from deployments.definitions.services.deployments import delete_deployment, update_deployment
+from orchestration.database_clock import current_time
 from orion_site.operators.commands import CommandingAdmin
 from orion_site.operators.filters import NewestChoices
 from orion_site.operators.records import RecordAdmin, SettingAdmin
@@ -44,7 +44,7 @@ class DeploymentAdmin(CommandingAdmin, SettingAdmin):
     def save_model(self, request: object, obj: Any, form: Any, change: bool) -> None:
         # Use the service, because planned runs depend on the deployment.
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
-        update_deployment(deployment_id=obj.pk, changes=changes, now=timezone.now())
+        update_deployment(deployment_id=obj.pk, changes=changes, now=current_time())
 
     def get_deleted_objects(self, objs: Any, request: Any) -> Any:
         # Schedules are read-only here, but may be deleted together with their deployment.

@@ -60,13 +60,12 @@ def run(older_than: str | None, dry_run: bool, yes: bool, output: str) -> None:
     if asked is not None and asked <= timedelta():
         raise click.UsageError("--older-than must be more than nothing; write 30d, 12h or 45m.")
     with _ready():
-        from django.utils import timezone
-
         from deployments.archive.place import place
         from deployments.archive.services import archive_age, archive_runs, count_archivable
+        from orchestration.database_clock import current_time
         from orion_site.audit.entrances import record_command
 
-        where, now = place(), timezone.now()
+        where, now = place(), current_time()
         age = asked or archive_age() or timedelta()
         if dry_run:
             found = {"flow_runs": count_archivable(older_than=age, now=now)}
@@ -232,14 +231,13 @@ def restore(run_ids: tuple[UUID, ...], day: datetime | None, keep: str, output: 
     if period is None or period <= timedelta():
         raise click.UsageError("--keep must be more than nothing; write 7d, 12h or 45m.")
     with _ready():
-        from django.utils import timezone
-
         from deployments.archive.restoring import restore_day, restore_run
+        from orchestration.database_clock import current_time
         from orion_site.audit.entrances import record_command
 
         asked = {"runs": [str(one) for one in run_ids]} if day is None else {"day": f"{day:%Y-%m-%d}"}
         record_command("archive.restore", "RestoreRuns", {**asked, "keep_seconds": period.total_seconds()})
-        now = timezone.now()
+        now = current_time()
         added: Counter[str] = Counter()
         if day is not None:
             added += restore_day(day.date(), keep=period, now=now)

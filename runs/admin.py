@@ -9,8 +9,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 
+from orchestration.database_clock import current_time
 from orion_site.operators.cells import Short, WithState
 from orion_site.operators.commands import CommandingAdmin
 from orion_site.operators.filters import DatesFilter, NewestChoices, VerdictFilter
@@ -74,9 +74,9 @@ class TimeFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[models.FlowRun]) -> QuerySet[models.FlowRun]:
         match self._asked(request.GET):
             case "past":
-                return queryset.filter(expected_start_time__lte=timezone.now())
+                return queryset.filter(expected_start_time__lte=current_time())
             case "later":
-                return queryset.filter(expected_start_time__gt=timezone.now())
+                return queryset.filter(expected_start_time__gt=current_time())
         return queryset
 
     def _asked(self, given: Mapping[str, Any]) -> str:

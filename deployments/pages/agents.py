@@ -7,12 +7,12 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from deployments.dispatch.services.agents import delete_worker
 from deployments.pages.selectors.agents import agent_page, agents_page
 from deployments.pages.work import command
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt
 from orion_site.live.pages import live_page
@@ -28,7 +28,7 @@ TABS = {"live": "Connected", "gone": "Gone"}
 def agents(request: HttpRequest) -> HttpResponse:
     tab = "gone" if request.GET.get("tab") == "gone" else "live"
     after = Cursor.read(request.GET.get("after", ""))
-    found = agents_page(gone=tab == "gone", after=after, now=timezone.now())
+    found = agents_page(gone=tab == "gone", after=after, now=current_time())
     context = {
         "section": "agents",
         "found": found,
@@ -45,7 +45,7 @@ def agents(request: HttpRequest) -> HttpResponse:
 @requires(Action.READ_QUEUES)
 @live_page
 def agent(request: HttpRequest, agent_id: UUID) -> HttpResponse:
-    found = agent_page(agent_id=agent_id, now=timezone.now())
+    found = agent_page(agent_id=agent_id, now=current_time())
     if found is None:
         raise Http404
     return TemplateResponse(request, "deployments/agent.html", {"section": "agents", "found": found})
@@ -54,7 +54,7 @@ def agent(request: HttpRequest, agent_id: UUID) -> HttpResponse:
 @requires(Action.CHANGE_QUEUES)
 @require_POST
 def forget_agent(request: HttpRequest, agent_id: UUID) -> HttpResponse:
-    found = agent_page(agent_id=agent_id, now=timezone.now())
+    found = agent_page(agent_id=agent_id, now=current_time())
     if found is None:
         raise Http404
     one = found.line.agent

@@ -10,7 +10,6 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from deployments.backfills.services.backfills import (
@@ -32,6 +31,7 @@ from deployments.pages.selectors.backfills import (
     schedules_to_follow,
 )
 from deployments.pages.selectors.deployment import calendars_to_choose
+from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, actor_of, may, requires, who_asks
 from orion_site.forms.making import making
@@ -87,7 +87,7 @@ def _create(deployment: Deployment, form: BackfillForm) -> Backfill:
     if queue is not None and not is_own_queue(deployment, queue) and not may(who_asks(), Action.CUSTOMISE_RUNS):
         raise BadBackfill(reason="your role does not allow another queue: leave it empty.")
     try:
-        return create_backfill(deployment_id=deployment.pk, asked=asked, now=timezone.now())
+        return create_backfill(deployment_id=deployment.pk, asked=asked, now=current_time())
     except BadTemplate as error:
         raise BadBackfill(reason=str(error)) from error
 
@@ -99,7 +99,7 @@ def _draft(deployment: Deployment, form: BackfillForm) -> Draft | None:
     if not form.is_valid():
         return Draft(None, errors_in_words(form))
     try:
-        return Draft(planned_backfill(deployment, form.asked(), timezone.now()))
+        return Draft(planned_backfill(deployment, form.asked(), current_time()))
     except (BadTemplate, DomainError) as error:
         return Draft(None, str(error))
 
@@ -111,7 +111,7 @@ def backfill(request: HttpRequest, backfill_id: UUID) -> HttpResponse:
     tab = asked if asked in TABS else "runs"
     after = request.GET.get("after", "")
     number = int(after) if after.isascii() and after.isdigit() and len(after) < 10 else None
-    found = backfill_page(backfill_id=backfill_id, left=tab == "left", after=number, now=timezone.now())
+    found = backfill_page(backfill_id=backfill_id, left=tab == "left", after=number, now=current_time())
     if found is None:
         raise Http404
     context = {
@@ -149,5 +149,5 @@ def cancel(request: HttpRequest, backfill_id: UUID) -> HttpResponse:
 
 
 def _steer(request: HttpRequest, backfill_id: UUID, act: Callable[..., None], done: str) -> HttpResponse:
-    attempt(request, lambda: act(backfill_id=backfill_id, now=timezone.now()), done=done)
+    attempt(request, lambda: act(backfill_id=backfill_id, now=current_time()), done=done)
     return redirect("deployments:backfill", backfill_id)

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from deployments.blocks.core.blocks import secret_paths
@@ -33,6 +32,7 @@ from deployments.pages.selectors.blocks import (
     newest_schema,
     types_to_make,
 )
+from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import SHOWN, names_changed, written
@@ -143,7 +143,7 @@ def _created(form: BlockForm, schema: BlockSchema, content: dict[str, Any]) -> U
         name=form.name, content=content, block_type_id=schema.block_type_id, block_schema_id=schema.pk
     )
     try:
-        return create_block_document(new=new, now=timezone.now()).pk
+        return create_block_document(new=new, now=current_time()).pk
     except DomainError as error:
         if "name" in error.place:
             form.name_error = str(error)
@@ -190,7 +190,7 @@ def _replacing(names: Sequence[str], secret: Collection[str]) -> Iterator[str]:
 def _updated(form: BlockForm, block_id: UUID, content: dict[str, Any]) -> bool:
     try:
         update_block_document(
-            document_id=block_id, content=content, merge=False, block_schema_id=None, now=timezone.now()
+            document_id=block_id, content=content, merge=False, block_schema_id=None, now=current_time()
         )
     except DomainError as error:
         form.problems.append(str(error))

@@ -10,7 +10,6 @@ from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from deployments.models import Calendar
@@ -22,6 +21,7 @@ from deployments.schedules.services.calendars import (
     delete_calendar_with_uses,
     update_calendar,
 )
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.fields import ChangeableNameField
@@ -39,7 +39,7 @@ class CalendarForm(forms.Form):
 
 @requires(Action.READ_DEPLOYMENTS)
 def calendars(request: HttpRequest) -> HttpResponse:
-    found = calendars_page(after=request.GET.get("after", ""), now=timezone.now())
+    found = calendars_page(after=request.GET.get("after", ""), now=current_time())
     context = {
         "section": "schedule",
         "found": found,
@@ -82,7 +82,7 @@ def remove_calendar(request: HttpRequest, calendar_id: UUID) -> HttpResponse:
     name = _found(calendar_id).line.calendar.name
     act, done = partial(delete_calendar, calendar_id=calendar_id), f"Calendar {quoted(name)} was deleted."
     if request.POST.get("uses") == "too":
-        act = partial(delete_calendar_with_uses, calendar_id=calendar_id, now=timezone.now())
+        act = partial(delete_calendar_with_uses, calendar_id=calendar_id, now=current_time())
         done = f"Calendar {quoted(name)} was deleted. Its schedules plan the times that it left out."
     if attempt(request, act, done=done):
         return redirect("deployments:calendars")
@@ -91,12 +91,12 @@ def remove_calendar(request: HttpRequest, calendar_id: UUID) -> HttpResponse:
 
 def _create(values: dict[str, Any]) -> Calendar:
     columns = {name: values[name] for name in ("name", "description", "ics")}
-    return create_calendar(**columns, now=timezone.now())
+    return create_calendar(**columns, now=current_time())
 
 
 def _change(one: Calendar, values: dict[str, Any]) -> None:
     changes = {name: values[name] for name in ("name", "description", "ics") if values[name] != getattr(one, name)}
-    update_calendar(calendar_id=one.pk, changes=changes, now=timezone.now())
+    update_calendar(calendar_id=one.pk, changes=changes, now=current_time())
 
 
 def _form(request: HttpRequest, initial: dict[str, Any]) -> CalendarForm:
@@ -116,7 +116,7 @@ def _page(request: HttpRequest, form: CalendarForm, title: str, submit: str, bac
 
 
 def _found(calendar_id: UUID) -> CalendarPage:
-    found = calendar_page(calendar_id=calendar_id, now=timezone.now())
+    found = calendar_page(calendar_id=calendar_id, now=current_time())
     if found is None:
         raise Http404
     return found

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
 from deployments.models import Deployment
 from deployments.pages.deployment_forms import OVERLAPS
@@ -16,6 +15,7 @@ from deployments.pages.selectors import deployment as selectors
 from deployments.pages.selectors.deployment_lines import DeploymentLine, Health
 from orchestration.authors import refusal
 from orchestration.core.states import StateType
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
 from runs.pages.filtering import STATE_CHOICES, address_after
@@ -41,7 +41,7 @@ WITHIN = {
 @requires(Action.READ_DEPLOYMENTS)
 @live_page
 def deployment(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
-    line = selectors.deployment_line(deployment_id=deployment_id, now=timezone.now())
+    line = selectors.deployment_line(deployment_id=deployment_id, now=current_time())
     if line is None:
         raise Http404
     asked = request.GET.get("tab", "")
@@ -68,7 +68,7 @@ def _title(line: DeploymentLine) -> str:
 
 
 def _tab(request: HttpRequest, one: Deployment, tab: str) -> dict[str, Any]:
-    now = timezone.now()
+    now = current_time()
     after = Cursor.read(request.GET.get("after", ""))
     match tab:
         case "overview":

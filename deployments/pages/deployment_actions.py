@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
@@ -89,7 +88,7 @@ def delete(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
 
 
 def _set_paused(deployment_id: UUID, *, paused: bool) -> None:
-    now = timezone.now()
+    now = current_time()
     try:
         try:
             set_paused(deployment_id=deployment_id, paused=paused, now=now)

@@ -9,7 +9,6 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 
 from deployments.definitions.core.hydration import BadTemplate
 from deployments.definitions.services.deployments import COLUMNS, create_deployment, update_deployment
@@ -18,6 +17,7 @@ from deployments.pages.deployment_forms import DeploymentForm, DuplicateForm
 from deployments.pages.selectors.deployment import deployment_to_edit, pool_names, schedules_to_come
 from deployments.schedules.selectors import calendar_names
 from deployments.schedules.services.schedules import NewSchedule
+from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
@@ -47,7 +47,7 @@ def duplicate_deployment(request: HttpRequest, deployment_id: UUID) -> HttpRespo
     one = _deployment(deployment_id)
     form = DuplicateForm(request.POST or None, initial={"name": f"{one.name}-copy", "paused": True}, taken_by=one)
     made: list[Deployment] = []
-    if saved(form, lambda values: made.append(_copy(one, values, timezone.now()))):
+    if saved(form, lambda values: made.append(_copy(one, values, current_time()))):
         return redirect("deployments:deployment", made[0].pk)
     return _page(request, one, form, f"Duplicate {one.flow.name}/{one.name}", "Duplicate")
 
@@ -73,7 +73,7 @@ def _change(one: Deployment, form: DeploymentForm, values: dict[str, Any]) -> No
             changes={name: values[name] for name in CHANGEABLE if name in form.changed_data},
             pool_name=values["work_pool"] if moves else None,
             queue_name=values["work_queue"] if moves else None,
-            now=timezone.now(),
+            now=current_time(),
         )
     except BadTemplate as error:
         raise BadParameters(reason=str(error)) from error

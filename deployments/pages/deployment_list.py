@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
 from deployments.pages.selectors.deployment_lines import DeploymentFilter, Health, LineCursor, deployments_page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page
@@ -27,7 +27,7 @@ CHIPS = {"q": "name", "flow": "flow", "tag": "tag", "show": "state"}
 def deployments(request: HttpRequest) -> HttpResponse:
     values = {name: request.GET.get(name, "").strip() for name in ("q", "flow", "tag", "show", "sort")}
     after = LineCursor.read(request.GET.get("after", ""))
-    found = deployments_page(wanted=_wanted(values), after=after, now=timezone.now())
+    found = deployments_page(wanted=_wanted(values), after=after, now=current_time())
     context = {
         "section": "deployments",
         "views": views_above(request, "deployments"),

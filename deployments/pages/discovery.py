@@ -10,7 +10,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 
 from deployments.definitions.core.code_sources import CodeSource
 from deployments.definitions.core.hydration import BadTemplate
@@ -81,7 +80,7 @@ def deploy_flow(request: HttpRequest, run_id: UUID, number: int) -> HttpResponse
 
 
 def _search(run_id: UUID) -> Search:
-    found = search_for_flows(run_id=run_id, now=timezone.now())
+    found = search_for_flows(run_id=run_id, now=current_time())
     if found is None:
         raise Http404
     return found
@@ -107,7 +106,7 @@ def _deploy(one: FoundFlow, source: CodeSource, form: FoundFlowForm, values: dic
             schedules=form.schedules(),
             pool_name=pool,
             queue_name=queue,
-            now=timezone.now(),
+            now=current_time(),
         )
     except BadTemplate as error:
         raise BadParameters(reason=str(error)) from error

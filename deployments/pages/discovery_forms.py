@@ -8,13 +8,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
-from django.utils import timezone
 
 from deployments.definitions.core.code_sources import CodeSource, SourceKind
 from deployments.pages.schedule_forms import UNITS, CronField
 from deployments.schedules.core import ScheduleError
 from deployments.schedules.core.definitions import completed, refuse_without_times
 from deployments.schedules.services.schedules import NewSchedule
+from orchestration.database_clock import current_time
 from orion_site.forms.fields import NameField, NewNameField, ObjectField
 
 KINDS = [
@@ -130,7 +130,7 @@ class FoundFlowForm(_QueueForm):
         if not values[what := "every" if values["when"] == "interval" else "cron"]:
             self.add_error(what, "Say when it is to run.")
             return values
-        now = timezone.now()
+        now = current_time()
         try:
             refuse_without_times(completed(self.definition(), now), now)
         except ScheduleError as error:

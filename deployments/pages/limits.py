@@ -11,7 +11,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from deployments.limits.services.global_limits import create_global_limit, delete_global_limit, update_global_limit
@@ -26,7 +25,7 @@ from deployments.pages.selectors.limits import (
     limits_page,
     tag_limit_page,
 )
-from orchestration.database_clock import database_now
+from orchestration.database_clock import current_time, database_now
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
@@ -83,7 +82,7 @@ def edit_tag_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
 
 
 def _set_limit(values: dict[str, Any]) -> None:
-    set_limit(tag=values["tag"], slots=values["slots"], now=timezone.now())
+    set_limit(tag=values["tag"], slots=values["slots"], now=current_time())
 
 
 @requires(Action.CHANGE_LIMITS)
@@ -98,7 +97,7 @@ def release_tag_slot(request: HttpRequest, limit_id: UUID, task_run_id: UUID) ->
 @require_POST
 def reset_tag_limit(request: HttpRequest, limit_id: UUID) -> HttpResponse:
     tag = _tag(limit_id).limit.tag
-    attempt(request, lambda: reset_limit(tag=tag, now=timezone.now()), done=f"All slots of tag {quoted(tag)} are free.")
+    attempt(request, lambda: reset_limit(tag=tag, now=current_time()), done=f"All slots of tag {quoted(tag)} are free.")
     return redirect("deployments:tag-limit", limit_id)
 
 

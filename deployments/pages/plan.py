@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
 from deployments.pages.deployment import WITHIN
 from deployments.pages.selectors.plan import PastRun, Plan, PlanRow, plan_around
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
 from runs.pages.selectors.keyset import Count
@@ -51,7 +51,7 @@ def plan(request: HttpRequest) -> HttpResponse:
     span = asked if asked in WITHIN else "24h"
     # A quarter of the shown period is in the past.
     ahead = WITHIN[span][1]
-    found = plan_around(now=timezone.now(), back=ahead / 3, ahead=ahead)
+    found = plan_around(now=current_time(), back=ahead / 3, ahead=ahead)
     context = {
         "section": "schedule",
         "found": found,

@@ -9,13 +9,13 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from deployments.blocks.services.variables import create_variable, delete_variable, update_variable
 from deployments.models import Variable
 from deployments.pages.forms import VariableForm
 from deployments.pages.selectors.variables import variables_page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.submitting import attempt, saved
@@ -41,7 +41,7 @@ def variables(request: HttpRequest) -> HttpResponse:
 @requires(Action.CHANGE_VARIABLES)
 def new_variable(request: HttpRequest) -> HttpResponse:
     form = VariableForm(request.POST or None)
-    if saved(form, lambda values: create_variable(**values, now=timezone.now())):
+    if saved(form, lambda values: create_variable(**values, now=current_time())):
         return redirect("deployments:variables")
     return _form(request, form, "New variable", "Create variable")
 
@@ -51,7 +51,7 @@ def edit_variable(request: HttpRequest, variable_id: UUID) -> HttpResponse:
     variable = _variable(variable_id)
     initial = {"name": variable.name, "value": variable.value, "tags": variable.tags}
     form = editing(VariableForm(request.POST or None, initial=initial))
-    if saved(form, lambda values: update_variable(which=Q(pk=variable_id), changes=values, now=timezone.now())):
+    if saved(form, lambda values: update_variable(which=Q(pk=variable_id), changes=values, now=current_time())):
         return redirect("deployments:variables")
     return _form(request, form, f"Variable {variable.name}", "Save")
 

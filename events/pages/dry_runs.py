@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django import forms
 from django.http import HttpRequest
-from django.utils import timezone
 
 from events.automations.services.dry_runs import (
     DryRun,
@@ -23,6 +22,7 @@ from events.automations.services.dry_runs import (
 from events.pages.links import Named, named
 from events.pages.words import action_words
 from events.recording.past import OF_RUNS
+from orchestration.database_clock import current_time
 from orion_site.forms.submitting import saved
 from orionflow.contract.kinds import RESOURCE_ID
 
@@ -94,7 +94,7 @@ def _tried(
     }
     if not _is_trying(request):
         return None, context
-    now, found = timezone.now(), list[T]()
+    now, found = current_time(), list[T]()
     saved(form, lambda values: found.append(run(values, now - SPANS[chosen][1], now)))
     result = found[0] if found else None
     return result, {**context, "tried": result, "is_tried": True}

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
 from events.pages.links import named
 from events.pages.selectors.events import PAGE_SIZE, EventWish, event_with_cause, events_page, labels_shown
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
@@ -27,7 +27,7 @@ def events(request: HttpRequest) -> HttpResponse:
     problems: list[str] = []
     wanted = EventWish(values["event"], values["resource"], read_since(values["since"], problems))
     after, size = Cursor.read(request.GET.get("after", "")), PAGE_SIZE + rows_held(request)
-    found = events_page(wanted=wanted, after=after, now=timezone.now(), size=size)
+    found = events_page(wanted=wanted, after=after, now=current_time(), size=size)
     rows = found.page.rows
     context = {
         "section": "events",

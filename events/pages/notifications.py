@@ -10,7 +10,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from events.automations.services.trials import try_policy
@@ -20,6 +19,7 @@ from events.pages.dry_runs import is_saving, tried_policy
 from events.pages.forms import PolicyForm, notice_of_receivers
 from events.pages.selectors.automations import message_blocks
 from events.pages.selectors.notifications import notifications_page, policy_with_block
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.making import making, new_id_of
@@ -41,7 +41,7 @@ def notifications(request: HttpRequest) -> HttpResponse:
     found = notifications_page(
         standing=standing,
         block=read_id(request.GET.get("block", "").strip(), "block", problems),
-        since=moment_since(request.GET, timezone.now(), problems),
+        since=moment_since(request.GET, current_time(), problems),
         after=Cursor.read(request.GET.get("after", "")),
     )
     context = {
@@ -67,7 +67,7 @@ def notifications(request: HttpRequest) -> HttpResponse:
 def new_policy(request: HttpRequest) -> HttpResponse:
     form = making(_policy_form(request, {}))
     if is_saving(request) and saved(
-        form, lambda values: create_policy(columns=values, now=timezone.now(), id=new_id_of(form))
+        form, lambda values: create_policy(columns=values, now=current_time(), id=new_id_of(form))
     ):
         return redirect("events:notifications")
     return _page(request, form, "New notification policy", "Create policy", tried_policy(request, form))
@@ -79,7 +79,7 @@ def edit_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
     initial = {name: getattr(policy, name) for name in PolicyForm.base_fields}
     form = editing(_policy_form(request, {**initial, "block_document_id": str(policy.block_document_id)}))
     if is_saving(request) and saved(
-        form, lambda values: update_policy(policy_id=policy_id, changes=values, now=timezone.now())
+        form, lambda values: update_policy(policy_id=policy_id, changes=values, now=current_time())
     ):
         return redirect("events:notifications")
     tried = tried_policy(request, form, {"deployment_ids": policy.deployment_ids})
@@ -105,7 +105,7 @@ def _page(request: HttpRequest, form: PolicyForm, title: str, submit: str, tried
 def switch_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
     changes = {"is_active": not _found(policy_id).is_active}
     done = "The policy is enabled." if changes["is_active"] else "The policy sends nothing until it is enabled again."
-    attempt(request, lambda: update_policy(policy_id=policy_id, changes=changes, now=timezone.now()), done=done)
+    attempt(request, lambda: update_policy(policy_id=policy_id, changes=changes, now=current_time()), done=done)
     return redirect("events:notifications")
 
 
@@ -116,7 +116,7 @@ def test_policy(request: HttpRequest, policy_id: UUID) -> HttpResponse:
     tried: list[Notification] = []
     if attempt(
         request,
-        lambda: tried.append(try_policy(policy_id=policy_id, now=timezone.now())),
+        lambda: tried.append(try_policy(policy_id=policy_id, now=current_time())),
         done="A test message was made; its delivery is the first line of the log.",
     ):
         outcome = tried[0].tries[-1]["outcome"] if tried[0].tries else "no attempt was made"

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from orchestration.database_clock import current_time
 from orchestration.errors import RunLost
 from orchestration.sight import constants
 from orchestration.tables import dialect
@@ -103,7 +103,7 @@ def actor_of_attempt(run_id: UUID, epoch: int, user_id: int | None) -> Actor:
             # The first final state counts, so that later reports of the attempt do not extend the time.
             cursor.execute(_FIRST_END, [dialect().uuid(run_id), epoch])
             moments = [since, *(ended for (ended,) in cursor.fetchall())]
-            if since is None or min(map(dialect().read_moment, moments)) < timezone.now() - LAST_LINES:
+            if since is None or min(map(dialect().read_moment, moments)) < current_time() - LAST_LINES:
                 raise KeyRefused(OVER)
     # A finished attempt may send its last reports, but no state with which it would start again.
     own = OnObject("run", str(run_id), OWN if leased == epoch else OWN - {Action.FORCE_STATES})

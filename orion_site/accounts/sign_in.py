@@ -12,10 +12,10 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render, resolve_url
-from django.utils import timezone
 from django.utils.http import urlencode
 from rest_framework.request import Request
 
+from orchestration.database_clock import current_time
 from orion_site.accounts.attempts import address_of, attempt_succeeded, begin_attempt
 from orion_site.accounts.local_owner import anybody_can_sign_in
 from orion_site.accounts.local_token import cookie_name
@@ -43,7 +43,7 @@ class SignInForm(AuthenticationForm):
         if not name or not password:
             return self.cleaned_data
         who = {"name": name, "address": address_of(cast(HttpRequest, self.request))}
-        self.wait = begin_attempt(**who, now=timezone.now())
+        self.wait = begin_attempt(**who, now=current_time())
         if self.wait:
             raise ValidationError(f"Too many attempts. Try again in {_words(self.wait)}.", code=TOO_MANY)
         cleaned = super().clean()

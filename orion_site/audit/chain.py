@@ -15,9 +15,9 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Max
-from django.utils import timezone
 
 from orchestration.compiled import Compiled
+from orchestration.database_clock import current_time
 from orion_site.audit.models import Day, Entry
 
 FIRST = "0" * 64
@@ -47,7 +47,7 @@ def append(entries: Sequence[Entry]) -> None:
         with connection.cursor() as cursor:
             # A transaction that waits here then reads what the previous one committed.
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ORDER_LOCK])
-    last, now = next(iter(_last_day()), None), timezone.now()
+    last, now = next(iter(_last_day()), None), current_time()
     # A day that another server has ended stays so, even if this server's clock is behind.
     day = max(now.date(), last.day) if last else now.date()
     is_new = last is None or last.day < day

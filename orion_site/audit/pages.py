@@ -11,8 +11,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.audit.links import page_of
 from orion_site.audit.models import Entry
@@ -60,7 +60,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     values = {name: request.GET.get(name, "").strip()[:255] for name in FILTERS}
     problems: list[str] = []
     since, until = (read_since(values[name], problems) for name in ("since", "until"))
-    now = timezone.now()
+    now = current_time()
     wanted = Wanted(
         **{name: values[name] for name in FILTERS[:-2]},
         since=now - since if isinstance(since, timedelta) else since,

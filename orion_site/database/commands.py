@@ -134,13 +134,12 @@ def verify(output: str) -> None:
     Example: orion database verify
     """
     with django_ready():
-        from django.utils import timezone
-
         from deployments.upkeep.selectors.invariants import violations
+        from orchestration.database_clock import current_time
         from orion_site.database.lifecycle import sorting_in_files
 
         with sorting_in_files():
-            found = violations(timezone.now())
+            found = violations(current_time())
             number = _print_all(found) if output == "json" else _print_summary(found)
     if number:
         raise click.exceptions.Exit(1)

@@ -25,9 +25,9 @@ def partition(dry_run: bool, yes: bool, output: str) -> None:
     """
     with django_ready():
         from django.db import connection
-        from django.utils import timezone
 
         from deployments.upkeep.services.partitions import CannotDivide, divide, rows_about, undivided
+        from orchestration.database_clock import current_time
         from orion_site.audit.entrances import record_command
         from orion_site.database.lifecycle import one_at_a_time, place
 
@@ -44,7 +44,7 @@ def partition(dry_run: bool, yes: bool, output: str) -> None:
             for table in tables:
                 record_command("database.partition", "PartitionTable", {"table": table})
                 try:
-                    done.append(asdict(divide(table, now=timezone.now())))
+                    done.append(asdict(divide(table, now=current_time())))
                 except CannotDivide as error:
                     raise CommandFailed(ExitCode.FAILED, str(error)) from error
                 if output != "json":

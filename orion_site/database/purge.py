@@ -28,15 +28,14 @@ def purge(older_than: str, dry_run: bool, yes: bool, output: str) -> None:
     if age <= timedelta():
         raise click.UsageError("--older-than must be more than nothing; write 30d, 12h or 45m.")
     with django_ready():
-        from django.utils import timezone
-
         from deployments.archive.place import ArchiveUnavailable
         from deployments.archive.services import sparing_restored
         from deployments.upkeep.services import retention
+        from orchestration.database_clock import current_time
         from orion_site.audit.entrances import record_command
         from orion_site.database.lifecycle import place
 
-        now = timezone.now()
+        now = current_time()
         try:
             ages = sparing_restored(retention.Ages(age, age, age), now)
             if dry_run:

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 from django.core.exceptions import ImproperlyConfigured
 
+from orchestration.database_clock import current_time
 from orion_site.env import orion_home
 from orion_site.http.listener import listening_address
 from orion_site.http.messages import say
@@ -150,7 +151,6 @@ def warn_of_few_connections(workers: int) -> None:
 
 def _prepare_database() -> None:
     from django.conf import settings
-    from django.utils import timezone
 
     from deployments.blocks.services.builtin_types import install_builtin_block_types
     from orion_site.database.lifecycle import DatabaseUnusable
@@ -160,7 +160,7 @@ def _prepare_database() -> None:
         prepare_database()
     except DatabaseUnusable as error:
         raise CannotStart(str(error)) from error
-    install_builtin_block_types(now=timezone.now())
+    install_builtin_block_types(now=current_time())
     if settings.ORION_BEAT:
         from orion_site.services.beat import write_periodic_tasks
 

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from django.utils import timezone
 
+from orchestration.database_clock import current_time
 from orchestration.outages import is_outage, outage
 from orchestration.transactions import with_usable_connection
 from orion_site.live.changes import Changed, noted
@@ -327,7 +328,7 @@ def stagger(turn: int) -> float:
 
 
 def _read(follower: Follower) -> tuple[set[str], bool]:
-    changed, lines, is_more = follower.read(timezone.now())
+    changed, lines, is_more = follower.read(current_time())
     return follower.topics_of(changed) | lines, is_more
 
 

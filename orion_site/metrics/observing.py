@@ -8,9 +8,9 @@ import time
 from datetime import timedelta
 
 from django.db import connection
-from django.utils import timezone
 
 from deployments.upkeep.services.partitions import DIVISIBLE, parts_of
+from orchestration.database_clock import current_time
 from orion_site.database import replica
 from orion_site.database.sqlite.gate import gates
 from orion_site.env import orion_home
@@ -91,6 +91,6 @@ def parts_missing() -> list[str]:
     """Return partitioned tables without a partition for tomorrow."""
     if connection.vendor != "postgresql":
         return []
-    tomorrow = first_id_at(timezone.now() + timedelta(days=1))
+    tomorrow = first_id_at(current_time() + timedelta(days=1))
     ahead = {table: part for table in DIVISIBLE for part in parts_of(table) if part.name == f"{table}_ahead"}
     return [table for table, part in ahead.items() if part.begin is not None and part.begin <= tomorrow]

@@ -12,6 +12,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
+from orchestration.database_clock import current_time
+
 PERIODS = {
     "Last hour": timedelta(hours=1),
     "Last 24 hours": timedelta(hours=24),
@@ -87,7 +89,7 @@ class DatesFilter(admin.FieldListFilter):
         return queryset
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        now = timezone.now().replace(microsecond=0)
+        now = current_time().replace(microsecond=0)
         self.others = [(key, value) for key, value in changelist.get_filters_params().items() if key not in self._names]
         if changelist.query:
             self.others.append(("q", changelist.query))

@@ -10,11 +10,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from deployments.upkeep.current_settings import CHANGEABLE, current, forget
 from deployments.upkeep.services.settings import change_setting, reset_setting
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, actor_of, may, requires
 from orion_site.forms.editing import editing
 from orion_site.forms.fields import NumberField
@@ -52,7 +52,7 @@ def change(request: HttpRequest, name: str) -> HttpResponse:
     form = editing(SettingForm(request.POST or None, name=name))
 
     def act(values: dict[str, int]) -> None:
-        change_setting(name=name, value=values["value"], author=actor_of(request).name, now=timezone.now())
+        change_setting(name=name, value=values["value"], author=actor_of(request).name, now=current_time())
 
     if saved(form, act):
         messages.success(request, f"{name} is changed. All servers follow within two seconds.")
@@ -71,7 +71,7 @@ def change(request: HttpRequest, name: str) -> HttpResponse:
 @requires(Action.CHANGE_SETTINGS)
 @require_POST
 def reset(request: HttpRequest, name: str) -> HttpResponse:
-    author, now = actor_of(request).name, timezone.now()
+    author, now = actor_of(request).name, current_time()
     attempt(
         request,
         lambda: reset_setting(name=name, author=author, now=now),

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orchestration.large import completed, without_large
 from orion_site.accounts.permissions import Action
 from orionflow.contract import records
@@ -57,7 +57,7 @@ class CreateArtifact(Operation):
 
     def perform(self, body: records.ArtifactCreate) -> Response:
         new = NewArtifact(**{name: getattr(body, name) for name in body.model_fields_set})
-        return Response(artifact_out(create_artifact(new=new, now=timezone.now())), status=201)
+        return Response(artifact_out(create_artifact(new=new, now=current_time())), status=201)
 
 
 class ReadArtifact(Operation):
@@ -93,7 +93,7 @@ class UpdateArtifact(Operation):
 
     def perform(self, id: UUID, body: records.ArtifactUpdate) -> None:
         changes = {name: getattr(body, name) for name in body.model_fields_set}
-        update_artifact(artifact_id=id, changes=changes, now=timezone.now())
+        update_artifact(artifact_id=id, changes=changes, now=current_time())
 
 
 class DeleteArtifact(Operation):

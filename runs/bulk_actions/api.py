@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import bulk_actions as contract
 from runs.bulk_actions.services import MOST, NewBulkAction, carry_out_bulk_action, stop_bulk_action
@@ -68,7 +68,7 @@ class CreateBulkAction(Operation):
         criteria = {name: one for name, one in body.criteria().items() if one is not None}
         if not criteria:
             raise WithoutFilter
-        now = timezone.now()
+        now = current_time()
         newest = flow_runs_matching(body).order_by("-id").values_list("pk", "name")
         runs = list(newest[: MOST + 1])
         begun = carry_out_bulk_action(
@@ -119,7 +119,7 @@ class StopBulkAction(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:
-        stop_bulk_action(bulk_id=id, now=timezone.now())
+        stop_bulk_action(bulk_id=id, now=current_time())
 
 
 class FilterBulkRuns(Operation):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import environments as contract
 from orionflow.contract.wire import Shaped
@@ -28,7 +27,7 @@ class StoreEnvironment(Operation):
     answers = {204: None}
 
     def perform(self, body: contract.EnvironmentContent) -> None:
-        store_environment(content=body.model_dump(mode="json"), now=timezone.now())
+        store_environment(content=body.model_dump(mode="json"), now=current_time())
 
 
 class ReadEnvironment(Operation):

@@ -6,9 +6,9 @@ import re
 from uuid import UUID
 
 from django.http import HttpResponse
-from django.utils import timezone
 
 from orchestration.api.operations import Operation
+from orchestration.database_clock import current_time
 from orchestration.errors import FlowRunNotFound
 from orchestration.reading import refuse_lag
 from orion_site.accounts.permissions import Action
@@ -30,7 +30,7 @@ class ExportFlowRun(Operation):
     orchestrates = True
 
     def perform(self, id: UUID) -> HttpResponse:
-        now = timezone.now()
+        now = current_time()
         found = exported_run(run_id=id, now=now)
         if found is None:
             raise FlowRunNotFound(id=id)

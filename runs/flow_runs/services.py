@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from deployments.models import Deadline, Deployment, GlobalSlot, Lease, SkippedTime, Slot
 from orchestration.acts import current_act, note
 from orchestration.compiled import Compiled
 from orchestration.core.states import State, StateType
+from orchestration.database_clock import current_time
 from orchestration.errors import FlowRunNotFound
 from orchestration.new_runs import NewFlowRun
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -130,7 +130,7 @@ def delete_flow_run(*, run_id: UUID, now: datetime | None = None) -> None:
         if run is None:
             raise FlowRunNotFound(id=run_id)
         if run.auto_scheduled:
-            _skip_time_of(run, now or timezone.now())
+            _skip_time_of(run, now or current_time())
         note("flow-run", run_id, name=run.name, before={"name": run.name, "state": run.state_type})
         delete_flow_runs(FlowRun.objects.filter(pk=run_id).values("pk"))
 

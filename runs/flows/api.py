@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
+from orchestration.database_clock import current_time
 from orchestration.errors import BeyondRights
 from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action
@@ -35,7 +35,7 @@ class CreateFlow(Operation):
         is_person = self.request.user.run_id is None
         if is_person and sees_in_part() and not Flow.objects.filter(name=body.name).exists():
             raise BeyondRights(what="a new flow")
-        flow, created = create_flow(name=body.name, tags=body.tags, now=timezone.now())
+        flow, created = create_flow(name=body.name, tags=body.tags, now=current_time())
         return Response(as_answer(contract.Flow, flow), status=201 if created else 200)
 
 
@@ -70,7 +70,7 @@ class UpdateFlow(Operation):
 
     def perform(self, id: UUID, body: contract.FlowUpdate) -> None:
         if body.tags is not None:
-            update_flow(flow_id=id, tags=body.tags, now=timezone.now())
+            update_flow(flow_id=id, tags=body.tags, now=current_time())
         elif not Flow.objects.filter(pk=id).exists():
             raise Missing("Flow")
 

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import Refused
 from orchestration.api.operations import Operation
 from orchestration.api.states import stored_state_out
+from orchestration.database_clock import current_time
 from orchestration.errors import FlowRunNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract import explanations as contract
@@ -41,7 +40,7 @@ class ReadDependencies(Operation):
     def perform(self, id: UUID) -> list[DependencyOut]:
         if not FlowRun.objects.filter(pk=id).exists():
             raise FlowRunNotFound(id=id)
-        task_runs, now = task_runs_of(id), timezone.now()
+        task_runs, now = task_runs_of(id), current_time()
         states = current_task_run_states(task_runs)
         return [_dependency(run, states.get(run.state_id), now) for run in task_runs]
 

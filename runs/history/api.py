@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from pydantic import Field
 
 from orchestration.api.errors import Refused
 from orchestration.api.pagination import FARTHEST
 from orchestration.core.states import StateType
+from orchestration.database_clock import current_time
 from runs.history.schemas import (
     FlowRunHistoryRequest,
     HistoryOut,
@@ -47,7 +47,7 @@ SIMPLE = ("state_type", "state_timestamp", "total_run_time", "start_time", "expe
 
 
 def _history(runs: QuerySet[Any], window: HistoryWindow, subject: Subject | None) -> list[HistoryOut]:
-    start, end, now = window.history_start, window.history_end, timezone.now()
+    start, end, now = window.history_start, window.history_end, current_time()
     return history_out(history(runs, start=start, end=end, step=window.step(), now=now, subject=subject))
 
 
@@ -77,7 +77,7 @@ class ReadAverageLateness(RunQuestion):
     answers = {200: float | None}
 
     def perform(self, body: FlowRunSearch) -> float | None:
-        return average_lateness(flow_runs_matching(body), timezone.now(), subject_of_flow_runs(body))
+        return average_lateness(flow_runs_matching(body), current_time(), subject_of_flow_runs(body))
 
 
 class SimpleListing(FlowSearch):
@@ -92,7 +92,7 @@ class ReadSimpleFlowRuns(RunQuestion):
     answers = {200: list[SimpleFlowRunOut]}
 
     def perform(self, body: SimpleListing) -> list[SimpleFlowRunOut]:
-        now = timezone.now()
+        now = current_time()
         runs = flow_runs_matching(body).filter(state_type__isnull=False, expected_start_time__isnull=False)
         page = runs.order_by(*ORDERS[body.sort])[body.offset : body.offset + body.limit]
         return [_dot(run, now) for run in page.only(*SIMPLE)]
@@ -135,7 +135,7 @@ class CountTaskRunOutcomes(RunQuestion):
         times = body.task_runs.start_time
         if times is None or times.after_ is None:
             raise Refused("task_runs.start_time.after_ is required.")
-        end = times.before_ or timezone.now()
+        end = times.before_ or current_time()
         parts = outcomes_over_time(
             task_runs_matching(body),
             start=times.after_,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django.utils import timezone
-
 from orchestration.api.answers import as_answer
+from orchestration.database_clock import current_time
 from orionflow.contract import comparisons as contract
 from orionflow.contract.wire import Shaped
 from runs.in_common.core.findings import CERTAINTY
@@ -24,7 +23,7 @@ class FindWhatIsCommon(RunQuestion):
 
     def perform(self, body: FlowRunSearch) -> InCommonOut:
         newest = flow_runs_matching(body).order_by("-id").values_list("pk", flat=True)[:LOOKED_AT]
-        compared = what_is_common(run_ids=list(newest), since=None, now=timezone.now())
+        compared = what_is_common(run_ids=list(newest), since=None, now=current_time())
         found = compared.found
         return as_answer(
             contract.InCommon,

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpResponse
-from django.utils import timezone
 from pydantic import Field
 from rest_framework.response import Response
 
@@ -14,6 +13,7 @@ from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import result_of
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, refuse_unserved
 from orionflow.contract import records
 from orionflow.contract.runs import OrchestrationResult
@@ -55,7 +55,7 @@ class ResumeFlowRun(Operation):
     orchestrates = True
 
     def perform(self, id: UUID, body: Resume) -> Response:
-        return result_of(resume_flow_run(run_id=id, run_input=body.run_input, now=timezone.now()))
+        return result_of(resume_flow_run(run_id=id, run_input=body.run_input, now=current_time()))
 
 
 class CreateFlowRunInput(Operation):
@@ -68,7 +68,7 @@ class CreateFlowRunInput(Operation):
 
     def perform(self, id: UUID, body: NewInput) -> None:
         refuse_unserved(self.request)
-        create_flow_run_input(flow_run_id=id, key=body.key, value=body.value, sender=body.sender, now=timezone.now())
+        create_flow_run_input(flow_run_id=id, key=body.key, value=body.value, sender=body.sender, now=current_time())
 
 
 class FilterFlowRunInput(Operation):

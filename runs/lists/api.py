@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django.utils import timezone
-
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page, rows_asked_for
+from orchestration.database_clock import current_time
 from orchestration.large import without_large
 from orion_site.accounts.permissions import Action
 from orionflow.contract import logs
@@ -84,7 +83,7 @@ class FilterFlowRuns(RunQuestion):
 
     def perform(self, body: FlowRunListing) -> list[FlowRunOut]:
         found = page_of_flow_runs(body, body.sort, rows_asked_for(body))
-        return listed_flow_runs_out(list(without_large(found, *FREE_COLUMNS)), timezone.now())
+        return listed_flow_runs_out(list(without_large(found, *FREE_COLUMNS)), current_time())
 
 
 class CountFlowRuns(RunQuestion):
@@ -103,7 +102,7 @@ class FilterTaskRuns(RunQuestion):
 
     def perform(self, body: TaskRunListing) -> list[TaskRunOut]:
         found = page_of_task_runs(body, body.sort, rows_asked_for(body))
-        return listed_task_runs_out(list(without_large(found, "task_inputs")), timezone.now())
+        return listed_task_runs_out(list(without_large(found, "task_inputs")), current_time())
 
 
 class CountTaskRuns(RunQuestion):

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from django.utils import timezone
 from pydantic import Field
 
 from orchestration.api.fencing import read_header
 from orchestration.api.operations import Operation
 from orchestration.api.parsing import CleaningJSONParser
 from orchestration.clocks import SENT_AT_HEADER, clock_offset, corrected
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract.logs import LogCreate
 from orionflow.contract.wire import Moment
@@ -45,7 +45,7 @@ class CreateLogs(Operation):
         return {("runs_taskrun", one.task_run_id) for one in body}
 
     def perform(self, body: Annotated[list[LogCreate], Field(max_length=MOST_LINES)]) -> None:
-        now = timezone.now()
+        now = current_time()
         offset = clock_offset(now, read_header(self.request, SENT_AT_HEADER, Moment))
         record_logs(lines=[_new_log(one, corrected(one.timestamp, offset, now)) for one in body], now=now)
 

@@ -8,10 +8,10 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from orchestration.core.verdicts import Accept, Reject
+from orchestration.database_clock import current_time
 from orchestration.errors import FlowRunNotFound
 from orchestration.unit import Outcome
 from orion_site.accounts.permissions import Action, actor_of, requires
@@ -44,7 +44,7 @@ def delete(request: HttpRequest, run_id: UUID) -> HttpResponse:
 
 def _command(request: HttpRequest, run_id: UUID, command: Callable[..., Outcome], *, done: str) -> HttpResponse:
     try:
-        outcome = command(run_id=run_id, now=timezone.now(), author=actor_of(request).name)
+        outcome = command(run_id=run_id, now=current_time(), author=actor_of(request).name)
     except FlowRunNotFound as error:
         raise Http404 from error
     match outcome.verdict:

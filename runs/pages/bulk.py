@@ -14,9 +14,9 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, actor_of, requires
 from orionflow.contract.ids import uuid7
 from runs.bulk_actions.services import FEW, MOST, NewBulkAction, carry_out_bulk_action
@@ -75,7 +75,7 @@ class Scope:
 def bulk(request: HttpRequest, action: str) -> HttpResponse:
     if action not in WORDS:
         raise Http404
-    asked, now = read_filter(request.GET), timezone.now()
+    asked, now = read_filter(request.GET), current_time()
     # Ignoring the part that cannot be read would select more runs than the user meant.
     if asked.problems:
         messages.warning(request, " ".join(asked.problems))

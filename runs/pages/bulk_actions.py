@@ -10,9 +10,9 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
 from runs.bulk_actions.services import stop_bulk_action
@@ -120,7 +120,7 @@ def bulk_action(request: HttpRequest, bulk_id: UUID) -> HttpResponse:
 @require_POST
 def stop(request: HttpRequest, bulk_id: UUID) -> HttpResponse:
     try:
-        stopped = stop_bulk_action(bulk_id=bulk_id, now=timezone.now())
+        stopped = stop_bulk_action(bulk_id=bulk_id, now=current_time())
     except BulkActionNotFound as error:
         raise Http404 from error
     if stopped:

@@ -9,8 +9,8 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from runs.comparing.core.compared import Difference
@@ -85,7 +85,7 @@ class FindingLine:
 @requires(Action.READ_RUNS)
 @may_lag
 def common(request: HttpRequest) -> HttpResponse:
-    asked, now = read_filter(request.GET), timezone.now()
+    asked, now = read_filter(request.GET), current_time()
     chosen = chosen_runs(wanted=asked.wanted, now=now, most=LOOKED_AT)
     found = what_is_common(
         run_ids=[run_id for run_id, _ in chosen.runs], since=asked.wanted.starts_after(now) or chosen.reach, now=now

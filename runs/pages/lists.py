@@ -10,9 +10,9 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
 from deployments.archive.place import is_configured
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
@@ -71,7 +71,7 @@ def state_choices(asked: AskedFilter, query: QueryDict, now: datetime) -> list[S
 def runs(request: HttpRequest) -> HttpResponse:
     if address := address_of_id(request.GET.get("q", "")):
         return redirect(address)
-    asked, now = read_filter(request.GET), timezone.now()
+    asked, now = read_filter(request.GET), current_time()
     after = Cursor.read(request.GET.get("after", ""))
     size = PAGE_SIZE + rows_held(request)
     found = runs_page(wanted=asked.wanted, after=after, now=now, size=size)
@@ -101,7 +101,7 @@ def runs(request: HttpRequest) -> HttpResponse:
 @live_page
 def flows(request: HttpRequest) -> HttpResponse:
     name = request.GET.get("q", "").strip()
-    found = flows_page(name=name, after=request.GET.get("after", ""), now=timezone.now())
+    found = flows_page(name=name, after=request.GET.get("after", ""), now=current_time())
     context = {
         "section": "flows",
         "views": views_above(request, "flows"),
@@ -119,7 +119,7 @@ def flows(request: HttpRequest) -> HttpResponse:
 def flow(request: HttpRequest, flow_id: UUID) -> HttpResponse:
     after = Cursor.read(request.GET.get("after", ""))
     size = RUNS_PER_PAGE + rows_held(request)
-    found = flow_page(flow_id=flow_id, after=after, now=timezone.now(), size=size)
+    found = flow_page(flow_id=flow_id, after=after, now=current_time(), size=size)
     if found is None:
         raise Http404
     context = {

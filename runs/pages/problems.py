@@ -15,9 +15,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from orchestration.database_clock import current_time
 from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action, actor_of, requires
 from orion_site.database.replica import may_lag
@@ -155,7 +155,7 @@ class WaitingLine:
 @may_lag
 @live_page
 def problems(request: HttpRequest) -> HttpResponse:
-    now = timezone.now()
+    now = current_time()
     catch_up(now)
     asked = request.GET.get("status", "")
     status = asked if asked in STATUSES else ""
@@ -187,7 +187,7 @@ def problems(request: HttpRequest) -> HttpResponse:
 @may_lag
 @live_page
 def problem(request: HttpRequest, problem_id: UUID) -> HttpResponse:
-    now = timezone.now()
+    now = current_time()
     catch_up(now)
     found = Problem.objects.filter(pk=problem_id).first()
     if found is None:
@@ -257,7 +257,7 @@ def mute(request: HttpRequest, problem_id: UUID) -> HttpResponse:
         messages.warning(request, "Nothing was done: choose until when it is muted.")
         return redirect("runs:problem", problem_id)
     words, wishes, period = MUTES[how]
-    now = timezone.now()
+    now = current_time()
     until = now + period if period else None
     return _decide(request, problem_id, f"Muted {words}.", lambda: mute_problem(
         problem_id=problem_id, now=now, until=until, **wishes
@@ -268,7 +268,7 @@ def mute(request: HttpRequest, problem_id: UUID) -> HttpResponse:
 @require_POST
 def unmute(request: HttpRequest, problem_id: UUID) -> HttpResponse:
     return _decide(
-        request, problem_id, "It is open again.", lambda: unmute_problem(problem_id=problem_id, now=timezone.now())
+        request, problem_id, "It is open again.", lambda: unmute_problem(problem_id=problem_id, now=current_time())
     )
 
 
@@ -277,7 +277,7 @@ def unmute(request: HttpRequest, problem_id: UUID) -> HttpResponse:
 def resolve(request: HttpRequest, problem_id: UUID) -> HttpResponse:
     by = actor_of(request).name
     done = "Resolved. A run that begins later and fails by it opens it again."
-    return _decide(request, problem_id, done, lambda: resolve_problem(problem_id=problem_id, by=by, now=timezone.now()))
+    return _decide(request, problem_id, done, lambda: resolve_problem(problem_id=problem_id, by=by, now=current_time()))
 
 
 @requires(Action.CHANGE_RUNS)
@@ -289,7 +289,7 @@ def assign(request: HttpRequest, problem_id: UUID) -> HttpResponse:
         request,
         problem_id,
         done,
-        lambda: assign_problem(problem_id=problem_id, assignee=assignee, now=timezone.now()),
+        lambda: assign_problem(problem_id=problem_id, assignee=assignee, now=current_time()),
     )
 
 

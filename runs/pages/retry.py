@@ -12,8 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 
+from orchestration.database_clock import current_time
 from orchestration.errors import DomainError, FlowRunNotFound
 from orion_site.accounts.permissions import Action, actor_of, requires
 from orionflow.contract.ids import uuid7
@@ -73,7 +73,7 @@ def retry_from(request: HttpRequest, run_id: UUID) -> HttpResponse:
         if not wanted:
             return _choose(request, run)
         asked = AskedRetry(wanted=wanted)
-        preview = preview_retry(run_id=run_id, asked=asked, now=timezone.now())
+        preview = preview_retry(run_id=run_id, asked=asked, now=current_time())
     except DomainError as error:
         messages.warning(request, str(error))
         return redirect("runs:run", run_id)
@@ -143,7 +143,7 @@ def _begin(request: HttpRequest, run: FlowRun, wanted: Sequence[str]) -> HttpRes
         id=_id(request.POST.get("id", "")),
     )
     try:
-        came = retry_from_tasks(run_id=run.pk, asked=asked, now=timezone.now(), author=actor_of(request).name)
+        came = retry_from_tasks(run_id=run.pk, asked=asked, now=current_time(), author=actor_of(request).name)
     except FlowRunNotFound as error:
         raise Http404 from error
     if came.retry is None:

@@ -10,11 +10,11 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
 from deployments.archive.place import ArchiveUnavailable
 from deployments.archive.selectors import may_be_archived
 from orchestration.core.states import TERMINAL, StateType
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import is_shown, live_page
 from orionflow.contract.states import BAD
@@ -77,7 +77,7 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = selectors.flow_run_facts(run_id=run_id)
     if run is None:
         return _from_archive(run_id)
-    now = timezone.now()
+    now = current_time()
     shows_tab = is_shown(request, "tab", "beside")
     # Requests for a part name its tab. Parts above the tabs do not show counts.
     counts = shows_tab or is_shown(request, "progress") or request.GET.get("tab") not in FLOW_RUN_TABS
@@ -122,7 +122,7 @@ def task_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         **head_of(request, run, tab, TASK_RUN_TABS),
         "page_title": page_title(run, run.flow_run.flow.name if run.flow_run else ""),
         "tab_topics": f"task:{run.id}:log" if tab == "logs" else f"task:{run.id}",
-        "why": selectors.why_task_run(run=run, now=timezone.now()),
+        "why": selectors.why_task_run(run=run, now=current_time()),
         "can_retry_from": run.flow_run is not None and run.flow_run.state_type in TERMINAL,
         "child": selectors.child_flow_run_of_task(task_run_id=run.id),
         **task_run_tab(request, run, tab),
@@ -209,7 +209,7 @@ def _timeline_tab(
     failure: selectors.Failure | None,
     attempts: Sequence[datetime],
 ) -> dict[str, Any]:
-    found = timeline_of(run=run, now=timezone.now(), tasks=progress.tasks)
+    found = timeline_of(run=run, now=current_time(), tasks=progress.tasks)
     attempt = chosen_attempt(request, attempts)
     if attempt:
         next_one = attempts[attempt] if attempt < len(attempts) else None
@@ -235,7 +235,7 @@ def _tasks_tab(request: HttpRequest, run: FlowRun, after: Cursor | None) -> dict
 
 
 def _time_tab(run: FlowRun) -> dict[str, Any]:
-    spent = time_of_run(run_id=run.id, now=timezone.now())
+    spent = time_of_run(run_id=run.id, now=current_time())
     assert spent is not None
     return {
         "spent": spent,

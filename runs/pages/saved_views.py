@@ -13,9 +13,9 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.submitting import attempt
 from orion_site.preferences.middleware import preferences_of
@@ -165,7 +165,7 @@ def save(request: HttpRequest, list_name: str) -> HttpResponse:
         values: dict[str, Any] = form.cleaned_data
 
         def act() -> None:
-            save_view(list_name=list_name, name=values["name"], query=values["query"], now=timezone.now())
+            save_view(list_name=list_name, name=values["name"], query=values["query"], now=current_time())
 
         attempt(request, act, done=f"The view {values['name']} is saved.")
     else:
@@ -182,7 +182,7 @@ def rename(request: HttpRequest, list_name: str, search_id: UUID) -> HttpRespons
         name = form.cleaned_data["name"]
         attempt(
             request,
-            lambda: rename_view(search_id=search_id, name=name, now=timezone.now()),
+            lambda: rename_view(search_id=search_id, name=name, now=current_time()),
             done=f"The view is called {name} now.",
         )
     else:

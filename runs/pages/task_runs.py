@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
@@ -30,7 +30,7 @@ def task_runs(request: HttpRequest) -> HttpResponse:
         return redirect(address)
     asked = read_filter(request.GET)
     after, size = Cursor.read(request.GET.get("after", "")), PAGE_SIZE + rows_held(request)
-    found = task_runs_page(wanted=asked.wanted, after=after, now=timezone.now(), size=size)
+    found = task_runs_page(wanted=asked.wanted, after=after, now=current_time(), size=size)
     context = {
         "section": "runs",
         "views": views_above(request, "task-runs"),

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orionflow.contract.names import quoted
@@ -66,7 +66,7 @@ def lines_of_time(shares: Sequence[Share], whole: timedelta) -> list[ShareLine]:
 def time_of_runs(request: HttpRequest) -> HttpResponse:
     period = request.GET.get("since", "24h").removeprefix("-")
     period = period if period in PERIODS else "24h"
-    now = timezone.now()
+    now = current_time()
     kind, _, name = request.GET.get("of", "").partition("/")
     found = time_of_fleet(since=now - PERIODS[period][1], now=now, of=(kind, name))
     context = {

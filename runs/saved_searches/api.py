@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import records
 from orionflow.contract.wire import Shaped
@@ -30,7 +30,7 @@ class SaveSearch(Operation):
 
     def perform(self, body: records.SavedSearchCreate) -> Response:
         filters = [filter.model_dump(mode="json") for filter in body.filters]
-        search, created = save_search(name=body.name, filters=filters, now=timezone.now())
+        search, created = save_search(name=body.name, filters=filters, now=current_time())
         return Response(as_answer(records.SavedSearch, search), status=201 if created else 200)
 
 

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.utils import timezone
 
 from orchestration.core.folding import MOST_STATES, FoldedState, fold, is_usual
 from orchestration.core.runs import Run
 from orchestration.core.states import State, StateDetails, StateType
+from orchestration.database_clock import current_time
 from orchestration.json_columns import details_from, trail_from
 from orchestration.tables import Dialect, dialect, fetch, update_rows
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -92,7 +92,7 @@ def _fold_chunk(at_once: int) -> Progress | None:
             return None
         runs = _next_runs(done.position, at_once)
         if not runs:
-            Conversion.objects.filter(name=NAME).update(finished=timezone.now())
+            Conversion.objects.filter(name=NAME).update(finished=current_time())
             return None
         folded = _fold(runs)
         Conversion.objects.filter(name=NAME).update(position=dialect().read_uuid(runs[-1][0]))

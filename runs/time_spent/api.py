@@ -6,11 +6,10 @@ from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import time_spent as contract
 from orionflow.contract.wire import Shaped
@@ -30,7 +29,7 @@ class ReadTimeOfFlowRun(Operation):
     answers = {200: TimeSpentOut}
 
     def perform(self, id: UUID) -> TimeSpentOut:
-        found = existing(time_of_run(run_id=id, now=timezone.now()), "Flow run")
+        found = existing(time_of_run(run_id=id, now=current_time()), "Flow run")
         return as_answer(
             contract.TimeSpent,
             found,
@@ -51,7 +50,7 @@ class ReadTimeOfFlowRuns(Operation):
     answers = {200: FleetTimeOut}
 
     def perform(self, query: contract.TimeQuestion) -> FleetTimeOut:
-        now = timezone.now()
+        now = current_time()
         found = time_of_fleet(since=now - timedelta(hours=query.hours), now=now)
         return as_answer(
             contract.FleetTime,

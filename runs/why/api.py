@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.states import stored_state_out
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import explanations as contract
 from orionflow.contract.runs import StateOut
@@ -29,7 +28,7 @@ class ExplainFlowRun(Operation):
     answers = {200: WhyOut}
 
     def perform(self, id: UUID) -> WhyOut:
-        why = existing(why_flow_run(run_id=id, now=timezone.now()), "Flow run")
+        why = existing(why_flow_run(run_id=id, now=current_time()), "Flow run")
         return why_out(why)
 
 
@@ -41,7 +40,7 @@ class ExplainTaskRun(Operation):
     answers = {200: WhyOut}
 
     def perform(self, id: UUID) -> WhyOut:
-        why = existing(why_task_run(run_id=id, now=timezone.now()), "Task run")
+        why = existing(why_task_run(run_id=id, now=current_time()), "Task run")
         return why_out(why)
 
 

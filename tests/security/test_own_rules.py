@@ -88,6 +88,13 @@ def takes_users_keys(node: ast.AST) -> bool:
     return any(re.search(r"request|body|query|data|params|POST|GET", ast.unparse(one)) for one in spread)
 
 
+def asks_its_own_clock(node: ast.AST) -> bool:
+    match node:
+        case ast.ImportFrom(module="django.utils.timezone", names=names):
+            return any(one.name == "now" for one in names)
+    return calls("timezone.now", "datetime.now", "datetime.utcnow")(node)
+
+
 RULES = [
     Rule(
         "executes texts",
@@ -174,6 +181,28 @@ RULES = [
         {"runs/pages/selectors/failures.py": "tells errors apart, and protects nothing"},
     ),
     Rule("makes a file by a name that others may take", calls("mktemp"), "tempfile.mktemp()"),
+    # What is stored, or compared with what is stored, is dated by `orchestration.database_clock`.
+    Rule(
+        "asks its own clock",
+        asks_its_own_clock,
+        "timezone.now()",
+        {
+            "orchestration/database_clock.py": "on SQLite, where it is the clock of the database",
+            "runs/templatetags/times.py": "how long ago, on pages",
+            "deployments/schedules/api/schemas.py": "whether a schedule has times at all, while a body is read",
+            "deployments/upkeep/services/partitions.py": "how long it takes",
+            "orion_site/services/ticker.py": "corrected by the difference of the clocks",
+            "orion_site/http/running_servers.py": "a file on this machine",
+            "orion_site/live/hub.py": "moments of this process, also on the event loop",
+            "orion_site/live/following.py": "on SQLite only",
+            # Keys are judged in memory, also on the event loop, and by days; sessions by Django.
+            "orion_site/accounts/keys.py": "whether a key has expired",
+            "orion_site/accounts/models.py": "whether a key has expired",
+            "orion_site/accounts/cli/keys.py": "when a key expires",
+            "orion_site/accounts/pages/keys.py": "when a key expires",
+            "orion_site/accounts/sessions.py": "whether a session of Django has expired",
+        },
+    ),
 ]
 
 

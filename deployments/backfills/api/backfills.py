@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
 from rest_framework.response import Response
 
 from deployments.backfills.core.times import NamedTime
@@ -27,6 +26,7 @@ from deployments.schedules.selectors import calendar_names
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orchestration.errors import BeyondRights
 from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import WHERE_AND_HOW, Action, refuse_fields
@@ -56,7 +56,7 @@ class CreateBackfill(Operation):
         refuse_fields(self.request, Action.CUSTOMISE_RUNS, queue, WHERE_AND_HOW)
         with reporting_bad_templates():
             asked = _asked(body, name=body.name)
-            made = create_backfill(deployment_id=body.deployment_id, asked=asked, now=timezone.now())
+            made = create_backfill(deployment_id=body.deployment_id, asked=asked, now=current_time())
         return Response(_answer(made), status=201)
 
 
@@ -72,7 +72,7 @@ class PreviewBackfill(Operation):
         if deployment is None:
             raise DeploymentNotFound(id=body.deployment_id)
         with reporting_bad_templates():
-            plan = planned_backfill(deployment, _asked(body), timezone.now())
+            plan = planned_backfill(deployment, _asked(body), current_time())
         return {
             "runs": len(plan.times),
             "times": _listed(plan.times),
@@ -120,7 +120,7 @@ class PauseBackfill(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:
-        pause_backfill(backfill_id=id, now=timezone.now())
+        pause_backfill(backfill_id=id, now=current_time())
 
 
 class ResumeBackfill(Operation):
@@ -131,7 +131,7 @@ class ResumeBackfill(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:
-        resume_backfill(backfill_id=id, now=timezone.now())
+        resume_backfill(backfill_id=id, now=current_time())
 
 
 class CancelBackfill(Operation):
@@ -142,7 +142,7 @@ class CancelBackfill(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID) -> None:
-        cancel_backfill(backfill_id=id, now=timezone.now(), author=self.request.user.name)
+        cancel_backfill(backfill_id=id, now=current_time(), author=self.request.user.name)
 
 
 def _asked(body: contract.BackfillRequest, name: str | None = None) -> NewBackfill:

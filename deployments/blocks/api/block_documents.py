@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 from rest_framework.response import Response
 
 from deployments.blocks.api.block_schemas import block_schema_out
@@ -36,6 +35,7 @@ from orchestration.api.answers import as_answer
 from orchestration.api.errors import Missing, existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, DenyUndeclared, may
 from orion_site.audit.entrances import record_reading, record_refusal
 from orionflow.contract import blocks as contract
@@ -101,7 +101,7 @@ class CreateBlockDocument(BlockOperation):
             block_schema_id=body.block_schema_id,
             is_anonymous=body.is_anonymous,
         )
-        document = create_block_document(new=new, now=timezone.now())
+        document = create_block_document(new=new, now=current_time())
         return Response(self.answered_one(Q(pk=document.pk), include_secrets=False), status=201)
 
 
@@ -156,7 +156,7 @@ class UpdateBlockDocument(BlockOperation):
             content=body.data,
             merge=body.merge_existing_data,
             block_schema_id=body.block_schema_id,
-            now=timezone.now(),
+            now=current_time(),
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
 from rest_framework.response import Response
 
 from deployments.blocks.api.block_types import block_type_out
@@ -17,6 +16,7 @@ from orchestration.api.answers import as_answer
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import blocks as contract
 from orionflow.contract.wire import Text255, Wire
@@ -40,7 +40,7 @@ class CreateBlockSchema(Operation):
     missing = 409
 
     def perform(self, body: contract.BlockSchemaCreate) -> Response:
-        schema, created = create_block_schema(**body.model_dump(), now=timezone.now())
+        schema, created = create_block_schema(**body.model_dump(), now=current_time())
         return Response(block_schema_out(schema), status=201 if created else 200)
 
 

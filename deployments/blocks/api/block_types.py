@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
-from django.utils import timezone
 from rest_framework.response import Response
 
 from deployments.blocks.core.builtin_types import is_protected
@@ -18,6 +17,7 @@ from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import blocks as contract
 
@@ -35,7 +35,7 @@ class CreateBlockType(Operation):
     answers = {201: contract.BlockType}
 
     def perform(self, body: contract.BlockTypeCreate) -> Response:
-        block_type = create_block_type(columns=body.model_dump(exclude_unset=True), now=timezone.now())
+        block_type = create_block_type(columns=body.model_dump(exclude_unset=True), now=current_time())
         return Response(block_type_out(block_type), status=201)
 
 
@@ -69,7 +69,7 @@ class UpdateBlockType(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.BlockTypeUpdate) -> None:
-        update_block_type(block_type_id=id, changes=changes_in(body, BlockType), now=timezone.now())
+        update_block_type(block_type_id=id, changes=changes_in(body, BlockType), now=current_time())
 
 
 class DeleteBlockType(Operation):
@@ -107,7 +107,7 @@ class InstallSystemBlockTypes(Operation):
     answers = {200: None}
 
     def perform(self) -> None:
-        install_builtin_block_types(now=timezone.now())
+        install_builtin_block_types(now=current_time())
 
 
 def block_type_out(block_type: BlockType) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
-from django.utils import timezone
 from rest_framework.response import Response
 
 from deployments.blocks.services.variables import create_variable, delete_variable, update_variable
@@ -16,6 +15,7 @@ from deployments.models import Variable
 from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import blocks as contract
 from orionflow.contract.wire import Wire
@@ -39,7 +39,7 @@ class CreateVariable(Operation):
     answers = {201: contract.Variable}
 
     def perform(self, body: contract.VariableCreate) -> Response:
-        variable = create_variable(**body.model_dump(), now=timezone.now())
+        variable = create_variable(**body.model_dump(), now=current_time())
         return Response(as_answer(contract.Variable, variable), status=201)
 
 
@@ -75,7 +75,7 @@ class UpdateVariable(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.VariableUpdate) -> None:
-        update_variable(which=Q(pk=id), changes=changes_in(body, Variable), now=timezone.now())
+        update_variable(which=Q(pk=id), changes=changes_in(body, Variable), now=current_time())
 
 
 class UpdateVariableByName(Operation):
@@ -86,7 +86,7 @@ class UpdateVariableByName(Operation):
     answers = {204: None}
 
     def perform(self, name: str, body: contract.VariableUpdate) -> None:
-        update_variable(which=Q(name=name), changes=changes_in(body, Variable), now=timezone.now())
+        update_variable(which=Q(name=name), changes=changes_in(body, Variable), now=current_time())
 
 
 class DeleteVariable(Operation):

@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from django.db.models import F, Q
-from django.utils import timezone
 
 from deployments.dispatch.selectors.liveness import online
 from deployments.dispatch.services.agents import OWNER, delete_worker, record_worker_heartbeat
@@ -17,6 +16,7 @@ from deployments.work.services.work_queues import found_pool
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import agents as contract
 from runs.lists.filters.conditions import Filter, Leaf, MomentRange, matched
@@ -63,7 +63,7 @@ class HearWorker(Operation):
             pool_name=work_pool_name,
             name=body.name,
             interval_seconds=interval,
-            now=timezone.now(),
+            now=current_time(),
             account=self.request.user.user_id or OWNER,
         )
 
@@ -79,7 +79,7 @@ class FilterWorkers(Operation):
     def perform(self, work_pool_name: str, body: WorkerListing) -> list[dict[str, Any]]:
         workers = Worker.objects.filter(matched(body.workers), work_pool=found_pool(work_pool_name))
         newest_first = workers.order_by(F("last_heartbeat").desc(nulls_last=True), "name")
-        return [worker_out(worker, timezone.now()) for worker in self.paginate_queryset(newest_first)]
+        return [worker_out(worker, current_time()) for worker in self.paginate_queryset(newest_first)]
 
 
 class DeleteWorker(Operation):
@@ -104,7 +104,7 @@ def worker_out(worker: Worker, now: datetime) -> dict[str, Any]:
 
 
 def _in_one_of(statuses: list[WorkerStatus]) -> Q:
-    there = online(timezone.now())
+    there = online(current_time())
     gone = Q(offline_at__isnull=True) | ~there
     chosen = Q(pk__in=[])
     for status in statuses:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from deployments.limits.services.limits import delete_limit, delete_limit_by_id, reset_limit, set_limit
 from deployments.models import ConcurrencyLimit, Slot
 from orchestration.api.answers import as_answer
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import limits as contract
 
@@ -26,7 +25,7 @@ class SetConcurrencyLimit(Operation):
     answers = {200: contract.ConcurrencyLimit}
 
     def perform(self, body: contract.ConcurrencyLimitCreate) -> dict[str, Any]:
-        limit, _ = set_limit(tag=body.tag, slots=body.concurrency_limit, now=timezone.now())
+        limit, _ = set_limit(tag=body.tag, slots=body.concurrency_limit, now=current_time())
         return limits_out([limit])[0]
 
 
@@ -73,7 +72,7 @@ class ResetConcurrencyLimit(Operation):
     body_optional = True
 
     def perform(self, tag: str, body: contract.ConcurrencyLimitReset) -> None:
-        reset_limit(tag=tag, held_by=body.slot_override or (), now=timezone.now())
+        reset_limit(tag=tag, held_by=body.slot_override or (), now=current_time())
 
 
 class DeleteConcurrencyLimit(Operation):

@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.utils import timezone
 
 from deployments.upkeep.selectors.invariants import violations
+from orchestration.database_clock import current_time
 
 
 class Command(BaseCommand):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = 0
-        for found, violation in enumerate(violations(timezone.now()), 1):
+        for found, violation in enumerate(violations(current_time()), 1):
             if options["json"]:
                 self.stdout.write(("[" if found == 1 else ",") + json.dumps(violation._asdict()))
             else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
 from rest_framework.response import Response
 
 from deployments.filters import CalendarFilter
@@ -20,6 +19,7 @@ from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import schedules as contract
 from orionflow.contract.wire import Wire
@@ -38,7 +38,7 @@ class CreateCalendar(Operation):
     answers = {201: contract.Calendar}
 
     def perform(self, body: contract.CalendarCreate) -> Response:
-        calendar = create_calendar(**body.model_dump(), now=timezone.now())
+        calendar = create_calendar(**body.model_dump(), now=current_time())
         return Response(as_answer(contract.Calendar, calendar), status=201)
 
 
@@ -62,7 +62,7 @@ class UpdateCalendar(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.CalendarUpdate) -> None:
-        update_calendar(calendar_id=id, changes=changes_in(body, Calendar), now=timezone.now())
+        update_calendar(calendar_id=id, changes=changes_in(body, Calendar), now=current_time())
 
 
 class Forced(Wire):
@@ -81,7 +81,7 @@ class DeleteCalendar(Operation):
 
     def perform(self, id: UUID, query: Forced) -> None:
         if query.force:
-            delete_calendar_with_uses(calendar_id=id, now=timezone.now())
+            delete_calendar_with_uses(calendar_id=id, now=current_time())
         else:
             delete_calendar(calendar_id=id)
 

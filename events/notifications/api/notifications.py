@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
 from events.automations.services.trials import try_block, try_policy
 from events.models import Notification
 from events.recording.filters import NotificationFilter
 from orchestration.api.answers import as_answer
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import notifications as contract
 from runs.lists.filters.conditions import matched
@@ -45,9 +44,9 @@ class TryNotification(Operation):
 
     def perform(self, body: contract.NotificationTrial) -> dict[str, Any]:
         if body.policy_id is not None:
-            return notification_out(try_policy(policy_id=body.policy_id, now=timezone.now()))
+            return notification_out(try_policy(policy_id=body.policy_id, now=current_time()))
         assert body.block_document_id is not None
-        sent = try_block(block_id=body.block_document_id, subject=body.subject, body=body.body, now=timezone.now())
+        sent = try_block(block_id=body.block_document_id, subject=body.subject, body=body.body, now=current_time())
         return notification_out(sent)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from events.models import NotificationPolicy
 from events.notifications.services.policies import create_policy, delete_policy, update_policy
 from events.recording.filters import PolicyFilter
@@ -14,6 +12,7 @@ from orchestration.api.answers import as_answer, changes_in
 from orchestration.api.errors import existing
 from orchestration.api.operations import Operation
 from orchestration.api.pagination import Page
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract import notifications as contract
 from runs.lists.filters.conditions import matched
@@ -32,7 +31,7 @@ class CreateFlowRunNotificationPolicy(Operation):
     missing = 409
 
     def perform(self, body: contract.FlowRunNotificationPolicyCreate) -> dict[str, Any]:
-        policy = create_policy(columns=_columns(body.model_dump()), now=timezone.now())
+        policy = create_policy(columns=_columns(body.model_dump()), now=current_time())
         return as_answer(contract.FlowRunNotificationPolicy, policy)
 
 
@@ -56,7 +55,7 @@ class UpdateFlowRunNotificationPolicy(Operation):
     answers = {204: None}
 
     def perform(self, id: UUID, body: contract.FlowRunNotificationPolicyUpdate) -> None:
-        update_policy(policy_id=id, changes=_columns(changes_in(body, NotificationPolicy)), now=timezone.now())
+        update_policy(policy_id=id, changes=_columns(changes_in(body, NotificationPolicy)), now=current_time())
 
 
 class DeleteFlowRunNotificationPolicy(Operation):

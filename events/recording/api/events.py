@@ -14,7 +14,6 @@ from uuid import UUID
 from django.db.models import Count, F, Max, Min, QuerySet, TextField, Window
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce, RowNumber, Trunc
-from django.utils import timezone
 from pydantic import Field, ValidationError, field_validator
 
 from events.models import Event
@@ -111,7 +110,7 @@ class FilterEvents(Operation):
     body_optional = True
 
     def perform(self, body: EventListing) -> dict[str, Any]:
-        return page_of(self, bounded(body.filter or EventFilter(), timezone.now()), body.limit, 0)
+        return page_of(self, bounded(body.filter or EventFilter(), current_time()), body.limit, 0)
 
 
 class ReadNextEvents(Operation):
@@ -136,7 +135,7 @@ class CountEvents(Operation):
     answers = {200: list[contract.EventCount]}
 
     def perform(self, countable: Countable, body: EventCounting) -> list[dict[str, Any]]:
-        asked = bounded(body.filter, timezone.now())
+        asked = bounded(body.filter, current_time())
         events = _matching(asked).order_by()
         match countable:
             case Countable.time:
@@ -207,7 +206,7 @@ def _by_time(events: QuerySet[Event], asked: EventFilter, length: timedelta) -> 
 
 def _ends_to_count(events: QuerySet[Event], asked: EventFilter) -> tuple[datetime, datetime]:
     """Return the limits without the future, except for events that were reported for it."""
-    (begin, end), now = _ends(asked), timezone.now()
+    (begin, end), now = _ends(asked), current_time()
     if end <= now:
         return begin, max(begin, end)
     latest = events.aggregate(latest=Max("occurred"))["latest"]

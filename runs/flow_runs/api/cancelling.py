@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.utils import timezone
 from rest_framework.response import Response
 
 from orchestration.api.operations import Operation
 from orchestration.api.states import result_of
+from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
 from orionflow.contract.runs import OrchestrationResult
 from orionflow.contract.wire import StrictWire, Text1024
@@ -34,7 +34,7 @@ class CancelFlowRun(Operation):
     body_optional = True
 
     def perform(self, id: UUID, body: Cancellation) -> Response:
-        now = timezone.now()
+        now = current_time()
         if body.detach:
             outcome, _ = cancel_flow_run_alone(run_id=id, now=now, message=body.message)
         else:
