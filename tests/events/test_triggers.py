@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
 
-from events.automations.services import evaluation
+from events.automations.services import evaluation, trigger_states
 from events.automations.services.evaluation import judge_events
 from events.automations.services.trigger_states import HELD_BACK, MOST_FIRINGS_A_MINUTE
-from events.models import ActionRun, Event, TriggerState
+from events.models import ActionRun, Automation, Event, TriggerState
 from tests.events.automations import NOTHING, firings, happen, trigger
 from tests.factories import NOON, later
 
@@ -151,6 +152,42 @@ def test_many_watches_end_over_several_ticks_and_each_once(make, in_a_hurry):
 
     assert (max(fired), sum(fired)) == (1, 3)
     assert not TriggerState.objects.exists()
+
+
+def test_watches_end_in_time_though_counts_of_another_automation_are_over(make, in_a_hurry):
+    counting = make(trigger(expect=["touched"], for_each=["room"], threshold=5, within=30)).json()["id"]
+    make(trigger(posture="Proactive", after=["started"], expect=["finished"], within=30))
+    reactive = Automation.objects.get(pk=counting).trigger["id"]
+    TriggerState.objects.bulk_create(
+        TriggerState(
+            automation_id=counting, trigger=reactive, bucket=f"r{number}", begun_at=NOON, ends_at=later(30), count=1
+        )
+        for number in range(20)
+    )
+    happen("started")
+    judge_events(later(1))
+
+    assert judge_events(later(60)) == 1
+    assert not TriggerState.objects.exists()
+
+
+def test_automations_share_the_time_in_which_watches_end(make, monkeypatch):
+    monkeypatch.setattr(evaluation, "TICK_SECONDS", -1)
+    monkeypatch.setattr(evaluation, "BATCH_SECONDS", 0.2)
+    for event in ("first", "second"):
+        make(trigger(posture="Proactive", after=[event], expect=["finished"], for_each=["room"], within=30))
+    elapse = trigger_states._elapse
+    monkeypatch.setattr(trigger_states, "_elapse", lambda *given: time.sleep(0.02) or elapse(*given))
+    for number in range(10):
+        for event in ("first", "second"):
+            happen(event, room=f"r{number}")
+    while Event.objects.filter(event__in=["first", "second"], pending=True).exists():
+        judge_events(later(1))
+
+    judge_events(later(60))
+
+    counts = [TriggerState.objects.filter(automation=one).count() for one in Automation.objects.all()]
+    assert all(0 < count < 10 for count in counts)
 
 
 def test_a_watch_without_beginning_continues_from_time_to_time(make):

@@ -16,7 +16,15 @@ from uuid import UUID
 from django.db import OperationalError, transaction
 
 from events.automations.core.triggers import OF_AUTOMATIONS, leaves, read_trigger
-from events.automations.services.trigger_states import Rule, begin_watches, count_all, end_watches, event_data_of
+from events.automations.services.trigger_states import (
+    Rule,
+    begin_watches,
+    count_all,
+    end_watches,
+    event_data_of,
+    forget_counts,
+    rules_with_ended_watches,
+)
 from events.models import Automation, Event
 from orchestration.transactions import write_transaction
 
@@ -141,18 +149,20 @@ def _is_of_automations(event: Event) -> bool:
 def _judge_watches(judged_until: datetime, now: datetime, troubles: Troubles) -> tuple[int, bool]:
     """Fire the proactive triggers whose events did not occur in time, as far as all events are judged.
 
-    Return how many automations fired, and whether no time is left that is over: each automation has at least one turn.
+    Return how many automations fired, and whether no time is left that is over. The automations share the time, because
+    watches of one of them may end by the thousands; each has at least one turn.
     """
     with write_transaction():
-        stop_at = time.monotonic() + BATCH_SECONDS
-        ended = [_judge_watch(rule, judged_until, now, stop_at, troubles) for rule in _rules(_held(), troubles)]
-    return sum(fired for fired, _ in ended), all(is_done for _, is_done in ended)
-
-
-def _judge_watch(
-    rule: Rule, judged_until: datetime, now: datetime, stop_at: float, troubles: Troubles
-) -> tuple[int, bool]:
-    with troubles.kept_apart(rule.automation), transaction.atomic():
-        begin_watches(rule)
-        return end_watches(rule, judged_until, now, stop_at)
-    return 0, True
+        rules = _rules(_held(), troubles)
+        for rule in rules:
+            with troubles.kept_apart(rule.automation), transaction.atomic():
+                begin_watches(rule)
+        is_done, fired = forget_counts(rules, judged_until), 0
+        late = rules_with_ended_watches(rules, judged_until)
+        for rule in late:
+            stop_at = time.monotonic() + BATCH_SECONDS / len(late)
+            with troubles.kept_apart(rule.automation), transaction.atomic():
+                ended, is_last = end_watches(rule, judged_until, now, stop_at)
+                fired += ended
+                is_done &= is_last
+    return fired, is_done

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from events.automations.core.matching import EventData
 from events.automations.core.triggers import (
@@ -43,8 +44,8 @@ HELD_BACK = (
 )
 # An event may be committed slightly after the end of the period in which it occurred.
 GRACE = timedelta(seconds=3)
-# Counts of one automation that are evaluated in one transaction, at most.
-ENDED_AT_ONCE = 200
+# Watches of one automation that end in one transaction, and counts of all that are deleted in it, at most.
+ENDED_AT_ONCE, FORGOTTEN_AT_ONCE = 200, 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +190,41 @@ def begin_watches(rule: Rule) -> None:
         )
 
 
-def end_watches(rule: Rule, until: datetime, now: datetime, stop_at: float) -> tuple[int, bool]:
-    """Evaluate the counts whose time was over at the moment `until` which all events are counted.
+def forget_counts(rules: Iterable[Rule], until: datetime) -> bool:
+    """Delete counts of reactive triggers whose time is over: they fire no more. Return whether none is left.
 
-    Go on until the monotonic clock shows `stop_at`, with one count at least. Return how many fired, and whether none is
+    After a burst there are very many, so they are not evaluated one by one.
+    """
+    reactive = [trigger.id for rule in rules for trigger in leaves(rule.trigger) if trigger.reactive]
+    over = _over(until).filter(automation__in=[rule.automation.pk for rule in rules], trigger__in=reactive)
+    # Look first: usually nothing is over.
+    if not reactive or not over.exists():
+        return True
+    deleted, _ = TriggerState.objects.filter(pk__in=over.order_by("ends_at").values("pk")[:FORGOTTEN_AT_ONCE]).delete()
+    return deleted < FORGOTTEN_AT_ONCE
+
+
+def rules_with_ended_watches(rules: Iterable[Rule], until: datetime) -> list[Rule]:
+    over = set(_over(until).values_list("automation", "trigger").distinct())
+    return [rule for rule in rules if any((rule.automation.pk, id) in over for id in _watches(rule))]
+
+
+def _over(until: datetime) -> QuerySet[TriggerState, TriggerState]:
+    return TriggerState.objects.filter(ends_at__lte=until - GRACE)
+
+
+def _watches(rule: Rule) -> dict[str, EventTrigger]:
+    return {trigger.id: trigger for trigger in leaves(rule.trigger) if not trigger.reactive}
+
+
+def end_watches(rule: Rule, until: datetime, now: datetime, stop_at: float) -> tuple[int, bool]:
+    """Evaluate the watches whose time was over at the moment `until` which all events are counted.
+
+    Go on until the monotonic clock shows `stop_at`, with one watch at least. Return how many fired, and whether none is
     left.
     """
-    triggers = {trigger.id: trigger for trigger in leaves(rule.trigger)}
-    over = TriggerState.objects.filter(automation=rule.automation, trigger__in=triggers, ends_at__lte=until - GRACE)
+    triggers = _watches(rule)
+    over = _over(until).filter(automation=rule.automation, trigger__in=triggers)
     states, fired = list(over.order_by("ends_at", "pk")[:ENDED_AT_ONCE]), 0
     for number, state in enumerate(states, 1):
         fired += _elapse(rule, triggers[state.trigger], state, until, now)
