@@ -7,20 +7,16 @@ users decided how the code is executed, it reaches only what all of them could.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, reduce
-from typing import Any
 from uuid import UUID
 
-from orchestration.authors import OWNER, user_in
+from deployments.definitions.responsible import responsible_for
 from orchestration.sight import seeing
-from orchestration.tables import fetch
 from orion_site.accounts.objects import NamedSight
 from orion_site.accounts.permissions import OF_OBJECTS, Action, Actor, OnObject
-from orionflow.contract.kinds import FINDER_ENTRYPOINT
 
 # Tables with data of runs: a run sees its own rows.
 OF_RUNS = re.compile(r"runs_(?!flow\b)|events_|deployments_(?:backfill|backfilltime|deadline|lease|slot|globalslot)\b")
@@ -39,10 +35,6 @@ OF_AUTHORS = frozenset(
 # Objects that code looks up by name. Their lists are only for runs of authors who may read all of them.
 BY_NAME = {"deployments_variable": Action.READ_VARIABLES, "deployments_blockdocument": Action.READ_BLOCKS}
 NAMES_ONE = re.compile(r"(?:variables|block_documents|blocks)/(?:name/)?<")
-
-_AUTHOR = """
-SELECT d.author, d.entrypoint, f.created_by, f.limited_by FROM runs_flowrun f
-JOIN deployments_deployment d ON d.id = f.deployment_id WHERE f.id IN """
 
 
 class SightOfRun(NamedSight):
@@ -91,28 +83,15 @@ def _author_of(run_id: UUID) -> tuple[bool, Actor | None]:
 
     from orion_site.accounts.users import actor_of_user
 
-    found = fetch(_AUTHOR, [run_id])
-    if not found:
+    responsible = responsible_for(run_id)
+    if responsible is None:
         return False, None
-    ((author, entrypoint, made_by, limits),) = found
-    if entrypoint == FINDER_ENTRYPOINT:
-        # This deployment executes code given in the parameters, so the user who created the run is responsible.
-        made_by = _read(made_by)
-        author = user_in(made_by)
-        if author is None and (made_by or {}).get("type") != OWNER["type"]:
-            return False, None
-    responsible = {*(_read(limits) or ()), *(() if author is None else (author,))}
-    if not responsible:
+    if not responsible.users:
         return True, None
-    users = list(User.objects.filter(pk__in=responsible, is_active=True))
-    if len(users) < len(responsible):
+    users = list(User.objects.filter(pk__in=responsible.users, is_active=True))
+    if len(users) < len(responsible.users):
         return False, None
     return False, reduce(_with_rights_of_both, (actor_of_user(user)[0] for user in users))
-
-
-def _read(stored: Any) -> Any:
-    """Return the value of a JSON column, which raw SQL returns as text."""
-    return json.loads(stored) if isinstance(stored, str) else stored
 
 
 def _with_rights_of_both(one: Actor, other: Actor) -> Actor:

@@ -96,7 +96,8 @@ class FlowRun(Run):
     auto_scheduled = models.BooleanField(default=False)
     created_by = models.JSONField(null=True)
     # Ids of users whose rights limit those of its token, besides the rights of the deployment's author: who set its job
-    # variables, and who was the author when its process loaded the code.
+    # variables, and who was the author when its process loaded the code. Read it with `runs.limiting_users`, because
+    # versions before this column stored none.
     limited_by = models.JSONField(null=True, editable=False)
     epoch = models.PositiveIntegerField(
         default=0, help_text="Fencing token: only the attempt with this number may write."

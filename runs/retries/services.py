@@ -29,6 +29,7 @@ from orionflow.contract.masking import refusal_of_masked
 from runs.errors import NoSuchTask, RetryTaken, RunMoved
 from runs.flow_runs.commands import NOT_ENDED
 from runs.flow_runs.services import create_flow_run
+from runs.limiting_users import limits_of
 from runs.models import FlowRun, RunRetry
 from runs.naming import listed, two_word_name
 from runs.retries.core import Call, CallsByName, Cause, Plan, Tree, failed_calls, plan_of
@@ -304,7 +305,7 @@ def _new_run(run: FlowRun, asked: AskedRetry) -> NewFlowRun:
         infrastructure_document_id=run.infrastructure_document_id,
         process=asked.process,
         created_by={"id": str(run.pk), "type": "RETRY", "display_value": run.name},
-        limited_by=run.limited_by,
+        limited_by=limits_of(run.limited_by, run.job_variables, run.created_by),
     )
 
 

@@ -212,3 +212,78 @@ def test_job_variables_of_an_automation_are_those_of_its_author(
         run, _ = create_run_of_deployment(deployment_id=UUID(made["id"]), asked=asked, state=None, now=timezone.now())
 
     assert reached(claimed(agent, str(run.pk)), theirs) == NONE
+
+
+def as_an_earlier_version_stored(run: str, **columns: Any) -> None:
+    FlowRun.objects.filter(pk=run).update(limited_by=None, **columns)
+
+
+def by(kind: str, id: UUID | str | None = None) -> dict[str, Any]:
+    return {"id": str(id or uuid4()), "type": kind, "display_value": "x"}
+
+
+def test_runs_of_an_earlier_version_are_limited_by_who_made_them_with_job_variables(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    of_dora, changed, of_admin, plain = (
+        started(dora, made, job_variables=EVIL),
+        started(dora, made, job_variables=EVIL),
+        started(admin, made, job_variables=EVIL),
+        started(dora, made),
+    )
+    for run in (of_dora, changed, of_admin, plain):
+        as_an_earlier_version_stored(run)
+    admin.call("PATCH", f"/api/flow_runs/{changed}", {"job_variables": {"env": {"DEBUG": "1"}}})
+
+    assert [reached(claimed(agent, run), theirs) for run in (of_dora, changed)] == [NONE, NONE]
+    assert [reached(claimed(agent, run), theirs)[:3] for run in (of_admin, plain)] == [ALL[:3], ALL[:3]]
+
+
+def test_a_retry_as_a_new_run_is_limited_as_a_run_of_an_earlier_version_is(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    run = started(dora, made, job_variables=EVIL)
+    chain(FlowRun.objects.get(pk=run), "ab")
+    finish(FlowRun.objects.get(pk=run), data=RESULT)
+    as_an_earlier_version_stored(run)
+
+    admin.call("POST", f"/api/flow_runs/{run}/retry", {"from_tasks": ["b"], "new_run": True})
+
+    assert reached(claimed(agent, str(FlowRun.objects.exclude(pk=run).get().pk)), theirs) == NONE
+
+
+def test_a_retry_of_an_earlier_version_is_limited_as_the_retried_run_is(
+    admin: Asker, dora: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    of_dora, of_owner, again, again_of_owner = (started(dora, made, job_variables=EVIL) for _ in range(4))
+    as_an_earlier_version_stored(of_dora)
+    as_an_earlier_version_stored(of_owner, created_by=None)
+    as_an_earlier_version_stored(again, created_by=by("RETRY", of_dora))
+    as_an_earlier_version_stored(again_of_owner, created_by=by("RETRY", of_owner))
+
+    assert reached(claimed(agent, again), theirs) == NONE
+    assert reached(claimed(agent, again_of_owner), theirs) == ALL
+
+
+@pytest.mark.parametrize("kind", ["AUTOMATION", "DEPLOYMENT", "RETRY"])
+def test_job_variables_that_nobody_is_known_to_have_set_leave_a_run_without_rights(
+    admin: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment, kind: str
+):
+    run = started(admin, made, job_variables=EVIL)
+    as_an_earlier_version_stored(run, created_by=by(kind))
+
+    token = claimed(agent, run)
+
+    assert reached(token, theirs) == NONE
+    assert "did not record who set the job variables" in token.get(READ).json()["detail"]
+    assert token.get(f"/api/deployments/{made['id']}").status_code == 200
+
+
+def test_job_variables_that_the_owner_of_the_server_sets_limit_nothing(
+    admin: Asker, agent: Agent, made: dict[str, Any], theirs: Deployment
+):
+    asked = AskedRun(job_variables=EVIL, created_by=by("AUTOMATION"))
+
+    run, _ = create_run_of_deployment(deployment_id=UUID(made["id"]), asked=asked, state=None, now=timezone.now())
+
+    assert reached(claimed(agent, str(run.pk)), theirs) == ALL

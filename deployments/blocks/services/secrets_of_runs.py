@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from deployments.definitions.responsible import responsible_for
 from deployments.errors import SecretsNotYours
 from deployments.models import BlockDocument, BlockReference, Deployment
-from orchestration.authors import OWNER, asking_user, refusal, user_in
-from orionflow.contract.kinds import FINDER_ENTRYPOINT
+from orchestration.authors import asking_user, refusal
+from runs.limiting_users import NOBODY
 from runs.models import FlowRun
 
 READ = "blocks.secrets"
@@ -48,24 +49,22 @@ def why_not_for_run(
     """Return why an attempt of this run may not read the secrets of these blocks, or "" if it may."""
     if not any(_sealed(block, below) for block in blocks):
         return ""
-    found = FlowRun.objects.filter(pk=run_id).values_list("deployment_id", "created_by", "limited_by").first()
-    deployment = Deployment.objects.select_related("flow").filter(pk=found[0]).first() if found and found[0] else None
-    if found is None or deployment is None:
+    of_run = FlowRun.objects.filter(pk=run_id).values("deployment_id")
+    deployment = Deployment.objects.select_related("flow").filter(pk__in=of_run).first()
+    responsible = responsible_for(run_id)
+    if deployment is None or responsible is None:
         return "The deployment of this run is not there any more, so that its process reads no more secrets."
     declared = {*deployment.secrets, *(getattr(deployment, name) for name in NAMED)}
     missing = [one for block in blocks for one in _undeclared(block, below, declared)]
     if not missing:
         return ""
-    author, name = deployment.author, deployment.author_name
-    if deployment.entrypoint == FINDER_ENTRYPOINT:
-        # The code there comes from the request, not from the deployment, so the rights of the user who sent it count.
-        made_by = found[1]
-        author, name = user_in(made_by), made_by and made_by.get("display_value")
-        if author is None and (made_by or {}).get("type") != OWNER["type"]:
-            return "Secrets are used only for searches that a user started on the page New deployment."
-    if reason := refusal(author, READ):
-        because = f"its author {name} may not read secrets, because {reason}"
-    elif reason := next(filter(None, (refusal(user, READ) for user in found[2] or ())), ""):
+    if responsible.author == NOBODY:
+        return "Secrets are used only for searches that a user started on the page New deployment."
+    if reason := refusal(responsible.author, READ):
+        because = f"its author {responsible.author_name} may not read secrets, because {reason}"
+    elif NOBODY in responsible.limits:
+        because = "an earlier version of Orion did not record who set the job variables of this run. Start a new run."
+    elif reason := next(filter(None, (refusal(user, READ) for user in responsible.limits)), ""):
         because = f"a user who decided how this run is executed may not read secrets, because {reason}"
     else:
         return ""

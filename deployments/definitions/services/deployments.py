@@ -13,7 +13,7 @@ from django.db.models import Q
 from deployments.blocks.selectors import filled_in
 from deployments.blocks.services.secrets_of_runs import refuse_secrets_of_others
 from deployments.definitions.core.parameters import flaw_of_schema
-from deployments.definitions.services.runs import limited_by, refuse_misfits, refuse_odd_job_variables
+from deployments.definitions.services.runs import refuse_misfits, refuse_odd_job_variables
 from deployments.dispatch.selectors.liveness import has_agents
 from deployments.errors import BadParameterSchema, BlockDocumentNotFound, SeveralSchedules
 from deployments.models import BlockDocument, Deployment, Schedule
@@ -38,6 +38,7 @@ from orionflow.contract.kinds import FINDER_ENTRYPOINT
 from runs.errors import CodeInParameters, FlowNotFound
 from runs.flow_runs.services import delete_flow_runs
 from runs.flows.services import create_flow
+from runs.limiting_users import limits_of, limits_with
 from runs.models import Flow, FlowRun
 
 # The columns of the fields that clients can set. The queue is given by name, and stored as a reference.
@@ -279,8 +280,9 @@ def _limit_attempts(deployment: Deployment, before: int | None, now: datetime) -
         return
     # Sort before locking, because others lock several runs in this order.
     attempts = FlowRun.objects.select_for_update(no_key=True).filter(pk__in=_attempts(deployment.pk, now))
-    for run_id, limits in list(attempts.order_by("pk").values_list("pk", "limited_by")):
-        FlowRun.objects.filter(pk=run_id).update(limited_by=limited_by(limits, before))
+    columns = attempts.order_by("pk").values_list("pk", "limited_by", "job_variables", "created_by")
+    for run_id, *of_run in list(columns):
+        FlowRun.objects.filter(pk=run_id).update(limited_by=limits_with(limits_of(*of_run), before))
 
 
 def _attempts(deployment_id: UUID, now: datetime) -> set[UUID]:

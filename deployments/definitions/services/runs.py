@@ -23,6 +23,7 @@ from orchestration.transactions import repeated_on_conflict, write_transaction
 from orionflow.contract.kinds import FINDER_ENTRYPOINT
 from runs.errors import CodeInParameters, JobVariablesUnused
 from runs.flow_runs.services import create_flow_run, update_flow_run
+from runs.limiting_users import limits_of, limits_with
 from runs.models import FlowRun
 from runs.naming import two_word_name
 
@@ -83,6 +84,8 @@ def update_job_variables(*, run_id: UUID, changes: Mapping[str, Any], now: datet
     Raises FlowRunNotFound, JobVariablesSettled, JobVariablesUnused and JobVariablesMisfit.
     """
     with write_transaction():
+        held = FlowRun.objects.select_for_update(no_key=True).filter(pk=run_id)
+        before = held.values_list("limited_by", "job_variables", "created_by").first()
         # Do this first, because it refuses runs that do not exist or have started. It is rolled back if a later check
         # fails.
         update_flow_run(run_id=run_id, changes=changes, now=now)
@@ -93,9 +96,10 @@ def update_job_variables(*, run_id: UUID, changes: Mapping[str, Any], now: datet
         refuse_odd_job_variables(
             deployment.work_queue, deployment.job_variables, changes["job_variables"], complete=True
         )
+        limits = limits_of(*before) if before else []
         if changes["job_variables"]:
-            run = FlowRun.objects.only("limited_by").get(pk=run_id)
-            FlowRun.objects.filter(pk=run_id).update(limited_by=limited_by(run.limited_by, asking_user()))
+            limits = limits_with(limits, asking_user())
+        FlowRun.objects.filter(pk=run_id).update(limited_by=limits)
 
 
 def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
@@ -112,16 +116,8 @@ def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
         infrastructure_document_id=asked.infrastructure_document_id or run.infrastructure_document_id,
         idempotency_key=asked.idempotency_key,
         created_by=asked.created_by,
-        limited_by=limited_by(None, asking_user()) if asked.job_variables or asked.infrastructure_document_id else None,
+        limited_by=limits_with((), asking_user()) if asked.job_variables or asked.infrastructure_document_id else None,
     )
-
-
-def limited_by(before: Iterable[int] | None, user: int | None) -> list[int] | None:
-    """Return the users whose rights limit those of a run, now that code of this user is executed in it.
-
-    Job variables are such code: they can name an interpreter or load a library. None is the owner of the server.
-    """
-    return sorted({*(before or ()), *(() if user is None else (user,))}) or None
 
 
 def inherited_run(deployment: Deployment) -> NewFlowRun:
