@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from django.db import OperationalError
+
 from orchestration.outages import is_outage
 from orchestration.transactions import is_disk_full
 
 logger = logging.getLogger("orion.services")
 T = TypeVar("T")
+
+# invalid_transaction_state: the database is read-only, or has closed the connection.
+UNUSABLE_CLASS = "25"
 
 
 class FirstError:
@@ -26,7 +31,7 @@ class FirstError:
         try:
             yield
         except Exception as error:
-            if is_outage(error) or is_disk_full(error):
+            if concerns_every_row(error):
                 raise
             logger.warning("%s: %s: %s", row, type(error).__name__, error)
             self._first = self._first or error
@@ -35,6 +40,15 @@ class FirstError:
         """Raise the first error, after all rows had their turn."""
         if self._first is not None:
             raise self._first
+
+
+def concerns_every_row(error: Exception) -> bool:
+    """Whether the database would refuse all other rows as well, perhaps each of them after a wait."""
+    if is_outage(error) or is_disk_full(error):
+        return True
+    code = getattr(error.__cause__, "sqlstate", None)
+    # SQLite has no codes. It is locked: some other program has been writing for longer than a writer waits.
+    return isinstance(error, OperationalError) if code is None else code.startswith(UNUSABLE_CLASS)
 
 
 def work_on_each(rows: Iterable[T], work: Callable[[T], int], kind: str) -> int:

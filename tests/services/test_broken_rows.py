@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.db import InternalError, OperationalError
 
 from deployments.dispatch.services.dead_processes import cancel_unserved_runs, crash_runs_of_dead_processes
 from deployments.dispatch.services.lateness import mark_late_runs
+from orchestration.one_by_one import work_on_each
 from orchestration.services import propose_flow_run_state
 from orion_site.services import registry
 from runs.bulk_actions import services as bulk_actions
@@ -29,6 +31,28 @@ def cancelled_parent() -> FlowRun:
     run = make_flow_run("RUNNING")
     propose_flow_run_state(run_id=run.pk, proposed=make_state("CANCELLED"), now=later(1), force=True)
     return run
+
+
+def of_postgresql(code: str) -> InternalError:
+    cause = Exception(code)
+    cause.sqlstate = code  # type: ignore[attr-defined]
+    error = InternalError("refused")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("error", [OperationalError("database is locked"), of_postgresql("25006")])
+def test_an_error_that_every_row_would_meet_is_raised_at_once(error):
+    tried = []
+
+    def work(row):
+        tried.append(row)
+        raise error
+
+    with pytest.raises(type(error)):
+        work_on_each(["first", "second"], work, "Row")
+
+    assert tried == ["first"]
 
 
 def test_other_runs_are_marked_late():
