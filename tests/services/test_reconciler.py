@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import InterfaceError
 
 from deployments.dispatch.services import reconciler
 from deployments.dispatch.services.reconciler import reconcile
@@ -214,3 +215,22 @@ def test_a_run_that_cannot_be_revoked_keeps_no_other_from_its_turn():
         reconcile(later(131))
 
     assert (state_of(odd), state_of(run)) == ("RUNNING", "CRASHED")
+
+
+def test_an_outage_of_the_database_is_not_met_once_for_each_expired_attempt(monkeypatch):
+    agent = make_agent()
+    for _ in range(2):
+        begun(agent)
+    ticks(125)
+    tried = []
+
+    def fail(run_id, now):
+        tried.append(run_id)
+        raise InterfaceError("connection already closed")
+
+    monkeypatch.setattr(reconciler, "_end_expired", fail)
+
+    with pytest.raises(InterfaceError):
+        reconcile(later(131))
+
+    assert len(tried) == 1

@@ -7,7 +7,6 @@ separately, because the process that runs the services need not be one that rece
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -18,11 +17,10 @@ from deployments.dispatch.services.claims import lease_end
 from deployments.models import Lease, ServiceRecord
 from orchestration.database_clock import database_now
 from orchestration.errors import FlowRunNotFound
+from orchestration.one_by_one import work_on_each
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
-
-logger = logging.getLogger("orion.services")
 
 # Primary keys in the table of services.
 SERVICE, API_PRESENCE = "reconciliation", "hearing"
@@ -47,16 +45,8 @@ def reconcile(now: datetime) -> int:
     if _record_presence(SERVICE, settings.ORION_RECONCILE_SECONDS, longest_gap_of_ticks(), now) or api_is_away(now):
         return 0
     expired = Lease.objects.filter(expires_at__lt=_grace_ends(now)).order_by("expires_at", "pk")
-    ended, errors = 0, []
-    for run_id in list(expired.values_list("pk", flat=True)[:BATCH]):
-        try:
-            ended += _end_expired(run_id, now)
-        except Exception as error:
-            logger.warning("The expired attempt of flow run %s could not be ended: %s", run_id, error)
-            errors.append(error)
-    if errors:
-        raise errors[0]
-    return ended
+    run_ids = list(expired.values_list("pk", flat=True)[:BATCH])
+    return work_on_each(run_ids, lambda run_id: _end_expired(run_id, now), "Expired attempt of flow run")
 
 
 def record_api_heartbeat(_: datetime) -> bool:
