@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, Q
 from orchestration.batch import TaskRunTransition, apply_task_run_transitions
 from orchestration.core.states import StateType, cancelled, cancelling, failed
 from orchestration.errors import FlowRunNotFound
-from orchestration.one_by_one import FirstError, work_on_each
+from orchestration.one_by_one import FirstError, concerns_every_row, work_on_each
 from orchestration.services import propose
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS, TASK_RUNS, lock
@@ -100,10 +100,23 @@ def clean_up_cancelled(now: datetime) -> int:
 def _cancel_task_runs(now: datetime, until: float) -> int:
     left = _task_runs_below_cancelled(now).order_by("flow_run_id", "pk").values_list("pk", flat=True)
     run_ids = list(left[: BATCH * TASKS_PER_RUN])
-    starts = _while_time(range(0, len(run_ids), PORTION), until)
-    return work_on_each(
-        starts, lambda start: _cancel_portion(run_ids[start : start + PORTION], now), "Task runs from number"
-    )
+    first, number = FirstError(), 0
+    for start in _while_time(range(0, len(run_ids), PORTION), until):
+        portion = run_ids[start : start + PORTION]
+        with first.of_one(f"Task runs from {portion[0]}"):
+            number += _cancel_together(portion, now)
+    first.raise_any()
+    return number
+
+
+def _cancel_together(run_ids: Sequence[UUID], now: datetime) -> int:
+    """Cancel task runs in one transaction; one by one if that fails, because an error with one undoes them all."""
+    try:
+        return _cancel_portion(run_ids, now)
+    except Exception as error:
+        if len(run_ids) == 1 or concerns_every_row(error):
+            raise
+    return work_on_each(run_ids, lambda run_id: _cancel_portion([run_id], now), "Task run")
 
 
 def _task_runs_below_cancelled(now: datetime) -> RunQuerySet:

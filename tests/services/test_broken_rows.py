@@ -11,7 +11,7 @@ from orchestration.one_by_one import work_on_each
 from orchestration.services import propose_flow_run_state
 from orion_site.services import registry
 from runs.bulk_actions import services as bulk_actions
-from runs.models import BulkAction, FlowRun, FlowRunState, Problem
+from runs.models import BulkAction, FlowRun, FlowRunState, Problem, TaskRunState
 from runs.problems.services import mending
 from runs.upkeep import clean_up_cancelled, fail_expired_pauses
 from tests.factories import NOON, later, make_flow_run, make_state, make_task_run, state_of
@@ -98,6 +98,19 @@ def test_other_runs_below_cancelled_ones_are_cancelled():
 
     assert state_of(nested[1]) == "CANCELLED"
     assert {state_of(one) for one in below} == {"CANCELLED"}
+
+
+def test_other_task_runs_of_a_cancelled_run_are_cancelled():
+    run = cancelled_parent()
+    odd = make_task_run(make_state("SCHEDULED", scheduled_time=NOON), flow_run=run)
+    state = TaskRunState.objects.get(pk=odd.state_id)
+    TaskRunState.objects.filter(pk=state.pk).update(details={**state.details, "scheduled_time": "never"})
+    others = [make_task_run("RUNNING", flow_run=run) for _ in range(2)]
+
+    with pytest.raises(ValueError, match="never"):
+        clean_up_cancelled(later(30))
+
+    assert {state_of(one) for one in others} == {"CANCELLED"}
 
 
 def test_runs_below_cancelled_ones_are_cancelled_though_another_part_of_the_clean_up_fails(monkeypatch):
