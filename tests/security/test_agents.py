@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from deployments.models import GlobalLimit, GlobalSlot, Lease, Worker
 from orion_site.accounts.users import create_user
-from runs.models import FlowRun
+from runs.models import FlowRun, TaskRun
 from tests.factories import make_artifact, make_flow_run, make_task_run
 from tests.security.askers import Asker, key_of, user_with
 from tests.security.attempts import Agent
@@ -232,6 +232,36 @@ def test_a_batch_forces_no_task_run_that_the_agent_neither_serves_nor_made(agent
     task.refresh_from_db()
     assert (answer.status_code, task.state_type == "FAILED") == (403, False)
     assert Asker(key_of(user_with("deployer"))).call("POST", "/api/task_runs/transitions", batch).status_code == 200
+
+
+def reported(task: TaskRun) -> dict[str, Any]:
+    state = {"id": str(uuid4()), "type": "RUNNING", "timestamp": THEN}
+    return {"task_run_id": str(task.pk), "state": state}
+
+
+def test_a_batch_with_a_forced_state_of_an_own_run_may_report_about_others(
+    held: tuple[Agent, dict[str, Any]], agent: Callable[[str], Agent]
+):
+    smith, run = held
+    own = make_task_run(flow_run=FlowRun.objects.get(pk=run["flow_run_id"]))
+    other = make_task_run(flow_run=make_flow_run("RUNNING"))
+    batch = {"items": [reported(other), {**reported(own), "force": True}], "sent_at": THEN}
+
+    answer = smith.client.call("POST", "/api/task_runs/transitions", batch)
+
+    assert (answer.status_code, [one["status"] for one in answer.json()["results"]]) == (200, ["ACCEPT", "ACCEPT"])
+
+
+def test_a_batch_forces_no_task_run_that_it_creates_in_a_run_of_others(agent: Callable[[str], Agent]):
+    run, task, jones = make_flow_run("RUNNING"), str(uuid4()), agent("jones")
+    made = {"flow_run_id": str(run.pk), "task_key": "t", "dynamic_key": "0"}
+    state = {"id": str(uuid4()), "type": "FAILED", "timestamp": THEN}
+    items = [{"task_run_id": task, "task_run": made}, {"task_run_id": task, "state": state, "force": True}]
+
+    answer = jones.client.call("POST", "/api/task_runs/transitions", {"items": items, "sent_at": THEN})
+
+    assert answer.status_code == 403
+    assert not run.task_runs.exists()
 
 
 FORCED = {"state": {"type": "CRASHED"}, "force": True}

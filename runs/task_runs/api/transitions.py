@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
@@ -108,8 +108,8 @@ class ApplyTaskRunTransitions(Operation):
         return response
 
     def perform(self, body: TransitionBatch) -> TransitionResults:
-        if any(item.force for item in body.items):
-            refuse_unserved(self.request, [*self.reported_runs(body), *self.named_rows(body)])
+        if forced := list(_forced_rows(body)):
+            refuse_unserved(self.request, forced)
         items = [_transition(item) for item in body.items]
         outcome = apply_task_run_transitions(
             items=items,
@@ -121,6 +121,19 @@ class ApplyTaskRunTransitions(Operation):
         _measure(body)
         orders: Any = outcome.orders
         return {"results": list(map(_result, items, outcome.items)), "orders": orders}
+
+
+def _forced_rows(body: TransitionBatch) -> Iterator[tuple[str, UUID | None]]:
+    """Yield the task runs whose states are forced, and the flow runs of those that the batch creates.
+
+    The other items of a batch are ordinary reports: a program may send them about runs that no agent holds.
+    """
+    forced = {item.task_run_id for item in body.items if item.force}
+    for item in body.items:
+        if item.task_run_id in forced:
+            yield "runs_taskrun", item.task_run_id
+            if item.task_run:
+                yield "runs_flowrun", item.task_run.flow_run_id
 
 
 def _measure(body: TransitionBatch) -> None:
