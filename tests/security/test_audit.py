@@ -185,7 +185,7 @@ def test_a_form_of_a_page_is_recorded_as_its_person_sent_it(browser):
 def chained(api, monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
     """Six entries of one day, also where the test begins in its last moment."""
     today = current_time()
-    monkeypatch.setattr(chain.timezone, "now", lambda: today)
+    monkeypatch.setattr(chain, "current_time", lambda: today)
     for number in range(6):
         api.send("/variables/", {"name": f"v{number}", "value": "1"})
     return entries()
@@ -280,7 +280,7 @@ def test_entries_are_neither_changed_nor_deleted(chained, statement):
 
 def test_the_first_entry_of_a_day_follows_the_last_of_the_day_before(chained, monkeypatch: pytest.MonkeyPatch, api):
     tomorrow = current_time() + timedelta(days=1)
-    monkeypatch.setattr(chain.timezone, "now", lambda: tomorrow)
+    monkeypatch.setattr(chain, "current_time", lambda: tomorrow)
     api.send("/variables/", VARIABLE)
     monkeypatch.undo()
     # The clock of another server is behind: the closed day stays closed.
@@ -348,7 +348,7 @@ def three_days(api, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
     """Three entries a day, the last ones of today."""
     today = current_time()
     for back in (2, 1, 0):
-        monkeypatch.setattr(chain.timezone, "now", lambda at=today - timedelta(days=back): at)
+        monkeypatch.setattr(chain, "current_time", lambda at=today - timedelta(days=back): at)
         for number in range(3):
             api.send("/variables/", {"name": f"v{back}{number}", "value": "1"})
     # It stays today until the test is over.
@@ -356,7 +356,7 @@ def three_days(api, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
 
 
 def test_retention_removes_whole_days_and_reports_it(three_days):
-    removed = remove_days(older_than=timedelta(days=1), now=chain.timezone.now())
+    removed = remove_days(older_than=timedelta(days=1), now=entries()[-1].at)
 
     oldest, kept, today = Day.objects.all()
     last = entries()[-1]
@@ -366,11 +366,11 @@ def test_retention_removes_whole_days_and_reports_it(three_days):
     assert (last.actor, last.operation, last.object_id) == ("retention", chain.REMOVAL, str(oldest.day))
     assert said(last)[0] == {"entries": 3, "head": oldest.head}
     assert chain.verify(None, most=100).finding is None
-    assert remove_days(older_than=timedelta(days=1), now=chain.timezone.now()) == 0
+    assert remove_days(older_than=timedelta(days=1), now=entries()[-1].at) == 0
 
 
 def test_the_last_day_is_kept_at_any_age(three_days):
-    remove_days(older_than=timedelta(), now=chain.timezone.now() + timedelta(days=9))
+    remove_days(older_than=timedelta(), now=entries()[-1].at + timedelta(days=9))
 
     assert [day.removed is not None for day in Day.objects.all()] == [True, True, False]
     assert chain.verify(None, most=100).finding is None
@@ -378,7 +378,7 @@ def test_the_last_day_is_kept_at_any_age(three_days):
 
 def test_a_removed_day_is_detected(three_days):
     first = three_days[0]
-    Day.objects.filter(pk=first.pk).update(removed=chain.timezone.now())
+    Day.objects.filter(pk=first.pk).update(removed=entries()[-1].at)
     Entry.objects.filter(day=first.day).delete()
 
     finding = chain.verify(None, most=100).finding
