@@ -106,6 +106,18 @@ def test_nobody_schedules_searches(run: FlowRun, asker: Callable[[str], Asker]):
     assert Schedule.objects.get().parameters == {}
 
 
+def test_schedules_of_earlier_versions_may_be_paused(run: FlowRun, asker: Callable[[str], Asker]):
+    deployment = Deployment.objects.get()
+    stored = Schedule.objects.create(deployment=deployment, definition={"interval": 3600}, active=True)
+    path, client = f"/api/deployments/{deployment.pk}/schedules/{stored.pk}", asker("deployer")
+
+    changes = [{"active": False, "parameters": SHELL}, {"active": False}, {"active": True}]
+    answers = [client.call("PATCH", path, change).status_code for change in changes]
+
+    assert answers == [403, 204, 403]
+    assert (Schedule.objects.get().active, Schedule.objects.get().parameters) == (False, {})
+
+
 def test_no_other_deployment_gets_the_code_of_searches(run: FlowRun, asker: Callable[[str], Asker]):
     """Its runs would have the rights of whoever started them, also if that was before."""
     client = asker("deployer")

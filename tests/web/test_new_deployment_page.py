@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from deployments.models import Deployment
+from deployments.models import Deployment, WorkPool
 from orchestration.core.states import StateType
 from orchestration.services import propose_flow_run_state
 from orionflow.contract.discovery import ARTIFACT_TYPE
@@ -100,6 +100,24 @@ def test_one_deployment_asks_for_each_queue(browser: Client):
 
     assert Deployment.objects.count() == 1
     assert FlowRun.objects.count() == 2
+
+
+def test_a_pool_that_requires_job_variables_says_where_to_set_them(browser: Client):
+    variables: dict[str, Any] = {"properties": {"cpus": {"type": "integer"}}, "required": ["cpus"]}
+    template = {"job_configuration": {"cpus": "{{ cpus }}"}, "variables": variables}
+    # Creates the pool.
+    asked(browser)
+    WorkPool.objects.update(base_job_template=template)
+
+    answer = browser.post("/deployments/new", GIT)
+
+    assert answer.status_code == 422
+    assert "is a required property. A search for flows sets none, so give each required variable a default" in text_of(
+        answer
+    )
+    variables["properties"]["cpus"]["default"] = 1
+    WorkPool.objects.update(base_job_template=template)
+    assert browser.post("/deployments/new", GIT).status_code == 302
 
 
 @pytest.mark.parametrize(

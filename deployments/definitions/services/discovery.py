@@ -14,7 +14,7 @@ from uuid import UUID
 from deployments.definitions.core.code_sources import CodeSource
 from deployments.definitions.services.deployments import create_deployment
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
-from deployments.errors import DeploymentExists
+from deployments.errors import DeploymentExists, JobVariablesMisfit
 from deployments.models import Deployment
 from deployments.schedules.services.schedules import NewSchedule
 from orchestration.authors import OWNER, made_by
@@ -33,6 +33,9 @@ SCHEMA = {
     },
     "additionalProperties": False,
 }
+WITHOUT_VARIABLES = (
+    "A search for flows sets none, so give each required variable a default in the template of the pool."
+)
 DESCRIPTION = "Finds the flows in some code, for “New deployment” of the dashboard. Its runs answer with an artifact."
 # All that decides which code is executed, because deployments of earlier versions could be changed by other users.
 COLUMNS: Mapping[str, Any] = {
@@ -52,7 +55,10 @@ COLUMNS: Mapping[str, Any] = {
 
 @repeated_on_conflict
 def ask_for_flows(*, source: CodeSource, pool_name: str, queue_name: str, now: datetime) -> FlowRun:
-    """Create the run that an agent of this queue executes. Each queue has a deployment for it, created on first use."""
+    """Create the run that an agent of this queue executes. Each queue has a deployment for it, created on first use.
+
+    Raises JobVariablesMisfit if the pool requires job variables, because nobody may set those of a search.
+    """
     with write_transaction():
         flow, _ = create_flow(name=FINDER_NAME, now=now)
         deployment, _ = create_deployment(
@@ -66,7 +72,11 @@ def ask_for_flows(*, source: CodeSource, pool_name: str, queue_name: str, now: d
         )
         # The user who asks names the code that is executed, so the run has only this user's rights to secrets.
         asked = AskedRun(parameters=source.parameters(), created_by=made_by() or OWNER, finds_flows=True)
-        run, _ = create_run_of_deployment(deployment_id=deployment.pk, asked=asked, state=None, now=now)
+        try:
+            run, _ = create_run_of_deployment(deployment_id=deployment.pk, asked=asked, state=None, now=now)
+        except JobVariablesMisfit as error:
+            reason = f"{str(error.details['reason']).rstrip('.')}. {WITHOUT_VARIABLES}"
+            raise JobVariablesMisfit(pool=error.details["pool"], reason=reason) from error
         return run
 
 

@@ -78,7 +78,8 @@ def update_schedule(
         schedule = before.schedules.get(schedule_id)
         if schedule is None:
             raise ScheduleNotFound(id=schedule_id)
-        _refuse_schedules_of_finder(deployment)
+        if calendars is not None or changes != {"active": False}:
+            _refuse_schedules_of_finder(deployment)
         if "parameters" in changes:
             changes = {**changes, "parameters": filled_in(changes["parameters"])}
         if "definition" in changes:
@@ -201,7 +202,10 @@ def _insert(
 
 
 def _refuse_schedules_of_finder(deployment: Deployment) -> None:
-    """Refuse schedules of the deployment that finds flows: their parameters would name code."""
+    """Refuse schedules of the deployment that finds flows: their parameters would name code.
+
+    Earlier versions allowed them; those may be paused and deleted.
+    """
     if deployment.entrypoint == FINDER_ENTRYPOINT:
         raise CodeInParameters
 
