@@ -94,6 +94,32 @@ def test_a_dry_run_fires_as_the_automation_did(asked: dict[str, Any], occurred: 
     assert (found.fired, would) == (len(fired), fired[-len(would) :] if would else [])
 
 
+# A watch that starts again by itself skips the periods that passed before it is judged; a dry run does not.
+of_one_judging = event_triggers.filter(lambda asked: asked["posture"] == "Reactive" or asked["after"])
+
+
+@examples(30)
+@given(of_one_judging, occurrences)
+@example(trigger(posture="Proactive", within=30, expect=["b"], after=["a"]), [(0, "a", "x"), (40, "b", "x")])
+def test_a_dry_run_fires_as_the_automation_does_that_judges_all_events_together(
+    asked: dict[str, Any], occurred: list[tuple[int, str, str]]
+):
+    Automation.objects.all().delete()
+    Event.objects.all().delete()
+    columns = columns_of(asked)
+    automation = create_automation(columns=columns, now=NOON)
+    at = 0
+    for gap, name, resource in occurred:
+        at += gap
+        happen(name, at=later(at), resource=resource)
+    judge_events(later(at + 40))
+    fired = ActionRun.objects.filter(automation=automation).values_list("event__id", flat=True)
+
+    found = dry_run_automation(columns=columns, since=NOON, now=later(at + 40))
+
+    assert sorted(fired) == sorted(str(one.event_data.id) for one in found.newest if one.event_data)
+
+
 def watch_until(now: datetime) -> None:
     """Let the service judge at each moment at which a watch is over."""
     while (end := TriggerState.objects.aggregate(end=Min("ends_at"))["end"]) and end + GRACE <= now:

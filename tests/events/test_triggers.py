@@ -141,6 +141,14 @@ def test_a_watch_fires_though_later_events_are_not_judged_yet(make, in_a_hurry):
     assert judge_events(later(60)) == 1
 
 
+def test_an_event_after_the_end_of_a_watch_does_not_satisfy_it_though_both_are_judged_together(make):
+    make(trigger(posture="Proactive", after=["started"], expect=["finished"], within=30))
+    happen("started")
+    happen("finished", at=later(40))
+
+    assert judge_events(later(60)) == 1
+
+
 def test_many_watches_end_over_several_ticks_and_each_once(make, in_a_hurry):
     make(trigger(posture="Proactive", after=["started"], expect=["finished"], for_each=["room"], within=30))
     for number in range(3):

@@ -138,7 +138,7 @@ def _judge(rule: Rule, event: Event, now: datetime, troubles: Troubles) -> bool:
             for trigger in leaves(rule.trigger)
             if trigger.concerns(event_data) and (not _is_of_automations(event) or trigger.waits_for_automations())
         ]
-        return bool(concerned) and count_all(rule, concerned, event_data, now)
+        return bool(concerned) and count_all(rule, concerned, event_data, event.received, now)
     return False
 
 

@@ -60,16 +60,28 @@ def event_data_of(event: Event) -> EventData:
     return EventData(event.id, event.event, event.occurred, event.resource, tuple(event.related), event.payload)
 
 
-def count_all(rule: Rule, concerned: Iterable[EventTrigger], event_data: EventData, now: datetime) -> bool:
+def count_all(
+    rule: Rule, concerned: Iterable[EventTrigger], event_data: EventData, received: datetime, now: datetime
+) -> bool:
     """Count the event for all of these triggers, or for none. Return whether the automation fired."""
     with transaction.atomic():
-        fired = [_count(rule, trigger, event_data, now) for trigger in concerned]
+        fired = [_count(rule, trigger, event_data, received, now) for trigger in concerned]
         return any(fired)
 
 
-def _count(rule: Rule, trigger: EventTrigger, event_data: EventData, now: datetime) -> bool:
+def _count(rule: Rule, trigger: EventTrigger, event_data: EventData, received: datetime, now: datetime) -> bool:
     bucket = trigger.bucket(event_data)
     state = _state_of(rule, trigger.id, bucket)
+    if state is not None and state.ends_at is not None and state.ends_at <= received - GRACE:
+        # Usually a tick has ended it before the event arrived. Not if both are judged together, as after a burst.
+        fired = _elapse(rule, trigger, state, received, now)
+        return _count_in(rule, trigger, bucket, _state_of(rule, trigger.id, bucket), event_data, now) or fired
+    return _count_in(rule, trigger, bucket, state, event_data, now)
+
+
+def _count_in(
+    rule: Rule, trigger: EventTrigger, bucket: str, state: TriggerState | None, event_data: EventData, now: datetime
+) -> bool:
     before = Count(state.begun_at, state.count, state.ends_at) if state else None
     progress = advance(trigger, before, event_data)
     if progress.count is before and not progress.fired:
