@@ -453,6 +453,38 @@ def test_a_signal_that_does_not_wake_the_main_thread_of_a_forked_process_comes_a
     assert program.query("SELECT state_name FROM runs_taskrun WHERE name LIKE 'recorded%'") == [("Crashed",)]
 
 
+DAEMON = """
+import os, time
+from orionflow import flow
+
+def become_daemon():
+    # As daemons do: close what was inherited, and use the numbers for files of their own.
+    os.closerange(3, 256)
+    with open("own", "w") as own:
+        time.sleep(0.3)
+        own.write(str(len(os.listdir("/proc/self/task"))))
+
+@flow
+def outer():
+    if not (child := os.fork()):
+        become_daemon()
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+os.chdir(os.path.dirname(__file__))
+print(outer(), open("own").read())
+"""
+
+
+def test_a_forked_process_that_records_nothing_has_neither_threads_nor_files_of_orion(tmp_path: Path):
+    program = Program(tmp_path, DAEMON)
+
+    done = program.run(timeout=PATIENCE_SECONDS)
+
+    assert done.stdout.split() == ["0", "1"], done.stderr
+    assert "Traceback" not in done.stderr
+
+
 TERMINATED_EARLY = """
 import multiprocessing, os, signal, time
 # Called in the child before the functions that Orion registers.

@@ -16,6 +16,7 @@ from orionflow.engine.event_loops import running_loop
 from orionflow.engine.flow_run import run_flow
 from orionflow.engine.interruption import Hold, Interrupted
 from orionflow.engine.run_calls import FlowCall, TaskCall
+from orionflow.engine.signals import follow_in_child
 from orionflow.engine.submission import submit
 from orionflow.engine.task_creation import create_at_call
 from orionflow.engine.task_run import run_task
@@ -76,6 +77,8 @@ def _prepared(
     sources: Sources | None = None,
 ) -> TaskCall:
     task.signature.check(args, kwargs)
+    if flow_run.is_in_child:
+        follow_in_child()
     return TaskCall(task, args, kwargs, flow_run, waited_for(wait_for), sources)
 
 
@@ -97,6 +100,8 @@ def call_flow(
     _refuse_in_starting_child(flow)
     flow.signature.check(args, kwargs)
     call = FlowCall(flow, args, kwargs, waited_for(wait_for))
+    if call.parent is not None and call.parent.is_in_child:
+        follow_in_child()
     if flow.is_async and (call.parent is None or _is_awaited(call.parent)):
         return _named(_flow_outcome(call, return_state), f"flow {flow.name}")
     steps = run_flow(call)

@@ -87,10 +87,18 @@ class LostSignals:
         while True:
             ear.settimeout(pause)
             try:
-                self._came.update(ear.recv(64))
-                pause = pause or FIRST_LOOK
+                came = ear.recv(64)
             except TimeoutError:
                 pause = self._send_again(pause or FIRST_LOOK)
+                continue
+            except OSError:
+                came = b""
+            if not came:
+                # The program has closed all files of the process. Others may have their numbers by now.
+                ear.detach()
+                return
+            self._came.update(came)
+            pause = pause or FIRST_LOOK
 
     def _send_again(self, pause: float) -> float | None:
         """Send unhandled signals again. Return the seconds until the next check, or None."""

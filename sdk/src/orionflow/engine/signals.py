@@ -95,6 +95,11 @@ def signals_as_exceptions(root: Root) -> Iterator[None]:
         _signals.end(root)
 
 
+def follow_in_child() -> None:
+    """Let SIGTERM and SIGHUP end the runs that this process records, if user code forked it in a run."""
+    _signals.follow_in_child()
+
+
 _ending = 0
 
 
@@ -130,6 +135,8 @@ class _Signals:
         self._lost = self._listener()
         # In a forked process, the runs of its parent in which it was forked.
         self._inherited: list[Root] = []
+        # There, the signals whose handlers are installed when it first records anything.
+        self._resting: set[int] = set()
         # During a fork, the handlers that `_keep` stands for, and the signals that came, by the process that got them.
         self._set_aside: dict[int, Any] = {}
         self._kept: dict[int, set[int]] = {}
@@ -194,21 +201,45 @@ class _Signals:
             signal.signal(*self._set_aside.popitem())
 
     def forget_in_child(self) -> None:
-        """Replace the listener in a forked child: it has no listening thread and must not use the parent's socket."""
+        """Forget the parent's listener and signals in a forked child, which has no listening thread."""
+        global _ending
         try:
+            _ending = 0
             self._inherited = list(self._roots)
             self._lost.stop()
             self._lost = self._listener()
-            if self._before:
-                # The workers of a pool wait for locks all the time, and are terminated meanwhile.
-                self._lost.listen()
-            self._unblock()
             self._restore()
+            self._rest_in_child()
+            self._unblock()
             self._follow_kept()
         finally:
             forking.clear()
 
+    def _rest_in_child(self) -> None:
+        """Restore the default actions in a forked child, until it records anything itself.
+
+        Programs terminate their processes, as a pool does with its workers. A handler is not called while the main
+        thread waits for a lock, and this needs a thread that sends the signal again, which a child that becomes a
+        daemon or enters a namespace must not have.
+        """
+        for number in TOLD_TO_END:
+            if signal.getsignal(number) == self._terminate:
+                signal.signal(number, signal.SIG_DFL)
+                self._resting.add(number)
+
+    def follow_in_child(self) -> None:
+        """Install the handlers in a forked child that begins to record. Only its main thread can."""
+        if not self._resting or threading.current_thread() is not threading.main_thread():
+            return
+        for number in self._resting:
+            # The program of the child may have installed a handler of its own.
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, self._terminate)
+        self._resting.clear()
+        self._lost.listen()
+
     def begin(self, root: Root) -> None:
+        self.follow_in_child()
         self._roots.append(root)
         if len(self._roots) > 1:
             return
