@@ -149,7 +149,10 @@ class AgentOfAnother(Protected):
     """The agent was registered with the key of another user."""
 
     code = "agent_of_another"
-    message = "Agent {name!r} was registered with the key of another user, and only that user may use it."
+    message = (
+        "Agent {name!r} was registered with the key of another user, and only that user may use it. Choose another "
+        "name, or let somebody who may change work pools delete it."
+    )
 
 
 class RunOfAnother(Conflict):

@@ -208,6 +208,7 @@ def test_a_heartbeat_of_another_user_takes_no_agents_name(agent: Callable[[str],
     answer = jones.client.call("POST", path, body)
 
     assert (answer.status_code, "another user" in answer.json()["detail"]) == (403, True)
+    assert "Choose another name" in answer.json()["detail"]
     assert Worker.objects.filter(pk=row.pk).values().get() == before
     assert [one.client.call("POST", path, {"name": "w"}).status_code for one in (smith, jones)] == [204, 204]
     assert smith.client.call("POST", path, body).status_code == 204
