@@ -102,6 +102,83 @@ def test_program_that_a_signal_ends_during_an_outage_leaves_its_reports_to_the_n
     assert {one.state_type for run in runs for one in task_runs_of(run)} == {"CRASHED"}, said
 
 
+SLOW_TO_END = """
+import time
+from orionflow import flow, task
+
+@task
+def sleeps():
+    print("ready", flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        time.sleep(3)
+
+@flow
+def inner():
+    sleeps()
+
+@flow
+def middle():
+    inner()
+
+@flow
+def outer():
+    middle()
+
+outer()
+"""
+
+STUBBORN = """
+import time
+from orionflow import flow, get_run_logger
+
+@flow
+def stubborn():
+    # Until the first line of the log is delivered.
+    time.sleep(0.5)
+    print("ready", flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            get_run_logger().info("no")
+
+stubborn()
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "again_after", "code", "count"),
+    [
+        # The signal is sent again after two seconds, by the program itself.
+        (SLOW_TO_END, None, -signal.SIGTERM, 3),
+        (STUBBORN, 5.5, -signal.SIGKILL, 1),
+    ],
+    ids=["slow", "stubborn"],
+)
+@pytest.mark.long
+def test_repeated_signals_extend_no_time_for_reports(
+    source: str, again_after: float | None, code: int, count: int, orion: None, api: ApiServer, tmp_path: Path
+):
+    program = Program(tmp_path, source, ready=False)
+
+    with program.start(ORION_API_URL=api.url) as process:
+        program.wait_for_output("ready")
+        api.stop()
+        process.send_signal(signal.SIGTERM)
+        if again_after is not None:
+            time.sleep(again_after)
+            process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    api.start()
+    with override_settings(home=program.home):
+        replay_leftovers()
+
+    assert process.returncode == code, said
+    assert [run.state_type for run in flow_runs()] == ["CRASHED"] * count, said
+
+
 def test_subflow_that_the_outage_cut_off_leaves_no_run_without_a_state(orion: None, api: ApiServer, impatient: None):
     @flow
     def inner() -> int:

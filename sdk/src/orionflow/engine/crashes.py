@@ -39,9 +39,10 @@ _asked_at = -math.inf
 
 
 def note_request() -> None:
-    """Remember when the program was asked to end, by any signal."""
+    """Remember when the program was asked to end, by any signal; repetitions extend nothing."""
     global _asked_at
-    _asked_at = time.monotonic()
+    if time.monotonic() - _asked_at >= ENDS_IN:
+        _asked_at = time.monotonic()
 
 
 def seconds_for_reports() -> float:
