@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID
 
 from django.db import OperationalError
 
@@ -14,6 +16,7 @@ from orchestration.transactions import is_disk_full
 
 logger = logging.getLogger("orion.services")
 T = TypeVar("T")
+Key = TypeVar("Key", UUID, tuple[datetime, UUID])
 
 # invalid_transaction_state: the database is read-only, or has closed the connection.
 UNUSABLE_CLASS = "25"
@@ -59,3 +62,25 @@ def work_on_each(rows: Iterable[T], work: Callable[[T], int], kind: str) -> int:
             done += work(row)
     first.raise_any()
     return done
+
+
+class Turns(Generic[Key]):
+    """Remembers which rows had their turn, if they are too many for one tick.
+
+    Otherwise rows that stay as they are, for example because of an error, would keep those behind them from their turn.
+    """
+
+    def __init__(self) -> None:
+        self._last: Key | None = None
+
+    def next_of(self, keys: Sequence[Key], most: int) -> list[Key]:
+        """Return the next of these keys, which are in order, and after the last one the first ones again."""
+        return self.next_ones(lambda last, most: [key for key in keys if last is None or key > last][:most], most)
+
+    def next_ones(self, read: Callable[[Key | None, int], list[Key]], most: int) -> list[Key]:
+        """Return the next keys. `read` returns those after a key, or from the first one on, at most so many."""
+        keys = read(self._last, most)
+        if self._last is not None and len(keys) < most:
+            keys = list(dict.fromkeys(keys + read(None, most - len(keys))))
+        self._last = keys[-1] if len(keys) == most else None
+        return keys

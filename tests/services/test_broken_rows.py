@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 from django.db import InternalError, OperationalError
 
+from deployments.dispatch.services import lateness
 from deployments.dispatch.services.dead_processes import cancel_unserved_runs, crash_runs_of_dead_processes
 from deployments.dispatch.services.lateness import mark_late_runs
-from orchestration.one_by_one import work_on_each
+from orchestration.one_by_one import Turns, work_on_each
 from orchestration.services import propose_flow_run_state
 from orion_site.services import registry
 from runs.bulk_actions import services as bulk_actions
@@ -63,6 +66,29 @@ def test_other_runs_are_marked_late():
         mark_late_runs(later(60))
 
     assert FlowRun.objects.get(pk=other.pk).state_name == "Late"
+
+
+def test_runs_behind_a_whole_batch_of_broken_ones_are_marked_late(monkeypatch):
+    monkeypatch.setattr(lateness, "BATCH", 2)
+    for _ in range(2):
+        broken(make_flow_run(make_state("SCHEDULED", scheduled_time=NOON)))
+    other = make_flow_run(make_state("SCHEDULED", scheduled_time=later(1)))
+
+    for tick in range(2):
+        with pytest.raises(ValueError, match="never"):
+            mark_late_runs(later(60 + tick))
+
+    assert FlowRun.objects.get(pk=other.pk).state_name == "Late"
+
+
+def test_keys_have_their_turn_one_after_another_and_then_again():
+    turns = Turns[UUID]()
+    keys = [UUID(int=number) for number in range(5)]
+
+    taken = [turns.next_of(keys, 2) for _ in range(4)]
+
+    assert taken == [keys[0:2], keys[2:4], [keys[4], keys[0]], keys[1:3]]
+    assert Turns[UUID]().next_of(keys, 9) == keys
 
 
 def test_other_pauses_expire():
@@ -154,7 +180,9 @@ def test_other_bulk_actions_are_carried_out(monkeypatch):
     assert list(BulkAction.objects.order_by("created").values_list("status", flat=True)) == ["active", "done"]
 
 
-def test_other_problems_are_checked(monkeypatch):
+@pytest.mark.parametrize(("at_once", "ticks"), [(20, 1), (1, 2)])
+def test_other_problems_are_checked(monkeypatch, at_once: int, ticks: int):
+    monkeypatch.setattr(mending, "CHECKED", at_once)
     times = dict.fromkeys(("since", "first_seen", "last_seen", "checked_at"), NOON)
     problems = [Problem.objects.create(type="ValueError", failures=1, **times) for _ in range(2)]
     checked = []
@@ -165,7 +193,8 @@ def test_other_problems_are_checked(monkeypatch):
 
     monkeypatch.setattr(mending, "_proof_of_mending", proof)
 
-    with pytest.raises(ValueError, match="odd"):
-        mending.close_mended(later(3600))
+    for tick in range(ticks):
+        with pytest.raises(ValueError, match="odd"):
+            mending.close_mended(later(3600 + tick))
 
     assert set(checked) == {problem.pk for problem in problems}

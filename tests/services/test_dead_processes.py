@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from deployments.dispatch.services import dead_processes
 from deployments.dispatch.services.dead_processes import crash_runs_of_dead_processes
 from deployments.models import Lease
 from orchestration.core.states import awaiting_retry
@@ -91,6 +92,16 @@ def test_runs_that_need_no_process_are_left_alone(state):
     detect()
 
     assert state_of(run) == before
+
+
+def test_many_suspended_runs_hide_no_run_of_a_dead_process(monkeypatch):
+    monkeypatch.setattr(dead_processes, "BATCH", 2)
+    for _ in range(5):
+        make_flow_run(make_state("PAUSED", pause_reschedule=True), process=DEAD)
+    run = make_flow_run("RUNNING", process=DEAD)
+
+    assert detect() == 1
+    assert state_of(run) == "CRASHED"
 
 
 def test_a_run_of_an_agent_is_its_leases_business():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deployments.dispatch.services import dead_processes
 from deployments.dispatch.services.dead_processes import cancel_unserved_runs
 from deployments.models import WorkQueue
 from orchestration.services import propose_flow_run_state
@@ -43,6 +44,17 @@ def test_a_run_whose_queue_is_polled_is_left_to_the_poller():
 
     assert cancel_unserved_runs(later(100)) == 0
     assert state_of(run) == "CANCELLING"
+
+
+def test_runs_of_served_queues_hide_none_that_nobody_serves(monkeypatch):
+    monkeypatch.setattr(dead_processes, "BATCH", 1)
+    queue = make_queue("served")
+    served = [cancelling(queue) for _ in range(3)]
+    run = cancelling(make_queue())
+    WorkQueue.objects.filter(pk=queue.pk).update(last_polled=later(90))
+
+    assert cancel_unserved_runs(later(100)) == 1
+    assert [state_of(one) for one in (*served, run)] == [*["CANCELLING"] * 3, "CANCELLED"]
 
 
 def test_a_run_whose_queue_was_deleted_is_cancelled():

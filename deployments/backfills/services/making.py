@@ -18,7 +18,7 @@ from deployments.models import Backfill, BackfillTime, Deployment
 from deployments.schedules.core import ScheduleError, read_definition
 from orchestration.authors import refusal
 from orchestration.errors import DomainError
-from orchestration.one_by_one import work_on_each
+from orchestration.one_by_one import Turns, work_on_each
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from runs.models import FlowRun
 from runs.querysets import is_open
@@ -28,27 +28,8 @@ logger = logging.getLogger("orion.backfills")
 # Runs that one transaction creates at most, however many may be open at the same time.
 STEP = 20
 BACKFILLS_AT_A_TICK = 50
-
-
-class _Turns:
-    """Remembers which backfills had their turn: many of them may wait for their runs or for an agent for long."""
-
-    def __init__(self) -> None:
-        self._last: tuple[datetime, UUID] | None = None
-
-    def next_ones(self) -> list[UUID]:
-        """Return the next active backfills, oldest first, and after the newest the oldest ones again."""
-        active = Backfill.objects.filter(status=Backfill.Status.ACTIVE)
-        keys = sorted(active.values_list("created", "pk"))
-        if len(keys) > BACKFILLS_AT_A_TICK:
-            last = self._last
-            later = [key for key in keys if last is None or key > last]
-            keys = [*later, *keys][:BACKFILLS_AT_A_TICK]
-            self._last = keys[-1]
-        return [pk for _, pk in keys]
-
-
-_turns = _Turns()
+# Many backfills may wait for their runs or for an agent for long.
+_turns: Turns[tuple[datetime, UUID]] = Turns()
 
 
 def make_runs_of_backfills(now: datetime) -> int:
@@ -56,7 +37,9 @@ def make_runs_of_backfills(now: datetime) -> int:
 
     An error with one backfill does not stop the others; the first error is raised at the end.
     """
-    return work_on_each(_turns.next_ones(), lambda pk: _step(pk, now), "Backfill")
+    active = Backfill.objects.filter(status=Backfill.Status.ACTIVE)
+    keys = _turns.next_of(sorted(active.values_list("created", "pk")), BACKFILLS_AT_A_TICK)
+    return work_on_each([pk for _, pk in keys], lambda pk: _step(pk, now), "Backfill")
 
 
 @repeated_on_conflict

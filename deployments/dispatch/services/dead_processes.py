@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from uuid import UUID
 
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, OuterRef, Q
 
 from deployments.dispatch.selectors.liveness import served_queues
 from deployments.dispatch.services.attempt_exit import CRASH_DETECTION, Cause, close_orphans
@@ -20,7 +21,7 @@ from deployments.models import WorkQueue
 from orchestration.core.bookkeeping import is_out_of_process
 from orchestration.core.states import StateType, cancelled, crashed
 from orchestration.errors import FlowRunNotFound
-from orchestration.one_by_one import FirstError, work_on_each
+from orchestration.one_by_one import FirstError, Turns, work_on_each
 from orchestration.services import propose
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
@@ -32,6 +33,7 @@ from runs.models import FlowRun, FlowRunState, TaskRun
 BATCH = 200
 # A worker looks for cancelled runs every few seconds, and gives their processes 30 seconds to end.
 CANCELLATION_PATIENCE = timedelta(seconds=90)
+_open_turns, _ended_turns, _unserved_turns = Turns[UUID](), Turns[UUID](), Turns[UUID]()
 _IN_PROCESS = Q(state_type__in=in_order(UNFINISHED - {StateType.SCHEDULED})) | Q(
     state_type="SCHEDULED", empirical_policy__retry_type="in_process"
 )
@@ -47,6 +49,8 @@ class Executed:
     run_id: UUID
     process: str
     seen_at: datetime
+    # Its process ended intentionally.
+    is_suspended: bool = False
 
 
 def crash_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_after: datetime | None = None) -> int:
@@ -67,8 +71,8 @@ def crash_open_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_af
     """Crash open flow runs and the runs nested in them. They are a small part of all runs, and found quickly."""
     suspects = _executed_by_programs(made_after)
     gone = _gone(suspects, is_gone)
-    process_of = {one.run_id: one.process for one in suspects if one.process in gone}
-    run_ids = _without_suspended(list(process_of))[:BATCH]
+    process_of = {one.run_id: one.process for one in suspects if one.process in gone and not one.is_suspended}
+    run_ids = _open_turns.next_of(list(process_of), BATCH)
     return work_on_each(run_ids, lambda run_id: _crash(run_id, process_of[run_id], now), "Flow run")
 
 
@@ -79,10 +83,11 @@ def crash_task_runs_of_dead_processes(now: datetime, *, is_gone: IsGone, made_af
     """
     ended = _ended_before_their_task_runs(made_after)
     gone = _gone(ended, is_gone)
+    process_of = {one.run_id: one.process for one in ended if one.process in gone}
     first = FirstError()
-    for one in [one for one in ended if one.process in gone][:BATCH]:
-        with first.of_one(f"Task runs of flow run {one.run_id}"):
-            _crash_task_runs(one.run_id, one.process, now)
+    for run_id in _ended_turns.next_of(sorted(process_of), BATCH):
+        with first.of_one(f"Task runs of flow run {run_id}"):
+            _crash_task_runs(run_id, process_of[run_id], now)
     first.raise_any()
 
 
@@ -98,14 +103,15 @@ def _executed_by_programs(made_after: datetime | None) -> list[Executed]:
     open_runs = FlowRun.objects.open().filter(_IN_PROCESS, process__isnull=False, lease__isnull=True)
     if made_after is not None:
         open_runs = open_runs.filter(created__gt=made_after)
-    # Sort here: for ORDER BY, SQLite would scan all runs in the order of the primary key.
-    rows = sorted(
-        open_runs.order_by().values_list("pk", "process", "state_type", "state_timestamp", "created", "start_time")
-    )
+    suspended = FlowRunState.objects.filter(pk=OuterRef("state_id"), type="PAUSED", details__pause_reschedule=True)
+    rows = open_runs.order_by().values_list("pk", "process", "state_type", "state_timestamp", "created", "start_time")
     return [
         # For CANCELLING use the start time: another party set that state, so it is no sign of life.
-        Executed(run_id, process, (start if state_type == StateType.CANCELLING else timestamp) or created)
-        for run_id, process, state_type, timestamp, created, start in rows
+        Executed(run_id, process, (start if state_type == StateType.CANCELLING else timestamp) or created, is_suspended)
+        # Sort here: for ORDER BY, SQLite would scan all runs in the order of the primary key.
+        for run_id, process, state_type, timestamp, created, start, is_suspended in sorted(
+            rows.annotate(is_suspended=Exists(suspended)), key=itemgetter(0)
+        )
     ]
 
 
@@ -118,16 +124,6 @@ def _ended_before_their_task_runs(made_after: datetime | None) -> list[Executed]
         left_open = left_open.filter(flow_run__created__gt=made_after)
     rows = left_open.order_by().values_list("flow_run_id", "flow_run__process")
     return [Executed(*row) for row in rows.annotate(Max("state_timestamp"))]
-
-
-def _without_suspended(run_ids: list[UUID]) -> list[UUID]:
-    """Return the runs without suspended ones, whose process ended intentionally."""
-    if not run_ids:
-        return []
-    states = FlowRun.objects.filter(pk__in=run_ids[:BATCH], state_type="PAUSED").values("state_id")
-    suspended = FlowRunState.objects.filter(pk__in=states, details__pause_reschedule=True)
-    left_out = set(suspended.values_list("flow_run_id", flat=True))
-    return [run_id for run_id in run_ids if run_id not in left_out]
 
 
 @repeated_on_conflict
@@ -171,12 +167,13 @@ def cancel_unserved_runs(now: datetime) -> int:
         deployment_id__isnull=False,
         state_timestamp__lt=now - CANCELLATION_PATIENCE,
     )
-    # Sort here: for ORDER BY, SQLite might scan the ids of all runs.
-    queue_of = dict(sorted(cancelling.order_by().values_list("pk", "work_queue_id")[:BATCH]))
+    queue_of = dict(cancelling.order_by().values_list("pk", "work_queue_id"))
     queues = list(WorkQueue.objects.filter(pk__in={one for one in queue_of.values() if one}))
     served = served_queues(queues, now)
-    unserved = [run_id for run_id, queue_id in queue_of.items() if queue_id not in served]
-    return work_on_each(unserved, lambda run_id: _cancel_unserved(run_id, now), "Flow run")
+    # Sort here: for ORDER BY, SQLite might scan the ids of all runs.
+    unserved = sorted(run_id for run_id, queue_id in queue_of.items() if queue_id not in served)
+    run_ids = _unserved_turns.next_of(unserved, BATCH)
+    return work_on_each(run_ids, lambda run_id: _cancel_unserved(run_id, now), "Flow run")
 
 
 @repeated_on_conflict

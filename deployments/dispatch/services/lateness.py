@@ -8,14 +8,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from deployments.models import Deadline
 from events.recording.record import record_event
 from orchestration.core.policies import LATE_FLOW
 from orchestration.core.states import TERMINAL, late
 from orchestration.errors import FlowRunNotFound
-from orchestration.one_by_one import work_on_each
+from orchestration.one_by_one import Turns, work_on_each
 from orchestration.services import propose
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
@@ -26,6 +26,7 @@ from runs.models import FlowRun
 
 BATCH = 400
 AUTHOR = "lateness"
+_turns: Turns[tuple[datetime, UUID]] = Turns()
 
 
 def mark_late_runs(now: datetime, *, grace_seconds: float = 15) -> int:
@@ -34,15 +35,21 @@ def mark_late_runs(now: datetime, *, grace_seconds: float = 15) -> int:
     An error with one run does not stop the others; the first error is raised at the end.
     """
     grace = timedelta(seconds=grace_seconds)
-    return work_on_each(_overdue(now - grace), lambda run_id: _mark_late(run_id, now, grace), "Flow run")
+    keys = _turns.next_ones(lambda last, most: _overdue(now - grace, last, most), BATCH)
+    return work_on_each([pk for _, pk in keys], lambda run_id: _mark_late(run_id, now, grace), "Flow run")
 
 
-def _overdue(due: datetime) -> list[UUID]:
+def _overdue(due: datetime, after: tuple[datetime, UUID] | None, most: int) -> list[tuple[datetime, UUID]]:
     # Retries and resumed runs have other names: they wait for their own process, or were requested just now.
     scheduled = FlowRun.objects.filter(
         state_type="SCHEDULED", state_name="Scheduled", next_scheduled_start_time__lte=due
     )
-    return list(scheduled.order_by("next_scheduled_start_time").values_list("pk", flat=True)[:BATCH])
+    if after is not None:
+        time, pk = after
+        behind = Q(next_scheduled_start_time__gt=time) | Q(next_scheduled_start_time=time, pk__gt=pk)
+        scheduled = scheduled.filter(behind, next_scheduled_start_time__gte=time)
+    keys = scheduled.order_by("next_scheduled_start_time", "pk").values_list("next_scheduled_start_time", "pk")
+    return [(time, pk) for time, pk in keys[:most] if time is not None]
 
 
 @repeated_on_conflict

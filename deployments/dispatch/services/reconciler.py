@@ -17,7 +17,7 @@ from deployments.dispatch.services.claims import lease_end
 from deployments.models import Lease, ServiceRecord
 from orchestration.database_clock import database_now
 from orchestration.errors import FlowRunNotFound
-from orchestration.one_by_one import work_on_each
+from orchestration.one_by_one import Turns, work_on_each
 from orchestration.stored import locked_run
 from orchestration.tables import FLOW_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
@@ -30,6 +30,7 @@ MISSED = 2
 HEARTBEATS_PER_LEASE = 4
 # After this time without a server that receives heartbeats, agents are treated as stopped anyway.
 LONGEST_AMNESTY = timedelta(hours=1)
+_turns: Turns[tuple[datetime, UUID]] = Turns()
 
 
 def tick(_: datetime) -> int:
@@ -45,8 +46,8 @@ def reconcile(now: datetime) -> int:
     if _record_presence(SERVICE, settings.ORION_RECONCILE_SECONDS, longest_gap_of_ticks(), now) or api_is_away(now):
         return 0
     expired = Lease.objects.filter(expires_at__lt=_grace_ends(now)).order_by("expires_at", "pk")
-    run_ids = list(expired.values_list("pk", flat=True)[:BATCH])
-    return work_on_each(run_ids, lambda run_id: _end_expired(run_id, now), "Expired attempt of flow run")
+    keys = _turns.next_of(list(expired.values_list("expires_at", "pk")), BATCH)
+    return work_on_each([pk for _, pk in keys], lambda run_id: _end_expired(run_id, now), "Expired attempt of flow run")
 
 
 def record_api_heartbeat(_: datetime) -> bool:

@@ -37,11 +37,10 @@ def close_mended(now: datetime) -> None:
 
 
 def _check(problem: Problem, now: datetime) -> None:
-    resolution = _proof_of_mending(problem.pk)
-    if resolution:
+    # First: after an error, it would otherwise be checked again before all others.
+    Problem.objects.filter(pk=problem.pk).update(checked_at=now)
+    if resolution := _proof_of_mending(problem.pk):
         resolve(problem.pk, resolution, "", now, last_seen=problem.last_seen)
-    else:
-        Problem.objects.filter(pk=problem.pk).update(checked_at=now)
 
 
 def _proof_of_mending(problem_id: UUID) -> str:
