@@ -7,15 +7,18 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from orion_site.database.sqlite.files import file_system_of, looks_truncated
 from orion_site.env import database_from_url
 from tests import warm
+from tests.postgresql import running_postgresql
 
 # Each test chooses its database itself; once is enough.
 pytestmark = pytest.mark.skipif(os.environ.get("ORION_TEST_DATABASE") == "postgresql", reason="runs with SQLite")
@@ -241,6 +244,38 @@ def test_postgresql_is_upgraded_checked_and_reset_alike(tmp_path, postgresql_url
     problem, *others = done.stdout.splitlines()
     assert "has no tables of Orion; create them with `orion database upgrade`." in problem
     assert others == ["False", "True ()", "0 True"]
+
+
+BEFORE_A_COLUMN_OF_FLOW_RUNS = """
+import django; django.setup()
+from django.core.management import call_command
+call_command("migrate", "runs", "0030", verbosity=0)
+"""
+UPGRADE = "import django; django.setup(); from orion_site.database.lifecycle import upgrade; upgrade()"
+
+
+@pytest.mark.slow
+def test_servers_use_tables_while_a_migration_waits_for_a_long_transaction(tmp_path):
+    with running_postgresql(ready=True) as url, psycopg.connect(url, autocommit=True) as server:
+        environment = {"ORION_DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "orion_site.settings"}
+        assert in_a_process(tmp_path, BEFORE_A_COLUMN_OF_FLOW_RUNS, **environment).returncode == 0
+        server.execute("SET lock_timeout = '3s'")
+        with psycopg.connect(url) as dump, ThreadPoolExecutor(1) as pool:
+            dump.execute("SELECT count(*) FROM runs_flowrun")
+            upgrade = pool.submit(in_a_process, tmp_path, UPGRADE, **environment)
+            waiting = "SELECT 1 FROM pg_locks WHERE relation = 'runs_flowrun'::regclass AND NOT granted"
+            while not (upgrade.done() or server.execute(waiting).fetchone()):
+                time.sleep(0.05)
+
+            server.execute("UPDATE runs_flowrun SET name = name")
+
+            dump.rollback()
+            done = upgrade.result()
+        columns = server.execute("SELECT * FROM runs_flowrun").description or ()
+
+    assert done.returncode == 0, done.stderr
+    assert "Waiting for transactions that read or write the tables of the migration runs.0031" in done.stderr
+    assert "limited_by" in {one.name for one in columns}
 
 
 @pytest.mark.parametrize("rest", ["me:secret@host:port/orion", "me:sec/secret@host/orion", "me:secret@[host/orion"])
