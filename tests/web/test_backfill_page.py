@@ -166,6 +166,23 @@ def test_every_number_is_that_of_the_list_it_leads_to(browser: Client, nightly: 
     assert listed.content.decode().count('id="run-') == 3
 
 
+@pytest.mark.parametrize(("state", "is_offered"), [("RUNNING", True), ("CANCELLING", False), ("CANCELLED", False)])
+def test_a_cancellation_that_left_runs_open_may_be_repeated(
+    browser: Client, nightly: Deployment, state: str, is_offered: bool
+):
+    one = made(nightly)
+    make_runs_of_backfills(timezone.now())
+    Backfill.objects.update(status="cancelled")
+    FlowRun.objects.update(state_type=state, state_name=state.title())
+
+    page = text_of(browser.get(f"/backfills/{one.pk}"))
+
+    assert (f'action="/backfills/{one.pk}/cancel"' in page) == is_offered
+    assert f'action="/backfills/{one.pk}/pause"' not in page
+    browser.post(f"/backfills/{one.pk}/cancel")
+    assert FlowRun.objects.get().state_type in ("CANCELLING", "CANCELLED")
+
+
 def test_it_is_paused_resumed_and_cancelled(browser: Client, nightly: Deployment):
     one = made(nightly)
     make_runs_of_backfills(timezone.now())

@@ -13,6 +13,7 @@ from deployments.pages.local_times import local_text
 from deployments.pages.meters import Meter
 from deployments.schedules.core import ScheduleError, read_definition
 from deployments.schedules.selectors import with_calendars
+from orchestration.core.states import TERMINAL, StateType
 from runs.models import FlowRun
 
 TIMES_PER_PAGE = 50
@@ -76,6 +77,12 @@ class BackfillPage:
     @property
     def states(self) -> Mapping[str, int]:
         return self.line.progress.states
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Whether it may create runs, or was cancelled by a request that failed before all of its runs were."""
+        status, left = self.line.backfill.status, set(self.states) - TERMINAL - {StateType.CANCELLING}
+        return bool(left) if status == Backfill.Status.CANCELLED else status != Backfill.Status.DONE
 
 
 def backfill_page(*, backfill_id: UUID, left: bool, after: int | None, now: datetime) -> BackfillPage | None:
