@@ -249,7 +249,8 @@ def _by_resource(events: QuerySet[Event]) -> list[dict[str, Any]]:
     found = _by_value(events, "resource_id")
     newest_first = Window(RowNumber(), partition_by="resource_id", order_by=[F("occurred").desc(), F("id").desc()])
     listed = events.filter(resource_id__in=[one["value"] for one in found])
-    newest = listed.annotate(label=_NAME_OF_RESOURCE, place=newest_first).filter(place=1)
-    names = dict(newest.values_list("resource_id", "label"))
+    # First the ids alone: otherwise the database would read the labels of all these events, and sort them.
+    newest = list(listed.annotate(rank=newest_first).filter(rank=1).values_list("pk", flat=True))
+    names = dict(Event.objects.filter(pk__in=newest).values_list("resource_id", _NAME_OF_RESOURCE))
     named = [{**one, "label": names.get(one["value"], one["label"])} for one in found]
     return sorted(named, key=lambda one: (-one["count"], one["label"]))
