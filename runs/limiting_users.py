@@ -31,7 +31,7 @@ def limits_of(
     if limited_by is not None or not job_variables:
         return limited_by or []
     # Runs of the owner of the server name nobody.
-    made_by = created_by or OWNER
+    made_by: Mapping[str, Any] = created_by or OWNER
     if made_by["type"] == "RETRY":
         # A retry as a new run has the job variables of the run that it repeats.
         columns = FlowRun.objects.filter(pk=made_by["id"]).values_list("limited_by", "job_variables", "created_by")
