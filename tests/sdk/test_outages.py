@@ -179,6 +179,39 @@ def test_repeated_signals_extend_no_time_for_reports(
     assert [run.state_type for run in flow_runs()] == ["CRASHED"] * count, said
 
 
+LOGS_TO_NOBODY = """
+import time
+from orionflow import flow, get_run_logger
+
+@flow
+def chatty():
+    print("ready", flush=True)
+    time.sleep(1)
+    while True:
+        get_run_logger().info("x" * 1000)
+
+chatty()
+"""
+
+
+@pytest.mark.long
+def test_signal_ends_a_program_whose_log_nobody_reads_in_an_outage(orion: None, api: ApiServer, tmp_path: Path):
+    program = Program(tmp_path, LOGS_TO_NOBODY, ready=False)
+
+    with program.start(ORION_API_URL=api.url) as process:
+        program.wait_for_output("ready")
+        api.stop()
+        # Until its log has filled the pipe.
+        time.sleep(2.5)
+        process.send_signal(signal.SIGTERM)
+        try:
+            code = process.wait(timeout=12)
+        finally:
+            process.kill()
+
+    assert code in (-signal.SIGTERM, -signal.SIGKILL)
+
+
 def test_subflow_that_the_outage_cut_off_leaves_no_run_without_a_state(orion: None, api: ApiServer, impatient: None):
     @flow
     def inner() -> int:

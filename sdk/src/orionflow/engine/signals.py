@@ -36,7 +36,6 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from orionflow.engine.children import end_roots_in_threads
 from orionflow.engine.crashes import (
     CTRL_C,
     HUNG_UP,
@@ -47,13 +46,13 @@ from orionflow.engine.crashes import (
     note_keyboard,
     note_request,
     note_signal,
-    reason_of,
 )
 from orionflow.engine.event_loops import is_held_up
 from orionflow.engine.interruption import RETRY_AFTER, Postponed, Reason, forking, interruption, is_within
+from orionflow.engine.last_reports import in_time, keep_in_time, report_last
 from orionflow.engine.lost_signals import LostSignals
-from orionflow.engine.thread_signals import KEEP_SECONDS, thread_signals
-from orionflow.reporting.current import has_reported, keep_reports
+from orionflow.engine.thread_signals import thread_signals
+from orionflow.reporting.current import has_reported
 
 # Seconds in which a coroutine may notice that it is cancelled: sync code may block its event loop.
 UNTIL_RAISED = 2.0
@@ -295,8 +294,7 @@ class _Signals:
 
     def _end_program(self, number: int) -> None:
         try:
-            end_roots_in_threads(reason_of(Terminated()))
-            keep_reports(KEEP_SECONDS)
+            report_last()
         finally:
             # The default action, as before the runs.
             signal.signal(number, signal.SIG_DFL)
@@ -413,12 +411,8 @@ class _Signals:
     def _kill(self) -> None:
         """Kill the process: its runs ignored the signal, as code may that catches every exception."""
         try:
-            # In a thread of its own, as an API that does not answer must not delay what follows.
-            abandoning = threading.Thread(target=self._abandon_roots, name="orion-last-reports", daemon=True)
-            with suppress(RuntimeError):
-                abandoning.start()
-                abandoning.join(UNTIL_ABANDONED)
-            keep_reports(UNTIL_KEPT)
+            in_time(UNTIL_ABANDONED, self._abandon_roots)
+            keep_in_time(UNTIL_KEPT)
         finally:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -18,12 +18,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from orionflow.engine.children import end_roots_in_threads
-from orionflow.engine.crashes import TOLD_TO_END, Terminated, note_signal, reason_of
-from orionflow.reporting.current import keep_reports
-
-# Seconds in which the last reports may be delivered before the signal ends the process without code at exit.
-KEEP_SECONDS = 1.0
+from orionflow.engine.crashes import ENDS_IN, TOLD_TO_END, note_signal
+from orionflow.engine.last_reports import report_last
 
 
 class ThreadSignals:
@@ -119,8 +115,7 @@ class ThreadSignals:
             number = key.data
             self._answering = threading.current_thread()
             note_signal(signal.Signals(number).name)
-            end_roots_in_threads(reason_of(Terminated()))
-            keep_reports(KEEP_SECONDS)
+            report_last()
         finally:
             with self._lock:
                 self._disarm()
@@ -136,7 +131,7 @@ class ThreadSignals:
         The program may exit as soon as its last run has ended, and would do so with the exit code 0.
         """
         if (answering := self._answering) is not None:
-            answering.join()
+            answering.join(ENDS_IN)
 
     def before_fork(self) -> None:
         """Block the signals, because one that is sent to the child would be reported here."""

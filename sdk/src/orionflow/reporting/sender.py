@@ -189,35 +189,45 @@ class Sender:
         with self.lock:
             self.backlog.settle(head)
             asked = self.ledger.note(head, answers)
-            self._note_success_locked()
+            was_away = self._note_success_locked()
+        self._log_return(was_away)
         # Outside of the lock, as callbacks of a future may take long.
         resolve(asked)
 
     def _settle_logs(self, lines: list[LogLine], unwanted: int) -> None:
         with self.lock:
             self.logs.settle(len(lines))
-            self._note_success_locked()
+            was_away = self._note_success_locked()
+        self._log_return(was_away)
         if unwanted:
             logger.warning("%d log lines were refused by the API.", unwanted)
 
     # Outages
 
-    def _note_success_locked(self) -> None:
-        if self._outage.is_on:
-            logger.warning("The API answers again; %d reports wait.", self.backlog.waiting)
+    def _note_success_locked(self) -> bool:
+        """Return whether the API was away."""
+        was_away = self._outage.is_on
         self._outage.note_success()
         self._gave_up = self._warned_of_disk = False
         self._progress.notify_all()
+        return was_away
+
+    # The sender logs outside of the lock: a log to a pipe that nobody reads would block all who report.
+
+    def _log_return(self, was_away: bool) -> None:
+        if was_away:
+            logger.warning("The API answers again; %d reports wait.", self.backlog.waiting)
 
     def _note_failure(self, error: ApiError) -> None:
         with self.lock:
-            if not self._outage.is_on:
-                logger.warning("%s What runs report is kept and sent later.", error)
+            is_first = not self._outage.is_on
             self._outage.note_failure(error, time.monotonic())
             if self._outage.is_over_budget(time.monotonic()):
                 self._give_up_locked(error)
             self._progress.notify_all()
             self._wake.notify()
+        if is_first:
+            logger.warning("%s What runs report is kept and sent later.", error)
 
     def _give_up_locked(self, error: ApiError) -> None:
         """Let waiting callers fail; their reports are kept in a file and still sent when the API is back."""
