@@ -184,6 +184,8 @@ class InterruptedCluster:
 
     is_closed = False
 
+    def adapt(self, **options: int) -> None: ...
+
     @property
     def scheduler_address(self) -> str:
         raise KeyboardInterrupt
@@ -192,11 +194,19 @@ class InterruptedCluster:
         self.is_closed = True
 
 
-def test_cluster_whose_start_is_interrupted_is_stopped():
-    pytest.importorskip("distributed", reason="pip install 'orionflow[dask]'")
-    cluster = InterruptedCluster()
+class ClusterInterruptedEarlier(InterruptedCluster):
+    """A cluster that is interrupted as it is told to grow and shrink."""
 
-    @flow(task_runner=DaskTaskRunner(cluster_class=lambda **_: cluster))
+    def adapt(self, **options: int) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", [InterruptedCluster, ClusterInterruptedEarlier])
+def test_cluster_whose_start_is_interrupted_is_stopped(kind: type[InterruptedCluster]):
+    pytest.importorskip("distributed", reason="pip install 'orionflow[dask]'")
+    cluster = kind()
+
+    @flow(task_runner=DaskTaskRunner(cluster_class=lambda **_: cluster, adapt_kwargs={"maximum": 2}))
     def outer() -> None:
         square.submit(3)
 

@@ -60,21 +60,10 @@ class DaskTaskRunner(ConcurrentTaskRunner):
 
     def start(self) -> None:
         distributed = _distributed()
-        options = self._options
-        target = options["address"] or options["cluster"]
-        if target is None:
-            target = self._own_cluster = self._new_cluster(distributed)
+        target = self._options["address"] or self._options["cluster"]
         try:
-            self._client = distributed.Client(target, **(options["client_kwargs"] or {}))
-            # A thread waits here for each function on the cluster.
-            self.max_workers = max(USUAL_THREADS, 2 * sum(self._client.ncores().values()))
+            self._connect(distributed, self._new_cluster(distributed) if target is None else target)
             super().start()
-        except OSError as error:
-            self.stop(wait=False)
-            raise UsageError(
-                f"No Dask scheduler answers at {target} ({error}); start one there with `dask scheduler`, "
-                "or correct the address of DaskTaskRunner."
-            ) from error
         except BaseException:
             # A flow stops only runners that have started, and an interrupt may come meanwhile.
             self.stop(wait=False)
@@ -87,10 +76,21 @@ class DaskTaskRunner(ConcurrentTaskRunner):
             module, _, name = chosen.rpartition(".")
             chosen = getattr(import_module(module), name)
         usual = {"threads_per_worker": 1, "dashboard_address": None} if chosen is distributed.LocalCluster else {}
-        cluster = chosen(**{**usual, **(options["cluster_kwargs"] or {})})
+        self._own_cluster = chosen(**{**usual, **(options["cluster_kwargs"] or {})})
         if options["adapt_kwargs"]:
-            cluster.adapt(**options["adapt_kwargs"])
-        return cluster
+            self._own_cluster.adapt(**options["adapt_kwargs"])
+        return self._own_cluster
+
+    def _connect(self, distributed: Any, target: Any) -> None:
+        try:
+            self._client = distributed.Client(target, **(self._options["client_kwargs"] or {}))
+            # A thread waits here for each function on the cluster.
+            self.max_workers = max(USUAL_THREADS, 2 * sum(self._client.ncores().values()))
+        except OSError as error:
+            raise UsageError(
+                f"No Dask scheduler answers at {target} ({error}); start one there with `dask scheduler`, "
+                "or correct the address of DaskTaskRunner."
+            ) from error
 
     def _call(
         self, fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float | None
