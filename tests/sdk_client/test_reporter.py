@@ -9,6 +9,7 @@ import pytest
 
 from orionflow.client import OrionClient
 from orionflow.contract.ids import uuid7
+from orionflow.errors import ApiUnreachable
 from orionflow.reporting import Reporter
 from tests.sdk_client.conftest import quick_settings
 from tests.sdk_client.reports import FLOW_RUN, ids_of, line, state, step, task_of_three_steps, wait_for
@@ -337,4 +338,39 @@ def test_a_process_that_may_start_no_threads_gets_answers_and_delivers_everythin
     reporter.close(5)
 
     assert answer.is_accepted
+    assert server.order == ids_of(items)
+
+
+def test_who_asks_without_threads_or_an_api_waits_no_longer_than_the_budget(
+    server: ScriptedServer, refuse_threads: Callable[[int], None]
+):
+    refuse_threads(1000)
+    settings = quick_settings(reporting_budget_seconds=0.5)
+    reporter = Reporter(OrionClient(server.url, settings=settings), settings=settings)
+    server.stop()
+
+    answers = [reporter.ask(step()), reporter.ask(step())]
+    with pytest.raises(ApiUnreachable):
+        reporter.drain()
+
+    assert all(isinstance(answer.exception(timeout=5), ApiUnreachable) for answer in answers)
+    server.restart()
+    reporter.close(5)
+
+
+def test_steps_are_delivered_without_threads_when_the_api_is_back(
+    server: ScriptedServer, refuse_threads: Callable[[int], None]
+):
+    refuse_threads(1000)
+    reporter = Reporter(OrionClient(server.url, settings=quick_settings()), settings=quick_settings())
+    items = [step(), step()]
+    server.stop()
+    threading.Timer(0.5, server.restart).start()
+
+    reporter.stream(items[0])
+    answer = reporter.ask(items[1])
+    reporter.drain()
+    reporter.close(5)
+
+    assert answer.result(timeout=5).is_accepted
     assert server.order == ids_of(items)

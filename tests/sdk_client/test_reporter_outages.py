@@ -216,6 +216,19 @@ def test_a_drain_with_a_time_limit_keeps_it(server: ScriptedServer, reporter: Re
     server.restart()
 
 
+def test_a_drain_with_a_time_limit_keeps_it_while_the_api_does_not_answer(server: ScriptedServer, reporter: Reporter):
+    server.fault_of = lambda seen: slow(3)
+    reporter.stream(step())
+    began = time.monotonic()
+
+    with pytest.raises(ApiUnreachable, match="1 reported transition could not be delivered"):
+        reporter.drain(FLOW_RUN, timeout=0.3)
+
+    assert time.monotonic() - began < 2
+    server.fault_of = lambda seen: None
+    reporter.drain(FLOW_RUN)
+
+
 def test_memory_is_bounded_and_a_file_takes_what_follows_in_order(
     home: Path, server: ScriptedServer, reporter_with: MakeReporter
 ):

@@ -42,9 +42,8 @@ class Reporter:
             number = sender.add_locked(waiting, alone=True)
             sender.hurry_locked(number)
             answer = sender.ledger.expect(number)
-        if not sender.has_thread:
-            # The process may not start threads at the moment, and nothing may be reported until the answer is there.
-            sender.help(number, 0)
+        # Nothing may be reported until the answer is there.
+        sender.send_without_thread(answer.done)
         return answer
 
     def keep(self, call: Call[Any], flow_run_id: UUID | None = None) -> None:
@@ -72,8 +71,12 @@ class Reporter:
             if sender.is_settled(goal, logs_goal):
                 return
             sender.hurry_locked(goal, logs_goal)
-        sender.help(goal, logs_goal)
-        sender.wait_until_settled(goal, logs_goal, timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        sender.send_without_thread(lambda: sender.has_given_up or sender.is_settled(goal, logs_goal), deadline)
+        if timeout is None:
+            # An answer may take longer than a timeout.
+            sender.help(goal, logs_goal)
+        sender.wait_until_settled(goal, logs_goal, timeout, deadline)
 
     def command(self, flow_run_id: UUID) -> str | None:
         """Return the API's command to a flow run: "cancel", "pause", "lost" (another attempt owns it), or None."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 
@@ -60,6 +61,8 @@ class Sender:
         self._gave_up = False
         self._warned_of_disk = False
         self._thread: threading.Thread | None = None
+        # The thread in which a batch is being sent.
+        self._sends_in: int | None = None
 
     def _open_spool(self) -> SpoolFile:
         return SpoolFile(spool_folder(self._settings.home), self._client.api_url)
@@ -159,6 +162,28 @@ class Sender:
         finally:
             self._role.release()
 
+    def send_without_thread(self, is_over: Callable[[], bool], deadline: float | None = None) -> None:
+        """Do the work of the sender's thread until it has started, `is_over`, or the deadline has passed.
+
+        The process may start no threads at the moment, or any more, as it exits.
+        """
+        # Not if called by what the sender calls, such as the close of a coroutine in garbage collection.
+        while not self.has_thread and not is_over() and self._sends_in != threading.get_ident():
+            with self.lock:
+                self._wake_locked()
+                pause = self._pace.pause()
+            if pause is None or (deadline is not None and time.monotonic() + pause >= deadline):
+                return
+            time.sleep(pause)
+            with self._role:
+                if self._is_due():
+                    self._send_batch()
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether the API is away for longer than the budget."""
+        return self._gave_up
+
     def is_settled(self, goal: int, logs_goal: int) -> bool:
         return self.backlog.settled >= goal and self.logs.settled >= logs_goal
 
@@ -167,6 +192,13 @@ class Sender:
 
         The caller has the role of the sender.
         """
+        self._sends_in = threading.get_ident()
+        try:
+            return self._send_oldest()
+        finally:
+            self._sends_in = None
+
+    def _send_oldest(self) -> bool:
         with self.lock:
             head = self.backlog.head(self._pace.batch_size)
             lines = self.logs.head(self._pace.batch_size)
@@ -244,8 +276,12 @@ class Sender:
     def _undelivered(self, error: ApiError) -> ApiError:
         return undelivered(self.backlog.waiting, self.backlog.spool_path, error)
 
-    def wait_until_settled(self, goal: int, logs_goal: int, timeout: float | None) -> None:
-        deadline = None if timeout is None else time.monotonic() + timeout
+    def wait_until_settled(
+        self, goal: int, logs_goal: int, timeout: float | None, deadline: float | None = None
+    ) -> None:
+        """Raise an ApiError after `timeout`, or at the deadline if the caller has waited before."""
+        if timeout is not None and deadline is None:
+            deadline = time.monotonic() + timeout
         with self.lock:
             self._wake.notify()
             while not self.is_settled(goal, logs_goal):
