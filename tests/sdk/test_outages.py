@@ -212,6 +212,53 @@ def test_signal_ends_a_program_whose_log_nobody_reads_in_an_outage(orion: None, 
     assert code in (-signal.SIGTERM, -signal.SIGKILL)
 
 
+QUIET = """
+import sys, threading, time
+from orionflow import flow, get_run_logger
+
+@flow
+def outer():
+    # Until the first line of the log is delivered.
+    time.sleep(0.5)
+    print("ready", flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        if "logs" in sys.argv:
+            get_run_logger().info("over")
+
+if "thread" in sys.argv:
+    threading.Thread(target=outer).start()
+else:
+    outer()
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [("main", "logs"), pytest.param(("main",), marks=pytest.mark.long), ("thread", "logs")]
+)
+@pytest.mark.long
+def test_program_that_a_signal_ends_while_the_api_does_not_answer_leaves_its_end_to_the_next(
+    words: tuple[str, ...], orion: None, api: ApiServer, tmp_path: Path
+):
+    program = Program(tmp_path, QUIET, ready=False)
+
+    with program.start(words, ORION_API_URL=api.url) as process:
+        program.wait_for_output("ready")
+        with api.silent():
+            process.send_signal(signal.SIGTERM)
+            try:
+                code = process.wait(timeout=12)
+            finally:
+                process.kill()
+        said = process.stderr.read() if process.stderr else ""
+    with override_settings(home=program.home):
+        replay_leftovers()
+
+    assert code == -signal.SIGTERM, said
+    assert [run.state_type for run in flow_runs()] == ["CRASHED"], said
+
+
 def test_subflow_that_the_outage_cut_off_leaves_no_run_without_a_state(orion: None, api: ApiServer, impatient: None):
     @flow
     def inner() -> int:

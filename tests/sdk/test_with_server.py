@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -49,6 +50,24 @@ class ApiServer:
             self._thread.join()
             self.server.server_close()
             self.server = None
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Accept connections in this block, and answer nobody."""
+        assert self.server is not None
+        answers, goes_on = self.server.get_app(), threading.Event()
+
+        def wait(environ: Any, start_response: Any) -> list[bytes]:
+            goes_on.wait(60)
+            start_response("503 Service Unavailable", [])
+            return []
+
+        self.server.set_app(wait)
+        try:
+            yield
+        finally:
+            goes_on.set()
+            self.server.set_app(answers)
 
     @property
     def url(self) -> str:

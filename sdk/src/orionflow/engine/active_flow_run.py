@@ -18,7 +18,7 @@ from orionflow.engine.event_loops import running_loop
 from orionflow.engine.interruption import Reason
 from orionflow.engine.recorded import Recorded
 from orionflow.engine.reuse import Inputs
-from orionflow.errors import ApiError, ApiUnreachable, DatabaseNotReady
+from orionflow.errors import ApiError, ApiUnreachable
 from orionflow.flows import Flow
 from orionflow.logging import RunLogger, logger_for_flow_run
 from orionflow.settings import current_settings
@@ -73,20 +73,29 @@ class ActiveFlowRun:
         if self.context is not None:
             end_children(self.context, reason, grace=0)
         state: State[Any] = (Cancelled if reason.is_cancel else Crashed)(message=reason.message)
-        state.id, at = uuid7(), datetime.now(UTC)
-        patience = Patience(budget_seconds=min(SHORT_SECONDS, seconds_for_reports()))
+        state.id = uuid7()
+        seconds = min(SHORT_SECONDS, seconds_for_reports())
+        if self.is_made_here:
+            self._keep_end(state, seconds)
+        else:
+            self._send_end(state, seconds)
+
+    def _keep_end(self, state: State[Any], seconds: float) -> None:
+        """Keep the state before anything waits: an API may accept connections and not answer."""
+        state.timestamp = datetime.now(UTC)
+        try:
+            self.api.reporter.keep_and_ask(set_flow_run_state(self.id, state), self.id, seconds)
+        except ApiError as trouble:
+            self.logger.error("The end of the run as %s will be reported later. %s", state.name, trouble)
+
+    def _send_end(self, state: State[Any], seconds: float) -> None:
         try:
             with suppress(ApiUnreachable):
-                self.api.reporter.drain(self.id, patience.budget_seconds)
-            self.api.client.send(set_flow_run_state(self.id, state), patience=patience)
+                self.api.reporter.drain(self.id, seconds)
+            self.api.client.send(set_flow_run_state(self.id, state), patience=Patience(budget_seconds=seconds))
         except ApiError as trouble:
-            # An agent that gave the run to this process reports that it ended.
-            if self.is_made_here and isinstance(trouble, ApiUnreachable | DatabaseNotReady):
-                state.timestamp = at
-                self.api.reporter.keep(set_flow_run_state(self.id, state), self.id)
-                self.logger.error("The end of the run as %s will be reported later. %s", state.name, trouble)
-            else:
-                self.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
+            # The agent that gave the run to this process reports that it ended.
+            self.logger.error("The end of the run as %s could not be reported: %s", state.name, trouble)
 
     def rename(self, name: str | None) -> None:
         self.flow_run = self.flow_run.model_copy(update={"name": name})

@@ -45,13 +45,17 @@ def note_request() -> None:
         _asked_at = time.monotonic()
 
 
+def ends_by_signal() -> bool:
+    """Whether a signal has just asked the program to end, which is killed if it does not."""
+    return time.monotonic() - _asked_at < ENDS_IN
+
+
 def seconds_for_reports() -> float:
     """Return for how long a crashed run may wait until its records are delivered: runs share the time after a signal.
 
     What is not delivered by then is kept in the spool, as is the end of the run.
     """
-    since = time.monotonic() - _asked_at
-    return max(FOR_REPORTS - since, LEAST_FOR_REPORTS) if since < ENDS_IN else FOR_REPORTS
+    return max(FOR_REPORTS - (time.monotonic() - _asked_at), LEAST_FOR_REPORTS) if ends_by_signal() else FOR_REPORTS
 
 
 _signal = "SIGTERM"

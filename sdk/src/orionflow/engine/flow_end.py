@@ -41,7 +41,10 @@ def propose(active: ActiveFlowRun, make: Callable[[], State[Any]]) -> Steps[tupl
     return state, answer_of(result)
 
 
-def propose_end(active: ActiveFlowRun, ended: State[Any]) -> Steps[State[Any]]:
+Propose = Callable[[ActiveFlowRun, Callable[[], State[Any]]], Steps[tuple[State[Any], Answer]]]
+
+
+def propose_end(active: ActiveFlowRun, ended: State[Any], propose: Propose = propose) -> Steps[State[Any]]:
     """Propose the final state of an attempt. Return the state that the rules gave the run."""
     proposed, answer = yield from propose(active, lambda: ended)
     if answer.state is not None and answer.state.is_cancelling():
@@ -51,9 +54,35 @@ def propose_end(active: ActiveFlowRun, ended: State[Any]) -> Steps[State[Any]]:
     return state_after_end(proposed, answer)
 
 
+def keep_end(active: ActiveFlowRun, ended: State[Any], at: datetime, seconds: float) -> Steps[State[Any]]:
+    """Keep the final state, and wait for these seconds until it is delivered: the process may be killed at any moment.
+
+    Return the state that the rules gave the run, or this one if there is no answer.
+    """
+
+    def propose_kept(active: ActiveFlowRun, make: Callable[[], State[Any]]) -> Steps[tuple[State[Any], Answer]]:
+        state = make()
+        state.id = uuid7()
+        last = _last_state(state, at)
+        call = set_flow_run_state(active.id, last)
+        return state, (yield Do(active.api.reporter.keep_and_ask, call, active.id, seconds))
+
+    try:
+        return (yield from propose_end(active, ended, propose_kept))
+    except AWAY as away:
+        _say_later(active, ended, away)
+        return ended
+
+
 def end_without_api(active: ActiveFlowRun, ended: State[Any], at: datetime, away: ApiError) -> State[Any]:
     """Write the final state to the spool after the earlier records: the work is done and must not be lost."""
-    last: State[Any] = State(
+    active.api.reporter.keep(set_flow_run_state(active.id, _last_state(ended, at)), active.id)
+    _say_later(active, ended, away)
+    return ended
+
+
+def _last_state(ended: State[Any], at: datetime) -> State[Any]:
+    return State(
         type=ended.type,
         name=ended.name,
         message=ended.message,
@@ -62,9 +91,10 @@ def end_without_api(active: ActiveFlowRun, ended: State[Any], at: datetime, away
         timestamp=at,
         id=ended.id or uuid7(),
     )
-    active.api.reporter.keep(set_flow_run_state(active.id, last), active.id)
+
+
+def _say_later(active: ActiveFlowRun, ended: State[Any], away: ApiError) -> None:
     active.logger.error("The end of the run as %s will be reported later (ApiUnreachable). %s", ended.name, away)
-    return ended
 
 
 def store_value(active: ActiveFlowRun, state: State[Any]) -> Steps[None]:

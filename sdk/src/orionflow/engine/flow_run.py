@@ -29,14 +29,23 @@ from orionflow.engine.commands import (
     checkpoint,
     leave_to_another,
 )
-from orionflow.engine.crashes import FOR_REPORTS, reason_of, seconds_for_reports
+from orionflow.engine.crashes import FOR_REPORTS, ends_by_signal, reason_of, seconds_for_reports
 from orionflow.engine.effects import Do, Sleep, Steps, surely
 from orionflow.engine.environments import note_environment
 from orionflow.engine.exits import as_raised, is_closed, throwable
 from orionflow.engine.failures import note_cause, warn_of_iterators
 from orionflow.engine.flow_attempt import attempt_flow, wait_for_task_runs
 from orionflow.engine.flow_creation import create_run
-from orionflow.engine.flow_end import AWAY, end_without_api, finish, line_names, propose, propose_end, store_value
+from orionflow.engine.flow_end import (
+    AWAY,
+    end_without_api,
+    finish,
+    keep_end,
+    line_names,
+    propose,
+    propose_end,
+    store_value,
+)
 from orionflow.engine.forked_children import LeftByChild
 from orionflow.engine.interruption import Hold, Reason
 from orionflow.engine.run_calls import FlowCall
@@ -48,9 +57,6 @@ from orionflow.logging import logger_for_flow_run
 from orionflow.recordable import as_text
 from orionflow.results import UNPERSISTED
 from orionflow.states import Cancelled, Crashed, Failed, State, StateDetails, StateType
-
-# Seconds that a run waits for its records before its process may end.
-CRASH_DRAIN_SECONDS = FOR_REPORTS
 
 
 def run_flow(call: FlowCall) -> Steps[State[Any]]:
@@ -124,7 +130,7 @@ def _end_unstarted(call: FlowCall, error: BaseException) -> Steps[None]:
         run_id = call.created[-1].id if call.created else call.new_run_id
         # Without an answer, the run may not exist; and a coroutine that is closed blocks its thread. Wait only briefly.
         is_brief = is_closed(error) or not call.created
-        patience = Patience(budget_seconds=CRASH_DRAIN_SECONDS) if is_brief else None
+        patience = Patience(budget_seconds=FOR_REPORTS) if is_brief else None
         report = Do(_report_unstarted, call, run_id, reason, patience, current_api().reporter.client)
         if is_closed(error):
             # Nothing can be awaited any more.
@@ -269,7 +275,7 @@ def _end_early(active: ActiveFlowRun, context: FlowRunContext, error: BaseExcept
     if isinstance(error, RunSuspended):
         # Later steps would be judged by the state of the next attempt, and their refusal would end that one.
         with suppress(ApiError):
-            yield Do(context.reporter.drain, active.id, CRASH_DRAIN_SECONDS)
+            yield Do(context.reporter.drain, active.id, FOR_REPORTS)
     elif not isinstance(error, RunTakenOver):
         state = yield from _report_crash(active, context, state)
     yield from finish(active, state)
@@ -304,6 +310,8 @@ def _state_of_crash(error: BaseException) -> State[Any]:
 def _report_crash(active: ActiveFlowRun, context: FlowRunContext, state: State[Any]) -> Steps[State[Any]]:
     at = datetime.now(UTC)
     try:
+        if active.is_made_here and ends_by_signal():
+            return (yield from keep_end(active, state, at, seconds_for_reports()))
         yield Do(context.reporter.drain, active.id, seconds_for_reports())
         return (yield from propose_end(active, state))
     except AWAY as away:

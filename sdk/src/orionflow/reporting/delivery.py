@@ -17,6 +17,7 @@ from orionflow.client.transport import Patience
 from orionflow.errors import ApiError, Conflict, DatabaseNotReady, InvalidRequest, NotFound, ServerFailed
 from orionflow.reporting.backlog import Item, KeptCall, encode_all
 from orionflow.reporting.items import ACCEPT, ERROR, NOTHING, UNSENDABLE, Answer, answer_from_wire
+from orionflow.wire import state_from_wire
 
 if TYPE_CHECKING:
     from orionflow.client import OrionClient
@@ -120,7 +121,13 @@ class Delivery:
             return _refused(error)
         verdict = from_json(reply.content) if reply.content else {}
         details = verdict.get("details") or {}
-        return Answer(verdict.get("status", ACCEPT), details.get("reason"), details.get("delay_seconds"))
+        state = verdict.get("state") if "status" in verdict else None
+        return Answer(
+            verdict.get("status", ACCEPT),
+            details.get("reason"),
+            details.get("delay_seconds"),
+            None if state is None else state_from_wire(state),
+        )
 
     def post_logs(self, lines: Sequence[bytes]) -> int:
         """Store lines; return the number of those that the API refused."""

@@ -9,11 +9,14 @@ from uuid import UUID
 
 from orionflow.calls import Call
 from orionflow.client import OrionClient
-from orionflow.errors import ApiError
+from orionflow.errors import ApiError, ApiUnreachable
 from orionflow.reporting.backlog import KeptCall
 from orionflow.reporting.items import Answer, LogLine, Transition, encode_transition
 from orionflow.reporting.sender import Sender
 from orionflow.settings import Settings, current_settings
+
+# Seconds.
+UNTIL_PASSED_ON = 1.0
 
 
 class Reporter:
@@ -53,6 +56,22 @@ class Reporter:
         """
         with self._sender.lock:
             self._sender.add_locked(KeptCall(flow_run_id, call))
+
+    def keep_and_ask(self, call: Call[Any], flow_run_id: UUID, seconds: float) -> Answer:
+        """Keep the proposal of a flow run's state, and wait for the verdict: this process may be killed meanwhile.
+
+        Raise ApiUnreachable if there is none after these seconds. The call stays kept.
+        """
+        sender = self._sender
+        with sender.lock:
+            number = sender.add_locked(KeptCall(flow_run_id, call), alone=True)
+            answer = sender.ledger.expect(number)
+        self.drain(flow_run_id, seconds)
+        try:
+            # The sender settles a call first, and passes its verdict on a moment later.
+            return answer.result(timeout=UNTIL_PASSED_ON)
+        except TimeoutError:
+            raise ApiUnreachable("The verdict of the API was not passed on in time.") from None
 
     def log(self, line: LogLine) -> None:
         """Report a log line without ever waiting: excess lines are dropped, counted and reported as a gap."""
