@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import time_machine
 
 from deployments.schedules.services.planning import plan_due_schedules
 from tests.api.test_deployments import deploy, planned_runs
+from tests.travelling import travelled
 
 HALF_PAST_EIGHT = datetime(2026, 1, 5, 8, 30, tzinfo=UTC)
 HOURLY = {"schedule": {"cron": "0 * * * *"}}
@@ -17,7 +17,7 @@ HALF_HOURLY = {"schedule": {"cron": "*/30 * * * *"}}
 
 @pytest.fixture
 def clock():
-    with time_machine.travel(HALF_PAST_EIGHT, tick=False) as clock:
+    with travelled(HALF_PAST_EIGHT) as clock:
         yield clock
 
 

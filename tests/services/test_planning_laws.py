@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import time_machine
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -31,6 +30,7 @@ from orionflow.cli.deploy.orion_yaml import deployments_of
 from runs.models import FlowRun
 from tests.api.conftest import Api
 from tests.rounds import THOROUGH, rounds
+from tests.travelling import travelled
 
 pytestmark = pytest.mark.django_db
 
@@ -170,8 +170,8 @@ class Planning(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = time_machine.travel(START, tick=False)
-        self.traveller = self.clock.start()
+        self.travel = travelled(START)
+        self.traveller = self.travel.__enter__()
         self.now = START
         self.api = Api(raise_request_exception=True)
         self.name = f"world-{next(_worlds)}"
@@ -186,7 +186,7 @@ class Planning(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.ok(self.api.call("DELETE", self.path))
-        self.clock.stop()
+        self.travel.__exit__(None, None, None)
 
     @initialize(wanted=st.lists(specs, min_size=2, max_size=4))
     def deploy(self, wanted: list[Spec]) -> None:
