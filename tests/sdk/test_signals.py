@@ -303,11 +303,12 @@ AS_HANDLERS_ARE_RESTORED = """
 import os, signal, threading, time
 
 def before_fork():
-    # Called after the functions of Orion, while the forking thread holds the lock that the end of a run takes.
+    # Called while the forking thread holds the lock that the end of a run takes, and before it keeps requests waiting.
     forking.set()
-    time.sleep(1)
+    sent.wait()
 
-forking = threading.Event()
+import orionflow.client.ephemeral
+forking, sent = threading.Event(), threading.Event()
 os.register_at_fork(before=before_fork)
 import sys
 from orionflow import flow
@@ -317,14 +318,24 @@ def fork():
         os._exit(0)
     os.waitpid(child, 0)
 
+def waits_for_lock():
+    frame = sys._current_frames()[threading.main_thread().ident]
+    while frame is not None and frame.f_code.co_name != "set_aside":
+        frame = frame.f_back
+    return frame is not None
+
 def send(numbers):
-    time.sleep(0.3)
+    while numbers and not waits_for_lock():
+        time.sleep(0.01)
     for number in numbers:
-        os.kill(os.getpid(), number)
         time.sleep(0.1)
+        os.kill(os.getpid(), number)
+    time.sleep(0.1)
+    sent.set()
 
 def end_meanwhile(*numbers):
     forking.clear()
+    sent.clear()
     thread = threading.Thread(target=fork)
     thread.start()
     forking.wait()
