@@ -34,6 +34,16 @@ def holders(name="db"):
     return ask("GET", f"{ROOT}/{name}/holders")["holders"]
 
 
+def expect_renewal() -> None:
+    """Wait until the lease of the only holder is renewed."""
+    first = holders()[0]["until"]
+    until = time.monotonic() + 10
+    while holders()[0]["until"] == first and time.monotonic() < until:
+        time.sleep(0.05)
+
+    assert holders()[0]["until"] > first
+
+
 def test_a_flow_holds_a_slot_for_a_block_and_is_named_as_its_holder():
     limit()
     seen = []
@@ -156,12 +166,7 @@ def test_slots_are_kept_while_they_are_held(monkeypatch):
     monkeypatch.setattr("orionflow.slots.LEASE_SECONDS", 1.0)
 
     with concurrency("db"):
-        first = holders()[0]["until"]
-        until = time.monotonic() + 10
-        while holders()[0]["until"] == first and time.monotonic() < until:
-            time.sleep(0.05)
-
-        assert holders()[0]["until"] > first
+        expect_renewal()
 
 
 def test_a_holder_that_lost_its_slots_is_warned_once(monkeypatch, caplog):
@@ -196,11 +201,7 @@ def test_slots_are_given_back_and_later_ones_kept_if_the_thread_that_renews_them
 
     assert in_use() == 0
     with concurrency("db"):
-        first = holders()[0]["until"]
-        until = time.monotonic() + 10
-        while holders()[0]["until"] == first and time.monotonic() < until:
-            time.sleep(0.05)
-        assert holders()[0]["until"] > first
+        expect_renewal()
 
 
 def test_a_rate_is_kept_to():
