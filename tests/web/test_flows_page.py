@@ -102,6 +102,18 @@ def test_a_flow_has_a_page_with_its_runs_and_how_they_went(browser: Client):
         assert text in page
 
 
+def test_the_usual_duration_of_a_flow_is_the_median_of_its_completed_runs(browser: Client):
+    for place, seconds in enumerate((60, 80)):
+        make_run(f"good-{place}", at=NOON + timedelta(minutes=place), total_run_time=timedelta(seconds=seconds))
+    for place, state in enumerate(("FAILED", "CANCELLED")):
+        bad = make_run(state, state=state, at=NOON + timedelta(minutes=place), total_run_time=timedelta(seconds=2))
+
+    answer = browser.get(f"/flows/{bad.flow_id}")
+
+    assert answer.context["found"].usual_seconds == 70
+    assert "1m 10s" in answer.content.decode()
+
+
 def test_a_flow_that_is_not_there_is_not_found(browser: Client):
     assert browser.get(f"/flows/{uuid4()}").status_code == 404
 

@@ -22,7 +22,7 @@ from orionflow.contract.states import LATE
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.models import FlowRun
 from runs.pages.selectors.runs import Bound, come_within, is_planned
-from runs.pages.selectors.strips import drift_in_words
+from runs.pages.selectors.strips import completed_seconds, drift_in_words, usual_seconds
 from runs.querysets import Literal
 
 LINES_PER_PAGE = 50
@@ -99,14 +99,12 @@ class DeploymentLine:
 
     @property
     def usual_seconds(self) -> float | None:
-        """Return the median duration of the completed runs among the last ones."""
-        seconds = self._completed_seconds
-        return median(seconds) if seconds else None
+        return usual_seconds(self.last_runs)
 
     @property
     def drift_percent(self) -> int | None:
         """Return by how many percent the newest completed runs took longer than those before, if there are enough."""
-        seconds = self._completed_seconds
+        seconds = completed_seconds(self.last_runs)
         if len(seconds) < 2 * RECENT_RUNS:
             return None
         before, recent = median(seconds[:-RECENT_RUNS]), median(seconds[-RECENT_RUNS:])
@@ -115,10 +113,6 @@ class DeploymentLine:
     @property
     def drift(self) -> str:
         return drift_in_words(self.drift_percent)
-
-    @property
-    def _completed_seconds(self) -> list[float]:
-        return [run.total_run_time.total_seconds() for run in self.last_runs if run.state_type == StateType.COMPLETED]
 
 
 @dataclass(frozen=True, slots=True)

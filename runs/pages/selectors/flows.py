@@ -14,6 +14,7 @@ from orchestration.core.states import TERMINAL, StateType
 from runs.models import Flow, FlowRun
 from runs.pages.selectors.keyset import Cursor, Page, page_of
 from runs.pages.selectors.runs import Bound, come_within, is_planned, rows_of_runs, told_reasons
+from runs.pages.selectors.strips import usual_seconds
 
 FLOWS_PER_PAGE = 40
 LAST_RUNS = 12
@@ -97,9 +98,8 @@ class FlowPage:
         return round(100 * sum(run.state_type == "COMPLETED" for run in finished) / len(finished))
 
     @property
-    def median_seconds(self) -> float | None:
-        seconds = sorted(run.total_run_time.total_seconds() for run in self.finished)
-        return seconds[len(seconds) // 2] if seconds else None
+    def usual_seconds(self) -> float | None:
+        return usual_seconds(self.trend)
 
 
 def flow_page(*, flow_id: UUID, after: Cursor | None, now: datetime, size: int = RUNS_PER_PAGE) -> FlowPage | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -20,6 +20,17 @@ ROWS_SHOWN = 30
 # The number of newest completed runs that are compared with the ones before them.
 DRIFT_OF = 8
 STEADY_PERCENT = 10
+
+
+def completed_seconds(runs: Iterable[FlowRun]) -> list[float]:
+    """Return the durations of the completed runs. Failed and cancelled ones say nothing about how long a run takes."""
+    return [run.total_run_time.total_seconds() for run in runs if run.state_type == StateType.COMPLETED]
+
+
+def usual_seconds(runs: Iterable[FlowRun]) -> float | None:
+    """Return the usual duration: the median of the completed runs, or None if there are none."""
+    seconds = completed_seconds(runs)
+    return median(seconds) if seconds else None
 
 
 def drift_in_words(percent: int | None) -> str:
@@ -48,21 +59,17 @@ class FlowRow:
         return sum(run.state_type in BAD for run in self.runs)
 
     @property
-    def completed(self) -> list[float]:
-        return [run.total_run_time.total_seconds() for run in self.runs if run.state_type == StateType.COMPLETED]
-
-    @property
     def finished(self) -> int:
         return sum(run.state_type in TERMINAL for run in self.runs)
 
     @property
-    def median_seconds(self) -> float | None:
-        return median(self.completed) if self.completed else None
+    def usual_seconds(self) -> float | None:
+        return usual_seconds(self.runs)
 
     @property
     def drift_percent(self) -> int | None:
         """By how many percent the newest completed runs took longer than those before; None if there are too few."""
-        seconds = self.completed
+        seconds = completed_seconds(self.runs)
         if len(seconds) < 2 * DRIFT_OF:
             return None
         before = median(seconds[:-DRIFT_OF])
