@@ -23,7 +23,6 @@ from deployments.blocks.services.blocks import (
     update_block_document,
 )
 from deployments.models import BlockSchema
-from deployments.pages.parameter_fields import Field, fields_of, read_fields
 from deployments.pages.selectors.blocks import (
     BlockPage,
     block_page,
@@ -36,6 +35,7 @@ from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.editing import SHOWN, names_changed, written
+from orion_site.forms.schema_fields import Field, fields_of, read_fields
 from orion_site.forms.submitting import attempt
 from orionflow.contract.names import quoted
 from runs.pages.filtering import address_after, address_without

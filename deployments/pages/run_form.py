@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,6 @@ from deployments.definitions.core.parameter_errors import BadSchema
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
 from deployments.errors import DeploymentNotFound
 from deployments.models import Deployment
-from deployments.pages.parameter_fields import Field, fields_of, read_fields, show_flaws
 from deployments.pages.selectors.run_form import deployment_to_run, flaws_of, run_to_copy
 from orchestration.authors import made_by
 from orchestration.core.states import scheduled
@@ -27,6 +26,7 @@ from orchestration.errors import DomainError
 from orchestration.json_texts import NUL, read_json
 from orion_site.accounts.permissions import Action, requires
 from orion_site.forms.masked import WOULD_REPLACE, with_secrets_back
+from orion_site.forms.schema_fields import Field, fields_of, read_fields, show_flaws, shown_texts
 from runs.models import FlowRun
 
 
@@ -108,7 +108,7 @@ def _other_way(request: HttpRequest, *, is_raw: bool) -> str:
 def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now: datetime) -> FlowRun | None:
     """Create the run of the form. Return None, with errors in the form, if that is not possible."""
     sent = request.POST.copy()
-    shown = [("raw", form.raw)] if form.is_raw else _texts(form.fields)
+    shown = [("raw", form.raw)] if form.is_raw else shown_texts(form.fields)
     starred = [name for name, stored in shown if with_secrets_back(sent, name, stored)]
     if starred:
         form.problems.append(WOULD_REPLACE)
@@ -141,12 +141,6 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
         form.problems.append(str(error))
         return None
     return run
-
-
-def _texts(fields: Iterable[Field]) -> Iterator[tuple[str, str]]:
-    for one in fields:
-        yield one.name, one.text
-        yield from _texts(one.fields)
 
 
 def _start(form: RunForm, now: datetime) -> datetime | None:

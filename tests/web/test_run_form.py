@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 
 from deployments.models import Deployment
-from deployments.pages.parameter_fields import Field, fields_of
+from orion_site.forms.schema_fields import Field, fields_of
 from runs.models import FlowRun
 from tests.web.conftest import HOSTILE
 from tests.web.deployments import add_run, make_deployment

@@ -1,4 +1,4 @@
-"""Parameters as fields of a form, made from the JSON schema of a flow's signature.
+"""Fields of a form made from a JSON schema: that of a flow's signature, of a block, or of the input of a pause.
 
 A value that fields cannot show (a union of types, a list of objects) is a JSON field. A field that is sent unchanged
 keeps its original value, so that showing it loses nothing.
@@ -7,7 +7,7 @@ keeps its original value, so that showing it loses nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from math import isfinite
@@ -208,6 +208,13 @@ def _moment_text(value: str) -> str:
     except (ValueError, OverflowError):
         raise Unreadable(value) from None
     return moment.replace(tzinfo=None, microsecond=0).isoformat()
+
+
+def shown_texts(fields: Iterable[Field]) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each field, with those of objects."""
+    for one in fields:
+        yield one.name, one.text
+        yield from shown_texts(one.fields)
 
 
 def read_fields(fields: Iterable[Field], sent: QueryDict) -> dict[str, Any]:
