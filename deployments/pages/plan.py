@@ -57,6 +57,7 @@ def plan(request: HttpRequest) -> HttpResponse:
         "found": found,
         "tracks": [track_of(row, found) for row in found.rows],
         "ticks": ticks_of(found, days=span == "7d"),
+        "past_since": (found.drawn_from or found.begin).isoformat(),
         "now_at": _x(found.now, found),
         "width": WIDTH,
         "height": HEIGHT,

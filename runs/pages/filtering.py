@@ -83,7 +83,7 @@ def since_choices(chosen: str) -> list[tuple[str, str]]:
 
 
 # Parameters that links of the list set; users write the query instead.
-PARTS = ("state", "flow", "tag", "since", "q", "error", "problem", "queue", "deployment", "id")
+PARTS = ("state", "flow", "tag", "since", "until", "q", "error", "problem", "queue", "deployment", "id")
 LABELS = {"q": "query", "id": "runs"}
 MOST_IDS = 500
 
@@ -120,6 +120,7 @@ def read_filter(query: QueryDict) -> AskedFilter:
         flow=values["flow"],
         tag=values["tag"],
         since=read_since(values["since"], problems),
+        until=read_since(values["until"], problems),
         error=values["error"],
         problem=read_id(values["problem"], "problem", problems),
         ids=_ids(values["id"], problems),
@@ -238,10 +239,13 @@ def _with_word(wanted: RunFilter, word: str, key: str, sign: str, value: str, pr
             return replace(wanted, without_tags=(*wanted.without_tags, value))
         case "since", ":":
             return replace(wanted, since=read_since(value, problems))
+        case "until", ":":
+            return replace(wanted, until=read_since(value, problems))
         case "dur", "<" | ">":
             length = _duration(value, problems)
             return replace(wanted, longer_than=length) if sign == ">" else replace(wanted, shorter_than=length)
-    problems.append(f"{word!r} is not a filter. Use state:, flow:, tag:, since:, dur>, dur<, -state:, -flow: or -tag:.")
+    known = "state:, flow:, tag:, since:, until:, dur>, dur<, -state:, -flow: or -tag:"
+    problems.append(f"{word!r} is not a filter. Use {known}.")
     return wanted
 
 

@@ -36,7 +36,7 @@ from runs.pages.selectors.keyset import Count, Cursor
 from runs.pages.selectors.runs import PAGE_SIZE, counts_of, runs_page
 
 # Parts of the filter that only links set; the form does not show them.
-KEPT = ("error", "problem", "queue", "deployment", "id")
+KEPT = ("until", "error", "problem", "queue", "deployment", "id")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def task_runs(request: HttpRequest) -> HttpResponse:
         "found": found,
         "state_choices": CHOICES,
         "since_choices": since_choices(asked.values["since"]),
+        "kept": {"until": asked.values["until"]} if asked.values["until"] else {},
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.page.after),
     }

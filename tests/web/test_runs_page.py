@@ -223,6 +223,7 @@ MANY_TAGS = " ".join(f"-tag:t{number}" for number in range(1200)) + " -tag:test"
         ("dur<30s", ["bad", "good"]),
         ("dur>5s dur<1m oo", ["good"]),
         ("since:-1h", ["good", "late"]),
+        ("until:-1h", ["bad", "slow"]),
     ],
 )
 def test_the_query_box_filters(browser: Client, query: str, found: list[str]):

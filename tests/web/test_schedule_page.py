@@ -78,6 +78,21 @@ def test_what_came_stands_left_of_now_and_late_runs_have_come(browser: Client):
     assert "Past runs: 1 failed, 1 completed. Planned: 24." in answer.content.decode()
 
 
+def test_the_number_of_past_runs_leads_to_so_many(browser: Client):
+    made = make_deployment(schedules=[HOURLY])
+    for hours in (1, 2, 3, 100):
+        add_run(made, ago=hours * HOUR)
+    add_run(make_deployment("other"), ago=HOUR)
+    page = browser.get("/schedule").content.decode()
+
+    numbers = re.findall(r'data-label="past"><a href="([^"]+)">(\d+)</a>', page)
+    listed = [browser.get(html.unescape(address)).context["found"] for address, _ in numbers]
+
+    assert sorted(int(number) for _, number in numbers) == [1, 3]
+    assert [found.count.number for found in listed] == [int(number) for _, number in numbers]
+    assert [len(found.page.rows) for found in listed] == [int(number) for _, number in numbers]
+
+
 def test_runs_on_request_are_shown_as_planned(browser: Client):
     made = make_deployment()
     add_run(made, "SCHEDULED", ago=-2 * HOUR)

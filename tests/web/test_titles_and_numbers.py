@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from django.test import Client
 
+from runs.models import FlowRun
 from tests.web.deployments import add_run, make_deployment
 from tests.web.furnished import furnished
 from tests.web.rows import make_run, make_task_run
@@ -18,7 +19,7 @@ from tests.web.test_hostile_pages import PATTERNS, address_of
 
 NAME = "night-watch"
 # Lists, and what shows how many rows they have.
-LISTS = re.compile(r"/(runs|task-runs|deployments|events|notifications|automations/[0-9a-f-]+)(\?|$)")
+LISTS = re.compile(r"/(runs|task-runs|deployments|events|notifications|automations/[0-9a-f-]+)(\?|$)|[^?]*\?(.*&)?tab=")
 LINK = re.compile(r'<a\b[^>]*?href="([^"]+)"[^>]*>(.*?)</a>', re.DOTALL)
 NUMBER = re.compile(r"^(\d[\d\u202f,]*)(\+?)(?:\s|$)|\s(\d[\d\u202f,]*)(\+?)$")
 # A number of things that have a list.
@@ -27,8 +28,13 @@ THINGS = (
     "|artifact|user|key|member|group|calendar"
 )
 COUNTED = re.compile(rf"\b\d[\d\u202f,]*\+? (?:[a-z-]+ )?(?:{THINGS})s?\b(?: [a-z]+)*")
+# The tabs of pages of objects.
+ID = re.compile("/[0-9a-f-]{36}$")
+TAB = re.compile(r'<a href="(\?tab=[a-z]+)"')
+# What tabs list, by its name in their contexts.
+TAB_LISTS = ("ahead", "page", "log")
 # The page says a number, and is itself the list.
-LISTED_BELOW = {"/runs/all/<slug:action>", "/bulk/<uuid:bulk_id>"}
+LISTED_BELOW = re.compile(r"/runs/all/<slug:action>|/bulk/<uuid:bulk_id>.*|/deployments/<uuid:deployment_id>\?tab=runs")
 # Rates, and what can only be counted.
 NOT_LISTED = re.compile(
     "slots? (return each second|taken by programs)|task runs? went alike in both|other runs? of the same flows"
@@ -50,12 +56,20 @@ def pages(browser: Client) -> dict[str, tuple[str, str]]:
         for place in range(6):
             make_task_run(f"load-{place}", flow_run=run, state="FAILED", task_key="etl.load")
     make_run("alone", state="FAILED", message="It raised OSError: 7")
+    for state in ("RUNNING", "COMPLETED"):
+        make_task_run("wait", flow_run=FlowRun.objects.get(pk=house["run_id"]), state=state, task_key="etl.wait")
+    FlowRun.objects.filter(deployment_id=busy.pk, state_type__in=["RUNNING", "SCHEDULED"]).update(
+        work_queue_id=house["queue_id"]
+    )
     found = {}
     for space, route, pattern in PATTERNS:
         one = address_of(space, route, pattern, house)
         answer = browser.get(one.path)
         if answer.status_code == 200 and answer["Content-Type"].startswith("text/html"):
             found[f"/{route}"] = (one.path, answer.content.decode())
+    for route, (path, page) in list(found.items()):
+        for tab in set(TAB.findall(page)) if ID.search(path) else ():
+            found[f"{route}{tab}"] = (path, browser.get(path + tab).content.decode())
     return found
 
 
@@ -73,10 +87,10 @@ def numbers_in(path: str, page: str) -> set[tuple[str, int]]:
     found = set()
     for address, inner in LINK.findall(page.partition("<main")[2]):
         number = NUMBER.search(text_of(inner))
-        address = path + address if address.startswith("?") else address
-        if number and LISTS.match(address) and "tab=" not in address:
+        address = html.unescape(path + address if address.startswith("?") else address)
+        if number and LISTS.match(address):
             digits = number[1] or number[3]
-            found.add((html.unescape(address), int(re.sub(r"\D", "", digits))))
+            found.add((address, int(re.sub(r"\D", "", digits))))
     return found
 
 
@@ -126,6 +140,22 @@ def bare_numbers(page: str) -> set[str]:
     return {match[0] for match in COUNTED.finditer(text)}
 
 
+def rows_at(browser: Client, address: str) -> int:
+    """The number of rows of a list; of a tab, which may not count them, on all of its pages."""
+    context = browser.get(address).context
+    if "tab=" not in address:
+        return rows_of(context)
+    rows = rows_of_tab(context)
+    return rows + (rows_at(browser, address.partition("?")[0] + context["next"]) if context.get("next") else 0)
+
+
+def rows_of_tab(context: Any) -> int:
+    if found := next((context[name] for name in TAB_LISTS if context.get(name)), None):
+        return len(next(getattr(found, name) for name in ("rows", "times", "lines") if hasattr(found, name)))
+    found = context["found"]
+    return len(found.page.rows if hasattr(found, "page") else found.rows)
+
+
 def rows_of(context: Any) -> int:
     found = context["found"]
     if (count := getattr(found, "count", None)) is not None:
@@ -147,12 +177,13 @@ def test_titles_and_numbers(browser: Client, pages: dict[str, tuple[str, str]]):
     numbers = {pair for path, page in pages.values() for pair in numbers_in(path, page)}
     wrong = {}
     for address, number in sorted(numbers):
-        listed = rows_of(browser.get(address).context)
+        listed = rows_at(browser, address)
         if listed != number:
             wrong[address] = (number, listed)
 
     assert nameless == {}
     assert len(numbers) > 10
+    assert len({re.sub("[0-9a-f-]{36}", "", address) for address, _ in numbers if "tab=" in address}) > 8
     assert wrong == {}
 
 
@@ -160,7 +191,8 @@ def test_each_number_of_things_is_a_link_to_them(pages: dict[str, tuple[str, str
     bare = {
         route: found
         for route, (_, page) in pages.items()
-        if route not in LISTED_BELOW and (found := {one for one in bare_numbers(page) if not NOT_LISTED.search(one)})
+        if not LISTED_BELOW.fullmatch(route)
+        and (found := {one for one in bare_numbers(page) if not NOT_LISTED.search(one)})
     }
 
     assert bare == {}

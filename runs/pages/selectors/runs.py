@@ -57,7 +57,7 @@ TOLD_IN_LISTS = {StateType.FAILED, StateType.CRASHED, StateType.CANCELLED, State
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """The filter of the list. `since` is a period before now, or a moment.
+    """The filter of the list. `since` and `until` are periods before now, or moments.
 
     `names` restrict a type of state to states with certain names, such as (SCHEDULED, LATE).
     """
@@ -68,6 +68,7 @@ class RunFilter:
     tag: str = ""
     name: str = ""
     since: timedelta | datetime | None = None
+    until: timedelta | datetime | None = None
     # Runs whose time has come, but which have not started; of one queue, or of one deployment and no queue.
     waiting: bool = False
     # Only runs planned for the future.
@@ -107,6 +108,14 @@ class RunFilter:
 
     def starts_after(self, now: datetime) -> datetime | None:
         return now - self.since if isinstance(self.since, timedelta) else self.since
+
+    def ends_before(self, now: datetime) -> datetime | None:
+        return now - self.until if isinstance(self.until, timedelta) else self.until
+
+    def is_past(self, now: datetime) -> bool:
+        """Whether the period ends before now, so that no planned run is in it."""
+        until = self.ends_before(now)
+        return until is not None and until <= now
 
 
 def is_planned(now: datetime) -> Q:
@@ -187,7 +196,15 @@ def parts_of(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
     parts = [indexed_runs(one, now) for one in wanted.by_state()]
     if wanted.shows_planned:
         return parts
-    return [part.filter(expected_start_time__lte=now) for part in parts] + taken_up_early(wanted, now)
+    return [_come(part, wanted, now) for part in parts] + taken_up_early(wanted, now)
+
+
+def _come(runs: QuerySet[FlowRun], wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
+    """Return the runs expected up to now. A filter that ends earlier needs no other bound.
+
+    Given two bounds, SQLite starts an index scan at the first.
+    """
+    return runs if wanted.is_past(now) else runs.filter(expected_start_time__lte=now)
 
 
 def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
@@ -207,7 +224,7 @@ def resolved(wanted: RunFilter, now: datetime) -> RunFilter:
 def taken_up_early(wanted: RunFilter, now: datetime) -> list[QuerySet[FlowRun]]:
     """Return runs expected in the future that are no longer planned. They are few, and found by their states."""
     states = tuple(sorted(set(wanted.states or StateType) - {StateType.SCHEDULED}))
-    if not states:
+    if not states or wanted.is_past(now):
         return []
     # Only the later bound: SQLite starts an index scan at the bound that comes first in the statement.
     since = wanted.starts_after(now)
@@ -220,7 +237,7 @@ def _counts(wanted: RunFilter, now: datetime) -> tuple[Count, Count | None]:
     runs = indexed_runs(wanted, now)
     if wanted.shows_planned:
         return capped_count(runs), None
-    return capped_count(runs.filter(expected_start_time__lte=now)), planned_count(wanted, now)
+    return capped_count(_come(runs, wanted, now)), planned_count(wanted, now)
 
 
 def counts_of(wanted: RunFilter, choices: Sequence[RunFilter], now: datetime) -> list[Count | None]:
@@ -238,12 +255,12 @@ def counts_of(wanted: RunFilter, choices: Sequence[RunFilter], now: datetime) ->
 
 def _listed(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
     runs = indexed_runs(wanted, now)
-    return runs if wanted.shows_planned else runs.filter(expected_start_time__lte=now)
+    return runs if wanted.shows_planned else _come(runs, wanted, now)
 
 
 def planned_count(wanted: RunFilter, now: datetime) -> Count | None:
-    """Return the number of planned runs that match the filter; None if it names other states."""
-    if wanted.names or (wanted.states and StateType.SCHEDULED not in wanted.states):
+    """Return the number of planned runs that match the filter; None if it names other states, or is over."""
+    if wanted.names or wanted.is_past(now) or (wanted.states and StateType.SCHEDULED not in wanted.states):
         return None
     return capped_count(indexed_runs(replace(wanted, states=(), since=None), now).filter(is_planned(now)))
 
@@ -292,8 +309,10 @@ def indexed_runs(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
         runs = runs.filter(deployment_id=wanted.deployment)
     if wanted.flow:
         runs = runs.filter(flow__name=wanted.flow)
-    since = wanted.starts_after(now)
-    return runs if since is None else runs.filter(expected_start_time__gte=since)
+    if since := wanted.starts_after(now):
+        runs = runs.filter(expected_start_time__gte=since)
+    until = wanted.ends_before(now)
+    return runs.filter(expected_start_time__lt=until) if until else runs
 
 
 def _in_states(wanted: RunFilter) -> Q:

@@ -72,8 +72,10 @@ def _indexed(wanted: RunFilter, now: datetime) -> QuerySet[TaskRun]:
             runs = runs.filter(has_ended_badly())
     if wanted.ids is not None:
         runs = runs.filter(pk__in=wanted.ids)
-    since = wanted.starts_after(now)
-    return runs if since is None else runs.filter(expected_start_time__gte=since)
+    if since := wanted.starts_after(now):
+        runs = runs.filter(expected_start_time__gte=since)
+    until = wanted.ends_before(now)
+    return runs.filter(expected_start_time__lt=until) if until else runs
 
 
 def _by_row(wanted: RunFilter, now: datetime) -> list[Q]:
