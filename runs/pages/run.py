@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -15,6 +16,7 @@ from deployments.archive.place import ArchiveUnavailable
 from deployments.archive.selectors import may_be_archived
 from orchestration.core.states import TERMINAL, StateType
 from orchestration.database_clock import current_time
+from orchestration.errors import FlowRunNotFound
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import is_shown, live_page
 from orionflow.contract.states import BAD
@@ -25,6 +27,7 @@ from runs.pages.graph_tab import graph_tab
 from runs.pages.log import flow_run_log, log_beside, task_run_log
 from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
+from runs.pages.selectors.neighbours import neighbours, next_failed
 from runs.pages.selectors.results import result_of_task_run, results_of_flow_run
 from runs.pages.selectors.retries import retries_shown
 from runs.pages.selectors.timeline import timeline_of, within
@@ -74,10 +77,11 @@ def _from_archive(run_id: UUID) -> HttpResponse:
 @requires(Action.READ_RUNS)
 @live_page
 def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    run = selectors.flow_run_facts(run_id=run_id)
+    now = current_time()
+    # Links to other runs are in no live part, so that they do not move while the reader goes from run to run.
+    run = selectors.flow_run_facts(run_id=run_id, **(neighbours(now) if is_shown(request) else {}))
     if run is None:
         return _from_archive(run_id)
-    now = current_time()
     shows_tab = is_shown(request, "tab", "beside")
     # Requests for a part name its tab. Parts above the tabs do not show counts.
     counts = shows_tab or is_shown(request, "progress") or request.GET.get("tab") not in FLOW_RUN_TABS
@@ -109,6 +113,18 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         **(flow_run_tab(request, run, tab, progress, failure, attempts) if shows_tab else {}),
     }
     return TemplateResponse(request, "runs/run.html", context)
+
+
+@requires(Action.READ_RUNS)
+def next_failed_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Lead to the first later run of the same deployment or flow that failed: only asked for when it is wanted."""
+    try:
+        found = next_failed(run_id=run_id)
+    except FlowRunNotFound as error:
+        raise Http404 from error
+    if found is None:
+        messages.info(request, "No later run of it has failed.")
+    return redirect("runs:run", found or run_id)
 
 
 @requires(Action.READ_RUNS)

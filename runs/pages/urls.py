@@ -38,6 +38,7 @@ urlpatterns = [
     path("bulk/<uuid:bulk_id>/stop", bulk_actions.stop, name="stop-bulk-action"),
     path("runs/<uuid:base_id>..<uuid:run_id>", comparing.compare, name="compare"),
     path("runs/<uuid:run_id>", run.flow_run, name="run"),
+    path("runs/<uuid:run_id>/next-failed", run.next_failed_run, name="next-failed"),
     path("runs/<uuid:run_id>/diff", comparing.compare_with_last_good, name="compare-with-last-good"),
     path("runs/<uuid:run_id>/graph.svg", graph_tab.graph_image, name="graph-image"),
     path("runs/<uuid:run_id>/cancel", actions.cancel, name="cancel"),

@@ -284,7 +284,9 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
     const box = document.createElement("dialog");
     box.className = "palette";
     box.setAttribute("aria-label", "Keys");
-    const rows = [...KEYS, ...[...goTo()].map(([key, link]) => [`g ${key}`, link.textContent.trim()])];
+    const here = [...document.querySelectorAll("main [aria-keyshortcuts]")].filter((one) => one.checkVisibility());
+    const ours = new Map(here.map((one) => [one.getAttribute("aria-keyshortcuts"), one.title || one.textContent.trim()]));
+    const rows = [...ours, ...KEYS, ...[...goTo()].map(([key, link]) => [`g ${key}`, link.textContent.trim()])];
     box.innerHTML = '<h2>Keys</h2><dl></dl><form method="dialog"><button>Close</button></form>';
     for (const [keys, words] of rows) {
       const [dt, dd] = [document.createElement("dt"), document.createElement("dd")];
@@ -324,7 +326,9 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
     isGoing = event.key === "g" && !isGoing;
     clearTimeout(forgets);
     if (isGoing) forgets = setTimeout(() => (isGoing = false), 1500);
-    const act = link ? () => link.click() : {
+    // Links and buttons of the page can have a key.
+    const own = link ?? document.querySelector(`main [aria-keyshortcuts="${CSS.escape(event.key)}"]`);
+    const act = own ? () => own.click() : {
       "/": open,
       "?": help,
       j: () => move(1),

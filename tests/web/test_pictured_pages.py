@@ -19,6 +19,7 @@ EXCUSED = {
     "sign-on": "leads to whoever provides identities",
     "sign-on-return": "leads on from there",
     "runs:compare-with-last-good": "leads to the comparison",
+    "runs:next-failed": "leads to a run",
     "api-root": "pictured below its other address, /api/",
 }
 # Words in addresses that no row of the house stands for.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from deployments.dispatch.services.lateness import mark_late_runs
-from deployments.models import Deployment, WorkQueue
+from deployments.models import Deployment, Worker, WorkPool, WorkQueue
 from runs.models import Artifact, FlowRun, FlowRunState
 from runs.pages.selectors.keyset import Count
 from runs.pages.selectors.run import Progress, progress_of
@@ -397,3 +399,40 @@ def test_artifacts_are_rendered_and_not_shown_as_their_source(browser: Client):
     assert '<th scope="col">city</th>' in page
     assert "&lt;b&gt;Berlin&lt;/b&gt;" in page
     assert 'href="https://example.org/m"' in page
+
+
+def test_the_page_leads_to_the_previous_and_the_next_run_of_the_same_deployment(browser: Client):
+    deployment = Deployment.objects.create(name="nightly", flow=make_flow())
+    same_time = sorted(
+        (make_run(deployment_id=deployment.pk, at=later(60)) for _ in range(2)), key=lambda run: str(run.pk)
+    )
+    first = make_run(deployment_id=deployment.pk, at=NOON)
+    failed = make_run(deployment_id=deployment.pk, at=later(240), state="FAILED")
+    crashed = make_run(deployment_id=deployment.pk, at=later(180), state="CRASHED")
+    make_run("of-the-flow-alone", at=later(30))
+    planned = make_run(deployment_id=deployment.pk, at=timezone.now() + timedelta(days=1), state="SCHEDULED")
+    runs = [first, *same_time, crashed, failed]
+
+    pages = [browser.get(f"/runs/{run.pk}") for run in [*runs, planned]]
+
+    found = [(page.context["run"].previous_id, page.context["run"].next_id) for page in pages]
+    ids = [run.pk for run in runs]
+    assert found == list(zip([None, *ids], [*ids[1:], None, None], strict=True))
+    assert 'aria-keyshortcuts="["' not in pages[0].content.decode()
+    assert f'<a href="/runs/{failed.pk}" rel="next"' in pages[3].content.decode()
+    after = {run: browser.get(f"/runs/{run.pk}/next-failed", follow=True) for run in (same_time[0], crashed, failed)}
+    assert [page.request["PATH_INFO"] for page in after.values()] == [
+        f"/runs/{one.pk}" for one in (crashed, failed, failed)
+    ]
+    assert "No later run of it has failed." in after[failed].content.decode()
+
+
+def test_the_agent_of_a_run_leads_to_its_page(browser: Client):
+    queue = WorkQueue.objects.create(name="gpu", work_pool=WorkPool.objects.create(name="machines"))
+    agent = Worker.objects.create(name="crane-2", work_pool=queue.work_pool)
+    Worker.objects.create(name="crane-2", work_pool=WorkPool.objects.create(name="others"))
+    run, of_nobody = (make_run(work_queue_id=one) for one in (queue.pk, None))
+    FlowRunState.objects.filter(type="PENDING").update(author="agent crane-2")
+
+    assert f'<a href="/agents/{agent.pk}">crane-2</a>' in browser.get(f"/runs/{run.pk}").content.decode()
+    assert '<a href="/agents?tab=gone">crane-2</a>' in browser.get(f"/runs/{of_nobody.pk}").content.decode()

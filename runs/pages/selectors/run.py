@@ -11,9 +11,9 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Substr
 
-from deployments.models import Deployment
+from deployments.models import Deployment, Worker
 from orchestration.core.states import TERMINAL
 from orionflow.contract.states import CACHED
 from runs.comparing.core.compared import Difference
@@ -95,11 +95,23 @@ _TAKEN_BY = Subquery(
 )
 
 
-def flow_run_facts(*, run_id: UUID) -> FlowRun | None:
+# The agent of that name in the pool of the run's queue, by the unique index of both.
+_AGENT_ID = Subquery(
+    Worker.objects.filter(
+        work_pool__queues=OuterRef("work_queue_id"), name=Substr(OuterRef("taken_by"), len(AGENT) + 1)
+    )
+    .order_by()
+    .values("pk")[:1]
+)
+
+
+def flow_run_facts(*, run_id: UUID, **added: Any) -> FlowRun | None:
+    """Return what the head of the page shows of a run; `added` are further annotations. One query."""
     deployment = Deployment.objects.filter(pk=OuterRef("deployment_id")).order_by().values("name")
     runs = FlowRun.objects.select_related("flow", "parent_task_run__flow_run__flow").annotate(
         problem_id=PROBLEM_ID, taken_by=_TAKEN_BY, deployment_name=Subquery(deployment[:1]), was_retried=HAS_RETRIES
     )
+    runs = runs.annotate(agent_id=_AGENT_ID, **added)
     run: FlowRun | None = runs.filter(pk=run_id).first()
     return run
 
@@ -110,16 +122,17 @@ def task_run_facts(*, run_id: UUID) -> TaskRun | None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The deployment of a run, and the agent that claimed it last; no deployment if it was deleted."""
+    """The deployment of a run, and the agent that claimed it last; no deployment or id of an agent if it is gone."""
 
     deployment: str = ""
     agent: str = ""
+    agent_id: UUID | None = None
 
 
 def origin_of(run: FlowRun) -> Origin:
     """Return the origin of a run from `flow_run_facts`."""
     found = vars(run)
-    return Origin(found["deployment_name"] or "", (found["taken_by"] or "").removeprefix(AGENT))
+    return Origin(found["deployment_name"] or "", (found["taken_by"] or "").removeprefix(AGENT), found["agent_id"])
 
 
 def defaults_of(run: FlowRun) -> dict[str, Any]:
