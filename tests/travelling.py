@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from types import SimpleNamespace
 
 import pytest
 import time_machine
@@ -21,5 +21,7 @@ def travelled(to: datetime) -> Iterator[time_machine.Traveller]:
         patch.setattr(database_clock, "_readings", {})
         # Never old enough to be kept.
         patch.setattr(database_clock, "ASK_EVERY_SECONDS", -1.0)
-        patch.setattr(database_clock, "_read", lambda: database_clock._Reading(timezone.now(), time.monotonic()))
+        patch.setattr(database_clock, "_read", lambda: database_clock._Reading(timezone.now(), 0.0))
+        # No microsecond passes between a reading and its use.
+        patch.setattr(database_clock, "time", SimpleNamespace(monotonic=lambda: 0.0))
         yield traveller

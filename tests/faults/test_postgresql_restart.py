@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -51,9 +52,13 @@ def _restart(url: str) -> None:
     """As after a crash: every connection is cut, and the server comes back by itself."""
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'").fetchone()
-    assert row is not None
-    # A backend that dies by a signal makes the postmaster throw out all others and recover.
-    os.kill(row[0], signal.SIGKILL)
+        assert row is not None
+        # A backend that dies by a signal makes the postmaster throw out all others and recover. Until it has noticed,
+        # it accepts new connections.
+        os.kill(row[0], signal.SIGKILL)
+        with suppress(psycopg.OperationalError):
+            connection.execute("SELECT pg_sleep(30)")
+            raise AssertionError("PostgreSQL did not cut its connections")
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
