@@ -50,6 +50,7 @@ OLDER = {
     "9e08862": "the first whose databases are upgraded",
     "6b2d254f": "users, roles and keys",
     "7bfd31e7": "problems, sealed results, retries from a task",
+    "b4bf6de8": "compact records, held calls, runs limited by who decides their code",
 }
 LONGEST_OUTAGE_SECONDS = {"one machine": 60.0, "two servers": 0.0}
 QUEUE = "drill"
