@@ -13,7 +13,8 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
-from runs.pages.filtering import address_after, address_without, read_since, since_choices
+from runs.pages.filtering import address_after, address_without, since_choices
+from runs.pages.query_box import read_since
 from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.selectors.keyset import Cursor
 

@@ -18,7 +18,8 @@ from orion_site.audit.links import page_of
 from orion_site.audit.models import Entry
 from orion_site.audit.selectors import Place, Wanted, entries_page
 from orion_site.audit.subjects import kinds
-from runs.pages.filtering import SINCE_CHOICES, address_after, address_without, read_since
+from runs.pages.filtering import SINCE_CHOICES, address_after, address_without
+from runs.pages.query_box import read_since
 
 PAGE_SIZE = 50
 FILTERS = ("actor", "action", "object", "kind", "entrance", "result", "since", "until")

@@ -27,8 +27,8 @@ from runs.pages.filtering import (
     address_without,
     read_filter,
     since_choices,
-    with_states,
 )
+from runs.pages.query_box import TERMS, with_states, without_terms
 from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.search import address_of_id
 from runs.pages.selectors.flows import RUNS_PER_PAGE, flow_page, flows_page
@@ -69,7 +69,7 @@ def state_choices(asked: AskedFilter, query: QueryDict, now: datetime) -> list[S
 @begins_with_default("runs")
 @live_page
 def runs(request: HttpRequest) -> HttpResponse:
-    if address := address_of_id(request.GET.get("q", "")):
+    if address := address_of_id(without_terms(request.GET.get("q", ""))):
         return redirect(address)
     asked, now = read_filter(request.GET), current_time()
     after = Cursor.read(request.GET.get("after", ""))
@@ -83,6 +83,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         "found": found,
         "plot": plot_of(found.page.rows, now),
         "state_choices": STATE_CHOICES,
+        "terms": TERMS,
         "since_choices": since_choices(asked.values["since"]),
         "is_first": "after" not in request.GET,
         "next": address_after(request.GET, found.page.after),

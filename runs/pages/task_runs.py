@@ -11,6 +11,7 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
 from runs.pages.filtering import STATE_CHOICES, address_after, read_filter, since_choices
+from runs.pages.query_box import TERMS, without_terms
 from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.search import address_of_id
 from runs.pages.selectors.keyset import Cursor
@@ -26,7 +27,7 @@ CHOICES = [(value, words) for value, words in STATE_CHOICES if value not in {"wa
 @begins_with_default("task-runs")
 @live_page
 def task_runs(request: HttpRequest) -> HttpResponse:
-    if address := address_of_id(request.GET.get("q", "")):
+    if address := address_of_id(without_terms(request.GET.get("q", ""))):
         return redirect(address)
     asked = read_filter(request.GET)
     after, size = Cursor.read(request.GET.get("after", "")), PAGE_SIZE + rows_held(request)
@@ -37,6 +38,7 @@ def task_runs(request: HttpRequest) -> HttpResponse:
         "asked": asked,
         "found": found,
         "state_choices": CHOICES,
+        "terms": TERMS,
         "since_choices": since_choices(asked.values["since"]),
         "kept": {"until": asked.values["until"]} if asked.values["until"] else {},
         "is_first": "after" not in request.GET,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,7 +12,8 @@ from django.test import Client
 from django.test.utils import override_script_prefix
 from django.utils import timezone
 
-from runs.models import FlowRun
+from deployments.models import Worker, WorkPool
+from runs.models import FlowRun, FlowRunState
 from tests.web.conftest import HOSTILE
 from tests.web.rows import NOON, make_flow, make_run
 
@@ -202,6 +204,7 @@ def names_of(browser: Client, query: str) -> list[str]:
 
 
 # As many as an address can hold.
+W3 = "01890000-0000-7000-8000-000000000003"
 MANY_TAGS = " ".join(f"-tag:t{number}" for number in range(1200)) + " -tag:test"
 
 
@@ -224,6 +227,18 @@ MANY_TAGS = " ".join(f"-tag:t{number}" for number in range(1200)) + " -tag:test"
         ("dur>5s dur<1m oo", ["good"]),
         ("since:-1h", ["good", "late"]),
         ("until:-1h", ["bad", "slow"]),
+        ("agent:w3", ["bad", "slow"]),
+        (f"worker:{W3}", ["bad", "slow"]),
+        ("param.customer=7 worker:w3", ["bad"]),
+        ("param.customer=7", ["bad", "good"]),
+        ("param.customer='\"7\"'", ["good"]),
+        ("param.in.deep=true", ["late"]),
+        ("param.in.list.1=b", ["late"]),
+        ("param.customer=null", ["slow"]),
+        ("param.customer=8", []),
+        ("param.99999999999999999999.it's=1e400", []),
+        ("name:a=b", []),
+        ("name:oo", ["good"]),
     ],
 )
 def test_the_query_box_filters(browser: Client, query: str, found: list[str]):
@@ -232,6 +247,16 @@ def test_the_query_box_filters(browser: Client, query: str, found: list[str]):
     make_run("slow", state="FAILED", state_name="TimedOut", flow=make_flow("train"), at=now - timedelta(hours=3))
     make_run("good", tags=["test"], at=now - timedelta(minutes=2))
     make_run("late", state="SCHEDULED", state_name="Late", at=now - timedelta(minutes=1))
+    given: dict[str, Any] = {
+        "bad": {"customer": 7},
+        "good": {"customer": "7"},
+        "slow": {"customer": None},
+        "late": {"in": {"deep": True, "list": ["a", "b"]}},
+    }
+    for name, parameters in given.items():
+        FlowRun.objects.filter(name=name).update(parameters=parameters)
+    Worker.objects.create(pk=W3, name="w3", work_pool=WorkPool.objects.create(name="pool"))
+    FlowRunState.objects.filter(flow_run__name__in=["bad", "slow"], type="PENDING").update(author="agent w3")
     for name, seconds in {"bad": 1, "slow": 90, "good": 10}.items():
         FlowRun.objects.filter(name=name).update(total_run_time=timedelta(seconds=seconds))
 
@@ -243,7 +268,18 @@ def test_the_query_box_filters(browser: Client, query: str, found: list[str]):
     [
         ("state:broken", "There is no state"),
         ("dur>long", "is not a duration"),
-        ("size:3", "is not a filter"),
+        ("size:3", "write name:size:3"),
+        ("customer=7", "Did you mean param.customer=7?"),
+        ("param:customer=7", "Did you mean param.customer=7?"),
+        ("params.customer=7", "Did you mean param.customer=7?"),
+        ("stat:failed", "Did you mean state:failed?"),
+        ("tag=prod", "Did you mean tag:prod?"),
+        ("dur=10m", "Write a duration as"),
+        ("-agent:w3", "Only state, flow and tag can be excluded"),
+        ("param.customer", "has no value; write it as param.customer=7"),
+        ("param.customer=", "names nothing"),
+        ("param..x=7", "is not the name of a parameter"),
+        ("param.customer=[7]", "cannot be compared"),
         ("flow:", "names nothing"),
         ("-state:late", "cannot be excluded"),
         ("since:yesterday", "is not a time to look back"),
@@ -253,7 +289,18 @@ def test_an_unreadable_query_is_explained(browser: Client, query: str, problem: 
     answer = browser.get(f"/runs?{urlencode({'q': query})}")
 
     assert any(problem in one for one in answer.context["asked"].problems)
-    assert problem in answer.content.decode()
+    assert problem in unescape(answer.content.decode())
+
+
+def test_each_term_of_a_query_is_a_chip_that_is_removed_alone(browser: Client):
+    chips = browser.get(f"/runs?{urlencode({'q': 'brave param.customer=7 -tag:test otter'})}").context["asked"].chips
+
+    assert [(chip.label, chip.value) for chip in chips] == [
+        ("query", "brave otter"),
+        ("param.customer", "7"),
+        ("-tag", "test"),
+    ]
+    assert chips[1].without == f"?{urlencode({'q': 'brave -tag:test otter'})}"
 
 
 def choices_of(answer: Any) -> dict[str, int]:

@@ -55,6 +55,8 @@ def test_task_runs_stand_newest_first_with_their_flow_runs_and_reasons(browser: 
         ("?since=-1h", ["train", "cached"]),
         ("?q=dur>4m state:running", ["train"]),
         ("?q=nothing", []),
+        ("?q=agent:w3", []),
+        ("?q=param.customer=7", []),
     ],
 )
 def test_the_filter_is_that_of_runs(browser: Client, some: None, query: str, found: list[str]):

@@ -16,6 +16,7 @@ from orchestration.tables import dialect
 from orionflow.contract.states import LATE
 from runs.lists.filters.conditions import is_tagged, is_tagged_with_any
 from runs.models import FlowRun, FlowRunState, FlowRunTag
+from runs.pages.selectors.conditions import GivenParameter, has_parameter, is_claimed_by
 from runs.pages.selectors.failures import runs_with_error
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, merged, page_of, place_of
 from runs.problems.selectors import failed_by, runs_failed_by
@@ -83,6 +84,9 @@ class RunFilter:
     without_flows: tuple[str, ...] = ()
     longer_than: timedelta | None = None
     shorter_than: timedelta | None = None
+    # Names or ids of agents, of which each claimed the run.
+    agents: tuple[str, ...] = ()
+    parameters: tuple[GivenParameter, ...] = ()
 
     @property
     def shows_planned(self) -> bool:
@@ -97,10 +101,11 @@ class RunFilter:
 
     @property
     def searches(self) -> bool:
-        """Whether rows must be read one by one: no index covers tags, parts of names or durations."""
+        """Whether rows must be read one by one: no index covers tags, parts of names, durations, agents, parameters."""
         seldom = any(state in TERMINAL for state, _ in self.names)
         by_row = self.tag or self.name or self.without_tags or self.without_flows
-        return bool(by_row or seldom or self.longer_than or self.shorter_than)
+        stored_beside = self.agents or self.parameters
+        return bool(by_row or stored_beside or seldom or self.longer_than or self.shorter_than)
 
     def by_state(self) -> list[RunFilter]:
         """Return one filter for each state: the index has the runs in order only within one state."""
@@ -340,6 +345,10 @@ def searched(runs: QuerySet[FlowRun], wanted: RunFilter, now: datetime) -> Query
         runs = runs.filter(total_run_time__lt=wanted.shorter_than, start_time__isnull=False)
     if wanted.without_tags:
         runs = runs.exclude(is_tagged_with_any(FlowRunTag, wanted.without_tags))
+    for agent in wanted.agents:
+        runs = runs.filter(is_claimed_by(agent, "pk"))
+    for given in wanted.parameters:
+        runs = runs.filter(has_parameter(given, "parameters"))
     return tagged(runs, wanted.tag) if wanted.tag else runs
 
 

@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from orchestration.core.states import TERMINAL, StateType
 from runs.lists.filters.conditions import is_tagged, is_tagged_with_any
 from runs.models import TaskRun, TaskRunTag
+from runs.pages.selectors.conditions import has_parameter, is_claimed_by
 from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, merged, page_of
 from runs.pages.selectors.run import reasons_of_tasks
 from runs.pages.selectors.runs import PAGE_SIZE, SEARCHED, RunFilter
@@ -97,6 +98,9 @@ def _by_row(wanted: RunFilter, now: datetime) -> list[Q]:
         found.append(is_tagged(TaskRunTag, wanted.tag))
     if wanted.without_tags:
         found.append(~is_tagged_with_any(TaskRunTag, wanted.without_tags))
+    # The agent is that of the flow run, and so are the parameters: those of a task run are not stored as JSON.
+    found += [is_claimed_by(agent, "flow_run_id") for agent in wanted.agents]
+    found += [has_parameter(given, "flow_run__parameters") for given in wanted.parameters]
     if wanted.longer_than is not None:
         runs_so_long = Q(state_type=StateType.RUNNING, state_timestamp__lt=now - wanted.longer_than)
         found.append(Q(total_run_time__gt=wanted.longer_than) | runs_so_long)
