@@ -14,6 +14,7 @@ from orion_site.accounts.permissions import Action
 from orion_site.operators.commands import Asked, Command
 from runs.flow_runs.commands import cancel_flow_run, resume_flow_run, retry_flow_run, why_left_out
 from runs.flow_runs.services import delete_flow_run
+from runs.inputs.selectors import pause_of
 
 # RUNNING is missing: no process would execute a run that is forced into it.
 FORCED = [
@@ -42,7 +43,9 @@ def _retry(row: Any, asked: Asked) -> str:
 
 
 def _resume(row: Any, asked: Asked) -> str:
-    return resume_flow_run(run_id=row.pk, run_input=None, now=asked.now, author=asked.author).refusal
+    refusal = resume_flow_run(run_id=row.pk, run_input=None, now=asked.now, author=asked.author).refusal
+    pause = pause_of(row) if refusal else None
+    return "it waits for input; answer it on its page" if pause and pause.wanted else refusal
 
 
 def _hint(row: Any, asked: Asked) -> str:
@@ -109,9 +112,10 @@ ON_FLOW_RUNS = (
         "resume",
         "Resume",
         Action.CHANGE_RUNS,
-        "Paused runs continue. Runs that wait for input are resumed on their own page, where the input is filled in.",
+        "Paused runs continue. Those that wait for input are listed with links to their pages, where it is filled in.",
         "resumed",
         _resume,
+        page="runs:run",
     ),
     Command(
         "hint",

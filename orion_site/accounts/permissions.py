@@ -273,6 +273,12 @@ def may_here(request: Request, action: Action | None) -> bool:
     return may_in_part(actor, action) and _may_in_sight(request, action, further=True)
 
 
+def may_on_page(request: HttpRequest, action: Action) -> bool:
+    """Whether the reader of a page may also do an action to the object that its address names."""
+    actor = actor_of(request)
+    return may(actor, action) or (may_in_part(actor, action) and _may_in_sight(request, action, further=True))
+
+
 def refuse_held_by_others(request: Request, reported: Iterable[tuple[str, UUID | None]]) -> None:
     """Refuse reports about runs that agents of other users hold, including the run in the address.
 

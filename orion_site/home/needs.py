@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,7 +15,7 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 
 from deployments.upkeep.selectors.service_health import ServiceHealth, services_and_health
-from orion_site.accounts.permissions import Action, may, who_asks
+from orion_site.accounts.permissions import Action, may, may_in_part, who_asks
 from orion_site.home.open_runs import OpenRun
 from orion_site.home.setbacks import LOOKED_AT as SETBACKS_LOOKED_AT
 from orion_site.home.setbacks import Kind, Setback, setbacks
@@ -190,7 +190,16 @@ def _stuck(running: Sequence[OpenRun], now: datetime, tag: str) -> Iterator[Need
     yield from _stuck_line(silent, "The agent has gone silent", "running", "running", tag)
     yield from _stuck_line(stopping, "Asked to stop, and has not stopped", "cancelling", "cancelling", tag)
     yield from _stuck_line(starting, "About to start, and does not", "pending", "pending", tag)
-    yield from _stuck_line(paused, "Waits until it is resumed", "paused", "paused", tag)
+    for line in _stuck_line(paused, "Waits until it is resumed", "paused", "paused", tag):
+        yield _to_be_resumed(line, len(paused))
+
+
+def _to_be_resumed(line: Need, number: int) -> Need:
+    if not may(who_asks(), Action.CHANGE_RUNS) and not may_in_part(who_asks(), Action.CHANGE_RUNS):
+        return line
+    # The page of the run has the form of a pause that asks for input, or a button.
+    verb = "Resume it…" if number == 1 else "Resume the oldest…"
+    return replace(line, action=verb, action_address=f"{line.action_address}#answer")
 
 
 def _old(running: Sequence[OpenRun], state_type: StateType, now: datetime) -> list[OpenRun]:

@@ -62,6 +62,8 @@ class Command:
     #: Replaces the dry run of a command that is expensive or has effects outside of the database.
     judge: Callable[[Any, Asked], str] | None = None
     is_deletion: bool = False
+    #: The name of the pages of rows, where what the command leaves out can be done.
+    page: str = ""
 
 
 def switches(field: str, to: bool, refusal: str, switch: Callable[[Any, Asked], object]) -> Callable[[Any, Asked], str]:

@@ -11,6 +11,7 @@ from django.urls import Resolver404, resolve, reverse
 from deployments.models import Deployment
 from orchestration.core.states import TERMINAL, StateType
 from orion_site.search.finding import Found
+from runs.inputs.selectors import Pause, pause_of
 from runs.models import FlowRun
 
 
@@ -29,10 +30,12 @@ def actions_at(address: str) -> Sequence[Found]:
 
 
 def _of_run(run_id: UUID) -> list[Found]:
-    run = FlowRun.objects.only("state_type", "deployment_id").filter(pk=run_id).first()
+    run = FlowRun.objects.only("state_type", "state_id", "deployment_id").filter(pk=run_id).first()
     if run is None:
         return []
     found = []
+    if pause := pause_of(run):
+        found.append(_resuming(run_id, pause))
     if run.state_type not in TERMINAL and run.state_type != StateType.CANCELLING:
         found.append(_action("Cancel this run", "runs:cancel", run_id, "cancelled"))
     if run.deployment_id is not None and run.state_type in TERMINAL - {StateType.CANCELLED}:
@@ -41,6 +44,12 @@ def _of_run(run_id: UUID) -> list[Found]:
         again = f"{reverse('deployments:run-with', args=[run.deployment_id])}?copy={run_id}"
         found.append(Found("Action", "Run with other parameters…", again, "running"))
     return found
+
+
+def _resuming(run_id: UUID, pause: Pause) -> Found:
+    if pause.wanted is None:
+        return _action("Resume this run", "runs:resume", run_id, "running")
+    return Found("Action", "Answer and resume this run…", reverse("runs:resume", args=[run_id]), "running")
 
 
 def _of_deployment(deployment_id: UUID) -> list[Found]:

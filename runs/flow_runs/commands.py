@@ -19,18 +19,26 @@ from orchestration.stored import StoredRun, read_runs
 from orchestration.tables import FLOW_RUNS, lock
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Outcome, Proposal
+from runs.inputs.selectors import schema_in
 from runs.models import FlowRun, FlowRunInput
 
 NOT_ENDED = "this run has not ended"
+PAUSED_AGAIN = "It has paused again since, and may ask for something else."
 
 
 @repeated_on_conflict
 def resume_flow_run(
-    *, run_id: UUID, run_input: dict[str, Any] | None, now: datetime, author: str | None = None
+    *,
+    run_id: UUID,
+    run_input: dict[str, Any] | None,
+    now: datetime,
+    author: str | None = None,
+    pause: UUID | None = None,
 ) -> Outcome:
     """Resume a paused run: as RUNNING in its own process, or, if it was suspended, as SCHEDULED.
 
-    If the pause waits for input, `run_input` is validated against the schema of the pause and stored first.
+    If the pause waits for input, `run_input` is validated against the schema of the pause and stored first. With the id
+    of a paused state as `pause`, a run that has paused again since is left alone: it asks for something else.
     """
     with write_transaction():
         lock(FLOW_RUNS, [run_id])
@@ -39,6 +47,8 @@ def resume_flow_run(
             raise FlowRunNotFound(id=run_id)
         if stored.state is None or stored.state.type is not StateType.PAUSED:
             return Outcome(Abort("Cannot resume a run that is not paused."), None, False, ())
+        if pause is not None and stored.state.id != pause:
+            return Outcome(Abort(PAUSED_AGAIN), stored.state, False, ())
         if refusal := _give_input(stored, run_input, now):
             return Outcome(Reject(refusal), stored.state, False, ())
         onwards = resuming(now) if stored.state.details.pause_reschedule else running()
@@ -52,14 +62,9 @@ def _give_input(stored: StoredRun, run_input: dict[str, Any] | None, now: dateti
     if not keyset:
         return None
     schema = FlowRunInput.objects.filter(flow_run_id=stored.run.id, key=keyset["schema"]).values_list("value").first()
-    if schema is None:
-        return "The run has not said yet which input it waits for; try again in a moment."
-    try:
-        asked = json.loads(schema[0])
-    except ValueError:
-        asked = None
-    if not isinstance(asked, dict):
-        return "The schema of the input that the run waits for is not a JSON object, so no input fits; cancel the run."
+    asked = schema_in(schema[0] if schema else None)
+    if isinstance(asked, str):
+        return asked
     try:
         given = filled_in(run_input or {})
     except BadTemplate as error:

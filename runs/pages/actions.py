@@ -47,6 +47,11 @@ def _command(request: HttpRequest, run_id: UUID, command: Callable[..., Outcome]
         outcome = command(run_id=run_id, now=current_time(), author=actor_of(request).name)
     except FlowRunNotFound as error:
         raise Http404 from error
+    return back_to_run(request, run_id, outcome, done)
+
+
+def back_to_run(request: HttpRequest, run_id: UUID, outcome: Outcome, done: str) -> HttpResponse:
+    """Redirect to the page of the run, with a message about the outcome of a command."""
     match outcome.verdict:
         case Accept():
             messages.success(request, done)

@@ -25,6 +25,7 @@ from runs.pages.charts import parts_of
 from runs.pages.filtering import address_after, address_without
 from runs.pages.graph_tab import graph_tab
 from runs.pages.log import flow_run_log, log_beside, task_run_log
+from runs.pages.resume import answer_form_of
 from runs.pages.selectors import run as selectors
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.neighbours import neighbours, next_failed
@@ -109,6 +110,7 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "parts": parts_of(progress),
         "retries": retries_shown(run) if shows_tab or is_shown(request, "facts") else None,
         "offers_retry": run.state_type in BAD,
+        "answer": answer_form_of(request, run) if is_shown(request, "actions", "answer") else None,
         "can_retry": run.deployment_id is not None and run.state_type in TERMINAL - {StateType.CANCELLED},
         **(flow_run_tab(request, run, tab, progress, failure, attempts) if shows_tab else {}),
     }

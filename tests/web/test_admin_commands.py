@@ -26,6 +26,7 @@ from orchestration.core.states import StateType
 from orion_site.accounts.permissions import LOCAL_OWNER, Action, Actor
 from orion_site.operators import commands
 from runs.models import FlowRun, FlowRunState, TaskRun
+from tests.factories import make_flow_run, make_state
 from tests.web.conftest import HOSTILE
 from tests.web.rows import NOON, make_flow, make_run, make_task_run
 from tests.web.test_admin import address
@@ -125,6 +126,15 @@ def test_a_run_that_is_not_paused_is_not_resumed(browser: Client):
     assert "Nothing to do: Resume" in page
     assert "Cannot resume a run that is not paused." in page
     assert 'name="confirmed"' not in page
+
+
+def test_a_run_that_waits_for_input_is_resumed_on_its_page(browser: Client):
+    run = make_flow_run(make_state("PAUSED", run_input_keyset={"schema": "s", "response": "r"}))
+
+    page = give(browser, FlowRun, "resume", run).content.decode()
+
+    assert "it waits for input; answer it on its page" in page
+    assert f'href="/runs/{run.pk}"' in page
 
 
 def test_a_forced_state_needs_a_reason_and_keeps_it(browser: Client):

@@ -202,11 +202,12 @@ def test_what_is_stuck_or_paused_is_a_line(browser: Client):
     silent = make_run("silent", state="RUNNING", at=ago(hours=1))
     Lease.objects.create(flow_run=silent, worker=worker, epoch=1, expires_at=ago(minutes=1))
     make_run("stopping", state="CANCELLING", at=ago(hours=1))
-    make_run("asking", state="PAUSED", at=ago(minutes=1))
+    asking = make_run("asking", state="PAUSED", at=ago(minutes=1))
 
-    causes = [need.cause for need in needs(browser)]
+    lines = needs(browser)
 
-    assert causes == [
+    assert (lines[-1].action, lines[-1].action_address) == ("Resume it…", f"/runs/{asking.pk}#answer")
+    assert [need.cause for need in lines] == [
         "The agent has gone silent",
         "Asked to stop, and has not stopped",
         "Waits until it is resumed",

@@ -17,6 +17,7 @@ from deployments.blocks.services.variables import create_variable
 from deployments.models import Deployment, WorkPool
 from orion_site.search.finding import PAGES
 from runs.models import ArtifactCollection
+from tests.factories import make_flow_run, make_state
 from tests.web.deployments import make_deployment
 from tests.web.rows import make_run
 from tests.web.test_agents_page import make_agent
@@ -99,6 +100,18 @@ def test_actions_on_the_run_that_is_shown_come_first(browser: Client):
 
     assert on_failed == ["Retry this run", "Run with other parameters…"]
     assert on_pending == ["Cancel this run", "Run with other parameters…"]
+
+
+def test_a_paused_run_can_be_resumed_or_answered(browser: Client):
+    plain = make_flow_run("PAUSED")
+    asking = make_flow_run(make_state("PAUSED", run_input_keyset={"schema": "s", "response": "r"}))
+
+    found = [lines(browser, "resume", f"/runs/{run.pk}")[0] for run in (plain, asking)]
+
+    assert found == [
+        ("Action", "Resume this run", f"/runs/{plain.pk}/resume"),
+        ("Action", "Answer and resume this run…", f"/runs/{asking.pk}/resume"),
+    ]
 
 
 def test_an_action_on_a_deployment_is_done_from_the_search_without_scripts(browser: Client):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from shlex import quote
 from typing import Any, Literal
 from uuid import UUID
 
 from deployments.models import Schedule
 from orionflow.contract.names import quoted
 from orionflow.contract.states import BETWEEN_ATTEMPTS, EXECUTING, LATE, TERMINAL, UNFINISHED
+from runs.inputs.selectors import WantedInput, wanted_input
 from runs.models import FlowRun, FlowRunState, StateRow, TaskRun
+from runs.naming import listed
 from runs.states.selectors import states_of_task_run
 from runs.why.selectors.blockers import Reason, deadlines_of, full_limits, moment_text, overlapping_runs
 from runs.why.selectors.cache import cache_reasons
@@ -19,6 +22,7 @@ from runs.why.selectors.queue_blockers import agent_of, queue_blockers
 
 # The most states that are shown, the newest ones: they explain more than the oldest.
 LONGEST_HISTORY = 1000
+FIELDS_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +141,34 @@ def _spread_text(run: FlowRun | TaskRun) -> str:
 
 
 def _paused(run: FlowRun | TaskRun, state: StateRow | None) -> Reason:
-    until = (state.details if state else {}).get("pause_timeout")
+    details = state.details if state else {}
+    until = _moment_in(details.get("pause_timeout"))
     text = f"It is paused until it is resumed, at the latest until {until}." if until else "It is paused."
     if isinstance(run, TaskRun):
         return Reason("paused", text, since=run.state_timestamp)
     command = f"orion flow-run resume {run.id}"
-    return Reason("paused", text, f"Resume it: {command}", run.state_timestamp, command=command)
+    wanted = wanted_input(run_id=run.id, details=details)
+    if wanted is None:
+        return Reason("paused", text, f"Resume it: {command}", run.state_timestamp, command=command)
+    if wanted.schema is None:
+        return Reason("paused", f"{text} {wanted.problem}", since=run.state_timestamp)
+    command += "".join(f" --input {quote(name)}=VALUE" for name in wanted.required)
+    fix = f"Answer in the form on its page, or with: {command}"
+    return Reason("paused", f"{text} {_wanted_in_words(wanted)}", fix, run.state_timestamp, command=command)
+
+
+def _moment_in(stored: Any) -> str:
+    try:
+        return moment_text(datetime.fromisoformat(stored).astimezone(UTC))
+    except (TypeError, ValueError, OverflowError):
+        return str(stored or "")
+
+
+def _wanted_in_words(wanted: WantedInput) -> str:
+    needed, further = listed(wanted.required, FIELDS_NAMED), listed(wanted.optional, FIELDS_NAMED)
+    if not needed:
+        return f"It takes input; {further} may be given." if further else "It takes input."
+    return f"It waits for input: {needed}{f'; {further} may be given' if further else ''}."
 
 
 def _flow_run_in_the_way(run: TaskRun) -> Iterator[Reason]:
