@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 
-from deployments.pages.selectors.deployment_lines import DeploymentFilter, Health, LineCursor, deployments_page
+from deployments.pages.selectors.deployment_lines import (
+    DeploymentFilter,
+    Health,
+    LineCursor,
+    deployments_page,
+    deployments_without,
+)
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page
-from runs.pages.filtering import Chip, address_after, address_with, address_without
+from runs.pages.filtering import Chip, address_after, address_with, address_without, blamed
 from runs.pages.saved_views import begins_with_default, views_above
 
 SHOWN = {"": "Any state", "failing": "Last run failed", "late": "Late", "paused": "Paused", "active": "Not paused"}
@@ -25,16 +32,21 @@ CHIPS = {"q": "name", "flow": "flow", "tag": "tag", "show": "state"}
 @begins_with_default("deployments")
 @live_page
 def deployments(request: HttpRequest) -> HttpResponse:
-    values = {name: request.GET.get(name, "").strip() for name in ("q", "flow", "tag", "show", "sort")}
+    values = _values(request.GET)
     after = LineCursor.read(request.GET.get("after", ""))
-    found = deployments_page(wanted=_wanted(values), after=after, now=current_time())
+    now = current_time()
+    found = deployments_page(wanted=_wanted(values), after=after, now=now)
+    views, chips = views_above(request, "deployments"), _chips(values, request.GET)
+    is_empty = not found.lines and after is None
+    counts = deployments_without(_wanted_without(chips), now) if is_empty else []
     context = {
         "section": "deployments",
-        "views": views_above(request, "deployments"),
+        "views": views,
+        "without": blamed(chips, counts, views.everything) if is_empty else [],
         "found": found,
         "counts": _linked_counts(found.counts, request.GET),
         "values": values,
-        "chips": _chips(values, request.GET),
+        "chips": chips,
         "states": SHOWN,
         "orders": ORDERS,
         "is_first": "after" not in request.GET,
@@ -44,6 +56,14 @@ def deployments(request: HttpRequest) -> HttpResponse:
         "address": request.build_absolute_uri("/api"),
     }
     return TemplateResponse(request, "deployments/deployments.html", context)
+
+
+def _values(query: QueryDict) -> dict[str, str]:
+    return {name: query.get(name, "").strip() for name in ("q", "flow", "tag", "show", "sort")}
+
+
+def _wanted_without(chips: Sequence[Chip]) -> list[DeploymentFilter]:
+    return [_wanted(_values(QueryDict(chip.without.removeprefix("?")))) for chip in chips]
 
 
 def _wanted(values: dict[str, str]) -> DeploymentFilter:

@@ -5,6 +5,7 @@ The query box (`runs.pages.query_box`) offers the same in one line, and more.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -22,6 +23,7 @@ from runs.pages.query_box import (
     with_states,
     words_of,
 )
+from runs.pages.selectors.keyset import Count
 from runs.pages.selectors.runs import RunFilter
 from runs.templatetags.states import spaced
 
@@ -92,6 +94,15 @@ class Chip:
     label: str
     value: str
     without: str
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """An active part of a filter that finds nothing, and what the list would have without it."""
+
+    words: str
+    count: Count | None
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +185,28 @@ def _chips(query: QueryDict, values: dict[str, str]) -> list[Chip]:
                 shown = text[:8]
             chips.append(Chip(LABELS.get(name, name), shown, address_without(query, name)))
     return chips
+
+
+def without(
+    asked: AskedFilter,
+    count: Callable[[Sequence[RunFilter], datetime], Sequence[Count | None]],
+    everything: str,
+    now: datetime,
+) -> list[Without]:
+    """Return each part of a filter that finds nothing, with what the list would have without it."""
+    chips = asked.chips[:MOST_WORDS]
+    others = [read_filter(QueryDict(chip.without.removeprefix("?"))).wanted for chip in chips]
+    return blamed(chips, count(others, now), everything)
+
+
+def blamed(chips: Sequence[Chip], counts: Sequence[Count | None], everything: str) -> list[Without]:
+    """Return each part of a filter with what the list would have without it; the part that removes most comes first."""
+    found = [
+        # Without any parameter, an address opens the default view.
+        Without(f"{chip.label} {chip.value}", count, everything if chip.without == "?" else chip.without)
+        for chip, count in zip(chips, counts, strict=True)
+    ]
+    return sorted(found, key=lambda one: -one.count.number if one.count else 0)
 
 
 def _chips_of_query(query: QueryDict, text: str) -> list[Chip]:

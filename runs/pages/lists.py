@@ -27,6 +27,7 @@ from runs.pages.filtering import (
     address_without,
     read_filter,
     since_choices,
+    without,
 )
 from runs.pages.query_box import TERMS, with_states, without_terms
 from runs.pages.saved_views import begins_with_default, views_above
@@ -34,6 +35,7 @@ from runs.pages.search import address_of_id
 from runs.pages.selectors.flows import RUNS_PER_PAGE, flow_page, flows_page
 from runs.pages.selectors.keyset import Count, Cursor
 from runs.pages.selectors.runs import PAGE_SIZE, counts_of, runs_page
+from runs.pages.selectors.without import runs_without
 
 # Parts of the filter that only links set; the form does not show them.
 KEPT = ("until", "error", "problem", "queue", "deployment", "id")
@@ -75,10 +77,13 @@ def runs(request: HttpRequest) -> HttpResponse:
     after = Cursor.read(request.GET.get("after", ""))
     size = PAGE_SIZE + rows_held(request)
     found = runs_page(wanted=asked.wanted, after=after, now=now, size=size)
+    views = views_above(request, "runs")
+    is_empty = not found.page.rows and after is None
     context = {
         "section": "runs",
+        "without": without(asked, runs_without, views.everything, now) if is_empty else [],
         "has_archive": is_configured(),
-        "views": views_above(request, "runs"),
+        "views": views,
         "asked": asked,
         "found": found,
         "plot": plot_of(found.page.rows, now),

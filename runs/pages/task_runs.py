@@ -10,13 +10,14 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
-from runs.pages.filtering import STATE_CHOICES, address_after, read_filter, since_choices
+from runs.pages.filtering import STATE_CHOICES, address_after, read_filter, since_choices, without
 from runs.pages.query_box import TERMS, without_terms
 from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.search import address_of_id
 from runs.pages.selectors.keyset import Cursor
 from runs.pages.selectors.runs import PAGE_SIZE
 from runs.pages.selectors.task_runs import task_runs_page
+from runs.pages.selectors.without import task_runs_without
 
 # Only flow runs are planned or wait for their time.
 CHOICES = [(value, words) for value, words in STATE_CHOICES if value not in {"waiting", "planned"}]
@@ -29,12 +30,15 @@ CHOICES = [(value, words) for value, words in STATE_CHOICES if value not in {"wa
 def task_runs(request: HttpRequest) -> HttpResponse:
     if address := address_of_id(without_terms(request.GET.get("q", ""))):
         return redirect(address)
-    asked = read_filter(request.GET)
+    asked, now = read_filter(request.GET), current_time()
     after, size = Cursor.read(request.GET.get("after", "")), PAGE_SIZE + rows_held(request)
-    found = task_runs_page(wanted=asked.wanted, after=after, now=current_time(), size=size)
+    found = task_runs_page(wanted=asked.wanted, after=after, now=now, size=size)
+    views = views_above(request, "task-runs")
+    is_empty = not found.page.rows and after is None
     context = {
         "section": "runs",
-        "views": views_above(request, "task-runs"),
+        "views": views,
+        "without": without(asked, task_runs_without, views.everything, now) if is_empty else [],
         "asked": asked,
         "found": found,
         "state_choices": CHOICES,

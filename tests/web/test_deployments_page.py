@@ -77,6 +77,18 @@ def test_deployments_are_found_by_name_flow_tag_and_switch(browser: Client):
     assert "No deployment matches" in browser.get("/deployments?q=nope").content.decode()
 
 
+def test_a_list_without_hits_says_which_filter_to_remove(browser: Client, django_assert_max_num_queries):
+    add_run(make_deployment("one"), "FAILED", ago=HOUR)
+    make_deployment("two")
+
+    with django_assert_max_num_queries(12):
+        page = browser.get("/deployments?show=failing&q=two&sort=name")
+
+    without = page.context["without"]
+    assert [(one.words, one.count.number) for one in without] == [("name two", 1), ("state Last run failed", 1)]
+    assert [names_at(browser, f"/deployments{one.address}") for one in without] == [["one"], ["two"]]
+
+
 @pytest.mark.parametrize("sort", ["", "name"])
 def test_the_next_page_goes_on_after_the_last_line(browser: Client, sort: str):
     for number in range(60):

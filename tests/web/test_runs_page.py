@@ -84,6 +84,33 @@ def test_a_filter_without_hits_offers_the_way_back(browser: Client):
     assert "Remove the filter query" in page
 
 
+def test_a_list_without_hits_says_which_filter_to_remove(browser: Client, django_assert_max_num_queries):
+    for number in range(3):
+        make_run(f"brave-otter-{number}", state="FAILED", flow=make_flow("train"), tags=["gpu"])
+    make_run("quiet-heron", tags=["prod"])
+
+    with django_assert_max_num_queries(12):
+        page = browser.get("/runs?state=failed&flow=train&tag=prod&q=otter+dur<1h+since:2020-01-01")
+
+    without = page.context["without"]
+    assert [(one.words, str(one.count)) for one in without[:2]] == [("tag prod", "3"), ("state failed", "0")]
+    for one in without:
+        assert len(browser.get(f"/runs{one.address}").context["found"].page.rows) == one.count.number
+    assert "none either" in page.content.decode()
+
+
+def test_a_count_without_a_filter_says_where_its_search_ended(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runs.pages.selectors.without.LOOKED_AT", 2)
+    for number in range(3):
+        make_run(f"brave-otter-{number}", state="FAILED", at=NOON + timedelta(seconds=number), tags=["gpu"])
+    make_run("quiet-heron", at=NOON + timedelta(hours=1))
+
+    page = browser.get("/runs?tag=gpu&q=dur<1s").content.decode()
+
+    assert "Without <b>dur &lt;1s</b></a>: none so far" in page
+    assert "Without <b>tag gpu</b></a>: none so far" in page
+
+
 @pytest.mark.parametrize(
     "query",
     ["state=failed,crashed", "state=FAILED", "flow=train", "tag=gpu", "q=OTTER", "since=-24h"],

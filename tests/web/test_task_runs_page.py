@@ -63,6 +63,16 @@ def test_the_filter_is_that_of_runs(browser: Client, some: None, query: str, fou
     assert names(browser, query) == found
 
 
+def test_a_list_without_hits_says_which_filter_to_remove(browser: Client, some: None, django_assert_max_num_queries):
+    with django_assert_max_num_queries(12):
+        page = browser.get("/task-runs?tag=gpu&state=failed,completed")
+
+    without = page.context["without"]
+    assert [(one.words, one.count.number) for one in without] == [("tag gpu", 3), ("state failed,completed", 1)]
+    for one in without:
+        assert len(names(browser, one.address)) == one.count.number
+
+
 def test_pages_follow_each_other(browser: Client, monkeypatch: pytest.MonkeyPatch, some: None):
     monkeypatch.setattr("runs.pages.task_runs.PAGE_SIZE", 3)
 

@@ -21,6 +21,8 @@ from orchestration.core.states import TERMINAL, StateType
 from orionflow.contract.states import LATE
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
 from runs.models import FlowRun
+from runs.pages.selectors.keyset import COUNT_CAP, capped_counts
+from runs.pages.selectors.keyset import Count as Counted
 from runs.pages.selectors.runs import Bound, come_within, is_planned
 from runs.pages.selectors.strips import completed_seconds, drift_in_words, usual_seconds
 from runs.querysets import Literal
@@ -136,6 +138,14 @@ def deployments_page(*, wanted: DeploymentFilter, after: LineCursor | None, now:
     last = found[LINES_PER_PAGE - 1] if len(found) > LINES_PER_PAGE else None
     cursor = LineCursor(_rank_of(last), last.flow.name, last.name) if last else None
     return DeploymentsPage(lines_of(found[:LINES_PER_PAGE], now), cursor, _counts(chosen))
+
+
+def deployments_without(choices: Sequence[DeploymentFilter], now: datetime) -> list[Counted]:
+    """Return the number of deployments that each filter would list. One query."""
+    rows = [
+        ranked(_matching(one), now).filter(rank=RANKS[one.health]) if one.health else _matching(one) for one in choices
+    ]
+    return capped_counts(rows, COUNT_CAP)
 
 
 # Columns that can be large, and that no row shows.

@@ -253,12 +253,13 @@ def counts_of(wanted: RunFilter, choices: Sequence[RunFilter], now: datetime) ->
     chosen = resolved(wanted, now)
     if chosen.problem is not None:
         return [None] * len(choices)
-    parts = [_listed(replace(one, problem=None, ids=chosen.ids), now) for one in countable]
+    parts = [listed(replace(one, problem=None, ids=chosen.ids), now) for one in countable]
     counted = dict(zip(map(id, countable), capped_counts(parts, CHOICE_CAP), strict=True))
     return [counted.get(id(one)) for one in choices]
 
 
-def _listed(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
+def listed(wanted: RunFilter, now: datetime) -> QuerySet[FlowRun]:
+    """Return the runs of the list by the conditions that have an index, without the few that were started early."""
     runs = indexed_runs(wanted, now)
     return runs if wanted.shows_planned else _come(runs, wanted, now)
 

@@ -37,11 +37,11 @@ class TaskRunsPage:
 
 def task_runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, size: int = PAGE_SIZE) -> TaskRunsPage:
     """Return a page of task runs, newest first: one or two queries for each state, and two more."""
-    parts = [_indexed(one, now) for one in wanted.by_state()]
-    by_row = _by_row(wanted, now)
+    parts = [indexed_task_runs(one, now) for one in wanted.by_state()]
+    by_row = conditions_by_row(wanted, now)
     pages = [_part(part, by_row, after, size, look_at=SEARCHED // len(parts)) for part in parts]
     page = merged(pages, by=BY, size=size)
-    count = None if by_row else capped_count(_indexed(wanted, now))
+    count = None if by_row else capped_count(indexed_task_runs(wanted, now))
     return TaskRunsPage(page, count, reasons_of_tasks(page.rows), size)
 
 
@@ -62,7 +62,7 @@ def _end_of_search(runs: QuerySet[TaskRun], after: Cursor | None, look_at: int) 
     return next(iter(times[look_at : look_at + 1]), None)
 
 
-def _indexed(wanted: RunFilter, now: datetime) -> QuerySet[TaskRun]:
+def indexed_task_runs(wanted: RunFilter, now: datetime) -> QuerySet[TaskRun]:
     runs = TaskRun.objects.filter(expected_start_time__isnull=False)
     if wanted.states:
         runs = runs.filter(state_type__in=[state.value for state in wanted.states])
@@ -79,7 +79,7 @@ def _indexed(wanted: RunFilter, now: datetime) -> QuerySet[TaskRun]:
     return runs.filter(expected_start_time__lt=until) if until else runs
 
 
-def _by_row(wanted: RunFilter, now: datetime) -> list[Q]:
+def conditions_by_row(wanted: RunFilter, now: datetime) -> list[Q]:
     """Return the conditions for which rows are read one by one."""
     found = []
     if wanted.names:
