@@ -69,7 +69,8 @@ def test_the_answer_in_the_form_resumes_the_run(browser: Client, django_assert_m
 
     assert "Buy <strong>them</strong>?" in page
     assert "How many to buy" in page
-    assert f'action="/runs/{run.pk}/resume"' in page
+    form = page.partition(f'action="/runs/{run.pk}/resume"')[2].partition("</form>")[0]
+    assert 'name="csrfmiddlewaretoken"' in form
     assert 'href="#answer"' in page
     assert sent["p/pieces"] == "1"
     assert state_of(run) == "RUNNING"
@@ -86,6 +87,7 @@ def test_an_answer_that_does_not_fit_comes_back_with_errors_at_its_fields(browse
     )
 
     fields = {one.label: one for one in answer.context["form"].fields}
+    assert 'name="csrfmiddlewaretoken"' in answer.content.decode().partition('id="answer"')[2]
     assert answer.status_code == 422
     assert fields["approved"].errors == ["This field is required."]
     assert "minimum" in fields["pieces"].errors[0]
