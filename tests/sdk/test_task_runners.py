@@ -638,6 +638,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("name", "ends", "has_line"),
     [
@@ -657,6 +658,41 @@ def test_a_process_that_ends_or_is_interrupted_while_it_logs_holds_up_no_other(
     assert done.stdout.startswith(ends), done.stderr
     last = program.query("SELECT count(*) FROM runs_log WHERE message = 'the last line'")
     assert last == [(int(has_line),)]
+
+
+SLOW_TO_LEAVE = """
+import sys, time
+from orionflow import flow, get_run_logger, task
+from orionflow.task_runners import ProcessTaskRunner
+
+@flow
+def inner():
+    pass
+
+@task
+def logging():
+    get_run_logger().info("a line of the task")
+    inner()
+    # Longer than a reporter of this process would wait.
+    time.sleep(1)
+
+if __name__ == "__main__":
+    @flow(task_runner=ProcessTaskRunner(1, sys.argv[1]))
+    def outer():
+        logging.submit().result()
+
+    outer()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.long)])
+def test_each_line_of_a_process_is_recorded_once(method: str, tmp_path: Path):
+    program = Program(tmp_path, SLOW_TO_LEAVE)
+
+    program.run(PATIENCE_SECONDS, (method,))
+
+    lines = program.query("SELECT message, count(*) FROM runs_log GROUP BY message")
+    assert {("a line of the task", 1), ("The run of flow 'inner' begins.", 1)} <= {*lines}
 
 
 async def sleep_long(x: int) -> None:

@@ -18,7 +18,7 @@ from uuid import UUID
 from orionflow import tracing
 from orionflow.code.sources import is_decorated
 from orionflow.context import FlowRunContext, TaskRunContext, _child_run, get_run_context
-from orionflow.logging.handlers import ApiHandler, ConsoleFormatter, ConsoleHandler
+from orionflow.logging.handlers import REPORTED_BY_PARENT, ApiHandler, ConsoleFormatter, ConsoleHandler
 from orionflow.settings import current_settings
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ def logger_of_child(run: RunOfChild, **extra: Any) -> RunLogger:
         "task_name": names["task"],
         "task_run_name": names["task_run"],
         "run_label": f"Task run {names['task_run']!r} - ",
+        REPORTED_BY_PARENT: True,
     }
     return RunLogger(logging.getLogger(TASK_RUNS), {**more, **extra})
 

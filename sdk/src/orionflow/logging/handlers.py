@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # The API stores levels in two bytes.
 SMALLEST_LEVEL, LARGEST_LEVEL = -(2**15), 2**15 - 1
+# An attribute of lines of a child process about the run of its parent. The parent shows and reports them.
+REPORTED_BY_PARENT = "reported_by_parent"
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -74,6 +76,8 @@ class ApiHandler(logging.Handler):
     def _report(self, record: logging.LogRecord) -> None:
         from orionflow.reporting import LogLine
 
+        if getattr(record, REPORTED_BY_PARENT, False):
+            return
         flow_run_id, task_run_id = _run_of(record)
         if flow_run_id is None or getattr(record, "send_to_api", True) is False:
             return

@@ -216,12 +216,15 @@ class ShippingHandler(logging.Handler):
             self.handleError(record)
 
     def _ship(self, record: logging.LogRecord) -> None:
-        from orionflow.logging.handlers import message_of
+        from orionflow.logging.handlers import REPORTED_BY_PARENT, message_of
 
         record.msg, record.args = message_of(record), ()
         if record.exc_info:
             record.msg += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
             record.exc_info = record.exc_text = None
+        # Runs that began in this process are reported by it, and only shown by the parent.
+        if not record.__dict__.pop(REPORTED_BY_PARENT, False):
+            record.send_to_api = False
         # Other attributes that a program adds to its records may not be picklable.
         for name, value in list(record.__dict__.items()):
             if value is not None and type(value) not in _TRAVELLING and name != "args":
