@@ -42,11 +42,13 @@ ON_SQLITE_ALONE = tuple(
         "faults/test_full_disk.py::test_a_program_with_its_database_on_a_full_disk_names_the_disk",
         "faults/test_interrupted_upgrade.py::test_an_upgrade",
         "faults/test_outages.py::test_runs_outlast_an_api_that_is_killed_every_second",
+        "security/test_homes.py",
         "security/test_local_owner.py",
         "security/test_local_token.py",
         "security/test_own_rules.py",
         "security/test_peers.py",
         "sockets/test_live_server.py",
+        "web/test_hostile_pages.py",
     )
 )
 # They are about servers that share a PostgreSQL, or start one themselves. `make chaos` repeats them on SQLite.

@@ -143,6 +143,7 @@ def test_memory_is_limited_for_one_run_and_others_continue(api: Api, queue: str,
     assert api.until_ended(modest)["name"] == "Completed"
 
 
+@pytest.mark.long
 def test_a_run_that_multiplies_is_ended_with_all_that_it_started(api: Api, queue: str, start_agent: StartAgent):
     start_agent("--run-timeout", "3", "--stop-timeout", "0")
     run = api.run_of("flows.py:multiplying", queue, count=40)

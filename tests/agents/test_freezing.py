@@ -92,6 +92,7 @@ def test_an_agent_does_not_wait_for_claims_that_come_after_the_end_of_their_leas
             assert api.until_ended(run)["name"] == "Completed", agent.said
 
 
+@pytest.mark.long
 def test_a_run_that_is_frozen_is_cancelled_when_the_api_answers(tmp_path: Path, home: Path, queue: str):
     with running_server(tmp_path / "server", **QUICK) as server:
         api = Api(server)

@@ -95,6 +95,7 @@ def test_runs_may_finish_when_the_server_is_asked_to_stop(tmp_path: Path):
     assert state_of_the_run(tmp_path)[0] == "Completed"
 
 
+@pytest.mark.long
 def test_a_second_signal_ends_the_runs_at_once(tmp_path: Path):
     with running_server(tmp_path, "--drain-timeout", "3600", agent=True, **PATIENT) as server:
         api = Api(server)
@@ -123,6 +124,7 @@ def test_runs_that_outlast_the_time_to_drain_are_asked_to_stop(tmp_path: Path):
     assert (name, "its agent ended" in message) == ("Crashed", True)
 
 
+@pytest.mark.long
 def test_nothing_outlives_a_server_that_is_killed(tmp_path: Path):
     with running_server(tmp_path, agent=True, **PATIENT) as server:
         api = Api(server)

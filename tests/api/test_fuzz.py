@@ -75,6 +75,7 @@ def world(django_db_setup, django_db_blocker):
         transaction.set_rollback(True)
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.usefixtures("world", "db")
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

@@ -130,6 +130,7 @@ def test_a_deployment_is_not_paused_while_any_agent_serves_its_queue(served: Ser
     assert not client.read_deployment(deployment).paused
 
 
+@pytest.mark.long
 def test_the_end_of_a_serving_program_has_a_limit_that_is_printed(served: Served):
     program, client = served.program, served.client
     run = run_deployment(f"nap/{served.name}", timeout=0)

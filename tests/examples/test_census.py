@@ -11,6 +11,7 @@ from tests.examples.conftest import Played
 Play = Callable[[str], Played]
 
 
+@pytest.mark.long
 def test_census_handles_the_failing_input_and_reports_what_was_recorded(play: Play) -> None:
     played = play("census.py")
 

@@ -163,7 +163,8 @@ def test_runs_continue_while_no_server_receives_heartbeats_of_their_agent(tmp_pa
 IMPATIENT = {"ORION_API_RETRY_BUDGET_SECONDS": "0.5", "ORION_REPORTING_BUDGET_SECONDS": "0.5"}
 
 
-@pytest.mark.parametrize("patience", [pytest.param({}, marks=pytest.mark.long), IMPATIENT])
+@pytest.mark.long
+@pytest.mark.parametrize("patience", [{}, IMPATIENT])
 def test_a_flow_that_ended_meanwhile_is_not_run_twice(tmp_path: Path, patience: dict[str, str]):
     witness = tmp_path / "witness"
     with running_stack(tmp_path) as stack, running_agent(tmp_path, stack.api, "q", **patience) as agent:
@@ -196,6 +197,7 @@ def test_a_run_that_ended_meanwhile_and_is_cancelled_before_that_is_known_is_can
         assert stack.api.until_ended(run)["name"] in ("Cancelled", "Completed"), agent.said
 
 
+@pytest.mark.long
 def test_an_attempt_that_a_draining_agent_ends_meanwhile_counts_as_no_crash(tmp_path: Path):
     witness = tmp_path / "witness"
     with running_stack(tmp_path) as stack, running_agent(tmp_path, stack.api, "q", "--drain-timeout", "0.1") as agent:

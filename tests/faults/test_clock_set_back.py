@@ -48,6 +48,7 @@ WAYS = {
 }
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("in_attempt", [True, False], ids=["in the attempt", "in the wait"])
 @pytest.mark.parametrize(
     "way", ["flow", "task", *(pytest.param(way, marks=pytest.mark.long) for way in ("submitted", "with a tag"))]

@@ -82,6 +82,7 @@ def until(came_true: Callable[[], bool], log: Path, *, pause: float = 0.3) -> No
         time.sleep(pause)
 
 
+@pytest.mark.turns
 def test_celery_ticks_the_services(home: Path, database: dict[str, str]):
     log = home / "log"
     with running_redis() as broker:

@@ -96,6 +96,7 @@ def test_a_run_fails_with_the_reason_if_the_disk_is_full(tmp_path: Path):
         assert verified(home, settings) == ""
 
 
+@pytest.mark.long
 def test_runs_outlast_a_disk_below_the_database_that_is_full_for_longer_than_a_lease(tmp_path: Path):
     witness = tmp_path / "witness"
     with (

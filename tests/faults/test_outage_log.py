@@ -20,6 +20,7 @@ def asked(server: RunningServer) -> tuple[int, str]:
     return status, body
 
 
+@pytest.mark.long
 def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(tmp_path):
     with running_postgresql_server(ready=True) as database:
         settings = {"ORION_DATABASE_URL": database.url, "ORION_HEARTBEAT_SECONDS": "1"}

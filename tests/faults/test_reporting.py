@@ -100,6 +100,7 @@ def test_a_server_that_is_killed_and_restarted_loses_no_report(tmp_path: Path):
     assert_all_finished_once(home, program.flow_run, 300)
 
 
+@pytest.mark.long
 def test_a_frozen_server_delays_reports_without_loss(tmp_path: Path):
     home = tmp_path / "home"
     with running_server(home) as server:

@@ -98,6 +98,7 @@ def test_a_script_that_is_asked_to_stop_at_any_moment_leaves_nothing_torn(tmp_pa
         assert verified(home, settings) == ""
 
 
+@pytest.mark.long
 def test_a_signal_ends_a_run_while_its_creation_waits_for_the_database(tmp_path: Path):
     home, file = tmp_path / "home", tmp_path / "program.py"
     file.write_text(PROGRAM.replace("\nouter()", "\nprint(flush=True)\nouter()"))

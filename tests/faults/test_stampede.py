@@ -117,6 +117,7 @@ def all_at_once(agents: list[FakeAgent], meanwhile: Callable[[], object]) -> lis
         return [one.result() for one in coming]
 
 
+@pytest.mark.long
 def test_hundreds_of_agents_that_come_back_in_one_second_are_all_answered_and_keep_their_runs(tmp_path: Path):
     home, answers, others = tmp_path / "home", Answers(), Answers()
     with own_database(home, **PROFILE) as (settings, _):

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests import warm
 from tests.homes import ready_home
 from tests.printed import read_line
@@ -77,6 +79,7 @@ holding()
 """
 
 
+@pytest.mark.long
 def test_a_killed_program_returns_what_it_held_where_no_server_ticks(tmp_path: Path):
     home, file = ready_home(tmp_path / "home"), tmp_path / "program.py"
     file.write_text(HOLDER)

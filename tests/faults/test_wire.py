@@ -87,6 +87,7 @@ def test_late_reports_of_an_agent_that_was_cut_off_are_refused(tmp_path: Path):
         assert witness.read_text().split() == [retried, retried]
 
 
+@pytest.mark.long
 def test_a_wire_that_tears_again_and_again_loses_and_doubles_nothing(tmp_path: Path):
     with far_agent(tmp_path, QUICK) as (api, wire, *_):
         run = begun(api, "chattering", tmp_path / "witness", 5)

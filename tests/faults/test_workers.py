@@ -80,6 +80,7 @@ def test_killed_processes_are_restarted_and_all_stop_with_the_server(tmp_path: P
         assert not list((tmp_path / "metrics").rglob("*.prom"))
 
 
+@pytest.mark.long
 def test_the_status_of_a_server_names_its_frozen_workers(tmp_path: Path):
     with served(tmp_path) as (server, _):
         (folder,) = (tmp_path / "metrics").iterdir()
@@ -373,6 +374,7 @@ def test_agents_keep_their_runs_if_a_worker_is_frozen_for_longer_than_a_lease(tm
             os.kill(frozen, signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_connections_are_spread_over_the_workers(tmp_path: Path):
     with served(tmp_path) as (server, _), ExitStack() as stack:
         for _ in range(20):

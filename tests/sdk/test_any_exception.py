@@ -89,6 +89,7 @@ def test_a_flow_ends_with_any_exception(kind: str):
     assert len(flow_runs()) == len(RAISED)
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("runner", RUNNERS, ids=repr)
 @pytest.mark.parametrize("way", ["call", "state", "submit", "map"])
@@ -158,6 +159,7 @@ def test_a_nested_flow_and_its_caller_end_with_any_exception(
     assert every_run_has_ended(program, some)
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("way", ["call", "submit"])
 @pytest.mark.parametrize("when", ["on_completion", "on_failure", "on_running", "on_crashed"])

@@ -193,6 +193,7 @@ def seen(container: Any) -> Any:
     return container
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("kind", CONTAINERS)
 def test_futures_are_replaced_inside(kind: str):
     make, read = CONTAINERS[kind]

@@ -138,6 +138,7 @@ ASYNC_FLOW = (
 )
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     ("place", "leaving"),
     [
@@ -331,6 +332,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.long
 def test_forked_processes_write_while_a_thread_of_their_parent_was_writing(tmp_path: Path):
     program = Program(tmp_path, WRITING)
 

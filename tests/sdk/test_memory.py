@@ -24,6 +24,7 @@ PROGRAM = Path(__file__).with_name("memory_program.py")
 MEGABYTE = 1024 * 1024
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -61,6 +62,7 @@ def kept_alive(make: Any, count: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     "make",
     [

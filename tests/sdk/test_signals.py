@@ -164,6 +164,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(("name", "number"), in_turn(PROGRAMS, [signal.SIGTERM, signal.SIGINT]))
 def test_signal_ends_the_program_with_all_its_runs(name: str, number: int, tmp_path: Path):
     lines = [line[8:] if line.startswith("        ") else line for line in PROGRAMS[name].splitlines()]
@@ -451,6 +452,7 @@ threading.Thread(target=sync_around_async).start()
 """
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("lacking", ["threads", *map(str, range(6))])
 def test_signal_ends_a_run_though_an_earlier_one_lacked_threads_or_descriptors(lacking: str, tmp_path: Path):
     program = Program(tmp_path, BEGIN + AFTER_A_LACK)

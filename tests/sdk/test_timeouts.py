@@ -584,6 +584,7 @@ def test_limits_are_kept_in_programs_that_replace_the_start_of_threads(start: st
     assert [state for _, state in program.task_runs()] == ["TimedOut"]
 
 
+@pytest.mark.long
 def test_limits_hold_though_nested_ones_end_at_the_same_moments(tmp_path: Path):
     program = Program(
         tmp_path,

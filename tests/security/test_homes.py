@@ -229,8 +229,9 @@ def test_files_get_another_owner_where_the_disk_maps_root(tmp_path: Path, owner:
     assert (home / "secret-key").stat().st_uid == NOBODY
 
 
+@pytest.mark.long
 @as_root
-@pytest.mark.parametrize("mode", [pytest.param(0o700, marks=pytest.mark.long), 0o777])
+@pytest.mark.parametrize("mode", [0o700, 0o777])
 def test_files_get_another_owner_where_the_disk_maps_all_users(tmp_path: Path, mode: int):
     """NFS with `all_squash` does this."""
     home = home_of(NOBODY, tmp_path / "home", mode=mode)

@@ -187,6 +187,7 @@ def test_a_request_that_does_not_arrive_in_time_is_answered_in_words(tmp_path):
     assert list(json.loads(answer.split(b"\r\n\r\n")[1])) == ["detail"]
 
 
+@pytest.mark.long
 def test_a_refusal_of_head_has_no_body(tmp_path):
     heads = [head.replace(b"GET", b"HEAD", 1) for head, status in UNREADABLE.items() if status != 400]
     heads.append(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nBad Name: x\r\n\r\n")
@@ -200,6 +201,7 @@ def test_a_refusal_of_head_has_no_body(tmp_path):
     assert answers == [b""] * len(heads)
 
 
+@pytest.mark.long
 def test_a_head_that_cannot_be_read_is_refused_with_the_reason(tmp_path):
     answers = []
     with stuck_server(tmp_path) as server:
@@ -229,6 +231,7 @@ def test_a_connection_may_be_kept_between_requests(tmp_path):
             assert client.recv(4000).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("waits_for_answer", [True, False], ids=["kept alive", "pipelined"])
 def test_a_later_request_that_does_not_arrive_in_time_is_refused_as_well(tmp_path, waits_for_answer: bool):
     first = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -135,6 +135,7 @@ def test_a_file_behind_a_link_stays_where_it_is(file: Path):
     assert not [*disk.glob("*.converted*"), *disk.glob("*-journal"), *file.parent.glob("orion.db?*journal")]
 
 
+@pytest.mark.long
 def test_a_file_that_others_have_open_is_left_as_it_is(file: Path):
     with closing(sqlite3.connect(file)) as other:
         other.execute("PRAGMA journal_mode = WAL")
@@ -238,6 +239,7 @@ def test_copying_ahead_continues_where_it_was_killed(file: Path):
     assert asked(file, "SELECT lower(hex(id)), message FROM runs_log ORDER BY id") == before
 
 
+@pytest.mark.long
 def test_a_file_that_was_vacuumed_after_it_was_copied_ahead_is_copied_again(file: Path):
     """VACUUM changes the numbers of its rows."""
     fill(file, 1_000)
@@ -278,6 +280,7 @@ def test_a_copy_that_another_version_made_ahead_is_created_again(
     assert asked(file, "SELECT name FROM sqlite_master WHERE name LIKE 'conversion%'") == []
 
 
+@pytest.mark.long
 def test_changes_of_many_days_are_taken_without_reading_them_into_memory(file: Path):
     fill(file, 1_000)
     copy_ahead(file)
@@ -353,6 +356,7 @@ def test_the_copy_can_be_deleted_without_an_upgrade(file: Path):
     assert asked(file, "SELECT type, name, sql FROM sqlite_master ORDER BY name") == before
 
 
+@pytest.mark.long
 @only_root
 def test_a_copy_made_by_root_belongs_to_the_owner(file: Path):
     """A server of another user than root finds its database, and may open it."""
@@ -403,6 +407,7 @@ def test_a_lock_of_another_user_is_named(file: Path):
             pass
 
 
+@pytest.mark.long
 @only_root
 def test_a_copy_that_root_made_for_itself_is_created_again(file: Path):
     """Earlier versions left such files to root."""

@@ -254,6 +254,7 @@ call_command("migrate", "runs", "0030", verbosity=0)
 UPGRADE = "import django; django.setup(); from orion_site.database.lifecycle import upgrade; upgrade()"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_servers_use_tables_while_a_migration_waits_for_a_long_transaction(tmp_path):
     with running_postgresql(ready=True) as url, psycopg.connect(url, autocommit=True) as server:

@@ -204,6 +204,7 @@ def test_crash_retries_are_for_this(worker: Worker, broker: str, tmp_path: Path)
     assert flow_on(broker, outer)() == "at last"
 
 
+@pytest.mark.long
 def test_offers_that_are_lost_are_created_again(redis: Redis, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("orionflow.task_calls.caller.OFFER_AGAIN_SECONDS", (0.3, 1.0))
 
@@ -220,6 +221,7 @@ def test_offers_that_are_lost_are_created_again(redis: Redis, monkeypatch: pytes
     assert flow_on(redis.url, outer, "own")() == 25
 
 
+@pytest.mark.long
 def test_call_offered_many_times_runs_once(redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("orionflow.task_calls.caller.OFFER_AGAIN_SECONDS", (0.05, 0.05))
     mark = tmp_path / "mark"

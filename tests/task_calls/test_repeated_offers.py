@@ -136,6 +136,7 @@ def test_call_runs_once_and_ends_well_whichever_message_the_broker_loses(
     eventually(lambda: len(lost) == (kind != "declined"))
 
 
+@pytest.mark.long
 def test_outcomes_are_kept_for_as_long_as_the_broker_is_away(
     caller: Caller, worker: TaskWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -163,6 +164,7 @@ def test_outcomes_are_kept_for_as_long_as_the_broker_is_away(
     assert all(call.outcome for call in calls)
 
 
+@pytest.mark.long
 def test_call_continues_while_the_broker_is_away_for_longer_than_a_worker_may_be_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

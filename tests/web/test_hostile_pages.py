@@ -240,6 +240,7 @@ def test_a_page_answers_any_query(browser: Client, house: dict[str, Any], space:
     assert one.path == one.unknown or browser.get(one.unknown).status_code in {404, 405}
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.generative
 @pytest.mark.parametrize(("space", "route", "pattern"), PATTERNS, ids=IDS)

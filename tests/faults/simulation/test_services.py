@@ -25,6 +25,7 @@ def _short_periods(settings):
     settings.ORION_LOST_STARTS = LOST_STARTS
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("seed", range(ROUNDS * CHUNKS))
 def test_the_services_keep_the_protocol(seed):
     lived(Services(), seed, SHORT)
