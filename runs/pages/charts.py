@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import log1p, log10
+from math import log1p, log10, sqrt
 
 from orchestration.core.states import TERMINAL, StateType
 from runs.models import FlowRun
+from runs.pages.selectors.flow_history import Outcomes
 from runs.pages.selectors.run import Progress
 
 # In percent of the height, so that the shortest run is visible.
@@ -153,3 +154,48 @@ def parts_of(progress: Progress) -> list[Part]:
             parts.append(Part(state_type, number, round(x, 2), round(width, 2)))
             x += width
     return parts
+
+
+# The wave of a flow: for each slot of time a bar up for completed runs, and a point down for failed and crashed ones.
+WAVE_HEIGHT, WAVE_STEP, WAVE_BAR = 100, 12, 8
+LOWEST_WAVE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One slot of the wave: the paths of its runs, which are empty where it has none."""
+
+    outcomes: Outcomes
+    x: int
+    up: str
+    down: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """The slots, oldest first, the height of the line between up and down, and the most runs of a slot."""
+
+    beats: Sequence[Beat]
+    width: int
+    middle: float
+    most_completed: int
+    most_failed: int
+
+
+def wave_of(slots: Sequence[Outcomes]) -> Wave:
+    """Draw outcomes with square roots of their numbers, so that a failure is visible beside a thousand completed runs.
+
+    Both directions have the same scale.
+    """
+    completed, failed = max(one.completed for one in slots), max(one.failed for one in slots)
+    scale = (WAVE_HEIGHT - 2 * LOWEST_WAVE) / max(sqrt(completed) + sqrt(failed), 1)
+    middle = round(LOWEST_WAVE + scale * sqrt(completed), 1)
+    beats = []
+    for number, one in enumerate(slots):
+        x, half = number * WAVE_STEP, WAVE_BAR / 2
+        up, down = (round(LOWEST_WAVE + scale * sqrt(runs), 1) for runs in (one.completed, one.failed))
+        bar = f"M{x} {middle}v{-up}h{WAVE_BAR}v{up}z" if one.completed else ""
+        point = f"M{x} {middle}h{WAVE_BAR}l{-half:g} {down}z" if one.failed else ""
+        beats.append(Beat(one, x, bar, point))
+    width = len(slots) * WAVE_STEP - (WAVE_STEP - WAVE_BAR)
+    return Wave(beats, width, middle, completed, failed)

@@ -1,13 +1,12 @@
-"""The list of flow runs, the list of flows, and one flow's page."""
+"""The list of flow runs and the list of flows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlencode
-from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
@@ -16,7 +15,7 @@ from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page, rows_held
-from runs.pages.charts import plot_of, trend_of
+from runs.pages.charts import plot_of
 from runs.pages.filtering import (
     STATE_CHIPS,
     STATE_CHOICES,
@@ -32,7 +31,7 @@ from runs.pages.filtering import (
 from runs.pages.query_box import TERMS, with_states, without_terms
 from runs.pages.saved_views import begins_with_default, views_above
 from runs.pages.search import address_of_id
-from runs.pages.selectors.flows import RUNS_PER_PAGE, flow_page, flows_page
+from runs.pages.selectors.flows import flows_page
 from runs.pages.selectors.keyset import Count, Cursor
 from runs.pages.selectors.runs import PAGE_SIZE, counts_of, runs_page
 from runs.pages.selectors.without import runs_without
@@ -117,22 +116,3 @@ def flows(request: HttpRequest) -> HttpResponse:
         "next": address_after(request.GET, found.after),
     }
     return TemplateResponse(request, "runs/flows.html", context)
-
-
-@requires(Action.READ_RUNS)
-@may_lag
-@live_page
-def flow(request: HttpRequest, flow_id: UUID) -> HttpResponse:
-    after = Cursor.read(request.GET.get("after", ""))
-    size = RUNS_PER_PAGE + rows_held(request)
-    found = flow_page(flow_id=flow_id, after=after, now=current_time(), size=size)
-    if found is None:
-        raise Http404
-    context = {
-        "section": "flows",
-        "found": found,
-        "trend": trend_of(found.trend),
-        "is_first": "after" not in request.GET,
-        "next": address_after(request.GET, found.page.after),
-    }
-    return TemplateResponse(request, "runs/flow.html", context)

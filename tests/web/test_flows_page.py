@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from runs.models import FlowRun
 from tests.web.conftest import HOSTILE
-from tests.web.rows import NOON, make_flow, make_run
+from tests.web.deployments import add_run, make_deployment
+from tests.web.rows import NOON, make_flow, make_run, make_task_run
 
 
 def test_a_flow_is_shown_with_its_last_run(browser: Client):
@@ -110,7 +111,7 @@ def test_the_usual_duration_of_a_flow_is_the_median_of_its_completed_runs(browse
 
     answer = browser.get(f"/flows/{bad.flow_id}")
 
-    assert answer.context["found"].usual_seconds == 70
+    assert answer.context["found"].usual.seconds == 70
     assert "1m 10s" in answer.content.decode()
 
 
@@ -135,8 +136,11 @@ def test_names_of_others_are_text_and_not_markup(browser: Client):
 def test_the_page_of_a_flow_costs_few_queries(browser: Client, django_assert_num_queries):
     for place in range(70):
         run = make_run(f"run-{place}", state="FAILED", message="no")
+    make_task_run(flow_run=run)
+    add_run(make_deployment(), ago=timedelta(minutes=1))
 
-    with django_assert_num_queries(5):  # flow, trend, runs, next run, reasons
+    # Flow, runs of the chart, runs of the list, next run, reasons, tasks, deployments and their runs, outcomes.
+    with django_assert_num_queries(9):
         browser.get(f"/flows/{run.flow_id}")
 
 
@@ -163,3 +167,79 @@ def test_a_flow_with_late_runs_only_has_a_list_and_no_chart(browser: Client):
 
     assert "late" in page
     assert "<figure" not in page
+
+
+def test_the_outcomes_of_a_flow_lead_to_lists_of_as_many_runs(browser: Client):
+    now = timezone.now()
+    for hours, state in ((1, "COMPLETED"), (2, "COMPLETED"), (30, "FAILED"), (31, "CRASHED"), (32, "CANCELLED")):
+        run = make_run(f"{state}-{hours}", state=state, at=now - timedelta(hours=hours))
+    make_run("other", flow=make_flow("other"), at=now - timedelta(hours=1))
+    make_run("long-ago", state="FAILED", at=now - timedelta(days=20))
+
+    for since, failed in (("-24h", 0), ("-7d", 2), ("-30d", 3), ("never", 2)):
+        slots = browser.get(f"/flows/{run.flow_id}?since={since}").context["slots"]
+
+        assert sum(slot.outcomes.completed for slot in slots) == 2
+        assert sum(slot.outcomes.failed for slot in slots) == failed
+        for slot in slots:
+            if slot.outcomes.completed:
+                assert len(listed_at(browser, slot.completed_address)) == slot.outcomes.completed
+            if slot.outcomes.failed:
+                assert len(listed_at(browser, slot.failed_address)) == slot.outcomes.failed
+
+
+def listed_at(browser: Client, address: str) -> list[FlowRun]:
+    return list(browser.get(address).context["found"].page.rows)
+
+
+def test_the_durations_of_a_flow_are_compared_with_those_before(browser: Client):
+    for place in range(90):
+        run = make_run(at=NOON + timedelta(minutes=place), total_run_time=timedelta(seconds=20 if place < 30 else 30))
+
+    page = browser.get(f"/flows/{run.flow_id}").content.decode()
+
+    assert page.count("▲ 50 % slower") == 2
+
+
+def test_the_page_of_a_flow_has_its_deployments_and_versions(browser: Client):
+    add_run(make_deployment("nightly"), ago=timedelta(hours=2), deployment_version="v1", flow_version="ignored")
+    run = add_run(make_deployment("hourly"), "FAILED", ago=timedelta(hours=1), flow_version="v2")
+    make_deployment("foreign", flow="other")
+
+    answer = browser.get(f"/flows/{run.flow_id}")
+
+    found = [(one.name, one.runs, one.completed_percent) for one in answer.context["versions"]]
+    assert found == [("v2", 1, 0), ("v1", 1, 100)]
+    assert [line.deployment.name for line in answer.context["deployments"]] == ["hourly", "nightly"]
+    assert 'href="/deployments?flow=etl"' in answer.content.decode()
+
+
+def test_the_grid_has_the_state_of_each_task_in_the_last_runs(browser: Client):
+    first, second = (make_run(name, at=NOON + timedelta(hours=place)) for place, name in enumerate(("one", "two")))
+    for place in range(12):
+        make_task_run(f"load-{place}", flow_run=first, task_key="etl.load", dynamic_key=str(place))
+    make_task_run("save-0", flow_run=second, task_key="etl.save", state="FAILED", at=NOON + timedelta(minutes=2))
+    make_task_run("load-0", flow_run=second, task_key="etl.load", at=NOON + timedelta(minutes=1))
+
+    answer = browser.get(f"/flows/{first.flow_id}")
+
+    grid = answer.context["grid"]
+    assert [run.name for run in grid.runs] == ["one", "two"]
+    assert [(row.name, [cell and cell.state_type for cell in row.cells]) for row in grid.rows] == [
+        ("load", ["COMPLETED", "COMPLETED"]),
+        ("save", [None, "FAILED"]),
+    ]
+    page = answer.content.decode()
+    assert "More than 10; of the first: 10 completed" in page
+    assert f'<a href="/runs/{second.pk}?tab=tasks&amp;task=etl.save"><i>1 failed</i></a>' in page
+
+
+def test_the_grid_leaves_out_what_is_more_than_it_can_show(browser: Client):
+    run = make_run()
+    for place in range(45):
+        make_task_run(f"t{place}-0", flow_run=run, task_key=f"t{place:02}", at=NOON + timedelta(minutes=place))
+
+    grid = browser.get(f"/flows/{run.flow_id}").context["grid"]
+
+    assert [row.key for row in grid.rows] == [f"t{place:02}" for place in range(30)]
+    assert (grid.left_out, grid.is_cut) == (10, True)

@@ -10,15 +10,14 @@ from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
 
-from orchestration.core.states import TERMINAL, StateType
+from orchestration.core.states import TERMINAL
 from runs.models import Flow, FlowRun
+from runs.pages.selectors.flow_history import Duration, LastRuns, last_runs_of_flow
 from runs.pages.selectors.keyset import Cursor, Page, page_of
 from runs.pages.selectors.runs import Bound, come_within, is_planned, rows_of_runs, told_reasons
-from runs.pages.selectors.strips import usual_seconds
 
 FLOWS_PER_PAGE = 40
 LAST_RUNS = 12
-TREND_RUNS = 60
 RUNS_PER_PAGE = 50
 
 
@@ -74,13 +73,17 @@ def _where_last_runs_begin(flow_ids: Sequence[UUID], now: datetime) -> list[Boun
 
 @dataclass(frozen=True, slots=True)
 class FlowPage:
-    """A flow, its last runs for the chart (oldest first), and a page of its runs."""
+    """A flow, its last runs, of which the newest are drawn, and a page of its runs."""
 
     flow: Flow
-    trend: Sequence[FlowRun]
+    last: LastRuns
     page: Page[FlowRun]
     reasons: dict[str, str]
     next_run: FlowRun | None
+
+    @property
+    def trend(self) -> Sequence[FlowRun]:
+        return self.last.trend
 
     @property
     def finished(self) -> list[FlowRun]:
@@ -98,8 +101,13 @@ class FlowPage:
         return round(100 * sum(run.state_type == "COMPLETED" for run in finished) / len(finished))
 
     @property
-    def usual_seconds(self) -> float | None:
-        return usual_seconds(self.trend)
+    def usual(self) -> Duration | None:
+        return self.last.duration(50)
+
+    @property
+    def longest(self) -> Duration | None:
+        """How long at most nineteen of twenty runs take."""
+        return self.last.duration(95)
 
 
 def flow_page(*, flow_id: UUID, after: Cursor | None, now: datetime, size: int = RUNS_PER_PAGE) -> FlowPage | None:
@@ -110,8 +118,5 @@ def flow_page(*, flow_id: UUID, after: Cursor | None, now: datetime, size: int =
     of_flow = FlowRun.objects.filter(flow=flow, expected_start_time__isnull=False)
     runs = rows_of_runs(of_flow.filter(~is_planned(now)))
     next_run = of_flow.filter(is_planned(now)).order_by("expected_start_time").only("id", "expected_start_time").first()
-    # A late run has not started either.
-    begun = runs.exclude(state_type=StateType.SCHEDULED.value, start_time__isnull=True)
-    trend = list(begun.order_by("-expected_start_time", "-id")[:TREND_RUNS])[::-1]
     page = page_of(runs, by="expected_start_time", after=after, size=size)
-    return FlowPage(flow, trend, page, told_reasons(page.rows), next_run)
+    return FlowPage(flow, last_runs_of_flow(flow_id=flow_id, now=now), page, told_reasons(page.rows), next_run)

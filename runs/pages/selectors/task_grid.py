@@ -1,0 +1,108 @@
+"""The grid of the last runs of a flow and their tasks: the state of each task in each run.
+
+A run may have 40,000 task runs, so no run is read entirely. The unique index of task runs leads from one task of a run
+to the next; of each, only a few task runs are read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from orchestration.reading import reader
+from orchestration.tables import TASK_RUNS, dialect
+from orionflow.contract.states import StateType
+from runs.models import FlowRun
+from runs.pages.selectors.timeline import WORST_FIRST
+
+RUNS_SHOWN, KEYS_SHOWN = 50, 30
+# Of each run, so many tasks are looked at, in the order of their keys; and so many task runs of each.
+KEYS_READ, TASK_RUNS_READ = 40, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The task runs of one task in one run, as far as they were read."""
+
+    by_type: Mapping[str, int]
+    is_cut: bool
+
+    @property
+    def state_type(self) -> str:
+        """The worst state."""
+        return next((one for one in WORST_FIRST if one in self.by_type), StateType.COMPLETED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class GridRow:
+    """A task with its cells, one for each run; None where the run has no task run of it."""
+
+    key: str
+    name: str
+    cells: Sequence[Cell | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskGrid:
+    """Runs, oldest first, and tasks in the order in which the newest run started them."""
+
+    runs: Sequence[FlowRun]
+    rows: Sequence[GridRow]
+    left_out: int
+    # Whether a run has more tasks than were looked at.
+    is_cut: bool
+
+
+_JOINED = {"sqlite": "group_concat(s.state, ' ')", "postgresql": "string_agg(s.state, ' ')"}
+_ID = {"sqlite": "%s", "postgresql": "%s::uuid"}
+
+
+def task_grid(runs: Sequence[FlowRun]) -> TaskGrid | None:
+    """Return the grid of these runs, which are given oldest first; None if they have no task runs. One query."""
+    shown = runs[-RUNS_SHOWN:]
+    found = _read(shown) if shown else []
+    if not found:
+        return None
+    cells: dict[str, list[Cell | None]] = {}
+    # For each task the number of the newest run that has it, and when it began there.
+    order: dict[str, tuple[int, datetime | None, str]] = {}
+    names: dict[str, str] = {}
+    keys = Counter[int]()
+    for number, key, states, name, began in found:
+        keys[number] += 1
+        cells.setdefault(key, [None] * len(shown))[number] = _cell(states.split())
+        if key not in order or number >= -order[key][0]:
+            order[key], names[key] = (-number, began, key), name.rsplit("-", 1)[0] or key
+    ordered = sorted(order, key=lambda key: (order[key][0], str(order[key][1] or ""), key))
+    rows = [GridRow(key, names[key], cells[key]) for key in ordered[:KEYS_SHOWN]]
+    return TaskGrid(shown, rows, max(0, len(ordered) - KEYS_SHOWN), max(keys.values()) == KEYS_READ)
+
+
+def _cell(states: Sequence[str]) -> Cell:
+    return Cell(Counter(states[:TASK_RUNS_READ]), len(states) > TASK_RUNS_READ)
+
+
+def _read(runs: Sequence[FlowRun]) -> list[tuple[int, str, str, str, Any]]:
+    """Return the number of the run, the key, the states, and name and start of one task run, for each task."""
+    db, vendor = dialect(), connection.vendor
+    asked = ", ".join(f"({number}, {_ID[vendor]})" for number in range(len(runs)))
+    of_task = f"FROM {TASK_RUNS.runs} t WHERE t.flow_run_id = w.run AND t.task_key = w.task_key"
+    first = f"{of_task} ORDER BY t.dynamic_key LIMIT 1"
+    states = f"SELECT COALESCE(t.state_type, '-') AS state {of_task} LIMIT {TASK_RUNS_READ + 1}"
+    least = f"SELECT MIN(t.task_key) FROM {TASK_RUNS.runs} t WHERE t.flow_run_id = "
+    with reader().cursor() as cursor:
+        cursor.execute(
+            f"WITH RECURSIVE asked(number, run) AS (VALUES {asked}), walked(number, run, place, task_key) AS ("
+            f"SELECT a.number, a.run, 1, ({least} a.run) FROM asked a "
+            f"UNION ALL SELECT w.number, w.run, w.place + 1, ({least} w.run AND t.task_key > w.task_key) "
+            f"FROM walked w WHERE w.task_key IS NOT NULL AND w.place < {KEYS_READ}) "
+            f"SELECT w.number, w.task_key, (SELECT {_JOINED[vendor]} FROM ({states}) s), (SELECT t.name {first}), "
+            f"(SELECT t.expected_start_time {first}) FROM walked w WHERE w.task_key IS NOT NULL",
+            [db.uuid(run.pk) for run in runs],
+        )
+        return list(cursor.fetchall())
