@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from deployments.models import Deployment
+from deployments.pages.days import bounds_of, day_of
 from deployments.pages.deployment_forms import OVERLAPS
 from deployments.pages.selectors import deployment as selectors
 from deployments.pages.selectors.deployment_lines import DeploymentLine, Health
@@ -86,7 +87,11 @@ def _tab(request: HttpRequest, one: Deployment, tab: str) -> dict[str, Any]:
             if (within := request.GET.get("within")) in WITHIN:
                 words, span = WITHIN[within]
                 ahead = selectors.ahead_of(deployment_id=one.pk, now=now, until=now + span)
-                return {"ahead": ahead, "within": words}
+                return {"ahead": ahead, "within": f"in the next {words}"}
+            if day := day_of(request.GET.get("day", "")):
+                begin, end = bounds_of(day)
+                ahead = selectors.ahead_of(deployment_id=one.pk, now=now, since=begin, until=end)
+                return {"ahead": ahead, "within": f"on {day:%A}, {day.day} {day:%B %Y}, {begin:%Z}"}
             page = selectors.upcoming_runs(deployment_id=one.pk, after=after)
             return {"page": page, **_paged(request, page.after)}
         case "schedules":

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from deployments.pages.deployment import WITHIN
+from deployments.pages.month import month
 from deployments.pages.selectors.plan import PastRun, Plan, PlanRow, plan_around
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
@@ -30,6 +31,9 @@ class Track:
     paths: Sequence[tuple[str, str]]
     planned: str
     text: str
+    # What calendars exclude, as a path and in words.
+    left_out_path: str = ""
+    left_out: str = ""
 
     @property
     def next(self) -> datetime | None:
@@ -47,6 +51,8 @@ class Tick:
 @requires(Action.READ_DEPLOYMENTS)
 @live_page
 def plan(request: HttpRequest) -> HttpResponse:
+    if request.GET.get("view") == "month":
+        return month(request)
     asked = request.GET.get("span", "")
     span = asked if asked in WITHIN else "24h"
     # A quarter of the shown period is in the past.
@@ -75,13 +81,23 @@ def track_of(row: PlanRow, found: Plan) -> Track:
         width = max(NARROWEST, round(_x(end, found) - x, 1))
         shapes.setdefault(run.state_type or "", []).append(_block(run.state_type or "", x, width))
     planned = planned_path(row.planned, row.planned_count, found)
-    return Track(row, [(kind, "".join(made)) for kind, made in shapes.items()], planned, _text_of(row))
+    paths = [(kind, "".join(made)) for kind, made in shapes.items()]
+    names = ", ".join(dict.fromkeys(name for _, _, name in row.left_out if name))
+    return Track(row, paths, planned, _text_of(row), _left_out_path(row, found), names)
 
 
 def planned_path(moments: Sequence[datetime], number: Count, found: Plan) -> str:
     """Return a mark for each moment. Overlapping marks are merged; after the last known moment there is a block."""
     path = "".join(f"M{x} 4h{NARROWEST}v12h-{NARROWEST}z" for x in _apart(_x(at, found) for at in moments))
     return f"{path}M{_x(moments[-1], found)} 4H{WIDTH}v12H{_x(moments[-1], found)}z" if number.capped else path
+
+
+def _left_out_path(row: PlanRow, found: Plan) -> str:
+    blocks = []
+    for begin, end, _ in row.left_out:
+        x = _x(begin, found)
+        blocks.append(f"M{x} 0h{max(1.0, round(_x(end, found) - x, 1))}V{HEIGHT}H{x}z")
+    return "".join(blocks)
 
 
 def _begin_and_end(run: PastRun, now: datetime) -> tuple[datetime, datetime]:

@@ -64,6 +64,7 @@ MORE = {
     "deployments:deployment": [
         f"?tab={tab}" for tab in ("runs", "upcoming", "upcoming&within=24h", "schedules", "parameters")
     ],
+    "deployments:schedule": ["?view=month"],
     "deployments:new-schedule": ["?kind=interval", "?kind=rrule", "?kind=ics"],
     "deployments:run-with": ["?as=json"],
     "events:new-automation": [

@@ -67,6 +67,7 @@ def pages(browser: Client) -> dict[str, tuple[str, str]]:
         answer = browser.get(one.path)
         if answer.status_code == 200 and answer["Content-Type"].startswith("text/html"):
             found[f"/{route}"] = (one.path, answer.content.decode())
+    found["/schedule?view=month"] = ("/schedule", browser.get("/schedule?view=month").content.decode())
     for route, (path, page) in list(found.items()):
         for tab in set(TAB.findall(page)) if ID.search(path) else ():
             found[f"{route}{tab}"] = (path, browser.get(path + tab).content.decode())

@@ -16,6 +16,7 @@ from deployments.schedules.core import ScheduleError, moment_in, read_definition
 from deployments.schedules.core.calendars import Exclusions
 from deployments.schedules.core.definitions import completed, first_after
 from deployments.schedules.core.preview import preview
+from deployments.schedules.core.zones import TICK
 from deployments.schedules.selectors import calendar_names, with_calendars
 from orchestration.core.states import StateType
 from runs.models import FlowRun
@@ -84,12 +85,13 @@ class Ahead:
     count: Count
 
 
-def ahead_of(*, deployment_id: UUID, now: datetime, until: datetime) -> Ahead:
-    """Return the times that the home page and the schedule count. Four queries at most."""
-    times, count = planned_of([deployment_id], now=now, end=until).get(deployment_id, ([], Count(0)))
+def ahead_of(*, deployment_id: UUID, now: datetime, until: datetime, since: datetime | None = None) -> Ahead:
+    """Return the times that the home page and the schedule count, from now or `since`. Four queries at most."""
+    since = max(now, since - TICK) if since else now
+    times, count = planned_of([deployment_id], now=now, end=until, since=since).get(deployment_id, ([], Count(0)))
     by_time: dict[datetime, list[FlowRun]] = {at: [] for at in times[:MOST_AHEAD]}
     waiting = FlowRun.objects.filter(deployment_id=deployment_id, state_type="SCHEDULED")
-    waiting = waiting.filter(next_scheduled_start_time__gt=now, next_scheduled_start_time__lte=until)
+    waiting = waiting.filter(next_scheduled_start_time__gt=since, next_scheduled_start_time__lte=until)
     for run in waiting.only("id", "name", "next_scheduled_start_time").order_by("next_scheduled_start_time")[
         :MOST_AHEAD
     ]:

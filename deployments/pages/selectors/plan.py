@@ -18,7 +18,7 @@ from django.db.models import F, QuerySet
 
 from deployments.models import Deployment, Schedule
 from deployments.schedules.core import ScheduleError, read_definition
-from deployments.schedules.core.calendars import Exclusions
+from deployments.schedules.core.calendars import Exclusions, Span
 from deployments.schedules.selectors import exclusions_of, left_out_of
 from runs.models import FlowRun
 from runs.pages.selectors.keyset import Count
@@ -50,6 +50,8 @@ class PlanRow:
     past: Sequence[PastRun]
     planned: Sequence[datetime]
     planned_count: Count
+    # What its calendars exclude: begin, end and name of each event, in order.
+    left_out: Sequence[Span] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,16 @@ class Plan:
 
 def plan_around(*, now: datetime, back: timedelta, ahead: timedelta) -> Plan:
     begin, end = now - back, now + ahead
-    due = list(_due(end).values_list("deployment_id", "next_scheduled_start_time")[: MOST_DUE + 1])
+    due = list(due_runs(end).values_list("deployment_id", "next_scheduled_start_time")[: MOST_DUE + 1])
     recent = _come(begin, now).order_by("-expected_start_time").values_list("deployment_id", flat=True)[:MOST_RECENT]
     ids = list(dict.fromkeys([one for one, _ in due[:MOST_DUE]] + list(recent)))
     shown = [one for one in ids[:MOST_ROWS] if one is not None]
     deployments = Deployment.objects.select_related("flow").only("id", "name", "paused", "flow__name").in_bulk(shown)
     past, drawn_from = _past_of(shown, begin, now)
-    planned = planned_of(shown, now=now, end=end)
+    left_out: dict[UUID, set[Span]] = defaultdict(set)
+    planned = planned_of(shown, now=now, end=end, left_out=left_out, begin=begin)
     rows = [
-        PlanRow(deployments[one], past.get(one, []), *planned.get(one, ([], Count(0))))
+        PlanRow(deployments[one], past.get(one, []), *planned.get(one, ([], Count(0))), sorted(left_out.get(one, ())))
         for one in shown
         if one in deployments
     ]
@@ -108,7 +111,7 @@ def planned_ahead(*, runs: Sequence[FlowRun], most: int, now: datetime, end: dat
     cut = set()
     for schedule, texts in _with_texts(by_deployment):
         key = by_deployment[schedule.deployment_id]
-        found = _times_of(schedule, now, end, partial(_exclusions, texts), MOST_TIMES_AHEAD)
+        found = times_of(schedule, now, end, partial(exclusions_in, texts), MOST_TIMES_AHEAD)
         times[key] += found[:MOST_TIMES_AHEAD]
         if len(found) > MOST_TIMES_AHEAD:
             cut.add(key)
@@ -129,15 +132,19 @@ def _with_texts(ids: Collection[UUID]) -> list[tuple[Schedule, tuple[str, ...]]]
 
 
 @lru_cache(maxsize=32)
-def _exclusions(texts: tuple[str, ...]) -> Exclusions | None:
+def exclusions_in(texts: tuple[str, ...]) -> Exclusions | None:
     return Exclusions.from_ics(texts) if texts else None
 
 
 def _active(ids: Collection[UUID]) -> QuerySet[Schedule]:
-    return Schedule.objects.filter(deployment__in=list(ids), deployment__paused=False, active=True)
+    return active_schedules().filter(deployment__in=list(ids))
 
 
-def _due(end: datetime) -> QuerySet[FlowRun]:
+def active_schedules() -> QuerySet[Schedule]:
+    return Schedule.objects.filter(deployment__paused=False, active=True)
+
+
+def due_runs(end: datetime) -> QuerySet[FlowRun]:
     waiting = FlowRun.objects.filter(state_type="SCHEDULED", deployment_id__isnull=False)
     return waiting.filter(next_scheduled_start_time__lt=end).order_by("next_scheduled_start_time")
 
@@ -157,13 +164,23 @@ def _past_of(ids: Sequence[UUID], begin: datetime, now: datetime) -> tuple[dict[
     return grouped, found[-2].expected_start_time if len(found) > MOST_PAST else None
 
 
-def planned_of(ids: Sequence[UUID], *, now: datetime, end: datetime) -> dict[UUID, tuple[list[datetime], Count]]:
+def planned_of(
+    ids: Sequence[UUID],
+    *,
+    now: datetime,
+    end: datetime,
+    since: datetime | None = None,
+    left_out: dict[UUID, set[Span]] | None = None,
+    begin: datetime | None = None,
+) -> dict[UUID, tuple[list[datetime], Count]]:
     """Return the times of the deployments' planned runs, and those after them that schedules name, ascending.
 
-    Three queries at most.
+    They begin now, or after `since`. What calendars exclude between `begin` and `end` is added to `left_out`. Three
+    queries at most.
     """
     times: dict[UUID, list[datetime]] = defaultdict(list)
-    waiting = _due(end).filter(deployment_id__in=ids, next_scheduled_start_time__gt=now)
+    since = max(now, since or now)
+    waiting = due_runs(end).filter(deployment_id__in=ids, next_scheduled_start_time__gt=since)
     for deployment_id, at in waiting.values_list("deployment_id", "next_scheduled_start_time")[:MOST_DUE]:
         if deployment_id and at:
             times[deployment_id].append(at)
@@ -171,30 +188,56 @@ def planned_of(ids: Sequence[UUID], *, now: datetime, end: datetime) -> dict[UUI
     exclusions = exclusions_of(schedules)
     cut = set()
     for schedule in schedules:
-        found = _times_of(schedule, now, end, partial(exclusions.of, schedule), MOST_TIMES)
+        found = times_of(schedule, now, end, partial(exclusions.of, schedule), MOST_TIMES, since=since)
+        if left_out is not None:
+            left_out[schedule.deployment_id].update(
+                spans_of(schedule, partial(exclusions.of, schedule), begin or now, end)
+            )
         times[schedule.deployment_id] += found[:MOST_TIMES]
         if len(found) > MOST_TIMES:
             cut.add(schedule.deployment_id)
     return {one: (sorted(set(found)), Count(len(set(found)), capped=one in cut)) for one, found in times.items()}
 
 
-def _times_of(
-    schedule: Schedule, now: datetime, end: datetime, exclusions: Callable[[], Exclusions | None], most: int
+def spans_of(
+    schedule: Schedule, exclusions: Callable[[], Exclusions | None], begin: datetime, end: datetime
+) -> list[Span]:
+    """Return what the calendars of a schedule exclude in this period; nothing if they cannot be read."""
+    try:
+        found = exclusions()
+        return found.seen_from(read_definition(schedule.definition).zone).between(begin, end) if found else []
+    except ScheduleError:
+        return []
+
+
+def times_of(
+    schedule: Schedule,
+    now: datetime,
+    end: datetime,
+    exclusions: Callable[[], Exclusions | None],
+    most: int,
+    *,
+    since: datetime | None = None,
 ) -> list[datetime]:
-    """Return the times beyond the schedule's cursor, with one more than `most` if there are more.
+    """Return the times beyond the schedule's cursor and `since`, with one more than `most` if there are more.
 
     There are none if its definition, or one of its calendars, cannot be read.
     """
     most += 1
-    if schedule.max_runs is not None:
+    begin = max(now, schedule.planned_until or now)
+    if schedule.max_runs is None:
+        begin = max(begin, since or now)
+    else:
+        # Which of its times are the last ones is only known by counting from the cursor.
         most = min(most, max(0, schedule.max_runs - schedule.runs_planned))
     end = min(end, schedule.ends_at) if schedule.ends_at else end
     try:
         timetable = read_definition(schedule.definition)
         is_left_out = left_out_of(timetable, exclusions())
-        moments = takewhile(lambda at: at <= end, timetable.after(max(now, schedule.planned_until or now)))
+        moments = takewhile(lambda at: at <= end, timetable.after(begin))
         # A calendar may exclude everything, so limit the search.
         seen = islice(moments, 5 * most)
-        return list(islice((at for at in seen if is_left_out is None or not is_left_out(at)), most))
+        found = islice((at for at in seen if is_left_out is None or not is_left_out(at)), most)
+        return [at for at in found if since is None or at > since]
     except ScheduleError:
         return []

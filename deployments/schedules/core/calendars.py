@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -61,6 +61,12 @@ class Exclusions:
         found = self._once.at(moment)
         return found if found is not None or not self._recurring else self._of_week(moment).at(moment)
 
+    def between(self, begin: datetime, end: datetime) -> list[Span]:
+        """Return the spans that overlap this period, in order."""
+        first, last = (begin - EPOCH) // WEEK, (end - TICK - EPOCH) // WEEK
+        weeks = (self._of_week(EPOCH + number * WEEK) for number in range(first, last + 1) if self._recurring)
+        return sorted({span for spans in (self._once, *weeks) for span in spans.within(begin, end)})
+
     def _of_week(self, moment: datetime) -> Spans:
         number = (moment - EPOCH) // WEEK
         if number not in self._weeks:
@@ -110,9 +116,10 @@ class Spans:
     """Time spans that may overlap, sorted by start, each with the span that ends last among those up to it."""
 
     def __init__(self, spans: Iterable[Span]) -> None:
+        self._spans = sorted(spans)
         self._begins: list[datetime] = []
         self._longest: list[Span] = []
-        for span in sorted(spans):
+        for span in self._spans:
             self._begins.append(span[0])
             self._longest.append(max([span, *self._longest[-1:]], key=lambda one: one[1]))
 
@@ -122,6 +129,9 @@ class Spans:
             return None
         _, end, summary = self._longest[number - 1]
         return summary if moment < end else None
+
+    def within(self, begin: datetime, end: datetime) -> list[Span]:
+        return [span for span in self._spans[: bisect_left(self._begins, end)] if span[1] > begin]
 
 
 def _bounded(event: Event) -> Event:

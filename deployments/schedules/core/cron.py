@@ -6,16 +6,27 @@ expression for every hour follows elapsed time: no hour is skipped, and none occ
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import product
 from typing import Any
 
 from cronsim import CronSim, CronSimError
 
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.timetable import Timetable
-from deployments.schedules.core.zones import Named, earliest_wall, every_time, is_text, name_of, once_each, zone_of
+from deployments.schedules.core.zones import (
+    SECOND,
+    Named,
+    earliest_wall,
+    every_time,
+    is_text,
+    name_of,
+    once_each,
+    zone_of,
+)
 from orionflow.contract.schedules import LONGEST_CRON
 
 ALIASES = {
@@ -28,6 +39,8 @@ ALIASES = {
     "@hourly": "0 * * * *",
 }
 ANY_DAY = datetime(2026, 1, 1)  # noqa: DTZ001
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,19 @@ class CronTimes(Timetable):
         if walls is None:
             return iter(())
         return (every_time if self.runs_every_hour else once_each)(walls, self.zone)
+
+    def number_between(self, begin: datetime, end: datetime) -> int | None:
+        """Return the number for an expression that is the same in every hour."""
+        simulation = _simulation(self.expression, ANY_DAY, self.day_or)
+        if simulation is None or not self.runs_every_hour or self.expression.split()[-3:] != ["*", "*", "*"]:
+            return None
+        shifts = [moment.astimezone(self.zone).utcoffset() or timedelta() for moment in (begin, end)]
+        if (shifts[1] - shifts[0]) % HOUR:
+            return None
+        seconds = sorted(60 * minute + second for minute, second in product(simulation.minutes, simulation.seconds))
+        hours = [divmod(moment + shifts[0] - EPOCH, HOUR) for moment in (begin, end)]
+        passed = [number * len(seconds) + bisect_left(seconds, rest / SECOND) for number, rest in hours]
+        return passed[1] - passed[0]
 
     def describe(self) -> str:
         simulation = _simulation(self.expression, ANY_DAY, self.day_or)

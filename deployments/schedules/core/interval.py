@@ -25,6 +25,11 @@ class IntervalTimes(Timetable):
     anchor: datetime
     zone: tzinfo
 
+    def number_between(self, begin: datetime, end: datetime) -> int | None:
+        if self.interval >= DAY:
+            return None
+        return (self.anchor - begin) // self.interval - (self.anchor - end) // self.interval
+
     def _named_from(self, moment: datetime) -> Iterator[Named]:
         return self._by_the_clock(moment) if self.interval >= DAY else self._elapsed(moment)
 

@@ -54,6 +54,9 @@ class Spread(Timetable):
     def zone(self) -> tzinfo:  # type: ignore[override]
         return self.base.zone
 
+    def number_between(self, begin: datetime, end: datetime) -> int | None:
+        return self.base.number_between(begin - self.by, end - self.by)
+
     def _named_from(self, moment: datetime) -> Iterator[Named]:
         for at, wall in self.base.named_after(moment - self.by, inclusive=True):
             yield at + self.by, wall + self.by

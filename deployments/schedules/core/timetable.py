@@ -41,6 +41,10 @@ class Timetable(ABC):
             # A datetime beyond the year 9999 raises one of these.
             return
 
+    def number_between(self, begin: datetime, end: datetime) -> int | None:
+        """Return the number of moments from `begin` up to `end` if it can be calculated, without naming each."""
+        return None
+
     @abstractmethod
     def _named_from(self, moment: datetime) -> Iterator[Named]:
         """Yield times from the moment on, ascending. Implementations may start a little earlier, and repeat times."""

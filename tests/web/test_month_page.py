@@ -1,0 +1,186 @@
+"""The schedule as the calendar of a month."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from deployments.models import Deployment, Schedule
+from deployments.pages.month import DayCell
+from deployments.pages.selectors import month as selectors
+from deployments.schedules.core import read_definition
+from deployments.schedules.services.calendars import create_calendar
+from tests.web.conftest import HOSTILE
+from tests.web.deployments import HOURLY, NIGHTLY, add_run, make_deployment
+
+DAY = timedelta(days=1)
+BLACKOUT = (
+    "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\n"
+    "DTSTART;VALUE=DATE:{:%Y%m%d}\r\nSUMMARY:Freeze\r\nEND:VEVENT\r\nBEGIN:VEVENT\r\nUID:2\r\n"
+    "DTSTAMP:20260101T000000Z\r\nDTSTART:20260101T020000Z\r\nDTEND:20260101T040000Z\r\nRRULE:FREQ=DAILY\r\n"
+    "SUMMARY:Backup\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+)
+
+
+def next_month() -> date:
+    return (timezone.now().date().replace(day=1) + 32 * DAY).replace(day=1)
+
+
+def cells_of(answer: Any) -> dict[int, DayCell]:
+    return {cell.found.day.day: cell for week in answer.context["weeks"] for cell in week if cell}
+
+
+def month_at(browser: Client, month: date) -> dict[int, DayCell]:
+    return cells_of(browser.get(f"/schedule?view=month&month={month:%Y-%m}"))
+
+
+def planned_at(cell: DayCell) -> dict[str, str]:
+    return {one.deployment.name: str(one.number) for one in cell.found.planned}
+
+
+def left_out_by(made: Deployment, text: str) -> None:
+    calendar = create_calendar(name="holidays", description="", ics=text, now=timezone.now())
+    Schedule.objects.get(deployment=made).calendars.add(calendar)
+
+
+def test_a_day_to_come_has_the_planned_runs_of_each_deployment_and_their_list(browser: Client):
+    make_deployment("nightly", schedules=[NIGHTLY])
+    hourly = make_deployment("hourly", schedules=[HOURLY])
+    month = next_month()
+    add_run(hourly, "SCHEDULED", ago=timezone.now() - datetime(month.year, month.month, 5, 10, 7, tzinfo=UTC))
+
+    answer = browser.get(f"/schedule?view=month&month={month:%Y-%m}")
+    page = answer.content.decode()
+    links = re.findall(rf'href="([^"]+day={month:%Y-%m}-05)">([\d\u202f]+)<', page)
+    listed = [browser.get(html.unescape(address)).context["ahead"] for address, _ in links]
+
+    assert planned_at(cells_of(answer)[5]) == {"hourly": "25", "nightly": "1"}
+    assert [number for _, number in links] == ["25", "1"]
+    assert [(ahead.count.number, len(ahead.times)) for ahead in listed] == [(25, 25), (1, 1)]
+
+
+def test_a_past_day_has_its_outcomes_and_the_lists_that_prove_them(browser: Client):
+    made = make_deployment()
+    for state, number in (("COMPLETED", 3), ("FAILED", 1), ("CRASHED", 1), ("CANCELLED", 1)):
+        for _ in range(number):
+            add_run(made, state, ago=40 * DAY)
+    add_run(made, ago=41 * DAY)
+    day = (timezone.now() - 40 * DAY).date()
+
+    cell = month_at(browser, day)[day.day]
+    lists = [browser.get(one.address).context["found"] for one in cell.came]
+
+    assert [(one.words, one.number.number) for one in cell.came] == [("completed", 3), ("failed", 2), ("other", 1)]
+    assert [(found.count.number, len(found.page.rows)) for found in lists] == [(3, 3), (2, 2), (1, 1)]
+
+
+def test_days_begin_at_midnight_of_the_reader_also_when_clocks_change(browser: Client):
+    browser.post("/settings/browser", {"theme": "system", "density": "normal", "zone": "Europe/Berlin"})
+    make_deployment(schedules=[HOURLY])
+    year = timezone.now().year + 1
+
+    march, october = (month_at(browser, date(year, month, 1)) for month in (3, 10))
+    lengths = {cell.found.hours for cell in march.values()}, {cell.found.hours for cell in october.values()}
+
+    assert lengths == ({23, 24}, {24, 25})
+    assert all(
+        planned_at(cell) == {"nightly": f"{cell.found.hours:g}"} for cell in (*march.values(), *october.values())
+    )
+    assert all(
+        cell.found.begin.astimezone(ZoneInfo("Europe/Berlin")).hour == 0
+        for cell in (*march.values(), *october.values())
+    )
+
+
+def test_a_day_that_a_calendar_excludes_says_so_in_words(browser: Client):
+    month = next_month()
+    left_out_by(make_deployment(schedules=[HOURLY]), BLACKOUT.format(month + 6 * DAY))
+
+    answer = browser.get(f"/schedule?view=month&month={month:%Y-%m}")
+    page = " ".join(answer.content.decode().split())
+    cells = cells_of(answer)
+
+    assert planned_at(cells[7]) == {}
+    assert planned_at(cells[8]) == {"nightly": "22"}
+    assert [one.summary for one in cells[7].found.left_out] == ["Freeze", "Backup"]
+    assert re.search(r"Left out: <a [^>]*>Freeze</a>", page)
+    assert re.search(r"Left out 02:00–04:00: <a [^>]*>Backup</a>", page)
+
+
+def test_the_tracks_say_what_a_calendar_excludes(browser: Client):
+    left_out_by(make_deployment(schedules=[HOURLY]), BLACKOUT.format(timezone.now().date() + DAY))
+
+    answer = browser.get("/schedule?span=7d")
+
+    assert answer.context["tracks"][0].left_out_path
+    assert "Left out: Backup, Freeze" in answer.content.decode()
+
+
+def test_times_by_the_second_are_calculated_and_others_end_at_a_bound(browser: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(selectors, "MOST_TIMES", 100)
+    make_deployment("second", schedules=[{**HOURLY, "interval": 1}])
+    make_deployment("often", schedules=[{"cron": "*/5 * * * *", "timezone": "Asia/Kolkata"}])
+    make_deployment("offices", schedules=[{"cron": "*/30 8-17 * * *", "timezone": "UTC"}])
+
+    cells = month_at(browser, next_month())
+
+    assert planned_at(cells[2]) == {"second": "86\u202f400", "often": "288", "offices": "20"}
+    assert planned_at(cells[20]) == {"second": "86\u202f400", "often": "288", "offices": "None"}
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"cron": "*/7 * * * *"},
+        {"cron": "5,50 * * * *"},
+        {"interval": 420.5},
+        {"cron": "5 * * * *", "spread": 600, "spread_by": 90},
+    ],
+)
+def test_calculated_numbers_are_those_of_the_times(definition: dict[str, Any]):
+    timetable = read_definition({**definition, "timezone": "Europe/Berlin"})
+    begin = datetime(2026, 10, 24, 21, 49, 3, tzinfo=UTC)
+    times = [begin, begin + timedelta(minutes=1), begin + timedelta(hours=30, seconds=57)]
+
+    counted = [timetable.number_between(begin, end) for end in times]
+
+    named = list(zip(range(1_000), timetable.after(begin, inclusive=True), strict=False))
+    assert counted == [sum(at < end for _, at in named) for end in times]
+
+
+def test_a_chosen_day_names_all_deployments_and_other_days_a_few(browser: Client):
+    for number in range(6):
+        make_deployment(f"d-{number}", schedules=[NIGHTLY])
+    month = next_month()
+
+    answer = browser.get(f"/schedule?view=month&month={month:%Y-%m}&day={month:%Y-%m}-09")
+    page = answer.content.decode()
+
+    assert len(answer.context["chosen"].found.planned) == 6
+    assert cells_of(answer)[10].others == 3
+    assert "and 3 more" in page
+
+
+@pytest.mark.parametrize("query", ["month=x", "month=2026-13", "month=9999-12", "month=0001-01", "day=x"])
+def test_an_address_that_names_no_month_shows_this_one(browser: Client, query: str):
+    answer = browser.get(f"/schedule?view=month&{query}")
+
+    assert any(cell.is_today for cell in cells_of(answer).values())
+
+
+def test_the_month_costs_few_queries_for_many_deployments(browser: Client, django_assert_max_num_queries):
+    for number in range(10):
+        made = make_deployment(f"d-{number}", flow=HOSTILE.replace("/", ""), schedules=[HOURLY])
+        add_run(made, ago=DAY)
+
+    with django_assert_max_num_queries(9):
+        answer = browser.get("/schedule?view=month")
+
+    assert HOSTILE not in answer.content.decode()
