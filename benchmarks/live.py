@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ from urllib.parse import urlsplit
 from benchmarks.batch import items
 from benchmarks.http_load import Connection
 from benchmarks.measuring import QUICK, ROOT, Processors, empty_home, percentile, report, running_server
+from orionflow.contract.ids import uuid7
 
 SOCKETS = 20 if QUICK else 100
 CHANGES = 20 if QUICK else 50
@@ -54,6 +55,8 @@ class Socket:
         self.topics: list[str] = []
         self.named: dict[str, float] = {}
         self.bytes = self.messages = 0
+        # Messages that named no topics: refresh everything. Task runs alone must cause none.
+        self.of_everything = 0
 
     async def open(self, topics: list[str]) -> None:
         self.topics = topics
@@ -85,6 +88,7 @@ class Socket:
 
     def heard(self, message: dict[str, Any]) -> None:
         self.messages += 1
+        self.of_everything += bool(message.get("all"))
         named = self.topics if message.get("all") else message["changed"]
         self.named.update(dict.fromkeys(named, time.perf_counter()))
 
@@ -221,11 +225,15 @@ async def send_load(url: str, rate: int, run: str) -> None:
         if rate:
             behind = round((time.perf_counter() - began) * rate) - made
             tasks = min(max(BATCH_TASKS, behind // TRANSITIONS_OF_A_TASK), MOST_TASKS)
-            body = {"sent_at": datetime.now(UTC).isoformat(), "items": items(uuid.UUID(run), tasks)}
+            body = {"sent_at": datetime.now(UTC).isoformat(), "items": items(uuid.UUID(run), tasks, uuid7)}
             status, _ = await api.post("/task_runs/transitions", body)
             made += len(body["items"]) if status < 300 else 0
     await api.close()
     print(made)
+
+
+def messages_of_everything(sockets: Sequence[Socket]) -> int:
+    return sum(socket.of_everything for socket in sockets)
 
 
 async def to_sockets(url: str, rate: int) -> dict[str, Any]:
@@ -239,6 +247,8 @@ async def to_sockets(url: str, rate: int) -> dict[str, Any]:
         await socket.open([topic, "runs", "limits"])
     await asyncio.sleep(1)
     times: list[float] = []
+    # Not those by which sockets without a place begin.
+    to_begin = messages_of_everything(sockets)
     before, since = sum(socket.bytes for socket in sockets), time.perf_counter()
     with Load(url, rate, busy) as load:
         for turn in range(CHANGES):
@@ -259,6 +269,7 @@ async def to_sockets(url: str, rate: int) -> dict[str, Any]:
         "p50_ms": round(percentile(times, 0.5) * 1000),
         "p95_ms": round(percentile(times, 0.95) * 1000),
         "bytes_per_second_of_a_tab": round(per_tab),
+        "messages_of_everything": messages_of_everything(sockets) - to_begin,
     }
 
 
@@ -284,7 +295,7 @@ async def to_tabs(url: str, rate: int) -> dict[str, Any]:
     await asyncio.sleep(1)
     times: list[float] = []
     missed = 0
-    since = time.perf_counter()
+    to_begin, since = messages_of_everything(every), time.perf_counter()
     with Load(url, rate, busy) as load:
         for turn in range(CHANGES):
             began = await change(api, probe, turn)
@@ -305,6 +316,7 @@ async def to_tabs(url: str, rate: int) -> dict[str, Any]:
         "p50_ms": round(percentile(times, 0.5) * 1000),
         "p95_ms": round(percentile(times, 0.95) * 1000),
         "missed": missed,
+        "messages_of_everything": messages_of_everything(every) - to_begin,
         "requests_per_second": round(sum(tab.requests for tab in every) / seconds),
         "unchanged_per_second": round(sum(tab.unchanged for tab in every) / seconds),
     }
