@@ -26,7 +26,7 @@ from orchestration.database_clock import current_time
 from orchestration.outages import is_outage, outage
 from orchestration.transactions import with_usable_connection
 from orion_site.live.changes import Changed, noted
-from orion_site.live.following import COMPARED, Follower
+from orion_site.live.following import COMPARED, Family, Follower, family_of
 
 T = TypeVar("T")
 
@@ -139,6 +139,8 @@ class Hub:
         # Changes before this number are unknown.
         self._floor = 1
         self._changed: OrderedDict[str, int] = OrderedDict()
+        # Each family's last change of topics that are not among `_changed`.
+        self._unnamed: dict[Family, int] = {}
         self._seats: defaultdict[str, set[Seat]] = defaultdict(set)
         self._open: set[Seat] = set()
         self._awake_until = 0.0
@@ -207,9 +209,13 @@ class Hub:
         if number is None:
             seat.fall_behind()
         else:
-            seat.note(topic for topic in seat.topics if self._changed.get(topic, 0) > number)
+            seat.note(topic for topic in seat.topics if self._last_change(topic) > number)
         if self._work is None or self._work.done():
             self._work = asyncio.get_running_loop().create_task(self._follow())
+
+    def _last_change(self, topic: str) -> int:
+        """Return the number of the topic's last change, or of a later one that may have been one of it."""
+        return max(self._changed.get(topic, 0), self._unnamed.get(family_of(topic), 0))
 
     def _forget_topics(self, seat: Seat) -> None:
         for topic in seat.topics:
@@ -220,8 +226,15 @@ class Hub:
     # --- changes; on the event loop ---
 
     def publish(self, topics: Collection[str]) -> None:
-        if not topics:
-            return
+        if topics:
+            self._publish(topics)
+
+    def publish_family(self, family: Family) -> None:
+        """Name all topics of a family that pages show, or will show, because too much of it has changed."""
+        self._publish([topic for topic in self._seats if family_of(topic) == family])
+        self._unnamed[family] = self._number
+
+    def _publish(self, topics: Collection[str]) -> None:
         self._number += 1
         self._times.append((self._number, timezone.now()))
         shown: dict[Seat, set[str]] = defaultdict(set)
@@ -231,7 +244,9 @@ class Hub:
             for seat in self._seats.get(topic, ()):
                 shown[seat].add(topic)
         while len(self._changed) > MOST_REMEMBERED_TOPICS:
-            self._floor = max(self._floor, self._changed.popitem(last=False)[1])
+            topic, number = self._changed.popitem(last=False)
+            family = family_of(topic)
+            self._unnamed[family] = max(self._unnamed.get(family, 0), number)
         turn = 0
         for seat, changed in shown.items():
             seat.note(changed, after=stagger(turn) if seat.is_idle else 0)
@@ -289,10 +304,13 @@ class Hub:
                 if changed:
                     self.publish(await self._in_thread(partial(follower.topics_of, changed)))
                 if follow_at < time.monotonic():
-                    topics, is_more = await self._in_thread(partial(_read, follower))
+                    topics, too_many = await self._in_thread(partial(_read, follower))
                     self.publish(topics)
-                    if is_more:
+                    if "runs" in too_many:
                         self.publish_everything()
+                    else:
+                        for family in too_many:
+                            self.publish_family(family)
                     follow_at = time.monotonic() + FOLLOW_EVERY_SECONDS
                 if compare_at < time.monotonic():
                     compare_at = time.monotonic() + COMPARE_EVERY_SECONDS
@@ -327,9 +345,9 @@ def stagger(turn: int) -> float:
     return max(0, turn - AT_ONCE) * STAGGER_SECONDS
 
 
-def _read(follower: Follower) -> tuple[set[str], bool]:
-    changed, lines, is_more = follower.read(current_time())
-    return follower.topics_of(changed) | lines, is_more
+def _read(follower: Follower) -> tuple[set[str], set[Family]]:
+    changed, lines, too_many = follower.read(current_time())
+    return follower.topics_of(changed) | lines, too_many
 
 
 def _compare(follower: Follower, topics: Collection[str]) -> set[str]:

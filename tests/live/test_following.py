@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -10,8 +11,8 @@ from deployments.models import Worker, WorkPool
 from events.models import ActionRun, Automation, Event
 from orchestration.services import propose_task_run_state
 from orion_site.live import following
-from orion_site.live.following import Follower
-from runs.models import FlowRunState, TaskRunState
+from orion_site.live.following import COMPARED, Follower, family_of
+from runs.models import FlowRunState, TaskRun, TaskRunState
 from tests.conftest import DATABASE
 from tests.factories import make_flow_run, make_log, make_state, make_task_run
 
@@ -37,7 +38,7 @@ def test_new_states_are_found_once(follower: Follower):
     first, second = follower.read(now()), follower.read(now())
 
     assert set(first[0]) == {("flow-run", flow_run.id), ("task-run", task_run.id)}
-    assert second == ([], set(), False)
+    assert second == ([], set(), set())
 
 
 def test_usual_states_of_task_runs_are_found_by_the_times_of_the_run(follower: Follower):
@@ -49,7 +50,7 @@ def test_usual_states_of_task_runs_are_found_by_the_times_of_the_run(follower: F
 
     assert not TaskRunState.objects.exists()
     assert [("task-run", task_run.id) in one for one in found] == [True] * 3
-    assert follower.read(now()) == ([], set(), False)
+    assert follower.read(now()) == ([], set(), set())
 
 
 def test_a_follower_begins_where_the_page_was_read():
@@ -128,7 +129,48 @@ def test_more_rows_than_can_be_read_are_everything(follower: Follower, monkeypat
     for _ in range(5):
         make_flow_run()
 
-    assert follower.read(now())[2] is True
+    assert follower.read(now())[2] == {"runs"}
+    # They are read, and the next look finds only what is new since.
+    assert follower.read(now()) == ([], set(), set())
+
+
+def test_task_runs_and_lines_that_cannot_be_read_are_named_apart(follower: Follower, monkeypatch: pytest.MonkeyPatch):
+    run = make_flow_run()
+    follower.read(now())
+    monkeypatch.setattr(following, "MOST_ROWS", 3)
+    monkeypatch.setattr(following, "MOST_READ", 3)
+    for _ in range(5):
+        make_task_run(flow_run=run)
+    tasks = follower.read(now())[2]
+    for _ in range(5):
+        make_log(flow_run=run)
+
+    # The last rows of ten seconds are still too many.
+    assert (tasks, follower.read(now())[2]) == ({"tasks"}, {"tasks", "lines"})
+
+
+def test_thousands_of_new_task_runs_are_read_one_by_one(follower: Follower):
+    run, known = make_flow_run(), now()
+    made = [
+        TaskRun(flow_run=run, task_key="t", dynamic_key=str(number), name="t", start_time=known, end_time=known)
+        for number in range(2000)
+    ]
+    TaskRun.objects.bulk_create(made)
+
+    changed, _, too_many = follower.read(now())
+
+    assert {one for kind, one in changed if kind == "task-run"} == {one.id for one in made}
+    assert too_many == set()
+    assert follower.read(now()) == ([], set(), set())
+
+
+@pytest.mark.parametrize(("kind", "family"), [("task-run", "tasks"), ("flow-run", "runs"), ("agent", "runs")], ids=str)
+def test_each_topic_belongs_to_the_family_of_what_changes_it(kind: str, family: str):
+    run, related = make_flow_run(), (uuid4(), uuid4())[: 2 if kind == "flow-run" else 1]
+
+    assert {family_of(topic) for topic in following._topics(kind, run.id, related)} == {family}
+    assert family_of(f"run:{run.id}:log") == family_of(f"task:{run.id}:log") == "lines"
+    assert {family_of(topic) for topic in COMPARED} == {"runs", "tasks"}
 
 
 @pytest.mark.skipif(DATABASE != "sqlite", reason="only SQLite gives numbers of deleted rows to others")
@@ -138,7 +180,7 @@ def test_rows_that_took_the_numbers_of_deleted_ones_are_not_missed(follower: Fol
     FlowRunState.objects.all().delete()
     make_flow_run()
 
-    assert follower.read(now())[2] is True
+    assert follower.read(now())[2] == {"runs"}
 
 
 def test_events_automations_and_notifications_are_compared_by_the_ends_of_their_indexes(follower: Follower):

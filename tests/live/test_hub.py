@@ -87,7 +87,9 @@ async def test_topics_are_remembered_up_to_a_number(hub: Hub, monkeypatch: pytes
     for number in range(20):
         hub.publish({f"run:{number}"})
 
-    assert seated(hub, "run:1", since=old).take() == ([], True)
+    # What was forgotten may have been a run, but no task run and no line.
+    assert seated(hub, "run:1", "run:1:log", "task-runs", since=old).take() == (["run:1"], False)
+    assert seated(hub, "run:1", since=hub.place).take() == ([], False)
     assert len(hub._changed) == 10
 
 
@@ -97,6 +99,27 @@ async def test_more_changes_than_can_be_sent_make_every_page_check(hub: Hub):
     hub.publish_everything()
 
     assert [seat.take() for seat in seats] == [([], True), ([], True)]
+
+
+async def test_too_many_changes_of_task_runs_are_no_changes_of_runs(hub: Hub):
+    place = hub.place_for_page()
+    busy, quiet = seated(hub, "run:1", "run:1:tasks", "run:1:log"), seated(hub, "run:2", "runs")
+
+    hub.publish_family("tasks")
+
+    assert busy.take() == (["run:1:tasks"], False)
+    assert quiet.take() == ([], False)
+    assert hub.number_of(place) is not None
+
+
+async def test_a_page_whose_socket_comes_later_is_told_of_too_many_changes_meanwhile(hub: Hub):
+    # No page showed any of it yet.
+    place = hub.place_for_page()
+    hub.publish_family("tasks")
+    after = hub.place_for_page()
+
+    assert seated(hub, "run:1", "run:1:tasks", "task:3", since=place).take() == (["run:1:tasks", "task:3"], False)
+    assert seated(hub, "run:1", "run:1:tasks", "task:3", since=after).take() == ([], False)
 
 
 async def test_a_socket_that_changes_its_subject_receives_no_more_of_the_first(hub: Hub):
