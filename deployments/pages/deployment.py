@@ -14,6 +14,7 @@ from deployments.pages.days import bounds_of, day_of
 from deployments.pages.deployment_forms import OVERLAPS
 from deployments.pages.selectors import deployment as selectors
 from deployments.pages.selectors.deployment_lines import DeploymentLine, Health
+from deployments.pages.versions import moment_of, versions_of
 from orchestration.authors import refusal
 from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
@@ -28,6 +29,7 @@ TABS = {
     "upcoming": "Upcoming",
     "schedules": "Schedules",
     "parameters": "Parameters",
+    "versions": "Versions",
 }
 
 
@@ -57,19 +59,19 @@ def deployment(request: HttpRequest, deployment_id: UUID) -> HttpResponse:
         "tabs": TABS,
         "planned": selectors.upcoming_count(deployment_id=deployment_id),
         "policy": policy_of(line.deployment),
-        **_tab(request, line.deployment, tab),
+        **_tab(request, line, tab),
     }
     return TemplateResponse(request, "deployments/deployment.html", context)
 
 
 def _title(line: DeploymentLine) -> str:
     one = line.deployment
-    words = "paused" if one.paused else line.health.value if line.health is not Health.FINE else ""
+    words = "paused" if one.paused else line.health.value if line.health in {Health.FAILING, Health.LATE} else ""
     return f"{one.flow.name}/{one.name}{f' ({words})' if words else ''} · Orion"
 
 
-def _tab(request: HttpRequest, one: Deployment, tab: str) -> dict[str, Any]:
-    now = current_time()
+def _tab(request: HttpRequest, line: DeploymentLine, tab: str) -> dict[str, Any]:
+    one, now = line.deployment, current_time()
     after = Cursor.read(request.GET.get("after", ""))
     match tab:
         case "overview":
@@ -77,11 +79,16 @@ def _tab(request: HttpRequest, one: Deployment, tab: str) -> dict[str, Any]:
             refused = refusal(one.author, Action.RUN_DEPLOYMENTS, one._meta.db_table, one.pk)
             return {"schedules": schedules, "blocks": selectors.block_names(one), "refused": refused}
         case "runs":
+            if request.GET.get("show") == "late":
+                late = line.on_time.late if line.on_time else []
+                return {"found": selectors.chosen_runs([run.pk for run in late]), "shows_late": True}
             state = request.GET.get("state", "").lower()
             states = [StateType(word) for word in state.upper().split(",") if word in StateType.__members__]
-            found = selectors.runs_of_deployment(deployment_id=one.pk, states=states, after=after, now=now)
+            since, until = (moment_of(request.GET.get(name, "")) for name in ("from", "to"))
+            due = (since, until) if since else None
+            found = selectors.runs_of_deployment(deployment_id=one.pk, states=states, due=due, after=after, now=now)
             choices = [choice for choice in STATE_CHOICES if choice[0] != "scheduled"]
-            shown = {"found": found, "state": state, "state_choices": choices}
+            shown = {"found": found, "state": state, "state_choices": choices, "due": due}
             return {**shown, **_paged(request, found.page.after)}
         case "upcoming":
             if (within := request.GET.get("within")) in WITHIN:
@@ -98,6 +105,8 @@ def _tab(request: HttpRequest, one: Deployment, tab: str) -> dict[str, Any]:
             return {"schedules": selectors.shown_schedules(deployment_id=one.pk, now=now)}
         case "parameters":
             return {"parameters": parameters_of(one)}
+        case "versions":
+            return {"versions": versions_of(one, request.GET, now=now), "is_first": "after" not in request.GET}
     return {}
 
 

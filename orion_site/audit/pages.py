@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
+from orion_site.audit.fields import Field, shown, values_of
 from orion_site.audit.links import page_of
 from orion_site.audit.models import Entry
 from orion_site.audit.selectors import Place, Wanted, entries_page
@@ -23,19 +22,8 @@ from runs.pages.query_box import read_since
 
 PAGE_SIZE = 50
 FILTERS = ("actor", "action", "object", "kind", "entrance", "result", "since", "until")
-# The fields of an author, as `orchestration.authors` stores them.
-_AUTHOR = {"id", "type", "display_value"}
-# The most fields shown for each entry, and the most characters of a value.
-SHOWN, LONGEST = 6, 200
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of an entry, before and after."""
-
-    name: str
-    before: str
-    after: str
+# The most fields shown for each entry.
+SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +84,9 @@ _BULK = "bulk-action "
 
 
 def _line(entry: Entry) -> Line:
-    before, after = (_read(text) for text in (entry.before, entry.after))
+    before, after = (values_of(text) for text in (entry.before, entry.after))
     names = list(dict.fromkeys([*before, *after]))
-    fields = [Field(name, _shown(before.get(name), name), _shown(after.get(name), name)) for name in names]
+    fields = [Field(name, shown(before.get(name), name), shown(after.get(name), name)) for name in names]
     page = page_of(entry.object_kind, entry.object_id)
     bulk = entry.operation.removeprefix(_BULK) if entry.operation.startswith(_BULK) else ""
     words = "Bulk action" if bulk else operation_words(entry.operation)
@@ -114,32 +102,3 @@ def operation_words(operation: str) -> str:
     address, space, command = operation.partition(" ")
     name = f"{address.rpartition(':')[2]}{space}{command}"
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-_]", " ", name).capitalize()
-
-
-def _read(text: str) -> dict[str, Any]:
-    found = json.loads(text) if text else {}
-    return _flat(found) if isinstance(found, dict) else {}
-
-
-def _flat(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of an object and of its parts, which are stored under kind and id of the part."""
-    flat: dict[str, Any] = {}
-    for name, value in fields.items():
-        kind, _, id = name.partition(" ")
-        if id and isinstance(value, dict):
-            flat |= {f"{kind} {id[:8]}: {inner}": one for inner, one in value.items()}
-        else:
-            flat[name] = value
-    return flat
-
-
-def _shown(value: Any, name: str) -> str:
-    if value is None:
-        return ""
-    if name == "state" and isinstance(value, str):
-        # Type and name of a state; if there is a name, it says more.
-        return value.partition(" ")[2] or value.capitalize()
-    if isinstance(value, dict) and value.keys() == _AUTHOR:
-        value = value["display_value"]
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -6,7 +6,7 @@ a time: so a page may be short, and says where to continue.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -92,6 +92,22 @@ def entries_page(*, wanted: Wanted, after: Place | None, size: int) -> Page:
         if stored == values:
             keys.append(pk)
     return Page(_in_order(keys), place if looked_at == SEARCHED else None)
+
+
+def changes_of(*, kind: str, object_id: str, after: Place | None, size: int, matters: Callable[[Entry], bool]) -> Page:
+    """Return the changes of one object that matter, newest first. A page may be short, as those of other searches."""
+    rows = _within(Entry.objects.filter(object_id=object_id), Wanted(), after).order_by("-at", "-id")
+    columns = ("at", "actor", "entrance", "operation", "object_kind", "before", "after", "result")
+    found, place, looked_at = list[Entry](), None, 0
+    for row in rows.only(*columns)[:SEARCHED].iterator(chunk_size=100):
+        looked_at += 1
+        if len(found) == size:
+            return Page(found, place)
+        place = _place(row)
+        # Runs of a deployment and refused changes have entries without values.
+        if row.object_kind == kind and row.result == Entry.Result.DONE and (row.before or row.after) and matters(row):
+            found.append(row)
+    return Page(found, place if looked_at == SEARCHED else None)
 
 
 def _in_order(keys: Sequence[int]) -> list[Entry]:

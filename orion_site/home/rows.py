@@ -25,6 +25,7 @@ COLUMNS = (
     "state_timestamp",
     "expected_start_time",
     "start_time",
+    "end_time",
     "total_run_time",
 )
 

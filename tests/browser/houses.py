@@ -62,7 +62,8 @@ MORE = {
     ],
     "runs:task-run": ["?tab=history", "?tab=inputs", "?tab=result", "?tab=artifacts"],
     "deployments:deployment": [
-        f"?tab={tab}" for tab in ("runs", "upcoming", "upcoming&within=24h", "schedules", "parameters")
+        f"?tab={tab}"
+        for tab in ("runs", "runs&show=late", "upcoming", "upcoming&within=24h", "schedules", "parameters", "versions")
     ],
     "deployments:schedule": ["?view=month"],
     "deployments:new-schedule": ["?kind=interval", "?kind=rrule", "?kind=ics"],

@@ -14,7 +14,7 @@ from tests.web.conftest import HOSTILE
 from tests.web.deployments import HOURLY, NIGHTLY, add_run, make_deployment
 
 HOUR = timedelta(hours=1)
-TABS = ["overview", "runs", "upcoming", "schedules", "parameters"]
+TABS = ["overview", "runs", "upcoming", "schedules", "parameters", "versions"]
 
 
 def page_of(browser: Client, deployment: Deployment, query: str = "") -> str:

@@ -132,6 +132,41 @@ def test_a_slower_deployment_shows_by_how_much(browser: Client):
     assert (line.usual_seconds, line.drift) == (100, "▲ 40 % slower")
 
 
+def test_the_share_of_runs_in_time_leads_to_those_that_were_late(browser: Client):
+    made = make_deployment(must_finish_within=timedelta(minutes=10))
+    due = timezone.now() - 40 * HOUR
+    late_by = {1: timedelta(seconds=16), 2: timedelta(seconds=15), 3: timedelta(seconds=-5)}
+    for number in range(1, 8):
+        begun = due + number * HOUR + late_by.get(number, timedelta())
+        add_run(made, ago=40 * HOUR - number * HOUR, name=f"run-{number}", start_time=begun)
+    FlowRun.objects.filter(name="run-4").update(end_time=due + 4 * HOUR + timedelta(minutes=11))
+    skipped, stopped = (add_run(made, "CANCELLED", ago=HOUR, name=name, start_time=None) for name in ("skip", "stop"))
+    FlowRun.objects.filter(pk=skipped.pk).update(state_timestamp=skipped.expected_start_time)
+    FlowRun.objects.filter(pk=stopped.pk).update(state_timestamp=timezone.now())
+    add_run(made, "PENDING", ago=timedelta(minutes=1), name="stuck")
+    add_run(made, "PENDING", ago=timedelta(seconds=1), name="new")
+
+    (line,) = lines_at(browser)
+    listed = browser.get(f"/deployments/{made.pk}?tab=runs&show=late")
+
+    assert line.on_time.words == "5 of 9 in time: started within 15 s and finished within 10m of the planned time"
+    address = f'<a href="/deployments/{made.pk}?tab=runs&amp;show=late"'
+    for page in (browser.get(path).content.decode() for path in ("/deployments", "/", f"/deployments/{made.pk}")):
+        assert address in page
+        assert ">55 %</a>" in page
+    assert {run.name for run in listed.context["found"].page.rows} == {"run-1", "run-4", "stop", "stuck"}
+    assert listed.context["found"].count.number == 4
+
+
+def test_a_deployment_whose_last_run_started_late_comes_before_those_in_time(browser: Client):
+    punctual, tardy = make_deployment("a-punctual"), make_deployment("b-tardy")
+    add_run(punctual, ago=HOUR)
+    add_run(tardy, ago=HOUR, start_time=timezone.now() - HOUR / 2)
+
+    assert names_at(browser) == ["b-tardy", "a-punctual"]
+    assert "<title>etl/b-tardy · Orion" in browser.get(f"/deployments/{tardy.pk}").content.decode()
+
+
 def test_few_runs_show_no_drift(browser: Client):
     made = make_deployment()
     add_run(made, ago=HOUR)

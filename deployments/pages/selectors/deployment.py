@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from deployments.models import BlockDocument, Calendar, Deployment, Schedule, WorkPool
 from deployments.pages.local_times import local_text
 from deployments.pages.selectors.deployment_lines import DeploymentLine, lines_of, ranked
@@ -20,8 +22,8 @@ from deployments.schedules.core.zones import TICK
 from deployments.schedules.selectors import calendar_names, with_calendars
 from orchestration.core.states import StateType
 from runs.models import FlowRun
-from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, page_of
-from runs.pages.selectors.runs import is_planned, rows_of_runs, told_reasons
+from runs.pages.selectors.keyset import Count, Cursor, Page, capped_count, capped_counts, page_of
+from runs.pages.selectors.runs import CHOICE_CAP, is_planned, rows_of_runs, told_reasons
 
 RUNS_PER_PAGE = 50
 TIMES_SHOWN = 10
@@ -58,15 +60,40 @@ class DeploymentRuns:
     count: Count
 
 
+# From a moment, until before another one. Without the second, until now.
+Span = tuple[datetime, datetime | None]
+
+
 def runs_of_deployment(
-    *, deployment_id: UUID, states: Sequence[StateType], after: Cursor | None, now: datetime
+    *, deployment_id: UUID, states: Sequence[StateType], due: Span | None, after: Cursor | None, now: datetime
 ) -> DeploymentRuns:
-    runs = FlowRun.objects.filter(deployment_id=deployment_id, expected_start_time__isnull=False)
-    runs = runs.filter(~is_planned(now))
+    if due:
+        runs = _due_between(deployment_id, due, now)
+    else:
+        runs = FlowRun.objects.filter(~is_planned(now), deployment_id=deployment_id, expected_start_time__isnull=False)
     if states:
         runs = runs.filter(state_type__in=states)
     page = page_of(rows_of_runs(runs), by="expected_start_time", after=after, size=RUNS_PER_PAGE)
     return DeploymentRuns(page, told_reasons(page.rows), capped_count(runs))
+
+
+def counts_between(*, deployment_id: UUID, spans: Sequence[Span], now: datetime) -> list[Count]:
+    """Return how many runs were due in each span, up to a cap. One query."""
+    return capped_counts([_due_between(deployment_id, span, now) for span in spans], CHOICE_CAP)
+
+
+def _due_between(deployment_id: UUID, span: Span, now: datetime) -> QuerySet[FlowRun]:
+    since, until = span
+    runs = FlowRun.objects.filter(deployment_id=deployment_id, expected_start_time__gte=since)
+    if until is None or until > now:
+        return runs.filter(expected_start_time__lte=now)
+    return runs.filter(expected_start_time__lt=until)
+
+
+def chosen_runs(run_ids: Sequence[UUID]) -> DeploymentRuns:
+    """Return these few runs, newest first."""
+    rows = list(rows_of_runs(FlowRun.objects.filter(pk__in=run_ids)).order_by("-expected_start_time", "-id"))
+    return DeploymentRuns(Page(rows, None), told_reasons(rows), Count(len(rows)))
 
 
 def upcoming_runs(*, deployment_id: UUID, after: Cursor | None) -> Page[FlowRun]:

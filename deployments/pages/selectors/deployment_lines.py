@@ -14,9 +14,11 @@ from statistics import median
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from deployments.models import Deployment
+from deployments.pages.selectors.on_time import Limits, OnTime, SecondsBetween, on_time
+from deployments.upkeep.current_settings import current_in_query
 from orchestration.core.states import TERMINAL, StateType
 from orionflow.contract.states import LATE
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
@@ -39,10 +41,11 @@ class Health(StrEnum):
 
     FAILING = "failing"  # its last finished run failed or crashed
     LATE = "late"  # one of its runs is due, and has not been started
+    TARDY = "tardy"  # its last finished run started late
     FINE = "fine"
 
 
-RANKS = {Health.FAILING: 0, Health.LATE: 1, Health.FINE: 2}
+RANKS = {Health.FAILING: 0, Health.LATE: 1, Health.TARDY: 2, Health.FINE: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class LineCursor:
         """Return the cursor in `text`, or None if it is invalid: an old link shows the first page."""
         rank, _, names = text.partition("~")
         flow, _, name = names.partition("/")
-        return cls(int(rank), flow, name) if rank in {"0", "1", "2"} and name else None
+        return cls(int(rank), flow, name) if rank in {"0", "1", "2", "3"} and name else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,12 @@ class DeploymentLine:
     @property
     def is_late(self) -> bool:
         return self.next_run is not None and self.next_run.state_name == LATE
+
+    @property
+    def on_time(self) -> OnTime | None:
+        """Return the share of the last runs that were in time."""
+        limits = Limits.of(self.deployment, vars(self.deployment)["late_after"])
+        return on_time(self.last_runs, limits, self.now)
 
     @property
     def usual_seconds(self) -> float | None:
@@ -189,14 +198,23 @@ def _next_run_of(deployment: Deployment) -> FlowRun | None:
 
 
 def ranked(deployments: QuerySet[Deployment], now: datetime) -> QuerySet[Any]:
-    """Annotate deployments with their `rank`: the outcome of the last finished run, and whether a run is late."""
+    """Annotate deployments with their `rank`: how the last finished run ended and started, and whether a run is late.
+
+    And with the limit of the server: after how many seconds a run is late.
+    """
     own = FlowRun.objects.filter(deployment_id=OuterRef("pk"))
     finished = own.filter(expected_start_time__lte=now, state_type__in=TERMINAL).order_by("-expected_start_time")
     late = own.filter(state_type="SCHEDULED", state_name=LATE, next_scheduled_start_time__lte=now)
-    return deployments.annotate(last_type=Subquery(finished.values("state_type")[:1])).annotate(
+    delays = finished.annotate(delay=SecondsBetween("start_time", "expected_start_time")).values("delay")
+    return deployments.annotate(
+        last_type=Subquery(finished.values("state_type")[:1]),
+        last_delay=Subquery(delays[:1]),
+        late_after=current_in_query("ORION_LATE_AFTER_SECONDS"),
+    ).annotate(
         rank=Case(
             When(last_type__in=BROKEN, then=Value(RANKS[Health.FAILING])),
             When(Exists(late), then=Value(RANKS[Health.LATE])),
+            When(last_delay__gt=F("late_after"), then=Value(RANKS[Health.TARDY])),
             default=Value(RANKS[Health.FINE]),
             output_field=IntegerField(),
         )
@@ -252,7 +270,7 @@ def last_runs_of(deployment_ids: Sequence[UUID], now: datetime) -> dict[UUID, li
     columns = ("id", "name", "deployment_id", "state_type", "state_name", "state_timestamp", "expected_start_time")
     bounds = _where_last_runs_begin(deployment_ids, now)
     grouped: dict[UUID, list[FlowRun]] = defaultdict(list)
-    for run in come_within(bounds, now, *columns, "start_time", "total_run_time"):
+    for run in come_within(bounds, now, *columns, "start_time", "end_time", "total_run_time"):
         if run.deployment_id:
             grouped[run.deployment_id].append(run)
     return {deployment_id: runs[-LAST_RUNS:] for deployment_id, runs in grouped.items()}
