@@ -128,8 +128,9 @@ def _read_answer(request: HttpRequest, form: AnswerForm) -> dict[str, Any]:
     if [name for name, stored in shown if with_secrets_back(sent, name, stored)]:
         form.problems.append(WOULD_REPLACE)
     given = _raw_values(form, sent.get("raw", "")) if form.is_raw else read_fields(form.fields, sent)
-    if form.has_errors:
+    if form.problems or form.raw_error:
         return {}
+    # Fields that could not be read have their error already; those of the others are shown beside them.
     try:
         form.problems += show_flaws(form.fields, flaws_of_input(given, form.wanted.schema))
     except (BadTemplate, BadSchema) as error:

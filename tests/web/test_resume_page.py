@@ -83,7 +83,7 @@ def test_an_answer_that_does_not_fit_comes_back_with_errors_at_its_fields(browse
     run = asking()
 
     answer = browser.post(
-        f"/runs/{run.pk}/resume", {**shown(browser, run), "p/pieces": "0", "p/until": "2026-02-01", "p/ship/town": ""}
+        f"/runs/{run.pk}/resume", {**shown(browser, run), "p/pieces": "0", "p/until": "soon", "p/ship/town": ""}
     )
 
     fields = {one.label: one for one in answer.context["form"].fields}
@@ -91,7 +91,8 @@ def test_an_answer_that_does_not_fit_comes_back_with_errors_at_its_fields(browse
     assert answer.status_code == 422
     assert fields["approved"].errors == ["This field is required."]
     assert "minimum" in fields["pieces"].errors[0]
-    assert (fields["pieces"].text, fields["until"].text) == ("0", "2026-02-01")
+    assert (fields["pieces"].text, fields["until"].text) == ("0", "soon")
+    assert "is not a date" in fields["until"].errors[0]
     assert (state_of(run), answer_of(run)) == ("PAUSED", None)
 
 
