@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
@@ -18,7 +18,7 @@ from deployments.upkeep.selectors.service_health import ServiceHealth, services_
 from orion_site.accounts.permissions import Action, may, may_in_part, who_asks
 from orion_site.home.open_runs import OpenRun
 from orion_site.home.setbacks import LOOKED_AT as SETBACKS_LOOKED_AT
-from orion_site.home.setbacks import Kind, Setback, setbacks
+from orion_site.home.setbacks import Kind, Setback
 from orion_site.services.disks import disks
 from orionflow.contract.names import quoted
 from orionflow.contract.states import BAD, StateType, in_order
@@ -26,6 +26,8 @@ from runs.models import FlowRun, Problem
 from runs.naming import listed
 from runs.pages.selectors.failures import ErrorGroup, error_groups, with_guilty_tasks
 from runs.pages.selectors.keyset import COUNT_CAP, Count
+from runs.pages.selectors.usual import Usual
+from runs.periods import period_text
 from runs.problems.selectors import as_seen
 from runs.why.selectors.waiting import WaitingGroup
 
@@ -34,10 +36,14 @@ MOST_LINES = 7
 ERRORS_IN_ANY_CASE = 3
 # What should take seconds counts as stuck after this time.
 STUCK_AFTER = timedelta(minutes=5)
+# Where the usual duration of a run is not known, or has passed, its deadline is at risk this long before.
 DUE_SOON = timedelta(minutes=10)
+DEADLINES_WITHIN = timedelta(hours=24)
 # An address lists at most this many ids.
 MOST_NAMED = 200
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+ZERO = timedelta()
+WAITING_EVENTS = ("due", "the first due")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,17 @@ class Need:
     fix: str = ""
     action: str = ""
     action_address: str = ""
+    # The runs that it counts, if it counts runs.
+    runs: Sequence[UUID] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Lines of one kind that are not shown, with a link to what they count."""
+
+    cause: str
+    words: str
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +95,45 @@ class Needs:
     lines: Sequence[Need]
     total: int
     proof: Proof | None
-    flows: Sequence[UUID] = ()
+    cut: Sequence[Cut] = ()
 
     @property
     def hidden(self) -> int:
         return self.total - len(self.lines)
 
 
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """The failures of the period by cause, and the problems of these."""
+
+    groups: Sequence[ErrorGroup]
+    problems: Mapping[UUID | None, Problem]
+
+    @property
+    def flows(self) -> list[UUID]:
+        return list(dict.fromkeys(run.flow_id for group in self.groups for run in group.runs))
+
+
+def failures_of(*, since: datetime, tag: str) -> Failures:
+    return Failures(*_open_groups(error_groups(since=since, tag=tag)))
+
+
 def needs_of(
     *,
+    failures: Failures,
     waiting: Sequence[WaitingGroup],
     running: Sequence[OpenRun],
-    since: timedelta,
+    set_back: Sequence[Setback],
+    usual: Usual,
     now: datetime,
     tag: str,
     words: str,
 ) -> Needs:
     """Return the lines for a period; `words` is the period as in an address."""
-    groups, problems = _open_groups(error_groups(since=now - since, tag=tag))
+    groups, problems = failures.groups, failures.problems
     others = [
         *_of_server(now),
-        *_set_back(setbacks(since=now - since, until=now + DUE_SOON, tag=tag), now),
+        *_set_back(set_back, usual, now),
         *_waiting(waiting, now, tag),
         *_stuck(running, now, tag),
     ]
@@ -107,8 +142,28 @@ def needs_of(
     errors = [_of_error(group, problems.get(group.problem), words, tag) for group in shown]
     lines = [*errors, *others][:MOST_LINES]
     total = len(groups) + len(others)
-    flows = list(dict.fromkeys(run.flow_id for group in groups for run in group.runs))
-    return Needs(lines, total, None if total else _proof(now), flows)
+    cut = []
+    if hidden := len(groups) - len(errors):
+        query = {"state": "failed,crashed", "since": words, **({"tag": tag} if tag else {})}
+        cut.append(
+            Cut(f"{hidden} more cause{'' if hidden == 1 else 's'} of failures", "all failed runs", _runs(**query))
+        )
+    cut += _cut([one for one in others if one not in lines], tag)
+    return Needs(lines, total, None if total else _proof(now), cut)
+
+
+def _cut(needs: Sequence[Need], tag: str) -> Iterator[Cut]:
+    """Yield one line for each kind of line that is not shown; only queues can have several with runs."""
+    waiting = [one for one in needs if one.event in WAITING_EVENTS and one.runs]
+    number = sum(len(one.runs) for one in waiting)
+    if len(waiting) > 1 and number <= MOST_NAMED:
+        ids = ",".join(str(run) for one in waiting for run in one.runs)
+        yield Cut(f"Runs wait, for {len(waiting)} more reasons", _runs_in_words(number), _runs(id=ids))
+    elif len(waiting) > 1:
+        query = {"state": "waiting", **({"tag": tag} if tag else {})}
+        yield Cut(f"Runs wait, for {len(waiting)} more reasons", "all waiting runs", _runs(**query))
+    for one in needs if len(waiting) < 2 else [one for one in needs if one not in waiting]:
+        yield Cut(one.cause, one.extent or "see more", one.address)
 
 
 def _open_groups(groups: Sequence[ErrorGroup]) -> tuple[list[ErrorGroup], dict[UUID | None, Problem]]:
@@ -179,6 +234,7 @@ def _waiting(groups: Sequence[WaitingGroup], now: datetime, tag: str) -> Iterato
             fix=fix,
             action="See why",
             action_address=reverse("runs:run", args=[group.oldest.pk]),
+            runs=[run.pk for run in group.runs],
         )
 
 
@@ -232,13 +288,25 @@ def _stuck_line(found: Sequence[OpenRun], cause: str, look: str, state: str, tag
     )
 
 
-def _set_back(found: Sequence[Setback], now: datetime) -> Iterator[Need]:
+def is_at_risk(one: Setback, usual: Usual, now: datetime) -> bool:
+    """Whether a deadline will probably be missed: the usual duration of its run does not fit into the time left."""
+    if one.kind == Kind.START:
+        return (one.planned is None or one.planned <= now) and one.at <= now + DUE_SOON
+    duration = usual.of(one)
+    if duration is not None and one.earliest_end(duration, now) > one.at:
+        return True
+    is_overdue = duration is None or one.earliest_end(duration, now) <= now
+    return is_overdue and one.at <= now + DUE_SOON
+
+
+def _set_back(found: Sequence[Setback], usual: Usual, now: datetime) -> Iterator[Need]:
     for kind, goal in ((Kind.START, "start"), (Kind.FINISH, "finish")):
         deadlines = [one for one in found if one.kind == kind]
         if missed := [one for one in deadlines if one.over is not None]:
             yield _of_deadlines(missed, f"Missed its deadline to {goal}")
-        if at_risk := [one for one in deadlines if one.over is None and one.at > now]:
-            yield _of_deadlines(at_risk, f"May miss its deadline to {goal}")
+        coming = sorted((one for one in deadlines if one.over is None and one.at > now), key=lambda one: one.at)
+        if at_risk := [one for one in coming if is_at_risk(one, usual, now)]:
+            yield _of_deadlines(at_risk, f"May miss its deadline to {goal}", _forecast(at_risk[0], usual, now))
     for kind, of_kind in ((Kind.ACTION, _of_automation), (Kind.MESSAGE, _of_block)):
         grouped: defaultdict[UUID, list[Setback]] = defaultdict(list)
         for one in found:
@@ -291,19 +359,31 @@ def _of_failures(
     )
 
 
-def _of_deadlines(found: Sequence[Setback], cause: str) -> Need:
+def _forecast(first: Setback, usual: Usual, now: datetime) -> str:
+    """Say why the first deadline is at risk, if that is known from earlier runs."""
+    duration = usual.of(first)
+    if first.kind == Kind.START or duration is None:
+        return ""
+    beyond = first.earliest_end(duration, now) - first.at
+    return f"usually takes {period_text(duration)}" + (f", {period_text(beyond)} too long" if beyond > ZERO else "")
+
+
+def _of_deadlines(found: Sequence[Setback], cause: str, fix: str = "") -> Need:
     names = list(dict.fromkeys(one.name for one in found))
+    # An address names so many runs at most, and the number beside it is that of its list.
+    is_cut, found = len(found) > MOST_NAMED, found[:MOST_NAMED]
     ids = ",".join(str(one.subject) for one in found)
     newest = reverse("runs:run", args=[found[0].subject])
     return Need(
         cause=cause,
-        extent=f"{_runs_in_words(len(found))} · {', '.join(names[:3])}",
+        extent=f"{'The first ' if is_cut else ''}{_runs_in_words(len(found))} · {', '.join(names[:3])}",
+        fix=fix,
         address=_runs(id=ids) if len(found) > 1 else newest,
         look="late",
         state_type="SCHEDULED",
-        since=found[-1].at,
+        since=min(one.at for one in found),
         event="due",
-        action="See the run" if len(found) == 1 else "See the newest",
+        action="See the run" if len(found) == 1 else "See the newest" if found[0].over else "See the next",
         action_address=newest,
     )
 

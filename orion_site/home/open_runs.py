@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
@@ -30,6 +30,9 @@ class OpenRun:
     work_queue_id: UUID | None
     agent: str | None
     lease_expires_at: datetime | None
+    flow_id: UUID
+    deployment_id: UUID | None
+    total_run_time: timedelta
 
 
 def open_runs(*, tag: str) -> list[OpenRun]:
@@ -49,5 +52,8 @@ def open_runs(*, tag: str) -> list[OpenRun]:
         "work_queue_id",
         "lease__worker__name",
         "lease__expires_at",
+        "flow_id",
+        "deployment_id",
+        "total_run_time",
     )
     return [OpenRun(*row) for row in rows[: LOOKED_AT + 1] if not tag or tag in row[7]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from runs.models import FlowRun
 from runs.pages.selectors import strips
 from runs.pages.selectors.runs import come_within
 from runs.pages.selectors.strips import FlowRow
+from runs.pages.selectors.usual import Origin, Usual, last_runs_of, usual_among
 
 DEPLOYMENTS_SHOWN = 30
 COLUMNS = (
@@ -31,11 +32,16 @@ COLUMNS = (
 
 
 def rows(
-    *, first: Collection[UUID], planned: Sequence[FlowRun], now: datetime, tag: str
-) -> tuple[list[DeploymentLine], list[FlowRow]]:
-    """Return both kinds of rows, the worst first; `first` are flows that must be included. Three queries."""
+    *, first: Collection[UUID], planned: Sequence[FlowRun], others: Iterable[Origin], now: datetime, tag: str
+) -> tuple[list[DeploymentLine], list[FlowRow], Usual]:
+    """Return both kinds of rows, the worst first; `first` are flows that must be included. Three queries.
+
+    Also return the usual durations of the deployments and flows of other runs.
+    """
     deployments = deployment_lines.worst_deployments(most=DEPLOYMENTS_SHOWN, now=now, tag=tag)
     flows = strips.chosen_flows(first=first, now=now)
     bounds = [*deployment_lines.where_runs_begin(deployments), *strips.where_runs_begin(flows)]
-    runs = come_within(bounds, now, *COLUMNS)
-    return deployment_lines.lines_with(deployments, runs, now), strips.rows_with(flows, runs, planned, tag)
+    last_of = last_runs_of(others)
+    runs = come_within(bounds, now, *COLUMNS, last_of=last_of)
+    lines = deployment_lines.lines_with(deployments, runs, now)
+    return lines, strips.rows_with(flows, runs, planned, tag), usual_among(last_of, runs)

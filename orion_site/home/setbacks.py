@@ -4,24 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db.models import DateTimeField, F, OuterRef, Q, QuerySet, Subquery, TextField, Value
+from django.db.models import (
+    DateTimeField,
+    DurationField,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    TextField,
+    UUIDField,
+    Value,
+)
 from django.db.models.functions import Cast, Coalesce, Concat
 
 from deployments.models import Deadline
 from events.models import ActionRun, Notification
 from orion_site.accounts.permissions import Action, may, who_asks
 from runs.lists.filters import lookups  # noqa: F401  (registers `orion_holds_all`)
-from runs.querysets import Literal
+from runs.querysets import OPEN_TYPES, Literal
 
-# The most rows of each kind, the newest first.
+# The most rows of each kind, the newest first, or the next ones of deadlines that come.
 LOOKED_AT = 200
+# Deadlines are kept until they pass, so many of the next ones may belong to runs that have ended in time.
+AHEAD_LOOKED_AT = 1_000
 NEVER = Cast(Value(None), DateTimeField())
 Rows = QuerySet[Any, Any]
+OF_RUN = (
+    "deployment_id", "flow_id", "state_type", "state_timestamp", "next_scheduled_start_time", "start_time",
+    "total_run_time",
+)  # fmt: skip
+OF_NO_RUN = tuple(
+    Cast(Value(None), kind())
+    for kind in (UUIDField, UUIDField, TextField, DateTimeField, DateTimeField, DateTimeField, DurationField)
+)
 
 
 class Kind(StrEnum):
@@ -45,17 +66,36 @@ class Setback:
     at: datetime
     over: datetime | None
     last: datetime | None
+    # The run of a deadline.
+    deployment_id: UUID | None
+    flow_id: UUID
+    state_type: str | None
+    state_timestamp: datetime | None
+    planned: datetime | None
+    start_time: datetime | None
+    total_run_time: timedelta
+
+    def earliest_end(self, usual: timedelta, now: datetime) -> datetime:
+        """Return when the run of a deadline will have ended if it takes as long as usual."""
+        match self.state_type:
+            case "RUNNING" if self.state_timestamp:
+                return max(self.state_timestamp - self.total_run_time + usual, now)
+            case "PAUSED":
+                return now + max(usual - self.total_run_time, timedelta())
+        return max(self.planned or now, now) + usual
 
 
-def setbacks(*, since: datetime, until: datetime, tag: str = "") -> Sequence[Setback]:
-    """Return the setbacks of a period, newest first; deadlines until `until`, with the tag if one is given.
+def setbacks(*, since: datetime, now: datetime, until: datetime, tag: str = "") -> Sequence[Setback]:
+    """Return the setbacks since then, newest first, and the open deadlines of unfinished runs up to `until`.
+
+    With a tag, only deadlines of runs that have it.
 
     Automations and messages are included only if the actor may read them.
     """
     actor = who_asks()
     actions = [_actions(since)] if may(actor, Action.READ_AUTOMATIONS) else []
     messages = [_messages(since)] if may(actor, Action.READ_NOTIFICATIONS) else []
-    found = _deadlines(since, until, tag).union(*actions, *messages, all=True)
+    found = _missed(since, now, tag).union(_ahead(now, until, tag), *actions, *messages, all=True)
     rows = [Setback(Kind(kind), *rest) for kind, *rest in found]
     return sorted(rows, key=lambda row: row.at, reverse=True)
 
@@ -85,23 +125,42 @@ def _messages(since: datetime) -> Rows:
     )
 
 
-def _deadlines(since: datetime, until: datetime, tag: str) -> Rows:
-    newest = Deadline.objects.filter(due__gt=since, due__lte=until).order_by("-due")
+def _missed(since: datetime, now: datetime, tag: str) -> Rows:
+    passed = Deadline.objects.filter(due__gt=since, due__lte=now).order_by("-due")
     # Selected before the joins: a planner could start from the flows, and read all their runs.
-    chosen = Deadline.objects.filter(pk__in=newest.values("pk")[:LOOKED_AT])
+    return _deadlines(Deadline.objects.filter(pk__in=passed.values("pk")[:LOOKED_AT]), tag)
+
+
+def _ahead(now: datetime, until: datetime, tag: str) -> Rows:
+    """Return the next deadlines that can still be missed: to finish, or to start if the run has not."""
+    following = Deadline.objects.filter(missed_at__isnull=True, due__gt=now, due__lte=until).order_by("due")
+    chosen = Deadline.objects.filter(pk__in=following.values("pk")[:AHEAD_LOOKED_AT])
+    can_be_missed = Q(kind=Deadline.Kind.FINISH) | Q(flow_run__start_time__isnull=True)
+    return _deadlines(chosen.filter(can_be_missed, flow_run__state_type__in=OPEN_TYPES), tag)
+
+
+def _deadlines(chosen: QuerySet[Any, Any], tag: str) -> Rows:
     if tag:
         chosen = chosen.filter(flow_run__tags__orion_holds_all=[tag])
     kind = Concat(Value("deadline to "), "kind")
     return _rows(
-        chosen, kind, subject="flow_run_id", name="flow_run__flow__name", error=Value(""), at="due", over=F("missed_at")
-    )
+        chosen, kind, subject="flow_run_id", name="flow_run__flow__name", error=Value(""), at="due",
+        over=F("missed_at"), of_run=tuple(F(f"flow_run__{name}") for name in OF_RUN),
+    )  # fmt: skip
 
 
 def _rows(
     chosen: QuerySet[Any, Any], kind: Any, *, subject: str, name: Any, error: Any, at: str, over: Any = NEVER,
-    last: Any = NEVER,
+    last: Any = NEVER, of_run: tuple[Any, ...] = OF_NO_RUN,
 ) -> Rows:  # fmt: skip
     """Return the rows as tuples whose types do not depend on the table."""
     return chosen.order_by().values_list(
-        Cast(kind, TextField()), F(subject), Cast(name, TextField()), Cast(error, TextField()), F(at), over, last
-    )
+        Cast(kind, TextField()),
+        F(subject),
+        Cast(name, TextField()),
+        Cast(error, TextField()),
+        F(at),
+        over,
+        last,
+        *of_run,
+    )  # fmt: skip

@@ -19,14 +19,16 @@ from deployments.pages.selectors.plan import AheadRow, Plan, planned_ahead
 from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
-from orion_site.home.needs import needs_of
+from orion_site.home.needs import DEADLINES_WITHIN, failures_of, needs_of
 from orion_site.home.open_runs import open_runs
 from orion_site.home.rates import rates_of
 from orion_site.home.rows import rows
+from orion_site.home.setbacks import Kind, setbacks
 from orion_site.live.pages import is_shown, live_page
 from runs.models import FlowRun
 from runs.pages.selectors.keyset import Count
 from runs.pages.selectors.strips import FlowRow
+from runs.pages.selectors.usual import Origin, elapsed
 from runs.why.selectors.waiting import LOOKED_AT, scheduled_runs, waiting_groups
 
 RANGES = {
@@ -82,15 +84,30 @@ def home(request: HttpRequest) -> HttpResponse:
     due = [run for run in scheduled if run.next_scheduled_start_time and run.next_scheduled_start_time <= now]
     planned = scheduled[len(due) :]
     waiting = waiting_groups(due, workers=workers, holding=holding, now=now)
-    needs = needs_of(waiting=waiting, running=on_their_way, since=RANGES[words][1], now=now, tag=tag, words=words)
-    deployments, flows = rows(first=needs.flows, planned=planned, now=now, tag=tag)
+    since = RANGES[words][1]
     running = [run for run in on_their_way if run.state_type == StateType.RUNNING]
+    running = sorted(running, key=lambda run: run.start_time or now)[:RUNNING_SHOWN]
+    set_back = setbacks(since=now - since, now=now, until=now + DEADLINES_WITHIN, tag=tag)
+    coming = [one for one in set_back if one.kind == Kind.FINISH and one.over is None]
+    failures = failures_of(since=now - since, tag=tag)
+    others: list[Origin] = [*running, *reversed(coming)]
+    deployments, flows, usual = rows(first=failures.flows, planned=planned, others=others, now=now, tag=tag)
+    needs = needs_of(
+        failures=failures,
+        waiting=waiting,
+        running=on_their_way,
+        set_back=set_back,
+        usual=usual,
+        now=now,
+        tag=tag,
+        words=words,
+    )
     context = {
         "section": "home",
         "title": f"{f'({needs.total}) Needs you' if needs.total else 'Nothing needs you'} · Orion",
         "needs": needs,
         "rates": rates_of(waiting=waiting, open_runs=on_their_way, workers=workers, now=now),
-        "running": sorted(running, key=lambda run: run.start_time or now)[:RUNNING_SHOWN],
+        "running": [(run, elapsed(run, usual, now)) for run in running],
         "rows": [Row(line, bars_of(line.runs, now)) for line in flows],
         "ahead": ahead(planned, now, is_cut=len(scheduled) == LOOKED_AT) if is_shown(request, "next") else None,
         "deployments": deployments,

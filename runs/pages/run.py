@@ -32,6 +32,7 @@ from runs.pages.selectors.neighbours import neighbours, next_failed
 from runs.pages.selectors.results import result_of_task_run, results_of_flow_run
 from runs.pages.selectors.retries import retries_shown
 from runs.pages.selectors.timeline import timeline_of, within
+from runs.pages.selectors.usual import elapsed, usual_of
 from runs.pages.time_spent import lines_of_time, parts_of_time
 from runs.pages.timeline import axis_of_timeline, drawn
 from runs.pages.trace import shown_trace
@@ -98,8 +99,10 @@ def flow_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         state, attempts = selectors.read_states(run)
         why = selectors.why_flow_run(run=run, state=state, now=now)
         failure = selectors.failure_of(run=run, message=why.message, now=now)
+    runs_now = run.state_type == StateType.RUNNING and is_shown(request, "now")
     context = {
         **head_of(request, run, tab, FLOW_RUN_TABS),
+        "elapsed": elapsed(run, usual_of(run, now), now) if runs_now else None,
         "page_title": page_title(run, run.flow.name),
         "tab_topics": f"run:{run.id}{TOPICS_OF_TABS.get(tab, '')}",
         "why": why,

@@ -253,10 +253,61 @@ def test_deadlines_that_were_missed_or_come_soon_are_lines(browser: Client):
     assert needs(browser, "?tag=prod") == []
 
 
-def make_deadline(name: str, minutes: float) -> None:
+def make_deadline(name: str, minutes: float, kind: str = "finish", **columns: Any) -> None:
     due = timezone.now() + timedelta(minutes=minutes)
-    run = make_run(name, state="RUNNING", at=ago(hours=1))
-    Deadline.objects.create(flow_run=run, kind="finish", due=due, missed_at=due if minutes < 0 else None)
+    run = make_run(name, **{"state": "RUNNING", "at": ago(hours=1), **columns})
+    Deadline.objects.create(flow_run=run, kind=kind, due=due, missed_at=due if minutes < 0 else None)
+
+
+def test_a_deadline_is_at_risk_where_the_usual_duration_does_not_fit(browser: Client):
+    slow = {"deployment_id": make_deployment("slow").pk, "total_run_time": timedelta()}
+    for hours in (20, 30, 40):
+        make_run(at=ago(hours=hours), **{**slow, "total_run_time": timedelta(hours=2)})
+    in_three_hours = {"state": "SCHEDULED", "at": ago(hours=-3), "next_scheduled_start_time": ago(hours=-3)}
+    make_deadline("runs-too-long", 50, **slow)
+    make_deadline("runs-in-time", 70, **slow)
+    make_deadline("starts-too-late", 4 * 60, **{**slow, **in_three_hours})
+    make_deadline("starts-in-time", 6 * 60, **{**slow, **in_three_hours})
+    make_deadline("has-ended", 5, state="COMPLETED")
+    make_deadline("is-overdue", 5, **{**slow, "at": ago(hours=3)})
+    make_deadline("starts-soon", 5, kind="start", **{**slow, **in_three_hours, "at": ago(minutes=-3)})
+    due = {"state": "SCHEDULED", "next_scheduled_start_time": ago(minutes=0.1)}
+    make_deadline("does-not-start", 5, kind="start", **{**slow, **due})
+
+    to_start, to_finish = needs(browser)
+
+    assert to_start.cause == "May miss its deadline to start"
+    assert browser.get(to_start.address).context["run"].name == "does-not-start"
+    assert listed(browser, to_finish.address) == {"runs-too-long", "starts-too-late", "is-overdue"}
+    assert to_finish.extent == "3 runs · etl"
+    assert to_finish.fix.startswith("usually takes 2h")
+
+
+def test_a_running_run_says_how_long_it_usually_takes_and_can_be_cancelled(
+    browser: Client, django_assert_max_num_queries: Any
+):
+    one = make_deployment("slow")
+    for hours in (20, 30, 40):
+        make_run(at=ago(hours=hours), deployment_id=one.pk, total_run_time=timedelta(minutes=13))
+    running = {"state": "RUNNING", "deployment_id": one.pk, "total_run_time": timedelta()}
+    early, longer = (make_run(at=ago(minutes=minutes), **running) for minutes in (5, 18))
+    first = make_run("first", state="RUNNING", at=ago(minutes=30), flow=make_flow("script"))
+
+    with django_assert_max_num_queries(12):
+        answer = browser.get("/")
+    pages = [" ".join(browser.get(f"/runs/{run.pk}").content.decode().split()) for run in (early, longer, first)]
+    done = browser.post(f"/runs/{early.pk}/cancel", follow=True).content.decode()
+
+    page = " ".join(answer.content.decode().split())
+    shown = {run.id: elapsed for run, elapsed in answer.context["running"]}
+    assert [shown[run.pk].percent for run in (longer, early)] == [72, 38]
+    assert (shown[longer.pk].beyond, shown[first.pk].usual) == (28, None)
+    assert page.count("(usually 13m)") == 2
+    assert page.count(f'action="/runs/{early.pk}/cancel"') == 1
+    assert re.search("usually 13m *: about 8m", pages[0])
+    assert re.search("usually 13m *: <strong>4m 5", pages[1])
+    assert "its usual duration is not known" in pages[2]
+    assert "is being cancelled" in done
 
 
 def test_a_service_that_fails_is_a_line(browser: Client):
@@ -362,13 +413,24 @@ def test_seven_lines_are_shown_and_errors_do_not_push_the_others_off(browser: Cl
     assert found.lines[-1].cause == "Nobody serves work queue 'gpu'"
 
 
-def test_lines_that_are_not_shown_are_counted_apart_from_the_list_of_failed_runs(browser: Client):
-    for number in range(8):
+def test_each_kind_of_line_that_is_not_shown_leads_to_its_runs(browser: Client):
+    for number in range(4):
         failed(f"run-{number}", f"The flow raised Error{chr(65 + number)}: no", flow=make_flow(f"flow-{number}"))
+    for number in range(6):
+        waiting(f"late-{number}", work_queue_id=make_queue(f"queue-{number}").pk)
+    make_deadline("missed", -9)
+    make_run("asking", state="PAUSED", at=ago(minutes=1))
 
-    page = " ".join(browser.get("/").content.decode().split())
+    answer = browser.get("/")
 
-    assert '1 more line is not shown. <a href="/runs?state=failed,crashed&since=-24h">All failed runs</a>' in page
+    page = " ".join(answer.content.decode().split())
+    cut = answer.context["needs"].cut
+    assert '1 more cause of failures: <a href="/runs?state=failed%2Ccrashed&amp;since=-24h">all failed runs</a>' in page
+    found = {one.cause: (one.words, listed(browser, one.address)) for one in cut[1:]}
+    assert found["Waits until it is resumed"] == ("1 run", {"asking"})
+    words, names = found["Runs wait, for 3 more reasons"]
+    assert (words, len(names)) == ("3 runs", 3)
+    assert answer.context["needs"].hidden == 1 + 3 + 1
 
 
 def test_a_page_that_needs_no_action_links_the_completed_runs(browser: Client):

@@ -96,13 +96,9 @@ _TAKEN_BY = Subquery(
 
 
 # The agent of that name in the pool of the run's queue, by the unique index of both.
-_AGENT_ID = Subquery(
-    Worker.objects.filter(
-        work_pool__queues=OuterRef("work_queue_id"), name=Substr(OuterRef("taken_by"), len(AGENT) + 1)
-    )
-    .order_by()
-    .values("pk")[:1]
-)
+_AGENT = Worker.objects.filter(
+    work_pool__queues=OuterRef("work_queue_id"), name=Substr(OuterRef("taken_by"), len(AGENT) + 1)
+).order_by()
 
 
 def flow_run_facts(*, run_id: UUID, **added: Any) -> FlowRun | None:
@@ -111,7 +107,9 @@ def flow_run_facts(*, run_id: UUID, **added: Any) -> FlowRun | None:
     runs = FlowRun.objects.select_related("flow", "parent_task_run__flow_run__flow").annotate(
         problem_id=PROBLEM_ID, taken_by=_TAKEN_BY, deployment_name=Subquery(deployment[:1]), was_retried=HAS_RETRIES
     )
-    runs = runs.annotate(agent_id=_AGENT_ID, **added)
+    runs = runs.annotate(
+        agent_id=Subquery(_AGENT.values("pk")[:1]), heartbeat=Subquery(_AGENT.values("last_heartbeat")[:1]), **added
+    )
     run: FlowRun | None = runs.filter(pk=run_id).first()
     return run
 
@@ -127,12 +125,14 @@ class Origin:
     deployment: str = ""
     agent: str = ""
     agent_id: UUID | None = None
+    heartbeat: datetime | None = None
 
 
 def origin_of(run: FlowRun) -> Origin:
     """Return the origin of a run from `flow_run_facts`."""
     found = vars(run)
-    return Origin(found["deployment_name"] or "", (found["taken_by"] or "").removeprefix(AGENT), found["agent_id"])
+    agent = (found["taken_by"] or "").removeprefix(AGENT)
+    return Origin(found["deployment_name"] or "", agent, found["agent_id"], found["heartbeat"])
 
 
 def defaults_of(run: FlowRun) -> dict[str, Any]:

@@ -144,9 +144,18 @@ _WITHIN = {
 }
 
 
-def come_within(bounds: Sequence[Bound], now: datetime, *columns: str) -> list[FlowRun]:
-    """Return the runs up to now that lie in one of the bounds, oldest first, with these columns. One query."""
-    if not bounds:
+@dataclass(frozen=True, slots=True)
+class LastOf:
+    """The last runs of one flow or deployment."""
+
+    column: Literal["flow_id", "deployment_id"]
+    whose: UUID
+    number: int
+
+
+def come_within(bounds: Sequence[Bound], now: datetime, *columns: str, last_of: Sequence[LastOf] = ()) -> list[FlowRun]:
+    """Return the runs up to now that lie in one of the bounds, or are the last ones, oldest first. One query."""
+    if not bounds and not last_of:
         return []
     db = dialect()
     parts: list[str] = []
@@ -165,6 +174,12 @@ def come_within(bounds: Sequence[Bound], now: datetime, *columns: str) -> list[F
         for bound in chosen:
             values += [db.uuid(bound.whose), db.moment(bound.since or LONG_AGO)]
         values.append(db.moment(now))
+    for last in last_of:
+        parts.append(
+            f"SELECT {', '.join(f'r.{name}' for name in columns)} FROM runs_flowrun r WHERE r.id IN "
+            f"(SELECT id FROM runs_flowrun WHERE {last.column} = %s AND {BY} <= %s ORDER BY {BY} DESC LIMIT %s)"
+        )
+        values += [db.uuid(last.whose), db.moment(now), last.number]
     found = {run.pk: run for run in FlowRun.objects.raw(" UNION ALL ".join(parts), values)}
     return sorted(found.values(), key=lambda run: place_of(run, BY))
 
