@@ -15,20 +15,7 @@ from runs.pages.selectors.strips import FlowRow
 from runs.pages.selectors.usual import Origin, Usual, last_runs_of, usual_among
 
 DEPLOYMENTS_SHOWN = 30
-COLUMNS = (
-    "id",
-    "name",
-    "tags",
-    "flow_id",
-    "deployment_id",
-    "state_type",
-    "state_name",
-    "state_timestamp",
-    "expected_start_time",
-    "start_time",
-    "end_time",
-    "total_run_time",
-)
+COLUMNS = (*deployment_lines.RUN_COLUMNS, "tags", "flow_id")
 
 
 def rows(

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from deployments.pages.selectors.deployment_lines import lines_with, where_runs_begin, worst_deployments
+from deployments.pages.selectors.deployment_lines import RUN_COLUMNS, lines_with, where_runs_begin, worst_deployments
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.database.replica import may_lag
@@ -35,11 +35,6 @@ RANGES: Mapping[str, tuple[str, timedelta, int]] = {
 }
 USUAL_RANGE = "-7d"
 DEPLOYMENTS_SHOWN = 10
-# The columns of runs that the rows of deployments draw.
-DRAWN = (
-    *("id", "name", "deployment_id", "state_type", "state_name", "state_timestamp"),
-    *("expected_start_time", "start_time", "total_run_time"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,7 @@ def _deployments(one: Flow, now: datetime) -> dict[str, object]:
     """Return the first deployments of the flow, the worst first. Two queries."""
     found = worst_deployments(most=DEPLOYMENTS_SHOWN + 1, now=now, flow=one.name)
     chosen = found[:DEPLOYMENTS_SHOWN]
-    runs = come_within(where_runs_begin(chosen), now, *DRAWN)
+    runs = come_within(where_runs_begin(chosen), now, *RUN_COLUMNS)
     return {"deployments": lines_with(chosen, runs, now), "has_more_deployments": len(found) > len(chosen)}
 
 
