@@ -44,6 +44,7 @@ QUERIES = [
     "q=(%25_*%5B&tag=%22&flow=%27&event=*&resource=%25",
     "tab=x&state=x&level=²&from=end&kind=x&when=x&do=x&as=x&copy=x&span=x&sort=x&show=x&standing=x&refresh=x",
     "tab=log&level=²",
+    "view=month&month=²&day=9999-12-31&until=x",
     "tab=runs&state=x,FAILED,%00",
     "tab=tasks&task=%00",
     "id=" + "x," * 600,

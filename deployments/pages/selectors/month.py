@@ -19,7 +19,7 @@ from uuid import UUID
 
 from deployments.models import Calendar, Deployment, Schedule
 from deployments.pages.selectors.plan import active_schedules, due_runs, exclusions_in, times_of
-from deployments.schedules.core import ScheduleError, read_definition
+from deployments.schedules.core import ScheduleError, Timetable, read_definition
 from deployments.schedules.core.zones import TICK, first_moment
 from orchestration.sight import sees_in_part
 from runs.history.selectors.durations import microseconds
@@ -189,12 +189,15 @@ def _compute(
     # From the start of a day, so that the same times are computed once for all requests of this day.
     first = max(0, bisect_right(edges, now) - 1)
     room = MOST_TIMES_IN_ALL
+    schedules_of = Counter(one.deployment_id for one in schedules)
     for schedule in schedules:
         since = max(now, schedule.planned_until or now)
         if since >= edges[-1]:
             continue
         texts = tuple(one.ics for one in calendars.get(schedule.pk, ()))
-        if not texts and schedule.max_runs is None and _calculate(found, schedule, since, edges):
+        # Two schedules of a deployment may name the same time, which is one run. Among very many that matters little.
+        least = 0 if schedules_of[schedule.deployment_id] == 1 else MOST_TIMES
+        if not texts and schedule.max_runs is None and _calculate(found, schedule, since, edges, least):
             continue
         moments, end = _times_after(schedule, now, since, edges[first], edges[-1], texts)
         moments = moments[:room]
@@ -210,19 +213,19 @@ def _compute(
             return
 
 
-def _calculate(found: _Read, schedule: Schedule, since: datetime, edges: Sequence[datetime]) -> bool:
-    """Count the times of a schedule with many of them without computing each; False if that is not possible."""
+def _calculate(found: _Read, schedule: Schedule, since: datetime, edges: Sequence[datetime], least: int) -> bool:
+    """Count the times of a schedule without computing each; False if that is not possible, or if they are few."""
     try:
-        timetable = read_definition(schedule.definition)
+        timetable = _timetable(json.dumps(schedule.definition, sort_keys=True))
         end = min(edges[-1], schedule.ends_at + TICK) if schedule.ends_at else edges[-1]
         since = max(since + TICK, edges[0])
         whole = timetable.number_between(since, end) if since < end else 0
-        if whole is None or whole <= MOST_TIMES:
+        if whole is None or whole < least:
             return False
         for number, (begin, until) in enumerate(pairwise(edges)):
             begin, until = max(begin, since), min(until, end)
-            if begin < until:
-                found.planned[number][schedule.deployment_id] += timetable.number_between(begin, until) or 0
+            if begin < until and (runs := timetable.number_between(begin, until)):
+                found.planned[number][schedule.deployment_id] += runs
     except ScheduleError:
         return False
     return True
@@ -243,7 +246,12 @@ def _times_after(
     return counted[bisect_left(counted, microseconds(begin)) : MOST_TIMES], cut
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=MOST_SCHEDULES)
+def _timetable(definition: str) -> Timetable:
+    return read_definition(json.loads(definition))
+
+
+@lru_cache(maxsize=MOST_SCHEDULES)
 def _times_in(definition: str, ends_at: str, texts: tuple[str, ...], begin: datetime, end: datetime) -> Sequence[int]:
     """Return the first times of a definition in this period, and one more if there are more."""
     schedule = Schedule(definition=json.loads(definition), ends_at=datetime.fromisoformat(ends_at) if ends_at else None)
