@@ -21,6 +21,11 @@ def two_word_name() -> str:
     return f"{random.choice(FIRST.split())}-{random.choice(SECOND.split())}"
 
 
+def is_two_word_name(name: str) -> bool:
+    first, _, second = name.partition("-")
+    return first in FIRST.split() and second in SECOND.split()
+
+
 def listed(names: Sequence[str], most: int = 3) -> str:
     """Join names in a sentence: the first ones, and the number of the others."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

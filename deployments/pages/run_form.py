@@ -18,16 +18,18 @@ from deployments.definitions.core.parameter_errors import BadSchema
 from deployments.definitions.services.runs import AskedRun, create_run_of_deployment
 from deployments.errors import DeploymentNotFound
 from deployments.models import Deployment
+from deployments.pages.run_settings import RunSettings, read_settings, settings_of, with_settings
 from deployments.pages.selectors.run_form import deployment_to_run, flaws_of, run_to_copy
 from orchestration.authors import made_by
 from orchestration.core.states import scheduled
 from orchestration.database_clock import current_time
 from orchestration.errors import DomainError
 from orchestration.json_texts import NUL, read_json
-from orion_site.accounts.permissions import Action, requires
+from orion_site.accounts.permissions import Action, may, requires, who_asks
 from orion_site.forms.masked import WOULD_REPLACE, with_secrets_back
 from orion_site.forms.schema_fields import Field, fields_of, read_fields, show_flaws, shown_texts
 from runs.models import FlowRun
+from runs.naming import is_two_word_name
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class RunForm:
 
     fields: list[Field]
     is_raw: bool
+    settings: RunSettings
     raw: str = ""
     raw_error: str = ""
     name: str = ""
@@ -47,7 +50,8 @@ class RunForm:
 
     @property
     def has_errors(self) -> bool:
-        return bool(self.problems or self.raw_error or self.at_error or any(one.every_error for one in self.fields))
+        wrong = self.problems or self.raw_error or self.at_error or self.settings.errors
+        return bool(wrong or any(one.every_error for one in self.fields))
 
 
 @requires(Action.RUN_DEPLOYMENTS)
@@ -94,7 +98,10 @@ def _empty_form(request: HttpRequest, deployment: Deployment, copied: FlowRun | 
     is_raw = request.GET.get("as") == "json" or not fields or bool(unknown)
     tags = [tag for tag in copied.tags if tag not in deployment.tags] if copied else []
     raw = json.dumps(values, indent=2, ensure_ascii=False)
-    return RunForm([] if is_raw else fields, is_raw, raw, tags=", ".join(tags))
+    # A name that somebody chose; others are made for one run.
+    name = copied.name if copied and not is_two_word_name(copied.name) else ""
+    settings = settings_of(copied, deployment, may_customise=may(who_asks(), Action.CUSTOMISE_RUNS))
+    return RunForm([] if is_raw else fields, is_raw, settings, raw, name=name[:255], tags=", ".join(tags))
 
 
 def _other_way(request: HttpRequest, *, is_raw: bool) -> str:
@@ -110,7 +117,7 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
     sent = request.POST.copy()
     shown = [("raw", form.raw)] if form.is_raw else shown_texts(form.fields)
     starred = [name for name, stored in shown if with_secrets_back(sent, name, stored)]
-    if starred:
+    if read_settings(form.settings, sent) or starred:
         form.problems.append(WOULD_REPLACE)
     form.name, form.tags = sent.get("name", "").strip(), sent.get("tags", "")
     form.start, form.at = sent.get("start", "now"), sent.get("at", "").strip()
@@ -128,10 +135,11 @@ def _submitted(request: HttpRequest, deployment: Deployment, form: RunForm, now:
         parameters=_without_defaults(given, deployment),
         tags=list(dict.fromkeys(filter(None, (tag.strip() for tag in form.tags.split(","))))),
     )
+    asked = with_settings(asked, form.settings)
     if deployment.enforce_parameter_schema:
         _check(form, {**deployment.parameters, **asked.parameters}, deployment.parameter_openapi_schema or {})
-        if form.has_errors:
-            return None
+    if form.has_errors:
+        return None
     try:
         state = scheduled(at) if at else None
         run, _ = create_run_of_deployment(deployment_id=deployment.pk, asked=asked, state=state, now=now)

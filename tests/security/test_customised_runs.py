@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,6 +23,7 @@ from tests.security.askers import Asker, key_of
 from tests.security.attempts import Agent
 from tests.security.test_authors_of_deployments import READ, admin, agent, deployed, secret
 from tests.security.test_objects import someone
+from tests.web.deployments import add_run, make_deployment
 
 __all__ = ["admin", "agent", "secret"]
 pytestmark = pytest.mark.django_db
@@ -287,3 +290,19 @@ def test_job_variables_that_the_owner_of_the_server_sets_limit_nothing(
     run, _ = create_run_of_deployment(deployment_id=UUID(made["id"]), asked=asked, state=None, now=timezone.now())
 
     assert reached(claimed(agent, str(run.pk)), theirs) == ALL
+
+
+def test_without_the_right_a_copy_leaves_out_where_and_how_a_run_is_executed(asker: Callable[..., Asker]):
+    nightly = make_deployment("copied")
+    old = add_run(nightly, ago=timedelta(hours=1), job_variables={"a": 1}, work_queue_name="gpu", work_queue_id=uuid4())
+    address, operator = f"/deployments/{nightly.pk}/run?copy={old.pk}", asker("operator")
+
+    page = operator.get(address).content.decode()
+    refused = [operator.post(address, {name: "{}", "raw": "{}"}) for name in ("job_variables", "work_queue")]
+    operator.post(address, {"raw": "{}"})
+
+    made = FlowRun.objects.exclude(pk=old.pk).get()
+    assert "Its job variables, work queue are left out" in page
+    assert 'name="job_variables"' not in page
+    assert all("Your role does not allow this" in one.content.decode() for one in refused)
+    assert (made.job_variables, made.work_queue_name) == ({}, "default")

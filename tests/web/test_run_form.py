@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from deployments.models import Deployment
+from deployments.models import Deployment, WorkQueue
 from orion_site.forms.schema_fields import Field, fields_of
 from runs.models import FlowRun
 from tests.web.conftest import HOSTILE
@@ -220,6 +220,50 @@ def test_a_copy_is_filled_in_as_the_run_was(browser: Client, census: Deployment)
     assert sent["tags"] == "once"
     assert made.parameters == values
     assert made.tags == ["prod", "once"]
+
+
+OTHER_SETTINGS: dict[str, Any] = {
+    "name": "import of May",
+    "context": {"why": "again"},
+    "job_variables": {"env": {"REGION": "east"}},
+    "work_queue_name": "gpu",
+    "empirical_policy": {
+        "retries": 3,
+        "retry_delay": 10,
+        "retry_jitter_factor": 0.5,
+        "resumes": 1,
+        "pause_keys": ["a"],
+    },
+    "limited_by": [41],
+}
+
+
+def settings_in(answer: Any) -> dict[str, str]:
+    form = answer.context["form"]
+    names = ("work_queue", "job_variables", "retries", "retry_delay")
+    return {"name": form.name, **{name: getattr(form.settings, name) for name in names}}
+
+
+def test_a_copy_has_everything_that_one_run_can_have(browser: Client, census: Deployment):
+    gpu = WorkQueue.objects.create(name="gpu", work_pool=census.work_queue.work_pool if census.work_queue else None)
+    old = add_run(census, ago=timedelta(hours=1), parameters={"day": "2026-01-02"}, work_queue_id=gpu.pk)
+    FlowRun.objects.filter(pk=old.pk).update(**OTHER_SETTINGS)
+    address = f"/deployments/{census.pk}/run?copy={old.pk}"
+
+    page = browser.get(address)
+    wrong = browser.post(address, shown(browser, census, f"?copy={old.pk}") | WRONG_SETTINGS)
+    browser.post(address, shown(browser, census, f"?copy={old.pk}") | settings_in(page))
+
+    made = FlowRun.objects.exclude(pk=old.pk).get()
+    assert {name: getattr(made, name) for name in OTHER_SETTINGS} == OTHER_SETTINGS | {
+        "empirical_policy": {"retries": 3, "retry_delay": 10.0, "retry_jitter_factor": 0.5}
+    }
+    assert "Its context is copied, too." in page.content.decode()
+    assert wrong.context["form"].settings.errors.keys() == {"job_variables", "retries", "retry_delay"}
+    assert "REGION" in browser.get(f"/runs/{made.pk}?tab=parameters").content.decode()
+
+
+WRONG_SETTINGS = {"job_variables": "[1]", "retries": "-1", "retry_delay": "soon"}
 
 
 @pytest.mark.parametrize("wanted", ["nonsense", "0197f3a0-0000-7000-8000-000000000001"])

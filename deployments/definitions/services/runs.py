@@ -44,6 +44,8 @@ class AskedRun:
     infrastructure_document_id: UUID | None = None
     enforce_parameter_schema: bool | None = None
     created_by: dict[str, Any] | None = None
+    # For a copy of a run: the users who limit that run, because its job variables may be theirs.
+    copied_limits: Sequence[int] = ()
     # Only set by the page for finding flows, where the parameters name the code that is executed.
     finds_flows: bool = False
 
@@ -116,7 +118,9 @@ def new_run_of(deployment: Deployment, asked: AskedRun) -> NewFlowRun:
         infrastructure_document_id=asked.infrastructure_document_id or run.infrastructure_document_id,
         idempotency_key=asked.idempotency_key,
         created_by=asked.created_by,
-        limited_by=limits_with((), asking_user()) if asked.job_variables or asked.infrastructure_document_id else None,
+        limited_by=limits_with(asked.copied_limits, asking_user())
+        if asked.job_variables or asked.infrastructure_document_id
+        else None,
     )
 
 

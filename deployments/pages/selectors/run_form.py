@@ -14,12 +14,16 @@ from runs.models import FlowRun
 
 
 def deployment_to_run(*, deployment_id: UUID) -> Deployment | None:
-    return Deployment.objects.select_related("flow").filter(pk=deployment_id).first()
+    return Deployment.objects.select_related("flow", "work_queue").filter(pk=deployment_id).first()
 
 
 def run_to_copy(*, run_id: UUID, flow_id: UUID) -> FlowRun | None:
     """Return a run of the same flow, of any deployment or none: all of them take the same parameters."""
-    columns = ("id", "name", "tags", "parameters", "flow_id")
+    columns = (
+        *("id", "name", "tags", "parameters", "flow_id", "deployment_id", "context", "empirical_policy"),
+        *("work_queue_id", "work_queue_name", "job_variables", "infrastructure_document_id"),
+        *("limited_by", "created_by"),
+    )
     return FlowRun.objects.only(*columns).filter(pk=run_id, flow=flow_id).first()
 
 
