@@ -25,7 +25,7 @@ http = WSGIAdapter(
     max_body=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
     threads=settings.ORION_SERVER_THREADS,
     in_flight=settings.ORION_SERVER_MAX_IN_FLIGHT,
-    shared=SharedAnswers(hub.number_of),
+    shared=SharedAnswers(hub.number_of, hub.place_for_page),
 )
 application = ProtocolTypeRouter(
     {

@@ -58,13 +58,14 @@ class PartsRequest:
     """A request for parts of a page: what it has in common with equal ones, and what its sender already knows."""
 
     key: tuple[Any, ...]
-    number: int
+    # None: the place is of another server, or from long ago, so the sender may lack any change.
+    number: int | None
     place: bytes
     etag: bytes | None
     scope: Scope
 
     def scope_as_of(self, place: bytes) -> Scope:
-        """Return the scope of the request for all: for the latest place, and without an ETag, to get a body."""
+        """Return the scope of the request for all: for this place, and without an ETag, to get a body."""
         kept = [one for one in self.scope["headers"] if one[0] not in {PLACE, KNOWN}]
         return {**self.scope, "headers": [*kept, (PLACE, place)]}
 
@@ -74,30 +75,45 @@ Ask = Callable[[Scope], Awaitable[Answer]]
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """One request on behalf of all equal ones. Its answer includes every change up to `number`."""
+    """One request on behalf of all equal ones, its passengers."""
 
-    number: int
-    place: bytes
+    # The latest change that a passenger knows. The answer includes it.
+    number: int = 0
+    place: bytes = b""
+    # Whether a passenger's place is unknown. The answer must include every change before takeoff.
+    is_for_unknown: bool = False
+    # The latest change before takeoff. The answer includes it unless it is a rendering that somebody else shares.
+    latest: int = 0
     task: asyncio.Task[Answer] = field(init=False)
+
+    def board(self, asked: PartsRequest) -> None:
+        if asked.number is None:
+            self.is_for_unknown = True
+        elif asked.number >= self.number:
+            self.number, self.place = asked.number, asked.place
 
 
 class SharedAnswers:
-    """The requests for parts that are in progress, by what they have in common. Used on one event loop."""
+    """The requests for parts that are in progress, by what they have in common. Used on one event loop.
 
-    def __init__(self, number_of: Callable[[str], int | None]) -> None:
+    `number_of` returns the number of a place, and `place` the latest place, from which on changes are known.
+    """
+
+    def __init__(self, number_of: Callable[[str], int | None], place: Callable[[], str]) -> None:
         self._number_of = number_of
+        self._place = place
         self._under_way: dict[tuple[Any, ...], _Flight] = {}
         self._next: dict[tuple[Any, ...], _Flight] = {}
 
     def parts_request(self, scope: Scope) -> PartsRequest | None:
-        """Return the request if it is for parts of a page, after a change that this process knows; otherwise None."""
+        """Return the request if it is for parts of an open page; otherwise None."""
         if scope["method"] != "GET" or b"_f=" not in scope.get("query_string", b""):
             return None
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        place = headers.get(PLACE, b"")
-        number = self._number_of(place.decode("latin-1"))
-        if number is None:
+        place = headers.get(PLACE)
+        if not place:
             return None
+        number = self._number_of(place.decode("latin-1"))
         client = (scope.get("client") or ("",))[0]
         sender = (client, scope.get(OWN_USER), scope.get("scheme"), tuple(scope.get("server") or ()))
         common = tuple(one for one in scope["headers"] if one[0] not in {PLACE, KNOWN})
@@ -105,27 +121,41 @@ class SharedAnswers:
         return PartsRequest(key, number, place, headers.get(KNOWN), scope)
 
     async def answer(self, asked: PartsRequest, ask: Ask) -> Answer:
-        """Wait for a request in progress if it is new enough; otherwise for a new one, which later requests share."""
-        flight = self._under_way.get(asked.key)
-        is_first = False
-        if flight is None or flight.number < asked.number:
-            before, flight = flight, self._next.get(asked.key)
+        """Wait for a request in progress if it may be new enough; otherwise for a new one, which later ones share."""
+        answer, is_first = await self._under_way_for(asked), False
+        if answer is None:
+            flight = self._next.get(asked.key)
+            is_first = flight is None
             if flight is None:
-                is_first = True
-                flight = self._next[asked.key] = _Flight(asked.number, asked.place)
-                flight.task = asyncio.create_task(self._fly(asked, flight, before, ask))
-            elif flight.number < asked.number:
-                flight.number, flight.place = asked.number, asked.place
-        # If one client disconnects, the request continues for the others.
-        answer = await asyncio.shield(flight.task)
+                flight = self._next[asked.key] = _Flight()
+                flight.task = asyncio.create_task(self._fly(asked, flight, self._under_way.get(asked.key), ask))
+            flight.board(asked)
+            # If one client disconnects, the request continues for the others.
+            answer = await asyncio.shield(flight.task)
         if not is_first and not answer.is_for_all:
             answer = await ask(asked.scope)
         return answer.if_changed_since(asked.etag)
 
+    async def _under_way_for(self, asked: PartsRequest) -> Answer | None:
+        """Return the answer to the request in progress if it includes what the sender knows. It delays no new one."""
+        flight = self._under_way.get(asked.key)
+        if flight is None or asked.number is None or flight.latest < asked.number:
+            return None
+        answer = await asyncio.shield(flight.task)
+        of_answer = self._number_of((answer.header(PLACE) or b"").decode("latin-1")) or 0
+        return answer if max(flight.number, of_answer) >= asked.number else None
+
     async def _fly(self, asked: PartsRequest, flight: _Flight, before: _Flight | None, ask: Ask) -> Answer:
         if before is not None:
             await asyncio.wait({before.task})
+            # Those for whom that answer turned out too old come along.
+            await asyncio.sleep(0)
         del self._next[asked.key]
+        place = self._place()
+        flight.latest = self._number_of(place) or 0
+        if flight.is_for_unknown:
+            # Both together: a rendering for the number is shared only if it began after that change.
+            flight.number, flight.place = flight.latest, place.encode()
         self._under_way[asked.key] = flight
         try:
             return await ask(asked.scope_as_of(flight.place))

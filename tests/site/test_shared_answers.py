@@ -12,23 +12,29 @@ from orion_site.http.shared_answers import Answer, SharedAnswers
 Scope = dict[str, Any]
 
 
+def sharing(server: Server) -> SharedAnswers:
+    return SharedAnswers(lambda place: int(place) if place.isdecimal() else None, lambda: str(server.latest))
+
+
 class Server:
     """Answers when it is let go, and keeps what it was asked."""
 
-    def __init__(self, *more: tuple[bytes, bytes]) -> None:
+    def __init__(self, *more: tuple[bytes, bytes], latest: int = 3, answers: bytes = b"7") -> None:
+        """`latest` is the number of the last change, and `answers` the place of what is answered."""
         self.asked: list[Scope] = []
+        self.latest, self.answers = latest, answers
         self.more = list(more)
         self.go_on = asyncio.Event()
-        self.shared = SharedAnswers(lambda place: int(place) if place.isdecimal() else None)
+        self.shared = sharing(self)
 
     async def ask(self, scope: Scope) -> Answer:
         self.asked.append(scope)
         number = len(self.asked)
         await self.go_on.wait()
-        head = [(b"etag", b'W/"x"'), (b"content-length", b"4"), (b"orion-live", b"7"), *self.more]
+        head = [(b"etag", b'W/"x"'), (b"content-length", b"4"), (b"orion-live", self.answers), *self.more]
         return Answer(200, head, b"part" if number == 1 else b"next")
 
-    async def get(self, place: int, **more: Any) -> Answer:
+    async def get(self, place: object, **more: Any) -> Answer:
         asked = self.shared.parts_request(request(place, **more))
         assert asked is not None
         return await self.shared.answer(asked, self.ask)
@@ -88,6 +94,36 @@ def test_a_client_that_knows_of_a_later_change_gets_the_next_answer():
     run(steps)
 
 
+def test_a_client_shares_what_is_under_way_if_that_turns_out_to_include_what_it_knows():
+    async def steps(answers: bytes) -> list[bytes | None]:
+        server = Server(latest=9, answers=answers)
+        # The request asks for no more than its sender knows, so that it may share a rendering of somebody else.
+        tasks = [*await begun(server.get(3)), *await begun(server.get(8))]
+        server.go_on.set()
+        assert [(await one).body for one in tasks][0] == b"part"
+        return [of(one, b"orion-live") for one in server.asked]
+
+    assert asyncio.run(steps(answers=b"9")) == [b"3"]
+    # A rendering from before the change that the second one knows.
+    assert asyncio.run(steps(answers=b"4")) == [b"3", b"8"]
+
+
+def test_clients_of_unknown_places_share_a_new_answer_that_includes_everything():
+    async def steps() -> None:
+        server = Server(latest=5)
+        under_way = await begun(server.get(5))
+        tasks = await begun(server.get("elsewhere.3"), server.get(2), server.get("old.1"), server.get(4))
+        server.latest = 6
+        server.go_on.set()
+
+        answers = [await one for one in [*under_way, *tasks]]
+
+        assert [one.body for one in answers] == [b"part", b"next", b"part", b"next", b"part"]
+        assert [of(one, b"orion-live") for one in server.asked] == [b"5", b"6"]
+
+    run(steps)
+
+
 def test_answers_are_not_shared_between_users():
     async def steps() -> None:
         server = Server()
@@ -134,11 +170,12 @@ def test_a_client_that_leaves_does_not_stop_the_answer_for_others():
 
 
 def test_other_requests_are_not_shared():
-    shared = SharedAnswers(lambda place: int(place) if place.isdecimal() else None)
+    shared = sharing(Server())
 
     assert shared.parts_request(request(3)) is not None
     assert shared.parts_request(request(3, query=b"tab=log")) is None
-    assert shared.parts_request(request("elsewhere.3")) is None
+    assert shared.parts_request(request("elsewhere.3")) is not None
+    assert shared.parts_request(request("")) is None
     assert shared.parts_request({**request(3), "method": "POST"}) is None
 
 
