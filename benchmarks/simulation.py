@@ -27,6 +27,8 @@ SEED = 7
 THREADS = 4
 BATCH_OF_TASKS, CLAIMED_AT_ONCE = 167, 10
 SECONDS = 20.0
+# A mean of a day has few requests in that time, and random ones: the simulation goes on until as many have come.
+BATCHES_AT_LEAST = 2000
 Process = Generator[simpy.Event, Any, None]
 
 
@@ -69,7 +71,7 @@ class Outcome:
 class Installation:
     """Processes of the API and their database, which answer requests."""
 
-    def __init__(self, machines: Machines, chance: random.Random) -> None:
+    def __init__(self, machines: Machines, chance: random.Random, seconds: float = SECONDS) -> None:
         self.env = simpy.Environment()
         self._chance = chance
         self._cores = simpy.Resource(self.env, machines.cores)
@@ -79,7 +81,7 @@ class Installation:
         self._threads = [simpy.Resource(self.env, THREADS) for _ in range(machines.processes)]
         # All clients of a measurement are in one process.
         self._clients = simpy.Resource(self.env, 1)
-        self.outcome = Outcome(SECONDS)
+        self.outcome = Outcome(seconds)
 
     def request(self, kind: str, cost: Cost, process: int) -> Process:
         began = self.env.now
@@ -88,9 +90,8 @@ class Installation:
             yield from self._compute(process, cost.server / 2)
             yield from self._ask_database(cost.database)
             yield from self._compute(process, cost.server / 2)
-        if self.env.now <= SECONDS:
-            self.outcome.things[kind] = self.outcome.things.get(kind, 0) + cost.things
-            self.outcome.times.setdefault(kind, []).append(self.env.now - began)
+        self.outcome.things[kind] = self.outcome.things.get(kind, 0) + cost.things
+        self.outcome.times.setdefault(kind, []).append(self.env.now - began)
 
     def _compute(self, process: int, seconds: float) -> Process:
         seconds = self._varied(seconds)
@@ -132,7 +133,7 @@ class Installation:
             self.env.process(self.request(kind, cost, self._chance.randrange(len(self._locks))))
 
     def run(self) -> Outcome:
-        self.env.run(until=SECONDS)
+        self.env.run(until=self.outcome.seconds)
         return self.outcome
 
 
@@ -208,7 +209,9 @@ TIERS = (
 def simulated_tiers(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     costs = costs_of(rows, 1)
     for tier in TIERS:
-        there = Installation(tier.machines, random.Random(SEED))
+        batches_per_second = 3 * tier.tasks_per_second / costs["transitions in batches"].things
+        seconds = max(SECONDS, BATCHES_AT_LEAST / batches_per_second)
+        there = Installation(tier.machines, random.Random(SEED), seconds)
         wanted = {
             "transitions in batches": 3 * tier.tasks_per_second,
             "claims by tens": tier.claims_per_second,
@@ -227,8 +230,8 @@ def simulated_tiers(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any
             "batch_p95_ms": round(1000 * outcome.at("transitions in batches", 0.95), 1),
             "claim_p95_ms": round(1000 * outcome.at("claims by tens", 0.95), 1),
             "list_p95_ms": round(1000 * outcome.at("lists", 0.95), 1),
-            "processes_busy": round(outcome.server_busy / SECONDS / tier.machines.processes, 2),
-            "database_busy": round(outcome.database_busy / SECONDS / database_cores, 2),
+            "processes_busy": round(outcome.server_busy / seconds / tier.machines.processes, 2),
+            "database_busy": round(outcome.database_busy / seconds / database_cores, 2),
         }
 
 
