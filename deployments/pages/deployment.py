@@ -20,7 +20,7 @@ from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
-from runs.pages.filtering import STATE_CHOICES, address_after
+from runs.pages.filtering import STATE_CHOICES, address_after, address_without
 from runs.pages.selectors.keyset import Cursor
 
 TABS = {
@@ -89,6 +89,7 @@ def _tab(request: HttpRequest, line: DeploymentLine, tab: str) -> dict[str, Any]
             found = selectors.runs_of_deployment(deployment_id=one.pk, states=states, due=due, after=after, now=now)
             choices = [choice for choice in STATE_CHOICES if choice[0] != "scheduled"]
             shown = {"found": found, "state": state, "state_choices": choices, "due": due}
+            shown["first"] = address_without(request.GET)
             return {**shown, **_paged(request, found.page.after)}
         case "upcoming":
             if (within := request.GET.get("within")) in WITHIN:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db.models import Q, QuerySet
 
@@ -33,7 +33,8 @@ class Place:
         at, _, row_id = text.partition("~")
         try:
             moment = datetime.fromisoformat(at)
-            return cls(moment, int(row_id)) if moment.tzinfo and 0 <= int(row_id) < 2**63 else None
+            # Databases cannot store a moment whose year in UTC is 0 or 10000.
+            return cls(moment.astimezone(UTC), int(row_id)) if moment.tzinfo and 0 <= int(row_id) < 2**63 else None
         except (ValueError, OverflowError):
             return None
 

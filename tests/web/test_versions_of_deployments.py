@@ -80,6 +80,13 @@ def test_a_deployment_whose_changes_are_not_recorded_says_so(browser: Client):
     assert "are not in the audit log" in page
 
 
+def test_moments_that_cannot_be_stored_are_ignored(browser: Client):
+    page, wrong = f"/deployments/{make_deployment().pk}", "0001-01-01T00:00:00%2B23:59"
+
+    for address in (f"{page}?tab=runs&from={wrong}", f"{page}?tab=versions&after={wrong}~1", f"/audit?after={wrong}~1"):
+        assert browser.get(address).status_code == 200
+
+
 def test_pages_go_on_after_the_last_version_and_count_the_runs_up_to_it(
     browser: Client, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
 ):
