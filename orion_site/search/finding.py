@@ -59,6 +59,8 @@ class Found:
     state_name: str = ""
     keys: str = ""
     is_action: bool = False
+    # What is asked before an action that cannot be undone.
+    question: str = ""
 
 
 def found_by(text: str, *, now: datetime) -> Sequence[Found]:

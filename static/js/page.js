@@ -176,7 +176,7 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
   const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
   const KEYS = [
     ["Ctrl K, or /", "Search, and do something"], ["?", "Show these keys"], [".", "Pause and go on with updates"],
-    ["j, k", "Next and previous row"], ["Enter", "Open the row"], ["x", "Choose the row, where rows can be chosen"],
+    ["j, k", "Next and previous row"], ["Enter", "Open the row"], ["x", "Choose the row, where rows can be chosen"], ["Shift x", "Choose the rows from the last one to this"],
   ];
 
   // --- the palette ---
@@ -270,6 +270,8 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
       location.assign(option.dataset.href);
       return;
     }
+    const { question } = option.dataset;
+    if (question && !confirm(`${option.querySelector(".words").textContent}? ${question}`)) return;
     // The form in the header has a CSRF token for this page.
     const form = document.querySelector(".zone-switch").cloneNode(true);
     form.action = option.dataset.post;
@@ -314,6 +316,15 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
 
   const linkOf = (row) => row.querySelector("a.name") ?? row.querySelector(".name-cell a");
 
+  const boxHere = () => document.activeElement.closest("tr, li")?.querySelector("input[type=checkbox]");
+  let last;
+
+  function chooseRange() {
+    const all = boxes(), [from, to] = [all.indexOf(last), all.indexOf(boxHere())].sort((one, other) => one - other);
+    if (from < 0) return (last = boxHere())?.click();
+    for (const box of all.slice(from, to + 1)) if (!box.checked) box.click();
+  }
+
   let isGoing = false, forgets = 0;
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "k") {
@@ -327,13 +338,14 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
     clearTimeout(forgets);
     if (isGoing) forgets = setTimeout(() => (isGoing = false), 1500);
     // Links and buttons of the page can have a key.
-    const own = link ?? document.querySelector(`main [aria-keyshortcuts="${CSS.escape(event.key)}"]`);
+    const own = link || document.querySelector(`main [aria-keyshortcuts="${CSS.escape(event.key)}"]`);
     const act = own ? () => own.click() : {
       "/": open,
       "?": help,
       j: () => move(1),
       k: () => move(-1),
-      x: () => document.activeElement.closest("tr, li")?.querySelector("input[type=checkbox]")?.click(),
+      x: () => (last = boxHere())?.click(),
+      X: chooseRange,
     }[event.key];
     if (!act) return;
     event.preventDefault();

@@ -103,6 +103,29 @@ def test_keys_walk_rows_open_pages_and_are_listed(page: Page):
     page.wait_for_url("**/deployments")
 
 
+def test_keys_of_a_run_lead_to_its_neighbour_and_shift_ticks_a_range(page: Page):
+    first, second, third = (running_run(page) for _ in range(3))
+    page.goto(f"/runs/{second}")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("The next run of its flow")
+    page.keyboard.press("Escape")
+
+    page.keyboard.press("]")
+    page.wait_for_url(f"**/runs/{third}")
+    page.keyboard.press("[")
+    page.wait_for_url(f"**/runs/{second}")
+    page.keyboard.press("l")
+    page.wait_for_url("**?tab=logs")
+    page.goto("/runs")
+    for key in ("j", "x", "j", "j", "Shift+X"):
+        page.keyboard.press(key)
+
+    ticked = [box.is_checked() for box in page.locator("tbody input[form=many]").all()]
+    assert ticked[:3] == [True] * 3
+    assert not any(ticked[3:])
+    assert first != third
+
+
 def test_keys_are_text_in_a_field_and_nothing_when_they_are_off(page: Page):
     page.goto("/runs")
     field = page.get_by_role("searchbox", name="Query")

@@ -14,15 +14,16 @@ from django.test import Client
 from django.utils import timezone
 
 from deployments.blocks.services.variables import create_variable
-from deployments.models import Deployment, WorkPool
+from deployments.models import ConcurrencyLimit, Deployment, WorkPool, WorkQueue
 from orion_site.search.finding import PAGES
 from runs.models import ArtifactCollection
 from tests.factories import make_flow_run, make_state
 from tests.web.deployments import make_deployment
-from tests.web.rows import make_run
+from tests.web.rows import make_run, make_task_run
 from tests.web.test_agents_page import make_agent
 from tests.web.test_automations_page import make_automation
 from tests.web.test_blocks_page import make_block, make_schema
+from tests.web.test_limits_page import make_global
 
 pytestmark = pytest.mark.undivided
 
@@ -98,8 +99,10 @@ def test_actions_on_the_run_that_is_shown_come_first(browser: Client):
     on_failed = [words for kind, words, _ in lines(browser, at=f"/runs/{failed.pk}") if kind == "Action"]
     on_pending = [words for kind, words, _ in lines(browser, at=f"/runs/{pending.pk}") if kind == "Action"]
 
-    assert on_failed == ["Retry this run", "Run with other parameters…"]
-    assert on_pending == ["Cancel this run", "Run with other parameters…"]
+    assert on_failed == [
+        "Retry this run", "Run with other parameters…", "Retry this run from a task…", "Delete this run"
+    ]  # fmt: skip
+    assert on_pending == ["Cancel this run", "Run with other parameters…", "Delete this run"]
 
 
 def test_a_paused_run_can_be_resumed_or_answered(browser: Client):
@@ -126,6 +129,43 @@ def test_an_action_on_a_deployment_is_done_from_the_search_without_scripts(brows
     assert ("Action", "Resume this deployment", f"/deployments/{one.pk}/resume") in lines(
         browser, "resume", f"/deployments/{one.pk}"
     )
+
+
+def test_actions_of_other_objects_are_those_of_their_pages(browser: Client):
+    queue = WorkQueue.objects.create(name="gpu", work_pool=WorkPool.objects.create(name="machines"), is_paused=True)
+    task = make_task_run()
+    agent = make_agent(minutes_ago=60)
+    limits = ConcurrencyLimit.objects.create(tag="gpu", concurrency_limit=1), make_global()
+    automation, block = make_automation(), make_block(make_schema())
+    expected = {
+        f"/task-runs/{task.pk}": ["Retry from here…"],
+        f"/work/queues/{queue.pk}": ["Resume this queue", "Edit this queue", "Delete this queue"],
+        f"/work/pools/{queue.work_pool_id}/edit": ["Pause this pool", "New queue in this pool", "Delete this pool"],
+        f"/agents/{agent.pk}": ["Remove this agent"],
+        f"/limits/tags/{limits[0].pk}": ["Edit this limit", "Free all slots of this limit", "Delete this limit"],
+        f"/limits/global/{limits[1].pk}": ["Edit this limit", "Free all slots of this limit", "Delete this limit"],
+        f"/automations/{automation.pk}": [
+            "Disable this automation", "Test this automation", "Edit this automation", "Delete this automation"
+        ],
+        f"/blocks/{block.pk}": ["Edit this block", "Delete this block"],
+    }  # fmt: skip
+
+    found = {at: [one for one in lines(browser, at=at) if one[0] == "Action"] for at in expected}
+
+    assert {at: [words for _, words, _ in actions] for at, actions in found.items()} == expected
+    for actions in found.values():
+        assert {browser.get(address).status_code for _, _, address in actions} <= {200, 405}
+
+
+def test_an_action_that_cannot_be_undone_asks_first(browser: Client):
+    run = make_run()
+    query = {"q": "delete", "from": f"/runs/{run.pk}"}
+
+    page = " ".join(browser.get("/search", query).content.decode().split())
+    option = browser.get("/search", {**query, "part": "list"}).content.decode()
+
+    assert '<summary class="button">Delete this run…</summary>' in page
+    assert 'data-question="The run, its task runs' in option
 
 
 @pytest.mark.parametrize(
