@@ -112,6 +112,8 @@
     const headers = { "Orion-Live": place };
     const etags = asked.map((part) => stateOf(part).etag);
     if (!queue.urgent && etags.every(Boolean)) headers["If-None-Match"] = `W/"${etags.join(".")}"`;
+    // Somebody waits for this answer, so it shall not wait for other tabs.
+    if (queue.urgent) headers["Orion-Live-Now"] = "1";
     queue.urgent = false;
     queue.busy = true;
     const again = () => asked.forEach((part) => queue.dirty.add(part.id));
