@@ -21,7 +21,8 @@ NAME = "night-watch"
 # Lists, and what shows how many rows they have.
 LISTS = re.compile(r"/(runs|task-runs|deployments|events|notifications|automations/[0-9a-f-]+)(\?|$)|[^?]*\?(.*&)?tab=")
 LINK = re.compile(r'<a\b[^>]*?href="([^"]+)"[^>]*>(.*?)</a>', re.DOTALL)
-NUMBER = re.compile(r"^(\d[\d\u202f,]*)(\+?)(?:\s|$)|\s(\d[\d\u202f,]*)(\+?)$")
+# Shares lead to what they leave out, and are not the length of its list.
+NUMBER = re.compile(r"^(\d[\d\u202f,]*)(\+?)(?:\s(?!%)|$)|\s(\d[\d\u202f,]*)(\+?)$")
 # A number of things that have a list.
 THINGS = (
     "run|task run|flow|deployment|schedule|agent|queue|pool|slot|event|automation|action|message|block|variable"
