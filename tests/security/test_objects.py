@@ -264,6 +264,18 @@ def test_counts_and_histories_include_only_a_users_own_runs(own: World, other: W
     assert sum(part["completed"] for part in parts) == 2 < TaskRun.objects.count()
 
 
+def test_the_month_of_the_schedule_has_a_users_own_deployments_and_no_totals(own: World, other: World):
+    client = asker(f"viewer:{KINDS['deployment']}")
+
+    page = client.get("/schedule?view=month&month=2099-01").content.decode()
+    answer = client.get("/schedule?view=month")
+
+    assert "alder-daily" in page
+    assert "birch" not in page
+    assert answer.context["found"].counts_runs is False
+    assert not any(cell.came for week in answer.context["weeks"] for cell in week if cell)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_counts_by_other_rows_and_of_what_is_missing_include_only_what_a_user_sees(own: World, other: World, kind: str):
     """Counts by subtraction, ids of flows, few task runs, queues and rare tags are equal to the length of the list."""
