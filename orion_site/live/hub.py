@@ -58,10 +58,12 @@ class Seat:
 
     def __init__(self) -> None:
         self.topics: frozenset[str] = frozenset()
-        self._changed: set[str] = set()
+        # Each with the number before the first of its changes that were not sent.
+        self._changed: dict[str, int] = {}
         # When each topic was last sent.
         self._named: dict[str, float] = {}
-        self._is_behind = False
+        # The number before changes that are unknown.
+        self._behind_since: int | None = None
         self._looked_at = 0.0
         self._woken = asyncio.Event()
         self._taken_at = 0.0
@@ -71,15 +73,24 @@ class Seat:
     def is_idle(self) -> bool:
         return time.monotonic() > self._taken_at + PAUSE_SECONDS
 
-    def note(self, topics: Iterable[str], *, after: float = 0) -> None:
+    @property
+    def lacks_since(self) -> int | None:
+        """The number before the first change that was not sent; None if all were."""
+        unsent = [*self._changed.values(), *([] if self._behind_since is None else [self._behind_since])]
+        return min(unsent, default=None)
+
+    def note(self, topics: Iterable[str], since: int, *, after: float = 0) -> None:
+        """Send these topics, which changed after the number `since`."""
         topics = set(topics)
         if topics:
-            self._changed |= topics
+            for topic in topics:
+                self._changed.setdefault(topic, since)
             self._wake(max(after, self._pause(topics)))
 
-    def fall_behind(self, *, after: float = 0) -> None:
-        """Refresh the page completely, because the changes that it missed are unknown."""
-        self._is_behind = True
+    def fall_behind(self, since: int, *, after: float = 0) -> None:
+        """Refresh the page completely, because the changes after the number `since` are unknown."""
+        if self._behind_since is None:
+            self._behind_since = since
         self._wake(max(after, self._looked_at + PAUSE_SECONDS - time.monotonic()))
 
     def wake(self) -> None:
@@ -113,20 +124,20 @@ class Seat:
         self._woken.clear()
         self._silence()
         now = self._taken_at = time.monotonic()
-        if self._is_behind and now >= self._looked_at + PAUSE_SECONDS:
-            self._looked_at, self._is_behind = now, False
-            self._changed, self._named = set(), dict.fromkeys(self.topics, now)
+        if self._behind_since is not None and now >= self._looked_at + PAUSE_SECONDS:
+            self._looked_at, self._behind_since = now, None
+            self._changed, self._named = {}, dict.fromkeys(self.topics, now)
             return [], True
-        shown = self._changed & self.topics
+        shown = self._changed.keys() & self.topics
         ready = {topic for topic in shown if now >= self._named.get(topic, 0.0) + PAUSE_SECONDS}
         self._named = {topic: at for topic, at in self._named.items() if topic in self.topics} | dict.fromkeys(
             ready, now
         )
-        self._changed = shown - ready
+        self._changed = {topic: since for topic, since in self._changed.items() if topic in shown - ready}
         if self._changed:
             self._wake(self._pause(self._changed))
-        if self._is_behind:
-            self.fall_behind()
+        if self._behind_since is not None:
+            self.fall_behind(self._behind_since)
         return sorted(ready), False
 
 
@@ -156,7 +167,10 @@ class Hub:
 
     @property
     def place(self) -> str:
-        return f"{self._tag}.{self._number}"
+        return self.place_of(self._number)
+
+    def place_of(self, number: int) -> str:
+        return f"{self._tag}.{number}"
 
     def place_for_page(self) -> str:
         """Return the place for a page that is about to read the database, and follow changes for a while."""
@@ -207,9 +221,9 @@ class Hub:
             self._seats[topic].add(seat)
         number = self.number_of(since)
         if number is None:
-            seat.fall_behind()
+            seat.fall_behind(0)
         else:
-            seat.note(topic for topic in seat.topics if self._last_change(topic) > number)
+            seat.note([topic for topic in seat.topics if self._last_change(topic) > number], number)
         if self._work is None or self._work.done():
             self._work = asyncio.get_running_loop().create_task(self._follow())
 
@@ -249,7 +263,7 @@ class Hub:
             self._unnamed[family] = max(self._unnamed.get(family, 0), number)
         turn = 0
         for seat, changed in shown.items():
-            seat.note(changed, after=stagger(turn) if seat.is_idle else 0)
+            seat.note(changed, self._number - 1, after=stagger(turn) if seat.is_idle else 0)
             turn += seat.is_idle
 
     def publish_everything(self) -> None:
@@ -258,7 +272,7 @@ class Hub:
         self._floor = self._number
         self._changed.clear()
         for turn, seat in enumerate(self._open):
-            seat.fall_behind(after=stagger(turn))
+            seat.fall_behind(self._number - 1, after=stagger(turn))
 
     async def _follow(self) -> None:
         """Publish changes while pages are open."""

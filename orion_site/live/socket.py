@@ -23,10 +23,10 @@ ALIVE_SECONDS = 15.0
 
 
 @lru_cache(maxsize=64)
-def message(place: str, changed: tuple[str, ...] | None) -> str:
+def message(place: str, changed: tuple[str, ...] | None, since: str | None = None) -> str:
     """Return the text of a message. It is cached, because many pages get the same one at the same moment."""
     what = {"all": True} if changed is None else {"changed": changed}
-    return encoded({"at": place, **what}).decode()
+    return encoded({"at": place, **what, **({"since": since} if since else {})}).decode()
 
 
 class Shown(Wire):
@@ -37,7 +37,10 @@ class Shown(Wire):
 
 
 class LivePages(SocketConsumer):
-    """Sends `{"at": …, "changed": [topic, …]}`, or `{"at": …, "all": true}` if the page must refresh completely."""
+    """Sends `{"at": …, "changed": [topic, …]}`, or `{"at": …, "all": true}` if the page must refresh completely.
+
+    `"since"` is added if changes after that place will be sent later: after a lost connection, the next starts there.
+    """
 
     action_required = Action.READ_RUNS
     _seat: Seat | None = None
@@ -59,7 +62,8 @@ class LivePages(SocketConsumer):
         while True:
             await seat.woken(ALIVE_SECONDS)
             changed, is_behind = seat.take()
-            await self.send(text_data=message(hub.place, None if is_behind else tuple(changed)))
+            since = None if (number := seat.lacks_since) is None else hub.place_of(number)
+            await self.send(text_data=message(hub.place, None if is_behind else tuple(changed), since))
             await asyncio.sleep(TAKE_EVERY_SECONDS)
 
     async def stop_working(self) -> None:

@@ -11,7 +11,9 @@
   const control = document.getElementById("live-control");
   const said = document.getElementById("live-said");
   const states = new Map(), queues = new Map();
-  let socket = null, place = body.dataset.livePlace || "", topics = "", failures = 0, retry = 0;
+  // The place for requests, and the one from which another connection must start.
+  let place = body.dataset.livePlace || "", since = place;
+  let socket = null, topics = "", failures = 0, retry = 0;
   let isKnown = false;
   let paused = sessionStorage.getItem("orion-live") === "paused";
   // When the last message arrived, and when the page was last known to be up to date.
@@ -42,6 +44,7 @@
       heard = Date.now();
       failures = 0;
       place = message.at;
+      since = message.since ?? place;
       const changed = new Set(message.changed);
       for (const part of parts()) {
         const isChanged = topicsOf(part).some((topic) => changed.has(topic));
@@ -74,7 +77,7 @@
     const wanted = [...new Set(parts().flatMap(topicsOf))].sort();
     if (wanted.join() === topics) return;
     topics = wanted.join();
-    socket.send(JSON.stringify({ topics: wanted, since: place }));
+    socket.send(JSON.stringify({ topics: wanted, since }));
   }
 
   // --- requesting parts: those of a page in one request, each log in its own ---

@@ -100,7 +100,7 @@ class Tab:
                     if message.get("all") or changed & topics:
                         self._ask(name, query, message["at"])
                 # Only now: if the connection is lost before, what changed is asked for again.
-                self.place = message["at"]
+                self.place = message.get("since", message["at"])
 
     def _ask(self, name: str, query: str, place: str = "") -> None:
         headers = {PLACE_HEADER: place} if place else {}

@@ -165,6 +165,33 @@ async def test_a_busy_topic_does_not_delay_others(hub: Hub):
     assert seat.take() == (["runs"], False)
 
 
+async def test_a_connection_that_breaks_before_a_topic_was_sent_continues_before_its_change(hub: Hub):
+    seat = seated(hub, "runs", "run:1")
+    hub.publish({"runs"})
+    seat.take()
+    assert seat.lacks_since is None
+    before = hub.place
+    hub.publish({"runs"})
+    hub.publish({"runs", "run:1"})
+
+    assert seat.take() == (["run:1"], False)
+    assert seat.lacks_since is not None
+    assert hub.place_of(seat.lacks_since) == before
+    assert "runs" in seated(hub, "runs", "run:1", since=before).take()[0]
+
+
+async def test_a_connection_that_breaks_before_a_complete_refresh_begins_with_one(hub: Hub):
+    seat = seated(hub, "runs")
+    hub.publish_everything()
+    assert seat.take() == ([], True)
+    assert seat.lacks_since is None
+
+    hub.publish_everything()
+
+    assert seat.take() == ([], False)
+    assert hub.number_of(hub.place_of(seat.lacks_since or 0)) is None
+
+
 async def test_a_topic_that_waits_wakes_its_socket_once(hub: Hub):
     seat = seated(hub, "runs")
     hub.publish({"runs"})

@@ -92,6 +92,21 @@ async def test_a_page_without_changes_receives_that_it_is_connected(monkeypatch:
         assert (await talk.hear())["changed"] == []
 
 
+async def test_a_message_tells_where_to_continue_if_more_follows(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hubs, "PAUSE_SECONDS", 60.0)
+    async with talking(LIVE) as talk:
+        await show(talk, "run:2", "run:1")
+        hub.publish({"run:2"})
+        await hear_of(talk, "run:2")
+        paused_at = hub.place
+        hub.publish({"run:2", "run:1"})
+
+        message = await talk.hear()
+
+    assert (message["changed"], message["since"]) == (["run:1"], paused_at)
+    assert message["at"] != paused_at
+
+
 @pytest.mark.parametrize(
     "wrong", ["nonsense", {"topics": "runs"}, {"topics": ["x"] * (MOST_TOPICS_OF_A_SOCKET + 1)}, {}], ids=str
 )
