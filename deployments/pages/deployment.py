@@ -22,6 +22,7 @@ from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
 from runs.pages.filtering import STATE_CHOICES, address_after, address_without
 from runs.pages.selectors.keyset import Cursor
+from runs.pages.selectors.task_grid import task_grid
 
 TABS = {
     "overview": "Overview",
@@ -88,7 +89,8 @@ def _tab(request: HttpRequest, line: DeploymentLine, tab: str) -> dict[str, Any]
             due = (since, until) if since else None
             found = selectors.runs_of_deployment(deployment_id=one.pk, states=states, due=due, after=after, now=now)
             choices = [choice for choice in STATE_CHOICES if choice[0] != "scheduled"]
-            shown = {"found": found, "state": state, "state_choices": choices, "due": due}
+            shown: dict[str, Any] = {"found": found, "state": state, "state_choices": choices, "due": due}
+            shown["grid"] = task_grid(line.last_runs) if after is None and due is None else None
             shown["first"] = address_without(request.GET)
             return {**shown, **_paged(request, found.page.after)}
         case "upcoming":

@@ -37,11 +37,11 @@ def grid_cells(grid: TaskGrid, row: GridRow) -> SafeString:
 
 
 def _cell(cell: Cell, content: SafeString) -> SafeString:
-    css = f"{colour(cell.state_type)}{' cut' if cell.is_cut else ''}"
+    css = f"{colour(cell.state_type)}{' partly' if cell.is_cut else ''}"
     return format_html('<td class="{}" title="{}">{}</td>', css, _words(cell), content)
 
 
 def _words(cell: Cell) -> str:
     numbers = [f"{number} {look(state_type, None)[1].lower()}" for state_type, number in cell.by_type.items()]
     words = ", ".join(numbers)
-    return f"More than {TASK_RUNS_READ}; of the first: {words}" if cell.is_cut else words
+    return f"More than {TASK_RUNS_READ}, among them {words}" if cell.is_cut else words

@@ -217,7 +217,8 @@ def test_the_page_of_a_flow_has_its_deployments_and_versions(browser: Client):
 def test_the_grid_has_the_state_of_each_task_in_the_last_runs(browser: Client):
     first, second = (make_run(name, at=NOON + timedelta(hours=place)) for place, name in enumerate(("one", "two")))
     for place in range(12):
-        make_task_run(f"load-{place}", flow_run=first, task_key="etl.load", dynamic_key=str(place))
+        state = "FAILED" if place == 11 else "COMPLETED"
+        make_task_run(f"load-{place}", flow_run=first, state=state, task_key="etl.load", dynamic_key=f"{place:02}")
     make_task_run("save-0", flow_run=second, task_key="etl.save", state="FAILED", at=NOON + timedelta(minutes=2))
     make_task_run("load-0", flow_run=second, task_key="etl.load", at=NOON + timedelta(minutes=1))
 
@@ -226,11 +227,11 @@ def test_the_grid_has_the_state_of_each_task_in_the_last_runs(browser: Client):
     grid = answer.context["grid"]
     assert [run.name for run in grid.runs] == ["one", "two"]
     assert [(row.name, [cell and cell.state_type for cell in row.cells]) for row in grid.rows] == [
-        ("load", ["COMPLETED", "COMPLETED"]),
+        ("load", ["FAILED", "COMPLETED"]),
         ("save", [None, "FAILED"]),
     ]
     page = answer.content.decode()
-    assert "More than 10; of the first: 10 completed" in page
+    assert "More than 10, among them 10 completed, 1 failed" in page
     assert f'<a href="/runs/{second.pk}?tab=tasks&amp;task=etl.save"><i>1 failed</i></a>' in page
 
 
