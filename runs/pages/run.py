@@ -242,7 +242,8 @@ def _timeline_tab(
         "timeline": found,
         "lines": lines,
         "axis": axis,
-        "beside": log_beside(request, run, lines, traceback) if lines else None,
+        "log_of": request.GET.get("log", ""),
+        "beside": log_beside(request, run, lines, traceback) if lines and is_shown(request, "beside") else None,
         "attempts": range(1, len(attempts) + 1),
         "attempt": attempt,
     }

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from uuid import uuid4
 
 import pytest
+from django.db import connection
+from django.db.models import Value
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from orion_site.accounts.users import create_group, create_user, set_roles
 from orion_site.live import pages
 from orion_site.live.hub import hub
+from runs.pages.selectors import run as run_pages
 from tests.security.askers import PASSWORD, Asker, key_of
 from tests.security.worlds import make_world
 from tests.web.rows import add_lines, make_run, make_task_run
@@ -90,6 +95,36 @@ def test_a_part_that_is_as_it_was_has_no_body(browser: Client):
     assert (same.status_code, same.content) == (304, b"")
     assert other.status_code == 200
     assert b"renamed" in other.content
+
+
+def test_the_timeline_alone_marks_the_chosen_task_and_reads_no_lines(browser: Client):
+    run = make_run()
+    task = make_task_run("COMPLETED", flow_run=run)
+
+    page = browser.get(f"/runs/{run.id}?tab=timeline&log={task.id}")
+    part = browser.get(f"/runs/{run.id}?tab=timeline&log={task.id}&_f=tab")
+
+    assert (page.context["beside"] is not None, b'class="chosen"' in page.content) == (True, True)
+    assert b'class="chosen"' in part.content
+    with CaptureQueriesContext(connection) as asked:
+        browser.get(f"/runs/{run.id}?tab=timeline&_f=tab")
+    assert not [one["sql"] for one in asked.captured_queries if '"runs_log"' in one["sql"]]
+
+
+def test_each_head_is_that_of_its_run(browser: Client):
+    runs = [make_run(name) for name in ("first-of-two", "second-of-two")]
+
+    heads = [browser.get(f"/runs/{run.id}?_f=head,facts").content.decode() for run in [*runs, *runs]]
+
+    facts = [run_pages.flow_run_facts(run_id=run.id) for run in runs]
+    whole = [run_pages.flow_run_facts(run_id=run.id, more=Value(1)) for run in runs]
+    assert ["completed" in head.lower() for head in heads] == [True] * 4
+    for own, same in zip(facts, whole, strict=True):
+        assert own is not None
+        assert same is not None
+        assert own.__dict__.keys() | {"more"} == same.__dict__.keys()
+        assert (own.name, own.flow.name, own.was_retried) == (same.name, same.flow.name, False)
+    assert run_pages.flow_run_facts(run_id=uuid4()) is None
 
 
 def test_the_tokens_of_forms_make_no_difference(browser: Client):

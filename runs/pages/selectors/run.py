@@ -10,10 +10,11 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Substr
 
 from deployments.models import Deployment, Worker
+from orchestration.compiled import Compiled
 from orchestration.core.states import TERMINAL
 from orionflow.contract.states import CACHED
 from runs.comparing.core.compared import Difference
@@ -101,8 +102,7 @@ _AGENT = Worker.objects.filter(
 ).order_by()
 
 
-def flow_run_facts(*, run_id: UUID, **added: Any) -> FlowRun | None:
-    """Return what the head of the page shows of a run; `added` are further annotations. One query."""
+def _facts_of(run_id: UUID, **added: Any) -> QuerySet[FlowRun]:
     deployment = Deployment.objects.filter(pk=OuterRef("deployment_id")).order_by().values("name")
     runs = FlowRun.objects.select_related("flow", "parent_task_run__flow_run__flow").annotate(
         problem_id=PROBLEM_ID, taken_by=_TAKEN_BY, deployment_name=Subquery(deployment[:1]), was_retried=HAS_RETRIES
@@ -110,8 +110,18 @@ def flow_run_facts(*, run_id: UUID, **added: Any) -> FlowRun | None:
     runs = runs.annotate(
         agent_id=Subquery(_AGENT.values("pk")[:1]), heartbeat=Subquery(_AGENT.values("last_heartbeat")[:1]), **added
     )
-    run: FlowRun | None = runs.filter(pk=run_id).first()
-    return run
+    found: QuerySet[FlowRun] = runs.filter(pk=run_id)
+    return found
+
+
+# Open pages ask for it again and again, without annotations.
+_facts: Compiled[FlowRun] = Compiled(_facts_of)
+
+
+def flow_run_facts(*, run_id: UUID, **added: Any) -> FlowRun | None:
+    """Return what the head of the page shows of a run; `added` are further annotations. One query."""
+    found = _facts_of(run_id, **added) if added else _facts(run_id)
+    return next(iter(found), None)
 
 
 def task_run_facts(*, run_id: UUID) -> TaskRun | None:
