@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from django import template
 from django.templatetags.static import static
@@ -12,6 +13,8 @@ from django.utils.safestring import SafeString
 from orionflow.contract.states import NAMES, StateType
 
 register = template.Library()
+
+ICON_FILE = "img/icons.svg"
 
 # Names with an icon of their own; others have that of their type. Prefect's workers also wait for slots.
 ICONS = {name: one.icon for names in NAMES.values() for name, one in names.items() if one.icon} | {
@@ -25,11 +28,17 @@ TYPES = frozenset(one.lower() for one in StateType)
 @register.simple_tag
 def state_badge(state_type: str | None, state_name: str | None = None, size: str = "") -> SafeString:
     """Render icon and label of a state; `size` is "large" for the one at the head of a page."""
+    return _badge(state_type or "", state_name or "", size, static(ICON_FILE))
+
+
+# A list has a hundred badges of a few states. `typed`: safe text must not stand for equal text that is to be escaped.
+@lru_cache(maxsize=1024, typed=True)
+def _badge(state_type: str, state_name: str, size: str, icons: str) -> SafeString:
     return format_html(
         '<span class="state {}{}">{}<span class="state-word">{}</span></span>',
         colour(state_type),
         " state-large" if size == "large" else "",
-        icon(look(state_type, state_name)[0]),
+        _icon(look(state_type, state_name)[0], "", icons),
         look(state_type, state_name)[1],
     )
 
@@ -52,9 +61,11 @@ def state_mark(state_type: str | None, state_name: str | None = None) -> SafeStr
 
 @register.simple_tag
 def icon(name: str, css: str = "") -> SafeString:
-    return format_html(
-        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>', css, static("img/icons.svg"), name
-    )
+    return _icon(name, css, static(ICON_FILE))
+
+
+def _icon(name: str, css: str, icons: str) -> SafeString:
+    return format_html('<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>', css, icons, name)
 
 
 @register.filter

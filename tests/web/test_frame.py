@@ -12,10 +12,11 @@ import pytest
 from django.conf import settings
 from django.template import Context, Template
 from django.test import Client
+from django.utils.safestring import mark_safe
 
 from orchestration.core.states import StateType
 from orion_site.preferences.reader import COOKIE
-from runs.templatetags.states import look
+from runs.templatetags.states import look, state_badge
 from runs.templatetags.times import period
 from tests.web.rows import make_run
 
@@ -175,3 +176,9 @@ def oklab(colour: str) -> list[float]:
         (0.0259040371, 0.7827717662, -0.8086757660),
     ]
     return [sum(weight * part for weight, part in zip(row, cone, strict=True)) for row in rows]
+
+
+def test_the_name_of_a_state_is_escaped_even_after_equal_text_that_is_safe():
+    assert "<b>" in state_badge("FAILED", mark_safe("<b>Odd</b>"))
+    assert "&lt;b&gt;Odd" in state_badge("FAILED", "<b>Odd</b>")
+    assert state_badge("FAILED", None) == state_badge("FAILED", "")

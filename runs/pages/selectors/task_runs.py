@@ -18,6 +18,11 @@ from runs.pages.selectors.runs import PAGE_SIZE, SEARCHED, RunFilter
 from runs.querysets import has_ended_badly, is_open
 
 BY = "expected_start_time"
+# The columns that the list shows. Open pages read it again and again while task runs are reported.
+SHOWN = (
+    *("state_type", "state_name", "state_id", "refusal", "name", "tags", "run_count"),
+    *("expected_start_time", "start_time", "total_run_time", "flow_run__name", "flow_run__flow__name"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ def task_runs_page(*, wanted: RunFilter, after: Cursor | None, now: datetime, si
 def _part(runs: QuerySet[TaskRun], by_row: list[Q], after: Cursor | None, size: int, *, look_at: int) -> Page[TaskRun]:
     end = _end_of_search(runs, after, look_at) if by_row else None
     found = (runs.filter(expected_start_time__gte=end) if end else runs).filter(*by_row)
-    rows = found.select_related("flow_run__flow").defer("task_inputs", "flow_run__parameters", "flow_run__context")
+    rows = found.select_related("flow_run__flow").only(*SHOWN)
     page = page_of(rows, by=BY, after=after, size=size)
     return Page(page.rows, page.after or (Cursor.below_all_at(end) if end else None))
 
