@@ -164,7 +164,7 @@ _BOTH_WORDS_OF_THE_SERVER = {
     ("services", "start"),
 }
 _WITHOUT_DJANGO = {"agent", "completion", "config", "profile", "task-worker", "version"}
-_SERVERS_OF_TESTS = {"tests.site.stuck_server"}
+_SERVERS_OF_TESTS = {"tests.browser.sample.still", "tests.site.stuck_server"}
 _STAGE_OF_SETTINGS = {"orion_site.settings": "server", "orion_site.settings_embedded": "embedded"}
 
 
