@@ -14,7 +14,7 @@ from runs.pages.selectors.task_grid import TASK_RUNS_READ, Cell, GridRow, TaskGr
 from runs.templatetags.states import colour, look
 
 register = template.Library()
-NOTHING = SafeString("<td></td>")
+NOTHING = format_html("<td>{}</td>", "")
 
 
 @register.simple_tag
