@@ -16,6 +16,7 @@ from deployments.pages.selectors.plan import PastRun, Plan, PlanRow, plan_around
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.live.pages import live_page
+from orionflow.contract.states import BAD
 from runs.pages.selectors.keyset import Count
 from runs.templatetags.states import look
 
@@ -108,7 +109,7 @@ def _begin_and_end(run: PastRun, now: datetime) -> tuple[datetime, datetime]:
 
 def _block(kind: str, x: float, width: float) -> str:
     """Return a block. Failed and crashed runs are higher than the track, to be recognisable without colour."""
-    top, bottom = (0, HEIGHT) if kind in {"FAILED", "CRASHED"} else (4, 16)
+    top, bottom = (0, HEIGHT) if kind in BAD else (4, 16)
     return f"M{x} {top}h{width}V{bottom}h-{width}z"
 
 

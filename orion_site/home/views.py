@@ -16,7 +16,7 @@ from deployments.models import Worker
 from deployments.pages.bars import Bars, bars_of
 from deployments.pages.plan import HEIGHT, WIDTH, Tick, planned_path, ticks_of
 from deployments.pages.selectors.plan import AheadRow, Plan, planned_ahead
-from orchestration.core.states import StateType
+from orchestration.core.states import HOLDING, StateType
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, requires
 from orion_site.home.needs import DEADLINES_WITHIN, failures_of, needs_of
@@ -37,8 +37,6 @@ RANGES = {
     "-7d": ("Last 7 days", timedelta(days=7)),
 }
 USUAL_RANGE = "-24h"
-# States in which a run holds a slot of its queue.
-HOLDING = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
 RUNNING_SHOWN, NEXT_SHOWN = 5, 15
 NEXT_WITHIN = timedelta(hours=24)
 

@@ -22,6 +22,7 @@ from orchestration.sight import sees_in_part
 from orion_site.accounts.permissions import Action, actor_of, requires
 from orion_site.database.replica import may_lag
 from orion_site.live.pages import live_page
+from orionflow.contract.states import BAD
 from runs.errors import ProblemNotFound
 from runs.models import FlowRun, Problem
 from runs.naming import listed
@@ -218,7 +219,7 @@ def problem(request: HttpRequest, problem_id: UUID) -> HttpResponse:
 
 def _newest_cause(runs: Sequence[FlowRun], message: str) -> Cause | None:
     """Return the task run and the log line behind the newest run that is failed because of it."""
-    newest = next((run for run in runs if run.state_type in {"FAILED", "CRASHED"}), None)
+    newest = next((run for run in runs if run.state_type in BAD), None)
     return cause_of(newest, message) if newest else None
 
 

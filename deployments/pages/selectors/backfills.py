@@ -14,6 +14,7 @@ from deployments.pages.meters import Meter
 from deployments.schedules.core import ScheduleError, read_definition
 from deployments.schedules.selectors import with_calendars
 from orchestration.core.states import TERMINAL, StateType
+from orionflow.contract.states import BAD
 from runs.models import FlowRun
 
 TIMES_PER_PAGE = 50
@@ -35,7 +36,7 @@ class BackfillLine:
 
     @property
     def failed(self) -> int:
-        return sum(self.progress.states.get(state, 0) for state in ("FAILED", "CRASHED"))
+        return sum(self.progress.states.get(state, 0) for state in BAD)
 
 
 def backfill_lines(*, deployment_id: UUID) -> list[BackfillLine]:

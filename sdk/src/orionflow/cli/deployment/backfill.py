@@ -19,6 +19,7 @@ from orionflow.cli.resource import Options, Resource
 from orionflow.cli.schedules import ANY_OPTION, SCHEDULE_PARAMS, definition_text, read_schedule
 from orionflow.cli.session import Session, command, with_params
 from orionflow.cli.style import counted
+from orionflow.contract.states import BAD
 from orionflow.schedules import KINDS
 
 backfill = LazyGroup(
@@ -45,7 +46,7 @@ backfill = LazyGroup(
 
 
 def _progress(one: Json) -> str:
-    failed = sum(one["states"].get(state, 0) for state in ("FAILED", "CRASHED"))
+    failed = sum(one["states"].get(state, 0) for state in BAD)
     ended = f"{one['ended']} of {one['total']}"
     return f"{ended}, {failed} failed" if failed else ended
 
