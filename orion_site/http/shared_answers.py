@@ -21,6 +21,8 @@ Header = tuple[bytes, bytes]
 # The place, the ETag, and whether somebody waits for the answer, instead of a page that refreshes by itself.
 PLACE, KNOWN, NOW = b"orion-live", b"if-none-match", b"orion-live-now"
 OWN = {PLACE, KNOWN, NOW}
+# A place that no server knows. It is answered with a rendering of its own, not with one that began before.
+UNKNOWN_PLACE = b"-"
 # After an answer that several tabs shared, the next request waits this many times as long as that took, as tabs do
 # (static/js/live.js): so many tabs that do not ask together cost no more than one.
 REST, LONGEST_REST = 2, 1.0
@@ -88,7 +90,8 @@ class _Flight:
     # The latest change that a passenger knows. The answer includes it.
     number: int = 0
     place: bytes = b""
-    # Whether a passenger's place is unknown. The answer must include every change before takeoff.
+    # Whether a passenger's place is unknown. The answer must include every change before takeoff, also those of which
+    # only the process of that place knows yet.
     is_for_unknown: bool = False
     # The latest change before takeoff. The answer includes it unless it is a rendering that somebody else shares.
     latest: int = 0
@@ -170,11 +173,9 @@ class SharedAnswers:
             with suppress(TimeoutError):
                 await asyncio.wait_for(flight.is_urgent.wait(), rest)
         del self._next[asked.key]
-        place = self._place()
-        flight.latest = self._number_of(place) or 0
+        flight.latest = self._number_of(self._place()) or 0
         if flight.is_for_unknown:
-            # Both together: a rendering for the number is shared only if it began after that change.
-            flight.number, flight.place = flight.latest, place.encode()
+            flight.number, flight.place = flight.latest, UNKNOWN_PLACE
         self._under_way[asked.key] = flight
         began = time.monotonic()
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,6 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from orion_site.accounts.users import create_group, create_user, set_roles
+from orion_site.http.shared_answers import Answer, SharedAnswers
 from orion_site.live import pages
 from orion_site.live.hub import hub
 from runs.pages.selectors import run as run_pages
@@ -156,6 +159,36 @@ def test_a_rendering_from_before_a_change_is_not_given_to_a_tab_that_knows_of_it
     after = browser.get("/runs?_f=rows", headers={"orion-live": hub_is_at()})
 
     assert b"renamed" in after.content
+
+
+def test_a_tab_whose_socket_is_at_another_process_gets_no_rendering_from_before_what_it_knows(browser: Client):
+    run = make_run()
+    hub.place_for_page()
+    shared = SharedAnswers(hub.number_of, hub.place_for_page)
+
+    def requested(place: str) -> bytes:
+        """Return the answer to what is asked on behalf of a tab with this place."""
+        scopes: list[dict[str, Any]] = []
+
+        async def ask(scope: dict[str, Any]) -> Answer:
+            scopes.append(scope)
+            return Answer(200, [], b"")
+
+        headers = [(b"orion-live", place.encode())]
+        asked = shared.parts_request({"method": "GET", "path": "/runs", "query_string": b"_f=rows", "headers": headers})
+        assert asked is not None
+        asyncio.run(shared.answer(asked, ask))
+        (scope,) = scopes
+        known = {name.decode(): value.decode() for name, value in scope["headers"]}
+        return browser.get("/runs?_f=rows", headers=known).content
+
+    before = requested("elsewhere.5")
+    # This process does not know of the change yet, and the other one does.
+    run.name = "renamed"
+    run.save(update_fields=["name"])
+
+    assert b"renamed" not in before
+    assert b"renamed" in requested("elsewhere.6")
 
 
 def test_a_user_who_lost_a_role_gets_no_shared_rendering_of_it():
