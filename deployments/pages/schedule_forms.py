@@ -14,7 +14,7 @@ from deployments.models import Schedule
 from deployments.schedules.core import READERS, ScheduleError, moment_in
 from deployments.schedules.core.definitions import completed, refuse_without_times
 from deployments.schedules.core.spread import MOST_SECONDS
-from deployments.schedules.core.zones import wall_of, zone_of
+from deployments.schedules.core.zones import on_clocks, zone_of
 from orion_site.forms.fields import NumberField, ObjectField
 from orionflow.contract.schedules import LONGEST_CRON, LONGEST_ICS, AnyDefinition
 from orionflow.contract.wire import Shown
@@ -215,7 +215,7 @@ def initial_of(schedule: Schedule, calendars: Sequence[str]) -> dict[str, Any]:
     values: dict[str, Any] = {
         "timezone": definition.get("timezone") or "",
         "misfire": schedule.misfire,
-        "ends_at": wall_of(schedule.ends_at, zone).replace(microsecond=0) if schedule.ends_at else None,
+        "ends_at": on_clocks(schedule.ends_at, zone) if schedule.ends_at else None,
         "max_runs": schedule.max_runs,
         "spread": int(definition["spread"]) if definition.get("spread") else None,
         "calendars": list(calendars),
@@ -242,6 +242,7 @@ def _initial_interval(definition: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {"every": int(number) if number == int(number) else number, "unit": unit}
     if anchor := definition.get("anchor_date"):
         moment = datetime.fromisoformat(anchor)
-        shown = wall_of(moment, zone_of(definition.get("timezone"))) if moment.tzinfo else moment
-        values |= {"anchor": shown.replace(microsecond=0), "anchor_date": anchor}
+        zone = zone_of(definition.get("timezone"))
+        shown = on_clocks(moment, zone) if moment.tzinfo else moment.replace(microsecond=0)
+        values |= {"anchor": shown, "anchor_date": anchor}
     return values

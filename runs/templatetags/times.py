@@ -14,6 +14,14 @@ from runs.periods import UNITS, period_text
 register = template.Library()
 
 
+def local(value: datetime) -> datetime:
+    """Return the moment in the reader's zone; in UTC if the calendar of that zone has ended, or not begun."""
+    try:
+        return timezone.localtime(value)
+    except OverflowError:
+        return value.astimezone(UTC)
+
+
 @register.filter
 def period(value: timedelta | float | None) -> str:
     """Return a duration in at most two units: `310 ms`, `4.2 s`, `4m 12s`, `2d 3h`."""
@@ -27,13 +35,13 @@ def moment(value: datetime | None) -> SafeString | str:
     """Render date and time to the second in the reader's zone; a script converts it if only the browser knows that."""
     if value is None:
         return ""
-    return _time(value, f"{timezone.localtime(value):%Y-%m-%d %H:%M:%S %Z}", "moment")
+    return _time(value, f"{local(value):%Y-%m-%d %H:%M:%S %Z}", "moment")
 
 
 @register.filter
 def day(value: datetime) -> str:
     """Return the day and its zone, as the heading of log lines."""
-    return f"{timezone.localtime(value):%Y-%m-%d %Z}"
+    return f"{local(value):%Y-%m-%d %Z}"
 
 
 @register.filter
@@ -65,7 +73,7 @@ def coarse(seconds: float) -> str:
 @register.filter
 def clock(value: datetime) -> SafeString:
     """Render the time of day to the millisecond, as in a log."""
-    return _time(value, f"{timezone.localtime(value):%H:%M:%S}.{value.microsecond // 1000:03d}", "clock")
+    return _time(value, f"{local(value):%H:%M:%S}.{value.microsecond // 1000:03d}", "clock")
 
 
 def _time(value: datetime, text: str, shown: str) -> SafeString:

@@ -123,6 +123,39 @@ def test_the_tracks_say_what_a_calendar_excludes(browser: Client):
     assert "Left out: Backup, Freeze" in answer.content.decode()
 
 
+NEVER = "9999-12-31T23:59:59.999999"
+LAST_EVENT = (
+    "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:99991231\r\n"
+    "DURATION:P9D\r\nSUMMARY:The end\r\nEND:VEVENT\r\nBEGIN:VEVENT\r\nUID:2\r\nDTSTART:99991231T235959Z\r\n"
+    "DURATION:P9D\r\nSUMMARY:The end\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+)
+
+
+def test_the_last_moment_of_the_calendar_is_shown_in_every_zone(browser: Client):
+    browser.post("/settings/browser", {"theme": "system", "density": "normal", "zone": "Asia/Tokyo"})
+    made = make_deployment(schedules=[HOURLY])
+    left_out_by(made, LAST_EVENT)
+    address = f"/deployments/{made.pk}"
+    wanted = [
+        {"schedule": {**HOURLY, "timezone": zone}, "ends_at": end}
+        for zone, end in (("Asia/Tokyo", f"{NEVER}Z"), ("America/New_York", NEVER))
+    ]
+    wanted[1]["schedule"]["anchor_date"] = "0001-01-01T00:00:00Z"
+    stored = browser.post(f"/api{address}/schedules", wanted, content_type="application/json")
+    last = datetime.fromisoformat(f"{NEVER}+00:00")
+    run = add_run(made, "SCHEDULED", ago=timezone.now() + timedelta(seconds=9) - last)
+
+    pages = [
+        *("/schedule?view=month", "/schedule", "/calendars", f"{address}?tab=schedules", f"{address}?tab=upcoming"),
+        *(f"{address}/schedules/{one['id']}/edit" for one in stored.json()),
+        *(f"/calendars/{one}" for one in made.schedules.values_list("calendars", flat=True) if one),
+        f"/runs/{run.pk}",
+    ]
+
+    assert {one.ends_at for one in made.schedules.all()} == {None, last}
+    assert [browser.get(page).status_code for page in pages] == [200] * 9
+
+
 def test_times_by_the_second_are_calculated_and_others_end_at_a_bound(browser: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(selectors, "MOST_TIMES", 100)
     make_deployment("second", schedules=[{**HOURLY, "interval": 1}])

@@ -217,7 +217,9 @@ def _calculate(found: _Read, schedule: Schedule, since: datetime, edges: Sequenc
     """Count the times of a schedule without computing each; False if that is not possible, or if they are few."""
     try:
         timetable = _timetable(json.dumps(schedule.definition, sort_keys=True))
-        end = min(edges[-1], schedule.ends_at + TICK) if schedule.ends_at else edges[-1]
+        # Nothing can be added to the last moment of the calendar.
+        last = schedule.ends_at
+        end = last + TICK if last and last < edges[-1] else edges[-1]
         since = max(since + TICK, edges[0])
         whole = timetable.number_between(since, end) if since < end else 0
         if whole is None or whole < least:

@@ -16,7 +16,7 @@ from deployments.schedules.core.interval import read_interval
 from deployments.schedules.core.rrule import read_rrule
 from deployments.schedules.core.spread import spread_out
 from deployments.schedules.core.timetable import Timetable
-from deployments.schedules.core.zones import first_moment
+from deployments.schedules.core.zones import FIRST, LAST, first_moment
 from orionflow.contract.schedules import AnyDefinition
 
 __all__ = ["ScheduleError", "Timetable", "moment_in", "read_definition"]
@@ -49,5 +49,12 @@ def read_definition(definition: Mapping[str, Any]) -> Timetable:
 
 
 def moment_in(definition: Mapping[str, Any], given: datetime) -> datetime:
-    """Return a moment given with a schedule in UTC. Without an offset it is in the schedule's zone."""
-    return given.astimezone(UTC) if given.tzinfo else first_moment(given, read_definition(definition).zone)
+    """Return a moment given with a schedule in UTC. Without an offset it is in the schedule's zone.
+
+    Before the year 1 of UTC it is its first moment, and after the year 9999 its last one.
+    """
+    zone = None if given.tzinfo else read_definition(definition).zone
+    try:
+        return first_moment(given, zone) if zone else given.astimezone(UTC)
+    except OverflowError:
+        return FIRST if given.year == 1 else LAST

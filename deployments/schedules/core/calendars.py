@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.expansion import Effort
 from deployments.schedules.core.rules import Freq
-from deployments.schedules.core.zones import DAY, TICK
+from deployments.schedules.core.zones import DAY, FIRST, LAST, TICK
 
 if TYPE_CHECKING:
     from deployments.schedules.core.ical.events import Event
@@ -106,7 +106,9 @@ def _not_over(event: Event, after: datetime, effort: Effort) -> Iterator[tuple[d
         effort.spend(1)
         end = max(event.end_of(at, wall), at + TICK)
         if end > after:
-            yield at, end, event.summary, event.is_all_day
+            # A day from the ends of the calendar, every zone can show it.
+            begin, end = (min(max(one, FIRST + DAY), LAST - DAY) for one in (at, end))
+            yield begin, end, event.summary, event.is_all_day
 
 
 Span = tuple[datetime, datetime, str]

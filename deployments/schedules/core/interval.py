@@ -10,7 +10,7 @@ from typing import Any
 
 from deployments.schedules.core.errors import ScheduleError
 from deployments.schedules.core.timetable import Timetable
-from deployments.schedules.core.zones import DAY, Named, first_moment, name_of, wall_of, zone_of
+from deployments.schedules.core.zones import DAY, Named, first_moment, name_of, on_clocks, wall_of, zone_of
 
 # The anchor if none is given.
 ORIGIN = datetime(2020, 1, 1)  # noqa: DTZ001
@@ -45,7 +45,7 @@ class IntervalTimes(Timetable):
             yield first_moment(wall, self.zone), wall
 
     def describe(self) -> str:
-        since = wall_of(self.anchor, self.zone).isoformat(" ", "minutes")
+        since = on_clocks(self.anchor, self.zone).isoformat(" ", "minutes")
         return f"every {_in_words(self.interval)}, counted from {since}, {name_of(self.zone)}"
 
 

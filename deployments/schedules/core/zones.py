@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from deployments.schedules.core.errors import ScheduleError
 
 TICK = timedelta(microseconds=1)
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
 
@@ -54,6 +55,14 @@ def name_of(zone: tzinfo) -> str:
 def wall_of(moment: datetime, zone: tzinfo) -> datetime:
     """Return the local time that clocks show at that moment."""
     return moment.astimezone(zone).replace(tzinfo=None)
+
+
+def on_clocks(moment: datetime, zone: tzinfo) -> datetime:
+    """Return the local time to the second, to show it; that of UTC if the zone has none in the years 1 to 9999."""
+    try:
+        return wall_of(moment, zone).replace(microsecond=0)
+    except OverflowError:
+        return wall_of(moment, UTC).replace(microsecond=0)
 
 
 def moments_of(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:

@@ -17,7 +17,7 @@ from deployments.schedules.core.ical.values import ZONE, Stated, rules, stated
 from deployments.schedules.core.ical.zones import Zones, only
 from deployments.schedules.core.rules import Rule, ended_by_day, read_rule
 from deployments.schedules.core.series import Series
-from deployments.schedules.core.zones import DAY, first_moment, wall_of
+from deployments.schedules.core.zones import DAY, LAST, first_moment, wall_of
 from orionflow.contract.schedules import LONGEST_ICS
 
 MOST_RECURRING = 2_000
@@ -44,7 +44,10 @@ class Event:
     summary: str
 
     def end_of(self, at: datetime, wall: datetime) -> datetime:
-        return first_moment(wall + self.length, self.series.zone) if self.is_all_day else at + self.length
+        try:
+            return first_moment(wall + self.length, self.series.zone) if self.is_all_day else at + self.length
+        except OverflowError:
+            return LAST
 
 
 @dataclass(frozen=True, slots=True)
