@@ -24,9 +24,14 @@ from orchestration.stored import hold_attempts, known_calls, read_parents, stopp
 from orchestration.tables import TASK_RUNS
 from orchestration.transactions import repeated_on_conflict, write_transaction
 from orchestration.unit import Outcome, Proposal, Unit
+from orionflow.contract.kinds import RunCommand
 
 _REFUSED_BEFORE = Abort("This was refused when it was first sent; what came after it is stored already.")
-_ORDERS = {StateType.CANCELLING: "cancel", StateType.CANCELLED: "cancel", StateType.PAUSED: "pause"}
+_ORDERS: Mapping[StateType, RunCommand] = {
+    StateType.CANCELLING: "cancel",
+    StateType.CANCELLED: "cancel",
+    StateType.PAUSED: "pause",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +56,10 @@ class ItemOutcome:
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
-    """The outcomes in the order of the items, and the order for each flow run: "cancel", "pause", or "lost"."""
+    """The outcomes in the order of the items, and the orders for flow runs."""
 
     items: tuple[ItemOutcome, ...]
-    orders: dict[UUID, str]
+    orders: dict[UUID, RunCommand]
 
 
 @repeated_on_conflict
@@ -243,7 +248,7 @@ class _Batch:
         at = min(reported.astimezone(UTC) + self._offset, self._now)
         return max(at, current.timestamp) if current is not None and current.timestamp is not None else at
 
-    def _orders(self) -> dict[UUID, str]:
+    def _orders(self) -> dict[UUID, RunCommand]:
         orders = {run_id: _ORDERS[held] for run_id, held in self._held_ancestors.items()}
         for flow_run_id in self._flow_runs:
             parent = self._parents.get(flow_run_id)

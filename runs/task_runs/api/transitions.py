@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from pydantic import Field
-from typing_extensions import TypedDict
 
 from orchestration.api.fencing import attempt_named, names_an_attempt
 from orchestration.api.operations import Operation
@@ -21,47 +19,8 @@ from orchestration.core.verdicts import Abort, Accept, Reject, Wait
 from orchestration.database_clock import current_time
 from orchestration.measured import report_delay
 from orion_site.accounts.permissions import Action, refuse_unserved
-from orionflow.contract.runs import NewTaskRunIn, StateCreate, StateOut
-from orionflow.contract.wire import Moment, Natural, StrictWire, Wire
+from orionflow.contract.transitions import TransitionBatch, TransitionItem, TransitionResult, TransitionResults
 from runs.task_runs.schemas import new_task_run
-
-MOST_ITEMS = 1000
-
-
-class TransitionItem(StrictWire):
-    """One step of one task run: its creation, a state for it, or both."""
-
-    task_run_id: UUID
-    task_run: NewTaskRunIn | None = None
-    state: StateCreate | None = None
-    force: bool = False
-
-
-class TransitionBatch(Wire):
-    """Steps in the order in which they occurred. `sent_at` is the sender's time, to correct for its clock."""
-
-    items: Annotated[list[TransitionItem], Field(max_length=MOST_ITEMS)]
-    sent_at: Moment | None = None
-    epochs: dict[UUID, Natural] | None = None
-
-
-class TransitionResult(TypedDict):
-    """The outcome of one item. `state` is included if it differs from the proposed one."""
-
-    status: Literal["ACCEPT", "REJECT", "WAIT", "ABORT", "ERROR"]
-    reason: NotRequired[str]
-    code: NotRequired[str]
-    delay_seconds: NotRequired[int]
-    task_run_id: NotRequired[UUID]
-    state: NotRequired[StateOut]
-
-
-class TransitionResults(TypedDict):
-    """One result for each item, in order, and orders for the flow runs."""
-
-    results: list[TransitionResult]
-    orders: dict[UUID, Literal["cancel", "pause", "lost"]]
-
 
 # Most items are accepted as proposed; they share one result.
 ACCEPTED: TransitionResult = {"status": "ACCEPT"}
@@ -119,8 +78,7 @@ class ApplyTaskRunTransitions(Operation):
             writer=attempt_named(self.request),
         )
         _measure(body)
-        orders: Any = outcome.orders
-        return {"results": list(map(_result, items, outcome.items)), "orders": orders}
+        return {"results": list(map(_result, items, outcome.items)), "orders": outcome.orders}
 
 
 def _forced_rows(body: TransitionBatch) -> Iterator[tuple[str, UUID | None]]:

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from orionflow.contract import records as records
     from orionflow.contract import results as results
     from orionflow.contract import retries as retries
+    from orionflow.contract import runs as runs
     from orionflow.contract import schedules as schedules
     from orionflow.contract import time_spent as time_spent
+    from orionflow.contract import transitions as transitions
     from orionflow.contract import work as work
 
 _MODELS = frozenset(
@@ -55,8 +57,10 @@ _MODELS = frozenset(
         "records",
         "retries",
         "results",
+        "runs",
         "schedules",
         "time_spent",
+        "transitions",
         "work",
     }
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -64,6 +64,14 @@ class _OfCause:
 
 CauseFields = Annotated[dict[str, str], _OfCause()]
 
+
+# The verdict of the rules on a proposed state, and the outcome of one step of a batch, which may be faulty.
+Verdict = Literal["ACCEPT", "REJECT", "WAIT", "ABORT"]
+TransitionStatus = Literal[Verdict, "ERROR"]
+# The most steps of task runs that the API accepts in one request.
+MOST_TRANSITIONS = 1000
+# The API's command to the process of a flow run. "lost": another attempt owns the run.
+RunCommand = Literal["cancel", "pause", "lost"]
 
 # Names of result locations.
 LOCATION_NAME = r"^[a-z0-9][a-z0-9_-]{0,99}$"

@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from orionflow.contract.kinds import Verdict
 from orionflow.contract.policies import Overlap, OverlapScope, RetryType
 from orionflow.contract.states import StateDetails, StateType
 from orionflow.contract.wire import (
@@ -75,7 +76,7 @@ class VerdictDetails(Answer):
 class OrchestrationResult(Answer):
     """The verdict on a proposed state, and the run's state after it."""
 
-    status: Literal["ACCEPT", "REJECT", "WAIT", "ABORT"]
+    status: Verdict
     details: VerdictDetails = Field(default_factory=VerdictDetails)
     state: StateOut | None = None
 

@@ -21,6 +21,7 @@ from orionflow.wire import state_from_wire
 
 if TYPE_CHECKING:
     from orionflow.client import OrionClient
+    from orionflow.contract.kinds import RunCommand
 
 logger = logging.getLogger("orionflow.reporting")
 
@@ -41,7 +42,7 @@ class Delivery:
     def __init__(self, client: OrionClient) -> None:
         self._client = client
         self.epochs: dict[UUID, int] = {}
-        self.commands: dict[UUID, str] = {}
+        self.commands: dict[UUID, RunCommand] = {}
 
     def forget(self, flow_run_id: UUID) -> None:
         self.epochs.pop(flow_run_id, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -15,7 +15,14 @@ from orionflow.recordable import LONGEST_NAME, short_text
 from orionflow.states import State
 from orionflow.wire import clean_text, state_from_wire, state_to_wire
 
-ACCEPT, REJECT, WAIT, ABORT, ERROR = "ACCEPT", "REJECT", "WAIT", "ABORT", "ERROR"
+if TYPE_CHECKING:
+    from orionflow.contract.kinds import TransitionStatus
+
+ACCEPT: Final = "ACCEPT"
+REJECT: Final = "REJECT"
+WAIT: Final = "WAIT"
+ABORT: Final = "ABORT"
+ERROR: Final = "ERROR"
 UNSENDABLE = "unsendable"
 
 
@@ -95,7 +102,7 @@ class Answer:
 
     def __init__(
         self,
-        status: str,
+        status: TransitionStatus,
         reason: str | None = None,
         delay_seconds: float | None = None,
         state: State[Any] | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow.calls import Call
@@ -14,6 +14,9 @@ from orionflow.reporting.backlog import KeptCall
 from orionflow.reporting.items import Answer, LogLine, Transition, encode_transition
 from orionflow.reporting.sender import Sender
 from orionflow.settings import Settings, current_settings
+
+if TYPE_CHECKING:
+    from orionflow.contract.kinds import RunCommand
 
 # Seconds.
 UNTIL_PASSED_ON = 1.0
@@ -97,8 +100,8 @@ class Reporter:
             sender.help(goal, logs_goal)
         sender.wait_until_settled(goal, logs_goal, timeout, deadline)
 
-    def command(self, flow_run_id: UUID) -> str | None:
-        """Return the API's command to a flow run: "cancel", "pause", "lost" (another attempt owns it), or None."""
+    def command(self, flow_run_id: UUID) -> RunCommand | None:
+        """Return the API's command to a flow run, or None."""
         return self._sender.delivery.commands.get(flow_run_id)
 
     def refused(self, flow_run_id: UUID | None) -> list[Answer]:

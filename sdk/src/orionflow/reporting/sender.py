@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from orionflow.client import OrionClient
 from orionflow.client.transport import Patience
+from orionflow.contract.kinds import MOST_TRANSITIONS
 from orionflow.errors import ApiError, ApiUnreachable, ServerFailed
 from orionflow.reporting.backlog import Backlog, Head, KeptCall
 from orionflow.reporting.delivery import Delivery, deliver
@@ -31,8 +32,6 @@ logger = logging.getLogger("orionflow.reporting")
 # Seconds for which a full queue waits for the API; after that, reports are written to a file.
 SHORT_OUTAGE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 15.0
-# The API accepts no more items in one request.
-LARGEST_BATCH = 1000
 
 
 class Sender:
@@ -56,7 +55,7 @@ class Sender:
             self.logs,
             self._outage,
             interval=settings.reporting_interval_ms / 1000,
-            batch_size=min(settings.reporting_batch_size, LARGEST_BATCH),
+            batch_size=min(settings.reporting_batch_size, MOST_TRANSITIONS),
         )
         self._gave_up = False
         self._warned_of_disk = False
