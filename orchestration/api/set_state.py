@@ -17,17 +17,12 @@ from orchestration.core.states import TERMINAL, StateType
 from orchestration.database_clock import current_time
 from orchestration.services import propose_flow_run_state, propose_task_run_state
 from orion_site.accounts.permissions import Action, may_here, refuse_held_by_others, refuse_unserved
-from orionflow.contract.runs import OrchestrationResult, StateCreate
-from orionflow.contract.wire import Moment, Natural, Wire
+from orionflow.contract.runs import OrchestrationResult, SetState
+from orionflow.contract.wire import Moment, Natural
 from runs.models import FlowRunState
 
 # States that users propose: to start or retry a run, to pause it, to cancel it.
 OF_PEOPLE = frozenset({StateType.SCHEDULED, StateType.PAUSED, StateType.CANCELLING, StateType.CANCELLED})
-
-
-class SetState(Wire):
-    state: StateCreate
-    force: bool | None = False
 
 
 class StateProposal(Operation):

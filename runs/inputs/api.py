@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpResponse
-from pydantic import Field
 from rest_framework.response import Response
 
 from orchestration.api.answers import as_answer
@@ -16,33 +15,13 @@ from orchestration.api.states import result_of
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action, refuse_unserved
 from orionflow.contract import records
-from orionflow.contract.runs import OrchestrationResult
-from orionflow.contract.wire import Findable, JSONObject, Shaped, Text255, Text1024, Wire
+from orionflow.contract.runs import OrchestrationResult, Resume
+from orionflow.contract.wire import Shaped
 from runs.flow_runs.commands import resume_flow_run
 from runs.inputs.services import create_flow_run_input, delete_flow_run_input
 from runs.models import FlowRun, FlowRunInput
 
-Key = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$"), Findable]
-MOST_EXCLUDED = 10_000
-
-
-class NewInput(Wire):
-    key: Key
-    value: str
-    sender: Text1024 | None = None
-
-
-class InputQuestion(Wire):
-    prefix: Text255
-    limit: Annotated[int, Field(ge=0, lt=2**31)] | None = 1
-    exclude_keys: Annotated[list[Text255], Field(max_length=MOST_EXCLUDED)] | None = None
-
-
 FlowRunInputOut = Annotated[dict[str, Any], Shaped(records.FlowRunInput)]
-
-
-class Resume(Wire):
-    run_input: JSONObject | None = None
 
 
 class ResumeFlowRun(Operation):
@@ -66,7 +45,7 @@ class CreateFlowRunInput(Operation):
     allowed_too = Action.CHANGE_RUNS
     answers = {201: None}
 
-    def perform(self, id: UUID, body: NewInput) -> None:
+    def perform(self, id: UUID, body: records.NewInput) -> None:
         refuse_unserved(self.request)
         create_flow_run_input(flow_run_id=id, key=body.key, value=body.value, sender=body.sender, now=current_time())
 
@@ -78,7 +57,7 @@ class FilterFlowRunInput(Operation):
     action_required = Action.READ_RUNS
     answers = {200: list[FlowRunInputOut]}
 
-    def perform(self, id: UUID, body: InputQuestion) -> list[FlowRunInputOut]:
+    def perform(self, id: UUID, body: records.InputQuestion) -> list[FlowRunInputOut]:
         if not FlowRun.objects.filter(pk=id).exists():
             raise Missing("Flow run")
         found = FlowRunInput.objects.filter(flow_run=id, key__startswith=body.prefix)

@@ -51,12 +51,6 @@ class ProblemListing(ProblemSearch, Page):
     """A filter and a page of problems; those that failed last come first."""
 
 
-class ProblemRetry(Wire):
-    """A retry. Sent again with the same `id`, it is done once."""
-
-    id: UUID | None = None
-
-
 def _matching(search: ProblemSearch) -> QuerySet[Problem]:
     # If no server runs the service, recent failures have not been counted yet.
     catch_up(current_time())
@@ -155,7 +149,7 @@ class RetryProblem(Operation):
     answers = {201: BulkAction}
     body_optional = True
 
-    def perform(self, id: UUID, body: ProblemRetry) -> Response:
+    def perform(self, id: UUID, body: contract.ProblemRetry) -> Response:
         now = current_time()
         runs: Sequence[tuple[UUID, str]] = list(failed_now(_existing(id).pk).values_list("pk", "name")[: MOST + 1])
         begun = carry_out_bulk_action(

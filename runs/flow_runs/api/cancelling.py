@@ -10,16 +10,8 @@ from orchestration.api.operations import Operation
 from orchestration.api.states import result_of
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
-from orionflow.contract.runs import OrchestrationResult
-from orionflow.contract.wire import StrictWire, Text1024
+from orionflow.contract.runs import Cancellation, OrchestrationResult
 from runs.flow_runs.commands import cancel_flow_run, cancel_flow_run_alone
-
-
-class Cancellation(StrictWire):
-    """The body of a cancellation. With `detach`, nested runs that have a deployment continue as runs of their own."""
-
-    message: Text1024 | None = None
-    detach: bool = False
 
 
 class CancelFlowRun(Operation):

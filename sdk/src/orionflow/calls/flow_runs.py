@@ -12,7 +12,6 @@ from orionflow import contract, wire
 from orionflow.calls import Call, Collection, body, names, present, selection
 from orionflow.contract.ids import uuid7
 from orionflow.states import State
-from orionflow.wire import state_to_wire
 
 if TYPE_CHECKING:
     from orionflow.contract.comparisons import Comparison, InCommon
@@ -116,26 +115,27 @@ def propose_state(
 ) -> Call[OrchestrationResult]:  # fmt: skip
     """Propose a state for a run of either kind; a state in the form of a mapping gets a new id."""
     known_id = state.id if isinstance(state, State) else None
-    body = {"state": state_to_wire(state) if isinstance(state, State) else state, "force": force}
+    sent = body(contract.runs.SetState, state=state, force=force)
     headers = {"Orion-Proposal-Id": str(known_id or uuid7())}
     if epoch is not None:
         headers["Orion-Run-Epoch"] = str(epoch)
-    return Call("POST", f"{runs.one(run_id)}/set_state", body, read=_result, headers=headers)
+    return Call("POST", f"{runs.one(run_id)}/set_state", sent, read=_result, headers=headers)
 
 
 def resume_flow_run(
     flow_run_id: UUID | str, *, run_input: Mapping[str, Any] | None = None
 ) -> Call[OrchestrationResult]:
     """Let a paused flow run continue, with the input that it waits for."""
-    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/resume", present(run_input=run_input), read=_result)
+    sent = body(contract.runs.Resume, run_input=run_input)
+    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/resume", sent, read=_result)
 
 
 def cancel_flow_run(
     flow_run_id: UUID | str, *, message: str | None = None, detach: bool = False
 ) -> Call[OrchestrationResult]:
     """Cancel a flow run; with `detach`, nested runs of deployments continue as independent runs."""
-    body = present(message=message, detach=detach)
-    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/cancel", body, read=_result)
+    sent = body(contract.runs.Cancellation, message=message, detach=detach)
+    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/cancel", sent, read=_result)
 
 
 def release_flow_run(flow_run_id: UUID | str, *, message: str | None = None) -> Call[ReleasedRun]:
@@ -233,9 +233,8 @@ def read_flow_run_graph(flow_run_id: UUID, *, since: datetime | None = None) -> 
 
 def create_flow_run_input(flow_run_id: UUID, key: str, value: str, *, sender: str | None = None) -> Call[None]:
     """Send a value to a flow run from outside."""
-    return Call(
-        "POST", f"{FLOW_RUNS.one(flow_run_id)}/input", present(key=key, value=value, sender=sender), idempotent=False
-    )
+    sent = body(contract.records.NewInput, key=key, value=value, sender=sender)
+    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/input", sent, idempotent=False)
 
 
 def read_flow_run_input(flow_run_id: UUID, key: str) -> Call[bytes]:
@@ -247,8 +246,8 @@ def read_flow_run_inputs(
     flow_run_id: UUID, prefix: str, *, limit: int = 1, exclude_keys: Sequence[str] = ()
 ) -> Call[list[FlowRunInput]]:
     """Read values under keys that start with a prefix."""
-    body = {"prefix": prefix, "limit": limit, "exclude_keys": list(exclude_keys)}
-    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/input/filter", body, read=list[contract.records.FlowRunInput])
+    sent = body(contract.records.InputQuestion, prefix=prefix, limit=limit, exclude_keys=list(exclude_keys))
+    return Call("POST", f"{FLOW_RUNS.one(flow_run_id)}/input/filter", sent, read=list[contract.records.FlowRunInput])
 
 
 def delete_flow_run_input(flow_run_id: UUID, key: str) -> Call[None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orionflow import contract
-from orionflow.calls import Call, Collection
+from orionflow.calls import Call, Collection, body
 
 if TYPE_CHECKING:
     from orionflow.contract.bulk_actions import BulkAction
@@ -30,9 +30,8 @@ def preview_problem_retry(problem_id: UUID | str) -> Call[ProblemRetryPreview]:
 
 def retry_problem(problem_id: UUID | str, *, id: UUID) -> Call[BulkAction]:
     """Retry a problem's failed runs. Repeated calls with the same id have no further effect."""
-    return Call(
-        "POST", f"{PROBLEMS.one(problem_id)}/retry", {"id": str(id)}, read=lambda: contract.bulk_actions.BulkAction
-    )
+    sent = body(contract.problems.ProblemRetry, id=id)
+    return Call("POST", f"{PROBLEMS.one(problem_id)}/retry", sent, read=lambda: contract.bulk_actions.BulkAction)
 
 
 def mute_problem(problem_id: UUID | str, until: Mapping[str, Any]) -> Call[Problem]:

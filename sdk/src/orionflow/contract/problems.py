@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from orionflow.contract.wire import Answer, Moment, Natural, Stored, StrictWire, Text255
+from orionflow.contract.wire import Answer, Moment, Natural, Stored, StrictWire, Text255, Wire
 
 ProblemStatus = Literal["new", "ongoing", "regressed", "muted", "resolved"]
 
@@ -62,6 +62,12 @@ class WaitingRuns(Answer):
     work_queue_name: str | None = None
     flows: list[str] = []
     oldest_run_id: UUID
+
+
+class ProblemRetry(Wire):
+    """A retry. Sent again with the same `id`, it is done once."""
+
+    id: UUID | None = None
 
 
 class ProblemRetryPreview(Answer):

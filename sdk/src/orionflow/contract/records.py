@@ -9,9 +9,21 @@ from uuid import UUID
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
-from orionflow.contract.wire import JSON, Answer, Content, LongText, Stored, StrictWire, Text255, Wire
+from orionflow.contract.wire import (
+    JSON,
+    Answer,
+    Content,
+    Findable,
+    LongText,
+    Stored,
+    StrictWire,
+    Text255,
+    Text1024,
+    Wire,
+)
 
 ArtifactKey = Annotated[str, Field(max_length=255, pattern=r"^[a-z0-9-]+$")]
+InputKey = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$"), Findable]
 
 
 def as_metadata(value: Any) -> Any:
@@ -53,6 +65,18 @@ class ArtifactCollection(Artifact):
     """The newest artifact of a key."""
 
     latest_id: UUID
+
+
+class NewInput(Wire):
+    key: InputKey
+    value: str
+    sender: Text1024 | None = None
+
+
+class InputQuestion(Wire):
+    prefix: Text255
+    limit: Annotated[int, Field(ge=0, lt=2**31)] | None = 1
+    exclude_keys: Annotated[list[Text255], Field(max_length=10_000)] | None = None
 
 
 class FlowRunInput(Stored):

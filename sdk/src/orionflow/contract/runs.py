@@ -52,6 +52,11 @@ class StateCreate(StrictWire):
     id: UUID | None = None
 
 
+class SetState(Wire):
+    state: StateCreate
+    force: bool | None = False
+
+
 class StateOut(TypedDict):
     """One state of one run."""
 
@@ -206,6 +211,17 @@ class FlowRunUpdate(StrictWire):
     # The process that executes the run from now on, if the sender executes it.
     process: Text1024 | None = None
     environment_id: UUID | None = None
+
+
+class Cancellation(StrictWire):
+    """The body of a cancellation. With `detach`, nested runs that have a deployment continue as runs of their own."""
+
+    message: Text1024 | None = None
+    detach: bool = False
+
+
+class Resume(Wire):
+    run_input: JSONObject | None = None
 
 
 class DeploymentFlowRunCreate(StrictWire):
