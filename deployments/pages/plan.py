@@ -90,7 +90,9 @@ def track_of(row: PlanRow, found: Plan) -> Track:
 def planned_path(moments: Sequence[datetime], number: Count, found: Plan) -> str:
     """Return a mark for each moment. Overlapping marks are merged; after the last known moment there is a block."""
     path = "".join(f"M{x} 4h{NARROWEST}v12h-{NARROWEST}z" for x in _apart(_x(at, found) for at in moments))
-    return f"{path}M{_x(moments[-1], found)} 4H{WIDTH}v12H{_x(moments[-1], found)}z" if number.capped else path
+    if not (number.capped and moments):
+        return path
+    return f"{path}M{_x(moments[-1], found)} 4H{WIDTH}v12H{_x(moments[-1], found)}z"
 
 
 def _left_out_path(row: PlanRow, found: Plan) -> str:

@@ -55,9 +55,12 @@ class ExclusionsBySchedule:
         if not ids:
             return None
         if ids not in self._parsed:
-            # A missing one was deleted at this moment.
-            self._parsed[ids] = Exclusions.from_ics([self._texts[pk] for pk in ids if pk in self._texts])
+            self._parsed[ids] = Exclusions.from_ics(self.texts_of(schedule))
         return self._parsed[ids]
+
+    def texts_of(self, schedule: Schedule) -> tuple[str, ...]:
+        # A missing one was deleted at this moment.
+        return tuple(self._texts[pk] for pk in self._calendars.get(schedule.pk, ()) if pk in self._texts)
 
 
 def exclusions_of(schedules: Sequence[Schedule]) -> ExclusionsBySchedule:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from deployments.models import Deployment, Schedule
 from deployments.pages.month import DayCell
 from deployments.pages.selectors import month as selectors
+from deployments.pages.selectors import plan
 from deployments.schedules.core import read_definition
 from deployments.schedules.services.calendars import create_calendar
 from tests.web.conftest import HOSTILE
@@ -166,6 +167,37 @@ def test_times_by_the_second_are_calculated_and_others_end_at_a_bound(browser: C
 
     assert planned_at(cells[2]) == {"second": "86\u202f400", "often": "288", "offices": "20"}
     assert planned_at(cells[20]) == {"second": "86\u202f400", "often": "288", "offices": "None"}
+
+
+NIGHTS = (
+    "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:{}\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:20260101T003000Z\r\n"
+    "DTEND:20260102T000000Z\r\nRRULE:FREQ=DAILY\r\nSUMMARY:Night\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+)
+
+
+def test_a_search_that_a_calendar_ends_says_that_later_days_are_not_counted(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(selectors, "MOST_TIMES", 500)
+    made = make_deployment("minutely", schedules=[{"cron": "* * * * *", "timezone": "UTC"}])
+    left_out_by(made, NIGHTS.format("x"))
+
+    cells = month_at(browser, next_month())
+
+    assert planned_at(cells[1]) == {"minutely": "30"}
+    assert planned_at(cells[2]) == planned_at(cells[28]) == {"minutely": "None"}
+    assert planned_at(month_at(browser, next_month())[28]) == {"minutely": "None"}
+
+
+def test_calendars_stay_read_up_to_the_size_of_their_texts(monkeypatch: pytest.MonkeyPatch):
+    texts = [(NIGHTS.format(number),) for number in range(60)]
+
+    first, second = ([plan.exclusions_in(text) for text in texts] for _ in range(2))
+    monkeypatch.setattr(plan, "MOST_CHARACTERS", 3 * len(texts[0][0]))
+    third, fourth = ([plan.exclusions_in(text) for text in ((NIGHTS.format("y"),), *texts)] for _ in range(2))
+
+    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert not any(one is other for one, other in zip(third, fourth, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def _compute(
         room -= len(moments)
         times[schedule.deployment_id].update(moments)
         if end is not None or not room:
-            last = end or moments[-1] if moments else microseconds(max(since, edges[first]))
+            last = moments[-1] if moments and not room else end or microseconds(max(since, edges[first]))
             begin = bisect_right([microseconds(edge) for edge in edges], last) - 1
             for number in range(max(0, begin), len(edges) - 1):
                 found.uncounted[number].add(schedule.deployment_id)
@@ -236,16 +236,14 @@ def _calculate(found: _Read, schedule: Schedule, since: datetime, edges: Sequenc
 def _times_after(
     schedule: Schedule, now: datetime, since: datetime, begin: datetime, end: datetime, texts: tuple[str, ...]
 ) -> tuple[Sequence[int], int | None]:
-    """Return times in microseconds, and the last one if there are more than are computed."""
+    """Return times in microseconds, and the first one that is not computed, if there are more."""
     if schedule.max_runs is None:
         until = schedule.ends_at.isoformat() if schedule.ends_at else ""
-        found = _times_in(json.dumps(schedule.definition, sort_keys=True), until, texts, begin, end)
-        cut = found[MOST_TIMES] if len(found) > MOST_TIMES else None
-        return found[bisect_right(found, microseconds(since)) : MOST_TIMES], cut
-    moments = times_of(schedule, now, end - TICK, partial(exclusions_in, texts), MOST_TIMES)
-    counted = [microseconds(at) for at in moments]
-    cut = counted[MOST_TIMES] if len(counted) > MOST_TIMES else None
-    return counted[bisect_left(counted, microseconds(begin)) : MOST_TIMES], cut
+        found, cut = _times_in(json.dumps(schedule.definition, sort_keys=True), until, texts, begin, end)
+        return found[bisect_right(found, microseconds(since)) :], cut
+    times, ended_at = times_of(schedule, now, end - TICK, partial(exclusions_in, texts), MOST_TIMES)
+    counted = [microseconds(at) for at in times]
+    return counted[bisect_left(counted, microseconds(begin)) :], microseconds(ended_at) if ended_at else None
 
 
 @lru_cache(maxsize=MOST_SCHEDULES)
@@ -254,11 +252,13 @@ def _timetable(definition: str) -> Timetable:
 
 
 @lru_cache(maxsize=MOST_SCHEDULES)
-def _times_in(definition: str, ends_at: str, texts: tuple[str, ...], begin: datetime, end: datetime) -> Sequence[int]:
-    """Return the first times of a definition in this period, and one more if there are more."""
+def _times_in(
+    definition: str, ends_at: str, texts: tuple[str, ...], begin: datetime, end: datetime
+) -> tuple[Sequence[int], int | None]:
+    """Return the first times of a definition in this period, and the first that is not computed, if there are more."""
     schedule = Schedule(definition=json.loads(definition), ends_at=datetime.fromisoformat(ends_at) if ends_at else None)
-    moments = times_of(schedule, begin - TICK, end - TICK, partial(exclusions_in, texts), MOST_TIMES)
-    return array("q", map(microseconds, moments))
+    times, ended_at = times_of(schedule, begin - TICK, end - TICK, partial(exclusions_in, texts), MOST_TIMES)
+    return array("q", map(microseconds, times)), microseconds(ended_at) if ended_at else None
 
 
 def _exclude(

@@ -5,12 +5,14 @@ Only a few runs are planned ahead. Up to a schedule's cursor its planned runs ar
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import bisect_right
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
-from itertools import islice, takewhile
+from functools import partial
+from itertools import takewhile
+from threading import Lock
 from typing import NamedTuple
 from uuid import UUID
 
@@ -29,6 +31,8 @@ MOST_DUE, MOST_RECENT = 2_000, 500
 MOST_PAST = 3_000
 # The times of one schedule that are computed; one by the second has more than the page can show.
 MOST_TIMES, MOST_TIMES_AHEAD = 2_000, 150
+# Of calendars that are kept read.
+MOST_CHARACTERS = 8_000_000
 
 
 class PastRun(NamedTuple):
@@ -112,8 +116,8 @@ def planned_ahead(*, runs: Sequence[FlowRun], most: int, now: datetime, end: dat
     for schedule, texts in _with_texts(by_deployment):
         key = by_deployment[schedule.deployment_id]
         found = times_of(schedule, now, end, partial(exclusions_in, texts), MOST_TIMES_AHEAD)
-        times[key] += found[:MOST_TIMES_AHEAD]
-        if len(found) > MOST_TIMES_AHEAD:
+        times[key] += found.times
+        if found.ended_at:
             cut.add(key)
     return [
         AheadRow(first[key], moments, Count(len(moments), capped=key in cut))
@@ -131,9 +135,26 @@ def _with_texts(ids: Collection[UUID]) -> list[tuple[Schedule, tuple[str, ...]]]
     return [(schedule, tuple(texts)) for schedule, texts in found.values()]
 
 
-@lru_cache(maxsize=32)
+# Exclusions by the texts of their calendars, those of the last request last; each takes up to a second to read.
+_read: OrderedDict[tuple[str, ...], Exclusions] = OrderedDict()
+_reading = Lock()
+
+
 def exclusions_in(texts: tuple[str, ...]) -> Exclusions | None:
-    return Exclusions.from_ics(texts) if texts else None
+    """Return what these calendars exclude. Raises ScheduleError if one cannot be read."""
+    if not texts:
+        return None
+    with _reading:
+        if found := _read.get(texts):
+            _read.move_to_end(texts)
+            return found
+    found = Exclusions.from_ics(texts)
+    with _reading:
+        _read[texts] = found
+        size = sum(len(text) for one in _read for text in one)
+        while size > MOST_CHARACTERS and len(_read) > 1:
+            size -= sum(map(len, _read.popitem(last=False)[0]))
+    return found
 
 
 def _active(ids: Collection[UUID]) -> QuerySet[Schedule]:
@@ -188,13 +209,12 @@ def planned_of(
     exclusions = exclusions_of(schedules)
     cut = set()
     for schedule in schedules:
-        found = times_of(schedule, now, end, partial(exclusions.of, schedule), MOST_TIMES, since=since)
+        excluded = partial(exclusions_in, exclusions.texts_of(schedule))
+        found = times_of(schedule, now, end, excluded, MOST_TIMES, since=since)
         if left_out is not None:
-            left_out[schedule.deployment_id].update(
-                spans_of(schedule, partial(exclusions.of, schedule), begin or now, end)
-            )
-        times[schedule.deployment_id] += found[:MOST_TIMES]
-        if len(found) > MOST_TIMES:
+            left_out[schedule.deployment_id].update(spans_of(schedule, excluded, begin or now, end))
+        times[schedule.deployment_id] += found.times
+        if found.ended_at:
             cut.add(schedule.deployment_id)
     return {one: (sorted(set(found)), Count(len(set(found)), capped=one in cut)) for one, found in times.items()}
 
@@ -210,6 +230,13 @@ def spans_of(
         return []
 
 
+class Times(NamedTuple):
+    """Times of a schedule. `ended_at` is the first one that was not looked at, if they are too many."""
+
+    times: list[datetime]
+    ended_at: datetime | None
+
+
 def times_of(
     schedule: Schedule,
     now: datetime,
@@ -218,26 +245,36 @@ def times_of(
     most: int,
     *,
     since: datetime | None = None,
-) -> list[datetime]:
-    """Return the times beyond the schedule's cursor and `since`, with one more than `most` if there are more.
+) -> Times:
+    """Return the first times beyond the schedule's cursor and `since`.
 
     There are none if its definition, or one of its calendars, cannot be read.
     """
-    most += 1
     begin = max(now, schedule.planned_until or now)
+    left: int | None = None
     if schedule.max_runs is None:
         begin = max(begin, since or now)
     else:
         # Which of its times are the last ones is only known by counting from the cursor.
-        most = min(most, max(0, schedule.max_runs - schedule.runs_planned))
+        left = max(0, schedule.max_runs - schedule.runs_planned)
     end = min(end, schedule.ends_at) if schedule.ends_at else end
+    found: list[datetime] = []
     try:
         timetable = read_definition(schedule.definition)
         is_left_out = left_out_of(timetable, exclusions())
         moments = takewhile(lambda at: at <= end, timetable.after(begin))
-        # A calendar may exclude everything, so limit the search.
-        seen = islice(moments, 5 * most)
-        found = islice((at for at in seen if is_left_out is None or not is_left_out(at)), most)
-        return [at for at in found if since is None or at > since]
+        for number, at in enumerate(moments):
+            if left is not None and len(found) >= left:
+                break
+            # A calendar may exclude everything, so limit the search.
+            if number == 5 * most or len(found) == most:
+                return Times(_later(found, since), at)
+            if is_left_out is None or not is_left_out(at):
+                found.append(at)
     except ScheduleError:
-        return []
+        return Times([], None)
+    return Times(_later(found, since), None)
+
+
+def _later(times: list[datetime], since: datetime | None) -> list[datetime]:
+    return times if since is None else times[bisect_right(times, since) :]
