@@ -7,9 +7,7 @@ in everything that identifies the sender and the parts, the others wait on the e
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +16,10 @@ from orion_site.http.peers import OWN_USER
 
 Scope = dict[str, Any]
 Header = tuple[bytes, bytes]
-# The place, the ETag, and whether somebody waits for the answer, instead of a page that refreshes by itself.
-PLACE, KNOWN, NOW = b"orion-live", b"if-none-match", b"orion-live-now"
-OWN = {PLACE, KNOWN, NOW}
+PLACE, KNOWN = b"orion-live", b"if-none-match"
+OWN = {PLACE, KNOWN}
 # A place that no server knows. It is answered with a rendering of its own, not with one that began before.
 UNKNOWN_PLACE = b"-"
-# After an answer that several tabs shared, the next request waits this many times as long as that took, as tabs do
-# (static/js/live.js): so many tabs that do not ask together cost no more than one.
-REST, LONGEST_REST = 2, 1.0
 # Headers that an answer without content leaves out.
 OF_CONTENT = frozenset({b"content-length", b"content-type", b"content-encoding"})
 
@@ -71,7 +65,6 @@ class PartsRequest:
     number: int | None
     place: bytes
     etag: bytes | None
-    is_urgent: bool
     scope: Scope
 
     def scope_as_of(self, place: bytes) -> Scope:
@@ -95,15 +88,9 @@ class _Flight:
     is_for_unknown: bool = False
     # The latest change before takeoff. The answer includes it unless it is a rendering that somebody else shares.
     latest: int = 0
-    passengers: int = 0
-    # Set by a passenger who does not want to wait for others.
-    is_urgent: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[Answer] = field(init=False)
 
     def board(self, asked: PartsRequest) -> None:
-        self.passengers += 1
-        if asked.is_urgent:
-            self.is_urgent.set()
         if asked.number is None:
             self.is_for_unknown = True
         elif asked.number >= self.number:
@@ -121,7 +108,6 @@ class SharedAnswers:
         self._place = place
         self._under_way: dict[tuple[Any, ...], _Flight] = {}
         self._next: dict[tuple[Any, ...], _Flight] = {}
-        self._rests_until: dict[tuple[Any, ...], float] = {}
 
     def parts_request(self, scope: Scope) -> PartsRequest | None:
         """Return the request if it is for parts of an open page; otherwise None."""
@@ -136,7 +122,7 @@ class SharedAnswers:
         sender = (client, scope.get(OWN_USER), scope.get("scheme"), tuple(scope.get("server") or ()))
         common = tuple(one for one in scope["headers"] if one[0] not in OWN)
         key = (scope.get("raw_path") or scope["path"], scope["query_string"], sender, common)
-        return PartsRequest(key, number, place, headers.get(KNOWN), NOW in headers, scope)
+        return PartsRequest(key, number, place, headers.get(KNOWN), scope)
 
     async def answer(self, asked: PartsRequest, ask: Ask) -> Answer:
         """Wait for a request in progress if it may be new enough; otherwise for a new one, which later ones share."""
@@ -159,7 +145,6 @@ class SharedAnswers:
         flight = self._under_way.get(asked.key)
         if flight is None or asked.number is None or flight.latest < asked.number:
             return None
-        flight.passengers += 1
         answer = await asyncio.shield(flight.task)
         of_answer = self._number_of((answer.header(PLACE) or b"").decode("latin-1")) or 0
         return answer if max(flight.number, of_answer) >= asked.number else None
@@ -169,25 +154,13 @@ class SharedAnswers:
             await asyncio.wait({before.task})
             # Those for whom that answer turned out too old come along.
             await asyncio.sleep(0)
-        if (rest := self._rests_until.get(asked.key, 0.0) - time.monotonic()) > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(flight.is_urgent.wait(), rest)
         del self._next[asked.key]
         flight.latest = self._number_of(self._place()) or 0
         if flight.is_for_unknown:
             flight.number, flight.place = flight.latest, UNKNOWN_PLACE
         self._under_way[asked.key] = flight
-        began = time.monotonic()
         try:
             return await ask(asked.scope_as_of(flight.place))
         finally:
             if self._under_way.get(asked.key) is flight:
                 del self._under_way[asked.key]
-            self._rest_after(asked.key, flight, time.monotonic() - began)
-
-    def _rest_after(self, key: tuple[Any, ...], flight: _Flight, took: float) -> None:
-        """Let several tabs come together for the next request. One tab alone need not wait for others."""
-        now = time.monotonic()
-        self._rests_until = {one: until for one, until in self._rests_until.items() if until > now}
-        if flight.passengers > 1:
-            self._rests_until[key] = now + min(REST * took, LONGEST_REST)

@@ -96,7 +96,12 @@
   }
 
   function schedule(queue) {
-    if (queue.busy || !queue.dirty.size || !watches()) return;
+    if (!queue.dirty.size || !watches()) return;
+    if (queue.request) {
+      // Somebody waits for what is requested next.
+      if (queue.urgent && !queue.request.isUrgent) queue.request.abort();
+      return;
+    }
     if (queue.timer && !queue.urgent) return;
     clearTimeout(queue.timer);
     // Parts that take the server long are requested less often.
@@ -107,49 +112,52 @@
     }, Math.max(0, wait));
   }
 
-  function ask(queue) {
+  async function ask(queue) {
     const asked = [...queue.dirty].map((id) => document.getElementById(id)).filter((part) => part && !stateOf(part).lost);
     queue.dirty.clear();
     if (!asked.length) return;
-    const began = Date.now();
+    const began = Date.now(), from = asked.map((part) => part.dataset.liveFrom);
     const headers = { "Orion-Live": place };
     const etags = asked.map((part) => stateOf(part).etag);
     if (!queue.urgent && etags.every(Boolean)) headers["If-None-Match"] = `W/"${etags.join(".")}"`;
-    // Somebody waits for this answer, so it shall not wait for other tabs.
-    if (queue.urgent) headers["Orion-Live-Now"] = "1";
+    const request = queue.request = new AbortController();
+    request.isUrgent = queue.urgent;
     queue.urgent = false;
-    queue.busy = true;
-    const again = () => asked.forEach((part) => queue.dirty.add(part.id));
-    const done = () => {
-      queue.busy = false;
-      queue.last = Date.now();
-      queue.took = Math.max(queue.pause ?? 0, queue.last - began);
-      queue.pause = 0;
-      show();
-      schedule(queue);
+    let pause = 0;
+    const again = (after) => {
+      pause = after;
+      asked.forEach((part) => queue.dirty.add(part.id));
     };
-    const handler = (_, { xhr }) => {
-      if (xhr.status === 200 && xhr.getResponseHeader("Orion-Live")) {
-        const found = /"(.*)"/.exec(xhr.getResponseHeader("ETag") ?? "")?.[1].split(".") ?? [];
+    try {
+      let answer = null, html = "";
+      try {
+        answer = await fetch(addressOf(asked), { headers, signal: request.signal });
+        html = await answer.text();
+      } catch {
+        return again(500);
+      }
+      if (answer.status === 503) return again(250 + Math.random() * 1000);
+      // Meanwhile the user chose to see something else.
+      if (asked.some(({ id }, index) => (document.getElementById(id)?.dataset.liveFrom ?? from[index]) !== from[index])) return again(0);
+      if (answer.status === 200 && answer.headers.get("Orion-Live")) {
+        const found = /"(.*)"/.exec(answer.headers.get("ETag") ?? "")?.[1].split(".") ?? [];
         asked.forEach((part, index) => (stateOf(part).etag = found[index]));
-        settle(asked[0], xhr.responseText);
+        settle(asked[0], html);
         moved = Date.now();
-      } else if (xhr.status === 503) {
-        queue.pause = 250 + Math.random() * 1000;
-        return again();
-      } else if (xhr.status !== 304) {
+      } else if (answer.status !== 304) {
         // The page changed or no longer exists: keep its content, and show how old it is.
         for (const part of asked) stateOf(part).lost = true;
         return;
       }
       current = began;
       for (const part of asked) stateOf(part).checked = began;
-    };
-    htmx.ajax("GET", addressOf(asked), { source: asked[0], target: asked[0], headers, handler }).then(done, () => {
-      queue.pause = 500;
-      again();
-      done();
-    });
+    } finally {
+      queue.request = null;
+      queue.last = Date.now();
+      queue.took = Math.max(pause, queue.last - began);
+      show();
+      schedule(queue);
+    }
   }
 
   function addressOf(asked) {
@@ -414,7 +422,7 @@
 
   function show() {
     const all = parts();
-    if (socket?.readyState === WebSocket.OPEN && ![...queues.values()].some((queue) => queue.busy || queue.dirty.size)) {
+    if (socket?.readyState === WebSocket.OPEN && ![...queues.values()].some((queue) => queue.request || queue.dirty.size)) {
       current = Math.max(current, heard);
     }
     const [name, word, title] = stand();

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, WebSocket, expect
+from playwright.sync_api import Browser, Page, Route, WebSocket, expect
 
 from tests import warm
 from tests.browser.conftest import line, move, post
@@ -155,6 +155,25 @@ def test_rows_do_not_move_under_the_pointer(page: Page, server: RunningServer):
     page.get_by_role("button", name="5 new runs: show").click()
     expect(page.locator("#live-rows tbody tr")).to_have_count(before_rows + 5, timeout=PATIENCE)
     expect(page.get_by_role("button", name=re.compile("show"))).to_have_count(0)
+
+
+def test_new_rows_are_shown_on_demand_without_waiting_for_an_answer_under_way(page: Page, server: RunningServer):
+    run, *_ = make_runs(server, 3)
+    show(page, server, "/runs?flow=live-flow")
+    before = page.locator("#live-rows tbody tr").count()
+    make_runs(server, 1)
+    pill = page.get_by_role("button", name="1 new run: show")
+    expect(pill).to_be_visible(timeout=PATIENCE)
+    unanswered: list[Route] = []
+    page.route(re.compile("_f="), lambda one: one.continue_() if unanswered else unanswered.append(one))
+    with page.expect_request(re.compile("_f=")):
+        move(server, "flow_runs", run, "RUNNING")
+
+    pill.click()
+
+    expect(page.locator("#live-rows tbody tr")).to_have_count(before + 1)
+    expect(page.locator(f"#run-{run}")).to_contain_text("Running")
+    assert unanswered
 
 
 def test_a_plot_that_appears_waits_until_no_row_is_pointed_at(page: Page, server: RunningServer):

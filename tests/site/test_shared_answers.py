@@ -6,9 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
-
-from orion_site.http import shared_answers
 from orion_site.http.peers import OWN_USER
 from orion_site.http.shared_answers import Answer, SharedAnswers
 
@@ -43,12 +40,9 @@ class Server:
         return await self.shared.answer(asked, self.ask)
 
 
-def request(
-    place: object, etag: str = "", cookie: str = "a=1", query: bytes = b"_f=head", is_urgent: bool = False, **more: Any
-) -> Scope:
+def request(place: object, etag: str = "", cookie: str = "a=1", query: bytes = b"_f=head", **more: Any) -> Scope:
     headers = [(b"host", b"127.0.0.1"), (b"cookie", cookie.encode()), (b"orion-live", str(place).encode())]
     headers += [(b"if-none-match", etag.encode())] if etag else []
-    headers += [(b"orion-live-now", b"1")] if is_urgent else []
     return {"method": "GET", "path": "/runs", "query_string": query, "headers": headers, "client": ("::1", 9), **more}
 
 
@@ -129,34 +123,6 @@ def test_clients_of_unknown_places_share_a_new_answer_that_includes_everything()
         assert [of(one, b"orion-live") for one in server.asked] == [b"5", b"-"]
 
     run(steps)
-
-
-def test_after_a_shared_answer_the_next_request_waits_for_more_tabs_but_for_nobody_who_waits(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    async def steps(**last: Any) -> tuple[int, int]:
-        server = Server(latest=5)
-        alone = await begun(server.get(3))
-        server.go_on.set()
-        await alone[0]
-        server.go_on.clear()
-        # One tab alone causes no rest.
-        several = await begun(server.get(4), server.get(4))
-        assert len(server.asked) == 2
-        server.go_on.set()
-        await asyncio.gather(*several)
-        tasks = await begun(server.get(5), server.get(5), server.get("elsewhere.1"))
-        during_rest = len(server.asked)
-        tasks += await begun(server.get(5, **last))
-        await asyncio.gather(*tasks)
-        assert not server.shared._next
-        return during_rest, len(server.asked)
-
-    monkeypatch.setattr(shared_answers, "REST", 1e6)
-    monkeypatch.setattr(shared_answers, "LONGEST_REST", 0.1)
-    assert asyncio.run(steps()) == (2, 3)
-    monkeypatch.setattr(shared_answers, "LONGEST_REST", 60.0)
-    assert asyncio.run(asyncio.wait_for(steps(is_urgent=True), 10)) == (2, 3)
 
 
 def test_answers_are_not_shared_between_users():
