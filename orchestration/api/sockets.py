@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
@@ -29,6 +29,7 @@ from orchestration.transactions import with_usable_connection
 from orion_site.accounts.authentication import actor_with_key, read_again
 from orion_site.accounts.permissions import WITHOUT_CREDENTIALS, Action, Actor, DenyUndeclared, may, may_in_part
 from orionflow.contract.masking import known
+from orionflow.contract.sockets import Introduction
 from orionflow.contract.wire import Wire
 
 P = ParamSpec("P")
@@ -240,11 +241,6 @@ class IntroducedConsumer(SocketConsumer):
     def _forget_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-
-
-class Introduction(Wire):
-    type: Literal["auth"]
-    token: Any = None
 
 
 def read_message(model: type[Model], text: str) -> Model | None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
 from django.db import Error
-from pydantic import Field
 
 from orchestration.api.sockets import (
     POLICY_VIOLATION,
@@ -24,7 +23,7 @@ from orchestration.api.sockets import (
 )
 from orchestration.database_clock import current_time
 from orion_site.accounts.permissions import Action
-from orionflow.contract.wire import Text1024, Wire
+from orionflow.contract.sockets import Reply, Subscription
 from runs.background_tasks.offers import OFFER_SECONDS, offers
 from runs.background_tasks.selectors import parameters_of, waiting_task_runs
 from runs.background_tasks.services import hold_calls, reserve_call
@@ -36,15 +35,6 @@ LOOK_EVERY_SECONDS = 0.5
 # A run that starts sooner costs no renewal.
 HOLD_EVERY_SECONDS = 10.0
 PAGE = 20
-
-
-class Subscription(Wire):
-    type: Literal["subscribe"]
-    keys: Annotated[list[Text1024], Field(min_length=1, max_length=1000)]
-
-
-class Reply(Wire):
-    type: Literal["ack", "quit"]
 
 
 class ServeTasks(IntroducedConsumer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Literal
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
@@ -28,9 +28,9 @@ from orchestration.errors import BeyondRights
 from orchestration.sight import refuse_others
 from orion_site.accounts.holders import refuse_held_by_others
 from orion_site.accounts.permissions import Action, Actor, reports_as_an_agent
-from orionflow.contract.events import EventCreate, EventFilter
+from orionflow.contract.events import EventCreate
 from orionflow.contract.masking import known
-from orionflow.contract.wire import Wire
+from orionflow.contract.sockets import FilterRequest
 
 logger = logging.getLogger("orion.sockets")
 
@@ -122,12 +122,6 @@ def _refuse_of_others(actor: Actor, events: list[EventCreate]) -> None:
 
 def _masked(text: str) -> str:
     return known.masked_json(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
-
-
-class FilterRequest(Wire):
-    type: Literal["filter"]
-    filter: EventFilter
-    backfill: bool = True
 
 
 class FollowEvents(IntroducedConsumer):
