@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic_core import from_json
@@ -9,6 +10,11 @@ from pydantic_core import from_json
 from orionflow.contract.wire import storable
 
 NUL = "Text must not contain the character NUL."
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON. In Python, 1 equals true, also within lists and objects."""
+    return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def read_json(text: str) -> Any:

@@ -18,6 +18,7 @@ from deployments.models import Deployment
 from deployments.pages.selectors.deployment import counts_between, words_of
 from deployments.schedules.core import ScheduleError
 from deployments.upkeep.current_settings import current
+from orchestration.json_texts import is_same
 from orchestration.sight import seeing
 from orion_site.audit.fields import Field, shown, values_of
 from orion_site.audit.models import Entry
@@ -114,7 +115,9 @@ def _version(entry: Entry, span: tuple[datetime, datetime | None], runs: Count) 
     words = {"tab": "runs", "from": since.isoformat(), **({"to": until.isoformat()} if until else {})}
     fields = list(_differences(entry))
     label = next((field.after for field in fields if field.name == "version"), "")
-    return Version(entry, not entry.before, label, fields, runs, f"?{urlencode(words)}")
+    # A part that is added, as a schedule is, has nothing before it either; its name has a space.
+    is_first = not entry.before and any(" " not in name for name in values_of(entry.after))
+    return Version(entry, is_first, label, fields, runs, f"?{urlencode(words)}")
 
 
 def _differences(entry: Entry) -> Iterator[Field]:
@@ -132,7 +135,7 @@ def _compared(name: str, before: Any, after: Any) -> Iterator[Field]:
     if isinstance(before, Mapping) and isinstance(after, Mapping) and not is_sentence:
         for key in dict.fromkeys([*before, *after]):
             yield from _compared(f"{name}.{key}", before.get(key), after.get(key))
-    elif before != after:
+    elif not is_same(before, after):
         yield Field(name, *words)
 
 

@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import BooleanField, Field, JSONField
 
 from orchestration.acts import Note
+from orchestration.json_texts import is_same
 from orion_site.audit.masking import masked
 from orion_site.audit.subjects import Subject, is_id, subject_of, subjects
 from orionflow.contract.masking import MASK
@@ -85,7 +86,7 @@ def _changed_rows() -> dict[tuple[str, Any], _Row]:
             rows[(table, row.id)] = row
         else:
             known.after = row.after
-    return {key: row for key, row in rows.items() if row.before != row.after}
+    return {key: row for key, row in rows.items() if not is_same(row.before, row.after)}
 
 
 def _image(subject: Subject, text: str | None) -> Image | None:
@@ -114,7 +115,7 @@ def _difference(row: _Row) -> tuple[dict[str, Any], dict[str, Any]]:
     before, after = row.before, row.after
     if before is None or after is None:
         return _shown(row.subject, before), _shown(row.subject, after)
-    changed = [name for name in row.subject.fields if before.get(name) != after.get(name)]
+    changed = [name for name in row.subject.fields if not is_same(before.get(name), after.get(name))]
     return (
         _shown(row.subject, {name: before.get(name) for name in changed}, whole=True),
         _shown(row.subject, {name: after.get(name) for name in changed}, whole=True),

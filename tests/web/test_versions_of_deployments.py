@@ -121,3 +121,29 @@ def test_whoever_sees_a_deployment_sees_its_versions(browser: Client):
     assert [page.status_code for page in pages] == [200, 404]
     assert len(pages[0].context["versions"].rows) == 1
     assert carol.get("/audit").status_code == 403
+
+
+def test_a_schedule_that_is_added_is_not_the_first_version(browser: Client):
+    made = make_deployment()
+    answer = browser.post(
+        f"/api/deployments/{made.pk}/schedules", [{"schedule": NOON}], content_type="application/json"
+    )
+    assert answer.status_code == 201, answer.content
+    address = f"/deployments/{made.pk}?tab=versions"
+
+    found = versions_at(browser, address)
+
+    assert [row.is_first for row in found.rows] == [False]
+    assert "are not in the audit log" in browser.get(address).content.decode()
+
+
+def test_numbers_and_truth_values_are_told_apart(browser: Client):
+    made = make_deployment(parameters={"dry": 1, "deep": {"fast": [0]}})
+    change(browser, made, parameters={"dry": True, "deep": {"fast": [False]}})
+
+    (row,) = versions_at(browser, f"/deployments/{made.pk}?tab=versions").rows
+
+    assert [(one.name, one.before, one.after) for one in row.fields] == [
+        ("parameters.deep.fast", "[0]", "[false]"),
+        ("parameters.dry", "1", "true"),
+    ]
