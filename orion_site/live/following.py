@@ -292,6 +292,10 @@ class Follower:
         self._look_up("task-run", [one for kind, one in changed if kind == "task-run"])
         for one in changed:
             topics |= _topics(*one, self._relations.get(one, ()))
+        # Only now: all of them were needed together.
+        with self._lock:
+            while len(self._relations) > MOST_RELATIONS:
+                self._relations.popitem(last=False)
         return topics
 
     def _look_up(self, kind: str, ids: list[UUID]) -> None:
@@ -301,9 +305,6 @@ class Follower:
             found = {(kind, row[0]): row[1:] for row in _RELATED[kind](part)}
             with self._lock:
                 self._relations.update(found)
-        with self._lock:
-            while len(self._relations) > MOST_RELATIONS:
-                self._relations.popitem(last=False)
 
 
 def family_of(topic: str) -> Family:

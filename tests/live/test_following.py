@@ -104,6 +104,19 @@ def test_the_flow_and_deployment_of_a_run_are_read_once(follower: Follower, djan
         follower.topics_of(runs)
 
 
+def test_a_change_beside_more_new_runs_than_are_remembered_has_all_topics(
+    follower: Follower, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(following, "MOST_RELATIONS", 3)
+    known, *others = (make_task_run() for _ in range(5))
+    follower.topics_of([("task-run", known.id)])
+
+    topics = follower.topics_of([("task-run", one.id) for one in [known, *others]])
+
+    assert topics >= {f"run:{one.flow_run_id}:tasks" for one in [known, *others]}
+    assert len(follower._relations) == 3
+
+
 def test_a_run_that_no_longer_exists_is_still_a_change(follower: Follower):
     run = make_flow_run()
     run_id, flow_id = run.id, run.flow_id
