@@ -263,3 +263,29 @@ def test_no_template_has(what: str, pattern: str, allowed: set[str]):
     }
 
     assert found - allowed == set(), what
+
+
+INCLUDE = re.compile(r'\{%\s*include\s+"([^"]+)"(.*?)%\}', re.DOTALL)
+
+
+def without_token(texts: dict[str, str]) -> set[str]:
+    """Includes with `only` that keep the token from a form, there or in what is included there, as "by includes"."""
+    needs = {name for name, text in texts.items() if "csrf_token" in text}
+    included = [(by, *found) for by, text in texts.items() for found in INCLUDE.findall(text)]
+    while more := {by for by, name, _ in included if name in needs} - needs:
+        needs |= more
+    return {
+        f"{by} includes {name}"
+        for by, name, rest in included
+        if name in needs and re.search(r"\bonly\s*$", rest) and "csrf_token=csrf_token" not in rest
+    }
+
+
+def test_every_form_in_a_template_gets_its_token():
+    folder = Path(ROOT, "templates")
+    texts = {file.relative_to(folder).as_posix(): file.read_text() for file in folder.rglob("*.html")}
+
+    probe = {"page": '{% include "part" with a=b only %}', "part": '{% include "form" %}', "form": "{% csrf_token %}"}
+
+    assert without_token(probe) == {"page includes part"}
+    assert without_token(texts) == set()

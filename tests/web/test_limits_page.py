@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from uuid import uuid4
 
@@ -115,6 +116,22 @@ def test_slots_of_a_global_limit_are_released_one_by_one_or_all(browser: Client)
 
     assert (left, GlobalSlot.objects.count()) == (1, 0)
     assert browser.get("/limits").context["found"].globals[0].meter.taken == 0
+
+
+def test_the_form_of_a_slot_has_its_token(db: None):
+    strict = Client(headers={"host": "127.0.0.1:4200"}, enforce_csrf_checks=True)
+    limit, other = make_limit("gpu", 1, taken_by=[make_task_run(state="RUNNING")]), make_global()
+    take("database", make_run("one", state="RUNNING"))
+
+    for address in (f"/limits/tags/{limit.pk}", f"/limits/global/{other.pk}"):
+        form = re.search(
+            r'action="([^"]+/release/[^"]+)">(.*?)</form>', strict.get(address).content.decode(), re.DOTALL
+        )
+        assert form
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form[2])
+        assert strict.post(form[1], {"csrfmiddlewaretoken": token[1] if token else ""}).status_code == 302
+
+    assert (Slot.objects.count(), GlobalSlot.objects.count()) == (0, 0)
 
 
 def test_the_page_without_limits_explains_what_they_are_for(browser: Client):
