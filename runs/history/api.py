@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from django.db.models import QuerySet
@@ -12,15 +12,8 @@ from orchestration.api.errors import Refused
 from orchestration.api.pagination import FARTHEST
 from orchestration.core.states import StateType
 from orchestration.database_clock import current_time
-from runs.history.schemas import (
-    FlowRunHistoryRequest,
-    HistoryOut,
-    HistoryWindow,
-    SimpleFlowRunOut,
-    TaskRunCountOut,
-    TaskRunHistoryRequest,
-    history_out,
-)
+from orionflow.contract.explanations import HistoryWindow, SimpleFlowRunOut, TaskRunCountOut
+from runs.history.schemas import FlowRunHistoryRequest, HistoryOut, TaskRunHistoryRequest, history_out
 from runs.history.selectors.history import average_lateness, counts_by_state, history, outcomes_over_time
 from runs.lists.api import RunQuestion
 from runs.lists.filters.resources import TaskRunFilter
@@ -47,8 +40,10 @@ SIMPLE = ("state_type", "state_timestamp", "total_run_time", "start_time", "expe
 
 
 def _history(runs: QuerySet[Any], window: HistoryWindow, subject: Subject | None) -> list[HistoryOut]:
-    start, end, now = window.history_start, window.history_end, current_time()
-    return history_out(history(runs, start=start, end=end, step=window.step(), now=now, subject=subject))
+    if window.history_interval_seconds < 1:
+        raise Refused("History interval must not be less than 1 second.")
+    start, end, step = window.history_start, window.history_end, timedelta(seconds=window.history_interval_seconds)
+    return history_out(history(runs, start=start, end=end, step=step, now=current_time(), subject=subject))
 
 
 class ReadFlowRunHistory(RunQuestion):

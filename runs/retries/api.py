@@ -15,7 +15,7 @@ from orchestration.errors import FlowRunNotFound
 from orion_site.accounts.permissions import Action
 from orionflow.contract import retries as contract
 from orionflow.contract.wire import Shaped
-from runs.models import FlowRun, RunRetry
+from runs.models import FlowRun, RunRetry, TaskRun
 from runs.retries.core import FIRST
 from runs.retries.selectors import recorded_for, retries_of
 from runs.retries.services import AskedRetry, Preview, preview_retry, report_outcome, retry_from_tasks
@@ -81,7 +81,7 @@ class ReadRecorded(Operation):
         found = recorded_for(run_id=id, source_id=body.source_id, after=body.after)
         if found is None:
             raise FlowRunNotFound(id=body.source_id)
-        return as_answer(contract.RecordedCalls, found, calls=[_call_out(one) for one in found.calls])
+        return as_answer(contract.RecordedCalls, found, calls=[_call_out(run, state) for run, state in found.calls])
 
 
 class ReportRetry(Operation):
@@ -97,25 +97,19 @@ class ReportRetry(Operation):
 
 def preview_out(preview: Preview, wanted: list[str]) -> RetryPreviewOut:
     calls = [
-        {
-            "task_run_id": call.id,
-            "flow_run_id": call.flow_run_id,
-            "name": call.name,
-            "cause": cause.value,
-            "seconds": call.lasted.total_seconds(),
-        }
+        as_answer(contract.CallAgain, call, task_run_id=call.id, cause=cause.value, seconds=call.lasted.total_seconds())
         for call, cause in sorted(preview.plan.again, key=lambda one: FIRST[one[1]])[:LISTED]
     ]
-    return {
+    return as_answer(
+        contract.RetryPreview,
+        preview,
         **preview.numbers(),
-        "flow_run_id": preview.run.pk,
-        "flow_run_name": preview.run.name,
-        "from_tasks": wanted,
-        "chosen": len(preview.chosen),
-        "refusals": list(preview.refusals),
-        "notes": list(preview.notes),
-        "calls": calls,
-    }
+        flow_run_id=preview.run.pk,
+        flow_run_name=preview.run.name,
+        from_tasks=wanted,
+        chosen=len(preview.chosen),
+        calls=calls,
+    )
 
 
 def run_retry_out(retry: RunRetry) -> RunRetryOut:
@@ -126,7 +120,6 @@ def _asked(body: contract.RetryRequest, id: UUID | None = None) -> AskedRetry:
     return AskedRetry(wanted=body.from_tasks, new_run=body.new_run, process=body.process, id=id)
 
 
-def _call_out(call: Any) -> dict[str, Any]:
-    state = call["state"]
-    shown = stored_state_out(state, flow_run_id=None, task_run_id=call["id"]) if state else None
-    return {**{name: call[name] for name in ("id", "task_key", "dynamic_key")}, "state": shown}
+def _call_out(run: TaskRun, state: Any) -> dict[str, Any]:
+    shown = stored_state_out(state, flow_run_id=None, task_run_id=run.pk) if state else None
+    return as_answer(contract.RecordedCall, run, state=shown)

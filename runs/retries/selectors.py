@@ -245,7 +245,7 @@ class RecordedCalls:
     again: Sequence[UUID]
     entered: Sequence[UUID]
     source_id: UUID | None
-    calls: Sequence[Mapping[str, Any]]
+    calls: Sequence[tuple[TaskRun, TaskRunState | None]]
     after: UUID | None
 
 
@@ -269,7 +269,7 @@ def recorded_for(*, run_id: UUID, source_id: UUID | None, after: UUID | None) ->
         entered=[UUID(one) for retry in retries for one in retry.entered] if is_first else [],
         source_id=source,
         calls=calls,
-        after=calls[-1]["id"] if len(calls) == CALLS_PER_PAGE else None,
+        after=calls[-1][0].pk if len(calls) == CALLS_PER_PAGE else None,
     )
 
 
@@ -307,13 +307,10 @@ def _within(run_ids: set[UUID], above: set[UUID]) -> set[UUID]:
     return found
 
 
-def _calls_of(source_id: UUID, after: UUID | None) -> list[dict[str, Any]]:
+def _calls_of(source_id: UUID, after: UUID | None) -> list[tuple[TaskRun, TaskRunState | None]]:
     rows = TaskRun.objects.filter(flow_run=source_id).order_by("id")
     if after is not None:
         rows = rows.filter(pk__gt=after)
     page = list(rows.only("id", "task_key", "dynamic_key", *FOLDED)[:CALLS_PER_PAGE])
     states = current_task_run_states(page)
-    return [
-        {"id": run.pk, "task_key": run.task_key, "dynamic_key": run.dynamic_key, "state": states.get(run.state_id)}
-        for run in page
-    ]
+    return [(run, states.get(run.state_id)) for run in page]

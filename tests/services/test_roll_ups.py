@@ -105,15 +105,21 @@ def test_histories_are_those_that_counting_gives(runs, added_after, begin, now, 
     ):
         counted, rolled = history(rows, **window), history(rows, **window, subject=subject)
 
-        assert [(one.start, one.end) for one in rolled] == [(one.start, one.end) for one in counted]
+        assert [(one.interval_start, one.interval_end) for one in rolled] == [
+            (one.interval_start, one.interval_end) for one in counted
+        ]
         for expected, found in zip(counted, rolled, strict=True):
-            assert [(s.type, s.name, s.runs) for s in found.states] == [
-                (s.type, s.name, s.runs) for s in expected.states
+            assert [(s.state_type, s.state_name, s.count_runs) for s in found.states] == [
+                (s.state_type, s.state_name, s.count_runs) for s in expected.states
             ]
             for one, other in zip(expected.states, found.states, strict=True):
                 # Moments are kept to the millisecond.
-                assert other.run_time == pytest.approx(one.run_time, abs=0.002 * one.runs)
-                assert other.lateness == pytest.approx(one.lateness, abs=0.002 * one.runs)
+                assert other.sum_estimated_run_time == pytest.approx(
+                    one.sum_estimated_run_time, abs=0.002 * one.count_runs
+                )
+                assert other.sum_estimated_lateness == pytest.approx(
+                    one.sum_estimated_lateness, abs=0.002 * one.count_runs
+                )
         late = average_lateness(rows, now)
         assert average_lateness(rows, now, subject) == (late if late is None else pytest.approx(late, abs=0.002))
         by_state = {type_: rows.filter(state_type=type_).count() for type_ in TYPES}
@@ -160,7 +166,7 @@ def test_histories_reach_to_the_ends_of_the_calendar(step):
                 **{"start": start, "end": end, "step": timedelta(seconds=step), "now": NOON, "subject": subject},
             )
 
-            assert sum(state.runs for each in bins for state in each.states) == found
+            assert sum(state.count_runs for each in bins for state in each.states) == found
 
 
 steps = st.lists(

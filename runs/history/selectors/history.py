@@ -25,19 +25,19 @@ _ALL_TIME = (EPOCH, datetime(9000, 1, 1, tzinfo=UTC))
 
 @dataclass(frozen=True, slots=True)
 class BinState:
-    """The runs of one bin that are in one state; sums in seconds."""
+    """The runs of one bin that are in one state; sums in seconds. The names are those of `contract.explanations`."""
 
-    type: str
-    name: str
-    runs: int
-    run_time: float
-    lateness: float
+    state_type: str
+    state_name: str
+    count_runs: int
+    sum_estimated_run_time: float
+    sum_estimated_lateness: float
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    start: datetime
-    end: datetime
+    interval_start: datetime
+    interval_end: datetime
     states: Sequence[BinState]
 
 

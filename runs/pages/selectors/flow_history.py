@@ -48,10 +48,10 @@ def outcomes_of_flow(*, flow_id: UUID, slots: int, step: timedelta, now: datetim
     found = history(runs, start=end - step * slots, end=end, step=step, now=now, subject=subject)
     return [
         Outcomes(
-            one.start,
-            one.end,
-            sum(state.runs for state in one.states if state.type == StateType.COMPLETED),
-            sum(state.runs for state in one.states if state.type in BAD),
+            one.interval_start,
+            one.interval_end,
+            sum(state.count_runs for state in one.states if state.state_type == StateType.COMPLETED),
+            sum(state.count_runs for state in one.states if state.state_type in BAD),
         )
         for one in found
     ]

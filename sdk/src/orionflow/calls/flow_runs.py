@@ -171,10 +171,14 @@ def read_flow_run_history(
 def read_history(
     runs: Collection[Any], start: datetime, end: datetime, interval: timedelta, criteria: Mapping[str, Any]
 ) -> Call[list[HistoryBucket]]:
-    body = selection(
-        history_start=start, history_end=end, history_interval_seconds=interval.total_seconds(), **criteria
+    window = body(
+        contract.explanations.HistoryWindow,
+        history_start=start,
+        history_end=end,
+        history_interval_seconds=interval.total_seconds(),
     )
-    return Call("POST", f"{runs.path}/history", body, read=list[contract.explanations.HistoryBucket])
+    sent = {**window, **selection(**criteria)}
+    return Call("POST", f"{runs.path}/history", sent, read=list[contract.explanations.HistoryBucket])
 
 
 def read_flow_run_states(flow_run_id: UUID) -> Call[list[State[Any]]]:

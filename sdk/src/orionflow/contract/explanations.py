@@ -6,9 +6,23 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+from typing_extensions import TypedDict
+
 from orionflow.contract.runs import StateOut
 from orionflow.contract.states import StateType
-from orionflow.contract.wire import OWN, Answer
+from orionflow.contract.wire import OWN, Answer, Moment, Wire
+
+# Seconds in a century. Longer steps would give the same single bin.
+LONGEST_STEP = 100 * 366 * 86_400
+
+
+class HistoryWindow(Wire):
+    """The period of a history, and the length of its bins."""
+
+    history_start: Moment
+    history_end: Moment
+    history_interval_seconds: Annotated[float, Field(le=LONGEST_STEP)]
 
 
 class HistoryState(Answer):
@@ -23,6 +37,21 @@ class HistoryBucket(Answer):
     interval_start: datetime
     interval_end: datetime
     states: list[HistoryState] = []
+
+
+class SimpleFlowRunOut(TypedDict):
+    """A flow run as a dot in a diagram."""
+
+    id: UUID
+    state_type: StateType
+    timestamp: datetime
+    duration: float
+    lateness: float
+
+
+class TaskRunCountOut(TypedDict):
+    completed: int
+    failed: int
 
 
 class Upstream(Answer):
