@@ -70,9 +70,11 @@ def _of_task_run(run_id: UUID) -> list[Found]:
 
 
 def _resuming(run_id: UUID, pause: Pause) -> Found:
+    # Named, so that a list that stayed open does not resume the next pause.
+    address = f"{reverse('runs:resume', args=[run_id])}?pause={pause.state_id}"
     if pause.wanted is None:
-        return _action("Resume this run", "runs:resume", run_id, "running")
-    return Found("Action", "Answer and resume this run…", reverse("runs:resume", args=[run_id]), "running")
+        return Found("Action", "Resume this run", address, "running", is_action=True)
+    return Found("Action", "Answer and resume this run…", address, "running")
 
 
 def _of_deployment(deployment_id: UUID) -> list[Found]:

@@ -76,8 +76,8 @@ def resume(request: HttpRequest, run_id: UUID) -> HttpResponse:
     if run is None:
         raise Http404
     pause = pause_of(run)
-    sent_for = request.POST.get("pause", "")
-    if pause is None or sent_for not in {"", str(pause.state_id)}:
+    meant = {request.POST.get("pause", ""), request.GET.get("pause", "")}
+    if pause is None or not meant <= {"", str(pause.state_id)}:
         return _has_moved_on(request, run)
     form = _empty_form(pause)
     if request.method == "POST" and (answer := _submitted(request, run, form)) is not None:

@@ -337,9 +337,9 @@ new MutationObserver(show).observe(document.body, { childList: true, subtree: tr
     isGoing = event.key === "g" && !isGoing;
     clearTimeout(forgets);
     if (isGoing) forgets = setTimeout(() => (isGoing = false), 1500);
-    // Links and buttons of the page can have a key.
+    // Links and buttons of the page can have a key. What changes something takes Enter as well: `g e`, typed slowly, is `e`.
     const own = link || document.querySelector(`main [aria-keyshortcuts="${CSS.escape(event.key)}"]`);
-    const act = own ? () => own.click() : {
+    const act = own ? () => (own.type === "submit" ? own.focus() : own.click()) : {
       "/": open,
       "?": help,
       j: () => move(1),

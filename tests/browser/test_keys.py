@@ -126,6 +126,22 @@ def test_keys_of_a_run_lead_to_its_neighbour_and_shift_ticks_a_range(page: Page)
     assert first != third
 
 
+def test_the_key_of_retry_leads_to_its_button_and_enter_presses_it(page: Page):
+    flow = page.request.post("/api/flows/", data={"name": "keys"}).json()["id"]
+    made = page.request.post("/api/deployments/", data={"name": "retried", "flow_id": flow}).json()["id"]
+    run = page.request.post(f"/api/deployments/{made}/create_flow_run", data={}).json()["id"]
+    for state in ("PENDING", "RUNNING", "FAILED"):
+        page.request.post(f"/api/flow_runs/{run}/set_state", data={"state": {"type": state}})
+    page.goto(f"/runs/{run}")
+
+    page.keyboard.press("e")
+    expect(page.get_by_role("button", name="Retry", exact=True)).to_be_focused()
+    assert page.request.get(f"/api/flow_runs/{run}").json()["state_type"] == "FAILED"
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("status").first).to_contain_text("will be tried again")
+
+
 def test_keys_are_text_in_a_field_and_nothing_when_they_are_off(page: Page):
     page.goto("/runs")
     field = page.get_by_role("searchbox", name="Query")

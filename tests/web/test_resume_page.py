@@ -155,12 +155,14 @@ def test_an_answer_to_an_earlier_pause_is_not_taken(browser: Client):
     looked = browser.get(address, follow=True).content.decode()
     other = asking()
     late = browser.post(f"/runs/{other.pk}/resume", sent, follow=True).content.decode()
+    from_palette = browser.post(f"/runs/{other.pk}/resume?pause={sent['pause']}", follow=True).content.decode()
     raced = resume_flow_run(run_id=other.pk, run_input={"approved": True}, now=later(), pause=run.pk)
 
     assert "The run goes on." in first
     assert "The run is no longer paused: it is running. Nothing more was sent." in twice
     assert "The run is not paused: it is running." in looked
     assert "has paused again since" in late
+    assert "has paused again since" in from_palette
     assert "paused again" in raced.refusal
     assert (state_of(other), answer_of(other)) == ("PAUSED", None)
 

@@ -112,8 +112,8 @@ def test_a_paused_run_can_be_resumed_or_answered(browser: Client):
     found = [lines(browser, "resume", f"/runs/{run.pk}")[0] for run in (plain, asking)]
 
     assert found == [
-        ("Action", "Resume this run", f"/runs/{plain.pk}/resume"),
-        ("Action", "Answer and resume this run…", f"/runs/{asking.pk}/resume"),
+        ("Action", "Resume this run", f"/runs/{plain.pk}/resume?pause={plain.state_id}"),
+        ("Action", "Answer and resume this run…", f"/runs/{asking.pk}/resume?pause={asking.state_id}"),
     ]
 
 
